@@ -61,7 +61,7 @@ def services_for_environment() -> Iterator[None]:
 
     SIGTERM and SIGHUP, which end Python on the spot, become an orderly exit, else they would leave the servers behind.
     """
-    asked = {"postgres": "DATABASE_URL" not in os.environ, "redis": "REDIS_URL" not in os.environ}
+    asked = {"postgres": not os.environ.get("DATABASE_URL"), "redis": not os.environ.get("REDIS_URL")}
     durable = os.environ.get("MLOPS_EMBEDDED_DURABLE", "1") != "0"
     with ExitStack() as stack:
         if any(asked.values()):
