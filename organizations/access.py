@@ -1,0 +1,57 @@
+"""The only answer to "may this user do this here?".
+
+Whoever is no member of an organization is told 404, as if it were not there; a member whose role
+is too low is told 403. Staff and superusers get nothing special: the admin is their door.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import PermissionDenied
+
+from accounts.models import User
+from mlops_platform.api.errors import not_found
+from organizations.models import Membership, Role
+
+ORDER = (Role.VIEWER, Role.DEVELOPER, Role.ADMIN)  # each may do what those before it may
+
+
+def organizations_of(user: User) -> QuerySet[Membership, Any]:
+    """The ids of the user's organizations, as a subquery: `filter(organization__in=organizations_of(user))`.
+
+    No query of its own.
+    """
+    return Membership.objects.filter(user_id=user.pk).values("organization")
+
+
+def role_in(user: User, organization_id: UUID | str) -> Role | None:
+    """The user's role there; None for a stranger, or where there is no such organization. One query."""
+    membership = _membership(user, organization_id)
+    return Role(membership.role) if membership else None
+
+
+def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
+    """The user's membership, which carries at least `role`. One query.
+
+    Raises 404 for strangers (and for ids that are none), 403 where the role is too low.
+    """
+    membership = _membership(user, organization_id)
+    if membership is None:
+        raise not_found()
+    if not reaches(Role(membership.role), role):
+        raise PermissionDenied(f"This needs the role {role}; yours is {membership.role}.")
+    return membership
+
+
+def reaches(role: Role, needed: Role) -> bool:
+    """Whether `role` includes what `needed` may do."""
+    return ORDER.index(role) >= ORDER.index(needed)
+
+
+def _membership(user: User, organization_id: UUID | str) -> Membership | None:
+    try:
+        key = UUID(str(organization_id))
+    except ValueError:
+        return None
+    return Membership.objects.filter(user_id=user.pk, organization_id=key).first()
