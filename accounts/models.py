@@ -1,0 +1,51 @@
+"""Who is calling."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Lower
+from uuid_utils.compat import uuid7
+
+
+class AccountManager(UserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Logging in ignores letter case, as registering does.
+
+        Folds as the unique index does (LOWER) and so uses it; `iexact` would fold by UPPER, scan
+        the table, and find two users where the two ways of folding differ (i and the dotless i).
+        """
+        return self.named(username).get()
+
+    def named(self, username: str | None) -> QuerySet["User"]:
+        """The one user of that name in any letter case, or nobody."""
+        return self.alias(folded=Lower("username")).filter(folded=Lower(Value(username or "")))
+
+
+class User(AbstractUser):
+    """A person or a program with a password. Staff are the operators, who use the admin."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    objects: Any = AccountManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                Lower("username"),
+                name="username_unique_in_any_case",
+                violation_error_message="A user with that name exists already.",
+            )
+        ]
+
+
+class UserProfile(models.Model):
+    """What a user tells about themselves. Made with the user (signals.py)."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="profile", primary_key=True)
+    display_name = models.CharField(max_length=100, blank=True)
+    timezone = models.CharField(max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return self.display_name or str(self.user)

@@ -1,0 +1,187 @@
+"""Desired workloads, their life, and why they wait."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from clusters.models import Cluster
+
+
+class PriorityClass(models.Model):
+    """A named urgency; the higher value goes first. LOW (0) and HIGH (1000) always exist."""
+
+    name = models.CharField(max_length=20, unique=True)
+    value = models.IntegerField(unique=True)
+    may_preempt = models.BooleanField(default=True, help_text="May evict workloads of lower value.")
+    preemptible = models.BooleanField(default=True, help_text="May be evicted by a higher value.")
+
+    class Meta:
+        ordering = ["-value"]
+        verbose_name_plural = "priority classes"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(name__regex=r"^[A-Z][A-Z0-9_]*$"), name="priority_name_in_capitals"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Status(models.TextChoices):
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+HOLDING = (Status.STARTING, Status.RUNNING, Status.STOPPING)
+ENDED = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
+
+
+class Kind(models.TextChoices):
+    JOB = "job"
+    SERVICE = "service"
+
+
+class Deployment(models.Model):
+    """A container image with the resources it needs and a priority.
+
+    Three writers of `status`, each owning its edges: services (a user's intent), the scheduler's
+    store (a plan), sync (a fact from the runtime). `id` is a UUIDv7 drawn at submit and
+    `created_at` is the millisecond it carries, so that order by id is order by submit time.
+    `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="deployments")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    image = models.CharField(max_length=512)
+    command = models.JSONField(default=list, blank=True)
+    args = models.JSONField(default=list, blank=True)
+    env = models.JSONField(default=dict, blank=True)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.JOB)
+
+    cpu_milli = models.BigIntegerField()
+    ram_mib = models.BigIntegerField()
+    gpu = models.BigIntegerField()
+    replicas = models.PositiveIntegerField(default=1)
+    priority_class = models.ForeignKey(PriorityClass, on_delete=models.PROTECT, related_name="+")
+    scheduling_key = models.CharField(max_length=120, editable=False)
+
+    max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
+    simulated_runtime_s = models.PositiveIntegerField(null=True, blank=True)
+    grace_s = models.PositiveIntegerField(default=30)
+    max_retries = models.PositiveIntegerField(default=0)
+
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    reason_code = models.CharField(max_length=32, blank=True, default="")
+    reason_details = models.JSONField(default=dict, blank=True)
+    placement = models.JSONField(default=list, blank=True)
+    retry_count = models.PositiveIntegerField(default=0)
+    preemption_count = models.PositiveIntegerField(default=0)
+    exit_code = models.IntegerField(null=True, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    queued_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    checkpoint_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When it ends by itself.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  # NULLs never collide
+    idempotency_digest = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["cluster", "-created_at", "-id"], name="deployment_by_cluster"),
+            models.Index(
+                fields=["cluster", "scheduling_key", "id"],
+                condition=Q(status=Status.QUEUED),
+                name="deployment_queued",
+            ),
+            models.Index(
+                fields=["cluster", "priority_class"],
+                condition=Q(status__in=HOLDING),
+                name="deployment_holding",
+            ),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(status=Status.RUNNING, due_at__isnull=False),
+                name="deployment_due",
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="idempotency_key_unique"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="known_status"),
+            models.CheckConstraint(
+                condition=Q(cpu_milli__gt=0, ram_mib__gt=0, gpu__gte=0, replicas__gte=1),
+                name="request_is_sound",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WaitReason(models.Model):
+    """Why the queued workloads of a scheduling key wait, as of the cluster's last cycle.
+
+    One row for thousands of equal workloads; a row that names a deployment speaks for it alone
+    (the blocked head of a strict queue). Each cycle replaces what has changed.
+    """
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="wait_reasons")
+    scheduling_key = models.CharField(max_length=120)
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, null=True, related_name="+")
+    code = models.CharField(max_length=32)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "scheduling_key", "deployment"],
+                nulls_distinct=False,
+                name="one_reason_each",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scheduling_key}: {self.code}"
+
+
+class EventType(models.TextChoices):
+    SUBMITTED = "SUBMITTED"
+    CHANGED = "CHANGED"
+    STARTED = "STARTED"
+    PREEMPTED = "PREEMPTED"
+    DRAINED = "DRAINED"
+    CHECKPOINTED = "CHECKPOINTED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+class DeploymentEvent(models.Model):
+    """One line of a deployment's timeline. Written with the change that it tells of, never edited."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    type = models.CharField(max_length=12, choices=EventType.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    cycle_id = models.UUIDField(null=True, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["deployment", "id"], name="event_by_deployment")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%F %T} {self.type}"

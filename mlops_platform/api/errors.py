@@ -1,0 +1,123 @@
+"""One shape for every error: `{"detail": sentence, "code": token}`, field errors under `fields`.
+
+Services raise these; the handler turns them, DRF's own and PostgreSQL's absence into answers.
+Whatever is left is a bug: it is logged with its trace and answered without one.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError, transaction
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+logger = logging.getLogger(__name__)
+
+FAULTY = "The request has faults; see fields."
+
+
+class Conflict(exceptions.APIException):
+    """409: the request is sound, but not in the state that things are in."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This conflicts with the present state."
+    default_code = "conflict"
+
+
+class Invalid(exceptions.ValidationError):
+    """400 that names the fields: `Invalid({"replicas": "Must be 1 or more."})`."""
+
+    def __init__(self, fields: Mapping[str, str], code: str = "invalid") -> None:
+        super().__init__({name: [sentence] for name, sentence in fields.items()}, code=code)
+
+
+def not_found() -> exceptions.NotFound:
+    """404 for what is not there and for what is not yours: the two must look alike."""
+    return exceptions.NotFound("There is nothing here, or it is not yours to see.")
+
+
+def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. None (a 500 further up) only for what is a bug."""
+    if isinstance(error, Http404):
+        error = not_found()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    elif isinstance(error, OperationalError | InterfaceError):
+        logger.exception("database unavailable")
+        _roll_back()
+        return Response(
+            {"detail": "The database is away; try again soon.", "code": "database_unavailable"},
+            status=status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": "5"},
+        )
+    if not isinstance(error, exceptions.APIException):
+        return None
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]  # set by DRF
+    if (wait := getattr(error, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait) + 1)
+    set_rollback()
+    return Response(_body(error), status=error.status_code, headers=headers)
+
+
+def _roll_back() -> None:
+    if transaction.get_connection().in_atomic_block:
+        transaction.set_rollback(True)
+
+
+def _body(error: exceptions.APIException) -> dict[str, Any]:
+    detail = error.detail
+    if isinstance(error, exceptions.ValidationError):
+        if isinstance(detail, list):
+            return {"detail": " ".join(map(str, detail)), "code": _first_code(detail)}
+        fields = {name: _flat(value) for name, value in detail.items()}
+        whole = fields.pop("non_field_errors", None)
+        if whole and not fields:
+            return {"detail": " ".join(map(str, whole)), "code": "invalid"}
+        return {"detail": FAULTY, "code": "invalid", "fields": fields}
+    if isinstance(detail, dict):  # simplejwt answers {"detail", "code", "messages"}
+        return {"detail": str(detail.get("detail", error.default_detail)), "code": _code_of(detail)}
+    code = getattr(detail, "code", error.default_code)
+    return {"detail": str(detail), "code": code}
+
+
+def _code_of(detail: Mapping[str, Any]) -> str:
+    return str(detail.get("code", "invalid"))
+
+
+def _first_code(detail: list[Any]) -> str:
+    return str(getattr(detail[0], "code", "invalid")) if detail else "invalid"
+
+
+def _flat(value: Any) -> Any:
+    """Lists of sentences, or the same nested by name or index where the field nests."""
+    if isinstance(value, dict):
+        return {str(name): _flat(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_flat(item) if isinstance(item, dict | list) else str(item) for item in value]
+    return [str(value)]
+
+
+def _answer(status_code: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status_code)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    return _answer(400, "The request cannot be read.", "bad_request")
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    return _answer(403, "You may not do this.", "permission_denied")
+
+
+def page_not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    return _answer(404, "There is nothing here, or it is not yours to see.", "not_found")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    return _answer(500, "Something went wrong on our side; it has been logged.", "internal_error")

@@ -1,0 +1,95 @@
+"""Serializer fields that take what the contract names and nothing that merely looks like it."""
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+MILLI = 1000
+
+
+class WholeNumber(serializers.IntegerField):
+    """A JSON integer: no strings, no booleans, no 3.0."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class Cores(serializers.Field):
+    """CPU: a JSON number of cores with at most three decimals outside, integer millicores inside."""
+
+    default_error_messages = {
+        "invalid": "A valid number is required.",
+        "too_precise": "At most three decimal places (one thousandth of a core).",
+        "too_small": "Must be {limit} or more.",
+        "too_large": "Must be {limit} or less.",
+    }
+
+    def __init__(self, *, min_milli: int, max_milli: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.min_milli, self.max_milli = min_milli, max_milli
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int | float | Decimal):
+            self.fail("invalid")
+        value = Decimal(str(data))
+        if not value.is_finite():
+            self.fail("invalid")
+        if value < Decimal(self.min_milli) / MILLI:
+            self.fail("too_small", limit=cores(self.min_milli))
+        if value > Decimal(self.max_milli) / MILLI:
+            self.fail("too_large", limit=cores(self.max_milli))
+        milli = value * MILLI
+        if milli != int(milli):
+            self.fail("too_precise")
+        return int(milli)
+
+    def to_representation(self, value: int) -> int | float:
+        return cores(value)
+
+
+def cores(milli: int) -> int | float:
+    """Millicores as cores for people: 4000 is 4, 2500 is 2.5."""
+    return milli // MILLI if milli % MILLI == 0 else milli / MILLI
+
+
+class Text(serializers.CharField):
+    """A JSON string; numbers and booleans are not quietly made into one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Choice(serializers.ChoiceField):
+    """One of the given words, in any letter case where `fold` says which case is meant."""
+
+    def __init__(self, choices: Any, *, upper: bool = False, **kwargs: Any) -> None:
+        self.upper = upper
+        super().__init__(choices, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return super().to_internal_value(data.upper() if self.upper else data)
+
+
+class Reference(serializers.Field):
+    """The id of something else: opaque to callers, so one that cannot exist is merely not there.
+
+    Takes a JSON string or integer (older clients counted) and gives the text; the query that
+    looks it up answers 404 for whatever is not the caller's to see.
+    """
+
+    default_error_messages = {"invalid": "An id is required."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if isinstance(data, bool) or not isinstance(data, str | int) or len(str(data)) > 64:
+            self.fail("invalid")
+        return str(data)
+
+    def to_representation(self, value: Any) -> str:
+        return str(value)

@@ -1,0 +1,36 @@
+"""What must be settled before a request reaches a view."""
+
+import re
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+MACHINE_PATHS = re.compile(r"^/(api/.*|healthz|readyz|metrics|swagger\.json)/+$")
+
+
+class ApiPathMiddleware:
+    """Paths for programs answer with and without a trailing slash; a body has a size limit.
+
+    The URL patterns are written once, without the slash.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if MACHINE_PATHS.match(request.path_info):
+            request.path_info = request.path_info.rstrip("/")
+        if request.path_info.startswith("/api/") and _body_bytes(request) > settings.MAX_BODY_BYTES:
+            limit = settings.MAX_BODY_BYTES // 1024
+            return JsonResponse(
+                {"detail": f"A body may have {limit} KiB at most.", "code": "too_large"}, status=413
+            )
+        return self.get_response(request)
+
+
+def _body_bytes(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0

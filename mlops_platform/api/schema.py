@@ -1,0 +1,86 @@
+"""What Swagger shows beside the serializers: the API's title and each call's error answers."""
+
+from typing import Any
+
+from drf_yasg import openapi
+from drf_yasg.inspectors import SwaggerAutoSchema
+from rest_framework.permissions import AllowAny
+
+INFO = openapi.Info(
+    title="MLOps platform",
+    default_version="v1",
+    description=(
+        "Clusters, deployments and the scheduler between them. Register, log in, press Authorize "
+        "and paste `Bearer <access_token>`; every call below then runs as you."
+    ),
+)
+
+ERROR = openapi.Schema(
+    type=openapi.TYPE_OBJECT,
+    required=["detail", "code"],
+    properties={
+        "detail": openapi.Schema(type=openapi.TYPE_STRING, description="A sentence for people."),
+        "code": openapi.Schema(type=openapi.TYPE_STRING, description="A token for programs."),
+        "fields": openapi.Schema(
+            type=openapi.TYPE_OBJECT, description="Sentences by the name of the field at fault."
+        ),
+    },
+)
+
+
+def error(description: str, code: str, detail: str, **fields: list[str]) -> openapi.Response:
+    """An error answer with its example body."""
+    body: dict[str, Any] = {"detail": detail, "code": code}
+    if fields:
+        body["fields"] = fields
+    return openapi.Response(description, ERROR, examples={"application/json": body})
+
+
+class ApiSchema(SwaggerAutoSchema):
+    """Adds the answers that follow from the call itself: its body, its login, its path."""
+
+    def get_response_serializers(self) -> Any:
+        answers = super().get_response_serializers()
+        for status, answer in self._errors().items():
+            answers.setdefault(status, answer)
+        return answers
+
+    def _errors(self) -> dict[str, openapi.Response]:
+        errors: dict[str, openapi.Response] = {}
+        view = self.view
+        if self.method in ("POST", "PUT", "PATCH"):
+            errors["400"] = error(
+                "Malformed or invalid",
+                "invalid",
+                "The request has faults; see fields.",
+                field=["A valid number is required."],
+            )
+            errors["413"] = error("Body too large", "too_large", "A body may have 1024 KiB at most.")
+            errors["415"] = error(
+                "Not JSON", "unsupported_media_type", 'Unsupported media type "text/plain" in request.'
+            )
+        if not any(isinstance(permission, AllowAny) for permission in view.get_permissions()):
+            errors["401"] = error(
+                "No token, or a bad one",
+                "not_authenticated",
+                "Authentication credentials were not provided.",
+            )
+            if self.method != "GET":
+                errors["403"] = error(
+                    "Role too low",
+                    "permission_denied",
+                    "This needs the role DEVELOPER; yours is VIEWER.",
+                )
+        if "{" in self.path:
+            errors["404"] = error(
+                "Not there, or not yours",
+                "not_found",
+                "There is nothing here, or it is not yours to see.",
+            )
+        if view.get_throttles():
+            errors["429"] = error(
+                "Too often; see Retry-After",
+                "throttled",
+                "Request was throttled. Expected available in 42 seconds.",
+            )
+        return errors

@@ -1,0 +1,49 @@
+"""How often an address may try to log in or register.
+
+The counts live in Redis, shared by all web processes. While Redis is away nobody is locked out:
+the password hasher still makes guessing slow.
+"""
+
+import hashlib
+import logging
+from typing import Any
+
+from redis.exceptions import RedisError
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+logger = logging.getLogger(__name__)
+
+
+class AddressThrottle(SimpleRateThrottle):
+    """So many requests per address; a subclass names its scope (settings: DEFAULT_THROTTLE_RATES)."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        try:
+            return super().allow_request(request, view)
+        except (RedisError, OSError):
+            logger.warning("throttle skipped: redis is away", extra={"scope": self.scope})
+            return True
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+
+
+class RegisterThrottle(AddressThrottle):
+    scope = "register"
+
+
+class LoginAddressThrottle(AddressThrottle):
+    scope = "login_address"
+
+
+class LoginThrottle(AddressThrottle):
+    """Per user name and address: guessing one account is slow, an office behind one address is not."""
+
+    scope = "login"
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        name = request.data.get("username") if isinstance(request.data, dict) else None
+        digest = hashlib.sha256(str(name).lower().encode()).hexdigest()[:16]
+        ident = f"{self.get_ident(request)}:{digest}"
+        return self.cache_format % {"scope": self.scope, "ident": ident}

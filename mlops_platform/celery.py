@@ -1,0 +1,20 @@
+"""The Celery application. Tasks live in each app's `tasks.py`; the schedule is in the settings."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
+
+app = Celery("mlops_platform")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def log_as_the_web_does(**_: Any) -> None:
+    from mlops_platform import logs
+
+    logs.configure()

@@ -1,0 +1,51 @@
+"""The ledger: what the scheduler saw and what it decided, kept so that it can be replayed."""
+
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from clusters.models import Cluster
+
+
+class Trigger(models.TextChoices):
+    """What rang the bell first; later rings before the cycle join it."""
+
+    SUBMITTED = "SUBMITTED"
+    STOPPED = "STOPPED"
+    FINISHED = "FINISHED"
+    CHANGED = "CHANGED"
+    OPERATOR = "OPERATOR"
+    SWEEP = "SWEEP"
+    CONTINUED = "CONTINUED", "Went on where the cycle before reached its limit"
+
+
+class SchedulingCycle(models.Model):
+    """One cycle that changed something, written in the transaction that changed it.
+
+    `snapshot` and `plan` are the engine's canonical JSON, deflated (engine/codec.py); running
+    `engine_version` on the snapshot gives the very same plan.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="cycles")
+    trigger = models.CharField(max_length=10, choices=Trigger.choices)
+    started_at = models.DateTimeField(default=timezone.now)
+    load_ms = models.FloatField()
+    plan_ms = models.FloatField()
+    apply_ms = models.FloatField()
+    evaluated_count = models.PositiveIntegerField()
+    started_count = models.PositiveIntegerField()
+    evicted_count = models.PositiveIntegerField()
+    waiting_count = models.PositiveIntegerField()
+    engine_version = models.CharField(max_length=16)
+    snapshot = models.BinaryField()
+    plan = models.BinaryField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["cluster", "-started_at", "-id"], name="cycle_by_cluster"),
+            models.Index(fields=["started_at"], name="cycle_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
