@@ -1,0 +1,59 @@
+"""Who is looked at first."""
+
+from collections.abc import Callable
+
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import GPU_WEIGHTED, PriorityClass, Snapshot, Workload
+
+# Weights of a workload's shares of the cluster, in millionths so that they stay integers.
+GPU_WEIGHT, CPU_WEIGHT, RAM_WEIGHT = 100_000_000, 10_000_000, 1_000_000
+
+
+def score(request: Resources, total: Resources) -> int:
+    """100·gpu + 10·cpu + 1·ram, each as a share of the cluster, in millionths.
+
+    Shares are cut off at 1 (what asks for more can never run), so the score is at most
+    111,000,000 and exact in a double, which is what a Redis sorted set keeps.
+    """
+    return (
+        _share(GPU_WEIGHT, request.gpu, total.gpu)
+        + _share(CPU_WEIGHT, request.cpu_milli, total.cpu_milli)
+        + _share(RAM_WEIGHT, request.ram_mib, total.ram_mib)
+    )
+
+
+def _share(weight: int, amount: int, total: int) -> int:
+    if amount >= total:
+        return weight if amount > 0 else 0
+    return weight * amount // total
+
+
+def policy_key(ordering: str, request: Resources, total: Resources) -> int:
+    """The policy's own sort key, smaller first: minus the score, or 0 for fifo."""
+    return -score(request, total) if ordering == GPU_WEIGHTED else 0
+
+
+def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
+    return {priority.name: priority for priority in classes}
+
+
+def order_key(snapshot: Snapshot) -> Callable[[Workload], tuple[int, int, int, str]]:
+    """The scheduling order of waiting workloads:
+
+    1. priority value, higher first
+    2. the policy's key: score, larger first (gpu_weighted); nothing (fifo)
+    3. submit time, earlier first
+    4. id
+    """
+    values = {priority.name: priority.value for priority in snapshot.classes}
+    ordering, total = snapshot.policy.ordering, snapshot.total
+    keys: dict[str, tuple[int, int]] = {}  # by scheduling key: equal workloads are scored once
+
+    def key(workload: Workload) -> tuple[int, int, int, str]:
+        head = keys.get(workload.scheduling_key)
+        if head is None:
+            head = (-values[workload.priority], policy_key(ordering, workload.total, total))
+            keys[workload.scheduling_key] = head
+        return (*head, workload.submitted_ms, workload.id)
+
+    return key

@@ -1,0 +1,58 @@
+"""What the planner answers: who starts where, who yields, and why the others wait."""
+
+from dataclasses import dataclass, field
+
+from scheduler.engine.reasons import Reason
+from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.snapshot import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A workload is admitted, after its victims have given back what they held.
+
+    `usable` is the free capacity that it could draw on at that moment: what was free, less what
+    is held back for a workload that has waited too long. The checker judges victims against it.
+    """
+
+    workload_id: str
+    placement: tuple[Placement, ...]
+    usable: Resources = NOTHING
+    victims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A running workload goes back to the queue. `by` is its preemptor; None when the cluster drains.
+
+    `lost_ms` is the work lost: time since it started or last reported a checkpoint. `cost` is that
+    work and the disruption, weighed by its share of the cluster (victims.py).
+    """
+
+    workload_id: str
+    reason: Reason
+    by: str | None = None
+    lost_ms: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why every workload of a scheduling key waits, or this one where `workload_id` says so."""
+
+    scheduling_key: str
+    reason: Reason
+    workload_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Starts in the order in which they were decided; applying them in that order never over-commits.
+
+    `unfinished` says that the cycle reached its limit with candidates left: run another.
+    """
+
+    starts: tuple[Start, ...] = ()
+    evictions: tuple[Eviction, ...] = ()
+    waits: tuple[Wait, ...] = field(default=())
+    unfinished: bool = False

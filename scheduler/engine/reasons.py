@@ -1,0 +1,63 @@
+"""Why a workload waits or has to yield: a code and the numbers. Sentences are the doors' business.
+
+Amounts are millicores, MiB and whole GPUs under `cpu_milli`, `ram_mib` and `gpu`.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from scheduler.engine.resources import NAMES, Resources
+
+
+class Code(StrEnum):
+    EXCEEDS_CAPACITY = "EXCEEDS_CAPACITY"
+    INSUFFICIENT_CAPACITY = "INSUFFICIENT_CAPACITY"
+    BLOCKED_BY_HEAD = "BLOCKED_BY_HEAD"
+    RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
+    CLUSTER_PAUSED = "CLUSTER_PAUSED"
+    NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
+    PREEMPTED = "PREEMPTED"
+    NODE_DRAINED = "NODE_DRAINED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    code: Code
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def exceeds_capacity(request: Resources, total: Resources) -> Reason:
+    """Names the first resource of which the empty cluster has too little."""
+    name = next(n for n, want, have in zip(NAMES, request, total, strict=True) if want > have)
+    return Reason(
+        Code.EXCEEDS_CAPACITY,
+        {"resource": name, "requested": request.named()[name], "total": total.named()[name]},
+    )
+
+
+def insufficient(request: Resources, free: Resources) -> Reason:
+    return Reason(
+        Code.INSUFFICIENT_CAPACITY,
+        {"short": request.minus(free).positive(), "requested": request.named(), "free": free.named()},
+    )
+
+
+def blocked_by(head: str) -> Reason:
+    return Reason(Code.BLOCKED_BY_HEAD, {"head": head})
+
+
+def reserved_for(head: str) -> Reason:
+    return Reason(Code.RESERVED_FOR_HEAD, {"head": head})
+
+
+def paused(state: str) -> Reason:
+    return Reason(Code.CLUSTER_PAUSED, {"state": state})
+
+
+def preempted(by: str, priority: str, lost_ms: int) -> Reason:
+    return Reason(Code.PREEMPTED, {"by": by, "priority": priority, "lost_s": lost_ms // 1000})
+
+
+NOT_YET_EVALUATED = Reason(Code.NOT_YET_EVALUATED)
+DRAINED = Reason(Code.NODE_DRAINED)

@@ -1,0 +1,45 @@
+"""Amounts of CPU, RAM and GPU. Integers only, so that sums never drift."""
+
+from typing import NamedTuple
+
+NAMES = ("cpu_milli", "ram_mib", "gpu")
+
+
+class Resources(NamedTuple):
+    """CPU in millicores, RAM in MiB, GPUs whole."""
+
+    cpu_milli: int = 0
+    ram_mib: int = 0
+    gpu: int = 0
+
+    def plus(self, other: "Resources") -> "Resources":
+        return Resources(self[0] + other[0], self[1] + other[1], self[2] + other[2])
+
+    def minus(self, other: "Resources") -> "Resources":
+        return Resources(self[0] - other[0], self[1] - other[1], self[2] - other[2])
+
+    def minus_at_most(self, other: "Resources") -> "Resources":
+        """What is left after taking `other` as far as it is there: no amount goes below zero."""
+        return Resources(
+            max(self[0] - other[0], 0), max(self[1] - other[1], 0), max(self[2] - other[2], 0)
+        )
+
+    def times(self, count: int) -> "Resources":
+        return Resources(self[0] * count, self[1] * count, self[2] * count)
+
+    def at_most(self, other: "Resources") -> "Resources":
+        return Resources(min(self[0], other[0]), min(self[1], other[1]), min(self[2], other[2]))
+
+    def fits_in(self, room: "Resources") -> bool:
+        return self[0] <= room[0] and self[1] <= room[1] and self[2] <= room[2]
+
+    def named(self) -> dict[str, int]:
+        """The amounts by name: {"cpu_milli": …, "ram_mib": …, "gpu": …}."""
+        return dict(zip(NAMES, self, strict=True))
+
+    def positive(self) -> dict[str, int]:
+        """The same without what is zero or less."""
+        return {name: amount for name, amount in self.named().items() if amount > 0}
+
+
+NOTHING = Resources()

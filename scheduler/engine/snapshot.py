@@ -1,0 +1,115 @@
+"""What the planner is told: one cluster at one moment, frozen.
+
+Times are integer milliseconds since the Unix epoch (`_ms`), durations whole seconds (`_s`).
+Ids are text that sorts by submit time where times are equal (UUIDv7).
+"""
+
+from dataclasses import dataclass
+
+from scheduler.engine.resources import Resources
+
+# Policies, by the names of the REST contract.
+BEST_EFFORT, STRICT = "best_effort", "strict"
+GPU_WEIGHTED, FIFO = "gpu_weighted", "fifo"
+LOWER_PRIORITY, NEVER = "lower_priority", "never"
+# States of a cluster.
+ACTIVE, PAUSED, DRAINING = "ACTIVE", "PAUSED", "DRAINING"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityClass:
+    """A named urgency; the higher value goes first."""
+
+    name: str
+    value: int
+    may_preempt: bool
+    preemptible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    queueing: str = BEST_EFFORT
+    ordering: str = GPU_WEIGHTED
+    preemption: str = LOWER_PRIORITY
+    preempt_exempt_s: int = 0
+    reserve_after_s: int = 3600
+    max_preemptions: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine. A cluster without nodes is one pool of its totals."""
+
+    id: str
+    name: str
+    capacity: Resources
+    allocated: Resources
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """So many replicas on a node; `node_id` is None in a pool."""
+
+    node_id: str | None
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A waiting deployment. Those of one `scheduling_key` differ in nothing but id and times.
+
+    `submitted_ms` orders it and survives a preemption; `queued_ms` tells since when it waits now.
+    """
+
+    id: str
+    scheduling_key: str
+    priority: str
+    request: Resources  # of one replica
+    replicas: int
+    submitted_ms: int
+    queued_ms: int
+
+    @property
+    def total(self) -> Resources:
+        return self.request if self.replicas == 1 else self.request.times(self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A deployment that holds capacity. `started_ms` is None while it is still STARTING."""
+
+    id: str
+    priority: str
+    request: Resources
+    replicas: int
+    placement: tuple[Placement, ...]
+    started_ms: int | None
+    checkpoint_ms: int | None
+    preemptions: int
+
+    @property
+    def total(self) -> Resources:
+        return self.request if self.replicas == 1 else self.request.times(self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One cluster at `now_ms`, the planner's only clock.
+
+    `allocated` counts everything that holds capacity; `running` may leave out what no waiting
+    workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
+    one more than could ever run at once. `max_starts` bounds the work of one cycle.
+    """
+
+    cluster_id: str
+    state: str
+    policy: Policy
+    total: Resources
+    allocated: Resources
+    classes: tuple[PriorityClass, ...]
+    nodes: tuple[Node, ...]
+    running: tuple[Running, ...]
+    queued: tuple[Workload, ...]
+    now_ms: int
+    max_starts: int
