@@ -23,7 +23,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _QUIET_PATHS = re.compile(r"/(healthz|readyz|metrics)/?")  # asked every few seconds by machines
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-cycle_id: ContextVar[int | None] = ContextVar("cycle_id", default=None)
+cycle_id: ContextVar[int | str | None] = ContextVar("cycle_id", default=None)
 
 requests = logging.getLogger("mlops_platform.requests")
 
@@ -42,7 +42,7 @@ class ContextFilter(logging.Filter):
 
 
 @contextmanager
-def bind_cycle(cycle: int) -> Iterator[None]:
+def bind_cycle(cycle: int | str) -> Iterator[None]:
     """Put this scheduling cycle's id on every line logged in the block."""
     token = cycle_id.set(cycle)
     try:
@@ -81,17 +81,16 @@ def _log_request(request: HttpRequest, status: int, seconds: float) -> None:
         "ms": ms,
         "user_id": _known_user_id(request),
     }
-    requests.log(
-        level, "%s %s %s in %s ms", request.method, request.path, status, ms, extra=facts
-    )
+    requests.log(level, "%s %s %s in %s ms", request.method, request.path, status, ms, extra=facts)
 
 
-def _known_user_id(request: HttpRequest) -> int | None:
+def _known_user_id(request: HttpRequest) -> str | None:
     """Who it was, if that was found out anyway: asking here could cost a query."""
     user = request.__dict__.get("user")
     if isinstance(user, SimpleLazyObject):
         user = request.__dict__.get("_cached_user")
-    return getattr(user, "pk", None)
+    key = getattr(user, "pk", None)
+    return None if key is None else str(key)
 
 
 def configure() -> None:
@@ -132,6 +131,7 @@ LOGGING: dict[str, Any] = {
         "celery.app.trace": _level("WARNING"),
         "django.request": _level("ERROR"),
         "gunicorn.error": _level("WARNING"),
+        "gunicorn.access": _level("CRITICAL"),  # would log query strings
         # Django gives these handlers of their own; ours is the only one.
         "django": {"handlers": [], "level": "NOTSET", "propagate": True},
         "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},

@@ -1,4 +1,6 @@
-"""`python -m mlops_platform.embedded COMMAND…`: run a command with the embedded servers up, such as a worker on its own."""
+"""`python -m mlops_platform.embedded COMMAND…`: run a command with the embedded servers up, such as
+a worker on its own.
+"""
 
 import subprocess
 import sys

@@ -1,8 +1,9 @@
 """Who PostgreSQL runs as: it refuses to run as root, so root lends it another account.
 
-That account must reach its binaries and data, which may lie below a folder that only root may enter (a checkout in /root).
-Opening up such folders would weaken the machine for good, so there the server keeps one capability of root's instead, the one
-that reads past folder permissions, and its socket stays in a folder that only root can enter.
+That account must reach its binaries and data, which may lie below a folder that only root may enter
+(a checkout in /root). Opening up such folders would weaken the machine for good, so there the
+server keeps one capability of root's instead, the one that reads past folder permissions, and its
+socket stays in a folder that only root can enter.
 """
 
 import os
@@ -21,7 +22,9 @@ UNPRIVILEGED = "nobody"
 
 @dataclass(frozen=True)
 class Account:
-    """How to start a process as somebody: a command prefix, arguments for Popen, and the owners its folders must have."""
+    """How to start a process as somebody: a command prefix, arguments for Popen, and the owners its
+    folders must have.
+    """
 
     uid: int
     gid: int
@@ -37,7 +40,9 @@ class Account:
 
 
 def account_for(cluster: Path, *, binary: Path) -> Account:
-    """The account for the PostgreSQL of this data folder: our own, or as root the data's owner, or `nobody`."""
+    """The account for the PostgreSQL of this data folder: our own, or as root the data's owner, or
+    `nobody`.
+    """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     uid = cluster.stat().st_uid if cluster.exists() else 0
@@ -45,7 +50,8 @@ def account_for(cluster: Path, *, binary: Path) -> Account:
         entry = pwd.getpwuid(uid) if uid else pwd.getpwnam(UNPRIVILEGED)
     except KeyError as error:
         raise EmbeddedServerError(
-            "PostgreSQL does not run as root and this system has no account to lend it: run as a normal user."
+            "PostgreSQL does not run as root and this system has no account to lend it: "
+            "run as a normal user."
         ) from error
     uid, gid = entry.pw_uid, entry.pw_gid
     if _open_to_all(binary) and _open_to_all(cluster.parent):
@@ -58,9 +64,13 @@ def account_for(cluster: Path, *, binary: Path) -> Account:
         )
     capability = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
     identity = ("--reuid", str(uid), "--regid", str(gid), "--clear-groups")
-    return Account(uid, gid, prefix=(setpriv, *identity, *capability, "--"), enters_root_folders=True)
+    return Account(
+        uid, gid, prefix=(setpriv, *identity, *capability, "--"), enters_root_folders=True
+    )
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether every account may use `path`: run the program or enter the folder, and each folder above it."""
+    """Whether every account may use `path`: run the program or enter the folder, and each folder
+    above it.
+    """
     return all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents))

@@ -1,7 +1,8 @@
 """How long the embedded servers live: from their first user to their last.
 
-Two lock files. `start.lock` is held while somebody starts or stops the servers, so two processes cannot do it at once.
-`users.lock` is held, shared, by every process that uses them; whoever can turn it exclusive on leaving was the last.
+Two lock files. `start.lock` is held while somebody starts or stops the servers, so two processes
+cannot do it at once. `users.lock` is held, shared, by every process that uses them; whoever can
+turn it exclusive on leaving was the last.
 """
 
 import fcntl
@@ -23,11 +24,14 @@ from mlops_platform.embedded.redis import Redis
 
 
 @contextmanager
-def services(data_dir: Path, *, postgres: bool, redis: bool, durable: bool = True) -> Iterator[None]:
-    """Have the servers asked for, ready, for the length of the block; the last user of a data folder stops them.
+def services(
+    data_dir: Path, *, postgres: bool, redis: bool, durable: bool = True
+) -> Iterator[None]:
+    """Have the servers asked for, ready, for the length of the block; the last user of a data
+    folder stops them.
 
-    `durable=False` (it counts only for whoever starts the server) trades safety in a power cut for speed.
-    Raises EmbeddedServerError, with a sentence for people, when a server cannot run here.
+    `durable=False` (it counts only for whoever starts the server) trades safety in a power cut for
+    speed. Raises EmbeddedServerError, with a sentence for people, when a server cannot run here.
     """
     servers: list[Postgres | Redis] = []
     if postgres:
@@ -57,11 +61,16 @@ def services(data_dir: Path, *, postgres: bool, redis: bool, durable: bool = Tru
 
 @contextmanager
 def services_for_environment() -> Iterator[None]:
-    """For a process's whole life: exactly those servers whose URL variable is unset; exits with a sentence where it cannot.
+    """For a process's whole life: exactly those servers whose URL variable is unset; exits with a
+    sentence where it cannot.
 
-    SIGTERM and SIGHUP, which end Python on the spot, become an orderly exit, else they would leave the servers behind.
+    SIGTERM and SIGHUP, which end Python on the spot, become an orderly exit, else they would leave
+    the servers behind.
     """
-    asked = {"postgres": not os.environ.get("DATABASE_URL"), "redis": not os.environ.get("REDIS_URL")}
+    asked = {
+        "postgres": not os.environ.get("DATABASE_URL"),
+        "redis": not os.environ.get("REDIS_URL"),
+    }
     durable = os.environ.get("MLOPS_EMBEDDED_DURABLE", "1") != "0"
     with ExitStack() as stack:
         if any(asked.values()):
@@ -89,11 +98,15 @@ def _make_folders(data_dir: Path) -> None:
 
 
 def _refuse_if_foreign(sockets: Path, *, cluster: Path) -> None:
-    """In a folder open to all, somebody else may have made ours first, with a server of their own inside."""
+    """In a folder open to all, somebody else may have made ours first, with a server of their own
+    inside.
+    """
     ours = {os.geteuid()} | ({cluster.stat().st_uid} if cluster.exists() else set())
     found = sockets.lstat()
     if stat.S_ISLNK(found.st_mode) or found.st_uid not in ours:
-        raise EmbeddedServerError(f"{sockets} belongs to another user: run as that user or remove it.")
+        raise EmbeddedServerError(
+            f"{sockets} belongs to another user: run as that user or remove it."
+        )
 
 
 @contextmanager

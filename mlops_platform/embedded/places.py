@@ -1,4 +1,6 @@
-"""Where the embedded servers keep their things. Pure functions of the data folder: any process can work out the addresses."""
+"""Where the embedded servers keep their things. Pure functions of the data folder: any process can
+work out the addresses.
+"""
 
 import hashlib
 import os
@@ -11,8 +13,8 @@ DATABASE_USER = "mlops"
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 REDIS_SOCKET = "redis.sock"
 
-# A Unix socket's path must fit in 108 bytes on Linux and 104 on macOS, with its end mark. PostgreSQL refuses a longer one;
-# Redis silently cuts it off.
+# A Unix socket's path must fit in 108 bytes on Linux and 104 on macOS, with its end mark.
+# PostgreSQL refuses a longer one; Redis silently cuts it off.
 LONGEST_SOCKET_PATH = 100
 
 
@@ -23,13 +25,16 @@ def data_dir() -> Path:
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """`run` in the data folder, or a short folder of this very data folder's own where that path is too long for a socket."""
+    """`run` in the data folder, or a short folder of this very data folder's own where that path is
+    too long for a socket.
+    """
     near = data_dir.resolve() / "run"
     longest_name = max(POSTGRES_SOCKET, REDIS_SOCKET, key=len)
     if len(os.fsencode(near / longest_name)) <= LONGEST_SOCKET_PATH:
         return near
     digest = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
-    # Not tempfile.gettempdir(): TMPDIR may differ between two shells, and both must find the same servers.
+    # Not tempfile.gettempdir(): TMPDIR may differ between two shells, and both must find the same
+    # servers.
     return Path("/tmp") / f"mlops-{digest}"  # noqa: S108 - made with mode 0700 and refused if somebody else owns it
 
 

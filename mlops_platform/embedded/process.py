@@ -1,4 +1,6 @@
-"""Starting a server process of our own and waiting for it, the part that PostgreSQL and Redis share."""
+"""Starting a server process of our own and waiting for it, the part that PostgreSQL and Redis
+share.
+"""
 
 import importlib.util
 import os
@@ -20,12 +22,18 @@ def packaged_binary(package: str, path: str, *, variable: str) -> Path:
     """A program that a Python package carries, found without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise EmbeddedServerError(f"{variable} is not set, and the Python package {package} is not installed.")
+        raise EmbeddedServerError(
+            f"{variable} is not set, and the Python package {package} is not installed."
+        )
     return Path(spec.origin).parent / path
 
 
-def spawn(command: Sequence[str], log: Path, popen: Mapping[str, Any] | None = None) -> "subprocess.Popen[bytes]":
-    """Start a server in a session of its own: a Ctrl-C in the terminal must reach it only after its users have ended."""
+def spawn(
+    command: Sequence[str], log: Path, popen: Mapping[str, Any] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a server in a session of its own: a Ctrl-C in the terminal must reach it only after its
+    users have ended.
+    """
     log.unlink(missing_ok=True)  # only the latest run's, and never one that belongs to another user
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -41,20 +49,26 @@ def spawn(command: Sequence[str], log: Path, popen: Mapping[str, Any] | None = N
 
 
 def clean_environment() -> dict[str, str]:
-    """Next to nothing, so that a PGDATA or a locale of the caller's cannot change what a server does."""
+    """Next to nothing, so that a PGDATA or a locale of the caller's cannot change what a server
+    does.
+    """
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
 def wait_until_ready(
     name: str, ready: Callable[[], bool], process: "subprocess.Popen[bytes] | None", log: Path
 ) -> None:
-    """Wait for a server to answer. EmbeddedServerError, with its last words, if it ends or stays silent."""
+    """Wait for a server to answer. EmbeddedServerError, with its last words, if it ends or stays
+    silent.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while not ready():
         if process is not None and process.poll() is not None:
             raise EmbeddedServerError(f"{name} did not start: {_last_words(log)} (log: {log})")
         if time.monotonic() > deadline:
-            raise EmbeddedServerError(f"{name} did not answer within {START_TIMEOUT_S:.0f} s (log: {log})")
+            raise EmbeddedServerError(
+                f"{name} did not answer within {START_TIMEOUT_S:.0f} s (log: {log})"
+            )
         time.sleep(POLL_S)
 
 

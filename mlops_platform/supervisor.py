@@ -1,0 +1,133 @@
+"""Runs the Procfile's processes side by side and ends them together.
+
+Not honcho, though the Procfile is its: a stop there goes to the whole process group, which kills
+the worker's children in the middle of a task instead of letting them finish it.
+"""
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+
+LINE = re.compile(r"^(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)$")
+STOP_TIMEOUT_S = 15.0
+WATCH_S = 0.2
+
+
+def read_procfile(path: Path) -> dict[str, str]:
+    """Each process's name and shell command, in the file's order."""
+    matches = (LINE.match(line) for line in path.read_text().splitlines())
+    return {match["name"]: match["command"] for match in matches if match}
+
+
+class Outcome(Enum):
+    """Why a watch is over."""
+
+    REACHED = "what was waited for came true"
+    ASKED_TO_STOP = "a signal asked for the end"
+    DIED = "a process ended by itself"
+    TIMED_OUT = "the time was over"
+
+
+class Supervisor:
+    """A set of processes that live and end together.
+
+    Each runs in a session of its own, so that Ctrl-C in the terminal comes to the supervisor alone.
+    """
+
+    def __init__(
+        self, commands: Mapping[str, str], *, folder: Path, env: Mapping[str, str]
+    ) -> None:
+        self._commands = dict(commands)
+        self._folder = folder
+        self._env = dict(env)
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._printers: list[threading.Thread] = []
+        self._asked_to_stop = threading.Event()
+        self.died: str | None = None
+
+    def listen_to_signals(self) -> None:
+        """Let Ctrl-C, SIGTERM and SIGHUP ask for the stop, however often they come."""
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self._asked_to_stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, ask)
+
+    def start(self) -> None:
+        """Start all of them, their output going to ours with their name in front."""
+        for name, command in self._commands.items():
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                cwd=self._folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._processes[name] = process
+            printer = threading.Thread(target=self._print_lines, args=(name, process), daemon=True)
+            printer.start()
+            self._printers.append(printer)
+
+    def watch(
+        self, until: Callable[[], bool] | None = None, timeout_s: float = math.inf
+    ) -> "Outcome":
+        """Wait until `until` holds, a stop is asked for, a process ends, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while not self._asked_to_stop.wait(WATCH_S):
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    self.died = name
+                    return Outcome.DIED
+            if until is not None and until():
+                return Outcome.REACHED
+            if time.monotonic() > deadline:
+                return Outcome.TIMED_OUT
+        return Outcome.ASKED_TO_STOP
+
+    def exit_code(self, name: str) -> int | None:
+        """The exit code of a process; negative for a signal, None while it runs."""
+        return self._processes[name].poll()
+
+    def stop(self) -> list[str]:
+        """End all: first politely, then not. Answers the names of those that had to be killed."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()  # the process alone, which then ends its children its own way
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        late = []
+        for name, process in self._processes.items():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                late.append(name)
+            _kill_group(process.pid)  # whatever it left behind
+            process.wait()
+        for printer in self._printers:
+            printer.join(timeout=1)
+        return late
+
+    def _print_lines(self, name: str, process: "subprocess.Popen[str]") -> None:
+        width = max(map(len, self._commands))
+        for line in process.stdout or ():
+            sys.stdout.write(f"{name:{width}} | {line.rstrip()}\n")
+            sys.stdout.flush()
+
+
+def _kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError):  # nobody is left
+        os.killpg(leader, signal.SIGKILL)
