@@ -95,7 +95,7 @@ class Deployment(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, help_text="When it ends by itself.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  # NULLs never collide
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # NULLs never collide
     idempotency_digest = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
@@ -118,7 +118,9 @@ class Deployment(models.Model):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="idempotency_key_unique"),
+            models.UniqueConstraint(
+                fields=["owner", "idempotency_key"], name="idempotency_key_unique"
+            ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="known_status"),
             models.CheckConstraint(
                 condition=Q(cpu_milli__gt=0, ram_mib__gt=0, gpu__gte=0, replicas__gte=1),
@@ -139,7 +141,9 @@ class WaitReason(models.Model):
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="wait_reasons")
     scheduling_key = models.CharField(max_length=120)
-    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, null=True, related_name="+")
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, null=True, related_name="+"
+    )
     code = models.CharField(max_length=32)
     details = models.JSONField(default=dict)
 
@@ -169,7 +173,7 @@ class EventType(models.TextChoices):
 
 
 class DeploymentEvent(models.Model):
-    """One line of a deployment's timeline. Written with the change that it tells of, never edited."""
+    """One line of a deployment's timeline, written with the change it tells of, never edited."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 
-def redis_client() -> "Redis":
+def redis_client() -> Redis:
     """The process's client; answers are text. Safe to share among threads and across a fork.
 
     A connection that broke while it lay idle (Redis was restarted) is tried once more at once. A
@@ -19,7 +19,7 @@ def redis_client() -> "Redis":
 
 
 @cache
-def _client(url: str, timeout_s: float) -> "Redis":
+def _client(url: str, timeout_s: float) -> Redis:
     return Redis.from_url(
         url,
         socket_connect_timeout=timeout_s,

@@ -1,0 +1,146 @@
+"""What may be read of deployments, by whom, and in a fixed number of queries."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.queries import as_uuid
+from deployments import queues, reasons
+from deployments.models import (
+    ENDED,
+    Deployment,
+    DeploymentEvent,
+    PriorityClass,
+    Status,
+    WaitReason,
+)
+from mlops_platform.api.errors import Invalid, not_found
+from organizations.access import organizations_of, require
+from organizations.models import Role
+
+
+def deployments_visible_to(user: User) -> QuerySet[Deployment]:
+    """Those of the user's organizations, newest first; no query of its own."""
+    return (
+        Deployment.objects.filter(cluster__organization__in=organizations_of(user))
+        .select_related("priority_class")
+        .order_by("-created_at", "-id")
+    )
+
+
+def deployment_for(user: User, deployment_id: UUID | str, role: Role = Role.VIEWER) -> Deployment:
+    """The deployment with its cluster; 404 where the user may not see it, 403 below `role`.
+
+    One query, and one more for a role above VIEWER.
+    """
+    visible = deployments_visible_to(user).select_related("priority_class", "cluster")
+    deployment = visible.filter(pk=as_uuid(deployment_id)).first()
+    if deployment is None:
+        raise not_found()
+    if role != Role.VIEWER:
+        require(user, deployment.cluster.organization_id, role)
+    return deployment
+
+
+def deployment_by_id(deployment_id: UUID) -> Deployment:
+    """For whoever has just changed it; 404 if it is gone with its cluster. One query."""
+    found = Deployment.objects.select_related("priority_class").filter(pk=deployment_id).first()
+    if found is None:
+        raise not_found()
+    return found
+
+
+def events_of(deployment: Deployment) -> QuerySet[DeploymentEvent]:
+    """Its timeline, oldest first."""
+    return deployment.events.select_related("actor").order_by("id")
+
+
+def priority_classes() -> dict[str, PriorityClass]:
+    """Every class by name, most urgent first; one query for a handful of rows."""
+    return {found.name: found for found in PriorityClass.objects.order_by("-value")}
+
+
+def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityClass:
+    """The class of that name in any letter case; 400 that lists those there are."""
+    found = classes.get(name.upper())
+    if found is None:
+        raise Invalid({"priority": f"One of {', '.join(classes)}."})
+    return found
+
+
+def reasons_for(deployments: Iterable[Deployment]) -> dict[UUID, dict[str, Any] | None]:
+    """Each deployment's rendered reason by id; None where there is nothing to explain.
+
+    A queued one has what the last cycle found, for itself before for its scheduling key; one that
+    was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
+    has why it ended. One query if any is queued, else none.
+    """
+    deployments = list(deployments)
+    waits = _wait_reasons([row for row in deployments if row.status == Status.QUEUED])
+    return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
+
+
+def positions_of(
+    deployments: Iterable[Deployment], class_names: Sequence[str]
+) -> dict[UUID, int | None]:
+    """The place in its cluster's queues of each queued deployment by id; one Redis round trip."""
+    queued = [row for row in deployments if row.status == Status.QUEUED]
+    places = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
+    found = queues.positions(places, class_names)
+    return {row.pk: position for row, position in zip(queued, found, strict=True)}
+
+
+def in_use(cluster: Cluster) -> QuerySet[Deployment]:
+    """Deployments that wait in the cluster or hold some of it."""
+    return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
+
+
+def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
+    if not queued:
+        return {}
+    found = WaitReason.objects.filter(
+        Q(deployment__in=[row.pk for row in queued])
+        | Q(
+            deployment=None,
+            cluster__in={row.cluster_id for row in queued},
+            scheduling_key__in={row.scheduling_key for row in queued},
+        )
+    )
+    own: dict[UUID, WaitReason] = {}
+    by_key: dict[tuple[UUID, str], WaitReason] = {}
+    for reason in found:
+        if reason.deployment_id is not None:
+            own[reason.deployment_id] = reason
+        else:
+            by_key[reason.cluster_id, reason.scheduling_key] = reason
+    waits = {
+        row.pk: own.get(row.pk) or by_key.get((row.cluster_id, row.scheduling_key))
+        for row in queued
+    }
+    return {pk: reason for pk, reason in waits.items() if reason is not None}
+
+
+def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] | None:
+    past = (
+        reasons.render(deployment.reason_code, deployment.reason_details)
+        if deployment.reason_code
+        else None
+    )
+    if deployment.status != Status.QUEUED:
+        return past if deployment.status in ENDED else None
+    now = (
+        reasons.render(wait.code, wait.details)
+        if wait
+        else reasons.render(reasons.NOT_YET_EVALUATED, {})
+    )
+    if past is None:
+        return now
+    return {
+        "code": past["code"],
+        "message": f"{past['message']} {now['message']}",
+        "details": {**past["details"], "waiting_for": now},
+    }

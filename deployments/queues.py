@@ -1,0 +1,155 @@
+"""Each cluster's queues in Redis: one sorted set of deployment ids per priority class.
+
+They answer "how long" and "which place" in O(log n) and hold no truth: a cycle that finds them off
+rebuilds them from the table. Redis orders by the policy's score, larger first (stored negated), and
+equal scores by id, which as a UUIDv7 is the order of submit.
+
+Writes raise RedisError to their caller, who decides. Reads never raise: they answer None while
+Redis is away.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from mlops_platform.api.redis import redis_client
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1000  # members per command
+
+
+def queue_key(cluster_id: UUID, class_name: str) -> str:
+    return f"cluster:{cluster_id}:queue:{class_name.lower()}"
+
+
+def enter(cluster_id: UUID, entries: Iterable[tuple[str, UUID, int]]) -> None:
+    """Add (class name, deployment id, policy score); one that is there already gets the score."""
+    members: dict[str, list[tuple[UUID, int]]] = {}
+    for class_name, deployment_id, score in entries:
+        members.setdefault(class_name, []).append((deployment_id, score))
+    if not members:
+        return
+    with redis_client().pipeline(transaction=False) as pipe:
+        for class_name, scored in members.items():
+            _add(pipe, queue_key(cluster_id, class_name), scored)
+        pipe.execute()
+
+
+def leave(cluster_id: UUID, entries: Iterable[tuple[str, UUID]]) -> None:
+    """Remove (class name, deployment id); what is not there is no error."""
+    members: dict[str, list[str]] = {}
+    for class_name, deployment_id in entries:
+        members.setdefault(class_name, []).append(str(deployment_id))
+    if not members:
+        return
+    with redis_client().pipeline(transaction=False) as pipe:
+        for class_name, ids in members.items():
+            for start in range(0, len(ids), CHUNK):
+                pipe.zrem(queue_key(cluster_id, class_name), *ids[start : start + CHUNK])
+        pipe.execute()
+
+
+def rebuild(
+    cluster_id: UUID, queues: Mapping[str, Sequence[tuple[UUID, int]]], signature: str
+) -> None:
+    """Replace the cluster's queues as one: nobody sees them half built.
+
+    `queues` names every priority class, those with none waiting too, so that theirs are emptied.
+    `signature` tells under which ordering and totals the scores were computed.
+    """
+    with redis_client().pipeline(transaction=True) as pipe:
+        for class_name, scored in queues.items():
+            key = queue_key(cluster_id, class_name)
+            pipe.delete(key)
+            _add(pipe, key, scored)
+        pipe.set(_signature_key(cluster_id), signature)
+        pipe.execute()
+
+
+def forget(cluster_id: UUID, class_names: Iterable[str]) -> None:
+    """Drop everything of a cluster that is no more."""
+    keys = [queue_key(cluster_id, class_name) for class_name in class_names]
+    redis_client().delete(_signature_key(cluster_id), *keys)
+
+
+def signature(cluster_id: UUID) -> str | None:
+    """What the last rebuild stored; None where there is none, or Redis is away."""
+    try:
+        stored = redis_client().get(_signature_key(cluster_id))
+    except RedisError as error:
+        _tell_away(error)
+        return None
+    return None if stored is None else str(stored)
+
+
+def lengths(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, int] | None:
+    """How many wait in each class; None while Redis is away."""
+    try:
+        with redis_client().pipeline(transaction=False) as pipe:
+            for class_name in class_names:
+                pipe.zcard(queue_key(cluster_id, class_name))
+            return dict(zip(class_names, pipe.execute(), strict=True))
+    except RedisError as error:
+        _tell_away(error)
+        return None
+
+
+def positions(
+    places: Sequence[tuple[UUID, str, UUID]], class_names: Sequence[str]
+) -> list[int | None]:
+    """The 1-based place of each (cluster id, class name, deployment id) in its cluster's queues.
+
+    Counts across classes: all of the more urgent ones come first. `class_names` are every class,
+    most urgent first. One round trip, however many places and clusters; None for one that is in
+    no queue, and for all while Redis is away.
+    """
+    if not places:
+        return []
+    clusters = list(dict.fromkeys(cluster_id for cluster_id, _, _ in places))
+    queues = [(cluster_id, name) for cluster_id in clusters for name in class_names]
+    try:
+        with redis_client().pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.zcard(queue_key(*queue))
+            for cluster_id, class_name, deployment_id in places:
+                pipe.zrank(queue_key(cluster_id, class_name), str(deployment_id))
+            answers = pipe.execute()
+    except RedisError as error:
+        _tell_away(error)
+        return [None] * len(places)
+    ahead = _ahead_of(queues, answers[: len(queues)])
+    ranks = answers[len(queues) :]
+    return [
+        None if rank is None else ahead.get((cluster_id, class_name), 0) + rank + 1
+        for (cluster_id, class_name, _), rank in zip(places, ranks, strict=True)
+    ]
+
+
+def _ahead_of(
+    queues: Sequence[tuple[UUID, str]], sizes: Sequence[int]
+) -> dict[tuple[UUID, str], int]:
+    """How many wait in the more urgent classes of the same cluster, for each queue."""
+    ahead: dict[tuple[UUID, str], int] = {}
+    so_far: dict[UUID, int] = {}
+    for (cluster_id, class_name), size in zip(queues, sizes, strict=True):
+        ahead[cluster_id, class_name] = so_far.get(cluster_id, 0)
+        so_far[cluster_id] = ahead[cluster_id, class_name] + size
+    return ahead
+
+
+def _add(pipe: Pipeline, key: str, scored: Sequence[tuple[UUID, int]]) -> None:
+    for start in range(0, len(scored), CHUNK):
+        chunk = scored[start : start + CHUNK]
+        pipe.zadd(key, {str(deployment_id): -score for deployment_id, score in chunk})
+
+
+def _signature_key(cluster_id: UUID) -> str:
+    return f"cluster:{cluster_id}:queues"
+
+
+def _tell_away(error: RedisError) -> None:
+    logger.warning("queues unread: redis is away", extra={"error": str(error)})

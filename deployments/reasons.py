@@ -1,0 +1,139 @@
+"""Why a deployment waits, or ended as it did: one table of codes, a sentence with numbers for each.
+
+Rows store the code and numbers in the scheduler's units (`cpu_milli`, `ram_mib`, `gpu`); sentences
+are made when read, so that a better wording reaches old rows too. No Django here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Details = Mapping[str, Any]
+
+NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
+MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
+
+# resource -> its name outside, the unit for one and for many
+_RESOURCES = {
+    "cpu_milli": ("cpu", "CPU core", "CPU cores"),
+    "ram_mib": ("ram", "MiB of RAM", "MiB of RAM"),
+    "gpu": ("gpu", "GPU", "GPUs"),
+}
+
+
+def render(code: str, details: Details | None) -> dict[str, Any]:
+    """`{"code", "message", "details"}` for people and programs; never raises.
+
+    CPU comes out in cores under `cpu`, RAM in MiB under `ram`.
+    """
+    details = details if isinstance(details, Mapping) else {}
+    try:
+        message = SENTENCES[code](details)
+    except (KeyError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
+        message = f"{code.replace('_', ' ').capitalize()}."
+    return {"code": code, "message": message, "details": shown(details)}
+
+
+def amount(resource: str, value: int) -> str:
+    """`2 GPUs`, `1.5 CPU cores`, `512 MiB of RAM`."""
+    number = _number(resource, value)
+    _, one, many = _RESOURCES[resource]
+    return f"{number} {one if number == 1 else many}"
+
+
+def _number(resource: str, value: int) -> int | float:
+    if resource != "cpu_milli":
+        return value
+    return value // 1000 if value % 1000 == 0 else value / 1000
+
+
+def shown(details: Details) -> dict[str, Any]:
+    """The same with the outside's names and units for resources, however deep."""
+    resource = details.get("resource")
+    if resource in _RESOURCES:  # the numbers beside it are that resource's
+        plain = {
+            name: _number(resource, value) if isinstance(value, int) else value
+            for name, value in details.items()
+        }
+        return {**plain, "resource": _RESOURCES[resource][0]}
+    outside: dict[str, Any] = {}
+    for name, value in details.items():
+        if isinstance(value, Mapping):
+            outside[name] = shown(value)
+        elif name in _RESOURCES and isinstance(value, int):
+            outside[_RESOURCES[name][0]] = _number(name, value)
+        else:
+            outside[name] = value
+    return outside
+
+
+def _exceeds_capacity(details: Details) -> str:
+    resource = details["resource"]
+    requested = amount(resource, details["requested"])
+    total = _number(resource, details["total"])
+    return f"Asks for {requested}, more than the {total} that the whole cluster has."
+
+
+def _insufficient_capacity(details: Details) -> str:
+    short = {name: details["short"][name] for name in _RESOURCES if details["short"].get(name)}
+    parts = []
+    for resource, missing in short.items():
+        _, one, many = _RESOURCES[resource]
+        number = _number(resource, missing)
+        requested = _number(resource, details["requested"][resource])
+        free = _number(resource, details["free"][resource])
+        need = f"{number} more {one if number == 1 else many}"
+        parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
+    if len(parts) == 1:
+        return f"Needs {parts[0][0]}: {parts[0][1]}."
+    listed = [f"{need} ({why})" for need, why in parts]
+    return f"Needs {', '.join(listed[:-1])} and {listed[-1]}."
+
+
+def _blocked_by_head(details: Details) -> str:
+    return f"Waits behind {details['head']}, which is first in the queue and does not fit yet."
+
+
+def _reserved_for_head(details: Details) -> str:
+    return f"What is free is held for {details['head']}, which has waited longest."
+
+
+def _cluster_paused(details: Details) -> str:
+    if details.get("state") == "DRAINING":
+        return "The cluster is being drained: nothing starts until it is resumed."
+    return "The cluster is paused: nothing starts until it is resumed."
+
+
+def _preempted(details: Details) -> str:
+    sentence = f"Made room for {details['by']}"
+    if details.get("priority"):
+        sentence += f" of priority {details['priority']}"
+    if details.get("lost_s") is not None:
+        sentence += f", losing {round(details['lost_s'])} s of work"
+    return f"{sentence}."
+
+
+def _max_runtime_exceeded(details: Details) -> str:
+    return f"Ran longer than the {details['max_runtime_s']} s that it was allowed."
+
+
+def _always(sentence: str) -> Callable[[Details], str]:
+    return lambda _: sentence
+
+
+SENTENCES: Mapping[str, Callable[[Details], str]] = {
+    "EXCEEDS_CAPACITY": _exceeds_capacity,
+    "INSUFFICIENT_CAPACITY": _insufficient_capacity,
+    "FRAGMENTED": _always("Enough is free in all, but not on one node."),
+    "BLOCKED_BY_HEAD": _blocked_by_head,
+    "RESERVED_FOR_HEAD": _reserved_for_head,
+    "WAITING_FOR_DEPENDENCIES": _always("Waits until what it depends on has completed."),
+    "DEPENDENCY_FAILED": _always("Something it depends on did not complete, so it cannot start."),
+    "QUOTA_EXCEEDED": _always("Its quota is used up: it starts when others of the quota end."),
+    "CLUSTER_PAUSED": _cluster_paused,
+    "BACKOFF": _always("It failed a moment ago and is tried again soon."),
+    NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
+    "PREEMPTED": _preempted,
+    "NODE_DRAINED": _always("What it ran on was drained, so it went back into the queue."),
+    "NODE_LOST": _always("The node it ran on was lost, so it went back into the queue."),
+    MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
+}

@@ -1,0 +1,7 @@
+"""What others may want to know about deployments; sent inside the transaction that did it."""
+
+from django.dispatch import Signal
+
+# cluster_id, deployment_ids, trigger ("STOPPED", "FINISHED" or "CHANGED"): capacity was freed, or
+# a queued deployment left or changed. New deployments are told by post_save(created).
+deployment_stopped = Signal()
