@@ -18,15 +18,15 @@ ORDER = (Role.VIEWER, Role.DEVELOPER, Role.ADMIN)  # each may do what those befo
 
 
 def organizations_of(user: User) -> QuerySet[Membership, Any]:
-    """The ids of the user's organizations, as a subquery: `filter(organization__in=organizations_of(user))`.
+    """The ids of the user's organizations, as a subquery: no query of its own.
 
-    No query of its own.
+    Used as `filter(organization__in=organizations_of(user))`.
     """
     return Membership.objects.filter(user_id=user.pk).values("organization")
 
 
 def role_in(user: User, organization_id: UUID | str) -> Role | None:
-    """The user's role there; None for a stranger, or where there is no such organization. One query."""
+    """The user's role there; None for a stranger, or where there is nothing. One query."""
     membership = _membership(user, organization_id)
     return Role(membership.role) if membership else None
 

@@ -26,8 +26,12 @@ class Organization(models.Model):
 
 
 class Membership(models.Model):
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="memberships"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
     role = models.CharField(max_length=10, choices=Role.choices)
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -47,9 +51,11 @@ def new_code() -> str:
 
 
 class InviteCode(models.Model):
-    """Lets whoever holds it join with `role`. At most one code per role lives; rotating ends the old."""
+    """Lets whoever holds it join with `role`. One code per role lives; rotating ends the old."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invite_codes")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="invite_codes"
+    )
     role = models.CharField(max_length=10, choices=Role.choices)
     code = models.CharField(max_length=40, unique=True, default=new_code, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -65,7 +71,9 @@ class InviteCode(models.Model):
                 condition=models.Q(rotated_at=None),
                 name="one_live_code_per_role",
             ),
-            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="known_code_role"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=Role.values), name="known_code_role"
+            ),
             models.CheckConstraint(
                 condition=models.Q(max_uses=None) | models.Q(uses__lte=models.F("max_uses")),
                 name="uses_within_limit",
@@ -78,6 +86,8 @@ class InviteCode(models.Model):
     @property
     def usable(self) -> bool:
         """Not rotated, not expired, not used up."""
-        if self.rotated_at is not None or (self.max_uses is not None and self.uses >= self.max_uses):
+        if self.rotated_at is not None or (
+            self.max_uses is not None and self.uses >= self.max_uses
+        ):
             return False
         return self.expires_at is None or timezone.now() < self.expires_at

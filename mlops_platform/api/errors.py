@@ -33,6 +33,7 @@ class Invalid(exceptions.ValidationError):
 
     def __init__(self, fields: Mapping[str, str], code: str = "invalid") -> None:
         super().__init__({name: [sentence] for name, sentence in fields.items()}, code=code)
+        self.code = code  # answered as the body's own, where a caller may want to tell faults apart
 
 
 def not_found() -> exceptions.NotFound:
@@ -79,7 +80,7 @@ def _body(error: exceptions.APIException) -> dict[str, Any]:
         whole = fields.pop("non_field_errors", None)
         if whole and not fields:
             return {"detail": " ".join(map(str, whole)), "code": "invalid"}
-        return {"detail": FAULTY, "code": "invalid", "fields": fields}
+        return {"detail": FAULTY, "code": getattr(error, "code", "invalid"), "fields": fields}
     if isinstance(detail, dict):  # simplejwt answers {"detail", "code", "messages"}
         return {"detail": str(detail.get("detail", error.default_detail)), "code": _code_of(detail)}
     code = getattr(detail, "code", error.default_code)

@@ -1,0 +1,139 @@
+"""Organizations, members and codes, for the operators. Each on its own paged list: an organization
+may have more members than one form can hold, and no page issues a query per row."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from organizations.models import InviteCode, Membership, Organization, Role
+from organizations.services import replace_code
+
+
+class InviteCodeInline(admin.TabularInline):
+    """The live codes of one organization; replacing one is an action of their own list."""
+
+    model = InviteCode
+    fields = readonly_fields = ["role", "code", "usable", "expires_at", "max_uses", "uses"]
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InviteCode]:
+        return super().get_queryset(request).filter(rotated_at=None)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(boolean=True)
+    def usable(self, code: InviteCode) -> bool:
+        return code.usable
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):
+    """Organizations are founded through the API, where the founder becomes their ADMIN."""
+
+    list_display = ["name", "members", "admins", "created_at", "id"]
+    list_filter = ["created_at"]
+    search_fields = ["name", "id"]
+    readonly_fields = ["id", "members", "admins", "created_at"]
+    ordering = ["name", "id"]
+    inlines = [InviteCodeInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        admins = Count("memberships", filter=Q(memberships__role=Role.ADMIN))
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(member_count=Count("memberships"), admin_count=admins)
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.display(ordering="member_count")
+    def members(self, organization: Any) -> SafeString:
+        """How many, leading to their list."""
+        page = reverse("admin:organizations_membership_changelist")
+        link = f"{page}?organization__id__exact={organization.pk}"
+        return format_html('<a href="{}">{}</a>', link, organization.member_count)
+
+    @admin.display(ordering="admin_count")
+    def admins(self, organization: Any) -> int:
+        return int(organization.admin_count)
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    """Operators may do what members may not: appoint an ADMIN where the last one is lost."""
+
+    list_display = ["user", "organization", "role", "joined_at"]
+    list_filter = ["role", "joined_at"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__username", "user__email", "organization__name"]
+    autocomplete_fields = ["user", "organization"]
+    ordering = ["-pk"]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Also the link from an organization to its members."""
+        return lookup == "organization__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
+        return ["user", "organization", "joined_at"] if obj else ["joined_at"]
+
+
+class LiveFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "Live"), ("replaced", "Replaced")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[InviteCode]
+    ) -> QuerySet[InviteCode]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(rotated_at__isnull=self.value() == "live")
+
+
+@admin.register(InviteCode)
+class InviteCodeAdmin(admin.ModelAdmin):
+    """Codes are looked at and replaced, never written by hand."""
+
+    list_display = [
+        "organization",
+        "role",
+        "usable",
+        "uses",
+        "max_uses",
+        "expires_at",
+        "rotated_at",
+    ]
+    list_filter = [LiveFilter, "role", "created_at"]
+    list_select_related = ["organization"]
+    search_fields = ["organization__name"]
+    ordering = ["-pk"]
+    actions = ["rotate"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [field.name for field in InviteCode._meta.fields] + ["usable"]
+
+    @admin.display(boolean=True)
+    def usable(self, code: InviteCode) -> bool:
+        return code.usable
+
+    @admin.action(description="Replace the selected codes", permissions=["change"])
+    def rotate(self, request: HttpRequest, queryset: QuerySet[InviteCode]) -> None:
+        """One new code for each organization and role among those selected, without limits."""
+        wanted = set(queryset.values_list("organization_id", "role"))
+        for organization_id, role in sorted(wanted):
+            replace_code(organization_id, Role(role))
+        self.message_user(request, f"Replaced {len(wanted)} codes.", messages.SUCCESS)

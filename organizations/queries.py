@@ -1,0 +1,54 @@
+"""What a caller sees of organizations, their members and codes."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts.models import User
+from organizations.access import require
+from organizations.models import InviteCode, Membership, Organization, Role
+
+
+def all_organizations() -> QuerySet[Organization]:
+    """Every organization, oldest first (ids carry their time)."""
+    return Organization.objects.order_by("pk")
+
+
+def memberships_of(user: User) -> QuerySet[Membership]:
+    """The user's memberships, each with its organization and, where the user is ADMIN and only
+    there, the organization's codes, which shown_codes gives. Two queries."""
+    codes = InviteCode.objects.filter(
+        rotated_at=None,
+        organization__memberships__user=user,
+        organization__memberships__role=Role.ADMIN,
+    )
+    return (
+        Membership.objects.filter(user=user)
+        .select_related("organization")
+        .prefetch_related(
+            Prefetch("organization__invite_codes", queryset=codes, to_attr="codes_to_show")
+        )
+        .order_by("pk")
+    )
+
+
+def shown_codes(membership: Membership) -> list[InviteCode]:
+    """The codes that came with a row of memberships_of; none unless it is an ADMIN's. No query."""
+    codes: list[InviteCode] = membership.organization.codes_to_show  # type: ignore[attr-defined]  # set by the prefetch
+    return codes
+
+
+def codes_of(organization: Organization) -> Iterable[InviteCode]:
+    """The live codes, one per role; for whoever has seen to it that the asker is ADMIN."""
+    return organization.invite_codes.filter(rotated_at=None)
+
+
+def members_of(user: User, organization_id: UUID) -> QuerySet[Membership]:
+    """The members in the order they came. Any member may look; 404 for a stranger. Two queries."""
+    require(user, organization_id, Role.VIEWER)
+    return (
+        Membership.objects.filter(organization_id=organization_id)
+        .select_related("user")
+        .order_by("pk")
+    )

@@ -1,0 +1,152 @@
+"""Everything that changes who belongs where.
+
+Changes of members and codes lock the organization's row first, so that two of them cannot each
+see the other's ADMIN and together leave none. The lock is NO KEY: it holds up no one who merely
+adds something that belongs to the organization.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from mlops_platform.api.errors import Conflict, Invalid, not_found
+from organizations.access import require
+from organizations.models import InviteCode, Membership, Organization, Role
+
+
+@transaction.atomic
+def create_organization(user: User, name: str) -> Organization:
+    """A new organization with a code for each role; `user` is its ADMIN."""
+    organization = Organization.objects.create(name=name)
+    Membership.objects.create(organization=organization, user=user, role=Role.ADMIN)
+    InviteCode.objects.bulk_create(
+        InviteCode(organization=organization, role=role) for role in Role
+    )
+    return organization
+
+
+@transaction.atomic
+def join(user: User, code: str) -> Membership:
+    """Makes `user` a member in the code's role and counts one use.
+
+    The code's row is locked, so `max_uses` holds however many come at once. 400 where the code
+    lets nobody in (any more), 409 for a member, who uses nothing up.
+    """
+    invite = InviteCode.objects.select_for_update(no_key=True).filter(code=code).first()
+    if invite is None or invite.rotated_at is not None:
+        raise _unusable("invalid_invite_code", "This code lets nobody in; ask for the present one.")
+    if Membership.objects.filter(organization_id=invite.organization_id, user=user).exists():
+        raise _already_a_member()
+    if invite.expires_at is not None and invite.expires_at <= timezone.now():
+        raise _unusable("expired_invite_code", "This code has expired; ask for a new one.")
+    if invite.max_uses is not None and invite.uses >= invite.max_uses:
+        raise _unusable("used_up_invite_code", "This code is used up; ask for a new one.")
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(
+                organization_id=invite.organization_id, user=user, role=invite.role
+            )
+    except IntegrityError:  # the same user came with another code at the same time
+        raise _already_a_member() from None
+    invite.uses += 1
+    invite.save(update_fields=["uses"])
+    return membership
+
+
+@transaction.atomic
+def change_role(actor: User, organization_id: UUID, user_id: UUID, role: Role) -> Membership:
+    """Gives a member another role; ADMIN only. 409 where the last ADMIN would step down."""
+    _lock(actor, organization_id)
+    require(actor, organization_id, Role.ADMIN)
+    membership = _member(organization_id, user_id)
+    if role != Role.ADMIN:
+        _keep_an_admin(membership)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    return membership
+
+
+@transaction.atomic
+def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
+    """Ends a membership; an ADMIN anybody's, everyone their own. 409 for the last ADMIN's."""
+    _lock(actor, organization_id)
+    require(actor, organization_id, Role.VIEWER if actor.pk == user_id else Role.ADMIN)
+    membership = _member(organization_id, user_id)
+    _keep_an_admin(membership)
+    membership.delete()
+
+
+@transaction.atomic
+def rotate_code(
+    actor: User,
+    organization_id: UUID,
+    role: Role,
+    expires_in_s: int | None = None,
+    max_uses: int | None = None,
+) -> InviteCode:
+    """A new code for `role`; the old one lets nobody in any more. ADMIN only."""
+    _lock(actor, organization_id)
+    require(actor, organization_id, Role.ADMIN)
+    return replace_code(organization_id, role, expires_in_s, max_uses)
+
+
+@transaction.atomic
+def replace_code(
+    organization_id: UUID, role: Role, expires_in_s: int | None = None, max_uses: int | None = None
+) -> InviteCode:
+    """As rotate_code, for an operator, who belongs to no organization."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    now = timezone.now()
+    InviteCode.objects.filter(organization_id=organization_id, role=role, rotated_at=None).update(
+        rotated_at=now
+    )
+    return InviteCode.objects.create(
+        organization_id=organization_id,
+        role=role,
+        created_at=now,
+        expires_at=now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None,
+        max_uses=max_uses,
+    )
+
+
+def _lock(member: User, organization_id: UUID) -> None:
+    """Locks the organization for one of its members; what others read before it may be stale.
+
+    A stranger locks nothing: nobody may hold up an organization that is not theirs.
+    """
+    list(
+        Organization.objects.select_for_update(of=("self",), no_key=True).filter(
+            pk=organization_id, memberships__user=member
+        )
+    )
+
+
+def _member(organization_id: UUID, user_id: UUID) -> Membership:
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=organization_id, user_id=user_id)
+        .first()
+    )
+    if membership is None:
+        raise not_found()
+    return membership
+
+
+def _keep_an_admin(leaving: Membership) -> None:
+    """Refuses where `leaving` is the last ADMIN who can still log in."""
+    others = Membership.objects.filter(
+        organization_id=leaving.organization_id, role=Role.ADMIN, user__is_active=True
+    ).exclude(pk=leaving.pk)
+    if leaving.role == Role.ADMIN and not others.exists():
+        raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")
+
+
+def _already_a_member() -> Conflict:
+    return Conflict("You are a member of this organization already.", "already_a_member")
+
+
+def _unusable(code: str, sentence: str) -> Invalid:
+    return Invalid({"invite_code": sentence}, code=code)
