@@ -43,7 +43,9 @@ class User(AbstractUser):
 class UserProfile(models.Model):
     """What a user tells about themselves. Made with the user (signals.py)."""
 
-    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="profile", primary_key=True)
+    user = models.OneToOneField(
+        User, on_delete=models.CASCADE, related_name="profile", primary_key=True
+    )
     display_name = models.CharField(max_length=100, blank=True)
     timezone = models.CharField(max_length=64, default="UTC")
 

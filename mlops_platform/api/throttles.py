@@ -6,6 +6,7 @@ the password hasher still makes guessing slow.
 
 import hashlib
 import logging
+import unicodedata
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -44,6 +45,7 @@ class LoginThrottle(AddressThrottle):
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         name = request.data.get("username") if isinstance(request.data, dict) else None
-        digest = hashlib.sha256(str(name).lower().encode()).hexdigest()[:16]
+        one_form = unicodedata.normalize("NFKC", str(name)).lower()  # as the login itself reads it
+        digest = hashlib.sha256(one_form.encode()).hexdigest()[:16]
         ident = f"{self.get_ident(request)}:{digest}"
         return self.cache_format % {"scope": self.scope, "ident": ident}

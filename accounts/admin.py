@@ -1,0 +1,53 @@
+"""Users, for the operators."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.http import HttpRequest
+
+from accounts.models import User, UserProfile
+
+
+class NewUserForm(AdminUserCreationForm):
+    class Meta(AdminUserCreationForm.Meta):
+        model = User
+
+
+class ChangeUserForm(UserChangeForm):
+    class Meta(UserChangeForm.Meta):
+        model = User
+
+
+class ProfileInline(admin.StackedInline):
+    model = UserProfile
+    can_delete = False
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    form = ChangeUserForm
+    add_form = NewUserForm
+    list_display = [
+        "username",
+        "display_name",
+        "email",
+        "is_active",
+        "is_staff",
+        "date_joined",
+        "last_login",
+    ]
+    list_filter = ["is_active", "is_staff", "is_superuser", "date_joined"]
+    list_select_related = ["profile"]
+    search_fields = ["username", "email", "profile__display_name"]
+    ordering = ["username"]
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
+        """None on the page that adds a user: the profile is made with them (signals.py)."""
+        return [ProfileInline] if obj else []
+
+    @admin.display(ordering="profile__display_name")
+    def display_name(self, user: User) -> str:
+        profile: UserProfile | None = getattr(user, "profile", None)
+        return profile.display_name if profile else ""

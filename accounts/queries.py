@@ -1,0 +1,32 @@
+"""What a caller sees of their own account."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts.models import User, UserProfile
+
+
+@dataclass(frozen=True)
+class Me:
+    id: UUID
+    username: str
+    email: str
+    date_joined: datetime
+    profile: UserProfile
+    memberships: Sequence[Any]  # organizations.Membership, which this app must not import
+
+
+def me(user: User) -> Me:
+    """The user with profile and memberships, oldest first. Two queries."""
+    profile = UserProfile.objects.filter(user=user).first()
+    return Me(
+        id=user.pk,
+        username=user.username,
+        email=user.email,
+        date_joined=user.date_joined,
+        profile=profile or UserProfile(user=user),
+        memberships=user.memberships.select_related("organization").order_by("pk"),
+    )
