@@ -1,0 +1,3 @@
+"""What every app's tests share."""
+
+pytest_plugins = ["organizations.tests.people"]

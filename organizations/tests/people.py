@@ -1,0 +1,108 @@
+"""The people of every test, and how they call the API.
+
+The organization `org` has three members: `ada` founded it (ADMIN), `dev` is a DEVELOPER, `vera` a
+VIEWER. `sam` is a stranger with an organization of his own, `sams_org`, where he is ADMIN. `api`
+makes a client for any of them, `anyone` is a client without a token.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import User
+from organizations.models import Membership, Organization, Role
+from organizations.services import create_organization
+
+PASSWORD = "correct-horse-battery"
+
+
+class JsonClient(APIClient):
+    """Sends JSON where nothing else is asked for."""
+
+    default_format = "json"
+
+
+def make_user(username: str, **fields: Any) -> User:
+    """A user whose password is PASSWORD."""
+    user: User = User.objects.create_user(username, password=PASSWORD, **fields)
+    return user
+
+
+def make_member(organization: Organization, username: str, role: Role) -> User:
+    user = make_user(username)
+    Membership.objects.create(organization=organization, user=user, role=role)
+    return user
+
+
+def client_for(user: User | None) -> JsonClient:
+    client = JsonClient()
+    if user is not None:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.for_user(user)}")
+    return client
+
+
+def all_at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What each call answered or raised, all started together on threads and connections of their
+    own. Needs `transactional_db`, else they cannot see each other's rows."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        try:
+            connection.ensure_connection()
+            barrier.wait(timeout=10)
+            return call()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+@pytest.fixture
+def api() -> Callable[[User], JsonClient]:
+    return client_for
+
+
+@pytest.fixture
+def anyone() -> JsonClient:
+    return client_for(None)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return make_user("ada")
+
+
+@pytest.fixture
+def org(ada: User) -> Organization:
+    return create_organization(ada, "Analytical Engines")
+
+
+@pytest.fixture
+def dev(org: Organization) -> User:
+    return make_member(org, "dev", Role.DEVELOPER)
+
+
+@pytest.fixture
+def vera(org: Organization) -> User:
+    return make_member(org, "vera", Role.VIEWER)
+
+
+@pytest.fixture
+def sam(db: None) -> User:
+    sam = make_user("sam")
+    create_organization(sam, "Sam's")
+    return sam
+
+
+@pytest.fixture
+def sams_org(sam: User) -> Organization:
+    return Organization.objects.get(name="Sam's")

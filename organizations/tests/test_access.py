@@ -1,0 +1,69 @@
+"""Who may do what where."""
+
+from uuid import uuid4
+
+import pytest
+from rest_framework.exceptions import NotFound, PermissionDenied
+
+from organizations import access
+from organizations.models import Organization, Role
+
+
+@pytest.mark.parametrize(
+    ("role", "reached"),
+    [
+        (Role.VIEWER, {Role.VIEWER}),
+        (Role.DEVELOPER, {Role.VIEWER, Role.DEVELOPER}),
+        (Role.ADMIN, {Role.VIEWER, Role.DEVELOPER, Role.ADMIN}),
+    ],
+)
+def test_each_role_includes_those_below_it(role, reached):
+    assert {needed for needed in Role if access.reaches(role, needed)} == reached
+
+
+def test_a_member_has_their_role(ada, dev, vera, org):
+    assert access.role_in(ada, org.id) is Role.ADMIN
+    assert access.role_in(dev, org.id) is Role.DEVELOPER
+    assert access.role_in(vera, str(org.id)) is Role.VIEWER
+
+
+@pytest.mark.parametrize("organization_id", [uuid4(), str(uuid4()), "1", "", "x" * 64, "-1"])
+def test_nobody_has_a_role_in_what_is_not_there(ada, organization_id):
+    assert access.role_in(ada, organization_id) is None
+    with pytest.raises(NotFound):
+        access.require(ada, organization_id, Role.VIEWER)
+
+
+def test_a_stranger_is_told_that_there_is_nothing(org, sam):
+    with pytest.raises(NotFound):
+        access.require(sam, org.id, Role.VIEWER)
+
+
+def test_a_low_role_is_told_which_one_it_takes(org, vera):
+    with pytest.raises(PermissionDenied) as refusal:
+        access.require(vera, org.id, Role.DEVELOPER)
+    assert str(refusal.value.detail) == "This needs the role DEVELOPER; yours is VIEWER."
+    assert refusal.value.get_codes() == "permission_denied"
+
+
+def test_staff_get_nothing_special(org, sam):
+    sam.is_staff = sam.is_superuser = True
+    sam.save()
+    with pytest.raises(NotFound):
+        access.require(sam, org.id, Role.VIEWER)
+
+
+def test_the_question_costs_one_query(org, dev, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert access.require(dev, org.id, Role.DEVELOPER).user_id == dev.pk
+    with django_assert_num_queries(1):
+        access.role_in(dev, org.id)
+
+
+def test_organizations_of_filters_within_one_query(
+    org, dev, sam, sams_org, django_assert_num_queries
+):
+    with django_assert_num_queries(1):
+        mine = list(Organization.objects.filter(pk__in=access.organizations_of(dev)))
+    assert mine == [org]
+    assert list(Organization.objects.filter(pk__in=access.organizations_of(sam))) == [sams_org]
