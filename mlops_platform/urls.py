@@ -1,0 +1,25 @@
+"""Every path of the platform, written without a trailing slash (see api/middleware.py)."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_yasg.views import get_schema_view
+from rest_framework.permissions import AllowAny
+
+# No authentication here: a stale token kept by Swagger UI must not hide the page that renews it.
+schema = get_schema_view(public=True, permission_classes=[AllowAny], authentication_classes=[])
+
+urlpatterns = [
+    path("api/", include("accounts.urls")),
+    path("api/", include("organizations.urls")),
+    path("api/", include("clusters.urls")),
+    path("api/", include("deployments.urls")),
+    path("api/", include("scheduler.urls")),
+    path("swagger/", schema.with_ui("swagger"), name="swagger"),
+    path("swagger.json", schema.without_ui(), {"format": ".json"}, name="swagger-json"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "mlops_platform.api.errors.bad_request"
+handler403 = "mlops_platform.api.errors.permission_denied"
+handler404 = "mlops_platform.api.errors.page_not_found"
+handler500 = "mlops_platform.api.errors.server_error"
