@@ -20,6 +20,7 @@ from accounts.serializers import (
     RegisterSerializer,
     TokenPairSerializer,
 )
+from mlops_platform.api.errors import FAULTY
 from mlops_platform.api.schema import error
 from mlops_platform.api.throttles import LoginAddressThrottle, LoginThrottle, RegisterThrottle
 
@@ -49,7 +50,7 @@ class RegistrationViewSet(OpenViewSet):
             400: error(
                 "Taken, weak or malformed",
                 "invalid",
-                "The request has faults; see fields.",
+                FAULTY,
                 username=["A user with that name exists already."],
             ),
         },
@@ -115,6 +116,7 @@ class MeViewSet(ViewSet):
         operation_description="What is not given stays as it is.",
         tags=["users"],
         request_body=ChangeMeSerializer,
+        needs_role=False,
         responses={200: MeSerializer},
     )
     def partial_update(self, request: Request) -> Response:

@@ -15,7 +15,7 @@ urlpatterns = [
     path("api/", include("deployments.urls")),
     path("api/", include("scheduler.urls")),
     path("swagger/", schema.with_ui("swagger"), name="swagger"),
-    path("swagger.json", schema.without_ui(), {"format": ".json"}, name="swagger-json"),
+    path("swagger.json", schema.without_ui(), {"format": "json"}, name="swagger-json"),
     path("admin/", admin.site.urls),
 ]
 

@@ -37,6 +37,7 @@ class OrganizationViewSet(ViewSet):
         operation_description="You become its ADMIN. Each code lets others join in its role.",
         tags=["organizations"],
         request_body=NewOrganizationSerializer,
+        needs_role=False,
         responses={201: CreatedOrganizationSerializer},
     )
     def create(self, request: Request) -> Response:
@@ -49,6 +50,7 @@ class OrganizationViewSet(ViewSet):
         operation_summary="Join an organization with a code",
         tags=["organizations"],
         request_body=JoinSerializer,
+        needs_role=False,
         responses={
             200: JoinedSerializer,
             400: error(

@@ -35,7 +35,9 @@ class KeysetPagination(BasePagination):
 
     next_link: str | None = None
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: Any = None
+    ) -> list[Any]:
         limit = _limit(request.query_params.get("limit"))
         ordering = tuple(str(name) for name in queryset.query.order_by) or ("pk",)
         cursor = request.query_params.get("cursor")
@@ -55,6 +57,23 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         return schema
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "default": DEFAULT_LIMIT, "minimum": 1, "maximum": MAX_LIMIT}
+        return [
+            {
+                "name": "limit",
+                "in": "query",
+                "description": "How many rows at most.",
+                "schema": limit,
+            },
+            {
+                "name": "cursor",
+                "in": "query",
+                "description": "Where to go on: the address in the Link header of the page before.",
+                "schema": {"type": "string"},
+            },
+        ]
 
 
 def _limit(text: str | None) -> int:
@@ -87,7 +106,11 @@ def _value(row: Any, path: str) -> Any:
 
 def _encode(key: Sequence[Any]) -> str:
     plain = [_plain(value) for value in key]
-    return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def _plain(value: Any) -> Any:

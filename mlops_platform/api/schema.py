@@ -6,6 +6,8 @@ from drf_yasg import openapi
 from drf_yasg.inspectors import SwaggerAutoSchema
 from rest_framework.permissions import AllowAny
 
+from mlops_platform.api.errors import FAULTY
+
 INFO = openapi.Info(
     title="MLOps platform",
     default_version="v1",
@@ -37,7 +39,10 @@ def error(description: str, code: str, detail: str, **fields: list[str]) -> open
 
 
 class ApiSchema(SwaggerAutoSchema):
-    """Adds the answers that follow from the call itself: its body, its login, its path."""
+    """Adds the answers that follow from the call itself: its body, its login, its path, its pages.
+
+    A call that any logged-in user may make says so: `swagger_auto_schema(..., needs_role=False)`.
+    """
 
     def get_response_serializers(self) -> Any:
         answers = super().get_response_serializers()
@@ -52,12 +57,23 @@ class ApiSchema(SwaggerAutoSchema):
             errors["400"] = error(
                 "Malformed or invalid",
                 "invalid",
-                "The request has faults; see fields.",
+                FAULTY,
                 field=["A valid number is required."],
             )
-            errors["413"] = error("Body too large", "too_large", "A body may have 1024 KiB at most.")
+            errors["413"] = error(
+                "Body too large", "too_large", "A body may have 1024 KiB at most."
+            )
             errors["415"] = error(
-                "Not JSON", "unsupported_media_type", 'Unsupported media type "text/plain" in request.'
+                "Not JSON",
+                "unsupported_media_type",
+                'Unsupported media type "text/plain" in request.',
+            )
+        elif self.should_page():
+            errors["400"] = error(
+                "A faulty limit or cursor",
+                "invalid",
+                FAULTY,
+                limit=["A whole number from 1 to 1000."],
             )
         if not any(isinstance(permission, AllowAny) for permission in view.get_permissions()):
             errors["401"] = error(
@@ -65,7 +81,7 @@ class ApiSchema(SwaggerAutoSchema):
                 "not_authenticated",
                 "Authentication credentials were not provided.",
             )
-            if self.method != "GET":
+            if self.method != "GET" and self.overrides.get("needs_role", True):
                 errors["403"] = error(
                     "Role too low",
                     "permission_denied",
