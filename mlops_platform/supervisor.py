@@ -6,7 +6,6 @@ the worker's children in the middle of a task instead of letting them finish it.
 
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,15 +17,10 @@ from enum import Enum
 from pathlib import Path
 from types import FrameType
 
-LINE = re.compile(r"^(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)$")
+from mlops_platform.procfile import argv
+
 STOP_TIMEOUT_S = 15.0
 WATCH_S = 0.2
-
-
-def read_procfile(path: Path) -> dict[str, str]:
-    """Each process's name and shell command, in the file's order."""
-    matches = (LINE.match(line) for line in path.read_text().splitlines())
-    return {match["name"]: match["command"] for match in matches if match}
 
 
 class Outcome(Enum):
@@ -68,7 +62,7 @@ class Supervisor:
         """Start all of them, their output going to ours with their name in front."""
         for name, command in self._commands.items():
             process = subprocess.Popen(
-                ["/bin/sh", "-c", f"exec {command}"],
+                argv(command),
                 cwd=self._folder,
                 env=self._env,
                 stdin=subprocess.DEVNULL,

@@ -1,8 +1,6 @@
 """`manage.py run`: the whole platform on this machine, until Ctrl-C."""
 
 import errno
-import http
-import http.client
 import os
 import secrets
 import signal
@@ -18,7 +16,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
-from mlops_platform.supervisor import Outcome, Supervisor, read_procfile
+from mlops_platform.healthcheck import is_healthy, reachable
+from mlops_platform.procfile import read_procfile
+from mlops_platform.supervisor import Outcome, Supervisor
 
 OPERATOR = "operator"
 READY_TIMEOUT_S = 60.0
@@ -45,14 +45,14 @@ class Command(BaseCommand):
         connections.close_all()
 
         supervisor = Supervisor(
-            read_procfile(settings.BASE_DIR / "Procfile"),
+            read_procfile(),
             folder=settings.BASE_DIR,
             env=_environment(host, port),
         )
         supervisor.listen_to_signals()
         supervisor.start()
         try:
-            outcome = supervisor.watch(lambda: _is_healthy(host, port), READY_TIMEOUT_S)
+            outcome = supervisor.watch(lambda: is_healthy(host, port), READY_TIMEOUT_S)
             if outcome is Outcome.REACHED:
                 self._say(_addresses(host, port))
                 outcome = supervisor.watch()
@@ -132,23 +132,8 @@ def _environment(host: str, port: int) -> dict[str, str]:
     }
 
 
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-
-
-def _is_healthy(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(_reachable(host), port, timeout=2)
-    try:
-        connection.request("GET", "/healthz", headers={"X-Forwarded-Proto": "https"})
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
 def _addresses(host: str, port: int) -> str:
-    name = _reachable(host)
+    name = reachable(host)
     base = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
     width = max(map(len, PAGES))
     lines = [f"  {title:{width}}  {base}{path}" for title, path in PAGES.items()]
