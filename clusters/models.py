@@ -46,7 +46,9 @@ class Cluster(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="clusters")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="clusters"
+    )
     name = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     runtime = models.CharField(max_length=12, choices=Runtime.choices, default=Runtime.SIMULATED)
@@ -59,8 +61,12 @@ class Cluster(models.Model):
     allocated_ram_mib = models.BigIntegerField(default=0, editable=False)
     allocated_gpu = models.BigIntegerField(default=0, editable=False)
 
-    queueing = models.CharField(max_length=16, choices=Queueing.choices, default=Queueing.BEST_EFFORT)
-    ordering = models.CharField(max_length=16, choices=Ordering.choices, default=Ordering.GPU_WEIGHTED)
+    queueing = models.CharField(
+        max_length=16, choices=Queueing.choices, default=Queueing.BEST_EFFORT
+    )
+    ordering = models.CharField(
+        max_length=16, choices=Ordering.choices, default=Ordering.GPU_WEIGHTED
+    )
     preemption = models.CharField(
         max_length=16, choices=Preemption.choices, default=Preemption.LOWER_PRIORITY
     )
@@ -86,6 +92,18 @@ class Cluster(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def available_cpu_milli(self) -> int:
+        return self.total_cpu_milli - self.allocated_cpu_milli
+
+    @property
+    def available_ram_mib(self) -> int:
+        return self.total_ram_mib - self.allocated_ram_mib
+
+    @property
+    def available_gpu(self) -> int:
+        return self.total_gpu - self.allocated_gpu
 
 
 class NodeState(models.TextChoices):

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.models import Cluster, Runtime, State
+from clusters.models import Cluster, State
 from clusters.signals import cluster_changed, cluster_deleting
 from mlops_platform.api.errors import Conflict, not_found
 from organizations.access import require
@@ -43,32 +43,14 @@ def release(
     )
 
 
-def create_cluster(
-    user: User,
-    organization_id: str | UUID,
-    *,
-    name: str,
-    total_cpu_milli: int,
-    total_ram_mib: int,
-    total_gpu: int,
-    runtime: str = Runtime.SIMULATED,
-    policy: Mapping[str, Any] | None = None,
-) -> Cluster:
+def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str, Any]) -> Cluster:
     """404 or 403 by the user's role, 409 where the organization has a cluster of that name."""
-    require(user, organization_id, Role.ADMIN)
+    membership = require(user, organization_id, Role.ADMIN)
     try:
         with transaction.atomic():
-            return Cluster.objects.create(
-                organization_id=organization_id,
-                name=name,
-                total_cpu_milli=total_cpu_milli,
-                total_ram_mib=total_ram_mib,
-                total_gpu=total_gpu,
-                runtime=runtime,
-                **(policy or {}),
-            )
+            return Cluster.objects.create(organization_id=membership.organization_id, **columns)
     except IntegrityError as error:
-        raise _name_taken(error, name) from None
+        raise _name_taken(error, columns["name"]) from None
 
 
 def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:

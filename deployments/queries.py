@@ -32,6 +32,15 @@ def deployments_visible_to(user: User) -> QuerySet[Deployment]:
     )
 
 
+def deployments_in(cluster: Cluster) -> QuerySet[Deployment]:
+    """The same of one cluster, which the caller has been found to see."""
+    return (
+        Deployment.objects.filter(cluster=cluster)
+        .select_related("priority_class")
+        .order_by("-created_at", "-id")
+    )
+
+
 def deployment_for(user: User, deployment_id: UUID | str, role: Role = Role.VIEWER) -> Deployment:
     """The deployment with its cluster; 404 where the user may not see it, 403 below `role`.
 

@@ -1,0 +1,162 @@
+"""The bodies of the cluster calls. Sources are the model's columns."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from clusters.models import (
+    MAX_CPU_MILLI,
+    MAX_GPU,
+    MAX_RAM_MIB,
+    Ordering,
+    Preemption,
+    Queueing,
+    Runtime,
+    State,
+)
+from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.serializers import StrictSerializer
+
+YEAR_S = 365 * 24 * 3600
+MOST_PREEMPTIONS = 1_000_000
+EXAMPLE_ID = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
+EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
+EXAMPLE_POLICY = {
+    "queueing": "best_effort",
+    "ordering": "gpu_weighted",
+    "preemption": "lower_priority",
+    "preempt_exempt_s": 0,
+    "reserve_after_s": 3600,
+    "max_preemptions": 5,
+}
+
+
+def _cpu(**kwargs: Any) -> Cores:
+    return Cores(min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
+
+
+class PolicySerializer(StrictSerializer):
+    """Who goes first and who may yield; what is left out stays as it is."""
+
+    queueing = Choice(Queueing.choices, required=False)
+    ordering = Choice(Ordering.choices, required=False)
+    preemption = Choice(Preemption.choices, required=False)
+    preempt_exempt_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text="A victim must have run at least this long.",
+    )
+    reserve_after_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text="A head that has waited longer holds back what comes free until it fits.",
+    )
+    max_preemptions = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=MOST_PREEMPTIONS,
+        help_text="After so many evictions a workload is exempt.",
+    )
+
+    class Meta:
+        ref_name = "Policy"
+
+
+class _Columns(StrictSerializer):
+    """Gives the policy's columns beside the others."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        policy = attrs.pop("policy", {})
+        return {**attrs, **policy}
+
+
+class NewClusterSerializer(_Columns):
+    name = Text(max_length=100)
+    organization_id = Reference()
+    total_cpu = _cpu(source="total_cpu_milli", help_text="Cores; up to three decimals.")
+    total_ram = WholeNumber(
+        source="total_ram_mib", min_value=1, max_value=MAX_RAM_MIB, help_text="MiB."
+    )
+    total_gpu = WholeNumber(min_value=0, max_value=MAX_GPU)
+    policy = PolicySerializer(required=False)
+    runtime = Choice(Runtime.choices, required=False)
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "name": "gpu-west",
+                "organization_id": EXAMPLE_ORGANIZATION,
+                "total_cpu": 64,
+                "total_ram": 262144,
+                "total_gpu": 8,
+                "policy": {"queueing": "best_effort", "preempt_exempt_s": 60},
+            }
+        }
+
+
+class ChangeClusterSerializer(_Columns):
+    """What is not given stays as it is."""
+
+    name = Text(max_length=100, required=False)
+    total_cpu = _cpu(source="total_cpu_milli", required=False)
+    total_ram = WholeNumber(
+        source="total_ram_mib", min_value=1, max_value=MAX_RAM_MIB, required=False
+    )
+    total_gpu = WholeNumber(min_value=0, max_value=MAX_GPU, required=False)
+    policy = PolicySerializer(required=False)
+    state = Choice(
+        State.values,
+        upper=True,
+        required=False,
+        help_text="PAUSED: nothing starts. DRAINING: and what runs goes back to the queue.",
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {"total_gpu": 16, "state": "ACTIVE", "policy": {"ordering": "fifo"}}
+        }
+
+
+class ClusterSerializer(serializers.Serializer):
+    """A cluster as every member sees it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    organization_id = serializers.UUIDField()
+    state = serializers.ChoiceField(State.values)
+    runtime = serializers.ChoiceField(Runtime.values)
+    total_cpu = _cpu(source="total_cpu_milli")
+    total_ram = serializers.IntegerField(source="total_ram_mib")
+    total_gpu = serializers.IntegerField()
+    allocated_cpu = _cpu(source="allocated_cpu_milli")
+    allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
+    allocated_gpu = serializers.IntegerField()
+    available_cpu = _cpu(source="available_cpu_milli")
+    available_ram = serializers.IntegerField(source="available_ram_mib")
+    available_gpu = serializers.IntegerField()
+    policy = PolicySerializer(source="*")
+    created_at = serializers.DateTimeField()
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "id": EXAMPLE_ID,
+                "name": "gpu-west",
+                "organization_id": EXAMPLE_ORGANIZATION,
+                "state": "ACTIVE",
+                "runtime": "simulated",
+                "total_cpu": 64,
+                "total_ram": 262144,
+                "total_gpu": 8,
+                "allocated_cpu": 4.5,
+                "allocated_ram": 8192,
+                "allocated_gpu": 2,
+                "available_cpu": 59.5,
+                "available_ram": 253952,
+                "available_gpu": 6,
+                "policy": EXAMPLE_POLICY,
+                "created_at": "2026-03-01T09:00:00Z",
+            }
+        }

@@ -1,0 +1,111 @@
+"""The cluster calls: parse, call one service or query, answer."""
+
+from typing import cast
+from uuid import UUID
+
+from drf_yasg import openapi
+from drf_yasg.utils import swagger_auto_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import User
+from clusters import queries, services
+from clusters.models import Cluster
+from clusters.serializers import (
+    ChangeClusterSerializer,
+    ClusterSerializer,
+    NewClusterSerializer,
+)
+from mlops_platform.api.errors import Invalid
+from mlops_platform.api.requests import body_of, query_of
+from mlops_platform.api.schema import error
+from organizations.models import Role
+
+FORCE = openapi.Parameter(
+    "force",
+    openapi.IN_QUERY,
+    type=openapi.TYPE_BOOLEAN,
+    description="Also stop and delete what waits or runs there.",
+)
+NAME_TAKEN = error(
+    "Name taken", "name_taken", "The organization has a cluster named 'gpu-west' already."
+)
+BELOW_ALLOCATED = error(
+    "Below what is allocated, or name taken",
+    "below_allocated",
+    "6 GPUs are allocated; the total cannot be 4.",
+)
+IN_USE = error(
+    "Still in use",
+    "cluster_in_use",
+    "3 deployments wait or run here: stop them first, or delete with ?force=true.",
+)
+
+
+class ClusterViewSet(GenericViewSet):
+    queryset = Cluster.objects.none()
+
+    @swagger_auto_schema(
+        operation_summary="Create a cluster",
+        tags=["clusters"],
+        request_body=NewClusterSerializer,
+        responses={201: ClusterSerializer, 409: NAME_TAKEN},
+    )
+    def create(self, request: Request) -> Response:
+        body = body_of(request, NewClusterSerializer)
+        cluster = services.create_cluster(_caller(request), body.pop("organization_id"), body)
+        return Response(ClusterSerializer(cluster).data, status=201)
+
+    @swagger_auto_schema(
+        operation_summary="The clusters of your organizations",
+        tags=["clusters"],
+        responses={200: ClusterSerializer(many=True)},
+    )
+    def list(self, request: Request) -> Response:
+        query_of(request)
+        page = self.paginate_queryset(queries.clusters_visible_to(_caller(request)))
+        return self.get_paginated_response(ClusterSerializer(page, many=True).data)
+
+    @swagger_auto_schema(
+        operation_summary="One cluster, with what is free of it",
+        tags=["clusters"],
+        responses={200: ClusterSerializer},
+    )
+    def retrieve(self, request: Request, cluster_id: UUID) -> Response:
+        cluster = queries.cluster_for(_caller(request), cluster_id)
+        return Response(ClusterSerializer(cluster).data)
+
+    @swagger_auto_schema(
+        operation_summary="Change a cluster's name, totals, policy or state",
+        operation_description="What is not given stays as it is.",
+        tags=["clusters"],
+        request_body=ChangeClusterSerializer,
+        responses={200: ClusterSerializer, 409: BELOW_ALLOCATED},
+    )
+    def partial_update(self, request: Request, cluster_id: UUID) -> Response:
+        cluster = queries.cluster_for(_caller(request), cluster_id, Role.ADMIN)
+        body = body_of(request, ChangeClusterSerializer)
+        return Response(ClusterSerializer(services.change_cluster(cluster, body)).data)
+
+    @swagger_auto_schema(
+        operation_summary="Delete a cluster with its history",
+        tags=["clusters"],
+        manual_parameters=[FORCE],
+        responses={204: "Gone", 409: IN_USE},
+    )
+    def destroy(self, request: Request, cluster_id: UUID) -> Response:
+        cluster = queries.cluster_for(_caller(request), cluster_id, Role.ADMIN)
+        services.delete_cluster(cluster, force=_force(request))
+        return Response(status=204)
+
+
+def _force(request: Request) -> bool:
+    value = query_of(request, ["force"]).get("force", "false").lower()
+    if value not in ("true", "false"):
+        raise Invalid({"force": "true or false."})
+    return value == "true"
+
+
+def _caller(request: Request) -> User:
+    return cast(User, request.user)  # IsAuthenticated has seen to it

@@ -1,0 +1,162 @@
+"""What the deployment calls answer: rows joined with why they wait and where they stand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from clusters.models import MAX_CPU_MILLI
+from deployments import queries, reasons
+from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
+from mlops_platform.api.fields import Cores
+
+EXAMPLE: Mapping[str, Any] = {
+    "id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34",
+    "name": "train-resnet",
+    "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
+    "owner_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+    "image": "registry.example.com/vision/train:1.2",
+    "command": [],
+    "args": ["--epochs", "10"],
+    "env_names": ["SEED"],
+    "kind": "job",
+    "required_cpu": 4,
+    "required_ram": 16384,
+    "required_gpu": 4,
+    "replicas": 1,
+    "priority": "HIGH",
+    "status": "QUEUED",
+    "reason": {
+        "code": "INSUFFICIENT_CAPACITY",
+        "message": "Needs 2 more GPUs: asks for 4, 2 are free.",
+        "details": {
+            "short": {"gpu": 2},
+            "requested": {"cpu": 4, "ram": 16384, "gpu": 4},
+            "free": {"cpu": 59.5, "ram": 253952, "gpu": 2},
+        },
+    },
+    "queue_position": 1,
+    "placement": [],
+    "max_runtime_s": None,
+    "simulated_runtime_s": 120,
+    "grace_s": 30,
+    "max_retries": 0,
+    "retry_count": 0,
+    "preemption_count": 0,
+    "created_at": "2026-03-01T09:00:00Z",
+    "started_at": None,
+    "checkpoint_at": None,
+    "finished_at": None,
+    "exit_code": None,
+}
+
+
+class ReasonSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField(help_text="A sentence for people, with the numbers.")
+    details = serializers.DictField(help_text="The numbers, for programs.")
+
+
+class PlacementSerializer(serializers.Serializer):
+    node_id = serializers.UUIDField(allow_null=True, help_text="Null in a cluster without nodes.")
+    node = serializers.CharField(allow_null=True)
+    replicas = serializers.IntegerField()
+
+
+class DeploymentSerializer(serializers.Serializer):
+    """Needs `reasons` and `positions` by id in its context; `present` sees to it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    cluster_id = serializers.UUIDField()
+    owner_id = serializers.UUIDField()
+    image = serializers.CharField()
+    command = serializers.ListField(child=serializers.CharField())
+    args = serializers.ListField(child=serializers.CharField())
+    env_names = serializers.SerializerMethodField(help_text="Values may be secret: never shown.")
+    kind = serializers.ChoiceField(Kind.values)
+    required_cpu = Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI)
+    required_ram = serializers.IntegerField(source="ram_mib")
+    required_gpu = serializers.IntegerField(source="gpu")
+    replicas = serializers.IntegerField()
+    priority = serializers.CharField(source="priority_class.name")
+    status = serializers.ChoiceField(Status.values)
+    reason = serializers.SerializerMethodField()
+    queue_position = serializers.SerializerMethodField(help_text="From 1, while it is QUEUED.")
+    placement = PlacementSerializer(many=True)
+    max_runtime_s = serializers.IntegerField(allow_null=True)
+    simulated_runtime_s = serializers.IntegerField(allow_null=True)
+    grace_s = serializers.IntegerField()
+    max_retries = serializers.IntegerField()
+    retry_count = serializers.IntegerField()
+    preemption_count = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    checkpoint_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    exit_code = serializers.IntegerField(allow_null=True)
+
+    class Meta:
+        swagger_schema_fields: Mapping[str, Any] = {"example": EXAMPLE}
+
+    @swagger_serializer_method(serializers.ListField(child=serializers.CharField()))
+    def get_env_names(self, deployment: Deployment) -> list[str]:
+        return sorted(deployment.env)
+
+    @swagger_serializer_method(ReasonSerializer(allow_null=True))
+    def get_reason(self, deployment: Deployment) -> dict[str, Any] | None:
+        return self.context["reasons"].get(deployment.pk)
+
+    @swagger_serializer_method(serializers.IntegerField(allow_null=True))
+    def get_queue_position(self, deployment: Deployment) -> int | None:
+        return self.context["positions"].get(deployment.pk)
+
+
+class EventSerializer(serializers.Serializer):
+    at = serializers.DateTimeField()
+    type = serializers.ChoiceField(EventType.values)
+    actor_id = serializers.UUIDField(allow_null=True, help_text="Null where nobody asked for it.")
+    actor = serializers.CharField(source="actor.username", default=None, allow_null=True)
+    cycle_id = serializers.UUIDField(allow_null=True)
+    details = serializers.SerializerMethodField()
+
+    class Meta:
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {
+                "at": "2026-03-01T09:00:00Z",
+                "type": "SUBMITTED",
+                "actor_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+                "actor": "ada",
+                "cycle_id": None,
+                "details": {},
+            }
+        }
+
+    @swagger_serializer_method(serializers.DictField())
+    def get_details(self, event: DeploymentEvent) -> dict[str, Any]:
+        return reasons.shown(event.details)
+
+
+def present(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
+    """A page of deployments. Two queries and one Redis round trip if any is queued, else none."""
+    queued = any(row.status == Status.QUEUED for row in deployments)
+    class_names = list(queries.priority_classes()) if queued else []
+    context = {
+        "reasons": queries.reasons_for(deployments),
+        "positions": queries.positions_of(deployments, class_names),
+    }
+    return list(DeploymentSerializer(deployments, many=True, context=context).data)
+
+
+def present_one(deployment: Deployment) -> dict[str, Any]:
+    return present([deployment])[0]
+
+
+def present_new(deployment: Deployment, class_names: Sequence[str]) -> dict[str, Any]:
+    """One just submitted: no cycle can have explained it yet, so nothing is looked up for that."""
+    context = {
+        "reasons": {deployment.pk: reasons.render(reasons.NOT_YET_EVALUATED, {})},
+        "positions": queries.positions_of([deployment], class_names),
+    }
+    return dict(DeploymentSerializer(deployment, context=context).data)

@@ -1,0 +1,66 @@
+"""What a container needs told, bounded: image, arguments, environment."""
+
+import re
+from typing import Any
+
+from rest_framework import serializers
+
+from mlops_platform.api.fields import Text
+
+LONGEST_IMAGE = 512
+MOST_ARGUMENTS, LONGEST_ARGUMENT = 256, 4096
+MOST_VARIABLES, LONGEST_VALUE = 256, 32 * 1024
+
+# The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+IMAGE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+
+class Image(Text):
+    """A container image reference, such as `registry.example.com:5000/team/train:1.2`."""
+
+    default_error_messages = {"malformed": "Not a container image reference."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=LONGEST_IMAGE, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        image = super().to_internal_value(data)
+        if len(image) <= LONGEST_IMAGE and not IMAGE.fullmatch(image):
+            self.fail("malformed")
+        return image
+
+
+class Arguments(serializers.ListField):
+    """A list of strings, each passed on exactly as it is."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        child = Text(allow_blank=True, trim_whitespace=False, max_length=LONGEST_ARGUMENT)
+        super().__init__(child=child, max_length=MOST_ARGUMENTS, **kwargs)
+
+
+class Environment(serializers.DictField):
+    """Strings by variable name."""
+
+    default_error_messages = {
+        "too_many": f"At most {MOST_VARIABLES} variables.",
+        "bad_name": "A name has letters, digits and _, and does not start with a digit: {name}.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        child = Text(allow_blank=True, trim_whitespace=False, max_length=LONGEST_VALUE)
+        super().__init__(child=child, **kwargs)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, dict):
+            if len(data) > MOST_VARIABLES:
+                self.fail("too_many")
+            for name in data:
+                if not VARIABLE.fullmatch(name):
+                    self.fail("bad_name", name=repr(name[:50]))
+        return super().to_internal_value(data)

@@ -1,0 +1,40 @@
+"""Reading a request: its body by a serializer, its query string by the names that are known."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.serializers import BaseSerializer
+
+from mlops_platform.api.errors import Invalid
+
+PAGING = ("limit", "cursor")
+
+
+def body_of(request: Request, serializer: type[BaseSerializer]) -> dict[str, Any]:
+    """The validated body; 400 that names the fields at fault."""
+    body = serializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
+    """The query string's values by name; 400 for a name that is not known or comes twice.
+
+    A misspelt filter must not silently answer everything.
+    """
+    known = set(names)
+    values: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    for name, given in request.query_params.lists():
+        value = str(given[-1])
+        if name not in known:
+            faults[name[:100]] = "Unknown parameter."
+        elif len(given) > 1:
+            faults[name] = "Give it once."
+        elif "\x00" in value:
+            faults[name] = "Must not hold NUL characters."
+        values[name] = value
+    if faults:
+        raise Invalid(faults)
+    return values
