@@ -7,85 +7,204 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('organizations', '0001_initial'),
+        ("organizations", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Cluster',
+            name="Cluster",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('state', models.CharField(choices=[('ACTIVE', 'Active'), ('PAUSED', 'Paused: what runs goes on, nothing starts'), ('DRAINING', 'Draining: what runs is requeued, nothing starts')], default='ACTIVE', max_length=10)),
-                ('runtime', models.CharField(choices=[('simulated', 'Simulated')], default='simulated', max_length=12)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('total_cpu_milli', models.BigIntegerField()),
-                ('total_ram_mib', models.BigIntegerField()),
-                ('total_gpu', models.BigIntegerField()),
-                ('allocated_cpu_milli', models.BigIntegerField(default=0, editable=False)),
-                ('allocated_ram_mib', models.BigIntegerField(default=0, editable=False)),
-                ('allocated_gpu', models.BigIntegerField(default=0, editable=False)),
-                ('queueing', models.CharField(choices=[('best_effort', 'Best Effort'), ('strict', 'Strict')], default='best_effort', max_length=16)),
-                ('ordering', models.CharField(choices=[('gpu_weighted', 'Gpu Weighted'), ('fifo', 'Fifo')], default='gpu_weighted', max_length=16)),
-                ('preemption', models.CharField(choices=[('lower_priority', 'Lower Priority'), ('never', 'Never')], default='lower_priority', max_length=16)),
-                ('preempt_exempt_s', models.PositiveIntegerField(default=0)),
-                ('reserve_after_s', models.PositiveIntegerField(default=3600)),
-                ('max_preemptions', models.PositiveIntegerField(default=5)),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('evaluated_at', models.DateTimeField(editable=False, null=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='clusters', to='organizations.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("ACTIVE", "Active"),
+                            ("PAUSED", "Paused: what runs goes on, nothing starts"),
+                            ("DRAINING", "Draining: what runs is requeued, nothing starts"),
+                        ],
+                        default="ACTIVE",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "runtime",
+                    models.CharField(
+                        choices=[("simulated", "Simulated")], default="simulated", max_length=12
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("total_cpu_milli", models.BigIntegerField()),
+                ("total_ram_mib", models.BigIntegerField()),
+                ("total_gpu", models.BigIntegerField()),
+                ("allocated_cpu_milli", models.BigIntegerField(default=0, editable=False)),
+                ("allocated_ram_mib", models.BigIntegerField(default=0, editable=False)),
+                ("allocated_gpu", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "queueing",
+                    models.CharField(
+                        choices=[("best_effort", "Best Effort"), ("strict", "Strict")],
+                        default="best_effort",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "ordering",
+                    models.CharField(
+                        choices=[("gpu_weighted", "Gpu Weighted"), ("fifo", "Fifo")],
+                        default="gpu_weighted",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "preemption",
+                    models.CharField(
+                        choices=[("lower_priority", "Lower Priority"), ("never", "Never")],
+                        default="lower_priority",
+                        max_length=16,
+                    ),
+                ),
+                ("preempt_exempt_s", models.PositiveIntegerField(default=0)),
+                ("reserve_after_s", models.PositiveIntegerField(default=3600)),
+                ("max_preemptions", models.PositiveIntegerField(default=5)),
+                (
+                    "changed_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("evaluated_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="clusters",
+                        to="organizations.organization",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('state', models.CharField(choices=[('READY', 'Ready'), ('CORDONED', 'Cordoned'), ('DRAINING', 'Draining'), ('NOT_READY', 'Not Ready')], default='READY', max_length=10)),
-                ('labels', models.JSONField(blank=True, default=dict)),
-                ('cpu_milli', models.BigIntegerField()),
-                ('ram_mib', models.BigIntegerField()),
-                ('gpu', models.BigIntegerField()),
-                ('allocated_cpu_milli', models.BigIntegerField(default=0, editable=False)),
-                ('allocated_ram_mib', models.BigIntegerField(default=0, editable=False)),
-                ('allocated_gpu', models.BigIntegerField(default=0, editable=False)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='nodes', to='clusters.cluster')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("READY", "Ready"),
+                            ("CORDONED", "Cordoned"),
+                            ("DRAINING", "Draining"),
+                            ("NOT_READY", "Not Ready"),
+                        ],
+                        default="READY",
+                        max_length=10,
+                    ),
+                ),
+                ("labels", models.JSONField(blank=True, default=dict)),
+                ("cpu_milli", models.BigIntegerField()),
+                ("ram_mib", models.BigIntegerField()),
+                ("gpu", models.BigIntegerField()),
+                ("allocated_cpu_milli", models.BigIntegerField(default=0, editable=False)),
+                ("allocated_ram_mib", models.BigIntegerField(default=0, editable=False)),
+                ("allocated_gpu", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="nodes",
+                        to="clusters.cluster",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='cluster_name_unique'),
+            model_name="cluster",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "name"), name="cluster_name_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_cpu_milli__gte', 0), ('allocated_cpu_milli__lte', models.F('total_cpu_milli'))), name='cpu_milli_never_overcommitted'),
+            model_name="cluster",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_cpu_milli__gte", 0),
+                    ("allocated_cpu_milli__lte", models.F("total_cpu_milli")),
+                ),
+                name="cpu_milli_never_overcommitted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_ram_mib__gte', 0), ('allocated_ram_mib__lte', models.F('total_ram_mib'))), name='ram_mib_never_overcommitted'),
+            model_name="cluster",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_ram_mib__gte", 0),
+                    ("allocated_ram_mib__lte", models.F("total_ram_mib")),
+                ),
+                name="ram_mib_never_overcommitted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cluster',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_gpu__gte', 0), ('allocated_gpu__lte', models.F('total_gpu'))), name='gpu_never_overcommitted'),
+            model_name="cluster",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_gpu__gte", 0), ("allocated_gpu__lte", models.F("total_gpu"))
+                ),
+                name="gpu_never_overcommitted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='node',
-            constraint=models.UniqueConstraint(fields=('cluster', 'name'), name='node_name_unique'),
+            model_name="node",
+            constraint=models.UniqueConstraint(fields=("cluster", "name"), name="node_name_unique"),
         ),
         migrations.AddConstraint(
-            model_name='node',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_cpu_milli__gte', 0), ('allocated_cpu_milli__lte', models.F('cpu_milli'))), name='node_cpu_milli_never_overcommitted'),
+            model_name="node",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_cpu_milli__gte", 0),
+                    ("allocated_cpu_milli__lte", models.F("cpu_milli")),
+                ),
+                name="node_cpu_milli_never_overcommitted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='node',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_ram_mib__gte', 0), ('allocated_ram_mib__lte', models.F('ram_mib'))), name='node_ram_mib_never_overcommitted'),
+            model_name="node",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_ram_mib__gte", 0), ("allocated_ram_mib__lte", models.F("ram_mib"))
+                ),
+                name="node_ram_mib_never_overcommitted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='node',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_gpu__gte', 0), ('allocated_gpu__lte', models.F('gpu'))), name='node_gpu_never_overcommitted'),
+            model_name="node",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("allocated_gpu__gte", 0), ("allocated_gpu__lte", models.F("gpu"))
+                ),
+                name="node_gpu_never_overcommitted",
+            ),
         ),
     ]

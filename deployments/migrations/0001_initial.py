@@ -8,125 +8,304 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('clusters', '0001_initial'),
+        ("clusters", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='PriorityClass',
+            name="PriorityClass",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=20, unique=True)),
-                ('value', models.IntegerField(unique=True)),
-                ('may_preempt', models.BooleanField(default=True, help_text='May evict workloads of lower value.')),
-                ('preemptible', models.BooleanField(default=True, help_text='May be evicted by a higher value.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=20, unique=True)),
+                ("value", models.IntegerField(unique=True)),
+                (
+                    "may_preempt",
+                    models.BooleanField(
+                        default=True, help_text="May evict workloads of lower value."
+                    ),
+                ),
+                (
+                    "preemptible",
+                    models.BooleanField(
+                        default=True, help_text="May be evicted by a higher value."
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'priority classes',
-                'ordering': ['-value'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('name__regex', '^[A-Z][A-Z0-9_]*$')), name='priority_name_in_capitals')],
+                "verbose_name_plural": "priority classes",
+                "ordering": ["-value"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name__regex", "^[A-Z][A-Z0-9_]*$")),
+                        name="priority_name_in_capitals",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Deployment',
+            name="Deployment",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('image', models.CharField(max_length=512)),
-                ('command', models.JSONField(blank=True, default=list)),
-                ('args', models.JSONField(blank=True, default=list)),
-                ('env', models.JSONField(blank=True, default=dict)),
-                ('kind', models.CharField(choices=[('job', 'Job'), ('service', 'Service')], default='job', max_length=8)),
-                ('cpu_milli', models.BigIntegerField()),
-                ('ram_mib', models.BigIntegerField()),
-                ('gpu', models.BigIntegerField()),
-                ('replicas', models.PositiveIntegerField(default=1)),
-                ('scheduling_key', models.CharField(editable=False, max_length=120)),
-                ('max_runtime_s', models.PositiveIntegerField(blank=True, null=True)),
-                ('simulated_runtime_s', models.PositiveIntegerField(blank=True, null=True)),
-                ('grace_s', models.PositiveIntegerField(default=30)),
-                ('max_retries', models.PositiveIntegerField(default=0)),
-                ('status', models.CharField(choices=[('QUEUED', 'Queued'), ('STARTING', 'Starting'), ('RUNNING', 'Running'), ('STOPPING', 'Stopping'), ('COMPLETED', 'Completed'), ('FAILED', 'Failed'), ('STOPPED', 'Stopped')], default='QUEUED', max_length=10)),
-                ('reason_code', models.CharField(blank=True, default='', max_length=32)),
-                ('reason_details', models.JSONField(blank=True, default=dict)),
-                ('placement', models.JSONField(blank=True, default=list)),
-                ('retry_count', models.PositiveIntegerField(default=0)),
-                ('preemption_count', models.PositiveIntegerField(default=0)),
-                ('exit_code', models.IntegerField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('queued_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('checkpoint_at', models.DateTimeField(blank=True, null=True)),
-                ('due_at', models.DateTimeField(blank=True, help_text='When it ends by itself.', null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('idempotency_key', models.CharField(blank=True, max_length=255, null=True)),
-                ('idempotency_digest', models.CharField(blank=True, default='', max_length=64)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='clusters.cluster')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('priority_class', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='deployments.priorityclass')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("image", models.CharField(max_length=512)),
+                ("command", models.JSONField(blank=True, default=list)),
+                ("args", models.JSONField(blank=True, default=list)),
+                ("env", models.JSONField(blank=True, default=dict)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("job", "Job"), ("service", "Service")],
+                        default="job",
+                        max_length=8,
+                    ),
+                ),
+                ("cpu_milli", models.BigIntegerField()),
+                ("ram_mib", models.BigIntegerField()),
+                ("gpu", models.BigIntegerField()),
+                ("replicas", models.PositiveIntegerField(default=1)),
+                ("scheduling_key", models.CharField(editable=False, max_length=120)),
+                ("max_runtime_s", models.PositiveIntegerField(blank=True, null=True)),
+                ("simulated_runtime_s", models.PositiveIntegerField(blank=True, null=True)),
+                ("grace_s", models.PositiveIntegerField(default=30)),
+                ("max_retries", models.PositiveIntegerField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("QUEUED", "Queued"),
+                            ("STARTING", "Starting"),
+                            ("RUNNING", "Running"),
+                            ("STOPPING", "Stopping"),
+                            ("COMPLETED", "Completed"),
+                            ("FAILED", "Failed"),
+                            ("STOPPED", "Stopped"),
+                        ],
+                        default="QUEUED",
+                        max_length=10,
+                    ),
+                ),
+                ("reason_code", models.CharField(blank=True, default="", max_length=32)),
+                ("reason_details", models.JSONField(blank=True, default=dict)),
+                ("placement", models.JSONField(blank=True, default=list)),
+                ("retry_count", models.PositiveIntegerField(default=0)),
+                ("preemption_count", models.PositiveIntegerField(default=0)),
+                ("exit_code", models.IntegerField(blank=True, null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "queued_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("checkpoint_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When it ends by itself.", null=True
+                    ),
+                ),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("idempotency_key", models.CharField(blank=True, max_length=255, null=True)),
+                ("idempotency_digest", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "priority_class",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="deployments.priorityclass",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='WaitReason',
+            name="WaitReason",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scheduling_key', models.CharField(max_length=120)),
-                ('code', models.CharField(max_length=32)),
-                ('details', models.JSONField(default=dict)),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='wait_reasons', to='clusters.cluster')),
-                ('deployment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("scheduling_key", models.CharField(max_length=120)),
+                ("code", models.CharField(max_length=32)),
+                ("details", models.JSONField(default=dict)),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="wait_reasons",
+                        to="clusters.cluster",
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DeploymentEvent',
+            name="DeploymentEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('type', models.CharField(choices=[('SUBMITTED', 'Submitted'), ('CHANGED', 'Changed'), ('STARTED', 'Started'), ('PREEMPTED', 'Preempted'), ('DRAINED', 'Drained'), ('CHECKPOINTED', 'Checkpointed'), ('COMPLETED', 'Completed'), ('FAILED', 'Failed'), ('STOPPED', 'Stopped')], max_length=12)),
-                ('cycle_id', models.UUIDField(blank=True, null=True)),
-                ('details', models.JSONField(blank=True, default=dict)),
-                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='deployments.deployment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("SUBMITTED", "Submitted"),
+                            ("CHANGED", "Changed"),
+                            ("STARTED", "Started"),
+                            ("PREEMPTED", "Preempted"),
+                            ("DRAINED", "Drained"),
+                            ("CHECKPOINTED", "Checkpointed"),
+                            ("COMPLETED", "Completed"),
+                            ("FAILED", "Failed"),
+                            ("STOPPED", "Stopped"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("cycle_id", models.UUIDField(blank=True, null=True)),
+                ("details", models.JSONField(blank=True, default=dict)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['deployment', 'id'], name='event_by_deployment')],
+                "indexes": [models.Index(fields=["deployment", "id"], name="event_by_deployment")],
             },
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(fields=['cluster', '-created_at', '-id'], name='deployment_by_cluster'),
+            model_name="deployment",
+            index=models.Index(
+                fields=["cluster", "-created_at", "-id"], name="deployment_by_cluster"
+            ),
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('status', 'QUEUED')), fields=['cluster', 'scheduling_key', 'id'], name='deployment_queued'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("status", "QUEUED")),
+                fields=["cluster", "scheduling_key", "id"],
+                name="deployment_queued",
+            ),
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('status__in', ('STARTING', 'RUNNING', 'STOPPING'))), fields=['cluster', 'priority_class'], name='deployment_holding'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("status__in", ("STARTING", "RUNNING", "STOPPING"))),
+                fields=["cluster", "priority_class"],
+                name="deployment_holding",
+            ),
         ),
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('due_at__isnull', False), ('status', 'RUNNING')), fields=['due_at'], name='deployment_due'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False), ("status", "RUNNING")),
+                fields=["due_at"],
+                name="deployment_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(fields=('owner', 'idempotency_key'), name='idempotency_key_unique'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                fields=("owner", "idempotency_key"), name="idempotency_key_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['QUEUED', 'STARTING', 'RUNNING', 'STOPPING', 'COMPLETED', 'FAILED', 'STOPPED'])), name='known_status'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "QUEUED",
+                            "STARTING",
+                            "RUNNING",
+                            "STOPPING",
+                            "COMPLETED",
+                            "FAILED",
+                            "STOPPED",
+                        ],
+                    )
+                ),
+                name="known_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('cpu_milli__gt', 0), ('gpu__gte', 0), ('ram_mib__gt', 0), ('replicas__gte', 1)), name='request_is_sound'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("cpu_milli__gt", 0), ("gpu__gte", 0), ("ram_mib__gt", 0), ("replicas__gte", 1)
+                ),
+                name="request_is_sound",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='waitreason',
-            constraint=models.UniqueConstraint(fields=('cluster', 'scheduling_key', 'deployment'), name='one_reason_each', nulls_distinct=False),
+            model_name="waitreason",
+            constraint=models.UniqueConstraint(
+                fields=("cluster", "scheduling_key", "deployment"),
+                name="one_reason_each",
+                nulls_distinct=False,
+            ),
         ),
     ]
