@@ -23,7 +23,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _QUIET_PATHS = re.compile(r"/(healthz|readyz|metrics)/?")  # asked every few seconds by machines
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-cycle_id: ContextVar[int | str | None] = ContextVar("cycle_id", default=None)
+cycle_id: ContextVar[str | None] = ContextVar("cycle_id", default=None)
 
 requests = logging.getLogger("mlops_platform.requests")
 
@@ -42,9 +42,9 @@ class ContextFilter(logging.Filter):
 
 
 @contextmanager
-def bind_cycle(cycle: int | str) -> Iterator[None]:
+def bind_cycle(cycle: uuid.UUID) -> Iterator[None]:
     """Put this scheduling cycle's id on every line logged in the block."""
-    token = cycle_id.set(cycle)
+    token = cycle_id.set(str(cycle))
     try:
         yield
     finally:

@@ -118,8 +118,11 @@ class Supervisor:
     def _print_lines(self, name: str, process: "subprocess.Popen[str]") -> None:
         width = max(map(len, self._commands))
         for line in process.stdout or ():
-            sys.stdout.write(f"{name:{width}} | {line.rstrip()}\n")
-            sys.stdout.flush()
+            with suppress(
+                OSError
+            ):  # the terminal may be gone; still, nobody must wait for a reader
+                sys.stdout.write(f"{name:{width}} | {line.rstrip()}\n")
+                sys.stdout.flush()
 
 
 def _kill_group(leader: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -82,12 +83,12 @@ def test_what_machines_ask_all_the_time_is_not_news(lines, rf: RequestFactory, p
 
 
 def test_a_cycles_id_is_on_its_lines_only(lines) -> None:
-    log = logging.getLogger("scheduler")
-    with logs.bind_cycle(7):
+    log, cycle = logging.getLogger("scheduler"), uuid.uuid4()
+    with logs.bind_cycle(cycle):
         log.info("planned")
     log.info("later")
     planned, later = lines
-    assert planned["cycle_id"] == 7
+    assert planned["cycle_id"] == str(cycle)
     assert "cycle_id" not in later
 
 

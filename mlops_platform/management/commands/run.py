@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -67,8 +68,9 @@ class Command(BaseCommand):
             sys.exit(f"{supervisor.died} ended by itself (code {code}), so the rest was stopped.")
 
     def _say(self, sentence: str) -> None:
-        self.stdout.write(sentence)
-        self.stdout.flush()
+        with suppress(OSError):  # the terminal may be gone: then there is all the more to stop
+            self.stdout.write(sentence)
+            self.stdout.flush()
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
@@ -78,14 +80,14 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 def _free_address() -> tuple[str, int]:
     """HOST and PORT, checked before anything is started; exits with one sentence otherwise."""
     host, text = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        sys.exit(f"PORT must be a number from 1 to 65535, not {text!r}.")
+    port = int(text)
     try:
-        port = int(text)
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (ValueError, OverflowError):
-        sys.exit(f"PORT must be a number from 1 to 65535, not {text!r}.")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             sys.exit(
