@@ -1,3 +1,3 @@
 """What every app's tests share."""
 
-pytest_plugins = ["organizations.tests.people"]
+pytest_plugins = ["organizations.tests.people", "clusters.tests.capacity"]

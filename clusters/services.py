@@ -16,11 +16,12 @@ from accounts.models import User
 from clusters.models import Cluster, State
 from clusters.signals import cluster_changed, cluster_deleting
 from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.fields import cores
 from organizations.access import require
 from organizations.models import Role
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
-_PEOPLE_SAY = {"cpu_milli": "millicores of CPU", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
+_PEOPLE_SAY = {"cpu_milli": "CPU cores", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
 
 
 def lock_cluster(cluster_id: UUID) -> Cluster:
@@ -124,8 +125,10 @@ def _refuse_below_allocated(cluster: Cluster) -> None:
         total = getattr(cluster, f"total_{resource}")
         allocated = getattr(cluster, f"allocated_{resource}")
         if total < allocated:
+            if resource == "cpu_milli":
+                total, allocated = cores(total), cores(allocated)
             raise Conflict(
-                f"{allocated} {_PEOPLE_SAY[resource]} are allocated; the total cannot be {total}.",
+                f"{_PEOPLE_SAY[resource]}: {allocated} allocated, so the total cannot be {total}.",
                 code="below_allocated",
             )
 

@@ -34,7 +34,7 @@ NAME_TAKEN = error(
 BELOW_ALLOCATED = error(
     "Below what is allocated, or name taken",
     "below_allocated",
-    "6 GPUs are allocated; the total cannot be 4.",
+    "GPUs: 6 allocated, so the total cannot be 4.",
 )
 IN_USE = error(
     "Still in use",

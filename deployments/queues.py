@@ -110,6 +110,19 @@ def lengths_of(
     }
 
 
+def members(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, set[str]] | None:
+    """Every waiting id by class, for an audit; None while Redis is away."""
+    try:
+        with redis_client().pipeline(transaction=True) as pipe:
+            for class_name in class_names:
+                pipe.zrange(queue_key(cluster_id, class_name), 0, -1)
+            found = pipe.execute()
+    except RedisError as error:
+        _tell_away(error)
+        return None
+    return {name: set(ids) for name, ids in zip(class_names, found, strict=True)}
+
+
 def positions(
     places: Sequence[tuple[UUID, str, UUID]], class_names: Sequence[str]
 ) -> list[int | None]:

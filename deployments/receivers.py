@@ -2,13 +2,29 @@
 
 from typing import Any
 
+from django.apps.registry import Apps
+from django.apps.registry import apps as present_apps
 from django.dispatch import receiver
 
 from clusters.models import Cluster
 from clusters.signals import cluster_deleting
 from deployments import services
 
+STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
+
 
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
     services.clear_cluster(cluster, force=force)
+
+
+def provide_standard_classes(using: str, apps: Apps = present_apps, **_: Any) -> None:
+    """LOW and HIGH always exist: after every migrate, and after a test has emptied the tables."""
+    try:
+        priority_class = apps.get_model("deployments", "PriorityClass")
+    except LookupError:  # migrated back to before there were any
+        return
+    for name, (value, may_preempt) in STANDARD_CLASSES.items():
+        priority_class.objects.using(using).get_or_create(
+            name=name, defaults={"value": value, "may_preempt": may_preempt, "preemptible": True}
+        )
