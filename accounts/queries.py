@@ -1,6 +1,6 @@
 """What a caller sees of their own account."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ class Me:
     email: str
     date_joined: datetime
     profile: UserProfile
-    memberships: Sequence[Any]  # organizations.Membership, which this app must not import
+    memberships: Iterable[Any]  # organizations.Membership, which this app must not import
 
 
 def me(user: User) -> Me:

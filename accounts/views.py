@@ -21,6 +21,7 @@ from accounts.serializers import (
     TokenPairSerializer,
 )
 from mlops_platform.api.errors import FAULTY
+from mlops_platform.api.requests import body_of
 from mlops_platform.api.schema import error
 from mlops_platform.api.throttles import LoginAddressThrottle, LoginThrottle, RegisterThrottle
 
@@ -56,9 +57,8 @@ class RegistrationViewSet(OpenViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        body = RegisterSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        user = services.register(**body.validated_data)
+        body = body_of(request, RegisterSerializer)
+        user = services.register(**body)
         return Response(RegisteredSerializer(user).data, status=201)
 
 
@@ -73,9 +73,8 @@ class LoginViewSet(OpenViewSet):
         responses={200: TokenPairSerializer, 401: BAD_CREDENTIALS},
     )
     def create(self, request: Request) -> Response:
-        body = LoginSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        return Response(TokenPairSerializer(services.log_in(**body.validated_data)).data)
+        body = body_of(request, LoginSerializer)
+        return Response(TokenPairSerializer(services.log_in(**body)).data)
 
 
 class TokenViewSet(OpenViewSet):
@@ -120,16 +119,15 @@ class MeViewSet(ViewSet):
         responses={200: MeSerializer},
     )
     def partial_update(self, request: Request) -> Response:
-        body = ChangeMeSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        services.change_profile(_caller(request), **body.validated_data)
+        body = body_of(request, ChangeMeSerializer)
+        services.change_profile(_caller(request), **body)
         return Response(MeSerializer(queries.me(_caller(request))).data)
 
 
 def _refresh_token(request: Request) -> str:
     body = RefreshTokenSerializer(data=request.data)
     body.is_valid(raise_exception=True)
-    return str(body.validated_data["refresh_token"])
+    return str(body_of(request, RefreshTokenSerializer)["refresh_token"])
 
 
 def _caller(request: Request) -> User:

@@ -18,7 +18,8 @@ class InviteCodeInline(admin.TabularInline):
     """The live codes of one organization; replacing one is an action of their own list."""
 
     model = InviteCode
-    fields = readonly_fields = ["role", "code", "usable", "expires_at", "max_uses", "uses"]
+    fields = ["role", "code", "usable", "expires_at", "max_uses", "uses"]
+    readonly_fields = ["role", "code", "usable", "expires_at", "max_uses", "uses"]
     extra = 0
     can_delete = False
 

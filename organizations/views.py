@@ -10,6 +10,7 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from accounts.models import User
 from mlops_platform.api.errors import FAULTY
+from mlops_platform.api.requests import body_of, query_of
 from mlops_platform.api.schema import error
 from organizations import queries, services
 from organizations.models import Membership, Organization
@@ -41,9 +42,8 @@ class OrganizationViewSet(ViewSet):
         responses={201: CreatedOrganizationSerializer},
     )
     def create(self, request: Request) -> Response:
-        body = NewOrganizationSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        organization = services.create_organization(_caller(request), **body.validated_data)
+        body = body_of(request, NewOrganizationSerializer)
+        organization = services.create_organization(_caller(request), **body)
         return Response(CreatedOrganizationSerializer(organization).data, status=201)
 
     @swagger_auto_schema(
@@ -68,9 +68,8 @@ class OrganizationViewSet(ViewSet):
         },
     )
     def join(self, request: Request) -> Response:
-        body = JoinSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        membership = services.join(_caller(request), body.validated_data["invite_code"])
+        body = body_of(request, JoinSerializer)
+        membership = services.join(_caller(request), body["invite_code"])
         return Response(JoinedSerializer(membership).data)
 
 
@@ -83,6 +82,7 @@ class AllOrganizationsViewSet(GenericViewSet):
         responses={200: OrganizationSerializer(many=True)},
     )
     def list(self, request: Request) -> Response:
+        query_of(request)
         page = self.paginate_queryset(queries.all_organizations())
         return self.get_paginated_response(OrganizationSerializer(page, many=True).data)
 
@@ -99,6 +99,7 @@ class OwnOrganizationsViewSet(GenericViewSet):
         responses={200: OwnOrganizationSerializer(many=True)},
     )
     def list(self, request: Request) -> Response:
+        query_of(request)
         page = self.paginate_queryset(queries.memberships_of(_caller(request)))
         return self.get_paginated_response(OwnOrganizationSerializer(page, many=True).data)
 
@@ -112,6 +113,7 @@ class MemberViewSet(GenericViewSet):
         responses={200: MemberSerializer(many=True)},
     )
     def list(self, request: Request, organization_id: UUID) -> Response:
+        query_of(request)
         page = self.paginate_queryset(queries.members_of(_caller(request), organization_id))
         return self.get_paginated_response(MemberSerializer(page, many=True).data)
 
@@ -122,11 +124,8 @@ class MemberViewSet(GenericViewSet):
         responses={200: MemberSerializer, 409: LAST_ADMIN},
     )
     def partial_update(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        body = ChangeRoleSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        membership = services.change_role(
-            _caller(request), organization_id, user_id, **body.validated_data
-        )
+        body = body_of(request, ChangeRoleSerializer)
+        membership = services.change_role(_caller(request), organization_id, user_id, **body)
         return Response(MemberSerializer(membership).data)
 
     @swagger_auto_schema(
@@ -148,9 +147,8 @@ class InviteCodeViewSet(ViewSet):
         responses={201: CodeSerializer},
     )
     def create(self, request: Request, organization_id: UUID) -> Response:
-        body = NewCodeSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        code = services.rotate_code(_caller(request), organization_id, **body.validated_data)
+        body = body_of(request, NewCodeSerializer)
+        code = services.rotate_code(_caller(request), organization_id, **body)
         return Response(CodeSerializer(code).data, status=201)
 
 

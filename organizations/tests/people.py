@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from rest_framework.test import APIClient
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
@@ -26,6 +27,11 @@ class JsonClient(APIClient):
     """Sends JSON where nothing else is asked for."""
 
     default_format = "json"
+
+    @staticmethod
+    def rates() -> dict[str, str | None]:
+        """The throttles' rates by scope, for a test to change with monkeypatch.setitem."""
+        return SimpleRateThrottle.THROTTLE_RATES
 
 
 def make_user(username: str, **fields: Any) -> User:

@@ -1,0 +1,51 @@
+"""The operators' pages of users."""
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import User
+from organizations.tests.people import PASSWORD, make_user
+
+
+@pytest.fixture
+def operator(client, db):
+    client.force_login(User.objects.create_superuser("root", password=PASSWORD))
+    return client
+
+
+def test_the_list_costs_the_same_for_few_and_many(operator, django_assert_num_queries):
+    page = reverse("admin:accounts_user_changelist")
+    for size in (2, 20):
+        for number in range(size):
+            make_user(f"user-{size}-{number}")
+        # the session, the operator, the count twice, the list
+        with django_assert_num_queries(5):
+            answer = operator.get(page)
+        assert answer.status_code == 200
+        assert f"user-{size}-0" in answer.content.decode()
+
+
+def test_a_user_is_found_added_and_changed(operator):
+    add = reverse("admin:accounts_user_add")
+    assert operator.get(add).status_code == 200
+    body = {"username": "ada", "usable_password": "true"}
+    passwords = {"password1": PASSWORD, "password2": PASSWORD}
+    assert operator.post(add, body | passwords).status_code == 302
+    ada = User.objects.get(username="ada")
+    assert ada.check_password(PASSWORD)
+    assert ada.profile.timezone == "UTC"
+
+    twice = operator.post(add, {**body, **passwords, "username": "ADA"})
+    assert twice.status_code == 200
+    assert User.objects.count() == 2
+
+    page = reverse("admin:accounts_user_change", args=[ada.pk])
+    answer = operator.get(page)
+    assert "profile-0-timezone" in answer.content.decode()
+    found = operator.get(reverse("admin:accounts_user_changelist"), {"q": "AD"})
+    assert str(ada.pk) in found.content.decode()
+
+
+def test_the_admin_is_for_staff(client, ada):
+    client.force_login(ada)
+    assert client.get(reverse("admin:accounts_user_changelist")).status_code == 302
