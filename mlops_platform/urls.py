@@ -5,6 +5,8 @@ from django.urls import include, path
 from drf_yasg.views import get_schema_view
 from rest_framework.permissions import AllowAny
 
+from mlops_platform import health
+
 # No authentication here: a stale token kept by Swagger UI must not hide the page that renews it.
 schema = get_schema_view(public=True, permission_classes=[AllowAny], authentication_classes=[])
 
@@ -16,6 +18,9 @@ urlpatterns = [
     path("api/", include("scheduler.urls")),
     path("swagger/", schema.with_ui("swagger"), name="swagger"),
     path("swagger.json", schema.without_ui(), {"format": "json"}, name="swagger-json"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
     path("admin/", admin.site.urls),
 ]
 

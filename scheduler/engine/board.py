@@ -34,14 +34,14 @@ class Board:
         return self._starved[-1] if self._starved else None
 
     def usable(self, workload: Workload) -> Resources:
-        """Free capacity less what is held back from it. A more urgent workload takes a hold over."""
+        """Free capacity less what is held back from it. Who is more urgent takes a hold over."""
         holder = self.holder
         if holder is None or holder is workload or self._value(holder) < self._value(workload):
             return self.free
         return self.free.minus_at_most(holder.total)
 
     def admit(self, workload: Workload) -> bool:
-        """Place it in free capacity, else on its victims'; False, and nothing changed, if neither does."""
+        """Place it in free capacity, else on its victims'; False, nothing changed, if neither."""
         if workload.scheduling_key in self._blocked:
             return False
         if self._place(workload) or self._preempt(workload):
@@ -62,7 +62,9 @@ class Board:
         if self._roster is None or not self._may_preempt(workload):
             return False
         usable = self.usable(workload)
-        victims = self._roster.take_cheapest(workload.total.minus(usable), below=self._value(workload))
+        victims = self._roster.take_cheapest(
+            workload.total.minus(usable), below=self._value(workload)
+        )
         if victims is None:
             return False
         self._start(workload, usable, victims)
@@ -76,7 +78,9 @@ class Board:
         for victim in victims:
             self.free = self.free.plus(victim.frees)
             reason = reasons.preempted(workload.id, workload.priority, victim.lost_ms)
-            self.evictions.append(Eviction(victim.id, reason, workload.id, victim.lost_ms, victim.cost))
+            self.evictions.append(
+                Eviction(victim.id, reason, workload.id, victim.lost_ms, victim.cost)
+            )
         self.free = self.free.minus(workload.total)
         self.started.add(workload.id)
         self.starts.append(

@@ -71,7 +71,9 @@ def _greedy(short: Amounts, groups: Sequence[Group]) -> list[int]:
     return counts
 
 
-def _search(short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int) -> list[int]:
+def _search(
+    short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int
+) -> list[int]:
     """Branch on how many of each group to take, most first; `incumbent` is the cover to beat."""
     sums = [_running_sums(group.weights) for group in groups]
     best_weight = sum(sums[at][count] for at, count in enumerate(incumbent))
@@ -97,8 +99,10 @@ def _search(short: Amounts, groups: list[Group], incumbent: list[int], work_limi
         at = order[depth]
         gives = groups[at].gives
         most = min(_enough(left, gives), len(groups[at].weights))
-        for count in range(most + 1):  # the last one pushed is looked at first
-            stack.append((depth + 1, _less(left, gives, count), weight + sums[at][count], (count, path)))
+        stack += [  # the last one is looked at first
+            (depth + 1, _less(left, gives, count), weight + sums[at][count], (count, path))
+            for count in range(most + 1)
+        ]
     return best
 
 
@@ -144,7 +148,7 @@ def _offers(short: Amounts, groups: list[Group]) -> list[list[Offer]]:
 
 
 def _bound(short: Amounts, depth: int, offers: list[list[Offer]]) -> tuple[int | None, int]:
-    """A weight that no cover from `depth` on goes below (None: there is no cover), and offers seen."""
+    """No cover from `depth` on weighs less (None: there is no cover); and the offers seen."""
     dearest = looked = 0
     for need, line in zip(short, offers, strict=True):
         spent = 0

@@ -50,13 +50,17 @@ def _why(board: Board, workload: Workload, head: Workload | None) -> Reason:
     if not workload.total.fits_in(board.free):
         return reasons.insufficient(workload.total, board.free)
     holder = board.holder
-    if holder is not None and holder is not workload and not workload.total.fits_in(board.usable(workload)):
+    if (
+        holder is not None
+        and holder is not workload
+        and not workload.total.fits_in(board.usable(workload))
+    ):
         return reasons.reserved_for(holder.id)
     return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 
 
 def _told(waiting: list[tuple[Workload, Reason]]) -> tuple[Wait, ...]:
-    """One wait per scheduling key, the last in line speaking for all; others only where they differ."""
+    """One wait per scheduling key, the last in line speaking for all; others where they differ."""
     spoken = {workload.scheduling_key: reason for workload, reason in waiting}
     own = [
         Wait(workload.scheduling_key, reason, workload.id)

@@ -23,7 +23,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A running workload goes back to the queue. `by` is its preemptor; None when the cluster drains.
+    """A running workload goes back to the queue. `by` is its preemptor; None where it drains.
 
     `lost_ms` is the work lost: time since it started or last reported a checkpoint. `cost` is that
     work and the disruption, weighed by its share of the cluster (victims.py).
@@ -47,7 +47,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Starts in the order in which they were decided; applying them in that order never over-commits.
+    """Starts in the order in which they were decided, in which they never over-commit.
 
     `unfinished` says that the cycle reached its limit with candidates left: run another.
     """

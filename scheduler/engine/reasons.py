@@ -39,7 +39,11 @@ def exceeds_capacity(request: Resources, total: Resources) -> Reason:
 def insufficient(request: Resources, free: Resources) -> Reason:
     return Reason(
         Code.INSUFFICIENT_CAPACITY,
-        {"short": request.minus(free).positive(), "requested": request.named(), "free": free.named()},
+        {
+            "short": request.minus(free).positive(),
+            "requested": request.named(),
+            "free": free.named(),
+        },
     )
 
 

@@ -6,12 +6,12 @@ youngest, then the highest id (as the least sum of ranks in that order).
 
 A victim's cost is the work it would lose, its dominant share of the cluster (Ghodsi et al., NSDI
 2011) times the time since it started or last reported a checkpoint, plus a fixed disruption of
-60 s of that share. Within a class the set is found by cover.py: exactly up to WORK_LIMIT, which
-a few dozen different requests hardly reach; beyond it no worse than greedy with reprieve.
+60 s of that share. The set is found by cover.py: exactly up to WORK_LIMIT, which a few dozen
+different requests hardly reach; beyond it no worse than greedy with reprieve.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from bisect import insort
+from dataclasses import dataclass
 
 from scheduler.engine.cover import Group, cover
 from scheduler.engine.order import by_name
@@ -21,12 +21,14 @@ from scheduler.engine.snapshot import Policy, PriorityClass, Running, Snapshot
 WORK_LIMIT = 20_000
 DISRUPTION_MS = 60_000
 SHARE_SCALE = 1_000_000  # shares of the cluster are counted in millionths
-RANK_BITS, COUNT_BITS = 40, 24  # room for the ranks of a million victims, and for their number
+# A weight is, from its high bits: cost in the highest class, …, in the lowest, count, age rank.
+# Each part has room for the sum over a million victims, so that sums of weights compare likewise.
+RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A workload that may be evicted. `weight` orders by cost, then count, then age rank, also summed."""
+    """A workload that may be evicted; the victims are the set of the least summed `weight`."""
 
     id: str
     frees: Resources
@@ -58,17 +60,10 @@ def cost(running: Running, total: Resources, now_ms: int) -> int:
 
 
 def dominant_share(amount: Resources, total: Resources) -> int:
-    shares = (SHARE_SCALE * part // whole for part, whole in zip(amount, total, strict=True) if whole)
+    shares = (
+        SHARE_SCALE * part // whole for part, whole in zip(amount, total, strict=True) if whole
+    )
     return max(shares, default=0)
-
-
-@dataclass(slots=True)
-class _Tier:
-    """The candidates of one priority class, grouped by what they free, lightest first."""
-
-    value: int
-    frees: Resources = NOTHING
-    groups: dict[Resources, list[Candidate]] = field(default_factory=dict)
 
 
 class Roster:
@@ -82,66 +77,66 @@ class Roster:
             for running in snapshot.running
             if may_be_evicted(running, classes[running.priority], policy, now_ms)
         ]
-        # Tie-break: 1. the youngest (STARTING counts as now), 2. the highest id.
+        # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
         eligible.sort(key=lambda r: r.id, reverse=True)
         eligible.sort(key=lambda r: now_ms if r.started_ms is None else r.started_ms, reverse=True)
-        tiers: dict[int, _Tier] = {}
+        values = sorted({classes[running.priority].value for running in eligible})
+        self._tiers = {value: _Tier() for value in values}  # lowest first
+        shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
         for rank, running in enumerate(eligible):
             value = classes[running.priority].value
-            tier = tiers.setdefault(value, _Tier(value))
-            price, frees = cost(running, snapshot.total, now_ms), running.total
-            weight = (price << (RANK_BITS + COUNT_BITS)) + (1 << RANK_BITS) + rank
-            tier.groups.setdefault(frees, []).append(
-                Candidate(running.id, frees, price, lost_ms(running, now_ms), weight)
+            price = cost(running, snapshot.total, now_ms)
+            weight = (price << shift[value]) + (1 << RANK_BITS) + rank
+            self._tiers[value].add(
+                Candidate(running.id, running.total, price, lost_ms(running, now_ms), weight)
             )
-            tier.frees = tier.frees.plus(frees)
-        for tier in tiers.values():
-            for group in tier.groups.values():
-                group.sort(key=lambda candidate: candidate.weight)
-        self.tiers = [tiers[value] for value in sorted(tiers)]
 
     def take_cheapest(self, need: Resources, below: int) -> list[Candidate] | None:
-        """Take out the cheapest candidates of a value under `below` that free `need`, or none at all.
+        """Take out the cheapest candidates of a value under `below` that free `need`, or nobody.
 
         Amounts of zero or less in `need` are not short. None: all of them together would not do.
         """
-        tiers = [tier for tier in self.tiers if tier.value < below]
+        tiers: list[_Tier] = []
         reach = need
-        for top, tier in enumerate(tiers):
-            reach = reach.minus(tier.frees)
-            if max(reach) <= 0:
+        for value, tier in self._tiers.items():
+            if value >= below or max(reach) <= 0:
                 break
-        else:
+            tiers.append(tier)
+            reach = reach.minus(tier.frees)
+        if max(reach) > 0:
             return None
-        victims: list[Candidate] = []
-        for depth in range(top, -1, -1):
-            spare = _sum(tier.frees for tier in tiers[:depth])
-            taken = _sum(victim.frees for victim in victims)
-            victims += _take(tiers[depth], need.minus(spare).minus(taken))
-        return victims
+        dims = [d for d, amount in enumerate(need) if amount > 0]
+        stacks = [
+            (tier, shape)
+            for tier in tiers
+            for shape in tier.stacks
+            if tier.stacks[shape] and any(shape[d] for d in dims)
+        ]
+        groups = [
+            Group(tuple(shape[d] for d in dims), [c.weight for c in tier.stacks[shape]])
+            for tier, shape in stacks
+        ]
+        counts = cover(tuple(need[d] for d in dims), groups, WORK_LIMIT)
+        return [
+            victim
+            for (tier, shape), count in zip(stacks, counts, strict=True)
+            for victim in tier.take(shape, count)
+        ]
 
 
-def _sum(amounts: Iterable[Resources]) -> Resources:
-    total = NOTHING
-    for amount in amounts:
-        total = total.plus(amount)
-    return total
+class _Tier:
+    """The candidates of one priority class, stacked by what they free, the lightest first."""
 
+    def __init__(self) -> None:
+        self.frees = NOTHING
+        self.stacks: dict[Resources, list[Candidate]] = {}
 
-def _take(tier: _Tier, need: Resources) -> list[Candidate]:
-    dims = [d for d, amount in enumerate(need) if amount > 0]
-    if not dims:
-        return []
-    short = tuple(need[d] for d in dims)
-    shapes = [shape for shape in tier.groups if any(shape[d] for d in dims)]
-    groups = [
-        Group(tuple(shape[d] for d in dims), [c.weight for c in tier.groups[shape]]) for shape in shapes
-    ]
-    taken: list[Candidate] = []
-    for shape, count in zip(shapes, cover(short, groups, WORK_LIMIT), strict=True):
-        taken += tier.groups[shape][:count]
-        tier.groups[shape] = tier.groups[shape][count:]
-        if not tier.groups[shape]:
-            del tier.groups[shape]
-    tier.frees = tier.frees.minus(_sum(candidate.frees for candidate in taken))
-    return taken
+    def add(self, candidate: Candidate) -> None:
+        self.frees = self.frees.plus(candidate.frees)
+        insort(self.stacks.setdefault(candidate.frees, []), candidate, key=lambda c: c.weight)
+
+    def take(self, shape: Resources, count: int) -> list[Candidate]:
+        stack = self.stacks[shape]
+        taken, self.stacks[shape] = stack[:count], stack[count:]
+        self.frees = self.frees.minus(shape.times(count))
+        return taken

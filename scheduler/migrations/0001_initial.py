@@ -7,34 +7,65 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('clusters', '0001_initial'),
+        ("clusters", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SchedulingCycle',
+            name="SchedulingCycle",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('trigger', models.CharField(choices=[('SUBMITTED', 'Submitted'), ('STOPPED', 'Stopped'), ('FINISHED', 'Finished'), ('CHANGED', 'Changed'), ('OPERATOR', 'Operator'), ('SWEEP', 'Sweep'), ('CONTINUED', 'Went on where the cycle before reached its limit')], max_length=10)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('load_ms', models.FloatField()),
-                ('plan_ms', models.FloatField()),
-                ('apply_ms', models.FloatField()),
-                ('evaluated_count', models.PositiveIntegerField()),
-                ('started_count', models.PositiveIntegerField()),
-                ('evicted_count', models.PositiveIntegerField()),
-                ('waiting_count', models.PositiveIntegerField()),
-                ('engine_version', models.CharField(max_length=16)),
-                ('snapshot', models.BinaryField()),
-                ('plan', models.BinaryField()),
-                ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='cycles', to='clusters.cluster')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "trigger",
+                    models.CharField(
+                        choices=[
+                            ("SUBMITTED", "Submitted"),
+                            ("STOPPED", "Stopped"),
+                            ("FINISHED", "Finished"),
+                            ("CHANGED", "Changed"),
+                            ("OPERATOR", "Operator"),
+                            ("SWEEP", "Sweep"),
+                            ("CONTINUED", "Went on where the cycle before reached its limit"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("load_ms", models.FloatField()),
+                ("plan_ms", models.FloatField()),
+                ("apply_ms", models.FloatField()),
+                ("evaluated_count", models.PositiveIntegerField()),
+                ("started_count", models.PositiveIntegerField()),
+                ("evicted_count", models.PositiveIntegerField()),
+                ("waiting_count", models.PositiveIntegerField()),
+                ("engine_version", models.CharField(max_length=16)),
+                ("snapshot", models.BinaryField()),
+                ("plan", models.BinaryField()),
+                (
+                    "cluster",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="cycles",
+                        to="clusters.cluster",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['cluster', '-started_at', '-id'], name='cycle_by_cluster'), models.Index(fields=['started_at'], name='cycle_by_age')],
+                "indexes": [
+                    models.Index(fields=["cluster", "-started_at", "-id"], name="cycle_by_cluster"),
+                    models.Index(fields=["started_at"], name="cycle_by_age"),
+                ],
             },
         ),
     ]

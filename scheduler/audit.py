@@ -1,0 +1,89 @@
+"""The invariants of the architecture, checked on the tables and the queues as they are."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+from django.db.models import F, Q, Sum
+
+from clusters.models import Cluster, Node
+from deployments import queues
+from deployments.models import ENDED, HOLDING, Deployment, PriorityClass, Status
+
+RESOURCES = ("cpu_milli", "ram_mib", "gpu")
+
+
+def breaches(*, queues_too: bool = False) -> list[str]:
+    """A sentence for each breach; an empty list when all is well.
+
+    The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
+    only on request, when nothing moves. Reads the whole of them.
+    """
+    found = [*_overcommitted(), *_miscounted(), *_half_states()]
+    if queues_too:
+        found += _queues_off()
+    return found
+
+
+def _overcommitted() -> Iterator[str]:
+    """0 <= allocated <= capacity, on every cluster and node."""
+    for resource in RESOURCES:
+        for cluster in Cluster.objects.filter(_outside(resource, f"total_{resource}")):
+            yield f"cluster {cluster.pk} ({cluster.name}): allocated {resource} is out of bounds"
+        for node in Node.objects.filter(_outside(resource, resource)):
+            yield f"node {node.pk} ({node.name}): allocated {resource} is out of bounds"
+
+
+def _outside(resource: str, capacity: str) -> Q:
+    allocated = f"allocated_{resource}"
+    return Q(**{f"{allocated}__lt": 0}) | Q(**{f"{allocated}__gt": F(capacity)})
+
+
+def _miscounted() -> Iterator[str]:
+    """The counters equal the sum over the deployments that hold capacity."""
+    sums = {
+        row["cluster"]: row
+        for row in Deployment.objects.filter(status__in=HOLDING)
+        .order_by()
+        .values("cluster")
+        .annotate(**{name: Sum(F(name) * F("replicas")) for name in RESOURCES})
+    }
+    for cluster in Cluster.objects.all():
+        held = sums.get(cluster.pk, {})
+        for name in RESOURCES:
+            counted, summed = getattr(cluster, f"allocated_{name}"), held.get(name, 0)
+            if counted != summed:
+                yield f"cluster {cluster.pk}: {name} counter {counted}, but the sum is {summed}"
+
+
+def _half_states() -> Iterator[str]:
+    """Every deployment is wholly in one state."""
+    rules = {
+        "holds capacity but is placed nowhere": Q(status__in=HOLDING, placement=[]),
+        "runs but never started": Q(status=Status.RUNNING, started_at=None),
+        "is placed but holds nothing": ~Q(status__in=HOLDING) & ~Q(placement=[]),
+        "has ended but not when": Q(status__in=ENDED, finished_at=None),
+        "has an end but goes on": ~Q(status__in=ENDED) & ~Q(finished_at=None),
+    }
+    for sentence, rule in rules.items():
+        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:100]:
+            yield f"deployment {key} {sentence}"
+
+
+def _queues_off() -> Iterator[str]:
+    """Each Redis queue holds exactly the waiting deployments of its class."""
+    names = list(PriorityClass.objects.values_list("name", flat=True))
+    waiting: dict[tuple[UUID, str], set[str]] = defaultdict(set)
+    rows = Deployment.objects.filter(status=Status.QUEUED)
+    for cluster, name, key in rows.values_list("cluster", "priority_class__name", "pk").iterator():
+        waiting[cluster, name].add(str(key))
+    for cluster in Cluster.objects.values_list("pk", flat=True):
+        members = queues.members(cluster, names)
+        if members is None:
+            yield f"cluster {cluster}: the queues cannot be read"
+            continue
+        for name in names:
+            lost = len(waiting[cluster, name] - members[name])
+            stray = len(members[name] - waiting[cluster, name])
+            if lost or stray:
+                yield f"cluster {cluster}: queue {name} lacks {lost} and has {stray} too many"

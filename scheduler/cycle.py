@@ -1,0 +1,95 @@
+"""One scheduling cycle of one cluster: load, plan, check, apply, in one transaction."""
+
+import logging
+from dataclasses import dataclass
+from time import perf_counter
+from uuid import UUID
+
+from django.db import transaction
+from uuid_utils.compat import uuid7
+
+from clusters.models import Cluster
+from mlops_platform.logs import bind_cycle
+from scheduler import ledger, store
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.check import verify
+from scheduler.models import Trigger
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a cycle did, for logs and metrics. Times, and the waits of the admitted, in seconds."""
+
+    snapshot: Snapshot
+    plan: Plan
+    load_s: float
+    plan_s: float
+    apply_s: float
+    waited_s: list[tuple[str, float]]
+
+    @property
+    def unfinished(self) -> bool:
+        return self.plan.unfinished
+
+
+def run(cluster_id: UUID, trigger: Trigger) -> Outcome | None:
+    """None where the cluster is gone. Raises StalePlanError when rows keep changing under it."""
+    cycle_id = uuid7()
+    with bind_cycle(cycle_id):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                outcome = _once(cluster_id, cycle_id, trigger)
+            except Cluster.DoesNotExist:
+                logger.info("cycle skipped: the cluster is gone")
+                return None
+            except store.StalePlanError as error:
+                logger.warning("plan refused", extra={"attempt": attempt, "error": str(error)})
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                _log(cluster_id, trigger, outcome)
+                return outcome
+    return None
+
+
+def _once(cluster_id: UUID, cycle_id: UUID, trigger: Trigger) -> Outcome:
+    began = perf_counter()
+    with transaction.atomic():
+        snapshot = store.load_snapshot(cluster_id)
+        loaded = perf_counter()
+        plan = make_plan(snapshot)
+        verify(snapshot, plan)
+        planned = perf_counter()
+        changed = store.apply_plan(snapshot, plan, cycle_id)
+        applied = perf_counter()
+        timing = (loaded - began, planned - loaded, applied - planned)
+        if changed:
+            ledger.write(cycle_id, trigger, snapshot, plan, timing)
+    return Outcome(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
+
+
+def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
+    """(Priority class, seconds from submit or requeue to admission) of each start."""
+    queued = {workload.id: workload for workload in snapshot.queued}
+    started = (queued[start.workload_id] for start in plan.starts)
+    return [(w.priority, max(snapshot.now_ms - w.queued_ms, 0) / 1000) for w in started]
+
+
+def _log(cluster_id: UUID, trigger: Trigger, outcome: Outcome) -> None:
+    logger.info(
+        "cycle",
+        extra={
+            "cluster_id": str(cluster_id),
+            "trigger": str(trigger),
+            "evaluated": len(outcome.snapshot.queued),
+            "started": len(outcome.plan.starts),
+            "evicted": len(outcome.plan.evictions),
+            "load_ms": round(outcome.load_s * 1000, 2),
+            "plan_ms": round(outcome.plan_s * 1000, 2),
+            "apply_ms": round(outcome.apply_s * 1000, 2),
+        },
+    )

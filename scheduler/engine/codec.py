@@ -1,0 +1,108 @@
+"""Snapshots and plans as canonical JSON, deflated: what the ledger keeps and replay compares.
+
+Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
+same value always gives the same bytes.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any
+
+from scheduler.engine.plan import Eviction, Plan, Start, Wait
+from scheduler.engine.reasons import Code, Reason
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import (
+    Node,
+    Placement,
+    Policy,
+    PriorityClass,
+    Running,
+    Snapshot,
+    Workload,
+)
+
+FORMAT = 1
+
+
+class UnreadableLedgerError(Exception):
+    """Bytes that this version did not write."""
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return _pack(_row(snapshot))
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    values = _unpack(data)
+    row = dict(zip((f.name for f in fields(Snapshot)), values, strict=True))
+    row["policy"] = Policy(*row["policy"])
+    row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
+    row["classes"] = tuple(PriorityClass(*each) for each in row["classes"])
+    row["nodes"] = _each(Node, row["nodes"], capacity=_resources, allocated=_resources)
+    row["running"] = _each(Running, row["running"], request=_resources, placement=_placements)
+    row["queued"] = _each(Workload, row["queued"], request=_resources)
+    return Snapshot(**row)
+
+
+def encode_plan(plan: Plan) -> bytes:
+    return _pack(_row(plan))
+
+
+def decode_plan(data: bytes) -> Plan:
+    starts, evictions, waits, unfinished = _unpack(data)
+    return Plan(
+        _each(Start, starts, placement=_placements, usable=_resources, victims=tuple),
+        _each(Eviction, evictions, reason=_reason),
+        _each(Wait, waits, reason=_reason),
+        unfinished,
+    )
+
+
+def _row(value: Any) -> Any:
+    """Dataclasses become arrays of their fields' values, all the way down."""
+    if hasattr(value, "__dataclass_fields__"):
+        return [_row(getattr(value, name)) for name in value.__dataclass_fields__]
+    if isinstance(value, tuple):
+        return [_row(each) for each in value]
+    return value
+
+
+def _pack(row: Any) -> bytes:
+    text = json.dumps([FORMAT, row], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return zlib.compress(text.encode(), level=1)
+
+
+def _unpack(data: bytes) -> Any:
+    try:
+        version, row = json.loads(zlib.decompress(data))
+    except (zlib.error, ValueError, TypeError) as error:
+        raise UnreadableLedgerError(str(error)) from error
+    if version != FORMAT:
+        raise UnreadableLedgerError(f"format {version}; this version reads {FORMAT}")
+    return row
+
+
+def _each(kind: Any, rows: Iterable[list[Any]], **shape: Callable[[Any], Any]) -> tuple[Any, ...]:
+    names = [f.name for f in fields(kind)]
+    made = []
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        for name, parse in shape.items():
+            values[name] = parse(values[name])
+        made.append(kind(**values))
+    return tuple(made)
+
+
+def _resources(row: list[int]) -> Resources:
+    return Resources(*row)
+
+
+def _placements(rows: list[list[Any]]) -> tuple[Placement, ...]:
+    return tuple(Placement(*row) for row in rows)
+
+
+def _reason(row: list[Any]) -> Reason:
+    code, details = row
+    return Reason(Code(code), details)

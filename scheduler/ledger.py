@@ -1,0 +1,46 @@
+"""Writing and reading the ledger."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from scheduler.engine import ENGINE_VERSION, Plan, Snapshot
+from scheduler.engine.codec import encode_plan, encode_snapshot
+from scheduler.models import SchedulingCycle, Trigger
+from scheduler.store import moment
+
+
+def write(
+    cycle_id: UUID,
+    trigger: Trigger,
+    snapshot: Snapshot,
+    plan: Plan,
+    timing: tuple[float, float, float],
+) -> None:
+    """One row, in the transaction of what it records. `timing`: load, plan, apply in seconds."""
+    load_ms, plan_ms, apply_ms = (round(seconds * 1000, 3) for seconds in timing)
+    SchedulingCycle.objects.create(
+        id=cycle_id,
+        cluster_id=snapshot.cluster_id,
+        trigger=trigger,
+        started_at=moment(snapshot.now_ms),
+        load_ms=load_ms,
+        plan_ms=plan_ms,
+        apply_ms=apply_ms,
+        evaluated_count=len(snapshot.queued),
+        started_count=len(plan.starts),
+        evicted_count=len(plan.evictions),
+        waiting_count=len(snapshot.queued) - len(plan.starts),
+        engine_version=ENGINE_VERSION,
+        snapshot=encode_snapshot(snapshot),
+        plan=encode_plan(plan),
+    )
+
+
+def forget_old() -> int:
+    """Delete cycles older than the retention; returns how many."""
+    oldest = timezone.now() - timedelta(days=settings.LEDGER_RETENTION_DAYS)
+    deleted, _ = SchedulingCycle.objects.filter(started_at__lt=oldest).delete()
+    return deleted

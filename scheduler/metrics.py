@@ -1,0 +1,123 @@
+"""The scheduler's figures for Prometheus.
+
+Cycles run in worker processes, on any host; /metrics is answered by a web process. So the counters
+live in Redis, where all of them meet. A flushed Redis starts them at zero, which Prometheus takes
+for the counter reset that it is. Queue lengths are read when asked for.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+from uuid import UUID
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from clusters.models import Cluster
+from deployments import queues
+from deployments.models import PriorityClass
+from mlops_platform.api.redis import redis_client
+from scheduler.cycle import Outcome
+
+logger = logging.getLogger(__name__)
+
+HASH = "metrics:scheduler"
+CYCLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+
+
+def record(cluster_id: UUID, outcome: Outcome | None) -> None:
+    """Count one cycle; never raises for want of Redis."""
+    if outcome is None:
+        return
+    priority_of = {running.id: running.priority for running in outcome.snapshot.running}
+    try:
+        with redis_client().pipeline(transaction=False) as pipe:
+            for phase, seconds in (
+                ("load", outcome.load_s),
+                ("plan", outcome.plan_s),
+                ("apply", outcome.apply_s),
+            ):
+                _observe(pipe, f"cycle:{phase}", seconds, CYCLE_BUCKETS)
+            pipe.hincrby(HASH, "cycles", 1)
+            for priority, waited_s in outcome.waited_s:
+                _observe(pipe, f"wait:{priority}", waited_s, WAIT_BUCKETS)
+            for eviction in outcome.plan.evictions:
+                if eviction.by:
+                    pipe.hincrby(HASH, f"preemptions:{priority_of[eviction.workload_id]}", 1)
+            pipe.execute()
+    except RedisError as error:
+        logger.warning(
+            "cycle not counted: redis is away",
+            extra={"cluster_id": str(cluster_id), "error": str(error)},
+        )
+
+
+def _observe(pipe: Pipeline, name: str, value: float, buckets: Iterable[float]) -> None:
+    bound = next((str(each) for each in buckets if value <= each), "+Inf")
+    pipe.hincrby(HASH, f"{name}|{bound}", 1)
+    pipe.hincrbyfloat(HASH, f"{name}|sum", value)
+
+
+def collect() -> Iterator[Metric]:
+    """The metric families, as of now. Two queries, two round trips to Redis."""
+    try:
+        counted = redis_client().hgetall(HASH)
+    except RedisError:
+        counted = {}
+    priorities = list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
+    yield CounterMetricFamily(
+        "mlops_scheduler_cycles", "Scheduling cycles run.", value=float(counted.get("cycles", 0))
+    )
+    cycles = HistogramMetricFamily(
+        "mlops_scheduler_cycle_seconds", "Seconds that a cycle's phases took.", labels=["phase"]
+    )
+    for phase in ("load", "plan", "apply"):
+        cycles.add_metric([phase], *_histogram(counted, f"cycle:{phase}", CYCLE_BUCKETS))
+    yield cycles
+    admissions = CounterMetricFamily(
+        "mlops_scheduler_admissions", "Workloads admitted.", labels=["priority"]
+    )
+    preemptions = CounterMetricFamily(
+        "mlops_scheduler_preemptions",
+        "Workloads preempted, by their own class.",
+        labels=["priority"],
+    )
+    waits = HistogramMetricFamily(
+        "mlops_scheduler_wait_seconds", "Seconds waited until admitted.", labels=["priority"]
+    )
+    for priority in priorities:
+        buckets, total = _histogram(counted, f"wait:{priority}", WAIT_BUCKETS)
+        admissions.add_metric([priority], buckets[-1][1])
+        preemptions.add_metric([priority], float(counted.get(f"preemptions:{priority}", 0)))
+        waits.add_metric([priority], buckets, total)
+    yield admissions
+    yield preemptions
+    yield waits
+    yield _queue_lengths(priorities)
+
+
+def _histogram(
+    counted: Mapping[Any, Any], name: str, buckets: Iterable[float]
+) -> tuple[list[tuple[str, float]], float]:
+    bounds = [*map(str, buckets), "+Inf"]
+    running = accumulate(float(counted.get(f"{name}|{bound}", 0)) for bound in bounds)
+    return list(zip(bounds, running, strict=True)), float(counted.get(f"{name}|sum", 0))
+
+
+def _queue_lengths(priorities: list[str]) -> Metric:
+    family = GaugeMetricFamily(
+        "mlops_scheduler_queue_length", "Workloads waiting.", labels=["cluster", "priority"]
+    )
+    ids = list(Cluster.objects.order_by("pk").values_list("pk", flat=True))
+    for cluster_id, lengths in queues.lengths_of(ids, priorities).items():
+        for priority, length in lengths.items():
+            family.add_metric([str(cluster_id), priority], length)
+    return family

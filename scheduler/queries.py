@@ -1,0 +1,117 @@
+"""What the scheduler's doors and its sweep ask of the tables."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.lookups import GreaterThanOrEqual
+
+from accounts.models import User
+from clusters.models import Cluster, Ordering, State
+from deployments import queues
+from deployments.models import HOLDING, Deployment, PriorityClass, Status
+from mlops_platform.api.errors import not_found
+from organizations.access import organizations_of
+from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
+from scheduler.models import SchedulingCycle
+
+# A submit is stamped before it commits: a cycle may have looked between the two.
+COMMIT_MARGIN = timedelta(seconds=30)
+
+
+def overlooked_clusters() -> list[UUID]:
+    """Clusters in which something has changed since the last cycle looked. One query."""
+    queued = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
+    fresh = queued.filter(queued_at__gt=OuterRef("evaluated_at") - COMMIT_MARGIN)
+    holding = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+    never_or_changed = Q(evaluated_at=None) | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
+    return list(
+        Cluster.objects.filter(
+            Q(Exists(fresh))
+            | (Q(Exists(queued)) & never_or_changed)
+            | (Q(Exists(holding)) & Q(state=State.DRAINING))
+        ).values_list("pk", flat=True)
+    )
+
+
+def queue_of(cluster: Cluster) -> QuerySet[Deployment]:
+    """The waiting, in the engine's order (engine/order.py): class, policy, submit time, id."""
+    return (
+        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
+        .select_related("priority_class")
+        .annotate(score=_score(cluster))
+        .order_by("-priority_class__value", "-score", "created_at", "id")
+    )
+
+
+def _score(cluster: Cluster) -> Combinable:
+    """The engine's score in SQL; the two are compared by a test."""
+    if cluster.ordering != Ordering.GPU_WEIGHTED:
+        return Value(0, BigIntegerField())
+    return (
+        _share("gpu", cluster.total_gpu, GPU_WEIGHT)
+        + _share("cpu_milli", cluster.total_cpu_milli, CPU_WEIGHT)
+        + _share("ram_mib", cluster.total_ram_mib, RAM_WEIGHT)
+    )
+
+
+def _share(column: str, total: int, weight: int) -> Combinable:
+    amount = ExpressionWrapper(F(column) * F("replicas"), BigIntegerField())
+    return Case(
+        When(**{column: 0}, then=Value(0)),
+        When(GreaterThanOrEqual(amount, total), then=Value(weight)),
+        default=Value(weight) * amount / Value(total),
+        output_field=BigIntegerField(),
+    )
+
+
+def queue_lengths(cluster: Cluster) -> dict[str, int]:
+    """How many wait, by priority class, most urgent first; from the table while Redis is away."""
+    names = list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
+    return queues.lengths(cluster.pk, names) or waiting_by_class(cluster, names)
+
+
+def waiting_by_class(cluster: Cluster, names: list[str]) -> dict[str, int]:
+    counted = (
+        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
+        .order_by()
+        .values_list("priority_class__name")
+        .annotate(Count("id"))
+    )
+    return dict.fromkeys(names, 0) | dict(counted)
+
+
+def running_count(cluster: Cluster) -> int:
+    """Deployments that hold capacity."""
+    return Deployment.objects.filter(cluster=cluster, status__in=HOLDING).count()
+
+
+def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
+    """The ledger, newest first, without the heavy columns."""
+    return (
+        SchedulingCycle.objects.filter(cluster=cluster)
+        .defer("snapshot", "plan")
+        .order_by("-started_at", "-id")
+    )
+
+
+def cycle_for(user: User, cycle_id: UUID) -> SchedulingCycle:
+    """One ledger row with its plan; 404 where the user may not see its cluster. One query."""
+    visible = SchedulingCycle.objects.filter(cluster__organization__in=organizations_of(user))
+    cycle = visible.defer("snapshot").filter(pk=cycle_id).first()
+    if cycle is None:
+        raise not_found()
+    return cycle

@@ -1,0 +1,125 @@
+"""Keeps the Redis queues in step with the table, which is the truth: a Redis away is no error."""
+
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Count
+from redis.exceptions import RedisError
+
+from clusters.models import Cluster
+from deployments import queues
+from deployments.models import Deployment, PriorityClass, Status
+from scheduler.engine.order import policy_key
+from scheduler.engine.plan import Plan
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+def enter(deployment: Deployment) -> None:
+    """A new deployment takes its place; the next cycle mends what Redis did not take."""
+    try:
+        _put([deployment])
+    except RedisError as error:
+        _later(error)
+
+
+def refresh(cluster_id: UUID, deployment_ids: Iterable[UUID]) -> None:
+    """Those that left the queue, or changed class or request in it, go where they belong."""
+    ids = list(deployment_ids)
+    try:
+        queues.leave(cluster_id, [(name, id_) for name in _class_names() for id_ in ids])
+        rows = Deployment.objects.filter(pk__in=ids, status=Status.QUEUED)
+        _put(list(rows.select_related("cluster", "priority_class")))
+    except RedisError as error:
+        _later(error)
+
+
+def follow(snapshot: Snapshot, plan: Plan) -> None:
+    """After a plan's commit: the admitted leave, the evicted come back to their old places."""
+    cluster_id = UUID(snapshot.cluster_id)
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = {each.id: each for each in snapshot.running}
+    started = [queued[start.workload_id] for start in plan.starts]
+    evicted = [running[eviction.workload_id] for eviction in plan.evictions]
+    ordering, total = snapshot.policy.ordering, snapshot.total
+    try:
+        queues.leave(cluster_id, [(w.priority, UUID(w.id)) for w in started])
+        queues.enter(
+            cluster_id,
+            [(r.priority, UUID(r.id), -policy_key(ordering, r.total, total)) for r in evicted],
+        )
+    except RedisError as error:
+        _later(error)
+
+
+def mend(cluster_id: UUID) -> bool:
+    """Rebuild the cluster's queues where their sizes or scores are off; True if they were."""
+    cluster = Cluster.objects.filter(pk=cluster_id).first()
+    if cluster is None:
+        return False
+    names = _class_names()
+    expected = dict.fromkeys(names, 0) | dict(
+        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
+        .values_list("priority_class__name")
+        .annotate(Count("id"))
+        .order_by()
+    )
+    if queues.lengths(cluster_id, names) == expected and queues.signature(cluster_id) == _signature(
+        cluster
+    ):
+        return False
+    try:
+        rebuild(cluster, names)
+    except RedisError as error:
+        _later(error)
+    return True
+
+
+def rebuild(cluster: Cluster, names: list[str]) -> None:
+    """Write all of a cluster's queues anew from the table."""
+    rows = (
+        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
+        .values_list("id", "priority_class__name", "cpu_milli", "ram_mib", "gpu", "replicas")
+        .iterator(chunk_size=5000)
+    )
+    line: dict[str, list[tuple[UUID, int]]] = {name: [] for name in names}
+    total = _total(cluster)
+    for id_, name, cpu_milli, ram_mib, gpu, replicas in rows:
+        request = Resources(cpu_milli, ram_mib, gpu).times(replicas)
+        line[name].append((id_, -policy_key(cluster.ordering, request, total)))
+    queues.rebuild(cluster.pk, line, _signature(cluster))
+
+
+def _put(deployments: list[Deployment]) -> None:
+    """Rows of one cluster."""
+    if deployments:
+        cluster = deployments[0].cluster
+        queues.enter(
+            cluster.pk, [(d.priority_class.name, d.pk, _score(cluster, d)) for d in deployments]
+        )
+
+
+def _score(cluster: Cluster, row: Deployment) -> int:
+    request = Resources(row.cpu_milli, row.ram_mib, row.gpu).times(row.replicas)
+    return -policy_key(cluster.ordering, request, _total(cluster))
+
+
+def _class_names() -> list[str]:
+    return list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
+
+
+def _total(cluster: Cluster) -> Resources:
+    return Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
+
+
+def _signature(cluster: Cluster) -> str:
+    """What the scores depend on: computed under another signature, they are off."""
+    total = _total(cluster)
+    return f"{cluster.ordering}/{total.cpu_milli}/{total.ram_mib}/{total.gpu}"
+
+
+def _later(error: RedisError) -> None:
+    logger.warning("queues not updated: redis is away", extra={"error": str(error)})

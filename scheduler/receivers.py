@@ -1,0 +1,41 @@
+"""Bells, not brains: each receiver asks for a cycle once the change is committed."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from clusters.signals import cluster_changed
+from deployments.models import Deployment
+from deployments.signals import deployment_stopped
+from scheduler import bell, queues
+from scheduler.models import Trigger
+
+
+@receiver(post_save, sender=Deployment)
+def on_submitted(instance: Deployment, created: bool, raw: bool = False, **_: Any) -> None:
+    if created and not raw:
+        transaction.on_commit(partial(_submitted, instance))
+
+
+def _submitted(deployment: Deployment) -> None:
+    queues.enter(deployment)
+    bell.request_cycle(deployment.cluster_id, Trigger.SUBMITTED)
+
+
+@receiver(deployment_stopped)
+def on_stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str, **_: Any) -> None:
+    transaction.on_commit(partial(_stopped, cluster_id, deployment_ids, trigger))
+
+
+def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
+    queues.refresh(cluster_id, deployment_ids)
+    bell.request_cycle(cluster_id, trigger)
+
+
+@receiver(cluster_changed)
+def on_cluster_changed(cluster_id: UUID, **_: Any) -> None:
+    transaction.on_commit(partial(bell.request_cycle, cluster_id, Trigger.CHANGED))

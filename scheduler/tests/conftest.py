@@ -1,0 +1,51 @@
+"""A cluster to schedule in, and submits that skip the HTTP door."""
+
+from collections.abc import Callable
+
+import pytest
+
+from accounts.models import User
+from clusters.models import Cluster
+from deployments.models import Deployment
+from deployments.services import create_deployment
+from organizations.models import Organization
+from scheduler import cycle
+from scheduler.models import Trigger
+
+Submit = Callable[..., Deployment]
+
+
+@pytest.fixture
+def cluster(org: Organization) -> Cluster:
+    """8 GPUs, 64 cores, 512 GiB, in `org`."""
+    return Cluster.objects.create(
+        organization=org,
+        name="pool",
+        total_cpu_milli=64_000,
+        total_ram_mib=512 * 1024,
+        total_gpu=8,
+    )
+
+
+@pytest.fixture
+def submit(dev: User, cluster: Cluster) -> Submit:
+    """`submit("HIGH", gpu=2)` as the developer."""
+
+    def submit(
+        priority: str = "LOW",
+        *,
+        gpu: int = 0,
+        cpu: int = 1,
+        into: Cluster = cluster,
+        **more: object,
+    ) -> Deployment:
+        spec = {"image": "busybox", "cpu_milli": cpu * 1000, "ram_mib": 1024, "gpu": gpu, **more}
+        return create_deployment(dev, into.pk, spec, priority=priority).deployment
+
+    return submit
+
+
+def run_cycle(cluster: Cluster) -> cycle.Outcome:
+    outcome = cycle.run(cluster.pk, Trigger.SUBMITTED)
+    assert outcome is not None
+    return outcome

@@ -1,0 +1,88 @@
+"""Small clusters for the engine's tests, written as a person would describe them."""
+
+from itertools import count
+from typing import Any
+
+from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.snapshot import Placement, Policy, PriorityClass, Running, Snapshot, Workload
+
+LOW = PriorityClass("LOW", 0, may_preempt=False, preemptible=True)
+HIGH = PriorityClass("HIGH", 1000, may_preempt=True, preemptible=True)
+NOW = 1_000_000_000
+_numbers = count(1)
+
+
+def size(gpu: int = 0, cpu: int = 1, ram: int = 1) -> Resources:
+    """`cpu` in whole cores, `ram` in GiB, to keep tables short."""
+    return Resources(cpu * 1000, ram * 1024, gpu)
+
+
+def job(
+    gpu: int = 0, cpu: int = 1, ram: int = 1, *, high: bool = False, priority: str = "", **more: Any
+) -> Workload:
+    """A waiting workload, submitted just now and later than those built before it."""
+    number = next(_numbers)
+    request, name = size(gpu, cpu, ram), priority or ("HIGH" if high else "LOW")
+    replicas = more.pop("replicas", 1)
+    waited_s = more.pop("waited_s", 0)
+    submitted = more.pop("submitted_ms", NOW - waited_s * 1000)
+    return Workload(
+        id=more.pop("id", f"job-{number:06d}"),
+        scheduling_key=f"{name}/{request}/{replicas}",
+        priority=name,
+        request=request,
+        replicas=replicas,
+        submitted_ms=submitted,
+        queued_ms=more.pop("queued_ms", submitted),
+        **more,
+    )
+
+
+def run(
+    gpu: int = 0, cpu: int = 1, ram: int = 1, *, high: bool = False, priority: str = "", **more: Any
+) -> Running:
+    """A running workload; `ran_s` seconds ago it started."""
+    ran_s = more.pop("ran_s", 600)
+    replicas = more.pop("replicas", 1)
+    return Running(
+        id=more.pop("id", f"run-{next(_numbers):06d}"),
+        priority=priority or ("HIGH" if high else "LOW"),
+        request=size(gpu, cpu, ram),
+        replicas=replicas,
+        placement=(Placement(None, replicas),),
+        started_ms=more.pop("started_ms", None if ran_s is None else NOW - ran_s * 1000),
+        checkpoint_ms=more.pop("checkpoint_ms", None),
+        preemptions=more.pop("preemptions", 0),
+        **more,
+    )
+
+
+def pool(
+    gpu: int = 8,
+    cpu: int = 64,
+    ram: int = 512,
+    *,
+    running: list[Running] | None = None,
+    queued: list[Workload] | None = None,
+    **more: Any,
+) -> Snapshot:
+    """A cluster without nodes. Keywords that a Policy has go into its policy."""
+    running, queued = running or [], queued or []
+    policy = {name: more.pop(name) for name in list(more) if name in Policy.__dataclass_fields__}
+    allocated = NOTHING
+    for each in running:
+        allocated = allocated.plus(each.total)
+    return Snapshot(
+        cluster_id="cluster",
+        state=more.pop("state", "ACTIVE"),
+        policy=Policy(**policy),
+        total=size(gpu, cpu, ram),
+        allocated=allocated,
+        classes=more.pop("classes", (LOW, HIGH)),
+        nodes=(),
+        running=tuple(running),
+        queued=tuple(queued),
+        now_ms=more.pop("now_ms", NOW),
+        max_starts=more.pop("max_starts", 1000),
+        **more,
+    )

@@ -1,0 +1,229 @@
+"""A cycle on the real tables: what is admitted, who yields, what each row says afterwards."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django.fixtures import DjangoAssertNumQueries
+
+from clusters.models import Cluster, State
+from deployments import queues
+from deployments.models import Deployment, EventType, Status, WaitReason
+from deployments.services import stop_deployment
+from scheduler import audit, cycle, store
+from scheduler.engine import make_plan
+from scheduler.engine.codec import decode_plan, decode_snapshot
+from scheduler.models import SchedulingCycle, Trigger
+from scheduler.queues import mend
+from scheduler.tests.conftest import Submit, run_cycle
+
+pytestmark = pytest.mark.django_db
+
+
+def fresh(deployment: Deployment) -> Deployment:
+    return Deployment.objects.select_related("cluster", "priority_class").get(pk=deployment.pk)
+
+
+def types_of(deployment: Deployment) -> list[str]:
+    return list(deployment.events.order_by("id").values_list("type", flat=True))
+
+
+def test_what_fits_runs_and_is_counted(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=2, cpu=4, simulated_runtime_s=60, max_runtime_s=90)
+    run_cycle(cluster)
+    row = fresh(row)
+    assert row.status == Status.RUNNING
+    assert row.started_at is not None
+    assert row.due_at == row.started_at + timedelta(seconds=60)
+    assert row.placement == [{"node_id": None, "node": None, "replicas": 1}]
+    assert types_of(row) == [EventType.SUBMITTED, EventType.STARTED]
+    assert (row.cluster.allocated_cpu_milli, row.cluster.allocated_gpu) == (4000, 2)
+    assert row.cluster.evaluated_at is not None
+    assert audit.breaches() == []
+
+
+def test_high_preempts_low_and_low_keeps_its_place(cluster: Cluster, submit: Submit) -> None:
+    low = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    low_2 = submit("LOW", gpu=8)
+    high = submit("HIGH", gpu=4)
+    run_cycle(cluster)
+    submitted, low, high = low.created_at, fresh(low), fresh(high)
+    assert high.status == Status.RUNNING
+    assert low.status == Status.QUEUED
+    assert (low.preemption_count, low.retry_count) == (1, 0)
+    assert low.created_at == submitted
+    assert (low.started_at, low.placement, low.due_at) == (None, [], None)
+    assert low.reason_code == "PREEMPTED"
+    assert low.reason_details["by"] == str(high.pk)
+    assert types_of(low) == [EventType.SUBMITTED, EventType.STARTED, EventType.PREEMPTED]
+    assert high.cluster.allocated_gpu == 4
+    mend(cluster.pk)
+    assert queues.positions(
+        [(cluster.pk, "LOW", low.pk), (cluster.pk, "LOW", low_2.pk)], ["HIGH", "LOW"]
+    ) == [1, 2]
+    assert audit.breaches() == []
+
+
+def test_a_preemptor_that_is_stopped_gives_its_capacity_back(
+    cluster: Cluster, submit: Submit
+) -> None:
+    low = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    high = submit("HIGH", gpu=8)
+    run_cycle(cluster)
+    stop_deployment(high.owner, fresh(high))
+    run_cycle(cluster)
+    assert fresh(low).status == Status.RUNNING
+    assert fresh(low).created_at == low.created_at
+    assert audit.breaches() == []
+
+
+def test_one_wait_reason_speaks_for_all_of_a_key(cluster: Cluster, submit: Submit) -> None:
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    for _ in range(3):
+        submit("LOW", gpu=4)
+    run_cycle(cluster)
+    (reason,) = WaitReason.objects.all()
+    assert reason.code == "INSUFFICIENT_CAPACITY"
+    assert reason.details["short"] == {"gpu": 4}
+
+
+def test_a_cycle_that_changes_nothing_leaves_no_ledger_row(
+    cluster: Cluster, submit: Submit
+) -> None:
+    submit("LOW", gpu=8)
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    assert SchedulingCycle.objects.count() == 1
+    run_cycle(cluster)
+    assert SchedulingCycle.objects.count() == 1
+
+
+def test_the_ledger_replays_bit_for_bit(cluster: Cluster, submit: Submit) -> None:
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    submit("HIGH", gpu=3)
+    submit("LOW", gpu=3)
+    run_cycle(cluster)
+    rows = SchedulingCycle.objects.all()
+    assert len(rows) == 2
+    for row in rows:
+        assert make_plan(decode_snapshot(bytes(row.snapshot))) == decode_plan(bytes(row.plan))
+
+
+def test_the_number_of_queries_does_not_follow_the_queue(
+    cluster: Cluster, submit: Submit, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(12):
+        submit("LOW", gpu=2)
+    # savepoint, lock, classes, heads, members; start, events, count, reasons read and written,
+    # ledger, release
+    with django_assert_num_queries(12):
+        run_cycle(cluster)
+    assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
+
+
+def test_a_paused_cluster_starts_nothing_and_says_so(cluster: Cluster, submit: Submit) -> None:
+    Cluster.objects.update(state=State.PAUSED)
+    row = submit("HIGH", gpu=1)
+    run_cycle(cluster)
+    assert fresh(row).status == Status.QUEUED
+    assert WaitReason.objects.get().code == "CLUSTER_PAUSED"
+
+
+def test_a_draining_cluster_requeues_what_runs_without_counting_it(
+    cluster: Cluster, submit: Submit
+) -> None:
+    row = submit("HIGH", gpu=1)
+    run_cycle(cluster)
+    Cluster.objects.update(state=State.DRAINING)
+    run_cycle(cluster)
+    row = fresh(row)
+    assert (row.status, row.reason_code) == (Status.QUEUED, "NODE_DRAINED")
+    assert (row.preemption_count, row.retry_count) == (0, 0)
+    assert row.cluster.allocated_gpu == 0
+    Cluster.objects.update(state=State.ACTIVE)
+    run_cycle(cluster)
+    assert fresh(row).status == Status.RUNNING
+    assert fresh(row).reason_code == ""
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"status": Status.STOPPED},
+        {"scheduling_key": "LOW/9000/1024/1x1"},
+    ],
+    ids=["stopped", "changed"],
+)
+def test_a_plan_overtaken_by_events_is_refused_whole(
+    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch, meanwhile: dict[str, str]
+) -> None:
+    """A double that lets somebody else write between plan and apply, each time."""
+    first, second = submit("LOW", gpu=1), submit("LOW", gpu=1)
+    real = store.apply_plan
+
+    def overtaken(*args: object) -> bool:
+        Deployment.objects.filter(pk=first.pk).update(**meanwhile)
+        return real(*args)  # type: ignore[arg-type]  # passed through as they came
+
+    monkeypatch.setattr(store, "apply_plan", overtaken)
+    with pytest.raises(store.StalePlanError):
+        cycle.run(cluster.pk, Trigger.SUBMITTED)
+    cluster.refresh_from_db()
+    assert fresh(second).status == Status.QUEUED
+    assert cluster.allocated_gpu == 0
+    assert SchedulingCycle.objects.count() == 0
+
+
+def test_a_plan_overtaken_once_is_made_anew(
+    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = submit("LOW", gpu=1), submit("LOW", gpu=1)
+    real, calls = store.load_snapshot, []
+
+    def load(cluster_id: object) -> object:
+        snapshot = real(cluster_id)  # type: ignore[arg-type]  # passed through as it came
+        calls.append(snapshot)
+        if len(calls) == 1:
+            from dataclasses import replace
+
+            ghost = replace(snapshot.queued[0], id=str(cluster.pk))
+            return replace(snapshot, queued=(ghost, *snapshot.queued))
+        return snapshot
+
+    monkeypatch.setattr(store, "load_snapshot", load)
+    run_cycle(cluster)
+    assert len(calls) == 2
+    assert {fresh(first).status, fresh(second).status} == {Status.RUNNING}
+    assert audit.breaches() == []
+
+
+def test_more_than_a_cycle_may_start_goes_on_in_the_next(
+    cluster: Cluster, submit: Submit, settings: object
+) -> None:
+    settings.SCHEDULER_MAX_STARTS_PER_CYCLE = 2  # type: ignore[attr-defined]  # pytest-django's
+    for _ in range(5):
+        submit("LOW", gpu=1)
+    assert run_cycle(cluster).unfinished
+    assert run_cycle(cluster).unfinished
+    assert not run_cycle(cluster).unfinished
+    assert Deployment.objects.filter(status=Status.RUNNING).count() == 5
+
+
+def test_a_cluster_that_is_gone_has_no_cycle(cluster: Cluster) -> None:
+    key = cluster.pk
+    cluster.delete()
+    assert cycle.run(key, Trigger.SWEEP) is None
+
+
+def test_wait_seconds_count_from_the_last_time_it_was_queued(
+    cluster: Cluster, submit: Submit
+) -> None:
+    row = submit("LOW", gpu=1)
+    Deployment.objects.filter(pk=row.pk).update(queued_at=timezone.now() - timedelta(seconds=30))
+    ((priority, waited_s),) = run_cycle(cluster).waited_s
+    assert priority == "LOW"
+    assert 30 <= waited_s < 40

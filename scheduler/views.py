@@ -1,0 +1,83 @@
+"""What the scheduler shows: a cluster's state, its queue, and the ledger of its decisions."""
+
+from typing import cast
+from uuid import UUID
+
+from drf_yasg.utils import swagger_auto_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet, ViewSet
+
+from accounts.models import User
+from clusters.queries import cluster_for
+from deployments.models import Deployment
+from deployments.queries import positions_of, priority_classes, reasons_for
+from mlops_platform.api.requests import query_of
+from scheduler import queries
+from scheduler.models import SchedulingCycle
+from scheduler.serializers import (
+    CycleSerializer,
+    CycleWithPlanSerializer,
+    StatusSerializer,
+    WaitingSerializer,
+)
+from scheduler.status import status_of
+
+
+class ClusterStatusView(ViewSet):
+    @swagger_auto_schema(
+        operation_summary="A cluster at a glance: capacity, queues, the last cycle",
+        tags=["clusters"],
+        responses={200: StatusSerializer},
+    )
+    def retrieve(self, request: Request, cluster_id: UUID) -> Response:
+        cluster = cluster_for(_caller(request), cluster_id)
+        return Response(StatusSerializer(status_of(cluster)).data)
+
+
+class QueueView(GenericViewSet):
+    queryset = Deployment.objects.none()
+
+    @swagger_auto_schema(
+        operation_summary="Who waits, in the order in which they will be looked at, and why",
+        tags=["clusters"],
+        responses={200: WaitingSerializer(many=True)},
+    )
+    def list(self, request: Request, cluster_id: UUID) -> Response:
+        query_of(request)
+        cluster = cluster_for(_caller(request), cluster_id)
+        page = self.paginate_queryset(queries.queue_of(cluster)) or []
+        context = {
+            "reasons": reasons_for(page),
+            "positions": positions_of(page, list(priority_classes())),
+        }
+        answer = WaitingSerializer(page, many=True, context=context)
+        return self.get_paginated_response(answer.data)
+
+
+class CycleViewSet(GenericViewSet):
+    queryset = SchedulingCycle.objects.none()
+
+    @swagger_auto_schema(
+        operation_summary="The cycles that changed something, newest first",
+        tags=["ledger"],
+        responses={200: CycleSerializer(many=True)},
+    )
+    def list(self, request: Request, cluster_id: UUID) -> Response:
+        query_of(request)
+        cluster = cluster_for(_caller(request), cluster_id)
+        page = self.paginate_queryset(queries.cycles_of(cluster))
+        return self.get_paginated_response(CycleSerializer(page, many=True).data)
+
+    @swagger_auto_schema(
+        operation_summary="One cycle with its plan: who started, who yielded, who waits and why",
+        tags=["ledger"],
+        responses={200: CycleWithPlanSerializer},
+    )
+    def retrieve(self, request: Request, cycle_id: UUID) -> Response:
+        cycle = queries.cycle_for(_caller(request), cycle_id)
+        return Response(CycleWithPlanSerializer(cycle).data)
+
+
+def _caller(request: Request) -> User:
+    return cast(User, request.user)  # IsAuthenticated has seen to it
