@@ -42,7 +42,7 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} is {self.role} of {self.organization}"
+        return f"{self.role} membership {self.pk}"  # no names: they would cost a query per row
 
 
 def new_code() -> str:
@@ -81,7 +81,7 @@ class InviteCode(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} code of {self.organization}"
+        return f"{self.role} code {self.pk}"
 
     @property
     def usable(self) -> bool:

@@ -1,0 +1,60 @@
+"""POST /api/orgs/create"""
+
+import pytest
+
+from organizations.models import InviteCode, Membership, Organization
+
+URL = "/api/orgs/create"
+
+
+def test_the_founder_is_admin_and_gets_a_code_for_each_role(api, ada):
+    answer = api(ada).post(URL, {"name": "  Analytical Engines "})
+    assert answer.status_code == 201
+    body = answer.json()
+    organization = Organization.objects.get()
+    assert (body["id"], body["name"]) == (str(organization.pk), "Analytical Engines")
+    assert set(body) == {
+        "id",
+        "name",
+        "admin_invite_code",
+        "developer_invite_code",
+        "viewer_invite_code",
+    }
+    for role in ("ADMIN", "DEVELOPER", "VIEWER"):
+        code = InviteCode.objects.get(role=role)
+        assert body[f"{role.lower()}_invite_code"] == code.code
+        assert len(code.code) >= 20
+    membership = Membership.objects.get()
+    assert (membership.user, membership.role) == (ada, "ADMIN")
+
+
+def test_two_organizations_may_have_one_name(api, ada, sam, org):
+    answer = api(sam).post(URL, {"name": org.name})
+    assert answer.status_code == 201
+    assert answer.json()["id"] != str(org.pk)
+
+
+@pytest.mark.parametrize("name", [None, "", "   ", "x" * 101, 1, True, [], {}])
+def test_a_name_that_is_none_is_refused(api, ada, name):
+    answer = api(ada).post(URL, {"name": name})
+    assert answer.status_code == 400
+    assert set(answer.json()["fields"]) == {"name"}
+    assert not Organization.objects.exists()
+
+
+def test_what_is_missing_or_unknown_is_named(api, ada):
+    answer = api(ada).post(URL, {"nmae": "Analytical Engines"})
+    assert answer.status_code == 400
+    assert set(answer.json()["fields"]) == {"name", "nmae"}
+    assert not Organization.objects.exists()
+
+
+def test_a_nul_character_is_refused(api, ada):
+    answer = api(ada).post(URL, '{"name": "a\\u0000b"}', content_type="application/json")
+    assert answer.status_code == 400
+    assert not Organization.objects.exists()
+
+
+def test_nobody_without_a_token(anyone, db):
+    assert anyone.post(URL, {"name": "Analytical Engines"}).status_code == 401
+    assert not Organization.objects.exists()
