@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q, Sum
@@ -41,17 +42,17 @@ def _outside(resource: str, capacity: str) -> Q:
 
 def _miscounted() -> Iterator[str]:
     """The counters equal the sum over the deployments that hold capacity."""
-    sums = {
-        row["cluster"]: row
+    sums: dict[UUID, dict[str, Any]] = {
+        row["cluster"]: dict(row)
         for row in Deployment.objects.filter(status__in=HOLDING)
         .order_by()
         .values("cluster")
         .annotate(**{name: Sum(F(name) * F("replicas")) for name in RESOURCES})
     }
     for cluster in Cluster.objects.all():
-        held = sums.get(cluster.pk, {})
+        held = sums.get(cluster.pk)
         for name in RESOURCES:
-            counted, summed = getattr(cluster, f"allocated_{name}"), held.get(name, 0)
+            counted, summed = getattr(cluster, f"allocated_{name}"), held[name] if held else 0
             if counted != summed:
                 yield f"cluster {cluster.pk}: {name} counter {counted}, but the sum is {summed}"
 

@@ -32,8 +32,9 @@ class Outcome:
     waited_s: list[tuple[str, float]]
 
     @property
-    def unfinished(self) -> bool:
-        return self.plan.unfinished
+    def wants_another(self) -> bool:
+        """It reached its limit, or somebody evicted waits now and has not been looked at."""
+        return self.plan.unfinished or bool(self.plan.evictions)
 
 
 def run(cluster_id: UUID, trigger: Trigger) -> Outcome | None:

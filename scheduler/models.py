@@ -16,7 +16,7 @@ class Trigger(models.TextChoices):
     CHANGED = "CHANGED"
     OPERATOR = "OPERATOR"
     SWEEP = "SWEEP"
-    CONTINUED = "CONTINUED", "Went on where the cycle before reached its limit"
+    CONTINUED = "CONTINUED", "Went on from the cycle before"
 
 
 class SchedulingCycle(models.Model):

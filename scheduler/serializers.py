@@ -5,7 +5,8 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from clusters.models import MAX_CPU_MILLI, State
+from clusters.models import MAX_CPU_MILLI
+from clusters.serializers import ClusterSerializer
 from deployments import reasons
 from deployments.answers import ReasonSerializer
 from mlops_platform.api.fields import Cores
@@ -17,6 +18,7 @@ EXAMPLE_ID = "0199d1c6-8c02-7a11-b5f3-7de1a0c94b21"
 EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 EXAMPLE_DEPLOYMENT = "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34"
 EXAMPLE_VICTIM = "0199d1c5-1a7c-7d90-b2c4-5e8f6a0d3b17"
+CLUSTER_EXAMPLE = ClusterSerializer.Meta.swagger_schema_fields["example"]
 CYCLE_EXAMPLE = {
     "id": EXAMPLE_ID,
     "cluster_id": EXAMPLE_CLUSTER,
@@ -166,26 +168,20 @@ class WaitingSerializer(serializers.Serializer):
         return self.context["reasons"].get(deployment.pk)
 
 
-class AmountsSerializer(serializers.Serializer):
+class UtilisationSerializer(serializers.Serializer):
     cpu = serializers.FloatField()
     ram = serializers.FloatField()
     gpu = serializers.FloatField()
 
     class Meta:
-        ref_name = "Amounts"
+        ref_name = "Utilisation"
 
 
-class StatusSerializer(serializers.Serializer):
-    """A cluster at a glance."""
+class ActivitySerializer(serializers.Serializer):
+    """What goes on in a cluster (status.py)."""
 
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    state = serializers.ChoiceField(State.values)
-    total = AmountsSerializer(help_text="CPU in cores, RAM in MiB.")
-    allocated = AmountsSerializer()
-    available = AmountsSerializer()
-    utilisation = AmountsSerializer(help_text="Shares of the total, 0 to 1.")
-    queued = serializers.DictField(
+    utilisation = UtilisationSerializer(help_text="Shares of the totals, 0 to 1.")
+    queue_lengths = serializers.DictField(
         child=serializers.IntegerField(), help_text="How many wait, by priority class."
     )
     running = serializers.IntegerField(help_text="Deployments that hold capacity.")
@@ -193,18 +189,17 @@ class StatusSerializer(serializers.Serializer):
     last_cycle = CycleSerializer(allow_null=True, help_text="The last that changed something.")
     evaluated_at = serializers.DateTimeField(allow_null=True, help_text="When a cycle last looked.")
 
+
+class StatusSerializer(ActivitySerializer, ClusterSerializer):
+    """Both in one answer; for the schema."""
+
     class Meta:
         ref_name = "ClusterStatus"
         swagger_schema_fields = {
             "example": {
-                "id": EXAMPLE_CLUSTER,
-                "name": "gpu-west",
-                "state": "ACTIVE",
-                "total": {"cpu": 64, "ram": 262144, "gpu": 8},
-                "allocated": {"cpu": 32, "ram": 131072, "gpu": 8},
-                "available": {"cpu": 32, "ram": 131072, "gpu": 0},
-                "utilisation": {"cpu": 0.5, "ram": 0.5, "gpu": 1},
-                "queued": {"HIGH": 1, "LOW": 3},
+                **CLUSTER_EXAMPLE,
+                "utilisation": {"cpu": 0.0703, "ram": 0.0312, "gpu": 0.25},
+                "queue_lengths": {"HIGH": 1, "LOW": 3},
                 "running": 4,
                 "nodes": 0,
                 "last_cycle": CYCLE_EXAMPLE,

@@ -1,8 +1,8 @@
 """Between the tables and the engine: what is told to the planner, and what is made of its plan.
 
 Apply is a judge, not a copier: each write names the state that it expects and checks how many rows
-had it. A shortfall (a stop, a change of request came between) raises StalePlanError; the cycle rolls
-back and plans again.
+had it. A shortfall (a stop or a change of request came between) raises StalePlanError; the cycle
+rolls back and plans again.
 """
 
 from collections.abc import Iterable, Sequence

@@ -25,7 +25,7 @@ def schedule_cluster(cluster_id: str) -> None:
         if trigger is not None:
             outcome = cycle.run(cluster, trigger)
             metrics.record(cluster, outcome)
-            if outcome is not None and outcome.unfinished:
+            if outcome is not None and outcome.wants_another:
                 bell.request_cycle(cluster, Trigger.CONTINUED)
     if bell.is_ringing(cluster):
         bell.enqueue(cluster)

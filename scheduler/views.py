@@ -10,12 +10,14 @@ from rest_framework.viewsets import GenericViewSet, ViewSet
 
 from accounts.models import User
 from clusters.queries import cluster_for
+from clusters.serializers import ClusterSerializer
 from deployments.models import Deployment
 from deployments.queries import positions_of, priority_classes, reasons_for
 from mlops_platform.api.requests import query_of
 from scheduler import queries
 from scheduler.models import SchedulingCycle
 from scheduler.serializers import (
+    ActivitySerializer,
     CycleSerializer,
     CycleWithPlanSerializer,
     StatusSerializer,
@@ -32,7 +34,8 @@ class ClusterStatusView(ViewSet):
     )
     def retrieve(self, request: Request, cluster_id: UUID) -> Response:
         cluster = cluster_for(_caller(request), cluster_id)
-        return Response(StatusSerializer(status_of(cluster)).data)
+        activity = ActivitySerializer(status_of(cluster))
+        return Response({**ClusterSerializer(cluster).data, **activity.data})
 
 
 class QueueView(GenericViewSet):

@@ -6,7 +6,7 @@ Whatever is left is a bug: it is logged with its trace and answered without one.
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, transaction
@@ -76,7 +76,7 @@ def _body(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
         if isinstance(detail, list):
             return {"detail": " ".join(map(str, detail)), "code": _first_code(detail)}
-        fields = {name: _flat(value) for name, value in detail.items()}
+        fields = {str(name): _flat(value) for name, value in cast(dict[str, Any], detail).items()}
         whole = fields.pop("non_field_errors", None)
         if whole and not fields:
             return {"detail": " ".join(map(str, whole)), "code": "invalid"}

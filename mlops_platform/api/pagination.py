@@ -8,6 +8,7 @@ ordering and ends in a unique one.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -35,9 +36,7 @@ class KeysetPagination(BasePagination):
 
     next_link: str | None = None
 
-    def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         limit = _limit(request.query_params.get("limit"))
         ordering = tuple(str(name) for name in queryset.query.order_by) or ("pk",)
         cursor = request.query_params.get("cursor")
@@ -79,7 +78,7 @@ class KeysetPagination(BasePagination):
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MAX_LIMIT:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise Invalid({"limit": f"A whole number from 1 to {MAX_LIMIT}."})
     return int(text)
 
@@ -136,9 +135,11 @@ def _parsed(value: Any) -> Any:
         if moment is None or moment.tzinfo is None:
             raise _bad_cursor()
         return moment
-    if isinstance(value, str) and "\x00" in value:
+    if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
         raise _bad_cursor()
-    if isinstance(value, list) or (isinstance(value, int) and abs(value) >= 2**63):
+    if isinstance(value, list | float):  # no list is ordered by a float, which may be infinite
+        raise _bad_cursor()
+    if isinstance(value, int) and abs(value) >= 2**63:
         raise _bad_cursor()
     return value
 

@@ -11,7 +11,9 @@ class StrictSerializer(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         faults: dict[str, list[str]] = {}
         if isinstance(data, dict):
-            unknown = [name for name in data if name not in self.fields or self.fields[name].read_only]
+            unknown = [
+                name for name in data if name not in self.fields or self.fields[name].read_only
+            ]
             faults = {str(name)[:100]: ["Unknown field."] for name in unknown}
         try:
             value = super().to_internal_value(data)

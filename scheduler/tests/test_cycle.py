@@ -14,7 +14,6 @@ from scheduler import audit, cycle, store
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.queues import mend
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +57,7 @@ def test_high_preempts_low_and_low_keeps_its_place(cluster: Cluster, submit: Sub
     assert low.reason_details["by"] == str(high.pk)
     assert types_of(low) == [EventType.SUBMITTED, EventType.STARTED, EventType.PREEMPTED]
     assert high.cluster.allocated_gpu == 4
-    mend(cluster.pk)
+
     assert queues.positions(
         [(cluster.pk, "LOW", low.pk), (cluster.pk, "LOW", low_2.pk)], ["HIGH", "LOW"]
     ) == [1, 2]
@@ -121,7 +120,7 @@ def test_the_number_of_queries_does_not_follow_the_queue(
     # savepoint, lock, classes, heads, members; start, events, count, reasons read and written,
     # ledger, release
     with django_assert_num_queries(12):
-        run_cycle(cluster)
+        cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 
 
@@ -207,9 +206,9 @@ def test_more_than_a_cycle_may_start_goes_on_in_the_next(
     settings.SCHEDULER_MAX_STARTS_PER_CYCLE = 2  # type: ignore[attr-defined]  # pytest-django's
     for _ in range(5):
         submit("LOW", gpu=1)
-    assert run_cycle(cluster).unfinished
-    assert run_cycle(cluster).unfinished
-    assert not run_cycle(cluster).unfinished
+    assert run_cycle(cluster).wants_another
+    assert run_cycle(cluster).wants_another
+    assert not run_cycle(cluster).wants_another
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 5
 
 

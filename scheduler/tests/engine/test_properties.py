@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ FIRM = PriorityClass("FIRM", 700, may_preempt=False, preemptible=False)
 CLASSES = (LOW, HIGH, MID, IDLE, FIRM)
 NAMES = [priority.name for priority in CLASSES]
 
-amounts = st.fixed_dictionaries(
+amounts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"gpu": st.integers(0, 4), "cpu": st.integers(1, 8), "ram": st.integers(1, 8)}
 )
 
@@ -106,7 +107,7 @@ def test_whoever_waits_could_not_have_started(snapshot: Snapshot) -> None:
 
 @given(snapshots(max_queued=0), amounts)
 @settings(max_examples=500, deadline=None)
-def test_victims_cost_the_least(snapshot: Snapshot, need: dict[str, int]) -> None:
+def test_victims_cost_the_least(snapshot: Snapshot, need: dict[str, Any]) -> None:
     """Compared with every subset: the highest class's cost, then the next one's, then how many."""
     snapshot = replace(snapshot, policy=Policy(max_preemptions=5))
     short = job(**need).total
