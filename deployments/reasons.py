@@ -28,7 +28,7 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     details = details if isinstance(details, Mapping) else {}
     try:
         message = SENTENCES[code](details)
-    except (KeyError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
+    except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
         message = f"{code.replace('_', ' ').capitalize()}."
     return {"code": code, "message": message, "details": shown(details)}
 
@@ -49,7 +49,7 @@ def _number(resource: str, value: int) -> int | float:
 def shown(details: Details) -> dict[str, Any]:
     """The same with the outside's names and units for resources, however deep."""
     resource = details.get("resource")
-    if resource in _RESOURCES:  # the numbers beside it are that resource's
+    if isinstance(resource, str) and resource in _RESOURCES:  # the numbers beside it are that resource's
         plain = {
             name: _number(resource, value) if isinstance(value, int) else value
             for name, value in details.items()

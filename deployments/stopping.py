@@ -43,9 +43,9 @@ def stop_one(deployment: Deployment, actor: User | None) -> bool:
     """Stop it, queued or running; False where it had ended already."""
     if deployment.status in ENDED:
         return False
-    return _stop_queued(deployment, actor) or bool(
-        _stop_locked(deployment.cluster_id, [deployment.pk], actor)
-    )
+    if deployment.status == Status.QUEUED and _stop_queued(deployment, actor):
+        return True
+    return bool(_stop_locked(deployment.cluster_id, [deployment.pk], actor))
 
 
 def _stop_queued(deployment: Deployment, actor: User | None) -> bool:

@@ -1,0 +1,114 @@
+"""The sentences that tell why"""
+
+import pytest
+
+from deployments.reasons import SENTENCES, render
+
+ASKED = {"cpu_milli": 4000, "ram_mib": 8192, "gpu": 4}
+FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "message"),
+    [
+        (
+            "EXCEEDS_CAPACITY",
+            {"resource": "gpu", "requested": 16, "total": 8},
+            "Asks for 16 GPUs, more than the 8 that the whole cluster has.",
+        ),
+        (
+            "EXCEEDS_CAPACITY",
+            {"resource": "cpu_milli", "requested": 8500, "total": 8000},
+            "Asks for 8.5 CPU cores, more than the 8 that the whole cluster has.",
+        ),
+        (
+            "INSUFFICIENT_CAPACITY",
+            {"short": {"gpu": 3}, "requested": ASKED, "free": FREE},
+            "Needs 3 more GPUs: asks for 4, 1 is free.",
+        ),
+        (
+            "INSUFFICIENT_CAPACITY",
+            {"short": {"gpu": 1}, "requested": ASKED, "free": {**FREE, "gpu": 3}},
+            "Needs 1 more GPU: asks for 4, 3 are free.",
+        ),
+        (
+            "INSUFFICIENT_CAPACITY",
+            {
+                "short": {"gpu": 3, "cpu_milli": 1500, "ram_mib": 8191},
+                "requested": ASKED,
+                "free": FREE,
+            },
+            "Needs 1.5 more CPU cores (asks for 4, 2.5 are free), "
+            "8191 more MiB of RAM (asks for 8192, 1 is free) "
+            "and 3 more GPUs (asks for 4, 1 is free).",
+        ),
+        (
+            "BLOCKED_BY_HEAD",
+            {"head": "0199d1c5"},
+            "Waits behind 0199d1c5, which is first in the queue and does not fit yet.",
+        ),
+        (
+            "CLUSTER_PAUSED",
+            {"state": "PAUSED"},
+            "The cluster is paused: nothing starts until it is resumed.",
+        ),
+        (
+            "CLUSTER_PAUSED",
+            {"state": "DRAINING"},
+            "The cluster is being drained: nothing starts until it is resumed.",
+        ),
+        (
+            "PREEMPTED",
+            {"by": "0199d1c5", "priority": "HIGH", "lost_s": 0.4},
+            "Made room for 0199d1c5 of priority HIGH, losing 0 s of work.",
+        ),
+        ("PREEMPTED", {"by": "0199d1c5"}, "Made room for 0199d1c5."),
+    ],
+)
+def test_a_sentence_has_the_numbers(code, details, message):
+    assert render(code, details)["message"] == message
+
+
+def test_details_have_the_names_of_the_api():
+    details = {"short": {"cpu_milli": 1500}, "requested": ASKED, "free": FREE}
+    assert render("INSUFFICIENT_CAPACITY", details)["details"] == {
+        "short": {"cpu": 1.5},
+        "requested": {"cpu": 4, "ram": 8192, "gpu": 4},
+        "free": {"cpu": 2.5, "ram": 1, "gpu": 1},
+    }
+    details = {"resource": "cpu_milli", "requested": 8500, "total": 8000}
+    assert render("EXCEEDS_CAPACITY", details)["details"] == {
+        "resource": "cpu",
+        "requested": 8.5,
+        "total": 8,
+    }
+
+
+@pytest.mark.parametrize("code", [*SENTENCES, "SOMETHING_NEW", ""])
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        None,
+        [],
+        {"short": 7, "requested": None, "free": "x"},
+        {"short": {"gpu": "x"}, "requested": {}, "free": {}},
+        {"short": {}, "requested": {}, "free": {}},
+        {"resource": ["gpu"], "requested": "x"},
+        {"resource": "gpu"},
+        {"by": None, "lost_s": "x"},
+    ],
+)
+def test_nothing_makes_it_raise(code, details):
+    reason = render(code, details)
+    assert reason["code"] == code
+    assert isinstance(reason["message"], str)
+    assert isinstance(reason["details"], dict)
+
+
+def test_an_unknown_code_is_still_told():
+    assert render("SOMETHING_NEW", {"x": 1}) == {
+        "code": "SOMETHING_NEW",
+        "message": "Something new.",
+        "details": {"x": 1},
+    }
