@@ -88,7 +88,6 @@ def rotate_code(
     max_uses: int | None = None,
 ) -> InviteCode:
     """A new code for `role`; the old one lets nobody in any more. ADMIN only."""
-    _lock(actor, organization_id)
     require(actor, organization_id, Role.ADMIN)
     return replace_code(organization_id, role, expires_in_s, max_uses)
 

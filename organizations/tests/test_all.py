@@ -1,10 +1,16 @@
 """GET /api/orgs/all"""
 
+from base64 import urlsafe_b64encode
+
 import pytest
 
 from organizations.models import InviteCode, Organization
 
 URL = "/api/orgs/all"
+
+
+def cursor(text):
+    return f"cursor={urlsafe_b64encode(text.encode()).decode()}"
 
 
 def test_everybody_sees_ids_and_names_and_no_code(api, ada, org, sam, sams_org):
@@ -42,8 +48,21 @@ def test_pages_follow_each_other(api, ada, org):
         ("limit=1001", "limit"),
         ("limit=x", "limit"),
         ("limit=%00", "limit"),
+        ("limit=" + "1" * 5000, "limit"),
+        ("limit=00000000100000000000", "limit"),
         ("cursor=x", "cursor"),
-        ("cursor=WyJ4Il0", "cursor"),
+        (cursor('["x"]'), "cursor"),
+        (cursor('["\\u0000"]'), "cursor"),
+        (cursor('["\\ud800"]'), "cursor"),
+        (cursor("[Infinity]"), "cursor"),
+        (cursor("[NaN]"), "cursor"),
+        (cursor("[1e300]"), "cursor"),
+        (cursor("[null]"), "cursor"),
+        (cursor("[-1]"), "cursor"),
+        (cursor("[[]]"), "cursor"),
+        (cursor("[]"), "cursor"),
+        (cursor("{}"), "cursor"),
+        (cursor('[{"at": "2026-99-01"}]'), "cursor"),
         ("cursor=%00", "cursor"),
         ("name=x", "name"),
     ],
