@@ -23,7 +23,7 @@ if PRODUCTION:
 
 
 def _kept_secret() -> str:
-    """A random key, drawn once and kept readable to its owner alone, so that logins outlive a restart."""
+    """A random key, drawn once, for its owner's eyes alone: logins outlive a restart."""
     path = DATA_DIR / "secret_key"
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     try:

@@ -48,7 +48,7 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     elif isinstance(error, OperationalError | InterfaceError):
-        logger.exception("database unavailable")
+        logger.error("database unavailable", exc_info=error)
         _roll_back()
         return Response(
             {"detail": "The database is away; try again soon.", "code": "database_unavailable"},

@@ -18,7 +18,7 @@ class WholeNumber(serializers.IntegerField):
 
 
 class Cores(serializers.Field):
-    """CPU: a JSON number of cores with at most three decimals outside, integer millicores inside."""
+    """CPU: outside a JSON number of cores, at most three decimals; inside integer millicores."""
 
     default_error_messages = {
         "invalid": "A valid number is required.",
@@ -26,6 +26,9 @@ class Cores(serializers.Field):
         "too_small": "Must be {limit} or more.",
         "too_large": "Must be {limit} or less.",
     }
+
+    class Meta:
+        swagger_schema_fields = {"type": "number"}
 
     def __init__(self, *, min_milli: int, max_milli: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

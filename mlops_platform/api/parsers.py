@@ -1,4 +1,4 @@
-"""JSON as the contract wants it: finite numbers, no bottomless nesting, no NUL bytes or surrogates."""
+"""JSON as the contract wants it: finite numbers, no deep nesting, no NULs or lone surrogates."""
 
 import codecs
 import json
@@ -14,7 +14,7 @@ DEEPEST = 32
 
 
 class StrictJSONParser(BaseParser):
-    """Parses UTF-8 JSON; decimals come as `Decimal`, so that 0.1 cores are 100 millicores exactly."""
+    """Parses UTF-8 JSON; decimals come as `Decimal`: 0.1 cores are 100 millicores exactly."""
 
     media_type = "application/json"
     renderer_class = JSONRenderer

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class AddressThrottle(SimpleRateThrottle):
-    """So many requests per address; a subclass names its scope (settings: DEFAULT_THROTTLE_RATES)."""
+    """So many requests per address; a subclass names its scope (DEFAULT_THROTTLE_RATES)."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         try:
@@ -39,7 +39,7 @@ class LoginAddressThrottle(AddressThrottle):
 
 
 class LoginThrottle(AddressThrottle):
-    """Per user name and address: guessing one account is slow, an office behind one address is not."""
+    """Per user name and address: one account is guessed slowly, an office is not slowed."""
 
     scope = "login"
 

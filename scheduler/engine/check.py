@@ -70,8 +70,6 @@ def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
         if not workload.total.fits_in(start.usable.plus(freed)):
             breaches.append(f"{workload.id} does not fit where it starts")
         free = free.plus(freed).minus(workload.total)
-        if min(free) < 0:
-            breaches.append(f"starting {workload.id} over-commits the cluster")
         if sum(placement.replicas for placement in start.placement) != workload.replicas:
             breaches.append(f"{workload.id} is placed in part")
     return breaches

@@ -1,0 +1,349 @@
+"""Pools with known answers: the rules one by one, then situations that broke other schedulers."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.check import check
+from scheduler.engine.snapshot import PriorityClass, Running
+from scheduler.tests.engine.build import HIGH, LOW, NOW, job, pool, run
+
+MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    made = make_plan(snapshot)
+    assert check(snapshot, made) == []
+    return made
+
+
+def started(made: Plan) -> list[str]:
+    return [start.workload_id for start in made.starts]
+
+
+def evicted(made: Plan) -> set[str]:
+    return {eviction.workload_id for eviction in made.evictions}
+
+
+def reasons(made: Plan, *ids_or_keys: str) -> list[str]:
+    """Why these wait: what is told to the workload itself, else to its key."""
+    own = {wait.workload_id: wait.reason.code.value for wait in made.waits if wait.workload_id}
+    keys = {w.scheduling_key: w.reason.code.value for w in made.waits if not w.workload_id}
+    return [own.get(each) or keys[each] for each in ids_or_keys]
+
+
+# --- Order -------------------------------------------------------------------------------------
+
+
+def test_high_goes_before_low_however_late_it_comes() -> None:
+    low, high = job(gpu=8, id="a"), job(gpu=8, high=True, id="b")
+    assert started(plan(pool(queued=[low, high]))) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("ordering", "expected"),
+    [("gpu_weighted", ["gpu", "cpu"]), ("fifo", ["cpu", "gpu"])],
+)
+def test_the_policy_orders_within_a_class(ordering: str, expected: list[str]) -> None:
+    first = job(cpu=32, id="cpu", submitted_ms=NOW - 2)
+    second = job(gpu=4, id="gpu", submitted_ms=NOW - 1)
+    assert started(plan(pool(queued=[first, second], ordering=ordering))) == expected
+
+
+def test_equal_scores_go_by_submit_time_then_id() -> None:
+    jobs = [
+        job(gpu=1, id="c", submitted_ms=NOW - 5),
+        job(gpu=1, id="b", submitted_ms=NOW - 9),
+        job(gpu=1, id="a", submitted_ms=NOW - 5),
+    ]
+    assert started(plan(pool(queued=jobs))) == ["b", "a", "c"]
+
+
+def test_units_cannot_drown_the_gpu_weight() -> None:
+    """All of the RAM, in MiB a large number, weighs less than one GPU of ten."""
+    ram, gpu = job(ram=512, id="ram"), job(gpu=1, id="gpu")
+    assert started(plan(pool(gpu=10, queued=[ram, gpu]))) == ["gpu"]
+
+
+# --- Placing -----------------------------------------------------------------------------------
+
+
+def test_low_fills_what_high_leaves() -> None:
+    queued = [job(gpu=6, high=True, id="h"), job(gpu=2, id="l"), job(gpu=2, id="m")]
+    assert started(plan(pool(queued=queued))) == ["h", "l"]
+
+
+@pytest.mark.parametrize(
+    ("full", "short"),
+    [
+        (run(gpu=8, high=True), {"gpu": 1}),
+        (run(cpu=64, high=True), {"cpu_milli": 1000}),
+        (run(ram=512, high=True), {"ram_mib": 1024}),
+    ],
+    ids=["gpu", "cpu", "ram"],
+)
+def test_each_resource_can_be_the_one_that_is_short(full: Running, short: dict[str, int]) -> None:
+    (wait,) = plan(pool(running=[full], queued=[job(gpu=1, cpu=1, ram=1)])).waits
+    assert wait.reason.details["short"] == short
+
+
+def test_a_gang_starts_whole_or_not_at_all() -> None:
+    gang, small = job(gpu=3, replicas=3, id="gang"), job(gpu=1, id="small")
+    made = plan(pool(gpu=9, running=[run(gpu=2, high=True)], queued=[gang, small]))
+    assert started(made) == ["small"]
+    made = plan(pool(gpu=9, queued=[gang, small]))
+    assert started(made) == ["gang"]
+    assert made.starts[0].placement[0].replicas == 3
+
+
+def test_what_can_never_fit_is_told_so_and_blocks_nobody() -> None:
+    huge, small = job(gpu=9, high=True, id="huge"), job(gpu=1, id="small")
+    for queueing in ("best_effort", "strict"):
+        made = plan(pool(queued=[huge, small], queueing=queueing))
+        assert started(made) == ["small"]
+        assert reasons(made, huge.scheduling_key) == ["EXCEEDS_CAPACITY"]
+
+
+# --- Queueing ----------------------------------------------------------------------------------
+
+
+def test_best_effort_lets_others_pass_a_blocked_head() -> None:
+    queued = [job(gpu=8, high=True, id="h"), job(gpu=1, id="l")]
+    made = plan(pool(running=[run(gpu=4, high=True)], queued=queued))
+    assert started(made) == ["l"]
+
+
+def test_strict_lets_nobody_pass_a_blocked_head() -> None:
+    head = job(gpu=8, high=True, id="h")
+    queued = [head, job(gpu=1, high=True, id="i"), job(gpu=1, id="l")]
+    made = plan(pool(running=[run(gpu=4, high=True)], queued=queued, queueing="strict"))
+    assert started(made) == []
+    assert reasons(
+        made, head.scheduling_key, queued[1].scheduling_key, queued[2].scheduling_key
+    ) == [
+        "INSUFFICIENT_CAPACITY",
+        "BLOCKED_BY_HEAD",
+        "BLOCKED_BY_HEAD",
+    ]
+
+
+def test_strict_tells_the_head_itself_what_it_lacks() -> None:
+    twins = [job(gpu=6, id="first"), job(gpu=6, id="second")]
+    made = plan(pool(running=[run(gpu=4, high=True)], queued=twins, queueing="strict"))
+    assert reasons(made, "first", twins[1].scheduling_key) == [
+        "INSUFFICIENT_CAPACITY",
+        "BLOCKED_BY_HEAD",
+    ]
+
+
+@pytest.mark.parametrize("state", ["PAUSED", "DRAINING"])
+def test_a_closed_cluster_starts_nobody(state: str) -> None:
+    running, waiting = run(gpu=1, id="r"), job(gpu=1, high=True)
+    made = plan(pool(running=[running], queued=[waiting], state=state))
+    assert started(made) == []
+    assert evicted(made) == ({"r"} if state == "DRAINING" else set())
+    assert reasons(made, waiting.scheduling_key) == ["CLUSTER_PAUSED"]
+
+
+# --- Preemption --------------------------------------------------------------------------------
+
+
+def test_high_takes_the_place_of_low_and_says_whose() -> None:
+    victim, preemptor = run(gpu=8, id="v", ran_s=120), job(gpu=2, high=True, id="p")
+    made = plan(pool(running=[victim], queued=[preemptor]))
+    assert made.starts[0].victims == ("v",)
+    (eviction,) = made.evictions
+    assert (eviction.by, eviction.lost_ms) == ("p", 120_000)
+    assert eviction.reason.details == {"by": "p", "priority": "HIGH", "lost_s": 120}
+
+
+@pytest.mark.parametrize(
+    ("victim", "policy"),
+    [
+        (run(gpu=8, high=True), {}),
+        (run(gpu=8, ran_s=59), {"preempt_exempt_s": 60}),
+        (run(gpu=8, ran_s=None), {"preempt_exempt_s": 60}),
+        (run(gpu=8, preemptions=5), {}),
+        (run(gpu=8), {"preemption": "never"}),
+        (run(gpu=8, priority="FIRM"), {}),
+    ],
+    ids=["equal", "exempt", "still starting", "bounced enough", "never", "not preemptible"],
+)
+def test_who_may_not_be_evicted_is_not(victim: Running, policy: dict[str, Any]) -> None:
+    firm = PriorityClass("FIRM", 10, may_preempt=False, preemptible=False)
+    waiting = job(gpu=1, high=True)
+    made = plan(pool(running=[victim], queued=[waiting], classes=(LOW, HIGH, firm), **policy))
+    assert (started(made), evicted(made)) == ([], set())
+    assert reasons(made, waiting.scheduling_key) == ["INSUFFICIENT_CAPACITY"]
+
+
+def test_low_never_evicts_anybody() -> None:
+    idle = PriorityClass("IDLE", -5, may_preempt=False, preemptible=True)
+    snapshot = pool(running=[run(gpu=8, priority="IDLE")], queued=[job(gpu=1)])
+    assert evicted(plan(replace(snapshot, classes=(LOW, HIGH, idle)))) == set()
+
+
+def test_nobody_is_evicted_for_one_who_would_not_start_even_then() -> None:
+    running = [run(gpu=4, id="low"), run(gpu=4, high=True)]
+    assert evicted(plan(pool(running=running, queued=[job(gpu=6, high=True)]))) == set()
+
+
+def test_the_lowest_class_yields_first_even_if_that_costs_more() -> None:
+    running = [run(gpu=4, id="low", ran_s=90_000), run(gpu=4, id="mid", ran_s=1, priority="MID")]
+    snapshot = pool(running=running, queued=[job(gpu=4, high=True)], classes=(LOW, MID, HIGH))
+    assert evicted(plan(snapshot)) == {"low"}
+
+
+@pytest.mark.parametrize(
+    ("running", "need", "victims"),
+    [
+        ([run(gpu=2, id="old", ran_s=900), run(gpu=2, id="new", ran_s=9)], 2, {"new"}),
+        ([run(gpu=2, id="saved", ran_s=900, checkpoint_ms=NOW), run(gpu=2, id="b")], 2, {"saved"}),
+        ([run(gpu=2, id="ran", ran_s=1), run(gpu=8, id="starting", ran_s=None)], 2, {"starting"}),
+        ([run(gpu=1, id="a"), run(gpu=1, id="b"), run(gpu=2, id="c", ran_s=100)], 2, {"c"}),
+        ([run(gpu=4, id="big"), run(gpu=2, id="small")], 2, {"small"}),
+        ([run(gpu=2, id="x", ran_s=60), run(gpu=2, id="y", ran_s=60)], 2, {"y"}),
+        (
+            [
+                run(gpu=1, id="p", ran_s=60),
+                run(gpu=1, id="q", ran_s=60),
+                run(gpu=2, id="r", ran_s=60),
+            ],
+            2,
+            {"r"},
+        ),
+    ],
+    ids=[
+        "least work lost",
+        "checkpointed",
+        "starting",
+        "one for two",
+        "smallest",
+        "highest id",
+        "fewest",
+    ],
+)
+def test_the_cheapest_victims(running: list[Running], need: int, victims: set[str]) -> None:
+    total = sum(each.total.gpu for each in running)
+    assert (
+        evicted(plan(pool(gpu=total, running=running, queued=[job(gpu=need, high=True)])))
+        == victims
+    )
+
+
+def test_what_a_large_victim_frees_beyond_the_need_is_used_in_order() -> None:
+    queued = [job(gpu=2, high=True, id="h"), job(gpu=3, id="l"), job(gpu=3, id="m")]
+    made = plan(pool(running=[run(gpu=8, id="v")], queued=queued))
+    assert (started(made), evicted(made)) == (["h", "l", "m"], {"v"})
+
+
+def test_one_passed_over_for_want_of_it_gets_the_rest_of_a_later_victim_first() -> None:
+    """FIRM may not preempt and is looked at before MID, whose victim frees more than MID needs."""
+    firm = PriorityClass("FIRM", 700, may_preempt=False, preemptible=True)
+    queued = [
+        job(gpu=4, priority="FIRM", id="firm"),
+        job(gpu=4, priority="MID", id="mid"),
+        job(gpu=4, id="low"),
+    ]
+    made = plan(pool(running=[run(gpu=8, id="v")], queued=queued, classes=(LOW, MID, HIGH, firm)))
+    assert (started(made), evicted(made)) == (["mid", "firm"], {"v"})
+
+
+# --- Situations that broke other schedulers (scheduling rules, numbered as there) ----------------
+
+
+def test_case_2_what_can_never_fit_finds_no_victim_in_any_cycle() -> None:
+    snapshot = pool(gpu=0, running=[run(cpu=32), run(cpu=32)], queued=[job(gpu=1, high=True)])
+    for cycle in range(5):
+        assert evicted(plan(replace(snapshot, now_ms=NOW + cycle * 10**6))) == set()
+
+
+def test_case_3_one_core_costs_one_victim_of_eleven() -> None:
+    running = [run(cpu=1) for _ in range(11)]
+    made = plan(pool(cpu=11, running=running, queued=[job(cpu=1, high=True)]))
+    assert len(evicted(made)) == 1
+
+
+@pytest.mark.parametrize("ordering", ["gpu_weighted", "fifo"])
+def test_case_4_a_stream_of_small_ones_does_not_starve_a_big_one(ordering: str) -> None:
+    """Each second one of eight small ones ends and a new one comes; the big one needs all eight.
+
+    Without the hold the big one never starts: there is always a small one to take what comes free.
+    """
+    big = job(gpu=8, id="big", submitted_ms=NOW)
+    running = [run(gpu=1, id=f"run-{n}") for n in range(8)]
+    for second in range(200):
+        now = NOW + second * 1000
+        small = job(gpu=1, id=f"small-{second}", submitted_ms=now)
+        made = plan(
+            pool(
+                running=running[1:],
+                queued=[big, small],
+                now_ms=now,
+                reserve_after_s=60,
+                ordering=ordering,
+            )
+        )
+        if "big" in started(made):
+            assert second == 60 + 7
+            return
+        running = running[1:] + [run(gpu=1, id=each) for each in started(made)]
+        if second >= 60:
+            assert reasons(made, small.scheduling_key) == ["RESERVED_FOR_HEAD"]
+    pytest.fail("the big one starved")
+
+
+def test_case_4_a_more_urgent_one_takes_the_hold_over() -> None:
+    big = job(gpu=8, id="big", waited_s=7200)
+    queued = [big, job(gpu=4, high=True, id="high"), job(gpu=4, id="low")]
+    made = plan(pool(running=[run(gpu=4, high=True)], queued=queued))
+    assert started(made) == ["high"]
+
+
+def test_a_hold_leaves_alone_what_its_holder_does_not_need() -> None:
+    big = job(gpu=8, cpu=8, id="big", waited_s=7200)
+    queued = [big, job(cpu=40, id="cpu"), job(gpu=1, id="gpu")]
+    made = plan(pool(running=[run(gpu=1)], queued=queued))
+    assert started(made) == ["cpu"]
+
+
+def test_case_5_thousands_ahead_do_not_hide_the_one_that_fits() -> None:
+    queued = [job(gpu=1) for _ in range(5000)] + [job(cpu=1, id="cpu")]
+    made = plan(pool(running=[run(gpu=8)], queued=queued))
+    assert started(made) == ["cpu"]
+    assert len(made.waits) == 1
+
+
+def test_case_7_victims_come_back_when_their_preemptor_is_cancelled() -> None:
+    victim = run(gpu=8, id="v")
+    first = plan(pool(running=[victim], queued=[job(gpu=8, high=True, id="p")]))
+    assert (started(first), evicted(first)) == (["p"], {"v"})
+    back = job(gpu=8, id="v", submitted_ms=NOW - 10**7)
+    later = job(gpu=8, id="w", submitted_ms=NOW - 10**6)
+    assert started(plan(pool(queued=[later, back]))) == ["v"]
+
+
+def test_case_8_a_thousand_for_what_is_full_ahead_of_a_hundred_that_fit() -> None:
+    queued = [job(gpu=1, high=True) for _ in range(1000)] + [job(cpu=1) for _ in range(100)]
+    made = plan(pool(cpu=200, running=[run(gpu=8, high=True)], queued=queued))
+    assert len(made.starts) == 100
+
+
+# --- The limit of one cycle -----------------------------------------------------------------------
+
+
+def test_a_cycle_that_reaches_its_limit_says_that_it_is_not_finished() -> None:
+    queued = [job(gpu=1) for _ in range(5)]
+    made = plan(pool(queued=queued, max_starts=3))
+    assert (len(made.starts), made.unfinished) == (3, True)
+    assert reasons(made, queued[0].scheduling_key) == ["NOT_YET_EVALUATED"]
+    assert not plan(pool(queued=queued[:3], max_starts=3)).unfinished
+
+
+def test_waits_are_told_once_per_key() -> None:
+    queued = [job(gpu=n % 3 + 1) for n in range(300)]
+    made = plan(pool(running=[run(gpu=8)], queued=queued))
+    assert Counter(wait.reason.code.value for wait in made.waits) == {"INSUFFICIENT_CAPACITY": 3}
