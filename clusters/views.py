@@ -28,6 +28,11 @@ FORCE = openapi.Parameter(
     type=openapi.TYPE_BOOLEAN,
     description="Also stop and delete what waits or runs there.",
 )
+NO_ORGANIZATION = error(
+    "No such organization, or not yours",
+    "not_found",
+    "There is nothing here, or it is not yours to see.",
+)
 NAME_TAKEN = error(
     "Name taken", "name_taken", "The organization has a cluster named 'gpu-west' already."
 )
@@ -50,7 +55,7 @@ class ClusterViewSet(GenericViewSet):
         operation_summary="Create a cluster",
         tags=["clusters"],
         request_body=NewClusterSerializer,
-        responses={201: ClusterSerializer, 409: NAME_TAKEN},
+        responses={201: ClusterSerializer, 404: NO_ORGANIZATION, 409: NAME_TAKEN},
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, NewClusterSerializer)

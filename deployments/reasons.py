@@ -49,7 +49,9 @@ def _number(resource: str, value: int) -> int | float:
 def shown(details: Details) -> dict[str, Any]:
     """The same with the outside's names and units for resources, however deep."""
     resource = details.get("resource")
-    if isinstance(resource, str) and resource in _RESOURCES:  # the numbers beside it are that resource's
+    if (
+        isinstance(resource, str) and resource in _RESOURCES
+    ):  # the numbers beside it are that resource's
         plain = {
             name: _number(resource, value) if isinstance(value, int) else value
             for name, value in details.items()

@@ -90,7 +90,7 @@ class SubmitSerializer(StrictSerializer):
         }
 
 
-class ChangeSerializer(StrictSerializer):
+class ChangeDeploymentSerializer(StrictSerializer):
     """What is not given stays as it is."""
 
     name = Text(max_length=LONGEST_NAME, required=False)

@@ -20,7 +20,7 @@ from deployments.answers import (
 )
 from deployments.models import Deployment, DeploymentEvent
 from deployments.serializers import (
-    ChangeSerializer,
+    ChangeDeploymentSerializer,
     CheckpointSerializer,
     NothingSerializer,
     StopOfClusterSerializer,
@@ -31,6 +31,11 @@ from mlops_platform.api.requests import PAGING, body_of, query_of
 from mlops_platform.api.schema import error
 from organizations.models import Role
 
+NO_CLUSTER = error(
+    "No such cluster, or not yours",
+    "not_found",
+    "There is nothing here, or it is not yours to see.",
+)
 KEY_REUSED = error(
     "Key used with another body",
     "idempotency_key_reused",
@@ -52,7 +57,7 @@ class DeploymentViewSet(GenericViewSet):
         tags=["deployments"],
         manual_parameters=[headers.PARAMETER],
         request_body=SubmitSerializer,
-        responses={201: DeploymentSerializer, 409: KEY_REUSED},
+        responses={201: DeploymentSerializer, 404: NO_CLUSTER, 409: KEY_REUSED},
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, SubmitSerializer)
@@ -93,12 +98,12 @@ class DeploymentViewSet(GenericViewSet):
             "The name at any time, the priority until it ends, the request while it is QUEUED."
         ),
         tags=["deployments"],
-        request_body=ChangeSerializer,
+        request_body=ChangeDeploymentSerializer,
         responses={200: DeploymentSerializer, 409: NOT_QUEUED},
     )
     def partial_update(self, request: Request, deployment_id: UUID) -> Response:
         deployment = _writable(request, deployment_id)
-        body = body_of(request, ChangeSerializer)
+        body = body_of(request, ChangeDeploymentSerializer)
         changed = services.change_deployment(
             _caller(request), deployment, priority=body.pop("priority", None), changes=body
         )
@@ -117,6 +122,7 @@ class DeploymentViewSet(GenericViewSet):
         return Response(present_one(services.stop_deployment(_caller(request), deployment)))
 
     @swagger_auto_schema(
+        operation_id="deployments_stop_of_cluster",
         operation_summary="Stop it, as older clients do",
         operation_description="400 if it is not of that cluster.",
         tags=["deployments"],

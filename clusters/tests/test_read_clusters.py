@@ -3,6 +3,7 @@
 import pytest
 
 from clusters.tests.capacity import make_cluster
+from clusters.tests.paging import all_rows
 
 PATH = "/api/clusters"
 
@@ -50,12 +51,7 @@ def test_an_unknown_parameter_is_refused(api, ada, cluster):
 def test_pages_hold_each_cluster_once(api, ada, org):
     for number in range(5):
         make_cluster(org, name=f"cluster {number}")
-    names, path = [], f"{PATH}?limit=2"
-    while path:
-        response = api(ada).get(path)
-        names += [row["name"] for row in response.json()]
-        link = response.headers.get("Link")
-        path = link[1 : link.index(">")] if link else None
+    names = [row["name"] for row in all_rows(api(ada), f"{PATH}?limit=2")]
     assert names == [f"cluster {number}" for number in range(5)]
 
 

@@ -3,6 +3,7 @@
 import pytest
 from django.utils import timezone
 
+from clusters.tests.paging import all_rows
 from deployments.events import record
 from deployments.models import EventType
 from deployments.tests.workloads import body, make
@@ -56,13 +57,8 @@ def test_pages(api, dev, cluster):
     deployment = make(cluster, dev)
     for number in range(5):
         record(deployment.pk, EventType.CHECKPOINTED, at=timezone.now(), details={"n": number})
-    found, url = [], f"{path(deployment.pk)}?limit=2"
-    while url:
-        response = api(dev).get(url)
-        found += [line["details"]["n"] for line in response.json()]
-        link = response.headers.get("Link")
-        url = link[1 : link.index(">")] if link else None
-    assert found == list(range(5))
+    lines = all_rows(api(dev), f"{path(deployment.pk)}?limit=2")
+    assert [line["details"]["n"] for line in lines] == list(range(5))
 
 
 @pytest.mark.parametrize("count", [1, 6])

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
+from clusters.services import lock_cluster
 from clusters.tests.capacity import make_cluster
 from deployments import sync, tasks
 from deployments.models import DeploymentEvent, Status
@@ -119,12 +120,11 @@ def test_one_clusters_trouble_is_not_the_others(dev, org, cluster, monkeypatch):
     east = make_cluster(org, name="east")
     for place in (cluster, east):
         running(place, dev, ran_s=61, simulated_runtime_s=60)
-    lock = sync.lock_cluster
 
     def lock_but_not(cluster_id):
         if cluster_id == cluster.pk:
             raise RuntimeError
-        return lock(cluster_id)
+        return lock_cluster(cluster_id)
 
     monkeypatch.setattr(sync, "lock_cluster", lock_but_not)
     assert sync.finish_due(timezone.now()) == 1

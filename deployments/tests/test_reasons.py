@@ -76,8 +76,8 @@ def test_details_have_the_names_of_the_api():
         "requested": {"cpu": 4, "ram": 8192, "gpu": 4},
         "free": {"cpu": 2.5, "ram": 1, "gpu": 1},
     }
-    details = {"resource": "cpu_milli", "requested": 8500, "total": 8000}
-    assert render("EXCEEDS_CAPACITY", details)["details"] == {
+    too_much = {"resource": "cpu_milli", "requested": 8500, "total": 8000}
+    assert render("EXCEEDS_CAPACITY", too_much)["details"] == {
         "resource": "cpu",
         "requested": 8.5,
         "total": 8,
