@@ -9,7 +9,6 @@ DEV_READY := $(VENV)/.ready-to-test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
-# Older pips know no other way to be quiet about what is no fault.
 INSTALL := $(BIN)/python -m pip install --quiet
 
 .PHONY: help run test lint check bench clean

@@ -7,6 +7,7 @@ on. Redis is always database 1, so a Redis that serves something else keeps its 
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -73,6 +74,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # The real hasher is slow on purpose, and most tests have users.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        # A person may do without; continuous integration would only seem to have tried the pages.
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("There is no browser here (Debian: apt install chromium).")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
