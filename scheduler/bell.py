@@ -23,13 +23,18 @@ def request_cycle(cluster_id: UUID, trigger: str, *, again: bool = False) -> Non
     `again` enqueues a task even where the flag stands: its message may be lost.
     """
     try:
-        if redis_client().set(_flag(cluster_id), trigger, nx=True) or again:
+        if ring(cluster_id, trigger) or again:
             enqueue(cluster_id)
     except (RedisError, OperationalError, OSError) as error:
         logger.warning(
             "cycle not requested: redis is away; the sweep will ask again",
             extra={"cluster_id": str(cluster_id), "error": str(error)},
         )
+
+
+def ring(cluster_id: UUID, trigger: str) -> bool:
+    """Set the flag alone: whoever holds the lock looks at it later. True where it was clear."""
+    return bool(redis_client().set(_flag(cluster_id), trigger, nx=True))
 
 
 def enqueue(cluster_id: UUID) -> None:

@@ -18,6 +18,7 @@ from django.db.models import (
 )
 from django.db.models.expressions import Combinable
 from django.db.models.lookups import GreaterThanOrEqual
+from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster, Ordering, State
@@ -30,18 +31,25 @@ from scheduler.models import SchedulingCycle
 
 # A submit is stamped before it commits: a cycle may have looked between the two.
 COMMIT_MARGIN = timedelta(seconds=30)
+# Some changes leave no trace that a query could find: a blocked head has left, a victim's exempt
+# time has run out, a queue in Redis is gone. Where somebody waits, a cycle looks this often.
+LOOK_AGAIN = timedelta(seconds=60)
 
 
 def overlooked_clusters() -> list[UUID]:
-    """Clusters in which something has changed since the last cycle looked. One query."""
+    """Clusters in which something has, or may have, changed since a cycle looked. One query."""
     queued = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
     fresh = queued.filter(queued_at__gt=OuterRef("evaluated_at") - COMMIT_MARGIN)
     holding = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
-    never_or_changed = Q(evaluated_at=None) | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
+    stale = (
+        Q(evaluated_at=None)
+        | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
+        | Q(evaluated_at__lt=timezone.now() - LOOK_AGAIN)
+    )
     return list(
         Cluster.objects.filter(
             Q(Exists(fresh))
-            | (Q(Exists(queued)) & never_or_changed)
+            | (Q(Exists(queued)) & stale)
             | (Q(Exists(holding)) & Q(state=State.DRAINING))
         ).values_list("pk", flat=True)
     )

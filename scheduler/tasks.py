@@ -26,7 +26,7 @@ def schedule_cluster(cluster_id: str) -> None:
             outcome = cycle.run(cluster, trigger)
             metrics.record(cluster, outcome)
             if outcome is not None and outcome.wants_another:
-                bell.request_cycle(cluster, Trigger.CONTINUED)
+                bell.ring(cluster, Trigger.CONTINUED)
     if bell.is_ringing(cluster):
         bell.enqueue(cluster)
     elif trigger is not None:

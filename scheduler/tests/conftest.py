@@ -1,13 +1,16 @@
 """A cluster to schedule in, and submits that skip the HTTP door."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment
 from deployments.services import create_deployment
+from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler import cycle
 from scheduler.models import Trigger
@@ -51,3 +54,14 @@ def run_cycle(cluster: Cluster) -> cycle.Outcome:
     assert outcome is not None
     mend(cluster.pk)  # as the task does; in a test's transaction nothing else reaches Redis
     return outcome
+
+
+@pytest.fixture
+def no_redis(settings: Settings, tmp_path: Path) -> None:
+    """Redis is away for whatever goes through the project's client."""
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+
+
+def messages() -> int:
+    """How many tasks wait in the broker for a worker."""
+    return int(redis_client().llen("scheduler"))

@@ -1,0 +1,316 @@
+"""The tasks: one cycle at a time, no ring lost, and a sweep for what Redis forgot."""
+
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+from pytest_django import Settings
+
+from clusters.models import Cluster, State
+from deployments.models import Deployment, Status
+from deployments.services import change_deployment, stop_deployment
+from deployments.sync import finish_due
+from mlops_platform.api.redis import redis_client
+from scheduler import audit, bell, cycle, queries
+from scheduler.lock import try_lock
+from scheduler.models import SchedulingCycle, Trigger
+from scheduler.store import StalePlanError
+from scheduler.tasks import forget_old_cycles, schedule_cluster, sweep
+from scheduler.tests.conftest import Submit, messages, run_cycle
+
+pytestmark = pytest.mark.django_db
+
+
+def ring_and_run(cluster: Cluster, trigger: Trigger = Trigger.SUBMITTED) -> None:
+    bell.request_cycle(cluster.pk, trigger)
+    redis_client().delete("scheduler")  # the message is taken ...
+    schedule_cluster(str(cluster.pk))  # ... and its task run here
+
+
+def status_of(row: Deployment) -> str:
+    return Deployment.objects.values_list("status", flat=True).get(pk=row.pk)
+
+
+def work() -> None:
+    """Run the tasks that wait, one after another, as a worker would."""
+    for _ in range(10):
+        if not redis_client().lpop("scheduler"):
+            return
+        for cluster_id in Cluster.objects.values_list("pk", flat=True):
+            schedule_cluster(str(cluster_id))
+    pytest.fail("the tasks do not end")
+
+
+def backdate(cluster: Cluster, *, looked_s_ago: float = 0) -> None:
+    """As if all in the cluster had happened an hour ago, and a cycle had looked so long ago."""
+    now, hour = timezone.now(), timedelta(hours=1)
+    Deployment.objects.filter(cluster=cluster).update(queued_at=F("queued_at") - hour)
+    looked_at = now - timedelta(seconds=looked_s_ago)
+    Cluster.objects.filter(pk=cluster.pk).update(changed_at=now - hour, evaluated_at=looked_at)
+
+
+# --- The task --------------------------------------------------------------------------------
+
+
+def test_a_task_runs_one_cycle_and_leaves_all_silent(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=1)
+    ring_and_run(cluster)
+    assert status_of(row) == Status.RUNNING
+    assert not bell.is_ringing(cluster.pk)
+    assert messages() == 0
+    assert redis_client().exists(f"cluster:{cluster.pk}:lock") == 0
+    assert SchedulingCycle.objects.get().trigger == Trigger.SUBMITTED
+
+
+def test_a_task_whose_ring_was_answered_already_looks_at_nothing(
+    cluster: Cluster, submit: Submit
+) -> None:
+    row = submit("LOW", gpu=1)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.QUEUED
+    assert Cluster.objects.get().evaluated_at is None
+
+
+def test_a_task_that_finds_the_lock_taken_leaves_the_flag(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=1)
+    with try_lock(cluster.pk) as held:
+        assert held
+        ring_and_run(cluster)
+    assert bell.is_ringing(cluster.pk)
+    assert status_of(row) == Status.QUEUED
+    assert messages() == 0
+
+
+def test_the_holder_looks_again_after_unlocking(
+    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a cycle runs, somebody submits, and another worker finds the lock taken."""
+    real = cycle.run
+    late: list[Deployment] = []
+
+    def meanwhile(cluster_id: UUID, trigger: Trigger) -> cycle.Outcome | None:
+        outcome = real(cluster_id, trigger)
+        if not late:
+            late.append(submit("LOW", gpu=1))
+            ring_and_run(cluster)
+        return outcome
+
+    monkeypatch.setattr(cycle, "run", meanwhile)
+    ring_and_run(cluster)
+    assert status_of(late[0]) == Status.QUEUED
+    assert messages() == 1
+    schedule_cluster(str(cluster.pk))
+    assert status_of(late[0]) == Status.RUNNING
+    assert not bell.is_ringing(cluster.pk)
+
+
+def test_a_cycle_that_reached_its_limit_asks_for_another(
+    cluster: Cluster, submit: Submit, settings: Settings
+) -> None:
+    settings.SCHEDULER_MAX_STARTS_PER_CYCLE = 2
+    for _ in range(3):
+        submit("LOW", gpu=1)
+    ring_and_run(cluster)
+    assert Deployment.objects.filter(status=Status.RUNNING).count() == 2
+    assert messages() == 1
+    assert bell.answer(cluster.pk) == Trigger.CONTINUED
+
+
+def test_a_failed_cycle_gives_the_lock_back_and_the_sweep_asks_again(
+    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = submit("LOW", gpu=1)
+
+    def refuse(*_: object) -> None:
+        raise StalePlanError("for the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cycle, "run", refuse)
+        with pytest.raises(StalePlanError):
+            ring_and_run(cluster)
+    assert redis_client().exists(f"cluster:{cluster.pk}:lock") == 0
+    sweep()
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.RUNNING
+
+
+def test_the_lock_of_a_dead_worker_expires(cluster: Cluster, settings: Settings) -> None:
+    settings.SCHEDULER_LOCK_TIMEOUT_S = 0.05
+    dead = try_lock(cluster.pk)
+    assert dead.__enter__()  # and never leaves
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with try_lock(cluster.pk) as held:
+            if held:
+                return
+        time.sleep(0.01)
+    pytest.fail("the lock never expired")
+
+
+def test_a_cycle_that_outlives_its_lock_does_not_take_the_next_ones_away(cluster: Cluster) -> None:
+    key = f"cluster:{cluster.pk}:lock"
+    with try_lock(cluster.pk) as held:
+        assert held
+        redis_client().set(key, "another worker's")
+    assert redis_client().get(key) == "another worker's"
+
+
+# --- The sweep -------------------------------------------------------------------------------
+
+
+def swept(cluster: Cluster) -> bool:
+    sweep()
+    return bell.is_ringing(cluster.pk) and messages() > 0
+
+
+def test_a_quiet_cluster_is_left_alone(cluster: Cluster, submit: Submit) -> None:
+    assert not swept(cluster)
+    submit("LOW", gpu=8)
+    waiting = submit("LOW", gpu=1)
+    run_cycle(cluster)
+    backdate(cluster)
+    assert status_of(waiting) == Status.QUEUED
+    assert not swept(cluster)
+
+
+def test_sweep_finds_a_submit_that_no_cycle_ever_saw(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=1)
+    Deployment.objects.update(queued_at=F("queued_at") - timedelta(hours=1))
+    assert swept(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.RUNNING
+
+
+def test_sweep_finds_a_submit_after_the_last_cycle(cluster: Cluster, submit: Submit) -> None:
+    submit("LOW", gpu=1)
+    run_cycle(cluster)
+    submit("LOW", gpu=1)
+    Cluster.objects.update(changed_at=F("changed_at") - timedelta(hours=1))
+    assert swept(cluster)
+
+
+def test_sweep_finds_a_submit_that_committed_late(cluster: Cluster, submit: Submit) -> None:
+    """Stamped before a cycle looked, visible only after it."""
+    row = submit("LOW", gpu=1)
+    stamped = row.queued_at
+    Deployment.objects.filter(pk=row.pk).update(status=Status.STOPPED)  # not there yet
+    run_cycle(cluster)
+    Deployment.objects.filter(pk=row.pk).update(status=Status.QUEUED, queued_at=stamped)
+    Cluster.objects.update(changed_at=F("changed_at") - timedelta(hours=1))
+    assert swept(cluster)
+
+
+@pytest.mark.parametrize("freed_by", ["stop", "end", "totals", "resume"])
+def test_sweep_finds_freed_capacity(cluster: Cluster, submit: Submit, freed_by: str) -> None:
+    holder = submit("LOW", gpu=8, simulated_runtime_s=60)
+    run_cycle(cluster)
+    waiting = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    if freed_by == "resume":
+        Cluster.objects.update(state=State.PAUSED)
+    backdate(cluster)
+    assert not swept(cluster)
+    _free(cluster, holder, freed_by)
+    redis_client().flushdb()
+    assert swept(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert (status_of(waiting) == Status.RUNNING) == (freed_by != "resume")
+
+
+def _free(cluster: Cluster, holder: Deployment, how: str) -> None:
+    from clusters.services import change_cluster, resume
+
+    if how == "stop":
+        stop_deployment(holder.owner, Deployment.objects.get(pk=holder.pk))
+    elif how == "end":
+        assert finish_due(timezone.now() + timedelta(seconds=61)) == 1
+    elif how == "totals":
+        change_cluster(cluster, {"total_gpu": 16})
+    else:
+        resume(cluster.pk)
+
+
+def test_sweep_finds_a_flag_whose_message_is_lost(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=1)
+    bell.request_cycle(cluster.pk, Trigger.SUBMITTED)
+    redis_client().delete("scheduler")
+    bell.request_cycle(cluster.pk, Trigger.SUBMITTED)
+    assert messages() == 0
+    assert swept(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.RUNNING
+
+
+@pytest.mark.parametrize("how", ["stopped", "shrunk"])
+def test_sweep_finds_a_blocked_head_that_has_left(
+    cluster: Cluster, submit: Submit, how: str
+) -> None:
+    """It held nothing, so nothing was freed; but others waited behind it."""
+    Cluster.objects.update(queueing="strict")
+    submit("LOW", gpu=4)
+    run_cycle(cluster)
+    head, behind = submit("HIGH", gpu=8), submit("LOW", gpu=1)
+    Cluster.objects.update(preemption="never")
+    run_cycle(cluster)
+    assert {status_of(head), status_of(behind)} == {Status.QUEUED}
+    if how == "stopped":
+        stop_deployment(head.owner, head)
+    else:
+        change_deployment(head.owner, head, {"gpu": 1})
+    redis_client().flushdb()
+    backdate(cluster, looked_s_ago=61)
+    assert swept(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(behind) == Status.RUNNING
+
+
+def test_sweep_looks_again_at_what_the_clock_alone_decides(
+    cluster: Cluster, submit: Submit
+) -> None:
+    """A victim becomes old enough to be evicted, and nothing rings for that."""
+    Cluster.objects.update(preempt_exempt_s=1800)
+    low = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    high = submit("HIGH", gpu=8)
+    run_cycle(cluster)
+    assert status_of(high) == Status.QUEUED
+    Deployment.objects.filter(pk=low.pk).update(started_at=F("started_at") - timedelta(hours=1))
+    backdate(cluster, looked_s_ago=61)
+    assert swept(cluster)
+    work()
+    assert status_of(high) == Status.RUNNING
+    assert audit.breaches(queues_too=True) == []
+
+
+def test_sweep_goes_on_draining(cluster: Cluster, submit: Submit) -> None:
+    row = submit("LOW", gpu=1)
+    run_cycle(cluster)
+    backdate(cluster)
+    Cluster.objects.update(state=State.DRAINING)
+    assert swept(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.QUEUED
+
+
+def test_sweep_settles(cluster: Cluster, submit: Submit) -> None:
+    """What has been swept and looked at is not swept for ever."""
+    submit("LOW", gpu=8)
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    later = timezone.now() + queries.COMMIT_MARGIN + timedelta(seconds=1)
+    Cluster.objects.update(evaluated_at=later)
+    assert not swept(cluster)
+
+
+def test_old_cycles_are_forgotten(cluster: Cluster, submit: Submit, settings: Settings) -> None:
+    settings.LEDGER_RETENTION_DAYS = 1
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    SchedulingCycle.objects.update(started_at=timezone.now() - timedelta(days=2))
+    submit("LOW", gpu=1)
+    run_cycle(cluster)
+    forget_old_cycles()
+    assert SchedulingCycle.objects.count() == 1
