@@ -15,10 +15,11 @@ from deployments.models import Deployment, Status
 from deployments.queries import priority_classes
 from mlops_platform.api.errors import Invalid
 
-# Each ends in a unique column: pages neither repeat nor skip a row.
+# Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
+# submit (keys.py), so by id alone is by that time, and an index leads straight to any page.
 ORDERINGS = {
-    "created_at": ("created_at", "id"),
-    "-created_at": ("-created_at", "-id"),
+    "created_at": ("id",),
+    "-created_at": ("-id",),
     "priority": ("priority_class__value", "id"),
     "-priority": ("-priority_class__value", "-id"),
     "name": ("name", "id"),

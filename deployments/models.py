@@ -100,7 +100,7 @@ class Deployment(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["cluster", "-created_at", "-id"], name="deployment_by_cluster"),
+            models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
             models.Index(
                 fields=["cluster", "scheduling_key", "id"],
                 condition=Q(status=Status.QUEUED),

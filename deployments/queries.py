@@ -28,16 +28,14 @@ def deployments_visible_to(user: User) -> QuerySet[Deployment]:
     return (
         Deployment.objects.filter(cluster__organization__in=organizations_of(user))
         .select_related("priority_class")
-        .order_by("-created_at", "-id")
+        .order_by("-id")
     )
 
 
 def deployments_in(cluster: Cluster) -> QuerySet[Deployment]:
     """The same of one cluster, which the caller has been found to see."""
     return (
-        Deployment.objects.filter(cluster=cluster)
-        .select_related("priority_class")
-        .order_by("-created_at", "-id")
+        Deployment.objects.filter(cluster=cluster).select_related("priority_class").order_by("-id")
     )
 
 

@@ -130,7 +130,7 @@ def clear_cluster(cluster: Cluster, *, force: bool) -> None:
         )
     DeploymentEvent.objects.filter(deployment__cluster=cluster).delete()
     cluster.wait_reasons.all().delete()
-    Deployment.objects.filter(cluster=cluster).delete()
+    Deployment.objects.filter(cluster=cluster).only("pk").delete()  # there may be very many
     transaction.on_commit(partial(_forget_queues, cluster.pk, list(priority_classes())))
 
 
