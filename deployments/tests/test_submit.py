@@ -93,6 +93,16 @@ def test_its_place_in_the_queue_is_told(transactional_db, api, dev, cluster):
     assert queues.lengths(cluster.pk, ["HIGH", "LOW"]) == {"HIGH": 1, "LOW": 2}
 
 
+def test_a_redis_that_is_away_refuses_nobody(
+    transactional_db, api, dev, cluster, settings, tmp_path
+):
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    response = api(dev).post(PATH, body(cluster))
+    assert (response.status_code, response.json()["queue_position"]) == (201, None)
+    stopped = api(dev).post(f"{PATH}/{response.json()['id']}/stop")
+    assert (stopped.status_code, stopped.json()["status"]) == (200, "STOPPED")
+
+
 def test_more_than_the_cluster_has_is_taken(api, dev, cluster):
     response = api(dev).post(PATH, body(cluster, required_gpu=5000, required_cpu=10_000_000))
     assert response.status_code == 201
