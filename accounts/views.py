@@ -1,7 +1,5 @@
 """The user calls: parse, call one service, answer."""
 
-from typing import cast
-
 from drf_yasg.utils import swagger_auto_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -9,8 +7,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import queries, services
+from accounts.callers import caller
 from accounts.errors import BadCredentials, BadToken
-from accounts.models import User
 from accounts.serializers import (
     ChangeMeSerializer,
     LoginSerializer,
@@ -108,7 +106,7 @@ class MeViewSet(ViewSet):
         responses={200: MeSerializer},
     )
     def retrieve(self, request: Request) -> Response:
-        return Response(MeSerializer(queries.me(_caller(request))).data)
+        return Response(MeSerializer(queries.me(caller(request))).data)
 
     @swagger_auto_schema(
         operation_summary="Change your e-mail address or profile",
@@ -120,15 +118,11 @@ class MeViewSet(ViewSet):
     )
     def partial_update(self, request: Request) -> Response:
         body = body_of(request, ChangeMeSerializer)
-        services.change_profile(_caller(request), **body)
-        return Response(MeSerializer(queries.me(_caller(request))).data)
+        services.change_profile(caller(request), **body)
+        return Response(MeSerializer(queries.me(caller(request))).data)
 
 
 def _refresh_token(request: Request) -> str:
     body = RefreshTokenSerializer(data=request.data)
     body.is_valid(raise_exception=True)
     return str(body_of(request, RefreshTokenSerializer)["refresh_token"])
-
-
-def _caller(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has seen to it

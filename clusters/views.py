@@ -1,6 +1,5 @@
 """The cluster calls: parse, call one service or query, answer."""
 
-from typing import cast
 from uuid import UUID
 
 from drf_yasg import openapi
@@ -9,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.models import User
+from accounts.callers import caller
 from clusters import queries, services
 from clusters.models import Cluster
 from clusters.serializers import (
@@ -59,7 +58,7 @@ class ClusterViewSet(GenericViewSet):
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, NewClusterSerializer)
-        cluster = services.create_cluster(_caller(request), body.pop("organization_id"), body)
+        cluster = services.create_cluster(caller(request), body.pop("organization_id"), body)
         return Response(ClusterSerializer(cluster).data, status=201)
 
     @swagger_auto_schema(
@@ -69,7 +68,7 @@ class ClusterViewSet(GenericViewSet):
     )
     def list(self, request: Request) -> Response:
         query_of(request)
-        page = self.paginate_queryset(queries.clusters_visible_to(_caller(request)))
+        page = self.paginate_queryset(queries.clusters_visible_to(caller(request)))
         return self.get_paginated_response(ClusterSerializer(page, many=True).data)
 
     @swagger_auto_schema(
@@ -78,7 +77,7 @@ class ClusterViewSet(GenericViewSet):
         responses={200: ClusterSerializer},
     )
     def retrieve(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(_caller(request), cluster_id)
+        cluster = queries.cluster_for(caller(request), cluster_id)
         return Response(ClusterSerializer(cluster).data)
 
     @swagger_auto_schema(
@@ -89,7 +88,7 @@ class ClusterViewSet(GenericViewSet):
         responses={200: ClusterSerializer, 409: BELOW_ALLOCATED},
     )
     def partial_update(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(_caller(request), cluster_id, Role.ADMIN)
+        cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
         body = body_of(request, ChangeClusterSerializer)
         return Response(ClusterSerializer(services.change_cluster(cluster, body)).data)
 
@@ -100,7 +99,7 @@ class ClusterViewSet(GenericViewSet):
         responses={204: "Gone", 409: IN_USE},
     )
     def destroy(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(_caller(request), cluster_id, Role.ADMIN)
+        cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
         services.delete_cluster(cluster, force=_force(request))
         return Response(status=204)
 
@@ -110,7 +109,3 @@ def _force(request: Request) -> bool:
     if value not in ("true", "false"):
         raise Invalid({"force": "true or false."})
     return value == "true"
-
-
-def _caller(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has seen to it

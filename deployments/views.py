@@ -1,6 +1,5 @@
 """The deployment calls: parse, call one service or query, answer."""
 
-from typing import cast
 from uuid import UUID
 
 from drf_yasg.utils import swagger_auto_schema
@@ -8,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.models import User
+from accounts.callers import caller
 from clusters.queries import cluster_for
 from deployments import filters, headers, queries, services
 from deployments.answers import (
@@ -62,7 +61,7 @@ class DeploymentViewSet(GenericViewSet):
     def create(self, request: Request) -> Response:
         body = body_of(request, SubmitSerializer)
         deployment, replayed, class_names = services.create_deployment(
-            _caller(request),
+            caller(request),
             body.pop("cluster_id"),
             priority=body.pop("priority"),
             spec=body,
@@ -80,8 +79,8 @@ class DeploymentViewSet(GenericViewSet):
     )
     def list(self, request: Request) -> Response:
         values = query_of(request, (*filters.NAMES, *PAGING))
-        visible = queries.deployments_visible_to(_caller(request))
-        page = self.paginate_queryset(filters.filtered(visible, values, _caller(request)))
+        visible = queries.deployments_visible_to(caller(request))
+        page = self.paginate_queryset(filters.filtered(visible, values, caller(request)))
         return self.get_paginated_response(present(page or []))
 
     @swagger_auto_schema(
@@ -90,7 +89,7 @@ class DeploymentViewSet(GenericViewSet):
         responses={200: DeploymentSerializer},
     )
     def retrieve(self, request: Request, deployment_id: UUID) -> Response:
-        return Response(present_one(queries.deployment_for(_caller(request), deployment_id)))
+        return Response(present_one(queries.deployment_for(caller(request), deployment_id)))
 
     @swagger_auto_schema(
         operation_summary="Change its name, priority or request",
@@ -105,7 +104,7 @@ class DeploymentViewSet(GenericViewSet):
         deployment = _writable(request, deployment_id)
         body = body_of(request, ChangeDeploymentSerializer)
         changed = services.change_deployment(
-            _caller(request), deployment, priority=body.pop("priority", None), changes=body
+            caller(request), deployment, priority=body.pop("priority", None), changes=body
         )
         return Response(present_one(changed))
 
@@ -119,7 +118,7 @@ class DeploymentViewSet(GenericViewSet):
     def stop(self, request: Request, deployment_id: UUID) -> Response:
         deployment = _writable(request, deployment_id)
         body_of(request, NothingSerializer)
-        return Response(present_one(services.stop_deployment(_caller(request), deployment)))
+        return Response(present_one(services.stop_deployment(caller(request), deployment)))
 
     @swagger_auto_schema(
         operation_id="deployments_stop_of_cluster",
@@ -134,7 +133,7 @@ class DeploymentViewSet(GenericViewSet):
         body = body_of(request, StopOfClusterSerializer)
         if body["cluster_id"].lower() != str(deployment.cluster_id):
             raise Invalid({"cluster_id": "The deployment is not of this cluster."})
-        return Response(present_one(services.stop_deployment(_caller(request), deployment)))
+        return Response(present_one(services.stop_deployment(caller(request), deployment)))
 
     @swagger_auto_schema(
         operation_summary="Stop it",
@@ -143,7 +142,7 @@ class DeploymentViewSet(GenericViewSet):
         responses={204: "Stopped"},
     )
     def destroy(self, request: Request, deployment_id: UUID) -> Response:
-        services.stop_deployment(_caller(request), _writable(request, deployment_id))
+        services.stop_deployment(caller(request), _writable(request, deployment_id))
         return Response(status=204)
 
     @swagger_auto_schema(
@@ -156,7 +155,7 @@ class DeploymentViewSet(GenericViewSet):
     def checkpoint(self, request: Request, deployment_id: UUID) -> Response:
         deployment = _writable(request, deployment_id)
         at = body_of(request, CheckpointSerializer).get("at")
-        reported = services.report_checkpoint(_caller(request), deployment, at)
+        reported = services.report_checkpoint(caller(request), deployment, at)
         return Response(present_one(reported))
 
 
@@ -170,10 +169,10 @@ class ClusterDeploymentsViewSet(GenericViewSet):
         responses={200: DeploymentSerializer(many=True)},
     )
     def list(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = cluster_for(_caller(request), cluster_id)
+        cluster = cluster_for(caller(request), cluster_id)
         values = query_of(request, (*filters.NAMES_IN_CLUSTER, *PAGING))
         inside = queries.deployments_in(cluster)
-        page = self.paginate_queryset(filters.filtered(inside, values, _caller(request)))
+        page = self.paginate_queryset(filters.filtered(inside, values, caller(request)))
         return self.get_paginated_response(present(page or []))
 
 
@@ -186,15 +185,11 @@ class EventViewSet(GenericViewSet):
         responses={200: EventSerializer(many=True)},
     )
     def list(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = queries.deployment_for(_caller(request), deployment_id)
+        deployment = queries.deployment_for(caller(request), deployment_id)
         query_of(request)
         page = self.paginate_queryset(queries.events_of(deployment))
         return self.get_paginated_response(EventSerializer(page, many=True).data)
 
 
 def _writable(request: Request, deployment_id: UUID) -> Deployment:
-    return queries.deployment_for(_caller(request), deployment_id, Role.DEVELOPER)
-
-
-def _caller(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has seen to it
+    return queries.deployment_for(caller(request), deployment_id, Role.DEVELOPER)

@@ -44,6 +44,7 @@ ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
+    "mlops_platform",  # before the admin, some of whose templates it extends
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,7 +54,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "drf_yasg",
-    "mlops_platform",
     "accounts",
     "organizations",
     "clusters",
@@ -136,6 +136,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["mlops_platform.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "mlops_platform.api.pagination.KeysetPagination",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would tell of serializers that the views do not name
     "EXCEPTION_HANDLER": "mlops_platform.api.errors.answer_exception",
     "DEFAULT_THROTTLE_RATES": {
         "login": os.environ.get("THROTTLE_LOGIN", "10/min"),  # per user name and address
@@ -161,6 +162,10 @@ SWAGGER_SETTINGS = {
             "description": "The word `Bearer`, a space, and the access token that login answered.",
         }
     },
+    "DEFAULT_SPEC_RENDERERS": [
+        "drf_yasg.renderers.SwaggerJSONRenderer",
+        "drf_yasg.renderers.OpenAPIRenderer",
+    ],
     "USE_SESSION_AUTH": False,
     "PERSIST_AUTH": True,
     "DOC_EXPANSION": "list",
@@ -197,6 +202,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "deployments.tasks.finish_due",
         "schedule": 1.0,
         "options": {"expires": 2},
+    },
+    "forget-expired-tokens": {
+        "task": "accounts.tasks.forget_expired_tokens",
+        "schedule": 24 * 3600.0,
+        "options": {"expires": 3600},
     },
     "forget-old-cycles": {
         "task": "scheduler.tasks.forget_old_cycles",

@@ -1,6 +1,5 @@
 """The organization calls: parse, call one service or query, answer."""
 
-from typing import cast
 from uuid import UUID
 
 from drf_yasg.utils import swagger_auto_schema
@@ -8,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
-from accounts.models import User
+from accounts.callers import caller
 from mlops_platform.api.errors import FAULTY
 from mlops_platform.api.requests import body_of, query_of
 from mlops_platform.api.schema import error
@@ -43,7 +42,7 @@ class OrganizationViewSet(ViewSet):
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, NewOrganizationSerializer)
-        organization = services.create_organization(_caller(request), **body)
+        organization = services.create_organization(caller(request), **body)
         return Response(CreatedOrganizationSerializer(organization).data, status=201)
 
     @swagger_auto_schema(
@@ -69,7 +68,7 @@ class OrganizationViewSet(ViewSet):
     )
     def join(self, request: Request) -> Response:
         body = body_of(request, JoinSerializer)
-        membership = services.join(_caller(request), body["invite_code"])
+        membership = services.join(caller(request), body["invite_code"])
         return Response(JoinedSerializer(membership).data)
 
 
@@ -100,7 +99,7 @@ class OwnOrganizationsViewSet(GenericViewSet):
     )
     def list(self, request: Request) -> Response:
         query_of(request)
-        page = self.paginate_queryset(queries.memberships_of(_caller(request)))
+        page = self.paginate_queryset(queries.memberships_of(caller(request)))
         return self.get_paginated_response(OwnOrganizationSerializer(page, many=True).data)
 
 
@@ -114,7 +113,7 @@ class MemberViewSet(GenericViewSet):
     )
     def list(self, request: Request, organization_id: UUID) -> Response:
         query_of(request)
-        page = self.paginate_queryset(queries.members_of(_caller(request), organization_id))
+        page = self.paginate_queryset(queries.members_of(caller(request), organization_id))
         return self.get_paginated_response(MemberSerializer(page, many=True).data)
 
     @swagger_auto_schema(
@@ -125,7 +124,7 @@ class MemberViewSet(GenericViewSet):
     )
     def partial_update(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
         body = body_of(request, ChangeRoleSerializer)
-        membership = services.change_role(_caller(request), organization_id, user_id, **body)
+        membership = services.change_role(caller(request), organization_id, user_id, **body)
         return Response(MemberSerializer(membership).data)
 
     @swagger_auto_schema(
@@ -134,7 +133,7 @@ class MemberViewSet(GenericViewSet):
         responses={204: "No longer a member", 409: LAST_ADMIN},
     )
     def destroy(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        services.remove_member(_caller(request), organization_id, user_id)
+        services.remove_member(caller(request), organization_id, user_id)
         return Response(status=204)
 
 
@@ -148,9 +147,5 @@ class InviteCodeViewSet(ViewSet):
     )
     def create(self, request: Request, organization_id: UUID) -> Response:
         body = body_of(request, NewCodeSerializer)
-        code = services.rotate_code(_caller(request), organization_id, **body)
+        code = services.rotate_code(caller(request), organization_id, **body)
         return Response(CodeSerializer(code).data, status=201)
-
-
-def _caller(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has seen to it

@@ -1,6 +1,5 @@
 """What the scheduler shows: a cluster's state, its queue, and the ledger of its decisions."""
 
-from typing import cast
 from uuid import UUID
 
 from drf_yasg.utils import swagger_auto_schema
@@ -8,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet, ViewSet
 
-from accounts.models import User
+from accounts.callers import caller
 from clusters.queries import cluster_for
 from clusters.serializers import ClusterSerializer
 from deployments.models import Deployment
@@ -33,7 +32,7 @@ class ClusterStatusView(ViewSet):
         responses={200: StatusSerializer},
     )
     def retrieve(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = cluster_for(_caller(request), cluster_id)
+        cluster = cluster_for(caller(request), cluster_id)
         activity = ActivitySerializer(status_of(cluster))
         return Response({**ClusterSerializer(cluster).data, **activity.data})
 
@@ -48,7 +47,7 @@ class QueueView(GenericViewSet):
     )
     def list(self, request: Request, cluster_id: UUID) -> Response:
         query_of(request)
-        cluster = cluster_for(_caller(request), cluster_id)
+        cluster = cluster_for(caller(request), cluster_id)
         page = self.paginate_queryset(queries.queue_of(cluster)) or []
         context = {
             "reasons": reasons_for(page),
@@ -68,7 +67,7 @@ class CycleViewSet(GenericViewSet):
     )
     def list(self, request: Request, cluster_id: UUID) -> Response:
         query_of(request)
-        cluster = cluster_for(_caller(request), cluster_id)
+        cluster = cluster_for(caller(request), cluster_id)
         page = self.paginate_queryset(queries.cycles_of(cluster))
         return self.get_paginated_response(CycleSerializer(page, many=True).data)
 
@@ -78,9 +77,5 @@ class CycleViewSet(GenericViewSet):
         responses={200: CycleWithPlanSerializer},
     )
     def retrieve(self, request: Request, cycle_id: UUID) -> Response:
-        cycle = queries.cycle_for(_caller(request), cycle_id)
+        cycle = queries.cycle_for(caller(request), cycle_id)
         return Response(CycleWithPlanSerializer(cycle).data)
-
-
-def _caller(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has seen to it

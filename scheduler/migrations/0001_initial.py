@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                             ("CHANGED", "Changed"),
                             ("OPERATOR", "Operator"),
                             ("SWEEP", "Sweep"),
-                            ("CONTINUED", "Went on where the cycle before reached its limit"),
+                            ("CONTINUED", "Went on from the cycle before"),
                         ],
                         max_length=10,
                     ),
