@@ -1,44 +1,47 @@
 """The cycle's working copy of the cluster: what is free, who may yield, who has been admitted."""
 
+from collections.abc import Iterable
+
 from scheduler.engine import reasons
+from scheduler.engine.capacity import Capacity, Usable, Where
+from scheduler.engine.drain import drain, drained
+from scheduler.engine.hold import End, Hold, Reservation, ends_of, reserve
 from scheduler.engine.order import by_name
 from scheduler.engine.plan import Eviction, Start
-from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import BEST_EFFORT, LOWER_PRIORITY, Placement, Snapshot, Workload
-from scheduler.engine.victims import Candidate, Roster
+from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.room import Ask, Room
+from scheduler.engine.snapshot import EASY_BACKFILL, LOWER_PRIORITY, STRICT, Snapshot, Workload
+from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
 
 class Board:
     """Admits workloads one by one, in the order in which it is asked."""
 
     def __init__(self, snapshot: Snapshot, line: list[Workload]) -> None:
-        self.free = snapshot.total.minus(snapshot.allocated)
+        """What a draining node runs has left before anybody is looked at."""
+        self.capacity = Capacity(snapshot)
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
+        self.head: Workload | None = None  # the first who was blocked
+        self.hold: Hold | None = None
+        self.reservation: Reservation | None = None
+        self._snapshot = snapshot
         self._classes = by_name(snapshot.classes)
-        self._preempts = snapshot.policy.preemption == LOWER_PRIORITY
-        self._roster = Roster(snapshot) if self._preempts else None
+        self._roster: Roster | None = None
+        self._room: Room | None = None
+        self._begun: list[End] = []
         self._blocked: set[str] = set()  # scheduling keys: their equals need no second look
         self._fillers: list[Workload] = []  # passed over, and not allowed to preempt
-        self._starved = _starved(snapshot, line) if snapshot.policy.queueing == BEST_EFFORT else []
+        self._starved = _starved(snapshot, line) if snapshot.policy.queueing != STRICT else []
+        self._drain_nodes()
+        self._hold_for_the_next()
 
-    @property
-    def holder(self) -> Workload | None:
-        """The one who has waited too long: what comes free is held back for it until it fits.
-
-        One at a time: 1. the most urgent class, 2. the longest wait, 3. the id.
-        """
-        while self._starved and self._starved[-1].id in self.started:
-            self._starved.pop()
-        return self._starved[-1] if self._starved else None
-
-    def usable(self, workload: Workload) -> Resources:
-        """Free capacity less what is held back from it. Who is more urgent takes a hold over."""
-        holder = self.holder
-        if holder is None or holder is workload or self._value(holder) < self._value(workload):
-            return self.free
-        return self.free.minus_at_most(holder.total)
+    def _drain_nodes(self) -> None:
+        for running in drained(self._snapshot):
+            for at, count in self.capacity.bins_of(running.placement):
+                self.capacity.give(at, running.request.times(count))
+            self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
         """Place it in free capacity, else on its victims'; False, nothing changed, if neither."""
@@ -46,57 +49,150 @@ class Board:
             return False
         if self._place(workload) or self._preempt(workload):
             return True
+        if self.head is None:
+            self.head = workload
+            if self._snapshot.policy.queueing == EASY_BACKFILL:
+                self._reserve_for(workload)
         self._blocked.add(workload.scheduling_key)
         if not self._may_preempt(workload):
             self._fillers.append(workload)
         return False
 
-    def _place(self, workload: Workload) -> bool:
+    def usable(self, workload: Workload) -> Usable | None:
+        """What it may draw on, by bin; None: whatever is free."""
+        if self.reservation is not None and self.reservation.binds(workload):
+            return self.reservation.usable
+        if self.hold is not None and self.hold.binds(workload, self._value(workload)):
+            return self.hold.usable
+        return None
+
+    def _as_it_is(self, workload: Workload) -> Usable | None:
+        """`usable` now, to stay so while victims leave: what they free is their preemptor's."""
         usable = self.usable(workload)
-        if not workload.total.fits_in(usable):
+        if usable is None:
+            return None
+        return {at: usable(at) for at in range(len(self.capacity.ids))}.__getitem__
+
+    def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
+        return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
+
+    def _place(self, workload: Workload) -> bool:
+        where = self.fits(workload, self.usable(workload))
+        if where is None:
             return False
-        self._start(workload, usable, [])
+        self._start(workload, where)
         return True
 
     def _preempt(self, workload: Workload) -> bool:
-        if self._roster is None or not self._may_preempt(workload):
+        if not self._may_preempt(workload) or not self._snapshot.running:
             return False
-        usable = self.usable(workload)
-        victims = self._roster.take_cheapest(
-            workload.total.minus(usable), below=self._value(workload)
-        )
-        if victims is None:
+        if self.reservation is not None and self.reservation.binds(workload):
+            return False  # what a victim gives back by then is the head's already
+        ask = Ask(workload.request, workload.replicas, workload.selector, self._value(workload))
+        usable = self._as_it_is(workload)
+        sacrifice = self._make_room().cheapest(ask, usable)
+        if sacrifice is None:
             return False
-        self._start(workload, usable, victims)
+        withheld, alternative = self._withheld(workload), self._next_best(ask, usable, sacrifice)
+        for victim in sacrifice.victims:
+            self._evict(victim, workload)
+        where = self.fits(workload, _with(usable, sacrifice.victims))
+        if where is None:
+            raise AssertionError(f"the victims of {workload.id} made no room for it")
+        self._start(workload, where, sacrifice, alternative, withheld)
         # A victim may free more than was needed; who was passed over for want of it comes first.
         for filler in self._fillers:
             if filler.id not in self.started:
                 self._place(filler)
         return True
 
-    def _start(self, workload: Workload, usable: Resources, victims: list[Candidate]) -> None:
-        for victim in victims:
-            self.free = self.free.plus(victim.frees)
-            reason = reasons.preempted(workload.id, workload.priority, victim.lost_ms)
-            self.evictions.append(
-                Eviction(victim.id, reason, workload.id, victim.lost_ms, victim.cost)
-            )
-        self.free = self.free.minus(workload.total)
+    def _next_best(self, ask: Ask, usable: Usable | None, best: Sacrifice) -> Sacrifice | None:
+        dearest = max(best.victims, key=lambda victim: victim.weight)
+        return self._make_room().without(dearest, ask, usable)
+
+    def _start(
+        self,
+        workload: Workload,
+        where: Where,
+        sacrifice: Sacrifice | None = None,
+        alternative: Sacrifice | None = None,
+        withheld: tuple[tuple[str | None, Resources], ...] = (),
+    ) -> None:
+        if self.reservation is not None and self.reservation.binds(workload):
+            self.reservation.took(where, workload.request)
+        for at, replicas in where:
+            self.capacity.take(at, workload.request.times(replicas))
         self.started.add(workload.id)
+        if workload.limit_s is not None:
+            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
+            self._begun.append((ends_ms, where, workload.request))
         self.starts.append(
             Start(
-                workload.id,
-                (Placement(None, workload.replicas),),
-                usable,
-                tuple(victim.id for victim in victims),
+                workload_id=workload.id,
+                placement=self.capacity.placement(where),
+                victims=tuple(v.id for v in sacrifice.victims) if sacrifice else (),
+                proved=sacrifice.proved if sacrifice else True,
+                alternative=tuple(v.id for v in alternative.victims) if alternative else (),
+                alternative_cost=sum(v.cost for v in alternative.victims) if alternative else 0,
+                withheld=withheld,
             )
         )
+        if self.hold is not None and self.hold.holder is workload:
+            self._hold_for_the_next()
+
+    def _evict(self, victim: Candidate, preemptor: Workload) -> None:
+        for at, amount in victim.frees:
+            self.capacity.give(at, amount)
+        if self._roster is not None:
+            self._roster.evict(victim)
+        reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
+        self.evictions.append(
+            Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
+        )
+
+    def _make_room(self) -> Room:
+        if self._room is None:
+            self._roster = Roster(self._snapshot, self.capacity)
+            self._room = Room(self.capacity, self._roster)
+        return self._room
+
+    def _hold_for_the_next(self) -> None:
+        """One at a time: 1. the most urgent class, 2. the longest wait, 3. the id."""
+        while self._starved and self._starved[-1].id in self.started:
+            self._starved.pop()
+        self.hold = None
+        if self._starved:
+            holder = self._starved[-1]
+            self.hold = Hold(self._snapshot, self.capacity, holder, self._value(holder))
+
+    def _reserve_for(self, head: Workload) -> None:
+        gone = {eviction.workload_id for eviction in self.evictions}
+        ends = ends_of(self._snapshot, self.capacity, gone) + self._begun
+        self.reservation = reserve(self._snapshot, self.capacity, head, ends)
+
+    def _withheld(self, workload: Workload) -> tuple[tuple[str | None, Resources], ...]:
+        keeper = self.reservation if self.reservation is not None else self.hold
+        if keeper is None or self.usable(workload) is None:
+            return ()
+        return tuple((self.capacity.ids[at], held) for at, held in sorted(keeper.withheld()))
 
     def _value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value
 
     def _may_preempt(self, workload: Workload) -> bool:
-        return self._classes[workload.priority].may_preempt
+        policy = self._snapshot.policy
+        return policy.preemption == LOWER_PRIORITY and self._classes[workload.priority].may_preempt
+
+
+def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
+    """`usable`, and what the victims have given back."""
+    if usable is None:
+        return None
+    freed: dict[int, Resources] = {}
+    for victim in victims:
+        for at, amount in victim.frees:
+            freed[at] = freed.get(at, NOTHING).plus(amount)
+    return lambda at: usable(at).plus(freed.get(at, NOTHING))
 
 
 def _starved(snapshot: Snapshot, line: list[Workload]) -> list[Workload]:

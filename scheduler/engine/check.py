@@ -5,7 +5,14 @@ The store asks it before it applies anything; every property test asks it after 
 
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import ACTIVE, LOWER_PRIORITY, Running, Snapshot, Workload
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    LOWER_PRIORITY,
+    READY,
+    Running,
+    Snapshot,
+    Workload,
+)
 
 
 class InvalidPlanError(Exception):
@@ -55,28 +62,92 @@ def _everybody_once(snapshot: Snapshot, plan: Plan) -> list[str]:
 
 
 def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Start by start, in the plan's order, nothing is over-committed and every gang is whole."""
-    breaches = []
+    """Start by start, in the plan's order: nothing is over-committed, every gang is whole, on open
+    nodes with the right labels, and no victim could have been spared."""
+    breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
-    free = snapshot.total.minus(snapshot.allocated)
+    rooms = _rooms(snapshot)
+    for eviction in plan.evictions:
+        if eviction.by is None and eviction.workload_id in running:
+            _give(rooms, running[eviction.workload_id])
     for start in plan.starts:
         workload = queued.get(start.workload_id)
         if workload is None:
             continue
-        if not start.usable.fits_in(free):
-            breaches.append(f"{workload.id} counted on more than was free")
-        freed = _freed(start, running)
-        if not workload.total.fits_in(start.usable.plus(freed)):
-            breaches.append(f"{workload.id} does not fit where it starts")
-        free = free.plus(freed).minus(workload.total)
-        if sum(placement.replicas for placement in start.placement) != workload.replicas:
-            breaches.append(f"{workload.id} is placed in part")
+        withheld = dict(start.withheld)
+        reach = {at: room.minus(withheld.get(at, NOTHING)) for at, room in rooms.items()}
+        if any(min(room) < 0 for room in reach.values()):
+            breaches.append(f"more was withheld from {workload.id} than was free")
+        victims = [running[victim] for victim in start.victims if victim in running]
+        for victim in victims:
+            _give(reach, victim)
+            _give(rooms, victim)
+        breaches += _placed(snapshot, workload, start, reach)
+        for placement in start.placement:
+            if placement.node_id in rooms:
+                taken = workload.request.times(placement.replicas)
+                rooms[placement.node_id] = rooms[placement.node_id].minus(taken)
+        breaches += [
+            f"{victim.id} was not needed by {workload.id}"
+            for victim in victims
+            if _room_for(snapshot, workload, reach, without=victim) >= workload.replicas
+        ]
     return breaches
 
 
+def _placed(
+    snapshot: Snapshot, workload: Workload, start: Start, reach: dict[str | None, Resources]
+) -> list[str]:
+    breaches = []
+    nodes = {node.id: node for node in snapshot.nodes}
+    if sum(placement.replicas for placement in start.placement) != workload.replicas:
+        breaches.append(f"{workload.id} is placed in part")
+    if len({placement.node_id for placement in start.placement}) != len(start.placement):
+        breaches.append(f"{workload.id} is placed twice on one node")
+    for placement in start.placement:
+        at = placement.node_id
+        if at not in reach:
+            breaches.append(f"{workload.id} is placed on {at}, which is not there")
+            continue
+        if not workload.request.times(placement.replicas).fits_in(reach[at]):
+            breaches.append(f"{workload.id} does not fit where it starts")
+        if at is not None and nodes[at].state != READY:
+            breaches.append(f"{workload.id} is placed on a node that is {nodes[at].state}")
+        if at is not None and not set(workload.selector) <= set(nodes[at].labels):
+            breaches.append(f"{workload.id} is placed on a node without its labels")
+    return breaches
+
+
+def _rooms(snapshot: Snapshot) -> dict[str | None, Resources]:
+    if not snapshot.nodes:
+        return {None: snapshot.total.minus(snapshot.allocated)}
+    return {node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes}
+
+
+def _give(rooms: dict[str | None, Resources], running: Running, sign: int = 1) -> None:
+    for placement in running.placement:
+        amount = running.request.times(sign * placement.replicas)
+        rooms[placement.node_id] = rooms[placement.node_id].plus(amount)
+
+
+def _room_for(
+    snapshot: Snapshot, workload: Workload, reach: dict[str | None, Resources], without: Running
+) -> int:
+    """How many replicas there would be room for, had one victim stayed."""
+    rooms = dict(reach)
+    _give(rooms, without, sign=-1)
+    suited: list[str | None] = [
+        node.id
+        for node in snapshot.nodes
+        if node.state == READY and set(workload.selector) <= set(node.labels)
+    ]
+    bins = suited if snapshot.nodes else [None]
+    return sum(workload.request.count_in(rooms[at]) for at in bins)
+
+
 def _preemptions(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Victims are lower, allowed and needed; each eviction for a start is that start's."""
+    """Victims are lower and allowed; each eviction for a start is that start's."""
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
@@ -91,15 +162,8 @@ def _preemptions(snapshot: Snapshot, plan: Plan) -> list[str]:
         breaches += [f"victim {v} is not evicted" for v in start.victims if v not in evicted]
         preemptor = queued.get(start.workload_id)
         victims = [running[v] for v in start.victims if v in running]
-        if preemptor is None or not victims:
-            continue
-        breaches += _forbidden(snapshot, preemptor, victims)
-        reach = start.usable.plus(_freed(start, running))
-        breaches += [
-            f"{victim.id} was not needed by {preemptor.id}"
-            for victim in victims
-            if preemptor.total.fits_in(reach.minus(victim.total))
-        ]
+        if preemptor is not None and victims:
+            breaches += _forbidden(snapshot, preemptor, victims)
     return breaches
 
 
@@ -128,11 +192,3 @@ def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
 
 def _by_id(snapshot: Snapshot) -> dict[str, Running]:
     return {running.id: running for running in snapshot.running}
-
-
-def _freed(start: Start, running: dict[str, Running]) -> Resources:
-    freed = NOTHING
-    for victim in start.victims:
-        if victim in running:
-            freed = freed.plus(running[victim].total)
-    return freed

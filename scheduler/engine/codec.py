@@ -23,7 +23,7 @@ from scheduler.engine.snapshot import (
     Workload,
 )
 
-FORMAT = 1
+FORMAT = 2
 
 
 class UnreadableLedgerError(Exception):
@@ -40,9 +40,11 @@ def decode_snapshot(data: bytes) -> Snapshot:
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
     row["classes"] = tuple(PriorityClass(*each) for each in row["classes"])
-    row["nodes"] = _each(Node, row["nodes"], capacity=_resources, allocated=_resources)
+    row["nodes"] = _each(
+        Node, row["nodes"], capacity=_resources, allocated=_resources, labels=_labels
+    )
     row["running"] = _each(Running, row["running"], request=_resources, placement=_placements)
-    row["queued"] = _each(Workload, row["queued"], request=_resources)
+    row["queued"] = _each(Workload, row["queued"], request=_resources, selector=_labels)
     return Snapshot(**row)
 
 
@@ -53,7 +55,14 @@ def encode_plan(plan: Plan) -> bytes:
 def decode_plan(data: bytes) -> Plan:
     starts, evictions, waits, unfinished = _unpack(data)
     return Plan(
-        _each(Start, starts, placement=_placements, usable=_resources, victims=tuple),
+        _each(
+            Start,
+            starts,
+            placement=_placements,
+            victims=tuple,
+            alternative=tuple,
+            withheld=_withheld,
+        ),
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
         unfinished,
@@ -101,6 +110,14 @@ def _resources(row: list[int]) -> Resources:
 
 def _placements(rows: list[list[Any]]) -> tuple[Placement, ...]:
     return tuple(Placement(*row) for row in rows)
+
+
+def _labels(rows: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in rows)
+
+
+def _withheld(rows: list[list[Any]]) -> tuple[tuple[str | None, Resources], ...]:
+    return tuple((node_id, Resources(*amount)) for node_id, amount in rows)
 
 
 def _reason(row: list[Any]) -> Reason:

@@ -13,6 +13,8 @@ from heapq import merge
 
 Amounts = tuple[int, ...]
 
+WORK_LIMIT = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -22,13 +24,18 @@ class Group:
     weights: Sequence[int]
 
 
-def cover(short: Amounts, groups: Sequence[Group], work_limit: int) -> list[int]:
-    """How many items of each group to take, so that they give `short` and weigh least.
+def cover(
+    short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT
+) -> tuple[list[int], bool]:
+    """How many items of each group to take, so that they give `short` and weigh least; and whether
+    that is proved, or the work limit cut the search short.
 
     All amounts in `short` are positive, and all items together give them. `work_limit` counts
     search nodes and the offers that their bounds look at.
     """
     useful = [_useful(short, group) for group in groups]
+    if len(useful) == 1:
+        return [len(useful[0].weights)], True
     return _search(short, useful, _greedy(short, useful), work_limit)
 
 
@@ -73,7 +80,7 @@ def _greedy(short: Amounts, groups: Sequence[Group]) -> list[int]:
 
 def _search(
     short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int
-) -> list[int]:
+) -> tuple[list[int], bool]:
     """Branch on how many of each group to take, most first; `incumbent` is the cover to beat."""
     sums = [_running_sums(group.weights) for group in groups]
     best_weight = sum(sums[at][count] for at, count in enumerate(incumbent))
@@ -103,7 +110,7 @@ def _search(
             (depth + 1, _less(left, gives, count), weight + sums[at][count], (count, path))
             for count in range(most + 1)
         ]
-    return best
+    return best, not stack
 
 
 def _running_sums(weights: Sequence[int]) -> list[int]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from scheduler.engine.reasons import Reason
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Placement
 
 
@@ -11,14 +11,19 @@ from scheduler.engine.snapshot import Placement
 class Start:
     """A workload is admitted, after its victims have given back what they held.
 
-    `usable` is the free capacity that it could draw on at that moment: what was free, less what
-    is held back for a workload that has waited too long. The checker judges victims against it.
+    `withheld` is what it could not draw on at that moment although it was free, by node: held back
+    for a head, or for one who has waited too long. The checker judges victims with that in mind.
+    `proved` says that no cheaper victims exist; False where the search was cut short (room.py).
+    `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
     """
 
     workload_id: str
     placement: tuple[Placement, ...]
-    usable: Resources = NOTHING
     victims: tuple[str, ...] = ()
+    proved: bool = True
+    alternative: tuple[str, ...] = ()
+    alternative_cost: int = 0
+    withheld: tuple[tuple[str | None, Resources], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

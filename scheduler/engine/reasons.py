@@ -13,6 +13,7 @@ from scheduler.engine.resources import NAMES, Resources
 class Code(StrEnum):
     EXCEEDS_CAPACITY = "EXCEEDS_CAPACITY"
     INSUFFICIENT_CAPACITY = "INSUFFICIENT_CAPACITY"
+    FRAGMENTED = "FRAGMENTED"
     BLOCKED_BY_HEAD = "BLOCKED_BY_HEAD"
     RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
     CLUSTER_PAUSED = "CLUSTER_PAUSED"
@@ -27,13 +28,27 @@ class Reason:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def exceeds_capacity(request: Resources, total: Resources) -> Reason:
-    """Names the first resource of which the empty cluster has too little."""
+def exceeds_capacity(request: Resources, total: Resources, of: str = "cluster") -> Reason:
+    """Names the first resource of which the empty cluster, or its best node, has too little."""
     name = next(n for n, want, have in zip(NAMES, request, total, strict=True) if want > have)
     return Reason(
         Code.EXCEEDS_CAPACITY,
-        {"resource": name, "requested": request.named()[name], "total": total.named()[name]},
+        {
+            "resource": name,
+            "requested": request.named()[name],
+            "total": total.named()[name],
+            "of": of,
+        },
     )
+
+
+def no_node(selector: dict[str, str]) -> Reason:
+    return Reason(Code.EXCEEDS_CAPACITY, {"node_selector": selector})
+
+
+def too_many_replicas(replicas: int, room: int) -> Reason:
+    """Each replica fits, and all of them together do in sum, but not side by side."""
+    return Reason(Code.EXCEEDS_CAPACITY, {"replicas": replicas, "room_for": room})
 
 
 def insufficient(request: Resources, free: Resources) -> Reason:
@@ -43,6 +58,22 @@ def insufficient(request: Resources, free: Resources) -> Reason:
             "short": request.minus(free).positive(),
             "requested": request.named(),
             "free": free.named(),
+        },
+    )
+
+
+def fragmented(
+    request: Resources, replicas: int, free: Resources, best: Resources, room_for: int
+) -> Reason:
+    """Enough in all, not side by side: `best` is free on the node that comes nearest."""
+    return Reason(
+        Code.FRAGMENTED,
+        {
+            "requested": request.named(),
+            "replicas": replicas,
+            "free": free.named(),
+            "best_node": best.named(),
+            "room_for": room_for,
         },
     )
 

@@ -27,6 +27,11 @@ class Resources(NamedTuple):
     def times(self, count: int) -> "Resources":
         return Resources(self[0] * count, self[1] * count, self[2] * count)
 
+    def count_in(self, room: "Resources") -> int:
+        """How many times this much is in `room`; 0 where not even once."""
+        counts = [have // want for want, have in zip(self, room, strict=True) if want > 0]
+        return max(min(counts, default=0), 0)
+
     def at_most(self, other: "Resources") -> "Resources":
         return Resources(min(self[0], other[0]), min(self[1], other[1]), min(self[2], other[2]))
 

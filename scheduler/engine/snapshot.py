@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from scheduler.engine.resources import Resources
 
 # Policies, by the names of the REST contract.
-BEST_EFFORT, STRICT = "best_effort", "strict"
+BEST_EFFORT, STRICT, EASY_BACKFILL = "best_effort", "strict", "easy_backfill"
 GPU_WEIGHTED, FIFO = "gpu_weighted", "fifo"
 LOWER_PRIORITY, NEVER = "lower_priority", "never"
-# States of a cluster.
+BINPACK, SPREAD = "binpack", "spread"
+# States of a cluster; a node is READY, CORDONED (takes nobody new), DRAINING or NOT_READY.
 ACTIVE, PAUSED, DRAINING = "ACTIVE", "PAUSED", "DRAINING"
+READY, CORDONED, NOT_READY = "READY", "CORDONED", "NOT_READY"
+
+Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Policy:
     queueing: str = BEST_EFFORT
     ordering: str = GPU_WEIGHTED
     preemption: str = LOWER_PRIORITY
+    placement: str = BINPACK
     preempt_exempt_s: int = 0
     reserve_after_s: int = 3600
     max_preemptions: int = 5
@@ -41,10 +46,10 @@ class Node:
     """A machine. A cluster without nodes is one pool of its totals."""
 
     id: str
-    name: str
     capacity: Resources
     allocated: Resources
-    ready: bool = True
+    labels: Labels = ()
+    state: str = READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Workload:
     replicas: int
     submitted_ms: int
     queued_ms: int
+    selector: Labels = ()  # the node must carry all of these
+    limit_s: int | None = None  # it is ended after running so long
 
     @property
     def total(self) -> Resources:
@@ -87,6 +94,7 @@ class Running:
     started_ms: int | None
     checkpoint_ms: int | None
     preemptions: int
+    ends_ms: int | None = None  # at the latest, where it has a time limit
 
     @property
     def total(self) -> Resources:

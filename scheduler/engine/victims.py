@@ -1,4 +1,4 @@
-"""Which running workloads have to yield: the cheapest set that makes room.
+"""Who may have to yield, and what it would cost.
 
 Objective, in this order: the highest priority class touched is as low as possible; the cost within
 it is least; then the cost within the next lower class, and so on. Ties: fewer victims, then the
@@ -6,19 +6,19 @@ youngest, then the highest id (as the least sum of ranks in that order).
 
 A victim's cost is the work it would lose, its dominant share of the cluster (Ghodsi et al., NSDI
 2011) times the time since it started or last reported a checkpoint, plus a fixed disruption of
-60 s of that share. The set is found by cover.py: exactly up to WORK_LIMIT, which a few dozen
-different requests hardly reach; beyond it no worse than greedy with reprieve.
+60 s of that share. room.py searches for the cheapest set.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scheduler.engine.capacity import Capacity
 from scheduler.engine.cover import Group, cover
 from scheduler.engine.order import by_name
 from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import Policy, PriorityClass, Running, Snapshot
+from scheduler.engine.snapshot import DRAINING, Policy, PriorityClass, Running, Snapshot
 
-WORK_LIMIT = 20_000
 DISRUPTION_MS = 60_000
 SHARE_SCALE = 1_000_000  # shares of the cluster are counted in millionths
 # A weight is, from its high bits: cost in the highest class, …, in the lowest, count, age rank.
@@ -31,10 +31,25 @@ class Candidate:
     """A workload that may be evicted; the victims are the set of the least summed `weight`."""
 
     id: str
-    frees: Resources
+    value: int  # of its priority class
+    frees: tuple[tuple[int, Resources], ...]  # what it gives back, by bin
     cost: int
     lost_ms: int
     weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sacrifice:
+    """A set of victims. `top` is the highest value among them; `proved`: no cheaper set exists."""
+
+    top: int
+    weight: int
+    victims: tuple[Candidate, ...]
+    proved: bool = True
+
+    @property
+    def price(self) -> tuple[int, int]:
+        return (self.top, self.weight)
 
 
 def may_be_evicted(running: Running, priority: PriorityClass, policy: Policy, now_ms: int) -> bool:
@@ -67,76 +82,146 @@ def dominant_share(amount: Resources, total: Resources) -> int:
 
 
 class Roster:
-    """Everybody who may be evicted in this cycle. The only state: who has been taken already."""
+    """Everybody who may be evicted in this cycle, by bin. The only state: who has been already."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        classes = by_name(snapshot.classes)
-        policy, now_ms = snapshot.policy, snapshot.now_ms
-        eligible = [
-            running
-            for running in snapshot.running
-            if may_be_evicted(running, classes[running.priority], policy, now_ms)
-        ]
-        # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
-        eligible.sort(key=lambda r: r.id, reverse=True)
-        eligible.sort(key=lambda r: now_ms if r.started_ms is None else r.started_ms, reverse=True)
-        values = sorted({classes[running.priority].value for running in eligible})
-        self._tiers = {value: _Tier() for value in values}  # lowest first
-        shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
-        for rank, running in enumerate(eligible):
-            value = classes[running.priority].value
-            price = cost(running, snapshot.total, now_ms)
-            weight = (price << shift[value]) + (1 << RANK_BITS) + rank
-            self._tiers[value].add(
-                Candidate(running.id, running.total, price, lost_ms(running, now_ms), weight)
-            )
+    def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
+        self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
+        for candidate in _candidates(snapshot, capacity):
+            self.add(candidate)
 
-    def take_cheapest(self, need: Resources, below: int) -> list[Candidate] | None:
-        """Take out the cheapest candidates of a value under `below` that free `need`, or nobody.
+    def add(self, candidate: Candidate) -> None:
+        for at, amount in candidate.frees:
+            self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
 
-        Amounts of zero or less in `need` are not short. None: all of them together would not do.
+    def values(self, below: int) -> list[int]:
+        """The priority values under `below` that anybody here has, lowest first."""
+        return sorted({value for tiers in self.tiers for value in tiers if value < below})
+
+    def freed(self, at: int, up_to: int) -> Resources:
+        """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
+        return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
+
+    def cheapest_in(
+        self, at: int, need: Resources, below: int, only_single: bool = False
+    ) -> Sacrifice | None:
+        """The cheapest candidates of a value under `below` that free `need` in one bin; None where
+        all of them would not do. `only_single` leaves out who also runs in other bins.
+
+        Exact unless the search of cover.py reaches its limit. Amounts of zero or less in `need`
+        are not short.
         """
-        tiers: list[_Tier] = []
-        reach = need
-        for value, tier in self._tiers.items():
+        dims = [d for d, amount in enumerate(need) if amount > 0]
+        reach, stacks, top = need, [], below
+        for value in sorted(self.tiers[at]):
             if value >= below or max(reach) <= 0:
                 break
-            tiers.append(tier)
-            reach = reach.minus(tier.frees)
+            tier, top = self.tiers[at][value], value
+            for amount, stack in tier.stacks.items():
+                members = [c for c in stack if len(c.frees) == 1] if only_single else stack
+                if members:
+                    reach = reach.minus(amount.times(len(members)))
+                    if any(amount[d] for d in dims):
+                        stacks.append((amount, members))
         if max(reach) > 0:
             return None
-        dims = [d for d, amount in enumerate(need) if amount > 0]
-        stacks = [
-            (tier, shape)
-            for tier in tiers
-            for shape in tier.stacks
-            if tier.stacks[shape] and any(shape[d] for d in dims)
-        ]
         groups = [
-            Group(tuple(shape[d] for d in dims), [c.weight for c in tier.stacks[shape]])
-            for tier, shape in stacks
+            Group(tuple(amount[d] for d in dims), [c.weight for c in members])
+            for amount, members in stacks
         ]
-        counts = cover(tuple(need[d] for d in dims), groups, WORK_LIMIT)
-        return [
+        counts, proved = cover(tuple(need[d] for d in dims), groups)
+        victims = tuple(
             victim
-            for (tier, shape), count in zip(stacks, counts, strict=True)
-            for victim in tier.take(shape, count)
-        ]
+            for (_, members), count in zip(stacks, counts, strict=True)
+            for victim in members[:count]
+        )
+        return Sacrifice(top, sum(victim.weight for victim in victims), victims, proved)
+
+    def evict(self, victim: Candidate) -> None:
+        for at, amount in victim.frees:
+            self.tiers[at][victim.value].remove(victim, amount)
+
+    def spanning(self, up_to: int) -> list[Candidate]:
+        """Candidates of a value of at most `up_to` that run in several bins, lightest first."""
+        found = {
+            candidate.weight: candidate
+            for tiers in self.tiers
+            for value, tier in tiers.items()
+            if value <= up_to
+            for stack in tier.stacks.values()
+            for candidate in stack
+            if len(candidate.frees) > 1
+        }
+        return [found[weight] for weight in sorted(found)]
+
+    def members(self, bins: Iterable[int], up_to: int) -> list[Candidate]:
+        """Candidates of a value of at most `up_to` in any of the bins, lightest first."""
+        found = {
+            candidate.weight: candidate
+            for at in bins
+            for value, tier in self.tiers[at].items()
+            if value <= up_to
+            for stack in tier.stacks.values()
+            for candidate in stack
+        }
+        return [found[weight] for weight in sorted(found)]
 
 
 class _Tier:
-    """The candidates of one priority class, stacked by what they free, the lightest first."""
+    """One bin's candidates of one priority class, stacked by what they free, the lightest first."""
 
     def __init__(self) -> None:
         self.frees = NOTHING
         self.stacks: dict[Resources, list[Candidate]] = {}
 
-    def add(self, candidate: Candidate) -> None:
-        self.frees = self.frees.plus(candidate.frees)
-        insort(self.stacks.setdefault(candidate.frees, []), candidate, key=lambda c: c.weight)
+    def add(self, candidate: Candidate, amount: Resources) -> None:
+        self.frees = self.frees.plus(amount)
+        insort(self.stacks.setdefault(amount, []), candidate, key=_weight)
 
-    def take(self, shape: Resources, count: int) -> list[Candidate]:
-        stack = self.stacks[shape]
-        taken, self.stacks[shape] = stack[:count], stack[count:]
-        self.frees = self.frees.minus(shape.times(count))
-        return taken
+    def remove(self, candidate: Candidate, amount: Resources) -> None:
+        stack = self.stacks[amount]
+        del stack[bisect_left(stack, candidate.weight, key=_weight)]
+        if not stack:
+            del self.stacks[amount]
+        self.frees = self.frees.minus(amount)
+
+
+def _weight(candidate: Candidate) -> int:
+    return candidate.weight
+
+
+def add_up(amounts: Iterable[Resources]) -> Resources:
+    total = NOTHING
+    for amount in amounts:
+        total = total.plus(amount)
+    return total
+
+
+def _candidates(snapshot: Snapshot, capacity: Capacity) -> Iterable[Candidate]:
+    classes = by_name(snapshot.classes)
+    policy, now_ms = snapshot.policy, snapshot.now_ms
+    draining = {node.id for node in snapshot.nodes if node.state == DRAINING}
+    eligible = [
+        running
+        for running in snapshot.running
+        if not any(each.node_id in draining for each in running.placement)
+        and may_be_evicted(running, classes[running.priority], policy, now_ms)
+    ]
+    # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
+    eligible.sort(key=lambda r: r.id, reverse=True)
+    eligible.sort(key=lambda r: now_ms if r.started_ms is None else r.started_ms, reverse=True)
+    values = sorted({classes[running.priority].value for running in eligible})
+    shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
+    for rank, running in enumerate(eligible):
+        value = classes[running.priority].value
+        price = cost(running, snapshot.total, now_ms)
+        yield Candidate(
+            id=running.id,
+            value=value,
+            frees=tuple(
+                (at, running.request.times(count))
+                for at, count in capacity.bins_of(running.placement)
+            ),
+            cost=price,
+            lost_ms=lost_ms(running, now_ms),
+            weight=(price << shift[value]) + (1 << RANK_BITS) + rank,
+        )

@@ -1,10 +1,19 @@
 """Small clusters for the engine's tests, written as a person would describe them."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import Placement, Policy, PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.snapshot import (
+    Node,
+    Placement,
+    Policy,
+    PriorityClass,
+    Running,
+    Snapshot,
+    Workload,
+)
 
 LOW = PriorityClass("LOW", 0, may_preempt=False, preemptible=True)
 HIGH = PriorityClass("HIGH", 1000, may_preempt=True, preemptible=True)
@@ -25,15 +34,17 @@ def job(
     request, name = size(gpu, cpu, ram), priority or ("HIGH" if high else "LOW")
     replicas = more.pop("replicas", 1)
     waited_s = more.pop("waited_s", 0)
+    selector = tuple(sorted(more.pop("selector", {}).items()))
     submitted = more.pop("submitted_ms", NOW - waited_s * 1000)
     return Workload(
         id=more.pop("id", f"job-{number:06d}"),
-        scheduling_key=f"{name}/{request}/{replicas}",
+        scheduling_key=f"{name}/{request}/{replicas}/{selector}/{more.get('limit_s')}",
         priority=name,
         request=request,
         replicas=replicas,
         submitted_ms=submitted,
         queued_ms=more.pop("queued_ms", submitted),
+        selector=selector,
         **more,
     )
 
@@ -44,17 +55,40 @@ def run(
     """A running workload; `ran_s` seconds ago it started."""
     ran_s = more.pop("ran_s", 600)
     replicas = more.pop("replicas", 1)
+    on = more.pop("on", None)
+    spread: dict[str | None, int] = on if isinstance(on, dict) else {on: replicas}
     return Running(
         id=more.pop("id", f"run-{next(_numbers):06d}"),
         priority=priority or ("HIGH" if high else "LOW"),
         request=size(gpu, cpu, ram),
-        replicas=replicas,
-        placement=(Placement(None, replicas),),
+        replicas=sum(spread.values()),
+        placement=tuple(Placement(where, count) for where, count in spread.items()),
         started_ms=more.pop("started_ms", None if ran_s is None else NOW - ran_s * 1000),
         checkpoint_ms=more.pop("checkpoint_ms", None),
         preemptions=more.pop("preemptions", 0),
         **more,
     )
+
+
+def node(name: str, gpu: int = 8, cpu: int = 64, ram: int = 512, **more: Any) -> Node:
+    """An empty node, which `rack` fills; `labels` as a dict."""
+    labels = tuple(sorted(more.pop("labels", {}).items()))
+    return Node(name, size(gpu, cpu, ram), NOTHING, labels, **more)
+
+
+def rack(nodes: list[Node], **more: Any) -> Snapshot:
+    """A cluster of nodes. A `run(…, on="a")` holds its node's capacity; `on={"a": 2}` a gang's."""
+    snapshot = pool(0, 0, 0, **more)
+    total, filled = NOTHING, []
+    for each in nodes:
+        held = NOTHING
+        for running in snapshot.running:
+            for placement in running.placement:
+                if placement.node_id == each.id:
+                    held = held.plus(running.request.times(placement.replicas))
+        filled.append(replace(each, allocated=held))
+        total = total.plus(each.capacity)
+    return replace(snapshot, nodes=tuple(filled), total=total)
 
 
 def pool(

@@ -30,12 +30,22 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             return snapshot, replace(plan, starts=(replace(start, workload_id="ghost"),))
         case "untold":
             return snapshot, replace(plan, waits=())
-        case "does not fit":
-            return snapshot, replace(plan, starts=(replace(start, usable=Resources(gpu=-1)),))
+        case "no victims":
+            lone = replace(start, victims=())
+            return snapshot, replace(plan, starts=(lone,), evictions=())
         case "full":
-            return replace(snapshot, allocated=snapshot.total), plan
-        case "counted on more":
-            return snapshot, replace(plan, starts=(replace(start, usable=Resources(gpu=99)),))
+            full = snapshot.allocated.plus(Resources(gpu=4))
+            return replace(snapshot, allocated=full), plan
+        case "withheld":
+            return snapshot, replace(
+                plan, starts=(replace(start, withheld=((None, Resources(gpu=9)),)),)
+            )
+        case "elsewhere":
+            ghost = (Placement("ghost", 1),)
+            return snapshot, replace(plan, starts=(replace(start, placement=ghost),))
+        case "twice":
+            twice = (Placement(None, 1), Placement(None, 0))
+            return snapshot, replace(plan, starts=(replace(start, placement=twice),))
         case "in part":
             part = (Placement(None, 0),)
             return snapshot, replace(plan, starts=(replace(start, placement=part),))
@@ -72,9 +82,11 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("started twice", "a second start"),
         ("not there", "start of ghost, which is not there"),
         ("untold", "w neither starts nor is told why it waits"),
-        ("full", "counted on more than was free"),
-        ("does not fit", "does not fit where it starts"),
-        ("counted on more", "counted on more than was free"),
+        ("no victims", "does not fit where it starts"),
+        ("full", "does not fit where it starts"),
+        ("withheld", "more was withheld from p than was free"),
+        ("elsewhere", "placed on ghost, which is not there"),
+        ("twice", "placed twice on one node"),
         ("in part", "placed in part"),
         ("not needed", "was not needed"),
         ("for nothing", "evicted for nothing"),
@@ -95,5 +107,5 @@ def test_each_fault_is_found(snapshot: Snapshot, fault: str, sentence: str) -> N
 def test_verify_refuses_what_check_faults(snapshot: Snapshot) -> None:
     plan = make_plan(snapshot)
     verify(snapshot, plan)
-    with pytest.raises(InvalidPlanError, match="counted on more"):
+    with pytest.raises(InvalidPlanError, match="does not fit"):
         verify(*spoilt(snapshot, plan, "full"))

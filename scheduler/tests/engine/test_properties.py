@@ -1,7 +1,6 @@
 """What holds for every snapshot, whatever is in it."""
 
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,8 +11,7 @@ from scheduler.engine.check import check
 from scheduler.engine.codec import decode_plan, decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import Policy, PriorityClass, Running
-from scheduler.engine.victims import Roster, cost, may_be_evicted
-from scheduler.tests.engine.build import HIGH, LOW, NOW, job, pool, run
+from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
 IDLE = PriorityClass("IDLE", -10, may_preempt=False, preemptible=True)
@@ -27,46 +25,74 @@ amounts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 @st.composite
+def running_on(draw: st.DrawFn, nodes: list[str | None]) -> Running:
+    where = draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=2, unique=True))
+    limit = draw(st.none() | st.integers(-100, 5000))
+    return run(
+        **draw(amounts),
+        priority=draw(st.sampled_from(NAMES)),
+        ran_s=draw(st.none() | st.integers(0, 10_000)),
+        preemptions=draw(st.integers(0, 6)),
+        on={each: draw(st.integers(1, 2)) for each in where},
+        ends_ms=None if limit is None else NOW + limit * 1000,
+    )
+
+
+@st.composite
 def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Snapshot:
-    """Pools of any fullness, five priority classes, every policy."""
-    running = [
-        run(
-            **draw(amounts),
-            priority=draw(st.sampled_from(NAMES)),
-            ran_s=draw(st.none() | st.integers(0, 10_000)),
-            preemptions=draw(st.integers(0, 6)),
-            replicas=draw(st.integers(1, 2)),
-        )
-        for _ in range(draw(st.integers(0, max_running)))
-    ]
+    """Pools and racks of any fullness, five priority classes, every policy."""
+    names = draw(st.sampled_from([[], [], ["a"], ["a", "b"], ["a", "b", "c", "d"]]))
+    bins: list[str | None] = names or [None]
+    running = [draw(running_on(bins)) for _ in range(draw(st.integers(0, max_running)))]
     queued = [
         job(
             **draw(amounts),
             priority=draw(st.sampled_from(NAMES)),
             waited_s=draw(st.integers(0, 10_000)),
             replicas=draw(st.integers(1, 3)),
+            limit_s=draw(st.none() | st.integers(1, 5000)),
+            selector=draw(st.sampled_from([{}, {}, {}, {"zone": "x"}])),
         )
         for _ in range(draw(st.integers(0, max_queued)))
     ]
-    base = pool(running=running, queued=queued, classes=CLASSES)
-    spare = Resources(
-        draw(st.integers(0, 8)) * 1000, draw(st.integers(0, 8)) * 1024, draw(st.integers(0, 4))
-    )
+    if not names:
+        queued = [replace(each, selector=()) for each in queued]
     policy = Policy(
-        queueing=draw(st.sampled_from(["best_effort", "strict"])),
+        queueing=draw(st.sampled_from(["best_effort", "strict", "easy_backfill"])),
         ordering=draw(st.sampled_from(["gpu_weighted", "fifo"])),
-        preemption=draw(st.sampled_from(["lower_priority", "never"])),
+        preemption=draw(st.sampled_from(["lower_priority", "lower_priority", "never"])),
+        placement=draw(st.sampled_from(["binpack", "spread"])),
         preempt_exempt_s=draw(st.sampled_from([0, 300])),
         reserve_after_s=draw(st.sampled_from([0, 3600, 10**6])),
         max_preemptions=draw(st.sampled_from([0, 3, 5])),
     )
-    return replace(
-        base,
-        policy=policy,
-        total=base.allocated.plus(spare),
-        state=draw(st.sampled_from(["ACTIVE"] * 6 + ["PAUSED", "DRAINING"])),
-        max_starts=draw(st.sampled_from([1, 3, 1000])),
+    more = {
+        "state": draw(st.sampled_from(["ACTIVE"] * 6 + ["PAUSED", "DRAINING"])),
+        "max_starts": draw(st.sampled_from([1, 3, 1000])),
+    }
+    spare = st.builds(
+        Resources,
+        st.integers(0, 8).map(lambda n: n * 1000),
+        st.integers(0, 8).map(lambda n: n * 1024),
+        st.integers(0, 4),
     )
+    if not names:
+        base = pool(running=running, queued=queued, classes=CLASSES, **more)
+        return replace(base, policy=policy, total=base.allocated.plus(draw(spare)))
+    empty = [
+        node(
+            name,
+            labels=draw(st.sampled_from([{}, {"zone": "x"}])),
+            state=draw(st.sampled_from(["READY"] * 5 + ["CORDONED", "DRAINING", "NOT_READY"])),
+        )
+        for name in names
+    ]
+    base = rack(empty, running=running, queued=queued, classes=CLASSES, **more)
+    nodes = tuple(replace(each, capacity=each.allocated.plus(draw(spare))) for each in base.nodes)
+    total = NOTHING
+    for each in nodes:
+        total = total.plus(each.capacity)
+    return replace(base, policy=policy, nodes=nodes, total=total)
 
 
 @given(snapshots())
@@ -90,77 +116,40 @@ def test_the_same_snapshot_gives_the_same_bytes(snapshot: Snapshot) -> None:
 
 
 @given(snapshots())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_whoever_waits_could_not_have_started(snapshot: Snapshot) -> None:
     """Work conservation: what fits and yet waits is held back, or stands behind a head."""
     snapshot = replace(snapshot, max_starts=1000, state="ACTIVE")
     plan = make_plan(snapshot)
-    free = _free_after(snapshot, plan)
+    rooms = rooms_after(snapshot, plan)
     started = {start.workload_id for start in plan.starts}
     own = {wait.workload_id: wait.reason.code for wait in plan.waits if wait.workload_id}
     by_key = {wait.scheduling_key: wait.reason.code for wait in plan.waits if not wait.workload_id}
+    open_nodes = {n.id: set(n.labels) for n in snapshot.nodes if n.state == "READY"}
     for workload in snapshot.queued:
-        if workload.id not in started and workload.total.fits_in(free):
+        counts = [
+            workload.request.count_in(room)
+            for at, room in rooms.items()
+            if at is None or (at in open_nodes and set(workload.selector) <= open_nodes[at])
+        ]
+        if workload.id not in started and sum(counts) >= workload.replicas:
             code = own.get(workload.id) or by_key[workload.scheduling_key]
             assert code in ("BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD")
 
 
-@given(snapshots(max_queued=0), amounts)
-@settings(max_examples=500, deadline=None)
-def test_victims_cost_the_least(snapshot: Snapshot, need: dict[str, Any]) -> None:
-    """Compared with every subset: the highest class's cost, then the next one's, then how many."""
-    snapshot = replace(snapshot, policy=Policy(max_preemptions=5))
-    short = job(**need).total
-    roster = Roster(snapshot)
-    taken = roster.take_cheapest(short, below=HIGH.value)
-    classes = {priority.name: priority for priority in CLASSES}
-    eligible = [
-        r
-        for r in snapshot.running
-        if may_be_evicted(r, classes[r.priority], snapshot.policy, NOW)
-        and classes[r.priority].value < HIGH.value
-    ]
-    values = sorted({classes[r.priority].value for r in eligible}, reverse=True)
-
-    def objective(subset: tuple[Running, ...]) -> tuple[int, ...]:
-        """The cost within each class, the highest first; then how many."""
-        costs = (
-            sum(cost(r, snapshot.total, NOW) for r in subset if classes[r.priority].value == value)
-            for value in values
-        )
-        return (*costs, len(subset))
-
-    def touched(subset: tuple[Running, ...]) -> int:
-        return max(classes[r.priority].value for r in subset)
-
-    sufficient = [
-        subset
-        for n in range(1, len(eligible) + 1)
-        for subset in combinations(eligible, n)
-        if short.fits_in(_sum(subset))
-    ]
-    if not sufficient:
-        assert taken is None
-        return
-    lowest = min(map(touched, sufficient))
-    best = min(objective(subset) for subset in sufficient if touched(subset) == lowest)
-    by_id = {r.id: r for r in eligible}
-    assert taken is not None
-    assert objective(tuple(by_id[c.id] for c in taken)) == best
-
-
-def _sum(running: tuple[Running, ...]) -> Resources:
-    total = NOTHING
-    for each in running:
-        total = total.plus(each.total)
-    return total
-
-
-def _free_after(snapshot: Snapshot, plan: Plan) -> Resources:
-    free = snapshot.total.minus(snapshot.allocated)
-    by_id = {w.id: w.total for w in snapshot.queued} | {r.id: r.total for r in snapshot.running}
+def rooms_after(snapshot: Snapshot, plan: Plan) -> dict[str | None, Resources]:
+    """What is free where once the plan is done."""
+    rooms: dict[str | None, Resources] = {
+        node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
+    } or {None: snapshot.total.minus(snapshot.allocated)}
+    running = {each.id: each for each in snapshot.running}
+    queued = {each.id: each for each in snapshot.queued}
     for eviction in plan.evictions:
-        free = free.plus(by_id[eviction.workload_id])
+        victim = running[eviction.workload_id]
+        for place in victim.placement:
+            rooms[place.node_id] = rooms[place.node_id].plus(victim.request.times(place.replicas))
     for start in plan.starts:
-        free = free.minus(by_id[start.workload_id])
-    return free
+        request = queued[start.workload_id].request
+        for place in start.placement:
+            rooms[place.node_id] = rooms[place.node_id].minus(request.times(place.replicas))
+    return rooms

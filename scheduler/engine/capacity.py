@@ -1,0 +1,170 @@
+"""What is free where, and on which nodes a workload fits.
+
+A cluster without nodes is one bin of its totals, so a pool needs no code of its own: a gang in it
+is so many replicas in the one bin. Bins are numbered in the order of their ids.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush
+
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import READY, SPREAD, Labels, Placement, Snapshot
+
+Where = list[tuple[int, int]]  # (bin, replicas)
+Usable = Callable[[int], Resources]  # what a workload may draw on in a bin
+_Key = tuple[int, int, int, int]
+
+
+class Capacity:
+    """The bins with what is free in them; the only state is `free`, and the order made of it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        nodes = sorted(snapshot.nodes, key=lambda node: node.id)
+        if nodes:
+            self.ids: list[str | None] = [node.id for node in nodes]
+            self.totals = [node.capacity for node in nodes]
+            self.free = [node.capacity.minus(node.allocated) for node in nodes]
+        else:
+            self.ids = [None]
+            self.totals = [snapshot.total]
+            self.free = [snapshot.total.minus(snapshot.allocated)]
+        self.number = {id_: at for at, id_ in enumerate(self.ids)}
+        self._nodes = nodes
+        self._spread = snapshot.policy.placement == SPREAD
+        self._open = [not nodes or nodes[at].state == READY for at in range(len(self.ids))]
+        self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
+        self._matching: dict[Labels, frozenset[int] | None] = {(): None}
+        self.changed: list[int] = []  # every bin whose free amount moved, in order (see room.py)
+
+    # --- Which bins ------------------------------------------------------------------------------
+
+    def eligible(self, selector: Labels) -> Iterator[int]:
+        """Open bins that carry the selector's labels."""
+        matching = self._match(selector)
+        return (at for _, _, _, at in self._order if matching is None or at in matching)
+
+    def ever_eligible(self, selector: Labels) -> Iterable[int]:
+        """The same with those closed for now: what an empty, healthy cluster would offer."""
+        matching = self._match(selector)
+        return range(len(self.ids)) if matching is None else sorted(matching)
+
+    def _match(self, selector: Labels) -> frozenset[int] | None:
+        if selector not in self._matching:
+            wanted = set(selector)
+            self._matching[selector] = frozenset(
+                at for at, node in enumerate(self._nodes) if wanted <= set(node.labels)
+            )
+        return self._matching[selector]
+
+    # --- Fitting ---------------------------------------------------------------------------------
+
+    def possible(self, request: Resources, replicas: int, selector: Labels) -> bool:
+        """Whether it would fit if everything were empty and open."""
+        bins = self.ever_eligible(selector)
+        return fits((request.count_in(self.totals[at]) for at in bins), replicas)
+
+    def place(
+        self, request: Resources, replicas: int, selector: Labels, usable: Usable | None = None
+    ) -> Where | None:
+        """Bins for all replicas, or None. `usable` where less than what is free may be drawn on.
+
+        binpack: the bin with 1. the least GPU left over, 2. the least CPU, 3. the least RAM,
+        4. the first id. What is left over by one request is ordered as what is free, so one order
+        of the bins serves every request. spread: the most instead of the least.
+        """
+        if self._spread and replicas > 1:
+            return self._spread_out(request, replicas, selector, usable)
+        where: Where = []
+        for at in self._candidates(request, selector):
+            room = usable(at) if usable else self.free[at]
+            if request.fits_in(room):
+                count = 1 if replicas == 1 else min(request.count_in(room), replicas)
+                where.append((at, count))
+                replicas -= count
+                if replicas == 0:
+                    return where
+        return None
+
+    def _candidates(self, request: Resources, selector: Labels) -> Iterator[int]:
+        """Eligible bins in the policy's order, those surely too full left out."""
+        matching, order = self._match(selector), self._order
+        cpu_milli, ram_mib, gpu = request
+        if self._spread:
+            for left_gpu, left_cpu, left_ram, at in order:
+                if -left_gpu < gpu:
+                    return
+                roomy = -left_cpu >= cpu_milli and -left_ram >= ram_mib
+                if roomy and (matching is None or at in matching):
+                    yield at
+            return
+        for index in range(bisect_left(order, (gpu, cpu_milli, 0, 0)), len(order)):
+            _, left_cpu, left_ram, at = order[index]
+            roomy = left_cpu >= cpu_milli and left_ram >= ram_mib
+            if roomy and (matching is None or at in matching):
+                yield at
+
+    def _spread_out(
+        self, request: Resources, replicas: int, selector: Labels, usable: Usable | None
+    ) -> Where | None:
+        """A replica at a time, each in the bin with the most left."""
+        rooms = {
+            at: usable(at) if usable else self.free[at]
+            for at in self._candidates(request, selector)
+        }
+        heap = [(_spread_key(room, at), at) for at, room in rooms.items() if request.fits_in(room)]
+        heapify(heap)
+        counts: dict[int, int] = {}
+        while heap and replicas:
+            _, at = heappop(heap)
+            counts[at] = counts.get(at, 0) + 1
+            replicas -= 1
+            rooms[at] = rooms[at].minus(request)
+            if request.fits_in(rooms[at]):
+                heappush(heap, (_spread_key(rooms[at], at), at))
+        return sorted(counts.items()) if replicas == 0 else None
+
+    # --- Changing --------------------------------------------------------------------------------
+
+    def take(self, at: int, amount: Resources) -> None:
+        self._set(at, self.free[at].minus(amount))
+
+    def give(self, at: int, amount: Resources) -> None:
+        self._set(at, self.free[at].plus(amount))
+
+    def _set(self, at: int, free: Resources) -> None:
+        if self._open[at]:
+            order = self._order
+            del order[bisect_left(order, self._key(at))]
+            self.free[at] = free
+            insort(order, self._key(at))
+        else:
+            self.free[at] = free
+        self.changed.append(at)
+
+    def _key(self, at: int) -> _Key:
+        if self._spread:
+            return _spread_key(self.free[at], at)
+        cpu_milli, ram_mib, gpu = self.free[at]
+        return (gpu, cpu_milli, ram_mib, at)
+
+    # --- In the snapshot's words -----------------------------------------------------------------
+
+    def placement(self, where: Where) -> tuple[Placement, ...]:
+        return tuple(Placement(self.ids[at], replicas) for at, replicas in sorted(where))
+
+    def bins_of(self, placement: Iterable[Placement]) -> Where:
+        return [(self.number[each.node_id], each.replicas) for each in placement]
+
+
+def _spread_key(free: Resources, at: int) -> _Key:
+    return (-free.gpu, -free.cpu_milli, -free.ram_mib, at)
+
+
+def fits(counts: Iterable[int], replicas: int) -> bool:
+    """Whether bins that take so many replicas each take all of them together."""
+    for count in counts:
+        replicas -= count
+        if replicas <= 0:
+            return True
+    return False

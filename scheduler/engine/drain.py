@@ -1,0 +1,26 @@
+"""Who has to leave because a cluster or node is drained. Nobody's preemption, no failure."""
+
+from scheduler.engine import reasons
+from scheduler.engine.plan import Eviction
+from scheduler.engine.snapshot import DRAINING, Running, Snapshot
+from scheduler.engine.victims import cost, lost_ms
+
+
+def drained(snapshot: Snapshot) -> list[Running]:
+    """Those that hold some of what is draining, in the order of their ids; a gang leaves whole."""
+    running = sorted(snapshot.running, key=lambda each: each.id)
+    if snapshot.state == DRAINING:
+        return running
+    nodes = {node.id for node in snapshot.nodes if node.state == DRAINING}
+    if not nodes:
+        return []
+    return [each for each in running if any(p.node_id in nodes for p in each.placement)]
+
+
+def drain(snapshot: Snapshot, running: Running) -> Eviction:
+    return Eviction(
+        running.id,
+        reasons.DRAINED,
+        lost_ms=lost_ms(running, snapshot.now_ms),
+        cost=cost(running, snapshot.total, snapshot.now_ms),
+    )
