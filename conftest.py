@@ -1,3 +1,7 @@
 """What every app's tests share."""
 
-pytest_plugins = ["organizations.tests.people", "clusters.tests.capacity"]
+pytest_plugins = [
+    "organizations.tests.people",
+    "clusters.tests.capacity",
+    "mlops_platform.tests.world",
+]

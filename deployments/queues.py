@@ -9,11 +9,11 @@ Redis is away.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from mlops_platform.api.redis import redis_client
 
@@ -54,20 +54,32 @@ def leave(cluster_id: UUID, entries: Iterable[tuple[str, UUID]]) -> None:
 
 
 def rebuild(
-    cluster_id: UUID, queues: Mapping[str, Sequence[tuple[UUID, int]]], signature: str
-) -> None:
-    """Replace the cluster's queues as one: nobody sees them half built.
+    cluster_id: UUID,
+    class_names: Sequence[str],
+    read: Callable[[], Mapping[str, Sequence[tuple[UUID, int]]]],
+    signature: str,
+) -> bool:
+    """Replace the cluster's queues by what `read` finds, as one: nobody sees them half built.
 
-    `queues` names every priority class, those with none waiting too, so that theirs are emptied.
-    `signature` tells under which ordering and totals the scores were computed.
+    `class_names` are every class, so that queues with none waiting are emptied. `signature` tells
+    under which ordering and totals the scores were computed. False, and nothing changed, where a
+    queue was written to since before the read: what was read may be older than that.
     """
+    keys = {class_name: queue_key(cluster_id, class_name) for class_name in class_names}
     with redis_client().pipeline(transaction=True) as pipe:
-        for class_name, scored in queues.items():
-            key = queue_key(cluster_id, class_name)
+        if keys:
+            pipe.watch(*keys.values())  # type: ignore[no-untyped-call]  # redis-py's stubs
+        found = read()
+        pipe.multi()
+        for class_name, key in keys.items():
             pipe.delete(key)
-            _add(pipe, key, scored)
+            _add(pipe, key, found.get(class_name, ()))
         pipe.set(_signature_key(cluster_id), signature)
-        pipe.execute()
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+    return True
 
 
 def forget(cluster_id: UUID, class_names: Iterable[str]) -> None:

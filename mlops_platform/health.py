@@ -2,28 +2,44 @@
 
 import hmac
 from collections.abc import Callable
+from functools import wraps
 
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from mlops_platform.api.errors import method_not_allowed
 from mlops_platform.api.redis import redis_client
 from scheduler import metrics as scheduler_metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-@require_safe
+def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """GET and HEAD. Other methods are told so as the API tells it, and not of a missing CSRF token,
+    which nothing here could want."""
+
+    @csrf_exempt
+    @wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        return method_not_allowed(request, ("GET", "HEAD"))
+
+    return wrapped
+
+
+@for_reading
 def healthz(request: HttpRequest) -> JsonResponse:
     """The process answers; whether PostgreSQL and Redis do is readyz's question."""
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
+@for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 while PostgreSQL answers, 503 otherwise. Redis away is told, but submits still work."""
     checks = {"postgresql": _answers(_ask_postgresql), "redis": _answers(_ask_redis)}
@@ -52,7 +68,7 @@ def _ask_redis() -> None:
     redis_client().ping()
 
 
-@require_safe
+@for_reading
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format. They tell of every organization's queues, so not for everybody:
     with METRICS_TOKEN set, for whoever bears it; otherwise for this machine alone.

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import F, Q, Sum
 
 from clusters.models import Cluster, Node
 from deployments import queues
 from deployments.models import ENDED, HOLDING, Deployment, PriorityClass, Status
+from scheduler.sql import PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
+MOST_TOLD = 100  # of one kind of breach
 
 
 def breaches(*, queues_too: bool = False) -> list[str]:
@@ -20,7 +23,7 @@ def breaches(*, queues_too: bool = False) -> list[str]:
     The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
     only on request, when nothing moves. Reads the whole of them.
     """
-    found = [*_overcommitted(), *_miscounted(), *_half_states()]
+    found = [*_overcommitted(), *_miscounted(), *_half_states(), *_in_part()]
     if queues_too:
         found += _queues_off()
     return found
@@ -65,10 +68,20 @@ def _half_states() -> Iterator[str]:
         "is placed but holds nothing": ~Q(status__in=HOLDING) & ~Q(placement=[]),
         "has ended but not when": Q(status__in=ENDED, finished_at=None),
         "has an end but goes on": ~Q(status__in=ENDED) & ~Q(finished_at=None),
+        "waits but has started": Q(status=Status.QUEUED) & ~Q(started_at=None),
+        "is due but holds nothing": ~Q(status__in=HOLDING) & ~Q(due_at=None),
     }
     for sentence, rule in rules.items():
-        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:100]:
+        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_TOLD]:
             yield f"deployment {key} {sentence}"
+
+
+def _in_part() -> Iterator[str]:
+    """A gang is placed whole or not at all."""
+    with connection.cursor() as cursor:
+        cursor.execute(PLACED_IN_PART, [MOST_TOLD])
+        for (key,) in cursor.fetchall():
+            yield f"deployment {key} is placed in part"
 
 
 def _queues_off() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from uuid import UUID
 
 from django.db.models import Count
@@ -55,42 +56,57 @@ def follow(snapshot: Snapshot, plan: Plan) -> None:
         _later(error)
 
 
-def mend(cluster_id: UUID) -> bool:
-    """Rebuild the cluster's queues where their sizes or scores are off; True if they were."""
+def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
+    """Rebuild the cluster's queues where their sizes or scores are off; True if it did.
+
+    A stop and a submit that both missed Redis leave the sizes right and the members wrong, which
+    only a rebuild can tell: `thoroughly` does it in any case.
+    """
     cluster = Cluster.objects.filter(pk=cluster_id).first()
     if cluster is None:
         return False
     names = _class_names()
+    if not thoroughly and _seem_right(cluster, names):
+        return False
+    try:
+        return rebuild(cluster, names)
+    except RedisError as error:
+        _later(error)
+        return False
+
+
+def _seem_right(cluster: Cluster, names: list[str]) -> bool:
     expected = dict.fromkeys(names, 0) | dict(
         Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
         .values_list("priority_class__name")
         .annotate(Count("id"))
         .order_by()
     )
-    if queues.lengths(cluster_id, names) == expected and queues.signature(cluster_id) == _signature(
-        cluster
-    ):
-        return False
-    try:
-        rebuild(cluster, names)
-    except RedisError as error:
-        _later(error)
-    return True
+    lengths, signature = queues.lengths(cluster.pk, names), queues.signature(cluster.pk)
+    return lengths == expected and signature == _signature(cluster)
 
 
-def rebuild(cluster: Cluster, names: list[str]) -> None:
-    """Write all of a cluster's queues anew from the table."""
+def rebuild(cluster: Cluster, names: list[str]) -> bool:
+    """Write all of a cluster's queues anew from the table.
+
+    False where somebody wrote to them meanwhile, which rings the bell: the next cycle mends them.
+    """
+    return queues.rebuild(cluster.pk, names, partial(_line, cluster), _signature(cluster))
+
+
+def _line(cluster: Cluster) -> dict[str, list[tuple[UUID, int]]]:
+    """(deployment id, policy score) of all that wait, by class."""
     rows = (
         Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
         .values_list("id", "priority_class__name", "cpu_milli", "ram_mib", "gpu", "replicas")
         .iterator(chunk_size=5000)
     )
-    line: dict[str, list[tuple[UUID, int]]] = {name: [] for name in names}
+    line: dict[str, list[tuple[UUID, int]]] = {}
     total = _total(cluster)
     for id_, name, cpu_milli, ram_mib, gpu, replicas in rows:
         request = Resources(cpu_milli, ram_mib, gpu).times(replicas)
-        line[name].append((id_, -policy_key(cluster.ordering, request, total)))
-    queues.rebuild(cluster.pk, line, _signature(cluster))
+        line.setdefault(name, []).append((id_, -policy_key(cluster.ordering, request, total)))
+    return line
 
 
 def _put(deployments: list[Deployment]) -> None:

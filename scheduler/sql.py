@@ -51,6 +51,13 @@ UPDATE deployments_deployment d
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
 """
 
+PLACED_IN_PART = """
+SELECT d.id FROM deployments_deployment d
+ WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND d.placement <> '[]'
+   AND d.replicas <> (SELECT sum((p ->> 'replicas')::int) FROM jsonb_array_elements(d.placement) p)
+ ORDER BY d.id LIMIT %s
+"""
+
 
 def queue_members(cluster_id: UUID, wanted: list[tuple[str, int]]) -> tuple[str, list[Any]]:
     """The rows behind the head of each (scheduling key, at most so many), in submit order."""

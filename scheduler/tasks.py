@@ -30,7 +30,7 @@ def schedule_cluster(cluster_id: str) -> None:
     if bell.is_ringing(cluster):
         bell.enqueue(cluster)
     elif trigger is not None:
-        queues.mend(cluster)
+        queues.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
 
 
 @shared_task(name="scheduler.tasks.sweep")

@@ -79,16 +79,33 @@ def test_rebuilding_replaces_all(here):
     old, new = uuid7(), [uuid7() for _ in range(2500)]
     queues.enter(here, [("HIGH", old, 0), ("LOW", old, 0)])
     assert queues.signature(here) is None
-    queues.rebuild(
-        here, {"URGENT": [], "HIGH": [], "LOW": [(id_, 0) for id_ in new]}, "fifo/8/16/4"
-    )
+    waiting = {"LOW": [(id_, 0) for id_ in new]}
+    assert queues.rebuild(here, CLASSES, lambda: waiting, "fifo/8/16/4")
     assert queues.lengths(here, CLASSES) == {"URGENT": 0, "HIGH": 0, "LOW": 2500}
     assert queues.positions([(here, "LOW", new[-1]), (here, "HIGH", old)], CLASSES) == [2500, None]
     assert queues.signature(here) == "fifo/8/16/4"
 
 
+@pytest.mark.parametrize("write", ["enter", "leave"])
+def test_what_was_read_before_somebody_wrote_is_not_written(here, write):
+    first, second = uuid7(), uuid7()
+    queues.enter(here, [("LOW", first, 0)])
+
+    def overtaken():
+        if write == "enter":
+            queues.enter(here, [("HIGH", second, 0)])
+        else:
+            queues.leave(here, [("LOW", first)])
+        return {"LOW": [(first, 0)]}
+
+    assert not queues.rebuild(here, CLASSES, overtaken, "x")
+    assert queues.signature(here) is None
+    left = {"enter": {"URGENT": 0, "HIGH": 1, "LOW": 1}, "leave": dict.fromkeys(CLASSES, 0)}
+    assert queues.lengths(here, CLASSES) == left[write]
+
+
 def test_forgetting_leaves_nothing(here):
-    queues.rebuild(here, {"LOW": [(uuid7(), 0)]}, "x")
+    queues.rebuild(here, CLASSES, lambda: {"LOW": [(uuid7(), 0)]}, "x")
     queues.forget(here, CLASSES)
     assert redis_client().keys("*") == []
 
@@ -103,7 +120,7 @@ def test_while_redis_is_away_writes_say_so(here, redis_away):
     for write in (
         lambda: queues.enter(here, [("LOW", uuid7(), 0)]),
         lambda: queues.leave(here, [("LOW", uuid7())]),
-        lambda: queues.rebuild(here, {}, "x"),
+        lambda: queues.rebuild(here, CLASSES, dict, "x"),
         lambda: queues.forget(here, CLASSES),
     ):
         with pytest.raises(RedisError):

@@ -5,7 +5,7 @@ Whatever is left is a bug: it is logged with its trace and answered without one.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
@@ -118,6 +118,12 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     return _answer(404, "There is nothing here, or it is not yours to see.", "not_found")
+
+
+def method_not_allowed(request: HttpRequest, allowed: Iterable[str]) -> JsonResponse:
+    answer = _answer(405, f'Method "{request.method}" not allowed.', "method_not_allowed")
+    answer["Allow"] = ", ".join(allowed)
+    return answer
 
 
 def server_error(request: HttpRequest) -> JsonResponse:

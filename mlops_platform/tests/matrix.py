@@ -1,0 +1,137 @@
+"""Who may do what: one row a call, with a sound request and the answer that each person gets.
+
+`answers` are the statuses for nobody in particular, a stranger (ADMIN of another organization), a
+VIEWER, a DEVELOPER and an ADMIN. Request and path are filled in with the ids of world.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    call: str
+    answers: tuple[int, int, int, int, int]
+    body: Body | None = None
+    query: str = ""
+
+    @property
+    def method(self) -> str:
+        return self.call.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return self.call.partition(" ")[2]
+
+    def filled_body(self, ids: Mapping[str, str]) -> Any:
+        """The body about those ids; None where the call takes none."""
+        return None if self.body is None else filled(self.body, ids)
+
+
+def filled(value: Any, ids: Mapping[str, str]) -> Any:
+    """The same with every `{cluster_id}` and the like replaced."""
+    if isinstance(value, Mapping):
+        return {name: filled(inner, ids) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, ids) for inner in value]
+    return value.format(**ids) if isinstance(value, str) else value
+
+
+OPEN = (200, 200, 200, 200, 200)
+ANY_USER = (401, 200, 200, 200, 200)
+READ = (401, 404, 200, 200, 200)
+
+USER = {"username": "grace", "password": "correct-horse-battery"}
+CLUSTER: Body = {
+    "name": "east",
+    "organization_id": "{organization_id}",
+    "total_cpu": 2.5,
+    "total_ram": 1024,
+    "total_gpu": 0,
+    "policy": {"queueing": "strict", "ordering": "fifo", "preempt_exempt_s": 5},
+    "runtime": "simulated",
+}
+DEPLOYMENT: Body = {
+    "cluster_id": "{cluster_id}",
+    "image": "registry.example.com:5000/team/train:1.2",
+    "required_cpu": 0.5,
+    "required_ram": 512,
+    "required_gpu": 1,
+    "priority": "high",
+    "name": "train",
+    "command": ["python"],
+    "args": ["train.py", ""],
+    "env": {"SEED": "42"},
+    "kind": "job",
+    "replicas": 1,
+    "max_runtime_s": 3600,
+    "simulated_runtime_s": 60,
+    "grace_s": 0,
+    "max_retries": 3,
+}
+
+MATRIX = [
+    Row("POST /api/users/register", (201,) * 5, {**USER, "email": "grace@example.org"}),
+    Row("POST /api/users/login", OPEN, {**USER, "username": "mia"}),
+    Row("POST /api/users/refresh", OPEN, {"refresh_token": "{refresh_token}"}),
+    Row("POST /api/users/logout", (205,) * 5, {"refresh_token": "{refresh_token}"}),
+    Row("GET /api/users/me", ANY_USER),
+    Row(
+        "PATCH /api/users/me",
+        ANY_USER,
+        {"email": "new@example.org", "profile": {"display_name": "G", "timezone": "Asia/Tokyo"}},
+    ),
+    Row("POST /api/orgs/create", (401, 201, 201, 201, 201), {"name": "Difference Engines"}),
+    Row("POST /api/orgs/join", (401, 200, 409, 409, 409), {"invite_code": "{invite_code}"}),
+    Row("GET /api/orgs/all", ANY_USER),
+    Row("GET /api/orgs/my", ANY_USER),
+    Row("GET /api/orgs/{organization_id}/members", READ),
+    Row(
+        "PATCH /api/orgs/{organization_id}/members/{user_id}",
+        (401, 404, 403, 403, 200),
+        {"role": "DEVELOPER"},
+    ),
+    Row("DELETE /api/orgs/{organization_id}/members/{user_id}", (401, 404, 403, 403, 204)),
+    Row(
+        "POST /api/orgs/{organization_id}/invite-codes",
+        (401, 404, 403, 403, 201),
+        {"role": "VIEWER", "expires_in_s": 3600, "max_uses": 5},
+    ),
+    Row("GET /api/clusters", ANY_USER),
+    Row("POST /api/clusters", (401, 404, 403, 403, 201), CLUSTER),
+    Row("GET /api/clusters/{cluster_id}", READ),
+    Row(
+        "PATCH /api/clusters/{cluster_id}",
+        (401, 404, 403, 403, 200),
+        {"name": "north", "total_gpu": 2, "state": "paused", "policy": {"max_preemptions": 0}},
+    ),
+    Row("DELETE /api/clusters/{cluster_id}", (401, 404, 403, 403, 409)),
+    Row("DELETE /api/clusters/{cluster_id}", (401, 404, 403, 403, 204), query="?force=true"),
+    Row("GET /api/clusters/{cluster_id}/status", READ),
+    Row("GET /api/clusters/{cluster_id}/deployments", READ),
+    Row("GET /api/clusters/{cluster_id}/queue", READ),
+    Row("GET /api/clusters/{cluster_id}/cycles", READ),
+    Row("GET /api/cycles/{cycle_id}", READ),
+    Row("GET /api/deployments", ANY_USER),
+    Row("GET /api/deployments", ANY_USER, query="?cluster_id={cluster_id}"),
+    Row("POST /api/deployments", (401, 404, 403, 201, 201), DEPLOYMENT),
+    Row("GET /api/deployments/{deployment_id}", READ),
+    Row("PATCH /api/deployments/{deployment_id}", (401, 404, 403, 200, 200), {"name": "renamed"}),
+    Row(
+        "POST /api/deployments/{deployment_id}",
+        (401, 404, 403, 200, 200),
+        {"cluster_id": "{cluster_id}"},
+    ),
+    Row("DELETE /api/deployments/{deployment_id}", (401, 404, 403, 204, 204)),
+    Row("POST /api/deployments/{deployment_id}/stop", (401, 404, 403, 200, 200), {}),
+    Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
+    Row("GET /api/deployments/{deployment_id}/events", READ),
+    Row("GET /healthz", OPEN),
+    Row("GET /readyz", OPEN),
+    Row("GET /metrics", OPEN),
+    Row("GET /swagger.json", OPEN),
+    Row("GET /swagger/", OPEN),
+]

@@ -1,0 +1,84 @@
+"""Every call that the platform answers, read from the URL patterns and not from a list.
+
+What a test does "for every route" so covers a route on the day it is added. The admin's paths are
+left out: Django owns them, and each app tests its own pages.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import URLPattern, get_resolver
+from rest_framework.serializers import BaseSerializer
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True, order=True)
+class Route:
+    """One method of one path; `path` is written `/api/clusters/{cluster_id}`."""
+
+    path: str
+    method: str
+    serializer: type[BaseSerializer] | None = field(compare=False)
+    """Of the body, where it takes one."""
+    pages: bool = field(compare=False)
+    """Whether it answers a list, page by page."""
+    is_open: bool = field(compare=False)
+    """Whether it asks for no token."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def every_route() -> list[Route]:
+    return sorted(_routes(get_resolver().url_patterns, "/"))
+
+
+def api_routes() -> list[Route]:
+    return [route for route in every_route() if route.path.startswith("/api/")]
+
+
+def routes_with_a_body() -> list[Route]:
+    return [route for route in every_route() if route.serializer is not None]
+
+
+def every_path() -> dict[str, set[str]]:
+    """The methods of each path."""
+    paths: dict[str, set[str]] = {}
+    for route in every_route():
+        paths.setdefault(route.path, set()).add(route.method)
+    return paths
+
+
+def _routes(patterns: list[Any], prefix: str) -> Iterator[Route]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if path == "/admin/":
+            continue
+        if isinstance(pattern, URLPattern):
+            yield from _of(_CONVERTER.sub(r"{\1}", path), pattern.callback)
+        else:
+            yield from _routes(pattern.url_patterns, path)
+
+
+def _of(path: str, view: Any) -> Iterator[Route]:
+    actions = getattr(view, "actions", None)
+    if actions is None:
+        # Swagger's and the watchers' pages are no viewsets; whatever else is one tells its methods.
+        assert not path.startswith("/api/"), f"{path}: its methods cannot be told; use a viewset"
+        yield Route(path, "GET", serializer=None, pages=False, is_open=True)
+        return
+    for method, action in actions.items():
+        if method == "head":
+            continue
+        told = getattr(getattr(view.cls, action), "_swagger_auto_schema", {})
+        yield Route(
+            path,
+            method.upper(),
+            serializer=told.get("request_body"),
+            pages=action == "list",
+            is_open=not view.cls.authentication_classes,
+        )

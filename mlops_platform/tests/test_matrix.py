@@ -1,0 +1,123 @@
+"""Every call × every person: the status, what it may show, and that a refusal changes nothing."""
+
+from typing import Any
+
+import pytest
+
+from mlops_platform.tests.matrix import MATRIX, Row
+from mlops_platform.tests.routes import METHODS, every_path, every_route
+from mlops_platform.tests.world import PEOPLE, World, fingerprint
+
+ROWS = [pytest.param(row, id=f"{row.call}{row.query}") for row in MATRIX]
+SLASHES = [pytest.param("", id="bare"), pytest.param("/", id="slash")]
+CASES = [
+    pytest.param(row, person, status, id=f"{row.call}{row.query} as {person}")
+    for row in MATRIX
+    for person, status in zip(PEOPLE, row.answers, strict=True)
+]
+
+
+def call(world: World, person: str, row: Row, slash: str = "", **changed: Any) -> Any:
+    """The row's request as `person`; `ids` for others than the world's."""
+    ids = changed.pop("ids", world.ids)
+    path = row.path.format(**ids).rstrip("/") + slash if slash else row.path.format(**ids)
+    send = getattr(world.client(person), changed.pop("method", row.method).lower())
+    return send(path + row.query.format(**ids), row.filled_body(ids))
+
+
+def told_as_an_error(answer: Any) -> dict[str, Any]:
+    """The body, which has the shape of every error."""
+    assert answer["Content-Type"].startswith("application/json"), answer["Content-Type"]
+    body: dict[str, Any] = answer.json()
+    assert {"detail", "code"} <= set(body) <= {"detail", "code", "fields"}, body
+    assert isinstance(body["detail"], str)
+    assert body["detail"]
+    assert isinstance(body["code"], str)
+    return body
+
+
+def test_every_route_has_a_row_and_every_row_a_route():
+    assert {row.call for row in MATRIX} == {str(route) for route in every_route()}
+
+
+@pytest.mark.parametrize("slash", SLASHES)
+@pytest.mark.parametrize(("row", "person", "status"), CASES)
+def test_each_person_gets_their_answer(world, row, person, status, slash):
+    before = fingerprint()
+    answer = call(world, person, row, slash)
+    assert answer.status_code == status, answer.content[:500]
+    if status >= 400:
+        told_as_an_error(answer)
+    if status >= 400 or row.method == "GET":
+        assert fingerprint() == before
+    else:
+        assert fingerprint() != before
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.values[0].method == "GET"])
+def test_head_answers_as_get_without_the_body(world, row, person):
+    asked, got = (call(world, person, row, method=method) for method in ("HEAD", "GET"))
+    assert asked.status_code == got.status_code
+    assert asked.content == b""
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if 404 in row.values[0].answers])
+def test_what_is_a_strangers_looks_like_what_is_not_there(world, row):
+    yours, nowhere = (
+        call(world, "stranger", row, ids=ids) for ids in (world.ids, world.nowhere())
+    )
+    assert (yours.status_code, yours.json()) == (nowhere.status_code, nowhere.json())
+    assert _headers(yours) == _headers(nowhere)
+
+
+def _headers(answer: Any) -> dict[str, str]:
+    return {name: value for name, value in answer.items() if name != "X-Request-ID"}
+
+
+# The name and id of every organization are for all to see, so that one knows what to ask to join.
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.values[0].call not in {"GET /api/orgs/all", "GET /metrics"}]
+)
+def test_a_stranger_learns_no_id_and_no_code(world, row):
+    if row.call == "POST /api/orgs/join":
+        pytest.skip("who holds a code is no stranger")
+    shown = call(world, "stranger", row).content.decode()
+    for name, secret in world.ids.items():
+        assert secret not in shown, name
+    assert "train" not in shown or row.path.startswith("/swagger")
+
+
+@pytest.mark.parametrize("person", [person for person in PEOPLE if person != "admin"])
+@pytest.mark.parametrize("row", ROWS)
+def test_codes_are_shown_to_admins_only(world, row, person):
+    shown = call(world, person, row).content.decode()
+    assert not [code for code in world.secrets if code in shown]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (method, path)
+        for path, allowed in every_path().items()
+        for method in (*METHODS, "OPTIONS", "TRACE", "BREW")
+        if method not in allowed
+    ],
+)
+def test_other_methods_are_told_405(world, method, path):
+    before = fingerprint()
+    answer = world.client("admin").generic(method, path.format(**world.ids))
+    assert answer.status_code == 405
+    if path != "/swagger/":  # a page for people
+        assert told_as_an_error(answer)["code"] == "method_not_allowed"
+    told = {name.strip() for name in answer["Allow"].split(",")}
+    assert every_path()[path] <= told
+    assert fingerprint() == before
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/nothing", "/api/clusters/1"])
+def test_paths_that_lead_nowhere(world, path, method):
+    answer = world.client("admin").generic(method, path)
+    assert answer.status_code == 404
+    assert told_as_an_error(answer)["code"] == "not_found"

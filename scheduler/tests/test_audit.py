@@ -1,0 +1,154 @@
+"""The audit finds each kind of breach: every one is made here with raw SQL, and undone."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from clusters.models import Cluster, Node
+from deployments import queues
+from deployments.models import Deployment
+from deployments.services import stop_deployment
+from mlops_platform.api.redis import redis_client
+from scheduler.audit import breaches
+from scheduler.queues import mend
+from scheduler.tests.conftest import Submit, run_cycle
+
+pytestmark = pytest.mark.django_db
+
+Breach = Callable[..., list[str]]
+
+
+@pytest.fixture
+def rows(cluster: Cluster, submit: Submit) -> dict[str, Deployment]:
+    """One that runs, one that waits and one that has ended, all sound."""
+    running = submit("LOW", gpu=4, replicas=2)
+    ended = submit("LOW", gpu=9)
+    run_cycle(cluster)
+    stop_deployment(ended.owner, ended)
+    waiting = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    mend(cluster.pk, thoroughly=True)
+    assert breaches(queues_too=True) == []
+    return {"running": running, "waiting": waiting, "ended": ended}
+
+
+@pytest.fixture
+def breach(rows: dict[str, Deployment]) -> Breach:
+    """`breach("UPDATE …", …)`: what the audit says after a statement that no CHECK stops."""
+
+    def breach(statement: str, *parameters: UUID | int) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for table, names in _CHECKS.items():
+                for name in names:
+                    cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            cursor.execute(statement, parameters)
+        return breaches()
+
+    return breach
+
+
+_CHECKS = {
+    "clusters_cluster": [f"{name}_never_overcommitted" for name in ("cpu_milli", "ram_mib", "gpu")],
+    "clusters_node": [
+        f"node_{name}_never_overcommitted" for name in ("cpu_milli", "ram_mib", "gpu")
+    ],
+    "deployments_deployment": ["request_is_sound"],
+}
+
+
+@pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])
+@pytest.mark.parametrize("amount", ["-1", "total_{} + 1"])
+def test_a_counter_out_of_bounds(breach: Breach, resource: str, amount: str) -> None:
+    found = breach(f"UPDATE clusters_cluster SET allocated_{resource} = {amount.format(resource)}")
+    assert any(f"allocated {resource} is out of bounds" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])
+@pytest.mark.parametrize("amount", [-1, 11])
+def test_a_node_out_of_bounds(breach: Breach, cluster: Cluster, resource: str, amount: int) -> None:
+    node = Node.objects.create(cluster=cluster, name="n1", cpu_milli=10, ram_mib=10, gpu=10)
+    found = breach(f"UPDATE clusters_node SET allocated_{resource} = %s", amount)
+    assert f"node {node.pk} (n1): allocated {resource} is out of bounds" in found
+
+
+@pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])
+def test_a_counter_that_is_not_the_sum(breach: Breach, cluster: Cluster, resource: str) -> None:
+    (found,) = breach(
+        f"UPDATE clusters_cluster SET allocated_{resource} = allocated_{resource} - 1"
+    )
+    assert f"cluster {cluster.pk}: {resource} counter" in found
+
+
+def test_a_counter_with_nobody_behind_it(breach: Breach, cluster: Cluster) -> None:
+    other = Cluster.objects.create(
+        organization=cluster.organization,
+        name="empty",
+        total_cpu_milli=10,
+        total_ram_mib=10,
+        total_gpu=10,
+    )
+    found = breach("UPDATE clusters_cluster SET allocated_gpu = 1 WHERE id = %s", other.pk)
+    assert found == [f"cluster {other.pk}: gpu counter 1, but the sum is 0"]
+
+
+@pytest.mark.parametrize(
+    ("which", "change", "sentence"),
+    [
+        ("running", "placement = '[]'", "holds capacity but is placed nowhere"),
+        ("running", "started_at = NULL", "runs but never started"),
+        ("running", "finished_at = now()", "has an end but goes on"),
+        ("waiting", "finished_at = now()", "has an end but goes on"),
+        (
+            "waiting",
+            """placement = '[{"node_id": null, "node": null, "replicas": 1}]'""",
+            "is placed but holds nothing",
+        ),
+        ("ended", "finished_at = NULL", "has ended but not when"),
+        (
+            "running",
+            """placement = '[{"node_id": null, "node": null, "replicas": 1}]'""",
+            "is placed in part",
+        ),
+        ("waiting", "started_at = now()", "waits but has started"),
+        ("waiting", "due_at = now()", "is due but holds nothing"),
+        ("ended", "due_at = now()", "is due but holds nothing"),
+    ],
+)
+def test_a_deployment_in_half_a_state(
+    breach: Breach, rows: dict[str, Deployment], which: str, change: str, sentence: str
+) -> None:
+    key = rows[which].pk
+    found = breach(f"UPDATE deployments_deployment SET {change} WHERE id = %s", key)
+    assert found == [f"deployment {key} {sentence}"]
+
+
+def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deployment]) -> None:
+    """RUNNING to QUEUED behind the scheduler's back: its share is counted, and nobody holds it."""
+    key = rows["running"].pk
+    found = breach("UPDATE deployments_deployment SET status = 'QUEUED' WHERE id = %s", key)
+    assert any("gpu counter 8, but the sum is 0" in sentence for sentence in found)
+    assert f"deployment {key} is placed but holds nothing" in found
+
+
+def test_queues_that_lack_some_or_have_too_many(
+    cluster: Cluster, rows: dict[str, Deployment]
+) -> None:
+    low, high = (queues.queue_key(cluster.pk, name) for name in ("LOW", "HIGH"))
+    redis_client().zrem(low, str(rows["waiting"].pk))
+    redis_client().zadd(high, {str(rows["ended"].pk): 0})
+    assert breaches() == []
+    assert sorted(breaches(queues_too=True)) == [
+        f"cluster {cluster.pk}: queue HIGH lacks 0 and has 1 too many",
+        f"cluster {cluster.pk}: queue LOW lacks 1 and has 0 too many",
+    ]
+    mend(cluster.pk)
+    assert breaches(queues_too=True) == []
+
+
+def test_queues_that_cannot_be_read(
+    cluster: Cluster, rows: dict[str, Deployment], no_redis: None
+) -> None:
+    assert breaches(queues_too=True) == [f"cluster {cluster.pk}: the queues cannot be read"]
