@@ -26,6 +26,7 @@ class Runtime(models.TextChoices):
 class Queueing(models.TextChoices):
     BEST_EFFORT = "best_effort"
     STRICT = "strict"
+    EASY_BACKFILL = "easy_backfill"
 
 
 class Ordering(models.TextChoices):
@@ -36,6 +37,11 @@ class Ordering(models.TextChoices):
 class Preemption(models.TextChoices):
     LOWER_PRIORITY = "lower_priority"
     NEVER = "never"
+
+
+class Placement(models.TextChoices):
+    BINPACK = "binpack"
+    SPREAD = "spread"
 
 
 class Cluster(models.Model):
@@ -69,6 +75,9 @@ class Cluster(models.Model):
     )
     preemption = models.CharField(
         max_length=16, choices=Preemption.choices, default=Preemption.LOWER_PRIORITY
+    )
+    placement = models.CharField(
+        max_length=16, choices=Placement.choices, default=Placement.BINPACK
     )
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)

@@ -4,12 +4,10 @@ Lock order of the whole platform: the cluster's row first, deployments' rows aft
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
@@ -30,18 +28,6 @@ def lock_cluster(cluster_id: UUID) -> Cluster:
     NO KEY, so that an insert's foreign key check never waits for a cycle that holds the lock.
     """
     return Cluster.objects.select_for_update(no_key=True).get(pk=cluster_id)
-
-
-def release(
-    cluster_id: UUID, cpu_milli: int, ram_mib: int, gpu: int, *, now: datetime | None = None
-) -> None:
-    """Free capacity. The caller holds the cluster's lock and rings the bell."""
-    Cluster.objects.filter(pk=cluster_id).update(
-        allocated_cpu_milli=F("allocated_cpu_milli") - cpu_milli,
-        allocated_ram_mib=F("allocated_ram_mib") - ram_mib,
-        allocated_gpu=F("allocated_gpu") - gpu,
-        changed_at=now or timezone.now(),
-    )
 
 
 def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str, Any]) -> Cluster:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clusters.services import release
+from clusters.capacity import Held, move
 from deployments.models import ENDED, HOLDING, Deployment
 
 
@@ -22,15 +22,15 @@ def end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, **columns: 
     going_on = Deployment.objects.filter(pk__in=[row.pk for row in rows]).exclude(status__in=ENDED)
     if going_on.update(**closing(now), **columns) != len(rows):
         raise OvertakenError
-    holding = [row for row in rows if row.status in HOLDING]
-    if holding:
-        release(
-            cluster_id,
-            cpu_milli=sum(row.cpu_milli * row.replicas for row in holding),
-            ram_mib=sum(row.ram_mib * row.replicas for row in holding),
-            gpu=sum(row.gpu * row.replicas for row in holding),
-            now=now,
-        )
+    held = Held()
+    for row in rows:
+        if row.status in HOLDING:
+            for place in row.placement:
+                times = -place["replicas"]
+                amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
+                held.add(place["node_id"], amounts)
+    if held.by_node:
+        move(cluster_id, held, changed_at=now)
 
 
 def closing(now: datetime) -> dict[str, Any]:

@@ -1,28 +1,28 @@
 """The names under which submit and scheduler know the same thing."""
 
+import hashlib
+import json
 from datetime import UTC, datetime
 from uuid import UUID
 
 from deployments.models import Deployment
 
 
-def scheduling_key(class_name: str, cpu_milli: int, ram_mib: int, gpu: int, replicas: int) -> str:
+def key_of(deployment: Deployment) -> str:
     """`HIGH/4000/8192/1x2`: workloads of one key ask for the same with the same urgency.
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
-    thousands of them as one.
+    thousands of them as one. A time limit (`/t3600`) and a node selector (`/n` and a digest) follow
+    where there are any.
     """
-    return f"{class_name}/{cpu_milli}/{ram_mib}/{gpu}x{replicas}"
-
-
-def key_of(deployment: Deployment) -> str:
-    return scheduling_key(
-        deployment.priority_class.name,
-        deployment.cpu_milli,
-        deployment.ram_mib,
-        deployment.gpu,
-        deployment.replicas,
-    )
+    row = deployment
+    key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
+    if row.max_runtime_s is not None:
+        key += f"/t{row.max_runtime_s}"
+    if row.node_selector:
+        labels = json.dumps(row.node_selector, sort_keys=True)
+        key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
+    return key
 
 
 def submitted_at(deployment_id: UUID) -> datetime:

@@ -75,6 +75,14 @@ class Deployment(models.Model):
     priority_class = models.ForeignKey(PriorityClass, on_delete=models.PROTECT, related_name="+")
     scheduling_key = models.CharField(max_length=120, editable=False)
 
+    node_selector = models.JSONField(default=dict, blank=True)
+    depends_on = models.ManyToManyField(
+        "self", symmetrical=False, blank=True, related_name="dependents"
+    )
+    pending_dependencies = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Those it depends on that have not completed."
+    )
+
     max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
     simulated_runtime_s = models.PositiveIntegerField(null=True, blank=True)
     grace_s = models.PositiveIntegerField(default=30)
@@ -103,8 +111,8 @@ class Deployment(models.Model):
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
             models.Index(
                 fields=["cluster", "scheduling_key", "id"],
-                condition=Q(status=Status.QUEUED),
-                name="deployment_queued",
+                condition=Q(status=Status.QUEUED, pending_dependencies=0),
+                name="deployment_ready",
             ),
             models.Index(
                 fields=["cluster", "priority_class"],

@@ -11,7 +11,7 @@ from django.db.models import F, Q, Sum
 from clusters.models import Cluster, Node
 from deployments import queues
 from deployments.models import ENDED, HOLDING, Deployment, PriorityClass, Status
-from scheduler.sql import PLACED_IN_PART
+from scheduler.store.sql import NODES_MISCOUNTED, PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
 MOST_TOLD = 100  # of one kind of breach
@@ -58,6 +58,10 @@ def _miscounted() -> Iterator[str]:
             counted, summed = getattr(cluster, f"allocated_{name}"), held[name] if held else 0
             if counted != summed:
                 yield f"cluster {cluster.pk}: {name} counter {counted}, but the sum is {summed}"
+    with connection.cursor() as cursor:
+        cursor.execute(NODES_MISCOUNTED)
+        for key, name in cursor.fetchall():
+            yield f"node {key} ({name}): the counters are not the sum of what is placed there"
 
 
 def _half_states() -> Iterator[str]:

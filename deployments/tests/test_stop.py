@@ -166,7 +166,9 @@ def test_operators_stop_many_in_several_clusters(dev, ada, org, cluster, rung):
 
 def test_one_started_since_it_was_read(dev, cluster):
     read = make(cluster, dev)
-    Deployment.objects.filter(pk=read.pk).update(status=Status.RUNNING)
+    Deployment.objects.filter(pk=read.pk).update(
+        status=Status.RUNNING, placement=[{"node_id": None, "node": None, "replicas": 1}]
+    )
     cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu = 1000, 512, 1
     cluster.save()
     assert stop_one(read, dev)

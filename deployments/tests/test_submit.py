@@ -82,7 +82,7 @@ def test_everything_that_can_be_given(api, dev, cluster):
     row = Deployment.objects.get()
     assert row.env == env
     assert row.cpu_milli == 500
-    assert row.scheduling_key == "HIGH/500/512/1x3"
+    assert row.scheduling_key == "HIGH/500/512/1x3/t60"
 
 
 def test_its_place_in_the_queue_is_told(transactional_db, api, dev, cluster):

@@ -46,6 +46,7 @@ class Node:
     """A machine. A cluster without nodes is one pool of its totals."""
 
     id: str
+    name: str
     capacity: Resources
     allocated: Resources
     labels: Labels = ()

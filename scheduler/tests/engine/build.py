@@ -73,7 +73,7 @@ def run(
 def node(name: str, gpu: int = 8, cpu: int = 64, ram: int = 512, **more: Any) -> Node:
     """An empty node, which `rack` fills; `labels` as a dict."""
     labels = tuple(sorted(more.pop("labels", {}).items()))
-    return Node(name, size(gpu, cpu, ram), NOTHING, labels, **more)
+    return Node(name, name, size(gpu, cpu, ram), NOTHING, labels, **more)
 
 
 def rack(nodes: list[Node], **more: Any) -> Snapshot:

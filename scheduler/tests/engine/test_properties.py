@@ -42,7 +42,7 @@ def running_on(draw: st.DrawFn, nodes: list[str | None]) -> Running:
 def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Snapshot:
     """Pools and racks of any fullness, five priority classes, every policy."""
     names = draw(st.sampled_from([[], [], ["a"], ["a", "b"], ["a", "b", "c", "d"]]))
-    bins: list[str | None] = names or [None]
+    bins: list[str | None] = [*names] or [None]
     running = [draw(running_on(bins)) for _ in range(draw(st.integers(0, max_running)))]
     queued = [
         job(
@@ -66,7 +66,7 @@ def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Sn
         reserve_after_s=draw(st.sampled_from([0, 3600, 10**6])),
         max_preemptions=draw(st.sampled_from([0, 3, 5])),
     )
-    more = {
+    more: dict[str, Any] = {
         "state": draw(st.sampled_from(["ACTIVE"] * 6 + ["PAUSED", "DRAINING"])),
         "max_starts": draw(st.sampled_from([1, 3, 1000])),
     }

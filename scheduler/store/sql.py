@@ -8,23 +8,24 @@ from uuid import UUID
 QUEUE_HEADS = """
 WITH RECURSIVE head AS (
     (SELECT d.* FROM deployments_deployment d
-      WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+      WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
       ORDER BY d.scheduling_key, d.id LIMIT 1)
     UNION ALL
     SELECT next.* FROM head, LATERAL (
         SELECT d.* FROM deployments_deployment d
-         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
            AND d.scheduling_key > head.scheduling_key
          ORDER BY d.scheduling_key, d.id LIMIT 1) next
 )
-SELECT head.id, head.scheduling_key, p.name, head.cpu_milli, head.ram_mib, head.gpu, head.replicas,
-       head.created_at, head.queued_at
+SELECT head.id, head.scheduling_key, p.name AS priority, head.cpu_milli, head.ram_mib, head.gpu,
+       head.replicas, head.created_at, head.queued_at, head.node_selector::jsonb, head.max_runtime_s
   FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
 """
 
 _MEMBERS = """
 (SELECT id, scheduling_key, created_at, queued_at FROM deployments_deployment
-  WHERE cluster_id = %s AND status = 'QUEUED' AND scheduling_key = %s
+  WHERE cluster_id = %s AND status = 'QUEUED' AND pending_dependencies = 0
+    AND scheduling_key = %s
   ORDER BY id OFFSET 1 LIMIT %s)
 """
 
@@ -56,6 +57,23 @@ SELECT d.id FROM deployments_deployment d
  WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND d.placement <> '[]'
    AND d.replicas <> (SELECT sum((p ->> 'replicas')::int) FROM jsonb_array_elements(d.placement) p)
  ORDER BY d.id LIMIT %s
+"""
+
+# Each node's counters beside what the placements say; those that differ.
+NODES_MISCOUNTED = """
+SELECT n.id, n.name
+  FROM clusters_node n
+  LEFT JOIN (
+       SELECT (p ->> 'node_id')::uuid AS node_id,
+              sum(d.cpu_milli * (p ->> 'replicas')::int) AS cpu_milli,
+              sum(d.ram_mib * (p ->> 'replicas')::int) AS ram_mib,
+              sum(d.gpu * (p ->> 'replicas')::int) AS gpu
+         FROM deployments_deployment d, jsonb_array_elements(d.placement) p
+        WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING')
+        GROUP BY 1) held ON held.node_id = n.id
+ WHERE (n.allocated_cpu_milli, n.allocated_ram_mib, n.allocated_gpu)
+       <> (coalesce(held.cpu_milli, 0), coalesce(held.ram_mib, 0), coalesce(held.gpu, 0))
+ ORDER BY n.id
 """
 
 

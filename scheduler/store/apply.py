@@ -1,0 +1,153 @@
+"""From a plan to the tables.
+
+Apply is a judge, not a copier: each write names the state that it expects and checks how many rows
+had it. A shortfall (a stop or a change of request came between) raises StalePlanError; the cycle
+rolls back and plans again.
+"""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from psycopg2.extras import Json
+
+from clusters.capacity import Held, move
+from deployments import events
+from deployments.models import EventType, WaitReason
+from scheduler import queues
+from scheduler.engine import Plan, Snapshot
+from scheduler.store.sql import EVICT, START
+from scheduler.store.times import moment
+
+
+class StalePlanError(Exception):
+    """Rows were no longer as the snapshot had them; nothing of the plan is applied."""
+
+
+def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
+    """Make the plan so, inside the caller's transaction; True if anything changed.
+
+    Raises StalePlanError where a row is not as the snapshot had it.
+    """
+    cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
+    _evict(snapshot, plan, now)
+    _start(snapshot, plan, now)
+    move(cluster_id, _held(snapshot, plan), evaluated_at=now)
+    _record(plan, cycle_id, now)
+    reasons_changed = _replace_wait_reasons(cluster_id, plan)
+    if plan.starts or plan.evictions:
+        transaction.on_commit(partial(queues.follow, snapshot, plan))
+    return bool(plan.starts or plan.evictions or reasons_changed)
+
+
+def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
+    """QUEUED → RUNNING: the simulated runtime needs nobody to be told."""
+    if not plan.starts:
+        return
+    keys = {workload.id: workload.scheduling_key for workload in snapshot.queued}
+    names: dict[str | None, str] = {node.id: node.name for node in snapshot.nodes}
+    placements = [
+        Json(
+            [
+                {"node_id": p.node_id, "node": names.get(p.node_id), "replicas": p.replicas}
+                for p in start.placement
+            ]
+        )
+        for start in plan.starts
+    ]
+    params: dict[str, Any] = {
+        "cluster": snapshot.cluster_id,
+        "now": now,
+        "ids": [start.workload_id for start in plan.starts],
+        "keys": [keys[start.workload_id] for start in plan.starts],
+        "placements": placements,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(START, params)
+        _expect(cursor.rowcount, len(plan.starts), "start")
+
+
+def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
+    if not plan.evictions:
+        return
+    params: dict[str, Any] = {
+        "cluster": snapshot.cluster_id,
+        "now": now,
+        "ids": [eviction.workload_id for eviction in plan.evictions],
+        "codes": [eviction.reason.code.value for eviction in plan.evictions],
+        "details": [Json(eviction.reason.details) for eviction in plan.evictions],
+        "counts": [1 if eviction.by else 0 for eviction in plan.evictions],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(EVICT, params)
+        _expect(cursor.rowcount, len(plan.evictions), "evict")
+
+
+def _held(snapshot: Snapshot, plan: Plan) -> Held:
+    """By how much the counters move: what started less what was evicted."""
+    held = Held()
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = {each.id: each for each in snapshot.running}
+    for start in plan.starts:
+        request = queued[start.workload_id].request
+        for place in start.placement:
+            held.add(place.node_id, request.times(place.replicas))
+    for eviction in plan.evictions:
+        victim = running[eviction.workload_id]
+        for place in victim.placement:
+            held.add(place.node_id, victim.request.times(-place.replicas))
+    return held
+
+
+def _record(plan: Plan, cycle_id: UUID, now: datetime) -> None:
+    preempted = [e for e in plan.evictions if e.by]
+    drained = [e for e in plan.evictions if not e.by]
+    for evictions, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
+        if evictions:
+            lines = [(UUID(e.workload_id), e.reason.details) for e in evictions]
+            events.record_all(lines, kind, at=now, cycle_id=cycle_id)
+    if plan.starts:
+        starts = [
+            (UUID(start.workload_id), {"victims": list(start.victims)} if start.victims else {})
+            for start in plan.starts
+        ]
+        events.record_all(starts, EventType.STARTED, at=now, cycle_id=cycle_id)
+
+
+def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:
+    """Write what is new, change what differs, drop what no longer holds; True if anything did."""
+    old = {
+        (row.scheduling_key, row.deployment_id): row
+        for row in WaitReason.objects.filter(cluster_id=cluster_id)
+    }
+    fresh, differing = [], []
+    for wait in plan.waits:
+        key = (wait.scheduling_key, UUID(wait.workload_id) if wait.workload_id else None)
+        row = old.pop(key, None)
+        if row is None:
+            fresh.append(
+                WaitReason(
+                    cluster_id=cluster_id,
+                    scheduling_key=key[0],
+                    deployment_id=key[1],
+                    code=wait.reason.code,
+                    details=wait.reason.details,
+                )
+            )
+        elif (row.code, row.details) != (wait.reason.code, wait.reason.details):
+            row.code, row.details = wait.reason.code, wait.reason.details
+            differing.append(row)
+    if old:
+        WaitReason.objects.filter(pk__in=[row.pk for row in old.values()]).delete()
+    if fresh:
+        WaitReason.objects.bulk_create(fresh, batch_size=1000)
+    if differing:
+        WaitReason.objects.bulk_update(differing, ["code", "details"], batch_size=1000)
+    return bool(old or fresh or differing)
+
+
+def _expect(changed: int, expected: int, action: str) -> None:
+    if changed != expected:
+        raise StalePlanError(f"{action}: {changed} of {expected} rows were as expected")

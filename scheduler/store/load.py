@@ -1,0 +1,217 @@
+"""From the tables to a snapshot: a fixed number of queries, rows that follow what can start."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from clusters.models import Cluster, Node
+from clusters.services import lock_cluster
+from deployments.models import Deployment, PriorityClass, Status
+from scheduler.engine import Snapshot, make_plan
+from scheduler.engine import snapshot as told
+from scheduler.engine.resources import Resources
+from scheduler.store.sql import QUEUE_HEADS, queue_members
+from scheduler.store.times import milliseconds
+
+KEYS_PER_QUERY = 200
+EVICTABLE = (Status.STARTING, Status.RUNNING)
+
+
+def load_snapshot(cluster_id: UUID) -> Snapshot:
+    """Lock the cluster's row and read what the planner needs. Raises Cluster.DoesNotExist.
+
+    Four queries, one more for each KEYS_PER_QUERY different requests that could start, one more
+    where somebody may have to yield or an end matters. Of a scheduling key no more rows are read
+    than could start at once, and one.
+    """
+    return snapshot_of(lock_cluster(cluster_id), timezone.now())
+
+
+def snapshot_of(cluster: Cluster, now: datetime) -> Snapshot:
+    """The same of a row that the caller has read, locked or not."""
+    total = Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
+    allocated = Resources(
+        cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
+    )
+    classes = tuple(
+        told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
+        for each in PriorityClass.objects.order_by("-value")
+    )
+    heads = _queue_heads(cluster.pk)
+    below = _preempting_value(cluster, classes, heads)
+    room = total if below is not None else total.minus(allocated)
+    snapshot = Snapshot(
+        cluster_id=str(cluster.pk),
+        state=cluster.state,
+        policy=policy_of(cluster),
+        total=total,
+        allocated=allocated,
+        classes=classes,
+        nodes=_nodes(cluster.pk),
+        running=(),
+        queued=_queued(cluster.pk, heads, room),
+        now_ms=milliseconds(now),
+        max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
+    )
+    return replace(snapshot, running=_running_for(snapshot, below))
+
+
+def policy_of(cluster: Cluster) -> told.Policy:
+    return told.Policy(
+        queueing=cluster.queueing,
+        ordering=cluster.ordering,
+        preemption=cluster.preemption,
+        placement=cluster.placement,
+        preempt_exempt_s=cluster.preempt_exempt_s,
+        reserve_after_s=cluster.reserve_after_s,
+        max_preemptions=cluster.max_preemptions,
+    )
+
+
+def _nodes(cluster_id: UUID) -> tuple[told.Node, ...]:
+    return tuple(
+        told.Node(
+            id=str(node.pk),
+            name=node.name,
+            capacity=Resources(node.cpu_milli, node.ram_mib, node.gpu),
+            allocated=Resources(
+                node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
+            ),
+            labels=tuple(sorted(node.labels.items())),
+            state=node.state,
+        )
+        for node in Node.objects.filter(cluster_id=cluster_id).order_by("pk")
+    )
+
+
+# --- The queue -------------------------------------------------------------------------------
+
+
+def _queue_heads(cluster_id: UUID) -> list[told.Workload]:
+    """The first in line of each scheduling key."""
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUE_HEADS, {"cluster": cluster_id})
+        names = [column.name for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [
+        told.Workload(
+            id=str(row["id"]),
+            scheduling_key=row["scheduling_key"],
+            priority=row["priority"],
+            request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+            replicas=row["replicas"],
+            submitted_ms=milliseconds(row["created_at"]),
+            queued_ms=milliseconds(row["queued_at"]),
+            selector=tuple(sorted(json.loads(row["node_selector"]).items())),
+            limit_s=row["max_runtime_s"],
+        )
+        for row in rows
+    ]
+
+
+def _queued(
+    cluster_id: UUID, heads: Sequence[told.Workload], room: Resources
+) -> tuple[told.Workload, ...]:
+    """The heads, and behind each as many of its key as could start beside it, and one more."""
+    head_of = {head.scheduling_key: head for head in heads}
+    wanted = [(head.scheduling_key, _most_in(room, head.total)) for head in heads]
+    wanted = [(key, most) for key, most in wanted if most > 0]
+    queued = list(heads)
+    for start in range(0, len(wanted), KEYS_PER_QUERY):
+        sql, params = queue_members(cluster_id, wanted[start : start + KEYS_PER_QUERY])
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            queued += [
+                replace(
+                    head_of[key],
+                    id=str(id_),
+                    submitted_ms=milliseconds(created_at),
+                    queued_ms=milliseconds(queued_at),
+                )
+                for id_, key, created_at, queued_at in cursor.fetchall()
+            ]
+    return tuple(queued)
+
+
+def _most_in(room: Resources, request: Resources) -> int:
+    """How many of one request could start in one cycle."""
+    return min(request.count_in(room), settings.SCHEDULER_MAX_STARTS_PER_CYCLE)
+
+
+# --- Who runs --------------------------------------------------------------------------------
+
+
+def _preempting_value(
+    cluster: Cluster, classes: tuple[told.PriorityClass, ...], heads: Sequence[told.Workload]
+) -> int | None:
+    """The highest value among the waiting that may evict; None where nobody may."""
+    if cluster.preemption != told.LOWER_PRIORITY:
+        return None
+    waiting = {head.priority for head in heads}
+    return max((c.value for c in classes if c.may_preempt and c.name in waiting), default=None)
+
+
+def _running_for(snapshot: Snapshot, below: int | None) -> tuple[told.Running, ...]:
+    """Those whose end or eviction could matter to the plan; most often nobody."""
+    draining = any(node.state == told.DRAINING for node in snapshot.nodes)
+    if draining or snapshot.state == told.DRAINING:
+        return _running(snapshot.cluster_id)
+    if not snapshot.queued or snapshot.state != told.ACTIVE:
+        return ()
+    if len(make_plan(snapshot).starts) == len(snapshot.queued):
+        return ()  # everybody fits, so nobody has to yield
+    if snapshot.policy.queueing == told.EASY_BACKFILL:
+        return _running(snapshot.cluster_id)
+    if below is not None:
+        return _running(snapshot.cluster_id, priority_class__value__lt=below)
+    return ()
+
+
+def _running(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:
+    columns = (
+        "id",
+        "priority_class__name",
+        "cpu_milli",
+        "ram_mib",
+        "gpu",
+        "replicas",
+        "placement",
+        "started_at",
+        "checkpoint_at",
+        "preemption_count",
+        "max_runtime_s",
+    )
+    rows = Deployment.objects.filter(cluster_id=cluster_id, status__in=EVICTABLE, **filters)
+    return tuple(
+        told.Running(
+            id=str(row["id"]),
+            priority=row["priority_class__name"],
+            request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+            replicas=row["replicas"],
+            placement=tuple(
+                told.Placement(each["node_id"], each["replicas"]) for each in row["placement"]
+            ),
+            started_ms=_when(row["started_at"]),
+            checkpoint_ms=_when(row["checkpoint_at"]),
+            preemptions=row["preemption_count"],
+            ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
+        )
+        for row in rows.values(*columns).iterator(chunk_size=5000)
+    )
+
+
+def _when(at: datetime | None) -> int | None:
+    return milliseconds(at) if at is not None else None
+
+
+def _end(started_at: datetime | None, max_runtime_s: int | None) -> datetime | None:
+    if started_at is None or max_runtime_s is None:
+        return None
+    return started_at + timedelta(seconds=max_runtime_s)
