@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-MACHINE_PATHS = re.compile(r"^/(api/.*|healthz|readyz|metrics|swagger\.json)/+$")
+MACHINE_PATHS = re.compile(r"/(api/.*[^/]|healthz|readyz|metrics|swagger\.json)/")
 
 
 class ApiPathMiddleware:
@@ -19,8 +19,8 @@ class ApiPathMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if MACHINE_PATHS.match(request.path_info):
-            request.path_info = request.path_info.rstrip("/")
+        if MACHINE_PATHS.fullmatch(request.path_info):
+            request.path_info = request.path_info[:-1]
         if request.path_info.startswith("/api/") and _body_bytes(request) > settings.MAX_BODY_BYTES:
             limit = settings.MAX_BODY_BYTES // 1024
             return JsonResponse(

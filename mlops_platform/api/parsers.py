@@ -2,8 +2,9 @@
 
 import codecs
 import json
+import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
@@ -11,6 +12,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
 DEEPEST = 32
+_UNSOUND = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
 
 
 class StrictJSONParser(BaseParser):
@@ -27,7 +29,12 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         try:
             text = codecs.decode(stream.read(), "utf-8")
-            value = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+            value = json.loads(
+                text,
+                parse_float=_decimal,
+                parse_constant=_refuse_constant,
+                object_pairs_hook=_object,
+            )
         except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not valid JSON: {_why(error)}") from None
         _check(value, 0)
@@ -36,6 +43,21 @@ class StrictJSONParser(BaseParser):
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent of twenty digits
+        raise ValueError("A number is out of every range") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two values for one name: whichever were taken, the caller may have meant the other."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("An object has a name twice")
+    return members
 
 
 def _why(error: Exception) -> str:
@@ -50,7 +72,7 @@ def _check(value: Any, depth: int) -> None:
     if depth > DEEPEST:
         raise ParseError(f"The body is nested more than {DEEPEST} deep.")
     if isinstance(value, str):
-        if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        if _UNSOUND.search(value):
             raise ParseError("Text must not hold NUL characters or lone surrogates.")
     elif isinstance(value, dict):
         for name, inner in value.items():

@@ -1,0 +1,111 @@
+"""Values that a field must refuse, told from the kind of field it is.
+
+A kind that is not known here fails, so that a new one is thought about. `Literal` stands for JSON
+text that no Python value turns into.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.serializers import Timezone
+from deployments.fields import Arguments, Environment, Image
+from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+
+HUGE = 10**30
+
+
+@dataclass(frozen=True)
+class Literal:
+    text: str
+
+
+NOT_JSON = [Literal("NaN"), Literal("Infinity"), Literal("-Infinity"), Literal("1e"), Literal("01")]
+"""No field sees these: the whole body is refused."""
+
+NOT_TEXT: list[Any] = ["nul\x00byte", Literal(r'"\ud800"'), Literal(r'"\udfff\ud800"')]
+"""Nor these."""
+
+
+def to_json(body: Any) -> str:
+    """JSON text, with each Literal as it stands."""
+    literals: list[str] = []
+
+    def default(value: Any) -> str:
+        assert isinstance(value, Literal)
+        literals.append(value.text)
+        return f"literal-{len(literals) - 1}-here"
+
+    text = json.dumps(body, default=default)
+    for number, literal in enumerate(literals):
+        text = text.replace(f'"literal-{number}-here"', literal)
+    return text
+
+
+def bad_bodies(
+    serializer: serializers.Serializer, sound: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """(what is wrong, the sound body with that one fault, the field at fault)."""
+    yield "an unknown field", {**sound, "colour": "red"}, "colour"
+    for name, field in serializer.fields.items():
+        if field.read_only:
+            continue
+        if field.required:
+            yield f"{name} left out", {k: v for k, v in sound.items() if k != name}, name
+        for value in bad_values(field):
+            yield f"{name}: {to_json(value)[:40]}", {**sound, name: value}, name
+        if isinstance(field, serializers.Serializer):
+            for fault, body, _ in bad_bodies(field, sound.get(name, {})):
+                yield f"{name}: {fault}", {**sound, name: body}, name
+
+
+def bad_values(field: serializers.Field) -> list[Any]:
+    null = [] if field.allow_null else [None]
+    return [*null, *_by_kind(field)]
+
+
+def _by_kind(field: Any) -> list[Any]:
+    huge = [HUGE, -HUGE, *map(Literal, ("1e999", "-1e999", "1e-999", "1" * 4000))]
+    vast = [Literal("1e99999999999999999999"), Literal("1" * 5000)]
+    match field:
+        case WholeNumber():
+            assert field.min_value is not None, "a number without a range fits no column"
+            assert field.max_value is not None
+            outside: list[Any] = [field.min_value - 1, field.max_value + 1]
+            return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
+        case Cores():
+            outside = [Literal("0.0001"), 0, -1, field.max_milli // 1000 + 1]
+            return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
+        case Choice():
+            return [5, True, [], {}, "", "nope", "x" * 10_000, *vast]
+        case Timezone():
+            return [*_not_text(field), "Mars/Olympus", "../../etc/passwd"]
+        case Image():
+            return [*_not_text(field), "UPPER", "a b", "a\n", "http://x/y", ":", "x:y:z"]
+        case Text():
+            return _not_text(field)
+        case serializers.EmailField():
+            return [5, True, [], {}, "nobody", "a@b", "a@" + "b" * 260 + ".org", *vast]
+        case Reference():
+            return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
+        case Arguments():
+            return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 5000], ["x"] * 257, *vast]
+        case Environment():
+            names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
+            values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
+            many = {f"A{number}": "" for number in range(257)}
+            return ["x", 5, True, [], *names, *values, many, *vast]
+        case serializers.DateTimeField():
+            return [5, True, [], {}, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", *vast]
+        case serializers.Serializer():
+            return ["x", 5, True, [], [{}], *vast]
+    raise AssertionError(f"Say in bad_values what a {type(field).__name__} must refuse.")
+
+
+def _not_text(field: Any) -> list[Any]:
+    blank = [] if field.allow_blank else [""]
+    long = ["x" * (field.max_length + 1), "x" * 100_000]
+    return [5, True, 1.5, [], ["x"], {}, *blank, *long, Literal("1" * 5000)]
