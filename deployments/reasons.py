@@ -69,10 +69,32 @@ def shown(details: Details) -> dict[str, Any]:
 
 
 def _exceeds_capacity(details: Details) -> str:
+    if "node_selector" in details:
+        labels = ", ".join(f"{name}={value}" for name, value in details["node_selector"].items())
+        return f"No node of the cluster carries the labels {labels}."
+    if "room_for" in details:
+        room_for, replicas = details["room_for"], details["replicas"]
+        return f"Even empty, the nodes have room for {room_for} of its {replicas} replicas."
     resource = details["resource"]
     requested = amount(resource, details["requested"])
     total = _number(resource, details["total"])
-    return f"Asks for {requested}, more than the {total} that the whole cluster has."
+    whose = "largest node" if details.get("on_a_node") else "whole cluster"
+    return f"Asks for {requested}, more than the {total} that the {whose} has."
+
+
+def _fragmented(details: Details) -> str:
+    """Names the resource of which even the best node has too little, where there is one."""
+    if details["replicas"] > 1:
+        room_for, replicas = details["room_for"], details["replicas"]
+        return (
+            f"Enough is free in all, but side by side only {room_for} of {replicas} replicas fit."
+        )
+    want, best = details["requested"], details["best_node"]
+    name = next((each for each in _RESOURCES if want[each] > best[each]), None)
+    if name is None:
+        return "Enough is free in all, but not on one node."
+    asked, there = amount(name, want[name]), _number(name, best[name])
+    return f"Enough is free in all, but not on one node: asks for {asked}, the best has {there}."
 
 
 def _insufficient_capacity(details: Details) -> str:
@@ -125,7 +147,7 @@ def _always(sentence: str) -> Callable[[Details], str]:
 SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "EXCEEDS_CAPACITY": _exceeds_capacity,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,
-    "FRAGMENTED": _always("Enough is free in all, but not on one node."),
+    "FRAGMENTED": _fragmented,
     "BLOCKED_BY_HEAD": _blocked_by_head,
     "RESERVED_FOR_HEAD": _reserved_for_head,
     "WAITING_FOR_DEPENDENCIES": _always("Waits until what it depends on has completed."),

@@ -22,7 +22,7 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
         return reasons.exceeds_capacity(workload.total, total)
     largest = max((capacity.totals[at] for at in bins), key=lambda r: _rank(request, r))
     if not request.fits_in(largest):
-        return reasons.exceeds_capacity(request, largest, of="node")
+        return reasons.exceeds_capacity(request, largest, on_a_node=True)
     room = sum(request.count_in(capacity.totals[at]) for at in bins)
     return reasons.too_many_replicas(replicas, room)
 

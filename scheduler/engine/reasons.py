@@ -28,18 +28,12 @@ class Reason:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def exceeds_capacity(request: Resources, total: Resources, of: str = "cluster") -> Reason:
+def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = False) -> Reason:
     """Names the first resource of which the empty cluster, or its best node, has too little."""
     name = next(n for n, want, have in zip(NAMES, request, total, strict=True) if want > have)
-    return Reason(
-        Code.EXCEEDS_CAPACITY,
-        {
-            "resource": name,
-            "requested": request.named()[name],
-            "total": total.named()[name],
-            "of": of,
-        },
-    )
+    amounts = {"requested": request.named()[name], "total": total.named()[name]}
+    where = {"on_a_node": True} if on_a_node else {}
+    return Reason(Code.EXCEEDS_CAPACITY, {"resource": name, **amounts, **where})
 
 
 def no_node(selector: dict[str, str]) -> Reason:

@@ -117,7 +117,7 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, heads, members, nodes; start, events, count, reasons read and written,
+    # savepoint, lock, classes, heads, nodes, members; start, events, count, reasons read, written,
     # ledger, release
     with django_assert_num_queries(13):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
