@@ -5,6 +5,7 @@ server that others can reach, so `MLOPS_ENV=production` refuses them by name.
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -15,20 +16,48 @@ REQUIRED = {
     "ALLOWED_HOSTS": "lists the host names that are served",
     "METRICS_TOKEN": "is the bearer token of /metrics",
 }
+ENVIRONMENTS = ("development", "production")
 PLACEHOLDERS = ("change", "secret", "default", "example", "insecure", "password", "django-")
-SHORTEST_SECRET = 50
+SHORTEST = {"SECRET_KEY": 50, "METRICS_TOKEN": 20}
+FEWEST_CHARACTERS = 10  # different ones: "aaaa…" is long, and no secret
+
+
+def is_production(env: Mapping[str, str]) -> bool:
+    """What MLOPS_ENV says; a misspelt one must not quietly mean a developer's machine."""
+    given = env.get("MLOPS_ENV") or "development"
+    if given not in ENVIRONMENTS:
+        raise ImproperlyConfigured(f"MLOPS_ENV is {given!r}; use one of {', '.join(ENVIRONMENTS)}.")
+    return given == "production"
 
 
 def refuse_unsafe(env: Mapping[str, str]) -> None:
     """Raise ImproperlyConfigured with every fault of `env` at once; None when it is fit."""
-    faults = [f"{name} is not set; it {why}." for name, why in REQUIRED.items() if not env.get(name)]
-    for name in ("SECRET_KEY", "METRICS_TOKEN"):
-        if any(word in env.get(name, "").lower() for word in PLACEHOLDERS):
-            faults.append(f"{name} looks like a placeholder; set it to random characters.")
-    secret = env.get("SECRET_KEY", "")
-    if secret and (len(secret) < SHORTEST_SECRET or len(set(secret)) < 10):
-        faults.append(f"SECRET_KEY is too weak; use at least {SHORTEST_SECRET} random characters.")
+    faults = [
+        f"{name} is not set; it {why}." for name, why in REQUIRED.items() if not env.get(name)
+    ]
+    for name, length in SHORTEST.items():
+        faults += _faults_of_secret(name, env.get(name, ""), length)
     if "*" in env.get("ALLOWED_HOSTS", ""):
         faults.append("ALLOWED_HOSTS must name hosts, not '*'.")
+    if _has_no_secret_password(env.get("DATABASE_URL", "")):
+        faults.append("DATABASE_URL has the user's name, or a placeholder, for a password.")
     if faults:
         raise ImproperlyConfigured("Refusing to start in production. " + " ".join(faults))
+
+
+def _faults_of_secret(name: str, value: str, length: int) -> list[str]:
+    if any(word in value.lower() for word in PLACEHOLDERS):
+        return [f"{name} looks like a placeholder; set it to random characters."]
+    if value and (len(value) < length or len(set(value)) < FEWEST_CHARACTERS):
+        return [f"{name} is too weak; use at least {length} random characters."]
+    return []
+
+
+def _has_no_secret_password(url: str) -> bool:
+    """None at all is fine: the server may know us by certificate or by socket."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False  # no URL at all, which Django says better
+    password = (parts.password or "").lower()
+    return bool(password) and (password == parts.username or password in PLACEHOLDERS)

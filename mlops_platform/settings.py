@@ -13,11 +13,11 @@ import dj_database_url
 
 from mlops_platform import embedded
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
-from mlops_platform.production import refuse_unsafe
+from mlops_platform.production import is_production, refuse_unsafe
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = embedded.data_dir()
-PRODUCTION = os.environ.get("MLOPS_ENV") == "production"
+PRODUCTION = is_production(os.environ)
 if PRODUCTION:
     refuse_unsafe(os.environ)
 
@@ -63,6 +63,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mlops_platform.logs.RequestIdMiddleware",
+    "mlops_platform.headers.SafetyHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "mlops_platform.api.middleware.ApiPathMiddleware",
@@ -139,9 +140,9 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS would tell of serializers that the views do not name
     "EXCEPTION_HANDLER": "mlops_platform.api.errors.answer_exception",
     "DEFAULT_THROTTLE_RATES": {
-        "login": os.environ.get("THROTTLE_LOGIN", "10/min"),  # per user name and address
-        "login_address": os.environ.get("THROTTLE_LOGIN_ADDRESS", "100/min"),
-        "register": os.environ.get("THROTTLE_REGISTER", "60/hour"),
+        "login": os.environ.get("THROTTLE_LOGIN") or "10/min",  # per user name and address
+        "login_address": os.environ.get("THROTTLE_LOGIN_ADDRESS") or "100/min",
+        "register": os.environ.get("THROTTLE_REGISTER") or "60/hour",
     },
     "NUM_PROXIES": int(os.environ.get("TRUSTED_PROXIES", "0")),
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -231,12 +232,14 @@ WHITENOISE_USE_FINDERS = False
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
+FORMAT_MODULE_PATH = "mlops_platform.formats"
 USE_TZ = True
 APPEND_SLASH = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True  # no script of ours needs it: forms carry the token themselves
 if PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True

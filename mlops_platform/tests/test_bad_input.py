@@ -105,7 +105,8 @@ def test_a_broken_body(world, unthrottled, route):
 @with_a_body
 def test_a_body_that_is_no_object(world, unthrottled, route):
     before = fingerprint()
-    for top in ([], [{}], "x", "", 5, 1.5, True, False, None):
+    tops: list[Any] = [[], [{}], "x", "", 5, 1.5, True, False, None]
+    for top in tops:
         answer = send(world, route, json.dumps(top))
         assert answer.status_code == 400, top
         told_as_an_error(answer)

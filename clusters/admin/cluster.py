@@ -1,0 +1,213 @@
+"""The pages of clusters, as far as clusters alone go (see this package)."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from clusters import services
+from clusters.admin.forms import POLICY, TOTALS, ClusterForm
+from clusters.admin.markup import ago, badge, cpu_usage, gpu_usage, ram_usage
+from clusters.admin.pages import OperatorAdmin, counted
+from clusters.models import Cluster, Node, NodeState, State
+from mlops_platform.api.errors import Conflict
+
+TONES = {State.ACTIVE: "good", State.PAUSED: "waiting", State.DRAINING: "bad"}
+
+ACTION_TO = {State.PAUSED: "pause", State.ACTIVE: "resume", State.DRAINING: "drain"}
+
+
+class NodeInline(admin.TabularInline):
+    """The machines, to look at."""
+
+    model = Node
+    fields = ["name", "ready", "cpu", "ram", "gpus", "labels"]
+    readonly_fields = ["name", "ready", "cpu", "ram", "gpus", "labels"]
+    ordering = ["name"]
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # who sees the cluster sees its nodes
+
+    @admin.display(description="state")
+    def ready(self, node: Node) -> SafeString:
+        return badge(node.state, "good" if node.state == NodeState.READY else "bad")
+
+    @admin.display(description="CPU")
+    def cpu(self, node: Node) -> SafeString:
+        return cpu_usage(node.allocated_cpu_milli, node.cpu_milli)
+
+    @admin.display(description="RAM")
+    def ram(self, node: Node) -> SafeString:
+        return ram_usage(node.allocated_ram_mib, node.ram_mib)
+
+    @admin.display(description="GPUs")
+    def gpus(self, node: Node) -> SafeString:
+        return gpu_usage(node.allocated_gpu, node.gpu)
+
+
+class ClusterAdmin(OperatorAdmin):
+    """Every change goes through the services, so locks, guards and bells work as in the API."""
+
+    form = ClusterForm
+    list_display = ["name", "organization", "state_now", "cpu", "ram", "gpus", "looked_at"]
+    list_filter = ["state"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "organization__name", "id"]
+    ordering = ["organization__name", "name", "pk"]
+    autocomplete_fields = ["organization"]
+    actions = ["pause", "resume"]
+    fieldsets = [
+        (None, {"fields": ["name", "organization", "runtime", "state_now"]}),
+        ("In use", {"fields": ["cpu", "ram", "gpus"]}),
+        ("Totals", {"fields": [*TOTALS]}),
+        ("Policy", {"fields": [*POLICY]}),
+        ("Record", {"fields": ["looked_at", "created_at", "id"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["organization", "name", "runtime"]}),
+        ("Totals", {"fields": [*TOTALS]}),
+        ("Policy", {"fields": [*POLICY]}),
+    ]
+    readonly_fields = [
+        "state_now",
+        "cpu",
+        "ram",
+        "gpus",
+        "looked_at",
+        "created_at",
+        "id",
+    ]
+
+    # --- What is shown -------------------------------------------------------------------------
+
+    @admin.display(description="state", ordering="state")
+    def state_now(self, cluster: Cluster) -> SafeString:
+        return badge(cluster.state, TONES.get(State(cluster.state), "quiet"))
+
+    @admin.display(description="CPU")
+    def cpu(self, cluster: Cluster) -> SafeString:
+        return cpu_usage(cluster.allocated_cpu_milli, cluster.total_cpu_milli)
+
+    @admin.display(description="RAM")
+    def ram(self, cluster: Cluster) -> SafeString:
+        return ram_usage(cluster.allocated_ram_mib, cluster.total_ram_mib)
+
+    @admin.display(description="GPUs", ordering="total_gpu")
+    def gpus(self, cluster: Cluster) -> SafeString:
+        return gpu_usage(cluster.allocated_gpu, cluster.total_gpu)
+
+    @admin.display(description="last looked at", ordering="evaluated_at")
+    def looked_at(self, cluster: Cluster) -> SafeString | str:
+        """When a cycle last looked at it."""
+        return ago(cluster.evaluated_at)
+
+    def pointless_actions(self, instance: Cluster) -> list[str]:
+        return [ACTION_TO[State(instance.state)]]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
+        return self.fieldsets if obj else self.add_fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
+        return [*self.readonly_fields, *(["organization", "runtime"] if obj else [])]
+
+    def get_inlines(self, request: HttpRequest, obj: Cluster | None) -> Any:
+        return [NodeInline] if obj and obj.nodes.exists() else []
+
+    # --- What is changed -----------------------------------------------------------------------
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """A refusal has rolled everything back: the form comes again and says why.
+
+        So the service alone judges, under its lock, and the form repeats none of its checks.
+        """
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except Conflict as refusal:
+            setattr(request, "refusal", str(refusal.detail))  # noqa: B010 - not HttpRequest's own
+            return super().changeform_view(request, *args, **kwargs)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.refusal = getattr(request, "refusal", "")
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
+        if change:
+            services.change_cluster(
+                obj, {name: form.cleaned_data[name] for name in form.changed_data}
+            )
+            return
+        try:
+            with transaction.atomic():
+                obj.save()
+        except IntegrityError:  # the form found the name free a moment ago
+            raise Conflict(f"The organization has a cluster named {obj.name!r} already.") from None
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().delete_view(request, object_id, *args, **kwargs)
+        except Conflict:
+            self.message_user(
+                request, "Deployments wait or run here: stop them first.", messages.ERROR
+            )
+            return HttpResponseRedirect(reverse("admin:clusters_cluster_change", args=[object_id]))
+
+    def delete_model(self, request: HttpRequest, obj: Cluster) -> None:
+        services.delete_cluster(obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without the deletion of many at once: each takes its history with it."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
+        """What runs goes on; nothing starts."""
+        self.set_state(request, queryset, services.pause, State.PAUSED, "Paused")
+        return None
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
+        self.set_state(request, queryset, services.resume, State.ACTIVE, "Resumed")
+        return None
+
+    def set_state(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Cluster],
+        service: Callable[[UUID], Cluster],
+        state: State,
+        done: str,
+    ) -> None:
+        """Call the service for each that is in another state, and tell of all."""
+        changed, refused = 0, []
+        for cluster in queryset:
+            if cluster.state == state:
+                refused.append(f"{cluster.name} is {state} already")
+                continue
+            try:
+                service(cluster.pk)
+            except Cluster.DoesNotExist:
+                refused.append(f"{cluster.name} is gone")
+                continue
+            self.log_change(request, cluster, f"{done}.")
+            changed += 1
+        told = f"{done} {counted(changed, 'cluster')}." if changed else None
+        self.tell(request, told, refused, "Left as they were")

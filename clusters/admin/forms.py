@@ -1,0 +1,81 @@
+"""The form of a cluster, in the units of people."""
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster
+from clusters.serializers import MOST_PREEMPTIONS, YEAR_S, PolicySerializer
+from mlops_platform.api.fields import MILLI
+
+TOTALS = ["total_cpu_milli", "total_ram_mib", "total_gpu"]
+POLICY = list(PolicySerializer().fields)
+
+
+class CoresField(forms.DecimalField):
+    """Cores in the form, millicores outside it."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return _cores(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int | None:
+        cores = super().clean(value)
+        return None if cores is None else int(cores * MILLI)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+def _cores(milli: int) -> Decimal:
+    whole = Decimal(milli) / MILLI
+    return whole.quantize(Decimal(1)) if whole == int(whole) else whole.normalize()
+
+
+class ClusterForm(forms.ModelForm):
+    """Knows what the operator was shown, so that only what they changed is written, not what
+    somebody else has changed since. `refusal` is what the service said to these very values."""
+
+    refusal: ClassVar[str] = ""
+
+    total_cpu_milli = CoresField(
+        label="CPU cores",
+        decimal_places=3,
+        min_value=Decimal(1) / MILLI,
+        max_value=Decimal(MAX_CPU_MILLI) / MILLI,
+    )
+    total_ram_mib = forms.IntegerField(label="RAM, MiB", min_value=1, max_value=MAX_RAM_MIB)
+    total_gpu = forms.IntegerField(label="GPUs", min_value=0, max_value=MAX_GPU)
+    preempt_exempt_s = forms.IntegerField(
+        label="Exempt from preemption, s", min_value=0, max_value=YEAR_S
+    )
+    reserve_after_s = forms.IntegerField(label="Reserve after, s", min_value=0, max_value=YEAR_S)
+    max_preemptions = forms.IntegerField(
+        label="Most preemptions", min_value=0, max_value=MOST_PREEMPTIONS
+    )
+
+    class Meta:
+        model = Cluster
+        fields = ["organization", "name", "runtime", *TOTALS, *POLICY]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy = PolicySerializer().fields
+        defaults = Cluster()
+        for name, field in self.fields.items():
+            field.initial = getattr(defaults, name, None)
+            field.show_hidden_initial = not self.instance._state.adding
+            if name in policy:
+                field.help_text = policy[name].help_text or ""
+
+    def _post_clean(self) -> None:
+        """What is refused is not put on the row either: the page shows the row beside the form."""
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]  # Django's own hook, not in the stubs
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if self.refusal:
+            raise ValidationError(self.refusal)
+        return cleaned

@@ -1,0 +1,211 @@
+"""Deployments are looked at, stopped and given another priority; the rest is their owners' and the
+scheduler's. No page shows a value of `env`, nor lets one be guessed by filtering for it."""
+
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from accounts.models import User
+from clusters.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
+from clusters.admin.pages import OperatorAdmin, counted
+from deployments import queries, services
+from deployments.admin.shown import Columns, Details, timeline
+from deployments.models import ENDED, HOLDING, Deployment, Status
+from mlops_platform.api.errors import Conflict
+
+MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
+    """Newest first by key, a UUIDv7, whose index serves every page."""
+
+    list_display = [
+        "name",
+        "status_in_list",
+        "where",
+        "owner",
+        "image_name",
+        "wants",
+        "reason",
+        "submitted",
+    ]
+    sortable_by = ["submitted"]
+    list_filter = [
+        "status",
+        "priority_class",
+        "kind",
+        ("cluster", LookUpFilter),
+        ("cluster__organization", LookUpFilter),
+        AgeFilter,
+    ]
+    list_select_related = ["cluster__organization", "owner", "priority_class"]
+    search_fields = ["id", "name", "image", "owner__username"]
+    search_help_text = "Id, name, image or owner. A whole id is found at once."
+    ordering = ["-pk"]
+    actions = ["stop"]
+    change_form_template = "operators/deployment.html"
+    unlisted = ["env", "command", "args", "idempotency_key", "idempotency_digest"]
+    fieldsets = [
+        (None, {"fields": ["name", "status_now", "reason", "position", "placed_on"]}),
+        ("Whose", {"fields": ["in_cluster", "organization", "owner", "id"]}),
+        ("What runs", {"fields": ["kind", "image", "command_line", "arguments", "env_names"]}),
+        (
+            "What it asks for",
+            {
+                "fields": [
+                    "asks_for",
+                    "priority",
+                    "scheduling_key",
+                    ("max_runtime_s", "simulated_runtime_s"),
+                    ("grace_s", "max_retries"),
+                ]
+            },
+        ),
+        (
+            "Record",
+            {
+                "fields": [
+                    ("created_at", "queued_at", "started_at"),
+                    ("checkpoint_at", "due_at", "finished_at"),
+                    ("preemption_count", "retry_count", "exit_code"),
+                ]
+            },
+        ),
+    ]
+    readonly_fields = flatten_fieldsets(fieldsets)
+
+    # --- What is shown -------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        related = self.list_select_related
+        return super().get_queryset(request).select_related(*related)
+
+    def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Two queries and one Redis round trip if any is queued, else none."""
+        found = queries.reasons_for(rows)
+        queued = any(row.status == Status.QUEUED for row in rows)
+        positions = queries.positions_of(rows, class_names(request)) if queued else {}
+        for row in rows:
+            row.found_reason, row.found_position = found.get(row.pk), positions.get(row.pk)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["timeline"] = timeline(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def pointless_actions(self, instance: Deployment) -> list[str]:
+        if instance.status in ENDED:
+            return ["stop", *(f"priority_{name}" for name in queries.priority_classes())]
+        return [f"priority_{instance.priority_class.name}"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Deployment], search_term: str
+    ) -> tuple[QuerySet[Deployment], bool]:
+        try:
+            return queryset.filter(pk=UUID(search_term.strip())), False
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        column = lookup.partition("__")[0]
+        return column not in self.unlisted and super().lookup_allowed(lookup, value, request)
+
+    # --- Who may what --------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # no form: what may be done are the actions
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("deployments.change_deployment")
+
+    # --- What is done --------------------------------------------------------------------------
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Also one for each priority class that there is."""
+        actions: dict[str, Any] = super().get_actions(request)
+        if "stop" in actions:
+            for name in class_names(request):
+                action = f"priority_{name}"
+                actions[action] = (partial(give_priority, name=name), action, f"Priority {name}")
+        return actions
+
+    @admin.action(description="Stop", permissions=["operate"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> HttpResponse | None:
+        """Asks first: what a job has done since its last checkpoint is lost."""
+        rows = queryset.order_by()
+        by_status = dict(rows.values_list("status").annotate(Count("pk")))
+        running = sum(by_status.get(status, 0) for status in HOLDING)
+        ended = sum(by_status.get(status, 0) for status in ENDED)
+        waiting = by_status.get(Status.QUEUED, 0)
+        lines = (
+            (running, "running: what it has not saved is lost."),
+            (waiting, "waiting: out of the queue."),
+            (ended, "ended before: left alone."),
+        )
+        consequences = [f"{number} {line}" for number, line in lines if number]
+        total = counted(sum(by_status.values()), "deployment")
+        if question := self.confirm(request, f"Stop {total}?", consequences):
+            return question
+        had_ended = rows.filter(status__in=ENDED).values_list("name", flat=True)
+        refused = [f"{name} had ended already" for name in had_ended[:MOST_AT_ONCE]]
+        stopped = services.stop(list(rows.values_list("pk", flat=True)), operator(request))
+        self.tell(
+            request,
+            f"Stopped {counted(stopped, 'deployment')}." if stopped else None,
+            refused,
+            f"Left {counted(len(refused), 'deployment')} alone",
+        )
+        return None
+
+
+def give_priority(
+    page: DeploymentAdmin, request: HttpRequest, queryset: QuerySet[Deployment], *, name: str
+) -> None:
+    """Raise or lower each in a transaction of its own, so that one refusal stops no other."""
+    rows = list(queryset[: MOST_AT_ONCE + 1])
+    if len(rows) > MOST_AT_ONCE:
+        page.tell(
+            request, None, [f"choose {counted(MOST_AT_ONCE, 'deployment')} or fewer at once."]
+        )
+        return
+    changed, had, refused = 0, 0, []
+    for row in rows:
+        if row.priority_class.name == name:
+            had += 1
+            continue
+        try:
+            services.change_deployment(operator(request), row, {}, priority=name)
+        except Conflict as refusal:
+            refused.append(f"{row.name}: {refusal.detail}")
+        else:
+            changed += 1
+    done = [f"Gave {counted(changed, 'deployment')} priority {name}."] if changed else []
+    if had:
+        done.append(f"{counted(had, 'deployment')} had it already.")
+    page.tell(request, " ".join(done), refused, f"Refused {counted(len(refused), 'deployment')}")
+
+
+def class_names(request: HttpRequest) -> list[str]:
+    """Every priority class, most urgent first; read once for a request."""
+    if not hasattr(request, "priority_class_names"):
+        names = list(queries.priority_classes())
+        setattr(request, "priority_class_names", names)  # noqa: B010 - not HttpRequest's own
+    found: list[str] = getattr(request, "priority_class_names")  # noqa: B009
+    return found
+
+
+def operator(request: HttpRequest) -> User:
+    return cast(User, request.user)  # the admin has let nobody else in

@@ -1,0 +1,116 @@
+"""`MLOPS_ENV=production` starts with a proper environment, and refuses each default by its name."""
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from mlops_platform.production import REQUIRED, is_production, refuse_unsafe
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHECK = ("check", "--deploy", "--fail-level", "WARNING")
+
+
+@pytest.fixture
+def proper():
+    return {
+        "MLOPS_ENV": "production",
+        "SECRET_KEY": secrets.token_hex(32),
+        "METRICS_TOKEN": secrets.token_hex(32),
+        "ALLOWED_HOSTS": "ml.invalid",
+        "DATABASE_URL": f"postgres://mlops:{secrets.token_hex(16)}@database.invalid/mlops",
+        "REDIS_URL": "redis://redis.invalid/0",
+    }
+
+
+def manage(env, *arguments):
+    """Run manage.py in `env` and nothing else of ours; its exit code and what it said."""
+    basics = {"PATH": os.environ["PATH"], "MLOPS_DATA_DIR": os.environ["MLOPS_DATA_DIR"]}
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=REPOSITORY,
+        env={**basics, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_a_proper_environment_passes_djangos_own_checks(proper):
+    code, said = manage(proper, *CHECK)
+    assert code == 0, said
+    assert "no issues" in said
+
+
+def test_the_programs_refuse_to_start_with_a_default(proper):
+    code, said = manage({**proper, "SECRET_KEY": ""}, *CHECK)
+    assert code != 0
+    assert "Refusing to start in production. SECRET_KEY is not set" in said
+
+
+def test_a_proper_environment_is_fit(proper):
+    refuse_unsafe(proper)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("empty", [True, False])
+def test_each_missing_name_is_told(proper, name, empty):
+    proper[name] = ""
+    if not empty:
+        del proper[name]
+    with pytest.raises(ImproperlyConfigured, match=f"{name} is not set"):
+        refuse_unsafe(proper)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "a" * 80),
+        ("SECRET_KEY", "django-insecure-" + "0123456789abcdef" * 4),
+        ("SECRET_KEY", "please-change-me-" + "0123456789abcdef" * 4),
+        ("METRICS_TOKEN", "metrics"),
+        ("METRICS_TOKEN", "Example-" + "0123456789abcdef" * 4),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "ml.invalid,*"),
+        ("DATABASE_URL", "postgres://mlops:mlops@database.invalid/mlops"),
+        ("DATABASE_URL", "postgres://mlops:password@database.invalid/mlops"),
+    ],
+)
+def test_each_weak_value_is_told_by_its_name_alone(proper, name, value):
+    with pytest.raises(ImproperlyConfigured) as told:
+        refuse_unsafe({**proper, name: value})
+    assert name in str(told.value)
+    assert not [other for other in REQUIRED if other != name and other in str(told.value)]
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(ImproperlyConfigured) as told:
+        refuse_unsafe({})
+    assert all(name in str(told.value) for name in REQUIRED)
+
+
+def test_no_secret_is_repeated(proper):
+    with pytest.raises(ImproperlyConfigured) as told:
+        refuse_unsafe({**proper, "SECRET_KEY": "hunter2", "ALLOWED_HOSTS": ""})
+    assert "hunter2" not in str(told.value)
+    assert proper["METRICS_TOKEN"] not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "production"), [("production", True), ("development", False), ("", False)]
+)
+def test_what_the_environment_says(given, production):
+    assert is_production({"MLOPS_ENV": given}) is production
+
+
+@pytest.mark.parametrize("given", ["prod", "Production", "production ", "staging"])
+def test_a_misspelt_environment_is_refused(given):
+    with pytest.raises(ImproperlyConfigured, match="MLOPS_ENV"):
+        is_production({"MLOPS_ENV": given})
