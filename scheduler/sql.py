@@ -1,0 +1,67 @@
+"""The statements that Django's query language cannot say."""
+
+# Hops through the index from one scheduling key to the next (a "loose index scan"), so its cost
+# follows the number of different requests, not of waiting rows.
+QUEUE_HEADS = """
+WITH RECURSIVE head AS (
+    (SELECT d.* FROM deployments_deployment d
+      WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+      ORDER BY d.scheduling_key, d.id LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM head, LATERAL (
+        SELECT d.* FROM deployments_deployment d
+         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+           AND d.scheduling_key > head.scheduling_key
+         ORDER BY d.scheduling_key, d.id LIMIT 1) next
+)
+SELECT head.id, head.scheduling_key, p.name, head.cpu_milli, head.ram_mib, head.gpu, head.replicas,
+       head.created_at, head.queued_at
+  FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
+"""
+
+# Behind the head of each (scheduling key, at most so many), in submit order.
+QUEUE_MEMBERS = """
+SELECT member.id, wanted.scheduling_key, member.created_at, member.queued_at
+  FROM unnest(%(keys)s::text[], %(most)s::int[]) AS wanted(scheduling_key, most),
+       LATERAL (
+        SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
+         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+           AND d.scheduling_key = wanted.scheduling_key
+         ORDER BY d.id OFFSET 1 LIMIT wanted.most) member
+"""
+
+# The key is part of the guard: a request that was changed meanwhile is not what was planned for.
+START = """
+UPDATE deployments_deployment d
+   SET status = 'RUNNING', started_at = %(now)s, checkpoint_at = NULL,
+       reason_code = '', reason_details = '{}', placement = p.placement,
+       due_at = %(now)s + LEAST(d.simulated_runtime_s, d.max_runtime_s) * interval '1 second'
+  FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
+       AS p(id, scheduling_key, placement)
+ WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
+   AND d.scheduling_key = p.scheduling_key
+"""
+
+# Back to QUEUED in its old place: the submit time stays. A drain is nobody's preemption.
+EVICT = """
+UPDATE deployments_deployment d
+   SET status = 'QUEUED', reason_code = p.code, reason_details = p.details, placement = '[]',
+       started_at = NULL, checkpoint_at = NULL, due_at = NULL, queued_at = %(now)s,
+       preemption_count = d.preemption_count + p.counts
+  FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
+       AS p(id, code, details, counts)
+ WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
+"""
+
+PLACED_IN_PART = """
+SELECT d.id FROM deployments_deployment d
+ WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND d.placement <> '[]'
+   AND d.replicas <> (SELECT sum((p ->> 'replicas')::int) FROM jsonb_array_elements(d.placement) p)
+ ORDER BY d.id LIMIT %s
+"""
+
+CHANGE_WAIT_REASONS = """
+UPDATE deployments_waitreason w SET code = p.code, details = p.details
+  FROM unnest(%(ids)s::bigint[], %(codes)s::text[], %(details)s::jsonb[]) AS p(id, code, details)
+ WHERE w.id = p.id
+"""
