@@ -1,0 +1,136 @@
+"""The pages of clusters, with what waits and runs in them.
+
+`clusters` may import neither `deployments` nor this app, so its ClusterAdmin ends where a cluster
+itself does; here, in the layer that knows all three, it gets the rest and is registered.
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from clusters import services
+from clusters.admin.cluster import ClusterAdmin
+from clusters.admin.filters import LookUpFilter, LookUpMedia
+from clusters.admin.markup import to_list
+from clusters.admin.pages import counted
+from clusters.models import Cluster, State
+from deployments import queries as deployment_queries
+from deployments import queues
+from deployments.models import HOLDING, Deployment, Status
+from scheduler import bell
+from scheduler.models import SchedulingCycle, Trigger
+
+EVICTABLE = (Status.STARTING, Status.RUNNING)
+
+
+@admin.register(Cluster)
+class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
+    list_display = [*ClusterAdmin.list_display[:-1], "waiting", "running", "looked_at"]
+    list_filter = [("organization", LookUpFilter), *ClusterAdmin.list_filter]
+    actions = [*ClusterAdmin.actions, "drain", "schedule_now"]
+    fieldsets = [
+        *ClusterAdmin.fieldsets[:2],
+        ("Deployments", {"fields": ["waiting", "running", "cycles"]}),
+        *ClusterAdmin.fieldsets[2:],
+    ]
+    readonly_fields = [*ClusterAdmin.readonly_fields, "waiting", "running", "cycles"]
+
+    # --- What is shown -------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
+        """Each with how many deployments hold some of it: a partial index's entries, counted."""
+        holding = (
+            Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+            .order_by()
+            .values("cluster")
+            .annotate(total=Count("pk"))
+            .values("total")
+        )
+        running = Coalesce(Subquery(holding, output_field=IntegerField()), 0)
+        return super().get_queryset(request).annotate(running_count=running)
+
+    def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
+        """One query and one Redis round trip."""
+        names = list(deployment_queries.priority_classes())
+        found = queues.lengths_of([row.pk for row in rows], names)
+        for row in rows:
+            row.queue_lengths = found.get(row.pk)
+
+    @admin.display(description="waiting")
+    def waiting(self, cluster: Any) -> SafeString:
+        """By class, most urgent first, leading to their list."""
+        if cluster.queue_lengths is None:
+            return to_list(Deployment, "unknown: Redis is away", **_those(cluster, Status.QUEUED))
+        lines = format_html_join(
+            "", "<span>{} {}</span>", [(name, size) for name, size in cluster.queue_lengths.items()]
+        )
+        return to_list(
+            Deployment,
+            format_html('<span class="queues">{}</span>', lines),
+            **_those(cluster, Status.QUEUED),
+        )
+
+    @admin.display(description="running", ordering="running_count")
+    def running(self, cluster: Any) -> SafeString:
+        return to_list(Deployment, cluster.running_count, **_those(cluster, *HOLDING))
+
+    @admin.display(description="ledger")
+    def cycles(self, cluster: Cluster) -> SafeString:
+        return to_list(SchedulingCycle, "Its cycles", cluster__id__exact=cluster.pk)
+
+    # --- What is done --------------------------------------------------------------------------
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Counted, not listed: a cluster's history may be millions of rows."""
+        deployments = Deployment.objects.filter(cluster__in=objs).count()
+        cycles = SchedulingCycle.objects.filter(cluster__in=objs).count()
+        using = sum(deployment_queries.in_use(each).count() for each in objs)
+        said = "1 deployment that waits or runs here: stop it first."
+        if using > 1:
+            said = f"{using} deployments that wait or run here: stop them first."
+        totals = {"Clusters": len(objs), "Deployments": deployments, "Scheduling cycles": cycles}
+        return [str(each) for each in objs], totals, set(), [said] if using else []
+
+    @admin.action(description="Drain", permissions=["change"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
+        """Asks first: what runs loses what it has not saved."""
+        going = list(queryset.exclude(state=State.DRAINING))
+        if going:
+            running = dict(
+                Deployment.objects.filter(cluster__in=going, status__in=EVICTABLE)
+                .order_by()
+                .values_list("cluster")
+                .annotate(Count("pk"))
+            )
+            consequences = [
+                f"{cluster.name}: {counted(running.get(cluster.pk, 0), 'deployment')} will go back "
+                "into the queue and lose what they have not saved; nothing starts until you resume."
+                for cluster in going
+            ]
+            title = f"Drain {counted(len(going), 'cluster')}?"
+            if question := self.confirm(request, title, consequences):
+                return question
+        self.set_state(request, queryset, services.drain, State.DRAINING, "Draining")
+        return None
+
+    @admin.action(description="Schedule now", permissions=["change"])
+    def schedule_now(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> None:
+        """Even where a cycle is wanted already: its message may be lost."""
+        clusters = list(queryset)
+        for cluster in clusters:
+            bell.request_cycle(cluster.pk, Trigger.OPERATOR, again=True)
+        total = counted(len(clusters), "cluster")
+        self.tell(request, f"Asked for a cycle of {total}; a worker runs it in a moment.", [])
+
+
+def _those(cluster: Cluster, *statuses: Status) -> dict[str, str]:
+    """The parameters of the list of its deployments in these states."""
+    which = (
+        {"status__exact": statuses[0]} if len(statuses) == 1 else {"status__in": ",".join(statuses)}
+    )
+    return {"cluster__id__exact": str(cluster.pk), **which}

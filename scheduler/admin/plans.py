@@ -1,0 +1,93 @@
+"""A recorded plan as tables for people."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from clusters.admin.markup import request, to_page
+from deployments import reasons
+from deployments.models import Deployment
+from scheduler.engine.plan import Plan
+
+MOST_ROWS = 200  # of each table; the download has all
+
+Named = dict[str, Deployment]
+
+
+def readable(plan: Plan) -> dict[str, Any]:
+    """Starts, evictions and waits, each with the deployments' names. One query."""
+    starts, evictions = plan.starts[:MOST_ROWS], plan.evictions[:MOST_ROWS]
+    waits = plan.waits[:MOST_ROWS]
+    victims = {start.workload_id: start.victims[:MOST_ROWS] for start in starts}
+    named = _named(
+        [start.workload_id for start in starts]
+        + [victim for each in victims.values() for victim in each]
+        + [key for each in evictions for key in (each.workload_id, each.by) if key]
+        + [wait.workload_id for wait in waits if wait.workload_id]
+    )
+    return {
+        "starts": [
+            {
+                "deployment": _link(start.workload_id, named),
+                "victims": format_html_join(
+                    ", ", "{}", [(_link(key, named),) for key in victims[start.workload_id]]
+                ),
+            }
+            for start in starts
+        ],
+        "evictions": [
+            {
+                "deployment": _link(each.workload_id, named),
+                "by": _link(each.by, named) if each.by else "-",
+                "lost": f"{each.lost_ms // 1000} s",
+                "reason": reasons.render(each.reason.code, each.reason.details),
+            }
+            for each in evictions
+        ],
+        "waits": [
+            {
+                "who": _link(wait.workload_id, named)
+                if wait.workload_id
+                else _request_of(wait.scheduling_key),
+                "key": wait.scheduling_key,
+                "reason": reasons.render(wait.reason.code, wait.reason.details),
+            }
+            for wait in waits
+        ],
+        "unfinished": plan.unfinished,
+        "hidden": {
+            name: len(rows) - MOST_ROWS
+            for name, rows in (
+                ("starts", plan.starts),
+                ("evictions", plan.evictions),
+                ("waits", plan.waits),
+            )
+            if len(rows) > MOST_ROWS
+        },
+    }
+
+
+def _named(keys: Iterable[str]) -> Named:
+    rows = Deployment.objects.only("pk", "name").in_bulk({UUID(key) for key in keys})
+    return {str(key): row for key, row in rows.items()}
+
+
+def _link(key: str, named: Named) -> SafeString:
+    """The name, leading to the page; the bare id of one that is gone."""
+    if key in named:
+        return format_html('<span title="{}">{}</span>', key, to_page(named[key]))
+    return format_html('<span class="mono">{}</span>', key)
+
+
+def _request_of(scheduling_key: str) -> str:
+    """`HIGH/4000/8192/1x2` for people; a key of another shape as it is."""
+    try:
+        name, cpu_milli, ram_mib, rest = scheduling_key.split("/")
+        gpu, replicas = rest.split("x")
+        asked = request(int(cpu_milli), int(ram_mib), int(gpu), int(replicas))
+    except ValueError:
+        return scheduling_key
+    return f"{name}, {asked}"
