@@ -31,36 +31,49 @@ def load_snapshot(cluster_id: UUID) -> Snapshot:
     where somebody may have to yield or an end matters. Of a scheduling key no more rows are read
     than could start at once, and one.
     """
-    return snapshot_of(lock_cluster(cluster_id), timezone.now())
+    snapshot = _empty(lock_cluster(cluster_id))
+    heads = _queue_heads(cluster_id)
+    below = _preempting_value(snapshot, heads)
+    free = snapshot.total.minus(snapshot.allocated)
+    room = free if below is None else snapshot.total
+    snapshot = replace(snapshot, queued=_queued(cluster_id, heads, room))
+    return replace(snapshot, running=_running_for(snapshot, below))
 
 
-def snapshot_of(cluster: Cluster, now: datetime) -> Snapshot:
-    """The same of a row that the caller has read, locked or not."""
-    total = Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
-    allocated = Resources(
-        cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
-    )
-    classes = tuple(
-        told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
-        for each in PriorityClass.objects.order_by("-value")
-    )
-    heads = _queue_heads(cluster.pk)
-    below = _preempting_value(cluster, classes, heads)
-    room = total if below is not None else total.minus(allocated)
-    snapshot = Snapshot(
+def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = False) -> Snapshot:
+    """Everything as it is: for questions. Raises Cluster.DoesNotExist.
+
+    All that run are in it, and of each scheduling key as many as could ever run at once;
+    `only_heads` takes the first of each, who speak for the rest once a cycle has looked. Without
+    `lock` it holds up nobody, and is of one moment in a REPEATABLE READ transaction.
+    """
+    found = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
+    snapshot = _empty(found)
+    heads = _queue_heads(cluster_id)
+    queued = tuple(heads) if only_heads else _queued(cluster_id, heads, snapshot.total)
+    return replace(snapshot, queued=queued, running=_running(snapshot.cluster_id))
+
+
+def _empty(cluster: Cluster) -> Snapshot:
+    """The cluster without its workloads."""
+    return Snapshot(
         cluster_id=str(cluster.pk),
         state=cluster.state,
         policy=policy_of(cluster),
-        total=total,
-        allocated=allocated,
-        classes=classes,
+        total=Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu),
+        allocated=Resources(
+            cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
+        ),
+        classes=tuple(
+            told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
+            for each in PriorityClass.objects.order_by("-value")
+        ),
         nodes=_nodes(cluster.pk),
         running=(),
-        queued=_queued(cluster.pk, heads, room),
-        now_ms=milliseconds(now),
+        queued=(),
+        now_ms=milliseconds(timezone.now()),
         max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
     )
-    return replace(snapshot, running=_running_for(snapshot, below))
 
 
 def policy_of(cluster: Cluster) -> told.Policy:
@@ -148,14 +161,13 @@ def _most_in(room: Resources, request: Resources) -> int:
 # --- Who runs --------------------------------------------------------------------------------
 
 
-def _preempting_value(
-    cluster: Cluster, classes: tuple[told.PriorityClass, ...], heads: Sequence[told.Workload]
-) -> int | None:
+def _preempting_value(snapshot: Snapshot, heads: Sequence[told.Workload]) -> int | None:
     """The highest value among the waiting that may evict; None where nobody may."""
-    if cluster.preemption != told.LOWER_PRIORITY:
+    if snapshot.policy.preemption != told.LOWER_PRIORITY:
         return None
     waiting = {head.priority for head in heads}
-    return max((c.value for c in classes if c.may_preempt and c.name in waiting), default=None)
+    values = (c.value for c in snapshot.classes if c.may_preempt and c.name in waiting)
+    return max(values, default=None)
 
 
 def _running_for(snapshot: Snapshot, below: int | None) -> tuple[told.Running, ...]:

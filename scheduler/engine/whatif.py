@@ -1,0 +1,166 @@
+"""What would let a workload start: the planner itself, asked about a changed snapshot.
+
+Every answer here is `make_plan` of the snapshot with the workload in it, changed in one thing. The
+changed one has a scheduling key of its own, so that no equal of the unchanged one speaks for it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from scheduler.engine.cycle import make_plan
+from scheduler.engine.hold import FOREVER_MS
+from scheduler.engine.plan import Eviction, Plan, Start
+from scheduler.engine.resources import NAMES, Resources
+from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
+
+NO_LIMIT = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the planner decides about one workload: a start with its evictions, or none."""
+
+    plan: Plan
+    start: Start | None
+    evictions: tuple[Eviction, ...]
+
+
+def ask(snapshot: Snapshot, workload: Workload) -> Outcome:
+    """Plan the snapshot with the workload in its queue, in the place of one with its id."""
+    others = tuple(each for each in snapshot.queued if each.id != workload.id)
+    plan = make_plan(replace(snapshot, queued=(*others, workload), max_starts=NO_LIMIT))
+    start = next((each for each in plan.starts if each.workload_id == workload.id), None)
+    evictions = tuple(each for each in plan.evictions if each.by == workload.id)
+    return Outcome(plan, start, evictions)
+
+
+def largest_amounts(snapshot: Snapshot, workload: Workload) -> dict[str, int]:
+    """For each resource, the most of it with which the workload would start now, all else the same.
+
+    Only resources where less than it asks for would do; 0 counts for GPUs alone.
+    """
+    found = {}
+    for dim, name in enumerate(NAMES):
+        amount = _largest(snapshot, workload, dim)
+        if amount is not None:
+            found[name] = amount
+    return found
+
+
+def _largest(snapshot: Snapshot, workload: Workload, dim: int) -> int | None:
+    """Bisection: a smaller request is never harder to place."""
+    least = 0 if NAMES[dim] == "gpu" else 1
+    low, high = least, workload.request[dim] - 1
+    if low > high or not _starts_with(snapshot, workload, dim, low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _starts_with(snapshot, workload, dim, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _starts_with(snapshot: Snapshot, workload: Workload, dim: int, amount: int) -> bool:
+    amounts = list(workload.request)
+    amounts[dim] = amount
+    return ask(snapshot, _other(workload, request=Resources(*amounts))).start is not None
+
+
+def priority_that_starts(
+    snapshot: Snapshot, workload: Workload
+) -> tuple[PriorityClass, Outcome] | None:
+    """The lowest class above its own with which it would start now, and what that would do."""
+    own = next(each.value for each in snapshot.classes if each.name == workload.priority)
+    for priority in sorted(snapshot.classes, key=lambda each: each.value):
+        if priority.value > own:
+            outcome = ask(snapshot, _other(workload, priority=priority.name))
+            if outcome.start is not None:
+                return priority, outcome
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """It would start once these have ended; `at_ms` is when, where time limits tell."""
+
+    ids: tuple[str, ...]
+    at_ms: int | None
+
+
+def after_limits(snapshot: Snapshot, workload: Workload) -> After | None:
+    """The first end, of those that time limits promise, after which it would start.
+
+    Bisection over the ends in their order; whoever has ended stays ended.
+    """
+    ending = sorted(
+        (running for running in snapshot.running if running.ends_ms is not None),
+        key=lambda running: (running.ends_ms, running.id),
+    )
+    low, high = 1, len(ending)
+    if not ending or not _starts_without(snapshot, workload, ending):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if _starts_without(snapshot, workload, ending[:middle]):
+            high = middle
+        else:
+            low = middle + 1
+    last = ending[low - 1]
+    at_ms = max(last.ends_ms or FOREVER_MS, snapshot.now_ms)
+    return After((last.id,), at_ms)
+
+
+def after_any_of(
+    snapshot: Snapshot, workload: Workload, candidates: Iterable[Running]
+) -> Iterator[After]:
+    """Those of the candidates whose end alone would let it start."""
+    for running in candidates:
+        if _starts_without(snapshot, workload, [running]):
+            yield After((running.id,), running.ends_ms)
+
+
+def _starts_without(snapshot: Snapshot, workload: Workload, ended: list[Running]) -> bool:
+    return ask(without(snapshot, ended), workload).start is not None
+
+
+def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
+    """The snapshot once these have ended, at the end of the last of them."""
+    gone = {running.id for running in ended}
+    freed: dict[str | None, Resources] = {}
+    for running in ended:
+        for place in running.placement:
+            amount = running.request.times(place.replicas)
+            freed[place.node_id] = freed.get(place.node_id, Resources()).plus(amount)
+    allocated = snapshot.allocated
+    for amount in freed.values():
+        allocated = allocated.minus(amount)
+    return replace(
+        snapshot,
+        allocated=allocated,
+        nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
+        running=tuple(each for each in snapshot.running if each.id not in gone),
+        now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
+    )
+
+
+def _emptied(node: Node, freed: Resources | None) -> Node:
+    return node if freed is None else replace(node, allocated=node.allocated.minus(freed))
+
+
+def holders(snapshot: Snapshot, workload: Workload, short: Iterable[str]) -> list[Running]:
+    """Who holds what it is short of, the most first: by share of the cluster, then id."""
+    dims = [NAMES.index(name) for name in short]
+
+    def share(running: Running) -> int:
+        held, total = running.total, snapshot.total
+        return sum(1_000_000 * held[d] // total[d] for d in dims if total[d])
+
+    found = [running for running in snapshot.running if share(running) > 0]
+    return sorted(found, key=lambda running: (-share(running), running.id))
+
+
+def _other(workload: Workload, **changes: object) -> Workload:
+    key = f"{workload.scheduling_key}/what-if"
+    return replace(workload, scheduling_key=key, **changes)  # type: ignore[arg-type]  # its fields
