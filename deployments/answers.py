@@ -37,6 +37,7 @@ EXAMPLE: Mapping[str, Any] = {
         },
     },
     "queue_position": 1,
+    "depends_on": [],
     "placement": [],
     "max_runtime_s": None,
     "simulated_runtime_s": 120,
@@ -65,7 +66,7 @@ class PlacementSerializer(serializers.Serializer):
 
 
 class DeploymentSerializer(serializers.Serializer):
-    """Needs `reasons` and `positions` by id in its context; `present` sees to it."""
+    """Needs `reasons`, `positions` and `dependencies` by id in its context (`present`)."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -84,6 +85,7 @@ class DeploymentSerializer(serializers.Serializer):
     status = serializers.ChoiceField(Status.values)
     reason = serializers.SerializerMethodField()
     queue_position = serializers.SerializerMethodField(help_text="From 1, while it is QUEUED.")
+    depends_on = serializers.SerializerMethodField(help_text="What has to complete first.")
     placement = PlacementSerializer(many=True)
     max_runtime_s = serializers.IntegerField(allow_null=True)
     simulated_runtime_s = serializers.IntegerField(allow_null=True)
@@ -112,6 +114,10 @@ class DeploymentSerializer(serializers.Serializer):
     def get_queue_position(self, deployment: Deployment) -> int | None:
         return self.context["positions"].get(deployment.pk)
 
+    @swagger_serializer_method(serializers.ListField(child=serializers.UUIDField()))
+    def get_depends_on(self, deployment: Deployment) -> list[str]:
+        return [str(each.id) for each in self.context["dependencies"].get(deployment.pk, ())]
+
 
 class EventSerializer(serializers.Serializer):
     at = serializers.DateTimeField()
@@ -139,12 +145,14 @@ class EventSerializer(serializers.Serializer):
 
 
 def present(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
-    """A page of deployments. Two queries and one Redis round trip if any is queued, else none."""
+    """A page of deployments. One query; if any is queued, two more and one Redis round trip."""
+    dependencies = queries.dependencies_of(deployments)
     queued = any(row.status == Status.QUEUED for row in deployments)
     class_names = list(queries.priority_classes()) if queued else []
     context = {
-        "reasons": queries.reasons_for(deployments),
+        "reasons": queries.reasons_for(deployments, dependencies),
         "positions": queries.positions_of(deployments, class_names),
+        "dependencies": dependencies,
     }
     return list(DeploymentSerializer(deployments, many=True, context=context).data)
 
@@ -153,10 +161,18 @@ def present_one(deployment: Deployment) -> dict[str, Any]:
     return present([deployment])[0]
 
 
-def present_new(deployment: Deployment, class_names: Sequence[str]) -> dict[str, Any]:
+def present_new(
+    deployment: Deployment, class_names: Sequence[str], needed: Sequence[queries.Dependency]
+) -> dict[str, Any]:
     """One just submitted: no cycle can have explained it yet, so nothing is looked up for that."""
+    dependencies = {deployment.pk: needed}
+    if deployment.pending_dependencies:
+        why = queries.reasons_for([deployment], dependencies)
+    else:
+        why = {deployment.pk: reasons.render(reasons.NOT_YET_EVALUATED, {})}
     context = {
-        "reasons": {deployment.pk: reasons.render(reasons.NOT_YET_EVALUATED, {})},
+        "reasons": why,
         "positions": queries.positions_of([deployment], class_names),
+        "dependencies": dependencies,
     }
     return dict(DeploymentSerializer(deployment, context=context).data)

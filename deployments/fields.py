@@ -1,15 +1,17 @@
-"""What a container needs told, bounded: image, arguments, environment."""
+"""What a container needs told, bounded: image, arguments, environment; and what it waits for."""
 
 import re
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
-from mlops_platform.api.fields import Text
+from mlops_platform.api.fields import Reference, Text
 
 LONGEST_IMAGE = 512
 MOST_ARGUMENTS, LONGEST_ARGUMENT = 256, 4096
 MOST_VARIABLES, LONGEST_VALUE = 256, 32 * 1024
+MOST_DEPENDENCIES = 100
 
 # The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -64,3 +66,26 @@ class Environment(serializers.DictField):
                 if not VARIABLE.fullmatch(name):
                     self.fail("bad_name", name=repr(name[:50]))
         return super().to_internal_value(data)
+
+
+class Dependencies(serializers.ListField):
+    """Ids, each once; their order has no meaning, so they come out sorted."""
+
+    default_error_messages = {"twice": "Each deployment at most once."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=Reference(), max_length=MOST_DEPENDENCIES, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        ids = sorted(_canonical(text) for text in super().to_internal_value(data))
+        if len(set(ids)) < len(ids):
+            self.fail("twice")
+        return ids
+
+
+def _canonical(text: str) -> str:
+    """As a UUID is written, where it is one: capitals and hyphens make no difference."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text

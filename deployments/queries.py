@@ -1,7 +1,7 @@
 """What may be read of deployments, by whom, and in a fixed number of queries."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -79,15 +79,47 @@ def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityC
     return found
 
 
-def reasons_for(deployments: Iterable[Deployment]) -> dict[UUID, dict[str, Any] | None]:
+class Dependency(NamedTuple):
+    """What another deployment depends on."""
+
+    id: UUID
+    status: str
+
+
+Dependencies = Mapping[UUID, Sequence[Dependency]]
+
+
+def dependencies_of(deployments: Iterable[Deployment]) -> dict[UUID, list[Dependency]]:
+    """What each depends on, oldest first, by id; nothing for one without. One query."""
+    links = Deployment.depends_on.through.objects.filter(
+        from_deployment__in=[row.pk for row in deployments]
+    ).order_by("to_deployment")
+    found: dict[UUID, list[Dependency]] = {}
+    for key, needed, status in links.values_list(
+        "from_deployment_id", "to_deployment_id", "to_deployment__status"
+    ):
+        found.setdefault(key, []).append(Dependency(needed, status))
+    return found
+
+
+def reasons_for(
+    deployments: Iterable[Deployment], dependencies: Dependencies | None = None
+) -> dict[UUID, dict[str, Any] | None]:
     """Each deployment's rendered reason by id; None where there is nothing to explain.
 
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
     was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
-    has why it ended. One query if any is queued, else none.
+    has why it ended. A cycle never looks at one that waits for others to complete, so that reason
+    is found here. One query if any is queued, and one if any waits for others and `dependencies`
+    (of dependencies_of) are not given.
     """
     deployments = list(deployments)
-    waits = _wait_reasons([row for row in deployments if row.status == Status.QUEUED])
+    queued = [row for row in deployments if row.status == Status.QUEUED]
+    gated = [row for row in queued if row.pending_dependencies]
+    if dependencies is None:
+        dependencies = dependencies_of(gated) if gated else {}
+    waits = _wait_reasons([row for row in queued if not row.pending_dependencies])
+    waits |= _dependency_waits(gated, dependencies)
     return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
 
 
@@ -104,6 +136,18 @@ def positions_of(
 def in_use(cluster: Cluster) -> QuerySet[Deployment]:
     """Deployments that wait in the cluster or hold some of it."""
     return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
+
+
+def _dependency_waits(
+    gated: Sequence[Deployment], dependencies: Dependencies
+) -> dict[UUID, WaitReason]:
+    waits = {}
+    for row in gated:
+        needed = [each for each in dependencies.get(row.pk, ()) if each.status != Status.COMPLETED]
+        if needed:  # else the last one has completed since the row was read
+            details = reasons.waiting_for([each.id for each in needed])
+            waits[row.pk] = WaitReason(code=reasons.WAITING_FOR_DEPENDENCIES, details=details)
+    return waits
 
 
 def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:

@@ -4,13 +4,19 @@ Rows store the code and numbers in the scheduler's units (`cpu_milli`, `ram_mib`
 are made when read, so that a better wording reaches old rows too. No Django here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 Details = Mapping[str, Any]
 
 NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
+WAITING_FOR_DEPENDENCIES = "WAITING_FOR_DEPENDENCIES"
+DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
 MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
+
+MOST_DEPENDENCIES = 20  # told in details
+NAMED = 3  # in a sentence
 
 # resource -> its name outside, the unit for one and for many
 _RESOURCES = {
@@ -38,6 +44,13 @@ def amount(resource: str, value: int) -> str:
     number = _number(resource, value)
     _, one, many = _RESOURCES[resource]
     return f"{number} {one if number == 1 else many}"
+
+
+def some_of(names: Sequence[str], count: int | None = None) -> str:
+    """`a, b, c and 2 more`; of `count`, where `names` are the first of so many."""
+    named = ", ".join(names[:NAMED])
+    more = (len(names) if count is None else count) - len(names[:NAMED])
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _number(resource: str, value: int) -> int | float:
@@ -127,6 +140,23 @@ def _cluster_paused(details: Details) -> str:
     return "The cluster is paused: nothing starts until it is resumed."
 
 
+def waiting_for(ids: Sequence[UUID]) -> dict[str, Any]:
+    """The details of WAITING_FOR_DEPENDENCIES: how many there are, and the first of them."""
+    return {"count": len(ids), "deployments": [str(each) for each in ids[:MOST_DEPENDENCIES]]}
+
+
+def _waiting_for_dependencies(details: Details) -> str:
+    count = details["count"]
+    named = some_of(details["deployments"], count)
+    return (
+        f"Waits for {count} {'deployment' if count == 1 else 'deployments'} to complete: {named}."
+    )
+
+
+def _dependency_failed(details: Details) -> str:
+    return f"Depends on {details['by']}, which did not complete, so it cannot start."
+
+
 def _preempted(details: Details) -> str:
     sentence = f"Made room for {details['by']}"
     if details.get("priority"):
@@ -150,8 +180,8 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "FRAGMENTED": _fragmented,
     "BLOCKED_BY_HEAD": _blocked_by_head,
     "RESERVED_FOR_HEAD": _reserved_for_head,
-    "WAITING_FOR_DEPENDENCIES": _always("Waits until what it depends on has completed."),
-    "DEPENDENCY_FAILED": _always("Something it depends on did not complete, so it cannot start."),
+    WAITING_FOR_DEPENDENCIES: _waiting_for_dependencies,
+    DEPENDENCY_FAILED: _dependency_failed,
     "QUOTA_EXCEEDED": _always("Its quota is used up: it starts when others of the quota end."),
     "CLUSTER_PAUSED": _cluster_paused,
     "BACKOFF": _always("It failed a moment ago and is tried again soon."),

@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
-from deployments.fields import Arguments, Environment, Image
+from deployments.fields import Arguments, Dependencies, Environment, Image
 from deployments.models import Kind
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
@@ -77,6 +77,10 @@ class SubmitSerializer(StrictSerializer):
         min_value=0, max_value=3600, default=30, help_text="Time to end in after being told to."
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
+    depends_on = Dependencies(
+        default=list,
+        help_text="Deployments of the cluster that must complete before it may start.",
+    )
     quote = Text(
         required=False,
         max_length=4096,

@@ -4,7 +4,7 @@ only a submit, whose cluster stands in its body, is decided here.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from accounts.models import User
 from clusters.models import Cluster, Runtime
 from clusters.queries import cluster_for
-from deployments import queues
+from deployments import dependencies, queues
 from deployments.changing import change_deployment
 from deployments.events import record
 from deployments.keys import key_of, submitted_at
@@ -31,7 +31,13 @@ from deployments.models import (
     PriorityClass,
     Status,
 )
-from deployments.queries import deployment_by_id, in_use, priority_classes, priority_named
+from deployments.queries import (
+    Dependency,
+    deployment_by_id,
+    in_use,
+    priority_classes,
+    priority_named,
+)
 from deployments.signals import quote_presented
 from deployments.stopping import stop, stop_one
 from mlops_platform.api.errors import Conflict, Invalid, not_found
@@ -53,12 +59,14 @@ class Submission(NamedTuple):
     deployment: Deployment
     replayed: bool  # the answer of an earlier submit with the same Idempotency-Key
     class_names: list[str]  # every priority class, most urgent first
+    dependencies: Sequence[Dependency]  # as they were when it was submitted
 
 
 class Draft(NamedTuple):
     deployment: Deployment  # not saved
     digest: str  # of the body: two submits with one digest ask for the same
     class_names: list[str]
+    dependencies: Sequence[Dependency]
 
 
 def draft_deployment(
@@ -66,8 +74,9 @@ def draft_deployment(
 ) -> Draft:
     """What a submit would save; writes nothing.
 
-    `spec` holds columns of Deployment. 404 and 403 by the user's role in the cluster's
-    organization, 400 for what this cluster cannot take. Three queries.
+    `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
+    in the cluster's organization, 400 for what this cluster cannot take. Three queries, one more
+    with dependencies.
     """
     cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
@@ -75,7 +84,11 @@ def draft_deployment(
     classes = priority_classes()
     priority_class = priority_named(priority, classes)
     digest = _digest(cluster.pk, priority_class.name, spec)
-    return Draft(_new(user, cluster, priority_class, spec), digest, list(classes))
+    columns = {name: value for name, value in spec.items() if name != "depends_on"}
+    deployment = _new(user, cluster, priority_class, columns)
+    needed = dependencies.find(cluster.pk, spec.get("depends_on", ()))
+    deployment.pending_dependencies = dependencies.pending(needed)
+    return Draft(deployment, digest, list(classes), needed)
 
 
 def create_deployment(
@@ -90,9 +103,12 @@ def create_deployment(
     """Queue a deployment; the scheduler is woken by post_save.
 
     Raises what draft_deployment does, and 409 for an idempotency key used with another body, or a
-    quote that no longer holds. Five queries, two of them writes in one transaction.
+    quote that no longer holds, or where something it depends on has failed. Five queries, two of
+    them writes in one transaction; with dependencies, three reads and a write more.
     """
-    deployment, digest, class_names = draft_deployment(user, cluster_id, spec, priority=priority)
+    deployment, digest, class_names, needed = draft_deployment(
+        user, cluster_id, spec, priority=priority
+    )
     deployment.idempotency_key = idempotency_key
     deployment.idempotency_digest = digest if idempotency_key else ""
     replayed = False
@@ -100,6 +116,8 @@ def create_deployment(
         with transaction.atomic():
             deployment.save(force_insert=True)
             record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
+            if needed:  # after the insert: a repeated submit is answered, whatever they are by now
+                needed = dependencies.attach(deployment, needed)
             if quote is not None:
                 quote_presented.send(Deployment, deployment=deployment, digest=digest, token=quote)
     except IntegrityError as error:
@@ -109,7 +127,7 @@ def create_deployment(
             raise not_found() from None
         else:
             raise
-    return Submission(deployment, replayed, class_names)
+    return Submission(deployment, replayed, class_names, needed)
 
 
 def stop_deployment(user: User, deployment: Deployment) -> Deployment:

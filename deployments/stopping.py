@@ -1,11 +1,13 @@
 """Ending deployments because somebody wants it.
 
 Lock order: the cluster's row first, then deployments' rows. The one short cut, a single queued
-deployment, takes its own row alone, so it waits for no cycle and cannot close a circle.
+deployment that nobody depends on, takes its own row alone, so it waits for no cycle and cannot
+close a circle.
 """
 
 from collections.abc import Collection
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -14,13 +16,14 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster
 from clusters.services import lock_cluster
+from deployments import dependencies
 from deployments.ending import closing, end
 from deployments.events import record, record_all
 from deployments.models import ENDED, Deployment, EventType, Status
 from deployments.signals import deployment_stopped
 
 BATCH = 1000  # rows under one lock
-_STOPPED = {"status": Status.STOPPED, "reason_code": "", "reason_details": {}}
+_STOPPED: Any = {"status": Status.STOPPED, "reason_code": "", "reason_details": {}}
 
 
 def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
@@ -28,7 +31,7 @@ def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
     open_ids = (
         Deployment.objects.filter(pk__in=deployment_ids)
         .exclude(status__in=ENDED)
-        .order_by("cluster_id", "pk")
+        .order_by("cluster_id", "-pk")  # newest first: who depends on another is stopped before it
         .values_list("cluster_id", "pk")
     )
     stopped = 0
@@ -50,11 +53,19 @@ def stop_one(deployment: Deployment, actor: User | None) -> bool:
 
 def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
     """Without the cluster's lock: a queued one holds nothing, and a plan that starts it meanwhile
-    finds its own guarded write short."""
+    finds its own guarded write short.
+
+    False, and nothing changed, where it is not queued or somebody depends on it: they fail with it,
+    which takes the lock. Asked after the write, for a submit that names it locks its row: either
+    that has been committed and is found, or it comes after and finds this one stopped.
+    """
     with transaction.atomic():
         now = timezone.now()
         queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
         if not queued.update(**closing(now), **_STOPPED):
+            return False
+        if dependencies.is_awaited(deployment.pk):
+            transaction.set_rollback(True)
             return False
         record(
             deployment.pk, EventType.STOPPED, at=now, actor=actor, details={"from": Status.QUEUED}

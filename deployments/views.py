@@ -61,7 +61,7 @@ class DeploymentViewSet(GenericViewSet):
     def create(self, request: Request) -> Response:
         body = body_of(request, SubmitSerializer)
         quote = body.pop("quote", None)
-        deployment, replayed, class_names = services.create_deployment(
+        deployment, replayed, class_names, dependencies = services.create_deployment(
             caller(request),
             body.pop("cluster_id"),
             priority=body.pop("priority"),
@@ -73,7 +73,7 @@ class DeploymentViewSet(GenericViewSet):
             return Response(present_one(queries.deployment_by_id(deployment.pk)), status=201)
         if replayed:
             return Response(present_one(deployment), 201, headers={headers.REPLAYED: "true"})
-        return Response(present_new(deployment, class_names), status=201)
+        return Response(present_new(deployment, class_names, dependencies), status=201)
 
     @swagger_auto_schema(
         operation_summary="The deployments of your organizations",

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
 from deployments import queues
+from deployments.dependencies import HOPELESS
 from deployments.models import ENDED, HOLDING, Deployment, PriorityClass, Status
-from scheduler.store.sql import NODES_MISCOUNTED, PLACED_IN_PART
+from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
 MOST_TOLD = 100  # of one kind of breach
@@ -23,7 +24,7 @@ def breaches(*, queues_too: bool = False) -> list[str]:
     The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
     only on request, when nothing moves. Reads the whole of them.
     """
-    found = [*_overcommitted(), *_miscounted(), *_half_states(), *_in_part()]
+    found = [*_overcommitted(), *_miscounted(), *_half_states(), *_in_part(), *_out_of_turn()]
     if queues_too:
         found += _queues_off()
     return found
@@ -86,6 +87,31 @@ def _in_part() -> Iterator[str]:
         cursor.execute(PLACED_IN_PART, [MOST_TOLD])
         for (key,) in cursor.fetchall():
             yield f"deployment {key} is placed in part"
+
+
+def _out_of_turn() -> Iterator[str]:
+    """Who depends on others starts after all of them have completed, and fails with any of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(PENDING_MISCOUNTED, [MOST_TOLD])
+        for key, counted, truth in cursor.fetchall():
+            yield f"deployment {key} counts {counted} pending dependencies, but there are {truth}"
+    unmet = Exists(
+        Deployment.objects.filter(dependents=OuterRef("pk")).exclude(status=Status.COMPLETED)
+    )
+    hopeless = Exists(Deployment.objects.filter(dependents=OuterRef("pk"), status__in=HOPELESS))
+    abroad = Exists(
+        Deployment.objects.filter(dependents=OuterRef("pk")).exclude(cluster=OuterRef("cluster"))
+    )
+    rules = {
+        "started before what it depends on had completed": Q(
+            unmet, status__in=(*HOLDING, Status.COMPLETED)
+        ),
+        "waits for what will never complete": Q(hopeless, status=Status.QUEUED),
+        "depends on a deployment of another cluster": Q(abroad),
+    }
+    for sentence, rule in rules.items():
+        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_TOLD]:
+            yield f"deployment {key} {sentence}"
 
 
 def _queues_off() -> Iterator[str]:

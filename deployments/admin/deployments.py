@@ -52,7 +52,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     change_form_template = "operators/deployment.html"
     unlisted = ["env", "command", "args", "idempotency_key", "idempotency_digest"]
     fieldsets = [
-        (None, {"fields": ["name", "status_now", "reason", "position", "placed_on"]}),
+        (None, {"fields": ["name", "status_now", "reason", "needs", "position", "placed_on"]}),
         ("Whose", {"fields": ["in_cluster", "organization", "owner", "id"]}),
         ("What runs", {"fields": ["kind", "image", "command_line", "arguments", "env_names"]}),
         (
@@ -87,7 +87,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         return super().get_queryset(request).select_related(*related)
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Two queries and one Redis round trip if any is queued, else none."""
+        """Up to three queries and one Redis round trip if any is queued, else none."""
         found = queries.reasons_for(rows)
         queued = any(row.status == Status.QUEUED for row in rows)
         positions = queries.positions_of(rows, class_names(request)) if queued else {}

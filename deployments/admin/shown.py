@@ -125,6 +125,16 @@ class Details:
     def arguments(self, deployment: Deployment) -> SafeString | str:
         return _words(deployment.args)
 
+    @admin.display(description="depends on")
+    def needs(self, deployment: Deployment) -> SafeString | str:
+        """Each with its status. One query."""
+        found = deployment.depends_on.order_by("pk").only("name", "status")
+        if not found:
+            return NOTHING
+        return format_html_join(
+            ", ", "{} {}", [(to_page(each), status_badge(each.status)) for each in found]
+        )
+
     @admin.display(description="environment")
     def env_names(self, deployment: Deployment) -> SafeString | str:
         """Names only: a value may be a secret."""

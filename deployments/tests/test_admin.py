@@ -183,8 +183,8 @@ def test_the_page_costs_the_same_for_a_short_and_a_long_life(
     for _ in range(events):
         record(row.pk, EventType.CHECKPOINTED, at=row.created_at, actor=dev)
     operator.get(page(row))  # looks the content type up, once in a process
-    # session, operator, the row, reason, classes, timeline
-    with django_assert_num_queries(6):
+    # session, operator, the row, reason, classes, what it depends on, timeline
+    with django_assert_num_queries(7):
         text = operator.get(page(row)).content.decode()
     assert text.count("CHECKPOINTED") == events
 

@@ -63,6 +63,26 @@ FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
             "Made room for 0199d1c5 of priority HIGH, losing 0 s of work.",
         ),
         ("PREEMPTED", {"by": "0199d1c5"}, "Made room for 0199d1c5."),
+        (
+            "WAITING_FOR_DEPENDENCIES",
+            {"count": 1, "deployments": ["0199d1c5"]},
+            "Waits for 1 deployment to complete: 0199d1c5.",
+        ),
+        (
+            "WAITING_FOR_DEPENDENCIES",
+            {"count": 3, "deployments": ["a", "b", "c"]},
+            "Waits for 3 deployments to complete: a, b, c.",
+        ),
+        (
+            "WAITING_FOR_DEPENDENCIES",
+            {"count": 30, "deployments": ["a", "b", "c", "d"]},
+            "Waits for 30 deployments to complete: a, b, c and 27 more.",
+        ),
+        (
+            "DEPENDENCY_FAILED",
+            {"by": "0199d1c5"},
+            "Depends on 0199d1c5, which did not complete, so it cannot start.",
+        ),
     ],
 )
 def test_a_sentence_has_the_numbers(code, details, message):

@@ -138,16 +138,18 @@ def test_a_stop_takes_no_body(api, dev, cluster):
 
 def test_a_queued_one_takes_no_lock_of_the_cluster(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev)
-    # the caller, the deployment, their role; the write and the event in a savepoint; the answer
-    with django_assert_num_queries(8) as captured:
+    # the caller, the deployment, their role; in a savepoint the write, who depends on it, the
+    # event; the answer's two
+    with django_assert_num_queries(10) as captured:
         stop_by_post(api(dev), deployment)
     assert not any("FOR NO KEY UPDATE" in query["sql"] for query in captured)
 
 
 def test_a_running_one_takes_both_locks(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev, Status.RUNNING)
-    # as above, but in the savepoint: the cluster, the row, the write, the release, the event
-    with django_assert_num_queries(11):
+    # as above, but in the savepoint: the cluster, the row, the write, the release, who depends on
+    # it, the event
+    with django_assert_num_queries(13):
         stop_by_post(api(dev), deployment)
 
 

@@ -41,6 +41,7 @@ def test_a_developer_submits(api, dev, cluster):
             "details": {},
         },
         "queue_position": None,  # the queue is entered on commit, which a test never comes to
+        "depends_on": [],
         "placement": [],
         "max_runtime_s": None,
         "simulated_runtime_s": None,
@@ -202,7 +203,6 @@ BAD = [
     ("grace_s", -1),
     ("grace_s", 3601),
     ("max_retries", 101),
-    ("depends_on", []),
     ("node_selector", {}),
     ("quote", "x"),
     ("status", "RUNNING"),

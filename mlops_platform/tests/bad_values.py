@@ -8,11 +8,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
 from accounts.serializers import Timezone
-from deployments.fields import Arguments, Environment, Image
+from deployments.fields import Arguments, Dependencies, Environment, Image
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 
 HUGE = 10**30
@@ -93,6 +94,10 @@ def _by_kind(field: Any) -> list[Any]:
             return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
         case Arguments():
             return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 5000], ["x"] * 257, *vast]
+        case Dependencies():
+            nobody, twice = ["x", "7", str(UUID(int=7))], ["x", "x"]
+            most = [str(number) for number in range(101)]
+            return ["x", 5, True, {}, [True], [None], [[]], ["x" * 65], nobody, twice, most, *vast]
         case Environment():
             names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
             values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]

@@ -71,6 +71,7 @@ DEPLOYMENT: Body = {
     "simulated_runtime_s": 60,
     "grace_s": 0,
     "max_retries": 3,
+    "depends_on": ["{deployment_id}"],
 }
 
 MATRIX = [

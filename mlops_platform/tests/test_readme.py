@@ -17,7 +17,11 @@ from typing import NamedTuple
 import pytest
 
 from deployments.models import Status
-from deployments.reasons import MAX_RUNTIME_EXCEEDED
+from deployments.reasons import (
+    DEPENDENCY_FAILED,
+    MAX_RUNTIME_EXCEEDED,
+    WAITING_FOR_DEPENDENCIES,
+)
 from mlops_platform.testing import REPOSITORY
 from mlops_platform.tests.test_run import Run
 from organizations.models import Role
@@ -169,7 +173,8 @@ def table(title: str, heading: str) -> dict[str, str]:
 
 def test_every_reason_is_explained() -> None:
     codes = table("How the scheduler decides", "code")
-    assert list(codes) == [*Code, MAX_RUNTIME_EXCEEDED]
+    others = [MAX_RUNTIME_EXCEEDED, WAITING_FOR_DEPENDENCIES, DEPENDENCY_FAILED]
+    assert list(codes) == [*Code, *others]
 
 
 def test_every_state_is_explained() -> None:

@@ -38,7 +38,7 @@ UPDATE deployments_deployment d
   FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
        AS p(id, scheduling_key, placement)
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
-   AND d.scheduling_key = p.scheduling_key
+   AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0
 """
 
 # Back to QUEUED in its old place: the submit time stays. A drain is nobody's preemption.
@@ -74,6 +74,21 @@ SELECT n.id, n.name
  WHERE (n.allocated_cpu_milli, n.allocated_ram_mib, n.allocated_gpu)
        <> (coalesce(held.cpu_milli, 0), coalesce(held.ram_mib, 0), coalesce(held.gpu, 0))
  ORDER BY n.id
+"""
+
+
+# Each counter of dependencies beside what they are; those that differ.
+PENDING_MISCOUNTED = """
+SELECT d.id, d.pending_dependencies, coalesce(truth.pending, 0)
+  FROM deployments_deployment d
+  LEFT JOIN (
+       SELECT e.from_deployment_id AS id,
+              count(*) FILTER (WHERE needed.status <> 'COMPLETED') AS pending
+         FROM deployments_deployment_depends_on e
+         JOIN deployments_deployment needed ON needed.id = e.to_deployment_id
+        GROUP BY 1) truth ON truth.id = d.id
+ WHERE d.pending_dependencies <> coalesce(truth.pending, 0)
+ ORDER BY d.id LIMIT %s
 """
 
 

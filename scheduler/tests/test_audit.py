@@ -125,6 +125,54 @@ def test_a_deployment_in_half_a_state(
     assert found == [f"deployment {key} {sentence}"]
 
 
+@pytest.mark.parametrize(
+    ("which", "needs", "change", "sentence"),
+    [
+        ("waiting", "running", "", "counts 0 pending dependencies, but there are 1"),
+        (
+            "running",
+            "waiting",
+            "UPDATE deployments_deployment SET pending_dependencies = 1 WHERE id = %s",
+            "started before what it depends on had completed",
+        ),
+        (
+            "waiting",
+            "ended",
+            "UPDATE deployments_deployment SET pending_dependencies = 1 WHERE id = %s",
+            "waits for what will never complete",
+        ),
+    ],
+)
+def test_a_deployment_out_of_turn(
+    breach: Breach,
+    rows: dict[str, Deployment],
+    which: str,
+    needs: str,
+    change: str,
+    sentence: str,
+) -> None:
+    rows[which].depends_on.add(rows[needs])
+    key = rows[which].pk
+    found = breach(change, key) if change else breaches()
+    assert found == [f"deployment {key} {sentence}"]
+
+
+def test_a_dependency_in_another_cluster(
+    breach: Breach, cluster: Cluster, rows: dict[str, Deployment], submit: Submit
+) -> None:
+    east = Cluster.objects.create(
+        organization=cluster.organization,
+        name="east",
+        total_cpu_milli=10,
+        total_ram_mib=10,
+        total_gpu=10,
+    )
+    other, key = submit("LOW", into=east), rows["waiting"].pk
+    rows["waiting"].depends_on.add(other)
+    found = breach("UPDATE deployments_deployment SET pending_dependencies = 1 WHERE id = %s", key)
+    assert found == [f"deployment {key} depends on a deployment of another cluster"]
+
+
 def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deployment]) -> None:
     """RUNNING to QUEUED behind the scheduler's back: its share is counted, and nobody holds it."""
     key = rows["running"].pk
