@@ -12,6 +12,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.serializers import Timezone
+from clusters.labels import Labels
 from deployments.fields import Arguments, Environment, Image
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 
@@ -97,6 +98,15 @@ def _by_kind(field: Any) -> list[Any]:
             names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
             values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
             many = {f"A{number}": "" for number in range(257)}
+            return ["x", 5, True, [], *names, *values, many, *vast]
+        case Labels():
+            words = ["-a", "a-", "a b", "a\n", "\u00e4", "x" * 64, "a:b"]
+            names = [
+                {name: "x"} for name in (*words, "", "/a", "a/", "A/b", "a//b", "x" * 64 + "/b")
+            ]
+            values = [{"a": value} for value in [*words, "/"]]
+            values += [{"a": None}, {"a": 1}, {"a": True}, {"a": {}}, {"a": []}]
+            many = {f"a{number}": "" for number in range(65)}
             return ["x", 5, True, [], *names, *values, many, *vast]
         case serializers.DateTimeField():
             return [5, True, [], {}, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", *vast]
