@@ -72,6 +72,11 @@ class SubmitSerializer(StrictSerializer):
         min_value=0, max_value=3600, default=30, help_text="Time to end in after being told to."
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
+    quote = Text(
+        required=False,
+        max_length=4096,
+        help_text="The token of a quote: submitted exactly as quoted, or not at all (409).",
+    )
 
     class Meta:
         swagger_schema_fields = {

@@ -32,6 +32,7 @@ from deployments.models import (
     Status,
 )
 from deployments.queries import deployment_by_id, in_use, priority_classes, priority_named
+from deployments.signals import quote_presented
 from deployments.stopping import stop, stop_one
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from organizations.models import Role
@@ -41,6 +42,7 @@ __all__ = [
     "change_deployment",
     "clear_cluster",
     "create_deployment",
+    "draft_deployment",
     "report_checkpoint",
     "stop",
     "stop_deployment",
@@ -53,6 +55,29 @@ class Submission(NamedTuple):
     class_names: list[str]  # every priority class, most urgent first
 
 
+class Draft(NamedTuple):
+    deployment: Deployment  # not saved
+    digest: str  # of the body: two submits with one digest ask for the same
+    class_names: list[str]
+
+
+def draft_deployment(
+    user: User, cluster_id: UUID | str, spec: Mapping[str, Any], *, priority: str = "LOW"
+) -> Draft:
+    """What a submit would save; writes nothing.
+
+    `spec` holds columns of Deployment. 404 and 403 by the user's role in the cluster's
+    organization, 400 for what this cluster cannot take. Three queries.
+    """
+    cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
+    if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
+        raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    classes = priority_classes()
+    priority_class = priority_named(priority, classes)
+    digest = _digest(cluster.pk, priority_class.name, spec)
+    return Draft(_new(user, cluster, priority_class, spec), digest, list(classes))
+
+
 def create_deployment(
     user: User,
     cluster_id: UUID | str,
@@ -60,26 +85,23 @@ def create_deployment(
     *,
     priority: str = "LOW",
     idempotency_key: str | None = None,
+    quote: str | None = None,
 ) -> Submission:
     """Queue a deployment; the scheduler is woken by post_save.
 
-    `spec` holds columns of Deployment. 404 and 403 by the user's role in the cluster's
-    organization, 400 for what this cluster cannot take, 409 for a key used with another body.
-    Five queries, two of them writes in one transaction.
+    Raises what draft_deployment does, and 409 for an idempotency key used with another body, or a
+    quote that no longer holds. Five queries, two of them writes in one transaction.
     """
-    cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
-    if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
-        raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
-    classes = priority_classes()
-    priority_class = priority_named(priority, classes)
-    digest = _digest(cluster.pk, priority_class.name, spec) if idempotency_key else ""
-    deployment = _new(user, cluster, priority_class, spec)
-    deployment.idempotency_key, deployment.idempotency_digest = idempotency_key, digest
+    deployment, digest, class_names = draft_deployment(user, cluster_id, spec, priority=priority)
+    deployment.idempotency_key = idempotency_key
+    deployment.idempotency_digest = digest if idempotency_key else ""
     replayed = False
     try:
         with transaction.atomic():
             deployment.save(force_insert=True)
             record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
+            if quote is not None:
+                quote_presented.send(Deployment, deployment=deployment, digest=digest, token=quote)
     except IntegrityError as error:
         if "idempotency_key_unique" in str(error):
             deployment, replayed = _first_answer(user, idempotency_key, digest), True
@@ -87,7 +109,7 @@ def create_deployment(
             raise not_found() from None
         else:
             raise
-    return Submission(deployment, replayed, list(classes))
+    return Submission(deployment, replayed, class_names)
 
 
 def stop_deployment(user: User, deployment: Deployment) -> Deployment:

@@ -5,3 +5,7 @@ from django.dispatch import Signal
 # cluster_id, deployment_ids, trigger ("STOPPED", "FINISHED" or "CHANGED"): capacity was freed, or
 # a queued deployment left or changed. New deployments are told by post_save(created).
 deployment_stopped = Signal()
+
+# deployment (just inserted), digest (of its body), token: it was submitted with a quote. Whoever
+# gave the quote keeps it now, in this transaction, or raises a Conflict.
+quote_presented = Signal()

@@ -60,13 +60,17 @@ class DeploymentViewSet(GenericViewSet):
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, SubmitSerializer)
+        quote = body.pop("quote", None)
         deployment, replayed, class_names = services.create_deployment(
             caller(request),
             body.pop("cluster_id"),
             priority=body.pop("priority"),
             spec=body,
             idempotency_key=headers.idempotency_key(request),
+            quote=quote,
         )
+        if quote is not None and not replayed:
+            return Response(present_one(queries.deployment_by_id(deployment.pk)), status=201)
         if replayed:
             return Response(present_one(deployment), 201, headers={headers.REPLAYED: "true"})
         return Response(present_new(deployment, class_names), status=201)

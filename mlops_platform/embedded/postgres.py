@@ -102,7 +102,9 @@ class Postgres:
         """End it in an orderly way, whoever started it; its pid file goes last, which is how its
         end is seen.
         """
-        pid = self._process.pid if self._process is not None else self._live_pid()
+        pid = self._live_pid()  # ours may have died, and another user started it again
+        if self._process is not None and self._process.poll() is None:
+            pid = self._process.pid
         if pid is None:
             return
         deadline = time.monotonic() + STOP_TIMEOUT_S

@@ -181,6 +181,17 @@ def test_the_last_user_stops_them_whoever_started_them(made_once: Path) -> None:
     assert answers(made_once) == (False, False)
 
 
+def test_a_server_that_another_user_had_to_start_again_is_stopped_too(made_once: Path) -> None:
+    with both(made_once):
+        os.kill(postgres_pid(made_once), signal.SIGINT)
+        os.kill(redis_pid(made_once), signal.SIGKILL)
+        time.sleep(0.5)
+        with another_user(made_once) as process:
+            process.communicate("out\n", timeout=WAIT_S)
+        assert answers(made_once) == (True, True)
+    assert answers(made_once) == (False, False)
+
+
 def test_many_start_at_once_and_share_one_pair_of_servers(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
