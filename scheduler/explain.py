@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from clusters.models import Cluster
 from deployments.keys import key_of
@@ -20,7 +20,7 @@ from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
-from scheduler.store import milliseconds, moment, read_snapshot
+from scheduler.store import milliseconds, moment, read_snapshot, see_one_moment
 
 MOST_HOLDERS = 10
 MOST_CLUSTERS = 10
@@ -43,7 +43,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
     if deployment.pending_dependencies:
         return base
     with transaction.atomic():
-        _of_one_moment()
+        see_one_moment()
         snapshot = read_snapshot(deployment.cluster_id, only_heads=True)
         workload = as_workload(deployment)
         others = _other_clusters(deployment)
@@ -59,13 +59,6 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "after": _after(snapshot, workload, held_by),
     }
     return base
-
-
-def _of_one_moment() -> None:
-    """Nothing that commits meanwhile is seen. A test's outer transaction has begun already."""
-    if len(connection.savepoint_ids) == 0:
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def as_workload(deployment: Deployment) -> Workload:
@@ -137,9 +130,7 @@ def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
     return [(cluster, read_snapshot(cluster.pk, only_heads=True)) for cluster in others]
 
 
-def _elsewhere(
-    others: list[tuple[Cluster, Snapshot]], workload: Workload
-) -> list[dict[str, Any]]:
+def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> list[dict[str, Any]]:
     """Clusters of the organization in which it would start now."""
     found = []
     for cluster, snapshot in others:

@@ -54,6 +54,16 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
     return replace(snapshot, queued=queued, running=_running(snapshot.cluster_id))
 
 
+def see_one_moment() -> None:
+    """First in a transaction: nothing that commits meanwhile is seen, nothing can be written.
+
+    Does nothing where an outer transaction has begun already.
+    """
+    if not connection.savepoint_ids:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
 def _empty(cluster: Cluster) -> Snapshot:
     """The cluster without its workloads."""
     return Snapshot(
