@@ -48,7 +48,12 @@ class SubmitSerializer(StrictSerializer):
     priority = _priority(
         default="LOW", help_text="A priority class: LOW, HIGH or one that operators added."
     )
-    name = Text(max_length=LONGEST_NAME, default="", help_text="Else that of the image.")
+    name = Text(
+        max_length=LONGEST_NAME,
+        default="",
+        allow_blank=True,
+        help_text="Else that of the image.",
+    )
     command = Arguments(default=list, help_text="Replaces the image's entry point.")
     args = Arguments(default=list)
     env = Environment(default=dict, help_text="Answers show the names only.")

@@ -4,6 +4,9 @@ from django.contrib import admin
 from rest_framework_simplejwt.token_blacklist import admin as _registers_tokens  # noqa: F401  # first
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from mlops_platform.operator_login import ThrottledLoginForm
+
+admin.site.login_form = ThrottledLoginForm
 admin.site.site_header = "MLOps platform operators"
 admin.site.site_title = "MLOps platform"
 admin.site.index_title = "What there is to operate"

@@ -154,6 +154,7 @@ METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 SWAGGER_USE_COMPAT_RENDERERS = False
 SWAGGER_SETTINGS = {
     "DEFAULT_INFO": "mlops_platform.api.schema.INFO",
+    "DEFAULT_GENERATOR_CLASS": "mlops_platform.api.schema.ApiGenerator",
     "DEFAULT_AUTO_SCHEMA_CLASS": "mlops_platform.api.schema.ApiSchema",
     "SECURITY_DEFINITIONS": {
         "Bearer": {
@@ -170,6 +171,8 @@ SWAGGER_SETTINGS = {
     "USE_SESSION_AUTH": False,
     "PERSIST_AUTH": True,
     "DOC_EXPANSION": "list",
+    "DISPLAY_OPERATION_ID": False,
+    "DEFAULT_MODEL_DEPTH": 0,  # models stay folded; the examples say it sooner
     "DEFAULT_MODEL_RENDERING": "example",
     "VALIDATOR_URL": None,
 }

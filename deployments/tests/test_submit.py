@@ -180,7 +180,6 @@ BAD = [
     ("priority", 7),
     ("priority", ""),
     ("name", "x" * 101),
-    ("name", ""),
     ("command", "python"),
     ("command", [1]),
     ("args", ["x"] * 257),
@@ -235,8 +234,9 @@ def test_what_is_no_object_is_refused(api, dev, cluster, sent):
     ],
 )
 def test_the_image_gives_the_name(api, dev, cluster, image, name):
-    answer = api(dev).post(PATH, body(cluster, image=image)).json()
-    assert (answer["image"], answer["name"]) == (image, name)
+    for given in (None, ""):
+        answer = api(dev).post(PATH, body(cluster, image=image, name=given)).json()
+        assert (answer["image"], answer["name"]) == (image, name)
 
 
 def test_ids_rise_with_time(api, dev, cluster):

@@ -1,0 +1,95 @@
+"""Calls to the API over one connection that stays open, as a program would make them."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from time import perf_counter
+from typing import Any
+
+PASSWORD = "correct-horse-battery"
+
+
+class Caller:
+    """For one thread. Raises where an answer is no success: a benchmark of errors is none."""
+
+    _IDLE_S = 1.0  # the server closes what is idle for longer than 2 s
+
+    def __init__(self, port: int, token: str | None = None) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        self._used = perf_counter()
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("POST", path, json.dumps(body))
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("PATCH", path, json.dumps(body))
+
+    def _call(self, method: str, path: str, body: str | None) -> Any:
+        if perf_counter() - self._used > self._IDLE_S:
+            self._connection.close()  # the next line opens it again
+        self._connection.request(method, path, body, self._headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        self._used = perf_counter()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return json.loads(content) if content else None
+
+
+def newcomer(anonymous: Caller) -> str:
+    """A user with an organization; answers the access token."""
+    name = {"username": "bench", "password": PASSWORD}
+    anonymous.post("/api/users/register", name)
+    return str(anonymous.post("/api/users/login", name)["access_token"])
+
+
+def organization(caller: Caller) -> str:
+    return str(caller.post("/api/orgs/create", {"name": "Bench"})["id"])
+
+
+def cluster(caller: Caller, organization_id: str, name: str, **columns: Any) -> str:
+    """Room for all where nothing else is said: everything starts at once."""
+    body = {
+        "name": name,
+        "organization_id": organization_id,
+        "total_cpu": 1_000_000,
+        "total_ram": 1_000_000_000,
+        "total_gpu": 1_000_000,
+    }
+    return str(caller.post("/api/clusters", body | columns)["id"])
+
+
+def workload(cluster_id: str, **columns: Any) -> dict[str, Any]:
+    """The body of an everyday submit."""
+    return {
+        "cluster_id": cluster_id,
+        "name": "train-resnet",
+        "image": "registry.example.com/vision/train:1.2",
+        "required_cpu": 4,
+        "required_ram": 16384,
+        "required_gpu": 1,
+        "priority": "LOW",
+        "args": ["--epochs", "10"],
+        "env": {"SEED": "42"},
+    } | columns
+
+
+def per_second(act: Callable[[Caller], object], callers: list[Caller], seconds: float) -> float:
+    """How often a second all callers together did it, each on a thread, one call after another."""
+
+    def repeat(caller: Caller) -> tuple[int, float]:
+        count, began = 0, perf_counter()
+        while (spent := perf_counter() - began) < seconds:
+            act(caller)
+            count += 1
+        return count, spent
+
+    with ThreadPoolExecutor(len(callers)) as pool:
+        return sum(count / spent for count, spent in pool.map(repeat, callers))

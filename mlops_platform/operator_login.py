@@ -1,0 +1,25 @@
+"""The admin's login, throttled as the API's is, and by the same counts.
+
+Without this an operator's password could be guessed here at leisure.
+"""
+
+from typing import Any
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from rest_framework.parsers import FormParser
+from rest_framework.request import Request
+
+from mlops_platform.api.throttles import LoginAddressThrottle, LoginThrottle
+
+
+class ThrottledLoginForm(AdminAuthenticationForm):
+    def clean(self) -> dict[str, Any]:
+        assert self.request is not None  # the login view gives it
+        asked = Request(self.request, parsers=[FormParser()])
+        for throttle in (LoginThrottle(), LoginAddressThrottle()):
+            if not throttle.allow_request(asked, None):
+                raise ValidationError(
+                    "Too many attempts; wait a minute, then try again.", code="throttled"
+                )
+        return super().clean()
