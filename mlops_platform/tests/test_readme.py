@@ -191,6 +191,8 @@ def test_every_variable_is_explained_with_its_default() -> None:
 
 # What a process is told by whoever starts it, rather than by whoever configures the platform.
 NOT_SETTINGS = {"PATH", "DJANGO_SETTINGS_MODULE"}
+# `env` is what functions call the environment that they are given.
+GETTERS = ("os.environ.get", "os.environ.setdefault", "os.getenv", "env.get")
 
 
 def variables() -> dict[str, str | None]:
@@ -214,23 +216,30 @@ def programs() -> Iterator[Path]:
 
 
 def reads(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
-    """(name, default) of each read of os.environ, also in a function that is given the name."""
-    for key, default in accesses(tree, "os.environ.get", "os.environ.setdefault", "os.getenv"):
+    """(name, default) of each read, also in a function that is given the name."""
+    for key, default in accesses(tree, *GETTERS):
         if isinstance(key, ast.Constant):
             yield str(key.value), literal(default)
     for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
         parameters = {argument.arg for argument in function.args.args}
-        keys = {ast.unparse(key) for key, _ in accesses(function, "os.environ.get", "os.getenv")}
-        if keys & parameters:
+        if parameters & {ast.unparse(key) for key, _ in accesses(function, *GETTERS)}:
             for key, default in accesses(tree, function.name):
                 yield str(ast.literal_eval(key)), literal(default) or ""
 
 
 def accesses(tree: ast.AST, *functions: str) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """The first two arguments of each call of these functions; and each `os.environ[…]`."""
+    """The key and the default of each call of these functions, and of each `os.environ[…]`.
+
+    The default is the second argument, or what stands behind an `or`.
+    """
+    behind_or = {
+        id(node.values[0]): node.values[1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in functions:
-            yield node.args[0], (node.args[1] if len(node.args) > 1 else None)
+            yield node.args[0], node.args[1] if len(node.args) > 1 else behind_or.get(id(node))
         elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
             yield node.slice, None
 
