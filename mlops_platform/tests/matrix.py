@@ -17,6 +17,7 @@ class Row:
     answers: tuple[int, int, int, int, int]
     body: Body | None = None
     query: str = ""
+    writes: bool = True  # where it is no GET and not refused
 
     @property
     def method(self) -> str:
@@ -138,6 +139,7 @@ MATRIX = [
     Row("GET /api/deployments", ANY_USER),
     Row("GET /api/deployments", ANY_USER, query="?cluster_id={cluster_id}"),
     Row("POST /api/deployments", (401, 404, 403, 201, 201), DEPLOYMENT),
+    Row("POST /api/deployments/quote", (401, 404, 403, 200, 200), DEPLOYMENT, writes=False),
     Row("GET /api/deployments/{deployment_id}", READ),
     Row("PATCH /api/deployments/{deployment_id}", (401, 404, 403, 200, 200), {"name": "renamed"}),
     Row(
@@ -149,6 +151,7 @@ MATRIX = [
     Row("POST /api/deployments/{deployment_id}/stop", (401, 404, 403, 200, 200), {}),
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
+    Row("GET /api/deployments/{deployment_id}/explain", READ),
     Row("GET /healthz", OPEN),
     Row("GET /readyz", OPEN),
     Row("GET /metrics", OPEN),
