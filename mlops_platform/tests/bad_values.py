@@ -78,7 +78,7 @@ def _by_kind(field: Any) -> list[Any]:
             outside: list[Any] = [field.min_value - 1, field.max_value + 1]
             return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
         case Cores():
-            outside = [Literal("0.0001"), 0, -1, field.max_milli // 1000 + 1]
+            outside = [Literal("0.0001"), Literal(f"1.{'0' * 40}1"), 0, field.max_milli // 1000 + 1]
             return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
         case Choice():
             return [5, True, [], {}, "", "nope", "x" * 10_000, *vast]
