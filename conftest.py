@@ -4,4 +4,6 @@ pytest_plugins = [
     "organizations.tests.people",
     "clusters.tests.capacity",
     "mlops_platform.tests.world",
+    "mlops_platform.tests.server",
+    "mlops_platform.tests.browser",
 ]

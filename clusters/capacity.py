@@ -11,17 +11,25 @@ from django.db import connection
 from django.db.models import F
 
 from clusters.models import Cluster
+from clusters.settling import settle
 
 Amounts = Iterable[int]  # cpu_milli, ram_mib, gpu
 
+# Answers those that have become empty and were to.
 _MOVE_NODES = """
-UPDATE clusters_node n
-   SET allocated_cpu_milli = n.allocated_cpu_milli + by.cpu_milli,
-       allocated_ram_mib = n.allocated_ram_mib + by.ram_mib,
-       allocated_gpu = n.allocated_gpu + by.gpu
-  FROM unnest(%(ids)s::uuid[], %(cpu_milli)s::bigint[], %(ram_mib)s::bigint[], %(gpu)s::bigint[])
-       AS by(id, cpu_milli, ram_mib, gpu)
- WHERE n.id = by.id AND n.cluster_id = %(cluster)s
+WITH moved AS (
+    UPDATE clusters_node n
+       SET allocated_cpu_milli = n.allocated_cpu_milli + by.cpu_milli,
+           allocated_ram_mib = n.allocated_ram_mib + by.ram_mib,
+           allocated_gpu = n.allocated_gpu + by.gpu
+      FROM unnest(
+           %(ids)s::uuid[], %(cpu_milli)s::bigint[], %(ram_mib)s::bigint[], %(gpu)s::bigint[])
+           AS by(id, cpu_milli, ram_mib, gpu)
+     WHERE n.id = by.id AND n.cluster_id = %(cluster)s
+    RETURNING n.*)
+SELECT id FROM moved
+ WHERE pending IS NOT NULL
+   AND (allocated_cpu_milli, allocated_ram_mib, allocated_gpu) = (0, 0, 0)
 """
 
 
@@ -45,7 +53,8 @@ class Held:
 def move(cluster_id: UUID, held: Held, **columns: Any) -> None:
     """Add `held` to the cluster's counters and its nodes'. `columns` of the cluster ride along.
 
-    One query, and one more where nodes are concerned.
+    One query, and one more where nodes are concerned. A node that was to leave or shrink once it is
+    empty does so here, in the transaction that empties it.
     """
     cpu_milli, ram_mib, gpu = held.total()
     Cluster.objects.filter(pk=cluster_id).update(
@@ -66,3 +75,6 @@ def move(cluster_id: UUID, held: Held, **columns: Any) -> None:
         }
         with connection.cursor() as cursor:
             cursor.execute(_MOVE_NODES, params)
+            emptied = [node_id for (node_id,) in cursor.fetchall()]
+        if emptied:
+            settle(cluster_id, emptied)

@@ -123,7 +123,11 @@ class NodeState(models.TextChoices):
 
 
 class Node(models.Model):
-    """One machine of a cluster. A cluster without nodes is one pool of its totals."""
+    """One machine of a cluster. A cluster without nodes is one pool of its totals.
+
+    `pending` is what becomes of it once it is empty (settling.py): `{"delete": true}`, or the
+    columns to set.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")
@@ -136,6 +140,7 @@ class Node(models.Model):
     allocated_cpu_milli = models.BigIntegerField(default=0, editable=False)
     allocated_ram_mib = models.BigIntegerField(default=0, editable=False)
     allocated_gpu = models.BigIntegerField(default=0, editable=False)
+    pending = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -152,3 +157,15 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def available_cpu_milli(self) -> int:
+        return self.cpu_milli - self.allocated_cpu_milli
+
+    @property
+    def available_ram_mib(self) -> int:
+        return self.ram_mib - self.allocated_ram_mib
+
+    @property
+    def available_gpu(self) -> int:
+        return self.gpu - self.allocated_gpu

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts.models import User
-from clusters.models import Cluster
+from clusters.models import Cluster, Node
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
@@ -28,6 +28,21 @@ def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) ->
         raise not_found()
     require(user, cluster.organization_id, role)
     return cluster
+
+
+def nodes_in(cluster: Cluster) -> QuerySet[Node]:
+    """Its nodes, oldest first, where the caller has been found to see the cluster."""
+    return Node.objects.filter(cluster=cluster).order_by("id")
+
+
+def node_for(
+    user: User, cluster_id: UUID | str, node_id: UUID | str, role: Role = Role.VIEWER
+) -> Node:
+    """The node of that cluster; 404 and 403 as above. Three queries."""
+    node = nodes_in(cluster_for(user, cluster_id, role)).filter(pk=as_uuid(node_id)).first()
+    if node is None:
+        raise not_found()
+    return node
 
 
 def as_uuid(text: UUID | str) -> UUID:

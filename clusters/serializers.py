@@ -9,6 +9,7 @@ from clusters.models import (
     MAX_GPU,
     MAX_RAM_MIB,
     Ordering,
+    Placement,
     Preemption,
     Queueing,
     Runtime,
@@ -25,6 +26,7 @@ EXAMPLE_POLICY = {
     "queueing": "best_effort",
     "ordering": "gpu_weighted",
     "preemption": "lower_priority",
+    "placement": "binpack",
     "preempt_exempt_s": 0,
     "reserve_after_s": 3600,
     "max_preemptions": 5,
@@ -38,9 +40,21 @@ def _cpu(**kwargs: Any) -> Cores:
 class PolicySerializer(StrictSerializer):
     """Who goes first and who may yield; what is left out stays as it is."""
 
-    queueing = Choice(Queueing.choices, required=False)
+    queueing = Choice(
+        Queueing.choices,
+        required=False,
+        help_text=(
+            "Whether those behind a blocked one may pass it: best_effort always, strict never, "
+            "easy_backfill where that does not delay it."
+        ),
+    )
     ordering = Choice(Ordering.choices, required=False)
     preemption = Choice(Preemption.choices, required=False)
+    placement = Choice(
+        Placement.choices,
+        required=False,
+        help_text="binpack: the node with the least left over; spread: the most. For nodes only.",
+    )
     preempt_exempt_s = WholeNumber(
         required=False,
         min_value=0,

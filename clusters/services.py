@@ -19,7 +19,8 @@ from organizations.access import require
 from organizations.models import Role
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
-_PEOPLE_SAY = {"cpu_milli": "CPU cores", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
+TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
+PEOPLE_SAY = {"cpu_milli": "CPU cores", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
 
 
 def lock_cluster(cluster_id: UUID) -> Cluster:
@@ -43,7 +44,8 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
 def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     """Set the given columns (name, totals, policy, state) and wake the scheduler where it matters.
 
-    409 where a total would fall below what is allocated, or another cluster has the name.
+    409 where a total would fall below what is allocated, where the nodes make the totals, or where
+    another cluster has the name.
     """
     try:
         with transaction.atomic():
@@ -95,7 +97,9 @@ def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
         return cluster
     for name in changed:
         setattr(cluster, name, changes[name])
-    _refuse_below_allocated(cluster)
+    if TOTALS.intersection(changed):
+        _refuse_below_allocated(cluster)
+        _refuse_beside_nodes(cluster)
     concerns_scheduling = changed != ["name"]
     if concerns_scheduling:
         cluster.changed_at = timezone.now()
@@ -114,9 +118,16 @@ def _refuse_below_allocated(cluster: Cluster) -> None:
             if resource == "cpu_milli":
                 total, allocated = cores(total), cores(allocated)
             raise Conflict(
-                f"{_PEOPLE_SAY[resource]}: {allocated} allocated, so the total cannot be {total}.",
+                f"{PEOPLE_SAY[resource]}: {allocated} allocated, so the total cannot be {total}.",
                 code="below_allocated",
             )
+
+
+def _refuse_beside_nodes(cluster: Cluster) -> None:
+    if cluster.nodes.exists():
+        raise Conflict(
+            "The totals are the sum of the cluster's nodes: change those instead.", code="has_nodes"
+        )
 
 
 def _name_taken(error: IntegrityError, name: str) -> Exception:

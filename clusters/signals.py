@@ -8,3 +8,6 @@ cluster_changed = Signal()
 # cluster (its row locked), force: it is about to be deleted. Whoever keeps something in it removes
 # that now, or raises a Conflict where it is still in use and `force` is not given.
 cluster_deleting = Signal()
+
+# cluster_id (its row locked), node_id, name: a node has another name now.
+node_renamed = Signal()

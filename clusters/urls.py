@@ -2,7 +2,10 @@
 
 from django.urls import path
 
+from clusters.node_views import NodeViewSet
 from clusters.views import ClusterViewSet
+
+NODE = "clusters/<uuid:cluster_id>/nodes/<uuid:node_id>"
 
 urlpatterns = [
     path("clusters", ClusterViewSet.as_view({"get": "list", "post": "create"})),
@@ -10,4 +13,15 @@ urlpatterns = [
         "clusters/<uuid:cluster_id>",
         ClusterViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
+    path(
+        "clusters/<uuid:cluster_id>/nodes",
+        NodeViewSet.as_view({"get": "list", "post": "create"}),
+    ),
+    path(
+        NODE,
+        NodeViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path(f"{NODE}/cordon", NodeViewSet.as_view({"post": "cordon"})),
+    path(f"{NODE}/uncordon", NodeViewSet.as_view({"post": "uncordon"})),
+    path(f"{NODE}/drain", NodeViewSet.as_view({"post": "drain"})),
 ]

@@ -16,8 +16,7 @@ from clusters.serializers import (
     ClusterSerializer,
     NewClusterSerializer,
 )
-from mlops_platform.api.errors import Invalid
-from mlops_platform.api.requests import body_of, query_of
+from mlops_platform.api.requests import body_of, flag_of, query_of
 from mlops_platform.api.schema import error
 from organizations.models import Role
 
@@ -100,12 +99,5 @@ class ClusterViewSet(GenericViewSet):
     )
     def destroy(self, request: Request, cluster_id: UUID) -> Response:
         cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
-        services.delete_cluster(cluster, force=_force(request))
+        services.delete_cluster(cluster, force=flag_of(request, "force"))
         return Response(status=204)
-
-
-def _force(request: Request) -> bool:
-    value = query_of(request, ["force"]).get("force", "false").lower()
-    if value not in ("true", "false"):
-        raise Invalid({"force": "true or false."})
-    return value == "true"

@@ -25,6 +25,7 @@ EXAMPLE: Mapping[str, Any] = {
     "required_ram": 16384,
     "required_gpu": 4,
     "replicas": 1,
+    "node_selector": {},
     "priority": "HIGH",
     "status": "QUEUED",
     "reason": {
@@ -81,6 +82,7 @@ class DeploymentSerializer(serializers.Serializer):
     required_ram = serializers.IntegerField(source="ram_mib")
     required_gpu = serializers.IntegerField(source="gpu")
     replicas = serializers.IntegerField()
+    node_selector = serializers.DictField(child=serializers.CharField())
     priority = serializers.CharField(source="priority_class.name")
     status = serializers.ChoiceField(Status.values)
     reason = serializers.SerializerMethodField()

@@ -14,7 +14,7 @@ from deployments.keys import key_of
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
 from deployments.queries import deployment_by_id, priority_classes, priority_named
 from deployments.signals import deployment_stopped
-from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.fields import cores
 
 # The request, by column, as people know it.
@@ -23,6 +23,7 @@ REQUEST = {
     "ram_mib": "required_ram",
     "gpu": "required_gpu",
     "replicas": "replicas",
+    "node_selector": "node_selector",
 }
 
 
@@ -41,7 +42,7 @@ def change_deployment(
     priority_class = priority_named(priority, priority_classes()) if priority else None
     with transaction.atomic():
         if priority_class or changes.keys() & REQUEST.keys():
-            _lock(deployment)
+            refuse_selector_in_pool(_lock(deployment), changes)
         row = (
             Deployment.objects.select_for_update(no_key=True, of=("self",))
             .select_related("priority_class")
@@ -54,9 +55,16 @@ def change_deployment(
     return deployment_by_id(deployment.pk)
 
 
-def _lock(deployment: Deployment) -> None:
+def refuse_selector_in_pool(cluster: Cluster, columns: Mapping[str, Any]) -> None:
+    """400 for a node selector where there are no nodes. Where there are, those that are added
+    later may carry the labels: until then it waits and is told so."""
+    if columns.get("node_selector") and not cluster.nodes.exists():
+        raise Invalid({"node_selector": "The cluster has no nodes: it is one pool."})
+
+
+def _lock(deployment: Deployment) -> Cluster:
     try:
-        lock_cluster(deployment.cluster_id)
+        return lock_cluster(deployment.cluster_id)
     except Cluster.DoesNotExist:
         raise not_found() from None
 

@@ -122,6 +122,25 @@ def lengths_of(
     }
 
 
+def place_for(
+    cluster_id: UUID, class_name: str, score: int, class_names: Sequence[str]
+) -> int | None:
+    """The place that a newcomer would get: behind its equals; None while Redis is away.
+
+    `class_names` are every class, most urgent first.
+    """
+    urgent = class_names[: class_names.index(class_name)]
+    try:
+        with redis_client().pipeline(transaction=False) as pipe:
+            for name in urgent:
+                pipe.zcard(queue_key(cluster_id, name))
+            pipe.zcount(queue_key(cluster_id, class_name), "-inf", -score)
+            return sum(pipe.execute()) + 1
+    except RedisError as error:
+        _tell_away(error)
+        return None
+
+
 def members(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, set[str]] | None:
     """Every waiting id by class, for an audit; None while Redis is away."""
     try:

@@ -72,7 +72,9 @@ def shown(details: Details) -> dict[str, Any]:
         return {**plain, "resource": _RESOURCES[resource][0]}
     outside: dict[str, Any] = {}
     for name, value in details.items():
-        if isinstance(value, Mapping):
+        if name == "node_selector":  # labels are called as people like
+            outside[name] = value
+        elif isinstance(value, Mapping):
             outside[name] = shown(value)
         elif name in _RESOURCES and isinstance(value, int):
             outside[_RESOURCES[name][0]] = _number(name, value)

@@ -1,14 +1,15 @@
 """Bells that others ring for deployments."""
 
 from typing import Any
+from uuid import UUID
 
 from django.apps.registry import Apps
 from django.apps.registry import apps as present_apps
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_deleting
-from deployments import services
+from clusters.signals import cluster_deleting, node_renamed
+from deployments import placements, services
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
@@ -16,6 +17,11 @@ STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it pr
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
     services.clear_cluster(cluster, force=force)
+
+
+@receiver(node_renamed)
+def follow_name(cluster_id: UUID, node_id: UUID, name: str, **_: Any) -> None:
+    placements.rename_node(cluster_id, node_id, name)
 
 
 def provide_standard_classes(using: str, apps: Apps = present_apps, **_: Any) -> None:

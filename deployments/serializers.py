@@ -1,10 +1,10 @@
 """The bodies that the deployment calls take. Sources are the model's columns."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
+from clusters.labels import Labels
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
 from deployments.fields import Arguments, Dependencies, Environment, Image
 from deployments.models import Kind
@@ -58,6 +58,7 @@ class SubmitSerializer(StrictSerializer):
     args = Arguments(default=list)
     env = Environment(default=dict, help_text="Answers show the names only.")
     replicas = _replicas(default=1, help_text="All of them start, or none does.")
+    node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
     kind = Choice(Kind.choices, default=Kind.JOB.value)
     max_runtime_s = WholeNumber(
         min_value=1,
@@ -113,6 +114,7 @@ class ChangeDeploymentSerializer(StrictSerializer):
     required_ram = _ram(required=False, help_text="While it is QUEUED.")
     required_gpu = _gpu(required=False, help_text="While it is QUEUED.")
     replicas = _replicas(required=False, help_text="While it is QUEUED.")
+    node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
 
     class Meta:
         swagger_schema_fields = {"example": {"priority": "HIGH"}}
@@ -123,13 +125,6 @@ class StopOfClusterSerializer(StrictSerializer):
 
     class Meta:
         swagger_schema_fields = {"example": {"cluster_id": EXAMPLE_CLUSTER}}
-
-
-class NothingSerializer(StrictSerializer):
-    """A call that takes no body, or an empty object."""
-
-    class Meta:
-        swagger_schema_fields: Mapping[str, Any] = {"example": {}}
 
 
 class CheckpointSerializer(StrictSerializer):

@@ -21,7 +21,7 @@ from accounts.models import User
 from clusters.models import Cluster, Runtime
 from clusters.queries import cluster_for
 from deployments import dependencies, queues
-from deployments.changing import change_deployment
+from deployments.changing import change_deployment, refuse_selector_in_pool
 from deployments.events import record
 from deployments.keys import key_of, submitted_at
 from deployments.models import (
@@ -81,6 +81,7 @@ def draft_deployment(
     cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    refuse_selector_in_pool(cluster, spec)
     classes = priority_classes()
     priority_class = priority_named(priority, classes)
     digest = _digest(cluster.pk, priority_class.name, spec)

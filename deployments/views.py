@@ -21,13 +21,13 @@ from deployments.models import Deployment, DeploymentEvent
 from deployments.serializers import (
     ChangeDeploymentSerializer,
     CheckpointSerializer,
-    NothingSerializer,
     StopOfClusterSerializer,
     SubmitSerializer,
 )
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.requests import PAGING, body_of, query_of
 from mlops_platform.api.schema import error
+from mlops_platform.api.serializers import NothingSerializer
 from organizations.models import Role
 
 NO_CLUSTER = error(

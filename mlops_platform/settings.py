@@ -190,6 +190,7 @@ else:
     CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER_TIMEOUTS
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker gives up after most of an hour
 CELERY_TASK_DEFAULT_QUEUE = "scheduler"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
@@ -221,7 +222,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
-SCHEDULER_LOCK_TIMEOUT_S = 60
+SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
 LEDGER_RETENTION_DAYS = int(os.environ.get("LEDGER_RETENTION_DAYS", "30"))
 
 # --- Web ------------------------------------------------------------------------------------

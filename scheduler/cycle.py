@@ -63,13 +63,25 @@ def _once(cluster_id: UUID, cycle_id: UUID, trigger: Trigger) -> Outcome:
         snapshot = store.load_snapshot(cluster_id)
         loaded = perf_counter()
         plan = make_plan(snapshot)
-        verify(snapshot, plan)
-        planned = perf_counter()
-        changed = store.apply_plan(snapshot, plan, cycle_id)
-        applied = perf_counter()
-        timing = (loaded - began, planned - loaded, applied - planned)
-        if changed:
-            ledger.write(cycle_id, trigger, snapshot, plan, timing)
+        spent = (loaded - began, perf_counter() - loaded)
+        return settle(snapshot, plan, cycle_id, trigger, spent)
+
+
+def settle(
+    snapshot: Snapshot,
+    plan: Plan,
+    cycle_id: UUID,
+    trigger: Trigger,
+    spent: tuple[float, float] = (0.0, 0.0),
+) -> Outcome:
+    """Check a plan, make it so and write it down, in the caller's transaction, which holds the
+    cluster's lock since before the snapshot. `spent`: seconds on loading and planning."""
+    began = perf_counter()
+    verify(snapshot, plan)
+    changed = store.apply_plan(snapshot, plan, cycle_id)
+    timing = (*spent, perf_counter() - began)
+    if changed:
+        ledger.write(cycle_id, trigger, snapshot, plan, timing)
     return Outcome(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
 
 

@@ -114,11 +114,12 @@ def _put(deployments: list[Deployment]) -> None:
     if deployments:
         cluster = deployments[0].cluster
         queues.enter(
-            cluster.pk, [(d.priority_class.name, d.pk, _score(cluster, d)) for d in deployments]
+            cluster.pk, [(d.priority_class.name, d.pk, score_of(cluster, d)) for d in deployments]
         )
 
 
-def _score(cluster: Cluster, row: Deployment) -> int:
+def score_of(cluster: Cluster, row: Deployment) -> int:
+    """What orders a row within its class; larger goes first."""
     request = Resources(row.cpu_milli, row.ram_mib, row.gpu).times(row.replicas)
     return -policy_key(cluster.ordering, request, _total(cluster))
 

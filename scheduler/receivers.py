@@ -1,4 +1,4 @@
-"""Bells, not brains: each receiver asks for a cycle once the change is committed."""
+"""Bells, not brains: each receiver asks for a cycle once the change is committed, or hands on."""
 
 from functools import partial
 from typing import Any
@@ -10,8 +10,8 @@ from django.dispatch import receiver
 
 from clusters.signals import cluster_changed
 from deployments.models import Deployment
-from deployments.signals import deployment_stopped
-from scheduler import bell, queues
+from deployments.signals import deployment_stopped, quote_presented
+from scheduler import bell, queues, quotes
 from scheduler.models import Trigger
 
 
@@ -34,6 +34,11 @@ def on_stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str, **_: 
 def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
     queues.refresh(cluster_id, deployment_ids)
     bell.request_cycle(cluster_id, trigger)
+
+
+@receiver(quote_presented)
+def on_quote(deployment: Deployment, digest: str, token: str, **_: Any) -> None:
+    quotes.redeem(deployment, digest, token)
 
 
 @receiver(cluster_changed)

@@ -177,6 +177,17 @@ class UtilisationSerializer(serializers.Serializer):
         ref_name = "Utilisation"
 
 
+class NodeCountsSerializer(serializers.Serializer):
+    total = serializers.IntegerField(help_text="0: the cluster is one pool.")
+    ready = serializers.IntegerField()
+    cordoned = serializers.IntegerField()
+    draining = serializers.IntegerField()
+    not_ready = serializers.IntegerField()
+
+    class Meta:
+        ref_name = "NodeCounts"
+
+
 class ActivitySerializer(serializers.Serializer):
     """What goes on in a cluster (status.py)."""
 
@@ -185,7 +196,7 @@ class ActivitySerializer(serializers.Serializer):
         child=serializers.IntegerField(), help_text="How many wait, by priority class."
     )
     running = serializers.IntegerField(help_text="Deployments that hold capacity.")
-    nodes = serializers.IntegerField(help_text="0: the cluster is one pool.")
+    nodes = NodeCountsSerializer(help_text="How many, and how many in each state.")
     last_cycle = CycleSerializer(allow_null=True, help_text="The last that changed something.")
     evaluated_at = serializers.DateTimeField(allow_null=True, help_text="When a cycle last looked.")
 
@@ -201,7 +212,7 @@ class StatusSerializer(ActivitySerializer, ClusterSerializer):
                 "utilisation": {"cpu": 0.0703, "ram": 0.0312, "gpu": 0.25},
                 "queue_lengths": {"HIGH": 1, "LOW": 3},
                 "running": 4,
-                "nodes": 0,
+                "nodes": {"total": 4, "ready": 3, "cordoned": 1, "draining": 0, "not_ready": 0},
                 "last_cycle": CYCLE_EXAMPLE,
                 "evaluated_at": "2026-03-01T09:00:00.120000Z",
             }

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from clusters.models import Cluster
+from django.db.models import Count, Q
+
+from clusters.models import Cluster, Node, NodeState
 from scheduler import queries
 
 
@@ -16,10 +18,16 @@ def status_of(cluster: Cluster) -> dict[str, Any]:
         },
         "queue_lengths": queries.queue_lengths(cluster),
         "running": queries.running_count(cluster),
-        "nodes": cluster.nodes.count(),
+        "nodes": _nodes(cluster),
         "last_cycle": queries.cycles_of(cluster).first(),
         "evaluated_at": cluster.evaluated_at,
     }
+
+
+def _nodes(cluster: Cluster) -> dict[str, int]:
+    """How many there are, and how many in each state. One query."""
+    states = {state.lower(): Count("pk", filter=Q(state=state)) for state in NodeState.values}
+    return Node.objects.filter(cluster=cluster).aggregate(total=Count("pk"), **states)
 
 
 def _share(part: int, whole: int) -> float:

@@ -11,9 +11,14 @@ from accounts.callers import caller
 from clusters.queries import cluster_for
 from clusters.serializers import ClusterSerializer
 from deployments.models import Deployment
-from deployments.queries import positions_of, priority_classes, reasons_for
-from mlops_platform.api.requests import query_of
-from scheduler import queries
+from deployments.queries import deployment_for, positions_of, priority_classes, reasons_for
+from deployments.serializers import SubmitSerializer
+from deployments.services import draft_deployment
+from mlops_platform.api.errors import Invalid
+from mlops_platform.api.requests import body_of, query_of
+from scheduler import queries, quotes
+from scheduler.answers import ExplanationSerializer, QuoteSerializer
+from scheduler.explain import explain
 from scheduler.models import SchedulingCycle
 from scheduler.serializers import (
     ActivitySerializer,
@@ -55,6 +60,39 @@ class QueueView(GenericViewSet):
         }
         answer = WaitingSerializer(page, many=True, context=context)
         return self.get_paginated_response(answer.data)
+
+
+class QuoteView(ViewSet):
+    @swagger_auto_schema(
+        operation_summary="What a submit would get, told before it is made",
+        operation_description=(
+            "Takes the body of a submit and writes nothing. Submit with the `token` as `quote` to "
+            "get exactly that, or 409 where the cluster has changed meanwhile."
+        ),
+        tags=["deployments"],
+        request_body=SubmitSerializer,
+        responses={200: QuoteSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        body = body_of(request, SubmitSerializer)
+        if body.pop("quote", None) is not None:
+            raise Invalid({"quote": "Quotes a submit, not a quote."})
+        draft = draft_deployment(
+            caller(request), body.pop("cluster_id"), body, priority=body.pop("priority")
+        )
+        answer = quotes.quote(caller(request), draft.deployment, draft.digest)
+        return Response(QuoteSerializer(answer).data)
+
+
+class ExplainView(ViewSet):
+    @swagger_auto_schema(
+        operation_summary="Why it waits, who holds what it needs, and what would start it now",
+        tags=["deployments"],
+        responses={200: ExplanationSerializer},
+    )
+    def retrieve(self, request: Request, deployment_id: UUID) -> Response:
+        deployment = deployment_for(caller(request), deployment_id)
+        return Response(ExplanationSerializer(explain(deployment)).data)
 
 
 class CycleViewSet(GenericViewSet):

@@ -4,20 +4,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0001_initial'),
+        ("clusters", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cluster',
-            name='placement',
-            field=models.CharField(choices=[('binpack', 'Binpack'), ('spread', 'Spread')], default='binpack', max_length=16),
+            model_name="cluster",
+            name="placement",
+            field=models.CharField(
+                choices=[("binpack", "Binpack"), ("spread", "Spread")],
+                default="binpack",
+                max_length=16,
+            ),
         ),
         migrations.AlterField(
-            model_name='cluster',
-            name='queueing',
-            field=models.CharField(choices=[('best_effort', 'Best Effort'), ('strict', 'Strict'), ('easy_backfill', 'Easy Backfill')], default='best_effort', max_length=16),
+            model_name="cluster",
+            name="queueing",
+            field=models.CharField(
+                choices=[
+                    ("best_effort", "Best Effort"),
+                    ("strict", "Strict"),
+                    ("easy_backfill", "Easy Backfill"),
+                ],
+                default="best_effort",
+                max_length=16,
+            ),
         ),
     ]

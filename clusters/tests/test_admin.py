@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.admin import markup
+from clusters.admin.forms import POLICY
 from clusters.admin.pages import MOST_COUNTED, AtLeast, BoundedPaginator
 from clusters.models import Cluster, Node, State
 from clusters.signals import cluster_changed
@@ -44,12 +45,7 @@ def form_of(cluster, **changes):
         "total_cpu_milli": str(cluster.total_cpu_milli / 1000),
         "total_ram_mib": str(cluster.total_ram_mib),
         "total_gpu": str(cluster.total_gpu),
-        "queueing": cluster.queueing,
-        "ordering": cluster.ordering,
-        "preemption": cluster.preemption,
-        "preempt_exempt_s": str(cluster.preempt_exempt_s),
-        "reserve_after_s": str(cluster.reserve_after_s),
-        "max_preemptions": str(cluster.max_preemptions),
+        **{name: str(getattr(cluster, name)) for name in POLICY},
     }
     shown = {f"initial-{name}": value for name, value in given.items()}
     return shown | given | changes

@@ -5,7 +5,7 @@ import pytest
 from clusters import services
 from clusters.models import State
 from clusters.signals import cluster_changed
-from clusters.tests.capacity import make_cluster
+from clusters.tests.capacity import make_cluster, make_node
 
 
 def path(cluster):
@@ -38,6 +38,8 @@ def row(cluster):
         ({"total_gpu": 0}, "total_gpu", 0),
         ({"policy": {"ordering": "fifo"}}, "ordering", "fifo"),
         ({"policy": {"max_preemptions": 0}}, "max_preemptions", 0),
+        ({"policy": {"placement": "spread"}}, "placement", "spread"),
+        ({"policy": {"queueing": "easy_backfill"}}, "queueing", "easy_backfill"),
         ({"state": "PAUSED"}, "state", "PAUSED"),
         ({"state": "draining"}, "state", "DRAINING"),
     ],
@@ -99,6 +101,23 @@ def test_it_can_fall_to_what_is_allocated(api, ada, org):
     assert api(ada).patch(path(cluster), {"total_gpu": 2}).status_code == 200
 
 
+@pytest.mark.parametrize("change", [{"total_gpu": 3}, {"total_cpu": 9, "name": "east"}])
+def test_the_totals_of_a_cluster_with_nodes_are_theirs(api, ada, cluster, rung, change):
+    make_node(cluster)
+    rung.clear()
+    before = row(cluster)
+    response = api(ada).patch(path(cluster), change)
+    assert response.status_code == 409
+    assert response.json() == {
+        "detail": "The totals are the sum of the cluster's nodes: change those instead.",
+        "code": "has_nodes",
+    }
+    assert row(cluster) == before
+    assert rung == []
+    same = {"total_gpu": before["total_gpu"], "policy": {"ordering": "fifo"}}
+    assert api(ada).patch(path(cluster), same).status_code == 200
+
+
 def test_a_taken_name_is_refused(api, ada, cluster, org):
     make_cluster(org, name="east")
     response = api(ada).patch(path(cluster), {"name": "east"})
@@ -115,6 +134,7 @@ def test_a_taken_name_is_refused(api, ada, cluster, org):
         ("runtime", "simulated"),
         ("organization_id", "x"),
         ("policy", {"queueing": None}),
+        ("policy", {"placement": "BINPACK"}),
         ("name", None),
     ],
 )
@@ -135,6 +155,6 @@ def test_operators_pause_resume_and_drain(cluster, rung):
 
 
 def test_it_takes_few_queries(api, ada, cluster, django_assert_num_queries):
-    # the caller, the cluster, the role; a savepoint, the lock, the write, the release
-    with django_assert_num_queries(7):
+    # the caller, the cluster, the role; a savepoint, the lock, its nodes, the write, the release
+    with django_assert_num_queries(8):
         api(ada).patch(path(cluster), {"total_gpu": 8})

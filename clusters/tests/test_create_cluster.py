@@ -15,6 +15,7 @@ DEFAULT_POLICY = {
     "queueing": "best_effort",
     "ordering": "gpu_weighted",
     "preemption": "lower_priority",
+    "placement": "binpack",
     "preempt_exempt_s": 0,
     "reserve_after_s": 3600,
     "max_preemptions": 5,
@@ -50,7 +51,7 @@ def test_an_admin_creates_one(api, ada, org):
 
 
 def test_its_policy_can_be_chosen(api, ada, org):
-    policy = {"queueing": "strict", "ordering": "fifo", "preempt_exempt_s": 60}
+    policy = {"queueing": "easy_backfill", "ordering": "fifo", "placement": "spread"}
     response = api(ada).post(PATH, body(org, policy=policy, runtime="simulated"))
     assert response.status_code == 201
     assert response.json()["policy"] == {**DEFAULT_POLICY, **policy}

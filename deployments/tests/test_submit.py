@@ -33,6 +33,7 @@ def test_a_developer_submits(api, dev, cluster):
         "required_ram": 512,
         "required_gpu": 1,
         "replicas": 1,
+        "node_selector": {},
         "priority": "LOW",
         "status": "QUEUED",
         "reason": {
@@ -203,7 +204,9 @@ BAD = [
     ("grace_s", -1),
     ("grace_s", 3601),
     ("max_retries", 101),
-    ("node_selector", {}),
+    ("node_selector", {"zone": "b"}),  # in a pool
+    ("node_selector", {"-zone": "b"}),
+    ("node_selector", {"zone": 1}),
     ("quote", "x"),
     ("status", "RUNNING"),
     ("id", "x"),

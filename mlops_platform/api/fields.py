@@ -44,10 +44,10 @@ class Cores(serializers.Field):
             self.fail("too_small", limit=cores(self.min_milli))
         if value > Decimal(self.max_milli) / MILLI:
             self.fail("too_large", limit=cores(self.max_milli))
-        milli = value * MILLI
-        if milli != int(milli):
+        milli = int(value * MILLI)
+        if Decimal(milli) / MILLI != value:  # the product may have been rounded, this is exact
             self.fail("too_precise")
-        return int(milli)
+        return milli
 
     def to_representation(self, value: int) -> int | float:
         return cores(value)

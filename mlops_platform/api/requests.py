@@ -38,3 +38,11 @@ def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
     if faults:
         raise Invalid(faults)
     return values
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """`?name=true`, the only parameter of its call; false where it is left out."""
+    value = query_of(request, [name]).get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise Invalid({name: "true or false."})
+    return value == "true"

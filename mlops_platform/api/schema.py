@@ -24,6 +24,7 @@ TAGS = {
     "users": "Who is calling: register, log in, your profile.",
     "organizations": "Who works together: members, roles, invite codes.",
     "clusters": "What there is to run on, and who waits for it.",
+    "nodes": "The machines that a cluster is made of, where it is more than a pool.",
     "deployments": "What shall run: submit, watch, change, stop.",
     "ledger": "What the scheduler decided, and on what grounds.",
 }

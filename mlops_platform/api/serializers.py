@@ -1,5 +1,6 @@
 """The serializer base of every request body."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -24,3 +25,10 @@ class StrictSerializer(serializers.Serializer):
         if faults:
             raise serializers.ValidationError(faults)
         return value
+
+
+class NothingSerializer(StrictSerializer):
+    """A call that takes no body, or an empty object."""
+
+    class Meta:
+        swagger_schema_fields: Mapping[str, Any] = {"example": {}}

@@ -13,6 +13,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from accounts.serializers import Timezone
+from clusters.labels import Labels
 from deployments.fields import Arguments, Dependencies, Environment, Image
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 
@@ -78,7 +79,7 @@ def _by_kind(field: Any) -> list[Any]:
             outside: list[Any] = [field.min_value - 1, field.max_value + 1]
             return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
         case Cores():
-            outside = [Literal("0.0001"), 0, -1, field.max_milli // 1000 + 1]
+            outside = [Literal("0.0001"), Literal(f"1.{'0' * 40}1"), 0, field.max_milli // 1000 + 1]
             return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
         case Choice():
             return [5, True, [], {}, "", "nope", "x" * 10_000, *vast]
@@ -102,6 +103,15 @@ def _by_kind(field: Any) -> list[Any]:
             names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
             values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
             many = {f"A{number}": "" for number in range(257)}
+            return ["x", 5, True, [], *names, *values, many, *vast]
+        case Labels():
+            words = ["-a", "a-", "a b", "a\n", "\u00e4", "x" * 64, "a:b"]
+            names = [
+                {name: "x"} for name in (*words, "", "/a", "a/", "A/b", "a//b", "x" * 64 + "/b")
+            ]
+            values = [{"a": value} for value in [*words, "/"]]
+            values += [{"a": None}, {"a": 1}, {"a": True}, {"a": {}}, {"a": []}]
+            many = {f"a{number}": "" for number in range(65)}
             return ["x", 5, True, [], *names, *values, many, *vast]
         case serializers.DateTimeField():
             return [5, True, [], {}, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", *vast]

@@ -17,6 +17,7 @@ class Row:
     answers: tuple[int, int, int, int, int]
     body: Body | None = None
     query: str = ""
+    writes: bool = True  # where it is no GET and not refused
 
     @property
     def method(self) -> str:
@@ -51,7 +52,7 @@ CLUSTER: Body = {
     "total_cpu": 2.5,
     "total_ram": 1024,
     "total_gpu": 0,
-    "policy": {"queueing": "strict", "ordering": "fifo", "preempt_exempt_s": 5},
+    "policy": {"queueing": "strict", "placement": "spread", "preempt_exempt_s": 5},
     "runtime": "simulated",
 }
 DEPLOYMENT: Body = {
@@ -67,12 +68,21 @@ DEPLOYMENT: Body = {
     "env": {"SEED": "42"},
     "kind": "job",
     "replicas": 1,
+    "node_selector": {"zone": "b"},
     "max_runtime_s": 3600,
     "simulated_runtime_s": 60,
     "grace_s": 0,
     "max_retries": 3,
     "depends_on": ["{deployment_id}"],
 }
+NODE: Body = {
+    "name": "node-2",
+    "cpu": 2.5,
+    "ram": 1024,
+    "gpu": 0,
+    "labels": {"zone": "c", "x/y": ""},
+}
+NODES = "/api/clusters/{cluster_id}/nodes"
 
 MATRIX = [
     Row("POST /api/users/register", (201,) * 5, {**USER, "email": "grace@example.org"}),
@@ -107,10 +117,21 @@ MATRIX = [
     Row(
         "PATCH /api/clusters/{cluster_id}",
         (401, 404, 403, 403, 200),
-        {"name": "north", "total_gpu": 2, "state": "paused", "policy": {"max_preemptions": 0}},
+        {"name": "north", "total_gpu": 1, "state": "paused", "policy": {"max_preemptions": 0}},
     ),
     Row("DELETE /api/clusters/{cluster_id}", (401, 404, 403, 403, 409)),
     Row("DELETE /api/clusters/{cluster_id}", (401, 404, 403, 403, 204), query="?force=true"),
+    Row(f"GET {NODES}", READ),
+    Row(f"POST {NODES}", (401, 404, 403, 403, 201), NODE),
+    Row(f"GET {NODES}/{{node_id}}", READ),
+    Row(f"PATCH {NODES}/{{node_id}}", (401, 404, 403, 403, 200), {**NODE, "gpu": 1}),
+    Row(f"PATCH {NODES}/{{node_id}}", (401, 404, 403, 403, 409), {"gpu": 0}),
+    Row(f"PATCH {NODES}/{{node_id}}", (401, 404, 403, 403, 200), {"gpu": 0}, "?drain=true"),
+    Row(f"DELETE {NODES}/{{node_id}}", (401, 404, 403, 403, 409)),
+    Row(f"DELETE {NODES}/{{node_id}}", (401, 404, 403, 403, 202), query="?drain=true"),
+    Row(f"POST {NODES}/{{node_id}}/cordon", (401, 404, 403, 403, 200), {}),
+    Row(f"POST {NODES}/{{node_id}}/uncordon", (401, 404, 403, 403, 200), {}),
+    Row(f"POST {NODES}/{{node_id}}/drain", (401, 404, 403, 403, 200), {}),
     Row("GET /api/clusters/{cluster_id}/status", READ),
     Row("GET /api/clusters/{cluster_id}/deployments", READ),
     Row("GET /api/clusters/{cluster_id}/queue", READ),
@@ -119,6 +140,7 @@ MATRIX = [
     Row("GET /api/deployments", ANY_USER),
     Row("GET /api/deployments", ANY_USER, query="?cluster_id={cluster_id}"),
     Row("POST /api/deployments", (401, 404, 403, 201, 201), DEPLOYMENT),
+    Row("POST /api/deployments/quote", (401, 404, 403, 200, 200), DEPLOYMENT, writes=False),
     Row("GET /api/deployments/{deployment_id}", READ),
     Row("PATCH /api/deployments/{deployment_id}", (401, 404, 403, 200, 200), {"name": "renamed"}),
     Row(
@@ -130,6 +152,7 @@ MATRIX = [
     Row("POST /api/deployments/{deployment_id}/stop", (401, 404, 403, 200, 200), {}),
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
+    Row("GET /api/deployments/{deployment_id}/explain", READ),
     Row("GET /healthz", OPEN),
     Row("GET /readyz", OPEN),
     Row("GET /metrics", OPEN),

@@ -1,7 +1,7 @@
 """A world with one of everything, five people who look at it, and its fingerprint.
 
-In `org` one deployment runs and one waits, decided by a real cycle that stands in the ledger. Sam,
-the stranger, is ADMIN of an organization with a cluster of its own.
+In `org` one deployment runs on the only node and one waits, decided by a real cycle that stands in
+the ledger. Sam, the stranger, is ADMIN of an organization with a cluster of its own.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from redis import Redis
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
-from clusters.tests.capacity import make_cluster
+from clusters.models import NodeState
+from clusters.tests.capacity import make_cluster, make_node
 from deployments.models import Status
 from deployments.services import create_deployment
 from organizations.models import InviteCode, Organization, Role
@@ -49,12 +50,15 @@ def world(
     org: Organization, ada: User, dev: User, vera: User, sam: User, sams_org: Organization
 ) -> World:
     cluster = make_cluster(org, total_gpu=1)
+    node = make_node(cluster, gpu=1, labels={"zone": "b"})
     make_cluster(sams_org)
     colleague = make_member(org, "mia", Role.VIEWER)
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
     running = create_deployment(dev, cluster.pk, spec).deployment
     create_deployment(dev, cluster.pk, spec)
     cycle.run(cluster.pk, Trigger.SUBMITTED)
+    node.state = NodeState.NOT_READY  # so that cordon, uncordon and drain all change something
+    node.save(update_fields=["state"])
     running.refresh_from_db()
     assert running.status == Status.RUNNING
     codes = dict(InviteCode.objects.filter(organization=org).values_list("role", "code"))
@@ -63,6 +67,7 @@ def world(
             "organization_id": str(org.pk),
             "user_id": str(colleague.pk),
             "cluster_id": str(cluster.pk),
+            "node_id": str(node.pk),
             "deployment_id": str(running.pk),
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],

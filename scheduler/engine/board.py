@@ -1,6 +1,7 @@
 """The cycle's working copy of the cluster: what is free, who may yield, who has been admitted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from scheduler.engine import reasons
 from scheduler.engine.capacity import Capacity, Usable, Where
@@ -17,7 +18,7 @@ from scheduler.engine.victims import Candidate, Roster, Sacrifice
 class Board:
     """Admits workloads one by one, in the order in which it is asked."""
 
-    def __init__(self, snapshot: Snapshot, line: list[Workload]) -> None:
+    def __init__(self, snapshot: Snapshot, line: Sequence[Workload]) -> None:
         """What a draining node runs has left before anybody is looked at."""
         self.capacity = Capacity(snapshot)
         self.starts: list[Start] = []
@@ -45,7 +46,7 @@ class Board:
 
     def admit(self, workload: Workload) -> bool:
         """Place it in free capacity, else on its victims'; False, nothing changed, if neither."""
-        if workload.scheduling_key in self._blocked:
+        if workload.scheduling_key in self._blocked and not self.holds(workload):
             return False
         if self._place(workload) or self._preempt(workload):
             return True
@@ -60,11 +61,16 @@ class Board:
 
     def usable(self, workload: Workload) -> Usable | None:
         """What it may draw on, by bin; None: whatever is free."""
-        if self.reservation is not None and self.reservation.binds(workload):
-            return self.reservation.usable
-        if self.hold is not None and self.hold.binds(workload, self._value(workload)):
-            return self.hold.usable
-        return None
+        reservation, hold = self.reservation, self.hold
+        if hold is not None and not hold.binds(workload, self._value(workload)):
+            hold = None
+        if reservation is None or not reservation.binds(workload):
+            return None if hold is None else hold.usable
+        return reservation.usable if hold is None else _Both(reservation.usable, hold.usable)
+
+    def holds(self, workload: Workload) -> bool:
+        """Its equals may have been refused because of the very hold that is its own."""
+        return self.hold is not None and self.hold.holder is workload
 
     def _as_it_is(self, workload: Workload) -> Usable | None:
         """`usable` now, to stay so while victims leave: what they free is their preemptor's."""
@@ -72,6 +78,20 @@ class Board:
         if usable is None:
             return None
         return {at: usable(at) for at in range(len(self.capacity.ids))}.__getitem__
+
+    def keeper(self, workload: Workload) -> Workload | None:
+        """For whom so much is held back that it does not fit."""
+        usable = self.usable(workload)
+        if usable is None or self.fits(workload, usable) is not None:
+            return None
+        reservation, hold = self.reservation, self.hold
+        if hold is None or (
+            reservation is not None
+            and reservation.binds(workload)
+            and self.fits(workload, reservation.usable) is None
+        ):
+            return reservation.head if reservation is not None else None
+        return hold.holder
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
@@ -137,7 +157,7 @@ class Board:
                 withheld=withheld,
             )
         )
-        if self.hold is not None and self.hold.holder is workload:
+        if self.holds(workload):
             self._hold_for_the_next()
 
     def _evict(self, victim: Candidate, preemptor: Workload) -> None:
@@ -166,15 +186,21 @@ class Board:
             self.hold = Hold(self._snapshot, self.capacity, holder, self._value(holder))
 
     def _reserve_for(self, head: Workload) -> None:
+        """Who is promised a start needs no hold, under which nothing could be backfilled."""
         gone = {eviction.workload_id for eviction in self.evictions}
         ends = ends_of(self._snapshot, self.capacity, gone) + self._begun
         self.reservation = reserve(self._snapshot, self.capacity, head, ends)
+        if self.reservation is not None and self.holds(head):
+            self.hold = None
 
     def _withheld(self, workload: Workload) -> tuple[tuple[str | None, Resources], ...]:
-        keeper = self.reservation if self.reservation is not None else self.hold
-        if keeper is None or self.usable(workload) is None:
+        """What is free, but not for it, by node."""
+        usable = self.usable(workload)
+        if usable is None:
             return ()
-        return tuple((self.capacity.ids[at], held) for at, held in sorted(keeper.withheld()))
+        bins = {at for keeper in (self.reservation, self.hold) if keeper for at in keeper.bins}
+        ids, free = self.capacity.ids, self.capacity.free
+        return tuple((ids[at], free[at].minus(usable(at))) for at in sorted(bins))
 
     def _value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value
@@ -182,6 +208,17 @@ class Board:
     def _may_preempt(self, workload: Workload) -> bool:
         policy = self._snapshot.policy
         return policy.preemption == LOWER_PRIORITY and self._classes[workload.priority].may_preempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """What neither of two keepers holds back."""
+
+    one: Usable
+    other: Usable
+
+    def __call__(self, at: int) -> Resources:
+        return self.one(at).at_most(self.other(at))
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
@@ -195,7 +232,7 @@ def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
     return lambda at: usable(at).plus(freed.get(at, NOTHING))
 
 
-def _starved(snapshot: Snapshot, line: list[Workload]) -> list[Workload]:
+def _starved(snapshot: Snapshot, line: Sequence[Workload]) -> list[Workload]:
     """Who has waited longer than reserve_after_s, the holder-to-be last."""
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
     values = {priority.name: priority.value for priority in snapshot.classes}

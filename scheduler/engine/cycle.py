@@ -1,5 +1,7 @@
 """One cycle of the planner, on one screen."""
 
+from collections.abc import Sequence
+
 from scheduler.engine import reasons
 from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
@@ -23,12 +25,7 @@ def make_plan(snapshot: Snapshot) -> Plan:
     # 3. Order.
     line.sort(key=order_key(snapshot))
     # 4.-6. Each in turn: place without harm; else evict, if that makes it start; else wait.
-    board = Board(snapshot, line)
-    strict = snapshot.policy.queueing == STRICT
-    for workload in line:
-        if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):
-            break
-        board.admit(workload)
+    board = admit_in_turn(snapshot, line)
     # 7. Waits: why, in the numbers of the end of this cycle.
     left = [workload for workload in line if workload.id not in board.started]
     explain = Explainer(snapshot, board)
@@ -39,6 +36,17 @@ def make_plan(snapshot: Snapshot) -> Plan:
         waits=_told(waiting),
         unfinished=bool(left) and len(board.starts) >= snapshot.max_starts,
     )
+
+
+def admit_in_turn(snapshot: Snapshot, line: Sequence[Workload]) -> Board:
+    """Steps 4 to 6 alone, for those who are possible, in their order: all that changes anything."""
+    board = Board(snapshot, line)
+    strict = snapshot.policy.queueing == STRICT
+    for workload in line:
+        if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):
+            break
+        board.admit(workload)
+    return board
 
 
 def _sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reason]]]:

@@ -39,8 +39,7 @@ class Explainer:
         board = self._board
         if self._strict and board.head is not None and workload is not board.head:
             return reasons.blocked_by(board.head.id)
-        usable = board.usable(workload)
-        key = (workload.scheduling_key, usable is None)
+        key = (workload.scheduling_key, board.holds(workload))
         if key not in self._told:
             self._told[key] = self._look(workload)
         return self._told[key]
@@ -49,13 +48,8 @@ class Explainer:
         board = self._board
         if board.fits(workload) is None:
             return self._short(workload)
-        usable = board.usable(workload)
-        if usable is not None and board.fits(workload, usable) is None:
-            keeper = board.reservation.head if board.reservation else None
-            if keeper is None and board.hold is not None:
-                keeper = board.hold.holder
-            if keeper is not None:
-                return reasons.reserved_for(keeper.id)
+        if (keeper := board.keeper(workload)) is not None:
+            return reasons.reserved_for(keeper.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 
     def _short(self, workload: Workload) -> Reason:

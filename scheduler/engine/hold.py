@@ -45,8 +45,9 @@ class Hold:
         free, held = self._capacity.free[at], self._held.get(at)
         return free if held is None else free.minus_at_most(held)
 
-    def withheld(self) -> list[tuple[int, Resources]]:
-        return [(at, held.at_most(self._capacity.free[at])) for at, held in self._held.items()]
+    @property
+    def bins(self) -> Set[int]:
+        return self._held.keys()
 
 
 def _soonest(snapshot: Snapshot, capacity: Capacity, holder: Workload) -> dict[int, Resources]:
@@ -126,10 +127,9 @@ class Reservation:
             if at in self._spare:
                 self._spare[at] = self._spare[at].minus(request.times(count))
 
-    def withheld(self) -> list[tuple[int, Resources]]:
-        return [
-            (at, self._capacity.free[at].minus_at_most(spare)) for at, spare in self._spare.items()
-        ]
+    @property
+    def bins(self) -> Set[int]:
+        return self._spare.keys()
 
 
 def reserve(
@@ -142,17 +142,22 @@ def reserve(
     request, replicas = head.request, head.replicas
     then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
     count = sum(request.count_in(room) for room in then.values())
+    at_ms: int | None = None
     for ends_ms, where, amount in sorted(ends):
+        if at_ms is not None and ends_ms > at_ms:
+            break  # whatever ends at the same moment leaves over that much more
         for at, share in where:
             if at in then:
                 count -= request.count_in(then[at])
                 then[at] = then[at].plus(amount.times(share))
                 count += request.count_in(then[at])
         if count >= replicas:
-            now_ms = snapshot.now_ms
-            spare = _spare(request, replicas, then)
-            return Reservation(now_ms, capacity, head, max(ends_ms, now_ms), spare)
-    return None
+            at_ms = ends_ms
+    if at_ms is None:
+        return None
+    now_ms = snapshot.now_ms
+    spare = _spare(request, replicas, then)
+    return Reservation(now_ms, capacity, head, max(at_ms, now_ms), spare)
 
 
 def _spare(request: Resources, replicas: int, then: dict[int, Resources]) -> dict[int, Resources]:

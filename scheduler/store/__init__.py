@@ -1,7 +1,7 @@
 """Between the tables and the engine: what is told to the planner, and what is made of its plan."""
 
 from scheduler.store.apply import StalePlanError, apply_plan
-from scheduler.store.load import load_snapshot, read_snapshot
+from scheduler.store.load import load_snapshot, read_snapshot, see_one_moment
 from scheduler.store.times import milliseconds, moment
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "milliseconds",
     "moment",
     "read_snapshot",
+    "see_one_moment",
 ]

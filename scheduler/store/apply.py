@@ -18,7 +18,7 @@ from deployments import events
 from deployments.models import EventType, WaitReason
 from scheduler import queues
 from scheduler.engine import Plan, Snapshot
-from scheduler.store.sql import EVICT, START
+from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 from scheduler.store.times import moment
 
 
@@ -144,8 +144,19 @@ def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:
     if fresh:
         WaitReason.objects.bulk_create(fresh, batch_size=1000)
     if differing:
-        WaitReason.objects.bulk_update(differing, ["code", "details"], batch_size=1000)
+        _change(differing)
     return bool(old or fresh or differing)
+
+
+def _change(rows: list[WaitReason]) -> None:
+    """One plain statement: bulk_update would build a CASE as long as the list."""
+    params: dict[str, Any] = {
+        "ids": [row.pk for row in rows],
+        "codes": [str(row.code) for row in rows],
+        "details": [Json(row.details) for row in rows],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGE_WAIT_REASONS, params)
 
 
 def _expect(changed: int, expected: int, action: str) -> None:

@@ -17,19 +17,18 @@ from deployments.models import Deployment, PriorityClass, Status
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
-from scheduler.store.sql import QUEUE_HEADS, queue_members
+from scheduler.store.sql import QUEUE_HEADS, QUEUE_MEMBERS
 from scheduler.store.times import milliseconds
 
-KEYS_PER_QUERY = 200
 EVICTABLE = (Status.STARTING, Status.RUNNING)
 
 
 def load_snapshot(cluster_id: UUID) -> Snapshot:
     """Lock the cluster's row and read what the planner needs. Raises Cluster.DoesNotExist.
 
-    Four queries, one more for each KEYS_PER_QUERY different requests that could start, one more
-    where somebody may have to yield or an end matters. Of a scheduling key no more rows are read
-    than could start at once, and one.
+    Four queries, one more where somebody could start beside the first of their key, one more where
+    somebody may have to yield or an end matters. Of a scheduling key no more rows are read than
+    could start at once, and one.
     """
     snapshot = _empty(lock_cluster(cluster_id))
     heads = _queue_heads(cluster_id)
@@ -52,6 +51,16 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
     heads = _queue_heads(cluster_id)
     queued = tuple(heads) if only_heads else _queued(cluster_id, heads, snapshot.total)
     return replace(snapshot, queued=queued, running=_running(snapshot.cluster_id))
+
+
+def see_one_moment() -> None:
+    """First in a transaction: nothing that commits meanwhile is seen, nothing can be written.
+
+    Does nothing where an outer transaction has begun already.
+    """
+    if not connection.savepoint_ids:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def _empty(cluster: Cluster) -> Snapshot:
@@ -136,21 +145,22 @@ def _queued(
     head_of = {head.scheduling_key: head for head in heads}
     wanted = [(head.scheduling_key, _most_in(room, head.total)) for head in heads]
     wanted = [(key, most) for key, most in wanted if most > 0]
-    queued = list(heads)
-    for start in range(0, len(wanted), KEYS_PER_QUERY):
-        sql, params = queue_members(cluster_id, wanted[start : start + KEYS_PER_QUERY])
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            queued += [
-                replace(
-                    head_of[key],
-                    id=str(id_),
-                    submitted_ms=milliseconds(created_at),
-                    queued_ms=milliseconds(queued_at),
-                )
-                for id_, key, created_at, queued_at in cursor.fetchall()
-            ]
-    return tuple(queued)
+    if not wanted:
+        return tuple(heads)
+    keys, most = zip(*wanted, strict=True)
+    params = {"cluster": cluster_id, "keys": list(keys), "most": list(most)}
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUE_MEMBERS, params)
+        members = [
+            replace(
+                head_of[key],
+                id=str(id_),
+                submitted_ms=milliseconds(created_at),
+                queued_ms=milliseconds(queued_at),
+            )
+            for id_, key, created_at, queued_at in cursor.fetchall()
+        ]
+    return (*heads, *members)
 
 
 def _most_in(room: Resources, request: Resources) -> int:

@@ -1,8 +1,5 @@
 """The statements that Django's query language cannot say."""
 
-from typing import Any
-from uuid import UUID
-
 # Hops through the index from one scheduling key to the next (a "loose index scan"), so its cost
 # follows the number of different requests, not of waiting rows.
 QUEUE_HEADS = """
@@ -22,11 +19,15 @@ SELECT head.id, head.scheduling_key, p.name AS priority, head.cpu_milli, head.ra
   FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
 """
 
-_MEMBERS = """
-(SELECT id, scheduling_key, created_at, queued_at FROM deployments_deployment
-  WHERE cluster_id = %s AND status = 'QUEUED' AND pending_dependencies = 0
-    AND scheduling_key = %s
-  ORDER BY id OFFSET 1 LIMIT %s)
+# Behind the head of each (scheduling key, at most so many), in submit order.
+QUEUE_MEMBERS = """
+SELECT member.id, wanted.scheduling_key, member.created_at, member.queued_at
+  FROM unnest(%(keys)s::text[], %(most)s::int[]) AS wanted(scheduling_key, most),
+       LATERAL (
+        SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
+         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
+           AND d.scheduling_key = wanted.scheduling_key
+         ORDER BY d.id OFFSET 1 LIMIT wanted.most) member
 """
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
@@ -76,7 +77,6 @@ SELECT n.id, n.name
  ORDER BY n.id
 """
 
-
 # Each counter of dependencies beside what they are; those that differ.
 PENDING_MISCOUNTED = """
 SELECT d.id, d.pending_dependencies, coalesce(truth.pending, 0)
@@ -91,10 +91,8 @@ SELECT d.id, d.pending_dependencies, coalesce(truth.pending, 0)
  ORDER BY d.id LIMIT %s
 """
 
-
-def queue_members(cluster_id: UUID, wanted: list[tuple[str, int]]) -> tuple[str, list[Any]]:
-    """The rows behind the head of each (scheduling key, at most so many), in submit order."""
-    params: list[Any] = []
-    for key, most in wanted:
-        params += [cluster_id, key, most]
-    return " UNION ALL ".join([_MEMBERS] * len(wanted)), params
+CHANGE_WAIT_REASONS = """
+UPDATE deployments_waitreason w SET code = p.code, details = p.details
+  FROM unnest(%(ids)s::bigint[], %(codes)s::text[], %(details)s::jsonb[]) AS p(id, code, details)
+ WHERE w.id = p.id
+"""

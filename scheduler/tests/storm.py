@@ -25,7 +25,7 @@ from mlops_platform.api.errors import Conflict
 from mlops_platform.api.redis import redis_client
 from scheduler.tasks import sweep
 
-SETTLE_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 120.0
 QUIET_LOOKS = 5  # one after another
 LOOK_EVERY_S = 0.05
 

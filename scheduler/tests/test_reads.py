@@ -5,6 +5,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
 from clusters.models import Cluster, State
+from clusters.tests.capacity import make_node
 from organizations.tests.people import client_for
 from scheduler.models import SchedulingCycle
 from scheduler.queues import mend
@@ -55,6 +56,18 @@ def test_status_tells_capacity_queues_and_the_last_cycle(
     assert body["queue_lengths"] == {"HIGH": 1, "LOW": 1}
     assert body["running"] == 1
     assert body["last_cycle"]["started"] == 1
+    assert set(body["nodes"].values()) == {0}
+
+
+def test_status_counts_the_nodes_by_state(cluster: Cluster, vera: User) -> None:
+    states = {"READY": 2, "CORDONED": 1, "DRAINING": 3, "NOT_READY": 1}
+    for state, count in states.items():
+        for number in range(count):
+            make_node(cluster, name=f"{state}-{number}", state=state)
+    body = client_for(vera).get(f"/api/clusters/{cluster.pk}/status").json()
+    counts = {state.lower(): count for state, count in states.items()}
+    assert body["nodes"] == {"total": 7, **counts}
+    assert body["total_gpu"] == 14  # closed ones count too
 
 
 def test_the_queue_is_in_scheduling_order_with_positions_and_reasons(

@@ -1,0 +1,55 @@
+"""Nodes that leave or shrink once they are empty, and totals that follow the nodes.
+
+Whatever empties a node (a cycle that drains it, a stop, an end) moves its counters by
+`capacity.move`, under the cluster's lock, and that settles the node in the same transaction. So
+there is no moment at which a node is empty and still waits: a crash either leaves it held, and the
+next cycle drains it, or finds it settled.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from clusters.models import Cluster, Node
+from clusters.signals import cluster_changed
+
+DELETE = {"delete": True}
+
+
+def settle(cluster_id: UUID, node_ids: Sequence[UUID]) -> None:
+    """Do what was pending for nodes that are empty now. A query for each, and three."""
+    for node in Node.objects.filter(cluster_id=cluster_id, pk__in=node_ids):
+        if node.pending == DELETE:
+            node.delete()
+        elif node.pending is not None:
+            apply_pending(node, node.pending)
+    follow_nodes(cluster_id)
+
+
+def apply_pending(node: Node, columns: dict[str, Any]) -> None:
+    """Set the columns that waited, the state from before the drain among them."""
+    for name, value in columns.items():
+        setattr(node, name, value)
+    node.pending = None
+    node.save(update_fields=[*columns, "pending"])
+
+
+def follow_nodes(cluster_id: UUID) -> None:
+    """Make the cluster's totals the sum of its nodes, and wake the scheduler. Two queries.
+
+    A node that is closed counts too: it is capacity, which nobody may take just now. Without nodes
+    the totals stay, for the cluster is a pool of them then.
+    """
+    sums = Node.objects.filter(cluster_id=cluster_id).aggregate(
+        total_cpu_milli=Sum("cpu_milli"), total_ram_mib=Sum("ram_mib"), total_gpu=Sum("gpu")
+    )
+    ring(cluster_id, **{name: total for name, total in sums.items() if total is not None})
+
+
+def ring(cluster_id: UUID, **columns: Any) -> None:
+    """Note that the cluster has changed, with these columns, and say so."""
+    Cluster.objects.filter(pk=cluster_id).update(changed_at=timezone.now(), **columns)
+    cluster_changed.send(Cluster, cluster_id=cluster_id)

@@ -1,0 +1,23 @@
+"""Where deployments are placed, kept in words as well as ids: the only code that rewords it."""
+
+from uuid import UUID
+
+from django.db import connection
+
+_RENAME = """
+UPDATE deployments_deployment d
+   SET placement = (
+       SELECT jsonb_agg(
+              CASE WHEN p ->> 'node_id' = %(node)s
+                   THEN p || jsonb_build_object('node', %(name)s::text) ELSE p END
+              ORDER BY at)
+         FROM jsonb_array_elements(d.placement) WITH ORDINALITY AS places(p, at))
+ WHERE d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING', 'STOPPING')
+   AND d.placement @> jsonb_build_array(jsonb_build_object('node_id', %(node)s::text))
+"""
+
+
+def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
+    """Tell what runs on a node its new name; the caller holds the cluster's lock. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})

@@ -1,0 +1,107 @@
+"""The pages for people, as a person uses them, in a real browser on the real web server.
+
+Nothing is asked of the database here while the browser runs: what is needed is made before, and
+all else goes through the pages.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.conf import global_settings
+
+from accounts.models import User
+from mlops_platform.tests.browser import Visit
+from mlops_platform.tests.world import World
+from organizations.tests.people import PASSWORD
+
+pytestmark = pytest.mark.browser
+PAGES = ("clusters/cluster", "deployments/deployment", "scheduler/schedulingcycle")
+
+
+@pytest.fixture(autouse=True)
+def _operator(transactional_db: None, settings: Any) -> None:
+    """Before the browser, whose event loop would keep Django from asking the database."""
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS  # the ones that the server knows
+    User.objects.create_superuser("olga", password=PASSWORD)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+
+
+def call(visit: Visit, operation: str, **changed: Any) -> Answer:
+    """Unfold the call, press "Try it out", adapt the example body, press "Execute", read."""
+    block = visit.page.locator(f"[id$='-{operation}'].opblock")
+    if "is-open" not in str(block.get_attribute("class")):
+        block.locator(".opblock-summary-control").click()
+        block.get_by_role("button", name="Try it out").click()
+    body = block.locator("textarea.body-param__text")
+    body.fill(json.dumps({**json.loads(body.input_value()), **changed}))
+    before = block.locator(".live-responses-table").count()
+    if before:
+        block.get_by_role("button", name="Clear").click()
+    block.get_by_role("button", name="Execute").click()
+    answer = block.locator(".live-responses-table tbody tr").first
+    status = int(answer.locator(".response-col_status").inner_text().split()[0])
+    told = answer.locator(".response-col_description pre").first.inner_text()
+    return Answer(status, json.loads(told))
+
+
+def authorize(visit: Visit, token: str) -> None:
+    page = visit.page
+    page.locator(".auth-wrapper .btn.authorize").click()
+    page.locator(".auth-container input").fill(f"Bearer {token}")
+    page.locator(".auth-btn-wrapper").get_by_role("button", name="Apply credentials").click()
+    page.locator(".auth-btn-wrapper").get_by_role("button", name="Close").click()
+
+
+def test_somebody_new_gets_from_registering_to_a_deployment(visit: Visit) -> None:
+    visit.open("/swagger/")
+    who = {"username": "grace", "password": PASSWORD}
+    registered = call(visit, "users_register", **who)
+    assert (registered.status, registered.body["username"]) == (201, "grace")
+
+    refused = call(visit, "orgs_create")
+    assert (refused.status, refused.body["code"]) == (401, "not_authenticated")
+
+    logged_in = call(visit, "users_login", **who)
+    assert logged_in.status == 200
+    authorize(visit, logged_in.body["access_token"])
+
+    organization = call(visit, "orgs_create", name="Difference Engines")
+    assert organization.status == 201
+    assert organization.body["developer_invite_code"]
+
+    cluster = call(visit, "clusters_create", organization_id=organization.body["id"])
+    assert cluster.status == 201
+    assert cluster.body["available_gpu"] == cluster.body["total_gpu"]
+
+    deployment = call(visit, "deployments_create", cluster_id=cluster.body["id"])
+    assert (deployment.status, deployment.body["status"]) == (201, "QUEUED")
+    assert deployment.body["queue_position"] == 1
+
+    visit.page.reload()  # the token is kept, and the page says so
+    visit.page.locator(".auth-wrapper .btn.authorize.locked").wait_for()
+    assert call(visit, "orgs_create", name="Second").status == 201
+    visit.check(refused=1)
+
+
+def test_an_operator_finds_clusters_deployments_and_the_ledger(world: World, visit: Visit) -> None:
+    page = visit.page
+    visit.open("/admin/")
+    assert "/admin/login/" in page.url
+    page.get_by_label("Username").fill("olga")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    for path in PAGES:
+        page.locator(f"#content a[href='/admin/{path}/']").first.click()
+        page.locator("#changelist").wait_for()
+        assert page.url.endswith(f"/admin/{path}/")
+        page.locator("#result_list tbody th a").first.click()
+        page.wait_for_url(f"**/admin/{path}/*/change/**")
+        visit.open("/admin/")
+    visit.check()

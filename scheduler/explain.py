@@ -1,0 +1,158 @@
+"""Why a deployment waits, who holds what it needs, and what would let it start now.
+
+Each answer is the production planner's, on a snapshot read at one moment without any lock: asking
+delays no cycle.
+"""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from clusters.models import Cluster
+from deployments.keys import key_of
+from deployments.models import Deployment, Status
+from deployments.queries import positions_of, priority_classes, reasons_for
+from deployments.reasons import shown
+from mlops_platform.api.fields import cores
+from scheduler.engine import Snapshot, whatif
+from scheduler.engine.plan import Eviction
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Running, Workload
+from scheduler.store import milliseconds, moment, read_snapshot, see_one_moment
+
+MOST_HOLDERS = 10
+MOST_CLUSTERS = 10
+
+
+def explain(deployment: Deployment) -> dict[str, Any]:
+    """The values of ExplanationSerializer. Only a waiting deployment has more than its reason."""
+    base = {
+        "id": deployment.pk,
+        "status": deployment.status,
+        "reason": reasons_for([deployment])[deployment.pk],
+        "queue_position": None,
+        "held_by": [],
+        "starts_now_with": None,
+    }
+    if deployment.status != Status.QUEUED:
+        return base
+    names = list(priority_classes())
+    base["queue_position"] = positions_of([deployment], names)[deployment.pk]
+    if deployment.pending_dependencies:
+        return base
+    with transaction.atomic():
+        see_one_moment()
+        snapshot = read_snapshot(deployment.cluster_id, only_heads=True)
+        workload = as_workload(deployment)
+        others = _other_clusters(deployment)
+    outcome = whatif.ask(snapshot, workload)
+    short = _short_of(snapshot, workload)
+    held_by = whatif.holders(snapshot, workload, short)[:MOST_HOLDERS]
+    base["held_by"] = _holders(held_by)
+    base["starts_now_with"] = {
+        "nothing_changed": outcome.start is not None,
+        "less": _less(snapshot, workload),
+        "priority": _priority(snapshot, workload),
+        "another_cluster": _elsewhere(others, workload),
+        "after": _after(snapshot, workload, held_by),
+    }
+    return base
+
+
+def as_workload(deployment: Deployment) -> Workload:
+    """The deployment as the planner sees it while it waits."""
+    return Workload(
+        id=str(deployment.pk),
+        scheduling_key=key_of(deployment),
+        priority=deployment.priority_class.name,
+        request=Resources(deployment.cpu_milli, deployment.ram_mib, deployment.gpu),
+        replicas=deployment.replicas,
+        submitted_ms=milliseconds(deployment.created_at),
+        queued_ms=milliseconds(deployment.queued_at),
+        selector=tuple(sorted(deployment.node_selector.items())),
+        limit_s=deployment.max_runtime_s,
+    )
+
+
+def _short_of(snapshot: Snapshot, workload: Workload) -> list[str]:
+    """Resources that are short in all; where none is, those it asks for: they are fragmented."""
+    missing = workload.total.minus(snapshot.total.minus(snapshot.allocated)).positive()
+    return list(missing) or list(workload.request.positive())
+
+
+def _holders(running: list[Running]) -> list[dict[str, Any]]:
+    names = dict(
+        Deployment.objects.filter(pk__in=[each.id for each in running]).values_list("pk", "name")
+    )
+    return [
+        {
+            "deployment_id": each.id,
+            "name": names.get(UUID(each.id), ""),
+            "priority": each.priority,
+            "holds": shown(each.total.named()),
+            "ends_at": moment(each.ends_ms) if each.ends_ms is not None else None,
+        }
+        for each in running
+    ]
+
+
+def _less(snapshot: Snapshot, workload: Workload) -> list[dict[str, Any]]:
+    """For each resource, the most of it (a replica) with which it would start now."""
+    outside = {"cpu_milli": "required_cpu", "ram_mib": "required_ram", "gpu": "required_gpu"}
+    return [
+        {"field": outside[name], "at_most": cores(amount) if name == "cpu_milli" else amount}
+        for name, amount in whatif.largest_amounts(snapshot, workload).items()
+    ]
+
+
+def _priority(snapshot: Snapshot, workload: Workload) -> dict[str, Any] | None:
+    found = whatif.priority_that_starts(snapshot, workload)
+    if found is None:
+        return None
+    priority, outcome = found
+    return {"priority": priority.name, "evicts": evicted(outcome.evictions)}
+
+
+def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
+    return [
+        {"deployment_id": each.workload_id, "lost_s": each.lost_ms // 1000} for each in evictions
+    ]
+
+
+def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
+    others = (
+        Cluster.objects.filter(organization=deployment.cluster.organization_id)
+        .exclude(pk=deployment.cluster_id)
+        .order_by("created_at", "id")[:MOST_CLUSTERS]
+    )
+    return [(cluster, read_snapshot(cluster.pk, only_heads=True)) for cluster in others]
+
+
+def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> list[dict[str, Any]]:
+    """Clusters of the organization in which it would start now."""
+    found = []
+    for cluster, snapshot in others:
+        newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
+        outcome = whatif.ask(snapshot, newcomer)
+        if outcome.start is not None:
+            found.append(
+                {
+                    "cluster_id": cluster.pk,
+                    "name": cluster.name,
+                    "evicts": evicted(outcome.evictions),
+                }
+            )
+    return found
+
+
+def _after(snapshot: Snapshot, workload: Workload, held_by: list[Running]) -> dict[str, Any]:
+    """After whose end it fits: when, by time limits; and any single one that would do."""
+    limited = whatif.after_limits(snapshot, workload)
+    singles = whatif.after_any_of(snapshot, workload, held_by)
+    return {
+        "at": moment(limited.at_ms) if limited and limited.at_ms is not None else None,
+        "end_of": limited.ids[0] if limited else None,
+        "any_one_of": [each.ids[0] for each in singles],
+    }

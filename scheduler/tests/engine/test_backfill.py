@@ -1,0 +1,97 @@
+"""EASY backfilling by the book, and what else is held back in the same cycle."""
+
+from dataclasses import replace
+
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.check import check
+from scheduler.tests.engine.build import NOW, job, pool, run
+
+
+def started(snapshot: Snapshot) -> list[str]:
+    plan = make_plan(snapshot)
+    assert check(snapshot, plan) == []
+    return [start.workload_id for start in plan.starts]
+
+
+def told(plan: Plan, key: str) -> tuple[str, str]:
+    wait = next(each for each in plan.waits if each.scheduling_key == key)
+    return wait.reason.code, wait.reason.details.get("head", "")
+
+
+def ends(seconds: int) -> int:
+    return NOW + seconds * 1000
+
+
+def easy(ordering: str = "fifo") -> Snapshot:
+    """10 GPUs, of which 8 are taken; a head waits for 8 until two of the three end, at 100 s."""
+    running = [
+        run(gpu=3, ends_ms=ends(100)),
+        run(gpu=3, ends_ms=ends(100)),
+        run(gpu=2, ends_ms=ends(200)),
+    ]
+    return pool(gpu=10, running=running, queueing="easy_backfill", ordering=ordering)
+
+
+def test_whoever_ends_before_the_head_starts_may_pass() -> None:
+    queued = [
+        job(gpu=8, limit_s=50, id="head"),
+        job(gpu=1, limit_s=101, id="long"),
+        job(gpu=1, limit_s=100, id="short"),
+    ]
+    assert started(replace(easy(), queued=tuple(queued))) == ["short"]
+
+
+def test_all_that_ends_as_the_head_starts_is_left_over_by_it() -> None:
+    """The head needs 5: with the first 3 that end there are enough, with all 6 there are 3 over."""
+    queued = [job(gpu=5, limit_s=50, id="head"), job(gpu=2, limit_s=999, id="long")]
+    assert started(replace(easy(), queued=tuple(queued))) == ["long"]
+
+
+def test_what_is_left_over_is_given_once() -> None:
+    queued = [
+        job(gpu=7, limit_s=50, id="head"),
+        job(gpu=1, limit_s=999, id="first"),
+        job(gpu=1, limit_s=998, id="second"),
+    ]
+    assert started(replace(easy(), queued=tuple(queued))) == ["first"]
+
+
+def test_a_head_with_a_promise_needs_no_hold() -> None:
+    """It has waited for long; still the short one passes, for it cannot delay it."""
+    queued = [
+        job(gpu=8, limit_s=50, id="head", waited_s=9999),
+        job(gpu=2, limit_s=100, id="short"),
+    ]
+    assert started(replace(easy(), queued=tuple(queued))) == ["short"]
+
+
+def test_a_head_without_a_promise_holds() -> None:
+    """Nobody has a time limit, so nothing is promised."""
+    running = [run(gpu=8)]
+    queued = [job(gpu=8, limit_s=50, id="head", waited_s=9999), job(gpu=2, limit_s=1, id="short")]
+    snapshot = pool(
+        gpu=10, running=running, queued=queued, queueing="easy_backfill", ordering="fifo"
+    )
+    assert started(snapshot) == []
+
+
+def test_a_hold_and_a_reservation_for_two_bind_together() -> None:
+    """The largest is always first in line; the small one that has waited too long is not passed."""
+    queued = [
+        job(gpu=8, limit_s=50, id="head"),
+        job(gpu=2, limit_s=999, id="long", waited_s=9999),
+        job(gpu=1, limit_s=10, id="short"),
+    ]
+    snapshot = replace(easy(ordering="gpu_weighted"), queued=tuple(queued))
+    assert started(snapshot) == []
+    plan = make_plan(snapshot)
+    assert told(plan, queued[2].scheduling_key) == ("RESERVED_FOR_HEAD", "long")
+    assert told(plan, queued[1].scheduling_key) == ("RESERVED_FOR_HEAD", "head")
+
+
+def test_a_holder_is_not_refused_for_its_own_hold() -> None:
+    """An equal stands before it that was evicted lately, and may not touch what is held."""
+    first = job(gpu=8, id="evicted", submitted_ms=ends(-9000), queued_ms=ends(-10))
+    holder = job(gpu=8, id="holder", submitted_ms=ends(-8000), queued_ms=ends(-8000))
+    assert first.scheduling_key == holder.scheduling_key
+    assert started(pool(gpu=8, queued=[first, holder])) == ["holder"]
