@@ -49,18 +49,13 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
     """
     with _locked(node.cluster_id, changes.get("name")):
         node = _fresh(node)
-        changed = [name for name, value in changes.items() if getattr(node, name) != value]
-        plain = [name for name in changed if name not in RESOURCES]
-        for name in plain:
-            setattr(node, name, changes[name])
-        if plain:
-            node.save(update_fields=plain)
-        if "name" in plain:
-            node_renamed.send(Node, cluster_id=node.cluster_id, node_id=node.pk, name=node.name)
         sizes = {name: changes[name] for name in RESOURCES if name in changes}
-        if any(_intended(node)[name] != size for name, size in sizes.items()):
+        resized = any(_intended(node)[name] != size for name, size in sizes.items())
+        if resized:
             _resize(node, sizes, drain=drain)
-        elif "labels" in plain:
+        words = {name: changes[name] for name in ("name", "labels") if name in changes}
+        changed = _reword(node, words)
+        if "labels" in changed and not resized:
             ring(node.cluster_id)
     return node
 
@@ -142,6 +137,18 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
         follow_nodes(node.cluster_id)
     else:
         _put(node, NodeState.DRAINING, columns)
+
+
+def _reword(node: Node, words: Mapping[str, Any]) -> list[str]:
+    """Set its name and labels; the names of those that differ from before."""
+    changed = [name for name, value in words.items() if getattr(node, name) != value]
+    for name in changed:
+        setattr(node, name, words[name])
+    if changed:
+        node.save(update_fields=changed)
+    if "name" in changed:
+        node_renamed.send(Node, cluster_id=node.cluster_id, node_id=node.pk, name=node.name)
+    return changed
 
 
 def _intended(node: Node) -> dict[str, int]:

@@ -21,7 +21,7 @@ from django.db.models.lookups import GreaterThanOrEqual
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.models import Cluster, Ordering, State
+from clusters.models import Cluster, Node, NodeState, Ordering, State
 from deployments import queues
 from deployments.models import HOLDING, Deployment, PriorityClass, Status
 from mlops_platform.api.errors import not_found
@@ -41,6 +41,7 @@ def overlooked_clusters() -> list[UUID]:
     queued = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
     fresh = queued.filter(queued_at__gt=OuterRef("evaluated_at") - COMMIT_MARGIN)
     holding = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+    held_nodes = Node.objects.filter(cluster=OuterRef("pk"), allocated_cpu_milli__gt=0)
     stale = (
         Q(evaluated_at=None)
         | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
@@ -51,6 +52,7 @@ def overlooked_clusters() -> list[UUID]:
             Q(Exists(fresh))
             | (Q(Exists(queued)) & stale)
             | (Q(Exists(holding)) & Q(state=State.DRAINING))
+            | Q(Exists(held_nodes.filter(state=NodeState.DRAINING)))
         ).values_list("pk", flat=True)
     )
 

@@ -4,30 +4,11 @@ import pytest
 
 from clusters import services
 from clusters.models import State
-from clusters.signals import cluster_changed
-from clusters.tests.capacity import make_cluster, make_node
+from clusters.tests.capacity import make_cluster, make_node, row
 
 
 def path(cluster):
     return f"/api/clusters/{cluster.pk}"
-
-
-@pytest.fixture
-def rung():
-    """The clusters of which the scheduler was told."""
-    heard = []
-
-    def hear(cluster_id, **_):
-        heard.append(cluster_id)
-
-    cluster_changed.connect(hear)
-    yield heard
-    cluster_changed.disconnect(hear)
-
-
-def row(cluster):
-    cluster.refresh_from_db()
-    return {field.name: getattr(cluster, field.name) for field in cluster._meta.concrete_fields}
 
 
 @pytest.mark.parametrize(

@@ -67,83 +67,89 @@ def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
-    rooms = _rooms(snapshot)
+    floor = _Floor(snapshot)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
-            _give(rooms, running[eviction.workload_id])
+            floor.give(running[eviction.workload_id])
     for start in plan.starts:
         workload = queued.get(start.workload_id)
         if workload is None:
             continue
-        withheld = dict(start.withheld)
-        reach = {at: room.minus(withheld.get(at, NOTHING)) for at, room in rooms.items()}
-        if any(min(room) < 0 for room in reach.values()):
+        floor.withheld = dict(start.withheld)
+        if any(min(floor.reach(at)) < 0 for at in floor.withheld):
             breaches.append(f"more was withheld from {workload.id} than was free")
         victims = [running[victim] for victim in start.victims if victim in running]
         for victim in victims:
-            _give(reach, victim)
-            _give(rooms, victim)
-        breaches += _placed(snapshot, workload, start, reach)
-        for placement in start.placement:
-            if placement.node_id in rooms:
-                taken = workload.request.times(placement.replicas)
-                rooms[placement.node_id] = rooms[placement.node_id].minus(taken)
+            floor.give(victim)
+        breaches += floor.faults(workload, start)
         breaches += [
             f"{victim.id} was not needed by {workload.id}"
             for victim in victims
-            if _room_for(snapshot, workload, reach, without=victim) >= workload.replicas
+            if floor.room_for(workload, without=victim) >= workload.replicas
         ]
+        floor.take(workload, start)
     return breaches
 
 
-def _placed(
-    snapshot: Snapshot, workload: Workload, start: Start, reach: dict[str | None, Resources]
-) -> list[str]:
-    breaches = []
-    nodes = {node.id: node for node in snapshot.nodes}
-    if sum(placement.replicas for placement in start.placement) != workload.replicas:
-        breaches.append(f"{workload.id} is placed in part")
-    if len({placement.node_id for placement in start.placement}) != len(start.placement):
-        breaches.append(f"{workload.id} is placed twice on one node")
-    for placement in start.placement:
-        at = placement.node_id
-        if at not in reach:
-            breaches.append(f"{workload.id} is placed on {at}, which is not there")
-            continue
-        if not workload.request.times(placement.replicas).fits_in(reach[at]):
-            breaches.append(f"{workload.id} does not fit where it starts")
-        if at is not None and nodes[at].state != READY:
-            breaches.append(f"{workload.id} is placed on a node that is {nodes[at].state}")
-        if at is not None and not set(workload.selector) <= set(nodes[at].labels):
-            breaches.append(f"{workload.id} is placed on a node without its labels")
-    return breaches
+class _Floor:
+    """What is free on each node (None: in the pool) as the plan is replayed."""
 
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.nodes = {node.id: node for node in snapshot.nodes}
+        self.rooms: dict[str | None, Resources] = {
+            node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
+        } or {None: snapshot.total.minus(snapshot.allocated)}
+        self.withheld: dict[str | None, Resources] = {}  # from the start that is looked at
 
-def _rooms(snapshot: Snapshot) -> dict[str | None, Resources]:
-    if not snapshot.nodes:
-        return {None: snapshot.total.minus(snapshot.allocated)}
-    return {node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes}
+    def give(self, running: Running) -> None:
+        for placement in running.placement:
+            amount = running.request.times(placement.replicas)
+            self.rooms[placement.node_id] = self.rooms[placement.node_id].plus(amount)
 
+    def take(self, workload: Workload, start: Start) -> None:
+        for placement in start.placement:
+            if placement.node_id in self.rooms:
+                amount = workload.request.times(placement.replicas)
+                self.rooms[placement.node_id] = self.rooms[placement.node_id].minus(amount)
 
-def _give(rooms: dict[str | None, Resources], running: Running, sign: int = 1) -> None:
-    for placement in running.placement:
-        amount = running.request.times(sign * placement.replicas)
-        rooms[placement.node_id] = rooms[placement.node_id].plus(amount)
+    def reach(self, at: str | None) -> Resources:
+        return self.rooms[at].minus(self.withheld.get(at, NOTHING))
 
+    def faults(self, workload: Workload, start: Start) -> list[str]:
+        breaches = []
+        if sum(placement.replicas for placement in start.placement) != workload.replicas:
+            breaches.append(f"{workload.id} is placed in part")
+        if len({placement.node_id for placement in start.placement}) != len(start.placement):
+            breaches.append(f"{workload.id} is placed twice on one node")
+        for placement in start.placement:
+            at = placement.node_id
+            if at not in self.rooms:
+                breaches.append(f"{workload.id} is placed on {at}, which is not there")
+                continue
+            if not workload.request.times(placement.replicas).fits_in(self.reach(at)):
+                breaches.append(f"{workload.id} does not fit where it starts")
+            if at is not None and self.nodes[at].state != READY:
+                breaches.append(f"{workload.id} is placed on a node that is {self.nodes[at].state}")
+            if at is not None and not set(workload.selector) <= set(self.nodes[at].labels):
+                breaches.append(f"{workload.id} is placed on a node without its labels")
+        return breaches
 
-def _room_for(
-    snapshot: Snapshot, workload: Workload, reach: dict[str | None, Resources], without: Running
-) -> int:
-    """How many replicas there would be room for, had one victim stayed."""
-    rooms = dict(reach)
-    _give(rooms, without, sign=-1)
-    suited: list[str | None] = [
-        node.id
-        for node in snapshot.nodes
-        if node.state == READY and set(workload.selector) <= set(node.labels)
-    ]
-    bins = suited if snapshot.nodes else [None]
-    return sum(workload.request.count_in(rooms[at]) for at in bins)
+    def room_for(self, workload: Workload, without: Running) -> int:
+        """How many replicas there would be room for, had one victim stayed."""
+        kept = {place.node_id: place.replicas for place in without.placement}
+        cpu_milli, ram_mib, gpu = workload.request
+        roomy = [  # most nodes are too full even with the victim gone: out with them cheaply
+            at
+            for at, room in self.rooms.items()
+            if room[0] >= cpu_milli and room[1] >= ram_mib and room[2] >= gpu
+        ]
+        count = 0
+        for at in roomy:
+            node = self.nodes[at] if at is not None else None
+            if node is None or (node.state == READY and set(workload.selector) <= set(node.labels)):
+                room = self.reach(at).minus(without.request.times(kept.get(at, 0)))
+                count += workload.request.count_in(room)
+        return count
 
 
 def _preemptions(snapshot: Snapshot, plan: Plan) -> list[str]:
