@@ -24,7 +24,7 @@ def measure(rounds: int) -> Result:
         "planner",
         "Planning with very many waiting",
         notes=[
-            f"{REQUESTS} different requests wait, none of which can start, in a full pool of 8 GPUs.",
+            f"{REQUESTS} different requests wait, none of which can start, in a full pool.",
             "Admission: 100,000 of 20 requests wait for 1,000 nodes of 8 GPUs, 1,000 start in one "
             "cycle. The reference reads the rows of those thousand with one plain SELECT and "
             "writes them with one plain UPDATE.",
@@ -236,7 +236,7 @@ def _fill(
     model = Deployment(
         cluster=cluster, owner=_owner(), name="bench", image="bench", priority_class=priority
     )
-    columns = [field for field in Deployment._meta.concrete_fields]
+    columns = list(Deployment._meta.concrete_fields)
     lines = io.StringIO()
     for number in range(count):
         model.cpu_milli, model.ram_mib = 1000, 1024 + number % requests
