@@ -65,7 +65,7 @@ def test_postgresql_away_is_503_and_soon_to_be_tried_again(world, admin, monkeyp
 @pytest.mark.parametrize(
     ("path", "status"), [("/healthz", 200), ("/readyz", 503), ("/metrics", 503), ("/swagger/", 200)]
 )
-def test_postgresql_away_and_the_pages_that_need_none(anyone, monkeypatch, path, status):
+def test_postgresql_away_and_the_pages_for_machines(db, anyone, monkeypatch, path, status):
     def away(*_args, **_kwargs):
         raise OperationalError("away")
 
