@@ -69,8 +69,9 @@ def test_postgresql_away_and_the_pages_for_machines(db, anyone, monkeypatch, pat
     def away(*_args, **_kwargs):
         raise OperationalError("away")
 
-    monkeypatch.setattr(CursorWrapper, "execute", away)
-    assert anyone.get(path).status_code == status
+    with monkeypatch.context() as broken:
+        broken.setattr(CursorWrapper, "execute", away)
+        assert anyone.get(path).status_code == status
 
 
 @pytest.mark.parametrize("route", [pytest.param(r, id=str(r)) for r in every_route()])
