@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from scheduler.engine.plan import Eviction, Plan, Start, Wait
 from scheduler.engine.reasons import Code, Reason
@@ -24,10 +24,15 @@ from scheduler.engine.snapshot import (
 )
 
 FORMAT = 3
+_Made = TypeVar("_Made")
 
 
 class UnreadableLedgerError(Exception):
     """Bytes that this version did not write."""
+
+
+class OtherFormatError(UnreadableLedgerError):
+    """Sound bytes in a format that another version wrote."""
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -36,8 +41,17 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     return _pack(row)
 
 
+def canonical(data: bytes) -> bytes:
+    """The canonical JSON itself: deflated bytes are another's business, where zlib is another."""
+    return zlib.decompress(data)
+
+
 def decode_snapshot(data: bytes) -> Snapshot:
-    values = _unpack(data)
+    """Raises UnreadableLedgerError, as `decode_plan` does."""
+    return _reading(_snapshot, data)
+
+
+def _snapshot(values: Any) -> Snapshot:
     row = dict(zip((f.name for f in fields(Snapshot)), values, strict=True))
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
@@ -55,7 +69,11 @@ def encode_plan(plan: Plan) -> bytes:
 
 
 def decode_plan(data: bytes) -> Plan:
-    starts, evictions, waits, unfinished = _unpack(data)
+    return _reading(_plan, data)
+
+
+def _plan(values: Any) -> Plan:
+    starts, evictions, waits, unfinished = values
     return Plan(
         _each(
             Start,
@@ -124,13 +142,21 @@ def _pack(row: Any) -> bytes:
     return zlib.compress(text.encode(), level=1)
 
 
+def _reading(made_of: Callable[[Any], _Made], data: bytes) -> _Made:
+    values = _unpack(data)
+    try:
+        return made_of(values)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise UnreadableLedgerError(f"not what a plan or snapshot is made of: {error}") from error
+
+
 def _unpack(data: bytes) -> Any:
     try:
         version, row = json.loads(zlib.decompress(data))
     except (zlib.error, ValueError, TypeError) as error:
         raise UnreadableLedgerError(str(error)) from error
     if version != FORMAT:
-        raise UnreadableLedgerError(f"format {version}; this version reads {FORMAT}")
+        raise OtherFormatError(f"format {version}; this version reads {FORMAT}")
     return row
 
 
