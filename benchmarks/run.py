@@ -10,6 +10,7 @@ import time
 import cycles
 import latency
 import memory
+import planner
 import report
 import submits
 
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "latency": latency.measure,
     "submits": submits.measure,
     "cycles": cycles.measure,
+    "planner": planner.measure,
 }
 
 

@@ -141,6 +141,14 @@ def place_for(
         return None
 
 
+def look(cluster_id: UUID, *, every_s: int) -> bool:
+    """True at most once in so many seconds, for whoever asks first; always for less than one."""
+    if every_s < 1:
+        return True
+    key = f"{_signature_key(cluster_id)}:looked"
+    return bool(redis_client().set(key, "1", nx=True, ex=every_s))
+
+
 def members(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, set[str]] | None:
     """Every waiting id by class, for an audit; None while Redis is away."""
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -83,8 +83,15 @@ def metrics(request: HttpRequest) -> HttpResponse:
             headers={"WWW-Authenticate": "Bearer"},
         )
     registry = CollectorRegistry()
-    registry.register(_Scheduler())
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    try:
+        registry.register(_Scheduler())
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    except (OperationalError, InterfaceError):
+        return JsonResponse(
+            {"detail": "The database is away; try again soon.", "code": "database_unavailable"},
+            status=503,
+            headers={"Retry-After": "5"},
+        )
 
 
 def _may_scrape(request: HttpRequest) -> bool:

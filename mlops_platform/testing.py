@@ -74,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # The real hasher is slow on purpose, and most tests have users.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Else every test client looks through all static files before its first request.
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

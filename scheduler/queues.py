@@ -56,6 +56,19 @@ def follow(snapshot: Snapshot, plan: Plan) -> None:
         _later(error)
 
 
+def due_for_a_look(cluster_id: UUID) -> bool:
+    """Whether the queues may be compared with the table again: counting a long queue costs more,
+    so it is done the more rarely, at most a thousandth of the time for each thousand waiting.
+    """
+    names = _class_names()
+    waiting = sum((queues.lengths(cluster_id, names) or {}).values())
+    try:
+        return queues.look(cluster_id, every_s=waiting // 1000)
+    except RedisError as error:
+        _later(error)
+        return False
+
+
 def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
     """Rebuild the cluster's queues where their sizes or scores are off; True if it did.
 
@@ -66,9 +79,9 @@ def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
     if cluster is None:
         return False
     names = _class_names()
-    if not thoroughly and _seem_right(cluster, names):
-        return False
     try:
+        if not thoroughly and _seem_right(cluster, names):
+            return False
         return rebuild(cluster, names)
     except RedisError as error:
         _later(error)

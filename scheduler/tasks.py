@@ -29,7 +29,7 @@ def schedule_cluster(cluster_id: str) -> None:
                 bell.ring(cluster, Trigger.CONTINUED)
     if bell.is_ringing(cluster):
         bell.enqueue(cluster)
-    elif trigger is not None:
+    elif trigger is not None and queues.due_for_a_look(cluster):
         queues.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
 
 

@@ -6,16 +6,17 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from clusters import services
 from clusters.admin.forms import POLICY, TOTALS, ClusterForm
-from clusters.admin.markup import ago, badge, cpu_usage, gpu_usage, ram_usage
+from clusters.admin.markup import ago, badge, cpu_usage, gpu_usage, ram_usage, to_list
 from clusters.admin.pages import OperatorAdmin, counted
-from clusters.models import Cluster, Node, NodeState, State
+from clusters.models import Cluster, Node, State
 from mlops_platform.api.errors import Conflict
 
 TONES = {State.ACTIVE: "good", State.PAUSED: "waiting", State.DRAINING: "bad"}
@@ -23,49 +24,20 @@ TONES = {State.ACTIVE: "good", State.PAUSED: "waiting", State.DRAINING: "bad"}
 ACTION_TO = {State.PAUSED: "pause", State.ACTIVE: "resume", State.DRAINING: "drain"}
 
 
-class NodeInline(admin.TabularInline):
-    """The machines, to look at."""
-
-    model = Node
-    fields = ["name", "ready", "cpu", "ram", "gpus", "labels"]
-    readonly_fields = ["name", "ready", "cpu", "ram", "gpus", "labels"]
-    ordering = ["name"]
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True  # who sees the cluster sees its nodes
-
-    @admin.display(description="state")
-    def ready(self, node: Node) -> SafeString:
-        return badge(node.state, "good" if node.state == NodeState.READY else "bad")
-
-    @admin.display(description="CPU")
-    def cpu(self, node: Node) -> SafeString:
-        return cpu_usage(node.allocated_cpu_milli, node.cpu_milli)
-
-    @admin.display(description="RAM")
-    def ram(self, node: Node) -> SafeString:
-        return ram_usage(node.allocated_ram_mib, node.ram_mib)
-
-    @admin.display(description="GPUs")
-    def gpus(self, node: Node) -> SafeString:
-        return gpu_usage(node.allocated_gpu, node.gpu)
-
-
 class ClusterAdmin(OperatorAdmin):
     """Every change goes through the services, so locks, guards and bells work as in the API."""
 
     form = ClusterForm
-    list_display = ["name", "organization", "state_now", "cpu", "ram", "gpus", "looked_at"]
+    list_display = [
+        "name",
+        "organization",
+        "state_now",
+        "cpu",
+        "ram",
+        "gpus",
+        "machines",
+        "looked_at",
+    ]
     list_filter = ["state"]
     list_select_related = ["organization"]
     search_fields = ["name", "organization__name", "id"]
@@ -74,7 +46,7 @@ class ClusterAdmin(OperatorAdmin):
     actions = ["pause", "resume"]
     fieldsets = [
         (None, {"fields": ["name", "organization", "runtime", "state_now"]}),
-        ("In use", {"fields": ["cpu", "ram", "gpus"]}),
+        ("In use", {"fields": ["cpu", "ram", "gpus", "machines"]}),
         ("Totals", {"fields": [*TOTALS]}),
         ("Policy", {"fields": [*POLICY]}),
         ("Record", {"fields": ["looked_at", "created_at", "id"]}),
@@ -89,12 +61,19 @@ class ClusterAdmin(OperatorAdmin):
         "cpu",
         "ram",
         "gpus",
+        "machines",
         "looked_at",
         "created_at",
         "id",
     ]
 
     # --- What is shown -------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
+        """Each with how many nodes it has."""
+        nodes = Node.objects.filter(cluster=OuterRef("pk")).order_by().values("cluster")
+        count = Subquery(nodes.annotate(total=Count("pk")).values("total"))
+        return super().get_queryset(request).annotate(node_count=Coalesce(count, 0))
 
     @admin.display(description="state", ordering="state")
     def state_now(self, cluster: Cluster) -> SafeString:
@@ -112,6 +91,13 @@ class ClusterAdmin(OperatorAdmin):
     def gpus(self, cluster: Cluster) -> SafeString:
         return gpu_usage(cluster.allocated_gpu, cluster.total_gpu)
 
+    @admin.display(description="nodes", ordering="node_count")
+    def machines(self, cluster: Any) -> SafeString | str:
+        """Leading to their list: there may be thousands."""
+        if not cluster.node_count:
+            return "one pool"
+        return to_list(Node, counted(cluster.node_count, "node"), cluster__id__exact=cluster.pk)
+
     @admin.display(description="last looked at", ordering="evaluated_at")
     def looked_at(self, cluster: Cluster) -> SafeString | str:
         """When a cycle last looked at it."""
@@ -121,13 +107,13 @@ class ClusterAdmin(OperatorAdmin):
         return [ACTION_TO[State(instance.state)]]
 
     def get_fieldsets(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
-        return self.fieldsets if obj else self.add_fieldsets
+        if obj is None:
+            return self.add_fieldsets
+        return [each for each in self.fieldsets if each[0] != "Totals" or not has_nodes(obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
-        return [*self.readonly_fields, *(["organization", "runtime"] if obj else [])]
-
-    def get_inlines(self, request: HttpRequest, obj: Cluster | None) -> Any:
-        return [NodeInline] if obj and obj.nodes.exists() else []
+        settled = ["organization", "runtime"] if obj else []
+        return [*self.readonly_fields, *settled, *(TOTALS if obj and has_nodes(obj) else [])]
 
     # --- What is changed -----------------------------------------------------------------------
 
@@ -211,3 +197,8 @@ class ClusterAdmin(OperatorAdmin):
             changed += 1
         told = f"{done} {counted(changed, 'cluster')}." if changed else None
         self.tell(request, told, refused, "Left as they were")
+
+
+def has_nodes(cluster: Any) -> bool:
+    """Then its totals are their sum, and the form has none."""
+    return bool(cluster.node_count)

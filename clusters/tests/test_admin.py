@@ -8,9 +8,9 @@ from accounts.models import User
 from clusters.admin import markup
 from clusters.admin.forms import POLICY
 from clusters.admin.pages import MOST_COUNTED, AtLeast, BoundedPaginator
-from clusters.models import Cluster, Node, State
+from clusters.models import Cluster, State
 from clusters.signals import cluster_changed
-from clusters.tests.capacity import make_cluster
+from clusters.tests.capacity import make_cluster, make_node
 from organizations.tests.people import PASSWORD
 
 LIST = "/admin/clusters/cluster/"
@@ -229,16 +229,25 @@ def test_an_action_started_on_a_page_comes_back_to_it(operator, cluster):
     assert 'value="resume"' in answer.content.decode()
 
 
-def test_nodes_are_shown_and_not_changed(operator, cluster):
-    path = page(cluster)
-    assert "Nodes" not in operator.get(path).content.decode()
-    Node.objects.create(
-        cluster=cluster, name="node-a", cpu_milli=4000, ram_mib=2048, gpu=2, allocated_gpu=1
-    )
-    text = operator.get(path).content.decode()
-    assert "node-a" in text
-    assert "1 / 2 GPUs, 50 %" in text
-    assert 'name="nodes-0-name"' not in text
+def test_its_nodes_are_counted_and_lead_to_their_list(operator, cluster):
+    for path in (LIST, page(cluster)):
+        assert "one pool" in operator.get(path).content.decode()
+    make_node(cluster)
+    link = f'<a href="/admin/clusters/node/?cluster__id__exact={cluster.pk}">1 node</a>'
+    for path in (LIST, page(cluster)):
+        assert link in operator.get(path).content.decode()
+
+
+def test_totals_that_are_the_sum_of_nodes_are_no_fields(operator, cluster, rung):
+    assert 'name="total_gpu"' in operator.get(page(cluster)).content.decode()
+    make_node(cluster)
+    rung.clear()
+    assert 'name="total_gpu"' not in operator.get(page(cluster)).content.decode()
+    body = form_of(cluster, total_gpu="9", ordering="fifo")
+    assert operator.post(page(cluster), body).status_code == 302
+    cluster.refresh_from_db()
+    assert (cluster.total_gpu, cluster.ordering) == (2, "fifo")
+    assert rung == [cluster.pk]
 
 
 def test_who_may_only_look_changes_nothing(client, cluster, vera):

@@ -63,14 +63,15 @@ def test_postgresql_away_is_503_and_soon_to_be_tried_again(world, admin, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/healthz", 200), ("/readyz", 503), ("/swagger/", 200)]
+    ("path", "status"), [("/healthz", 200), ("/readyz", 503), ("/metrics", 503), ("/swagger/", 200)]
 )
-def test_postgresql_away_and_the_pages_that_need_none(anyone, monkeypatch, path, status):
+def test_postgresql_away_and_the_pages_for_machines(db, anyone, monkeypatch, path, status):
     def away(*_args, **_kwargs):
         raise OperationalError("away")
 
-    monkeypatch.setattr(CursorWrapper, "execute", away)
-    assert anyone.get(path).status_code == status
+    with monkeypatch.context() as broken:
+        broken.setattr(CursorWrapper, "execute", away)
+        assert anyone.get(path).status_code == status
 
 
 @pytest.mark.parametrize("route", [pytest.param(r, id=str(r)) for r in every_route()])

@@ -9,7 +9,7 @@ from scheduler.engine.drain import drain, drained
 from scheduler.engine.hold import End, Hold, Reservation, ends_of, reserve
 from scheduler.engine.order import by_name
 from scheduler.engine.plan import Eviction, Start
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.resources import Resources
 from scheduler.engine.room import Ask, Room
 from scheduler.engine.snapshot import EASY_BACKFILL, LOWER_PRIORITY, STRICT, Snapshot, Workload
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
@@ -72,13 +72,6 @@ class Board:
         """Its equals may have been refused because of the very hold that is its own."""
         return self.hold is not None and self.hold.holder is workload
 
-    def _as_it_is(self, workload: Workload) -> Usable | None:
-        """`usable` now, to stay so while victims leave: what they free is their preemptor's."""
-        usable = self.usable(workload)
-        if usable is None:
-            return None
-        return {at: usable(at) for at in range(len(self.capacity.ids))}.__getitem__
-
     def keeper(self, workload: Workload) -> Workload | None:
         """For whom so much is held back that it does not fit."""
         usable = self.usable(workload)
@@ -108,15 +101,16 @@ class Board:
             return False
         if self.reservation is not None and self.reservation.binds(workload):
             return False  # what a victim gives back by then is the head's already
-        ask = Ask(workload.request, workload.replicas, workload.selector, self._value(workload))
-        usable = self._as_it_is(workload)
-        sacrifice = self._make_room().cheapest(ask, usable)
+        usable, below = self.usable(workload), self._value(workload)
+        ask = Ask(workload.request, workload.replicas, workload.selector, below, usable)
+        sacrifice = self._make_room().cheapest(ask)
         if sacrifice is None:
             return False
-        withheld, alternative = self._withheld(workload), self._next_best(ask, usable, sacrifice)
+        withheld, alternative = self._withheld(workload), self._next_best(ask, sacrifice)
+        usable = _with(usable, sacrifice.victims)
         for victim in sacrifice.victims:
             self._evict(victim, workload)
-        where = self.fits(workload, _with(usable, sacrifice.victims))
+        where = self.fits(workload, usable)
         if where is None:
             raise AssertionError(f"the victims of {workload.id} made no room for it")
         self._start(workload, where, sacrifice, alternative, withheld)
@@ -126,9 +120,9 @@ class Board:
                 self._place(filler)
         return True
 
-    def _next_best(self, ask: Ask, usable: Usable | None, best: Sacrifice) -> Sacrifice | None:
+    def _next_best(self, ask: Ask, best: Sacrifice) -> Sacrifice | None:
         dearest = max(best.victims, key=lambda victim: victim.weight)
-        return self._make_room().without(dearest, ask, usable)
+        return self._make_room().without(dearest, ask)
 
     def _start(
         self,
@@ -222,14 +216,14 @@ class _Both:
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
-    """`usable`, and what the victims have given back."""
+    """`usable` as it is now, and what the victims will give back: that is their preemptor's."""
     if usable is None:
         return None
-    freed: dict[int, Resources] = {}
+    rooms: dict[int, Resources] = {}
     for victim in victims:
         for at, amount in victim.frees:
-            freed[at] = freed.get(at, NOTHING).plus(amount)
-    return lambda at: usable(at).plus(freed.get(at, NOTHING))
+            rooms[at] = (rooms[at] if at in rooms else usable(at)).plus(amount)
+    return lambda at: rooms[at] if at in rooms else usable(at)
 
 
 def _starved(snapshot: Snapshot, line: Sequence[Workload]) -> list[Workload]:

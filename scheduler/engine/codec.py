@@ -7,7 +7,7 @@ same value always gives the same bytes.
 import json
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from scheduler.engine.plan import Eviction, Plan, Start, Wait
@@ -23,7 +23,7 @@ from scheduler.engine.snapshot import (
     Workload,
 )
 
-FORMAT = 2
+FORMAT = 3
 
 
 class UnreadableLedgerError(Exception):
@@ -31,7 +31,9 @@ class UnreadableLedgerError(Exception):
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    return _pack(_row(snapshot))
+    row = _row(replace(snapshot, queued=()))
+    row[_QUEUED] = _shapes_and_members(snapshot.queued)
+    return _pack(row)
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
@@ -44,7 +46,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         Node, row["nodes"], capacity=_resources, allocated=_resources, labels=_labels
     )
     row["running"] = _each(Running, row["running"], request=_resources, placement=_placements)
-    row["queued"] = _each(Workload, row["queued"], request=_resources, selector=_labels)
+    row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
 
 
@@ -69,12 +71,51 @@ def decode_plan(data: bytes) -> Plan:
     )
 
 
+_QUEUED = [field.name for field in fields(Snapshot)].index("queued")
+
+
+def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
+    """What equal workloads share, said once; and (shape, id, times) of each."""
+    shapes: dict[tuple[Any, ...], int] = {}
+    members = []
+    for each in queued:
+        shared = (
+            each.scheduling_key,
+            each.priority,
+            each.request,
+            each.replicas,
+            each.selector,
+            each.limit_s,
+        )
+        shape = shapes.setdefault(shared, len(shapes))
+        members.append((shape, each.id, each.submitted_ms, each.queued_ms))
+    return [list(shapes), members]
+
+
+def _workloads(shapes: list[Any], members: list[Any]) -> tuple[Workload, ...]:
+    shared = [
+        (key, priority, Resources(*request), replicas, _labels(selector), limit_s)
+        for key, priority, request, replicas, selector, limit_s in shapes
+    ]
+    made = []
+    for shape, id_, submitted_ms, queued_ms in members:
+        key, priority, request, replicas, selector, limit_s = shared[shape]
+        made.append(
+            Workload(
+                id_, key, priority, request, replicas, submitted_ms, queued_ms, selector, limit_s
+            )
+        )
+    return tuple(made)
+
+
 def _row(value: Any) -> Any:
     """Dataclasses become arrays of their fields' values, all the way down."""
-    if hasattr(value, "__dataclass_fields__"):
-        return [_row(getattr(value, name)) for name in value.__dataclass_fields__]
+    if isinstance(value, str | int | None):
+        return value
     if isinstance(value, tuple):
         return [_row(each) for each in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return [_row(getattr(value, name)) for name in value.__dataclass_fields__]
     return value
 
 

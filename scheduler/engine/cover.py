@@ -10,6 +10,7 @@ the greedy one with reprieve, from which it starts. No item in an answer can be 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import merge
+from typing import NamedTuple
 
 Amounts = tuple[int, ...]
 
@@ -24,19 +25,27 @@ class Group:
     weights: Sequence[int]
 
 
-def cover(
-    short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT
-) -> tuple[list[int], bool]:
-    """How many items of each group to take, so that they give `short` and weigh least; and whether
-    that is proved, or the work limit cut the search short.
+class Cover(NamedTuple):
+    """How many items of each group; False in `proved` where the work limit cut the search short."""
+
+    counts: list[int]
+    proved: bool
+    work: int
+
+
+def cover(short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT) -> Cover:
+    """How many items of each group to take, so that they give `short` and weigh least.
 
     All amounts in `short` are positive, and all items together give them. `work_limit` counts
     search nodes and the offers that their bounds look at.
     """
     useful = [_useful(short, group) for group in groups]
     if len(useful) == 1:
-        return [len(useful[0].weights)], True
-    return _search(short, useful, _greedy(short, useful), work_limit)
+        return Cover([len(useful[0].weights)], proved=True, work=1)
+    found = _search(short, useful, _greedy(short, useful), work_limit)
+    if found.proved:
+        return found
+    return found._replace(counts=_spared(short, useful, found.counts))
 
 
 def _useful(short: Amounts, group: Group) -> Group:
@@ -60,6 +69,7 @@ def _met(short: Amounts) -> bool:
 
 def _greedy(short: Amounts, groups: Sequence[Group]) -> list[int]:
     """Lightest first until it is covered; then spare, heaviest first, whoever is not needed."""
+    all_short = short
     streams = [[(weight, at) for weight in group.weights] for at, group in enumerate(groups)]
     taken: list[int] = []
     for _, at in merge(*streams):
@@ -69,18 +79,26 @@ def _greedy(short: Amounts, groups: Sequence[Group]) -> list[int]:
             taken.append(at)
             short = _less(short, groups[at].gives, 1)
     counts = [0] * len(groups)
-    for at in reversed(taken):
+    for at in taken:
+        counts[at] += 1
+    return _spared(all_short, groups, counts)
+
+
+def _spared(short: Amounts, groups: Sequence[Group], counts: Sequence[int]) -> list[int]:
+    """The same without whoever is not needed, the heaviest looked at first."""
+    counts = list(counts)
+    for at, count in enumerate(counts):
+        short = _less(short, groups[at].gives, count)
+    taken = [(groups[at].weights[n], at) for at, count in enumerate(counts) for n in range(count)]
+    for _, at in sorted(taken, reverse=True):
         without = _less(short, groups[at].gives, -1)
         if _met(without):
             short = without
-        else:
-            counts[at] += 1
+            counts[at] -= 1
     return counts
 
 
-def _search(
-    short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int
-) -> tuple[list[int], bool]:
+def _search(short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int) -> Cover:
     """Branch on how many of each group to take, most first; `incumbent` is the cover to beat."""
     sums = [_running_sums(group.weights) for group in groups]
     best_weight = sum(sums[at][count] for at, count in enumerate(incumbent))
@@ -110,7 +128,7 @@ def _search(
             (depth + 1, _less(left, gives, count), weight + sums[at][count], (count, path))
             for count in range(most + 1)
         ]
-    return best, not stack
+    return Cover(best, not stack, work)
 
 
 def _running_sums(weights: Sequence[int]) -> list[int]:

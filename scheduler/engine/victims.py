@@ -10,11 +10,12 @@ A victim's cost is the work it would lose, its dominant share of the cluster (Gh
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.cover import Group, cover
+from scheduler.engine.cover import WORK_LIMIT, Group, cover
 from scheduler.engine.order import by_name
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import DRAINING, Policy, PriorityClass, Running, Snapshot
@@ -101,69 +102,62 @@ class Roster:
         """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
         return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
 
-    def cheapest_in(
-        self, at: int, need: Resources, below: int, only_single: bool = False
-    ) -> Sacrifice | None:
+    def cheapest_in(self, at: int, need: Resources, below: int) -> Sacrifice | None:
         """The cheapest candidates of a value under `below` that free `need` in one bin; None where
-        all of them would not do. `only_single` leaves out who also runs in other bins.
+        all of them would not do. Amounts of zero or less in `need` are not short.
 
-        Exact unless the search of cover.py reaches its limit. Amounts of zero or less in `need`
-        are not short.
+        Exact unless the search of cover.py reaches its limit.
         """
-        dims = [d for d, amount in enumerate(need) if amount > 0]
-        reach, stacks, top = need, [], below
+        reach, top = need, below
+        stacks: list[Stack] = []
         for value in sorted(self.tiers[at]):
             if value >= below or max(reach) <= 0:
                 break
             tier, top = self.tiers[at][value], value
-            for amount, stack in tier.stacks.items():
-                members = [c for c in stack if len(c.frees) == 1] if only_single else stack
-                if members:
-                    reach = reach.minus(amount.times(len(members)))
-                    if any(amount[d] for d in dims):
-                        stacks.append((amount, members))
+            reach = reach.minus(tier.frees)
+            stacks += tier.offers()
         if max(reach) > 0:
             return None
-        groups = [
-            Group(tuple(amount[d] for d in dims), [c.weight for c in members])
-            for amount, members in stacks
-        ]
-        counts, proved = cover(tuple(need[d] for d in dims), groups)
-        victims = tuple(
-            victim
-            for (_, members), count in zip(stacks, counts, strict=True)
-            for victim in members[:count]
-        )
-        return Sacrifice(top, sum(victim.weight for victim in victims), victims, proved)
+        found = cheapest_of(need, stacks)
+        return Sacrifice(top, found.weight, found.victims, found.proved)
+
+    def offers(self, at: int, up_to: int) -> list["Stack"]:
+        """Everybody of a value of at most `up_to` in a bin."""
+        tiers = sorted(self.tiers[at].items())
+        return [stack for value, tier in tiers if value <= up_to for stack in tier.offers()]
 
     def evict(self, victim: Candidate) -> None:
         for at, amount in victim.frees:
             self.tiers[at][victim.value].remove(victim, amount)
 
-    def spanning(self, up_to: int) -> list[Candidate]:
-        """Candidates of a value of at most `up_to` that run in several bins, lightest first."""
-        found = {
-            candidate.weight: candidate
-            for tiers in self.tiers
-            for value, tier in tiers.items()
-            if value <= up_to
-            for stack in tier.stacks.values()
-            for candidate in stack
-            if len(candidate.frees) > 1
-        }
-        return [found[weight] for weight in sorted(found)]
 
-    def members(self, bins: Iterable[int], up_to: int) -> list[Candidate]:
-        """Candidates of a value of at most `up_to` in any of the bins, lightest first."""
-        found = {
-            candidate.weight: candidate
-            for at in bins
-            for value, tier in self.tiers[at].items()
-            if value <= up_to
-            for stack in tier.stacks.values()
-            for candidate in stack
-        }
-        return [found[weight] for weight in sorted(found)]
+class Stack(NamedTuple):
+    """Candidates that free the same in a bin, and what each of them weighs there, ascending."""
+
+    frees: Resources
+    weights: Sequence[int]
+    members: Sequence[Candidate]
+
+
+class Found(NamedTuple):
+    """`weight` is what they weigh there; False in `proved` where the search was cut short."""
+
+    weight: int
+    victims: tuple[Candidate, ...]
+    proved: bool
+    work: int
+
+
+def cheapest_of(need: Resources, stacks: Iterable[Stack], work_limit: int = WORK_LIMIT) -> Found:
+    """The lightest candidates that free `need`, which all of them together do (see cover.py)."""
+    dims = [d for d, amount in enumerate(need) if amount > 0]
+    useful = [stack for stack in stacks if any(stack.frees[d] for d in dims)]
+    groups = [Group(tuple(stack.frees[d] for d in dims), stack.weights) for stack in useful]
+    counts, proved, work = cover(tuple(need[d] for d in dims), groups, work_limit)
+    taken = list(zip(useful, counts, strict=True))
+    victims = tuple(victim for stack, count in taken for victim in stack.members[:count])
+    weight = sum(sum(stack.weights[:count]) for stack, count in taken)
+    return Found(weight, victims, proved, work)
 
 
 class _Tier:
@@ -184,9 +178,19 @@ class _Tier:
             del self.stacks[amount]
         self.frees = self.frees.minus(amount)
 
+    def offers(self) -> list[Stack]:
+        return [
+            Stack(amount, [candidate.weight for candidate in stack], stack)
+            for amount, stack in self.stacks.items()
+        ]
+
 
 def _weight(candidate: Candidate) -> int:
     return candidate.weight
+
+
+def weight_of(candidates: Iterable[Candidate]) -> int:
+    return sum(candidate.weight for candidate in candidates)
 
 
 def add_up(amounts: Iterable[Resources]) -> Resources:

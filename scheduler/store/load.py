@@ -124,13 +124,13 @@ def _queue_heads(cluster_id: UUID) -> list[told.Workload]:
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return [
         told.Workload(
-            id=str(row["id"]),
+            id=row["id"],
             scheduling_key=row["scheduling_key"],
             priority=row["priority"],
             request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
             replicas=row["replicas"],
-            submitted_ms=milliseconds(row["created_at"]),
-            queued_ms=milliseconds(row["queued_at"]),
+            submitted_ms=row["submitted_ms"],
+            queued_ms=row["queued_ms"],
             selector=tuple(sorted(json.loads(row["node_selector"]).items())),
             limit_s=row["max_runtime_s"],
         )
@@ -148,18 +148,26 @@ def _queued(
     if not wanted:
         return tuple(heads)
     keys, most = zip(*wanted, strict=True)
-    params = {"cluster": cluster_id, "keys": list(keys), "most": list(most)}
+    params: dict[str, Any] = {"cluster": cluster_id, "keys": list(keys), "most": list(most)}
     with connection.cursor() as cursor:
         cursor.execute(QUEUE_MEMBERS, params)
-        members = [
-            replace(
-                head_of[key],
-                id=str(id_),
-                submitted_ms=milliseconds(created_at),
-                queued_ms=milliseconds(queued_at),
+        rows = cursor.fetchall()
+    members = []
+    for id_, key, submitted_ms, queued_ms in rows:
+        head = head_of[key]
+        members.append(
+            told.Workload(
+                id_,
+                key,
+                head.priority,
+                head.request,
+                head.replicas,
+                submitted_ms,
+                queued_ms,
+                head.selector,
+                head.limit_s,
             )
-            for id_, key, created_at, queued_at in cursor.fetchall()
-        ]
+        )
     return (*heads, *members)
 
 
@@ -185,15 +193,14 @@ def _running_for(snapshot: Snapshot, below: int | None) -> tuple[told.Running, .
     draining = any(node.state == told.DRAINING for node in snapshot.nodes)
     if draining or snapshot.state == told.DRAINING:
         return _running(snapshot.cluster_id)
-    if not snapshot.queued or snapshot.state != told.ACTIVE:
+    easy = snapshot.policy.queueing == told.EASY_BACKFILL
+    if not snapshot.queued or snapshot.state != told.ACTIVE or not (easy or below is not None):
         return ()
     if len(make_plan(snapshot).starts) == len(snapshot.queued):
-        return ()  # everybody fits, so nobody has to yield
-    if snapshot.policy.queueing == told.EASY_BACKFILL:
+        return ()  # everybody fits, so nobody has to yield and no end matters
+    if easy:
         return _running(snapshot.cluster_id)
-    if below is not None:
-        return _running(snapshot.cluster_id, priority_class__value__lt=below)
-    return ()
+    return _running(snapshot.cluster_id, priority_class__value__lt=below)
 
 
 def _running(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:

@@ -14,14 +14,18 @@ WITH RECURSIVE head AS (
            AND d.scheduling_key > head.scheduling_key
          ORDER BY d.scheduling_key, d.id LIMIT 1) next
 )
-SELECT head.id, head.scheduling_key, p.name AS priority, head.cpu_milli, head.ram_mib, head.gpu,
-       head.replicas, head.created_at, head.queued_at, head.node_selector::jsonb, head.max_runtime_s
+SELECT head.id::text, head.scheduling_key, p.name AS priority, head.cpu_milli, head.ram_mib,
+       head.gpu, head.replicas, head.node_selector, head.max_runtime_s,
+       floor(extract(epoch FROM head.created_at) * 1000)::bigint AS submitted_ms,
+       floor(extract(epoch FROM head.queued_at) * 1000)::bigint AS queued_ms
   FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
 """
 
 # Behind the head of each (scheduling key, at most so many), in submit order.
 QUEUE_MEMBERS = """
-SELECT member.id, wanted.scheduling_key, member.created_at, member.queued_at
+SELECT member.id::text, wanted.scheduling_key,
+       floor(extract(epoch FROM member.created_at) * 1000)::bigint,
+       floor(extract(epoch FROM member.queued_at) * 1000)::bigint
   FROM unnest(%(keys)s::text[], %(most)s::int[]) AS wanted(scheduling_key, most),
        LATERAL (
         SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d

@@ -292,3 +292,12 @@ def _row(cluster: Cluster, dev: User, priority_class: PriorityClass, ask: Ask) -
     )
     row.scheduling_key = key_of(row)
     return row
+
+
+def test_a_long_queue_is_counted_the_more_rarely(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty or short ones after each cycle; one of 60,000 once a minute."""
+    assert [queues.due_for_a_look(cluster.pk) for _ in range(3)] == [True, True, True]
+    monkeypatch.setattr(redis_queues, "lengths", lambda *_: {"HIGH": 1, "LOW": 60_000})
+    assert [queues.due_for_a_look(cluster.pk) for _ in range(3)] == [True, False, False]
