@@ -11,7 +11,7 @@ from deployments import reasons
 from deployments.answers import ReasonSerializer
 from mlops_platform.api.fields import Cores
 from scheduler.engine.codec import decode_plan
-from scheduler.engine.plan import Plan
+from scheduler.engine.plan import Plan, Start
 from scheduler.models import SchedulingCycle, Trigger
 
 EXAMPLE_ID = "0199d1c6-8c02-7a11-b5f3-7de1a0c94b21"
@@ -69,7 +69,14 @@ class CycleWithPlanSerializer(CycleSerializer):
             "example": {
                 **CYCLE_EXAMPLE,
                 "plan": {
-                    "starts": [{"deployment_id": EXAMPLE_DEPLOYMENT, "victims": [EXAMPLE_VICTIM]}],
+                    "starts": [
+                        {
+                            "deployment_id": EXAMPLE_DEPLOYMENT,
+                            "victims": [EXAMPLE_VICTIM],
+                            "proved_cheapest": True,
+                            "next_best": [EXAMPLE_ID],
+                        }
+                    ],
                     "evictions": [
                         {
                             "deployment_id": EXAMPLE_VICTIM,
@@ -91,12 +98,18 @@ class CycleWithPlanSerializer(CycleSerializer):
         return _shown(decode_plan(bytes(cycle.plan)))
 
 
+def _started(start: Start) -> dict[str, Any]:
+    """A start; with victims, the receipt: whether no cheaper ones exist, and who came next."""
+    shown: dict[str, Any] = {"deployment_id": start.workload_id, "victims": list(start.victims)}
+    if start.victims:
+        shown["proved_cheapest"] = start.proved
+        shown["next_best"] = list(start.alternative)
+    return shown
+
+
 def _shown(plan: Plan) -> dict[str, Any]:
     return {
-        "starts": [
-            {"deployment_id": start.workload_id, "victims": list(start.victims)}
-            for start in plan.starts
-        ],
+        "starts": [_started(start) for start in plan.starts],
         "evictions": [
             {
                 "deployment_id": eviction.workload_id,

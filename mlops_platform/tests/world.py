@@ -6,7 +6,7 @@ the ledger. Sam, the stranger, is ADMIN of an organization with a cluster of its
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -37,8 +37,13 @@ class World:
     secrets: tuple[str, ...]
     """Invite codes, which an ADMIN may see and nobody else."""
 
+    clients: dict[str, JsonClient] = field(default_factory=dict)
+
     def client(self, person: str) -> JsonClient:
-        return client_for(self.users[person])
+        """One for each person: making one loads all middleware anew."""
+        if person not in self.clients:
+            self.clients[person] = client_for(self.users[person])
+        return self.clients[person]
 
     def nowhere(self) -> dict[str, str]:
         """Ids as sound as the real ones, of nothing."""

@@ -118,7 +118,14 @@ def test_a_cycle_shows_who_yielded_to_whom_and_why(
     newest = client.get(f"/api/clusters/{cluster.pk}/cycles?limit=1").json()[0]
     assert (newest["started"], newest["evicted"]) == (1, 1)
     plan = client.get(f"/api/cycles/{newest['id']}").json()["plan"]
-    assert plan["starts"] == [{"deployment_id": str(high.pk), "victims": [str(low.pk)]}]
+    assert plan["starts"] == [
+        {
+            "deployment_id": str(high.pk),
+            "victims": [str(low.pk)],
+            "proved_cheapest": True,
+            "next_best": [],
+        }
+    ]
     (eviction,) = plan["evictions"]
     assert (eviction["deployment_id"], eviction["by"]) == (str(low.pk), str(high.pk))
     assert eviction["reason"]["code"] == "PREEMPTED"
