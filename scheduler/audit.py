@@ -24,7 +24,8 @@ def breaches(*, queues_too: bool = False) -> list[str]:
     The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
     only on request, when nothing moves. Reads the whole of them.
     """
-    found = [*_overcommitted(), *_miscounted(), *_half_states(), *_in_part(), *_out_of_turn()]
+    found = [*_overcommitted(), *_miscounted(), *_nodes_off()]
+    found += [*_half_states(), *_in_part(), *_out_of_turn()]
     if queues_too:
         found += _queues_off()
     return found
@@ -112,6 +113,18 @@ def _out_of_turn() -> Iterator[str]:
     for sentence, rule in rules.items():
         for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_TOLD]:
             yield f"deployment {key} {sentence}"
+
+
+def _nodes_off() -> Iterator[str]:
+    """The totals are the sum of the nodes, and no empty node waits to be emptied."""
+    totals = [f"cluster__total_{name}" for name in RESOURCES]
+    clusters = Node.objects.order_by().values("cluster", *totals)
+    for row in clusters.annotate(**{f"sum_{name}": Sum(name) for name in RESOURCES}):
+        if any(row[f"cluster__total_{name}"] != row[f"sum_{name}"] for name in RESOURCES):
+            yield f"cluster {row['cluster']}: the totals are not the sum of its nodes"
+    empty = {f"allocated_{name}": 0 for name in RESOURCES}
+    for node in Node.objects.filter(pending__isnull=False, **empty):
+        yield f"node {node.pk} ({node.name}) is empty, and what waited for that was not done"
 
 
 def _queues_off() -> Iterator[str]:

@@ -61,12 +61,22 @@ class Board:
 
     def usable(self, workload: Workload) -> Usable | None:
         """What it may draw on, by bin; None: whatever is free."""
-        reservation, hold = self.reservation, self.hold
+        reservation, hold = self._reservation_on(workload), self.hold
         if hold is not None and not hold.binds(workload, self._value(workload)):
             hold = None
-        if reservation is None or not reservation.binds(workload):
+        if reservation is None:
             return None if hold is None else hold.usable
         return reservation.usable if hold is None else _Both(reservation.usable, hold.usable)
+
+    def _reservation_on(self, workload: Workload) -> Reservation | None:
+        """The head's, if it binds this one. Not the holder, whose hold binds the head: of two who
+        wait for each other neither would ever start, and the holder has waited for longer."""
+        reservation = self.reservation
+        if reservation is None or not reservation.binds(workload):
+            return None
+        if self.hold is not None and self.holds(workload):
+            return reservation if self._value(reservation.head) > self.hold.value else None
+        return reservation
 
     def holds(self, workload: Workload) -> bool:
         """Its equals may have been refused because of the very hold that is its own."""
@@ -77,14 +87,12 @@ class Board:
         usable = self.usable(workload)
         if usable is None or self.fits(workload, usable) is not None:
             return None
-        reservation, hold = self.reservation, self.hold
-        if hold is None or (
-            reservation is not None
-            and reservation.binds(workload)
-            and self.fits(workload, reservation.usable) is None
+        reservation = self._reservation_on(workload)
+        if reservation is not None and (
+            self.hold is None or self.fits(workload, reservation.usable) is None
         ):
-            return reservation.head if reservation is not None else None
-        return hold.holder
+            return reservation.head
+        return self.hold.holder if self.hold is not None else None
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
@@ -99,7 +107,7 @@ class Board:
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
             return False
-        if self.reservation is not None and self.reservation.binds(workload):
+        if self._reservation_on(workload) is not None:
             return False  # what a victim gives back by then is the head's already
         usable, below = self.usable(workload), self._value(workload)
         ask = Ask(workload.request, workload.replicas, workload.selector, below, usable)

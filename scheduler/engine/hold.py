@@ -28,18 +28,21 @@ class Hold:
 
     In the bins where it will fit soonest: 1. the earliest time at which time limits have freed
     enough, 2. the least that is missing now, 3. the id. Nobody of its class or below may draw on
-    its share there; a more urgent workload may, and so takes the hold over.
+    its share there, unless a time limit ends it before that earliest time, so that it delays
+    nothing; a more urgent workload may, and so takes the hold over.
     """
 
     def __init__(
         self, snapshot: Snapshot, capacity: Capacity, holder: Workload, value: int
     ) -> None:
         self.holder, self.value = holder, value
-        self._capacity = capacity
-        self._held = _soonest(snapshot, capacity, holder)
+        self._now_ms, self._capacity = snapshot.now_ms, capacity
+        self._held, self._at_ms = _soonest(snapshot, capacity, holder)
 
     def binds(self, workload: Workload, value: int) -> bool:
-        return workload is not self.holder and value <= self.value
+        if workload is self.holder or value > self.value:
+            return False
+        return self._at_ms == FOREVER_MS or _runs_after(self._at_ms, workload, self._now_ms)
 
     def usable(self, at: int) -> Resources:
         free, held = self._capacity.free[at], self._held.get(at)
@@ -50,8 +53,16 @@ class Hold:
         return self._held.keys()
 
 
-def _soonest(snapshot: Snapshot, capacity: Capacity, holder: Workload) -> dict[int, Resources]:
-    """How much of which bins to hold for all of the holder's replicas."""
+def _runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
+    """Whether it might still run then if it started now."""
+    return workload.limit_s is None or now_ms + workload.limit_s * 1000 > at_ms
+
+
+def _soonest(
+    snapshot: Snapshot, capacity: Capacity, holder: Workload
+) -> tuple[dict[int, Resources], int]:
+    """How much of which bins to hold for all of the holder's replicas, and when the time limits
+    will have freed it (FOREVER_MS: they do not tell)."""
     request, replicas = holder.request, holder.replicas
     ends = _ends_by_bin(snapshot, capacity)
     bins = list(capacity.eligible(holder.selector))
@@ -68,7 +79,8 @@ def _soonest(snapshot: Snapshot, capacity: Capacity, holder: Workload) -> dict[i
             replicas -= count
         if replicas == 0:
             break
-    return held
+    freed = (_when(held[at], capacity.free[at], ends.get(at, []))[0] for at in held)
+    return held, max(freed, default=FOREVER_MS)
 
 
 def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -> tuple[int, int]:
@@ -114,8 +126,7 @@ class Reservation:
 
     def binds(self, workload: Workload) -> bool:
         """Whether it might still run when the head is to start."""
-        limit_s = workload.limit_s
-        return limit_s is None or self._now_ms + limit_s * 1000 > self.at_ms
+        return _runs_after(self.at_ms, workload, self._now_ms)
 
     def usable(self, at: int) -> Resources:
         free, spare = self._capacity.free[at], self._spare.get(at)
@@ -125,7 +136,7 @@ class Reservation:
         """A workload that the reservation binds has started there."""
         for at, count in where:
             if at in self._spare:
-                self._spare[at] = self._spare[at].minus(request.times(count))
+                self._spare[at] = self._spare[at].minus_at_most(request.times(count))
 
     @property
     def bins(self) -> Set[int]:

@@ -7,10 +7,12 @@ import pytest
 from django.db import connection
 
 from clusters.models import Cluster, Node
+from clusters.tests.capacity import make_cluster, make_node
 from deployments import queues
 from deployments.models import Deployment
 from deployments.services import stop_deployment
 from mlops_platform.api.redis import redis_client
+from organizations.models import Organization
 from scheduler.audit import breaches
 from scheduler.queues import mend
 from scheduler.tests.conftest import Submit, run_cycle
@@ -72,6 +74,24 @@ def test_a_node_out_of_bounds(breach: Breach, cluster: Cluster, resource: str, a
     node = Node.objects.create(cluster=cluster, name="n1", cpu_milli=10, ram_mib=10, gpu=10)
     found = breach(f"UPDATE clusters_node SET allocated_{resource} = %s", amount)
     assert f"node {node.pk} (n1): allocated {resource} is out of bounds" in found
+
+
+@pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])
+def test_totals_that_are_not_the_sum_of_the_nodes(org: Organization, resource: str) -> None:
+    cluster = make_cluster(org, name="machines")
+    make_node(cluster)
+    make_node(cluster, name="node-2")
+    assert breaches() == []
+    Cluster.objects.filter(pk=cluster.pk).update(**{f"total_{resource}": 1})
+    assert breaches() == [f"cluster {cluster.pk}: the totals are not the sum of its nodes"]
+
+
+def test_a_node_that_is_empty_and_waits_for_it(org: Organization) -> None:
+    node = make_node(make_cluster(org))
+    Node.objects.update(pending={"delete": True})
+    assert breaches() == [
+        f"node {node.pk} (node-1) is empty, and what waited for that was not done"
+    ]
 
 
 @pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])

@@ -157,6 +157,17 @@ def test_after_its_last_node_the_cluster_goes_on_as_a_pool(
     assert row.placement == [{"node_id": None, "node": None, "replicas": 2}]
 
 
+def test_who_asks_for_labels_waits_when_the_nodes_are_gone(
+    cluster: Cluster, a: Node, submit: Submit
+) -> None:
+    nodes.change_node(a, {"labels": {"zone": "x"}})
+    row = submit(node_selector={"zone": "x"})
+    nodes.delete_node(a)
+    outcome = run_cycle(cluster)
+    assert where(row) == {}
+    assert [wait.reason.code for wait in outcome.plan.waits] == ["EXCEEDS_CAPACITY"]
+
+
 def test_a_pool_that_is_drained_first_becomes_a_cluster_of_nodes(
     cluster: Cluster, submit: Submit
 ) -> None:

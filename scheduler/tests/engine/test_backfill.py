@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
+from scheduler.engine.snapshot import Policy
 from scheduler.tests.engine.build import NOW, job, pool, run
 
 
@@ -79,14 +80,14 @@ def test_a_hold_and_a_reservation_for_two_bind_together() -> None:
     """The largest is always first in line; the small one that has waited too long is not passed."""
     queued = [
         job(gpu=8, limit_s=50, id="head"),
-        job(gpu=2, limit_s=999, id="long", waited_s=9999),
+        job(gpu=3, limit_s=999, id="holder", waited_s=9999),
         job(gpu=1, limit_s=10, id="short"),
+        job(gpu=1, id="endless"),
     ]
-    snapshot = replace(easy(ordering="gpu_weighted"), queued=tuple(queued))
-    assert started(snapshot) == []
+    snapshot = replace(easy("gpu_weighted"), queued=tuple(queued))
+    assert started(snapshot) == ["short"]
     plan = make_plan(snapshot)
-    assert told(plan, queued[2].scheduling_key) == ("RESERVED_FOR_HEAD", "long")
-    assert told(plan, queued[1].scheduling_key) == ("RESERVED_FOR_HEAD", "head")
+    assert told(plan, queued[3].scheduling_key) == ("RESERVED_FOR_HEAD", "head")
 
 
 def test_a_holder_is_not_refused_for_its_own_hold() -> None:
@@ -95,3 +96,35 @@ def test_a_holder_is_not_refused_for_its_own_hold() -> None:
     holder = job(gpu=8, id="holder", submitted_ms=ends(-8000), queued_ms=ends(-8000))
     assert first.scheduling_key == holder.scheduling_key
     assert started(pool(gpu=8, queued=[first, holder])) == ["holder"]
+
+
+def test_whoever_ends_before_the_holder_could_start_may_pass_a_hold() -> None:
+    """Without EASY too: 8 of 10 GPUs are free for the holder at 100 s, and not sooner."""
+    queued = [
+        job(gpu=8, id="holder", waited_s=9999),
+        job(gpu=1, limit_s=101, id="long"),
+        job(gpu=1, limit_s=100, id="short"),
+        job(gpu=1, id="endless"),
+    ]
+    assert started(replace(best_effort(), queued=tuple(queued))) == ["short"]
+
+
+def test_nobody_passes_a_hold_that_the_limits_promise_nothing() -> None:
+    queued = [job(gpu=8, id="holder", waited_s=9999), job(gpu=1, limit_s=1, id="short")]
+    running = tuple(replace(each, ends_ms=None) for each in best_effort().running)
+    assert started(replace(best_effort(), running=running, queued=tuple(queued))) == []
+
+
+def best_effort() -> Snapshot:
+    return replace(easy(), policy=Policy(ordering="fifo"))
+
+
+def test_a_head_and_a_holder_never_wait_for_each_other() -> None:
+    """The head was evicted lately; each alone fills the pool, and neither would leave it free."""
+    queued = [
+        job(gpu=10, limit_s=50, id="head", submitted_ms=ends(-9999), queued_ms=ends(-10)),
+        job(gpu=9, limit_s=50, id="holder", submitted_ms=ends(-8000), queued_ms=ends(-8000)),
+    ]
+    running = (run(gpu=1, ends_ms=ends(10)),)
+    snapshot = replace(easy(), running=running, allocated=running[0].total, queued=tuple(queued))
+    assert started(snapshot) == ["holder"]
