@@ -73,14 +73,14 @@ RETURNING d.id, p.by
 # --- At submit -------------------------------------------------------------------------------
 
 
-def find(cluster_id: UUID, ids: Collection[UUID | str]) -> list[Dependency]:
+def find(cluster_id: UUID, ids: Collection[str]) -> list[Dependency]:
     """Those of the cluster that `ids` name, oldest first. One query, none for no ids.
 
     400 that names the others, told alike whether they are elsewhere or nowhere.
     """
     if not ids:
         return []
-    keys = {str(each): _key(each) for each in ids}
+    keys = {text: _key(text) for text in ids}
     found = _read(
         Deployment.objects.filter(cluster_id=cluster_id, pk__in=filter(None, keys.values()))
     )
@@ -103,12 +103,7 @@ def attach(deployment: Deployment, needed: Sequence[Dependency]) -> list[Depende
         raise not_found() from None
     ids = [each.id for each in needed]
     present = _read(Deployment.objects.select_for_update(no_key=True).filter(pk__in=ids))
-    for each in present:
-        if each.status in HOPELESS:
-            raise Conflict(
-                f"It could never start: {each.id}, on which it depends, is {each.status}.",
-                code="dependency_failed",
-            )
+    refuse_hopeless(present)
     through = Deployment.depends_on.through
     through.objects.bulk_create(
         through(from_deployment_id=deployment.pk, to_deployment_id=key) for key in ids
@@ -117,6 +112,16 @@ def attach(deployment: Deployment, needed: Sequence[Dependency]) -> list[Depende
         deployment.pending_dependencies = pending(present)
         deployment.save(update_fields=["pending_dependencies"])
     return present
+
+
+def refuse_hopeless(dependencies: Sequence[Dependency]) -> None:
+    """409 where one of them will never complete."""
+    for each in dependencies:
+        if each.status in HOPELESS:
+            raise Conflict(
+                f"It could never start: {each.id}, on which it depends, is {each.status}.",
+                code="dependency_failed",
+            )
 
 
 def pending(dependencies: Sequence[Dependency]) -> int:
@@ -128,9 +133,9 @@ def _read(rows: QuerySet[Deployment]) -> list[Dependency]:
     return [Dependency(*row) for row in rows.order_by("pk").values_list("pk", "status")]
 
 
-def _key(text: UUID | str) -> UUID | None:
+def _key(text: str) -> UUID | None:
     try:
-        return UUID(str(text))
+        return UUID(text)
     except ValueError:
         return None
 

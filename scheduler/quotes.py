@@ -3,10 +3,12 @@
 A quote is the planner's answer with the deployment in the queue. Its token binds the caller, the
 body, the outcome, and the state that it was computed in: a digest of everything the planner saw but
 the time. A submit with the token is planned again under the cluster's lock and, where state and
-outcome are the same, admitted in that very transaction; otherwise it is told 409.
+outcome are the same, admitted in that very transaction; otherwise it is told 409. What waits for
+others to complete is not the planner's matter yet, so its quote says just that.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +17,15 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
+from deployments.dependencies import refuse_hopeless
 from deployments.models import Deployment
-from deployments.queries import priority_classes
+from deployments.queries import Dependency, priority_classes, reasons_for
 from deployments.queues import place_for
 from deployments.reasons import render
 from mlops_platform.api.errors import Conflict, Invalid
 from scheduler import cycle, queues, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
-from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import Outcome
 from scheduler.explain import as_workload, evicted
@@ -57,21 +59,30 @@ class Promise:
         return cls(*signing.loads(token, salt=SALT, max_age=VALID_S))
 
 
-def quote(user: User, deployment: Deployment, digest: str) -> dict[str, Any]:
-    """The values of QuoteSerializer for a deployment that is not saved; writes nothing."""
+def quote(
+    user: User, deployment: Deployment, digest: str, needed: Sequence[Dependency]
+) -> dict[str, Any]:
+    """The values of QuoteSerializer for a deployment that is not saved; writes nothing.
+
+    409 where something that it needs will never complete.
+    """
+    refuse_hopeless(needed)
     workload = as_workload(deployment)
     with transaction.atomic():
         store.see_one_moment()
         snapshot = store.read_snapshot(deployment.cluster_id)
-    outcome = whatif.ask(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.ask(snapshot, workload)
     promise = _promise(user, digest, snapshot, outcome)
-    waiting = outcome.start is None
-    after = whatif.after_limits(snapshot, workload) if waiting else None
-    reason = _reason(outcome, workload) if waiting else None
+    waiting = outcome is None or outcome.start is None
+    after = whatif.after_limits(snapshot, workload) if outcome and waiting else None
+    if outcome is None:
+        reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
+    else:
+        reason = _reason(outcome, workload) if waiting else None
     return {
         "outcome": promise.kind,
-        "preempts": evicted(outcome.evictions),
-        "reason": render(reason.code, reason.details) if reason else None,
+        "preempts": evicted(outcome.evictions) if outcome else [],
+        "reason": reason,
         "queue_position": _position(deployment) if waiting else None,
         "earliest_start": store.moment(after.at_ms) if after and after.at_ms else None,
         "valid_s": VALID_S,
@@ -99,23 +110,24 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     workload = as_workload(deployment)
     before = tuple(each for each in snapshot.queued if each.id != workload.id)
     snapshot = replace(snapshot, queued=before)
-    outcome = whatif.ask(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.ask(snapshot, workload)
     if _promise(deployment.owner, digest, snapshot, outcome) != promise:
         raise Conflict(
             "The cluster has changed since the quote was given; ask for another.",
             code="quote_stale",
         )
-    if outcome.start is not None:
+    if outcome is not None and outcome.start is not None:
         asked = replace(snapshot, queued=(*before, workload), max_starts=whatif.NO_LIMIT)
         cycle.settle(asked, outcome.plan, uuid7(), Trigger.SUBMITTED)
 
 
-def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome) -> Promise:
-    if outcome.start is None:
+def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome | None) -> Promise:
+    """`outcome` is None for one that the planner is not told of yet."""
+    if outcome is None or outcome.start is None:
         kind = WAITS
     else:
         kind = STARTS_BY_PREEMPTING if outcome.evictions else STARTS_NOW
-    evicts = sorted(each.workload_id for each in outcome.evictions)
+    evicts = sorted(each.workload_id for each in outcome.evictions) if outcome else []
     return Promise(str(user.pk), digest, state_version(snapshot), kind, evicts)
 
 
@@ -130,9 +142,10 @@ def state_version(snapshot: Snapshot) -> str:
     return hashlib.sha256(encode_snapshot(still)).hexdigest()
 
 
-def _reason(outcome: Outcome, workload: Workload) -> Reason:
+def _reason(outcome: Outcome, workload: Workload) -> dict[str, Any]:
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
-    return waits.get(workload.id) or waits[workload.scheduling_key]
+    found = waits.get(workload.id) or waits[workload.scheduling_key]
+    return render(found.code, found.details)
 
 
 def _position(deployment: Deployment) -> int | None:

@@ -80,7 +80,7 @@ class QuoteView(ViewSet):
         draft = draft_deployment(
             caller(request), body.pop("cluster_id"), body, priority=body.pop("priority")
         )
-        answer = quotes.quote(caller(request), draft.deployment, draft.digest)
+        answer = quotes.quote(caller(request), draft.deployment, draft.digest, draft.dependencies)
         return Response(QuoteSerializer(answer).data)
 
 

@@ -65,7 +65,7 @@ class Storm:
             for _ in range(self._share):
                 draw = choice.random()
                 if draw < 0.6 or not own:
-                    own.append(self._submit(choice))
+                    own.append(self._submit(choice, own))
                 elif draw < 0.9:
                     self._stop(own.pop(choice.randrange(len(own))))
                 elif draw < 0.95:
@@ -76,7 +76,7 @@ class Storm:
         finally:
             connection.close()
 
-    def _submit(self, choice: random.Random) -> UUID:
+    def _submit(self, choice: random.Random, own: list[UUID]) -> UUID:
         (request,) = choice.choices([r for _, r in REQUESTS], [w for w, _ in REQUESTS])
         spec: dict[str, Any] = {"image": "busybox", **request}
         if choice.random() < 0.4:
@@ -84,7 +84,14 @@ class Storm:
         elif choice.random() < 0.1:
             spec |= {"simulated_runtime_s": 60, "max_runtime_s": 1}
         cluster, priority = choice.choice(self._clusters), choice.choice(PRIORITIES)
-        row = create_deployment(self._user, cluster.pk, spec, priority=priority).deployment
+        if own and choice.random() < 0.2:
+            needed = deployment_by_id(choice.choice(own))
+            cluster, spec["depends_on"] = needed.cluster, [str(needed.pk)]
+        try:
+            row = create_deployment(self._user, cluster.pk, spec, priority=priority).deployment
+        except Conflict:  # what it depends on has failed or was stopped
+            del spec["depends_on"]
+            row = create_deployment(self._user, cluster.pk, spec, priority=priority).deployment
         self.submitted.append(row.pk)
         return row.pk
 

@@ -150,7 +150,8 @@ def assert_nothing_is_left_to_do(cluster: Cluster) -> None:
         free = Resources(
             cluster.available_cpu_milli, cluster.available_ram_mib, cluster.available_gpu
         )
-        for row in Deployment.objects.filter(cluster=cluster, status=Status.QUEUED):
+        ready = Deployment.objects.filter(status=Status.QUEUED, pending_dependencies=0)
+        for row in ready.filter(cluster=cluster):
             need = Resources(row.cpu_milli, row.ram_mib, row.gpu).times(row.replicas)
             assert not need.fits_in(free), f"{row.pk} fits and was left waiting"
 

@@ -185,3 +185,28 @@ def test_of_many_who_were_quoted_the_same_room_one_gets_it(cluster: Cluster, dev
     assert sorted(answers) == [201, 409, 409, 409]
     assert Deployment.objects.get().status == Status.RUNNING
     assert audit.breaches() == []
+
+
+def test_what_waits_for_others_is_quoted_so_though_it_would_fit(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    needed = submit("LOW", gpu=1)
+    given = body(cluster, depends_on=[str(needed.pk)])
+    quote = quoted(dev, given)
+    assert (quote["outcome"], quote["preempts"]) == ("WAITS", [])
+    assert quote["reason"]["code"] == "WAITING_FOR_DEPENDENCIES"
+    assert quote["reason"]["details"] == {"count": 1, "deployments": [str(needed.pk)]}
+    assert quote["earliest_start"] is None
+    answer = client_for(dev).post(SUBMIT, {**given, "quote": quote["token"]})
+    assert (answer.status_code, answer.json()["status"]) == (201, "QUEUED")
+    assert answer.json()["reason"] == quote["reason"]
+    assert audit.breaches() == []
+
+
+def test_what_depends_on_something_stopped_has_no_quote(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    needed = submit("LOW", gpu=1)
+    client_for(dev).delete(f"{SUBMIT}/{needed.pk}")
+    answer = client_for(dev).post(QUOTE, body(cluster, depends_on=[str(needed.pk)]))
+    assert (answer.status_code, answer.json()["code"]) == (409, "dependency_failed")
