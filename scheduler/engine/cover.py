@@ -3,32 +3,42 @@
 Items come in groups that give the same amounts; of a group the lightest are taken first, so a
 solution is a count per group. Solved by depth-first branch and bound (Land and Doig 1960 for the
 scheme); the bound is the dearest of the single dimensions' linear relaxations (Dantzig 1957).
+
+What a quick search leaves open is searched again with prices for the dimensions (prices.py): they
+lead to a better cover to beat, settle most of the items, and add one more line to the bound: all
+dimensions in one, weighed by their prices.
+
 Exact unless the search passes its work limit; then the best cover so far stands, never worse than
 the greedy one with reprieve, from which it starts. No item in an answer can be spared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from heapq import merge
+from operator import mul
 from typing import NamedTuple
 
-Amounts = tuple[int, ...]
+from scheduler.engine.greedy import (
+    Amounts,
+    Counts,
+    Group,
+    filled,
+    greedy,
+    improved,
+    left_of,
+    less,
+    met,
+    spared,
+    weight_of,
+)
+from scheduler.engine.prices import ROUNDS, core, prices
 
-WORK_LIMIT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Items that each give `gives`, one weight (a positive integer) per item, ascending."""
-
-    gives: Amounts
-    weights: Sequence[int]
+WORK_LIMIT = 60_000
+QUICK_LIMIT = 3_000  # before prices are worth their while
 
 
 class Cover(NamedTuple):
     """How many items of each group; False in `proved` where the work limit cut the search short."""
 
-    counts: list[int]
+    counts: Counts
     proved: bool
     work: int
 
@@ -39,19 +49,43 @@ def cover(short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT)
     All amounts in `short` are positive, and all items together give them. `work_limit` counts
     search nodes and the offers that their bounds look at.
     """
-    useful = [_useful(short, group) for group in groups]
+    useful, owners = _useful(short, groups)
     if len(useful) == 1:
-        return Cover([len(useful[0].weights)], proved=True, work=1)
-    found = _search(short, useful, _greedy(short, useful), work_limit)
-    if found.proved:
-        return found
-    return found._replace(counts=_spared(short, useful, found.counts))
+        found = Cover([len(useful[0].weights)], proved=True, work=1)
+    else:
+        found = _cover(short, useful, work_limit)
+    counts = [0] * len(groups)
+    for group_owners, count in zip(owners, found.counts, strict=True):
+        for owner in group_owners[:count]:
+            counts[owner] += 1
+    return found._replace(counts=counts)
 
 
-def _useful(short: Amounts, group: Group) -> Group:
-    """No item counts for more than what is short, no group for more items than that takes."""
-    gives = tuple(min(g, s) for g, s in zip(group.gives, short, strict=True))
-    return Group(gives, group.weights[: _enough(short, gives)])
+def _cover(short: Amounts, groups: list[Group], work_limit: int) -> Cover:
+    best = greedy(short, groups)
+    beat, limit = weight_of(groups, best), min(work_limit, QUICK_LIMIT)
+    quick = _search(short, groups, beat, _Bound(short, groups), limit)
+    best = quick.counts or best
+    if quick.proved:
+        return Cover(best, proved=True, work=quick.work)
+    priced = _priced(short, groups, spared(short, groups, best), work_limit - quick.work)
+    return Cover(spared(short, groups, priced.counts), priced.proved, quick.work + priced.work)
+
+
+def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], list[list[int]]]:
+    """The groups by what they give of what is short, with the group that each item comes from.
+
+    No item counts for more than what is short, no group for more items than that takes; groups
+    that are the same then become one.
+    """
+    items: dict[Amounts, list[tuple[int, int]]] = {}
+    for at, group in enumerate(groups):
+        gives = tuple(min(g, s) for g, s in zip(group.gives, short, strict=True))
+        enough = group.weights[: _enough(short, gives)]
+        items.setdefault(gives, []).extend((weight, at) for weight in enough)
+    lightest = {gives: sorted(each)[: _enough(short, gives)] for gives, each in items.items()}
+    useful = [Group(gives, [weight for weight, _ in each]) for gives, each in lightest.items()]
+    return useful, [[at for _, at in each] for each in lightest.values()]
 
 
 def _enough(short: Amounts, gives: Amounts) -> int:
@@ -59,76 +93,73 @@ def _enough(short: Amounts, gives: Amounts) -> int:
     return max((-(-s // g) for s, g in zip(short, gives, strict=True) if g and s > 0), default=0)
 
 
-def _less(short: Amounts, gives: Amounts, count: int) -> Amounts:
-    return tuple(s - g * count for s, g in zip(short, gives, strict=True))
+# --- The cheapest ---------------------------------------------------------------------------------
 
 
-def _met(short: Amounts) -> bool:
-    return max(short) <= 0
+def _priced(short: Amounts, groups: list[Group], best: Counts, work_limit: int) -> Cover:
+    """Search again, with prices, what they leave open."""
+
+    def weight(counts: Sequence[int]) -> int:
+        return weight_of(groups, counts)
+
+    items = sum(len(group.weights) for group in groups)
+    rounds = min(max(work_limit, 0) // items, ROUNDS)
+    spent = 4 * rounds * items  # about what two times prices takes, in the search's steps
+    mu = prices(short, groups, weight(best), rounds)
+    other = filled(short, groups, [0] * len(groups), mu)
+    best = improved(short, groups, min(best, other or best, key=weight), mu, work_limit)
+    mu = prices(short, groups, weight(best), rounds)
+    bounds = core(short, groups, mu, weight(best))
+    if bounds is None:
+        return Cover(best, proved=True, work=spent)
+    settled = [least for least, _ in bounds]
+    rest = [Group(g.gives, g.weights[a:b]) for g, (a, b) in zip(groups, bounds, strict=True)]
+    left, beat = left_of(short, groups, settled), weight(best) - weight(settled)
+    more, proved, work = _search(left, rest, beat, _Bound(short, rest, mu), work_limit)
+    if more is not None:
+        best = [count + extra for count, extra in zip(settled, more, strict=True)]
+    return Cover(best, proved, spent + work)
 
 
-def _greedy(short: Amounts, groups: Sequence[Group]) -> list[int]:
-    """Lightest first until it is covered; then spare, heaviest first, whoever is not needed."""
-    all_short = short
-    streams = [[(weight, at) for weight in group.weights] for at, group in enumerate(groups)]
-    taken: list[int] = []
-    for _, at in merge(*streams):
-        if _met(short):
-            break
-        if any(g and s > 0 for g, s in zip(groups[at].gives, short, strict=True)):
-            taken.append(at)
-            short = _less(short, groups[at].gives, 1)
-    counts = [0] * len(groups)
-    for at in taken:
-        counts[at] += 1
-    return _spared(all_short, groups, counts)
+class _Found(NamedTuple):
+    """None in `counts` where no cover beats the given one, or none was found in time."""
+
+    counts: Counts | None
+    proved: bool
+    work: int
 
 
-def _spared(short: Amounts, groups: Sequence[Group], counts: Sequence[int]) -> list[int]:
-    """The same without whoever is not needed, the heaviest looked at first."""
-    counts = list(counts)
-    for at, count in enumerate(counts):
-        short = _less(short, groups[at].gives, count)
-    taken = [(groups[at].weights[n], at) for at, count in enumerate(counts) for n in range(count)]
-    for _, at in sorted(taken, reverse=True):
-        without = _less(short, groups[at].gives, -1)
-        if _met(without):
-            short = without
-            counts[at] -= 1
-    return counts
-
-
-def _search(short: Amounts, groups: list[Group], incumbent: list[int], work_limit: int) -> Cover:
-    """Branch on how many of each group to take, most first; `incumbent` is the cover to beat."""
-    sums = [_running_sums(group.weights) for group in groups]
-    best_weight = sum(sums[at][count] for at, count in enumerate(incumbent))
-    best = incumbent
-    order = sorted(range(len(groups)), key=lambda at: (-_worth(short, groups[at].gives), at))
-    offers = _offers(short, [groups[at] for at in order])
+def _search(
+    left: Amounts, groups: list[Group], beat: int, bound: "_Bound", work_limit: int
+) -> _Found:
+    """The lightest cover of what is left that weighs less than `beat`. Branches on how many of
+    each group to take, most first."""
+    sums, order = [_running_sums(group.weights) for group in groups], bound.order
+    best: Counts | None = None
     # A node: depth in `order`, what is still short, weight so far, and the counts as a linked list.
-    stack: list[tuple[int, Amounts, int, tuple[int, object] | None]] = [(0, short, 0, None)]
+    stack: list[tuple[int, Amounts, int, tuple[int, object] | None]] = [(0, left, 0, None)]
     work = 0
     while stack and work <= work_limit:
         depth, left, weight, path = stack.pop()
         work += 1
-        if _met(left):
-            if weight < best_weight:
-                best_weight, best = weight, _counts(path, order)
+        if met(left):
+            if weight < beat:
+                beat, best = weight, _counts(path, order)
             continue
         if depth == len(order):
             continue
-        bound, looked = _bound(left, depth, offers)
+        hopeless, looked = bound.reaches(left, depth, beat - weight)
         work += looked
-        if bound is None or weight + bound >= best_weight:
+        if hopeless:
             continue
         at = order[depth]
         gives = groups[at].gives
         most = min(_enough(left, gives), len(groups[at].weights))
         stack += [  # the last one is looked at first
-            (depth + 1, _less(left, gives, count), weight + sums[at][count], (count, path))
+            (depth + 1, less(left, gives, count), weight + sums[at][count], (count, path))
             for count in range(most + 1)
         ]
-    return Cover(best, not stack, work)
+    return _Found(best, not stack, work)
 
 
 def _running_sums(weights: Sequence[int]) -> list[int]:
@@ -138,11 +169,7 @@ def _running_sums(weights: Sequence[int]) -> list[int]:
     return sums
 
 
-def _worth(short: Amounts, gives: Amounts) -> int:
-    return sum((g << 32) // s for g, s in zip(gives, short, strict=True))
-
-
-def _counts(path: tuple[int, object] | None, order: list[int]) -> list[int]:
+def _counts(path: tuple[int, object] | None, order: list[int]) -> Counts:
     taken = []
     while path is not None:
         count, path = path  # type: ignore[assignment]  # a recursive tuple type has no name
@@ -153,38 +180,51 @@ def _counts(path: tuple[int, object] | None, order: list[int]) -> list[int]:
     return counts
 
 
-Offer = tuple[int, int, int, int]  # weight per amount (scaled), depth of the group, amount, weight
+# --- The bound ------------------------------------------------------------------------------------
+
+_Line = list[tuple[int, int, int, int]]  # weight per amount (scaled), depth, amount, weight
 
 
-def _offers(short: Amounts, groups: list[Group]) -> list[list[Offer]]:
-    """Per dimension, every item that gives some of it, lightest per amount first.
+class _Bound:
+    """Linear relaxations, each of one line of amounts: of all dimensions weighed by their prices
+    (where there are any), and of each single one. Every item that gives some, lightest per amount
+    first. `order` is that of branching: who gives most of what is short."""
 
-    2**70 tells apart any two ratios of amounts below 2**35, so the order is exact.
-    """
-    return [
-        sorted(
-            ((weight << 70) // group.gives[d], depth, group.gives[d], weight)
-            for depth, group in enumerate(groups)
-            if group.gives[d]
-            for weight in group.weights
-        )
-        for d in range(len(short))
-    ]
+    def __init__(self, short: Amounts, groups: list[Group], mu: Sequence[int] = ()) -> None:
+        def worth(at: int) -> int:
+            return sum((g << 32) // s for g, s in zip(groups[at].gives, short, strict=True))
+
+        self.order = sorted(range(len(groups)), key=lambda at: (-worth(at), at))
+        ordered = [groups[at] for at in self.order]
+        self._prices = [(m << 30) // s for m, s in zip(mu or [0] * len(short), short, strict=True)]
+        weighed = [sum(map(mul, self._prices, group.gives)) for group in ordered]
+        singles = [[group.gives[d] for group in ordered] for d in range(len(short))]
+        self._lines = [_line(amounts, ordered) for amounts in [weighed, *singles]]
+
+    def reaches(self, short: Amounts, depth: int, limit: int) -> tuple[bool, int]:
+        """Whether every cover from `depth` on weighs at least `limit`, as far as the bound tells,
+        and how many offers it took to tell."""
+        weighed = sum(price * s for price, s in zip(self._prices, short, strict=True) if s > 0)
+        looked = 0
+        for need, line in zip((weighed, *short), self._lines, strict=True):
+            spent = 0
+            for _, group_depth, amount, weight in line:
+                if need <= 0 or spent >= limit:
+                    break
+                looked += 1
+                if group_depth >= depth:
+                    spent += weight * min(amount, need) // amount
+                    need -= amount  # noqa: PLW2901  # the line's own running need
+            if need > 0 or spent >= limit:
+                return True, looked
+        return False, looked
 
 
-def _bound(short: Amounts, depth: int, offers: list[list[Offer]]) -> tuple[int | None, int]:
-    """No cover from `depth` on weighs less (None: there is no cover); and the offers seen."""
-    dearest = looked = 0
-    for need, line in zip(short, offers, strict=True):
-        spent = 0
-        for _, group_depth, amount, weight in line:
-            if need <= 0:
-                break
-            looked += 1
-            if group_depth >= depth:
-                spent += weight * min(amount, need) // amount
-                need -= amount  # noqa: PLW2901  # the dimension's own running need
-        if need > 0:
-            return None, looked
-        dearest = max(dearest, spent)
-    return dearest, looked
+def _line(amounts: Sequence[int], groups: Sequence[Group]) -> _Line:
+    """2**150 tells apart any two ratios of amounts below 2**75, so the order is exact."""
+    return sorted(
+        ((weight << 150) // amount, depth, amount, weight)
+        for depth, (amount, group) in enumerate(zip(amounts, groups, strict=True))
+        if amount
+        for weight in group.weights
+    )

@@ -70,16 +70,17 @@ class GangSearch:
         self._bins = sorted(bins)
         self._inside = frozenset(self._bins)
         self._known: dict[int, _Bin] = {}
-        self._work = 0
-        self._exact = True
+        self._work, self._exact, self._work_limit = 0, True, WORK_LIMIT
 
     def forget(self, bins: Iterable[int]) -> None:
         for at in bins:
             self._known.pop(at, None)
 
-    def cheapest(self, replicas: int, stays: Candidate | None = None) -> Sacrifice:
+    def cheapest(
+        self, replicas: int, stays: Candidate | None = None, work_limit: int = WORK_LIMIT
+    ) -> Sacrifice:
         """The cheapest victims, of whom `stays` is none. All others together must make room."""
-        self._work, self._exact = 0, True
+        self._work, self._exact, self._work_limit = 0, True, work_limit
         settled: _Settled = () if stays is None else ((stays, False),)
         root = self._relax(settled, replicas)
         if root is None:
@@ -90,7 +91,7 @@ class GangSearch:
             bound, _, settled, torn = heappop(branches)
             if torn is None or bound >= weight_of(best):
                 break
-            if self._work > WORK_LIMIT:
+            if self._work > self._work_limit:
                 self._exact = False
                 break
             for leaves in (True, False):
@@ -99,7 +100,7 @@ class GangSearch:
                 if relaxed is not None:
                     best, number = min(best, relaxed.victims, key=weight_of), number + 1
                     heappush(branches, (relaxed.bound, number, branch, relaxed.torn))
-        return Sacrifice(self._top, weight_of(best), best, self._exact)
+        return Sacrifice(self._top, weight_of(best), best, self._exact, self._work)
 
     # --- One branch ------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class GangSearch:
 
     def _extend(self, curves: Iterable["_Curve"], missing: int) -> None:
         least, most = BIN_LIMITS
-        limit = min(max(WORK_LIMIT // (missing * len(self._bins)), least), most)
+        limit = min(max(self._work_limit // (missing * len(self._bins)), least), most)
         for curve in curves:
             self._work += curve.extend(missing, limit)
             self._exact = self._exact and curve.exact

@@ -4,18 +4,23 @@ One replica, or any number in a pool, takes one bin: the cheapest set is found f
 (victims.py, exact up to cover.py's work limit) and the best bin wins. Per request, a bin is
 searched anew only when something in it has changed. A gang takes several bins: see gang.py.
 
-`Sacrifice.proved` says whether a search was cut short. No victim in an answer can be spared, ever.
+Every search has a work limit, and all of a cycle's together have one: beyond it searches are hasty.
+`Sacrifice.proved` says whether one was cut short. No victim in an answer can be spared, ever.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from scheduler.engine import cover, gang
 from scheduler.engine.capacity import Capacity, Usable, fits
 from scheduler.engine.gang import GangSearch
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import Labels
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
+
+CYCLE_LIMIT = 2_000_000
+HASTY_LIMIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Room:
         self._capacity, self._roster = capacity, roster
         self._rankings: dict[Ask, _Ranking] = {}
         self._gangs: dict[tuple[Resources, Labels, int, Usable | None], _Gang] = {}
+        self._work = 0
 
     def cheapest(self, ask: Ask) -> Sacrifice | None:
         """The cheapest victims that let the ask start, or None where no victims would."""
@@ -84,11 +90,17 @@ class Room:
     def _usable(self, ask: Ask) -> Usable:
         return ask.usable or self._capacity.free.__getitem__
 
+    def _limit(self, usual: int) -> int:
+        return usual if self._work < CYCLE_LIMIT else HASTY_LIMIT
+
     # --- One bin ---------------------------------------------------------------------------------
 
     def _in_bin(self, at: int, ask: Ask) -> Sacrifice | None:
         need = ask.request.times(ask.replicas).minus(self._usable(ask)(at))
-        return self._roster.cheapest_in(at, need, ask.below)
+        found = self._roster.cheapest_in(at, need, ask.below, self._limit(cover.WORK_LIMIT))
+        if found is not None:
+            self._work += found.work
+        return found
 
     def _ranked(self, ask: Ask) -> _Ranking:
         ranking, changed = self._rankings.get(ask), self._capacity.changed
@@ -117,7 +129,10 @@ class Room:
         bins = frozenset(self._capacity.eligible(ask.selector))
         for top in self._roster.values(ask.below):
             if fits(self._reach(ask, bins, top, stays), ask.replicas):
-                return self._gang(ask, bins, top).cheapest(ask.replicas, stays)
+                limit = self._limit(gang.WORK_LIMIT)
+                found = self._gang(ask, bins, top).cheapest(ask.replicas, stays, limit)
+                self._work += found.work
+                return found
         return None
 
     def _reach(

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.cover import WORK_LIMIT, Group, cover
+from scheduler.engine.cover import WORK_LIMIT, cover
+from scheduler.engine.greedy import Group
 from scheduler.engine.order import by_name
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import DRAINING, Policy, PriorityClass, Running, Snapshot
@@ -41,12 +42,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sacrifice:
-    """A set of victims. `top` is the highest value among them; `proved`: no cheaper set exists."""
+    """A set of victims. `top` is the highest value among them; `proved`: no cheaper set exists;
+    `work` is what the search took, in the steps of cover.py."""
 
     top: int
     weight: int
     victims: tuple[Candidate, ...]
-    proved: bool = True
+    proved: bool
+    work: int
 
     @property
     def price(self) -> tuple[int, int]:
@@ -102,11 +105,13 @@ class Roster:
         """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
         return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
 
-    def cheapest_in(self, at: int, need: Resources, below: int) -> Sacrifice | None:
+    def cheapest_in(
+        self, at: int, need: Resources, below: int, work_limit: int = WORK_LIMIT
+    ) -> Sacrifice | None:
         """The cheapest candidates of a value under `below` that free `need` in one bin; None where
         all of them would not do. Amounts of zero or less in `need` are not short.
 
-        Exact unless the search of cover.py reaches its limit.
+        Exact unless the search of cover.py reaches `work_limit`.
         """
         reach, top = need, below
         stacks: list[Stack] = []
@@ -118,8 +123,8 @@ class Roster:
             stacks += tier.offers()
         if max(reach) > 0:
             return None
-        found = cheapest_of(need, stacks)
-        return Sacrifice(top, found.weight, found.victims, found.proved)
+        found = cheapest_of(need, stacks, work_limit)
+        return Sacrifice(top, found.weight, found.victims, found.proved, found.work)
 
     def offers(self, at: int, up_to: int) -> list["Stack"]:
         """Everybody of a value of at most `up_to` in a bin."""
@@ -148,7 +153,7 @@ class Found(NamedTuple):
     work: int
 
 
-def cheapest_of(need: Resources, stacks: Iterable[Stack], work_limit: int = WORK_LIMIT) -> Found:
+def cheapest_of(need: Resources, stacks: Iterable[Stack], work_limit: int) -> Found:
     """The lightest candidates that free `need`, which all of them together do (see cover.py)."""
     dims = [d for d, amount in enumerate(need) if amount > 0]
     useful = [stack for stack in stacks if any(stack.frees[d] for d in dims)]

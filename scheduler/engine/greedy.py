@@ -1,0 +1,113 @@
+"""Covers that are good at once: the start of the search in cover.py, and what it falls back on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import merge
+
+Amounts = tuple[int, ...]
+Counts = list[int]  # how many items of each group
+
+ONE = 1 << 24  # prices (see prices.py) as fractions
+LEAST = ONE >> 10  # a price with which something counts that has none
+PASSES = 4  # over a cover, to make it lighter
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Items that each give `gives`, one weight (a positive integer) per item, ascending."""
+
+    gives: Amounts
+    weights: Sequence[int]
+
+
+def weight_of(groups: Sequence[Group], counts: Sequence[int]) -> int:
+    return sum(sum(g.weights[:count]) for g, count in zip(groups, counts, strict=True))
+
+
+def less(short: Amounts, gives: Amounts, count: int) -> Amounts:
+    return tuple(s - g * count for s, g in zip(short, gives, strict=True))
+
+
+def left_of(short: Amounts, groups: Sequence[Group], counts: Sequence[int]) -> Amounts:
+    for group, count in zip(groups, counts, strict=True):
+        if count:
+            short = less(short, group.gives, count)
+    return short
+
+
+def met(short: Amounts) -> bool:
+    return max(short) <= 0
+
+
+def greedy(short: Amounts, groups: Sequence[Group]) -> Counts:
+    """Lightest first until it is covered; then spare, heaviest first, whoever is not needed."""
+    counts, left = [0] * len(groups), short
+    for _, at in merge(*([(w, at) for w in group.weights] for at, group in enumerate(groups))):
+        if met(left):
+            break
+        if any(g and s > 0 for g, s in zip(groups[at].gives, left, strict=True)):
+            counts[at] += 1
+            left = less(left, groups[at].gives, 1)
+    return spared(short, groups, counts)
+
+
+def spared(short: Amounts, groups: Sequence[Group], counts: Sequence[int]) -> Counts:
+    """The same without whoever is not needed, the heaviest looked at first."""
+    left, counts = left_of(short, groups, counts), list(counts)
+    taken = [(groups[at].weights[n], at) for at, count in enumerate(counts) for n in range(count)]
+    for _, at in sorted(taken, reverse=True):
+        without = less(left, groups[at].gives, -1)
+        if met(without):
+            left = without
+            counts[at] -= 1
+    return counts
+
+
+def filled(
+    short: Amounts,
+    groups: Sequence[Group],
+    counts: Sequence[int],
+    mu: Sequence[int],
+    barred: int | None = None,
+) -> Counts | None:
+    """`counts` and more, but none of the barred group: first whoever weighs least for the price of
+    what it gives of what is still short. Spared in the end. None where it cannot be covered."""
+    counts, left = list(counts), left_of(short, groups, counts)
+    while not met(left):
+        best: tuple[int, int] | None = None
+        for at, group in enumerate(groups):
+            if at == barred or counts[at] == len(group.weights):
+                continue
+            worth = sum(
+                (m + LEAST) * min(gives, still) // all_
+                for m, gives, still, all_ in zip(mu, group.gives, left, short, strict=True)
+                if still > 0
+            )
+            if worth and (best is None or group.weights[counts[at]] * ONE // worth < best[0]):
+                best = (group.weights[counts[at]] * ONE // worth, at)
+        if best is None:
+            return None
+        counts[best[1]] += 1
+        left = less(left, groups[best[1]].gives, 1)
+    return spared(short, groups, counts)
+
+
+def improved(
+    short: Amounts, groups: Sequence[Group], counts: Counts, mu: Sequence[int], work_limit: int
+) -> Counts:
+    """Take one item out and fill up with others, as long as that makes it lighter."""
+    lightest, work = weight_of(groups, counts), 0
+    for _ in range(PASSES):
+        before = lightest
+        for at in range(len(groups)):
+            if work > work_limit:
+                return counts
+            if counts[at]:
+                fewer = [*counts[:at], counts[at] - 1, *counts[at + 1 :]]
+                other = filled(short, groups, fewer, mu, barred=at)
+                work += len(groups)
+                if other is not None and (weight := weight_of(groups, other)) < lightest:
+                    counts, lightest = other, weight
+        if lightest == before:
+            break
+    return counts
