@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The project's command line. Starts the embedded PostgreSQL and Redis where no URL names others."""
+"""The project's commands. Starts the embedded PostgreSQL and Redis where no URL names others."""
 
 import os
 import sys
