@@ -122,10 +122,12 @@ def _insufficient_capacity(details: Details) -> str:
         free = _number(resource, details["free"][resource])
         need = f"{number} more {one if number == 1 else many}"
         parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
+    closed = details.get("closed_nodes", 0)
+    told = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
     if len(parts) == 1:
-        return f"Needs {parts[0][0]}: {parts[0][1]}."
+        return f"Needs {parts[0][0]}: {parts[0][1]}.{told}"
     listed = [f"{need} ({why})" for need, why in parts]
-    return f"Needs {', '.join(listed[:-1])} and {listed[-1]}."
+    return f"Needs {', '.join(listed[:-1])} and {listed[-1]}.{told}"
 
 
 def _blocked_by_head(details: Details) -> str:

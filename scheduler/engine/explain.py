@@ -57,8 +57,9 @@ class Explainer:
         capacity = self._board.capacity
         rooms = [capacity.free[at] for at in capacity.eligible(workload.selector)]
         free = add_up(rooms)
+        closed = len(list(capacity.ever_eligible(workload.selector))) - len(rooms)
         if not workload.total.fits_in(free):
-            return reasons.insufficient(workload.total, free)
+            return reasons.insufficient(workload.total, free, closed)
         best = max(rooms, key=lambda room: _rank(workload.request, room))
         room_for = sum(workload.request.count_in(room) for room in rooms)
         return reasons.fragmented(workload.request, workload.replicas, free, best, room_for)

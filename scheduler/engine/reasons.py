@@ -45,15 +45,16 @@ def too_many_replicas(replicas: int, room: int) -> Reason:
     return Reason(Code.EXCEEDS_CAPACITY, {"replicas": replicas, "room_for": room})
 
 
-def insufficient(request: Resources, free: Resources) -> Reason:
-    return Reason(
-        Code.INSUFFICIENT_CAPACITY,
-        {
-            "short": request.minus(free).positive(),
-            "requested": request.named(),
-            "free": free.named(),
-        },
-    )
+def insufficient(request: Resources, free: Resources, closed: int = 0) -> Reason:
+    """`free` is what open nodes have; `closed` nodes would take it too, were they open."""
+    details: dict[str, Any] = {
+        "short": request.minus(free).positive(),
+        "requested": request.named(),
+        "free": free.named(),
+    }
+    if closed:
+        details["closed_nodes"] = closed
+    return Reason(Code.INSUFFICIENT_CAPACITY, details)
 
 
 def fragmented(
