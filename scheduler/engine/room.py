@@ -20,7 +20,7 @@ from scheduler.engine.snapshot import Labels
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
 CYCLE_LIMIT = 2_000_000
-HASTY_LIMIT = 1_000
+HASTY_LIMIT = 5_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,188 @@
+"""What the cheapest victims would be, found without the engine: by CP-SAT, and by trying all sets.
+
+The model knows nothing of the engine's search. It says only what a set of victims must do: for each
+replica a bin, in each bin no more than is free and comes free. Its objective is the one of
+victims.py in stages: the lowest possible top class, then the cost in the highest class, in the
+next, …, then the number of victims.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import gcd
+
+from ortools.sat.python import cp_model
+
+from scheduler.engine import Plan, Snapshot
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Running, Workload
+from scheduler.tests.engine.build import NOW
+from scheduler.tests.engine.crowds import CLASSES
+
+VALUES = {each.name: each.value for each in CLASSES}
+
+Rooms = dict[str | None, Resources]
+Vector = tuple[int, ...]  # the top value, cost by class from the highest down, number of victims
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one workload found when its turn came."""
+
+    workload: Workload
+    rooms: Rooms  # what is free in the bins where it may run
+    victims: tuple[Running, ...]  # those that it may evict
+    total: Resources
+
+    def room_for(self, gone: Sequence[Running]) -> int:
+        rooms = dict(self.rooms)
+        for victim in gone:
+            give(rooms, victim)
+        return sum(self.workload.request.count_in(room) for room in rooms.values())
+
+    def top(self) -> int | None:
+        """The lowest value so that evicting all up to it would do; None where nothing would."""
+        for top in sorted({VALUES[victim.priority] for victim in self.victims}):
+            if self.room_for(self.up_to(top)) >= self.workload.replicas:
+                return top
+        return None
+
+    def up_to(self, top: int) -> list[Running]:
+        return [victim for victim in self.victims if VALUES[victim.priority] <= top]
+
+    def vector(self, victims: Sequence[Running]) -> Vector:
+        tops = sorted({VALUES[each.priority] for each in self.victims}, reverse=True)
+        costs = [
+            sum(cost(v, self.total) for v in victims if VALUES[v.priority] == value)
+            for value in tops
+        ]
+        return (max(VALUES[v.priority] for v in victims), *costs, len(victims))
+
+
+def cost(victim: Running, total: Resources) -> int:
+    """Its dominant share in millionths, times the milliseconds lost and 60 s for the disruption."""
+    if victim.started_ms is None:
+        return 0
+    whole = victim.request.times(victim.replicas)
+    share = max(1_000_000 * part // all_ for part, all_ in zip(whole, total, strict=True) if all_)
+    return share * (max(NOW - max(victim.started_ms, victim.checkpoint_ms or 0), 0) + 60_000)
+
+
+def give(rooms: Rooms, running: Running) -> None:
+    for each in running.placement:
+        if each.node_id in rooms:
+            rooms[each.node_id] = rooms[each.node_id].plus(running.request.times(each.replicas))
+
+
+def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Running], bool | None]]:
+    """Each start, with its victims and whether they are said to be proved the cheapest; at the end
+    each who waits, with no victims and None."""
+    everything: Rooms = {each.id: each.capacity.minus(each.allocated) for each in snapshot.nodes}
+    everything = everything or {None: snapshot.total.minus(snapshot.allocated)}
+    running = {each.id: each for each in snapshot.running}
+    for eviction in plan.evictions:
+        if eviction.by is None:
+            give(everything, running.pop(eviction.workload_id))
+
+    def moment(workload: Workload) -> Moment:
+        suited: set[str | None] = {
+            each.id
+            for each in snapshot.nodes
+            if each.state == "READY" and set(workload.selector) <= set(each.labels)
+        }
+        if not snapshot.nodes:
+            suited = {None}
+        rooms: Rooms = {at: room for at, room in everything.items() if at in suited}
+        victims = tuple(each for each in running.values() if evictable(snapshot, each, workload))
+        return Moment(workload, rooms, victims, snapshot.total)
+
+    queued = {each.id: each for each in snapshot.queued}
+    for start in plan.starts:
+        workload = queued.pop(start.workload_id)
+        now = moment(workload)
+        victims = [running.pop(each) for each in start.victims]
+        yield now, victims, start.proved
+        for victim in victims:
+            give(everything, victim)
+        for place in start.placement:
+            taken = workload.request.times(place.replicas)
+            everything[place.node_id] = everything[place.node_id].minus(taken)
+    for workload in queued.values():
+        yield moment(workload), [], None
+
+
+def evictable(snapshot: Snapshot, running: Running, preemptor: Workload) -> bool:
+    policy = snapshot.policy
+    ran_ms = 0 if running.started_ms is None else NOW - running.started_ms
+    return (
+        VALUES[running.priority] < VALUES[preemptor.priority]
+        and running.priority != "FIRM"
+        and running.preemptions < policy.max_preemptions
+        and ran_ms >= policy.preempt_exempt_s * 1000
+    )
+
+
+# --- The model ------------------------------------------------------------------------------------
+
+
+def optimum(moment: Moment, top: int) -> Vector | None:
+    """The least vector, by CP-SAT; None where that takes it too long."""
+    victims = moment.up_to(top)
+    model = cp_model.CpModel()
+    gone = [model.new_bool_var("") for _ in victims]
+    workload = moment.workload
+    replicas = {at: model.new_int_var(0, workload.replicas, "") for at in moment.rooms}
+    model.add(sum(replicas.values()) == workload.replicas)
+    for at, room in moment.rooms.items():
+        for dimension, want in enumerate(workload.request):
+            freed = sum(
+                yes * victim.request[dimension] * each.replicas
+                for yes, victim in zip(gone, victims, strict=True)
+                for each in victim.placement
+                if each.node_id == at
+            )
+            if want:
+                model.add(want * replicas[at] <= room[dimension] + freed)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.max_deterministic_time = 1.0
+    for stage in _stages(moment, victims):
+        target = sum(each * yes for each, yes in zip(stage, gone, strict=True))
+        model.minimize(target)
+        status = solver.solve(model)
+        if status in (cp_model.FEASIBLE, cp_model.UNKNOWN):
+            return None
+        assert status == cp_model.OPTIMAL
+        best = sum(e for e, yes in zip(stage, gone, strict=True) if solver.value(yes))
+        model.add(target == best)
+    return moment.vector([v for v, yes in zip(victims, gone, strict=True) if solver.value(yes)])
+
+
+def _stages(moment: Moment, victims: Sequence[Running]) -> list[list[int]]:
+    """Objectives in order of importance; neighbours become one where the numbers stay exact."""
+    values = sorted({VALUES[each.priority] for each in victims}, reverse=True)
+    parts = [
+        [cost(v, moment.total) if VALUES[v.priority] == value else 0 for v in victims]
+        for value in values
+    ]
+    stages = [[1] * len(victims)]
+    for part in reversed(parts):
+        scale = gcd(*part) or 1
+        above = [each // scale for each in part]
+        below = sum(stages[0]) + 1
+        if below * sum(above) < 2**50:
+            stages[0] = [a * below + b for a, b in zip(above, stages[0], strict=True)]
+        else:
+            stages.insert(0, above)
+    return stages
+
+
+def brute_force(moment: Moment) -> Vector | None:
+    """The least vector among all sets of victims."""
+    sets = (
+        chosen
+        for number in range(len(moment.victims) + 1)
+        for chosen in combinations(moment.victims, number)
+    )
+    enough = (each for each in sets if moment.room_for(each) >= moment.workload.replicas)
+    return min((moment.vector(each) for each in enough if each), default=None)
