@@ -41,7 +41,7 @@ $(RUN_READY): requirements.txt | $(BIN)/python
 	@.ci/redis-binary $(BIN)/python
 	@touch $@
 
-$(DEV_READY): requirements-dev.txt $(RUN_READY)
+$(DEV_READY): requirements-dev.txt requirements-simulate.txt $(RUN_READY)
 	@echo "Installing what tests and lint need into $(VENV) ..."
 	@$(INSTALL) --requirement requirements-dev.txt
 	@touch $@

@@ -1,0 +1,209 @@
+"""The virtual clock: one event at a time, and after each the production planner.
+
+Of one moment: 1. who reaches the time limit is ended by the platform, all at once; 2. submits;
+3. other ends. After each the engine decides (`engine.cycle.admit_in_turn`, the steps 4 to 6 of
+`make_plan`). Who is evicted returns to the queue with the old submit time and starts from zero, or
+from the last checkpoint. A pass that evicted somebody is followed by another, as in production.
+Nobody is told why they wait: that is all that `make_plan` does more; `checked` does it, and judges.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from dataclasses import replace
+from heapq import heappop, heappush
+from time import perf_counter
+
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.check import verify
+from scheduler.engine.cycle import admit_in_turn
+from scheduler.engine.explain import impossible
+from scheduler.engine.order import order_key
+from scheduler.engine.resources import NOTHING
+from scheduler.engine.snapshot import ACTIVE, Placement, Policy, Running, Workload
+from scheduler.simulator.cluster import Cluster
+from scheduler.simulator.jobs import Fate, Job, Result, Timeline
+from scheduler.simulator.machine import Machine
+
+EVERYBODY = 2**31
+FOREVER_MS = 2**62
+PROGRESS_EVERY = 256  # ended jobs
+
+Progress = Callable[[int, int, int], None]  # ended, of how many, waiting now
+
+
+def simulate(
+    jobs: list[Job],
+    cluster: Cluster,
+    policy: Policy,
+    *,
+    checkpoint_s: int | None = None,
+    checked: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Run the jobs (in the order of their submits) to the end under one policy."""
+    began = perf_counter()
+    clock = _Clock(jobs, cluster, policy, checkpoint_s, checked)
+    clock.run(progress)
+    took_s = perf_counter() - began
+    return Result(policy, cluster.total, jobs, clock.fates, clock.timeline, clock.passes, took_s)
+
+
+class _Clock:
+    def __init__(
+        self,
+        jobs: list[Job],
+        cluster: Cluster,
+        policy: Policy,
+        checkpoint_s: int | None,
+        checked: bool,
+    ) -> None:
+        self.fates = [Fate() for _ in jobs]
+        self.timeline = Timeline()
+        self.passes = self._ended = 0
+        self._jobs, self._left_ms = jobs, [job.run_ms for job in jobs]
+        self._machine = Machine(cluster, checkpoint_s)
+        self._empty = Snapshot(
+            cluster_id="simulated",
+            state=ACTIVE,
+            policy=policy,
+            total=cluster.total,
+            allocated=NOTHING,
+            classes=cluster.classes,
+            nodes=cluster.nodes,
+            running=(),
+            queued=(),
+            now_ms=0,
+            max_starts=EVERYBODY,
+        )
+        self._decide = _checked if checked else _decided
+        self._key = order_key(self._empty)
+        self._ever = Capacity(self._empty)
+        self._line: list[Workload] = []  # who waits, in the engine's order
+        self._workloads: list[Workload] = []  # by number, as all that follows
+        # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
+        self._ends: list[tuple[int, bool, int, int]] = []
+
+    def run(self, progress: Progress | None) -> None:
+        """Everything that happens, in its order."""
+        jobs, ends, coming, told = self._jobs, self._ends, 0, 0
+        while coming < len(jobs) or ends:
+            submit_ms = jobs[coming].submit_ms if coming < len(jobs) else FOREVER_MS
+            now_ms = min(submit_ms, ends[0][0]) if ends else submit_ms
+            changed = False
+            while ends and ends[0][:2] == (now_ms, False):
+                changed |= self._end()
+            if not changed and submit_ms == now_ms:
+                self._submit(coming)
+                coming, changed = coming + 1, True
+            elif not changed and ends and ends[0][0] == now_ms:
+                changed = self._end()
+            if changed:
+                self._pass(now_ms)
+                self.timeline.add(now_ms, self._machine.allocated, len(self._line))
+            if progress is not None and self._ended >= told + PROGRESS_EVERY:
+                told = self._ended
+                progress(told, len(jobs), len(self._line))
+
+    def _submit(self, number: int) -> None:
+        """What not even the empty cluster could run is never looked at again."""
+        job = self._jobs[number]
+        workload = Workload(
+            id=f"{number:09d}",
+            scheduling_key=f"{job.priority} {job.request} {job.replicas} {job.limit_s}",
+            priority=job.priority,
+            request=job.request,
+            replicas=job.replicas,
+            submitted_ms=job.submit_ms,
+            queued_ms=job.submit_ms,
+            limit_s=job.limit_s,
+        )
+        self._workloads.append(workload)
+        if impossible(self._ever, workload) is None:
+            insort(self._line, workload, key=self._key)
+
+    def _end(self) -> bool:
+        """The next end; False where that run was cut short."""
+        now_ms, _, number, run = heappop(self._ends)
+        if run != self.fates[number].preemptions:
+            return False
+        self._machine.leave(self._workloads[number].id)
+        self.fates[number].ended_ms = now_ms
+        self._ended += 1
+        return True
+
+    def _pass(self, now_ms: int) -> None:
+        """Plan and apply, again where somebody was evicted: they wait now, and were not seen."""
+        evicted = True
+        while evicted and self._line:
+            self.passes += 1
+            plan = self._decide(self._snapshot(now_ms))
+            for eviction in plan.evictions:
+                self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
+            for start in plan.starts:
+                self._start(int(start.workload_id), start.placement, now_ms)
+            evicted = bool(plan.evictions)
+
+    def _snapshot(self, now_ms: int) -> Snapshot:
+        machine, empty = self._machine, self._empty
+        return Snapshot(
+            empty.cluster_id,
+            empty.state,
+            empty.policy,
+            empty.total,
+            machine.allocated,
+            empty.classes,
+            machine.nodes(),
+            machine.running(now_ms),
+            tuple(self._line),
+            now_ms,
+            empty.max_starts,
+        )
+
+    def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:
+        workload, fate = self._workloads[number], self.fates[number]
+        del self._line[bisect_left(self._line, self._key(workload), key=self._key)]
+        limit_s = workload.limit_s
+        running = Running(
+            workload.id,
+            workload.priority,
+            workload.request,
+            workload.replicas,
+            placement,
+            now_ms,
+            None,
+            fate.preemptions,
+            None if limit_s is None else now_ms + limit_s * 1000,
+        )
+        self._machine.enter(running)
+        if fate.started_ms is None:
+            fate.started_ms = now_ms
+        left_ms = self._left_ms[number]
+        early = limit_s is None or left_ms < limit_s * 1000
+        heappush(self._ends, (now_ms + left_ms, early, number, fate.preemptions))
+
+    def _evict(self, id_: str, lost_ms: int, now_ms: int) -> None:
+        """Back to the queue; what it had done by its last checkpoint is done."""
+        number = int(id_)
+        running, fate = self._machine.leave(id_), self.fates[number]
+        assert running.started_ms is not None  # here nobody is ever STARTING
+        self._left_ms[number] -= now_ms - running.started_ms - lost_ms
+        fate.preemptions += 1
+        fate.lost_ms += lost_ms
+        self._workloads[number] = replace(self._workloads[number], queued_ms=now_ms)
+        insort(self._line, self._workloads[number], key=self._key)
+
+
+def _decided(snapshot: Snapshot) -> Plan:
+    """Who starts and who yields; `queued` is in order, and nobody in it is impossible."""
+    board = admit_in_turn(snapshot, snapshot.queued)
+    return Plan(tuple(board.starts), tuple(board.evictions))
+
+
+def _checked(snapshot: Snapshot) -> Plan:
+    """The same by the whole of `make_plan`, judged by the checker and compared."""
+    plan, decided = make_plan(snapshot), _decided(snapshot)
+    verify(snapshot, plan)
+    if (plan.starts, plan.evictions) != (decided.starts, decided.evictions):
+        raise AssertionError(f"make_plan decides otherwise at {snapshot.now_ms} ms")
+    return plan
