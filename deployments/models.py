@@ -115,6 +115,11 @@ class Deployment(models.Model):
                 name="deployment_ready",
             ),
             models.Index(
+                fields=["cluster", "priority_class", "queued_at"],
+                condition=Q(status=Status.QUEUED),
+                name="deployment_waiting",
+            ),
+            models.Index(
                 fields=["cluster", "priority_class"],
                 condition=Q(status__in=HOLDING),
                 name="deployment_holding",

@@ -7,6 +7,7 @@ from functools import wraps
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -31,6 +32,12 @@ def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., Ht
         return method_not_allowed(request, ("GET", "HEAD"))
 
     return wrapped
+
+
+@for_reading
+def front(request: HttpRequest) -> HttpResponse:
+    """Whoever comes without knowing where to go is shown what there is."""
+    return redirect("swagger")
 
 
 @for_reading

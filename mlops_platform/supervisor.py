@@ -4,6 +4,7 @@ Not honcho, though the Procfile is its: a stop there goes to the whole process g
 the worker's children in the middle of a task instead of letting them finish it.
 """
 
+import ctypes
 import math
 import os
 import signal
@@ -21,6 +22,16 @@ from mlops_platform.procfile import argv
 
 STOP_TIMEOUT_S = 15.0
 WATCH_S = 0.2
+
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Linux sends the process SIGTERM when its supervisor is killed: no orphans hold the port."""
+    with suppress(AttributeError):  # a libc without it
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Outcome(Enum):
@@ -71,6 +82,7 @@ class Supervisor:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, no lock
             )
             self._processes[name] = process
             printer = threading.Thread(target=self._print_lines, args=(name, process), daemon=True)

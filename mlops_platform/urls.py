@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/", include("scheduler.urls")),
     path("swagger/", schema.with_ui("swagger"), name="swagger"),
     path("swagger.json", schema.without_ui(), {"format": "json"}, name="swagger-json"),
+    path("", health.front),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

@@ -93,8 +93,13 @@ def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
 
 
 def _log(cluster_id: UUID, trigger: Trigger, outcome: Outcome) -> None:
+    took_s = outcome.load_s + outcome.plan_s + outcome.apply_s
     logger.info(
-        "cycle",
+        "cycle: %s, started %d, evicted %d, in %.0f ms",
+        trigger,
+        len(outcome.plan.starts),
+        len(outcome.plan.evictions),
+        took_s * 1000,
         extra={
             "cluster_id": str(cluster_id),
             "trigger": str(trigger),

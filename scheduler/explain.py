@@ -44,10 +44,14 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         return base
     with transaction.atomic():
         see_one_moment()
-        snapshot = read_snapshot(deployment.cluster_id, only_heads=True)
-        workload = as_workload(deployment)
+        found = Deployment.objects.select_related("priority_class", "cluster")
+        deployment = found.filter(pk=deployment.pk, status=Status.QUEUED).first() or deployment
+        whole = read_snapshot(deployment.cluster_id)
         others = _other_clusters(deployment)
-    outcome = whatif.ask(snapshot, workload)
+    if deployment.pk in {UUID(each.id) for each in whole.running}:
+        return base  # it has started since it was asked for
+    workload, snapshot = as_workload(deployment), whatif.heads(whole)
+    outcome = whatif.ask(whole, workload)
     short = _short_of(snapshot, workload)
     held_by = whatif.holders(snapshot, workload, short)[:MOST_HOLDERS]
     base["held_by"] = _holders(held_by)
@@ -56,7 +60,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "less": _less(snapshot, workload),
         "priority": _priority(snapshot, workload),
         "another_cluster": _elsewhere(others, workload),
-        "after": _after(snapshot, workload, held_by),
+        "after": _after(whole, workload, held_by),
     }
     return base
 

@@ -7,7 +7,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot
-from scheduler.engine.codec import encode_plan, encode_snapshot
+from scheduler.engine.codec import (
+    UnreadableLedgerError,
+    decode_plan,
+    encode_plan,
+    encode_snapshot,
+)
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import moment
 
@@ -37,6 +42,14 @@ def write(
         snapshot=encode_snapshot(snapshot),
         plan=encode_plan(plan),
     )
+
+
+def plan_of(cycle: SchedulingCycle) -> Plan | None:
+    """The recorded plan; None where another version of the platform wrote it."""
+    try:
+        return decode_plan(bytes(cycle.plan))
+    except (UnreadableLedgerError, ValueError, TypeError):
+        return None
 
 
 def forget_old() -> int:

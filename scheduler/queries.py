@@ -7,6 +7,7 @@ from django.db.models import (
     BigIntegerField,
     Case,
     Count,
+    DecimalField,
     Exists,
     ExpressionWrapper,
     F,
@@ -17,6 +18,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Floor
 from django.db.models.lookups import GreaterThanOrEqual
 from django.utils import timezone
 
@@ -83,15 +85,23 @@ def _share(column: str, total: int, weight: int) -> Combinable:
     return Case(
         When(**{column: 0}, then=Value(0)),
         When(GreaterThanOrEqual(amount, total), then=Value(weight)),
-        default=Value(weight) * amount / Value(total),
+        default=Floor(
+            Cast(amount, DecimalField(max_digits=30, decimal_places=0))
+            * Value(weight)
+            / Value(total)
+        ),
         output_field=BigIntegerField(),
     )
 
 
 def queue_lengths(cluster: Cluster) -> dict[str, int]:
-    """How many wait, by priority class, most urgent first; from the table while Redis is away."""
+    """How many wait, by priority class, most urgent first; from the table while Redis is away, or
+    was emptied and not filled again yet."""
     names = list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
-    return queues.lengths(cluster.pk, names) or waiting_by_class(cluster, names)
+    lengths = queues.lengths(cluster.pk, names)
+    if not lengths or not any(lengths.values()):
+        return waiting_by_class(cluster, names)
+    return lengths
 
 
 def waiting_by_class(cluster: Cluster, names: list[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ others to complete is not the planner's matter yet, so its quote says just that.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.core import signing
@@ -23,7 +24,7 @@ from deployments.queries import Dependency, priority_classes, reasons_for
 from deployments.queues import place_for
 from deployments.reasons import render
 from mlops_platform.api.errors import Conflict, Invalid
-from scheduler import cycle, queues, store
+from scheduler import cycle, metrics, queues, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.snapshot import Workload
@@ -47,7 +48,7 @@ class Promise:
     digest: str  # of the body
     state: str
     kind: str
-    evicts: list[str]
+    evicts: str  # a digest of whom: a token's size must not follow their number
 
     def sign(self) -> str:
         values = [self.user, self.digest, self.state, self.kind, self.evicts]
@@ -112,13 +113,20 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     snapshot = replace(snapshot, queued=before)
     outcome = None if deployment.pending_dependencies else whatif.ask(snapshot, workload)
     if _promise(deployment.owner, digest, snapshot, outcome) != promise:
-        raise Conflict(
-            "The cluster has changed since the quote was given; ask for another.",
-            code="quote_stale",
-        )
+        raise _stale()
     if outcome is not None and outcome.start is not None:
         asked = replace(snapshot, queued=(*before, workload), max_starts=whatif.NO_LIMIT)
-        cycle.settle(asked, outcome.plan, uuid7(), Trigger.SUBMITTED)
+        try:
+            done = cycle.settle(asked, outcome.plan, uuid7(), Trigger.SUBMITTED)
+        except store.StalePlanError:  # somebody who was to start has been stopped meanwhile
+            raise _stale() from None
+        transaction.on_commit(partial(metrics.record, deployment.cluster_id, done))
+
+
+def _stale() -> Conflict:
+    return Conflict(
+        "The cluster has changed since the quote was given; ask for another.", code="quote_stale"
+    )
 
 
 def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome | None) -> Promise:
@@ -127,7 +135,8 @@ def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome | Non
         kind = WAITS
     else:
         kind = STARTS_BY_PREEMPTING if outcome.evictions else STARTS_NOW
-    evicts = sorted(each.workload_id for each in outcome.evictions) if outcome else []
+    victims = sorted(each.workload_id for each in outcome.evictions) if outcome else []
+    evicts = hashlib.sha256(" ".join(victims).encode()).hexdigest()
     return Promise(str(user.pk), digest, state_version(snapshot), kind, evicts)
 
 

@@ -10,7 +10,7 @@ from clusters.serializers import ClusterSerializer
 from deployments import reasons
 from deployments.answers import ReasonSerializer
 from mlops_platform.api.fields import Cores
-from scheduler.engine.codec import decode_plan
+from scheduler import ledger
 from scheduler.engine.plan import Plan, Start
 from scheduler.models import SchedulingCycle, Trigger
 
@@ -19,6 +19,7 @@ EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 EXAMPLE_DEPLOYMENT = "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34"
 EXAMPLE_VICTIM = "0199d1c5-1a7c-7d90-b2c4-5e8f6a0d3b17"
 CLUSTER_EXAMPLE = ClusterSerializer.Meta.swagger_schema_fields["example"]
+RULE = "lowest class first, then the least work lost, then the fewest, then the youngest"
 CYCLE_EXAMPLE = {
     "id": EXAMPLE_ID,
     "cluster_id": EXAMPLE_CLUSTER,
@@ -60,7 +61,8 @@ class CycleWithPlanSerializer(CycleSerializer):
     """The same, and what was decided."""
 
     plan = serializers.SerializerMethodField(
-        help_text="Starts in the order decided, evictions with what they cost, waits with reasons."
+        help_text="Starts in the order decided, evictions with what they cost, waits with reasons; "
+        "null where another version of the platform wrote it."
     )
 
     class Meta:
@@ -72,9 +74,12 @@ class CycleWithPlanSerializer(CycleSerializer):
                     "starts": [
                         {
                             "deployment_id": EXAMPLE_DEPLOYMENT,
+                            "placement": [{"node_id": None, "replicas": 1}],
                             "victims": [EXAMPLE_VICTIM],
+                            "rule": RULE,
                             "proved_cheapest": True,
                             "next_best": [EXAMPLE_ID],
+                            "next_best_cost": 330.0,
                         }
                     ],
                     "evictions": [
@@ -82,6 +87,7 @@ class CycleWithPlanSerializer(CycleSerializer):
                             "deployment_id": EXAMPLE_VICTIM,
                             "by": EXAMPLE_DEPLOYMENT,
                             "lost_s": 300,
+                            "cost": 180.0,
                             "reason": reasons.render(
                                 "PREEMPTED",
                                 {"by": EXAMPLE_DEPLOYMENT, "priority": "HIGH", "lost_s": 300},
@@ -94,17 +100,29 @@ class CycleWithPlanSerializer(CycleSerializer):
         }
 
     @swagger_serializer_method(serializers.DictField())
-    def get_plan(self, cycle: SchedulingCycle) -> dict[str, Any]:
-        return _shown(decode_plan(bytes(cycle.plan)))
+    def get_plan(self, cycle: SchedulingCycle) -> dict[str, Any] | None:
+        plan = ledger.plan_of(cycle)
+        return _shown(plan) if plan is not None else None
 
 
 def _started(start: Start) -> dict[str, Any]:
     """A start; with victims, the receipt: whether no cheaper ones exist, and who came next."""
-    shown: dict[str, Any] = {"deployment_id": start.workload_id, "victims": list(start.victims)}
+    shown: dict[str, Any] = {
+        "deployment_id": start.workload_id,
+        "placement": [{"node_id": p.node_id, "replicas": p.replicas} for p in start.placement],
+        "victims": list(start.victims),
+    }
     if start.victims:
+        shown["rule"] = RULE
         shown["proved_cheapest"] = start.proved
         shown["next_best"] = list(start.alternative)
+        shown["next_best_cost"] = _cost(start.alternative_cost)
     return shown
+
+
+def _cost(cost: int) -> float:
+    """The engine's millionths of the cluster times milliseconds, as shares times seconds."""
+    return round(cost / 1e9, 3)
 
 
 def _shown(plan: Plan) -> dict[str, Any]:
@@ -115,6 +133,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
                 "deployment_id": eviction.workload_id,
                 "by": eviction.by,
                 "lost_s": eviction.lost_ms // 1000,
+                "cost": _cost(eviction.cost),
                 "reason": reasons.render(eviction.reason.code, eviction.reason.details),
             }
             for eviction in plan.evictions

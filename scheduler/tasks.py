@@ -22,15 +22,24 @@ def schedule_cluster(cluster_id: str) -> None:
         if not held:
             return
         trigger = bell.answer(cluster)
-        if trigger is not None:
-            outcome = cycle.run(cluster, trigger)
-            metrics.record(cluster, outcome)
-            if outcome is not None and outcome.wants_another:
-                bell.ring(cluster, Trigger.CONTINUED)
+        try:
+            if trigger is not None:
+                _run(cluster, trigger)
+        except Exception:
+            if bell.is_ringing(cluster):  # whoever rang meanwhile relies on the last look
+                bell.enqueue(cluster)
+            raise
     if bell.is_ringing(cluster):
         bell.enqueue(cluster)
     elif trigger is not None and queues.due_for_a_look(cluster):
         queues.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
+
+
+def _run(cluster: UUID, trigger: Trigger) -> None:
+    outcome = cycle.run(cluster, trigger)
+    metrics.record(cluster, outcome)
+    if outcome is not None and outcome.wants_another:
+        bell.ring(cluster, Trigger.CONTINUED)
 
 
 @shared_task(name="scheduler.tasks.sweep")

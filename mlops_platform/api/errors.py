@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import InterfaceError, OperationalError, transaction
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
@@ -43,7 +43,7 @@ def not_found() -> exceptions.NotFound:
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. None (a 500 further up) only for what is a bug."""
-    if isinstance(error, Http404):
+    if isinstance(error, Http404 | ObjectDoesNotExist):  # the latter: gone since it was looked up
         error = not_found()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
@@ -57,6 +57,10 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
         )
     if not isinstance(error, exceptions.APIException):
         return None
+    if isinstance(error, exceptions.NotAuthenticated) and _bare_token(context.get("request")):
+        error.detail = exceptions.ErrorDetail(
+            "Write the word Bearer and a space before the token.", "not_authenticated"
+        )
     headers = {}
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]  # set by DRF
@@ -64,6 +68,12 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
         headers["Retry-After"] = str(int(wait) + 1)
     set_rollback()
     return Response(_body(error), status=error.status_code, headers=headers)
+
+
+def _bare_token(request: Any) -> bool:
+    """Whether an Authorization header came that names no scheme: a token pasted alone."""
+    given = str(request.META.get("HTTP_AUTHORIZATION", "")) if request is not None else ""
+    return given.count(".") == 2 and " " not in given.strip()  # a JWT's parts
 
 
 def _roll_back() -> None:

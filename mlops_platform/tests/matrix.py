@@ -153,6 +153,7 @@ MATRIX = [
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
     Row("GET /api/deployments/{deployment_id}/explain", READ),
+    Row("GET /", (302,) * 5),
     Row("GET /healthz", OPEN),
     Row("GET /readyz", OPEN),
     Row("GET /metrics", OPEN),

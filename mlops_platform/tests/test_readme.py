@@ -79,6 +79,7 @@ class Normalizer:
         (re.compile(r'(_invite_code": )"[\w-]{24}"'), r'\1"code"'),
         (re.compile(r'(_ms": )[\d.]+'), r"\1ms"),
         (re.compile(r'(lost_s": )\d+'), r"\1s"),
+        (re.compile(r'(cost": )[\d.]+'), r"\1cost"),
         (re.compile(r"losing \d+ s of work"), "losing s of work"),
     )
 

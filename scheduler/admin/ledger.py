@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from clusters.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from clusters.admin.markup import badge, to_page
 from clusters.admin.pages import OperatorAdmin
+from scheduler import ledger
 from scheduler.admin.plans import readable
 from scheduler.engine.codec import UnreadableLedgerError, decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle
@@ -117,10 +118,8 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         cycle: SchedulingCycle = context["original"]
-        try:
-            context["plan"] = readable(decode_plan(bytes(cycle.plan)))
-        except (UnreadableLedgerError, ValueError, TypeError):
-            context["plan"] = None
+        plan = ledger.plan_of(cycle)
+        context["plan"] = readable(plan) if plan is not None else None
         return super().render_change_form(request, context, *args, **kwargs)
 
     # --- Downloads -----------------------------------------------------------------------------

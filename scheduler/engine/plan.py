@@ -1,6 +1,6 @@
 """What the planner answers: who starts where, who yields, and why the others wait."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from scheduler.engine.reasons import Reason
 from scheduler.engine.resources import Resources
@@ -59,5 +59,5 @@ class Plan:
 
     starts: tuple[Start, ...] = ()
     evictions: tuple[Eviction, ...] = ()
-    waits: tuple[Wait, ...] = field(default=())
+    waits: tuple[Wait, ...] = ()
     unfinished: bool = False

@@ -14,6 +14,7 @@ from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
 
 NO_LIMIT = 2**31
+MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ def ask(snapshot: Snapshot, workload: Workload) -> Outcome:
     return Outcome(plan, start, evictions)
 
 
+def heads(snapshot: Snapshot) -> Snapshot:
+    """Of each scheduling key only the first: enough to ask who starts while nothing is freed."""
+    first: dict[str, Workload] = {}
+    for each in sorted(snapshot.queued, key=lambda w: (w.submitted_ms, w.id)):
+        first.setdefault(each.scheduling_key, each)
+    return replace(snapshot, queued=tuple(first.values()))
+
+
 def largest_amounts(snapshot: Snapshot, workload: Workload) -> dict[str, int]:
     """For each resource, the most of it with which the workload would start now, all else the same.
 
@@ -48,10 +57,15 @@ def largest_amounts(snapshot: Snapshot, workload: Workload) -> dict[str, int]:
 
 
 def _largest(snapshot: Snapshot, workload: Workload, dim: int) -> int | None:
-    """Bisection: a smaller request is never harder to place."""
+    """GPUs are tried one by one. Of CPU and RAM there are too many, so they are found by bisection,
+    which may miss an answer: a smaller request fits more easily, but may stand further back.
+    """
     least = 0 if NAMES[dim] == "gpu" else 1
     low, high = least, workload.request[dim] - 1
-    if low > high or not _starts_with(snapshot, workload, dim, low):
+    if high - low < MOST_TRIED:
+        amounts = (n for n in range(high, low - 1, -1) if _starts_with(snapshot, workload, dim, n))
+        return next(amounts, None)
+    if not _starts_with(snapshot, workload, dim, low):
         return None
     while low < high:
         middle = (low + high + 1) // 2
@@ -115,9 +129,10 @@ def after_limits(snapshot: Snapshot, workload: Workload) -> After | None:
 def after_any_of(
     snapshot: Snapshot, workload: Workload, candidates: Iterable[Running]
 ) -> Iterator[After]:
-    """Those of the candidates whose end alone would let it start."""
+    """Those of the candidates whose end alone, if it came now, would let it start."""
     for running in candidates:
-        if _starts_without(snapshot, workload, [running]):
+        ended_now = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
+        if ask(ended_now, workload).start is not None:
             yield After((running.id,), running.ends_ms)
 
 

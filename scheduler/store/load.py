@@ -1,7 +1,7 @@
 """From the tables to a snapshot: a fixed number of queries, rows that follow what can start."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,17 +26,27 @@ EVICTABLE = (Status.STARTING, Status.RUNNING)
 def load_snapshot(cluster_id: UUID) -> Snapshot:
     """Lock the cluster's row and read what the planner needs. Raises Cluster.DoesNotExist.
 
-    Four queries, one more where somebody could start beside the first of their key, one more where
-    somebody may have to yield or an end matters. Of a scheduling key no more rows are read than
-    could start at once, and one.
+    The plan is that of the whole queue with everybody who runs; rows are read as they turn out to
+    matter. First, of each scheduling key, as many as free capacity could take (for classes that may
+    preempt: as many as could ever run), and one: four queries, five where that is more than one.
+    Then who runs, where somebody waits who may evict them or whose turn depends on their ends. Last
+    the rest of the queue, where victims may free more than their preemptors need.
     """
     snapshot = _empty(lock_cluster(cluster_id))
     heads = _queue_heads(cluster_id)
-    below = _preempting_value(snapshot, heads)
+    preempting = _preempting(snapshot)
     free = snapshot.total.minus(snapshot.allocated)
-    room = free if below is None else snapshot.total
-    snapshot = replace(snapshot, queued=_queued(cluster_id, heads, room))
-    return replace(snapshot, running=_running_for(snapshot, below))
+    rooms = {
+        head.scheduling_key: snapshot.total if head.priority in preempting else free
+        for head in heads
+    }
+    snapshot = replace(snapshot, queued=_queued(cluster_id, heads, rooms))
+    snapshot = replace(snapshot, running=_running_for(snapshot, preempting))
+    fillers = any(head.priority not in preempting for head in heads)
+    if snapshot.running and fillers and make_plan(snapshot).evictions:
+        everything = dict.fromkeys(rooms, snapshot.total)
+        snapshot = replace(snapshot, queued=_queued(cluster_id, heads, everything))
+    return snapshot
 
 
 def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = False) -> Snapshot:
@@ -49,7 +59,8 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
     found = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
     snapshot = _empty(found)
     heads = _queue_heads(cluster_id)
-    queued = tuple(heads) if only_heads else _queued(cluster_id, heads, snapshot.total)
+    rooms = {head.scheduling_key: snapshot.total for head in heads}
+    queued = tuple(heads) if only_heads else _queued(cluster_id, heads, rooms)
     return replace(snapshot, queued=queued, running=_running(snapshot.cluster_id))
 
 
@@ -139,11 +150,13 @@ def _queue_heads(cluster_id: UUID) -> list[told.Workload]:
 
 
 def _queued(
-    cluster_id: UUID, heads: Sequence[told.Workload], room: Resources
+    cluster_id: UUID, heads: Sequence[told.Workload], rooms: Mapping[str, Resources]
 ) -> tuple[told.Workload, ...]:
-    """The heads, and behind each as many of its key as could start beside it, and one more."""
+    """The heads, and behind each as many as its key's room could take beside it, and one more."""
     head_of = {head.scheduling_key: head for head in heads}
-    wanted = [(head.scheduling_key, _most_in(room, head.total)) for head in heads]
+    wanted = [
+        (head.scheduling_key, _most_in(rooms[head.scheduling_key], head.total)) for head in heads
+    ]
     wanted = [(key, most) for key, most in wanted if most > 0]
     if not wanted:
         return tuple(heads)
@@ -179,28 +192,37 @@ def _most_in(room: Resources, request: Resources) -> int:
 # --- Who runs --------------------------------------------------------------------------------
 
 
-def _preempting_value(snapshot: Snapshot, heads: Sequence[told.Workload]) -> int | None:
-    """The highest value among the waiting that may evict; None where nobody may."""
+def _preempting(snapshot: Snapshot) -> frozenset[str]:
+    """The names of the classes that may evict here."""
     if snapshot.policy.preemption != told.LOWER_PRIORITY:
-        return None
-    waiting = {head.priority for head in heads}
-    values = (c.value for c in snapshot.classes if c.may_preempt and c.name in waiting)
-    return max(values, default=None)
+        return frozenset()
+    return frozenset(each.name for each in snapshot.classes if each.may_preempt)
 
 
-def _running_for(snapshot: Snapshot, below: int | None) -> tuple[told.Running, ...]:
+def _running_for(snapshot: Snapshot, preempting: frozenset[str]) -> tuple[told.Running, ...]:
     """Those whose end or eviction could matter to the plan; most often nobody."""
     draining = any(node.state == told.DRAINING for node in snapshot.nodes)
     if draining or snapshot.state == told.DRAINING:
         return _running(snapshot.cluster_id)
-    easy = snapshot.policy.queueing == told.EASY_BACKFILL
-    if not snapshot.queued or snapshot.state != told.ACTIVE or not (easy or below is not None):
+    waiting = {workload.priority for workload in snapshot.queued}
+    values = [c.value for c in snapshot.classes if c.name in waiting and c.name in preempting]
+    ends_matter = _ends_matter(snapshot)
+    if not snapshot.queued or snapshot.state != told.ACTIVE or not (ends_matter or values):
         return ()
     if len(make_plan(snapshot).starts) == len(snapshot.queued):
         return ()  # everybody fits, so nobody has to yield and no end matters
-    if easy:
+    if ends_matter:
         return _running(snapshot.cluster_id)
-    return _running(snapshot.cluster_id, priority_class__value__lt=below)
+    return _running(snapshot.cluster_id, priority_class__value__lt=max(values))
+
+
+def _ends_matter(snapshot: Snapshot) -> bool:
+    """Whether somebody is promised a start, or has waited so long that capacity is held for it."""
+    if snapshot.policy.queueing == told.EASY_BACKFILL:
+        return True
+    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    waited = any(workload.queued_ms <= since_ms for workload in snapshot.queued)
+    return waited and snapshot.policy.queueing != told.STRICT
 
 
 def _running(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:

@@ -108,7 +108,54 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
     for _ in range(5):
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
-    # user, deployment, reasons, classes; snapshot: cluster, classes, nodes, heads, running;
-    # other clusters, names of the holders
-    with django_assert_num_queries(13):  # and the savepoint's two
+    # user, deployment, reasons, classes; the deployment again; snapshot: cluster, classes, nodes,
+    # heads, members, running; other clusters, names of the holders; and the savepoint's two
+    with django_assert_num_queries(15):
         explained(dev, waiting)
+
+
+def test_those_ahead_of_it_are_counted_when_ends_are_asked_about(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    """Of equals that wait, the first takes what the first end frees, the second the second's."""
+    for n in range(8):
+        submit("LOW", gpu=1, max_runtime_s=1000 * (n + 1))
+    run_cycle(cluster)
+    waiting = [submit("LOW", gpu=1) for _ in range(3)]
+    run_cycle(cluster)
+    moments = [explained(dev, each)["starts_now_with"]["after"]["at"] for each in waiting]
+    started = Deployment.objects.filter(status="RUNNING").order_by("max_runtime_s")
+    ends = [
+        row.started_at + timedelta(seconds=row.max_runtime_s)
+        for row in started[:3]
+        if row.started_at and row.max_runtime_s
+    ]
+    assert [parse_datetime(each) for each in moments] == ends
+
+
+def test_what_it_says_starts_now_is_what_the_cycle_starts(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    """A short one may pass one for whom capacity is held, where the hold waits for a known end."""
+    submit("LOW", gpu=6, max_runtime_s=3600)
+    run_cycle(cluster)
+    old = submit("LOW", gpu=8)
+    Deployment.objects.filter(pk=old.pk).update(queued_at=old.created_at - timedelta(hours=2))
+    short = submit("LOW", gpu=1, max_runtime_s=60)
+    says = explained(dev, short)["starts_now_with"]["nothing_changed"]
+    run_cycle(cluster)
+    short.refresh_from_db()
+    assert says is True
+    assert short.status == "RUNNING"
+
+
+def test_a_cluster_deleted_meanwhile_is_not_found(
+    submit: Submit, dev: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise Cluster.DoesNotExist
+
+    row = submit("LOW", gpu=1)
+    monkeypatch.setattr("scheduler.explain.read_snapshot", gone)
+    answer = client_for(dev).get(f"/api/deployments/{row.pk}/explain")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -8,7 +8,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment, DeploymentEvent, Status
 from organizations.tests.people import all_at_once, client_for
-from scheduler import audit, quotes
+from scheduler import audit, quotes, store
 from scheduler.models import SchedulingCycle
 from scheduler.tests.conftest import Submit, run_cycle
 
@@ -210,3 +210,31 @@ def test_what_depends_on_something_stopped_has_no_quote(
     client_for(dev).delete(f"{SUBMIT}/{needed.pk}")
     answer = client_for(dev).post(QUOTE, body(cluster, depends_on=[str(needed.pk)]))
     assert (answer.status_code, answer.json()["code"]) == (409, "dependency_failed")
+
+
+def test_a_token_is_as_short_for_many_victims_as_for_one(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    Cluster.objects.update(total_cpu_milli=300_000)
+    for _ in range(300):
+        submit("LOW", cpu=1)
+    run_cycle(cluster)
+    given = body(cluster, gpu=0, priority="HIGH", required_cpu=250)
+    quote = quoted(dev, given)
+    assert len(quote["preempts"]) == 250
+    answer = client_for(dev).post(SUBMIT, {**given, "quote": quote["token"]})
+    assert (answer.status_code, answer.json()["status"]) == (201, "RUNNING")
+
+
+def test_rows_that_change_while_a_quote_is_kept_make_it_stale(
+    cluster: Cluster, dev: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: object) -> None:
+        raise store.StalePlanError("start: 0 of 1 rows were as expected")
+
+    given = body(cluster)
+    token = quoted(dev, given)["token"]
+    monkeypatch.setattr(store, "apply_plan", overtaken)
+    answer = client_for(dev).post(SUBMIT, {**given, "quote": token})
+    assert (answer.status_code, answer.json()["code"]) == (409, "quote_stale")
+    assert Deployment.objects.count() == 0

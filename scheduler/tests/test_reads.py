@@ -6,9 +6,12 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from accounts.models import User
 from clusters.models import Cluster, State
 from clusters.tests.capacity import make_node
+from deployments.models import Deployment
+from mlops_platform.api.redis import redis_client
 from organizations.tests.people import client_for
 from scheduler.models import SchedulingCycle
 from scheduler.queues import mend
+from scheduler.serializers import RULE
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -121,9 +124,12 @@ def test_a_cycle_shows_who_yielded_to_whom_and_why(
     assert plan["starts"] == [
         {
             "deployment_id": str(high.pk),
+            "placement": [{"node_id": None, "replicas": 1}],
             "victims": [str(low.pk)],
+            "rule": RULE,
             "proved_cheapest": True,
             "next_best": [],
+            "next_best_cost": 0.0,
         }
     ]
     (eviction,) = plan["evictions"]
@@ -142,3 +148,29 @@ def test_a_bad_query_names_the_parameter(
         answer = client_for(vera).get(f"{paths[call]}?{query}")
         assert answer.status_code == 400
         assert field in answer.json()["fields"]
+
+
+def test_a_plan_of_another_version_is_null(
+    paths: dict[str, str], cluster: Cluster, vera: User
+) -> None:
+    SchedulingCycle.objects.update(plan=b"another version")
+    answer = client_for(vera).get(paths["cycle"])
+    assert (answer.status_code, answer.json()["plan"]) == (200, None)
+
+
+def test_lengths_come_from_the_table_while_the_queues_are_empty(
+    cluster: Cluster, submit: Submit, vera: User
+) -> None:
+    submit("LOW", gpu=9)
+    redis_client().flushdb()
+    body = client_for(vera).get(f"/api/clusters/{cluster.pk}/status").json()
+    assert body["queue_lengths"] == {"HIGH": 0, "LOW": 1}
+
+
+def test_the_largest_numbers_that_may_be_asked_for_can_be_ordered(
+    cluster: Cluster, submit: Submit, vera: User
+) -> None:
+    Cluster.objects.update(total_cpu_milli=10**15, state=State.PAUSED)
+    submit("LOW")
+    Deployment.objects.update(cpu_milli=10**10, replicas=1000)
+    assert client_for(vera).get(f"/api/clusters/{cluster.pk}/queue").status_code == 200

@@ -24,8 +24,7 @@ from mlops_platform.supervisor import Outcome, Supervisor
 OPERATOR = "operator"
 READY_TIMEOUT_S = 60.0
 PAGES = {
-    "API": "api/",
-    "Swagger UI": "swagger/",
+    "API and Swagger UI": "swagger/",
     "Admin": "admin/",
     "Health": "healthz",
     "Metrics": "metrics",
