@@ -68,11 +68,10 @@ def _soonest(
     bins = list(capacity.eligible(holder.selector))
 
     def rank(at: int) -> tuple[int, int, int]:
-        want = request if len(bins) > 1 else request.times(replicas)
-        return (*_when(want, capacity.free[at], ends.get(at, [])), at)
+        return (*_when(request, capacity.free[at], ends.get(at, [])), at)
 
     held: dict[int, Resources] = {}
-    for at in sorted(bins, key=rank):
+    for at in sorted(bins, key=rank) if len(bins) > 1 else bins:
         count = min(request.count_in(capacity.totals[at]), replicas)
         if count > 0:
             held[at] = request.times(count)
