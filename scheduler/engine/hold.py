@@ -85,9 +85,10 @@ def _soonest(
 def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -> tuple[int, int]:
     """When a bin's time limits will have freed `want`, and how much of it is missing now (in
     millionths of `want`, the worst resource)."""
-    missing = max(
-        (1_000_000 * max(w - f, 0) // w for w, f in zip(want, free, strict=True) if w), default=0
-    )
+    missing = 0
+    for wanted, there in zip(want, free, strict=True):
+        if wanted > there:
+            missing = max(missing, 1_000_000 * (wanted - there) // wanted)
     if want.fits_in(free):
         return (0, missing)
     for end_ms, amount in ends:
