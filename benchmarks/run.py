@@ -1,17 +1,24 @@
 """`make bench`: speed and memory of the platform on this machine, beside references.
 
 `make bench ARGS="latency memory --rounds 9"` measures those alone. Figures are for comparing one
-commit with another on one machine; nothing passes or fails.
+commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
+that are not part of the repository: they are skipped unless `--traces DIR` tells where they are.
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator runs in here
 
 import cycles
 import latency
 import memory
+import philly
 import planner
 import report
+import sdsc
 import submits
 
 BENCHMARKS = {
@@ -21,24 +28,42 @@ BENCHMARKS = {
     "cycles": cycles.measure,
     "planner": planner.measure,
 }
+OF_TRACES = {"sdsc": sdsc, "philly": philly}
 
 
 def main() -> None:
+    every = [*BENCHMARKS, *OF_TRACES]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=", ".join(BENCHMARKS))
+    parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=", ".join(every))
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for figures to keep")
+    parser.add_argument(
+        "--traces", type=Path, metavar="DIR", help="where sdsc and philly find theirs"
+    )
     parser.add_argument("--dry", action="store_true", help="show the figures, write no files")
     options = parser.parse_args()
-    unknown = set(options.benchmarks) - set(BENCHMARKS)
+    unknown = set(options.benchmarks) - set(every)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     began, results = time.monotonic(), []
-    for name in options.benchmarks or BENCHMARKS:
+    for name in options.benchmarks or every:
         print(f"{name} ...", flush=True)
-        results.append(BENCHMARKS[name](options.rounds))
-        print(report.table(results[-1]), flush=True)
+        result = _measure(name, options.rounds, options.traces)
+        if result is not None:
+            results.append(result)
+            print(report.table(result), flush=True)
     if not options.dry:
         print(f"Written to {report.write(results, time.monotonic() - began)}.")
+
+
+def _measure(name: str, rounds: int, traces: Path | None) -> report.Result | None:
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](rounds)
+    benchmark = OF_TRACES[name]
+    result = benchmark.measure(rounds, traces) if traces is not None else None
+    if result is None:
+        where = f"there is no {traces / benchmark.FILE}" if traces else "it needs --traces DIR"
+        print(f"{name} is skipped: {where}.\n")
+    return result
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The cycle's working copy of the cluster: what is free, who may yield, who has been admitted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
 from scheduler.engine.capacity import Capacity, Usable, Where
 from scheduler.engine.drain import drain, drained
 from scheduler.engine.hold import End, Hold, Reservation, ends_of, reserve
+from scheduler.engine.line import Line
 from scheduler.engine.order import by_name
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.resources import Resources
@@ -18,7 +19,7 @@ from scheduler.engine.victims import Candidate, Roster, Sacrifice
 class Board:
     """Admits workloads one by one, in the order in which it is asked."""
 
-    def __init__(self, snapshot: Snapshot, line: Sequence[Workload]) -> None:
+    def __init__(self, snapshot: Snapshot, line: Line) -> None:
         """What a draining node runs has left before anybody is looked at."""
         self.capacity = Capacity(snapshot)
         self.starts: list[Start] = []
@@ -32,9 +33,8 @@ class Board:
         self._roster: Roster | None = None
         self._room: Room | None = None
         self._begun: list[End] = []
-        self._blocked: set[str] = set()  # scheduling keys: their equals need no second look
         self._fillers: list[Workload] = []  # passed over, and not allowed to preempt
-        self._starved = _starved(snapshot, line) if snapshot.policy.queueing != STRICT else []
+        self._starved = _starved(snapshot, line)
         self._drain_nodes()
         self._hold_for_the_next()
 
@@ -45,16 +45,14 @@ class Board:
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
-        """Place it in free capacity, else on its victims'; False, nothing changed, if neither."""
-        if workload.scheduling_key in self._blocked and not self.holds(workload):
-            return False
+        """Place it in free capacity, else on its victims'; False, nothing changed, if neither: then
+        no equal of it needs to be asked about, but the holder."""
         if self._place(workload) or self._preempt(workload):
             return True
         if self.head is None:
             self.head = workload
             if self._snapshot.policy.queueing == EASY_BACKFILL:
                 self._reserve_for(workload)
-        self._blocked.add(workload.scheduling_key)
         if not self._may_preempt(workload):
             self._fillers.append(workload)
         return False
@@ -79,7 +77,6 @@ class Board:
         return reservation
 
     def holds(self, workload: Workload) -> bool:
-        """Its equals may have been refused because of the very hold that is its own."""
         return self.hold is not None and self.hold.holder is workload
 
     def keeper(self, workload: Workload) -> Workload | None:
@@ -179,12 +176,10 @@ class Board:
         return self._room
 
     def _hold_for_the_next(self) -> None:
-        """One at a time: 1. the most urgent class, 2. the longest wait, 3. the id."""
-        while self._starved and self._starved[-1].id in self.started:
-            self._starved.pop()
+        """One at a time, in the order of `Line.starved`."""
+        holder = next((each for each in self._starved if each.id not in self.started), None)
         self.hold = None
-        if self._starved:
-            holder = self._starved[-1]
+        if holder is not None:
             self.hold = Hold(self._snapshot, self.capacity, holder, self._value(holder))
 
     def _reserve_for(self, head: Workload) -> None:
@@ -234,9 +229,8 @@ def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
     return lambda at: rooms[at] if at in rooms else usable(at)
 
 
-def _starved(snapshot: Snapshot, line: Sequence[Workload]) -> list[Workload]:
-    """Who has waited longer than reserve_after_s, the holder-to-be last."""
-    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    values = {priority.name: priority.value for priority in snapshot.classes}
-    waited = [workload for workload in line if workload.queued_ms <= since_ms]
-    return sorted(waited, key=lambda w: (-values[w.priority], w.queued_ms, w.id), reverse=True)
+def _starved(snapshot: Snapshot, line: Line) -> Iterator[Workload]:
+    """Who has waited longer than reserve_after_s; a strict line needs no hold."""
+    if snapshot.policy.queueing == STRICT:
+        return iter(())
+    return line.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)

@@ -1,13 +1,11 @@
 """One cycle of the planner, on one screen."""
 
-from collections.abc import Sequence
-
 from scheduler.engine import reasons
 from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.drain import drain, drained
 from scheduler.engine.explain import Explainer, impossible
-from scheduler.engine.order import order_key
+from scheduler.engine.line import Line
 from scheduler.engine.plan import Plan, Wait
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
@@ -16,14 +14,14 @@ from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 def make_plan(snapshot: Snapshot) -> Plan:
     """Decide who starts, who yields and why the others wait. A pure function of the snapshot."""
     # 1. Impossible: what the empty cluster could not run is told so, and counts for nothing below.
-    line, waiting = _sift(snapshot)
+    possible, waiting = _sift(snapshot)
     # 2. Gates: a cluster that is paused or draining starts nobody.
     if snapshot.state != ACTIVE:
-        waiting += [(workload, reasons.paused(snapshot.state)) for workload in line]
+        waiting += [(workload, reasons.paused(snapshot.state)) for workload in possible]
         evictions = tuple(drain(snapshot, running) for running in drained(snapshot))
         return Plan(evictions=evictions, waits=_told(waiting))
     # 3. Order.
-    line.sort(key=order_key(snapshot))
+    line = Line(snapshot, possible)
     # 4.-6. Each in turn: place without harm; else evict, if that makes it start; else wait.
     board = admit_in_turn(snapshot, line)
     # 7. Waits: why, in the numbers of the end of this cycle.
@@ -38,14 +36,17 @@ def make_plan(snapshot: Snapshot) -> Plan:
     )
 
 
-def admit_in_turn(snapshot: Snapshot, line: Sequence[Workload]) -> Board:
+def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     """Steps 4 to 6 alone, for those who are possible, in their order: all that changes anything."""
-    board = Board(snapshot, line)
+    board, walk = Board(snapshot, line), line.walk()
     strict = snapshot.policy.queueing == STRICT
-    for workload in line:
+    for workload in walk:
         if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):
             break
-        board.admit(workload)
+        if not board.admit(workload):
+            walk.refuse(workload)
+        if board.hold is not None:  # an equal may have been refused for the holder's own hold
+            walk.call(board.hold.holder)
     return board
 
 
@@ -53,16 +54,16 @@ def _sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reas
     """Those who could run in the empty cluster, and those who never could, with the reason."""
     capacity = Capacity(snapshot)
     never: dict[str, Reason | None] = {}  # by scheduling key
-    line, waiting = [], []
+    possible, waiting = [], []
     for workload in snapshot.queued:
         key = workload.scheduling_key
         if key not in never:
             never[key] = impossible(capacity, workload)
         if (reason := never[key]) is None:
-            line.append(workload)
+            possible.append(workload)
         else:
             waiting.append((workload, reason))
-    return line, waiting
+    return possible, waiting
 
 
 def _told(waiting: list[tuple[Workload, Reason]]) -> tuple[Wait, ...]:

@@ -8,13 +8,13 @@ from scheduler.engine.victims import cost, lost_ms
 
 def drained(snapshot: Snapshot) -> list[Running]:
     """Those that hold some of what is draining, in the order of their ids; a gang leaves whole."""
-    running = sorted(snapshot.running, key=lambda each: each.id)
-    if snapshot.state == DRAINING:
-        return running
-    nodes = {node.id for node in snapshot.nodes if node.state == DRAINING}
-    if not nodes:
-        return []
-    return [each for each in running if any(p.node_id in nodes for p in each.placement)]
+    leaving = list(snapshot.running)
+    if snapshot.state != DRAINING:
+        nodes = {node.id for node in snapshot.nodes if node.state == DRAINING}
+        if not nodes:
+            return []
+        leaving = [each for each in leaving if any(p.node_id in nodes for p in each.placement)]
+    return sorted(leaving, key=lambda each: each.id)
 
 
 def drain(snapshot: Snapshot, running: Running) -> Eviction:

@@ -68,11 +68,10 @@ def _soonest(
     bins = list(capacity.eligible(holder.selector))
 
     def rank(at: int) -> tuple[int, int, int]:
-        want = request if len(bins) > 1 else request.times(replicas)
-        return (*_when(want, capacity.free[at], ends.get(at, [])), at)
+        return (*_when(request, capacity.free[at], ends.get(at, [])), at)
 
     held: dict[int, Resources] = {}
-    for at in sorted(bins, key=rank):
+    for at in sorted(bins, key=rank) if len(bins) > 1 else bins:
         count = min(request.count_in(capacity.totals[at]), replicas)
         if count > 0:
             held[at] = request.times(count)
@@ -86,9 +85,10 @@ def _soonest(
 def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -> tuple[int, int]:
     """When a bin's time limits will have freed `want`, and how much of it is missing now (in
     millionths of `want`, the worst resource)."""
-    missing = max(
-        (1_000_000 * max(w - f, 0) // w for w, f in zip(want, free, strict=True) if w), default=0
-    )
+    missing = 0
+    for wanted, there in zip(want, free, strict=True):
+        if wanted > there:
+            missing = max(missing, 1_000_000 * (wanted - there) // wanted)
     if want.fits_in(free):
         return (0, missing)
     for end_ms, amount in ends:

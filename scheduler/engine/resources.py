@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 NAMES = ("cpu_milli", "ram_mib", "gpu")
+ENDLESS = 2**62
 
 
 class Resources(NamedTuple):
@@ -29,8 +30,13 @@ class Resources(NamedTuple):
 
     def count_in(self, room: "Resources") -> int:
         """How many times this much is in `room`; 0 where not even once."""
-        counts = [have // want for want, have in zip(self, room, strict=True) if want > 0]
-        return max(min(counts, default=0), 0)
+        cpu_milli, ram_mib, gpu = self
+        count = room[0] // cpu_milli if cpu_milli > 0 else ENDLESS
+        if ram_mib > 0:
+            count = min(count, room[1] // ram_mib)
+        if gpu > 0:
+            count = min(count, room[2] // gpu)
+        return count if 0 < count < ENDLESS else 0
 
     def at_most(self, other: "Resources") -> "Resources":
         return Resources(min(self[0], other[0]), min(self[1], other[1]), min(self[2], other[2]))

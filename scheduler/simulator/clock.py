@@ -7,7 +7,6 @@ from the last checkpoint. A pass that evicted somebody is followed by another, a
 Nobody is told why they wait: that is all that `make_plan` does more; `checked` does it, and judges.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import replace
 from heapq import heappop, heappush
@@ -18,12 +17,13 @@ from scheduler.engine.capacity import Capacity
 from scheduler.engine.check import verify
 from scheduler.engine.cycle import admit_in_turn
 from scheduler.engine.explain import impossible
-from scheduler.engine.order import order_key
+from scheduler.engine.line import Line
 from scheduler.engine.resources import NOTHING
 from scheduler.engine.snapshot import ACTIVE, Placement, Policy, Running, Workload
 from scheduler.simulator.cluster import Cluster
 from scheduler.simulator.jobs import Fate, Job, Result, Timeline
 from scheduler.simulator.machine import Machine
+from scheduler.simulator.waiting import LastingLine
 
 EVERYBODY = 2**31
 FOREVER_MS = 2**62
@@ -76,10 +76,9 @@ class _Clock:
             now_ms=0,
             max_starts=EVERYBODY,
         )
-        self._decide = _checked if checked else _decided
-        self._key = order_key(self._empty)
+        self._checked = checked
         self._ever = Capacity(self._empty)
-        self._line: list[Workload] = []  # who waits, in the engine's order
+        self._line = LastingLine(self._empty)
         self._workloads: list[Workload] = []  # by number, as all that follows
         # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
         self._ends: list[tuple[int, bool, int, int]] = []
@@ -120,7 +119,7 @@ class _Clock:
         )
         self._workloads.append(workload)
         if impossible(self._ever, workload) is None:
-            insort(self._line, workload, key=self._key)
+            self._line.enter(workload)
 
     def _end(self) -> bool:
         """The next end; False where that run was cut short."""
@@ -137,7 +136,8 @@ class _Clock:
         evicted = True
         while evicted and self._line:
             self.passes += 1
-            plan = self._decide(self._snapshot(now_ms))
+            snapshot = self._snapshot(now_ms)
+            plan = _checked(snapshot, self._line) if self._checked else _plan(snapshot, self._line)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
             for start in plan.starts:
@@ -155,14 +155,14 @@ class _Clock:
             empty.classes,
             machine.nodes(),
             machine.running(now_ms),
-            tuple(self._line),
+            tuple(self._line) if self._checked else (),  # the engine is handed the line itself
             now_ms,
             empty.max_starts,
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:
         workload, fate = self._workloads[number], self.fates[number]
-        del self._line[bisect_left(self._line, self._key(workload), key=self._key)]
+        self._line.leave(workload)
         limit_s = workload.limit_s
         running = Running(
             workload.id,
@@ -191,18 +191,18 @@ class _Clock:
         fate.preemptions += 1
         fate.lost_ms += lost_ms
         self._workloads[number] = replace(self._workloads[number], queued_ms=now_ms)
-        insort(self._line, self._workloads[number], key=self._key)
+        self._line.enter(self._workloads[number])
 
 
-def _decided(snapshot: Snapshot) -> Plan:
-    """Who starts and who yields; `queued` is in order, and nobody in it is impossible."""
-    board = admit_in_turn(snapshot, snapshot.queued)
+def _plan(snapshot: Snapshot, line: Line) -> Plan:
+    """Who starts and who yields."""
+    board = admit_in_turn(snapshot, line)
     return Plan(tuple(board.starts), tuple(board.evictions))
 
 
-def _checked(snapshot: Snapshot) -> Plan:
+def _checked(snapshot: Snapshot, line: Line) -> Plan:
     """The same by the whole of `make_plan`, judged by the checker and compared."""
-    plan, decided = make_plan(snapshot), _decided(snapshot)
+    plan, decided = make_plan(snapshot), _plan(snapshot, line)
     verify(snapshot, plan)
     if (plan.starts, plan.evictions) != (decided.starts, decided.evictions):
         raise AssertionError(f"make_plan decides otherwise at {snapshot.now_ms} ms")
