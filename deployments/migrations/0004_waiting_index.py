@@ -5,16 +5,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('clusters', '0003_node_pending'),
-        ('deployments', '0003_nodes_and_dependencies'),
+        ("clusters", "0003_node_pending"),
+        ("deployments", "0003_nodes_and_dependencies"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(condition=models.Q(('status', 'QUEUED')), fields=['cluster', 'priority_class', 'queued_at'], name='deployment_waiting'),
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("status", "QUEUED")),
+                fields=["cluster", "priority_class", "queued_at"],
+                name="deployment_waiting",
+            ),
         ),
     ]
