@@ -1,8 +1,9 @@
 """Making room: the cheapest victims whose leaving lets a workload start, on the bins as they are.
 
-One replica, or any number in a pool, takes one bin: the cheapest set is found for each bin
-(victims.py, exact up to cover.py's work limit) and the best bin wins. Per request, a bin is
-searched anew only when something in it has changed. A gang takes several bins: see gang.py.
+One replica, or any number in a pool, takes one bin: the cheapest set in the best bin wins (found by
+victims.py, exact up to cover.py's work limit). Bins are searched in the order of a floor under
+their prices, until the next floor is no lower than the best price; and per request a bin is looked
+at anew only when something in it has changed. A gang takes several bins: see gang.py.
 
 Every search has a work limit, and all of a cycle's together have one: beyond it searches are hasty.
 `Sacrifice.proved` says whether one was cut short. No victim in an answer can be spared, ever.
@@ -20,7 +21,7 @@ from scheduler.engine.snapshot import Labels
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
 CYCLE_LIMIT = 2_000_000
-HASTY_LIMIT = 5_000
+HASTY_LIMIT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,19 @@ _Entry = tuple[tuple[int, int], int, int]  # price, number, bin
 
 @dataclass(slots=True)
 class _Ranking:
-    """Bins by the price of their cheapest victims for one ask; entries go stale by number."""
+    """Bins by the price of their cheapest victims for one ask, or, as long as these are not found
+    (None), by a floor under it. Entries go stale by number."""
 
     bins: frozenset[int]
     heap: list[_Entry] = field(default_factory=list)
-    found: dict[int, tuple[int, Sacrifice]] = field(default_factory=dict)
+    found: dict[int, tuple[int, Sacrifice | None]] = field(default_factory=dict)
     seen: int = 0  # of capacity.changed
     number: int = 0
+
+    def enter(self, at: int, price: tuple[int, int], sacrifice: Sacrifice | None) -> None:
+        self.number += 1
+        self.found[at] = (self.number, sacrifice)
+        heappush(self.heap, (price, self.number, at))
 
     def holds(self, entry: _Entry) -> bool:
         _, number, at = entry
@@ -62,15 +69,14 @@ class Room:
     def __init__(self, capacity: Capacity, roster: Roster) -> None:
         self._capacity, self._roster = capacity, roster
         self._rankings: dict[Ask, _Ranking] = {}
-        self._gangs: dict[tuple[Resources, Labels, int, Usable | None], _Gang] = {}
+        self._gangs: dict[tuple[Ask, int], _Gang] = {}
         self._work = 0
 
     def cheapest(self, ask: Ask) -> Sacrifice | None:
         """The cheapest victims that let the ask start, or None where no victims would."""
         if self._takes_several(ask):
             return self._for_gang(ask)
-        ranking = self._ranked(ask)
-        return ranking.found[ranking.heap[0][2]][1] if ranking.heap else None
+        return self._best(self._ranked(ask), ask)
 
     def without(self, spared: Candidate, ask: Ask) -> Sacrifice | None:
         """The cheapest victims if one candidate were not there: the next-best alternative."""
@@ -81,7 +87,7 @@ class Room:
         self._roster.evict(spared)
         found = [self._in_bin(at, ask) for at in sorted(touched)]
         self._roster.add(spared)
-        found.append(_best_outside(ranking, touched))
+        found.append(self._best(ranking, ask, besides=touched))
         return min((each for each in found if each), key=lambda s: s.price, default=None)
 
     def _takes_several(self, ask: Ask) -> bool:
@@ -111,16 +117,36 @@ class Room:
         else:
             stale = ranking.bins.intersection(changed[ranking.seen :])
         ranking.seen = len(changed)
+        usable = self._usable(ask)
         for at in sorted(stale):
             ranking.found.pop(at, None)
-            sacrifice = self._in_bin(at, ask)
-            if sacrifice is not None:
-                ranking.number += 1
-                ranking.found[at] = (ranking.number, sacrifice)
-                heappush(ranking.heap, (sacrifice.price, ranking.number, at))
-        while ranking.heap and not ranking.holds(ranking.heap[0]):
-            heappop(ranking.heap)
+            need = ask.request.times(ask.replicas).minus(usable(at))
+            floor = self._roster.floor_in(at, need, ask.below)
+            if floor is not None:
+                ranking.enter(at, floor, None)
         return ranking
+
+    def _best(
+        self, ranking: _Ranking, ask: Ask, besides: frozenset[int] = frozenset()
+    ) -> Sacrifice | None:
+        """The cheapest of the bins `besides` those."""
+        passed, best = [], None
+        while ranking.heap and best is None:
+            entry = heappop(ranking.heap)
+            if not ranking.holds(entry):
+                continue
+            at = entry[2]
+            sacrifice = ranking.found[at][1]
+            if at in besides:
+                passed.append(entry)
+            elif sacrifice is not None:
+                passed.append(entry)
+                best = sacrifice
+            elif (sacrifice := self._in_bin(at, ask)) is not None:
+                ranking.enter(at, sacrifice.price, sacrifice)
+        for entry in passed:
+            heappush(ranking.heap, entry)
+        return best
 
     # --- A gang ----------------------------------------------------------------------------------
 
@@ -130,7 +156,7 @@ class Room:
         for top in self._roster.values(ask.below):
             if fits(self._reach(ask, bins, top, stays), ask.replicas):
                 limit = self._limit(gang.WORK_LIMIT)
-                found = self._gang(ask, bins, top).cheapest(ask.replicas, stays, limit)
+                found = self._gang(ask, bins, top).cheapest(self._usable(ask), stays, limit)
                 self._work += found.work
                 return found
         return None
@@ -145,11 +171,10 @@ class Room:
             yield ask.request.count_in(usable(at).plus(freed))
 
     def _gang(self, ask: Ask, bins: frozenset[int], top: int) -> GangSearch:
-        key, changed = (ask.request, ask.selector, top, ask.usable), self._capacity.changed
-        known = self._gangs.get(key)
+        known, changed = self._gangs.get((ask, top)), self._capacity.changed
         if known is None:
-            search = GangSearch(ask.request, bins, self._usable(ask), self._roster, top)
-            self._gangs[key] = known = _Gang(search)
+            search = GangSearch(ask.request, ask.replicas, bins, self._roster, top)
+            self._gangs[ask, top] = known = _Gang(search)
         known.search.forget(changed[known.seen :])
         known.seen = len(changed)
         return known.search
@@ -159,20 +184,3 @@ class Room:
 class _Gang:
     search: GangSearch
     seen: int = 0  # of capacity.changed
-
-
-def _best_outside(ranking: _Ranking, touched: frozenset[int]) -> Sacrifice | None:
-    """The cheapest of the bins not touched; the ranking stays as it is."""
-    passed = []
-    best = None
-    while ranking.heap:
-        entry = heappop(ranking.heap)
-        if not ranking.holds(entry):
-            continue
-        passed.append(entry)
-        if entry[2] not in touched:
-            best = ranking.found[entry[2]][1]
-            break
-    for entry in passed:
-        heappush(ranking.heap, entry)
-    return best

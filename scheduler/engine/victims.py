@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.cover import WORK_LIMIT, cover
+from scheduler.engine.floor import Floor
 from scheduler.engine.greedy import Group
 from scheduler.engine.order import by_name
 from scheduler.engine.resources import NOTHING, Resources
@@ -105,6 +106,18 @@ class Roster:
         """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
         return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
 
+    def floor_in(self, at: int, need: Resources, below: int) -> tuple[int, int] | None:
+        """The price that `cheapest_in` does not undercut; None where it finds nobody."""
+        for value in sorted(self.tiers[at]):
+            if value >= below:
+                break
+            tier = self.tiers[at][value]
+            rest = need.minus(tier.frees)
+            if max(rest) <= 0:
+                return value, tier.floor().of(need)
+            need = rest
+        return None
+
     def cheapest_in(
         self, at: int, need: Resources, below: int, work_limit: int = WORK_LIMIT
     ) -> Sacrifice | None:
@@ -171,12 +184,20 @@ class _Tier:
     def __init__(self) -> None:
         self.frees = NOTHING
         self.stacks: dict[Resources, list[Candidate]] = {}
+        self._floor: Floor | None = None
+
+    def floor(self) -> Floor:
+        if self._floor is None:
+            self._floor = Floor(self.offers())
+        return self._floor
 
     def add(self, candidate: Candidate, amount: Resources) -> None:
+        self._floor = None
         self.frees = self.frees.plus(amount)
         insort(self.stacks.setdefault(amount, []), candidate, key=_weight)
 
     def remove(self, candidate: Candidate, amount: Resources) -> None:
+        self._floor = None
         stack = self.stacks[amount]
         del stack[bisect_left(stack, candidate.weight, key=_weight)]
         if not stack:
