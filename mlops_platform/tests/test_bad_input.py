@@ -191,7 +191,7 @@ def test_an_odd_query_string_breaks_nothing(world, unthrottled, route):
         if route.method == "GET":
             path = route.path.format(**world.ids)
             answer = world.client("admin").get(f"{path}?{query}")
-            assert answer.status_code in {200, 400}, (query, answer.content[:300])
+            assert answer.status_code in {row.answers[-1], 400}, (query, answer.content[:300])
             if answer.status_code == 400:
                 told_as_an_error(answer)
         else:

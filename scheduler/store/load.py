@@ -161,7 +161,12 @@ def _queued(
     if not wanted:
         return tuple(heads)
     keys, most = zip(*wanted, strict=True)
-    params: dict[str, Any] = {"cluster": cluster_id, "keys": list(keys), "most": list(most)}
+    params: dict[str, Any] = {
+        "cluster": cluster_id,
+        "keys": list(keys),
+        "heads": [head_of[key].id for key in keys],
+        "most": list(most),
+    }
     with connection.cursor() as cursor:
         cursor.execute(QUEUE_MEMBERS, params)
         rows = cursor.fetchall()

@@ -21,17 +21,19 @@ SELECT head.id::text, head.scheduling_key, p.name AS priority, head.cpu_milli, h
   FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
 """
 
-# Behind the head of each (scheduling key, at most so many), in submit order.
+# Behind the head of each (scheduling key, its first, at most so many), in submit order. Not by
+# OFFSET: who becomes ready before the head since it was read would bring the head in twice.
 QUEUE_MEMBERS = """
 SELECT member.id::text, wanted.scheduling_key,
        floor(extract(epoch FROM member.created_at) * 1000)::bigint,
        floor(extract(epoch FROM member.queued_at) * 1000)::bigint
-  FROM unnest(%(keys)s::text[], %(most)s::int[]) AS wanted(scheduling_key, most),
+  FROM unnest(%(keys)s::text[], %(heads)s::uuid[], %(most)s::int[])
+       AS wanted(scheduling_key, head, most),
        LATERAL (
         SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
          WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
-           AND d.scheduling_key = wanted.scheduling_key
-         ORDER BY d.id OFFSET 1 LIMIT wanted.most) member
+           AND d.scheduling_key = wanted.scheduling_key AND d.id > wanted.head
+         ORDER BY d.id LIMIT wanted.most) member
 """
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.

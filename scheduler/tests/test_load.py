@@ -3,6 +3,7 @@
 from copy import copy
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -14,8 +15,9 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
 from scheduler.engine import make_plan
+from scheduler.engine.snapshot import Workload
 from scheduler.queries import overlooked_clusters, queue_of
-from scheduler.store import load_snapshot, read_snapshot
+from scheduler.store import load, load_snapshot, read_snapshot
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -72,3 +74,21 @@ def test_who_waits_is_found_without_reading_who_has_ended(cluster: Cluster, subm
         assert "Seq Scan on deployments_deployment" not in plan
         assert "deployment_waiting" in plan or "deployment_ready" in plan
     assert overlooked_clusters() == [cluster.pk]
+
+
+def test_who_becomes_ready_while_it_is_read_brings_nobody_in_twice(
+    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older equal turns up between the reading of the heads and of those behind them."""
+    older, head, member = (submit("LOW", gpu=1) for _ in range(3))
+    Deployment.objects.filter(pk=older.pk).update(pending_dependencies=1)
+    real = load._queue_heads
+
+    def heads(cluster_id: UUID) -> list[Workload]:
+        found = real(cluster_id)
+        Deployment.objects.filter(pk=older.pk).update(pending_dependencies=0)
+        return found
+
+    monkeypatch.setattr(load, "_queue_heads", heads)
+    found = [workload.id for workload in load_snapshot(cluster.pk).queued]
+    assert found == [str(head.pk), str(member.pk)]
