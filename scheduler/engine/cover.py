@@ -12,6 +12,7 @@ Exact unless the search passes its work limit; then the best cover so far stands
 the greedy one with reprieve, from which it starts. No item in an answer can be spared.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from operator import mul
 from typing import NamedTuple
@@ -50,10 +51,12 @@ def cover(short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT)
     search nodes and the offers that their bounds look at.
     """
     useful, owners = _useful(short, groups)
+    best = greedy(short, useful)
+    useful, owners, best = _no_heavier(useful, owners, best)
     if len(useful) == 1:
-        found = Cover([len(useful[0].weights)], proved=True, work=1)
+        found = Cover(best, proved=True, work=1)
     else:
-        found = _cover(short, useful, work_limit)
+        found = _cover(short, useful, best, work_limit)
     counts = [0] * len(groups)
     for group_owners, count in zip(owners, found.counts, strict=True):
         for owner in group_owners[:count]:
@@ -61,19 +64,11 @@ def cover(short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT)
     return found._replace(counts=counts)
 
 
-def _cover(short: Amounts, groups: list[Group], work_limit: int) -> Cover:
-    best = greedy(short, groups)
-    beat, limit = weight_of(groups, best), min(work_limit, QUICK_LIMIT)
-    quick = _search(short, groups, beat, _Bound(short, groups), limit)
-    best = quick.counts or best
-    if quick.proved:
-        return Cover(best, proved=True, work=quick.work)
-    priced = _priced(short, groups, spared(short, groups, best), work_limit - quick.work)
-    return Cover(spared(short, groups, priced.counts), priced.proved, quick.work + priced.work)
+_Owners = list[list[int]]  # by group, then item: the group from which it comes
 
 
-def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], list[list[int]]]:
-    """The groups by what they give of what is short, with the group that each item comes from.
+def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], _Owners]:
+    """The groups by what they give of what is short.
 
     No item counts for more than what is short, no group for more items than that takes; groups
     that are the same then become one.
@@ -86,6 +81,29 @@ def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], list[
     lightest = {gives: sorted(each)[: _enough(short, gives)] for gives, each in items.items()}
     useful = [Group(gives, [weight for weight, _ in each]) for gives, each in lightest.items()]
     return useful, [[at for _, at in each] for each in lightest.values()]
+
+
+def _no_heavier(
+    groups: list[Group], owners: _Owners, best: Counts
+) -> tuple[list[Group], _Owners, Counts]:
+    """Only items that weigh no more than a whole cover does."""
+    most = weight_of(groups, best)
+    left = [
+        (Group(group.gives, group.weights[:n]), each, count)
+        for group, each, count in zip(groups, owners, best, strict=True)
+        if (n := bisect_right(group.weights, most))
+    ]
+    return [group for group, _, _ in left], [e for _, e, _ in left], [c for _, _, c in left]
+
+
+def _cover(short: Amounts, groups: list[Group], best: Counts, work_limit: int) -> Cover:
+    beat, limit = weight_of(groups, best), min(work_limit, QUICK_LIMIT)
+    quick = _search(short, groups, beat, _Bound(short, groups), limit)
+    best = quick.counts or best
+    if quick.proved:
+        return Cover(best, proved=True, work=quick.work)
+    priced = _priced(short, groups, spared(short, groups, best), work_limit - quick.work)
+    return Cover(spared(short, groups, priced.counts), priced.proved, quick.work + priced.work)
 
 
 def _enough(short: Amounts, gives: Amounts) -> int:
@@ -103,7 +121,7 @@ def _priced(short: Amounts, groups: list[Group], best: Counts, work_limit: int) 
         return weight_of(groups, counts)
 
     items = sum(len(group.weights) for group in groups)
-    rounds = min(max(work_limit, 0) // items, ROUNDS)
+    rounds = min(max(work_limit, 0) // (2 * items), ROUNDS)
     spent = 4 * rounds * items  # about what two times prices takes, in the search's steps
     mu = prices(short, groups, weight(best), rounds)
     other = filled(short, groups, [0] * len(groups), mu)

@@ -1,11 +1,15 @@
 """Why a workload waits, in the numbers of the end of a cycle."""
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from scheduler.engine import reasons
 from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.reasons import Reason
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import STRICT, Snapshot, Workload
+from scheduler.engine.snapshot import STRICT, Labels, Snapshot, Workload
 from scheduler.engine.victims import add_up
 
 
@@ -34,6 +38,7 @@ class Explainer:
         self._board = board
         self._strict = snapshot.policy.queueing == STRICT
         self._told: dict[tuple[str, bool], Reason] = {}
+        self._known: dict[Labels, _Rooms] = {}
 
     def why(self, workload: Workload) -> Reason:
         board = self._board
@@ -54,15 +59,43 @@ class Explainer:
 
     def _short(self, workload: Workload) -> Reason:
         """What is missing in all, or that no node has enough of what is there in all."""
-        capacity = self._board.capacity
-        rooms = [capacity.free[at] for at in capacity.eligible(workload.selector)]
-        free = add_up(rooms)
-        closed = len(list(capacity.ever_eligible(workload.selector))) - len(rooms)
-        if not workload.total.fits_in(free):
-            return reasons.insufficient(workload.total, free, closed)
-        best = max(rooms, key=lambda room: _rank(workload.request, room))
-        room_for = sum(workload.request.count_in(room) for room in rooms)
-        return reasons.fragmented(workload.request, workload.replicas, free, best, room_for)
+        request, there = workload.request, self._rooms(workload.selector)
+        if not workload.total.fits_in(there.free):
+            return reasons.insufficient(workload.total, there.free, there.closed)
+        best = max(there.largest, key=lambda room: _rank(request, room))
+        room_for = 0  # not even one, or it would have started
+        if workload.replicas > 1:
+            room_for = sum(request.count_in(room) * n for room, n in there.rooms.items())
+        return reasons.fragmented(request, workload.replicas, there.free, best, room_for)
+
+    def _rooms(self, selector: Labels) -> "_Rooms":
+        if selector not in self._known:
+            capacity = self._board.capacity
+            rooms = [capacity.free[at] for at in capacity.eligible(selector)]
+            closed = len(list(capacity.ever_eligible(selector))) - len(rooms)
+            self._known[selector] = _Rooms(
+                add_up(rooms), closed, Counter(rooms), _largest(set(rooms))
+            )
+        return self._known[selector]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """What is free on the open nodes with certain labels, once for all who ask for these."""
+
+    free: Resources
+    closed: int  # nodes
+    rooms: Counter[Resources]
+    largest: list[Resources]
+
+
+def _largest(rooms: Iterable[Resources]) -> list[Resources]:
+    """Those that none of the others contains: one of them comes nearest to any request."""
+    found: list[Resources] = []
+    for room in sorted(rooms, reverse=True):
+        if not any(room.fits_in(larger) for larger in found):
+            found.append(room)
+    return found
 
 
 def _rank(request: Resources, room: Resources) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import merge
+from heapq import heapify, heappop, heappush, merge
 
 Amounts = tuple[int, ...]
 Counts = list[int]  # how many items of each group
@@ -73,22 +73,35 @@ def filled(
     """`counts` and more, but none of the barred group: first whoever weighs least for the price of
     what it gives of what is still short. Spared in the end. None where it cannot be covered."""
     counts, left = list(counts), left_of(short, groups, counts)
+    scales = [((m + LEAST), s) for m, s in zip(mu, short, strict=True)]
+
+    def price(at: int) -> int:
+        """Of the group's next; 0: it gives nothing of what is short."""
+        worth = 0
+        for (m, s), gives, still in zip(scales, groups[at].gives, left, strict=True):
+            if still > 0:
+                worth += m * min(gives, still) // s
+        return groups[at].weights[counts[at]] * ONE // worth if worth else 0
+
+    def open_(at: int) -> bool:
+        return at != barred and counts[at] < len(groups[at].weights)
+
+    # Prices only rise while others are taken, so a price that is still the least needs no others.
+    line = [(price(at), at) for at in range(len(groups)) if open_(at)]
+    heapify(line)
     while not met(left):
-        best: tuple[int, int] | None = None
-        for at, group in enumerate(groups):
-            if at == barred or counts[at] == len(group.weights):
-                continue
-            worth = sum(
-                (m + LEAST) * min(gives, still) // all_
-                for m, gives, still, all_ in zip(mu, group.gives, left, short, strict=True)
-                if still > 0
-            )
-            if worth and (best is None or group.weights[counts[at]] * ONE // worth < best[0]):
-                best = (group.weights[counts[at]] * ONE // worth, at)
-        if best is None:
+        if not line:
             return None
-        counts[best[1]] += 1
-        left = less(left, groups[best[1]].gives, 1)
+        _, at = heappop(line)
+        if not open_(at) or not (now := price(at)):
+            continue
+        if line and (now, at) > line[0]:
+            heappush(line, (now, at))
+            continue
+        counts[at] += 1
+        left = less(left, groups[at].gives, 1)
+        if open_(at):
+            heappush(line, (price(at), at))
     return spared(short, groups, counts)
 
 
