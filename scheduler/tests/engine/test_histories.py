@@ -4,6 +4,7 @@ A small world in memory applies each plan as the store does: victims go back to 
 old submit time, counters follow placements, drains count as nobody's preemption.
 """
 
+import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,7 +52,7 @@ class World:
         allocated = NOTHING
         for amount in held.values():
             allocated = allocated.plus(amount)
-        total = size(8, 16, 16) if not nodes else size(4, 8, 8).times(len(nodes))
+        total = size(6, 12, 12) if not nodes else size(4, 8, 8).times(len(nodes))
         base = pool(classes=CLASSES, now_ms=self.now_ms)
         return replace(
             base,
@@ -112,34 +113,32 @@ class World:
             self.ended.add(gone)
 
 
-requests = st.fixed_dictionaries(
-    {
-        "gpu": st.integers(0, 5),
-        "cpu": st.integers(1, 6),
-        "priority": st.sampled_from(sorted(VALUES)),
-        "replicas": st.sampled_from([1, 1, 1, 2, 3]),
-        "limit_s": st.sampled_from([None, None, 30, 600]),
-    }
-)
-events = st.one_of(
-    st.tuples(st.just("submit"), requests),
-    st.tuples(st.just("submit"), requests),
-    st.tuples(st.just("end"), st.integers(0, 20)),
-    st.tuples(st.just("pass"), st.sampled_from([1, 60, 4000])),
-    st.tuples(st.just("checkpoint"), st.integers(0, 20)),
-    st.tuples(st.just("node"), st.tuples(st.integers(0, 2), st.sampled_from(STATES))),
-    st.tuples(
-        st.just("policy"),
-        st.fixed_dictionaries(
-            {
-                "queueing": st.sampled_from(["best_effort", "strict", "easy_backfill"]),
-                "ordering": st.sampled_from(["gpu_weighted", "fifo"]),
-                "placement": st.sampled_from(["binpack", "spread"]),
-                "preempt_exempt_s": st.sampled_from([0, 0, 120]),
+def some_event(draw: random.Random) -> tuple[str, Any]:
+    """Mostly submits, of what the cluster can hold."""
+    kind = draw.choices(
+        ["submit", "end", "pass", "checkpoint", "node", "policy"], [50, 15, 15, 5, 8, 5]
+    )[0]
+    match kind:
+        case "submit":
+            return kind, {
+                "gpu": draw.choice([0, 1, 1, 2, 2, 3, 4]),
+                "cpu": draw.randint(1, 4),
+                "priority": draw.choices(["LOW", "MID", "HIGH"], [5, 3, 2])[0],
+                "replicas": draw.choice([1, 1, 1, 1, 2]),
+                "limit_s": draw.choice([None, None, 30, 600]),
             }
-        ),
-    ),
-)
+        case "node":
+            return kind, (draw.randint(0, 2), draw.choices(STATES, [6, 1, 2, 1])[0])
+        case "policy":
+            return kind, {
+                "queueing": draw.choice(["best_effort", "best_effort", "strict", "easy_backfill"]),
+                "ordering": draw.choice(["gpu_weighted", "fifo"]),
+                "placement": draw.choice(["binpack", "spread"]),
+                "preempt_exempt_s": draw.choice([0, 0, 120]),
+            }
+        case "pass":
+            return kind, draw.choice([1, 60, 4000])
+    return kind, draw.randint(0, 20)
 
 
 def happen(world: World, event: tuple[str, Any], number: int) -> None:
@@ -164,17 +163,16 @@ def happen(world: World, event: tuple[str, Any], number: int) -> None:
             world.policy = replace(world.policy, **changes)
 
 
-@given(st.sampled_from([(), ("a", "b"), ("a", "b", "c")]), st.lists(events, max_size=40))
-@settings(max_examples=700, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([(), ("a", "b"), ("a", "b", "c")]))
+@settings(max_examples=250, deadline=None)
 def test_whatever_happens_the_invariants_hold_and_it_settles(
-    names: tuple[str, ...], history: list[tuple[str, Any]]
+    seed: int, names: tuple[str, ...]
 ) -> None:
-    world = World(
-        dict.fromkeys(names, "READY"),
-        Policy(max_preemptions=MOST_EVICTIONS, reserve_after_s=3600),
-    )
-    for number, event in enumerate(history):
-        happen(world, event, number)
+    draw = random.Random(seed)
+    policy = Policy(max_preemptions=MOST_EVICTIONS, reserve_after_s=3600)
+    world = World(dict.fromkeys(names, "READY"), policy)
+    for number in range(80):
+        happen(world, some_event(draw), number)
         world.cycle()
     # Without anything new, cycles come to rest: who was evicted may move on once, nobody for ever.
     for _ in range(2 * len(world.asked) + 2):
