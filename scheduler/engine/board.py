@@ -180,15 +180,19 @@ class Board:
         holder = next((each for each in self._starved if each.id not in self.started), None)
         self.hold = None
         if holder is not None:
-            self.hold = Hold(self._snapshot, self.capacity, holder, self._value(holder))
+            value = self._value(holder)
+            self.hold = Hold(self._snapshot, self.capacity, holder, value, self._ends)
 
     def _reserve_for(self, head: Workload) -> None:
         """Who is promised a start needs no hold, under which nothing could be backfilled."""
-        gone = {eviction.workload_id for eviction in self.evictions}
-        ends = ends_of(self._snapshot, self.capacity, gone) + self._begun
-        self.reservation = reserve(self._snapshot, self.capacity, head, ends)
+        self.reservation = reserve(self._snapshot, self.capacity, head, self._ends())
         if self.reservation is not None and self.holds(head):
             self.hold = None
+
+    def _ends(self) -> list[End]:
+        """Who holds what until when at the latest, as it is by now."""
+        gone = {eviction.workload_id for eviction in self.evictions}
+        return ends_of(self._snapshot, self.capacity, gone) + self._begun
 
     def _withheld(self, workload: Workload) -> tuple[tuple[str | None, Resources], ...]:
         """What is free, but not for it, by node."""

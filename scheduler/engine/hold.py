@@ -3,18 +3,20 @@
 Two kinds, one question: how much may this workload draw on in that bin?
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
+from functools import cached_property
 
 from scheduler.engine.capacity import Capacity, Where
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
 FOREVER_MS = 2**62
+AGAIN_S = 3600  # where reserve_after_s says at once: when a hold is widened
 
 End = tuple[int, Where, Resources]  # (until when, bins with replicas, request of one replica)
 
 
-def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str] = frozenset()) -> list[End]:
+def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str]) -> list[End]:
     """Who holds what until when, of those with a time limit and not `gone`."""
     return [
         (running.ends_ms, capacity.bins_of(running.placement), running.request)
@@ -30,27 +32,46 @@ class Hold:
     enough, 2. the least that is missing now, 3. the id. Nobody of its class or below may draw on
     its share there, unless a time limit ends it before that earliest time, so that it delays
     nothing; a more urgent workload may, and so takes the hold over.
+
+    Where something runs for ever, the least may be missing and yet never come free. So where no
+    time limit promises that it will, with each time that the holder has waited so long again as
+    much is held once more, in the next bins: in the end in all of them, where only what never ends
+    can starve it.
     """
 
     def __init__(
-        self, snapshot: Snapshot, capacity: Capacity, holder: Workload, value: int
+        self,
+        snapshot: Snapshot,
+        capacity: Capacity,
+        holder: Workload,
+        value: int,
+        ends: Callable[[], list[End]],
     ) -> None:
+        """`ends` tells who holds what until when at the latest, in this cycle's state."""
         self.holder, self.value = holder, value
-        self._now_ms, self._capacity = snapshot.now_ms, capacity
-        self._held, self._at_ms = _soonest(snapshot, capacity, holder)
+        self._snapshot, self._capacity, self._ends = snapshot, capacity, ends
 
     def binds(self, workload: Workload, value: int) -> bool:
         if workload is self.holder or value > self.value:
             return False
-        return self._at_ms == FOREVER_MS or _runs_after(self._at_ms, workload, self._now_ms)
+        at_ms = self._where[1]
+        return at_ms == FOREVER_MS or _runs_after(at_ms, workload, self._snapshot.now_ms)
 
     def usable(self, at: int) -> Resources:
-        free, held = self._capacity.free[at], self._held.get(at)
+        free, held = self._capacity.free[at], self._where[0].get(at)
         return free if held is None else free.minus_at_most(held)
 
     @property
     def bins(self) -> Set[int]:
-        return self._held.keys()
+        return self._where[0].keys()
+
+    @cached_property
+    def _where(self) -> tuple[dict[int, Resources], int]:
+        """Found when the first one asks whom it might concern: many holders start before that."""
+        policy, now_ms = self._snapshot.policy, self._snapshot.now_ms
+        waited_s = (now_ms - self.holder.queued_ms) // 1000 - policy.reserve_after_s
+        times = 1 + max(waited_s, 0) // (policy.reserve_after_s or AGAIN_S)
+        return _soonest(self._capacity, self.holder, self._ends(), times, now_ms)
 
 
 def _runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
@@ -59,27 +80,35 @@ def _runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
 
 
 def _soonest(
-    snapshot: Snapshot, capacity: Capacity, holder: Workload
+    capacity: Capacity, holder: Workload, ends: list[End], times: int, now_ms: int
 ) -> tuple[dict[int, Resources], int]:
-    """How much of which bins to hold for all of the holder's replicas, and when the time limits
-    will have freed it (FOREVER_MS: they do not tell)."""
+    """How much of which bins to hold for all of the holder's replicas, so many times over unless
+    time limits tell when once will be free; and when that is (FOREVER_MS: they do not)."""
     request, replicas = holder.request, holder.replicas
-    ends = _ends_by_bin(snapshot, capacity)
+    by_bin = _by_bin(ends)
     bins = list(capacity.eligible(holder.selector))
 
-    def rank(at: int) -> tuple[int, int, int]:
-        return (*_when(request, capacity.free[at], ends.get(at, [])), at)
+    def when(at: int, want: Resources) -> tuple[int, int]:
+        return _when(want, capacity.free[at], by_bin.get(at, []))
 
-    held: dict[int, Resources] = {}
-    for at in sorted(bins, key=rank) if len(bins) > 1 else bins:
-        count = min(request.count_in(capacity.totals[at]), replicas)
-        if count > 0:
-            held[at] = request.times(count)
+    want = request if len(bins) > 1 else request.times(replicas)
+    bins.sort(key=lambda at: (*when(at, want), at))
+    most = {at: min(request.count_in(capacity.totals[at]), replicas) for at in bins}
+    held = _fill(most, replicas)
+    at_ms = max((when(at, request.times(n))[0] for at, n in held.items()), default=FOREVER_MS)
+    if at_ms == FOREVER_MS or 0 < at_ms <= now_ms:
+        held = _fill(most, replicas * times)
+    return {at: request.times(count) for at, count in held.items()}, at_ms
+
+
+def _fill(most: dict[int, int], replicas: int) -> dict[int, int]:
+    """So many replicas over the bins in their order, as many in each as it takes."""
+    filled = {}
+    for at, count in most.items():
+        if count and replicas > 0:
+            filled[at] = min(count, replicas)
             replicas -= count
-        if replicas == 0:
-            break
-    freed = (_when(held[at], capacity.free[at], ends.get(at, []))[0] for at in held)
-    return held, max(freed, default=FOREVER_MS)
+    return filled
 
 
 def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -> tuple[int, int]:
@@ -98,9 +127,9 @@ def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -
     return (FOREVER_MS, missing)
 
 
-def _ends_by_bin(snapshot: Snapshot, capacity: Capacity) -> dict[int, list[tuple[int, Resources]]]:
+def _by_bin(ends: list[End]) -> dict[int, list[tuple[int, Resources]]]:
     by_bin: dict[int, list[tuple[int, Resources]]] = {}
-    for ends_ms, where, amount in sorted(ends_of(snapshot, capacity)):
+    for ends_ms, where, amount in sorted(ends):
         for at, count in where:
             by_bin.setdefault(at, []).append((ends_ms, amount.times(count)))
     return by_bin
