@@ -33,7 +33,7 @@ class Board:
         self._roster: Roster | None = None
         self._room: Room | None = None
         self._begun: list[End] = []
-        self._fillers: list[Workload] = []  # passed over, and not allowed to preempt
+        self._freed: list[int] = []  # bins in which the last victims were
         self._starved = _starved(snapshot, line)
         self._drain_nodes()
         self._hold_for_the_next()
@@ -53,8 +53,6 @@ class Board:
             self.head = workload
             if self._snapshot.policy.queueing == EASY_BACKFILL:
                 self._reserve_for(workload)
-        if not self._may_preempt(workload):
-            self._fillers.append(workload)
         return False
 
     def usable(self, workload: Workload) -> Usable | None:
@@ -119,11 +117,15 @@ class Board:
         if where is None:
             raise AssertionError(f"the victims of {workload.id} made no room for it")
         self._start(workload, where, sacrifice, alternative, withheld)
-        # A victim may free more than was needed; who was passed over for want of it comes first.
-        for filler in self._fillers:
-            if filler.id not in self.started:
-                self._place(filler)
+        self._freed = sorted({at for victim in sacrifice.victims for at, _ in victim.frees})
         return True
+
+    def fills(self, workload: Workload) -> bool:
+        """Whether it fits in what the last victims have freed beyond what was needed."""
+        free, request = self.capacity.free, workload.request
+        if not any(request.fits_in(free[at]) for at in self._freed):
+            return False
+        return self.fits(workload, self.usable(workload)) is not None
 
     def _next_best(self, ask: Ask, best: Sacrifice) -> Sacrifice | None:
         dearest = max(best.victims, key=lambda victim: victim.weight)

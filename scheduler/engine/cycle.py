@@ -43,8 +43,12 @@ def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     for workload in walk:
         if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):
             break
+        if workload.id in board.started:
+            continue
         if not board.admit(workload):
             walk.refuse(workload)
+        elif board.starts[-1].victims:  # who may have freed more than was needed
+            walk.retry(board.fills)
         if board.hold is not None:  # an equal may have been refused for the holder's own hold
             walk.call(board.hold.holder)
     return board

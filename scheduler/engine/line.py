@@ -2,7 +2,7 @@
 the different requests, not the length of the queue.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from scheduler.engine.order import order_key
@@ -47,7 +47,7 @@ class Walk:
         self._heap = line.heads()
         self._last: Place | None = None
         self._at: _Key = (-(2**63), 0, 0, "")
-        self._refused: set[str] = set()  # scheduling keys
+        self._refused: dict[str, Place] = {}  # by scheduling key: the first who was
         self._called: Workload | None = None
 
     def __iter__(self) -> "Walk":
@@ -61,13 +61,23 @@ class Walk:
         if not self._heap:
             raise StopIteration
         self._last = heappop(self._heap)
-        self._at, number, group = self._last
+        key, number, group = self._last
+        self._at = max(self._at, key)
         return group[number]
 
     def refuse(self, workload: Workload) -> None:
         """The one that was looked at last; those behind that equal it have the same answer."""
-        self._refused.add(workload.scheduling_key)
+        if self._last is not None:
+            self._refused.setdefault(workload.scheduling_key, self._last)
         self._last = None
+
+    def retry(self, fits: Callable[[Workload], bool]) -> None:
+        """Look again, and first, at those who were refused and now fit."""
+        for scheduling_key, place in list(self._refused.items()):
+            _, number, group = place
+            if fits(group[number]):
+                del self._refused[scheduling_key]
+                heappush(self._heap, place)
 
     def call(self, workload: Workload) -> None:
         """It has another answer than its equals: look at it when its turn comes."""

@@ -252,6 +252,20 @@ def test_one_passed_over_for_want_of_it_gets_the_rest_of_a_later_victim_first() 
     assert (started(made), evicted(made)) == (["mid", "firm"], {"v"})
 
 
+def test_its_equals_are_passed_over_no_longer_then_too() -> None:
+    """Two FIRM are ahead of LOW, and fit beside MID in what its victim gives back."""
+    firm = PriorityClass("FIRM", 700, may_preempt=False, preemptible=True)
+    queued = [
+        job(gpu=2, priority="FIRM", id="firm"),
+        job(gpu=2, priority="FIRM", id="firm too"),
+        job(gpu=4, priority="MID", id="mid"),
+        job(gpu=2, id="low"),
+    ]
+    snapshot = pool(running=[run(gpu=8, id="v")], queued=queued, classes=(LOW, MID, HIGH, firm))
+    assert started(plan(snapshot)) == ["mid", "firm", "firm too"]
+    assert started(plan(replace(snapshot, max_starts=2))) == ["mid", "firm"]
+
+
 # --- Situations that broke other schedulers (scheduling rules, numbered as there) ----------------
 
 
