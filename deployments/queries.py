@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
-from clusters.models import Cluster
+from clusters.models import Cluster, Runtime, State
 from clusters.queries import as_uuid
 from deployments import queues, reasons
 from deployments.models import (
@@ -109,7 +109,7 @@ def reasons_for(
 
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
     was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
-    has why it ended. A cycle never looks at one that waits for others to complete, so that reason
+    has why it ended, and one that starts what keeps it from running. A cycle never looks at one that waits for others to complete, so that reason
     is found here. One query if any is queued, and one if any waits for others and `dependencies`
     (of dependencies_of) are not given.
     """
@@ -118,8 +118,12 @@ def reasons_for(
     gated = [row for row in queued if row.pending_dependencies]
     if dependencies is None:
         dependencies = dependencies_of(gated) if gated else {}
-    waits = _wait_reasons([row for row in queued if not row.pending_dependencies])
-    waits |= _dependency_waits(gated, dependencies)
+    backing_off = [row for row in queued if row.retry_at and not row.pending_dependencies]
+    looked_at = [row for row in queued if not row.pending_dependencies and not row.retry_at]
+    waits = _wait_reasons(looked_at) | _dependency_waits(gated, dependencies)
+    for row in backing_off:
+        details = {"retry_at": row.retry_at.isoformat()}
+        waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
     return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
 
 
@@ -131,6 +135,16 @@ def positions_of(
     places = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
     found = queues.positions(places, class_names)
     return {row.pk: position for row, position in zip(queued, found, strict=True)}
+
+
+def clusters_with_endpoints() -> list[UUID]:
+    """Those in which something really runs, or could. One query."""
+    return list(
+        Cluster.objects.exclude(runtime=Runtime.SIMULATED)
+        .filter(Q(endpoints__isnull=False) | Q(state=State.DELETING))
+        .distinct()
+        .values_list("pk", flat=True)
+    )
 
 
 def in_use(cluster: Cluster) -> QuerySet[Deployment]:
@@ -182,7 +196,7 @@ def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] |
         else None
     )
     if deployment.status != Status.QUEUED:
-        return past if deployment.status in ENDED else None
+        return past
     now = (
         reasons.render(wait.code, wait.details)
         if wait

@@ -208,6 +208,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 1.0,
         "options": {"expires": 2},
     },
+    "look-everywhere": {
+        "task": "deployments.tasks.look_everywhere",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "forget-expired-tokens": {
         "task": "accounts.tasks.forget_expired_tokens",
         "schedule": 24 * 3600.0,
