@@ -33,12 +33,12 @@ def pull(endpoint_id: UUID, image: str) -> None:
         connections.connect(endpoint.cluster, endpoint, node.name if node else "").pull(image)
     except RefusedError as error:
         said = {"said": error.trouble.message} if error.trouble.message else {}
-        verdict = Verdict(Turn.FAIL, str(error.trouble.code), said, alive=True)
-        facts.write(
-            endpoint.cluster_id,
-            [(row, verdict) for row in _waiting(endpoint, image)],
-            timezone.now(),
-        )
+        code = str(error.trouble.code)
+        failed = [
+            (row, Verdict(Turn.FAIL, code, said, alive=row.replicas > 1))  # elsewhere some may run
+            for row in _waiting(endpoint, image)
+        ]
+        facts.write(endpoint.cluster_id, failed, timezone.now())
     except RuntimeUnavailable as error:
         breaker.failed(endpoint_id)
         logger.warning(

@@ -108,10 +108,11 @@ def reasons_for(
     """Each deployment's rendered reason by id; None where there is nothing to explain.
 
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
-    was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
-    has why it ended, and one that starts what keeps it from running. A cycle never looks at one that waits for others to complete, so that reason
-    is found here. One query if any is queued, and one if any waits for others and `dependencies`
-    (of dependencies_of) are not given.
+    was evicted, or has failed and is tried again, also keeps that, with what it waits for now under
+    `waiting_for`. An ended one has why it ended, one that starts what keeps it from running. A
+    cycle never looks at one that waits for others to complete, or for its next try, so those
+    reasons are found here. One query if any is queued, and one if any waits for others and
+    `dependencies` (of dependencies_of) are not given.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]

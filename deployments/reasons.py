@@ -241,7 +241,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
     CONTAINER_LOST: _on_node("Its container is gone from the node", ", and nobody knows why."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
-    # What a runtime says of one that is admitted (runtimes/base.py), and of its attempts that failed.
+    # What is said of one that is admitted (runtimes/base.py), and of its attempts that failed.
     WAITING_FOR_VICTIMS: _waiting_for_victims,
     NODE_AWAY: _on_node("Its node", " does not answer: it goes on as soon as it does."),
     NOT_READY_IN_TIME: _not_ready_in_time,

@@ -12,7 +12,7 @@ def enqueue(cluster_id: UUID) -> None:
     schedule_cluster.delay(str(cluster_id))
 
 
-_bell = Bell("cluster:{}:dirty", lambda cluster_id: enqueue(cluster_id))
+_bell = Bell("cluster:{}:dirty", enqueue)
 request_cycle, ring, is_ringing = _bell.request, _bell.ring, _bell.is_ringing
 
 

@@ -26,17 +26,13 @@ Judged = tuple[Deployment, Verdict]
 
 BATCH = 500  # rows under one lock
 FIRST_RETRY_S, LAST_RETRY_S = 10, 300
-STEADY = timedelta(
-    minutes=10
-)  # a service that ran for so long is tried again as if for the first time
+STEADY = timedelta(minutes=10)  # who ran for so long is tried again as soon as at first
 ELSEWHERE_S = 30  # before one that its node did not take is looked at again
 
 
 def write(cluster_id: UUID, judged: Iterable[Judged], now: datetime) -> set[UUID]:
     """Make the verdicts so; the ids of those that were as they had been judged."""
-    telling = [
-        each for each in judged if each[1].turn not in (Turn.NOTHING, Turn.LAUNCH, Turn.STOP)
-    ]
+    telling = [(row, verdict) for row, verdict in judged if verdict.turn in _ONE]
     written: set[UUID] = set()
     for start in range(0, len(telling), BATCH):
         written |= _write(cluster_id, telling[start : start + BATCH], now)
@@ -114,10 +110,10 @@ def _fail(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime) ->
     if row.kind != Kind.SERVICE and row.retry_count >= row.max_retries:
         if row.started_at is None and verdict.started_at is not None:
             columns["started_at"] = _started_at(row, verdict, now)
-        return _leave(cluster_id, row, verdict, now, Status.FAILED, columns)
+        return _leave(cluster_id, row, verdict, now, status=Status.FAILED, columns=columns)
     columns["retry_count"] = row.retry_count + 1
     columns["retry_at"] = now + timedelta(seconds=_pause_s(row, now))
-    return _leave(cluster_id, row, verdict, now, Status.QUEUED, columns)
+    return _leave(cluster_id, row, verdict, now, status=Status.QUEUED, columns=columns)
 
 
 def _requeue(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime) -> bool:
@@ -129,7 +125,7 @@ def _requeue(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime)
     }
     if verdict.code in (Code.UNSCHEDULABLE, reasons.CONTAINER_LOST):
         columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
-    return _leave(cluster_id, row, verdict, now, Status.QUEUED, columns)
+    return _leave(cluster_id, row, verdict, now, status=Status.QUEUED, columns=columns)
 
 
 def _leave(
@@ -137,6 +133,7 @@ def _leave(
     row: Deployment,
     verdict: Verdict,
     now: datetime,
+    *,
     status: Status,
     columns: dict[str, Any],
 ) -> bool:
@@ -164,7 +161,7 @@ def _gone(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime) ->
     if exit_code is not None:
         details["exit_code"] = exit_code
     if row.next_status == Status.QUEUED:
-        requeue(cluster_id, [row], now, exit_code=None)
+        requeue(cluster_id, [row], now)
         record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
         status = Status(row.next_status)

@@ -33,7 +33,8 @@ SELECT member.id::text, wanted.scheduling_key,
        LATERAL (
         SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
          WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
-           AND d.retry_at IS NULL AND d.scheduling_key = wanted.scheduling_key AND d.id > wanted.head
+           AND d.retry_at IS NULL AND d.scheduling_key = wanted.scheduling_key
+           AND d.id > wanted.head
          ORDER BY d.id LIMIT wanted.most) member
 """
 
