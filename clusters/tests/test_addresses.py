@@ -86,12 +86,12 @@ def test_this_hosts_own_address_is_refused():
     if ipaddress.ip_address(own).is_loopback:
         pytest.skip("This host has no network.")
     assert refusal(own) == f"{own} is an address of this host, where only an operator may attach."
-    assert "an address of this host" in refusal(f"::ffff:{own}")
+    assert "an address of this host" in str(refusal(f"::ffff:{own}"))
 
 
 @pytest.mark.parametrize("spelt", ["127.0.0.1", "127.1", "2130706433", "localhost"])
 def test_however_a_loopback_address_is_spelt_it_resolves_to_one(spelt):
-    assert any("loopback" in refusal(address) for address in resolve(spelt))
+    assert any("loopback" in str(refusal(address)) for address in resolve(spelt))
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".example", "", "\udc80"])
@@ -108,7 +108,7 @@ def test_a_name_that_does_not_resolve(name, monkeypatch):
 
 def test_a_resolver_that_hangs_is_waited_for_a_moment_only(monkeypatch):
     monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1))
     started = time.monotonic()
     with pytest.raises(Unresolvable):
         resolve("slow.example")
