@@ -4,8 +4,11 @@ Without any variable the platform runs on this machine alone: embedded PostgreSQ
 secret key drawn once and kept beside their data. `MLOPS_ENV=production` refuses such defaults.
 """
 
+import base64
 import os
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,23 +25,38 @@ if PRODUCTION:
     refuse_unsafe(os.environ)
 
 
-def _kept_secret() -> str:
-    """A random key, drawn once, for its owner's eyes alone: logins outlive a restart."""
-    path = DATA_DIR / "secret_key"
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
+def _kept(name: str, draw: Callable[[], str]) -> str:
+    """A random key, drawn once, for its owner's eyes alone: it outlives a restart.
+
+    Two processes that start at once keep the same one, and neither reads the other's half-written.
+    """
+    path = DATA_DIR / name
+    if not path.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        drawn = DATA_DIR / f"{name}.{os.getpid()}"
+        with os.fdopen(os.open(drawn, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            file.write(draw())
+        with suppress(FileExistsError):
+            path.hardlink_to(drawn)
+        drawn.unlink()
     return path.read_text()
+
+
+def _signing_key() -> str:
+    return secrets.token_urlsafe(64)
+
+
+def _sealing_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def _listed(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
-SECRET_KEY = os.environ.get("SECRET_KEY") or _kept_secret()
+SECRET_KEY = os.environ.get("SECRET_KEY") or _kept("secret_key", _signing_key)
+# The first one seals the credentials of clusters, all of them open.
+CREDENTIALS_KEYS = _listed("CREDENTIALS_KEYS") or [_kept("credentials_key", _sealing_key)]
 DEBUG = False  # a stack trace never reaches a caller, on a developer's machine neither
 ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")
