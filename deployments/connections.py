@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from clusters.addresses import refusal
-
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
 from clusters.queries import registries_of, secrets_of
@@ -20,7 +19,7 @@ _lock = threading.Lock()
 def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
     """The runtime behind an endpoint; `node` is the name of a Docker engine's only node.
 
-    Nothing is sent yet. Raises SealedError where the secrets cannot be read with the present keys.
+    Nothing is sent yet. Raises Unsealable where the secrets cannot be read with the present keys.
     Two queries (registries) for a cluster of many endpoints: pass the same cluster.
     """
     secrets = secrets_of(endpoint)

@@ -135,6 +135,11 @@ class Deployment(models.Model):
                 name="deployment_retry",
             ),
             models.Index(
+                fields=["stop_by"],
+                condition=Q(status=Status.STOPPING),
+                name="deployment_overdue",
+            ),
+            models.Index(
                 fields=["cluster", "priority_class", "queued_at"],
                 condition=Q(status=Status.QUEUED),
                 name="deployment_waiting",

@@ -6,16 +6,17 @@ from celery import shared_task
 from django.utils import timezone
 
 from deployments import pulling, retrying, sync, waking
+from deployments import watching as watching  # the runtimes' worker starts it
 from deployments.queries import clusters_with_endpoints
 from deployments.reconciler import reconcile as run_pass
 from mlops_platform.api.waking import try_lock
 
 PASS_TIMEOUT_S = 120  # so long a killed worker's lock keeps others away
-RUNTIMES = "runtimes"  # the queue of all that speaks with endpoints
 
 
 @shared_task(name="deployments.tasks.finish_due", ignore_result=True)
 def finish_due() -> None:
+    """All that happens by the clock; where nothing does, a query each."""
     now = timezone.now()
     sync.finish_due(now)
     sync.wake_overdue(now)
@@ -29,7 +30,7 @@ def look_everywhere() -> None:
         waking.request(cluster_id, [waking.EVERYTHING], again=True)
 
 
-@shared_task(name="deployments.tasks.reconcile", queue=RUNTIMES, ignore_result=True)
+@shared_task(name="deployments.tasks.reconcile", ignore_result=True)
 def reconcile(cluster_id: str) -> None:
     """One pass, unless another worker is at it or has answered already.
 
@@ -53,6 +54,6 @@ def _pull(endpoint_id: UUID, image: str) -> None:
         pull.delay(str(endpoint_id), image)
 
 
-@shared_task(name="deployments.tasks.pull", queue=RUNTIMES, ignore_result=True)
+@shared_task(name="deployments.tasks.pull", ignore_result=True)
 def pull(endpoint_id: str, image: str) -> None:
     pulling.pull(UUID(endpoint_id), image)

@@ -210,6 +210,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER_TIMEOUTS
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker gives up after most of an hour
 CELERY_TASK_DEFAULT_QUEUE = "scheduler"
+# What speaks with endpoints has workers of its own: one that hangs holds up no cycle.
+CELERY_TASK_ROUTES = {
+    "deployments.tasks.reconcile": {"queue": "runtimes"},
+    "deployments.tasks.pull": {"queue": "runtimes"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -249,6 +254,7 @@ SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others awa
 LEDGER_RETENTION_DAYS = int(os.environ.get("LEDGER_RETENTION_DAYS", "30"))
 
 # --- Web ------------------------------------------------------------------------------------
+WEB_THREADS = int(os.environ.get("WEB_THREADS", "8"))  # of each process of the web server
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {

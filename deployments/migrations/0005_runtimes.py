@@ -113,6 +113,14 @@ class Migration(migrations.Migration):
                 name="deployment_retry",
             ),
         ),
+        migrations.AddIndex(
+            model_name="deployment",
+            index=models.Index(
+                condition=models.Q(("status", "STOPPING")),
+                fields=["stop_by"],
+                name="deployment_overdue",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="deployment",
             constraint=models.CheckConstraint(

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from clusters.sealing import SealedError
-
 from clusters.models import Cluster, Endpoint, Node, NodeState
+from clusters.sealing import Unsealable
 from deployments import breaker, connections
 from deployments.models import Deployment
 from deployments.runtimes.base import (
@@ -77,7 +76,7 @@ class Site:
         names = (n.name for n in self.nodes.values() if n.endpoint_id == view.endpoint.pk)
         try:
             view.runtime = connections.connect(self.cluster, view.endpoint, next(names, ""))
-        except (SealedError, ValueError, OSError) as error:
+        except (Unsealable, ValueError, OSError) as error:
             view.error = one_line(error)
 
     def replicas(self, row: Deployment, now: datetime) -> list[Replica]:
