@@ -34,6 +34,9 @@ PARAMETERS = [
     _parameter("replica", openapi.TYPE_INTEGER, "From 0, which is the default."),
     _parameter("attempt", openapi.TYPE_INTEGER, "From 1; else the present one, or the last."),
 ]
+TEXT = openapi.Response(
+    "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
+)
 AWAY = error(
     "Its node does not answer", "endpoint_unavailable", "node-1 does not answer: timed out"
 )
@@ -50,7 +53,7 @@ class OutputViewSet(GenericViewSet):
         ),
         tags=["deployments"],
         manual_parameters=PARAMETERS,
-        responses={200: openapi.Response("Text", openapi.Schema(type="string")), 503: AWAY},
+        responses={200: TEXT, 503: AWAY},
     )
     def retrieve(self, request: Request, deployment_id: UUID) -> HttpResponseBase:
         deployment = queries.deployment_for(caller(request), deployment_id)

@@ -197,7 +197,7 @@ def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] |
         else None
     )
     if deployment.status != Status.QUEUED:
-        return past
+        return None if deployment.status == Status.RUNNING else past
     now = (
         reasons.render(wait.code, wait.details)
         if wait
