@@ -118,7 +118,7 @@ def _nodes(cluster_id: UUID) -> tuple[told.Node, ...]:
                 node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
             ),
             labels=tuple(sorted(node.labels.items())),
-            state=node.state,
+            state=node.effective_state,
         )
         for node in Node.objects.filter(cluster_id=cluster_id).order_by("pk")
     )
