@@ -5,10 +5,9 @@ import threading
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from clusters.addresses import refusal
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
-from clusters.queries import registries_of, secrets_of
+from clusters.queries import guard_of, registries_of, secrets_of
 from deployments.runtimes.base import Access, Registry, Runtime
 
 _Kept = tuple[str, Runtime]  # a digest of all that the connection depends on
@@ -31,7 +30,7 @@ def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
         kept = _kept.get(endpoint.pk)
         if kept is not None and kept[0] == digest:
             return kept[1]
-        access = Access(endpoint.url, **secrets, guard=None if endpoint.trusted else refusal)
+        access = Access(endpoint.url, **secrets, guard=guard_of(endpoint))
         runtime = FACTORIES[cluster.runtime](cluster, endpoint, node, access, registries)
         _kept[endpoint.pk] = (digest, runtime)
     if kept is not None:

@@ -108,7 +108,12 @@ def test_a_name_that_does_not_resolve(name, monkeypatch):
 
 def test_a_resolver_that_hangs_is_waited_for_a_moment_only(monkeypatch):
     monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1))
+
+    def hang(*_, **__):
+        time.sleep(1)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
     with pytest.raises(Unresolvable):
         resolve("slow.example")

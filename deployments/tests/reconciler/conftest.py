@@ -68,9 +68,7 @@ class Site:
         """A pass over everything, or over those; images that are wanted are pulled at once."""
         wanted: list[tuple[UUID, str]] = []
         while True:
-            more = reconcile(
-                self.cluster.pk, looks or ["*"], lambda *pull: wanted.append(pull)
-            )
+            more = reconcile(self.cluster.pk, looks or ["*"], lambda *pull: wanted.append(pull))
             for endpoint_id, image in wanted:
                 if pulling.begin(endpoint_id, image):
                     pulling.pull(endpoint_id, image)
@@ -126,9 +124,7 @@ class Site:
 
 
 @pytest.fixture
-def site(
-    db: None, org: Organization, dev: User, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+def site(db: None, org: Organization, dev: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Whatever a test does to it, the books are right afterwards."""
     site = Site(org, {"dev": dev})
 

@@ -64,7 +64,11 @@ def test_what_is_over_before_anybody_looks_has_run_all_the_same(site: Site, a: N
     [
         ("exit:3", "EXITED", "It ended with exit code 3."),
         ("no-command", "COMMAND_FAILED", "Its command could not be started."),
-        ("out-of-memory", "OUT_OF_MEMORY", "It needed more memory than the 512 MiB of RAM it asked for."),
+        (
+            "out-of-memory",
+            "OUT_OF_MEMORY",
+            "It needed more memory than the 512 MiB of RAM it asked for.",
+        ),
     ],
 )
 def test_a_failed_attempt_says_why(site: Site, a: Node, image: str, code: str, message: str):
