@@ -15,14 +15,20 @@ _kept: dict[UUID, _Kept] = {}
 _lock = threading.Lock()
 
 
-def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
+def connect(
+    cluster: Cluster,
+    endpoint: Endpoint,
+    node: str,
+    registries: Sequence[Registry] | None = None,
+) -> Runtime:
     """The runtime behind an endpoint; `node` is the name of a Docker engine's only node.
 
     Nothing is sent yet. Raises Unsealable where the secrets cannot be read with the present keys.
-    Two queries (registries) for a cluster of many endpoints: pass the same cluster.
+    One query, none where the cluster's registries are given.
     """
     secrets = secrets_of(endpoint)
-    registries = [Registry(*row) for row in registries_of(cluster)]
+    if registries is None:
+        registries = read_registries(cluster)
     told = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
     told += repr([(each.host, each.username, each.password) for each in registries])
     digest = hashlib.sha256(told.encode()).hexdigest()
@@ -36,6 +42,11 @@ def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
     if kept is not None:
         kept[1].close()
     return runtime
+
+
+def read_registries(cluster: Cluster) -> list[Registry]:
+    """One query; raises Unsealable."""
+    return [Registry(*row) for row in registries_of(cluster)]
 
 
 def _docker(

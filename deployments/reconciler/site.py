@@ -1,6 +1,6 @@
 """A cluster's endpoints, looked at in parallel: what runs where, and who does not answer."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from deployments.models import Deployment
 from deployments.runtimes.base import (
     Capacity,
     Key,
+    Registry,
     Runtime,
     RuntimeUnavailable,
     Sighting,
@@ -60,8 +61,15 @@ class Site:
     def look(self, ids: Collection[str] | None, *, capacity: bool) -> None:
         """Observe all endpoints, or those deployments in them. No transaction may be open."""
         views = [View(endpoint) for endpoint in self.endpoints.values()]
-        for view in views:
-            self._connect(view)
+        names = {node.endpoint_id: node.name for node in self.nodes.values()}
+        try:
+            registries = connections.read_registries(self.cluster)
+        except Unsealable as error:
+            for view in views:
+                view.error = one_line(error)
+        else:
+            for view in views:
+                self._connect(view, names.get(view.endpoint.pk, ""), registries)
         with ThreadPoolExecutor(AT_ONCE, "look") as pool:
             list(pool.map(lambda view: _look(view, ids, capacity=capacity), views))
         self.views = {view.endpoint.pk: view for view in views}
@@ -69,13 +77,12 @@ class Site:
             if view.runtime is not None and not view.error:
                 breaker.answered(view.endpoint.pk)
 
-    def _connect(self, view: View) -> None:
+    def _connect(self, view: View, node: str, registries: Sequence[Registry]) -> None:
         if breaker.is_open(view.endpoint.pk):
             view.error = view.endpoint.error or "It did not answer a moment ago."
             return
-        names = (n.name for n in self.nodes.values() if n.endpoint_id == view.endpoint.pk)
         try:
-            view.runtime = connections.connect(self.cluster, view.endpoint, next(names, ""))
+            view.runtime = connections.connect(self.cluster, view.endpoint, node, registries)
         except (Unsealable, ValueError, OSError) as error:
             view.error = one_line(error)
 

@@ -175,6 +175,7 @@ def test_who_runs_too_long_is_stopped_and_has_failed(site: Site, a: Node):
     assert sync.finish_due(due) == 1
     assert (site.status(row), site.fresh(row).next_status) == ("STOPPING", "FAILED")
     site.look()
+    site.look()
     assert site.status(row) == "FAILED"
     assert reason(row)["code"] == "MAX_RUNTIME_EXCEEDED"
 
