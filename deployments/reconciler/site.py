@@ -43,6 +43,7 @@ class Replica(NamedTuple):
     sighting: Sighting | None
     answered: bool  # whether its endpoint showed anything at all
     lost: bool  # its node has been away for so long that nobody waits for it any more
+    back: bool  # its node was away until just now
 
 
 class Site:
@@ -53,6 +54,9 @@ class Site:
         self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
         self.views: dict[UUID, View] = {}
         self.read_nodes()
+        self._away = {
+            id_ for id_, node in self.nodes.items() if node.observed == NodeState.NOT_READY
+        }
 
     def read_nodes(self) -> None:
         """As they are now; one query."""
@@ -100,7 +104,9 @@ class Site:
                 and node.not_ready_since is not None
                 and node.not_ready_since <= lost_since
             )
-            found.append(Replica(number, node, sighting, bool(view and not view.error), away))
+            back = node_id in self._away
+            answered = bool(view and not view.error)
+            found.append(Replica(number, node, sighting, answered, away, back))
         return found
 
     def runtime_of(self, node: Node | None) -> Runtime | None:

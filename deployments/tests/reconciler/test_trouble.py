@@ -129,6 +129,23 @@ def test_a_gang_with_a_lost_part_leaves_as_a_whole(site: Site, a: Node, b: Node)
     assert site.twin(a).observe() == []
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "status"), [(143, "QUEUED"), (137, "QUEUED"), (255, "QUEUED"), (1, "FAILED")]
+)
+def test_what_a_restart_of_its_engine_cut_off_is_nobodys_failure(
+    site: Site, a: Node, exit_code: int, status: str
+):
+    site.look()
+    row = site.submit()
+    site.settle()
+    site.away(a)
+    site.look()
+    site.twin(a).finish(site.key(row), exit_code)
+    site.away(a, False)
+    site.look()
+    assert site.status(row) == status
+
+
 # --- What nobody knows --------------------------------------------------------------------------
 
 
