@@ -3,6 +3,8 @@
 pytest_plugins = [
     "organizations.tests.people",
     "clusters.tests.capacity",
+    "deployments.tests.runtimes.engine",
+    "deployments.tests.runtimes.busybox",
     "mlops_platform.tests.world",
     "mlops_platform.tests.server",
     "mlops_platform.tests.browser",
