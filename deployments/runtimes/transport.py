@@ -42,7 +42,7 @@ def pool_manager(access: Access, **options: Any) -> urllib3.PoolManager:
 def _pool(pool_class: Any, connection_class: Any, guard: Guard) -> Any:
     """The pool's class, whose connections look where they have got to."""
 
-    class Guarded(connection_class):
+    class Guarded(connection_class):  # type: ignore[misc]  # one of urllib3's two, both typed
         def _new_conn(self) -> Any:
             connected = super()._new_conn()
             address = connected.getpeername()[0]
