@@ -175,7 +175,9 @@ def unavailable(error: Exception) -> RuntimeUnavailable:
         if isinstance(cause, ForbiddenAddress | ssl.SSLError):
             return RuntimeUnavailable(one_line(cause))
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    timed_out = isinstance(error, urllib3.exceptions.TimeoutError)
+    # The library takes a refused connection for a kind of timeout.
+    if timed_out and not isinstance(error, urllib3.exceptions.NewConnectionError):
         return RuntimeUnavailable("The API server did not answer in time.")
     return RuntimeUnavailable(one_line(error))
 
