@@ -26,7 +26,9 @@ def changes(
     version: str | None = None
     while not stop.is_set():
         try:
-            version = version or _now(api, namespace, selector)
+            if version is None:
+                version = _now(api, namespace, selector)
+                yield None  # from here on nothing is missed
             for event in _spell(api, namespace, selector, version, timeout_s):
                 version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":

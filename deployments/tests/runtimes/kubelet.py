@@ -1,7 +1,7 @@
 """What schedules and runs Pods on the tests' API server: a scheduler and a kubelet, much reduced.
 
-A Pod's command says what becomes of it: `sleep N` runs until it is stopped, `exit N` ends with N,
-`say TEXT` writes a line and ends; a program of another name is not there.
+A Pod's command says what becomes of it: see PROGRAMS. A program of another name is not there, and
+neither is an image of the registry nowhere.test.
 """
 
 import threading
@@ -13,6 +13,13 @@ from deployments.tests.runtimes.kubernetes_api import FakeApi, Json, Name
 
 AT = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:00:05Z"
+PROGRAMS = {
+    "sleep",  # runs until it is told to end
+    "deaf",  # until it is killed
+    "exit",  # ends with the code that it is given
+    "say",  # writes each word as a line, and ends with 0
+    "chat",  # writes them, and then sleeps
+}
 
 
 class Kubelet:
@@ -61,30 +68,44 @@ class Kubelet:
         self._api.update(name, bind)
 
     def _begin(self, name: Name, pod: Json) -> None:
-        program, _ = _command(pod)
-        if program not in {"sleep", "exit", "say"}:
+        program, words = _command(pod)
+        if pod["spec"]["containers"][0]["image"].startswith("nowhere.test/"):
+            self._pull_in_vain(name, pod)
+            return
+        if program not in PROGRAMS:
             said = f'exec: "{program}": executable file not found in $PATH'
             self._finish(name, exitCode=128, reason="StartError", message=said)
             return
+        if program in {"say", "chat"}:
+            self._api.logs[name] = [f"{word}\n".encode() for word in words]
         state = {"running": {"startedAt": AT}}
         ready = [{"type": "Ready", "status": "True"}]
         self._set(name, "Running", state, ready)
 
     def _go_on(self, name: Name, pod: Json) -> None:
         program, words = _command(pod)
-        if program == "say":
-            self._api.logs.setdefault(name, []).append(f"{' '.join(words)}\n".encode())
-        if program != "sleep":
+        if program in {"exit", "say"}:
             code = int(words[0]) if program == "exit" else 0
             reason = "Error" if code else "Completed"
             self._finish(name, exitCode=code, reason=reason, startedAt=AT, finishedAt=LATER)
 
     def _end(self, name: Name, pod: Json) -> None:
         """Tells the process, and once it has ended the API server that nothing is left."""
+        program, _ = _command(pod)
         if pod["status"]["phase"] == "Running":
+            if program == "deaf":
+                return
             self._finish(name, exitCode=143, reason="Error", startedAt=AT, finishedAt=LATER)
         elif not pod["metadata"].get("finalizers"):
             self._api.vanish(name)
+
+    def _pull_in_vain(self, name: Name, pod: Json) -> None:
+        [container] = pod["status"]["containerStatuses"]
+        first = container["state"]["waiting"]["reason"] == "ContainerCreating"
+        reason = "ErrImagePull" if first else "ImagePullBackOff"
+        if container["state"]["waiting"]["reason"] != reason:
+            waiting = {"reason": reason, "message": "dial tcp: no such host"}
+            self._set(name, "Pending", {"waiting": waiting}, [])
 
     def _finish(self, name: Name, **terminated: Any) -> None:
         phase = "Failed" if terminated["exitCode"] else "Succeeded"

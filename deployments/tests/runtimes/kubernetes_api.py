@@ -23,6 +23,9 @@ AS_EVER = NotImplementedError("goes on to what answers it otherwise")
 PODS, SECRETS, NODES = (kmock.resource(f"v1/{kind}") for kind in ("pods", "secrets", "nodes"))
 
 
+LAST_WRITTEN = "2026-01-01T12:00:00Z"  # by whatever runs on it
+
+
 class FakeApi:
     """Objects and their history. Tests and the fake kubelet write to it beside the HTTP server."""
 
@@ -163,6 +166,8 @@ class FakeApi:
         written = self.logs.get((request.namespace, request.name), [])
         if request.params.get("follow") == "true":
             return self._followed((request.namespace, request.name))
+        if request.params.get("sinceTime", "") > LAST_WRITTEN:
+            return b""
         tail = int(request.params.get("tailLines", len(written)))
         return b"".join(written[len(written) - tail :])
 

@@ -144,7 +144,7 @@ def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, wat
 def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, kubernetes, watch):
     until_watched(fake_kubernetes, watch)
     kubernetes.start(launch())
-    watch.wait_for(None, 2)
+    until_watched(fake_kubernetes, watch, 2)
     first, second, *_ = watches(fake_kubernetes)
     assert second > first
     assert watch.told.count(DEPLOYMENT) == 1  # told once, though it is watched for the second time
@@ -153,7 +153,7 @@ def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, 
 
 def test_what_happens_between_two_requests_is_not_missed(fake_kubernetes, kubernetes, watch):
     until_watched(fake_kubernetes, watch)
-    watch.wait_for(None)
+    watch.wait_for(None, 2)  # once before the first request, once after it
     kubernetes.start(launch())
     watch.wait_for(DEPLOYMENT)
 
