@@ -74,7 +74,7 @@ class Api:
     def call(self, name: str, *given: object, **options: object) -> Json:
         """Calls the library's method of that name; the JSON object it answers."""
         with closing(self._called(name, given, options, self._timeout_s)) as response:
-            return _json_of(_all_of(response))
+            return _json_of(_read(response))
 
     def stream(
         self, name: str, *given: object, silent_s: float, **options: object
@@ -161,7 +161,7 @@ class Api:
         if 200 <= response.status < 300:
             return response
         with closing(response):
-            answer = response.read(LONGEST_ERROR)
+            answer = _read(response, LONGEST_ERROR)
         refusal = Refusal(response.status, _status_of(answer))
         if response.status in {400, 403, 404, 409, 410, 413, 422}:
             raise refusal
@@ -203,9 +203,9 @@ def lines(response: urllib3.BaseHTTPResponse) -> Iterator[Json]:
                     yield _json_of(line)
 
 
-def _all_of(response: urllib3.BaseHTTPResponse) -> bytes:
+def _read(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
     try:
-        return response.read()
+        return response.read(most)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise unavailable(error) from error
 

@@ -14,6 +14,7 @@ from deployments.runtimes.base import (
 )
 from deployments.runtimes.kubernetes import names, registries, resources, starting, watching
 from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
+from deployments.runtimes.kubernetes.ending import grace_to_ask
 from deployments.runtimes.kubernetes.pods import has_ended, sighting
 from deployments.runtimes.kubernetes.spec import pod_of
 
@@ -61,12 +62,8 @@ class KubernetesRuntime:
 
     def stop(self, key: Key, grace_s: int) -> None:
         pod = self._ours(key)
-        if pod is None or has_ended(pod):
-            return
-        granted = pod["metadata"].get("deletionGracePeriodSeconds")
-        if granted is not None and granted <= grace_s:
-            return  # it is going, and as soon as that
-        self._delete(pod, grace_s)
+        if pod is not None and not has_ended(pod):
+            self._delete(pod, grace_s)
 
     def remove(self, key: Key) -> None:
         pod = self._ours(key)
@@ -138,10 +135,11 @@ class KubernetesRuntime:
 
     def _delete(self, pod: names.Json, grace_s: int) -> None:
         """Deletes this very Pod; a namesake that has come since is another one's business."""
-        body = {
-            "gracePeriodSeconds": max(0, grace_s),
-            "preconditions": {"uid": pod["metadata"]["uid"]},
-        }
+        asked = grace_to_ask(pod, grace_s, datetime.now(UTC))
+        if asked is None:
+            return
+        uid = pod["metadata"]["uid"]
+        body = {"gracePeriodSeconds": asked, "preconditions": {"uid": uid}}
         try:
             self._api.call(
                 "delete_namespaced_pod", pod["metadata"]["name"], self._namespace, body=body

@@ -12,6 +12,7 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kmock
@@ -217,8 +218,9 @@ class FakeApi:
                 self.vanish(name)
                 return copy.deepcopy(pod)
             granted = min(grace, metadata.get("deletionGracePeriodSeconds", grace))
+            due = datetime.now(UTC) + timedelta(seconds=granted)
             deletion = {
-                "deletionTimestamp": "2030-01-01T00:00:00Z",
+                "deletionTimestamp": due.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "deletionGracePeriodSeconds": granted,
             }
             self.update(name, lambda pod: pod["metadata"].update(deletion))

@@ -150,7 +150,8 @@ def test_certificates_are_checked_and_shown_from_memory(authority, https):
     cert, key = authority.issue("platform")
     with answering(https) as (url, asked):
         assert observe(url, ca=authority.pem, cert=cert, key=key) == []
-    assert asked[0][2] == {"commonName": "platform"}
+        assert observe(url, ca=authority.pem, cert=cert, key=key, guard=lambda address: None) == []
+    assert [peer for _, _, peer in asked] == [{"commonName": "platform"}] * 2
 
 
 def test_a_server_that_is_not_the_one_gets_nothing(https):

@@ -1,8 +1,11 @@
 """From start to end: what is observed, stopped, removed and offered."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from deployments.runtimes.base import Code, Key, Phase, Place, RuntimeUnavailable
+from deployments.runtimes.kubernetes.ending import grace_to_ask
 from deployments.tests.runtimes.kubernetes_api import AS_EVER, PODS, error
 from deployments.tests.runtimes.kubernetes_cluster import (
     KEY,
@@ -75,13 +78,61 @@ def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, ku
     kubernetes.start(launch())
     kubelet.run()
     uid = fake_kubernetes.pods[OURS]["metadata"]["uid"]
-    for grace in (30, 60, 30, 5, 10):
+    for grace in (30, 60, 30, 5, 10, 0, 0):
         kubernetes.stop(KEY, grace)
     assert deletions(fake_kubernetes) == [
-        {"gracePeriodSeconds": grace, "preconditions": {"uid": uid}} for grace in (30, 5)
+        {"gracePeriodSeconds": grace, "preconditions": {"uid": uid}} for grace in (30, 5, 1)
     ]
+
+
+def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes, kubelet):
+    kubernetes.start(launch(command=["deaf"]))
+    kubelet.run()
+    kubernetes.stop(KEY, 0)
+    assert (seen(kubernetes).phase, seen(kubernetes).stopping) == (Phase.RUNNING, True)
+    kubelet.run()
+    assert seen(kubernetes) is None
+
+
+def test_one_whose_node_does_not_answer_is_given_up_when_it_is_killed(
+    fake_kubernetes, kubernetes, kubelet
+):
+    kubernetes.start(launch())
+    kubelet.run()
+    kubernetes.stop(KEY, 30)
+    long_ago = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(long_ago))
+    kubernetes.stop(KEY, 30)
+    assert seen(kubernetes)
     kubernetes.stop(KEY, 0)
     assert seen(kubernetes) is None
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("granted", "due_s_ago", "wanted", "asked"),
+    [
+        (None, None, 30, 30),
+        (None, None, 0, 1),
+        (30, -30, 60, None),
+        (30, -30, 30, None),
+        (30, -30, 10, 10),
+        (30, -30, 0, 1),
+        (1, 20, 0, None),
+        (1, 31, 0, 0),
+        (30, 31, 0, 0),
+        (30, 31, 30, None),
+        (0, 31, 0, None),
+    ],
+)
+def test_how_much_time_is_asked_for(granted, due_s_ago, wanted, asked):
+    metadata = {}
+    if granted is not None:
+        due = NOW - timedelta(seconds=due_s_ago)
+        metadata = {"deletionGracePeriodSeconds": granted, "deletionTimestamp": due.isoformat()}
+    assert grace_to_ask({"metadata": metadata}, wanted, NOW) == asked
 
 
 def test_stopping_and_removing_who_is_not_there(fake_kubernetes, kubernetes):
@@ -108,6 +159,7 @@ def test_one_that_runs_is_removed_too(kubernetes, kubelet):
     kubernetes.start(launch())
     kubelet.run()
     kubernetes.remove(KEY)
+    kubelet.run()
     assert seen(kubernetes) is None
 
 
