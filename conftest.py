@@ -5,6 +5,7 @@ pytest_plugins = [
     "clusters.tests.capacity",
     "deployments.tests.runtimes.engine",
     "deployments.tests.runtimes.busybox",
+    "deployments.tests.runtimes.kubernetes_cluster",
     "mlops_platform.tests.world",
     "mlops_platform.tests.server",
     "mlops_platform.tests.browser",
