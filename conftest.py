@@ -3,6 +3,7 @@
 pytest_plugins = [
     "organizations.tests.people",
     "clusters.tests.capacity",
+    "clusters.tests.attached",
     "mlops_platform.tests.world",
     "mlops_platform.tests.server",
     "mlops_platform.tests.browser",
