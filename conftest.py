@@ -6,6 +6,7 @@ pytest_plugins = [
     "deployments.tests.runtimes.engine",
     "deployments.tests.runtimes.busybox",
     "deployments.tests.runtimes.kubernetes_cluster",
+    "clusters.tests.attached",
     "mlops_platform.tests.world",
     "mlops_platform.tests.server",
     "mlops_platform.tests.browser",

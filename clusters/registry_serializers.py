@@ -39,9 +39,7 @@ class NewRegistrySerializer(StrictSerializer):
     host = RegistryHost(max_length=253, help_text="docker.io is Docker Hub.")
     username = Text(
         max_length=255,
-        validators=[
-            RegexValidator(r"^[^:\x00-\x1f\x7f]+\Z", "No colon, and no control characters.")
-        ],
+        validators=[RegexValidator(r"^[^:\x00-\x1f\x7f]+\Z", "No colon, no control characters.")],
     )
     password = Text(
         max_length=16 * 1024,
