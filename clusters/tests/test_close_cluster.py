@@ -45,7 +45,7 @@ def test_what_runs_is_stopped_first(api, ada, used, heard, rung):
     assert row(used)["state"] == State.DELETING
     assert heard == [(used.pk, State.DELETING)]
     assert rung == [used.pk]
-    assert Deployment.objects.get().status == Status.RUNNING  # for its runtime to stop
+    assert Deployment.objects.get().status == Status.STOPPING  # for its runtime to stop
 
 
 def test_asking_again_is_fine(api, ada, used, heard):
@@ -75,7 +75,7 @@ def test_one_in_which_nothing_runs_goes_at_once(api, ada, which, query, heard, r
 
 def test_a_closing_one_goes_once_it_is_empty(api, ada, used, heard):
     api(ada).delete(path(used, "?force=true"))
-    Deployment.objects.update(status=Status.STOPPED)
+    Deployment.objects.update(status=Status.STOPPED, next_status="")
     assert delete_cluster(used) is None
     assert not Cluster.objects.exists()
 
