@@ -1,10 +1,10 @@
 """What is asked of the engine for one replica, in the words of its REST API."""
 
 import re
-import shlex
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, Launch, Probe, RefusedError, Trouble
+from deployments.runtimes.docker import probes
 
 LABEL = "mlops-platform"
 CLUSTER = f"{LABEL}.cluster"
@@ -105,40 +105,12 @@ def _healthcheck(probe: Probe | None) -> dict[str, Any]:
     if probe.kind == "command":
         test = ["CMD", *probe.command]
     elif probe.kind == "tcp":
-        test = ["CMD-SHELL", _tcp(probe.port)]
+        test = ["CMD-SHELL", probes.tcp(probe.port)]
     else:
-        test = ["CMD-SHELL", _http(probe.port, probe.path, probe.timeout_s)]
+        test = ["CMD-SHELL", probes.http(probe.port, probe.path, probe.timeout_s)]
     return {
         "Test": test,
         "Interval": max(probe.interval_s, 1) * SECOND,
         "Timeout": max(probe.timeout_s, 1) * SECOND,
         "Retries": 3,
     }
-
-
-def _tcp(port: int) -> str:
-    """The first of what images usually have, so that a refused connection is tried only once."""
-    return _first_of(
-        ("nc", f"nc -z 127.0.0.1 {port:d}"),
-        ("bash", f"bash -c ': </dev/tcp/127.0.0.1/{port:d}'"),
-        ("python3", _python(f"import socket; socket.create_connection(('127.0.0.1', {port:d}))")),
-    )
-
-
-def _http(port: int, path: str, timeout_s: int) -> str:
-    url = f"http://127.0.0.1:{port:d}/{path.removeprefix('/')}"
-    return _first_of(
-        ("curl", f"curl -fsS -o /dev/null -m {timeout_s:d} {shlex.quote(url)}"),
-        ("wget", f"wget -q -O /dev/null -T {timeout_s:d} {shlex.quote(url)}"),
-        ("python3", _python(f"import urllib.request as r; r.urlopen({url!r})")),
-    )
-
-
-def _python(line: str) -> str:
-    return f"python3 -c {shlex.quote(line)}"
-
-
-def _first_of(*ways: tuple[str, str]) -> str:
-    tried = [f"if command -v {program} >/dev/null; then exec {line}; fi" for program, line in ways]
-    missing = "no " + ", ".join(program for program, _ in ways) + " to try it with"
-    return "; ".join([*tried, f"echo '{missing}'", "exit 1"])

@@ -19,7 +19,7 @@ from deployments.runtimes.base import (
     Trouble,
 )
 from deployments.runtimes.docker import containers, following, images, sightings
-from deployments.runtimes.docker.engine import Answered, Engine
+from deployments.runtimes.docker.engine import Answered, Engine, understood
 from deployments.runtimes.docker.machine import capacity
 
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
@@ -48,6 +48,7 @@ class DockerRuntime:
         # By container, since the list does not tell, and a container of ours begins only once.
         self._started_at: dict[str, datetime | None] = {}
 
+    @understood()
     def start(self, launch: Launch) -> None:
         configs = {
             place.replica: containers.config(launch, place.replica, self._cluster_id)
@@ -62,9 +63,11 @@ class DockerRuntime:
             if container_id is not None:
                 self._begin(container_id)
 
+    @understood()
     def pull(self, image: str) -> None:
         images.pull(self._engine, image, self._registries)
 
+    @understood()
     def stop(self, key: Key, grace_s: int) -> None:
         container = self._find(key)
         if container is None:
@@ -76,11 +79,13 @@ class DockerRuntime:
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
+    @understood()
     def remove(self, key: Key) -> None:
         container = self._find(key)
         if container is not None:
             self._remove(container["Id"])
 
+    @understood()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
         if deployment_ids is not None and not deployment_ids:
             return []
@@ -105,6 +110,7 @@ class DockerRuntime:
             }
         return seen
 
+    @understood()
     def logs(
         self,
         key: Key,
@@ -123,6 +129,7 @@ class DockerRuntime:
                 return iter(())
             raise
 
+    @understood()
     def capacity(self) -> list[Capacity]:
         return [capacity(self._node, self._engine.call(lambda client: client.info()))]
 

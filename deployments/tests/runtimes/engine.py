@@ -163,7 +163,7 @@ def _busybox() -> bytes:
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, check=True, text=True)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder, mode in (("bin", 0o755), ("tmp", 0o1777)):
+        for folder, mode in (("bin", 0o755), ("run", 0o1777)):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
