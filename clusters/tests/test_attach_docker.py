@@ -224,6 +224,16 @@ def test_an_operator_may_attach_this_very_host(docker):
     assert (node.endpoint.trusted, node.endpoint.secrets) == (True, "")
 
 
+def test_no_secret_is_logged(api, ada, docker, engine, caplog):
+    caplog.set_level("DEBUG")
+    api(ada).post(path(docker), body(name="node-2", endpoint=pem().body(url="tcp://10.0.0.6:1")))
+    api(ada).patch(path(docker, engine), {"endpoint": pem().body(key=pem("two").key)})
+    told = caplog.text + repr([(record.__dict__, record.args) for record in caplog.records])
+    assert "2376" not in told
+    assert "PRIVATE" not in told
+    assert pem().key.splitlines()[1] not in told
+
+
 def test_attaching_takes_few_queries(api, ada, docker, django_assert_num_queries):
     # the caller, the cluster, their role; begin; the lock, the same address, the endpoint; begin,
     # the lock, how many there are, the row, their sum, the totals; and two ends
