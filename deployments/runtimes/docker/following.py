@@ -16,7 +16,7 @@ from deployments.runtimes.base import RuntimeUnavailable
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
 from deployments.runtimes.docker.engine import Engine, Quiet, lines, pieces, ticking, understood
 
-TICK_S = 2.0
+TICK_S = 1.0
 SILENT_S = 3600.0  # a container may say nothing for long
 QUIET_S = 60.0  # without any event; then it is asked again, and a dead machine shows
 EVENTS = ("start", "die", "oom", "health_status", "destroy")

@@ -58,17 +58,17 @@ def docker_engine() -> Iterator[DockerEngine]:
         if given:
             tls = None
         else:
-            given, tls = until_the_end.enter_context(_own_engine())
+            given, tls = until_the_end.enter_context(own_engine())
         client: Any = docker.APIClient(base_url=given, timeout=60)
         until_the_end.callback(client.close)
         repository, _, tag = IMAGE.partition(":")
-        client.import_image_from_data(_busybox(), repository, tag)
+        client.import_image_from_data(root_file_system(), repository, tag)
         until_the_end.callback(client.remove_image, IMAGE, force=True)
         yield DockerEngine(Access(given), tls, client)
 
 
 @contextmanager
-def _own_engine() -> Iterator[tuple[str, TlsAccess]]:
+def own_engine() -> Iterator[tuple[str, TlsAccess]]:
     with ExitStack() as until_the_end:
         folder = Path(tempfile.mkdtemp(prefix="mlops-docker-"))
         until_the_end.callback(_clear_away, folder)
@@ -158,7 +158,7 @@ def _clear_away(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _busybox() -> bytes:
+def root_file_system() -> bytes:
     """A root file system as a tar: busybox, and a link to it for each of its programs."""
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, check=True, text=True)
     buffer = io.BytesIO()
