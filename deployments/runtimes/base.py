@@ -139,6 +139,10 @@ class Launch:
     labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner, …
     sandbox: Sandbox = Sandbox()
 
+    def env_of(self, replica: int) -> dict[str, str]:
+        """What one replica is told: the environment, and which one it is."""
+        return {"MLOPS_REPLICA": str(replica), **self.env}
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:

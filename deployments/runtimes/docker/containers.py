@@ -1,10 +1,12 @@
 """What is asked of the engine for one replica, in the words of its REST API."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, Launch, Probe, RefusedError, Trouble
 from deployments.runtimes.docker import probes
+from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
 
 LABEL = "mlops-platform"
 CLUSTER = f"{LABEL}.cluster"
@@ -34,10 +36,15 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
         return None
 
 
-def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
-    """The body of POST /containers/create. Raises RefusedError for what would open the sandbox."""
+def config(
+    launch: Launch, replica: int, cluster_id: str, gpus: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The body of POST /containers/create, with the indexes of the GPUs that it is to have.
+
+    Raises RefusedError for what would open the sandbox.
+    """
     key = Key(launch.deployment_id, launch.attempt, replica)
-    env = {name: value for name, value in launch.env.items() if name != GPUS}
+    env = {name: value for name, value in launch.env_of(replica).items() if name != GPUS}
     if not launch.gpu:
         # Where NVIDIA's is the default runtime, an image, or a user, could name GPUs this way.
         env[GPUS] = "void"
@@ -50,9 +57,10 @@ def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
             DEPLOYMENT: key.deployment_id,
             ATTEMPT: str(key.attempt),
             REPLICA: str(key.replica),
+            **({LABEL_OF_GPUS: ",".join(gpus)} if gpus else {}),
         },
         "Healthcheck": _healthcheck(launch.probe),
-        "HostConfig": _host_config(launch),
+        "HostConfig": _host_config(launch, gpus),
     }
     if launch.command:
         body["Entrypoint"] = list(launch.command)
@@ -61,7 +69,7 @@ def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
     return body
 
 
-def _host_config(launch: Launch) -> dict[str, Any]:
+def _host_config(launch: Launch, gpus: Sequence[str]) -> dict[str, Any]:
     sandbox = launch.sandbox
     memory = max(launch.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
     host: dict[str, Any] = {
@@ -81,8 +89,8 @@ def _host_config(launch: Launch) -> dict[str, Any]:
         "IpcMode": "private",
         "CgroupnsMode": "private",
     }
-    if launch.gpu:
-        host["DeviceRequests"] = [{"Count": launch.gpu, "Capabilities": [["gpu"]]}]
+    if gpus:
+        host["DeviceRequests"] = [{"DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}]
     return host
 
 

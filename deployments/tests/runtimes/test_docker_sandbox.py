@@ -155,7 +155,7 @@ def test_a_gpu_that_the_machine_does_not_have_is_told_as_refused(busybox, docker
     docker_runtime.start(launch)
     (sighting,) = seen(docker_runtime, launch)
     (request,) = inspected(busybox, launch)["HostConfig"]["DeviceRequests"]
-    assert (request["Count"], request["Capabilities"]) == (1, [["gpu"]])
+    assert (request["DeviceIDs"], request["Capabilities"]) == (["0"], [["gpu"]])
     assert trouble_of(sighting) == Code.REFUSED
     assert "gpu" in str(sighting.trouble)
 
