@@ -7,6 +7,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     MLOPS_DATA_DIR=/var/lib/mlops
 
+# For engines that are reached by ssh.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-client \
+    && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --system --uid 10001 --create-home --home-dir "$MLOPS_DATA_DIR" mlops
 WORKDIR /app
 
