@@ -24,7 +24,7 @@ COPY . .
 USER mlops
 
 # No real secret or server is needed to gather the static files, and none must stay in the image.
-RUN SECRET_KEY=unused DATABASE_URL=postgres://unused/unused REDIS_URL=redis://unused \
+RUN SECRET_KEY=unused CREDENTIALS_KEYS=unused DATABASE_URL=postgres://unused/unused REDIS_URL=redis://unused \
     python manage.py collectstatic --no-input --verbosity 0
 
 ENV MLOPS_ENV=production HOST=0.0.0.0 PORT=8000

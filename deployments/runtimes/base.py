@@ -216,7 +216,8 @@ class Runtime(Protocol):
     ) -> Iterator[bytes]:
         """What it wrote to both of its streams, in pieces; with `follow` on until it ends.
 
-        `tail` counts lines from the end. Nothing, for one that is not there.
+        `tail` counts lines from the end. Nothing, for one that is not there. Where nothing is
+        written for a while, a piece may be empty: so whoever follows may leave.
         """
 
     def capacity(self) -> list[Capacity]:

@@ -80,11 +80,11 @@ def own_engine() -> Iterator[tuple[str, TlsAccess]]:
         )
         (folder / "daemon.json").write_text("{}")  # none of this machine's own settings
         tls, options = _tls(folder)
-        until_the_end.enter_context(
+        containerd = until_the_end.enter_context(
             _program(logs, "containerd", "--config", f"{folder}/containerd.toml")
         )
-        _wait_for(folder / "containerd.sock", logs)
-        until_the_end.enter_context(
+        _wait_for(folder / "containerd.sock", containerd, logs)
+        dockerd = until_the_end.enter_context(
             _program(
                 logs,
                 "dockerd",
@@ -95,7 +95,7 @@ def own_engine() -> Iterator[tuple[str, TlsAccess]]:
                 *("-H", f"unix://{folder}/docker.sock", *options),
             )
         )
-        _wait_for(folder / "docker.sock", logs)
+        _wait_for(folder / "docker.sock", dockerd, logs)
         yield f"unix://{folder}/docker.sock", tls
 
 
@@ -112,7 +112,7 @@ def _tls(folder: Path) -> tuple[TlsAccess, list[str]]:
 
 
 @contextmanager
-def _program(logs: Path, *words: str) -> Iterator[None]:
+def _program(logs: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """It ends with the block, and with this process should that be killed."""
     with logs.open("ab") as output:
         process = subprocess.Popen(
@@ -123,7 +123,7 @@ def _program(logs: Path, *words: str) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -133,10 +133,10 @@ def _program(logs: Path, *words: str) -> Iterator[None]:
             process.wait()
 
 
-def _wait_for(path: Path, logs: Path) -> None:
+def _wait_for(path: Path, process: "subprocess.Popen[bytes]", logs: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _answers(path):
-        if time.monotonic() > deadline:
+        if process.poll() is not None or time.monotonic() > deadline:
             give_up(f"The Docker engine does not start here: {_last_line(logs)}")
         time.sleep(0.05)
 

@@ -6,7 +6,8 @@ import pytest
 
 from deployments.runtimes.base import Code, Phase, Probe, RefusedError, Registry, Sandbox
 from deployments.runtimes.docker import DockerRuntime, containers
-from deployments.tests.runtimes.contract import (
+from deployments.tests.runtimes.engine import IMAGE
+from deployments.tests.runtimes.harness import (
     Work,
     ended,
     key_of,
@@ -15,7 +16,6 @@ from deployments.tests.runtimes.contract import (
     trouble_of,
     wait_until,
 )
-from deployments.tests.runtimes.engine import IMAGE
 
 pytestmark = pytest.mark.docker
 

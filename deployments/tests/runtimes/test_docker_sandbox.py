@@ -8,7 +8,7 @@ import pytest
 from deployments.runtimes.base import Code, Launch, RefusedError, Sandbox
 from deployments.runtimes.docker import DockerRuntime, containers
 from deployments.tests.runtimes.busybox import Busybox
-from deployments.tests.runtimes.contract import ended, key_of, ready, seen, trouble_of
+from deployments.tests.runtimes.harness import ended, key_of, ready, seen, trouble_of
 
 pytestmark = pytest.mark.docker
 

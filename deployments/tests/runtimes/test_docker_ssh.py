@@ -7,7 +7,7 @@ import pytest
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
 from deployments.runtimes.docker import DockerRuntime
-from deployments.tests.runtimes.contract import ended, key_of, watched
+from deployments.tests.runtimes.harness import ended, key_of, watched
 
 SCRIPT = """#!{python}
 import os, socket, sys, threading

@@ -8,8 +8,8 @@ import pytest
 from deployments.runtimes.base import Access, RuntimeUnavailable
 from deployments.runtimes.docker import DockerRuntime, following
 from deployments.runtimes.docker.engine import lines
-from deployments.tests.runtimes.contract import key_of, ready, wait_until, watched
 from deployments.tests.runtimes.engine import own_engine
+from deployments.tests.runtimes.harness import key_of, ready, wait_until, watched
 
 
 def frame(stream: int, text: bytes) -> bytes:

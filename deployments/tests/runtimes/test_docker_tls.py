@@ -10,8 +10,8 @@ import pytest
 from deployments.runtimes.base import Access, RuntimeUnavailable
 from deployments.runtimes.docker import DockerRuntime
 from deployments.tests.runtimes.certificates import Authority
-from deployments.tests.runtimes.contract import ended, key_of
 from deployments.tests.runtimes.engine import DockerEngine, TlsAccess, give_up
+from deployments.tests.runtimes.harness import ended, key_of
 
 
 @pytest.fixture
