@@ -40,8 +40,8 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_the_procfile_starts_web_worker_and_beat() -> None:
-    assert list(read_procfile()) == ["web", "worker", "beat"]
+def test_the_procfile_starts_web_workers_and_beat() -> None:
+    assert list(read_procfile()) == ["web", "worker", "runtimes", "beat"]
 
 
 def test_output_carries_the_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
