@@ -110,4 +110,4 @@ def test_a_containers_entry_point_becomes_the_process() -> None:
     command = [sys.executable, "-m", "mlops_platform.procfile", "cook"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "{web,worker,beat}" in result.stderr
+    assert "{web,worker,runtimes,beat}" in result.stderr
