@@ -212,3 +212,28 @@ def test_the_breaker_opens_for_longer_each_time_and_closes_with_an_answer(site: 
     assert pauses == [2, 4, 8, 16, 32, 60, 60]
     breaker.answered(a.endpoint_id)
     assert not breaker.is_open(a.endpoint_id)
+
+
+# --- Locks -------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_renewed_while_its_work_goes_on_and_free_soon_after_its_holder_died():
+    with try_lock("long", 0.3, renew=True) as held:
+        assert held
+        time.sleep(0.6)
+        with try_lock("long", 0.3) as other:
+            assert not other
+    dead = try_lock("dead", 0.2)
+    assert dead.__enter__()
+    time.sleep(0.3)
+    with try_lock("dead", 0.3) as held:
+        assert held
+
+
+def test_a_pull_whose_worker_died_is_begun_again_soon(site: Site, a: Node):
+    assert pulling.begin(a.endpoint_id, "x")
+    assert 0 < redis_client().ttl(pulling._asked(a.endpoint_id, "x")) <= 30
+    with try_lock(pulling._lock(a.endpoint_id, "x"), 5):
+        redis_client().delete(pulling._asked(a.endpoint_id, "x"))
+        assert not pulling.begin(a.endpoint_id, "x")
+    assert pulling.begin(a.endpoint_id, "x")
