@@ -64,7 +64,7 @@ class EngineAdapter(HTTPAdapter):
         response = super().send(request, stream, *more, **options)
         if not stream:
             body = bytearray()
-            for piece in response.raw.stream(65536, decode_content=True):
+            while piece := response.raw.read1(65536, decode_content=True):  # what has come so far
                 body += piece
                 if len(body) > LARGEST:
                     response.close()
