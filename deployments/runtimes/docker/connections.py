@@ -4,12 +4,13 @@ import os
 import re
 import socket
 import subprocess
+import time
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from requests import PreparedRequest
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -18,6 +19,8 @@ from deployments.runtimes.base import Access, one_line
 from deployments.runtimes.transport import ForbiddenAddress, pool_manager
 
 SOCKET = "http://engine"  # what the Host header says where no network is involved
+LARGEST = 64 * 1024 * 1024  # bytes of one answer; the list of 1000 containers has some 2 MB
+SLOWEST = 3  # a whole answer may take that many times what a single read may
 POOL = 10  # connections kept for the next call
 SSH = (
     "ssh",
@@ -47,7 +50,30 @@ class EngineAdapter(HTTPAdapter):
 
     def __init__(self, access: Access, timeout_s: float) -> None:
         super().__init__(max_retries=0)
+        self._timeout_s = timeout_s
         self.poolmanager = _pools(access, timeout_s)
+
+    def send(
+        self, request: PreparedRequest, stream: bool = False, *more: Any, **options: Any
+    ) -> Response:
+        """An answer that is not read as it comes is read here: not for ever, and not without end.
+
+        Engines are other people's; one that drips or floods must not hold or fill a worker.
+        """
+        until = time.monotonic() + SLOWEST * self._timeout_s
+        response = super().send(request, stream, *more, **options)
+        if not stream:
+            body = bytearray()
+            while piece := response.raw.read1(65536, decode_content=True):  # what has come so far
+                body += piece
+                if len(body) > LARGEST:
+                    response.close()
+                    raise ValueError(f"The engine's answer has more than {LARGEST} bytes.")
+                if time.monotonic() > until:
+                    response.close()
+                    raise TimeoutError("The engine's answer timed out.")
+            response._content = bytes(body)
+        return response
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, *_: Any, **__: Any

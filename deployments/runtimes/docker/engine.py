@@ -1,5 +1,6 @@
 """One engine's REST API: its calls, its streams, and its errors in the runtime's words."""
 
+import json
 import queue
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
 from deployments.runtimes.docker.connections import EngineAdapter, base_url
 
 OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
+LONGEST = 1024 * 1024  # bytes of a line, or of a frame of a log
 T = TypeVar("T")
 NO_ANSWER = (
     DockerException,
@@ -116,7 +118,7 @@ class Engine:
         return client
 
 
-def pieces(response: requests.Response) -> Iterator[bytes]:
+def pieces(response: requests.Response) -> Generator[bytes, None, None]:
     """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
     try:
         with understood():
@@ -134,7 +136,10 @@ class Quiet(RuntimeUnavailable):
 
 
 def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
-    """Lines from pieces that keep to none; an empty one where nothing comes."""
+    """Lines from pieces that keep to none; an empty one where nothing comes.
+
+    Raises RuntimeUnavailable for one that does not end.
+    """
     rest = b""
     for piece in body:
         if piece is None:
@@ -142,6 +147,8 @@ def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
             continue
         *whole, rest = (rest + piece).split(b"\n")
         yield from (line for line in whole if line.strip())
+        if len(rest) > LONGEST:
+            raise RuntimeUnavailable("The engine sends a line that does not end.")
     if rest.strip():
         yield rest
 
@@ -210,8 +217,8 @@ def _innermost(error: BaseException) -> str:
 
 def _message(response: requests.Response) -> str:
     try:
-        return str(response.json()["message"])
-    except (ValueError, KeyError, TypeError, requests.RequestException):
+        return str(json.loads(response.raw.read(65536, decode_content=True))["message"])
+    except NO_ANSWER:
         return f"{response.status_code} {response.reason}"
 
 

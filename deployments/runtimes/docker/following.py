@@ -14,7 +14,15 @@ import requests
 
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
-from deployments.runtimes.docker.engine import Engine, Quiet, lines, pieces, ticking, understood
+from deployments.runtimes.docker.engine import (
+    LONGEST,
+    Engine,
+    Quiet,
+    lines,
+    pieces,
+    ticking,
+    understood,
+)
 
 TICK_S = 1.0
 SILENT_S = 3600.0  # a container may say nothing for long
@@ -47,6 +55,8 @@ def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
         buffer += piece
         while len(buffer) >= HEADER.size:
             _, length = HEADER.unpack_from(buffer)
+            if length > LONGEST:
+                raise RuntimeUnavailable("The engine sends what is no container's log.")
             end = HEADER.size + length
             if len(buffer) < end:
                 break

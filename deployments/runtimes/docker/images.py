@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 from docker.auth import encode_header, resolve_repository_name
 from docker.errors import DockerException
@@ -25,12 +26,13 @@ def pull(
     try:
         params, headers = _asked(image, registries)
         answer = engine.stream("post", "/images/create", QUIET_S, params=params, headers=headers)
-        for line in lines(pieces(answer)):
-            progress = json.loads(line)
-            if "error" in progress:
-                raise _failed(progress["error"], registries)
-            if time.monotonic() > until:
-                raise _failed(f"It took more than {limit_s:.0f} s.", registries)
+        with closing(pieces(answer)) as body:  # which ends a pull that is left half-way
+            for line in lines(body):
+                progress = json.loads(line)
+                if "error" in progress:
+                    raise _failed(progress["error"], registries)
+                if time.monotonic() > until:
+                    raise _failed(f"It took more than {limit_s:.0f} s.", registries)
     except Answered as error:
         if error.status in PROXY_TROUBLE:
             raise

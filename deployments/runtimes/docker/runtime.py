@@ -160,22 +160,17 @@ class DockerRuntime:
                 lambda client: client.create_container_from_config(config, containers.name(key))
             )
         except Answered as error:
-            there = self._find(key)
+            there = self._inspect(containers.name(key))
             if there is None:
-                raise self._refusal(error, config["Image"]) from error
+                _judge(error, config["Image"])
+                raise  # if it is a conflict, another worker makes it, or removes it, right now
+            if not self._is_ours(there, key):
+                why = "A container of others has its name."
+                raise RefusedError(Trouble(Code.REFUSED, why)) from error
             state = there["State"]
             begun = state["Status"] != "created" or state["Error"]
             return None if begun else str(there["Id"])
         return str(made["Id"])
-
-    def _refusal(self, error: Answered, image: str) -> Exception:
-        if error.status == 404 and "no such image" in str(error).lower():
-            return ImageMissing(image)
-        if error.status in {400, 404, 422}:
-            return RefusedError(Trouble(Code.REFUSED, str(error)))
-        if error.status == 409 and "removal" not in str(error):
-            return RefusedError(Trouble(Code.REFUSED, "A container of others has its name."))
-        return error
 
     def _begin(self, container_id: str) -> None:
         """Whoever cannot begin keeps the engine's sentence, where `observe` finds it."""
@@ -185,8 +180,8 @@ class DockerRuntime:
             container = self._inspect(container_id)
             if container is not None and container["State"]["Error"]:
                 return
-            if container is not None and 400 <= error.status < 500:
-                raise RefusedError(Trouble(Code.REFUSED, str(error))) from error
+            if container is not None:
+                _judge(error)
             raise
 
     def _sight(self, key: Key, item: dict[str, Any]) -> Sighting | None:
@@ -214,10 +209,10 @@ class DockerRuntime:
     def _find(self, key: Key) -> dict[str, Any] | None:
         """By its name; and it is ours only if its labels say so too."""
         container = self._inspect(containers.name(key))
-        if container is None:
-            return None
-        ours = containers.key_of(container["Config"]["Labels"], self._cluster_id) == key
-        return container if ours else None
+        return container if container is not None and self._is_ours(container, key) else None
+
+    def _is_ours(self, container: dict[str, Any], key: Key) -> bool:
+        return containers.key_of(container["Config"]["Labels"], self._cluster_id) == key
 
     def _inspect(self, name_or_id: str) -> dict[str, Any] | None:
         try:
@@ -239,3 +234,11 @@ class DockerRuntime:
         except Answered as error:
             if error.status not in {304, 404, 409}:  # done already, gone, or on its way
                 raise
+
+
+def _judge(error: Answered, image: str = "") -> None:
+    """Raise what it means that a container is not made, or does not begin, where that is final."""
+    if error.status == 404 and "no such image" in str(error).lower():
+        raise ImageMissing(image) from error
+    if error.status in {400, 404, 422}:
+        raise RefusedError(Trouble(Code.REFUSED, str(error))) from error

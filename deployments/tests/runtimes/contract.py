@@ -5,6 +5,7 @@ nothing but the interface and the harness.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -73,6 +74,21 @@ class RuntimeContract:
         (before,) = ready(runtime, replace(launch, places=launch.places[:1]))
         harness.runtime("ours").start(launch)
         assert ready(runtime, launch)[0] == before
+
+    def test_workers_at_once_start_each_replica_once(self, harness, runtime):
+        launch = harness.launch(harness.sleeps(), replicas=2)
+
+        def start() -> bool:
+            try:
+                runtime.start(launch)
+            except RuntimeUnavailable:  # busy with another worker's; a worker comes again
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as workers:
+            for started in [workers.submit(wait_until, start) for _ in range(4)]:
+                started.result()
+        assert [s.key.replica for s in ready(runtime, launch)] == [0, 1]
 
     def test_one_that_has_ended_stays_ended_when_started_again(self, harness, runtime):
         launch = harness.launch(harness.exits(3))

@@ -46,8 +46,8 @@ class ImageRegistry:
         try:
             yield self
         finally:
-            self._server.shutdown()
-            self._server.server_close()
+            # Not waited for: nobody is left to ask, and a test shall end whatever an engine does.
+            Thread(target=self._server.shutdown, daemon=True).start()
 
     def answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:
         """Status, content type and body."""

@@ -1,5 +1,8 @@
 """Images: whose credentials go where, and what comes of a pull."""
 
+import base64
+import json
+
 import pytest
 
 from deployments.runtimes.base import (
@@ -55,6 +58,18 @@ def test_whoever_does_not_know_the_password_gets_nothing(docker_engine, registry
     assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
     assert refusal.value.trouble.message
     assert "wrong-secret" not in refusal.value.trouble.message
+
+
+@pytest.mark.docker
+def test_what_a_docker_login_has_left_behind_is_not_used(
+    docker_engine, registry, tmp_path, monkeypatch
+):
+    login = base64.b64encode(b"ada:s3cret").decode()
+    config = {"auths": {registry.host: {"auth": login}}, "HttpHeaders": {"X-Secret": "s3cret"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(RefusedError):
+        pulling(docker_engine).pull(registry.image)
 
 
 @pytest.mark.docker

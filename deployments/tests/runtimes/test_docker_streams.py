@@ -42,6 +42,13 @@ def test_lines_come_whole_however_they_are_cut():
     ]
 
 
+def test_an_engine_cannot_fill_the_memory_of_whoever_reads():
+    with pytest.raises(RuntimeUnavailable):
+        list(following.demultiplexed([struct.pack(">BxxxL", 1, 2**31)]))
+    with pytest.raises(RuntimeUnavailable):
+        list(lines(b"x" * 65536 for _ in range(1000)))
+
+
 @pytest.mark.docker
 def test_nothing_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime, monkeypatch):
     monkeypatch.setattr(following, "QUIET_S", 0.2)

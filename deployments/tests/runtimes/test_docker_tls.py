@@ -1,14 +1,15 @@
 """A Docker engine over TCP: who is let in, whom we believe, and where we may not connect."""
 
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import pytest
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
-from deployments.runtimes.docker import DockerRuntime
+from deployments.runtimes.docker import DockerRuntime, connections
 from deployments.tests.runtimes.certificates import Authority
 from deployments.tests.runtimes.engine import DockerEngine, TlsAccess, give_up
 from deployments.tests.runtimes.harness import ended, key_of
@@ -102,10 +103,11 @@ def test_what_is_no_usable_access_is_an_endpoint_that_is_unavailable(access):
 class Listener:
     """A server that takes connections, notes what it is sent, and answers as it was told."""
 
-    def __init__(self, answer: bytes = b"") -> None:
+    def __init__(self, answer: bytes = b"", drip: bytes = b"") -> None:
         self.received = b""
         self.connections = 0
         self._answer = answer
+        self._drip = drip  # after the answer, again and again
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
         Thread(target=self._serve, daemon=True).start()
@@ -121,16 +123,23 @@ class Listener:
                 while received := connection.recv(4096):
                     self.received += received
                     if self._answer and b"\r\n\r\n" in self.received:
-                        connection.sendall(self._answer)
+                        self._tell(connection)
                         break
+
+    def _tell(self, connection: socket.socket) -> None:
+        connection.sendall(self._answer)
+        with suppress(OSError):  # whoever asked has gone
+            while self._drip:
+                connection.sendall(self._drip)
+                time.sleep(0.05)
 
     def close(self) -> None:
         self._server.close()
 
 
 @contextmanager
-def listener(answer: bytes = b"") -> Iterator[Listener]:
-    server = Listener(answer)
+def listener(answer: bytes = b"", drip: bytes = b"") -> Iterator[Listener]:
+    server = Listener(answer, drip)
     try:
         yield server
     finally:
@@ -179,6 +188,19 @@ def test_an_engine_that_hangs_up_is_unavailable():
 def test_whoever_is_no_engine_is_unavailable(answer):
     with listener(answer) as server, pytest.raises(RuntimeUnavailable):
         connected(Access(server.url), timeout_s=2).observe()
+
+
+def test_an_engine_that_answers_without_end_is_unavailable(monkeypatch):
+    monkeypatch.setattr(connections, "LARGEST", 1000)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b" " * 5000
+    with listener(answer) as server, pytest.raises(RuntimeUnavailable, match="more than 1000"):
+        connected(Access(server.url), timeout_s=2).observe()
+
+
+def test_an_engine_that_answers_bit_by_bit_is_unavailable_after_a_while():
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    with listener(head, drip=b" ") as server, pytest.raises(RuntimeUnavailable, match="timed out"):
+        connected(Access(server.url), timeout_s=0.2).observe()
 
 
 def test_nobody_is_followed_to_elsewhere():
