@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator ru
 import cycles
 import latency
 import memory
+import on_docker
 import philly
 import planner
 import report
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "submits": submits.measure,
     "cycles": cycles.measure,
     "planner": planner.measure,
+    "docker": on_docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly}
 
