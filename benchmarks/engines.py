@@ -12,7 +12,7 @@ import docker
 import psutil
 
 from deployments.runtimes.docker.containers import CLUSTER
-from mlops_platform.docker_engine import busybox, own_engine
+from mlops_platform.docker_engine import engine_in, root_file_system
 
 IMAGE = "mlops-platform-bench/busybox:1"
 SLEEPS = ("sleep", "86400")
@@ -46,11 +46,11 @@ class OwnEngine:
     def __enter__(self) -> "OwnEngine":
         with ExitStack() as until_the_end:
             folder = Path(tempfile.mkdtemp(prefix="mlops-bench-docker-"))
-            self.url = until_the_end.enter_context(own_engine(folder))
+            self.url = until_the_end.enter_context(engine_in(folder))
             self.client = self.connect()
             until_the_end.callback(self.client.close)
             repository, _, tag = IMAGE.partition(":")
-            self.client.import_image_from_data(busybox(), repository, tag)
+            self.client.import_image_from_data(root_file_system(), repository, tag)
             pid = int((folder / "docker.pid").read_text())
             self.process = psutil.Process(pid)
             self._until_the_end = until_the_end.pop_all()

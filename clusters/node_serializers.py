@@ -5,11 +5,7 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from clusters.endpoint_serializers import (
-    EXAMPLE_GIVEN,
-    EndpointSerializer,
-    GivenEndpointSerializer,
-)
+from clusters.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
 from clusters.labels import Labels
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Node, NodeState
 from clusters.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
@@ -71,7 +67,6 @@ class NewNodeSerializer(StrictSerializer):
                 "ram": 262144,
                 "gpu": 8,
                 "labels": EXAMPLE_LABELS,
-                "endpoint": EXAMPLE_GIVEN,
             }
         }
 

@@ -12,15 +12,19 @@ from deployments.reconciler import facts
 from deployments.reconciler.verdict import Turn, Verdict
 from deployments.runtimes.base import RefusedError, RuntimeUnavailable
 from mlops_platform.api.redis import redis_client
+from mlops_platform.api.waking import try_lock
 
 logger = logging.getLogger(__name__)
 
-PULL_S = 3600  # a pull that takes longer is taken for dead, and begun again
+LEASE_S = 15  # so long a killed worker keeps others from pulling the same
+ASKED_S = 30  # so long a message may be on its way
 
 
 def begin(endpoint_id: UUID, image: str) -> bool:
-    """False where the image is being pulled there already."""
-    return bool(redis_client().set(_key(endpoint_id, image), "1", nx=True, ex=PULL_S))
+    """Whether to have it pulled: not where it is being pulled there, or has just been asked for."""
+    if redis_client().exists(_lock(endpoint_id, image)):
+        return False
+    return bool(redis_client().set(_asked(endpoint_id, image), "1", nx=True, ex=ASKED_S))
 
 
 def pull(endpoint_id: UUID, image: str) -> None:
@@ -28,6 +32,15 @@ def pull(endpoint_id: UUID, image: str) -> None:
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
+    with try_lock(_lock(endpoint_id, image), LEASE_S, renew=True) as held:
+        if not held:
+            return
+        _pull(endpoint, image)
+        redis_client().delete(_asked(endpoint_id, image))
+    waking.request(endpoint.cluster_id)
+
+
+def _pull(endpoint: Endpoint, image: str) -> None:
     node = endpoint.nodes.first()
     try:
         connections.connect(endpoint.cluster, endpoint, node.name if node else "").pull(image)
@@ -40,13 +53,9 @@ def pull(endpoint_id: UUID, image: str) -> None:
         ]
         facts.write(endpoint.cluster_id, failed, timezone.now())
     except RuntimeUnavailable as error:
-        breaker.failed(endpoint_id)
-        logger.warning(
-            "pull interrupted", extra={"endpoint_id": str(endpoint_id), "error": str(error)}
-        )
-    finally:
-        redis_client().delete(_key(endpoint_id, image))
-        waking.request(endpoint.cluster_id)
+        breaker.failed(endpoint.pk)
+        extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
+        logger.warning("pull interrupted", extra=extra)
 
 
 def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
@@ -58,5 +67,9 @@ def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
     return [row for row in starting if nodes & {place["node_id"] for place in row.placement}]
 
 
-def _key(endpoint_id: UUID, image: str) -> str:
+def _lock(endpoint_id: UUID, image: str) -> str:
+    return f"endpoint:{endpoint_id}:pulling:{image}"
+
+
+def _asked(endpoint_id: UUID, image: str) -> str:
     return f"endpoint:{endpoint_id}:pull:{image}"

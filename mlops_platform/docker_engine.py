@@ -24,7 +24,7 @@ class NoEngine(Exception):  # noqa: N818 - a state of this machine, not a mistak
 
 
 @contextmanager
-def own_engine(folder: Path, *options: str) -> Iterator[str]:
+def engine_in(folder: Path, *options: str) -> Iterator[str]:
     """The URL of a new engine that keeps all it has in `folder`, which goes when it ends.
 
     Raises NoEngine. `options` are further words for dockerd.
@@ -57,7 +57,7 @@ def own_engine(folder: Path, *options: str) -> Iterator[str]:
         yield f"unix://{folder}/docker.sock"
 
 
-def busybox() -> bytes:
+def root_file_system() -> bytes:
     """A root file system as a tar: busybox, and a link to it for each of its programs."""
     try:
         applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, check=True, text=True)
@@ -65,7 +65,7 @@ def busybox() -> bytes:
         raise NoEngine(f"There is no busybox to make an image of: {error}") from error
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, mode in (("bin", 0o755), ("tmp", 0o1777)):
+        for name, mode in (("bin", 0o755), ("run", 0o1777)):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)

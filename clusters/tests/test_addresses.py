@@ -29,6 +29,7 @@ REFUSED = [
     ("2002:a9fe:a9fe::1", "a metadata address"),
     ("fd00:ec2::254", "a metadata address"),
     ("fd20:ce::254", "a metadata address"),
+    ("fd20:ce::254%eth0", "a metadata address"),
     ("100.100.100.200", "a metadata address"),
     ("168.63.129.16", "a metadata address"),
     ("192.0.0.192", "a metadata address"),

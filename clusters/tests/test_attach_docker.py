@@ -1,5 +1,7 @@
 """POST and PATCH …/nodes of a docker cluster: engines, and what of them may be seen."""
 
+from functools import partial
+
 import pytest
 
 from clusters import attaching, nodes
@@ -7,6 +9,7 @@ from clusters.models import Endpoint, Node, NodeState
 from clusters.tests.attached import secrets
 from clusters.tests.capacity import hold, make_node, row, totals
 from clusters.tests.pki import pem
+from organizations.tests.people import all_at_once
 
 SIZE = {"cpu": 2.5, "ram": 1024, "gpu": 1}
 
@@ -222,6 +225,24 @@ def test_an_operator_may_attach_this_very_host(docker):
     node = attaching.add_node(docker, given, trusted=True)
     assert node.endpoint is not None
     assert (node.endpoint.trusted, node.endpoint.secrets) == (True, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_attach_one_engine_at_once_one_does(api, ada, org, docker):
+    post = partial(api(ada).post, path(docker))
+    answers = all_at_once(*(partial(post, body(name=f"node-{number}")) for number in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert counts() == (1, 1)
+
+
+def test_no_secret_is_logged(api, ada, docker, engine, caplog):
+    caplog.set_level("DEBUG")
+    api(ada).post(path(docker), body(name="node-2", endpoint=pem().body(url="tcp://10.0.0.6:1")))
+    api(ada).patch(path(docker, engine), {"endpoint": pem().body(key=pem("two").key)})
+    told = caplog.text + repr([(record.__dict__, record.args) for record in caplog.records])
+    assert "2376" not in told
+    assert "PRIVATE" not in told
+    assert pem().key.splitlines()[1] not in told
 
 
 def test_attaching_takes_few_queries(api, ada, docker, django_assert_num_queries):

@@ -1,5 +1,7 @@
 """POST and PATCH /api/clusters for clusters that run things, and the nodes of Kubernetes."""
 
+from functools import partial
+
 import pytest
 
 from clusters import attaching, nodes
@@ -7,6 +9,7 @@ from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.tests.attached import NOTHING, secrets
 from clusters.tests.capacity import make_cluster, make_node, row
 from clusters.tests.pki import kubeconfig, pem
+from organizations.tests.people import all_at_once
 
 PATH = "/api/clusters"
 SERVER = {
@@ -184,6 +187,15 @@ def test_a_tenant_does_not_go_elsewhere_on_an_operators_credentials(api, ada, ku
     attaching.change_cluster(kube, {"namespace": "new"}, trusted=True)
     assert Endpoint.objects.get().namespace == "new"
     assert Endpoint.objects.get().trusted
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_attach_a_server_at_once_one_is_kept(api, ada, org, kube):
+    Endpoint.objects.all().delete()
+    patch = partial(api(ada).patch, path(kube), {"kubeconfig": kubeconfig()})
+    answers = all_at_once(patch, patch, patch)
+    assert {answer.status_code for answer in answers} == {200}
+    assert Endpoint.objects.count() == 1
 
 
 @pytest.mark.parametrize("given", [{"namespace": "x"}, {"kubeconfig": kubeconfig()}])

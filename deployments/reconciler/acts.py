@@ -75,7 +75,8 @@ def launch(
     """Start whoever has room; those started, and verdicts on those that could not be."""
     waiting = sorted(waiting, key=lambda each: (each[0].admitted_at, each[0].pk))
     room = Room.of(site.cluster.pk, site.nodes, [row for row, _ in waiting])
-    ready, judged = [], []
+    ready: list[tuple[Deployment, list[Replica]]] = []
+    judged: list[Judged] = []
     for row, replicas in waiting:
         if in_the_way := room.take(row):
             details = {"count": len(in_the_way), "deployments": [str(pk) for pk in in_the_way[:20]]}

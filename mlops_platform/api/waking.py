@@ -7,12 +7,14 @@ but time rests on it.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 from mlops_platform.api.redis import redis_client
 
@@ -53,18 +55,31 @@ class Bell:
 
 
 @contextmanager
-def try_lock(name: str, timeout_s: float) -> Iterator[bool]:
+def try_lock(name: str, timeout_s: float, *, renew: bool = False) -> Iterator[bool]:
     """True while this process holds the lock; False at once where another one does.
 
-    It frees itself after `timeout_s`, for whoever was killed holding it.
+    It frees itself after `timeout_s`, for whoever was killed holding it. Work of which nobody knows
+    how long it takes has it renewed meanwhile, by a thread that dies with the process.
     """
-    lock = redis_client().lock(name, timeout=timeout_s, blocking=False)
+    lock = redis_client().lock(name, timeout=timeout_s, blocking=False, thread_local=False)
     held = bool(lock.acquire())
+    done = threading.Event()
+    if held and renew:
+        threading.Thread(target=_renew, args=(lock, timeout_s / 3, done), daemon=True).start()
     try:
         yield held
     finally:
+        done.set()
         if held:
             try:
                 lock.release()
             except LockError:
                 logger.warning("outlived its lock", extra={"lock": name})
+
+
+def _renew(lock: Lock, every_s: float, done: threading.Event) -> None:
+    while not done.wait(every_s):
+        try:
+            lock.reacquire()
+        except RedisError:  # it is free by now, or Redis is away: others may begin
+            return

@@ -27,7 +27,7 @@ def pod_of(launch: Launch, place: Place, cluster_id: str, pull_secret: str | Non
         "hostPID": False,
         "hostIPC": False,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(launch)],
+        "containers": [_container(launch, place.replica)],
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -53,14 +53,14 @@ def _only_on(node: str) -> Json:
     }
 
 
-def _container(launch: Launch) -> Json:
+def _container(launch: Launch, replica: int) -> Json:
     amounts = {"cpu": f"{launch.cpu_milli}m", "memory": f"{launch.ram_mib}Mi"}
     if launch.gpu:
         amounts[GPU] = str(launch.gpu)
     container: Json = {
         "name": CONTAINER,
         "image": launch.image,
-        "env": _env(launch.env),
+        "env": _env(launch.env_of(replica)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": _locked_in(launch.sandbox),
     }

@@ -54,6 +54,7 @@ class Site:
         return node
 
     def twin(self, node: Node) -> SimulatedRuntime:
+        assert node.endpoint_id is not None
         return self.twins[node.endpoint_id]
 
     def submit(self, image: str = "sleep", *, priority: str = "LOW", **columns: Any) -> Deployment:
@@ -84,7 +85,7 @@ class Site:
 
     def away(self, node: Node, away: bool = True) -> None:
         self.twin(node).unavailable = away
-        if not away:
+        if not away and node.endpoint_id is not None:
             breaker.answered(node.endpoint_id)  # else it is asked again only after a while
 
     def fresh(self, row: Deployment) -> Deployment:

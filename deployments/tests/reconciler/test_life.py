@@ -1,5 +1,7 @@
 """From admitted to running to whatever end, by what the runtimes show."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -7,7 +9,7 @@ from clusters.models import Node
 from deployments import retrying, sync
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries import reasons_for
-from deployments.runtimes.base import Code
+from deployments.runtimes.base import Code, Key
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import allocated
@@ -38,6 +40,8 @@ def test_it_starts_runs_and_completes(site: Site, a: Node):
     site.look(str(row.pk))
     fresh = site.fresh(row)
     assert fresh.status == "RUNNING"
+    assert fresh.admitted_at is not None
+    assert fresh.started_at is not None
     assert fresh.admitted_at <= fresh.started_at <= timezone.now()
     site.twin(a).write(site.key(row), b"done\n")
     site.twin(a).finish(site.key(row), 0)
@@ -87,6 +91,7 @@ def test_a_job_is_tried_again_after_a_pause_as_often_as_it_may(site: Site, a: No
         site.settle()
         fresh = site.fresh(row)
         assert (fresh.status, fresh.retry_count, fresh.attempt) == ("QUEUED", retry, retry)
+        assert fresh.retry_at is not None
         pause_s = (fresh.retry_at - timezone.now()).total_seconds()
         assert 10 * 2 ** (retry - 1) - 5 < pause_s <= 10 * 2 ** (retry - 1)
         told = reason(row)
@@ -104,7 +109,8 @@ def test_a_pause_ends_by_the_clock_and_not_before(site: Site, a: Node):
     row = site.submit("exit:1", max_retries=1)
     site.settle()
     at = site.fresh(row).retry_at
-    assert retrying.release(at.replace(microsecond=0) - timezone.timedelta(seconds=1)) == 0
+    assert at is not None
+    assert retrying.release(at - timedelta(seconds=1)) == 0
     assert site.fresh(row).retry_at == at
     assert retrying.release(at) == 1
     assert site.fresh(row).retry_at is None
@@ -141,13 +147,20 @@ def test_a_stop_takes_effect_once_the_runtime_has_confirmed_it(site: Site, a: No
     assert site.seen() == set()
 
 
-def test_it_is_told_to_stop_once_and_killed_after_its_grace_only(site: Site, a: Node, dev):
+def test_it_is_told_to_stop_once_and_killed_after_its_grace_only(
+    site: Site, a: Node, dev, monkeypatch
+):
     site.look()
     row = site.submit("deaf", grace_s=30)
     site.settle()
     told = []
     stop = site.twin(a).stop
-    site.twin(a).stop = lambda key, grace_s: (told.append(grace_s), stop(key, grace_s))  # type: ignore[method-assign, func-returns-value]  # listens in
+
+    def listen(key: Key, grace_s: int) -> None:
+        told.append(grace_s)
+        stop(key, grace_s)
+
+    monkeypatch.setattr(site.twin(a), "stop", listen)
     stop_deployment(dev, site.fresh(row))
     for _ in range(3):
         site.look()
@@ -172,6 +185,7 @@ def test_who_runs_too_long_is_stopped_and_has_failed(site: Site, a: Node):
     row = site.submit(max_runtime_s=60)
     site.settle()
     due = site.fresh(row).due_at
+    assert due is not None
     assert sync.finish_due(due) == 1
     assert (site.status(row), site.fresh(row).next_status) == ("STOPPING", "FAILED")
     site.look()

@@ -9,7 +9,7 @@ from clusters.models import Cluster, Node
 from clusters.nodes import delete_node, drain, uncordon
 from clusters.services import delete_cluster
 from deployments.models import DeploymentLog
-from deployments.runtimes.base import Code, Launch, Place
+from deployments.runtimes.base import Code, Launch, Place, RuntimeUnavailable, Sighting
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
@@ -38,6 +38,7 @@ def test_an_endpoint_that_does_not_answer_closes_its_node_and_loses_nothing(site
     site.away(a)
     site.look()
     node = Node.objects.select_related("endpoint").get(pk=a.pk)
+    assert node.endpoint is not None
     assert node.effective_state == "NOT_READY"
     assert "away" in node.endpoint.error
     assert site.status(row) == "RUNNING"
@@ -47,6 +48,7 @@ def test_an_endpoint_that_does_not_answer_closes_its_node_and_loses_nothing(site
     site.away(a, False)
     site.settle()
     node = Node.objects.select_related("endpoint").get(pk=a.pk)
+    assert node.endpoint is not None
     assert (node.effective_state, node.not_ready_since, node.endpoint.error) == ("READY", None, "")
     assert (site.status(row), site.status(late)) == ("RUNNING", "RUNNING")
     assert site.fresh(row).attempt == 1
@@ -67,10 +69,12 @@ def test_one_that_is_to_start_there_waits_and_says_so(site: Site, a: Node):
 
 def test_a_dead_endpoint_is_asked_less_and_less_often(site: Site, a: Node, monkeypatch):
     asked = []
-    site.away(a)
-    monkeypatch.setattr(
-        site.twin(a), "observe", lambda _: asked.append(1) or site.twin(a).capacity()
-    )
+
+    def refuse(_: object) -> list[Sighting]:
+        asked.append(1)
+        raise RuntimeUnavailable("away")
+
+    monkeypatch.setattr(site.twin(a), "observe", refuse)
     for _ in range(5):
         site.look()
     assert len(asked) == 1
@@ -349,3 +353,17 @@ def test_a_full_pass_costs_the_same_for_few_and_many(
     assert {site.status(row) for row in rows} == {"RUNNING"}
     with django_assert_num_queries(6):
         site.look()
+
+
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_what_somebody_else_told_to_end_is_nobodys_failure(site: Site, a: Node, exit_code: int):
+    """As `kubectl delete pod` does, or an eviction by Kubernetes."""
+    site.look()
+    row = site.submit("deaf")
+    site.settle()
+    site.twin(a).stop(site.key(row), 60)
+    site.twin(a).finish(site.key(row), exit_code)
+    site.look()
+    fresh = site.fresh(row)
+    assert (fresh.status, fresh.retry_count) == ("QUEUED", 0)
+    assert reason(row)["code"] == "DISRUPTED"

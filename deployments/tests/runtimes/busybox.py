@@ -6,8 +6,8 @@ import pytest
 
 from deployments.runtimes.base import Access
 from deployments.runtimes.docker import DockerRuntime
-from deployments.tests.runtimes.contract import Harness, Work
 from deployments.tests.runtimes.engine import IMAGE, DockerEngine
+from deployments.tests.runtimes.harness import Harness, Work
 
 THREE_LINES = "echo one; echo two; echo three"
 

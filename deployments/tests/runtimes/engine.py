@@ -14,7 +14,7 @@ import pytest
 
 from deployments.runtimes.base import Access
 from deployments.tests.runtimes.certificates import Authority, Pair
-from mlops_platform.docker_engine import NoEngine, busybox, own_engine
+from mlops_platform.docker_engine import NoEngine, engine_in, root_file_system
 
 IMAGE = "mlops-platform-tests/busybox:1"
 
@@ -45,25 +45,26 @@ def docker_engine() -> Iterator[DockerEngine]:
     given = os.environ.get("DOCKER_HOST", "")
     with ExitStack() as until_the_end:
         tls: TlsAccess | None = None
-        try:
-            if not given:
-                given, tls = until_the_end.enter_context(_own_engine())
-            image = busybox()
-        except NoEngine as why:
-            give_up(str(why))
+        if not given:
+            given, tls = until_the_end.enter_context(own_engine())
         client: Any = docker.APIClient(base_url=given, timeout=60)
         until_the_end.callback(client.close)
         repository, _, tag = IMAGE.partition(":")
-        client.import_image_from_data(image, repository, tag)
+        client.import_image_from_data(root_file_system(), repository, tag)
         until_the_end.callback(client.remove_image, IMAGE, force=True)
         yield DockerEngine(Access(given), tls, client)
 
 
 @contextmanager
-def _own_engine() -> Iterator[tuple[str, TlsAccess]]:
+def own_engine() -> Iterator[tuple[str, TlsAccess]]:
     folder = Path(tempfile.mkdtemp(prefix="mlops-docker-"))
     tls, options = _tls(folder)
-    with own_engine(folder, "--storage-driver=vfs", *options) as url:  # works anywhere
+    with ExitStack() as until_the_end:
+        try:
+            # vfs works anywhere.
+            url = until_the_end.enter_context(engine_in(folder, "--storage-driver=vfs", *options))
+        except NoEngine as why:
+            give_up(str(why))
         yield url, tls
 
 

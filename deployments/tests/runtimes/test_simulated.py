@@ -11,9 +11,9 @@ from deployments.runtimes.base import (
     RuntimeUnavailable,
 )
 from deployments.runtimes.simulated import SimulatedRuntime
-from deployments.tests.runtimes.contract import (
+from deployments.tests.runtimes.contract import RuntimeContract
+from deployments.tests.runtimes.harness import (
     Harness,
-    RuntimeContract,
     Work,
     ended,
     key_of,
