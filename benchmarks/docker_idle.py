@@ -12,7 +12,7 @@ from report import Result
 from stack import Stack
 
 CONTAINERS = 1000
-EACH_MIB = 12  # of a container's shim, init and process, and of what the engine keeps of it
+EACH_MIB = 6  # of a container's shim, init and process, and of what the engine keeps of it
 SPARE_MIB = 2048
 CLIENTS = 8
 SETTLE_S = 20.0  # a full pass or more
