@@ -16,7 +16,7 @@ EACH_MIB = 6  # of a container's shim, init and process, and of what the engine 
 SPARE_MIB = 2048
 CLIENTS = 8
 SETTLE_S = 20.0  # a full pass or more
-SPAN_S, SPANS = 60.0, 2
+SPAN_S, MOST_SPANS = 60.0, 2
 PASSES = 7
 LISTS = 10
 TIME_PASSES = """
@@ -42,13 +42,13 @@ def notes() -> list[str]:
     ]
 
 
-def measure_empty(result: Result, stack: Stack) -> None:
+def measure_empty(result: Result, rounds: int, stack: Stack) -> None:
     time.sleep(SETTLE_S)
-    burnt = [_per_minute([stack.runtimes()])[0] for _ in range(SPANS)]
+    burnt = [_per_minute([stack.runtimes()])[0] for _ in range(min(rounds, MOST_SPANS))]
     result.add("worker's CPU, 0 running", "s/min", burnt, reference=True)
 
 
-def measure_full(result: Result, stack: Stack, cluster: DockerCluster) -> None:
+def measure_full(result: Result, rounds: int, stack: Stack, cluster: DockerCluster) -> None:
     engine = cluster.engine
     fit = int(psutil.virtual_memory().available / 2**20 - SPARE_MIB) // EACH_MIB
     count = min(CONTAINERS, fit)
@@ -56,7 +56,9 @@ def measure_full(result: Result, stack: Stack, cluster: DockerCluster) -> None:
     cluster.await_all(cluster.submit_many(count, CLIENTS), "RUNNING")
     result.add(f"{count:,} submitted to all RUNNING", "s", [perf_counter() - began])
     time.sleep(SETTLE_S)
-    spans = [_per_minute([stack.runtimes(), engine.process]) for _ in range(SPANS)]
+    spans = [
+        _per_minute([stack.runtimes(), engine.process]) for _ in range(min(rounds, MOST_SPANS))
+    ]
     result.add(f"worker's CPU, {count:,} running", "s/min", [each[0] for each in spans])
     result.add("the engine's own meanwhile", "s/min", [each[1] for each in spans], reference=True)
     code = TIME_PASSES.format(cluster_id=cluster.id, count=PASSES)

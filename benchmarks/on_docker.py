@@ -55,11 +55,11 @@ def _measure(rounds: int, engine: OwnEngine, stack: Stack) -> Result:
         return DockerCluster(stack, engine, token, organization, name=name, room=room)
 
     roomy = cluster("roomy", 2000)
-    docker_idle.measure_empty(result, stack)
+    docker_idle.measure_empty(result, rounds, stack)
     _one_at_a_time(result, rounds * TIMES, roomy)
     _preemption(result, rounds * TIMES, cluster("full", 1))
     _crowd(result, min(rounds, MOST_CROWDS), roomy)
-    docker_idle.measure_full(result, stack, roomy)
+    docker_idle.measure_full(result, rounds, stack, roomy)
     return result
 
 
