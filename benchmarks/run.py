@@ -3,6 +3,7 @@
 `make bench ARGS="latency memory --rounds 9"` measures those alone. Figures are for comparing one
 commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
 that are not part of the repository: they are skipped unless `--traces DIR` tells where they are.
+`docker` starts an engine of its own, which takes root and dockerd: it is skipped without.
 """
 
 import argparse
