@@ -14,7 +14,8 @@ import pytest
 
 from deployments.runtimes.base import Access
 from deployments.tests.runtimes.certificates import Authority, Pair
-from mlops_platform.docker_engine import NoEngine, engine_in, root_file_system
+from mlops_platform.docker_engine import NoEngine, engine_in
+from mlops_platform.docker_engine import root_file_system as root_file_system
 
 IMAGE = "mlops-platform-tests/busybox:1"
 
