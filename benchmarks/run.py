@@ -3,6 +3,7 @@
 `make bench ARGS="latency memory --rounds 9"` measures those alone. Figures are for comparing one
 commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
 that are not part of the repository: they are skipped unless `--traces DIR` tells where they are.
+`docker` starts an engine of its own, which takes root and dockerd: it is skipped without.
 """
 
 import argparse
@@ -15,6 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator ru
 import cycles
 import latency
 import memory
+import on_docker
 import philly
 import planner
 import report
@@ -27,6 +29,7 @@ BENCHMARKS = {
     "submits": submits.measure,
     "cycles": cycles.measure,
     "planner": planner.measure,
+    "docker": on_docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import psycopg2
 from client import Caller
 
@@ -48,6 +49,7 @@ class Stack:
             "PORT": str(self.port),
             **self._variables,
         }
+        self._environment = environment
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "run"],
@@ -95,6 +97,23 @@ class Stack:
         connection = psycopg2.connect(host=host, user=url.username, dbname=url.path[1:])
         connection.autocommit = True
         return connection
+
+    def python(self, code: str) -> str:
+        """What this code says, run beside the platform, as an operator might."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "--no-imports", "--command", code],
+            cwd=REPOSITORY,
+            env=self._environment,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return done.stdout
+
+    def runtimes(self) -> psutil.Process:
+        """The worker that speaks with endpoints."""
+        children = psutil.Process(self.process.pid).children()
+        return next(each for each in children if "runtimes" in each.cmdline())
 
     def _wait_until_it_runs(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -1,13 +1,11 @@
 """What is told to the runtimes: start, stop, clear away. No transaction is open here."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple, TypeVar
 from uuid import UUID
-
-from django.db import transaction
 
 from clusters.models import Node
 from deployments import reasons
@@ -22,30 +20,36 @@ from deployments.runtimes.base import (
     Key,
     Phase,
     RefusedError,
+    Runtime,
     RuntimeUnavailable,
-    Sighting,
 )
 
 logger = logging.getLogger(__name__)
 
 MOST_LAUNCHES = 32  # in one round, so that stops and ends are looked at in between
 KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the output of each replica
+MOST_KEPT = 32  # outputs in memory at once
+T = TypeVar("T")
 
 Pull = Callable[[UUID, str], None]  # endpoint, image
 
 
 def stop(site: Site, leaving: Sequence[tuple[Deployment, list[Replica]]], now: datetime) -> None:
     """Tell to end whoever has not been told, and kill who is past the grace."""
-    told = []
+    due = []
     for row, replicas in leaving:
         late = row.stop_by is not None and row.stop_by <= now
-        if row.stop_told_at is not None and not late:
-            continue
-        grace_s = 0 if late else row.grace_s
-        if all(_stop(site, row, each, grace_s) for each in replicas):
-            told.append(row.pk)
+        if row.stop_told_at is None or late:
+            due.append((row, replicas, 0 if late else row.grace_s))
+    with ThreadPoolExecutor(AT_ONCE, "stop") as pool:
+        results = list(pool.map(lambda each: _stop_all(site, *each), due))
+    told = [row.pk for (row, _, _), result in zip(due, results, strict=True) if result]
     if told:
         Deployment.objects.filter(pk__in=told, status=Status.STOPPING).update(stop_told_at=now)
+
+
+def _stop_all(site: Site, row: Deployment, replicas: list[Replica], grace_s: int) -> bool:
+    return all(_stop(site, row, each, grace_s) for each in replicas)
 
 
 def _stop(site: Site, row: Deployment, replica: Replica, grace_s: int) -> bool:
@@ -127,7 +131,7 @@ def clear(site: Site) -> set[str]:
 
     Whoever is asked for here was seen before the rows are read again, so what has been launched
     meanwhile cannot be meant. The ids of deployments that have to be looked at once more. One
-    query, and another for each replica whose output is kept.
+    query, and another for every 32 replicas whose output is kept.
     """
     seen = list(site.sightings())
     if not seen:
@@ -139,52 +143,80 @@ def clear(site: Site) -> set[str]:
             pk__in=ids, cluster=site.cluster
         ).values_list("pk", "attempt", "status")
     }
-    again = set()
+    ended: list[Unwanted] = []
+    orphans: list[Unwanted] = []
     for view, sighting in seen:
-        attempt, status = rows.get(sighting.key.deployment_id, (0, ""))
-        if attempt == sighting.key.attempt and status in HOLDING:
+        key = sighting.key
+        attempt, status = rows.get(key.deployment_id, (0, ""))
+        if attempt == key.attempt and status in HOLDING:
             continue
-        if view.runtime is None or view.error:
-            continue
-        try:
-            if _clear(view, sighting, known=sighting.key.deployment_id in rows):
-                again.add(sighting.key.deployment_id)
-        except RuntimeUnavailable as error:
-            view.error = str(error)
-    return again
+        unwanted = Unwanted(view, key, known=key.deployment_id in rows)
+        (ended if sighting.phase == Phase.ENDED else orphans).append(unwanted)
+    with ThreadPoolExecutor(AT_ONCE, "clear") as pool:
+        for start in range(0, len(ended), MOST_KEPT):
+            _keep_and_remove(pool, ended[start : start + MOST_KEPT])
+        killed = list(pool.map(_kill, orphans))
+    return {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
 
 
-def _clear(view: View, sighting: Sighting, *, known: bool) -> bool:
-    assert view.runtime is not None
-    key = sighting.key
-    if sighting.phase == Phase.ENDED:
-        if known:
-            keep_output(key, view.runtime.logs(key, tail=KEPT_LINES))
-        view.runtime.remove(key)
-        return False
-    logger.info("an orphan is killed", extra={"deployment_id": key.deployment_id, **_told(key)})
-    view.runtime.stop(key, 0)
-    return True
+class Unwanted(NamedTuple):
+    """A replica that is there for nobody; `known`: its deployment still is."""
+
+    view: View
+    key: Key
+    known: bool
 
 
-def keep_output(key: Key, pieces: Iterable[bytes]) -> None:
-    """The last of what a replica wrote, kept once."""
-    kept = b""
-    for piece in pieces:
-        kept = (kept + piece)[-KEPT_BYTES:]
-    with transaction.atomic():
-        DeploymentLog.objects.bulk_create(
-            [
-                DeploymentLog(
-                    deployment_id=key.deployment_id,
-                    attempt=key.attempt,
-                    replica=key.replica,
-                    output=kept,
-                )
-            ],
-            ignore_conflicts=True,
+def _keep_and_remove(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> None:
+    """What they wrote is kept once, and before anything is removed."""
+    outputs = list(pool.map(_output, ended))
+    answered = [(each, out) for each, out in zip(ended, outputs, strict=True) if out is not None]
+    logs = [
+        DeploymentLog(
+            deployment_id=each.key.deployment_id,
+            attempt=each.key.attempt,
+            replica=each.key.replica,
+            output=output,
         )
+        for each, output in answered
+        if each.known
+    ]
+    DeploymentLog.objects.bulk_create(logs, ignore_conflicts=True)
+    list(pool.map(_remove, [each for each, _ in answered]))
 
 
-def _told(key: Key) -> dict[str, Any]:
-    return {"attempt": key.attempt, "replica": key.replica}
+def _output(unwanted: Unwanted) -> bytes | None:
+    """The last of what it wrote; None where its endpoint does not answer."""
+
+    def read(runtime: Runtime) -> bytes:
+        kept = b""
+        if unwanted.known:
+            for piece in runtime.logs(unwanted.key, tail=KEPT_LINES):
+                kept = (kept + piece)[-KEPT_BYTES:]
+        return kept
+
+    return _ask(unwanted.view, read)
+
+
+def _remove(unwanted: Unwanted) -> None:
+    _ask(unwanted.view, lambda runtime: runtime.remove(unwanted.key))
+
+
+def _kill(orphan: Unwanted) -> bool:
+    def kill(runtime: Runtime) -> bool:
+        logger.info("an orphan is killed", extra=orphan.key._asdict())
+        runtime.stop(orphan.key, 0)
+        return True
+
+    return _ask(orphan.view, kill) or False
+
+
+def _ask(view: View, work: Callable[[Runtime], T]) -> T | None:
+    """None, without asking, once its endpoint has failed in this pass."""
+    if view.runtime is None or view.error:
+        return None
+    try:
+        return work(view.runtime)
+    except RuntimeUnavailable as error:
+        view.error = str(error)
+        return None

@@ -4,11 +4,11 @@ import json
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -81,19 +81,40 @@ def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None
                     if not line:
                         yield None
                         continue
-                    deployment_id, params["since"] = _event(line)
-                    yield deployment_id
+                    event = _event(line)
+                    params["since"] = event.at
+                    if event.action == "die":
+                        _await_end(engine, event.container_id)
+                    yield event.deployment_id
         except Quiet:
             continue  # from where it was; what comes twice does no harm
         raise RuntimeUnavailable("The engine has ended the stream of events.")
 
 
+class _Event(NamedTuple):
+    action: str
+    container_id: str
+    deployment_id: str
+    at: str  # in the engine's seconds
+
+
 @understood()
-def _event(line: bytes) -> tuple[str, str]:
-    """The deployment, and when, in the engine's seconds."""
+def _event(line: bytes) -> _Event:
     event = json.loads(line)
+    actor = event["Actor"]
     seconds, nanoseconds = divmod(event["timeNano"], 10**9)
-    return str(event["Actor"]["Attributes"][DEPLOYMENT]), f"{seconds}.{nanoseconds:09d}"
+    return _Event(
+        str(event["Action"]),
+        str(actor["ID"]),
+        str(actor["Attributes"][DEPLOYMENT]),
+        f"{seconds}.{nanoseconds:09d}",
+    )
+
+
+def _await_end(engine: Engine, container_id: str) -> None:
+    """Engines tell of an end before their lists know of it; an inspection waits until they do."""
+    with suppress(RuntimeUnavailable):  # gone already, or stuck: a full pass will see
+        engine.call(lambda client: client.inspect_container(container_id))
 
 
 def _said_at(response: requests.Response) -> str:

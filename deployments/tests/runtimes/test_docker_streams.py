@@ -1,11 +1,12 @@
 """What comes from an engine bit by bit: logs and events, and how they end."""
 
 import struct
+from contextlib import closing
 from threading import Event
 
 import pytest
 
-from deployments.runtimes.base import Access, RuntimeUnavailable
+from deployments.runtimes.base import Access, Phase, RuntimeUnavailable
 from deployments.runtimes.docker import DockerRuntime, following
 from deployments.runtimes.docker.engine import lines
 from deployments.tests.runtimes.engine import own_engine
@@ -67,6 +68,20 @@ def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
         docker_runtime.start(launch)
         wait_until(lambda: launch.deployment_id in heard)
     assert other.deployment_id not in heard
+
+
+@pytest.mark.docker
+def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
+    """Though the engine tells of it before its own list knows."""
+    launch = busybox.launch(busybox.sleeps())
+    docker_runtime.start(launch)
+    ready(docker_runtime, launch)
+    with closing(busybox.runtime("ours").watch(Event())) as heard:
+        next(heard)
+        docker_runtime.stop(key_of(launch), grace_s=30)
+        next(each for each in heard if each == launch.deployment_id)
+        [sighting] = docker_runtime.observe([launch.deployment_id])
+    assert sighting.phase == Phase.ENDED
 
 
 @pytest.mark.docker
