@@ -144,5 +144,3 @@ def _tracer(found: dict[Moment, bool], fatal: Moment | None) -> Callable[..., An
         return line
 
     return trace
-
-

@@ -47,9 +47,7 @@ class RealSite(Site):
         self.endpoint = Endpoint.objects.create(
             cluster=self.cluster, url=engine.access.url, trusted=True
         )
-        self.runtime = DockerRuntime(
-            engine.access, cluster_id=str(self.cluster.pk), node="node-1"
-        )
+        self.runtime = DockerRuntime(engine.access, cluster_id=str(self.cluster.pk), node="node-1")
         self.add_engine()
 
     def add_engine(self, **columns: Any) -> Node:
