@@ -12,6 +12,7 @@ from clusters.sealing import seal
 from clusters.tests.capacity import make_cluster
 from deployments import connections
 from deployments.models import Deployment, DeploymentLog
+from deployments.reconciler import reconcile
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
@@ -20,6 +21,7 @@ from deployments.tests.runtimes.kubelet import Kubelet
 from deployments.tests.runtimes.kubernetes_api import FakeApi, Json, Name
 from deployments.tests.runtimes.kubernetes_cluster import NAMESPACE
 from deployments.tests.workloads import allocated
+from deployments.waking import EVERYTHING
 from organizations.models import Organization
 from scheduler import audit
 
@@ -247,3 +249,20 @@ def test_what_ran_on_a_node_that_is_away_for_too_long_runs_elsewhere(kube_site: 
     assert (fresh.status, fresh.attempt, fresh.retry_count) == ("RUNNING", 2, 0)
     assert kube_site.node_of(row) != home
     assert len(kube_site.pods_of(row)) == 1
+
+
+def test_remains_that_nobody_can_end_do_not_keep_the_passes_going(kube_site: KubeSite):
+    """A kubelet that is away says nothing of its Pods, which stay for as long as it does."""
+    kube_site.look()
+    row = kube_site.submit()
+    kube_site.settle()
+    home = kube_site.node_of(row)
+    kube_site.not_ready(home.name)
+    kube_site.look()
+    lose(home)
+    for _ in range(3):
+        kube_site.cycle()
+        assert reconcile(kube_site.cluster.pk, [EVERYTHING], lambda *_: None) is False
+    remains, present = kube_site.pods_of(row).values()
+    assert remains["metadata"]["deletionTimestamp"]
+    assert "deletionTimestamp" not in present["metadata"]
