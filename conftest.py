@@ -4,6 +4,7 @@ pytest_plugins = [
     "organizations.tests.people",
     "clusters.tests.capacity",
     "deployments.tests.runtimes.engine",
+    "deployments.tests.reconciler.real",
     "deployments.tests.runtimes.busybox",
     "deployments.tests.runtimes.kubernetes_cluster",
     "clusters.tests.attached",

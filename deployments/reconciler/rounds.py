@@ -27,7 +27,7 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
     cluster = Cluster.objects.filter(pk=cluster_id).exclude(runtime=Runtime.SIMULATED).first()
     if cluster is None:
         return False
-    everything = EVERYTHING in looks
+    everything, killed = EVERYTHING in looks, set[str]()
     for number in range(ROUNDS):
         # 1. What should be: the rows that hold something, or are on their way out.
         rows = _rows(cluster, looks)
@@ -46,7 +46,8 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         turns = {row.pk: verdict.turn for row, verdict in judged}
         # 4. Who is to end is told so, and what nobody wants is cleared away.
         acts.stop(site, [each for each in seen if turns[each[0].pk] == Turn.STOP], now)
-        again = acts.clear(site)
+        again = acts.clear(site) - killed  # who outlives that is the next pass's: it may take long
+        killed |= again
         # 5. Who is to start is started, once those who made way for it are gone.
         waiting = [each for each in seen if turns[each[0].pk] == Turn.LAUNCH]
         started, refused = acts.launch(site, waiting, pull) if waiting else ([], [])
