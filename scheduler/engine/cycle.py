@@ -45,10 +45,11 @@ def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
             break
         if workload.id in board.started:
             continue
+        keepers = board.keepers
         if not board.admit(workload):
             walk.refuse(workload)
-        elif board.starts[-1].victims:  # who may have freed more than was needed
-            walk.retry(board.fills)
+        elif board.starts[-1].victims or board.keepers != keepers:
+            walk.retry(board.fits_now)  # victims freed more than was needed; a promise is kept
         if board.hold is not None:  # an equal may have been refused for the holder's own hold
             walk.call(board.hold.holder)
     return board
