@@ -18,6 +18,7 @@ from deployments.models import (
     Status,
     WaitReason,
 )
+from deployments.signals import reasons_missing
 from mlops_platform.api.errors import Invalid, not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
@@ -110,15 +111,18 @@ def reasons_for(
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
     was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
     has why it ended. A cycle never looks at one that waits for others to complete, so that reason
-    is found here. One query if any is queued, and one if any waits for others and `dependencies`
-    (of dependencies_of) are not given.
+    is found here; nor at one that nothing could come free for, whose reason the scheduler derives
+    when it is asked. One query if any is queued, one if any waits for others and `dependencies` (of
+    dependencies_of) are not given, and up to three if any reason has to be derived.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
     gated = [row for row in queued if row.pending_dependencies]
     if dependencies is None:
         dependencies = dependencies_of(gated) if gated else {}
-    waits = _wait_reasons([row for row in queued if not row.pending_dependencies])
+    ready = [row for row in queued if not row.pending_dependencies]
+    waits = _wait_reasons(ready)
+    waits |= _derived([row for row in ready if row.pk not in waits])
     waits |= _dependency_waits(gated, dependencies)
     return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
 
@@ -173,6 +177,17 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
         for row in queued
     }
     return {pk: reason for pk, reason in waits.items() if reason is not None}
+
+
+def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
+    if not missing:
+        return {}
+    answers = reasons_missing.send(Deployment, deployments=missing)
+    return {
+        pk: WaitReason(code=code, details=details)
+        for _, told in answers
+        for pk, (code, details) in told.items()
+    }
 
 
 def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] | None:

@@ -28,10 +28,11 @@ def make_plan(snapshot: Snapshot) -> Plan:
     left = [workload for workload in line if workload.id not in board.started]
     explain = Explainer(snapshot, board)
     waiting += [(workload, explain.why(workload)) for workload in left]
+    strict = snapshot.policy.queueing == STRICT
     return Plan(
         starts=tuple(board.starts),
         evictions=tuple(board.evictions),
-        waits=_told(waiting),
+        waits=_told(waiting, alone=board.head if strict else None),
         unfinished=bool(left) and len(board.starts) >= snapshot.max_starts,
     )
 
@@ -71,12 +72,17 @@ def _sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reas
     return possible, waiting
 
 
-def _told(waiting: list[tuple[Workload, Reason]]) -> tuple[Wait, ...]:
-    """One wait per scheduling key, the last in line speaking for all; others where they differ."""
-    spoken = {workload.scheduling_key: reason for workload, reason in waiting}
+def _told(
+    waiting: list[tuple[Workload, Reason]], alone: Workload | None = None
+) -> tuple[Wait, ...]:
+    """One wait per scheduling key, the last in line speaking for all; others where they differ, and
+    one who speaks for nobody else."""
+    spoken = {
+        workload.scheduling_key: reason for workload, reason in waiting if workload is not alone
+    }
     own = [
         Wait(workload.scheduling_key, reason, workload.id)
         for workload, reason in waiting
-        if reason != spoken[workload.scheduling_key]
+        if reason != spoken.get(workload.scheduling_key)
     ]
     return (*(Wait(key, reason) for key, reason in sorted(spoken.items())), *own)
