@@ -17,10 +17,15 @@ class State(models.TextChoices):
     ACTIVE = "ACTIVE"
     PAUSED = "PAUSED", "Paused: what runs goes on, nothing starts"
     DRAINING = "DRAINING", "Draining: what runs is requeued, nothing starts"
+    DELETING = "DELETING", "Deleting: what runs is stopped, then the cluster goes"
 
 
 class Runtime(models.TextChoices):
+    """What makes deployments run; all but the simulated one have endpoints, and nodes only."""
+
     SIMULATED = "simulated"
+    DOCKER = "docker"
+    KUBERNETES = "kubernetes"
 
 
 class Queueing(models.TextChoices):
@@ -82,6 +87,7 @@ class Cluster(models.Model):
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)
+    node_lost_after_s = models.PositiveIntegerField(default=300)
 
     changed_at = models.DateTimeField(default=timezone.now, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)
@@ -115,6 +121,62 @@ class Cluster(models.Model):
         return self.total_gpu - self.allocated_gpu
 
 
+class Endpoint(models.Model):
+    """Where a runtime is reached: a Docker engine, or the API server of a Kubernetes cluster.
+
+    `secrets` is sealed (sealing.py) and leaves only for the runtime's client. What an operator has
+    attached is `trusted`: it may lead to this very host. `error` is why it does not answer now.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="endpoints")
+    url = models.CharField(max_length=300)
+    namespace = models.CharField(max_length=63, blank=True, default="")
+    secrets = models.TextField(blank=True, default="", editable=False)
+    trusted = models.BooleanField(default=False, editable=False)
+    seen_at = models.DateTimeField(null=True, editable=False)
+    error = models.CharField(max_length=500, blank=True, default="", editable=False)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Registry(models.Model):
+    """Credentials for a cluster's images whose reference begins with `host`; `secret` is sealed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="registries")
+    host = models.CharField(max_length=253)
+    username = models.CharField(max_length=255)
+    secret = models.TextField(editable=False)
+
+    class Meta:
+        verbose_name_plural = "registries"
+        constraints = [
+            models.UniqueConstraint(fields=["cluster", "host"], name="one_registry_of_a_host")
+        ]
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class Sandbox(models.Model):
+    """How far a cluster's containers are locked in, where an operator wants it other than usual."""
+
+    cluster = models.OneToOneField(Cluster, on_delete=models.CASCADE, related_name="sandbox")
+    pids_limit = models.PositiveIntegerField(default=4096)
+    add_capabilities = models.JSONField(default=list, blank=True)
+    allow_privilege_escalation = models.BooleanField(default=False)
+    read_only_root = models.BooleanField(default=False)
+    network = models.CharField(max_length=100, default="bridge")
+
+    class Meta:
+        verbose_name_plural = "sandboxes"
+
+    def __str__(self) -> str:
+        return f"sandbox of {self.cluster_id}"
+
+
 class NodeState(models.TextChoices):
     READY = "READY"
     CORDONED = "CORDONED"
@@ -125,14 +187,22 @@ class NodeState(models.TextChoices):
 class Node(models.Model):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
-    `pending` is what becomes of it once it is empty (settling.py): `{"delete": true}`, or the
-    columns to set.
+    `state` is what people want of it, `observed` what its runtime says of it, and `effective_state`
+    what comes of the two. `pending` is what becomes of it once it is empty (settling.py):
+    `{"delete": true}`, or the columns to set.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")
     name = models.CharField(max_length=100)
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, null=True, editable=False, related_name="nodes"
+    )
     state = models.CharField(max_length=10, choices=NodeState.choices, default=NodeState.READY)
+    observed = models.CharField(
+        max_length=10, choices=NodeState.choices, default=NodeState.READY, editable=False
+    )
+    not_ready_since = models.DateTimeField(null=True, editable=False)
     labels = models.JSONField(default=dict, blank=True)
     cpu_milli = models.BigIntegerField()
     ram_mib = models.BigIntegerField()
@@ -169,3 +239,13 @@ class Node(models.Model):
     @property
     def available_gpu(self) -> int:
         return self.gpu - self.allocated_gpu
+
+    @property
+    def effective_state(self) -> str:
+        """The stricter of the two; who is being drained is being drained, answer or not."""
+        if NodeState.DRAINING in (self.state, self.observed):
+            return NodeState.DRAINING
+        for strict in (NodeState.NOT_READY, NodeState.CORDONED):
+            if strict in (self.state, self.observed):
+                return strict
+        return NodeState.READY

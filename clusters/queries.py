@@ -5,7 +5,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts.models import User
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Endpoint, Node, Registry
+from clusters.sealing import unseal
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
@@ -51,3 +52,17 @@ def as_uuid(text: UUID | str) -> UUID:
         return UUID(str(text))
     except ValueError:
         raise not_found() from None
+
+
+def secrets_of(endpoint: Endpoint) -> dict[str, str]:
+    """What its runtime's client needs: `ca`, `cert`, `key`, `token`, each only where there is one.
+
+    For that client alone: never shown, logged or kept. Raises Unsealable.
+    """
+    return {name: text for name, text in unseal(endpoint.secrets).items() if text}
+
+
+def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
+    """Host, user name and password of each of its registries; likewise. One query."""
+    rows = Registry.objects.filter(cluster=cluster).order_by("host")
+    return [(row.host, row.username, unseal(row.secret)["password"]) for row in rows]

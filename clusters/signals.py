@@ -11,3 +11,6 @@ cluster_deleting = Signal()
 
 # cluster_id (its row locked), node_id, name: a node has another name now.
 node_renamed = Signal()
+
+# cluster (its row locked): it goes as soon as nothing runs in it any more, so all of it is to stop.
+cluster_closing = Signal()

@@ -44,6 +44,8 @@ EXAMPLE: Mapping[str, Any] = {
     "simulated_runtime_s": 120,
     "grace_s": 30,
     "max_retries": 0,
+    "readiness": None,
+    "attempt": 0,
     "retry_count": 0,
     "preemption_count": 0,
     "created_at": "2026-03-01T09:00:00Z",
@@ -93,6 +95,8 @@ class DeploymentSerializer(serializers.Serializer):
     simulated_runtime_s = serializers.IntegerField(allow_null=True)
     grace_s = serializers.IntegerField()
     max_retries = serializers.IntegerField()
+    readiness = serializers.DictField(allow_null=True)
+    attempt = serializers.IntegerField(help_text="How often it has been admitted.")
     retry_count = serializers.IntegerField()
     preemption_count = serializers.IntegerField()
     created_at = serializers.DateTimeField()

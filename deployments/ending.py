@@ -1,9 +1,15 @@
-"""What every end has in common: the row closes, its capacity is free, its dependents are told."""
+"""What every end has in common: the row closes, its capacity is free, its dependents are told.
 
-from collections.abc import Sequence
-from datetime import datetime
+Where something really runs, an end is asked for first (`begin_stopping`), and written down once the
+runtime has confirmed that it is gone. All of this happens under the cluster's lock.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Value
 
 from clusters.capacity import Held, move
 from deployments import dependencies
@@ -27,18 +33,69 @@ def end(
     going_on = Deployment.objects.filter(pk__in=ids).exclude(status__in=ENDED)
     if going_on.update(status=status, **closing(now), **columns) != len(rows):
         raise OvertakenError
+    release(cluster_id, rows, now)
+    dependencies.settled(cluster_id, ids, status, now)
+
+
+def begin_stopping(
+    rows: Sequence[Deployment], now: datetime, *, next_status: Status, **columns: Any
+) -> None:
+    """Ask what runs to end within its grace; it keeps what it holds until it is gone.
+
+    Whoever calls wakes the runtime (waking.py) after the commit. One query; raises OvertakenError
+    where a row does not run any more.
+    """
+    grace = ExpressionWrapper(F("grace_s") * Value(timedelta(seconds=1)), DurationField())
+    running = Deployment.objects.filter(
+        pk__in=[row.pk for row in rows], status__in=(Status.STARTING, Status.RUNNING)
+    )
+    changed = running.update(
+        status=Status.STOPPING,
+        next_status=next_status,
+        stop_by=ExpressionWrapper(Value(now) + grace, DateTimeField()),
+        stop_told_at=None,
+        due_at=None,
+        **columns,
+    )
+    if changed != len(rows):
+        raise OvertakenError
+
+
+def requeue(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, **columns: Any) -> None:
+    """Back into the queue, at the old submit time; what was held is free. Two queries or three."""
+    ids = [row.pk for row in rows]
+    holding = Deployment.objects.filter(pk__in=ids, status__in=HOLDING)
+    waiting: dict[str, Any] = {**_gone(), "started_at": None, "checkpoint_at": None}
+    if holding.update(status=Status.QUEUED, queued_at=now, **waiting, **columns) != len(rows):
+        raise OvertakenError
+    release(cluster_id, rows, now)
+
+
+def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None:
+    """Give back what rows held, as they were read; what has yielded holds nothing."""
     held = Held()
     for row in rows:
-        if row.status in HOLDING:
+        if row.status in HOLDING and not row.yielded:
             for place in row.placement:
                 times = -place["replicas"]
                 amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
                 held.add(place["node_id"], amounts)
     if held.by_node:
         move(cluster_id, held, changed_at=now)
-    dependencies.settled(cluster_id, ids, status, now)
 
 
 def closing(now: datetime) -> dict[str, Any]:
     """The columns that every end sets."""
-    return {"finished_at": now, "placement": [], "due_at": None}
+    return {"finished_at": now, "retry_at": None, **_gone()}
+
+
+def _gone() -> dict[str, Any]:
+    """The columns of whoever is placed nowhere any more."""
+    return {
+        "placement": [],
+        "due_at": None,
+        "next_status": "",
+        "yielded": False,
+        "stop_by": None,
+        "stop_told_at": None,
+    }

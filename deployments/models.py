@@ -41,6 +41,7 @@ class Status(models.TextChoices):
 
 
 HOLDING = (Status.STARTING, Status.RUNNING, Status.STOPPING)
+HOLDS = Q(status__in=HOLDING, yielded=False)  # capacity
 ENDED = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
 
 
@@ -56,6 +57,10 @@ class Deployment(models.Model):
     store (a plan), sync (a fact from the runtime). `id` is a UUIDv7 drawn at submit and
     `created_at` is the millisecond it carries, so that order by id is order by submit time.
     `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable.
+
+    Each admission is an attempt. One that is STOPPING becomes `next_status` once its runtime has
+    confirmed that it is gone, is told to end with its grace, and killed after `stop_by`. Where it
+    was preempted it has `yielded`: its capacity is its preemptor's already.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -87,18 +92,28 @@ class Deployment(models.Model):
     simulated_runtime_s = models.PositiveIntegerField(null=True, blank=True)
     grace_s = models.PositiveIntegerField(default=30)
     max_retries = models.PositiveIntegerField(default=0)
+    readiness = models.JSONField(null=True, blank=True)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     reason_code = models.CharField(max_length=32, blank=True, default="")
     reason_details = models.JSONField(default=dict, blank=True)
     placement = models.JSONField(default=list, blank=True)
+    attempt = models.PositiveIntegerField(default=0, editable=False)
+    next_status = models.CharField(max_length=10, blank=True, default="", editable=False)
+    yielded = models.BooleanField(default=False, editable=False)
     retry_count = models.PositiveIntegerField(default=0)
     preemption_count = models.PositiveIntegerField(default=0)
     exit_code = models.IntegerField(null=True, blank=True)
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(default=timezone.now, editable=False)
+    retry_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Until then it is not looked at."
+    )
+    admitted_at = models.DateTimeField(null=True, blank=True, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
+    stop_told_at = models.DateTimeField(null=True, blank=True, editable=False)
+    stop_by = models.DateTimeField(null=True, blank=True, editable=False)
     checkpoint_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True, help_text="When it ends by itself.")
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -118,13 +133,23 @@ class Deployment(models.Model):
                 F("ram_mib") * F("replicas"),
                 F("scheduling_key"),
                 F("id"),
-                condition=Q(status=Status.QUEUED, pending_dependencies=0),
+                condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_ready",
             ),
             models.Index(
                 fields=["cluster", "priority_class", "created_at", "id"],
-                condition=Q(status=Status.QUEUED, pending_dependencies=0),
+                condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_line",
+            ),
+            models.Index(
+                fields=["retry_at"],
+                condition=Q(retry_at__isnull=False),
+                name="deployment_retry",
+            ),
+            models.Index(
+                fields=["stop_by"],
+                condition=Q(status=Status.STOPPING),
+                name="deployment_overdue",
             ),
             models.Index(
                 fields=["cluster", "priority_class", "queued_at"],
@@ -147,6 +172,11 @@ class Deployment(models.Model):
                 fields=["owner", "idempotency_key"], name="idempotency_key_unique"
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="known_status"),
+            models.CheckConstraint(
+                condition=Q(status=Status.STOPPING, next_status__gt="")
+                | (~Q(status=Status.STOPPING) & Q(next_status="", yielded=False)),
+                name="stopping_leads_somewhere",
+            ),
             models.CheckConstraint(
                 condition=Q(cpu_milli__gt=0, ram_mib__gt=0, gpu__gte=0, replicas__gte=1),
                 name="request_is_sound",
@@ -189,7 +219,11 @@ class WaitReason(models.Model):
 class EventType(models.TextChoices):
     SUBMITTED = "SUBMITTED"
     CHANGED = "CHANGED"
-    STARTED = "STARTED"
+    STARTED = "STARTED"  # admitted and placed
+    RUNNING = "RUNNING"  # the runtime confirmed it
+    NOTICE = "NOTICE"  # what the runtime said meanwhile
+    STOPPING = "STOPPING"
+    REQUEUED = "REQUEUED"
     PREEMPTED = "PREEMPTED"
     DRAINED = "DRAINED"
     CHECKPOINTED = "CHECKPOINTED"
@@ -215,3 +249,22 @@ class DeploymentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%F %T} {self.type}"
+
+
+class DeploymentLog(models.Model):
+    """The end of what a replica of an attempt wrote, kept when its container was cleared away."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="kept_logs")
+    attempt = models.PositiveIntegerField()
+    replica = models.PositiveIntegerField()
+    output = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment", "attempt", "replica"], name="one_log_of_a_replica"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment_id}, attempt {self.attempt}, replica {self.replica}"

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
-from clusters.models import Cluster
+from clusters.models import Cluster, Runtime, State
 from clusters.queries import as_uuid
 from deployments import queues, reasons
 from deployments.models import (
@@ -109,21 +109,26 @@ def reasons_for(
     """Each deployment's rendered reason by id; None where there is nothing to explain.
 
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
-    was evicted also keeps by whom, with what it waits for now under `waiting_for`. An ended one
-    has why it ended. A cycle never looks at one that waits for others to complete, so that reason
-    is found here; nor at one that nothing could come free for, whose reason the scheduler derives
-    when it is asked. One query if any is queued, one if any waits for others and `dependencies` (of
-    dependencies_of) are not given, and up to three if any reason has to be derived.
+    was evicted, or has failed and is tried again, also keeps that, with what it waits for now under
+    `waiting_for`. An ended one has why it ended, one that starts what keeps it from running. A
+    cycle never looks at one that waits for others to complete, or for its next try, so those
+    reasons are found here; nor at one that nothing could come free for, whose reason the scheduler
+    derives when it is asked. One query if any is queued, one if any waits for others and
+    `dependencies` (of dependencies_of) are not given, and up to three if any has to be derived.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
     gated = [row for row in queued if row.pending_dependencies]
     if dependencies is None:
         dependencies = dependencies_of(gated) if gated else {}
-    ready = [row for row in queued if not row.pending_dependencies]
-    waits = _wait_reasons(ready)
-    waits |= _derived([row for row in ready if row.pk not in waits])
+    backing_off = [row for row in queued if row.retry_at and not row.pending_dependencies]
+    looked_at = [row for row in queued if not row.pending_dependencies and not row.retry_at]
+    waits = _wait_reasons(looked_at)
+    waits |= _derived([row for row in looked_at if row.pk not in waits])
     waits |= _dependency_waits(gated, dependencies)
+    for row in backing_off:
+        details = {"retry_at": row.retry_at.isoformat()}
+        waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
     return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
 
 
@@ -135,6 +140,16 @@ def positions_of(
     places = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
     found = queues.positions(places, class_names)
     return {row.pk: position for row, position in zip(queued, found, strict=True)}
+
+
+def clusters_with_endpoints() -> list[UUID]:
+    """Those in which something really runs, or could. One query."""
+    return list(
+        Cluster.objects.exclude(runtime=Runtime.SIMULATED)
+        .filter(Q(endpoints__isnull=False) | Q(state=State.DELETING))
+        .distinct()
+        .values_list("pk", flat=True)
+    )
 
 
 def in_use(cluster: Cluster) -> QuerySet[Deployment]:
@@ -197,7 +212,7 @@ def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] |
         else None
     )
     if deployment.status != Status.QUEUED:
-        return past if deployment.status in ENDED else None
+        return None if deployment.status == Status.RUNNING else past
     now = (
         reasons.render(wait.code, wait.details)
         if wait

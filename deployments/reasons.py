@@ -14,6 +14,12 @@ NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
 WAITING_FOR_DEPENDENCIES = "WAITING_FOR_DEPENDENCIES"
 DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
 MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
+BACKOFF = "BACKOFF"
+NODE_LOST = "NODE_LOST"
+CONTAINER_LOST = "CONTAINER_LOST"
+WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
+NODE_AWAY = "NODE_AWAY"
+NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 
 MOST_DEPENDENCIES = 20  # told in details
 NAMED = 3  # in a sentence
@@ -174,6 +180,46 @@ def _max_runtime_exceeded(details: Details) -> str:
     return f"Ran longer than the {details['max_runtime_s']} s that it was allowed."
 
 
+def _backoff(details: Details) -> str:
+    return f"It is tried again at {details['retry_at'][:19].replace('T', ' ')} UTC."
+
+
+def _waiting_for_victims(details: Details) -> str:
+    count = details["count"]
+    who = "the deployment that it evicted" if count == 1 else f"{count} deployments that make room"
+    return f"Starts as soon as {who} {'has' if count == 1 else 'have'} ended."
+
+
+def _on_node(before: str, after: str) -> Callable[[Details], str]:
+    """A sentence with the node's name in it, where there is one."""
+    return lambda details: f"{before}{' ' + details['node'] if details.get('node') else ''}{after}"
+
+
+def _exited(details: Details) -> str:
+    code = details.get("exit_code")
+    if code is None:
+        return _said("It ended and left no exit code")(details)
+    return f"It ended with exit code {code}."
+
+
+def _out_of_memory(details: Details) -> str:
+    return f"It needed more memory than the {amount('ram_mib', details['ram_mib'])} it asked for."
+
+
+def _not_ready_in_time(details: Details) -> str:
+    return f"It ran, but was not ready within {details['within_s']} s."
+
+
+def _said(sentence: str) -> Callable[[Details], str]:
+    """A sentence, and what the runtime said, if anything."""
+
+    def told(details: Details) -> str:
+        said = str(details.get("said") or "").rstrip(".")
+        return f"{sentence}: {said}." if said else f"{sentence}."
+
+    return told
+
+
 def _always(sentence: str) -> Callable[[Details], str]:
     return lambda _: sentence
 
@@ -188,10 +234,24 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     DEPENDENCY_FAILED: _dependency_failed,
     "QUOTA_EXCEEDED": _always("Its quota is used up: it starts when others of the quota end."),
     "CLUSTER_PAUSED": _cluster_paused,
-    "BACKOFF": _always("It failed a moment ago and is tried again soon."),
+    BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
     "PREEMPTED": _preempted,
     "NODE_DRAINED": _always("What it ran on was drained, so it went back into the queue."),
-    "NODE_LOST": _always("The node it ran on was lost, so it went back into the queue."),
+    NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
+    CONTAINER_LOST: _on_node("Its container is gone from the node", ", and nobody knows why."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
+    # What is said of one that is admitted (runtimes/base.py), and of its attempts that failed.
+    WAITING_FOR_VICTIMS: _waiting_for_victims,
+    NODE_AWAY: _on_node("Its node", " does not answer: it goes on as soon as it does."),
+    NOT_READY_IN_TIME: _not_ready_in_time,
+    "PULLING_IMAGE": _said("Its image is being pulled"),
+    "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
+    "COMMAND_FAILED": _said("Its command could not be started"),
+    "OUT_OF_MEMORY": _out_of_memory,
+    "EXITED": _exited,
+    "REFUSED": _said("The runtime refused it"),
+    "UNSCHEDULABLE": _said("Its node did not take it"),
+    "DISRUPTED": _said("The machine on which it ran ended it"),
+    "NOT_READY": _said("It runs, but is not ready yet"),
 }

@@ -8,8 +8,8 @@ from django.apps.registry import apps as present_apps
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_deleting, node_renamed
-from deployments import placements, services
+from clusters.signals import cluster_closing, cluster_deleting, node_renamed
+from deployments import placements, services, stopping
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
@@ -17,6 +17,11 @@ STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it pr
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
     services.clear_cluster(cluster, force=force)
+
+
+@receiver(cluster_closing)
+def stop_everything(cluster: Cluster, **_: Any) -> None:
+    stopping.stop_all(cluster)
 
 
 @receiver(node_renamed)

@@ -8,6 +8,7 @@ from clusters.labels import Labels
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
 from deployments.fields import Arguments, Dependencies, Environment, Image
 from deployments.models import Kind
+from deployments.readiness import ReadinessSerializer
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -78,6 +79,11 @@ class SubmitSerializer(StrictSerializer):
         min_value=0, max_value=3600, default=30, help_text="Time to end in after being told to."
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
+    readiness = ReadinessSerializer(
+        default=None,
+        allow_null=True,
+        help_text="How to tell that it is ready; else it is as soon as it runs.",
+    )
     depends_on = Dependencies(
         default=list,
         help_text="Deployments of the cluster that must complete before it may start.",

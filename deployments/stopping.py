@@ -1,11 +1,14 @@
-"""Ending deployments because somebody wants it.
+"""Ending deployments because somebody wants it: at once where that is simulated, else as soon as
+the runtime has confirmed it (STOPPING until then).
 
 Lock order: the cluster's row first, then deployments' rows. The one short cut, a single queued
 deployment that nobody depends on, takes its own row alone, so it waits for no cycle and cannot
 close a circle.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -14,10 +17,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.models import Cluster
+from clusters.models import Cluster, Runtime
 from clusters.services import lock_cluster
-from deployments import dependencies
-from deployments.ending import closing, end
+from deployments import dependencies, waking
+from deployments.ending import begin_stopping, closing, end
 from deployments.events import record, record_all
 from deployments.models import ENDED, Deployment, EventType, Status
 from deployments.signals import deployment_stopped
@@ -40,6 +43,14 @@ def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
         for start in range(0, len(ids), BATCH):
             stopped += _stop_locked(cluster_id, ids[start : start + BATCH], actor)
     return stopped
+
+
+def stop_all(cluster: Cluster) -> None:
+    """Stop everything in a cluster whose lock the caller holds: it is to be deleted."""
+    going_on = Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
+    ids = list(going_on.order_by("-pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), BATCH):
+        _stop_locked(cluster.pk, ids[start : start + BATCH], None)
 
 
 def stop_one(deployment: Deployment, actor: User | None) -> bool:
@@ -77,7 +88,7 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
 def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
     with transaction.atomic():
         try:
-            lock_cluster(cluster_id)
+            cluster = lock_cluster(cluster_id)
         except Cluster.DoesNotExist:  # deleted meanwhile, and they with it
             return 0
         rows = list(
@@ -86,15 +97,47 @@ def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
             .exclude(status__in=ENDED)
             .order_by("pk")
         )
-        if not rows:
-            return 0
         now = timezone.now()
-        end(cluster_id, rows, now, **_STOPPED)
-        record_all(
-            [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
+        if cluster.runtime == Runtime.SIMULATED:
+            _end(cluster_id, rows, now, actor)
+            return len(rows)
+        waiting = [row for row in rows if row.status == Status.QUEUED]
+        running = [row for row in rows if row.status in (Status.STARTING, Status.RUNNING)]
+        leaving = [row for row in rows if row.next_status == Status.QUEUED]
+        _end(cluster_id, waiting, now, actor)
+        _ask_to_end(cluster_id, running, leaving, now, actor)
+        return len(waiting) + len(running) + len(leaving)
+
+
+def _end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, actor: User | None) -> None:
+    if not rows:
+        return
+    end(cluster_id, rows, now, **_STOPPED)
+    record_all(
+        [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
+    )
+    _tell(cluster_id, [row.pk for row in rows])
+
+
+def _ask_to_end(
+    cluster_id: UUID,
+    running: Sequence[Deployment],
+    leaving: Sequence[Deployment],
+    now: datetime,
+    actor: User | None,
+) -> None:
+    """`leaving` were on their way back into the queue, and end instead."""
+    if running:
+        columns = {"reason_code": "", "reason_details": {}}
+        begin_stopping(running, now, next_status=Status.STOPPED, **columns)
+    if leaving:
+        Deployment.objects.filter(pk__in=[row.pk for row in leaving]).update(
+            next_status=Status.STOPPED, retry_at=None, reason_code="", reason_details={}
         )
-        _tell(cluster_id, [row.pk for row in rows])
-        return len(rows)
+    if running or leaving:
+        lines = [(row.pk, {"from": row.status}) for row in (*running, *leaving)]
+        record_all(lines, EventType.STOPPING, at=now, actor=actor)
+        transaction.on_commit(partial(waking.request, cluster_id))
 
 
 def _tell(cluster_id: UUID, ids: list[UUID]) -> None:

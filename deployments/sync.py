@@ -1,14 +1,18 @@
-"""Facts from the runtimes, written down. Third writer of `status` beside services and plans."""
+"""What ends by the clock. What ends by itself in a real runtime: reconciler/facts.py."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
-from clusters.models import Cluster
+from clusters.models import Cluster, Runtime
 from clusters.services import lock_cluster
-from deployments.ending import end
+from deployments import waking
+from deployments.ending import begin_stopping, end
 from deployments.events import record_all
 from deployments.models import Deployment, EventType, Status
 from deployments.reasons import MAX_RUNTIME_EXCEEDED
@@ -36,10 +40,17 @@ def finish_due(now: datetime) -> int:
     return finished
 
 
+def wake_overdue(now: datetime) -> None:
+    """Have those killed that did not end within their grace. One query."""
+    overdue = Deployment.objects.filter(status=Status.STOPPING, stop_by__lte=now)
+    for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
+        waking.request(cluster_id)
+
+
 def _finish_batch(cluster_id: UUID, now: datetime) -> int:
     with transaction.atomic():
         try:
-            lock_cluster(cluster_id)
+            cluster = lock_cluster(cluster_id)
         except Cluster.DoesNotExist:
             return 0
         rows = list(
@@ -49,14 +60,14 @@ def _finish_batch(cluster_id: UUID, now: datetime) -> int:
         )
         if not rows:
             return 0
+        if cluster.runtime != Runtime.SIMULATED:
+            _ask_to_end(cluster_id, rows, now)
+            return len(rows)
         completed = [row for row in rows if _fate(row) == Fate.COMPLETED]
         if completed:
             _complete(cluster_id, completed, now)
-        overstayed: dict[int | None, list[Deployment]] = {}
-        for row in rows:
-            if _fate(row) == Fate.MAX_RUNTIME_EXCEEDED:
-                overstayed.setdefault(row.max_runtime_s, []).append(row)
-        for limit_s, late in overstayed.items():
+        overstayed = [row for row in rows if _fate(row) == Fate.MAX_RUNTIME_EXCEEDED]
+        for limit_s, late in _by_limit(overstayed).items():
             _fail(cluster_id, late, limit_s, now)
         deployment_stopped.send(
             Deployment,
@@ -81,8 +92,33 @@ def _complete(cluster_id: UUID, rows: list[Deployment], now: datetime) -> None:
 
 
 def _fail(cluster_id: UUID, rows: list[Deployment], limit_s: int | None, now: datetime) -> None:
-    details = {"max_runtime_s": limit_s}
-    reason = {"reason_code": MAX_RUNTIME_EXCEEDED, "reason_details": details}
-    end(cluster_id, rows, now, status=Status.FAILED, **reason)
-    lines = [(row.pk, {"code": MAX_RUNTIME_EXCEEDED, **details}) for row in rows]
-    record_all(lines, EventType.FAILED, at=now)
+    end(cluster_id, rows, now, status=Status.FAILED, **_overstayed(limit_s))
+    _record(rows, EventType.FAILED, limit_s, now)
+
+
+def _ask_to_end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime) -> None:
+    for limit_s, late in _by_limit(rows).items():
+        begin_stopping(late, now, next_status=Status.FAILED, **_overstayed(limit_s))
+        _record(late, EventType.STOPPING, limit_s, now)
+    transaction.on_commit(partial(waking.request, cluster_id))
+
+
+def _by_limit(rows: Sequence[Deployment]) -> dict[int | None, list[Deployment]]:
+    found: dict[int | None, list[Deployment]] = {}
+    for row in rows:
+        found.setdefault(row.max_runtime_s, []).append(row)
+    return found
+
+
+def _overstayed(limit_s: int | None) -> dict[str, Any]:
+    return {
+        "reason_code": MAX_RUNTIME_EXCEEDED,
+        "reason_details": {"max_runtime_s": limit_s},
+    }
+
+
+def _record(
+    rows: Sequence[Deployment], event_type: EventType, limit_s: int | None, now: datetime
+) -> None:
+    lines = [(row.pk, {"code": MAX_RUNTIME_EXCEEDED, "max_runtime_s": limit_s}) for row in rows]
+    record_all(lines, event_type, at=now)

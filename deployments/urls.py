@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from deployments.output_views import OutputViewSet
 from deployments.views import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 
 ONE = "deployments/<uuid:deployment_id>"
@@ -21,6 +22,7 @@ urlpatterns = [
     ),
     path(f"{ONE}/stop", DeploymentViewSet.as_view({"post": "stop"})),
     path(f"{ONE}/checkpoint", DeploymentViewSet.as_view({"post": "checkpoint"})),
+    path(f"{ONE}/logs", OutputViewSet.as_view({"get": "retrieve"})),
     path(f"{ONE}/events", EventViewSet.as_view({"get": "list"})),
     path(
         "clusters/<uuid:cluster_id>/deployments",

@@ -4,6 +4,7 @@ Everything has a default that suits one developer's machine; none of these defau
 server that others can reach, so `MLOPS_ENV=production` refuses them by name.
 """
 
+import base64
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -15,11 +16,13 @@ REQUIRED = {
     "REDIS_URL": "names the Redis server",
     "ALLOWED_HOSTS": "lists the host names that are served",
     "METRICS_TOKEN": "is the bearer token of /metrics",
+    "CREDENTIALS_KEYS": "seals the credentials of clusters",
 }
 ENVIRONMENTS = ("development", "production")
 PLACEHOLDERS = ("change", "secret", "default", "example", "insecure", "password", "django-")
 SHORTEST = {"SECRET_KEY": 50, "METRICS_TOKEN": 20}
 FEWEST_CHARACTERS = 10  # different ones: "aaaa…" is long, and no secret
+KEY_BYTES = 32
 
 
 def is_production(env: Mapping[str, str]) -> bool:
@@ -37,6 +40,7 @@ def refuse_unsafe(env: Mapping[str, str]) -> None:
     ]
     for name, length in SHORTEST.items():
         faults += _faults_of_secret(name, env.get(name, ""), length)
+    faults += _faults_of_keys(env.get("CREDENTIALS_KEYS", ""))
     if "*" in env.get("ALLOWED_HOSTS", ""):
         faults.append("ALLOWED_HOSTS must name hosts, not '*'.")
     if _has_no_secret_password(env.get("DATABASE_URL", "")):
@@ -51,6 +55,27 @@ def _faults_of_secret(name: str, value: str, length: int) -> list[str]:
     if value and (len(value) < length or len(set(value)) < FEWEST_CHARACTERS):
         return [f"{name} is too weak; use at least {length} random characters."]
     return []
+
+
+def _faults_of_keys(value: str) -> list[str]:
+    """Each by its place, for the key itself must not be repeated."""
+    keys = [key.strip() for key in value.split(",") if key.strip()]
+    faults = [
+        f"CREDENTIALS_KEYS: key {place} is not {KEY_BYTES} random bytes in URL-safe base64."
+        for place, key in enumerate(keys, 1)
+        if not _is_key(key)
+    ]
+    if value and not keys:
+        faults.append("CREDENTIALS_KEYS has no key.")
+    return faults
+
+
+def _is_key(text: str) -> bool:
+    try:
+        key = base64.b64decode(text, altchars=b"-_", validate=True)
+    except ValueError:
+        return False
+    return len(key) == KEY_BYTES and len(set(key)) >= FEWEST_CHARACTERS
 
 
 def _has_no_secret_password(url: str) -> bool:

@@ -4,8 +4,11 @@ Without any variable the platform runs on this machine alone: embedded PostgreSQ
 secret key drawn once and kept beside their data. `MLOPS_ENV=production` refuses such defaults.
 """
 
+import base64
 import os
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,23 +25,38 @@ if PRODUCTION:
     refuse_unsafe(os.environ)
 
 
-def _kept_secret() -> str:
-    """A random key, drawn once, for its owner's eyes alone: logins outlive a restart."""
-    path = DATA_DIR / "secret_key"
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
+def _kept(name: str, draw: Callable[[], str]) -> str:
+    """A random key, drawn once, for its owner's eyes alone: it outlives a restart.
+
+    Two processes that start at once keep the same one, and neither reads the other's half-written.
+    """
+    path = DATA_DIR / name
+    if not path.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        drawn = DATA_DIR / f"{name}.{os.getpid()}"
+        with os.fdopen(os.open(drawn, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            file.write(draw())
+        with suppress(FileExistsError):
+            path.hardlink_to(drawn)
+        drawn.unlink()
     return path.read_text()
+
+
+def _signing_key() -> str:
+    return secrets.token_urlsafe(64)
+
+
+def _sealing_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def _listed(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
-SECRET_KEY = os.environ.get("SECRET_KEY") or _kept_secret()
+SECRET_KEY = os.environ.get("SECRET_KEY") or _kept("secret_key", _signing_key)
+# The first one seals the credentials of clusters, all of them open.
+CREDENTIALS_KEYS = _listed("CREDENTIALS_KEYS") or [_kept("credentials_key", _sealing_key)]
 DEBUG = False  # a stack trace never reaches a caller, on a developer's machine neither
 ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")
@@ -192,6 +210,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER_TIMEOUTS
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker gives up after most of an hour
 CELERY_TASK_DEFAULT_QUEUE = "scheduler"
+# What speaks with endpoints has workers of its own: one that hangs holds up no cycle.
+CELERY_TASK_ROUTES = {
+    "deployments.tasks.reconcile": {"queue": "runtimes"},
+    "deployments.tasks.pull": {"queue": "runtimes"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -207,6 +230,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "deployments.tasks.finish_due",
         "schedule": 1.0,
         "options": {"expires": 2},
+    },
+    "look-everywhere": {
+        "task": "deployments.tasks.look_everywhere",
+        "schedule": 15.0,
+        "options": {"expires": 15},
     },
     "forget-expired-tokens": {
         "task": "accounts.tasks.forget_expired_tokens",
@@ -226,6 +254,7 @@ SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others awa
 LEDGER_RETENTION_DAYS = int(os.environ.get("LEDGER_RETENTION_DAYS", "30"))
 
 # --- Web ------------------------------------------------------------------------------------
+WEB_THREADS = int(os.environ.get("WEB_THREADS", "8"))  # of each process of the web server
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {

@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, Sum
 from clusters.models import Cluster, Node
 from deployments import queues
 from deployments.dependencies import HOPELESS
-from deployments.models import ENDED, HOLDING, Deployment, PriorityClass, Status
+from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
@@ -49,7 +49,7 @@ def _miscounted() -> Iterator[str]:
     """The counters equal the sum over the deployments that hold capacity."""
     sums: dict[UUID, dict[str, Any]] = {
         row["cluster"]: dict(row)
-        for row in Deployment.objects.filter(status__in=HOLDING)
+        for row in Deployment.objects.filter(HOLDS)
         .order_by()
         .values("cluster")
         .annotate(**{name: Sum(F(name) * F("replicas")) for name in RESOURCES})
@@ -74,6 +74,8 @@ def _half_states() -> Iterator[str]:
         "is placed but holds nothing": ~Q(status__in=HOLDING) & ~Q(placement=[]),
         "has ended but not when": Q(status__in=ENDED, finished_at=None),
         "has an end but goes on": ~Q(status__in=ENDED) & ~Q(finished_at=None),
+        "is to be tried again, but neither waits nor leaves": Q(retry_at__isnull=False)
+        & ~Q(status__in=(Status.QUEUED, Status.STOPPING)),
         "waits but has started": Q(status=Status.QUEUED) & ~Q(started_at=None),
         "is due but holds nothing": ~Q(status__in=HOLDING) & ~Q(due_at=None),
     }

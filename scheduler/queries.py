@@ -25,7 +25,7 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster, Node, NodeState, Ordering, State
 from deployments import queues
-from deployments.models import HOLDING, Deployment, PriorityClass, Status
+from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of
 from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
@@ -116,7 +116,7 @@ def waiting_by_class(cluster: Cluster, names: list[str]) -> dict[str, int]:
 
 def running_count(cluster: Cluster) -> int:
     """Deployments that hold capacity."""
-    return Deployment.objects.filter(cluster=cluster, status__in=HOLDING).count()
+    return Deployment.objects.filter(HOLDS, cluster=cluster).count()
 
 
 def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:

@@ -38,13 +38,14 @@ def refresh(cluster_id: UUID, deployment_ids: Iterable[UUID]) -> None:
         _later(error)
 
 
-def follow(snapshot: Snapshot, plan: Plan) -> None:
-    """After a plan's commit: the admitted leave, the evicted come back to their old places."""
+def follow(snapshot: Snapshot, plan: Plan, back: frozenset[str]) -> None:
+    """After a plan's commit: the admitted leave, and those of the evicted who wait already come
+    back to their old places."""
     cluster_id = UUID(snapshot.cluster_id)
     queued = {workload.id: workload for workload in snapshot.queued}
     running = {each.id: each for each in snapshot.running}
     started = [queued[start.workload_id] for start in plan.starts]
-    evicted = [running[eviction.workload_id] for eviction in plan.evictions]
+    evicted = [running[each.workload_id] for each in plan.evictions if each.workload_id in back]
     ordering, total = snapshot.policy.ordering, snapshot.total
     try:
         queues.leave(cluster_id, [(w.priority, UUID(w.id)) for w in started])

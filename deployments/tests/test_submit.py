@@ -48,6 +48,8 @@ def test_a_developer_submits(api, dev, cluster):
         "simulated_runtime_s": None,
         "grace_s": 30,
         "max_retries": 0,
+        "readiness": None,
+        "attempt": 0,
         "retry_count": 0,
         "preemption_count": 0,
         "started_at": None,

@@ -48,6 +48,7 @@ def make(
         "queued_at": submitted,
         "started_at": started,
         "finished_at": timezone.now() if status in ENDED else None,
+        "next_status": Status.STOPPED if status == Status.STOPPING else "",
         **columns,
     }
     row = Deployment(id=deployment_id, cluster=cluster, owner=owner, status=status, **given)

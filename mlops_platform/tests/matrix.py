@@ -73,6 +73,7 @@ DEPLOYMENT: Body = {
     "simulated_runtime_s": 60,
     "grace_s": 0,
     "max_retries": 3,
+    "readiness": {"kind": "http", "port": 8080, "path": "/ready"},
     "depends_on": ["{deployment_id}"],
 }
 NODE: Body = {
@@ -152,6 +153,7 @@ MATRIX = [
     Row("POST /api/deployments/{deployment_id}/stop", (401, 404, 403, 200, 200), {}),
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
+    Row("GET /api/deployments/{deployment_id}/logs", READ),
     Row("GET /api/deployments/{deployment_id}/explain", READ),
     Row("GET /", (302,) * 5),
     Row("GET /healthz", OPEN),

@@ -1,5 +1,6 @@
 """`MLOPS_ENV=production` starts with a proper environment, and refuses each default by its name."""
 
+import base64
 import os
 import secrets
 import subprocess
@@ -15,12 +16,17 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHECK = ("check", "--deploy", "--fail-level", "WARNING")
 
 
+def a_key():
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
 @pytest.fixture
 def proper():
     return {
         "MLOPS_ENV": "production",
         "SECRET_KEY": secrets.token_hex(32),
         "METRICS_TOKEN": secrets.token_hex(32),
+        "CREDENTIALS_KEYS": f"{a_key()}, {a_key()}",
         "ALLOWED_HOSTS": "ml.invalid",
         "DATABASE_URL": f"postgres://mlops:{secrets.token_hex(16)}@database.invalid/mlops",
         "REDIS_URL": "redis://redis.invalid/0",
@@ -77,6 +83,11 @@ def test_each_missing_name_is_told(proper, name, empty):
         ("SECRET_KEY", "please-change-me-" + "0123456789abcdef" * 4),
         ("METRICS_TOKEN", "metrics"),
         ("METRICS_TOKEN", "Example-" + "0123456789abcdef" * 4),
+        ("CREDENTIALS_KEYS", " , "),
+        ("CREDENTIALS_KEYS", "short"),
+        ("CREDENTIALS_KEYS", "A" * 43 + "="),
+        ("CREDENTIALS_KEYS", f"{a_key()},{a_key()[:-4]}"),
+        ("CREDENTIALS_KEYS", "not-base64-at-all-but-of-the-right-length-!!"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "ml.invalid,*"),
         ("DATABASE_URL", "postgres://mlops:mlops@database.invalid/mlops"),
@@ -101,6 +112,14 @@ def test_no_secret_is_repeated(proper):
         refuse_unsafe({**proper, "SECRET_KEY": "hunter2", "ALLOWED_HOSTS": ""})
     assert "hunter2" not in str(told.value)
     assert proper["METRICS_TOKEN"] not in str(told.value)
+
+
+def test_a_faulty_key_is_told_by_its_place(proper):
+    with pytest.raises(
+        ImproperlyConfigured, match="CREDENTIALS_KEYS: key 2 is not 32 random"
+    ) as told:
+        refuse_unsafe({**proper, "CREDENTIALS_KEYS": f"{a_key()},hunter2"})
+    assert "hunter2" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ rolls back and plans again.
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
 from clusters.capacity import Held, move
-from deployments import events
-from deployments.models import EventType, WaitReason
+from deployments import events, waking
+from deployments.models import EventType, Status, WaitReason
 from scheduler import queues
 from scheduler.engine import Plan, Snapshot
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
@@ -32,20 +32,31 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     Raises StalePlanError where a row is not as the snapshot had it.
     """
     cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
-    _evict(snapshot, plan, now)
-    _start(snapshot, plan, now)
-    move(cluster_id, _held(snapshot, plan), evaluated_at=now)
+    evicted = _evict(snapshot, plan, now)
+    told = _start(snapshot, plan, now) or any(row.status != Status.QUEUED for row in evicted)
+    move(cluster_id, _held(snapshot, plan, evicted), evaluated_at=now)
     _record(plan, cycle_id, now)
     reasons_changed = _replace_wait_reasons(cluster_id, plan)
     if plan.starts or plan.evictions:
-        transaction.on_commit(partial(queues.follow, snapshot, plan))
+        back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)
+        transaction.on_commit(partial(queues.follow, snapshot, plan, back))
+    if told:
+        transaction.on_commit(partial(waking.request, cluster_id))
     return bool(plan.starts or plan.evictions or reasons_changed)
 
 
-def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
-    """QUEUED → RUNNING: the simulated runtime needs nobody to be told."""
+class _Evicted(NamedTuple):
+    """What became of a victim: in a simulated cluster it waits, elsewhere it has to go first."""
+
+    id: str
+    status: str
+    yielded: bool
+
+
+def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
+    """QUEUED → RUNNING where that is simulated, else → STARTING: True if a runtime must be told."""
     if not plan.starts:
-        return
+        return False
     keys = {workload.id: workload.scheduling_key for workload in snapshot.queued}
     names: dict[str | None, str] = {node.id: node.name for node in snapshot.nodes}
     placements = [
@@ -67,11 +78,12 @@ def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(START, params)
         _expect(cursor.rowcount, len(plan.starts), "start")
+        return any(status != Status.RUNNING for (status,) in cursor.fetchall())
 
 
-def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
+def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
     if not plan.evictions:
-        return
+        return []
     params: dict[str, Any] = {
         "cluster": snapshot.cluster_id,
         "now": now,
@@ -83,11 +95,13 @@ def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(EVICT, params)
         _expect(cursor.rowcount, len(plan.evictions), "evict")
+        return [_Evicted(*row) for row in cursor.fetchall()]
 
 
-def _held(snapshot: Snapshot, plan: Plan) -> Held:
-    """By how much the counters move: what started less what was evicted."""
+def _held(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> Held:
+    """By how much the counters move: what started less what gave its capacity back."""
     held = Held()
+    keep = {row.id for row in evicted if row.status != Status.QUEUED and not row.yielded}
     queued = {workload.id: workload for workload in snapshot.queued}
     running = {each.id: each for each in snapshot.running}
     for start in plan.starts:
@@ -95,6 +109,8 @@ def _held(snapshot: Snapshot, plan: Plan) -> Held:
         for place in start.placement:
             held.add(place.node_id, request.times(place.replicas))
     for eviction in plan.evictions:
+        if eviction.workload_id in keep:
+            continue
         victim = running[eviction.workload_id]
         for place in victim.placement:
             held.add(place.node_id, victim.request.times(-place.replicas))

@@ -110,7 +110,7 @@ def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[told.Node]]:
                     node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
                 ),
                 labels=tuple(sorted(node.labels.items())),
-                state=node.state,
+                state=node.effective_state,
             )
         )
     return found

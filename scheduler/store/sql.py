@@ -1,26 +1,43 @@
 """The statements that Django's query language cannot say."""
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
+# A simulated one runs at once; any other has its runtime to be told, and to confirm it.
 START = """
 UPDATE deployments_deployment d
-   SET status = 'RUNNING', started_at = %(now)s, checkpoint_at = NULL,
+   SET status = CASE c.runtime WHEN 'simulated' THEN 'RUNNING' ELSE 'STARTING' END,
+       attempt = d.attempt + 1, admitted_at = %(now)s, checkpoint_at = NULL, exit_code = NULL,
+       started_at = CASE c.runtime WHEN 'simulated' THEN %(now)s END,
        reason_code = '', reason_details = '{}', placement = p.placement,
-       due_at = %(now)s + LEAST(d.simulated_runtime_s, d.max_runtime_s) * interval '1 second'
+       due_at = CASE c.runtime WHEN 'simulated' THEN
+           %(now)s + LEAST(d.simulated_runtime_s, d.max_runtime_s) * interval '1 second' END
   FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
-       AS p(id, scheduling_key, placement)
- WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status = 'QUEUED'
-   AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0
+       AS p(id, scheduling_key, placement), clusters_cluster c
+ WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'
+   AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0 AND d.retry_at IS NULL
+RETURNING d.status
 """
 
 # Back to QUEUED in its old place: the submit time stays. A drain is nobody's preemption.
+# What really runs has to go first: it is STOPPING until then. Its capacity is its preemptor's
+# already; where it makes way for nobody but leaves a closed node, it keeps it until it is gone.
 EVICT = """
 UPDATE deployments_deployment d
-   SET status = 'QUEUED', reason_code = p.code, reason_details = p.details, placement = '[]',
-       started_at = NULL, checkpoint_at = NULL, due_at = NULL, queued_at = %(now)s,
-       preemption_count = d.preemption_count + p.counts
+   SET status = now.status, next_status = now.next_status, reason_code = p.code,
+       reason_details = p.details, due_at = NULL,
+       preemption_count = d.preemption_count + p.counts, yielded = now.leaves AND p.counts > 0,
+       placement = CASE WHEN now.leaves THEN d.placement ELSE '[]' END,
+       started_at = CASE WHEN now.leaves THEN d.started_at END,
+       checkpoint_at = CASE WHEN now.leaves THEN d.checkpoint_at END,
+       queued_at = CASE WHEN now.leaves THEN d.queued_at ELSE %(now)s END,
+       stop_by = CASE WHEN now.leaves THEN %(now)s + d.grace_s * interval '1 second' END
   FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
-       AS p(id, code, details, counts)
+       AS p(id, code, details, counts),
+       (SELECT runtime <> 'simulated' AS leaves,
+               CASE runtime WHEN 'simulated' THEN 'QUEUED' ELSE 'STOPPING' END AS status,
+               CASE runtime WHEN 'simulated' THEN '' ELSE 'QUEUED' END AS next_status
+          FROM clusters_cluster WHERE id = %(cluster)s) now
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
+RETURNING d.id::text, d.status, d.yielded
 """
 
 PLACED_IN_PART = """
@@ -40,7 +57,7 @@ SELECT n.id, n.name
               sum(d.ram_mib * (p ->> 'replicas')::int) AS ram_mib,
               sum(d.gpu * (p ->> 'replicas')::int) AS gpu
          FROM deployments_deployment d, jsonb_array_elements(d.placement) p
-        WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING')
+        WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND NOT d.yielded
         GROUP BY 1) held ON held.node_id = n.id
  WHERE (n.allocated_cpu_milli, n.allocated_ram_mib, n.allocated_gpu)
        <> (coalesce(held.cpu_milli, 0), coalesce(held.ram_mib, 0), coalesce(held.gpu, 0))

@@ -7,7 +7,8 @@ it may ask for.
 
 from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 
-READY = "d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0"
+READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
+    AND d.retry_at IS NULL"""
 GPU, CPU, RAM = (f"(d.{name} * d.replicas)" for name in ("gpu", "cpu_milli", "ram_mib"))
 ENDLESS = 2**62
 

@@ -146,7 +146,8 @@ SELECT c.name, c.allocated_cpu_milli, c.allocated_ram_mib, c.allocated_gpu,
            coalesce(sum(ram_mib * replicas), 0) AS ram_mib,
            coalesce(sum(gpu * replicas), 0) AS gpu
       FROM deployments_deployment d
-     WHERE d.cluster_id = c.id AND d.status IN ('STARTING', 'RUNNING', 'STOPPING')) h
+     WHERE d.cluster_id = c.id AND d.status IN ('STARTING', 'RUNNING', 'STOPPING')
+       AND NOT d.yielded) h
  WHERE (h.cpu_milli, h.ram_mib, h.gpu)
        IS DISTINCT FROM (c.allocated_cpu_milli, c.allocated_ram_mib, c.allocated_gpu)
     OR h.cpu_milli > c.total_cpu_milli OR h.ram_mib > c.total_ram_mib OR h.gpu > c.total_gpu

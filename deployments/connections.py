@@ -1,0 +1,64 @@
+"""The runtimes of a cluster's endpoints, connected and kept by this process."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from clusters.addresses import refusal
+from clusters.models import Cluster, Endpoint
+from clusters.models import Runtime as Kind
+from clusters.queries import registries_of, secrets_of
+from deployments.runtimes.base import Access, Registry, Runtime
+
+_Kept = tuple[str, Runtime]  # a digest of all that the connection depends on
+_kept: dict[UUID, _Kept] = {}
+_lock = threading.Lock()
+
+
+def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
+    """The runtime behind an endpoint; `node` is the name of a Docker engine's only node.
+
+    Nothing is sent yet. Raises Unsealable where the secrets cannot be read with the present keys.
+    Two queries (registries) for a cluster of many endpoints: pass the same cluster.
+    """
+    secrets = secrets_of(endpoint)
+    registries = [Registry(*row) for row in registries_of(cluster)]
+    told = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
+    told += repr([(each.host, each.username, each.password) for each in registries])
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    with _lock:
+        kept = _kept.get(endpoint.pk)
+        if kept is not None and kept[0] == digest:
+            return kept[1]
+        access = Access(endpoint.url, **secrets, guard=None if endpoint.trusted else refusal)
+        runtime = FACTORIES[cluster.runtime](cluster, endpoint, node, access, registries)
+        _kept[endpoint.pk] = (digest, runtime)
+    if kept is not None:
+        kept[1].close()
+    return runtime
+
+
+def _docker(
+    cluster: Cluster, _: Endpoint, node: str, access: Access, registries: Sequence[Registry]
+) -> Runtime:
+    from deployments.runtimes.docker import DockerRuntime  # costs every process 20 MiB otherwise
+
+    return DockerRuntime(access, cluster_id=str(cluster.pk), node=node, registries=registries)
+
+
+def _kubernetes(
+    cluster: Cluster, endpoint: Endpoint, _: str, access: Access, registries: Sequence[Registry]
+) -> Runtime:
+    from deployments.runtimes.kubernetes import KubernetesRuntime  # 60 MiB
+
+    return KubernetesRuntime(
+        access,
+        cluster_id=str(cluster.pk),
+        namespace=endpoint.namespace,
+        registries=registries,
+    )
+
+
+Factory = Callable[[Cluster, Endpoint, str, Access, Sequence[Registry]], Runtime]
+FACTORIES: dict[str, Factory] = {Kind.DOCKER: _docker, Kind.KUBERNETES: _kubernetes}

@@ -1,0 +1,142 @@
+"""What a replica wrote: from its runtime while it is there, from what was kept afterwards."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain
+from threading import BoundedSemaphore
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from rest_framework.exceptions import APIException, Throttled
+
+from clusters.models import Node
+from clusters.sealing import Unsealable
+from deployments import connections
+from deployments.models import Deployment, DeploymentLog, Status
+from deployments.reconciler.site import placed
+from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
+from mlops_platform.api.errors import Invalid
+
+FOLLOW_S = 3600  # so long one request may follow
+ASK_EVERY_S = 0.5  # whether it has started
+
+# Each follower keeps a thread of the web server busy, and others want to be served as well.
+_followers = BoundedSemaphore(max(settings.WEB_THREADS // 2, 1))
+
+
+class EndpointUnavailable(APIException):
+    status_code = 503
+    default_code = "endpoint_unavailable"
+    retry_after_s = 5
+
+
+class Wanted(NamedTuple):
+    """Which part of the output; `attempt` None is the present one, or the last."""
+
+    attempt: int | None = None
+    replica: int = 0
+    tail: int | None = None  # lines from the end
+    since: datetime | None = None  # only while its container is there
+    follow: bool = False
+
+
+def output_of(deployment: Deployment, wanted: Wanted) -> Iterator[bytes]:
+    """Pieces of it; nothing where it never ran, or runs in a simulated cluster.
+
+    400 for a replica or an attempt that cannot be, 429 where too many follow already, 503 where its
+    endpoint does not answer: all of them before the first piece.
+    """
+    _refuse(deployment, wanted)
+    if not wanted.follow:
+        return _begun(_pieces(deployment, wanted))
+    if not _followers.acquire(blocking=False):
+        raise Throttled(wait=10, detail="Too many follow logs just now.")
+    return _Followed(_pieces(deployment, wanted))
+
+
+def _refuse(deployment: Deployment, wanted: Wanted) -> None:
+    faults = {}
+    if wanted.replica >= deployment.replicas:
+        faults["replica"] = f"Below {deployment.replicas}: they are counted from 0."
+    if wanted.attempt is not None and wanted.attempt > deployment.attempt:
+        faults["attempt"] = f"It has had {deployment.attempt} so far."
+    if faults:
+        raise Invalid(faults)
+
+
+def _pieces(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
+    if wanted.follow and wanted.attempt is None:
+        row = _once_it_runs(row)
+    attempt = wanted.attempt or row.attempt
+    kept = DeploymentLog.objects.filter(
+        deployment=row, attempt=attempt, replica=wanted.replica
+    ).first()
+    if kept is not None:
+        yield _last_lines(bytes(kept.output), wanted.tail)
+        return
+    if attempt != row.attempt or wanted.replica >= len(placed(row)):
+        return
+    node = Node.objects.select_related("endpoint").filter(pk=placed(row)[wanted.replica]).first()
+    if node is None or node.endpoint is None:
+        return
+    key = Key(str(row.pk), attempt, wanted.replica)
+    try:
+        runtime = connections.connect(row.cluster, node.endpoint, node.name)
+        connection.close()  # what follows may take an hour
+        yield from runtime.logs(key, tail=wanted.tail, since=wanted.since, follow=wanted.follow)
+    except (RuntimeUnavailable, Unsealable) as error:
+        raise EndpointUnavailable(f"{node.name} does not answer: {one_line(error)}") from None
+
+
+def _once_it_runs(row: Deployment) -> Deployment:
+    """Whoever follows one that waits wants to see its first line."""
+    give_up = time.monotonic() + FOLLOW_S
+    while row.status in (Status.QUEUED, Status.STARTING) and time.monotonic() < give_up:
+        connection.close()
+        time.sleep(ASK_EVERY_S)
+        fresh = Deployment.objects.select_related("cluster").filter(pk=row.pk).first()
+        if fresh is None:
+            break
+        row = fresh
+    return row
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, its first piece fetched already: what is wrong is found while one can say so."""
+    first = next(pieces, b"")
+    return chain([first], pieces)
+
+
+class _Followed:
+    """Pieces that are followed; the place is given back when the response is closed."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._open = pieces, True
+        self._until = time.monotonic() + FOLLOW_S
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if time.monotonic() > self._until:
+            raise StopIteration
+        try:
+            return next(self._pieces)
+        except APIException:  # the answer has begun: it can only end
+            raise StopIteration from None
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            _followers.release()
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()
+
+
+def _last_lines(output: bytes, count: int | None) -> bytes:
+    if count is None:
+        return output
+    return b"".join(output.splitlines(keepends=True)[-count:]) if count else b""

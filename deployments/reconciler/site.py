@@ -1,0 +1,131 @@
+"""A cluster's endpoints, looked at in parallel: what runs where, and who does not answer."""
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from clusters.models import Cluster, Endpoint, Node, NodeState
+from clusters.sealing import Unsealable
+from deployments import breaker, connections
+from deployments.models import Deployment
+from deployments.runtimes.base import (
+    Capacity,
+    Key,
+    Runtime,
+    RuntimeUnavailable,
+    Sighting,
+    one_line,
+)
+
+AT_ONCE = 8  # calls to the endpoints of one cluster
+
+
+@dataclass
+class View:
+    """What an endpoint showed. `error` says why it showed nothing; then nothing is known of it."""
+
+    endpoint: Endpoint
+    runtime: Runtime | None = None
+    sightings: dict[Key, Sighting] = field(default_factory=dict)
+    capacities: list[Capacity] | None = None
+    error: str = ""
+
+
+class Replica(NamedTuple):
+    """One replica of an attempt: where it belongs, and what is seen of it."""
+
+    number: int
+    node: Node | None  # None: the node has gone
+    sighting: Sighting | None
+    answered: bool  # whether its endpoint showed anything at all
+    lost: bool  # its node has been away for so long that nobody waits for it any more
+
+
+class Site:
+    """The endpoints and nodes of a cluster, as the tables have them, and views of them."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
+        self.views: dict[UUID, View] = {}
+        self.read_nodes()
+
+    def read_nodes(self) -> None:
+        """As they are now; one query."""
+        self.nodes = {str(node.pk): node for node in Node.objects.filter(cluster=self.cluster)}
+
+    def look(self, ids: Collection[str] | None, *, capacity: bool) -> None:
+        """Observe all endpoints, or those deployments in them. No transaction may be open."""
+        views = [View(endpoint) for endpoint in self.endpoints.values()]
+        for view in views:
+            self._connect(view)
+        with ThreadPoolExecutor(AT_ONCE, "look") as pool:
+            list(pool.map(lambda view: _look(view, ids, capacity=capacity), views))
+        self.views = {view.endpoint.pk: view for view in views}
+        for view in views:
+            if view.runtime is not None and not view.error:
+                breaker.answered(view.endpoint.pk)
+
+    def _connect(self, view: View) -> None:
+        if breaker.is_open(view.endpoint.pk):
+            view.error = view.endpoint.error or "It did not answer a moment ago."
+            return
+        names = (n.name for n in self.nodes.values() if n.endpoint_id == view.endpoint.pk)
+        try:
+            view.runtime = connections.connect(self.cluster, view.endpoint, next(names, ""))
+        except (Unsealable, ValueError, OSError) as error:
+            view.error = one_line(error)
+
+    def replicas(self, row: Deployment, now: datetime) -> list[Replica]:
+        """Those of its present attempt, in the order of its placement."""
+        lost_since = now - timedelta(seconds=self.cluster.node_lost_after_s)
+        found = []
+        for number, node_id in enumerate(placed(row)):
+            node = self.nodes.get(node_id)
+            view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
+            key = Key(str(row.pk), row.attempt, number)
+            sighting = view.sightings.get(key) if view else None
+            away = node is None or (
+                node.observed == NodeState.NOT_READY
+                and node.not_ready_since is not None
+                and node.not_ready_since <= lost_since
+            )
+            found.append(Replica(number, node, sighting, bool(view and not view.error), away))
+        return found
+
+    def runtime_of(self, node: Node | None) -> Runtime | None:
+        """The runtime of its endpoint, where that has answered in this look."""
+        view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
+        return view.runtime if view and not view.error else None
+
+    def sightings(self) -> Iterator[tuple[View, Sighting]]:
+        for view in self.views.values():
+            for sighting in view.sightings.values():
+                yield view, sighting
+
+    def gave_up(self, node: Node | None, error: RuntimeUnavailable) -> None:
+        """Its endpoint failed in the middle of the pass: it is left alone for the rest of it."""
+        view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
+        if view is not None and not view.error:
+            view.error = one_line(error)
+            breaker.failed(view.endpoint.pk)
+
+
+def placed(row: Deployment) -> list[str]:
+    """The node's id for each replica, by number."""
+    return [str(place["node_id"]) for place in row.placement for _ in range(place["replicas"])]
+
+
+def _look(view: View, ids: Collection[str] | None, *, capacity: bool) -> None:
+    if view.runtime is None:
+        return
+    try:
+        view.sightings = {each.key: each for each in view.runtime.observe(ids)}
+        if capacity:
+            view.capacities = view.runtime.capacity()
+    except RuntimeUnavailable as error:
+        view.error = one_line(error)
+        breaker.failed(view.endpoint.pk)

@@ -1,0 +1,3 @@
+"""Docker engines: one engine is one node."""
+
+from deployments.runtimes.docker.runtime import DockerRuntime as DockerRuntime

@@ -1,0 +1,208 @@
+"""One engine's REST API: its calls, its streams, and its errors in the runtime's words."""
+
+import queue
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from http.client import HTTPException
+from threading import Event, Lock, Thread
+from typing import Any, Literal, TypeVar
+
+import docker
+import requests
+import urllib3
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException
+
+from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
+from deployments.runtimes.docker.connections import EngineAdapter, base_url
+
+OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
+T = TypeVar("T")
+NO_ANSWER = (
+    DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    OSError,
+    ValueError,
+)
+
+
+class Answered(RuntimeUnavailable):
+    """The engine did answer, with an error: whoever knows what it means may tell more."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(one_line(sentence))
+        self.status = status
+
+
+class Engine:
+    """Connects on the first call, so that whoever makes one needs no engine yet."""
+
+    def __init__(self, access: Access, timeout_s: float) -> None:
+        self._access = access
+        self._timeout_s = timeout_s
+        self._client: Any = None  # docker.APIClient, which has no types
+        self._lock = Lock()
+
+    def call(self, work: Callable[[Any], T]) -> T:
+        """What `work` gets from the client. Raises RuntimeUnavailable, or Answered."""
+        try:
+            return work(self._connected())
+        except NO_ANSWER as error:
+            raise _unavailable(error) from error
+
+    def stream(
+        self,
+        method: Literal["get", "post"],
+        path: str,
+        read_timeout_s: float,
+        **options: Any,
+    ) -> requests.Response:
+        """An answer whose body is read as it comes. Raises as `call` does."""
+
+        def open_stream(client: Any) -> requests.Response:
+            response: requests.Response = getattr(client, method)(
+                f"{client.base_url}/v{client.api_version}{path}",
+                stream=True,
+                timeout=(self._timeout_s, read_timeout_s),
+                **options,
+            )
+            if response.status_code >= 400:
+                with response:
+                    raise Answered(response.status_code, _message(response))
+            return response
+
+        return self.call(open_stream)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> Any:
+        # Its own ways to connect are put aside: over TLS it wants files, for ssh another library.
+        client: Any = docker.APIClient(
+            base_url="http://127.0.0.1:2375", version=OLDEST, timeout=self._timeout_s
+        )
+        client.base_url = base_url(self._access)
+        for prefix in list(client.adapters):
+            client.mount(prefix, EngineAdapter(self._access, self._timeout_s))
+        client.trust_env = False  # neither a proxy nor a .netrc of whoever runs this
+        client.max_redirects = 0
+        # Nor what their `docker login` has left behind.
+        client._general_configs = {}
+        client._auth_configs = docker.auth.AuthConfig({})
+        known = client.version(api_version=False)
+        versions = [known["ApiVersion"], DEFAULT_DOCKER_API_VERSION]
+        client._version = max(
+            min(versions, key=_numbers), known.get("MinAPIVersion", OLDEST), key=_numbers
+        )
+        return client
+
+
+def pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
+    try:
+        yield from response.raw.stream(65536, decode_content=False)
+    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+        raise Quiet("The engine said nothing for too long.") from error
+    except NO_ANSWER as error:
+        raise _unavailable(error) from error
+    finally:
+        response.close()
+
+
+class Quiet(RuntimeUnavailable):
+    """Nothing came within the read timeout. Whether the engine is still there is not known."""
+
+
+def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
+    """Lines from pieces that keep to none; an empty one where nothing comes."""
+    rest = b""
+    for piece in body:
+        if piece is None:
+            yield b""
+            continue
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.strip())
+    if rest.strip():
+        yield rest
+
+
+def ticking(response: requests.Response, tick_s: float) -> Generator[bytes | None, None, None]:
+    """The body as it comes, and None where nothing comes for `tick_s`.
+
+    A thread reads, since a socket whose read has timed out cannot be read on.
+    """
+    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=64)
+    left = Event()
+
+    def put(item: bytes | BaseException | None) -> None:
+        while not left.is_set():
+            with suppress(queue.Full):
+                arrived.put(item, timeout=1)
+                return
+
+    def read() -> None:
+        try:
+            for piece in pieces(response):
+                put(piece)
+                if left.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    Thread(target=read, name="docker-stream", daemon=True).start()
+    try:
+        while True:
+            try:
+                item = arrived.get(timeout=tick_s)
+            except queue.Empty:
+                yield None
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        with suppress(ValueError, RuntimeError, OSError):  # it has come to its end by itself
+            response.raw.shutdown()  # wakes the reader, which closes
+
+
+def _unavailable(error: BaseException) -> RuntimeUnavailable:
+    if isinstance(error, APIError):
+        status = error.response.status_code if error.response is not None else 0
+        return Answered(status, str(error.explanation or error.args[0]))
+    return RuntimeUnavailable(one_line(_innermost(error)))
+
+
+def _innermost(error: BaseException) -> str:
+    """The libraries wrap what has happened several times; people want the core of it."""
+    for _ in range(10):
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in error.args if isinstance(a, BaseException)), None)
+        if inner is None:
+            break
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError, requests.RequestException):
+        return f"{response.status_code} {response.reason}"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

@@ -1,0 +1,75 @@
+"""Images: who may fetch them, and what the engine says while it does."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from docker.auth import encode_header, resolve_repository_name
+from docker.errors import DockerException
+from docker.utils import parse_repository_tag
+
+from deployments.runtimes.base import Code, RefusedError, Registry, Trouble, one_line
+from deployments.runtimes.docker.engine import Answered, Engine, lines, pieces
+
+LIMIT_S = 3600.0
+QUIET_S = 600.0  # a registry may think, and a large layer may be unpacked
+DOCKER_HUB = "docker.io"
+PROXY_TROUBLE = (401, 403, 407, 429, 502, 503, 504)  # of whoever stands before the engine
+
+
+def pull(
+    engine: Engine, image: str, registries: Sequence[Registry], limit_s: float = LIMIT_S
+) -> None:
+    """Raises RuntimeUnavailable, and RefusedError with the engine's own sentence."""
+    until = time.monotonic() + limit_s
+    try:
+        params, headers = _asked(image, registries)
+        answer = engine.stream("post", "/images/create", QUIET_S, params=params, headers=headers)
+        for line in lines(pieces(answer)):
+            progress = json.loads(line)
+            if "error" in progress:
+                raise _failed(progress["error"], registries)
+            if time.monotonic() > until:
+                raise _failed(f"It took more than {limit_s:.0f} s.", registries)
+    except Answered as error:
+        if error.status in PROXY_TROUBLE:
+            raise
+        raise _failed(error, registries) from error
+
+
+def credentials(image: str, registries: Sequence[Registry]) -> Registry | None:
+    """Of the registries that the reference begins with, the one that says most."""
+    host, repository = resolve_repository_name(parse_repository_tag(image)[0])
+    reference = f"{host}/{repository}"
+    fitting = [
+        registry for registry in registries if f"{reference}/".startswith(f"{_host(registry)}/")
+    ]
+    return max(fitting, key=lambda registry: len(_host(registry)), default=None)
+
+
+def _host(registry: Registry) -> str:
+    host = registry.host.removeprefix("https://").removesuffix("/v1/").rstrip("/")
+    return DOCKER_HUB if host in {"index.docker.io", "registry-1.docker.io"} else host
+
+
+def _asked(image: str, registries: Sequence[Registry]) -> tuple[dict[str, str], dict[str, str]]:
+    repository, tag = parse_repository_tag(image)
+    try:
+        registry = credentials(image, registries)
+    except DockerException as error:
+        raise _failed(error, registries) from error
+    headers = {}
+    if registry is not None:
+        login = {"username": registry.username, "password": registry.password}
+        headers["X-Registry-Auth"] = encode_header(
+            {**login, "serveraddress": _host(registry)}
+        ).decode()
+    return {"fromImage": repository, "tag": tag or "latest"}, headers
+
+
+def _failed(said: object, registries: Sequence[Registry]) -> RefusedError:
+    sentence = str(said)
+    for registry in registries:
+        if registry.password:
+            sentence = sentence.replace(registry.password, "…")
+    return RefusedError(Trouble(Code.IMAGE_PULL_FAILED, one_line(sentence)))

@@ -1,0 +1,81 @@
+"""The engine's lists and inspections, as sightings."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from deployments.runtimes.base import Code, Key, Phase, Sighting, Trouble, one_line
+
+NOT_EXECUTED = (126, 127)  # of Docker's init, of the engine and of every shell
+
+
+def running(key: Key, node: str, listed: dict[str, Any], started_at: datetime | None) -> Sighting:
+    """One whose process runs; the list's status says in words what its health check found."""
+    status = str(listed.get("Status", ""))
+    trouble = None
+    if listed["State"] != "running":
+        trouble = Trouble(Code.NOT_READY, f"The container is {listed['State']}.")
+    elif "(unhealthy)" in status or "(health: starting)" in status:
+        trouble = Trouble(Code.NOT_READY, "Its readiness probe does not pass yet.")
+    return Sighting(
+        key,
+        Phase.RUNNING,
+        ready=trouble is None,
+        trouble=trouble,
+        started_at=started_at,
+        node=node,
+    )
+
+
+def at_rest(key: Key, node: str, inspected: dict[str, Any]) -> Sighting:
+    """One without a process: created, but not begun, or ended, or never able to begin."""
+    state = inspected["State"]
+    started_at = moment(state.get("StartedAt"))
+    if state["Status"] == "created" and not state.get("Error"):
+        return Sighting(key, Phase.PENDING, node=node)
+    if state.get("Running"):  # since it was listed
+        return Sighting(key, Phase.RUNNING, started_at=started_at, node=node)
+    ended_at = moment(state.get("FinishedAt"))
+    if started_at and ended_at:  # it may note the end before it notes the start
+        ended_at = max(started_at, ended_at)
+    exit_code = int(state.get("ExitCode") or 0)
+    return Sighting(
+        key,
+        Phase.ENDED,
+        exit_code=exit_code if started_at else None,
+        trouble=_trouble(state, exit_code, started_at),
+        started_at=started_at,
+        ended_at=ended_at,
+        node=node,
+    )
+
+
+def _trouble(state: dict[str, Any], exit_code: int, started_at: datetime | None) -> Trouble | None:
+    said = one_line(state.get("Error") or "")
+    if state.get("Dead"):
+        return Trouble(Code.DISRUPTED, said or "The engine could not clear it away.")
+    if exit_code in NOT_EXECUTED:
+        return Trouble(Code.COMMAND_FAILED, said)
+    if started_at is None:
+        return Trouble(Code.REFUSED, said)
+    if exit_code and state.get("OOMKilled"):
+        return Trouble(Code.OUT_OF_MEMORY, said)
+    if exit_code:
+        return Trouble(Code.EXITED, said)
+    return None
+
+
+def explained(sighting: Sighting, last_words: Callable[[], str]) -> Sighting:
+    """Docker's init says in the log what it could not execute, and so do shells."""
+    trouble = sighting.trouble
+    if trouble is None or trouble.code != Code.COMMAND_FAILED or trouble.message:
+        return sighting
+    return replace(sighting, trouble=replace(trouble, message=one_line(last_words())))
+
+
+def moment(text: str | None) -> datetime | None:
+    """The engine's nanoseconds cut to microseconds; its year 1 means never."""
+    if not text or text.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(text)

@@ -1,0 +1,103 @@
+"""Listening to the endpoints, so that a pass comes at once where something has happened.
+
+A thread an endpoint, in the runtimes' worker: one that hangs keeps nobody else waiting. Nothing
+rests on them: what is not heard is found by the next full pass.
+"""
+
+import logging
+import threading
+from uuid import UUID
+
+from celery.signals import worker_ready, worker_shutting_down
+from django.db import close_old_connections
+from django.db.utils import DatabaseError, InterfaceError
+
+from clusters.models import Endpoint, Runtime
+from clusters.sealing import Unsealable
+from deployments import connections, waking
+from deployments.runtimes.base import RuntimeUnavailable
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0  # for endpoints that have come or gone
+PAUSE_S = 5.0  # after one has gone away
+QUEUE = "runtimes"
+
+
+class Watchers:
+    """One for each endpoint that there is; those of endpoints that go end by themselves."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._watched: dict[UUID, threading.Event] = {}
+
+    def start(self) -> None:
+        threading.Thread(target=self._keep_up, name="watchers", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for stop in list(self._watched.values()):
+            stop.set()
+
+    def _keep_up(self) -> None:
+        while not self._stop.is_set():
+            try:
+                close_old_connections()
+                self._follow(set(_endpoints()))
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("endpoints unknown", extra={"error": str(error)})
+            self._stop.wait(LOOK_EVERY_S)
+
+    def _follow(self, present: set[UUID]) -> None:
+        for gone in self._watched.keys() - present:
+            self._watched.pop(gone).set()
+        for new in present - self._watched.keys():
+            stop = self._watched[new] = threading.Event()
+            name = f"watch-{new}"
+            threading.Thread(target=_watch, args=(new, stop), name=name, daemon=True).start()
+
+
+def _endpoints() -> list[UUID]:
+    return list(
+        Endpoint.objects.exclude(cluster__runtime=Runtime.SIMULATED).values_list("pk", flat=True)
+    )
+
+
+def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
+    """Until it is told to stop; an endpoint that goes away is tried again."""
+    while not stop.is_set():
+        try:
+            close_old_connections()
+            _listen(endpoint_id, stop)
+        except (RuntimeUnavailable, Unsealable, DatabaseError, InterfaceError, OSError) as error:
+            told = {"endpoint_id": str(endpoint_id), "error": str(error)}
+            logger.info("an endpoint is not heard", extra=told)
+        stop.wait(PAUSE_S)
+
+
+def _listen(endpoint_id: UUID, stop: threading.Event) -> None:
+    endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
+    if endpoint is None:
+        return
+    node = endpoint.nodes.first()
+    runtime = connections.connect(endpoint.cluster, endpoint, node.name if node else "")
+    close_old_connections()
+    for changed in runtime.watch(stop):
+        if changed is not None:
+            waking.request(endpoint.cluster_id, [changed])
+
+
+_watchers = Watchers()
+
+
+@worker_ready.connect
+def _begin(sender: object = None, **_: object) -> None:
+    """In the worker that answers the runtimes' queue, and no other."""
+    app = getattr(sender, "app", None)
+    if app is not None and QUEUE in app.amqp.queues.consume_from:
+        _watchers.start()
+
+
+@worker_shutting_down.connect
+def _end(**_: object) -> None:
+    _watchers.stop()
