@@ -63,8 +63,8 @@ def test_the_list_costs_the_same_for_few_and_many(
 ):
     rows = [make(cluster, dev, gpu=number + 1) for number in range(size)]
     explain(rows[0])
-    # session, operator, classes to filter by, classes to act with, count, rows, reasons, who has been
-    # looked at
+    # session, operator, classes to filter by, classes to act with, count, rows, reasons, who has
+    # been looked at
     with django_assert_num_queries(8):
         answer = operator.get(LIST)
     assert len(names_on(answer)) == size

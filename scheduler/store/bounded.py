@@ -125,7 +125,7 @@ def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapsh
             return so_far
         plan = make_plan(so_far)
         read = {workload.id for workload in found}
-        if len(read) > len(read & _started(plan)) >= snapshot.max_starts:
+        if plan.unfinished and len(read & _started(plan)) >= snapshot.max_starts:
             return so_far
         gone = {*gone, *(eviction.workload_id for eviction in plan.evictions)}
         most *= 4
