@@ -37,10 +37,12 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     if snapshot.state != told.ACTIVE:
         return snapshot  # nobody is looked at
     snapshot = _with_queue(snapshot, queue)
-    left = queue.waiting(_started(make_plan(snapshot)))
+    plan = make_plan(snapshot)
+    left = queue.waiting(_started(plan))
     if left and not snapshot.running:
         snapshot = replace(snapshot, running=_running_for(snapshot, left))
-    if not left or not snapshot.running:
+    alone = not snapshot.running and _starved_are_left(snapshot, plan, FEW_STARVED)
+    if not left or alone:
         return snapshot
     gone, starved = frozenset[str](), FEW_STARVED
     while True:

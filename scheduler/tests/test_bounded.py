@@ -18,8 +18,12 @@ from accounts.models import User
 from clusters.models import Cluster, Node
 from deployments.keys import key_of, submitted_at
 from deployments.models import Deployment, PriorityClass, Status
+from deployments.queries import reasons_for
+from deployments.reasons import render
+from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
+from scheduler.models import Trigger
 from scheduler.store import bounded, load_snapshot, read_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -154,4 +158,31 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
         assert decisions(plan) == decisions(make_plan(whole))
         if not plan.unfinished:
             assert decisions(plan) == decisions(make_plan(replace(whole, max_starts=10**6)))
+        transaction.set_rollback(True)
+
+
+@given(seed=st.integers(0, 2**32))
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whoever_waits_is_told_what_the_whole_plan_tells(
+    cluster: Cluster, dev: User, seed: int
+) -> None:
+    """Whether the cycle has read it or not."""
+    random = Random(seed)
+    hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
+    with hurry, transaction.atomic():
+        fill(Cluster.objects.get(pk=cluster.pk), dev, random)
+        state = random.choice(["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED", "DRAINING"])
+        Cluster.objects.filter(pk=cluster.pk).update(state=state)
+        plan = make_plan(read_snapshot(cluster.pk))
+        own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
+        keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
+        cycle.run(cluster.pk, Trigger.SUBMITTED)
+        rows = Deployment.objects.filter(status=Status.QUEUED, reason_code="")
+        waiting = list(rows.select_related("priority_class"))
+        told = reasons_for(waiting)
+        for row in waiting:
+            reason = own.get(str(row.pk)) or keys[row.scheduling_key]
+            assert told[row.pk] == render(reason.code, reason.details)
         transaction.set_rollback(True)
