@@ -152,7 +152,7 @@ class Deployment(models.Model):
                 name="deployment_overdue",
             ),
             models.Index(
-                fields=["cluster", "priority_class", "queued_at"],
+                fields=["cluster", "priority_class", "queued_at", "id"],
                 condition=Q(status=Status.QUEUED),
                 name="deployment_waiting",
             ),

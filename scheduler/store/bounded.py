@@ -5,6 +5,7 @@ is not read, with two exceptions: the first in line where a blocked head counts 
 the first of those who have waited so long that capacity is held for them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -150,18 +151,16 @@ def _starved(snapshot: Snapshot, queue: Queue, most: int) -> list[Workload]:
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
-    """Whether of each class, gangs or not, one who waits on is among the starved that were read, or
-    all of them were."""
+    """Whether of each class one who waits on is among the starved that were read, or all were."""
     started = _started(plan)
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    capacity, counts, left = Capacity(snapshot), dict[tuple[str, bool], int](), set()
+    capacity, counts, left = Capacity(snapshot), Counter[str](), set()
     for workload in snapshot.queued:
         if workload.queued_ms <= since_ms:
-            lane = (workload.priority, workload.replicas > 1)
-            counts[lane] = counts.get(lane, 0) + 1
+            counts[workload.priority] += 1
             if workload.id not in started and impossible(capacity, workload) is None:
-                left.add(lane)
-    return all(lane in left for lane, count in counts.items() if count >= most)
+                left.add(workload.priority)
+    return all(name in left for name, count in counts.items() if count >= most)
 
 
 def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:

@@ -113,8 +113,8 @@ class Queue:
     def first(
         self, snapshot: Snapshot, found: Sequence[Lane], known: Iterable[str], never: Iterable[str]
     ) -> list[Workload]:
-        """The first of each lane in the scheduling order, whose id is not known and whose
-        scheduling key is none of `never`."""
+        """Of each lane, or at least of each class, the first in the scheduling order whose id is
+        not known and whose scheduling key is none of `never`."""
         statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
         more = {"known": list(known), "never": list(never)}
         return [_workload(row) for row in self._ask(statement, found, **more, **_totals(snapshot))]
@@ -122,7 +122,7 @@ class Queue:
     def starved(
         self, found: Sequence[Lane], since_ms: int, most: int, never: Iterable[str] = ()
     ) -> list[Workload]:
-        """The first few of each lane that have waited since then, the longest wait first."""
+        """Of each class, the first few in the lanes that have waited since then, by the longest."""
         more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
         return [_workload(row) for row in self._ask(STARVED, found, **more)]
 
