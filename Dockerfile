@@ -7,6 +7,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     MLOPS_DATA_DIR=/var/lib/mlops
 
+# For engines that are reached by ssh.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-client \
+    && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --system --uid 10001 --create-home --home-dir "$MLOPS_DATA_DIR" mlops
 WORKDIR /app
 
@@ -20,7 +24,7 @@ COPY . .
 USER mlops
 
 # No real secret or server is needed to gather the static files, and none must stay in the image.
-RUN SECRET_KEY=unused DATABASE_URL=postgres://unused/unused REDIS_URL=redis://unused \
+RUN SECRET_KEY=unused CREDENTIALS_KEYS=unused DATABASE_URL=postgres://unused/unused REDIS_URL=redis://unused \
     python manage.py collectstatic --no-input --verbosity 0
 
 ENV MLOPS_ENV=production HOST=0.0.0.0 PORT=8000

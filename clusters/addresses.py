@@ -46,7 +46,7 @@ class Unresolvable(Exception):  # noqa: N818 - what a name is, not a mistake
 def refusal(address: str) -> str | None:
     """Why a tenant's endpoint may not lead to this IP address; None where it may."""
     try:
-        given = ipaddress.ip_address(address)
+        given = ipaddress.ip_address(address.partition("%")[0])  # on whichever interface
     except ValueError:
         return f"{address[:60]!r} is no IP address."
     meant = [given, *_inner(given)]

@@ -47,10 +47,9 @@ def is_away(endpoint: Endpoint, error: str) -> bool:
     return True
 
 
-def answers(endpoint: Endpoint, found: Sequence[Found]) -> bool:
+def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bool:
     """A Docker engine answered: its node is open, and has the sizes that nobody gave it."""
     news = _note_seen(endpoint)
-    node = Node.objects.filter(endpoint=endpoint).first()
     if node is None or (node.observed == NodeState.READY and not _missing(node, found)):
         return news
     with transaction.atomic():

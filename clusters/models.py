@@ -188,7 +188,8 @@ class Node(models.Model):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
     `state` is what people want of it, `observed` what its runtime says of it, and `effective_state`
-    what comes of the two. `pending` is what becomes of it once it is empty (settling.py):
+    what comes of the two. `discovered` names the sizes that nobody has given and that its runtime
+    tells, 0 until then. `pending` is what becomes of it once it is empty (settling.py):
     `{"delete": true}`, or the columns to set.
     """
 
@@ -210,6 +211,7 @@ class Node(models.Model):
     allocated_cpu_milli = models.BigIntegerField(default=0, editable=False)
     allocated_ram_mib = models.BigIntegerField(default=0, editable=False)
     allocated_gpu = models.BigIntegerField(default=0, editable=False)
+    discovered = models.JSONField(default=list, blank=True, editable=False)
     pending = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:

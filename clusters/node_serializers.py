@@ -5,6 +5,7 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
+from clusters.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
 from clusters.labels import Labels
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Node, NodeState
 from clusters.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
@@ -29,8 +30,10 @@ EXAMPLE = {
     "available_ram": 253952,
     "available_gpu": 6,
     "labels": EXAMPLE_LABELS,
+    "endpoint": None,
     "pending": None,
 }
+_SIZE = "Needed in a simulated cluster; elsewhere the runtime tells it, where it is left out."
 
 
 def _cpu(source: str = "cpu_milli", **kwargs: Any) -> Cores:
@@ -47,10 +50,13 @@ def _gpu(**kwargs: Any) -> WholeNumber:
 
 class NewNodeSerializer(StrictSerializer):
     name = Text(max_length=LONGEST_NAME)
-    cpu = _cpu(help_text="Cores; up to three decimals.")
-    ram = _ram(help_text="MiB.")
-    gpu = _gpu()
+    cpu = _cpu(required=False, help_text=f"Cores; up to three decimals. {_SIZE}")
+    ram = _ram(required=False, help_text=f"MiB. {_SIZE}")
+    gpu = _gpu(required=False, help_text=_SIZE)
     labels = Labels(default=dict, help_text="What a deployment's node_selector can ask for.")
+    endpoint = GivenEndpointSerializer(
+        required=False, help_text="The Docker engine; in a docker cluster, and only there."
+    )
 
     class Meta:
         ref_name = "NewNode"
@@ -73,6 +79,9 @@ class ChangeNodeSerializer(StrictSerializer):
     ram = _ram(required=False)
     gpu = _gpu(required=False)
     labels = Labels(required=False, help_text="All of them; what runs there already is left alone.")
+    endpoint = GivenEndpointSerializer(
+        required=False, help_text="Replaced as a whole; in a docker cluster only."
+    )
 
     class Meta:
         ref_name = "ChangeNode"
@@ -99,8 +108,10 @@ class NodeSerializer(serializers.Serializer):
     name = serializers.CharField()
     state = serializers.ChoiceField(
         NodeState.values,
+        source="effective_state",
         help_text=(
-            "CORDONED: takes nobody new. DRAINING: and what runs there goes back to the queue."
+            "CORDONED: takes nobody new. DRAINING: and what runs there goes back to the queue. "
+            "NOT_READY: its runtime does not answer, or says so."
         ),
     )
     cpu = _cpu()
@@ -113,6 +124,9 @@ class NodeSerializer(serializers.Serializer):
     available_ram = serializers.IntegerField(source="available_ram_mib")
     available_gpu = serializers.IntegerField()
     labels = serializers.DictField(child=serializers.CharField())
+    endpoint = EndpointSerializer(
+        allow_null=True, help_text="How it is reached; null where it is simulated."
+    )
     pending = serializers.SerializerMethodField(
         help_text="What becomes of it as soon as it is empty: it is deleted, or has these sizes."
     )

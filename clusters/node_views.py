@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.callers import caller
-from clusters import nodes, queries
+from clusters import attaching, nodes, queries
 from clusters.models import Node
 from clusters.node_serializers import ChangeNodeSerializer, NewNodeSerializer, NodeSerializer
 from mlops_platform.api.requests import body_of, flag_of, query_of
@@ -62,7 +62,10 @@ class NodeViewSet(GenericViewSet):
         operation_summary="Add a node",
         operation_description=(
             "The cluster's totals are the sum of its nodes from then on, and a replica must fit on "
-            "one of them. The first node can be added while nothing is allocated."
+            "one of them. The first node can be added while nothing is allocated.\n\n"
+            "In a docker cluster it is a Docker engine, and `endpoint` says how to reach it; sizes "
+            "that are left out are told by the engine. It is NOT_READY until it has answered. In a "
+            "kubernetes cluster nodes are discovered, and none can be added."
         ),
         tags=["nodes"],
         request_body=NewNodeSerializer,
@@ -70,7 +73,7 @@ class NodeViewSet(GenericViewSet):
     )
     def create(self, request: Request, cluster_id: UUID) -> Response:
         cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
-        node = nodes.add_node(cluster, body_of(request, NewNodeSerializer))
+        node = attaching.add_node(cluster, body_of(request, NewNodeSerializer))
         return Response(NodeSerializer(node).data, status=201)
 
     @swagger_auto_schema(
@@ -87,7 +90,7 @@ class NodeViewSet(GenericViewSet):
         operation_description=(
             "What is not given stays as it is. Sizes below what is allocated are refused or, with "
             "`?drain=true`, wait in `pending` until a drain has emptied the node; then it is as "
-            "open as it was before."
+            "open as it was before. `endpoint` is replaced as a whole."
         ),
         tags=["nodes"],
         manual_parameters=[DRAIN],
@@ -97,13 +100,14 @@ class NodeViewSet(GenericViewSet):
     def partial_update(self, request: Request, cluster_id: UUID, node_id: UUID) -> Response:
         node = _writable(request, cluster_id, node_id)
         drain = flag_of(request, "drain")
-        changed = nodes.change_node(node, body_of(request, ChangeNodeSerializer), drain=drain)
+        changed = attaching.change_node(node, body_of(request, ChangeNodeSerializer), drain=drain)
         return Response(NodeSerializer(changed).data)
 
     @swagger_auto_schema(
         operation_summary="Delete a node",
         operation_description=(
-            "After the last one the cluster is a pool again, with the totals that it had."
+            "After the last one a simulated cluster is a pool again, with the totals that it had; "
+            "any other has nothing. Its endpoint, with its credentials, goes with it."
         ),
         tags=["nodes"],
         manual_parameters=[DRAIN],
@@ -115,7 +119,7 @@ class NodeViewSet(GenericViewSet):
     )
     def destroy(self, request: Request, cluster_id: UUID, node_id: UUID) -> Response:
         node = _writable(request, cluster_id, node_id)
-        leaving = nodes.delete_node(node, drain=flag_of(request, "drain"))
+        leaving = attaching.delete_node(node, drain=flag_of(request, "drain"))
         if leaving is None:
             return Response(status=204)
         return Response(NodeSerializer(leaving).data, status=202)

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from clusters.models import Cluster, Node, NodeState
 from clusters.services import PEOPLE_SAY, RESOURCES, lock_cluster
-from clusters.settling import DELETE, apply_pending, follow_nodes, ring
+from clusters.settling import DELETE, apply_pending, follow_nodes, remove, ring
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.fields import cores
@@ -22,9 +22,10 @@ MOST_NODES = 10_000
 
 
 def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
-    """The first one turns a pool into a cluster of nodes, so nothing may be allocated then.
+    """Whether it has an endpoint, and may be added by hand at all, is for attaching.py to say.
 
-    409 for that, for a taken name, and for more nodes than a cluster may have.
+    The first one turns a pool into a cluster of nodes, so nothing may be allocated then: 409
+    for that, for a taken name, and for more nodes than a cluster may have.
     """
     with _locked(cluster.pk, columns["name"]) as locked:
         count = locked.nodes.count()
@@ -53,6 +54,7 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
         resized = any(_intended(node)[name] != size for name, size in sizes.items())
         if resized:
             _resize(node, sizes, drain=drain)
+        _settle_sizes(node, sizes)
         words = {name: changes[name] for name in ("name", "labels") if name in changes}
         changed = _reword(node, words)
         if "labels" in changed and not resized:
@@ -63,13 +65,13 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
 def delete_node(node: Node, *, drain: bool = False) -> Node | None:
     """None once it is gone; the draining node where it will go as soon as it is empty.
 
-    409 while it holds anything, unless `drain`. The totals shrink by it, but those of the last node
-    stay: what is left is a pool of them again.
+    409 while it holds anything, unless `drain`. The totals shrink by it, but those of a simulated
+    cluster's last node stay: what is left is a pool of them again.
     """
     with _locked(node.cluster_id):
         node = _fresh(node)
         if not any(_held(node)):
-            Node.objects.filter(pk=node.pk).delete()
+            remove(node)
             follow_nodes(node.cluster_id)
             return None
         if not drain:
@@ -139,6 +141,14 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
         _put(node, NodeState.DRAINING, columns)
 
 
+def _settle_sizes(node: Node, sizes: Mapping[str, int]) -> None:
+    """What somebody has given is no longer the runtime's to tell."""
+    left = [name for name in node.discovered if name not in sizes]
+    if left != node.discovered:
+        node.discovered = left
+        node.save(update_fields=["discovered"])
+
+
 def _reword(node: Node, words: Mapping[str, Any]) -> list[str]:
     """Set its name and labels; the names of those that differ from before."""
     changed = [name for name, value in words.items() if getattr(node, name) != value]
@@ -171,6 +181,14 @@ def _locked(cluster_id: UUID, name: str | None = None) -> Iterator[Cluster]:
         raise Conflict(
             f"The cluster has a node named {name!r} already.", code="name_taken"
         ) from None
+
+
+def locked(cluster_id: UUID) -> Cluster:
+    """Its row, locked; 404 where it is gone."""
+    try:
+        return lock_cluster(cluster_id)
+    except Cluster.DoesNotExist:
+        raise not_found() from None
 
 
 def _fresh(node: Node) -> Node:

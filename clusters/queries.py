@@ -1,11 +1,13 @@
 """What may be read of clusters, and by whom."""
 
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Case, CharField, Q, QuerySet, Value, When
 
 from accounts.models import User
-from clusters.models import Cluster, Endpoint, Node, Registry
+from clusters import addresses
+from clusters.models import Cluster, Endpoint, Node, NodeState, Registry, Runtime
 from clusters.sealing import unseal
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of, require
@@ -32,18 +34,90 @@ def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) ->
 
 
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
-    """Its nodes, oldest first, where the caller has been found to see the cluster."""
-    return Node.objects.filter(cluster=cluster).order_by("id")
+    """Its nodes and their endpoints, oldest first, where the caller has been found to see it."""
+    nodes = Node.objects.filter(cluster=cluster).order_by("id")
+    return nodes.select_related("endpoint").defer("endpoint__secrets")
 
 
 def node_for(
     user: User, cluster_id: UUID | str, node_id: UUID | str, role: Role = Role.VIEWER
 ) -> Node:
     """The node of that cluster; 404 and 403 as above. Three queries."""
-    node = nodes_in(cluster_for(user, cluster_id, role)).filter(pk=as_uuid(node_id)).first()
+    cluster = cluster_for(user, cluster_id, role)
+    node = nodes_in(cluster).filter(pk=as_uuid(node_id)).first()
     if node is None:
         raise not_found()
+    node.cluster = cluster
     return node
+
+
+def effective_state() -> Case:
+    """`Node.effective_state` in SQL; the two are compared by a test."""
+    strictest_first = (NodeState.DRAINING, NodeState.NOT_READY, NodeState.CORDONED)
+    return Case(
+        *(
+            When(Q(state=state) | Q(observed=state), then=Value(str(state)))
+            for state in strictest_first
+        ),
+        default=Value(str(NodeState.READY)),
+        output_field=CharField(),
+    )
+
+
+# --- What runtimes are reached by ----------------------------------------------------------------
+
+
+def attach_api_servers(clusters: Iterable[Cluster]) -> None:
+    """Look up the API servers of those that are Kubernetes', all in one query; none for others."""
+    by_id = {each.pk: each for each in clusters if each.runtime == Runtime.KUBERNETES}
+    if by_id:
+        found = Endpoint.objects.filter(cluster__in=by_id).defer("secrets")
+        servers = {each.cluster_id: each for each in found}
+        for pk, cluster in by_id.items():
+            cluster.__dict__["api_server"] = servers.get(pk)
+
+
+def api_server_of(cluster: Cluster) -> Endpoint | None:
+    """The API server of a Kubernetes cluster, once it is attached. A query, unless looked up."""
+    if cluster.runtime != Runtime.KUBERNETES:
+        return None
+    if "api_server" not in cluster.__dict__:
+        attach_api_servers([cluster])
+    found: Endpoint | None = cluster.__dict__["api_server"]
+    return found
+
+
+def secrets_of(endpoint: Endpoint) -> dict[str, str]:
+    """`ca`, `cert`, `key` and `token`, each where there is one; raises sealing.Unsealable.
+
+    For the client that connects, and nobody else.
+    """
+    return unseal(endpoint.secrets)
+
+
+def guard_of(endpoint: Endpoint) -> Callable[[str], str | None] | None:
+    """What judges each address that a connection has reached; None where anywhere is fine."""
+    return None if endpoint.trusted else addresses.refusal
+
+
+def registries_in(cluster: Cluster) -> QuerySet[Registry]:
+    """Oldest first, without what is sealed."""
+    return Registry.objects.filter(cluster=cluster).order_by("id").defer("secret")
+
+
+def registry_for(user: User, cluster_id: UUID | str, registry_id: UUID | str) -> Registry:
+    """The registry of that cluster, for an ADMIN; 404 and 403 as above. Three queries."""
+    cluster = cluster_for(user, cluster_id, Role.ADMIN)
+    registry = registries_in(cluster).filter(pk=as_uuid(registry_id)).first()
+    if registry is None:
+        raise not_found()
+    return registry
+
+
+def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
+    """(host, user name, password) of each; raises sealing.Unsealable. For runtimes only."""
+    rows = Registry.objects.filter(cluster=cluster).order_by("host")
+    return [(each.host, each.username, unseal(each.secret)["password"]) for each in rows]
 
 
 def as_uuid(text: UUID | str) -> UUID:
@@ -52,17 +126,3 @@ def as_uuid(text: UUID | str) -> UUID:
         return UUID(str(text))
     except ValueError:
         raise not_found() from None
-
-
-def secrets_of(endpoint: Endpoint) -> dict[str, str]:
-    """What its runtime's client needs: `ca`, `cert`, `key`, `token`, each only where there is one.
-
-    For that client alone: never shown, logged or kept. Raises Unsealable.
-    """
-    return {name: text for name, text in unseal(endpoint.secrets).items() if text}
-
-
-def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
-    """Host, user name and password of each of its registries; likewise. One query."""
-    rows = Registry.objects.filter(cluster=cluster).order_by("host")
-    return [(row.host, row.username, unseal(row.secret)["password"]) for row in rows]

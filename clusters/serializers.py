@@ -2,12 +2,19 @@
 
 from typing import Any
 
+from django.core.validators import RegexValidator
+from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
+from clusters import queries
+from clusters.endpoint_serializers import ApiServerSerializer
+from clusters.endpoints import DEFAULT_NAMESPACE, NAMESPACE
+from clusters.kubeconfig import LONGEST as LONGEST_KUBECONFIG
 from clusters.models import (
     MAX_CPU_MILLI,
     MAX_GPU,
     MAX_RAM_MIB,
+    Cluster,
     Ordering,
     Placement,
     Preemption,
@@ -20,6 +27,7 @@ from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
 MOST_PREEMPTIONS = 1_000_000
+LOST_AFTER_S = (10, 24 * 3600)
 EXAMPLE_ID = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
 EXAMPLE_POLICY = {
@@ -79,23 +87,70 @@ class PolicySerializer(StrictSerializer):
 
 
 class _Columns(StrictSerializer):
-    """Gives the policy's columns beside the others."""
+    """Gives the policy's columns beside the others, and has what new and old clusters take."""
+
+    node_lost_after_s = WholeNumber(
+        required=False,
+        min_value=LOST_AFTER_S[0],
+        max_value=LOST_AFTER_S[1],
+        help_text=(
+            "So long after a node has last answered, what ran there goes back to the queue; 300 "
+            "unless told otherwise."
+        ),
+    )
+    kubeconfig = Text(
+        required=False,
+        write_only=True,
+        max_length=LONGEST_KUBECONFIG,
+        help_text=(
+            "kubernetes: YAML whose current context has everything inline (`kubectl config view "
+            "--raw --flatten --minify`), never shown again. No exec plugins, no files."
+        ),
+    )
+    namespace = Text(
+        required=False,
+        max_length=63,
+        validators=[RegexValidator(rf"^(?:{NAMESPACE.pattern})\Z", "A DNS label is required.")],
+        help_text=(
+            "kubernetes: where Pods run; the kubeconfig's own, or else "
+            f"`{DEFAULT_NAMESPACE}`, where it is left out."
+        ),
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         policy = attrs.pop("policy", {})
         return {**attrs, **policy}
 
 
+TOTALS = ("total_cpu", "total_ram", "total_gpu")
+_TOTAL = (
+    "Needed in a simulated cluster; in any other the nodes make the totals, 0 before there are any,"
+    " and this is not kept."
+)
+
+
 class NewClusterSerializer(_Columns):
     name = Text(max_length=100)
     organization_id = Reference()
-    total_cpu = _cpu(source="total_cpu_milli", help_text="Cores; up to three decimals.")
-    total_ram = WholeNumber(
-        source="total_ram_mib", min_value=1, max_value=MAX_RAM_MIB, help_text="MiB."
+    total_cpu = _cpu(
+        source="total_cpu_milli",
+        required=False,
+        help_text=f"Cores; up to three decimals. {_TOTAL}",
     )
-    total_gpu = WholeNumber(min_value=0, max_value=MAX_GPU)
+    total_ram = WholeNumber(
+        source="total_ram_mib",
+        required=False,
+        min_value=1,
+        max_value=MAX_RAM_MIB,
+        help_text=f"MiB. {_TOTAL}",
+    )
+    total_gpu = WholeNumber(required=False, min_value=0, max_value=MAX_GPU, help_text=_TOTAL)
     policy = PolicySerializer(required=False)
-    runtime = Choice(Runtime.choices, required=False)
+    runtime = Choice(
+        Runtime.choices,
+        required=False,
+        help_text="What makes deployments run; it stays. simulated: they end by the clock.",
+    )
 
     class Meta:
         swagger_schema_fields = {
@@ -108,6 +163,28 @@ class NewClusterSerializer(_Columns):
                 "policy": {"queueing": "best_effort", "preempt_exempt_s": 60},
             }
         }
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What each runtime needs, and has no use for."""
+        attrs = super().validate(attrs)
+        runtime = attrs.get("runtime", Runtime.SIMULATED)
+        totals = {str(self.fields[name].source): name for name in TOTALS}
+        needed: dict[str, str] = {}
+        if runtime == Runtime.SIMULATED:
+            needed = totals
+        else:
+            attrs |= dict.fromkeys(totals, 0)
+        faults: dict[str, str] = {}
+        if runtime == Runtime.KUBERNETES:
+            needed = {"kubeconfig": "kubeconfig"}
+        else:
+            said = "Only with the runtime kubernetes."
+            faults = {name: said for name in ("kubeconfig", "namespace") if name in attrs}
+        required = "This field is required."
+        faults |= {name: required for column, name in needed.items() if column not in attrs}
+        if faults:
+            raise serializers.ValidationError(faults)
+        return attrs
 
 
 class ChangeClusterSerializer(_Columns):
@@ -124,7 +201,10 @@ class ChangeClusterSerializer(_Columns):
         State.values,
         upper=True,
         required=False,
-        help_text="PAUSED: nothing starts. DRAINING: and what runs goes back to the queue.",
+        help_text=(
+            "PAUSED: nothing starts. DRAINING: and what runs goes back to the queue. DELETING, "
+            "which cannot be set: it goes once what runs has been stopped."
+        ),
     )
 
     class Meta:
@@ -151,6 +231,10 @@ class ClusterSerializer(serializers.Serializer):
     available_ram = serializers.IntegerField(source="available_ram_mib")
     available_gpu = serializers.IntegerField()
     policy = PolicySerializer(source="*")
+    node_lost_after_s = serializers.IntegerField()
+    endpoint = serializers.SerializerMethodField(
+        help_text="The API server of a kubernetes cluster; null for any other."
+    )
     created_at = serializers.DateTimeField()
 
     class Meta:
@@ -171,6 +255,13 @@ class ClusterSerializer(serializers.Serializer):
                 "available_ram": 253952,
                 "available_gpu": 6,
                 "policy": EXAMPLE_POLICY,
+                "node_lost_after_s": 300,
+                "endpoint": None,
                 "created_at": "2026-03-01T09:00:00Z",
             }
         }
+
+    @swagger_serializer_method(ApiServerSerializer(allow_null=True))
+    def get_endpoint(self, cluster: Cluster) -> dict[str, Any] | None:
+        server = queries.api_server_of(cluster)
+        return None if server is None else ApiServerSerializer(server).data

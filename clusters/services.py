@@ -11,8 +11,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.models import Cluster, State
-from clusters.signals import cluster_changed, cluster_deleting
+from clusters.models import Cluster, Runtime, State
+from clusters.signals import cluster_changed, cluster_closing, cluster_deleting
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.fields import cores
 from organizations.access import require
@@ -20,6 +20,7 @@ from organizations.models import Role
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
+OF_NO_CONCERN = frozenset({"name", "node_lost_after_s"})  # to the scheduler
 PEOPLE_SAY = {"cpu_milli": "CPU cores", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
 
 
@@ -44,8 +45,8 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
 def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     """Set the given columns (name, totals, policy, state) and wake the scheduler where it matters.
 
-    409 where a total would fall below what is allocated, where the nodes make the totals, or where
-    another cluster has the name.
+    409 where a total would fall below what is allocated, where the nodes make the totals, where
+    another cluster has the name, or for the state of a cluster that is being deleted.
     """
     try:
         with transaction.atomic():
@@ -76,18 +77,54 @@ def set_state(cluster_id: UUID, state: State) -> Cluster:
         return _change(cluster_id, {"state": state})
 
 
-def delete_cluster(cluster: Cluster, *, force: bool = False) -> None:
+def refuse_closing(cluster: Cluster) -> None:
+    """409 where it is being deleted: nothing new may come."""
+    if cluster.state == State.DELETING:
+        raise _closing()
+
+
+def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
     """Delete it with its history; 409 while anything in it waits or runs, unless forced.
 
-    Locks the row against new foreign keys too: a submit that comes between is told 404.
+    None once it is gone. Where containers may run it goes only after them: it is DELETING until
+    they are stopped. Locks the row against new foreign keys too: a submit that comes between is
+    told 404.
     """
     with transaction.atomic():
         try:
             locked = Cluster.objects.select_for_update().get(pk=cluster.pk)
         except Cluster.DoesNotExist:
             raise not_found() from None
-        cluster_deleting.send(Cluster, cluster=locked, force=force)
-        locked.delete()
+        if locked.runtime == Runtime.SIMULATED:
+            _delete(locked, force=force)
+            return None
+        try:
+            with transaction.atomic():
+                _delete(locked, force=False)
+        except Conflict:
+            if not force:
+                raise
+            _close(locked)
+            return locked
+    return None
+
+
+def _delete(locked: Cluster, *, force: bool) -> None:
+    cluster_deleting.send(Cluster, cluster=locked, force=force)
+    locked.delete()
+
+
+def _close(locked: Cluster) -> None:
+    if locked.state != State.DELETING:
+        locked.state, locked.changed_at = State.DELETING, timezone.now()
+        locked.save(update_fields=["state", "changed_at"])
+        cluster_closing.send(Cluster, cluster=locked)
+        cluster_changed.send(Cluster, cluster_id=locked.pk)
+
+
+def _closing() -> Conflict:
+    said = "The cluster is being deleted: it goes once what runs in it has been stopped."
+    return Conflict(said, code="cluster_deleting")
 
 
 def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
@@ -95,12 +132,14 @@ def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
     changed = [name for name, value in changes.items() if getattr(cluster, name) != value]
     if not changed:
         return cluster
+    if "state" in changed:
+        _refuse_deleting(cluster, changes["state"])
     for name in changed:
         setattr(cluster, name, changes[name])
     if TOTALS.intersection(changed):
         _refuse_below_allocated(cluster)
         _refuse_beside_nodes(cluster)
-    concerns_scheduling = changed != ["name"]
+    concerns_scheduling = not OF_NO_CONCERN.issuperset(changed)
     if concerns_scheduling:
         cluster.changed_at = timezone.now()
         changed.append("changed_at")
@@ -123,8 +162,15 @@ def _refuse_below_allocated(cluster: Cluster) -> None:
             )
 
 
+def _refuse_deleting(cluster: Cluster, state: str) -> None:
+    """Into DELETING leads the deletion alone, and nothing leads out of it."""
+    refuse_closing(cluster)
+    if state == State.DELETING:
+        raise Conflict("DELETING is no state to set: delete the cluster.", code="not_settable")
+
+
 def _refuse_beside_nodes(cluster: Cluster) -> None:
-    if cluster.nodes.exists():
+    if cluster.runtime != Runtime.SIMULATED or cluster.nodes.exists():
         raise Conflict(
             "The totals are the sum of the cluster's nodes: change those instead.", code="has_nodes"
         )

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Case, F, Sum, When
 from django.utils import timezone
 
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Endpoint, Node, Runtime
 from clusters.signals import cluster_changed
 
 DELETE = {"delete": True}
@@ -23,10 +23,18 @@ def settle(cluster_id: UUID, node_ids: Sequence[UUID]) -> None:
     """Do what was pending for nodes that are empty now. A query for each, and three."""
     for node in Node.objects.filter(cluster_id=cluster_id, pk__in=node_ids):
         if node.pending == DELETE:
-            node.delete()
+            remove(node)
         elif node.pending is not None:
             apply_pending(node, node.pending)
     follow_nodes(cluster_id)
+
+
+def remove(node: Node) -> None:
+    """Delete it, and the endpoint that is its own: a Docker engine is one node's."""
+    Node.objects.filter(pk=node.pk).delete()
+    if node.endpoint_id is not None:
+        own = Endpoint.objects.filter(pk=node.endpoint_id, cluster__runtime=Runtime.DOCKER)
+        own.delete()
 
 
 def apply_pending(node: Node, columns: dict[str, Any]) -> None:
@@ -41,12 +49,16 @@ def follow_nodes(cluster_id: UUID) -> None:
     """Make the cluster's totals the sum of its nodes, and wake the scheduler. Two queries.
 
     A node that is closed counts too: it is capacity, which nobody may take just now. Without nodes
-    the totals stay, for the cluster is a pool of them then.
+    a simulated cluster's totals stay, for it is a pool of them then; any other has nothing left.
     """
     sums = Node.objects.filter(cluster_id=cluster_id).aggregate(
         total_cpu_milli=Sum("cpu_milli"), total_ram_mib=Sum("ram_mib"), total_gpu=Sum("gpu")
     )
-    ring(cluster_id, **{name: total for name, total in sums.items() if total is not None})
+    ring(cluster_id, **{name: _without_nodes(name) if n is None else n for name, n in sums.items()})
+
+
+def _without_nodes(total: str) -> Case:
+    return Case(When(runtime=Runtime.SIMULATED, then=F(total)), default=0)
 
 
 def ring(cluster_id: UUID, **columns: Any) -> None:

@@ -9,8 +9,9 @@ cluster_changed = Signal()
 # that now, or raises a Conflict where it is still in use and `force` is not given.
 cluster_deleting = Signal()
 
+# cluster (its row locked): its state is DELETING from now on, for containers run in it. Whoever
+# runs them stops them, and deletes the cluster in the end.
+cluster_closing = Signal()
+
 # cluster_id (its row locked), node_id, name: a node has another name now.
 node_renamed = Signal()
-
-# cluster (its row locked): it goes as soon as nothing runs in it any more, so all of it is to stop.
-cluster_closing = Signal()

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from clusters.node_views import NodeViewSet
+from clusters.registry_views import RegistryViewSet
 from clusters.views import ClusterViewSet
 
 NODE = "clusters/<uuid:cluster_id>/nodes/<uuid:node_id>"
@@ -16,6 +17,14 @@ urlpatterns = [
     path(
         "clusters/<uuid:cluster_id>/nodes",
         NodeViewSet.as_view({"get": "list", "post": "create"}),
+    ),
+    path(
+        "clusters/<uuid:cluster_id>/registries",
+        RegistryViewSet.as_view({"get": "list", "post": "create"}),
+    ),
+    path(
+        "clusters/<uuid:cluster_id>/registries/<uuid:registry_id>",
+        RegistryViewSet.as_view({"delete": "destroy"}),
     ),
     path(
         NODE,

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.callers import caller
-from clusters import queries, services
+from clusters import attaching, queries, services
 from clusters.models import Cluster
 from clusters.serializers import (
     ChangeClusterSerializer,
@@ -57,7 +57,7 @@ class ClusterViewSet(GenericViewSet):
     )
     def create(self, request: Request) -> Response:
         body = body_of(request, NewClusterSerializer)
-        cluster = services.create_cluster(caller(request), body.pop("organization_id"), body)
+        cluster = attaching.create_cluster(caller(request), body.pop("organization_id"), body)
         return Response(ClusterSerializer(cluster).data, status=201)
 
     @swagger_auto_schema(
@@ -67,7 +67,8 @@ class ClusterViewSet(GenericViewSet):
     )
     def list(self, request: Request) -> Response:
         query_of(request)
-        page = self.paginate_queryset(queries.clusters_visible_to(caller(request)))
+        page = self.paginate_queryset(queries.clusters_visible_to(caller(request))) or []
+        queries.attach_api_servers(page)
         return self.get_paginated_response(ClusterSerializer(page, many=True).data)
 
     @swagger_auto_schema(
@@ -89,15 +90,25 @@ class ClusterViewSet(GenericViewSet):
     def partial_update(self, request: Request, cluster_id: UUID) -> Response:
         cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
         body = body_of(request, ChangeClusterSerializer)
-        return Response(ClusterSerializer(services.change_cluster(cluster, body)).data)
+        return Response(ClusterSerializer(attaching.change_cluster(cluster, body)).data)
 
     @swagger_auto_schema(
         operation_summary="Delete a cluster with its history",
+        operation_description=(
+            "Where containers run in it, `?force=true` stops them first: 202, and its state is "
+            "DELETING until it is gone."
+        ),
         tags=["clusters"],
         manual_parameters=[FORCE],
-        responses={204: "Gone", 409: IN_USE},
+        responses={
+            202: openapi.Response("Gone once what runs there has been stopped", ClusterSerializer),
+            204: "Gone",
+            409: IN_USE,
+        },
     )
     def destroy(self, request: Request, cluster_id: UUID) -> Response:
         cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
-        services.delete_cluster(cluster, force=flag_of(request, "force"))
-        return Response(status=204)
+        closing = services.delete_cluster(cluster, force=flag_of(request, "force"))
+        if closing is None:
+            return Response(status=204)
+        return Response(ClusterSerializer(closing).data, status=202)

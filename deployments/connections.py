@@ -5,10 +5,9 @@ import threading
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from clusters.addresses import refusal
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
-from clusters.queries import registries_of, secrets_of
+from clusters.queries import guard_of, registries_of, secrets_of
 from deployments.runtimes.base import Access, Registry, Runtime
 
 _Kept = tuple[str, Runtime]  # a digest of all that the connection depends on
@@ -16,14 +15,20 @@ _kept: dict[UUID, _Kept] = {}
 _lock = threading.Lock()
 
 
-def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
+def connect(
+    cluster: Cluster,
+    endpoint: Endpoint,
+    node: str,
+    registries: Sequence[Registry] | None = None,
+) -> Runtime:
     """The runtime behind an endpoint; `node` is the name of a Docker engine's only node.
 
     Nothing is sent yet. Raises Unsealable where the secrets cannot be read with the present keys.
-    Two queries (registries) for a cluster of many endpoints: pass the same cluster.
+    One query, none where the cluster's registries are given.
     """
     secrets = secrets_of(endpoint)
-    registries = [Registry(*row) for row in registries_of(cluster)]
+    if registries is None:
+        registries = read_registries(cluster)
     told = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
     told += repr([(each.host, each.username, each.password) for each in registries])
     digest = hashlib.sha256(told.encode()).hexdigest()
@@ -31,12 +36,17 @@ def connect(cluster: Cluster, endpoint: Endpoint, node: str) -> Runtime:
         kept = _kept.get(endpoint.pk)
         if kept is not None and kept[0] == digest:
             return kept[1]
-        access = Access(endpoint.url, **secrets, guard=None if endpoint.trusted else refusal)
+        access = Access(endpoint.url, **secrets, guard=guard_of(endpoint))
         runtime = FACTORIES[cluster.runtime](cluster, endpoint, node, access, registries)
         _kept[endpoint.pk] = (digest, runtime)
     if kept is not None:
         kept[1].close()
     return runtime
+
+
+def read_registries(cluster: Cluster) -> list[Registry]:
+    """One query; raises Unsealable."""
+    return [Registry(*row) for row in registries_of(cluster)]
 
 
 def _docker(

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from rest_framework.exceptions import APIException, Throttled
 
-from clusters.models import Node
+from clusters.models import Node, Runtime
 from clusters.sealing import Unsealable
 from deployments import connections
 from deployments.models import Deployment, DeploymentLog, Status
@@ -76,7 +76,8 @@ def _pieces(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
     if kept is not None:
         yield _last_lines(bytes(kept.output), wanted.tail)
         return
-    if attempt != row.attempt or wanted.replica >= len(placed(row)):
+    simulated = row.cluster.runtime == Runtime.SIMULATED
+    if simulated or attempt != row.attempt or wanted.replica >= len(placed(row)):
         return
     node = Node.objects.select_related("endpoint").filter(pk=placed(row)[wanted.replica]).first()
     if node is None or node.endpoint is None:
@@ -84,7 +85,8 @@ def _pieces(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
     key = Key(str(row.pk), attempt, wanted.replica)
     try:
         runtime = connections.connect(row.cluster, node.endpoint, node.name)
-        connection.close()  # what follows may take an hour
+        if wanted.follow:
+            _give_back_connection()
         yield from runtime.logs(key, tail=wanted.tail, since=wanted.since, follow=wanted.follow)
     except (RuntimeUnavailable, Unsealable) as error:
         raise EndpointUnavailable(f"{node.name} does not answer: {one_line(error)}") from None
@@ -94,13 +96,19 @@ def _once_it_runs(row: Deployment) -> Deployment:
     """Whoever follows one that waits wants to see its first line."""
     give_up = time.monotonic() + FOLLOW_S
     while row.status in (Status.QUEUED, Status.STARTING) and time.monotonic() < give_up:
-        connection.close()
+        _give_back_connection()
         time.sleep(ASK_EVERY_S)
         fresh = Deployment.objects.select_related("cluster").filter(pk=row.pk).first()
         if fresh is None:
             break
         row = fresh
     return row
+
+
+def _give_back_connection() -> None:
+    """Following may take an hour, and PostgreSQL has only so many."""
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:

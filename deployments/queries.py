@@ -121,14 +121,14 @@ def reasons_for(
     gated = [row for row in queued if row.pending_dependencies]
     if dependencies is None:
         dependencies = dependencies_of(gated) if gated else {}
-    backing_off = [row for row in queued if row.retry_at and not row.pending_dependencies]
     looked_at = [row for row in queued if not row.pending_dependencies and not row.retry_at]
     waits = _wait_reasons(looked_at)
     waits |= _derived([row for row in looked_at if row.pk not in waits])
     waits |= _dependency_waits(gated, dependencies)
-    for row in backing_off:
-        details = {"retry_at": row.retry_at.isoformat()}
-        waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
+    for row in queued:
+        if row.retry_at and not row.pending_dependencies:
+            details = {"retry_at": row.retry_at.isoformat()}
+            waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
     return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
 
 

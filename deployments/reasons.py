@@ -147,6 +147,8 @@ def _reserved_for_head(details: Details) -> str:
 def _cluster_paused(details: Details) -> str:
     if details.get("state") == "DRAINING":
         return "The cluster is being drained: nothing starts until it is resumed."
+    if details.get("state") == "DELETING":
+        return "The cluster is being deleted: nothing starts any more."
     return "The cluster is paused: nothing starts until it is resumed."
 
 

@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 from accounts.models import User
 from clusters.models import Cluster, Runtime
 from clusters.queries import cluster_for
+from clusters.services import refuse_closing
 from deployments import dependencies, queues
 from deployments.changing import change_deployment, refuse_selector_in_pool
 from deployments.events import record
@@ -75,12 +76,13 @@ def draft_deployment(
     """What a submit would save; writes nothing.
 
     `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
-    in the cluster's organization, 400 for what this cluster cannot take. Three queries, one more
-    with dependencies.
+    in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
+    deleted. Three queries, one more with dependencies.
     """
     cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    refuse_closing(cluster)
     refuse_selector_in_pool(cluster, spec)
     classes = priority_classes()
     priority_class = priority_named(priority, classes)

@@ -1,7 +1,8 @@
 """Listening to the endpoints, so that a pass comes at once where something has happened.
 
 A thread an endpoint, in the runtimes' worker: one that hangs keeps nobody else waiting. Nothing
-rests on them: what is not heard is found by the next full pass.
+rests on them: what is not heard is found by the next full pass, which comes at once where an
+endpoint has gone away or come back.
 """
 
 import logging
@@ -14,7 +15,7 @@ from django.db.utils import DatabaseError, InterfaceError
 
 from clusters.models import Endpoint, Runtime
 from clusters.sealing import Unsealable
-from deployments import connections, waking
+from deployments import breaker, connections, waking
 from deployments.runtimes.base import RuntimeUnavailable
 
 logger = logging.getLogger(__name__)
@@ -65,25 +66,31 @@ def _endpoints() -> list[UUID]:
 
 def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
     """Until it is told to stop; an endpoint that goes away is tried again."""
+    endpoint = None
     while not stop.is_set():
         try:
             close_old_connections()
-            _listen(endpoint_id, stop)
+            endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
+            if endpoint is None:
+                return
+            _listen(endpoint, stop)
         except (RuntimeUnavailable, Unsealable, DatabaseError, InterfaceError, OSError) as error:
             told = {"endpoint_id": str(endpoint_id), "error": str(error)}
             logger.info("an endpoint is not heard", extra=told)
+            if endpoint is not None:
+                waking.request(endpoint.cluster_id, [waking.EVERYTHING])
         stop.wait(PAUSE_S)
 
 
-def _listen(endpoint_id: UUID, stop: threading.Event) -> None:
-    endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
-    if endpoint is None:
-        return
+def _listen(endpoint: Endpoint, stop: threading.Event) -> None:
     node = endpoint.nodes.first()
     runtime = connections.connect(endpoint.cluster, endpoint, node.name if node else "")
     close_old_connections()
-    for changed in runtime.watch(stop):
-        if changed is not None:
+    for number, changed in enumerate(runtime.watch(stop)):
+        if number == 0:  # it is there: whatever happened before anybody listened
+            breaker.answered(endpoint.pk)
+            waking.request(endpoint.cluster_id, [waking.EVERYTHING])
+        elif changed is not None:
             waking.request(endpoint.cluster_id, [changed])
 
 

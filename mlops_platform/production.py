@@ -22,6 +22,7 @@ ENVIRONMENTS = ("development", "production")
 PLACEHOLDERS = ("change", "secret", "default", "example", "insecure", "password", "django-")
 SHORTEST = {"SECRET_KEY": 50, "METRICS_TOKEN": 20}
 FEWEST_CHARACTERS = 10  # different ones: "aaaa…" is long, and no secret
+KEYS = ("CREDENTIALS_KEYS",)
 KEY_BYTES = 32
 
 
@@ -40,7 +41,8 @@ def refuse_unsafe(env: Mapping[str, str]) -> None:
     ]
     for name, length in SHORTEST.items():
         faults += _faults_of_secret(name, env.get(name, ""), length)
-    faults += _faults_of_keys(env.get("CREDENTIALS_KEYS", ""))
+    for name in KEYS:
+        faults += _faults_of_keys(name, env.get(name, ""))
     if "*" in env.get("ALLOWED_HOSTS", ""):
         faults.append("ALLOWED_HOSTS must name hosts, not '*'.")
     if _has_no_secret_password(env.get("DATABASE_URL", "")):
@@ -57,16 +59,16 @@ def _faults_of_secret(name: str, value: str, length: int) -> list[str]:
     return []
 
 
-def _faults_of_keys(value: str) -> list[str]:
+def _faults_of_keys(name: str, value: str) -> list[str]:
     """Each by its place, for the key itself must not be repeated."""
     keys = [key.strip() for key in value.split(",") if key.strip()]
     faults = [
-        f"CREDENTIALS_KEYS: key {place} is not {KEY_BYTES} random bytes in URL-safe base64."
+        f"{name}: key {place} is not {KEY_BYTES} random bytes in URL-safe base64."
         for place, key in enumerate(keys, 1)
         if not _is_key(key)
     ]
     if value and not keys:
-        faults.append("CREDENTIALS_KEYS has no key.")
+        faults.append(f"{name} has no key.")
     return faults
 
 

@@ -51,12 +51,18 @@ def _sealing_key() -> str:
 
 
 def _listed(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+    return _items(os.environ.get(name, default))
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or _kept("secret_key", _signing_key)
 # The first one seals the credentials of clusters, all of them open.
-CREDENTIALS_KEYS = _listed("CREDENTIALS_KEYS") or [_kept("credentials_key", _sealing_key)]
+CREDENTIALS_KEYS = _items(
+    os.environ.get("CREDENTIALS_KEYS") or _kept("credentials_key", _sealing_key)
+)
 DEBUG = False  # a stack trace never reaches a caller, on a developer's machine neither
 ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")

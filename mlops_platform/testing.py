@@ -79,10 +79,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    # A person may do without; continuous integration would only seem to have tried.
+    give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
-        # A person may do without; continuous integration would only seem to have tried the pages.
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("There is no browser here (Debian: apt install chromium).")
+    if item.get_closest_marker("docker") and not _docker_engine_can_be_had():
+        give_up(
+            "There is no Docker engine here: set DOCKER_HOST, or be root and have dockerd"
+            " (Debian: apt install docker.io busybox-static)."
+        )
+
+
+def _docker_engine_can_be_had() -> bool:
+    own = os.geteuid() == 0 and shutil.which("dockerd") and shutil.which("containerd")
+    return bool(os.environ.get("DOCKER_HOST") or own) and Path("/bin/busybox").exists()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

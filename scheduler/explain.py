@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
-from clusters.models import Cluster
+from clusters.models import Cluster, Runtime
 from deployments.keys import key_of
 from deployments.models import Deployment, Status
 from deployments.queries import positions_of, priority_classes, reasons_for
@@ -40,8 +41,8 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         return base
     names = list(priority_classes())
     base["queue_position"] = positions_of([deployment], names)[deployment.pk]
-    if deployment.pending_dependencies:
-        return base
+    if deployment.pending_dependencies or deployment.retry_at:
+        return base  # its reason says what it waits for, or until when
     with transaction.atomic():
         see_one_moment()
         found = Deployment.objects.select_related("priority_class", "cluster")
@@ -126,8 +127,12 @@ def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
 
 
 def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
+    """Those of the same sort: what is to run really is not helped by a simulation."""
+    simulated = Q(runtime=Runtime.SIMULATED)
+    if deployment.cluster.runtime != Runtime.SIMULATED:
+        simulated = ~simulated
     others = (
-        Cluster.objects.filter(organization=deployment.cluster.organization_id)
+        Cluster.objects.filter(simulated, organization=deployment.cluster.organization_id)
         .exclude(pk=deployment.cluster_id)
         .order_by("created_at", "id")[:MOST_CLUSTERS]
     )

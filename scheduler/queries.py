@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster, Node, NodeState, Ordering, State
+from clusters.queries import effective_state
 from deployments import queues
 from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
 from mlops_platform.api.errors import not_found
@@ -54,7 +55,7 @@ def overlooked_clusters() -> list[UUID]:
             Q(Exists(fresh))
             | (Q(Exists(queued)) & stale)
             | (Q(Exists(holding)) & Q(state=State.DRAINING))
-            | Q(Exists(held_nodes.filter(state=NodeState.DRAINING)))
+            | Q(Exists(held_nodes.annotate(now=effective_state()).filter(now=NodeState.DRAINING)))
         ).values_list("pk", flat=True)
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Count, Q
 
 from clusters.models import Cluster, Node, NodeState
+from clusters.queries import effective_state
 from scheduler import queries
 
 
@@ -26,8 +27,9 @@ def status_of(cluster: Cluster) -> dict[str, Any]:
 
 def _nodes(cluster: Cluster) -> dict[str, int]:
     """How many there are, and how many in each state. One query."""
-    states = {state.lower(): Count("pk", filter=Q(state=state)) for state in NodeState.values}
-    return Node.objects.filter(cluster=cluster).aggregate(total=Count("pk"), **states)
+    states = {state.lower(): Count("pk", filter=Q(now=state)) for state in NodeState.values}
+    nodes = Node.objects.filter(cluster=cluster).annotate(now=effective_state())
+    return nodes.aggregate(total=Count("pk"), **states)
 
 
 def _share(part: int, whole: int) -> float:

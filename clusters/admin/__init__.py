@@ -6,6 +6,9 @@ that and registers it. The other way round, a signal that asks for a cycle, woul
 could not bring back the numbers.
 """
 
+from clusters.admin.endpoints import EndpointAdmin
 from clusters.admin.nodes import NodeAdmin
+from clusters.admin.registries import RegistryAdmin
+from clusters.admin.sandboxes import SandboxAdmin
 
-__all__ = ["NodeAdmin"]
+__all__ = ["EndpointAdmin", "NodeAdmin", "RegistryAdmin", "SandboxAdmin"]

@@ -14,17 +14,23 @@ from django.utils.safestring import SafeString
 
 from clusters import services
 from clusters.admin.forms import POLICY, TOTALS, ClusterForm
-from clusters.admin.markup import ago, badge, cpu_usage, gpu_usage, ram_usage, to_list
-from clusters.admin.pages import OperatorAdmin, counted
-from clusters.models import Cluster, Node, State
+from clusters.admin.markup import NOTHING, ago, badge, cpu_usage, gpu_usage, ram_usage, to_list
+from clusters.admin.pages import counted
+from clusters.admin.refusals import RefusingAdmin
+from clusters.models import Cluster, Endpoint, Node, Runtime, State
 from mlops_platform.api.errors import Conflict
 
-TONES = {State.ACTIVE: "good", State.PAUSED: "waiting", State.DRAINING: "bad"}
+TONES = {
+    State.ACTIVE: "good",
+    State.PAUSED: "waiting",
+    State.DRAINING: "bad",
+    State.DELETING: "bad",
+}
 
 ACTION_TO = {State.PAUSED: "pause", State.ACTIVE: "resume", State.DRAINING: "drain"}
 
 
-class ClusterAdmin(OperatorAdmin):
+class ClusterAdmin(RefusingAdmin):
     """Every change goes through the services, so locks, guards and bells work as in the API."""
 
     form = ClusterForm
@@ -46,15 +52,21 @@ class ClusterAdmin(OperatorAdmin):
     actions = ["pause", "resume"]
     fieldsets = [
         (None, {"fields": ["name", "organization", "runtime", "state_now"]}),
-        ("In use", {"fields": ["cpu", "ram", "gpus", "machines"]}),
+        ("In use", {"fields": ["cpu", "ram", "gpus", "machines", "reached_at"]}),
         ("Totals", {"fields": [*TOTALS]}),
-        ("Policy", {"fields": [*POLICY]}),
+        ("Policy", {"fields": [*POLICY, "node_lost_after_s"]}),
         ("Record", {"fields": ["looked_at", "created_at", "id"]}),
     ]
     add_fieldsets = [
         (None, {"fields": ["organization", "name", "runtime"]}),
-        ("Totals", {"fields": [*TOTALS]}),
-        ("Policy", {"fields": [*POLICY]}),
+        (
+            "Totals",
+            {
+                "fields": [*TOTALS],
+                "description": "Of a simulated cluster; the nodes of any other make its totals.",
+            },
+        ),
+        ("Policy", {"fields": [*POLICY, "node_lost_after_s"]}),
     ]
     readonly_fields = [
         "state_now",
@@ -62,6 +74,7 @@ class ClusterAdmin(OperatorAdmin):
         "ram",
         "gpus",
         "machines",
+        "reached_at",
         "looked_at",
         "created_at",
         "id",
@@ -95,8 +108,15 @@ class ClusterAdmin(OperatorAdmin):
     def machines(self, cluster: Any) -> SafeString | str:
         """Leading to their list: there may be thousands."""
         if not cluster.node_count:
-            return "one pool"
+            return "one pool" if cluster.runtime == Runtime.SIMULATED else "none yet"
         return to_list(Node, counted(cluster.node_count, "node"), cluster__id__exact=cluster.pk)
+
+    @admin.display(description="endpoints")
+    def reached_at(self, cluster: Cluster) -> SafeString | str:
+        """Its engines, or its API server, where it has any."""
+        if cluster.runtime == Runtime.SIMULATED:
+            return NOTHING
+        return to_list(Endpoint, "Its endpoints", cluster__id__exact=cluster.pk)
 
     @admin.display(description="last looked at", ordering="evaluated_at")
     def looked_at(self, cluster: Cluster) -> SafeString | str:
@@ -104,34 +124,21 @@ class ClusterAdmin(OperatorAdmin):
         return ago(cluster.evaluated_at)
 
     def pointless_actions(self, instance: Cluster) -> list[str]:
+        """None of them leads out of the deletion."""
+        if instance.state == State.DELETING:
+            return list(ACTION_TO.values())
         return [ACTION_TO[State(instance.state)]]
 
     def get_fieldsets(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
         if obj is None:
             return self.add_fieldsets
-        return [each for each in self.fieldsets if each[0] != "Totals" or not has_nodes(obj)]
+        return [each for each in self.fieldsets if each[0] != "Totals" or has_totals(obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Cluster | None = None) -> Any:
         settled = ["organization", "runtime"] if obj else []
-        return [*self.readonly_fields, *settled, *(TOTALS if obj and has_nodes(obj) else [])]
+        return [*self.readonly_fields, *settled, *(TOTALS if obj and not has_totals(obj) else [])]
 
     # --- What is changed -----------------------------------------------------------------------
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """A refusal has rolled everything back: the form comes again and says why.
-
-        So the service alone judges, under its lock, and the form repeats none of its checks.
-        """
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except Conflict as refusal:
-            setattr(request, "refusal", str(refusal.detail))  # noqa: B010 - not HttpRequest's own
-            return super().changeform_view(request, *args, **kwargs)
-
-    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        form: Any = super().get_form(request, *args, **kwargs)
-        form.refusal = getattr(request, "refusal", "")
-        return form
 
     def save_model(self, request: HttpRequest, obj: Cluster, form: Any, change: bool) -> None:
         if change:
@@ -193,12 +200,15 @@ class ClusterAdmin(OperatorAdmin):
             except Cluster.DoesNotExist:
                 refused.append(f"{cluster.name} is gone")
                 continue
+            except Conflict:
+                refused.append(f"{cluster.name} is being deleted")
+                continue
             self.log_change(request, cluster, f"{done}.")
             changed += 1
         told = f"{done} {counted(changed, 'cluster')}." if changed else None
         self.tell(request, told, refused, "Left as they were")
 
 
-def has_nodes(cluster: Any) -> bool:
-    """Then its totals are their sum, and the form has none."""
-    return bool(cluster.node_count)
+def has_totals(cluster: Any) -> bool:
+    """Else they are the sum of its nodes, and the form has none."""
+    return cluster.runtime == Runtime.SIMULATED and not cluster.node_count

@@ -1,13 +1,13 @@
 """The form of a cluster, in the units of people."""
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 
-from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster
-from clusters.serializers import MOST_PREEMPTIONS, YEAR_S, PolicySerializer
+from clusters.admin.refusals import RefusableForm
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster, Runtime
+from clusters.serializers import LOST_AFTER_S, MOST_PREEMPTIONS, YEAR_S, PolicySerializer
 from mlops_platform.api.fields import MILLI
 
 TOTALS = ["total_cpu_milli", "total_ram_mib", "total_gpu"]
@@ -33,20 +33,21 @@ def _cores(milli: int) -> Decimal:
     return whole.quantize(Decimal(1)) if whole == int(whole) else whole.normalize()
 
 
-class ClusterForm(forms.ModelForm):
+class ClusterForm(RefusableForm, forms.ModelForm):
     """Knows what the operator was shown, so that only what they changed is written, not what
-    somebody else has changed since. `refusal` is what the service said to these very values."""
-
-    refusal: ClassVar[str] = ""
+    somebody else has changed since."""
 
     total_cpu_milli = CoresField(
         label="CPU cores",
         decimal_places=3,
         min_value=Decimal(1) / MILLI,
         max_value=Decimal(MAX_CPU_MILLI) / MILLI,
+        required=False,
     )
-    total_ram_mib = forms.IntegerField(label="RAM, MiB", min_value=1, max_value=MAX_RAM_MIB)
-    total_gpu = forms.IntegerField(label="GPUs", min_value=0, max_value=MAX_GPU)
+    total_ram_mib = forms.IntegerField(
+        label="RAM, MiB", min_value=1, max_value=MAX_RAM_MIB, required=False
+    )
+    total_gpu = forms.IntegerField(label="GPUs", min_value=0, max_value=MAX_GPU, required=False)
     preempt_exempt_s = forms.IntegerField(
         label="Exempt from preemption, s", min_value=0, max_value=YEAR_S
     )
@@ -54,10 +55,13 @@ class ClusterForm(forms.ModelForm):
     max_preemptions = forms.IntegerField(
         label="Most preemptions", min_value=0, max_value=MOST_PREEMPTIONS
     )
+    node_lost_after_s = forms.IntegerField(
+        label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]
+    )
 
     class Meta:
         model = Cluster
-        fields = ["organization", "name", "runtime", *TOTALS, *POLICY]
+        fields = ["organization", "name", "runtime", *TOTALS, *POLICY, "node_lost_after_s"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,6 +80,13 @@ class ClusterForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if self.refusal:
-            raise ValidationError(self.refusal)
+        self.add_refusal()
+        runtime = cleaned.get("runtime", self.instance.runtime)
+        for name in TOTALS:
+            if name not in self.fields:
+                continue
+            if runtime != Runtime.SIMULATED:
+                cleaned[name] = 0  # until there are nodes
+            elif cleaned.get(name) is None and name not in self.errors:
+                self.add_error(name, "This field is required.")
         return cleaned

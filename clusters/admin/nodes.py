@@ -15,6 +15,7 @@ from clusters.admin.markup import NOTHING, badge, cpu_usage, facts, gpu_usage, r
 from clusters.admin.markup import to_page as link_to
 from clusters.admin.pages import OperatorAdmin, counted
 from clusters.models import Node, NodeState
+from clusters.queries import effective_state
 from clusters.settling import DELETE
 
 TONES = {NodeState.READY: "good", NodeState.CORDONED: "waiting"}
@@ -25,20 +26,47 @@ ACTION_TO = {
 }
 
 
+class StateFilter(admin.SimpleListFilter):
+    """By the state that is shown, which is no column."""
+
+    title = "state"
+    parameter_name = "state__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.label) for state in NodeState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> QuerySet[Node]:
+        if self.value() is None:
+            return queryset
+        return queryset.alias(now=effective_state()).filter(now=self.value())
+
+
 @admin.register(Node)
 class NodeAdmin(LookUpMedia, OperatorAdmin):
     """Adding, resizing and deleting is for the organization's admins, through the API."""
 
     list_display = ["name", "in_cluster", "state_now", "cpu", "ram", "gpus", "carries"]
-    list_filter = ["state", ("cluster", LookUpFilter), ("cluster__organization", LookUpFilter)]
-    list_select_related = ["cluster__organization"]
+    list_filter = [StateFilter, ("cluster", LookUpFilter), ("cluster__organization", LookUpFilter)]
+    list_select_related = ["cluster__organization", "endpoint"]
+    unlisted = ["endpoint__secrets"]
     search_fields = ["name", "cluster__name", "id"]
     ordering = ["cluster", "name"]
     sortable_by = ["name"]
     actions = ["cordon", "uncordon", "drain"]
-    readonly_fields = ["state_now", "in_cluster", "cpu", "ram", "gpus", "carries", "then"]
+    readonly_fields = [
+        "state_now",
+        "in_cluster",
+        "reached_at",
+        "trouble",
+        "cpu",
+        "ram",
+        "gpus",
+        "carries",
+        "then",
+    ]
     fieldsets = [
         (None, {"fields": ["name", "in_cluster", "state_now", "then", "id"]}),
+        ("Runtime", {"fields": ["reached_at", "trouble"]}),
         ("In use", {"fields": ["cpu", "ram", "gpus"]}),
         ("Labels", {"fields": ["carries"]}),
     ]
@@ -47,11 +75,21 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_now(self, node: Node) -> SafeString:
-        return badge(node.state, TONES.get(NodeState(node.state), "bad"))
+        """What comes of what people want of it and what its runtime says."""
+        state = NodeState(node.effective_state)
+        return badge(state, TONES.get(state, "bad"))
 
     @admin.display(description="cluster")
     def in_cluster(self, node: Node) -> SafeString:
         return link_to(node.cluster, f"{node.cluster.organization} / {node.cluster}")
+
+    @admin.display(description="endpoint")
+    def reached_at(self, node: Node) -> SafeString | str:
+        return link_to(node.endpoint) if node.endpoint else NOTHING
+
+    @admin.display(description="error")
+    def trouble(self, node: Node) -> str:
+        return (node.endpoint.error if node.endpoint else "") or NOTHING
 
     @admin.display(description="CPU")
     def cpu(self, node: Node) -> SafeString:

@@ -38,6 +38,7 @@ def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster
         "available_ram": 1024,
         "available_gpu": 1,
         "labels": {"zone": "b"},
+        "endpoint": None,
         "pending": None,
     }
     assert totals(cluster) == (2500, 1024, 1)

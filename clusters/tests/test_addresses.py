@@ -29,6 +29,7 @@ REFUSED = [
     ("2002:a9fe:a9fe::1", "a metadata address"),
     ("fd00:ec2::254", "a metadata address"),
     ("fd20:ce::254", "a metadata address"),
+    ("fd20:ce::254%eth0", "a metadata address"),
     ("100.100.100.200", "a metadata address"),
     ("168.63.129.16", "a metadata address"),
     ("192.0.0.192", "a metadata address"),
@@ -108,7 +109,12 @@ def test_a_name_that_does_not_resolve(name, monkeypatch):
 
 def test_a_resolver_that_hangs_is_waited_for_a_moment_only(monkeypatch):
     monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1))
+
+    def hang(*_, **__):
+        time.sleep(1)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
     with pytest.raises(Unresolvable):
         resolve("slow.example")

@@ -46,6 +46,8 @@ def test_an_admin_creates_one(api, ada, org):
         "available_ram": 16384,
         "available_gpu": 4,
         "policy": DEFAULT_POLICY,
+        "node_lost_after_s": 300,
+        "endpoint": None,
     }
     assert cluster.total_cpu_milli == 8500
 
@@ -104,7 +106,11 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("total_gpu", 1.0),
         ("total_gpu", 10_000_001),
         ("total_gpu", 10**40),
-        ("runtime", "kubernetes"),
+        ("runtime", "mesos"),
+        ("kubeconfig", "apiVersion: v1"),
+        ("namespace", "ml"),
+        ("node_lost_after_s", 9),
+        ("node_lost_after_s", 86_401),
         ("policy", "strict"),
         ("policy", {"queueing": "whatever"}),
         ("policy", {"preempt_exempt_s": -1}),

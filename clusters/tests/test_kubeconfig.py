@@ -94,7 +94,7 @@ FAULTY = [
     ({"top": {"clusters": [7, "x", {"name": "c"}]}}, "cluster 'c' is no mapping."),
     (
         {"top": {"users": [{"name": "u", "user": {}}, {"name": "u"}]}},
-        "more than one user named 'u'",
+        "more than one user named",
     ),
     ({"context": {"cluster": None}}, "cluster of the context is missing."),
     ({"context": {"cluster": "nope"}}, "There is no cluster named 'nope'."),

@@ -37,6 +37,7 @@ def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, who,
         "available_ram": 8000,
         "available_gpu": 1,
         "labels": {"zone": "b"},
+        "endpoint": None,
         "pending": None,
     }
 

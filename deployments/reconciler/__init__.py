@@ -1,11 +1,11 @@
 """Keeps what runs in step with what the rows say, in both directions.
 
-One pass over one cluster (reconcile.py) looks at its endpoints, writes down what has become of its
+One pass over one cluster (rounds.py) looks at its endpoints, writes down what has become of its
 attempts, tells the runtimes to start and stop, and clears away what nobody wants. It keeps nothing
 in memory: rows and runtimes are all it knows, each call is idempotent, each write names the state
 that it expects. So a worker may be killed between any two lines; the next pass goes on from there.
 """
 
-from deployments.reconciler.reconcile import reconcile
+from deployments.reconciler.rounds import reconcile
 
 __all__ = ["reconcile"]

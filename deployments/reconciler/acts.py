@@ -71,7 +71,8 @@ def launch(
     """Start whoever has room; those started, and verdicts on those that could not be."""
     waiting = sorted(waiting, key=lambda each: (each[0].admitted_at, each[0].pk))
     room = Room.of(site.cluster.pk, site.nodes, [row for row, _ in waiting])
-    ready, judged = [], []
+    ready: list[tuple[Deployment, list[Replica]]] = []
+    judged: list[Judged] = []
     for row, replicas in waiting:
         if in_the_way := room.take(row):
             details = {"count": len(in_the_way), "deployments": [str(pk) for pk in in_the_way[:20]]}
@@ -121,15 +122,16 @@ def _launch(
     return True
 
 
-def clear(site: Site) -> bool:
+def clear(site: Site) -> set[str]:
     """Remove what no row wants: what it wrote is kept first, where its deployment is known.
 
     Whoever is asked for here was seen before the rows are read again, so what has been launched
-    meanwhile cannot be meant. True if something has to be looked at once more.
+    meanwhile cannot be meant. The ids of deployments that have to be looked at once more. One
+    query, and another for each replica whose output is kept.
     """
     seen = list(site.sightings())
     if not seen:
-        return False
+        return set()
     ids = {sighting.key.deployment_id for _, sighting in seen}
     rows = {
         str(pk): (attempt, status)
@@ -137,7 +139,7 @@ def clear(site: Site) -> bool:
             pk__in=ids, cluster=site.cluster
         ).values_list("pk", "attempt", "status")
     }
-    again = False
+    again = set()
     for view, sighting in seen:
         attempt, status = rows.get(sighting.key.deployment_id, (0, ""))
         if attempt == sighting.key.attempt and status in HOLDING:
@@ -145,7 +147,8 @@ def clear(site: Site) -> bool:
         if view.runtime is None or view.error:
             continue
         try:
-            again |= _clear(view, sighting, known=sighting.key.deployment_id in rows)
+            if _clear(view, sighting, known=sighting.key.deployment_id in rows):
+                again.add(sighting.key.deployment_id)
         except RuntimeUnavailable as error:
             view.error = str(error)
     return again

@@ -156,7 +156,8 @@ def _leave(
 
 def _gone(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime) -> bool:
     """What was STOPPING becomes what it was to become."""
-    exit_code = verdict.exit_code if verdict.exit_code is not None else row.exit_code
+    # Of a gang, the code of the replica that failed first has been noted already.
+    exit_code = row.exit_code if row.exit_code is not None else verdict.exit_code
     details: dict[str, Any] = {"attempt": row.attempt}
     if exit_code is not None:
         details["exit_code"] = exit_code

@@ -12,6 +12,7 @@ def note(site: Site) -> None:
     Refreshes the site's nodes where anything changed.
     """
     changed = False
+    engines = {node.endpoint_id: node for node in site.nodes.values()}
     for view in site.views.values():
         if view.error:
             changed |= discovery.is_away(view.endpoint, view.error)
@@ -19,7 +20,7 @@ def note(site: Site) -> None:
             if view.capacities is not None:
                 changed |= discovery.found_all(view.endpoint, _found(view))
         else:
-            changed |= discovery.answers(view.endpoint, _found(view))
+            changed |= discovery.answers(view.endpoint, engines.get(view.endpoint.pk), _found(view))
     if changed:
         site.read_nodes()
 

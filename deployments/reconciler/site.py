@@ -1,6 +1,6 @@
 """A cluster's endpoints, looked at in parallel: what runs where, and who does not answer."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from deployments.models import Deployment
 from deployments.runtimes.base import (
     Capacity,
     Key,
+    Registry,
     Runtime,
     RuntimeUnavailable,
     Sighting,
@@ -42,6 +43,7 @@ class Replica(NamedTuple):
     sighting: Sighting | None
     answered: bool  # whether its endpoint showed anything at all
     lost: bool  # its node has been away for so long that nobody waits for it any more
+    back: bool  # its node was away until just now
 
 
 class Site:
@@ -52,6 +54,9 @@ class Site:
         self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
         self.views: dict[UUID, View] = {}
         self.read_nodes()
+        self._away = {
+            id_ for id_, node in self.nodes.items() if node.observed == NodeState.NOT_READY
+        }
 
     def read_nodes(self) -> None:
         """As they are now; one query."""
@@ -60,8 +65,15 @@ class Site:
     def look(self, ids: Collection[str] | None, *, capacity: bool) -> None:
         """Observe all endpoints, or those deployments in them. No transaction may be open."""
         views = [View(endpoint) for endpoint in self.endpoints.values()]
-        for view in views:
-            self._connect(view)
+        names = {node.endpoint_id: node.name for node in self.nodes.values()}
+        try:
+            registries = connections.read_registries(self.cluster)
+        except Unsealable as error:
+            for view in views:
+                view.error = one_line(error)
+        else:
+            for view in views:
+                self._connect(view, names.get(view.endpoint.pk, ""), registries)
         with ThreadPoolExecutor(AT_ONCE, "look") as pool:
             list(pool.map(lambda view: _look(view, ids, capacity=capacity), views))
         self.views = {view.endpoint.pk: view for view in views}
@@ -69,13 +81,12 @@ class Site:
             if view.runtime is not None and not view.error:
                 breaker.answered(view.endpoint.pk)
 
-    def _connect(self, view: View) -> None:
+    def _connect(self, view: View, node: str, registries: Sequence[Registry]) -> None:
         if breaker.is_open(view.endpoint.pk):
             view.error = view.endpoint.error or "It did not answer a moment ago."
             return
-        names = (n.name for n in self.nodes.values() if n.endpoint_id == view.endpoint.pk)
         try:
-            view.runtime = connections.connect(self.cluster, view.endpoint, next(names, ""))
+            view.runtime = connections.connect(self.cluster, view.endpoint, node, registries)
         except (Unsealable, ValueError, OSError) as error:
             view.error = one_line(error)
 
@@ -93,7 +104,9 @@ class Site:
                 and node.not_ready_since is not None
                 and node.not_ready_since <= lost_since
             )
-            found.append(Replica(number, node, sighting, bool(view and not view.error), away))
+            back = node_id in self._away
+            answered = bool(view and not view.error)
+            found.append(Replica(number, node, sighting, answered, away, back))
         return found
 
     def runtime_of(self, node: Node | None) -> Runtime | None:

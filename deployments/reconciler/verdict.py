@@ -17,6 +17,7 @@ from deployments.runtimes.base import Code, Phase, Sighting
 
 START_WITHIN_S = 600  # for one with a readiness probe that does not say otherwise
 PLACE_WITHIN = timedelta(seconds=60)  # so long a Pod may wait for the node it was promised
+CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, and what is not known: a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
 FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED)
 
@@ -94,6 +95,8 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Verdict | None:
     alive = any(_lives(each) for each in replicas if each is not first)
     alive = alive or sighting.phase != Phase.ENDED
     code = sighting.trouble.code if sighting.trouble else Code.EXITED
+    if first.back and code == Code.EXITED and sighting.exit_code in CUT_OFF:
+        code = Code.DISRUPTED
     details: dict[str, Any] = {}
     if sighting.trouble and sighting.trouble.message:
         details["said"] = sighting.trouble.message

@@ -139,6 +139,10 @@ class Launch:
     labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner, …
     sandbox: Sandbox = Sandbox()
 
+    def env_of(self, replica: int) -> dict[str, str]:
+        """What one replica is told: the environment, and which one it is."""
+        return {"MLOPS_REPLICA": str(replica), **self.env}
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -212,7 +216,8 @@ class Runtime(Protocol):
     ) -> Iterator[bytes]:
         """What it wrote to both of its streams, in pieces; with `follow` on until it ends.
 
-        `tail` counts lines from the end. Nothing, for one that is not there.
+        `tail` counts lines from the end. Nothing, for one that is not there. Where nothing is
+        written for a while, a piece may be empty: so whoever follows may leave.
         """
 
     def capacity(self) -> list[Capacity]:

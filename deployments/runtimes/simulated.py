@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from deployments.runtimes.twin import Script as Script
+from deployments.runtimes.twin import SimulatedRuntime as SimulatedRuntime
+
 
 class Fate(StrEnum):
     """How a deployment ends by itself."""

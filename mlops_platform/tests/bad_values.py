@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from accounts.serializers import Timezone
 from clusters.labels import Labels
+from clusters.registry_serializers import RegistryHost
 from deployments.fields import Arguments, Dependencies, Environment, Image
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
 
@@ -87,6 +88,17 @@ def _by_kind(field: Any) -> list[Any]:
             return [*_not_text(field), "Mars/Olympus", "../../etc/passwd"]
         case Image():
             return [*_not_text(field), "UPPER", "a b", "a\n", "http://x/y", ":", "x:y:z"]
+        case RegistryHost():
+            words = [
+                "https://docker.io",
+                "docker.io/x",
+                "docker.io:",
+                "a b",
+                "-a",
+                "a..b",
+                "a\u00e4",
+            ]
+            return [*_not_text(field), *words]
         case Text():
             return _not_text(field)
         case serializers.EmailField():

@@ -83,6 +83,8 @@ NODE: Body = {
     "gpu": 0,
     "labels": {"zone": "c", "x/y": ""},
 }
+REGISTRIES = "/api/clusters/{cluster_id}/registries"
+REGISTRY: Body = {"host": "Docker.IO", "username": "robot", "password": " of the robot "}
 NODES = "/api/clusters/{cluster_id}/nodes"
 
 MATRIX = [
@@ -133,6 +135,9 @@ MATRIX = [
     Row(f"POST {NODES}/{{node_id}}/cordon", (401, 404, 403, 403, 200), {}),
     Row(f"POST {NODES}/{{node_id}}/uncordon", (401, 404, 403, 403, 200), {}),
     Row(f"POST {NODES}/{{node_id}}/drain", (401, 404, 403, 403, 200), {}),
+    Row(f"GET {REGISTRIES}", (401, 404, 403, 403, 200)),
+    Row(f"POST {REGISTRIES}", (401, 404, 403, 403, 409), REGISTRY),  # for it is simulated
+    Row(f"DELETE {REGISTRIES}/{{registry_id}}", (401, 404, 403, 403, 204)),
     Row("GET /api/clusters/{cluster_id}/status", READ),
     Row("GET /api/clusters/{cluster_id}/deployments", READ),
     Row("GET /api/clusters/{cluster_id}/queue", READ),

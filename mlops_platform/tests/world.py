@@ -17,7 +17,8 @@ from redis import Redis
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
-from clusters.models import NodeState
+from clusters.models import NodeState, Registry
+from clusters.sealing import seal
 from clusters.tests.capacity import make_cluster, make_node
 from deployments.models import Status
 from deployments.services import create_deployment
@@ -57,6 +58,9 @@ def world(
     cluster = make_cluster(org, total_gpu=1)
     node = make_node(cluster, gpu=1, labels={"zone": "b"})
     make_cluster(sams_org)
+    registry = Registry.objects.create(
+        cluster=cluster, host="r.example.org", username="robot", secret=seal({"password": "x"})
+    )
     colleague = make_member(org, "mia", Role.VIEWER)
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
     running = create_deployment(dev, cluster.pk, spec).deployment
@@ -73,6 +77,7 @@ def world(
             "user_id": str(colleague.pk),
             "cluster_id": str(cluster.pk),
             "node_id": str(node.pk),
+            "registry_id": str(registry.pk),
             "deployment_id": str(running.pk),
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],

@@ -98,28 +98,31 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
 
     class SshConnection(HTTPConnection):
         _program: "subprocess.Popen[bytes] | None" = None
-        _said = -1
+        _errors = -1  # a file in memory, to which ssh writes what it complains of
+        _complaint = ""
 
         def _new_conn(self) -> socket.socket:
             words = [*command, *_destination(access), "docker", "system", "dial-stdio"]
             ours, theirs = socket.socketpair()
-            self._said = os.memfd_create("ssh", os.MFD_CLOEXEC)
+            errors = os.memfd_create("ssh", os.MFD_CLOEXEC)
             with theirs:
                 try:
                     self._program = subprocess.Popen(
-                        words, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said
+                        words, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors
                     )
                 except OSError:
                     ours.close()
+                    os.close(errors)
                     raise
+            self._errors = errors
             return ours
 
         def getresponse(self) -> Any:
             try:
                 return super().getresponse()
             except ConnectionError as error:  # ssh has ended: it says why
-                said = os.pread(self._said, 2000, 0).decode(errors="replace")
-                raise ConnectionError(one_line(f"ssh: {said or error}")) from error
+                self.close()
+                raise ConnectionError(one_line(f"ssh: {self._complaint or error}")) from error
 
         def close(self) -> None:
             super().close()
@@ -127,7 +130,8 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
             if program is not None:
                 program.terminate()
                 program.wait()
-                os.close(self._said)
+                self._complaint = os.pread(self._errors, 2000, 0).decode(errors="replace")
+                os.close(self._errors)
 
     return SshConnection
 

@@ -1,10 +1,12 @@
 """What is asked of the engine for one replica, in the words of its REST API."""
 
 import re
-import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, Launch, Probe, RefusedError, Trouble
+from deployments.runtimes.docker import probes
+from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
 
 LABEL = "mlops-platform"
 CLUSTER = f"{LABEL}.cluster"
@@ -34,10 +36,15 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
         return None
 
 
-def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
-    """The body of POST /containers/create. Raises RefusedError for what would open the sandbox."""
+def config(
+    launch: Launch, replica: int, cluster_id: str, gpus: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The body of POST /containers/create, with the indexes of the GPUs that it is to have.
+
+    Raises RefusedError for what would open the sandbox.
+    """
     key = Key(launch.deployment_id, launch.attempt, replica)
-    env = {name: value for name, value in launch.env.items() if name != GPUS}
+    env = {name: value for name, value in launch.env_of(replica).items() if name != GPUS}
     if not launch.gpu:
         # Where NVIDIA's is the default runtime, an image, or a user, could name GPUs this way.
         env[GPUS] = "void"
@@ -50,9 +57,10 @@ def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
             DEPLOYMENT: key.deployment_id,
             ATTEMPT: str(key.attempt),
             REPLICA: str(key.replica),
+            **({LABEL_OF_GPUS: ",".join(gpus)} if gpus else {}),
         },
         "Healthcheck": _healthcheck(launch.probe),
-        "HostConfig": _host_config(launch),
+        "HostConfig": _host_config(launch, gpus),
     }
     if launch.command:
         body["Entrypoint"] = list(launch.command)
@@ -61,7 +69,7 @@ def config(launch: Launch, replica: int, cluster_id: str) -> dict[str, Any]:
     return body
 
 
-def _host_config(launch: Launch) -> dict[str, Any]:
+def _host_config(launch: Launch, gpus: Sequence[str]) -> dict[str, Any]:
     sandbox = launch.sandbox
     memory = max(launch.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
     host: dict[str, Any] = {
@@ -81,8 +89,8 @@ def _host_config(launch: Launch) -> dict[str, Any]:
         "IpcMode": "private",
         "CgroupnsMode": "private",
     }
-    if launch.gpu:
-        host["DeviceRequests"] = [{"Count": launch.gpu, "Capabilities": [["gpu"]]}]
+    if gpus:
+        host["DeviceRequests"] = [{"DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}]
     return host
 
 
@@ -105,40 +113,12 @@ def _healthcheck(probe: Probe | None) -> dict[str, Any]:
     if probe.kind == "command":
         test = ["CMD", *probe.command]
     elif probe.kind == "tcp":
-        test = ["CMD-SHELL", _tcp(probe.port)]
+        test = ["CMD-SHELL", probes.tcp(probe.port)]
     else:
-        test = ["CMD-SHELL", _http(probe.port, probe.path, probe.timeout_s)]
+        test = ["CMD-SHELL", probes.http(probe.port, probe.path, probe.timeout_s)]
     return {
         "Test": test,
         "Interval": max(probe.interval_s, 1) * SECOND,
         "Timeout": max(probe.timeout_s, 1) * SECOND,
         "Retries": 3,
     }
-
-
-def _tcp(port: int) -> str:
-    """The first of what images usually have, so that a refused connection is tried only once."""
-    return _first_of(
-        ("nc", f"nc -z 127.0.0.1 {port:d}"),
-        ("bash", f"bash -c ': </dev/tcp/127.0.0.1/{port:d}'"),
-        ("python3", _python(f"import socket; socket.create_connection(('127.0.0.1', {port:d}))")),
-    )
-
-
-def _http(port: int, path: str, timeout_s: int) -> str:
-    url = f"http://127.0.0.1:{port:d}/{path.removeprefix('/')}"
-    return _first_of(
-        ("curl", f"curl -fsS -o /dev/null -m {timeout_s:d} {shlex.quote(url)}"),
-        ("wget", f"wget -q -O /dev/null -T {timeout_s:d} {shlex.quote(url)}"),
-        ("python3", _python(f"import urllib.request as r; r.urlopen({url!r})")),
-    )
-
-
-def _python(line: str) -> str:
-    return f"python3 -c {shlex.quote(line)}"
-
-
-def _first_of(*ways: tuple[str, str]) -> str:
-    tried = [f"if command -v {program} >/dev/null; then exec {line}; fi" for program, line in ways]
-    missing = "no " + ", ".join(program for program, _ in ways) + " to try it with"
-    return "; ".join([*tried, f"echo '{missing}'", "exit 1"])

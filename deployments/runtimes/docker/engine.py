@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from threading import Event, Lock, Thread
 from typing import Any, Literal, TypeVar
@@ -24,7 +24,10 @@ NO_ANSWER = (
     urllib3.exceptions.HTTPError,
     HTTPException,
     OSError,
+    # Whoever answers need not be an engine, and what its answer lacks shows in one of these.
     ValueError,
+    LookupError,
+    TypeError,
 )
 
 
@@ -34,6 +37,15 @@ class Answered(RuntimeUnavailable):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(one_line(sentence))
         self.status = status
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Whatever goes wrong while an answer is fetched, or read, is no usable answer."""
+    try:
+        yield
+    except NO_ANSWER as error:
+        raise _unavailable(error) from error
 
 
 class Engine:
@@ -47,10 +59,8 @@ class Engine:
 
     def call(self, work: Callable[[Any], T]) -> T:
         """What `work` gets from the client. Raises RuntimeUnavailable, or Answered."""
-        try:
+        with understood():
             return work(self._connected())
-        except NO_ANSWER as error:
-            raise _unavailable(error) from error
 
     def stream(
         self,
@@ -109,11 +119,12 @@ class Engine:
 def pieces(response: requests.Response) -> Iterator[bytes]:
     """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
     try:
-        yield from response.raw.stream(65536, decode_content=False)
-    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-        raise Quiet("The engine said nothing for too long.") from error
-    except NO_ANSWER as error:
-        raise _unavailable(error) from error
+        with understood():
+            yield from response.raw.stream(65536, decode_content=False)
+    except RuntimeUnavailable as error:
+        if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+            raise Quiet("The engine said nothing for too long.") from error
+        raise
     finally:
         response.close()
 

@@ -14,9 +14,9 @@ import requests
 
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
-from deployments.runtimes.docker.engine import Engine, Quiet, lines, pieces, ticking
+from deployments.runtimes.docker.engine import Engine, Quiet, lines, pieces, ticking, understood
 
-TICK_S = 2.0
+TICK_S = 1.0
 SILENT_S = 3600.0  # a container may say nothing for long
 QUIET_S = 60.0  # without any event; then it is asked again, and a dead machine shows
 EVENTS = ("start", "die", "oom", "health_status", "destroy")
@@ -61,7 +61,7 @@ def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None
     while not stop.is_set():
         engine.call(lambda client: client.ping())  # says sooner than silence that nobody is there
         events = engine.stream("get", "/events", QUIET_S, params=params)
-        params["since"] = _said_at(events)
+        params.setdefault("since", _said_at(events))
         yield None
         try:
             with closing(ticking(events, TICK_S)) as body:
@@ -71,13 +71,19 @@ def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None
                     if not line:
                         yield None
                         continue
-                    event = json.loads(line)
-                    seconds, nanoseconds = divmod(event["timeNano"], 10**9)
-                    params["since"] = f"{seconds}.{nanoseconds:09d}"
-                    yield str(event["Actor"]["Attributes"][DEPLOYMENT])
+                    deployment_id, params["since"] = _event(line)
+                    yield deployment_id
         except Quiet:
             continue  # from where it was; what comes twice does no harm
         raise RuntimeUnavailable("The engine has ended the stream of events.")
+
+
+@understood()
+def _event(line: bytes) -> tuple[str, str]:
+    """The deployment, and when, in the engine's seconds."""
+    event = json.loads(line)
+    seconds, nanoseconds = divmod(event["timeNano"], 10**9)
+    return str(event["Actor"]["Attributes"][DEPLOYMENT]), f"{seconds}.{nanoseconds:09d}"
 
 
 def _said_at(response: requests.Response) -> str:

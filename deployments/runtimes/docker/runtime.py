@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 from deployments.runtimes.base import (
@@ -18,8 +18,8 @@ from deployments.runtimes.base import (
     Sighting,
     Trouble,
 )
-from deployments.runtimes.docker import containers, following, images, sightings
-from deployments.runtimes.docker.engine import Answered, Engine
+from deployments.runtimes.docker import containers, following, gpus, images, sightings
+from deployments.runtimes.docker.engine import Answered, Engine, understood
 from deployments.runtimes.docker.machine import capacity
 
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
@@ -45,26 +45,27 @@ class DockerRuntime:
         self._cluster_id = cluster_id
         self._node = node
         self._registries = tuple(registries)
+        self._choosing = Lock()
         # By container, since the list does not tell, and a container of ours begins only once.
         self._started_at: dict[str, datetime | None] = {}
 
+    @understood()
     def start(self, launch: Launch) -> None:
-        configs = {
-            place.replica: containers.config(launch, place.replica, self._cluster_id)
-            for place in launch.places
-        }
         # All are made before any begins: without its image, nothing has started.
-        made = [
-            self._make(Key(launch.deployment_id, launch.attempt, replica), config)
-            for replica, config in configs.items()
-        ]
+        if launch.gpu:
+            with self._choosing:  # whoever looks next sees what has been taken
+                made = self._make_all(launch, self._unused_gpus())
+        else:
+            made = self._make_all(launch, iter(()))
         for container_id in made:
             if container_id is not None:
                 self._begin(container_id)
 
+    @understood()
     def pull(self, image: str) -> None:
         images.pull(self._engine, image, self._registries)
 
+    @understood()
     def stop(self, key: Key, grace_s: int) -> None:
         container = self._find(key)
         if container is None:
@@ -76,11 +77,13 @@ class DockerRuntime:
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
+    @understood()
     def remove(self, key: Key) -> None:
         container = self._find(key)
         if container is not None:
             self._remove(container["Id"])
 
+    @understood()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
         if deployment_ids is not None and not deployment_ids:
             return []
@@ -105,6 +108,7 @@ class DockerRuntime:
             }
         return seen
 
+    @understood()
     def logs(
         self,
         key: Key,
@@ -123,6 +127,7 @@ class DockerRuntime:
                 return iter(())
             raise
 
+    @understood()
     def capacity(self) -> list[Capacity]:
         return [capacity(self._node, self._engine.call(lambda client: client.info()))]
 
@@ -131,6 +136,22 @@ class DockerRuntime:
 
     def close(self) -> None:
         self._engine.close()
+
+    def _make_all(self, launch: Launch, unused: Iterator[str]) -> list[str | None]:
+        made = []
+        for place in launch.places:
+            key = Key(launch.deployment_id, launch.attempt, place.replica)
+            taken = gpus.take(unused, launch.gpu)
+            config = containers.config(launch, place.replica, self._cluster_id, taken)
+            made.append(self._make(key, config))
+        return made
+
+    def _unused_gpus(self) -> Iterator[str]:
+        """Of all the platform's containers on the engine, those of other clusters included."""
+        filters = {"label": gpus.LABEL}
+        return gpus.unused(
+            self._engine.call(lambda client: client.containers(all=True, filters=filters))
+        )
 
     def _make(self, key: Key, config: dict[str, Any]) -> str | None:
         """The id of a container that has yet to begin; None where it has."""

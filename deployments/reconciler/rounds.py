@@ -51,9 +51,11 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         waiting = [each for each in seen if turns[each[0].pk] == Turn.LAUNCH]
         started, refused = acts.launch(site, waiting, pull) if waiting else ([], [])
         facts.write(cluster_id, refused, timezone.now())
-        if not started and not again:
+        # 6. Once more, for those started, and those of whom the rest is to be stopped now.
+        looks = again | {str(row.pk) for row in started}
+        looks |= {str(row.pk) for row, verdict in (*judged, *refused) if verdict.alive}
+        if not looks:
             break
-        looks = {str(row.pk) for row in started}
     else:
         return True
     if everything and cluster.state == State.DELETING:

@@ -1,0 +1,232 @@
+"""The API server: requests through the official client, and what its answers mean for everybody."""
+
+import json
+import socket
+import ssl
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.connection import HTTPConnection
+
+from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
+from deployments.runtimes.kubernetes.names import Json
+from deployments.runtimes.transport import ForbiddenAddress, pool_manager
+
+PAGE = 500  # objects in one answer
+LONGEST_ERROR = 64 * 1024
+PIECE = 64 * 1024
+TRIES = 3
+
+_SPEAKS_JSON = {"Accept": "application/json, */*", "Content-Type": "application/json"}
+
+# A machine that has vanished never says so: whoever follows a silent stream must find out.
+_KEEPALIVE = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
+
+
+class Refusal(RuntimeUnavailable):
+    """The API server says no. For whoever does not know better, it gives no usable answer."""
+
+    def __init__(self, status: int, answer: Json) -> None:
+        self.status = status
+        self.reason = str(answer.get("reason") or "")
+        self.message = one_line(answer.get("message") or f"HTTP status {status}")
+        super().__init__(self.message)
+
+
+class Api:
+    """Calls of the client library by name, with JSON in and JSON out.
+
+    Of the library it is the paths and parameters that are used. Its own connections know neither
+    certificates in memory nor the address guard, and they log what they receive, secrets included;
+    so requests go out through `transport`, and bodies stay the plain JSON that they are.
+    """
+
+    def __init__(self, access: Access, timeout_s: float) -> None:
+        # Loading the library takes half a second, which only those pay who speak with a cluster.
+        from kubernetes.client import ApiClient, Configuration, CoreV1Api
+
+        configuration = Configuration(host=access.url.rstrip("/"))
+        configuration.proxy = None  # it would have come from the environment
+        if access.token:
+            configuration.api_key = {"BearerToken": access.token.strip()}
+            configuration.api_key_prefix = {"BearerToken": "Bearer"}
+        self._timeout_s = timeout_s
+        try:
+            self._pools = pool_manager(
+                access, num_pools=2, maxsize=8, socket_options=list(_KEEPALIVE)
+            )
+        except (ssl.SSLError, ValueError) as error:
+            raise RuntimeUnavailable("The certificates or the key are no PEM.") from error
+        self._client = ApiClient(configuration)
+        self._client.user_agent = "mlops-platform"
+        self._client.request = self._request
+        self._core = CoreV1Api(self._client)
+
+    def call(self, name: str, *given: object, **options: object) -> Json:
+        """Calls the library's method of that name; the JSON object it answers."""
+        with closing(self._called(name, given, options, self._timeout_s)) as response:
+            return _json_of(_read(response))
+
+    def stream(
+        self, name: str, *given: object, silent_s: float, **options: object
+    ) -> Iterator[Json]:
+        """The same for a stream of objects, one a line; between two it may be silent so long."""
+        return lines(self._called(name, given, options, silent_s))
+
+    def _called(
+        self, name: str, given: Sequence[object], options: Json, read_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        response: urllib3.BaseHTTPResponse = getattr(self._core, name)(
+            *given, **options, _preload_content=False, _request_timeout=(self._timeout_s, read_s)
+        )
+        return response
+
+    def log(self, namespace: str, name: str, query: Json) -> urllib3.BaseHTTPResponse:
+        """A Pod's log. The library's own method lacks `sinceTime`."""
+        response: urllib3.BaseHTTPResponse = self._client.call_api(
+            "/api/v1/namespaces/{namespace}/pods/{name}/log",
+            "GET",
+            path_params={"namespace": namespace, "name": name},
+            query_params=list(query.items()),
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            # One that is followed may stay silent for as long as it likes.
+            _request_timeout=(self._timeout_s, None if query.get("follow") else self._timeout_s),
+        )
+        return response
+
+    def items(self, name: str, *given: object, **options: object) -> list[Json]:
+        """All items of a list, page by page; from the start again where its pages grow too old."""
+        for _ in range(TRIES):
+            try:
+                return self._pages(name, *given, **options)
+            except Refusal as refusal:
+                if refusal.status != 410:
+                    raise
+        raise RuntimeUnavailable("The list changed faster than it could be read.")
+
+    def _pages(self, name: str, *given: object, **options: object) -> list[Json]:
+        items: list[Json] = []
+        more: Json = {}
+        while True:
+            answer = self.call(name, *given, limit=PAGE, **options, **more)
+            items += answer.get("items") or ()
+            following = (answer.get("metadata") or {}).get("continue")
+            if not following:
+                return items
+            more = {"_continue": following}
+
+    def close(self) -> None:
+        self._pools.clear()
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        query_params: Any = None,
+        headers: Any = None,
+        body: Any = None,
+        _request_timeout: tuple[float, float | None] = (10, 10),
+        **_: object,
+    ) -> urllib3.BaseHTTPResponse:
+        """Takes the place of the library's `ApiClient.request`."""
+        if query_params:
+            url += "?" + urlencode([(k, _text(v)) for k, v in query_params])
+        connect_s, read_s = _request_timeout
+        try:
+            response = self._pools.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body),
+                headers={**headers, **_SPEAKS_JSON},
+                timeout=urllib3.Timeout(connect=connect_s, read=read_s),
+                redirect=False,  # whoever answers elsewhere is not who was asked
+                preload_content=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise unavailable(error) from error
+        except ValueError:
+            # The standard library quotes the header that it will not send: the token.
+            raise RuntimeUnavailable("The address or the token has a form that none has.") from None
+        if 200 <= response.status < 300:
+            return response
+        with closing(response):
+            answer = _read(response, LONGEST_ERROR)
+        refusal = Refusal(response.status, _status_of(answer))
+        if response.status in {400, 403, 404, 409, 410, 413, 422}:
+            raise refusal
+        raise RuntimeUnavailable(f"HTTP status {response.status}: {refusal.message}")
+
+
+def unavailable(error: Exception) -> RuntimeUnavailable:
+    """What went wrong on the way, in words for people. None of it contains what was sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ForbiddenAddress | ssl.SSLError):
+            return RuntimeUnavailable(one_line(cause))
+        cause = cause.__cause__ or cause.__context__
+    timed_out = isinstance(error, urllib3.exceptions.TimeoutError)
+    # The library takes a refused connection for a kind of timeout.
+    if timed_out and not isinstance(error, urllib3.exceptions.NewConnectionError):
+        return RuntimeUnavailable("The API server did not answer in time.")
+    return RuntimeUnavailable(one_line(error))
+
+
+def pieces(response: urllib3.BaseHTTPResponse) -> Generator[bytes]:
+    """What a stream brings, as it comes. Closes it at the end, or when nobody wants more."""
+    try:
+        with closing(response):
+            while piece := response.read1(PIECE):
+                yield piece
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise unavailable(error) from error
+
+
+def lines(response: urllib3.BaseHTTPResponse) -> Iterator[Json]:
+    """A stream of JSON objects, one a line."""
+    rest = b""
+    with closing(pieces(response)) as stream:
+        for piece in stream:
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                if line.strip():
+                    yield _json_of(line)
+
+
+def _read(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
+    try:
+        return response.read(most)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise unavailable(error) from error
+
+
+def _json_of(text: bytes) -> Json:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise RuntimeUnavailable("What answers there is no Kubernetes API server.")
+    return answer
+
+
+def _status_of(text: bytes) -> Json:
+    """The API's own account of an error (kind Status), or what a proxy on the way has to say."""
+    try:
+        return _json_of(text)
+    except RuntimeUnavailable:
+        return {"message": text.decode(errors="replace")}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

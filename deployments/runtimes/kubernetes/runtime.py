@@ -1,0 +1,149 @@
+"""The runtime interface, over one namespace of a Kubernetes cluster."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from threading import Event
+
+from deployments.runtimes.base import (
+    Access,
+    Capacity,
+    Key,
+    Launch,
+    Registry,
+    Sighting,
+)
+from deployments.runtimes.kubernetes import names, registries, resources, starting, watching
+from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
+from deployments.runtimes.kubernetes.ending import grace_to_ask
+from deployments.runtimes.kubernetes.pods import has_ended, sighting
+from deployments.runtimes.kubernetes.spec import pod_of
+
+IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
+NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+class KubernetesRuntime:
+    """Starts, stops and watches the Pods of one cluster of ours.
+
+    Only Pods of `namespace` whose label bears `cluster_id` are ever seen or touched.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        cluster_id: str,
+        namespace: str,
+        registries: Sequence[Registry] = (),
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._api = Api(access, timeout_s)
+        self._cluster_id = cluster_id
+        self._namespace = namespace
+        self._registries = registries
+        self._timeout_s = timeout_s
+
+    def start(self, launch: Launch) -> None:
+        if not launch.places:
+            return
+        secret = (
+            registries.pull_secret(self._cluster_id, self._registries) if self._registries else None
+        )
+        secret_name = secret["metadata"]["name"] if secret else None
+        pods = [pod_of(launch, place, self._cluster_id, secret_name) for place in launch.places]
+        starting.try_out(self._api, self._namespace, pods)
+        if secret:
+            registries.ensure(self._api, self._namespace, secret)
+        for pod in pods:
+            starting.create(self._api, self._namespace, pod)
+
+    def pull(self, image: str) -> None:
+        """The kubelet of each node pulls what its Pods need."""
+
+    def stop(self, key: Key, grace_s: int) -> None:
+        pod = self._ours(key)
+        if pod is not None and not has_ended(pod):
+            self._delete(pod, grace_s)
+
+    def remove(self, key: Key) -> None:
+        pod = self._ours(key)
+        if pod is not None:
+            self._delete(pod, 0)
+
+    def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
+        if deployment_ids is None:
+            chunks: list[Sequence[str]] = [()]
+        else:
+            ids = sorted(set(deployment_ids))
+            step = IDS_IN_A_SELECTOR
+            chunks = [ids[at : at + step] for at in range(0, len(ids), step)]
+        return [
+            seen
+            for chunk in chunks
+            for pod in self._api.items(
+                "list_namespaced_pod",
+                self._namespace,
+                label_selector=names.selector(self._cluster_id, chunk),
+            )
+            if (seen := sighting(pod))
+        ]
+
+    def logs(
+        self,
+        key: Key,
+        *,
+        tail: int | None = None,
+        since: datetime | None = None,
+        follow: bool = False,
+    ) -> Iterator[bytes]:
+        if self._ours(key) is None:
+            return
+        query: names.Json = {"container": names.CONTAINER}
+        if tail is not None:
+            query["tailLines"] = tail
+        if since is not None:
+            query["sinceTime"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if follow:
+            query["follow"] = True
+        try:
+            response = self._api.log(self._namespace, names.pod_name(key), query)
+        except Refusal as refusal:
+            # Gone in between, or a 400: its container "is waiting to start", or never came.
+            if refusal.status in {400, 404}:
+                return
+            raise
+        yield from pieces(response)
+
+    def capacity(self) -> list[Capacity]:
+        # Nodes before Pods: one that comes in between is then not taken for an empty one.
+        nodes = self._api.items("list_node")
+        pods = self._api.items("list_pod_for_all_namespaces", field_selector=NOT_ENDED)
+        return resources.node_capacities(nodes, pods, self._cluster_id, self._namespace)
+
+    def watch(self, stop: Event) -> Iterator[str | None]:
+        selector = names.selector(self._cluster_id)
+        return watching.changes(self._api, self._namespace, selector, stop, self._timeout_s)
+
+    def close(self) -> None:
+        self._api.close()
+
+    def _ours(self, key: Key) -> names.Json | None:
+        """The replica's Pod, unless it is somebody else's that happens to bear its name."""
+        pod = starting.read(self._api, self._namespace, names.pod_name(key))
+        ours = names.identity(self._cluster_id, key)
+        return pod if pod and ours.items() <= names.labels_of(pod).items() else None
+
+    def _delete(self, pod: names.Json, grace_s: int) -> None:
+        """Deletes this very Pod; a namesake that has come since is another one's business."""
+        asked = grace_to_ask(pod, grace_s, datetime.now(UTC))
+        if asked is None:
+            return
+        uid = pod["metadata"]["uid"]
+        body = {"gracePeriodSeconds": asked, "preconditions": {"uid": uid}}
+        try:
+            self._api.call(
+                "delete_namespaced_pod", pod["metadata"]["name"], self._namespace, body=body
+            )
+        except Refusal as refusal:
+            if refusal.status not in {404, 409}:
+                raise

@@ -1,0 +1,113 @@
+"""A launch as Pods."""
+
+from collections.abc import Mapping, Sequence
+
+from deployments.runtimes.base import Key, Launch, Place, Probe, Sandbox
+from deployments.runtimes.kubernetes.names import (
+    CONTAINER,
+    Json,
+    for_people,
+    identity,
+    pod_name,
+)
+from deployments.runtimes.kubernetes.resources import GPU
+
+
+def pod_of(launch: Launch, place: Place, cluster_id: str, pull_secret: str | None = None) -> Json:
+    """The Pod of one replica. It may use nothing of its node and nothing of the API."""
+    key = Key(launch.deployment_id, launch.attempt, place.replica)
+    labels, annotations = for_people({"name": launch.name, **launch.labels})
+    spec: Json = {
+        "restartPolicy": "Never",  # whether it begins again is decided by the platform
+        "terminationGracePeriodSeconds": launch.grace_s,
+        "affinity": {"nodeAffinity": _only_on(place.node)},
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # other services' addresses are no part of its environment
+        "hostNetwork": False,
+        "hostPID": False,
+        "hostIPC": False,
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_container(launch, place.replica)],
+    }
+    if pull_secret:
+        spec["imagePullSecrets"] = [{"name": pull_secret}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(key),
+            "labels": {**labels, **identity(cluster_id, key)},
+            "annotations": annotations,
+        },
+        "spec": spec,
+    }
+
+
+def _only_on(node: str) -> Json:
+    """Not `nodeName`, which passes over the kube-scheduler: it checks that there is room."""
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    return {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchFields": [field]}]
+        }
+    }
+
+
+def _container(launch: Launch, replica: int) -> Json:
+    amounts = {"cpu": f"{launch.cpu_milli}m", "memory": f"{launch.ram_mib}Mi"}
+    if launch.gpu:
+        amounts[GPU] = str(launch.gpu)
+    container: Json = {
+        "name": CONTAINER,
+        "image": launch.image,
+        "env": _env(launch.env_of(replica)),
+        "resources": {"requests": amounts, "limits": dict(amounts)},
+        "securityContext": _locked_in(launch.sandbox),
+    }
+    if launch.command:
+        container["command"] = _literal(launch.command)
+    if launch.args:
+        container["args"] = _literal(launch.args)
+    if launch.probe:
+        container["readinessProbe"] = _readiness(launch.probe)
+    return container
+
+
+def _env(env: Mapping[str, str]) -> list[Json]:
+    return [
+        {"name": name, "value": value}
+        for name, value in zip(env, _literal(list(env.values())), strict=True)
+    ]
+
+
+def _literal(words: Sequence[str]) -> list[str]:
+    """Kubernetes replaces "$(NAME)" and no other runtime does: "$$" stands for one "$"."""
+    return [word.replace("$", "$$") for word in words]
+
+
+def _locked_in(sandbox: Sandbox) -> Json:
+    capabilities: Json = {"drop": ["ALL"]}
+    if sandbox.add_capabilities:
+        # Docker's names may begin with CAP_, those of Kubernetes do not.
+        capabilities["add"] = [name.removeprefix("CAP_") for name in sandbox.add_capabilities]
+    return {
+        "privileged": False,
+        "allowPrivilegeEscalation": sandbox.allow_privilege_escalation,
+        "readOnlyRootFilesystem": sandbox.read_only_root,
+        "capabilities": capabilities,
+    }
+
+
+def _readiness(probe: Probe) -> Json:
+    ask: Json
+    if probe.kind == "http":
+        ask = {"httpGet": {"path": probe.path, "port": probe.port}}
+    elif probe.kind == "tcp":
+        ask = {"tcpSocket": {"port": probe.port}}
+    else:
+        ask = {"exec": {"command": list(probe.command)}}
+    return {
+        **ask,
+        "periodSeconds": probe.interval_s,
+        "timeoutSeconds": probe.timeout_s,
+    }

@@ -1,0 +1,214 @@
+"""Who has a pass made, when, and over what."""
+
+import threading
+import time
+
+import pytest
+from django.utils import timezone
+
+from clusters.models import Node
+from deployments import breaker, pulling, sync, tasks, waking, watching
+from deployments.models import Deployment, Status
+from deployments.runtimes.base import RuntimeUnavailable
+from deployments.services import stop_deployment
+from deployments.tests.reconciler.conftest import Site
+from mlops_platform.api.redis import redis_client
+from mlops_platform.api.waking import try_lock
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The looks of each pass that is made."""
+    made: list[set[str]] = []
+    monkeypatch.setattr(tasks, "run_pass", lambda _, looks, __: made.append(set(looks)) or False)
+    return made
+
+
+def messages() -> int:
+    return int(redis_client().llen("runtimes"))
+
+
+def test_many_rings_make_one_pass_over_all_that_was_asked_for(site: Site, passes):
+    for looks in (["x"], [], ["y", "x"]):
+        waking.request(site.cluster.pk, looks)
+    assert messages() == 1
+    tasks.reconcile(str(site.cluster.pk))
+    tasks.reconcile(str(site.cluster.pk))
+    assert passes == [{"x", "y"}]
+
+
+def test_who_finds_the_cluster_taken_leaves_the_ring_to_the_holder(site: Site, passes):
+    waking.request(site.cluster.pk, ["x"])
+    with try_lock(f"cluster:{site.cluster.pk}:reconciling", 5):
+        tasks.reconcile(str(site.cluster.pk))
+    assert passes == []
+    assert waking.bell.is_ringing(site.cluster.pk)
+
+
+def test_a_ring_during_a_pass_makes_another(site: Site, monkeypatch):
+    made = []
+
+    def ring_again(*_: object) -> bool:
+        made.append(1)
+        if len(made) == 1:
+            waking.request(site.cluster.pk, ["late"])
+        return False
+
+    monkeypatch.setattr(tasks, "run_pass", ring_again)
+    waking.request(site.cluster.pk)
+    before = messages()
+    tasks.reconcile(str(site.cluster.pk))
+    assert messages() > before
+    tasks.reconcile(str(site.cluster.pk))
+    assert len(made) == 2
+
+
+def test_a_pass_that_has_more_to_do_is_followed_by_another(site: Site, monkeypatch):
+    monkeypatch.setattr(tasks, "run_pass", lambda *_: True)
+    waking.request(site.cluster.pk)
+    tasks.reconcile(str(site.cluster.pk))
+    assert waking.bell.is_ringing(site.cluster.pk)
+    assert messages() == 2
+
+
+def test_every_cluster_with_endpoints_is_looked_through_now_and_then(site: Site, a: Node, cluster):
+    tasks.look_everywhere()
+    assert waking.asked_for(site.cluster.pk) == {"*"}
+    assert waking.asked_for(cluster.pk) == set()
+    assert messages() == 1
+
+
+def test_a_plan_a_stop_and_a_grace_that_is_over_wake_the_runtime(
+    site: Site, a: Node, dev, django_capture_on_commit_callbacks
+):
+    def rung() -> bool:
+        return waking.bell.answer(site.cluster.pk) is not None
+
+    site.look()
+    row = site.submit("deaf")
+    with django_capture_on_commit_callbacks(execute=True):
+        site.cycle()
+    assert rung()
+    site.look()
+    with django_capture_on_commit_callbacks(execute=True):
+        stop_deployment(dev, site.fresh(row))
+    assert rung()
+    site.look()
+    sync.wake_overdue(timezone.now())
+    assert not rung()
+    site.overdue(row)
+    sync.wake_overdue(timezone.now())
+    assert rung()
+
+
+def test_a_simulated_cluster_wakes_nobody(cluster, dev, django_capture_on_commit_callbacks):
+    from deployments.services import create_deployment
+    from scheduler.tests.conftest import run_cycle
+
+    spec = {"image": "x", "cpu_milli": 1000, "ram_mib": 512, "gpu": 0}
+    row = create_deployment(dev, cluster.pk, spec).deployment
+    with django_capture_on_commit_callbacks(execute=True):
+        run_cycle(cluster)
+        stop_deployment(dev, Deployment.objects.get(pk=row.pk))
+    assert not waking.bell.is_ringing(cluster.pk)
+
+
+def test_redis_away_is_no_error(site: Site, settings, tmp_path):
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    waking.request(site.cluster.pk, ["x"])
+
+
+# --- Endpoints that come, go and speak ---------------------------------------------------------
+
+
+def wait_for(condition, within_s: float = 5.0) -> None:
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.01)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_endpoint_tells_is_looked_at(site: Site, a: Node):
+    site.look()
+    row = site.submit()
+    site.settle()
+    waking.asked_for(site.cluster.pk)
+    watchers = watching.Watchers()
+    watchers.start()
+    try:
+        looks: set[str] = set()
+        wait_for(lambda: looks.update(waking.asked_for(site.cluster.pk)) or "*" in looks)
+        site.twin(a).finish(site.key(row), 0)
+        wait_for(lambda: looks.update(waking.asked_for(site.cluster.pk)) or str(row.pk) in looks)
+    finally:
+        watchers.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_goes_away_and_comes_back_is_looked_through(site: Site, a: Node, monkeypatch):
+    monkeypatch.setattr(watching, "PAUSE_S", 0.01)
+    site.away(a)
+    breaker.failed(a.endpoint_id)
+    stop = threading.Event()
+    thread = threading.Thread(target=watching._watch, args=(a.endpoint_id, stop))
+    thread.start()
+    try:
+        wait_for(lambda: "*" in waking.asked_for(site.cluster.pk))
+        site.twin(a).unavailable = False
+        wait_for(lambda: not breaker.is_open(a.endpoint_id))
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_watcher_of_an_endpoint_that_is_gone_ends(site: Site, a: Node):
+    watchers = watching.Watchers()
+    watchers._follow({a.endpoint_id})
+    before = dict(watchers._watched)
+    watchers._follow(set())
+    assert watchers._watched == {}
+    assert before[a.endpoint_id].is_set()
+
+
+# --- Images ------------------------------------------------------------------------------------
+
+
+def test_an_image_is_pulled_once_at_a_time(site: Site, a: Node):
+    assert pulling.begin(a.endpoint_id, "train:1")
+    assert not pulling.begin(a.endpoint_id, "train:1")
+    assert pulling.begin(a.endpoint_id, "train:2")
+    pulling.pull(a.endpoint_id, "train:1")
+    assert pulling.begin(a.endpoint_id, "train:1")
+
+
+def test_a_pull_that_is_cut_off_fails_nobody(site: Site, a: Node, monkeypatch):
+    site.look()
+    site.twin(a).missing_images.add("sleep")
+    row = site.submit()
+    site.cycle()
+
+    def cut_off(_: str) -> None:
+        raise RuntimeUnavailable("in the middle")
+
+    monkeypatch.setattr(site.twin(a), "pull", cut_off)
+    site.look()
+    assert site.status(row) == Status.STARTING
+    monkeypatch.undo()
+    breaker.answered(a.endpoint_id)
+
+
+def test_the_breaker_opens_for_longer_each_time_and_closes_with_an_answer(site: Site, a: Node):
+    def pause_ms() -> int:
+        return int(redis_client().pttl(f"endpoint:{a.endpoint_id}:open"))
+
+    pauses = []
+    for _ in range(7):
+        breaker.failed(a.endpoint_id)
+        pauses.append(round(pause_ms() / 1000))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60]
+    breaker.answered(a.endpoint_id)
+    assert not breaker.is_open(a.endpoint_id)

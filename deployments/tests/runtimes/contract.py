@@ -1,0 +1,276 @@
+"""What every runtime has to do, whatever it runs on.
+
+A runtime's tests subclass `RuntimeContract` and give it a `harness` fixture. Its sentences know
+nothing but the interface and the harness.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from uuid import uuid4
+
+import pytest
+
+from deployments.runtimes.base import (
+    Code,
+    ImageMissing,
+    Phase,
+    RefusedError,
+    Runtime,
+    RuntimeUnavailable,
+)
+from deployments.tests.runtimes.harness import (
+    Harness,
+    ended,
+    gone_or_ended,
+    key_of,
+    ready,
+    seen,
+    trouble_of,
+    wait_until,
+    watched,
+)
+
+
+class RuntimeContract:
+    """Subclass it, and give it a `harness`."""
+
+    @pytest.fixture
+    def harness(self) -> Iterator[Harness]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def runtime(self, harness: Harness) -> Iterator[Runtime]:
+        runtime = harness.runtime("ours")
+        yield runtime
+        runtime.close()
+
+    # Starting
+
+    def test_every_replica_of_a_launch_comes_to_run_on_its_node(self, harness, runtime):
+        launch = harness.launch(harness.sleeps(), replicas=2)
+        runtime.start(launch)
+        first, second = ready(runtime, launch)
+        assert [first.key, second.key] == [key_of(launch, 0), key_of(launch, 1)]
+        assert first.phase == Phase.RUNNING
+        assert first.node == harness.node
+        assert first.started_at is not None
+        assert first.trouble is None
+        assert first.exit_code is None
+        assert not first.stopping
+
+    def test_what_has_been_started_is_not_started_again(self, harness, runtime):
+        launch = harness.launch(harness.sleeps())
+        runtime.start(launch)
+        before = ready(runtime, launch)
+        runtime.start(launch)
+        assert seen(runtime, launch) == before
+
+    def test_another_worker_starts_only_the_replica_that_is_missing(self, harness, runtime):
+        launch = harness.launch(harness.sleeps(), replicas=2)
+        runtime.start(replace(launch, places=launch.places[:1]))
+        (before,) = ready(runtime, replace(launch, places=launch.places[:1]))
+        harness.runtime("ours").start(launch)
+        assert ready(runtime, launch)[0] == before
+
+    def test_one_that_has_ended_stays_ended_when_started_again(self, harness, runtime):
+        launch = harness.launch(harness.exits(3))
+        runtime.start(launch)
+        before = ended(runtime, launch)
+        runtime.start(launch)
+        assert seen(runtime, launch) == [before]
+
+    def test_the_next_attempt_is_another_replica(self, harness, runtime):
+        launch = harness.launch(harness.exits(1))
+        runtime.start(launch)
+        ended(runtime, launch)
+        runtime.start(replace(launch, attempt=2))
+        assert [s.key.attempt for s in seen(runtime, launch)] == [1, 2]
+
+    def test_an_image_that_is_nowhere_is_told_as_such(self, harness, runtime):
+        launch = harness.launch(harness.has_no_such_image(), replicas=2)
+        try:
+            runtime.start(launch)
+        except ImageMissing:  # this runtime pulls when it is told to
+            assert seen(runtime, launch) == []
+            with pytest.raises(RefusedError) as refusal:
+                runtime.pull(launch.image)
+            assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+            assert refusal.value.trouble.message
+        else:  # and this one pulls by itself
+            trouble = wait_until(
+                lambda: (
+                    {s.trouble.code for s in seen(runtime, launch) if s.trouble}
+                    - {Code.PULLING_IMAGE}
+                )
+            )
+            assert trouble == {Code.IMAGE_PULL_FAILED}
+
+    def test_a_command_that_is_not_there_is_told_as_such(self, harness, runtime):
+        launch = harness.launch(harness.has_no_such_command())
+        runtime.start(launch)
+        assert trouble_of(ended(runtime, launch)) == Code.COMMAND_FAILED
+
+    # Ending
+
+    def test_one_that_did_its_work_has_ended_without_trouble(self, harness, runtime):
+        launch = harness.launch(harness.exits(0))
+        runtime.start(launch)
+        sighting = ended(runtime, launch)
+        assert sighting.exit_code == 0
+        assert sighting.trouble is None
+        assert not sighting.ready
+        assert sighting.started_at is not None
+        assert sighting.ended_at is not None
+        assert sighting.started_at <= sighting.ended_at
+
+    def test_an_exit_code_other_than_zero_is_trouble(self, harness, runtime):
+        launch = harness.launch(harness.exits(3))
+        runtime.start(launch)
+        sighting = ended(runtime, launch)
+        assert sighting.exit_code == 3
+        assert trouble_of(sighting) == Code.EXITED
+
+    def test_one_that_is_told_to_end_ends(self, harness, runtime):
+        launch = harness.launch(harness.sleeps(), replicas=2)
+        runtime.start(launch)
+        ready(runtime, launch)
+        runtime.stop(key_of(launch, 0), grace_s=30)
+        wait_until(lambda: not any(s.ready for s in seen(runtime, launch) if s.key.replica == 0))
+        wait_until(lambda: gone_or_ended(runtime, launch, 0))
+        assert [s.ready for s in seen(runtime, launch) if s.key.replica == 1] == [True]
+
+    def test_one_that_does_not_listen_is_killed_with_no_grace(self, harness, runtime):
+        launch = harness.launch(harness.deaf())
+        runtime.start(launch)
+        ready(runtime, launch)
+        runtime.stop(key_of(launch), grace_s=600)
+        assert seen(runtime, launch)[0].phase == Phase.RUNNING
+        runtime.stop(key_of(launch), grace_s=0)
+        wait_until(lambda: gone_or_ended(runtime, launch, 0))
+
+    def test_to_stop_or_remove_what_is_not_there_does_nothing(self, harness, runtime):
+        absent = key_of(harness.launch(harness.sleeps()))
+        runtime.stop(absent, grace_s=30)
+        runtime.stop(absent, grace_s=0)
+        runtime.remove(absent)
+
+    def test_to_stop_one_that_has_ended_leaves_it_as_it_is(self, harness, runtime):
+        launch = harness.launch(harness.exits(3))
+        runtime.start(launch)
+        before = ended(runtime, launch)
+        runtime.stop(key_of(launch), grace_s=30)
+        runtime.stop(key_of(launch), grace_s=0)
+        assert seen(runtime, launch) == [before]
+
+    def test_what_is_removed_is_there_no_more(self, harness, runtime):
+        launch = harness.launch(harness.exits(0))
+        runtime.start(launch)
+        ended(runtime, launch)
+        runtime.remove(key_of(launch))
+        runtime.remove(key_of(launch))
+        wait_until(lambda: not seen(runtime, launch))
+
+    def test_one_that_runs_is_killed_when_removed(self, harness, runtime):
+        launch = harness.launch(harness.deaf())
+        runtime.start(launch)
+        ready(runtime, launch)
+        runtime.remove(key_of(launch))
+        wait_until(lambda: not seen(runtime, launch))
+
+    # Seeing
+
+    def test_only_the_deployments_asked_for_are_seen(self, harness, runtime):
+        one, two, three = (harness.launch(harness.sleeps()) for _ in range(3))
+        for launch in (one, two, three):
+            runtime.start(launch)
+        wanted = {one.deployment_id, three.deployment_id}
+        assert {s.key.deployment_id for s in runtime.observe(wanted)} == wanted
+        assert len(runtime.observe()) == 3
+        assert runtime.observe([]) == []
+        assert runtime.observe([str(uuid4())]) == []
+
+    def test_another_clusters_replicas_are_neither_seen_nor_touched(self, harness, runtime):
+        launch = harness.launch(harness.says_three_lines_and_runs_on())
+        runtime.start(launch)
+        before = ready(runtime, launch)
+        others = harness.runtime("theirs")
+        assert others.observe() == []
+        assert others.observe([launch.deployment_id]) == []
+        assert b"".join(others.logs(key_of(launch))) == b""
+        others.stop(key_of(launch), grace_s=0)
+        others.remove(key_of(launch))
+        others.close()
+        assert seen(runtime, launch) == before
+
+    def test_capacity_names_the_node_and_what_it_has(self, harness, runtime):
+        nodes = {capacity.node: capacity for capacity in runtime.capacity()}
+        assert nodes[harness.node].cpu_milli > 0
+        assert nodes[harness.node].ram_mib > 0
+        assert nodes[harness.node].ready
+        assert not nodes[harness.node].cordoned
+
+    def test_whoever_watches_hears_of_what_begins_and_ends(self, harness, runtime):
+        launch = harness.launch(harness.sleeps())
+        with watched(harness.runtime("ours")) as heard:
+            runtime.start(launch)
+            wait_until(lambda: launch.deployment_id in heard)
+            ready(runtime, launch)
+            heard.clear()
+            runtime.stop(key_of(launch), grace_s=0)
+            wait_until(lambda: launch.deployment_id in heard)
+
+    # Logs
+
+    def test_logs_are_what_was_written_or_its_last_lines(self, harness, runtime):
+        launch = harness.launch(harness.says_three_lines())
+        runtime.start(launch)
+        ended(runtime, launch)
+        assert b"".join(runtime.logs(key_of(launch))) == b"one\ntwo\nthree\n"
+        assert b"".join(runtime.logs(key_of(launch), tail=2)) == b"two\nthree\n"
+
+    def test_logs_can_begin_at_a_moment(self, harness, runtime):
+        launch = harness.launch(harness.says_three_lines())
+        runtime.start(launch)
+        now = ended(runtime, launch).ended_at or datetime.now(UTC)
+        day = timedelta(days=1)
+        everything = b"one\ntwo\nthree\n"
+        assert b"".join(runtime.logs(key_of(launch), since=now - day)) == everything
+        assert b"".join(runtime.logs(key_of(launch), since=now + day)) == b""
+
+    def test_followed_logs_go_on_until_it_ends(self, harness, runtime):
+        launch = harness.launch(harness.says_three_lines_and_runs_on())
+        runtime.start(launch)
+        ready(runtime, launch)
+        written = runtime.logs(key_of(launch), follow=True)
+        heard = b""
+        while heard.count(b"\n") < 3:
+            heard += next(written)
+        runtime.stop(key_of(launch), grace_s=0)
+        assert heard + b"".join(written) == b"one\ntwo\nthree\n"
+
+    def test_whoever_is_not_there_has_no_logs(self, harness, runtime):
+        absent = key_of(harness.launch(harness.sleeps()))
+        assert list(runtime.logs(absent)) == []
+        assert list(runtime.logs(absent, follow=True)) == []
+
+    # Nobody there
+
+    def test_an_endpoint_that_does_not_answer_is_unavailable_for_all(self, harness):
+        runtime = harness.unreachable()
+        launch = harness.launch(harness.sleeps())
+        calls: list[Callable[[], object]] = [
+            lambda: runtime.start(launch),
+            lambda: runtime.stop(key_of(launch), grace_s=30),
+            lambda: runtime.remove(key_of(launch)),
+            runtime.observe,
+            lambda: list(runtime.logs(key_of(launch))),
+            runtime.capacity,
+            lambda: list(runtime.watch(Event())),
+        ]
+        for call in calls:
+            with pytest.raises(RuntimeUnavailable) as nobody:
+                call()
+            assert str(nobody.value)
+        runtime.close()

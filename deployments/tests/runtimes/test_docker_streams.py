@@ -1,0 +1,86 @@
+"""What comes from an engine bit by bit: logs and events, and how they end."""
+
+import struct
+from threading import Event
+
+import pytest
+
+from deployments.runtimes.base import Access, RuntimeUnavailable
+from deployments.runtimes.docker import DockerRuntime, following
+from deployments.runtimes.docker.engine import lines
+from deployments.tests.runtimes.engine import own_engine
+from deployments.tests.runtimes.harness import key_of, ready, wait_until, watched
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    return struct.pack(">BxxxL", stream, len(text)) + text
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 9, 100])
+def test_frames_come_whole_however_they_are_cut(size):
+    body = frame(1, b"one\n") + frame(2, b"") + frame(2, b"two\n")
+    cut = [body[at : at + size] for at in range(0, len(body), size)]
+    assert b"".join(following.demultiplexed(cut)) == b"one\ntwo\n"
+
+
+def test_an_unfinished_frame_is_left_out():
+    assert list(following.demultiplexed([frame(1, b"one\n"), frame(1, b"two\n")[:-1]])) == [
+        b"one\n"
+    ]
+
+
+def test_where_nothing_comes_an_empty_piece_does():
+    assert list(following.demultiplexed([None, frame(1, b"one\n")])) == [b"", b"one\n"]
+
+
+def test_lines_come_whole_however_they_are_cut():
+    assert list(lines([b'{"a"', b': 1}\n{"b": 2}', None, b"\n\n3"])) == [
+        b'{"a": 1}',
+        b"",
+        b'{"b": 2}',
+        b"3",
+    ]
+
+
+@pytest.mark.docker
+def test_nothing_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime, monkeypatch):
+    monkeypatch.setattr(following, "QUIET_S", 0.2)
+    launch = busybox.launch(busybox.sleeps())
+    with watched(busybox.runtime("ours")) as heard:
+        wait_until(lambda: len(heard) > 2)
+        docker_runtime.start(launch)
+        wait_until(lambda: launch.deployment_id in heard)
+
+
+@pytest.mark.docker
+def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
+    launch, other = busybox.launch(busybox.sleeps()), busybox.launch(busybox.sleeps())
+    with watched(busybox.runtime("ours")) as heard:
+        busybox.runtime("theirs").start(other)
+        docker_runtime.start(launch)
+        wait_until(lambda: launch.deployment_id in heard)
+    assert other.deployment_id not in heard
+
+
+@pytest.mark.docker
+def test_whoever_follows_may_leave_while_nothing_is_written(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps())
+    docker_runtime.start(launch)
+    ready(docker_runtime, launch)
+    written = docker_runtime.logs(key_of(launch), follow=True)
+    assert next(written) == b""
+    written.close()
+    assert len(docker_runtime.observe()) == 1
+
+
+@pytest.mark.docker
+def test_whoever_watches_is_told_when_the_engine_goes_away():
+    with own_engine() as (url, _):
+        runtime = DockerRuntime(Access(url), cluster_id="ours", node="node-1")
+        heard = runtime.watch(Event())
+        assert next(heard) is None
+    with pytest.raises(RuntimeUnavailable):
+        list(heard)
+    with pytest.raises(RuntimeUnavailable):
+        runtime.observe()
+    runtime.close()
