@@ -24,8 +24,8 @@ def measure(rounds: int) -> Result:
         "planner",
         "Planning with very many waiting",
         notes=[
-            "So many wait in a full pool, none of which can start, with 100 different requests or all "
-            "of them different.",
+            "So many wait in a full pool, none of which can start, with 100 different requests or "
+            "all of them different.",
             "Admission: 100,000 of 20 requests wait for 1,000 nodes of 8 GPUs, 1,000 start in one "
             "cycle. The reference reads the rows of those thousand with one plain SELECT and "
             "writes them with one plain UPDATE.",

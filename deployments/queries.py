@@ -197,12 +197,12 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
     if not missing:
         return {}
-    answers = reasons_missing.send(Deployment, deployments=missing)
-    return {
-        pk: WaitReason(code=code, details=details)
-        for _, told in answers
-        for pk, (code, details) in told.items()
-    }
+    waits = {}
+    for _, answer in reasons_missing.send(Deployment, deployments=missing):
+        told: Any = answer  # whatever the receiver gives: {id: (code, details)}
+        for pk, (code, details) in told.items():
+            waits[pk] = WaitReason(code=code, details=details)
+    return waits
 
 
 def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] | None:
