@@ -95,7 +95,7 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Verdict | None:
     alive = any(_lives(each) for each in replicas if each is not first)
     alive = alive or sighting.phase != Phase.ENDED
     code = sighting.trouble.code if sighting.trouble else Code.EXITED
-    if first.back and code == Code.EXITED and sighting.exit_code in CUT_OFF:
+    if _was_cut_off(first, sighting, code):
         code = Code.DISRUPTED
     details: dict[str, Any] = {}
     if sighting.trouble and sighting.trouble.message:
@@ -147,14 +147,28 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Ve
     return Verdict(Turn.NOTE, str(told.code), {"said": told.message} if told.message else {})
 
 
+def _was_cut_off(replica: Replica, sighting: Sighting, code: str) -> bool:
+    """By a machine that went down meanwhile, or by somebody else who told it to end."""
+    if code != Code.EXITED:
+        return False
+    return sighting.stopping or (replica.back and sighting.exit_code in CUT_OFF)
+
+
 def _is_failure(sighting: Sighting) -> bool:
+    """Also whoever ended well after somebody else, for we did not, told it to end: its work may not
+    be done."""
     code = sighting.trouble.code if sighting.trouble else None
     if sighting.phase == Phase.ENDED:
-        return sighting.exit_code != 0 or code in (*BLAMELESS, *FATAL, Code.OUT_OF_MEMORY)
+        return (
+            sighting.stopping
+            or sighting.exit_code != 0
+            or code in (*BLAMELESS, *FATAL, Code.OUT_OF_MEMORY)
+        )
     return code in FATAL or code == Code.DISRUPTED
 
 
 def _ended(replica: Replica) -> bool:
+    """Of itself, or at our word."""
     return replica.sighting is not None and replica.sighting.phase == Phase.ENDED
 
 

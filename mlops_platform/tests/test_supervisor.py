@@ -40,8 +40,8 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_the_procfile_starts_web_worker_and_beat() -> None:
-    assert list(read_procfile()) == ["web", "worker", "beat"]
+def test_the_procfile_starts_web_workers_and_beat() -> None:
+    assert list(read_procfile()) == ["web", "worker", "runtimes", "beat"]
 
 
 def test_output_carries_the_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -110,4 +110,4 @@ def test_a_containers_entry_point_becomes_the_process() -> None:
     command = [sys.executable, "-m", "mlops_platform.procfile", "cook"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "{web,worker,beat}" in result.stderr
+    assert "{web,worker,runtimes,beat}" in result.stderr

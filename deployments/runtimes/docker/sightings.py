@@ -54,7 +54,7 @@ def at_rest(key: Key, node: str, inspected: dict[str, Any]) -> Sighting:
 def _trouble(state: dict[str, Any], exit_code: int, started_at: datetime | None) -> Trouble | None:
     said = one_line(state.get("Error") or "")
     if state.get("Dead"):
-        return Trouble(Code.DISRUPTED, said or "The engine could not clear it away.")
+        return Trouble(Code.DISRUPTED, said or "It was being removed.")
     if exit_code in NOT_EXECUTED:
         return Trouble(Code.COMMAND_FAILED, said)
     if started_at is None:

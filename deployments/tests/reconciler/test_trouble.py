@@ -353,3 +353,17 @@ def test_a_full_pass_costs_the_same_for_few_and_many(
     assert {site.status(row) for row in rows} == {"RUNNING"}
     with django_assert_num_queries(6):
         site.look()
+
+
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_what_somebody_else_told_to_end_is_nobodys_failure(site: Site, a: Node, exit_code: int):
+    """As `kubectl delete pod` does, or an eviction by Kubernetes."""
+    site.look()
+    row = site.submit("deaf")
+    site.settle()
+    site.twin(a).stop(site.key(row), 60)
+    site.twin(a).finish(site.key(row), exit_code)
+    site.look()
+    fresh = site.fresh(row)
+    assert (fresh.status, fresh.retry_count) == ("QUEUED", 0)
+    assert reason(row)["code"] == "DISRUPTED"

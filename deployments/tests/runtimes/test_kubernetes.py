@@ -1,20 +1,16 @@
 """The contract of all runtimes, held by Kubernetes."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from deployments.runtimes.base import Runtime
 from deployments.runtimes.kubernetes import KubernetesRuntime, watching
+from deployments.tests.runtimes.contract import RuntimeContract
+from deployments.tests.runtimes.harness import Harness, Work
 from deployments.tests.runtimes.kubelet import running
 from deployments.tests.runtimes.kubernetes_api import FakeApi
 from deployments.tests.runtimes.kubernetes_cluster import runtime_at
-
-contract = pytest.importorskip("deployments.tests.runtimes.contract")
-Harness: Any = contract.Harness
-RuntimeContract: Any = contract.RuntimeContract
-Work = contract.Work
 
 IMAGE = "registry.test/busybox:1"
 
@@ -33,25 +29,25 @@ class KubernetesHarness(Harness):
     def unreachable(self) -> Runtime:
         return runtime_at("http://127.0.0.1:1", timeout_s=0.5)
 
-    def sleeps(self) -> object:
+    def sleeps(self) -> Work:
         return Work(IMAGE, ("sleep", "1000"))
 
-    def deaf(self) -> object:
+    def deaf(self) -> Work:
         return Work(IMAGE, ("deaf",))
 
-    def exits(self, code: int) -> object:
+    def exits(self, code: int) -> Work:
         return Work(IMAGE, ("exit",), (str(code),))
 
-    def says_three_lines(self) -> object:
+    def says_three_lines(self) -> Work:
         return Work(IMAGE, ("say", "one", "two", "three"))
 
-    def says_three_lines_and_runs_on(self) -> object:
+    def says_three_lines_and_runs_on(self) -> Work:
         return Work(IMAGE, ("chat", "one", "two", "three"))
 
-    def has_no_such_command(self) -> object:
+    def has_no_such_command(self) -> Work:
         return Work(IMAGE, ("trian",))
 
-    def has_no_such_image(self) -> object:
+    def has_no_such_image(self) -> Work:
         return Work("nowhere.test/train:1")
 
 
