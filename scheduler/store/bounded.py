@@ -5,7 +5,6 @@ is not read, with two exceptions: the first in line where a blocked head counts 
 the first of those who have waited so long that capacity is held for them.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -151,16 +150,21 @@ def _starved(snapshot: Snapshot, queue: Queue, most: int) -> list[Workload]:
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
-    """Whether of each class one who waits on is among the starved that were read, or all were."""
-    started = _started(plan)
+    """Whether of each class one who waits on is among the starved that were read as such, or all of
+    them were: those beyond, who fit and were read for that, are not the next in turn."""
+    if snapshot.policy.queueing == told.STRICT:
+        return True
+    started, capacity = _started(plan), Capacity(snapshot)
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    capacity, counts, left = Capacity(snapshot), Counter[str](), set()
-    for workload in snapshot.queued:
+    read: dict[str, list[Workload]] = {}
+    for workload in sorted(snapshot.queued, key=lambda w: (w.queued_ms, w.id)):
         if workload.queued_ms <= since_ms:
-            counts[workload.priority] += 1
-            if workload.id not in started and impossible(capacity, workload) is None:
-                left.add(workload.priority)
-    return all(name in left for name, count in counts.items() if count >= most)
+            read.setdefault(workload.priority, []).append(workload)
+    return all(
+        len(first) < most
+        or any(w.id not in started and impossible(capacity, w) is None for w in first[:most])
+        for first in read.values()
+    )
 
 
 def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:
