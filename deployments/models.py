@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -124,10 +124,22 @@ class Deployment(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
-            models.Index(
-                fields=["cluster", "scheduling_key", "id"],
+            models.Index(  # what fits is found without reading what does not
+                F("cluster"),
+                F("priority_class"),
+                ExpressionWrapper(Q(replicas__gt=1), models.BooleanField()),
+                F("gpu") * F("replicas"),
+                F("cpu_milli") * F("replicas"),
+                F("ram_mib") * F("replicas"),
+                F("scheduling_key"),
+                F("id"),
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_ready",
+            ),
+            models.Index(
+                fields=["cluster", "priority_class", "created_at", "id"],
+                condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
+                name="deployment_line",
             ),
             models.Index(
                 fields=["retry_at"],
@@ -140,7 +152,7 @@ class Deployment(models.Model):
                 name="deployment_overdue",
             ),
             models.Index(
-                fields=["cluster", "priority_class", "queued_at"],
+                fields=["cluster", "priority_class", "queued_at", "id"],
                 condition=Q(status=Status.QUEUED),
                 name="deployment_waiting",
             ),
@@ -179,7 +191,8 @@ class WaitReason(models.Model):
     """Why the queued workloads of a scheduling key wait, as of the cluster's last cycle.
 
     One row for thousands of equal workloads; a row that names a deployment speaks for it alone
-    (the blocked head of a strict queue). Each cycle replaces what has changed.
+    (the blocked head of a strict queue). Each cycle replaces what has changed. There is none for
+    those for whom nothing could come free: the cycle does not read them (queries.reasons_for).
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="wait_reasons")

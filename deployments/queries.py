@@ -18,6 +18,7 @@ from deployments.models import (
     Status,
     WaitReason,
 )
+from deployments.signals import reasons_missing
 from mlops_platform.api.errors import Invalid, not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
@@ -111,8 +112,9 @@ def reasons_for(
     was evicted, or has failed and is tried again, also keeps that, with what it waits for now under
     `waiting_for`. An ended one has why it ended, one that starts what keeps it from running. A
     cycle never looks at one that waits for others to complete, or for its next try, so those
-    reasons are found here. One query if any is queued, and one if any waits for others and
-    `dependencies` (of dependencies_of) are not given.
+    reasons are found here; nor at one that nothing could come free for, whose reason the scheduler
+    derives when it is asked. One query if any is queued, one if any waits for others and
+    `dependencies` (of dependencies_of) are not given, and up to three if any has to be derived.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -120,7 +122,9 @@ def reasons_for(
     if dependencies is None:
         dependencies = dependencies_of(gated) if gated else {}
     looked_at = [row for row in queued if not row.pending_dependencies and not row.retry_at]
-    waits = _wait_reasons(looked_at) | _dependency_waits(gated, dependencies)
+    waits = _wait_reasons(looked_at)
+    waits |= _derived([row for row in looked_at if row.pk not in waits])
+    waits |= _dependency_waits(gated, dependencies)
     for row in queued:
         if row.retry_at and not row.pending_dependencies:
             details = {"retry_at": row.retry_at.isoformat()}
@@ -188,6 +192,17 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
         for row in queued
     }
     return {pk: reason for pk, reason in waits.items() if reason is not None}
+
+
+def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
+    if not missing:
+        return {}
+    waits = {}
+    for _, answer in reasons_missing.send(Deployment, deployments=missing):
+        told: Any = answer  # whatever the receiver gives: {id: (code, details)}
+        for pk, (code, details) in told.items():
+            waits[pk] = WaitReason(code=code, details=details)
+    return waits
 
 
 def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] | None:

@@ -9,3 +9,7 @@ deployment_stopped = Signal()
 # deployment (just inserted), digest (of its body), token: it was submitted with a quote. Whoever
 # gave the quote keeps it now, in this transaction, or raises a Conflict.
 quote_presented = Signal()
+
+# deployments (ready and queued, of whom no cycle has written down why they wait): whoever knows
+# answers with {id: (code, details)}.
+reasons_missing = Signal()

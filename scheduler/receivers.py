@@ -10,8 +10,8 @@ from django.dispatch import receiver
 
 from clusters.signals import cluster_changed
 from deployments.models import Deployment
-from deployments.signals import deployment_stopped, quote_presented
-from scheduler import bell, queues, quotes
+from deployments.signals import deployment_stopped, quote_presented, reasons_missing
+from scheduler import bell, bystanders, queues, quotes
 from scheduler.models import Trigger
 
 
@@ -39,6 +39,11 @@ def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None
 @receiver(quote_presented)
 def on_quote(deployment: Deployment, digest: str, token: str, **_: Any) -> None:
     quotes.redeem(deployment, digest, token)
+
+
+@receiver(reasons_missing)
+def on_reasons_missing(deployments: list[Deployment], **_: Any) -> dict[UUID, Any]:
+    return bystanders.reasons_of(deployments)
 
 
 @receiver(cluster_changed)

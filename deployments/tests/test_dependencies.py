@@ -218,11 +218,12 @@ def test_a_page_takes_few_queries(api, dev, cluster, size, django_assert_num_que
     for _ in range(size):
         submit(dev, cluster, *needed)
     make(cluster, dev)
-    # the caller, the page, what they depend on, the classes, the reasons
-    with django_assert_num_queries(5):
+    # the caller, the page, what they depend on, the classes, the reasons, who has been looked at
+    with django_assert_num_queries(6):
         api(dev).get(PATH)
-    # user, cluster, membership, rows, what the waiting depend on, reasons, classes
-    with django_assert_num_queries(7):
+    # user, cluster, membership, rows, what the waiting depend on, reasons, who has been looked at,
+    # classes
+    with django_assert_num_queries(8):
         api(dev).get(f"/api/clusters/{cluster.pk}/queue")
 
 

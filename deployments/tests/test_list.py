@@ -181,12 +181,12 @@ def test_queries_do_not_grow_with_rows(
             for number in range(copies):
                 make(cluster_of, owner, gpu=number)
                 make(cluster_of, owner, Status.COMPLETED, priority="HIGH")
-    # the caller, the page, what they depend on, the classes, the reasons
-    with django_assert_num_queries(5):
+    # the caller, the page, what they depend on, the classes, the reasons, who has been looked at
+    with django_assert_num_queries(6):
         api(dev).get(PATH)
-    # and without a waiting one, neither of the last two
+    # and without a waiting one, none of the last three
     with django_assert_num_queries(3):
         api(dev).get(PATH, {"status": "COMPLETED"})
     # the cluster and the role besides
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         api(dev).get(inside(cluster))

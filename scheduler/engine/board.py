@@ -15,6 +15,8 @@ from scheduler.engine.room import Ask, Room
 from scheduler.engine.snapshot import EASY_BACKFILL, LOWER_PRIORITY, STRICT, Snapshot, Workload
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
+NEVER = Resources(-(2**62), -(2**62), -(2**62))
+
 
 class Board:
     """Admits workloads one by one, in the order in which it is asked."""
@@ -30,10 +32,12 @@ class Board:
         self.reservation: Reservation | None = None
         self._snapshot = snapshot
         self._classes = by_name(snapshot.classes)
-        self._roster: Roster | None = None
-        self._room: Room | None = None
+        self._room: tuple[Room, Roster] | None = None
         self._begun: list[End] = []
         self._freed: list[int] = []  # bins in which the last victims were
+        self._refused: list[Workload] = []
+        self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
+        self._key = line.key
         self._starved = _starved(snapshot, line)
         self._drain_nodes()
         self._hold_for_the_next()
@@ -51,9 +55,16 @@ class Board:
             return True
         if self.head is None:
             self.head = workload
-            if self._snapshot.policy.queueing == EASY_BACKFILL:
-                self._reserve_for(workload)
+            self._reserve_for(workload)
+        self._refused.append(workload)
+        if self.usable(workload) is not None:
+            self._kept_back.add(workload.scheduling_key)
         return False
+
+    @property
+    def keepers(self) -> tuple[Reservation | None, Hold | None]:
+        """For whom something is held back now."""
+        return self.reservation, self.hold
 
     def usable(self, workload: Workload) -> Usable | None:
         """What it may draw on, by bin; None: whatever is free."""
@@ -102,14 +113,19 @@ class Board:
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
             return False
-        if self._reservation_on(workload) is not None:
-            return False  # what a victim gives back by then is the head's already
-        usable, below = self.usable(workload), self._value(workload)
+        usable, promised = self.usable(workload), self._promised(workload)
+        if usable is not None and promised:
+            usable = _Elsewhere(usable, promised)
+        below = self._value(workload)
         ask = Ask(workload.request, workload.replicas, workload.selector, below, usable)
-        sacrifice = self._make_room().cheapest(ask)
-        if sacrifice is None:
-            return False
-        withheld, alternative = self._withheld(workload), self._next_best(ask, sacrifice)
+        room, roster = self._make_room()
+        with roster.sparing(promised):
+            sacrifice = room.cheapest(ask)
+            if sacrifice is None:
+                return False
+            dearest = max(sacrifice.victims, key=lambda victim: victim.weight)
+            alternative = room.without(dearest, ask)
+        withheld = self._withheld(usable)
         usable = _with(usable, sacrifice.victims)
         for victim in sacrifice.victims:
             self._evict(victim, workload)
@@ -120,16 +136,14 @@ class Board:
         self._freed = sorted({at for victim in sacrifice.victims for at, _ in victim.frees})
         return True
 
-    def fills(self, workload: Workload) -> bool:
-        """Whether it fits in what the last victims have freed beyond what was needed."""
+    def fits_now(self, workload: Workload) -> bool:
+        """Whether one who was refused now fits, in what the last victims have freed beyond what was
+        needed, or in what is not held back from it any more."""
         free, request = self.capacity.free, workload.request
-        if not any(request.fits_in(free[at]) for at in self._freed):
-            return False
-        return self.fits(workload, self.usable(workload)) is not None
-
-    def _next_best(self, ask: Ask, best: Sacrifice) -> Sacrifice | None:
-        dearest = max(best.victims, key=lambda victim: victim.weight)
-        return self._make_room().without(dearest, ask)
+        return (
+            workload.scheduling_key in self._kept_back
+            or any(request.fits_in(free[at]) for at in self._freed)
+        ) and self.fits(workload, self.usable(workload)) is not None
 
     def _start(
         self,
@@ -158,23 +172,32 @@ class Board:
                 withheld=withheld,
             )
         )
-        if self.holds(workload):
+        if workload is self.head or self.holds(workload):
+            self._promise_anew(workload)
+
+    def _promise_anew(self, started: Workload) -> None:
+        """The holder has started, or the head, for whom victims freed more than they had to."""
+        if started is self.head:
+            waiting = (each for each in self._refused if each.id not in self.started)
+            self.head, self.reservation = min(waiting, key=self._key, default=None), None
+        if self.hold is None or self.holds(started):
             self._hold_for_the_next()
+        if self.head is not None:
+            self._reserve_for(self.head)
 
     def _evict(self, victim: Candidate, preemptor: Workload) -> None:
         for at, amount in victim.frees:
             self.capacity.give(at, amount)
-        if self._roster is not None:
-            self._roster.evict(victim)
+        self._make_room()[1].evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
 
-    def _make_room(self) -> Room:
+    def _make_room(self) -> tuple[Room, Roster]:
         if self._room is None:
-            self._roster = Roster(self._snapshot, self.capacity)
-            self._room = Room(self.capacity, self._roster)
+            roster = Roster(self._snapshot, self.capacity)
+            self._room = Room(self.capacity, roster), roster
         return self._room
 
     def _hold_for_the_next(self) -> None:
@@ -187,6 +210,8 @@ class Board:
 
     def _reserve_for(self, head: Workload) -> None:
         """Who is promised a start needs no hold, under which nothing could be backfilled."""
+        if self._snapshot.policy.queueing != EASY_BACKFILL:
+            return
         self.reservation = reserve(self._snapshot, self.capacity, head, self._ends())
         if self.reservation is not None and self.holds(head):
             self.hold = None
@@ -196,14 +221,24 @@ class Board:
         gone = {eviction.workload_id for eviction in self.evictions}
         return ends_of(self._snapshot, self.capacity, gone) + self._begun
 
-    def _withheld(self, workload: Workload) -> tuple[tuple[str | None, Resources], ...]:
-        """What is free, but not for it, by node."""
-        usable = self.usable(workload)
+    def _promised(self, workload: Workload) -> frozenset[int]:
+        """Bins in which what victims would give back has been promised already: to a head or a
+        holder who counts on the ends of those who run there."""
+        bins: set[int] = set()
+        reservation, hold = self._reservation_on(workload), self.hold
+        if reservation is not None:
+            bins |= reservation.bins
+        if hold is not None and hold.binds(workload, self._value(workload)) and hold.promised:
+            bins |= hold.bins
+        return frozenset(bins)
+
+    def _withheld(self, usable: Usable | None) -> tuple[tuple[str | None, Resources], ...]:
+        """What is free, but not usable, by node."""
         if usable is None:
             return ()
         bins = {at for keeper in (self.reservation, self.hold) if keeper for at in keeper.bins}
         ids, free = self.capacity.ids, self.capacity.free
-        return tuple((ids[at], free[at].minus(usable(at))) for at in sorted(bins))
+        return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
     def _value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value
@@ -222,6 +257,17 @@ class _Both:
 
     def __call__(self, at: int) -> Resources:
         return self.one(at).at_most(self.other(at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """In these bins nothing can be used, nor what victims would give back there."""
+
+    usable: Usable
+    bins: frozenset[int]
+
+    def __call__(self, at: int) -> Resources:
+        return NEVER if at in self.bins else self.usable(at)
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:

@@ -11,33 +11,34 @@ from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 
 
-def make_plan(snapshot: Snapshot) -> Plan:
-    """Decide who starts, who yields and why the others wait. A pure function of the snapshot."""
+def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True) -> Plan:
+    """Decide who starts, who yields and why the others wait. A pure function of the snapshot.
+
+    Who plans very often may keep a line from one cycle to the next, without the impossible: it is
+    taken in place of the snapshot's queue. Without `tell` nobody is told why it waits; that changes
+    nothing else.
+    """
+    waiting: list[tuple[Workload, Reason]] = []
     # 1. Impossible: what the empty cluster could not run is told so, and counts for nothing below.
-    possible, waiting = _sift(snapshot)
+    if line is None:
+        possible, waiting = _sift(snapshot)
+        line = Line(snapshot, possible)  # 3. Order.
     # 2. Gates: a cluster that is paused or draining starts nobody.
     if snapshot.state != ACTIVE:
-        waiting += [(workload, reasons.paused(snapshot.state)) for workload in possible]
+        waiting += [(workload, reasons.paused(snapshot.state)) for workload in line]
         evictions = tuple(drain(snapshot, running) for running in drained(snapshot))
         return Plan(evictions=evictions, waits=_told(waiting))
-    # 3. Order.
-    line = Line(snapshot, possible)
     # 4.-6. Each in turn: place without harm; else evict, if that makes it start; else wait.
-    board = admit_in_turn(snapshot, line)
+    board = _admit_in_turn(snapshot, line)
+    full = len(board.starts) >= snapshot.max_starts
+    unfinished = full and any(workload.id not in board.started for workload in line)
     # 7. Waits: why, in the numbers of the end of this cycle.
-    left = [workload for workload in line if workload.id not in board.started]
-    explain = Explainer(snapshot, board)
-    waiting += [(workload, explain.why(workload)) for workload in left]
-    return Plan(
-        starts=tuple(board.starts),
-        evictions=tuple(board.evictions),
-        waits=_told(waiting),
-        unfinished=bool(left) and len(board.starts) >= snapshot.max_starts,
-    )
+    waits = _waits(snapshot, line, board, waiting) if tell else ()
+    return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished)
 
 
-def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
-    """Steps 4 to 6 alone, for those who are possible, in their order: all that changes anything."""
+def _admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
+    """All that changes anything."""
     board, walk = Board(snapshot, line), line.walk()
     strict = snapshot.policy.queueing == STRICT
     for workload in walk:
@@ -45,10 +46,11 @@ def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
             break
         if workload.id in board.started:
             continue
+        keepers = board.keepers
         if not board.admit(workload):
             walk.refuse(workload)
-        elif board.starts[-1].victims:  # who may have freed more than was needed
-            walk.retry(board.fills)
+        elif board.starts[-1].victims or board.keepers != keepers:
+            walk.retry(board.fits_now)  # victims freed more than was needed; a promise is kept
         if board.hold is not None:  # an equal may have been refused for the holder's own hold
             walk.call(board.hold.holder)
     return board
@@ -70,12 +72,27 @@ def _sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reas
     return possible, waiting
 
 
-def _told(waiting: list[tuple[Workload, Reason]]) -> tuple[Wait, ...]:
-    """One wait per scheduling key, the last in line speaking for all; others where they differ."""
-    spoken = {workload.scheduling_key: reason for workload, reason in waiting}
+def _waits(
+    snapshot: Snapshot, line: Line, board: Board, waiting: list[tuple[Workload, Reason]]
+) -> tuple[Wait, ...]:
+    explain = Explainer(snapshot, board)
+    left = [workload for workload in line if workload.id not in board.started]
+    told = [*waiting, *((workload, explain.why(workload)) for workload in left)]
+    strict = snapshot.policy.queueing == STRICT
+    return _told(told, alone=board.head if strict else None)
+
+
+def _told(
+    waiting: list[tuple[Workload, Reason]], alone: Workload | None = None
+) -> tuple[Wait, ...]:
+    """One wait per scheduling key, the last in line speaking for all; others where they differ, and
+    one who speaks for nobody else."""
+    spoken = {
+        workload.scheduling_key: reason for workload, reason in waiting if workload is not alone
+    }
     own = [
         Wait(workload.scheduling_key, reason, workload.id)
         for workload, reason in waiting
-        if reason != spoken[workload.scheduling_key]
+        if reason != spoken.get(workload.scheduling_key)
     ]
     return (*(Wait(key, reason) for key, reason in sorted(spoken.items())), *own)

@@ -9,7 +9,7 @@ from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.reasons import Reason
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import STRICT, Labels, Snapshot, Workload
+from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload
 from scheduler.engine.victims import add_up
 
 
@@ -37,8 +37,8 @@ class Explainer:
     def __init__(self, snapshot: Snapshot, board: Board) -> None:
         self._board = board
         self._strict = snapshot.policy.queueing == STRICT
+        self._shortage = Shortage(board.capacity)
         self._told: dict[tuple[str, bool], Reason] = {}
-        self._known: dict[Labels, _Rooms] = {}
 
     def why(self, workload: Workload) -> Reason:
         board = self._board
@@ -52,12 +52,43 @@ class Explainer:
     def _look(self, workload: Workload) -> Reason:
         board = self._board
         if board.fits(workload) is None:
-            return self._short(workload)
+            return self._shortage.of(workload)
         if (keeper := board.keeper(workload)) is not None:
             return reasons.reserved_for(keeper.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 
-    def _short(self, workload: Workload) -> Reason:
+
+class Bystanders:
+    """Answers for those whom a cycle need not look at, since nothing could come free for them."""
+
+    def __init__(self, snapshot: Snapshot, head: str | None) -> None:
+        """The cluster after that cycle, without anybody in it; the head of its strict line."""
+        self._state = snapshot.state
+        self._head = head if snapshot.policy.queueing == STRICT else None
+        self._capacity = Capacity(snapshot)
+        self._shortage = Shortage(self._capacity)
+
+    def why(self, workload: Workload) -> Reason:
+        """What a plan of the whole cluster would have told it."""
+        if (never := impossible(self._capacity, workload)) is not None:
+            return never
+        if self._state != ACTIVE:
+            return reasons.paused(self._state)
+        if self._head is not None:
+            return reasons.blocked_by(self._head)
+        if self._capacity.place(workload.request, workload.replicas, workload.selector) is None:
+            return self._shortage.of(workload)
+        return reasons.NOT_YET_EVALUATED  # it fits since
+
+
+class Shortage:
+    """What is missing, in numbers, for those who do not fit in what is free."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._known: dict[Labels, _Rooms] = {}
+
+    def of(self, workload: Workload) -> Reason:
         """What is missing in all, or that no node has enough of what is there in all."""
         request, there = workload.request, self._rooms(workload.selector)
         if not workload.total.fits_in(there.free):
@@ -70,7 +101,7 @@ class Explainer:
 
     def _rooms(self, selector: Labels) -> "_Rooms":
         if selector not in self._known:
-            capacity = self._board.capacity
+            capacity = self._capacity
             rooms = [capacity.free[at] for at in capacity.eligible(selector)]
             closed = len(list(capacity.ever_eligible(selector))) - len(rooms)
             self._known[selector] = _Rooms(

@@ -65,6 +65,11 @@ class Hold:
     def bins(self) -> Set[int]:
         return self._where[0].keys()
 
+    @property
+    def promised(self) -> bool:
+        """Whether it counts on time limits of others; not if all is free already."""
+        return 0 < self._where[1] < FOREVER_MS
+
     @cached_property
     def _where(self) -> tuple[dict[int, Resources], int]:
         """Found when the first one asks whom it might concern: many holders start before that."""
@@ -155,7 +160,7 @@ class Reservation:
 
     def binds(self, workload: Workload) -> bool:
         """Whether it might still run when the head is to start."""
-        return _runs_after(self.at_ms, workload, self._now_ms)
+        return workload is not self.head and _runs_after(self.at_ms, workload, self._now_ms)
 
     def usable(self, at: int) -> Resources:
         free, spare = self._capacity.free[at], self._spare.get(at)

@@ -46,7 +46,6 @@ class Walk:
         self._key = line.key
         self._heap = line.heads()
         self._last: Place | None = None
-        self._at: _Key = (-(2**63), 0, 0, "")
         self._refused: dict[str, Place] = {}  # by scheduling key: the first who was
         self._called: Workload | None = None
 
@@ -61,8 +60,7 @@ class Walk:
         if not self._heap:
             raise StopIteration
         self._last = heappop(self._heap)
-        key, number, group = self._last
-        self._at = max(self._at, key)
+        _, number, group = self._last
         return group[number]
 
     def refuse(self, workload: Workload) -> None:
@@ -80,8 +78,8 @@ class Walk:
                 heappush(self._heap, place)
 
     def call(self, workload: Workload) -> None:
-        """It has another answer than its equals: look at it when its turn comes."""
+        """It has another answer than its equals, or than when its turn was: look at it, then or,
+        where that is over, now."""
         if workload.scheduling_key in self._refused and workload is not self._called:
             self._called = workload
-            if self._key(workload) > self._at:
-                heappush(self._heap, (self._key(workload), 0, [workload]))
+            heappush(self._heap, (self._key(workload), 0, [workload]))

@@ -10,7 +10,8 @@ A victim's cost is the work it would lose, its dominant share of the cluster (Gh
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -147,6 +148,18 @@ class Roster:
     def evict(self, victim: Candidate) -> None:
         for at, amount in victim.frees:
             self.tiers[at][victim.value].remove(victim, amount)
+
+    @contextmanager
+    def sparing(self, bins: frozenset[int]) -> Iterator[None]:
+        """As if nobody could be evicted who holds some of these bins and some of others."""
+        tiers = (tier for at in sorted(bins) for tier in self.tiers[at].values())
+        members = (each for tier in tiers for stack in tier.stacks.values() for each in stack)
+        spared = {each.id: each for each in members if any(at not in bins for at, _ in each.frees)}
+        for candidate in spared.values():
+            self.evict(candidate)
+        yield
+        for candidate in spared.values():
+            self.add(candidate)
 
 
 class Stack(NamedTuple):

@@ -1,10 +1,10 @@
 """The virtual clock: one event at a time, and after each the production planner.
 
 Of one moment: 1. who reaches the time limit is ended by the platform, all at once; 2. submits;
-3. other ends. After each the engine decides (`engine.cycle.admit_in_turn`, the steps 4 to 6 of
-`make_plan`). Who is evicted returns to the queue with the old submit time and starts from zero, or
-from the last checkpoint. A pass that evicted somebody is followed by another, as in production.
-Nobody is told why they wait: that is all that `make_plan` does more; `checked` does it, and judges.
+3. other ends. After each the engine decides (`make_plan`, on a line that is kept from one moment to
+the next, and nobody is told why they wait). Who is evicted returns to the queue with the old submit
+time and starts from zero, or from the last checkpoint. A pass that evicted somebody is followed by
+another, as in production. `checked` plans each snapshot without the kept line too.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from time import perf_counter
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.check import verify
-from scheduler.engine.cycle import admit_in_turn
 from scheduler.engine.explain import impossible
 from scheduler.engine.line import Line
 from scheduler.engine.resources import NOTHING
@@ -137,7 +136,10 @@ class _Clock:
         while evicted and self._line:
             self.passes += 1
             snapshot = self._snapshot(now_ms)
-            plan = _checked(snapshot, self._line) if self._checked else _plan(snapshot, self._line)
+            if self._checked:
+                plan = _checked(snapshot, self._line)
+            else:
+                plan = make_plan(snapshot, self._line, tell=False)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
             for start in plan.starts:
@@ -194,16 +196,10 @@ class _Clock:
         self._line.enter(self._workloads[number])
 
 
-def _plan(snapshot: Snapshot, line: Line) -> Plan:
-    """Who starts and who yields."""
-    board = admit_in_turn(snapshot, line)
-    return Plan(tuple(board.starts), tuple(board.evictions))
-
-
 def _checked(snapshot: Snapshot, line: Line) -> Plan:
-    """The same by the whole of `make_plan`, judged by the checker and compared."""
-    plan, decided = make_plan(snapshot), _plan(snapshot, line)
+    """The plan of the snapshot alone, judged by the checker and compared with that of the line."""
+    plan, decided = make_plan(snapshot), make_plan(snapshot, line, tell=False)
     verify(snapshot, plan)
-    if (plan.starts, plan.evictions) != (decided.starts, decided.evictions):
-        raise AssertionError(f"make_plan decides otherwise at {snapshot.now_ms} ms")
+    if replace(plan, waits=()) != decided:
+        raise AssertionError(f"the kept line gives another plan at {snapshot.now_ms} ms")
     return plan

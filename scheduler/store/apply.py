@@ -133,7 +133,8 @@ def _record(plan: Plan, cycle_id: UUID, now: datetime) -> None:
 
 
 def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:
-    """Write what is new, change what differs, drop what no longer holds; True if anything did."""
+    """Write what is new, change what differs, drop what no longer holds; True if anybody is told
+    anything new."""
     old = {
         (row.scheduling_key, row.deployment_id): row
         for row in WaitReason.objects.filter(cluster_id=cluster_id)
@@ -161,7 +162,7 @@ def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:
         WaitReason.objects.bulk_create(fresh, batch_size=1000)
     if differing:
         _change(differing)
-    return bool(old or fresh or differing)
+    return bool(fresh or differing)
 
 
 def _change(rows: list[WaitReason]) -> None:

@@ -1,43 +1,5 @@
 """The statements that Django's query language cannot say."""
 
-# Hops through the index from one scheduling key to the next (a "loose index scan"), so its cost
-# follows the number of different requests, not of waiting rows.
-QUEUE_HEADS = """
-WITH RECURSIVE head AS (
-    (SELECT d.* FROM deployments_deployment d
-      WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
-        AND d.retry_at IS NULL
-      ORDER BY d.scheduling_key, d.id LIMIT 1)
-    UNION ALL
-    SELECT next.* FROM head, LATERAL (
-        SELECT d.* FROM deployments_deployment d
-         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
-           AND d.retry_at IS NULL AND d.scheduling_key > head.scheduling_key
-         ORDER BY d.scheduling_key, d.id LIMIT 1) next
-)
-SELECT head.id::text, head.scheduling_key, p.name AS priority, head.cpu_milli, head.ram_mib,
-       head.gpu, head.replicas, head.node_selector, head.max_runtime_s,
-       floor(extract(epoch FROM head.created_at) * 1000)::bigint AS submitted_ms,
-       floor(extract(epoch FROM head.queued_at) * 1000)::bigint AS queued_ms
-  FROM head JOIN deployments_priorityclass p ON p.id = head.priority_class_id
-"""
-
-# Behind the head of each (scheduling key, its first, at most so many), in submit order. Not by
-# OFFSET: who becomes ready before the head since it was read would bring the head in twice.
-QUEUE_MEMBERS = """
-SELECT member.id::text, wanted.scheduling_key,
-       floor(extract(epoch FROM member.created_at) * 1000)::bigint,
-       floor(extract(epoch FROM member.queued_at) * 1000)::bigint
-  FROM unnest(%(keys)s::text[], %(heads)s::uuid[], %(most)s::int[])
-       AS wanted(scheduling_key, head, most),
-       LATERAL (
-        SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
-         WHERE d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
-           AND d.retry_at IS NULL AND d.scheduling_key = wanted.scheduling_key
-           AND d.id > wanted.head
-         ORDER BY d.id LIMIT wanted.most) member
-"""
-
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
 # A simulated one runs at once; any other has its runtime to be told, and to confirm it.
 START = """

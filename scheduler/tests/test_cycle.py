@@ -1,6 +1,7 @@
 """A cycle on the real tables: what is admitted, who yields, what each row says afterwards."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -9,6 +10,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from clusters.models import Cluster, State
 from deployments import queues
 from deployments.models import Deployment, EventType, Status, WaitReason
+from deployments.queries import reasons_for
 from deployments.services import stop_deployment
 from scheduler import audit, cycle, store
 from scheduler.engine import make_plan
@@ -21,6 +23,13 @@ pytestmark = pytest.mark.django_db
 
 def fresh(deployment: Deployment) -> Deployment:
     return Deployment.objects.select_related("cluster", "priority_class").get(pk=deployment.pk)
+
+
+def told(deployment: Deployment) -> dict[str, Any]:
+    """Why it waits."""
+    reason = reasons_for([fresh(deployment)])[deployment.pk]
+    assert reason is not None
+    return reason
 
 
 def types_of(deployment: Deployment) -> list[str]:
@@ -79,14 +88,39 @@ def test_a_preemptor_that_is_stopped_gives_its_capacity_back(
 
 
 def test_one_wait_reason_speaks_for_all_of_a_key(cluster: Cluster, submit: Submit) -> None:
-    submit("LOW", gpu=8)
-    run_cycle(cluster)
+    submit("LOW", gpu=7)
     for _ in range(3):
         submit("LOW", gpu=4)
     run_cycle(cluster)
     (reason,) = WaitReason.objects.all()
     assert reason.code == "INSUFFICIENT_CAPACITY"
-    assert reason.details["short"] == {"gpu": 4}
+    assert reason.details["short"] == {"gpu": 3}
+
+
+def test_who_is_not_looked_at_is_told_why_when_asked(cluster: Cluster, submit: Submit) -> None:
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    late, never = submit("LOW", gpu=4), submit("HIGH", gpu=9)
+    assert {told(row)["code"] for row in (late, never)} == {"NOT_YET_EVALUATED"}
+    run_cycle(cluster)
+    assert not WaitReason.objects.exists()
+    assert told(never)["code"] == "EXCEEDS_CAPACITY"
+    assert told(late)["code"] == "INSUFFICIENT_CAPACITY"
+    assert told(late)["details"]["short"] == {"gpu": 4}
+
+
+def test_in_a_strict_line_all_are_told_who_is_first(cluster: Cluster, submit: Submit) -> None:
+    Cluster.objects.update(queueing="strict")
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    first, equal, other = submit("LOW", gpu=4), submit("LOW", gpu=4), submit("LOW", gpu=1)
+    run_cycle(cluster)
+    assert told(first)["code"] == "INSUFFICIENT_CAPACITY"
+    for row in (equal, other):
+        assert (told(row)["code"], told(row)["details"]) == (
+            "BLOCKED_BY_HEAD",
+            {"head": str(first.pk)},
+        )
 
 
 def test_a_cycle_that_changes_nothing_leaves_no_ledger_row(
@@ -117,9 +151,9 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, heads, nodes, members; start, events, count, reasons read, written,
-    # ledger, release
-    with django_assert_num_queries(13):
+    # savepoint, lock, classes, nodes, starved, heads, members, who else waits; start, events,
+    # count, reasons read, written, ledger, release
+    with django_assert_num_queries(15):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 
@@ -129,7 +163,7 @@ def test_a_paused_cluster_starts_nothing_and_says_so(cluster: Cluster, submit: S
     row = submit("HIGH", gpu=1)
     run_cycle(cluster)
     assert fresh(row).status == Status.QUEUED
-    assert WaitReason.objects.get().code == "CLUSTER_PAUSED"
+    assert told(row)["code"] == "CLUSTER_PAUSED"
 
 
 def test_a_draining_cluster_requeues_what_runs_without_counting_it(

@@ -108,9 +108,10 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
     for _ in range(5):
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
-    # user, deployment, reasons, classes; the deployment again; snapshot: cluster, classes, nodes,
-    # heads, members, running; other clusters, names of the holders; and the savepoint's two
-    with django_assert_num_queries(15):
+    # user, deployment, reasons, cluster and nodes for a reason, classes; the deployment again;
+    # snapshot: cluster, classes, nodes, heads, starved, members, running; other clusters, names of
+    # the holders; and the savepoint's two
+    with django_assert_num_queries(18):
         explained(dev, waiting)
 
 

@@ -242,7 +242,7 @@ def test_redis_table_and_engine_agree_on_the_order(
     with transaction.atomic():
         cluster = _line_up(org, dev, [*asked, *asked[:twins]], total, ordering)
         queues.mend(cluster.pk)
-        snapshot = store.load_snapshot(cluster.pk)
+        snapshot = store.read_snapshot(cluster.pk)
         by_engine = [w.id for w in sorted(snapshot.queued, key=order_key(snapshot))]
         told = set(by_engine)  # the snapshot may leave out the back of a key
         assert in_redis(cluster) == in_table(cluster)

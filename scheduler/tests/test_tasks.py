@@ -307,7 +307,7 @@ def test_sweep_settles(cluster: Cluster, submit: Submit) -> None:
 
 def test_old_cycles_are_forgotten(cluster: Cluster, submit: Submit, settings: Settings) -> None:
     settings.LEDGER_RETENTION_DAYS = 1
-    submit("LOW", gpu=8)
+    submit("LOW", gpu=4)
     run_cycle(cluster)
     SchedulingCycle.objects.update(started_at=timezone.now() - timedelta(days=2))
     submit("LOW", gpu=1)

@@ -1,11 +1,12 @@
 """EASY backfilling by the book, and what else is held back in the same cycle."""
 
 from dataclasses import replace
+from typing import Any
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
-from scheduler.engine.snapshot import Policy
-from scheduler.tests.engine.build import NOW, job, pool, run
+from scheduler.engine.snapshot import Policy, PriorityClass
+from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 
 
 def started(snapshot: Snapshot) -> list[str]:
@@ -128,3 +129,81 @@ def test_a_head_and_a_holder_never_wait_for_each_other() -> None:
     running = (run(gpu=1, ends_ms=ends(10)),)
     snapshot = replace(easy(), running=running, allocated=running[0].total, queued=tuple(queued))
     assert started(snapshot) == ["holder"]
+
+
+# --- Who may evict while something is promised ----------------------------------------------------
+
+
+def promised_on_a(**policy: Any) -> Snapshot:
+    """The head waits for all 8 GPUs of node a, which are its own at 100 s; on b runs a LOW one."""
+    running = [
+        run(gpu=8, high=True, on="a", ends_ms=ends(100)),
+        run(gpu=4, on="b", id="low"),
+        run(gpu=4, high=True, on="b"),
+    ]
+    return rack([node("a"), node("b")], running=running, **policy)
+
+
+def test_who_delays_no_promise_may_evict_beside_a_reservation() -> None:
+    queued = [job(gpu=8, high=True, id="head"), job(gpu=4, high=True, id="elsewhere")]
+    snapshot = promised_on_a(queueing="easy_backfill", ordering="fifo")
+    assert started(replace(snapshot, queued=tuple(queued))) == ["elsewhere"]
+
+
+def test_nobody_evicts_whom_the_head_counts_on() -> None:
+    """The LOW one on node a ends in time, so what it would give back is the head's by then."""
+    running = [
+        run(gpu=4, high=True, on="a", ends_ms=ends(100)),
+        run(gpu=4, on="a", id="low", ends_ms=ends(100)),
+    ]
+    queued = [job(gpu=8, high=True, id="a-head"), job(gpu=4, high=True, id="endless")]
+    snapshot = rack([node("a")], running=running, queueing="easy_backfill", ordering="fifo")
+    assert started(replace(snapshot, queued=tuple(queued))) == []
+    hasty = replace(queued[1], limit_s=100, scheduling_key="hasty")
+    assert started(replace(snapshot, queued=(queued[0], hasty))) == ["endless"]
+
+
+def test_a_gang_that_holds_some_of_what_is_promised_is_spared() -> None:
+    """It would be the cheapest, and another one does as well."""
+    running = [
+        run(gpu=7, high=True, on="a", ends_ms=ends(100)),
+        run(gpu=1, on={"a": 1, "b": 1}, ran_s=1, id="gang"),
+        run(gpu=4, on="b", ran_s=9999, id="dear"),
+        run(gpu=3, high=True, on="b"),
+    ]
+    queued = [job(gpu=7, high=True, id="head"), job(gpu=1, high=True, id="other")]
+    snapshot = rack([node("a"), node("b")], running=running, queueing="easy_backfill")
+    plan = make_plan(replace(snapshot, queued=tuple(queued)))
+    assert [(each.by, each.workload_id) for each in plan.evictions] == [("other", "dear")]
+
+
+def test_who_delays_no_promise_may_evict_beside_a_hold() -> None:
+    queued = [
+        job(gpu=8, high=True, id="holder", waited_s=9999),
+        job(gpu=4, high=True, id="elsewhere"),
+    ]
+    snapshot = promised_on_a(ordering="fifo")
+    assert started(replace(snapshot, queued=tuple(queued))) == ["elsewhere"]
+
+
+def test_the_next_in_line_is_promised_a_start_once_the_head_has_started() -> None:
+    """The head fits in what the victim of another one frees beyond need. Then it is the next one
+    that nobody may delay: it fits when that other one has ended."""
+    firm = PriorityClass("FIRM", 2000, may_preempt=False, preemptible=False)
+    running = [run(gpu=4, high=True, on="a", ends_ms=ends(100)), run(gpu=8, on="b")]
+    queued = [
+        job(gpu=3, priority="FIRM", id="head", waited_s=2),
+        job(gpu=5, priority="FIRM", id="next", waited_s=1),
+        job(gpu=1, priority="HIGH", id="urgent", limit_s=50),
+        job(gpu=4, priority="LOW", id="late"),
+        job(gpu=3, priority="LOW", id="quick", limit_s=50),
+    ]
+    snapshot = rack(
+        [node("a", gpu=4), node("b")],
+        running=running,
+        queued=queued,
+        queueing="easy_backfill",
+        classes=(LOW, HIGH, firm),
+        ordering="fifo",
+    )
+    assert started(snapshot) == ["urgent", "head", "quick"]

@@ -121,9 +121,7 @@ def test_strict_lets_nobody_pass_a_blocked_head() -> None:
     queued = [head, job(gpu=1, high=True, id="i"), job(gpu=1, id="l")]
     made = plan(pool(running=[run(gpu=4, high=True)], queued=queued, queueing="strict"))
     assert started(made) == []
-    assert reasons(
-        made, head.scheduling_key, queued[1].scheduling_key, queued[2].scheduling_key
-    ) == [
+    assert reasons(made, "h", queued[1].scheduling_key, queued[2].scheduling_key) == [
         "INSUFFICIENT_CAPACITY",
         "BLOCKED_BY_HEAD",
         "BLOCKED_BY_HEAD",

@@ -1,182 +1,193 @@
-"""Random histories of a cluster: whatever happens, cycle after cycle, the invariants hold.
+"""Whatever happens, in whatever order: hypothesis lives through histories of a small cluster."""
 
-A small world in memory applies each plan as the store does: victims go back to the queue with their
-old submit time, counters follow placements, drains count as nobody's preemption.
-"""
-
-import random
-from dataclasses import dataclass, field, replace
+import os
+from dataclasses import replace
+from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
-from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
-from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, size
+from scheduler.engine.snapshot import Policy, PriorityClass
+from scheduler.tests.engine.build import HIGH, LOW, job, node, size
+from scheduler.tests.engine.world import World
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
-CLASSES = (LOW, MID, HIGH)
-VALUES = {each.name: each.value for each in CLASSES}
-MOST_EVICTIONS = 3
-STATES = ("READY", "CORDONED", "DRAINING", "NOT_READY")
+FIRM = PriorityClass("FIRM", 300, may_preempt=False, preemptible=False)
+IDLE = PriorityClass("IDLE", -10, may_preempt=True, preemptible=True)
+CLASSES = (LOW, HIGH, MID, FIRM, IDLE)
+
+policies = st.builds(
+    Policy,
+    queueing=st.sampled_from(["best_effort", "strict", "easy_backfill"]),
+    ordering=st.sampled_from(["gpu_weighted", "fifo"]),
+    preemption=st.sampled_from(["lower_priority", "lower_priority", "never"]),
+    placement=st.sampled_from(["binpack", "spread"]),
+    preempt_exempt_s=st.sampled_from([0, 0, 300]),
+    reserve_after_s=st.sampled_from([0, 60, 3600]),
+    max_preemptions=st.sampled_from([0, 2, 5]),
+)
+numbers = st.integers(0, 10**6)
 
 
-@dataclass
-class World:
-    """Who waits, who runs and where, on nodes or (none) in a pool."""
+class History(RuleBasedStateMachine):
+    """After each event the cluster comes to rest, and all that must hold does (see world.py)."""
 
-    nodes: dict[str, str]  # name -> state
-    policy: Policy
-    now_ms: int = NOW
-    waiting: dict[str, Workload] = field(default_factory=dict)
-    running: dict[str, Running] = field(default_factory=dict)
-    asked: dict[str, Workload] = field(default_factory=dict)  # everybody who ever came
-    ended: set[str] = field(default_factory=set)
-    evictions: dict[str, int] = field(default_factory=dict)
-    pairs: set[tuple[str, str]] = field(default_factory=set)  # (preemptor, victim)
+    world: World
 
-    def snapshot(self) -> Snapshot:
-        held: dict[str | None, Resources] = {}
-        for each in self.running.values():
-            for place in each.placement:
-                had = held.get(place.node_id, NOTHING)
-                held[place.node_id] = had.plus(each.request.times(place.replicas))
-        nodes = tuple(
-            replace(node(name, gpu=4, cpu=8, ram=8, state=state), allocated=held.get(name, NOTHING))
-            for name, state in self.nodes.items()
-        )
-        allocated = NOTHING
-        for amount in held.values():
-            allocated = allocated.plus(amount)
-        total = size(6, 12, 12) if not nodes else size(4, 8, 8).times(len(nodes))
-        base = pool(classes=CLASSES, now_ms=self.now_ms)
-        return replace(
-            base,
-            policy=self.policy,
-            nodes=nodes,
-            total=total,
-            allocated=allocated,
-            running=tuple(self.running.values()),
-            queued=tuple(self.waiting.values()),
-        )
+    @initialize(nodes=st.integers(0, 4), policy=policies, hurry=st.sampled_from([1, 2, 1000]))
+    def begin(self, nodes: int, policy: Policy, hurry: int) -> None:
+        machines = {name: node(name, gpu=4, cpu=16, ram=16) for name in "abcd"[:nodes]}
+        if "a" in machines:
+            machines["a"] = replace(machines["a"], labels=(("zone", "x"),))
+        self.world = World(CLASSES, size(gpu=8, cpu=32, ram=32), machines, policy)
+        self.world.max_starts = hurry
+        self.jobs = 0
 
-    def cycle(self) -> Plan:
-        snapshot = self.snapshot()
-        plan = make_plan(snapshot)
-        assert check(snapshot, plan) == []
-        copied = decode_snapshot(encode_snapshot(snapshot))
-        assert encode_plan(make_plan(copied)) == encode_plan(plan)
-        for eviction in plan.evictions:
-            victim = self.running.pop(eviction.workload_id)
-            self.waiting[victim.id] = replace(self.asked[victim.id], queued_ms=self.now_ms)
-            if eviction.by is not None:
-                self.evictions[victim.id] = self.evictions.get(victim.id, 0) + 1
-                self.pairs.add((eviction.by, victim.id))
-        for start in plan.starts:
-            workload = self.waiting.pop(start.workload_id)
-            limit_s = workload.limit_s
-            self.running[workload.id] = Running(
-                workload.id,
-                workload.priority,
-                workload.request,
-                workload.replicas,
-                start.placement,
-                self.now_ms,
-                None,
-                self.evictions.get(workload.id, 0),
-                None if limit_s is None else self.now_ms + limit_s * 1000,
-            )
-        self.judge()
-        return plan
+    @rule(
+        priority=st.sampled_from(["LOW", "LOW", "LOW", "HIGH", "HIGH", "MID", "FIRM", "IDLE"]),
+        gpu=st.integers(0, 4),
+        cpu=st.integers(1, 16),
+        replicas=st.sampled_from([1, 1, 1, 2, 3]),
+        limit_s=st.sampled_from([None, None, 60, 1000]),
+        labelled=st.sampled_from([False, False, False, True]),
+        times=st.integers(1, 4),
+    )
+    def submit(
+        self,
+        *,
+        priority: str,
+        gpu: int,
+        cpu: int,
+        replicas: int,
+        limit_s: int | None,
+        labelled: bool,
+        times: int,
+    ) -> None:
+        selector = {"zone": "x"} if labelled and self.world.nodes else {}
+        for _ in range(times):
+            self.jobs += 1
+            more: dict[str, Any] = {"replicas": replicas, "limit_s": limit_s, "selector": selector}
+            self.world.submit(job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more))
+        self.rest()
 
-    def judge(self) -> None:
-        """Nobody lost, nobody in two states, nobody bounced for ever or in turns."""
-        groups = (set(self.waiting), set(self.running), self.ended)
-        assert set.union(*groups) == set(self.asked)
-        assert sum(map(len, groups)) == len(self.asked)
-        assert max(self.evictions.values(), default=0) <= MOST_EVICTIONS
-        for preemptor, victim in self.pairs:
-            assert VALUES[self.asked[preemptor].priority] > VALUES[self.asked[victim].priority]
-            assert (victim, preemptor) not in self.pairs
+    @precondition(lambda self: self.world.running)
+    @rule(which=numbers)
+    def finish(self, which: int) -> None:
+        self.world.end(self.one_of(self.world.running, which))
+        self.rest()
 
-    def end(self, number: int) -> None:
-        """The so-many-th of those who wait or run is stopped, or done."""
-        open_ = sorted([*self.waiting, *self.running])
-        if open_:
-            gone = open_[number % len(open_)]
-            self.waiting.pop(gone, None)
-            self.running.pop(gone, None)
-            self.ended.add(gone)
+    @precondition(lambda self: self.world.queued)
+    @rule(which=numbers)
+    def stop(self, which: int) -> None:
+        self.world.end(self.one_of(self.world.queued, which))
+        self.rest()
 
+    @precondition(lambda self: self.world.running)
+    @rule(which=numbers)
+    def checkpoint(self, which: int) -> None:
+        self.world.checkpoint(self.one_of(self.world.running, which))
 
-def some_event(draw: random.Random) -> tuple[str, Any]:
-    """Mostly submits, of what the cluster can hold."""
-    kind = draw.choices(
-        ["submit", "end", "pass", "checkpoint", "node", "policy"], [50, 15, 15, 5, 8, 5]
-    )[0]
-    match kind:
-        case "submit":
-            return kind, {
-                "gpu": draw.choice([0, 1, 1, 2, 2, 3, 4]),
-                "cpu": draw.randint(1, 4),
-                "priority": draw.choices(["LOW", "MID", "HIGH"], [5, 3, 2])[0],
-                "replicas": draw.choice([1, 1, 1, 1, 2]),
-                "limit_s": draw.choice([None, None, 30, 600]),
-            }
-        case "node":
-            return kind, (draw.randint(0, 2), draw.choices(STATES, [6, 1, 2, 1])[0])
-        case "policy":
-            return kind, {
-                "queueing": draw.choice(["best_effort", "best_effort", "strict", "easy_backfill"]),
-                "ordering": draw.choice(["gpu_weighted", "fifo"]),
-                "placement": draw.choice(["binpack", "spread"]),
-                "preempt_exempt_s": draw.choice([0, 0, 120]),
-            }
-        case "pass":
-            return kind, draw.choice([1, 60, 4000])
-    return kind, draw.randint(0, 20)
+    @rule(seconds=st.sampled_from([1, 59, 60, 300, 3600, 10_000]))
+    def wait(self, seconds: int) -> None:
+        self.world.pass_time(seconds)
+        self.rest()
+
+    @precondition(lambda self: self.world.nodes)
+    @rule(which=numbers, state=st.sampled_from(["READY", "READY", "CORDONED", "DRAINING"]))
+    def turn(self, which: int, state: str) -> None:
+        self.world.turn(self.one_of(self.world.nodes, which), state)
+        self.rest()
+
+    @precondition(lambda self: self.world.nodes)
+    @rule(which=numbers)
+    def lose(self, which: int) -> None:
+        self.world.lose(self.one_of(self.world.nodes, which))
+        self.rest()
+
+    @rule(policy=policies)
+    def change_policy(self, policy: Policy) -> None:
+        self.world.policy = policy
+        self.rest()
+
+    def rest(self) -> None:
+        self.world.judge()
+        self.world.settle(most=20 if self.world.max_starts > 2 else 60)
+
+    @staticmethod
+    def one_of(those: dict[str, Any], which: int) -> str:
+        return sorted(those)[which % len(those)]
 
 
-def happen(world: World, event: tuple[str, Any], number: int) -> None:
-    match event:
-        case "submit", asked:
-            workload = job(**asked, id=f"w{number:03}", submitted_ms=world.now_ms)
-            world.asked[workload.id] = world.waiting[workload.id] = workload
-        case "end", which:
-            world.end(which)
-        case "pass", seconds:
-            world.now_ms += seconds * 1000
-            for each in list(world.running.values()):
-                if each.ends_ms is not None and each.ends_ms <= world.now_ms:
-                    del world.running[each.id]
-                    world.ended.add(each.id)
-        case "checkpoint", which if world.running:
-            key = sorted(world.running)[which % len(world.running)]
-            world.running[key] = replace(world.running[key], checkpoint_ms=world.now_ms)
-        case "node", (which, state) if world.nodes:
-            world.nodes[sorted(world.nodes)[which % len(world.nodes)]] = state
-        case "policy", changes:
-            world.policy = replace(world.policy, **changes)
+TestHistories = History.TestCase
+TestHistories.settings = settings(
+    max_examples=int(os.environ.get("MLOPS_HISTORIES", "2000")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
-@given(st.integers(0, 2**32), st.sampled_from([(), ("a", "b"), ("a", "b", "c")]))
-@settings(max_examples=250, deadline=None)
-def test_whatever_happens_the_invariants_hold_and_it_settles(
-    seed: int, names: tuple[str, ...]
-) -> None:
-    draw = random.Random(seed)
-    policy = Policy(max_preemptions=MOST_EVICTIONS, reserve_after_s=3600)
-    world = World(dict.fromkeys(names, "READY"), policy)
-    for number in range(80):
-        happen(world, some_event(draw), number)
+# --- Nobody starves -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
+    """Small ones of the same class come all the time and run for up to a minute; one that needs
+    whole nodes, or all of the pool, starts as soon as all the nodes have been held for it."""
+    random = Random(seed)
+    names = "abcd"[: random.choice([0, 1, 2, 3, 4])]
+    policy = Policy(
+        queueing=random.choice(["best_effort", "strict", "easy_backfill"]),
+        ordering=random.choice(["gpu_weighted", "fifo"]),
+        placement=random.choice(["binpack", "spread"]),
+        reserve_after_s=120,
+    )
+    machines = {name: node(name, gpu=4, cpu=16, ram=64) for name in names}
+    world = World((LOW, HIGH), size(gpu=4, cpu=16, ram=64), machines, policy)
+    limited = random.random() < 0.5  # whether they say how long they take
+    replicas = random.randint(1, max(len(names), 1))
+    if names and random.random() < 0.5:  # one node that never becomes empty
+        replicas = 1 if len(names) == 1 else min(replicas, len(names) - 1)
+        world.submit(job(gpu=0 if len(names) == 1 else 1, cpu=1, high=True, id="forever"))
         world.cycle()
-    # Without anything new, cycles come to rest: who was evicted may move on once, nobody for ever.
-    for _ in range(2 * len(world.asked) + 2):
-        plan = world.cycle()
-        if not plan.starts and not plan.evictions:
+    ends: dict[str, int] = {}
+    bound_s = 120 * (len(names) + 2) + 60
+    for second in range(bound_s):
+        if second == 30:
+            world.submit(job(gpu=4, cpu=8, replicas=replicas, id="big"))
+        for number in range(random.randint(1, 1 + len(names))):
+            runs_s = random.randint(1, 60)
+            limit_s = runs_s if limited else None
+            small = job(random.randint(0, 1), 1, id=f"s{second:04}-{number}", limit_s=limit_s)
+            world.submit(small)
+            ends[small.id] = runs_s
+        world.cycle()
+        if "big" in world.running:
             return
-    raise AssertionError("starts and evictions go on without end")
+        world.pass_time(1)
+        for id_ in list(world.running):
+            started_ms = world.running[id_].started_ms
+            if id_ in ends and started_ms == world.now_ms - ends[id_] * 1000:
+                world.end(id_)
+    pytest.fail(f"it starved for {bound_s} s")
+
+
+def test_whoever_has_yielded_often_enough_stays() -> None:
+    """HIGH ones come one after the other, each as large as the pool."""
+    world = World((LOW, HIGH), size(gpu=8), policy=Policy(max_preemptions=3))
+    world.submit(job(gpu=8, id="low"))
+    world.settle()
+    for number in range(6):
+        world.pass_time(10)
+        world.submit(job(gpu=8, high=True, id=f"h{number}"))
+        world.settle()
+        if number < 3:
+            world.pass_time(10)
+            world.end(f"h{number}")
+            world.settle()
+    assert world.preemptions == {"low": 3}
+    assert "low" in world.running
+    assert set(world.queued) == {"h3", "h4", "h5"}

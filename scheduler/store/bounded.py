@@ -1,0 +1,211 @@
+"""What of a cluster's queue and of those who run has to be read so that the plan is that of all.
+
+A workload that asks for more than could come free in any bin (engine/reach.py) cannot start, so it
+is not read, with two exceptions: the first in line where a blocked head counts for the others, and
+the first of those who have waited so long that capacity is held for them.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine import snapshot as told
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.explain import impossible
+from scheduler.engine.order import by_name, order_key
+from scheduler.engine.reach import could_yield, rooms
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Workload
+from scheduler.engine.victims import add_up
+from scheduler.store.queue import EVERYTHING, FIRST_PLACE, Lane, Queue, Rooms, lanes, merged
+from scheduler.store.running import running_in
+
+MOST_KEYS = 2000  # different requests that fit, beyond which they are read in their order
+FEW_STARVED, MOST_STARVED = 8, 1000
+
+
+def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
+    """An empty snapshot with whoever matters to the plan.
+
+    First whoever fits in what is free, which most often is all that can start. Where somebody is
+    left who may evict, or whose turn depends on the ends of others, then those who run, and whoever
+    could start thanks to that, until no eviction frees more than was reckoned with.
+    """
+    draining = any(node.state == told.DRAINING for node in snapshot.nodes)
+    if draining or snapshot.state == told.DRAINING:
+        snapshot = replace(snapshot, running=running_in(snapshot.cluster_id))
+    if snapshot.state != told.ACTIVE:
+        return snapshot  # nobody is looked at
+    snapshot = _with_queue(snapshot, queue)
+    plan = make_plan(snapshot)
+    left = queue.waiting(_started(plan))
+    if left and not snapshot.running:
+        snapshot = replace(snapshot, running=_running_for(snapshot, left))
+    alone = not snapshot.running and _starved_are_left(snapshot, plan, FEW_STARVED)
+    if not left or alone:
+        return snapshot
+    gone, starved = frozenset[str](), FEW_STARVED
+    while True:
+        snapshot = _with_queue(snapshot, queue, gone, starved)
+        plan = make_plan(snapshot)
+        evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
+        enough = _starved_are_left(snapshot, plan, starved)
+        if evicted <= gone and enough:
+            return snapshot
+        gone |= evicted
+        starved *= 1 if enough else 8
+
+
+def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snapshot:
+    """An empty snapshot with all who run, and of each scheduling key as many as could ever run; or
+    only the first of each."""
+    every = [
+        Lane(each.name, gang, EVERYTHING) for each in snapshot.classes for gang in (False, True)
+    ]
+    heads, _ = queue.heads(every, 2**31 - 1)
+    snapshot = _with(replace(snapshot, running=running_in(snapshot.cluster_id)), heads)
+    if only_heads:
+        return snapshot
+    most = {head: _most_in(snapshot, snapshot.total, head) for head in heads}
+    starved = _starved(snapshot, queue, MOST_STARVED)
+    return _with(snapshot, [*queue.members(most), *starved])
+
+
+def _started(plan: Plan) -> set[str]:
+    return {start.workload_id for start in plan.starts}
+
+
+# --- The queue -------------------------------------------------------------------------------
+
+
+def _with_queue(
+    snapshot: Snapshot, queue: Queue, gone: Collection[str] = (), starved: int = FEW_STARVED
+) -> Snapshot:
+    """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
+    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved)))
+    reach = _reach(snapshot, gone)
+    heads, complete = queue.heads(lanes(reach), MOST_KEYS)
+    if not complete:
+        return _in_order(snapshot, queue, gone)
+    most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
+    return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue)
+
+
+def _with(snapshot: Snapshot, workloads: Iterable[Workload]) -> Snapshot:
+    queued = {workload.id: workload for workload in (*snapshot.queued, *workloads)}
+    return replace(snapshot, queued=tuple(queued.values()))
+
+
+def _reach(snapshot: Snapshot, gone: Collection[str], plan: Plan | None = None) -> Rooms:
+    """By class, what each bin could have for it, after a plan where there is one."""
+    usual = rooms(snapshot, gone, plan)
+    may_evict = _preempting(snapshot) if snapshot.running else frozenset()
+    found: dict[str, Sequence[Resources]] = {}
+    for each in snapshot.classes:
+        found[each.name] = usual
+        if each.name in may_evict:
+            victims = {running.id for running in could_yield(snapshot, each.value)}
+            found[each.name] = rooms(snapshot, victims.union(gone), plan)
+    return found
+
+
+def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
+    """How many of one request could start in one cycle."""
+    return min(head.total.count_in(room), snapshot.max_starts)
+
+
+def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapshot:
+    """Those that fit at their turn: each part of the line leaves less for the next."""
+    found: list[Workload] = []
+    plan, after, most = None, FIRST_PLACE, MOST_KEYS
+    while True:
+        reach = _reach(replace(snapshot, queued=tuple(found)), gone, plan)
+        part, after = queue.in_order(snapshot, lanes(reach), after, most)
+        found += part
+        so_far = _and_the_head(_with(snapshot, found), queue)
+        if len(part) < most:
+            return so_far
+        plan = make_plan(so_far)
+        read = {workload.id for workload in found}
+        if plan.unfinished and len(read & _started(plan)) >= snapshot.max_starts:
+            return so_far
+        gone = {*gone, *(eviction.workload_id for eviction in plan.evictions)}
+        most *= 4
+
+
+# --- Who counts although it does not fit -----------------------------------------------------
+
+
+def _ever(snapshot: Snapshot) -> list[Lane]:
+    """What the empty cluster could run, and little more."""
+    totals = [node.capacity for node in snapshot.nodes] or [snapshot.total]
+    return lanes({each.name: totals for each in snapshot.classes})
+
+
+def _starved(snapshot: Snapshot, queue: Queue, most: int) -> list[Workload]:
+    if snapshot.policy.queueing == told.STRICT:
+        return []
+    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    return queue.starved(merged(_ever(snapshot)), since_ms, most)
+
+
+def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
+    """Whether of each class one who waits on is among the starved that were read as such, or all of
+    them were: those beyond, who fit and were read for that, are not the next in turn."""
+    if snapshot.policy.queueing == told.STRICT:
+        return True
+    started, capacity = _started(plan), Capacity(snapshot)
+    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    read: dict[str, list[Workload]] = {}
+    for workload in sorted(snapshot.queued, key=lambda w: (w.queued_ms, w.id)):
+        if workload.queued_ms <= since_ms:
+            read.setdefault(workload.priority, []).append(workload)
+    return all(
+        len(first) < most
+        or any(w.id not in started and impossible(capacity, w) is None for w in first[:most])
+        for first in read.values()
+    )
+
+
+def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:
+    """With the first in line of all others that could ever run, where a blocked one counts."""
+    if snapshot.policy.queueing not in (told.STRICT, told.EASY_BACKFILL):
+        return snapshot
+    known = [workload.id for workload in snapshot.queued]
+    capacity, found, never = Capacity(snapshot), _ever(snapshot), set[str]()
+    while candidates := queue.first(snapshot, found, known, never):
+        first = min(candidates, key=order_key(snapshot))
+        if impossible(capacity, first) is None:
+            return _with(snapshot, [first])
+        never.add(first.scheduling_key)
+    return snapshot
+
+
+# --- Who runs --------------------------------------------------------------------------------
+
+
+def _preempting(snapshot: Snapshot) -> frozenset[str]:
+    """The names of the classes that may evict here."""
+    if snapshot.policy.preemption != told.LOWER_PRIORITY:
+        return frozenset()
+    return frozenset(each.name for each in snapshot.classes if each.may_preempt)
+
+
+def _running_for(snapshot: Snapshot, waiting: frozenset[str]) -> tuple[told.Running, ...]:
+    """Those whose end or eviction could matter to classes that wait; most often nobody."""
+    if _ends_matter(snapshot):
+        return running_in(snapshot.cluster_id)
+    classes = by_name(snapshot.classes)
+    values = [classes[name].value for name in waiting & _preempting(snapshot)]
+    if not values:
+        return ()
+    return running_in(snapshot.cluster_id, priority_class__value__lt=max(values))
+
+
+def _ends_matter(snapshot: Snapshot) -> bool:
+    """Whether somebody is promised a start, or has waited so long that capacity is held for it."""
+    if snapshot.policy.queueing == told.EASY_BACKFILL:
+        return True
+    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    waited = any(workload.queued_ms <= since_ms for workload in snapshot.queued)
+    return waited and snapshot.policy.queueing != told.STRICT

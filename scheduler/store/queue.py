@@ -1,0 +1,161 @@
+"""Who waits in a cluster, as far as it is asked for."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from scheduler.engine import Snapshot
+from scheduler.engine.reach import boxes
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import GPU_WEIGHTED, Workload
+from scheduler.engine.victims import add_up
+from scheduler.store.sql_queue import (
+    BEST,
+    CLASSES_WAITING,
+    ENDLESS,
+    HEADS,
+    IN_ORDER,
+    MEMBERS,
+    OLDEST,
+    STARVED,
+)
+from scheduler.store.times import moment
+
+EVERYTHING = Resources(ENDLESS, ENDLESS, ENDLESS)
+Rooms = Mapping[str, Sequence[Resources]]  # by priority class: what could be free, bin by bin
+
+
+class Lane(NamedTuple):
+    """Those of a class, gangs or not, that ask for no more than `most` in all."""
+
+    priority: str
+    gang: bool
+    most: Resources
+
+
+def lanes(rooms: Rooms) -> list[Lane]:
+    """A single one has to fit in one room, a gang in all of them together."""
+    found = []
+    for priority, amounts in rooms.items():
+        found += [Lane(priority, False, box) for box in boxes(amounts)]
+        found.append(Lane(priority, True, add_up(amounts)))
+    return [lane for lane in found if lane.most.cpu_milli > 0 and lane.most.ram_mib > 0]
+
+
+def merged(found: Iterable[Lane]) -> list[Lane]:
+    """One for each class, gangs or not, that contains all of its lanes."""
+    around: dict[tuple[str, bool], Resources] = {}
+    for priority, gang, most in found:
+        had = around.get((priority, gang), most)
+        around[priority, gang] = Resources(*map(max, had, most))
+    return [Lane(*key, most) for key, most in around.items()]
+
+
+class Place(NamedTuple):
+    """Where in the scheduling order a row stands: ascending."""
+
+    value: int
+    score: int
+    submitted: datetime
+    id: str
+
+
+FIRST_PLACE = Place(-(2**40), -(2**40), datetime(1, 1, 1, tzinfo=UTC), str(UUID(int=0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The ready ones of one cluster: they wait for nothing but the scheduler."""
+
+    cluster_id: UUID
+    classes: Mapping[str, int]  # name -> primary key
+
+    def waiting(self, known: Iterable[str]) -> frozenset[str]:
+        """The classes of which anybody waits besides those known."""
+        rows = self._ask(CLASSES_WAITING, (), known=list(known))
+        return frozenset(row["name"] for row in rows)
+
+    def heads(self, found: Sequence[Lane], most: int) -> tuple[list[Workload], bool]:
+        """The first of each scheduling key in the lanes; False where more than `most` steps would
+        have been needed to find all in one of them."""
+        if not found:
+            return [], True
+        rows = self._ask(HEADS, found, most=most)
+        by_key = {row["scheduling_key"]: _workload(row) for row in rows if row["fits"]}
+        return list(by_key.values()), all(row["hops"] < most for row in rows)
+
+    def members(self, most: Mapping[Workload, int]) -> list[Workload]:
+        """Behind each of these heads, at most so many of its scheduling key."""
+        wanted = {head.id: count for head, count in most.items() if count > 0}
+        if not wanted:
+            return []
+        head_of = {head.scheduling_key: head for head in most}
+        rows = self._ask(MEMBERS, (), heads=list(wanted), most=list(wanted.values()))
+        return [replace(head_of[row.pop("scheduling_key")], **row) for row in rows]
+
+    def in_order(
+        self, snapshot: Snapshot, found: Sequence[Lane], after: Place, most: int
+    ) -> tuple[list[Workload], Place]:
+        """The next in the scheduling order that fit in the lanes; and the place of the last."""
+        scored = int(snapshot.policy.ordering == GPU_WEIGHTED)
+        more = {**_totals(snapshot), **after._asdict(), "scored": scored, "most": most}
+        rows = self._ask(IN_ORDER, merged(found), known=[], never=[], **more)
+        if rows:
+            last = rows[-1]
+            after = Place(-last["value"], -last["score"], last["created_at"], last["id"])
+        return [_workload(row) for row in rows], after
+
+    def first(
+        self, snapshot: Snapshot, found: Sequence[Lane], known: Iterable[str], never: Iterable[str]
+    ) -> list[Workload]:
+        """Of each lane, or at least of each class, the first in the scheduling order whose id is
+        not known and whose scheduling key is none of `never`."""
+        statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
+        more = {"known": list(known), "never": list(never)}
+        return [_workload(row) for row in self._ask(statement, found, **more, **_totals(snapshot))]
+
+    def starved(
+        self, found: Sequence[Lane], since_ms: int, most: int, never: Iterable[str] = ()
+    ) -> list[Workload]:
+        """Of each class, the first few in the lanes that have waited since then, by the longest."""
+        more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
+        return [_workload(row) for row in self._ask(STARVED, found, **more)]
+
+    def _ask(self, statement: str, found: Sequence[Lane], **params: Any) -> list[dict[str, Any]]:
+        params |= {
+            "cluster": self.cluster_id,
+            "classes": [self.classes[lane.priority] for lane in found],
+            "gangs": [lane.gang for lane in found],
+            "gpus": [lane.most.gpu for lane in found],
+            "cpus": [lane.most.cpu_milli for lane in found],
+            "rams": [lane.most.ram_mib for lane in found],
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(statement, params)
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _totals(snapshot: Snapshot) -> dict[str, int]:
+    """What shares are of; where there is none of a resource, whoever asks for it asks for all."""
+    total = snapshot.total
+    return {"gpu": total.gpu, "cpu": total.cpu_milli, "ram": total.ram_mib}
+
+
+def _workload(row: Mapping[str, Any]) -> Workload:
+    return Workload(
+        id=row["id"],
+        scheduling_key=row["scheduling_key"],
+        priority=row["priority"],
+        request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+        replicas=row["replicas"],
+        submitted_ms=row["submitted_ms"],
+        queued_ms=row["queued_ms"],
+        selector=tuple(sorted(json.loads(row["node_selector"]).items())),
+        limit_s=row["max_runtime_s"],
+    )

@@ -1,0 +1,54 @@
+"""Who holds capacity and could have to give it back."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from deployments.models import Deployment, Status
+from scheduler.engine import snapshot as told
+from scheduler.engine.resources import Resources
+from scheduler.store.times import milliseconds
+
+EVICTABLE = (Status.STARTING, Status.RUNNING)
+
+
+def running_in(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:
+    columns = (
+        "id",
+        "priority_class__name",
+        "cpu_milli",
+        "ram_mib",
+        "gpu",
+        "replicas",
+        "placement",
+        "started_at",
+        "checkpoint_at",
+        "preemption_count",
+        "max_runtime_s",
+    )
+    rows = Deployment.objects.filter(cluster_id=cluster_id, status__in=EVICTABLE, **filters)
+    return tuple(
+        told.Running(
+            id=str(row["id"]),
+            priority=row["priority_class__name"],
+            request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+            replicas=row["replicas"],
+            placement=tuple(
+                told.Placement(each["node_id"], each["replicas"]) for each in row["placement"]
+            ),
+            started_ms=_when(row["started_at"]),
+            checkpoint_ms=_when(row["checkpoint_at"]),
+            preemptions=row["preemption_count"],
+            ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
+        )
+        for row in rows.values(*columns).iterator(chunk_size=5000)
+    )
+
+
+def _when(at: datetime | None) -> int | None:
+    return milliseconds(at) if at is not None else None
+
+
+def _end(started_at: datetime | None, max_runtime_s: int | None) -> datetime | None:
+    if started_at is None or max_runtime_s is None:
+        return None
+    return started_at + timedelta(seconds=max_runtime_s)

@@ -1,0 +1,177 @@
+"""How the queue is read: only whoever could start, however many others wait.
+
+All of it goes through the index `deployment_ready`: cluster, class, whether it is a gang, its GPUs,
+CPUs and RAM in all, scheduling key, id. A lane is one class, gangs or not, and the most that one of
+it may ask for.
+"""
+
+from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
+
+READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
+    AND d.retry_at IS NULL"""
+GPU, CPU, RAM = (f"(d.{name} * d.replicas)" for name in ("gpu", "cpu_milli", "ram_mib"))
+ENDLESS = 2**62
+
+LANES = """
+    unnest(%(classes)s::bigint[], %(gangs)s::boolean[], %(gpus)s::bigint[], %(cpus)s::bigint[],
+           %(rams)s::bigint[])
+        WITH ORDINALITY AS lane(priority_class, gang, most_gpu, most_cpu, most_ram, number)
+"""
+
+COLUMNS = """
+    d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
+    d.node_selector, d.max_runtime_s,
+    floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
+    floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
+"""
+
+# Which classes have anybody ready besides some that are known.
+CLASSES_WAITING = f"""
+SELECT p.name FROM deployments_priorityclass p, LATERAL (
+        SELECT d.id FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = p.id AND d.id <> ALL(%(known)s::uuid[])
+         ORDER BY d.created_at, d.id LIMIT 1) d
+"""
+
+# The first of each scheduling key that fits in its lane. From key to key through the index; too
+# much CPU or RAM takes all that is larger along, so the cost follows what fits. `hops` tells
+# whether the scan of a lane was cut short.
+HEADS = f"""
+WITH RECURSIVE hop AS (
+    SELECT lane.*, 0 AS hops, NULL::uuid AS id, -1::bigint AS gpu, 0::bigint AS cpu,
+           0::bigint AS ram, ''::varchar AS key
+      FROM {LANES}
+    UNION ALL
+    SELECT hop.priority_class, hop.gang, hop.most_gpu, hop.most_cpu, hop.most_ram, hop.number,
+           hop.hops + 1, next.*
+      FROM hop, LATERAL (
+        SELECT d.id, {GPU}, {CPU}, {RAM}, d.scheduling_key
+          FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = hop.priority_class
+           AND (d.replicas > 1) = hop.gang AND {GPU} <= hop.most_gpu
+           AND ({GPU}, {CPU}, {RAM}, d.scheduling_key) > (
+               hop.gpu,
+               CASE WHEN hop.cpu > hop.most_cpu THEN {ENDLESS} ELSE hop.cpu END,
+               CASE WHEN hop.ram > hop.most_ram THEN {ENDLESS} ELSE hop.ram END,
+               hop.key)
+         ORDER BY {GPU}, {CPU}, {RAM}, d.scheduling_key, d.id LIMIT 1) next
+     WHERE hop.hops < %(most)s
+)
+SELECT {COLUMNS}, hop.cpu <= hop.most_cpu AND hop.ram <= hop.most_ram AS fits, hop.hops
+  FROM hop JOIN deployments_deployment d ON d.id = hop.id
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+ WHERE (hop.cpu <= hop.most_cpu AND hop.ram <= hop.most_ram) OR hop.hops = %(most)s
+"""
+
+# Behind the head of each key, at most so many, in submit order. Not by OFFSET: who becomes ready
+# before the head since it was read would bring the head in twice.
+MEMBERS = f"""
+SELECT member.id::text, head.scheduling_key,
+       floor(extract(epoch FROM member.created_at) * 1000)::bigint AS submitted_ms,
+       floor(extract(epoch FROM member.queued_at) * 1000)::bigint AS queued_ms
+  FROM unnest(%(heads)s::uuid[], %(most)s::int[]) AS wanted(head, most)
+  JOIN deployments_deployment head ON head.id = wanted.head,
+       LATERAL (
+        SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = head.priority_class_id
+           AND (d.replicas > 1) = (head.replicas > 1)
+           AND {GPU} = head.gpu * head.replicas
+           AND {CPU} = head.cpu_milli * head.replicas
+           AND {RAM} = head.ram_mib * head.replicas
+           AND d.scheduling_key = head.scheduling_key AND d.id > head.id
+         ORDER BY d.id LIMIT wanted.most) member
+"""
+
+FITS = f"""
+    (d.replicas > 1) = lane.gang
+    AND {GPU} <= lane.most_gpu AND {CPU} <= lane.most_cpu AND {RAM} <= lane.most_ram
+    AND d.id <> ALL(%(known)s::uuid[]) AND d.scheduling_key <> ALL(%(never)s::text[])
+"""
+IN_LANE = f"{READY} AND d.priority_class_id = lane.priority_class AND {FITS}"
+
+
+# Said so that the planner takes an index with the order, in which the first few fit, as nearly all
+# do, rather than reads all that match, and sorts.
+IN_ITS_LANE = f"(SELECT bool_or({FITS}) FROM {LANES} WHERE lane.priority_class = p.id)"
+
+
+# The first of each class by submit time, besides those that are known.
+OLDEST = f"""
+SELECT {COLUMNS}
+  FROM deployments_priorityclass p, LATERAL (
+        SELECT d.* FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_LANE}
+         ORDER BY d.created_at, d.id LIMIT 1) d
+"""
+
+# The first few of each class by how long they have waited, if at least since then.
+STARVED = f"""
+SELECT {COLUMNS}
+  FROM deployments_priorityclass p, LATERAL (
+        SELECT d.* FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = p.id AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+         ORDER BY d.queued_at, d.id LIMIT %(most)s) d
+"""
+
+
+def _share(amount: str, weight: int, total: str) -> str:
+    """The engine's share (order.py)."""
+    return (
+        f"CASE WHEN {amount} <= 0 THEN 0 WHEN {amount} >= {total} THEN {weight}"
+        f" ELSE div({weight}::numeric * {amount}, {total}) END"
+    )
+
+
+def _of(gpu: str, cpu: str) -> tuple[str, str]:
+    return _share(gpu, GPU_WEIGHT, "%(gpu)s"), _share(cpu, CPU_WEIGHT, "%(cpu)s")
+
+
+_GPUS, _CPUS = _of(GPU, CPU)
+_HOP_GPUS, _HOP_CPUS = _of("hop.gpu", "hop.cpu")
+SCORE = f"({_GPUS} + {_CPUS} + {_share(RAM, RAM_WEIGHT, '%(ram)s')})"
+
+# The first by score in each lane, besides those that are known. From one pair of GPUs and CPUs to
+# the next smaller one, of which only the most RAM can be the best; and no further than a score
+# could still be better, even with all of the RAM (and of the CPUs, for fewer GPUs).
+BEST = f"""
+WITH RECURSIVE hop AS (
+    SELECT lane.*, NULL::uuid AS id, lane.most_gpu + 1 AS gpu, 0::bigint AS cpu, 0::bigint AS ram,
+           -1::numeric AS score, -1::numeric AS best
+      FROM {LANES}
+    UNION ALL
+    SELECT hop.priority_class, hop.gang, hop.most_gpu, hop.most_cpu, hop.most_ram, hop.number,
+           next.*, greatest(hop.best, next.score)
+      FROM hop, LATERAL (
+        SELECT d.id, {GPU}, {CPU}, {RAM}, {SCORE}::numeric AS score
+          FROM deployments_deployment d, LATERAL (SELECT hop.*) lane
+         WHERE {IN_LANE}
+           AND ({GPU}, {CPU}) < (
+               hop.gpu,
+               CASE WHEN hop.id IS NOT NULL
+                     AND {_HOP_GPUS} + {_HOP_CPUS} + {RAM_WEIGHT} < hop.best
+                    THEN -1 ELSE hop.cpu END)
+         ORDER BY {GPU} DESC, {CPU} DESC, {RAM} DESC LIMIT 1) next
+     WHERE hop.id IS NULL OR {_HOP_GPUS} + {CPU_WEIGHT} + {RAM_WEIGHT} >= hop.best
+)
+SELECT {COLUMNS}
+  FROM (SELECT hop.*, max(hop.score) OVER (PARTITION BY hop.number) AS top FROM hop) lane,
+       LATERAL (
+        SELECT d.* FROM deployments_deployment d
+         WHERE {IN_LANE} AND {GPU} = lane.gpu AND {CPU} = lane.cpu
+           AND {RAM} BETWEEN lane.ram - %(ram)s / {RAM_WEIGHT} - 1 AND lane.ram
+           AND {SCORE} = lane.score
+         ORDER BY d.created_at, d.id LIMIT 1) d
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+ WHERE lane.id IS NOT NULL AND lane.score = lane.top
+"""
+
+# In the scheduling order, after a certain place, whoever fits in a lane: where there are too many
+# different ones to look for their heads. Lanes must not overlap.
+IN_ORDER = f"""
+SELECT {COLUMNS}, p.value, %(scored)s::int * {SCORE} AS score, d.created_at
+  FROM {LANES} JOIN deployments_deployment d ON {IN_LANE}
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+ WHERE (-p.value, -%(scored)s::int * {SCORE}, d.created_at, d.id) > (
+        %(value)s::bigint, %(score)s::numeric, %(submitted)s::timestamptz, %(id)s::uuid)
+ ORDER BY -p.value, -%(scored)s::int * {SCORE}, d.created_at, d.id LIMIT %(most)s
+"""

@@ -1,0 +1,117 @@
+"""Recorded snapshots and what this version of the engine makes of them.
+
+`python -m scheduler.tests.engine.golden` records them anew, which it refuses where a plan has
+changed and ENGINE_VERSION has not.
+"""
+
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from scheduler.engine import ENGINE_VERSION, Plan, Snapshot, make_plan
+from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, encode_snapshot
+from scheduler.engine.snapshot import Policy, Running, Workload
+from scheduler.tests.engine import crowds
+from scheduler.tests.engine.build import NOW, job
+
+FILE = Path(__file__).with_name("golden.json")
+SEEDS = (*range(44), 86, 92, 111, 150)  # in the last, somebody evicts beside a promise
+CHANGED = (
+    "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
+    "raise ENGINE_VERSION in scheduler/engine/__init__.py, so that replay does not compare what "
+    "cannot be compared, and run `python -m scheduler.tests.engine.golden`. Else it is a mistake."
+)
+NOT_RECORDED = (
+    "The recorded plans are those of engine version {recorded}, and this is {version}: run "
+    "`python -m scheduler.tests.engine.golden`."
+)
+
+
+class UnpinnedError(Exception):
+    """Plans changed and the version did not, or it did; the message says what to do."""
+
+
+def verify(recorded: dict[str, Any], plan: Callable[[Snapshot], Plan] = make_plan) -> None:
+    """Raise UnpinnedError unless the plans and the version are those recorded."""
+    changed = [
+        name for name, (text, digest) in recorded["plans"].items() if digest != of(text, plan)
+    ]
+    if recorded["engine_version"] == ENGINE_VERSION and changed:
+        raise UnpinnedError(CHANGED.format(names=", ".join(changed), version=ENGINE_VERSION))
+    if recorded["engine_version"] != ENGINE_VERSION:
+        versions = {"recorded": recorded["engine_version"], "version": ENGINE_VERSION}
+        raise UnpinnedError(NOT_RECORDED.format(**versions))
+
+
+def of(text: str, plan: Callable[[Snapshot], Plan] = make_plan) -> str:
+    """The digest of what is planned for a snapshot in canonical JSON."""
+    snapshot = decode_snapshot(zlib.compress(text.encode()))
+    return sha256(canonical(encode_plan(plan(snapshot)))).hexdigest()
+
+
+def snapshot(seed: int) -> Snapshot:
+    """A crowded cluster of any policy with somebody who would have to evict, and a queue."""
+    random = Random(seed)
+    base = crowds.cluster(seed)
+    policy = Policy(
+        queueing=("best_effort", "strict", "easy_backfill")[seed % 3],
+        ordering=("gpu_weighted", "fifo")[seed // 3 % 2],
+        preemption=random.choice(["lower_priority", "lower_priority", "never"]),
+        placement=random.choice(["binpack", "spread"]),
+        preempt_exempt_s=random.choice([0, 300]),
+        reserve_after_s=random.choice([0, 3600, 3600]),
+        max_preemptions=random.choice([0, 5]),
+    )
+    waiting = [*base.queued, *(_waiting(random) for _ in range(random.randint(0, 15)))]
+    running = tuple(_renamed_running(each, n, random) for n, each in enumerate(base.running))
+    return replace(
+        base,
+        policy=policy,
+        running=running,
+        queued=tuple(replace(each, id=f"w{n:03}") for n, each in enumerate(waiting)),
+        max_starts=random.choice([2, 1000, 1000]),
+    )
+
+
+def _waiting(random: Random) -> Workload:
+    waited_s = random.randint(0, 7000)
+    return job(
+        random.choice([0, 0, 1, 2]),
+        random.randint(1, 4),
+        random.randint(1, 8),
+        priority=random.choice(["LOW", "LOW", "IDLE", "MID", "FIRM", "HIGH"]),
+        replicas=random.choice([1, 1, 1, 2]),
+        limit_s=random.choice([None, 60, 3600]),
+        waited_s=waited_s,
+        queued_ms=NOW - 1000 * random.randint(0, waited_s),
+    )
+
+
+def _renamed_running(running: Running, number: int, random: Random) -> Running:
+    limit_s = random.choice([None, random.randint(10, 5000)])
+    ends_ms = None if limit_s is None else NOW + 1000 * limit_s
+    return replace(running, id=f"r{number:03}", ends_ms=ends_ms)
+
+
+def record() -> None:
+    if FILE.exists() and (old := json.loads(FILE.read_text()))["engine_version"] == ENGINE_VERSION:
+        verify(old)
+    plans = {}
+    for seed in SEEDS:
+        text = canonical(encode_snapshot(snapshot(seed))).decode()
+        plans[f"crowd {seed}"] = (text, of(text))
+    recorded = {"engine_version": ENGINE_VERSION, "plans": plans}
+    FILE.write_text(json.dumps(recorded, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        record()
+    except UnpinnedError as error:
+        sys.exit(str(error))

@@ -1,0 +1,54 @@
+"""No plan changes unnoticed: replay compares plans only within one version of the engine."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.check import check
+from scheduler.tests.engine import golden
+
+
+@pytest.fixture
+def recorded() -> dict[str, Any]:
+    return dict(json.loads(golden.FILE.read_text()))
+
+
+def test_the_plans_are_those_that_this_version_made_before(recorded: dict[str, Any]) -> None:
+    golden.verify(recorded)
+
+
+def test_another_plan_of_the_same_version_is_told_with_what_to_do(recorded: dict[str, Any]) -> None:
+    def hasty(snapshot: Snapshot) -> Plan:
+        return make_plan(replace(snapshot, now_ms=snapshot.now_ms + 3_600_000))
+
+    with pytest.raises(golden.UnpinnedError, match=r"crowd \d+.*raise ENGINE_VERSION"):
+        golden.verify(recorded, hasty)
+
+
+def test_another_version_has_to_be_recorded(recorded: dict[str, Any]) -> None:
+    with pytest.raises(golden.UnpinnedError, match="engine version 0, and this is"):
+        golden.verify(recorded | {"engine_version": "0"})
+
+
+def test_what_is_recorded_has_something_of_everything() -> None:
+    """Else a change could pass between the snapshots."""
+    seen: Counter[str] = Counter()
+    for seed in golden.SEEDS:
+        snapshot = golden.snapshot(seed)
+        plan = make_plan(snapshot)
+        assert check(snapshot, plan) == []
+        seen.update({"start"} if plan.starts else {})
+        seen.update({"eviction"} if any(each.by for each in plan.evictions) else {})
+        seen.update({"alternative"} if any(each.alternative for each in plan.starts) else {})
+        seen.update({"unfinished"} if plan.unfinished else {})
+        seen.update({"withheld"} if any(each.withheld for each in plan.starts) else {})
+        seen.update({wait.reason.code.value for wait in plan.waits})
+    missing = {
+        "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
+        "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
+    } - set(seen)  # fmt: skip
+    assert missing == set()

@@ -1,0 +1,191 @@
+"""What a cycle reads is a part of the cluster, and its plan is that of the whole."""
+
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import override_settings
+from django.utils import timezone
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
+
+from accounts.models import User
+from clusters.models import Cluster, Node
+from deployments.keys import key_of, submitted_at
+from deployments.models import Deployment, PriorityClass, Status
+from deployments.queries import reasons_for
+from deployments.reasons import render
+from scheduler import cycle
+from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine.check import check
+from scheduler.models import Trigger
+from scheduler.store import bounded, load_snapshot, read_snapshot
+
+pytestmark = pytest.mark.django_db
+
+CLASSES = {"MID": (500, True, True), "FIRM": (300, False, False), "IDLE": (-10, True, True)}
+LABELS = [{}, {}, {}, {"zone": "x"}]
+
+
+def fill(cluster: Cluster, owner: User, random: Random) -> None:
+    """Nodes or none, nearly full of all sorts, and all sorts waiting."""
+    classes = list(PriorityClass.objects.all())
+    for name, (value, may_preempt, preemptible) in CLASSES.items():
+        values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
+        classes.append(PriorityClass.objects.get_or_create(name=name, defaults=values)[0])
+    nodes = [
+        Node(
+            cluster=cluster,
+            name=f"n{number}",
+            cpu_milli=16_000,
+            ram_mib=16,
+            gpu=8,
+            labels=random.choice(LABELS),
+            state=random.choice(["READY"] * 6 + ["CORDONED", "DRAINING", "NOT_READY"]),
+        )
+        for number in range(random.choice([0, 0, 1, 2, 5]))
+    ]
+    cluster.queueing = random.choice(["best_effort", "best_effort", "strict", "easy_backfill"])
+    cluster.ordering = random.choice(["gpu_weighted", "fifo"])
+    cluster.preemption = random.choice(["lower_priority", "lower_priority", "never"])
+    cluster.placement = random.choice(["binpack", "spread"])
+    cluster.reserve_after_s = random.choice([0, 3600, 3600, 10**6])
+    cluster.max_preemptions = random.choice([0, 5])
+    count = len(nodes) or 1
+    cluster.total_cpu_milli, cluster.total_ram_mib = 16_000 * count, 16 * count
+    cluster.total_gpu = 8 * count
+    rows: list[Deployment] = []
+    shapes = [shape(random) for _ in range(random.choice([3, 20]))]
+    crowd = random.choice([2, 4, 8])
+    for number in range(random.randint(0, crowd * count)):
+        node = random.choice(nodes) if nodes else None
+        row = new(cluster, owner, random.choice(classes), random, shapes)
+        row.replicas, row.node_selector = 1, {}
+        if holds(row, node or cluster):
+            where = {"node_id": str(node.pk) if node else None, "node": None, "replicas": 1}
+            row.placement, row.status = [where], Status.RUNNING
+            row.started_at = timezone.now() - timedelta(seconds=number)
+            rows.append(row)
+    for _ in range(random.randint(1, 25)):
+        row = new(cluster, owner, random.choice(classes), random, shapes)
+        row.queued_at = row.created_at - timedelta(hours=random.choice([0, 0, 0, 1, 2, 5]))
+        rows.append(row)
+    for row in rows:
+        row.scheduling_key = key_of(row)
+    Node.objects.bulk_create(nodes)
+    cluster.save()
+    Deployment.objects.bulk_create(rows)
+
+
+def shape(random: Random) -> tuple[int, int, int]:
+    return random.randint(0, 8), 100 * random.randint(1, 100), random.randint(1, 10)
+
+
+def new(
+    cluster: Cluster, owner: User, priority: PriorityClass, random: Random, shapes: list[Any]
+) -> Deployment:
+    gpu, cpu_milli, ram_mib = random.choice(shapes)
+    id_ = uuid7()
+    return Deployment(
+        id=id_,
+        created_at=submitted_at(id_),
+        cluster=cluster,
+        owner=owner,
+        name="any",
+        image="any",
+        priority_class=priority,
+        gpu=gpu,
+        cpu_milli=cpu_milli,
+        ram_mib=ram_mib,
+        replicas=random.choice([1, 1, 1, 2, 3]),
+        max_runtime_s=random.choice([None, None, 60, 7200]),
+        node_selector=random.choice(LABELS),
+    )
+
+
+def holds(row: Deployment, where: Any) -> bool:
+    """Count it there and in its cluster, if it still fits."""
+    counted = [where, row.cluster] if where is not row.cluster else [where]
+    names = ("cpu_milli", "ram_mib", "gpu")
+    total = {
+        name: getattr(where, name, None) or getattr(where, f"total_{name}", 0) for name in names
+    }
+    amounts = {name: getattr(row, name) for name in names}
+    if any(getattr(where, f"allocated_{n}") + amounts[n] > total[n] for n in names):
+        return False
+    for each in counted:
+        for name in names:
+            setattr(each, f"allocated_{name}", getattr(each, f"allocated_{name}") + amounts[name])
+    return True
+
+
+def decisions(plan: Plan) -> tuple[Any, ...]:
+    """What changes anything."""
+    starts = [(s.workload_id, s.placement, s.victims) for s in plan.starts]
+    return starts, [(e.workload_id, e.by) for e in plan.evictions]
+
+
+def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
+    part = load_snapshot(cluster.pk)
+    return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms)
+
+
+@given(seed=st.integers(0, 2**32), most_keys=st.sampled_from([2000, 4, 1]))
+@example(seed=351, most_keys=1)  # somebody is held up by one who waits further back
+@example(seed=278869, most_keys=4)  # the cycle is full, of one who stands beyond what was read
+@example(seed=286192, most_keys=1)  # all of the first who have waited too long start
+@hypothesis_settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_plan_of_what_is_read_is_that_of_the_whole(
+    cluster: Cluster,
+    dev: User,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    most_keys: int,
+) -> None:
+    monkeypatch.setattr(bounded, "MOST_KEYS", most_keys)
+    monkeypatch.setattr(bounded, "FEW_STARVED", 1 + most_keys % 7)
+    random = Random(seed)
+    hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
+    with hurry, transaction.atomic():
+        fill(Cluster.objects.get(pk=cluster.pk), dev, random)
+        part, whole = part_and_whole(cluster)
+        plan = make_plan(part)
+        assert check(part, plan) == []
+        assert decisions(plan) == decisions(make_plan(whole))
+        if not plan.unfinished:
+            assert decisions(plan) == decisions(make_plan(replace(whole, max_starts=10**6)))
+        transaction.set_rollback(True)
+
+
+@given(seed=st.integers(0, 2**32))
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whoever_waits_is_told_what_the_whole_plan_tells(
+    cluster: Cluster, dev: User, seed: int
+) -> None:
+    """Whether the cycle has read it or not."""
+    random = Random(seed)
+    hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
+    with hurry, transaction.atomic():
+        fill(Cluster.objects.get(pk=cluster.pk), dev, random)
+        state = random.choice(["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED", "DRAINING"])
+        Cluster.objects.filter(pk=cluster.pk).update(state=state)
+        plan = make_plan(read_snapshot(cluster.pk))
+        own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
+        keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
+        cycle.run(cluster.pk, Trigger.SUBMITTED)
+        rows = Deployment.objects.filter(status=Status.QUEUED, reason_code="")
+        waiting = list(rows.select_related("priority_class"))
+        told = reasons_for(waiting)
+        for row in waiting:
+            reason = own.get(str(row.pk)) or keys[row.scheduling_key]
+            assert told[row.pk] == render(reason.code, reason.details)
+        transaction.set_rollback(True)
