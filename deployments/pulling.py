@@ -12,15 +12,17 @@ from deployments.reconciler import facts
 from deployments.reconciler.verdict import Turn, Verdict
 from deployments.runtimes.base import RefusedError, RuntimeUnavailable
 from mlops_platform.api.redis import redis_client
+from mlops_platform.api.waking import meanwhile
 
 logger = logging.getLogger(__name__)
 
-PULL_S = 3600  # a pull that takes longer is taken for dead, and begun again
+QUEUED_S = 300  # so long a pull may wait for a worker, before it is asked for once more
+PULLING_S = 30  # so long a killed worker's pull keeps others away
 
 
 def begin(endpoint_id: UUID, image: str) -> bool:
     """False where the image is being pulled there already."""
-    return bool(redis_client().set(_key(endpoint_id, image), "1", nx=True, ex=PULL_S))
+    return bool(redis_client().set(_key(endpoint_id, image), "1", nx=True, ex=QUEUED_S))
 
 
 def pull(endpoint_id: UUID, image: str) -> None:
@@ -28,9 +30,15 @@ def pull(endpoint_id: UUID, image: str) -> None:
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    node = endpoint.nodes.first()
+    node, key = endpoint.nodes.first(), _key(endpoint_id, image)
+
+    def hold() -> None:
+        redis_client().set(key, "1", ex=PULLING_S)
+
     try:
-        connections.connect(endpoint.cluster, endpoint, node.name if node else "").pull(image)
+        hold()
+        with meanwhile(hold, PULLING_S / 3):
+            connections.connect(endpoint.cluster, endpoint, node.name if node else "").pull(image)
     except RefusedError as error:
         said = {"said": error.trouble.message} if error.trouble.message else {}
         code = str(error.trouble.code)
@@ -45,7 +53,7 @@ def pull(endpoint_id: UUID, image: str) -> None:
             "pull interrupted", extra={"endpoint_id": str(endpoint_id), "error": str(error)}
         )
     finally:
-        redis_client().delete(_key(endpoint_id, image))
+        redis_client().delete(key)
         waking.request(endpoint.cluster_id)
 
 

@@ -11,7 +11,7 @@ from deployments.queries import clusters_with_endpoints
 from deployments.reconciler import reconcile as run_pass
 from mlops_platform.api.waking import try_lock
 
-PASS_TIMEOUT_S = 120  # so long a killed worker's lock keeps others away
+PASS_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
 
 
 @shared_task(name="deployments.tasks.finish_due", ignore_result=True)
@@ -38,7 +38,7 @@ def reconcile(cluster_id: str) -> None:
     wanted second pass is a second task, so that a busy cluster takes turns with the others.
     """
     cluster = UUID(cluster_id)
-    with try_lock(f"cluster:{cluster}:reconciling", PASS_TIMEOUT_S) as held:
+    with try_lock(f"cluster:{cluster}:reconciling", PASS_TIMEOUT_S, renewed=True) as held:
         if not held:
             return
         if waking.bell.answer(cluster):

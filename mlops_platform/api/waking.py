@@ -7,6 +7,7 @@ but time rests on it.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -53,18 +54,44 @@ class Bell:
 
 
 @contextmanager
-def try_lock(name: str, timeout_s: float) -> Iterator[bool]:
+def try_lock(name: str, timeout_s: float, *, renewed: bool = False) -> Iterator[bool]:
     """True while this process holds the lock; False at once where another one does.
 
-    It frees itself after `timeout_s`, for whoever was killed holding it.
+    It frees itself after `timeout_s`, for whoever was killed holding it. `renewed` holds it for
+    longer than that where the work takes longer.
     """
-    lock = redis_client().lock(name, timeout=timeout_s, blocking=False)
+    lock = redis_client().lock(name, timeout=timeout_s, blocking=False, thread_local=False)
     held = bool(lock.acquire())
     try:
-        yield held
+        if held and renewed:
+            with meanwhile(lambda: lock.extend(timeout_s, replace_ttl=True), timeout_s / 3):
+                yield held
+        else:
+            yield held
     finally:
         if held:
             try:
                 lock.release()
             except LockError:
                 logger.warning("outlived its lock", extra={"lock": name})
+
+
+@contextmanager
+def meanwhile(renew: Callable[[], object], every_s: float) -> Iterator[None]:
+    """Renew something in Redis now and then, from a thread that dies with this process."""
+    over = threading.Event()
+
+    def keep_on() -> None:
+        while not over.wait(every_s):
+            try:
+                renew()
+            except RedisError as error:
+                logger.warning("not renewed", extra={"error": str(error)})
+
+    thread = threading.Thread(target=keep_on, name="renewing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
