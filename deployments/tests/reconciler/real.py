@@ -26,7 +26,7 @@ def shell(line: str) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """All that tells how a deployment fared. Notices are left out: they tell of ways, not of ends."""
+    """All that tells how a deployment fared, but for notices: they tell of ways, not of ends."""
 
     status: str
     attempt: int = 1
