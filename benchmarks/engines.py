@@ -46,7 +46,7 @@ class OwnEngine:
     def __enter__(self) -> "OwnEngine":
         with ExitStack() as until_the_end:
             folder = Path(tempfile.mkdtemp(prefix="mlops-bench-docker-"))
-            self.url = until_the_end.enter_context(engine_in(folder))
+            self.url = until_the_end.enter_context(engine_in(folder)).url
             self.client = self.connect()
             until_the_end.callback(self.client.close)
             repository, _, tag = IMAGE.partition(":")

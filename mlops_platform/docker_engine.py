@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,9 +23,25 @@ class NoEngine(Exception):  # noqa: N818 - a state of this machine, not a mistak
     """Why none can be had here, as a sentence."""
 
 
+class Engine:
+    """It can be stopped, with all that runs on it, and started again."""
+
+    def __init__(self, path: Path, logs: Path, words: Sequence[str]) -> None:
+        self.url = f"unix://{path}"
+        self._path, self._logs, self._words = path, logs, words
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        process = self._running.enter_context(_program(self._logs, *self._words))
+        _wait_for(process, self._path, self._logs)
+
+    def stop(self) -> None:
+        self._running.close()
+
+
 @contextmanager
-def engine_in(folder: Path, *options: str) -> Iterator[str]:
-    """The URL of a new engine that keeps all it has in `folder`, which goes when it ends.
+def engine_in(folder: Path, *options: str) -> Iterator[Engine]:
+    """A new engine that keeps all it has in `folder`, which goes when it ends.
 
     Raises NoEngine. `options` are further words for dockerd.
     """
@@ -42,19 +58,18 @@ def engine_in(folder: Path, *options: str) -> Iterator[str]:
             _program(logs, "containerd", "--config", f"{folder}/containerd.toml")
         )
         _wait_for(containerd, folder / "containerd.sock", logs)
-        dockerd = until_the_end.enter_context(
-            _program(
-                logs,
-                "dockerd",
-                *(f"--config-file={folder}/daemon.json", f"--containerd={folder}/containerd.sock"),
-                *(f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
-                *(f"--pidfile={folder}/docker.pid", "-H", f"unix://{folder}/docker.sock"),
-                *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
-                *options,
-            )
-        )
-        _wait_for(dockerd, folder / "docker.sock", logs)
-        yield f"unix://{folder}/docker.sock"
+        words = [
+            "dockerd",
+            *(f"--config-file={folder}/daemon.json", f"--containerd={folder}/containerd.sock"),
+            *(f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
+            *(f"--pidfile={folder}/docker.pid", "-H", f"unix://{folder}/docker.sock"),
+            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+            *options,
+        ]
+        engine = Engine(folder / "docker.sock", logs, words)
+        until_the_end.callback(engine.stop)
+        engine.start()
+        yield engine
 
 
 def root_file_system() -> bytes:

@@ -138,15 +138,19 @@ def start_worker(
 ) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     """Start real Celery workers: `start_worker(concurrency=2)` returns once it takes tasks.
 
-    They end with the test, and their log is shown when it fails.
+    `queues="runtimes", pool="threads"` starts those that speak with endpoints. They end with the
+    test, and their log is shown when it fails.
     """
     started: list[tuple[subprocess.Popen[bytes], Path]] = []
 
-    def start(concurrency: int = 2, **variables: str) -> "subprocess.Popen[bytes]":
+    def start(
+        concurrency: int = 2, queues: str = "scheduler", pool: str = "prefork", **variables: str
+    ) -> "subprocess.Popen[bytes]":
         log = tmp_path / f"worker-{len(started) + 1}.log"
         name = f"--hostname=worker{len(started) + 1}@%h"
         options = ["--quiet", "--app=mlops_platform", "worker", name]
         speed = [f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
+        speed += [f"--queues={queues}", f"--pool={pool}"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "celery", *options, *speed],

@@ -24,7 +24,7 @@ FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED)
 
 class Turn(Enum):
     NOTHING = auto()
-    LAUNCH = auto()  # replicas of it are not there yet
+    LAUNCH = auto()  # replicas of it are not there yet, or have not been told to begin
     NOTE = auto()  # it does not run yet, and there is something to tell
     CONFIRM = auto()  # it runs
     COMPLETE = auto()  # it has ended well
@@ -125,7 +125,7 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Ve
     if silent:
         name = silent[0].node.name if silent[0].node else None
         return Verdict(Turn.NOTE, reasons.NODE_AWAY, {"node": name})
-    if any(each.sighting is None for each in replicas):
+    if not all(each.sighting and each.sighting.begun for each in replicas):
         return Verdict(Turn.LAUNCH)
     if all(_ended(each) or (each.sighting and each.sighting.ready) for each in replicas):
         return Verdict(Turn.CONFIRM, started_at=_started(replicas))

@@ -71,6 +71,7 @@ class Sighting:
 
     key: Key
     phase: Phase
+    begun: bool = True  # False: it was made, but nobody has told it to begin: `start` goes on
     ready: bool = False  # runs, and its readiness probe passes, where it has one
     stopping: bool = False  # has been told to end
     exit_code: int | None = None

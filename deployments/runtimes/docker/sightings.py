@@ -33,7 +33,7 @@ def at_rest(key: Key, node: str, inspected: dict[str, Any]) -> Sighting:
     state = inspected["State"]
     started_at = moment(state.get("StartedAt"))
     if state["Status"] == "created" and not state.get("Error"):
-        return Sighting(key, Phase.PENDING, node=node)
+        return Sighting(key, Phase.PENDING, begun=False, node=node)
     if state.get("Running"):  # since it was listed
         return Sighting(key, Phase.RUNNING, started_at=started_at, node=node)
     ended_at = moment(state.get("FinishedAt"))

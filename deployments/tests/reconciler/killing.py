@@ -63,7 +63,7 @@ class Seen(NamedTuple):
 
 def dry_run(work: Callable[[], None]) -> list[Seen]:
     """Each moment of it, in the order of time."""
-    return [seen for seen, _ in _in_a_fork(work, None) or []]
+    return _in_a_fork(work, None) or []
 
 
 def killed_at(work: Callable[[], None], moment: Moment) -> bool:
@@ -71,7 +71,7 @@ def killed_at(work: Callable[[], None], moment: Moment) -> bool:
     return _in_a_fork(work, moment) is None
 
 
-def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[tuple[Seen, None]] | None:
+def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[Seen] | None:
     connections.close_all()
     receiving, sending = os.pipe()
     pid = os.fork()
@@ -96,7 +96,7 @@ def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[tuple[See
     return found
 
 
-def _work(work: Callable[[], None], fatal: Moment | None) -> list[tuple[Seen, None]]:
+def _work(work: Callable[[], None], fatal: Moment | None) -> list[Seen]:
     runtimes._kept.clear()  # their sockets are the parent's
     found: dict[Moment, bool] = {}
     trace = _tracer(found, fatal)
@@ -107,7 +107,7 @@ def _work(work: Callable[[], None], fatal: Moment | None) -> list[tuple[Seen, No
     finally:
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]  # as documented
-    return [(Seen(moment, acts), None) for moment, acts in found.items()]
+    return [Seen(moment, acts) for moment, acts in found.items()]
 
 
 def _tracer(found: dict[Moment, bool], fatal: Moment | None) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""A cluster whose only node is a real Docker engine, a scheduler at hand, and what came of it all."""
+"""A cluster on a real engine: what is put there, how it fares, and what is on the engine."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def shell(line: str) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """All that tells how a deployment fared. Notices are left out: they tell of ways, not of ends."""
+    """All that tells how a deployment fared, but for notices: they tell of ways, not of ends."""
 
     status: str
     attempt: int = 1

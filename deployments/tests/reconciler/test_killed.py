@@ -269,12 +269,11 @@ def test_a_worker_may_be_killed_before_any_line(real_site: RealSite, scenario: S
         leases_end()
         go_on(site, scenario, rows)
         found = faults(site, scenario, rows) + side_by_side(site, scenario, rows, began)
-        print(f"{time.time() - began:.1f} s {moment} {died}", flush=True)
         if found:
             wrong.append(f"killed before {moment}: {'; '.join(found)}")
         if died:
             _killed_already.add(moment)
-    print(f"{scenario.name}: killed at {len(chosen)} of {len(seen)} lines")  # noqa: T201 - with -s
+    print(f"{scenario.name}: killed at {len(chosen)} of {len(seen)} lines")  # noqa: T201 - for -s
     assert wrong == [], "\n".join(wrong)
 
 

@@ -1,4 +1,4 @@
-"""The same on Kubernetes: an API server as it answers, and kubelets that move when they are told."""
+"""The same on Kubernetes: an API server, and kubelets that move when they are told."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -9,7 +9,7 @@ from clusters.models import Cluster, Node
 from clusters.nodes import delete_node, drain, uncordon
 from clusters.services import delete_cluster
 from deployments.models import DeploymentLog
-from deployments.runtimes.base import Code, Launch, Place, RuntimeUnavailable, Sighting
+from deployments.runtimes.base import Code, Launch, Phase, Place, RuntimeUnavailable, Sighting
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
@@ -198,6 +198,20 @@ def test_one_that_vanishes_before_it_ran_is_launched_once_more(site: Site, a: No
     site.look()
     assert len(site.twin(a).launches) == 2
     assert (site.status(row), site.fresh(row).attempt) == ("STARTING", 1)
+
+
+def test_one_that_was_made_but_never_told_to_begin_is_launched_once_more(
+    site: Site, a: Node, monkeypatch
+):
+    site.look()
+    row = site.submit()
+    site.cycle()
+    made = Sighting(site.key(row), Phase.PENDING, begun=False, node="a")
+    twin = site.twin(a)
+    twin_observe = twin.observe
+    monkeypatch.setattr(twin, "observe", lambda ids: twin_observe(ids) if twin.launches else [made])
+    site.look()
+    assert (site.status(row), len(twin.launches)) == ("RUNNING", 1)
 
 
 def test_what_the_machine_ended_is_nobodys_failure(site: Site, a: Node):

@@ -14,8 +14,7 @@ import pytest
 
 from deployments.runtimes.base import Access
 from deployments.tests.runtimes.certificates import Authority, Pair
-from mlops_platform.docker_engine import NoEngine, engine_in
-from mlops_platform.docker_engine import root_file_system as root_file_system
+from mlops_platform.docker_engine import Engine, NoEngine, engine_in, root_file_system
 
 IMAGE = "mlops-platform-tests/busybox:1"
 
@@ -34,6 +33,7 @@ class DockerEngine:
     access: Access
     tls: TlsAccess | None  # None at DOCKER_HOST
     client: Any  # docker.APIClient, to look at what the runtime has made
+    daemon: Engine | None  # None at DOCKER_HOST, which is not ours to stop
 
 
 def give_up(why: str) -> None:
@@ -46,27 +46,31 @@ def docker_engine() -> Iterator[DockerEngine]:
     given = os.environ.get("DOCKER_HOST", "")
     with ExitStack() as until_the_end:
         tls: TlsAccess | None = None
+        daemon: Engine | None = None
         if not given:
-            given, tls = until_the_end.enter_context(own_engine())
+            daemon, tls = until_the_end.enter_context(own_engine())
+            given = daemon.url
         client: Any = docker.APIClient(base_url=given, timeout=60)
         until_the_end.callback(client.close)
         repository, _, tag = IMAGE.partition(":")
         client.import_image_from_data(root_file_system(), repository, tag)
         until_the_end.callback(client.remove_image, IMAGE, force=True)
-        yield DockerEngine(Access(given), tls, client)
+        yield DockerEngine(Access(given), tls, client, daemon)
 
 
 @contextmanager
-def own_engine() -> Iterator[tuple[str, TlsAccess]]:
+def own_engine() -> Iterator[tuple[Engine, TlsAccess]]:
     folder = Path(tempfile.mkdtemp(prefix="mlops-docker-"))
     tls, options = _tls(folder)
     with ExitStack() as until_the_end:
         try:
             # vfs works anywhere.
-            url = until_the_end.enter_context(engine_in(folder, "--storage-driver=vfs", *options))
+            engine = until_the_end.enter_context(
+                engine_in(folder, "--storage-driver=vfs", *options)
+            )
         except NoEngine as why:
             give_up(str(why))
-        yield url, tls
+        yield engine, tls
 
 
 def _tls(folder: Path) -> tuple[TlsAccess, list[str]]:

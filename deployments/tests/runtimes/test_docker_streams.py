@@ -97,8 +97,8 @@ def test_whoever_follows_may_leave_while_nothing_is_written(busybox, docker_runt
 
 @pytest.mark.docker
 def test_whoever_watches_is_told_when_the_engine_goes_away():
-    with own_engine() as (url, _):
-        runtime = DockerRuntime(Access(url), cluster_id="ours", node="node-1")
+    with own_engine() as (daemon, _):
+        runtime = DockerRuntime(Access(daemon.url), cluster_id="ours", node="node-1")
         heard = runtime.watch(Event())
         assert next(heard) is None
     with pytest.raises(RuntimeUnavailable):
