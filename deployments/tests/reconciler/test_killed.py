@@ -1,8 +1,8 @@
 """A worker is killed with SIGKILL before a line, on a real engine; others go on as if nothing was.
 
 Each scenario is done once by a worker that lives, which tells the lines that it takes, and then
-again for each of them by one that is killed there. By default for a part of them: the lines in
-front of and behind whatever cannot be taken back, once each, and some between. With
+again for each of them by one that is killed there. By default for a few of them, spread evenly: of
+the lines in front of and behind whatever cannot be taken back, and of the others. With
 MLOPS_EVERY_LINE=once for each line in the first scenario that takes it, and with
 MLOPS_EVERY_LINE=1 for each line of each scenario, which takes hours.
 """
@@ -28,7 +28,8 @@ from scheduler import audit
 pytestmark = [pytest.mark.docker, pytest.mark.e2e]
 
 EVERY_LINE = os.environ.get("MLOPS_EVERY_LINE", "")
-BETWEEN = 3  # of the lines that neither act nor follow upon an act, in each scenario
+ACTING = 4  # of the lines that act or follow upon an act, in each scenario
+BETWEEN = 2  # of the others
 AFTER_RUNNING = ("SUBMITTED", "STARTED", "RUNNING")
 UNTIL_TERM = "trap 'echo done; exit {}' TERM; sleep 600 & wait"
 
@@ -292,7 +293,7 @@ def go_on(site: RealSite, scenario: Scenario, rows: Rows) -> None:
 
 def leases_end() -> None:
     """As if the time were over for which a worker that was killed keeps others away."""
-    for key in redis_client().scan_iter("endpoint:*:pull:*"):
+    for key in redis_client().scan_iter("endpoint:*:pull*"):
         redis_client().delete(key)
 
 
@@ -324,6 +325,11 @@ def choose(seen: list[Seen]) -> list[Moment]:
     new = [each for each in seen if each.moment not in _killed_already]
     if EVERY_LINE == "once":
         return [each.moment for each in new]
-    quiet = [each.moment for each in new if not each.acts]
-    between = set(quiet[:: max(1, len(quiet) // BETWEEN)])
-    return [each.moment for each in new if each.acts or each.moment in between]
+    chosen = _spread([each.moment for each in new if each.acts], ACTING)
+    chosen |= _spread([each.moment for each in new if not each.acts], BETWEEN)
+    return [each.moment for each in new if each.moment in chosen]
+
+
+def _spread(moments: list[Moment], most: int) -> set[Moment]:
+    """So many of them at most, evenly from the first on."""
+    return set(moments[:: -(-len(moments) // most) or 1])
