@@ -23,6 +23,7 @@ from deployments.reasons import render
 from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
+from scheduler.engine.reasons import blocked_by
 from scheduler.models import Trigger
 from scheduler.store import bounded, load_snapshot, read_snapshot
 
@@ -165,6 +166,7 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
 
 
 @given(seed=st.integers(0, 2**32))
+@example(seed=73798)  # a strict line's head is the last of its equals that was read
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -186,6 +188,10 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
         waiting = list(rows.select_related("priority_class"))
         told = reasons_for(waiting)
         for row in waiting:
-            reason = own.get(str(row.pk)) or keys[row.scheduling_key]
+            reason = own.get(str(row.pk)) or keys.get(row.scheduling_key)
+            if reason is None:  # behind its equals, of whom the snapshot holds only so many
+                [head] = own
+                assert head is not None
+                reason = blocked_by(head)
             assert told[row.pk] == render(reason.code, reason.details)
         transaction.set_rollback(True)

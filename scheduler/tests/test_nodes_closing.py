@@ -62,7 +62,7 @@ def assert_requeued(deployment: Deployment) -> None:
     assert (row.status, row.reason_code) == (Status.QUEUED, "NODE_DRAINED")
     assert (row.preemption_count, row.retry_count, row.placement) == (0, 0, [])
     assert row.created_at == deployment.created_at
-    assert list(row.events.values_list("type", flat=True))[-1] == EventType.DRAINED
+    assert list(row.events.order_by("id").values_list("type", flat=True))[-1] == EventType.DRAINED
 
 
 def test_a_cordoned_node_keeps_what_runs_and_takes_nobody_new(
