@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -85,7 +86,7 @@ class Platform:
             time.sleep(0.05)
 
     def events(self, id_: str) -> list[str]:
-        lines = DeploymentEvent.objects.filter(deployment=id_).exclude(type="NOTICE")
+        lines = DeploymentEvent.objects.filter(deployment_id=UUID(id_)).exclude(type="NOTICE")
         return list(lines.order_by("id").values_list("type", flat=True))
 
     def containers(self, id_: str = "") -> list[str]:
@@ -146,7 +147,7 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
     assert done["exit_code"] == 0
     assert platform.events(id_) == ["SUBMITTED", "STARTED", "RUNNING", "COMPLETED"]
     kept = platform.client.get(f"/api/deployments/{id_}/logs?tail=1")
-    assert b"".join(kept.streaming_content) == b"line 3\n"
+    assert kept.getvalue() == b"line 3\n"
     platform.until(lambda: platform.containers(id_) == [])
 
     # One fails.

@@ -1,6 +1,6 @@
 """A cluster of two machines whose runtimes are the simulated twins, and a scheduler at hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,11 @@ from scheduler import audit
 from scheduler.tests.conftest import run_cycle
 
 GIVEN: dict[str, Any] = {"image": "sleep", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
+
+
+def endpoint_of(node: Node) -> UUID:
+    assert node.endpoint_id is not None
+    return node.endpoint_id
 
 
 class Site:
@@ -54,8 +59,7 @@ class Site:
         return node
 
     def twin(self, node: Node) -> SimulatedRuntime:
-        assert node.endpoint_id is not None
-        return self.twins[node.endpoint_id]
+        return self.twins[endpoint_of(node)]
 
     def submit(self, image: str = "sleep", *, priority: str = "LOW", **columns: Any) -> Deployment:
         spec = {**GIVEN, "image": image, **columns}
@@ -85,8 +89,8 @@ class Site:
 
     def away(self, node: Node, away: bool = True) -> None:
         self.twin(node).unavailable = away
-        if not away and node.endpoint_id is not None:
-            breaker.answered(node.endpoint_id)  # else it is asked again only after a while
+        if not away:
+            breaker.answered(endpoint_of(node))  # else it is asked again only after a while
 
     def fresh(self, row: Deployment) -> Deployment:
         return Deployment.objects.select_related("cluster", "priority_class").get(pk=row.pk)
@@ -145,6 +149,3 @@ def a(site: Site) -> Node:
 @pytest.fixture
 def b(site: Site, a: Node) -> Node:
     return site.add_node("b")
-
-
-Act = Callable[[], None]

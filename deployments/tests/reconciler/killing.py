@@ -106,7 +106,7 @@ def _work(work: Callable[[], None], fatal: Moment | None) -> list[Seen]:
         work()
     finally:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]  # as documented
+        threading.settrace(None)
     return [Seen(moment, acts) for moment, acts in found.items()]
 
 

@@ -103,7 +103,7 @@ def a_pass(cluster: Cluster) -> threading.Thread:
             databases.close_all()
 
     waking.bell.ring(cluster.pk, waking.WORD)
-    waking.redis_client().sadd(f"cluster:{cluster.pk}:looks", waking.EVERYTHING)
+    waking.request(cluster.pk, [waking.EVERYTHING])
     return threading.Thread(target=work, daemon=True)
 
 

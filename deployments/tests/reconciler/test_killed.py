@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -20,7 +21,7 @@ from deployments.models import Deployment
 from deployments.runtimes.base import Launch, Place
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.killing import Moment, Seen, dry_run, killed_at
-from deployments.tests.reconciler.real import SLEEPS, Outcome, RealSite, shell
+from deployments.tests.reconciler.real import Outcome, RealSite, shell
 from deployments.tests.runtimes.engine import IMAGE
 from mlops_platform.api.redis import redis_client
 from scheduler import audit
@@ -115,7 +116,8 @@ def orphans(site: RealSite) -> Rows:
     row = site.run()
     for id_, attempt in ((str(uuid4()), 1), (str(row.pk), 7)):
         place = [Place(0, "node-1")]
-        site.runtime.start(Launch(id_, attempt, place, "x", IMAGE, 100, 64, 0, **SLEEPS))
+        launch = Launch(id_, attempt, place, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
+        site.runtime.start(launch)
     return [row]
 
 
@@ -266,7 +268,7 @@ def test_a_worker_may_be_killed_before_any_line(real_site: RealSite, scenario: S
     for moment in chosen:
         rows = prepared(site, scenario)
         began = time.time()
-        died = killed_at(lambda rows=rows: go_on(site, scenario, rows), moment)
+        died = killed_at(partial(go_on, site, scenario, rows), moment)
         leases_end()
         go_on(site, scenario, rows)
         found = faults(site, scenario, rows) + side_by_side(site, scenario, rows, began)

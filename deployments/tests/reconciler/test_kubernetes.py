@@ -43,7 +43,7 @@ class KubeSite(Site):
             secrets=seal({"token": "a-token"}),
         )
 
-    def submit(self, *command: str, priority: str = "LOW", **columns: Any) -> Deployment:  # type: ignore[override]  # what it does is its command here
+    def submit(self, *command: str, priority: str = "LOW", **columns: Any) -> Deployment:
         given = {"gpu": 0, "command": list(command) or ["sleep"], **columns}
         return super().submit("registry.test/train:1", priority=priority, **given)
 

@@ -136,6 +136,8 @@ def test_the_whole_life_of_deployments_calls_nobody_from_inside_a_transaction(
     site.settle()
     site.away(a, False)
     site.settle()
-    sync.finish_due(site.fresh(row).admitted_at)
+    admitted_at = site.fresh(row).admitted_at
+    assert admitted_at is not None
+    sync.finish_due(admitted_at)
     assert {name for name, _ in heard} == CALLS
     assert [name for name, inside in heard if inside] == []

@@ -11,7 +11,7 @@ from deployments import breaker, pulling, sync, tasks, waking, watching
 from deployments.models import Deployment, Status
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services import stop_deployment
-from deployments.tests.reconciler.conftest import Site
+from deployments.tests.reconciler.conftest import Site, endpoint_of
 from mlops_platform.api.redis import redis_client
 from mlops_platform.api.waking import try_lock
 
@@ -22,7 +22,12 @@ pytestmark = pytest.mark.django_db
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The looks of each pass that is made."""
     made: list[set[str]] = []
-    monkeypatch.setattr(tasks, "run_pass", lambda _, looks, __: made.append(set(looks)) or False)
+
+    def run_pass(_: object, looks: set[str], __: object) -> bool:
+        made.append(set(looks))
+        return False
+
+    monkeypatch.setattr(tasks, "run_pass", run_pass)
     return made
 
 
@@ -140,9 +145,14 @@ def test_what_an_endpoint_tells_is_looked_at(site: Site, a: Node):
     watchers.start()
     try:
         looks: set[str] = set()
-        wait_for(lambda: looks.update(waking.asked_for(site.cluster.pk)) or "*" in looks)
+
+        def looked_at(what: str) -> bool:
+            looks.update(waking.asked_for(site.cluster.pk))
+            return what in looks
+
+        wait_for(lambda: looked_at("*"))
         site.twin(a).finish(site.key(row), 0)
-        wait_for(lambda: looks.update(waking.asked_for(site.cluster.pk)) or str(row.pk) in looks)
+        wait_for(lambda: looked_at(str(row.pk)))
     finally:
         watchers.stop()
 
@@ -151,14 +161,14 @@ def test_what_an_endpoint_tells_is_looked_at(site: Site, a: Node):
 def test_one_that_goes_away_and_comes_back_is_looked_through(site: Site, a: Node, monkeypatch):
     monkeypatch.setattr(watching, "PAUSE_S", 0.01)
     site.away(a)
-    breaker.failed(a.endpoint_id)
+    breaker.failed(endpoint_of(a))
     stop = threading.Event()
-    thread = threading.Thread(target=watching._watch, args=(a.endpoint_id, stop))
+    thread = threading.Thread(target=watching._watch, args=(endpoint_of(a), stop))
     thread.start()
     try:
         wait_for(lambda: "*" in waking.asked_for(site.cluster.pk))
         site.twin(a).unavailable = False
-        wait_for(lambda: not breaker.is_open(a.endpoint_id))
+        wait_for(lambda: not breaker.is_open(endpoint_of(a)))
     finally:
         stop.set()
         thread.join()
@@ -167,22 +177,22 @@ def test_one_that_goes_away_and_comes_back_is_looked_through(site: Site, a: Node
 @pytest.mark.django_db(transaction=True)
 def test_the_watcher_of_an_endpoint_that_is_gone_ends(site: Site, a: Node):
     watchers = watching.Watchers()
-    watchers._follow({a.endpoint_id})
+    watchers._follow({endpoint_of(a)})
     before = dict(watchers._watched)
     watchers._follow(set())
     assert watchers._watched == {}
-    assert before[a.endpoint_id].is_set()
+    assert before[endpoint_of(a)].is_set()
 
 
 # --- Images ------------------------------------------------------------------------------------
 
 
 def test_an_image_is_pulled_once_at_a_time(site: Site, a: Node):
-    assert pulling.begin(a.endpoint_id, "train:1")
-    assert not pulling.begin(a.endpoint_id, "train:1")
-    assert pulling.begin(a.endpoint_id, "train:2")
-    pulling.pull(a.endpoint_id, "train:1")
-    assert pulling.begin(a.endpoint_id, "train:1")
+    assert pulling.begin(endpoint_of(a), "train:1")
+    assert not pulling.begin(endpoint_of(a), "train:1")
+    assert pulling.begin(endpoint_of(a), "train:2")
+    pulling.pull(endpoint_of(a), "train:1")
+    assert pulling.begin(endpoint_of(a), "train:1")
 
 
 def test_a_pull_that_is_cut_off_fails_nobody(site: Site, a: Node, monkeypatch):
@@ -198,20 +208,20 @@ def test_a_pull_that_is_cut_off_fails_nobody(site: Site, a: Node, monkeypatch):
     site.look()
     assert site.status(row) == Status.STARTING
     monkeypatch.undo()
-    breaker.answered(a.endpoint_id)
+    breaker.answered(endpoint_of(a))
 
 
 def test_the_breaker_opens_for_longer_each_time_and_closes_with_an_answer(site: Site, a: Node):
     def pause_ms() -> int:
-        return int(redis_client().pttl(f"endpoint:{a.endpoint_id}:open"))
+        return int(redis_client().pttl(f"endpoint:{endpoint_of(a)}:open"))
 
     pauses = []
     for _ in range(7):
-        breaker.failed(a.endpoint_id)
+        breaker.failed(endpoint_of(a))
         pauses.append(round(pause_ms() / 1000))
     assert pauses == [2, 4, 8, 16, 32, 60, 60]
-    breaker.answered(a.endpoint_id)
-    assert not breaker.is_open(a.endpoint_id)
+    breaker.answered(endpoint_of(a))
+    assert not breaker.is_open(endpoint_of(a))
 
 
 # --- Locks -------------------------------------------------------------------------------------
@@ -231,9 +241,9 @@ def test_a_lock_is_renewed_while_its_work_goes_on_and_free_soon_after_its_holder
 
 
 def test_a_pull_whose_worker_died_is_begun_again_soon(site: Site, a: Node):
-    assert pulling.begin(a.endpoint_id, "x")
-    assert 0 < redis_client().ttl(pulling._asked(a.endpoint_id, "x")) <= 30
-    with try_lock(pulling._lock(a.endpoint_id, "x"), 5):
-        redis_client().delete(pulling._asked(a.endpoint_id, "x"))
-        assert not pulling.begin(a.endpoint_id, "x")
-    assert pulling.begin(a.endpoint_id, "x")
+    assert pulling.begin(endpoint_of(a), "x")
+    assert 0 < redis_client().ttl(pulling._asked(endpoint_of(a), "x")) <= 30
+    with try_lock(pulling._lock(endpoint_of(a), "x"), 5):
+        redis_client().delete(pulling._asked(endpoint_of(a), "x"))
+        assert not pulling.begin(endpoint_of(a), "x")
+    assert pulling.begin(endpoint_of(a), "x")

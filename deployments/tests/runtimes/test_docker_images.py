@@ -15,9 +15,9 @@ from deployments.runtimes.base import (
 )
 from deployments.runtimes.docker import DockerRuntime, images
 from deployments.runtimes.docker.engine import Engine
-from deployments.tests.runtimes.engine import root_file_system
 from deployments.tests.runtimes.harness import Work, ended, key_of
 from deployments.tests.runtimes.registry import ImageRegistry
+from mlops_platform.docker_engine import root_file_system
 
 
 @pytest.fixture
