@@ -46,7 +46,7 @@ def reconcile(cluster_id: str) -> None:
             if more:
                 waking.bell.ring(cluster, waking.WORD)
     if waking.bell.is_ringing(cluster):
-        reconcile.delay(cluster_id)
+        waking.enqueue(cluster)
 
 
 def _pull(endpoint_id: UUID, image: str) -> None:

@@ -15,13 +15,16 @@ EVERYTHING = "*"
 WORD = "LOOK"  # a flag needs some word; what changed stands in a set of its own
 
 
-def _enqueue(cluster_id: UUID) -> None:
+STALE_S = 60  # a message that nobody took for so long: another has been sent since
+
+
+def enqueue(cluster_id: UUID) -> None:
     from deployments.tasks import reconcile  # the task rings this bell too
 
-    reconcile.delay(str(cluster_id))
+    reconcile.apply_async((str(cluster_id),), expires=STALE_S)
 
 
-bell = waking.Bell("cluster:{}:runtime", _enqueue)
+bell = waking.Bell("cluster:{}:runtime", enqueue)
 
 
 def request(cluster_id: UUID, looks: Iterable[str] = (), *, again: bool = False) -> None:
