@@ -66,7 +66,11 @@ def _number(resource: str, value: int) -> int | float:
 
 
 def shown(details: Details) -> dict[str, Any]:
-    """The same with the outside's names and units for resources, however deep."""
+    """The same with the outside's names and units for resources, however deep.
+
+    In PostgreSQL's order, whether they were kept there or have just been found.
+    """
+    details = dict(sorted(details.items(), key=lambda item: (len(item[0]), item[0])))
     resource = details.get("resource")
     if (
         isinstance(resource, str) and resource in _RESOURCES
