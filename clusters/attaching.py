@@ -94,6 +94,8 @@ def _replace_api_server(
                 f"What runs here runs in the namespace {there.namespace}: stop it first.",
                 code="cluster_in_use",
             )
+    if there is not None and attachment is not None and attachment.url != there.url:
+        _refuse_in_use(cluster, f"What runs here runs at {there.url}")
     if attachment is None:
         endpoint.namespace = namespace or ""
         endpoint.save(update_fields=["namespace"])
@@ -150,6 +152,7 @@ def change_node(
         endpoint = changed.endpoint or Endpoint(cluster_id=changed.cluster_id)
         _refuse_twice(endpoint, attachment)
         if endpoint.url != attachment.url:  # another machine, for all that is known
+            _refuse_in_use(changed, f"What runs on {changed.name} runs at {endpoint.url}")
             for name, value in _not_seen_yet().items():
                 setattr(changed, name, value)
         _save(endpoint, attachment)
@@ -183,6 +186,12 @@ def _refuse_discovered(cluster: Cluster) -> None:
             "them there. They can be cordoned, drained and uncordoned here.",
             code="nodes_discovered",
         )
+
+
+def _refuse_in_use(holder: Cluster | Node, sentence: str) -> None:
+    """Else what runs there would go on, and nobody could reach it any more."""
+    if holder.allocated_cpu_milli:
+        raise Conflict(f"{sentence}: drain it first.", code="cluster_in_use")
 
 
 def _refuse_twice(endpoint: Endpoint, attachment: Attachment) -> None:

@@ -29,6 +29,8 @@ def connect(
     secrets = secrets_of(endpoint)
     if registries is None:
         registries = read_registries(cluster)
+    if cluster.runtime == Kind.KUBERNETES:
+        node = ""  # it has many, and knows them itself
     told = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
     told += repr([(each.host, each.username, each.password) for each in registries])
     digest = hashlib.sha256(told.encode()).hexdigest()

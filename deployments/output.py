@@ -19,7 +19,7 @@ from deployments.reconciler.site import placed
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from mlops_platform.api.errors import Invalid
 
-FOLLOW_S = 3600  # so long one request may follow
+FOLLOW_S = 900  # so long one request may follow: who has left unseen gives its place back by then
 ASK_EVERY_S = 0.5  # whether it has started
 
 # Each follower keeps a thread of the web server busy, and others want to be served as well.
@@ -106,7 +106,7 @@ def _once_it_runs(row: Deployment) -> Deployment:
 
 
 def _give_back_connection() -> None:
-    """Following may take an hour, and PostgreSQL has only so many."""
+    """Following takes its time, and PostgreSQL has only so many."""
     if not connection.in_atomic_block:
         connection.close()
 

@@ -1,6 +1,7 @@
 """Fetching images, which may take long, beside the passes that wait for them."""
 
 import logging
+from threading import BoundedSemaphore
 from uuid import UUID
 
 from django.utils import timezone
@@ -10,7 +11,7 @@ from deployments import breaker, connections, waking
 from deployments.models import Deployment, Status
 from deployments.reconciler import facts
 from deployments.reconciler.verdict import Turn, Verdict
-from deployments.runtimes.base import RefusedError, RuntimeUnavailable
+from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
 from mlops_platform.api.redis import redis_client
 from mlops_platform.api.waking import try_lock
 
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 15  # so long a killed worker keeps others from pulling the same
 ASKED_S = 30  # so long a message may be on its way
+MOST_AT_ONCE = 8  # in a worker of 16 threads: passes over other clusters need some too
+
+_places = BoundedSemaphore(MOST_AT_ONCE)
 
 
 def begin(endpoint_id: UUID, image: str) -> bool:
@@ -32,11 +36,17 @@ def pull(endpoint_id: UUID, image: str) -> None:
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    with try_lock(_lock(endpoint_id, image), LEASE_S, renew=True) as held:
-        if not held:
-            return
-        _pull(endpoint, image)
+    if not _places.acquire(blocking=False):  # asked for again by the next pass
         redis_client().delete(_asked(endpoint_id, image))
+        return
+    try:
+        with try_lock(_lock(endpoint_id, image), LEASE_S, renew=True) as held:
+            if not held:
+                return
+            _pull(endpoint, image)
+            redis_client().delete(_asked(endpoint_id, image))
+    finally:
+        _places.release()
     waking.request(endpoint.cluster_id)
 
 
@@ -62,7 +72,10 @@ def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
     """Those that were admitted to its nodes, and do not run for want of the image."""
     nodes = {str(pk) for pk in endpoint.nodes.values_list("pk", flat=True)}
     starting = Deployment.objects.filter(
-        cluster=endpoint.cluster_id, status=Status.STARTING, image=image
+        cluster=endpoint.cluster_id,
+        status=Status.STARTING,
+        image=image,
+        reason_code=Code.PULLING_IMAGE,  # others have got it already
     )
     return [row for row in starting if nodes & {place["node_id"] for place in row.placement}]
 

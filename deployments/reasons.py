@@ -20,6 +20,7 @@ CONTAINER_LOST = "CONTAINER_LOST"
 WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
 NODE_AWAY = "NODE_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
+START_DELAYED = "START_DELAYED"
 
 MOST_DEPENDENCIES = 20  # told in details
 NAMED = 3  # in a sentence
@@ -251,6 +252,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     WAITING_FOR_VICTIMS: _waiting_for_victims,
     NODE_AWAY: _on_node("Its node", " does not answer: it goes on as soon as it does."),
     NOT_READY_IN_TIME: _not_ready_in_time,
+    START_DELAYED: _said("It could not be started yet, and is tried again"),
     "PULLING_IMAGE": _said("Its image is being pulled"),
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
     "COMMAND_FAILED": _said("Its command could not be started"),

@@ -41,10 +41,13 @@ def reconcile(cluster_id: str) -> None:
     with try_lock(f"cluster:{cluster}:reconciling", PASS_TIMEOUT_S, renew=True) as held:
         if not held:
             return
-        if waking.bell.answer(cluster):
-            more = run_pass(cluster, waking.asked_for(cluster), _pull)
-            if more:
+        try:
+            if waking.bell.answer(cluster) and run_pass(cluster, waking.asked_for(cluster), _pull):
                 waking.bell.ring(cluster, waking.WORD)
+        except Exception:
+            if waking.bell.is_ringing(cluster):  # whoever rang meanwhile relies on the last look
+                waking.enqueue(cluster)
+            raise
     if waking.bell.is_ringing(cluster):
         waking.enqueue(cluster)
 

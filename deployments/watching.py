@@ -10,8 +10,7 @@ import threading
 from uuid import UUID
 
 from celery.signals import worker_ready, worker_shutting_down
-from django.db import close_old_connections
-from django.db.utils import DatabaseError, InterfaceError
+from django.db import close_old_connections, connection
 
 from clusters.models import Endpoint, Runtime
 from clusters.sealing import Unsealable
@@ -45,8 +44,9 @@ class Watchers:
             try:
                 close_old_connections()
                 self._follow(set(_endpoints()))
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("endpoints unknown", extra={"error": str(error)})
+            except Exception:  # whatever it was: nobody else would begin to listen again
+                logger.exception("endpoints unknown")
+            connection.close()
             self._stop.wait(LOOK_EVERY_S)
 
     def _follow(self, present: set[UUID]) -> None:
@@ -74,18 +74,20 @@ def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
             if endpoint is None:
                 return
             _listen(endpoint, stop)
-        except (RuntimeUnavailable, Unsealable, DatabaseError, InterfaceError, OSError) as error:
+        except (RuntimeUnavailable, Unsealable) as error:
             told = {"endpoint_id": str(endpoint_id), "error": str(error)}
             logger.info("an endpoint is not heard", extra=told)
             if endpoint is not None:
                 waking.request(endpoint.cluster_id, [waking.EVERYTHING])
+        except Exception:  # a bug, or PostgreSQL or Redis away: it listens again all the same
+            logger.exception("listening failed", extra={"endpoint_id": str(endpoint_id)})
         stop.wait(PAUSE_S)
 
 
 def _listen(endpoint: Endpoint, stop: threading.Event) -> None:
     node = endpoint.nodes.first()
     runtime = connections.connect(endpoint.cluster, endpoint, node.name if node else "")
-    close_old_connections()
+    connection.close()  # listening takes hours, and PostgreSQL has only so many
     for number, changed in enumerate(runtime.watch(stop)):
         if number == 0:  # it is there: whatever happened before anybody listened
             breaker.answered(endpoint.pk)

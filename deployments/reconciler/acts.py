@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 from uuid import UUID
+
+from django.utils import timezone
 
 from clusters.models import Node
 from deployments import reasons
@@ -14,21 +16,26 @@ from deployments.reconciler.facts import Judged
 from deployments.reconciler.launch import Launcher
 from deployments.reconciler.room import Room
 from deployments.reconciler.site import AT_ONCE, Replica, Site, View
-from deployments.reconciler.verdict import Turn, Verdict
+from deployments.reconciler.verdict import BLAMELESS, Turn, Verdict
 from deployments.runtimes.base import (
+    Code,
     ImageMissing,
     Key,
     Phase,
     RefusedError,
     Runtime,
     RuntimeUnavailable,
+    one_line,
 )
 
 logger = logging.getLogger(__name__)
 
+SLOW = (Code.PULLING_IMAGE, reasons.START_DELAYED)  # whoever waits for something else
+TRY_FOR = timedelta(minutes=10)  # to start one that its endpoint answers with errors
 MOST_LAUNCHES = 32  # in one round, so that stops and ends are looked at in between
 KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the output of each replica
 MOST_KEPT = 32  # outputs in memory at once
+MOST_ATTEMPTS = 20  # of a deployment, whose outputs are kept
 T = TypeVar("T")
 
 Pull = Callable[[UUID, str], None]  # endpoint, image
@@ -62,7 +69,7 @@ def _stop(site: Site, row: Deployment, replica: Replica, grace_s: int) -> bool:
     try:
         runtime.stop(Key(str(row.pk), row.attempt, replica.number), grace_s)
     except RuntimeUnavailable as error:
-        site.gave_up(replica.node, error)
+        site.failed(replica.node, error)
         return False
     return True
 
@@ -73,7 +80,10 @@ def launch(
     pull: Pull,
 ) -> tuple[list[Deployment], list[Judged]]:
     """Start whoever has room; those started, and verdicts on those that could not be."""
-    waiting = sorted(waiting, key=lambda each: (each[0].admitted_at, each[0].pk))
+    # Whoever has been tried in vain comes last: else the same few could be all that is ever tried.
+    waiting = sorted(
+        waiting, key=lambda each: (each[0].reason_code in SLOW, each[0].admitted_at, each[0].pk)
+    )
     room = Room.of(site.cluster.pk, site.nodes, [row for row, _ in waiting])
     ready: list[tuple[Deployment, list[Replica]]] = []
     judged: list[Judged] = []
@@ -117,11 +127,16 @@ def _launch(
         except ImageMissing:
             return node
         except RefusedError as error:
+            turn = Turn.REQUEUE if error.trouble.code in BLAMELESS else Turn.FAIL
             said = {"said": error.trouble.message} if error.trouble.message else {}
-            return Verdict(Turn.FAIL, str(error.trouble.code), said, alive=begun)
+            alive = begun or len(group) > 1  # some of a group may have been made
+            return Verdict(turn, str(error.trouble.code), said, alive=alive)
         except RuntimeUnavailable as error:
-            site.gave_up(node, error)
-            return False
+            site.failed(node, error)
+            said = {"said": one_line(error)}
+            if row.admitted_at and timezone.now() - row.admitted_at > TRY_FOR:
+                return Verdict(Turn.REQUEUE, Code.UNSCHEDULABLE, said, alive=True)
+            return Verdict(Turn.NOTE, reasons.START_DELAYED, said)
         begun = True
     return True
 
@@ -154,7 +169,10 @@ def clear(site: Site) -> set[str]:
         (ended if sighting.phase == Phase.ENDED else orphans).append(unwanted)
     with ThreadPoolExecutor(AT_ONCE, "clear") as pool:
         for start in range(0, len(ended), MOST_KEPT):
-            _keep_and_remove(pool, ended[start : start + MOST_KEPT])
+            some = ended[start : start + MOST_KEPT]
+            kept = [each for each in some if each.key in site.kept]
+            kept += _keep(pool, [each for each in some if each.key not in site.kept])
+            list(pool.map(_remove, kept))
         killed = list(pool.map(_kill, orphans))
     return {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
 
@@ -167,8 +185,25 @@ class Unwanted(NamedTuple):
     known: bool
 
 
-def _keep_and_remove(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> None:
-    """What they wrote is kept once, and before anything is removed."""
+def keep(site: Site, ending: Sequence[tuple[Deployment, list[Replica]]]) -> None:
+    """Keep what they wrote before their rows say that they have ended: whoever waits for that asks
+    for it next. A query for every 32 replicas that have ended."""
+    ended = [
+        Unwanted(view, each.sighting.key, known=True)
+        for _, replicas in ending
+        for each in replicas
+        if each.sighting is not None
+        and each.sighting.phase == Phase.ENDED
+        and (view := site.view_of(each.node)) is not None
+    ]
+    with ThreadPoolExecutor(AT_ONCE, "keep") as pool:
+        for start in range(0, len(ended), MOST_KEPT):
+            kept = _keep(pool, ended[start : start + MOST_KEPT])
+            site.kept.update(each.key for each in kept)
+
+
+def _keep(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> list[Unwanted]:
+    """Once each; those whose endpoint answered."""
     outputs = list(pool.map(_output, ended))
     answered = [(each, out) for each, out in zip(ended, outputs, strict=True) if out is not None]
     logs = [
@@ -182,7 +217,11 @@ def _keep_and_remove(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> Non
         if each.known
     ]
     DeploymentLog.objects.bulk_create(logs, ignore_conflicts=True)
-    list(pool.map(_remove, [each for each, _ in answered]))
+    for log in logs:
+        if log.attempt > MOST_ATTEMPTS:  # of a service that crashes for ever
+            older = DeploymentLog.objects.filter(deployment=log.deployment_id)
+            older.filter(attempt__lte=log.attempt - MOST_ATTEMPTS).delete()
+    return [each for each, _ in answered]
 
 
 def _output(unwanted: Unwanted) -> bytes | None:

@@ -14,6 +14,8 @@ def note(site: Site) -> None:
     changed = False
     engines = {node.endpoint_id: node for node in site.nodes.values()}
     for view in site.views.values():
+        if view.sealed:  # our fault: what runs there is not lost for that
+            continue
         if view.error:
             changed |= discovery.is_away(view.endpoint, view.error)
         elif site.cluster.runtime == Runtime.KUBERNETES:

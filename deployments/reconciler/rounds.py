@@ -15,6 +15,7 @@ from deployments.reconciler.site import Site
 from deployments.reconciler.verdict import Turn, judge
 from deployments.waking import EVERYTHING
 
+ENDING = (Turn.COMPLETE, Turn.FAIL, Turn.REQUEUE, Turn.GONE)
 ROUNDS = 3  # of looking and acting, before the pass lets others go on
 
 
@@ -37,13 +38,17 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         # 2. What is: every endpoint, outside of any transaction; and what nodes there are.
         site = Site(cluster)
         site.look(ids, capacity=everything and number == 0)
+        if ids is not None and site.somebody_is_back():
+            looks = {EVERYTHING}  # what is left there from before has to be seen first
+            continue
         nodes.note(site)
         # 3. What has become of each attempt is written down.
         now = timezone.now()
         seen = [(row, site.replicas(row, now)) for row in rows]
         judged = [(row, judge(row, replicas, now)) for row, replicas in seen]
-        facts.write(cluster_id, judged, now)
         turns = {row.pk: verdict.turn for row, verdict in judged}
+        acts.keep(site, [each for each in seen if turns[each[0].pk] in ENDING])
+        facts.write(cluster_id, judged, now)
         # 4. Who is to end is told so, and what nobody wants is cleared away.
         acts.stop(site, [each for each in seen if turns[each[0].pk] == Turn.STOP], now)
         again = acts.clear(site) - killed  # who outlives that is the next pass's: it may take long

@@ -22,6 +22,7 @@ from deployments.runtimes.base import (
 )
 
 AT_ONCE = 8  # calls to the endpoints of one cluster
+MOST_FAILURES = 3  # of calls to an endpoint that has just been seen
 
 
 @dataclass
@@ -33,6 +34,8 @@ class View:
     sightings: dict[Key, Sighting] = field(default_factory=dict)
     capacities: list[Capacity] | None = None
     error: str = ""
+    sealed: bool = False  # it was not asked: its credentials, or a registry's, cannot be opened
+    failures: int = 0  # since it was looked at
 
 
 class Replica(NamedTuple):
@@ -53,6 +56,7 @@ class Site:
         self.cluster = cluster
         self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
         self.views: dict[UUID, View] = {}
+        self.kept: set[Key] = set()  # replicas whose output has been kept in this round
         self.read_nodes()
         self._away = {
             id_ for id_, node in self.nodes.items() if node.observed == NodeState.NOT_READY
@@ -70,7 +74,7 @@ class Site:
             registries = connections.read_registries(self.cluster)
         except Unsealable as error:
             for view in views:
-                view.error = one_line(error)
+                view.error, view.sealed = one_line(error), True
         else:
             for view in views:
                 self._connect(view, names.get(view.endpoint.pk, ""), registries)
@@ -87,7 +91,9 @@ class Site:
             return
         try:
             view.runtime = connections.connect(self.cluster, view.endpoint, node, registries)
-        except (Unsealable, ValueError, OSError) as error:
+        except Unsealable as error:
+            view.error, view.sealed = one_line(error), True
+        except (ValueError, OSError) as error:
             view.error = one_line(error)
 
     def replicas(self, row: Deployment, now: datetime) -> list[Replica]:
@@ -109,22 +115,34 @@ class Site:
             found.append(Replica(number, node, sighting, answered, away, back))
         return found
 
-    def runtime_of(self, node: Node | None) -> Runtime | None:
-        """The runtime of its endpoint, where that has answered in this look."""
+    def somebody_is_back(self) -> bool:
+        """Whether a node that was away has answered in this look."""
+        nodes = [self.nodes[id_] for id_ in self._away if id_ in self.nodes]
+        views = [self.views.get(node.endpoint_id) for node in nodes if node.endpoint_id]
+        return any(view is not None and not view.error for view in views)
+
+    def view_of(self, node: Node | None) -> View | None:
+        """What its endpoint showed, where that has answered in this look."""
         view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
-        return view.runtime if view and not view.error else None
+        return view if view and not view.error else None
+
+    def runtime_of(self, node: Node | None) -> Runtime | None:
+        view = self.view_of(node)
+        return view.runtime if view else None
 
     def sightings(self) -> Iterator[tuple[View, Sighting]]:
         for view in self.views.values():
             for sighting in view.sightings.values():
                 yield view, sighting
 
-    def gave_up(self, node: Node | None, error: RuntimeUnavailable) -> None:
-        """Its endpoint failed in the middle of the pass: it is left alone for the rest of it."""
+    def failed(self, node: Node | None, error: RuntimeUnavailable) -> None:
+        """Its endpoint gave no answer in the middle of the pass. That may be for what was asked of
+        it, so only after some more it is left alone, and for the rest of the pass."""
         view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
-        if view is not None and not view.error:
-            view.error = one_line(error)
-            breaker.failed(view.endpoint.pk)
+        if view is not None:
+            view.failures += 1
+            if view.failures >= MOST_FAILURES:
+                view.error = one_line(error)
 
 
 def placed(row: Deployment) -> list[str]:

@@ -70,7 +70,7 @@ def _leaving(replicas: Sequence[Replica]) -> Verdict:
 
 def _lost(row: Deployment, replicas: Sequence[Replica]) -> Verdict | None:
     """A node is away for too long, or a replica that ran is not there any more."""
-    alive = any(_lives(each) for each in replicas)
+    alive = any(_may_live(each) for each in replicas)
     for each in replicas:
         if each.lost and not _ended(each):
             name = each.node.name if each.node else None
@@ -92,7 +92,7 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Verdict | None:
     first = min(bad, key=lambda each: (_when(each.sighting), each.number))
     sighting = first.sighting
     assert sighting is not None
-    alive = any(_lives(each) for each in replicas if each is not first)
+    alive = any(_may_live(each) for each in replicas if each is not first)
     alive = alive or sighting.phase != Phase.ENDED
     code = sighting.trouble.code if sighting.trouble else Code.EXITED
     if _was_cut_off(first, sighting, code):

@@ -5,6 +5,7 @@ with all of its nodes. Its calls are idempotent and keyed by deployment, attempt
 whoever was killed half-way does the same again. It knows nothing of queues or the database.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -235,7 +236,10 @@ class Runtime(Protocol):
         """Give back its connections."""
 
 
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # for a text of PostgreSQL, or for people
+
+
 def one_line(text: object, most: int = 500) -> str:
-    """What a runtime said, fit for a reason."""
-    line = " ".join(str(text).split())
+    """What a runtime said, fit for a reason, whatever a container had it say."""
+    line = " ".join(_UNFIT.sub(" ", str(text)).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -81,5 +81,7 @@ def _renew(lock: Lock, every_s: float, done: threading.Event) -> None:
     while not done.wait(every_s):
         try:
             lock.reacquire()
-        except RedisError:  # it is free by now, or Redis is away: others may begin
+        except LockError:  # it is somebody else's by now
             return
+        except RedisError as error:
+            logger.warning("lock not renewed", extra={"error": str(error)})

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -19,6 +20,11 @@ PAGE = 500  # objects in one answer
 LONGEST_ERROR = 64 * 1024
 PIECE = 64 * 1024
 TRIES = 3
+# What nobody's server needs, and whoever means ill could ask of a worker.
+MOST_BYTES = 64 * 1024 * 1024  # of one answer
+MOST_PAGES = 1000  # of one list
+LONGEST_LINE = 4 * 1024 * 1024  # of a stream
+LONGEST_S = 60.0  # for one answer
 
 _SPEAKS_JSON = {"Accept": "application/json, */*", "Content-Type": "application/json"}
 
@@ -117,13 +123,14 @@ class Api:
     def _pages(self, name: str, *given: object, **options: object) -> list[Json]:
         items: list[Json] = []
         more: Json = {}
-        while True:
+        for _ in range(MOST_PAGES):
             answer = self.call(name, *given, limit=PAGE, **options, **more)
             items += answer.get("items") or ()
             following = (answer.get("metadata") or {}).get("continue")
             if not following:
                 return items
             more = {"_continue": following}
+        raise RuntimeUnavailable("The API server's list has no end.")
 
     def close(self) -> None:
         self._pools.clear()
@@ -198,14 +205,25 @@ def lines(response: urllib3.BaseHTTPResponse) -> Iterator[Json]:
     with closing(pieces(response)) as stream:
         for piece in stream:
             *whole, rest = (rest + piece).split(b"\n")
+            if len(rest) > LONGEST_LINE:
+                raise RuntimeUnavailable("The API server's line has no end.")
             for line in whole:
                 if line.strip():
                     yield _json_of(line)
 
 
 def _read(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
+    """Of somebody else's server: neither a flood nor a trickle may hold a worker."""
+    until, body = time.monotonic() + LONGEST_S, bytearray()
     try:
-        return response.read(most)
+        while piece := response.read1(min(PIECE, (most or MOST_BYTES) - len(body))):
+            body += piece
+            if most is not None and len(body) >= most:
+                break
+            if len(body) >= MOST_BYTES or time.monotonic() > until:
+                response.close()
+                raise RuntimeUnavailable("The API server's answer has no end.")
+        return bytes(body)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise unavailable(error) from error
 

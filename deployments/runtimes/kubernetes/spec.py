@@ -12,6 +12,8 @@ from deployments.runtimes.kubernetes.names import (
 )
 from deployments.runtimes.kubernetes.resources import GPU
 
+VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
+
 
 def pod_of(launch: Launch, place: Place, cluster_id: str, pull_secret: str | None = None) -> Json:
     """The Pod of one replica. It may use nothing of its node and nothing of the API."""
@@ -60,7 +62,7 @@ def _container(launch: Launch, replica: int) -> Json:
     container: Json = {
         "name": CONTAINER,
         "image": launch.image,
-        "env": _env(launch.env_of(replica)),
+        "env": _env(_without_gpus(launch.env_of(replica), launch.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": _locked_in(launch.sandbox),
     }
@@ -71,6 +73,12 @@ def _container(launch: Launch, replica: int) -> Json:
     if launch.probe:
         container["readinessProbe"] = _readiness(launch.probe)
     return container
+
+
+def _without_gpus(env: Mapping[str, str], gpu: int) -> dict[str, str]:
+    """Where NVIDIA's runtime is the default, an image, or a user, could name GPUs this way."""
+    told = {name: value for name, value in env.items() if name != VISIBLE_GPUS}
+    return told if gpu else {**told, VISIBLE_GPUS: "void"}
 
 
 def _env(env: Mapping[str, str]) -> list[Json]:
