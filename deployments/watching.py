@@ -75,8 +75,9 @@ def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
                 return
             _listen(endpoint, stop)
         except (RuntimeUnavailable, Unsealable) as error:
-            told = {"endpoint_id": str(endpoint_id), "error": str(error)}
-            logger.info("an endpoint is not heard", extra=told)
+            where = endpoint.url if endpoint else endpoint_id
+            told = {"endpoint_id": str(endpoint_id)}
+            logger.info("nothing is heard from %s: %s", where, error, extra=told)
             if endpoint is not None:
                 waking.request(endpoint.cluster_id, [waking.EVERYTHING])
         except Exception:  # a bug, or PostgreSQL or Redis away: it listens again all the same

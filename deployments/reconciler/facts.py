@@ -18,7 +18,7 @@ from deployments import reasons, waking
 from deployments.ending import begin_stopping, end, requeue
 from deployments.events import record
 from deployments.models import Deployment, EventType, Kind, Status
-from deployments.reconciler.verdict import Turn, Verdict
+from deployments.reconciler.verdict import TERMINATED, Turn, Verdict
 from deployments.runtimes.base import Code
 from deployments.signals import deployment_stopped
 
@@ -125,6 +125,8 @@ def _requeue(cluster_id: UUID, row: Deployment, verdict: Verdict, now: datetime)
     }
     if verdict.code in (Code.UNSCHEDULABLE, reasons.CONTAINER_LOST):
         columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
+    elif verdict.exit_code == TERMINATED:  # it may have told itself to end, and will again
+        columns["retry_at"] = now + timedelta(seconds=FIRST_RETRY_S)
     return _leave(cluster_id, row, verdict, now, status=Status.QUEUED, columns=columns)
 
 

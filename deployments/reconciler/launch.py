@@ -29,10 +29,10 @@ class Launcher:
             command=row.command,
             args=row.args,
             env={
+                **row.env,
                 "MLOPS_DEPLOYMENT_ID": str(row.pk),
                 "MLOPS_ATTEMPT": str(row.attempt),
                 "MLOPS_REPLICAS": str(row.replicas),
-                **row.env,
             },
             grace_s=row.grace_s,
             probe=probe_of(row),

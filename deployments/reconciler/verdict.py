@@ -17,6 +17,7 @@ from deployments.runtimes.base import Code, Phase, Sighting
 
 START_WITHIN_S = 600  # for one with a readiness probe that does not say otherwise
 PLACE_WITHIN = timedelta(seconds=60)  # so long a Pod may wait for the node it was promised
+TERMINATED = 143  # SIGTERM, which we have not sent: somebody stops containers, or their engine
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, and what is not known: a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
 FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED)
@@ -151,7 +152,8 @@ def _was_cut_off(replica: Replica, sighting: Sighting, code: str) -> bool:
     """By a machine that went down meanwhile, or by somebody else who told it to end."""
     if code != Code.EXITED:
         return False
-    return sighting.stopping or (replica.back and sighting.exit_code in CUT_OFF)
+    told_to_end = sighting.stopping or sighting.exit_code == TERMINATED
+    return told_to_end or (replica.back and sighting.exit_code in CUT_OFF)
 
 
 def _is_failure(sighting: Sighting) -> bool:

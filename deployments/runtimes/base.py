@@ -143,7 +143,7 @@ class Launch:
 
     def env_of(self, replica: int) -> dict[str, str]:
         """What one replica is told: the environment, and which one it is."""
-        return {"MLOPS_REPLICA": str(replica), **self.env}
+        return {**self.env, "MLOPS_REPLICA": str(replica)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The engine's lists and inspections, as sightings."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +9,9 @@ from typing import Any
 from deployments.runtimes.base import Code, Key, Phase, Sighting, Trouble, one_line
 
 NOT_EXECUTED = (126, 127)  # of Docker's init, of the engine and of every shell
+NOT_FOUND = re.compile(
+    r"\[FATAL tini|not found|no such file|permission denied|exec format", re.IGNORECASE
+)
 
 
 def running(key: Key, node: str, listed: dict[str, Any], started_at: datetime | None) -> Sighting:
@@ -17,7 +21,7 @@ def running(key: Key, node: str, listed: dict[str, Any], started_at: datetime | 
     if listed["State"] != "running":
         trouble = Trouble(Code.NOT_READY, f"The container is {listed['State']}.")
     elif "(unhealthy)" in status or "(health: starting)" in status:
-        trouble = Trouble(Code.NOT_READY, "Its readiness probe does not pass yet.")
+        trouble = Trouble(Code.NOT_READY)
     return Sighting(
         key,
         Phase.RUNNING,
@@ -67,11 +71,15 @@ def _trouble(state: dict[str, Any], exit_code: int, started_at: datetime | None)
 
 
 def explained(sighting: Sighting, last_words: Callable[[], str]) -> Sighting:
-    """Docker's init says in the log what it could not execute, and so do shells."""
+    """Docker's init says in the log what it could not execute, and so do shells. Who says nothing
+    of the kind has ended with that code for a reason of its own."""
     trouble = sighting.trouble
     if trouble is None or trouble.code != Code.COMMAND_FAILED or trouble.message:
         return sighting
-    return replace(sighting, trouble=replace(trouble, message=one_line(last_words())))
+    said = one_line(last_words())
+    if not NOT_FOUND.search(said):
+        return replace(sighting, trouble=Trouble(Code.EXITED))
+    return replace(sighting, trouble=replace(trouble, message=said))
 
 
 def moment(text: str | None) -> datetime | None:

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Node, Registry
 from clusters.nodes import delete_node, drain, uncordon
 from clusters.services import delete_cluster
-from deployments.models import DeploymentLog
+from deployments.models import Deployment, DeploymentLog
 from deployments.runtimes.base import Code, Launch, Phase, Place, RuntimeUnavailable, Sighting
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
@@ -381,3 +381,102 @@ def test_what_somebody_else_told_to_end_is_nobodys_failure(site: Site, a: Node, 
     fresh = site.fresh(row)
     assert (fresh.status, fresh.retry_count) == ("QUEUED", 0)
     assert reason(row)["code"] == "DISRUPTED"
+
+
+# --- What a close reading found ---------------------------------------------------------------
+
+
+def test_a_gang_is_not_let_go_while_a_part_of_it_may_run_unseen(site: Site, a: Node, b: Node):
+    site.look()
+    row = site.submit(replicas=4)
+    site.settle()
+    site.away(b)
+    site.twin(a).finish(site.key(row, 0), 1)
+    site.look()
+    site.look()
+    fresh = site.fresh(row)
+    assert (fresh.status, fresh.next_status) == ("STOPPING", "FAILED")
+    assert allocated(site.cluster) == (4000, 2048, 4)
+    site.away(b, False)
+    site.look()
+    site.look()
+    assert site.status(row) == "FAILED"
+    assert site.seen() == set()
+
+
+def test_a_node_that_comes_back_is_looked_through_before_anybody_is_launched_there(
+    site: Site, a: Node
+):
+    site.look()
+    row = site.submit()
+    site.settle()
+    site.away(a)
+    site.look()
+    site.twin(a).finish(site.key(row), 137)
+    other = site.submit(gpu=0)
+    site.away(a, False)
+    site.look(str(other.pk))  # a pass that was asked for another's sake
+    assert site.status(row) == "QUEUED"
+    assert reason(row)["code"] == "DISRUPTED"
+
+
+def test_a_launch_that_is_answered_with_an_error_closes_nothing_and_ends_elsewhere(
+    site: Site, a: Node, monkeypatch
+):
+    site.look()
+    start = site.twin(a).start
+
+    def disk_full(launch: Launch) -> None:
+        if launch.image == "large":
+            raise RuntimeUnavailable("no space left on device")
+        start(launch)
+
+    monkeypatch.setattr(site.twin(a), "start", disk_full)
+    stuck, fine = site.submit("large"), site.submit()
+    site.settle()
+    assert (site.status(stuck), site.status(fine)) == ("STARTING", "RUNNING")
+    assert "no space left on device" in reason(stuck)["message"]
+    assert Node.objects.get(pk=a.pk).effective_state == "READY"
+    long_ago = timezone.now() - timedelta(minutes=11)
+    Deployment.objects.filter(pk=stuck.pk).update(admitted_at=long_ago)
+    site.look()
+    site.look()
+    assert site.status(stuck) == "QUEUED"
+    assert reason(stuck)["code"] == "UNSCHEDULABLE"
+
+
+def test_credentials_that_cannot_be_opened_lose_nothing(site: Site, a: Node):
+    site.look()
+    row = site.submit()
+    site.settle()
+    Registry.objects.create(cluster=site.cluster, host="r.test", username="x", secret="not sealed")
+    site.look()
+    assert Node.objects.get(pk=a.pk).effective_state == "READY"
+    assert site.status(row) == "RUNNING"
+
+
+def test_output_is_there_as_soon_as_the_end_is_told(site: Site, a: Node, monkeypatch):
+    site.look()
+    row = site.submit()
+    site.settle()
+    site.twin(a).write(site.key(row), b"the last line")
+    site.twin(a).finish(site.key(row), 0)
+
+    def not_yet(_: object) -> None:
+        raise RuntimeUnavailable("busy")
+
+    monkeypatch.setattr(site.twin(a), "remove", not_yet)
+    site.look()
+    assert site.status(row) == "COMPLETED"
+    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"the last line"
+
+
+def test_outputs_of_the_last_attempts_are_kept(site: Site, a: Node):
+    site.look()
+    row = site.submit("exit:1", kind="service")
+    for _ in range(22):
+        site.cycle()
+        site.look()
+        site.end_pauses()
+    kept = DeploymentLog.objects.filter(deployment=row).values_list("attempt", flat=True)
+    assert sorted(kept) == list(range(3, 23))

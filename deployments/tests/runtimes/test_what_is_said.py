@@ -1,0 +1,44 @@
+"""What containers have runtimes say, fit for a reason whatever it is."""
+
+import pytest
+
+from deployments.runtimes.base import Code, Key, Launch, Phase, Sighting, Trouble, one_line
+from deployments.runtimes.docker.sightings import explained
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("two\nlines  and\ttabs", "two lines and tabs"),
+        ("nothing\x00 of\x1b[31m that", "nothing of [31m that"),
+        ("half a \ud83d pair", "half a pair"),
+        ("", ""),
+        ("x" * 600, "x" * 499 + "…"),
+    ],
+)
+def test_one_line_that_the_database_takes(said: str, told: str):
+    assert one_line(said) == told
+    assert one_line(said).encode()
+
+
+@pytest.mark.parametrize(
+    ("last_words", "code"),
+    [
+        ("[FATAL tini (7)] exec /nope failed: No such file or directory", Code.COMMAND_FAILED),
+        ("sh: trian: not found", Code.COMMAND_FAILED),
+        ("epoch 3 done", Code.EXITED),
+        ("", Code.EXITED),
+    ],
+)
+def test_only_what_could_not_be_executed_is_called_so(last_words: str, code: Code):
+    """Any program may end with 127."""
+    trouble = Trouble(Code.COMMAND_FAILED)
+    seen = Sighting(Key("x", 1, 0), Phase.ENDED, exit_code=127, trouble=trouble)
+    found = explained(seen, lambda: last_words).trouble
+    assert found is not None
+    assert found.code == code
+
+
+def test_nobody_overrides_which_replica_one_is():
+    launch = Launch("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
+    assert launch.env_of(2) == {"MLOPS_REPLICA": "2", "A": "1"}
