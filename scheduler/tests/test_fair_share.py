@@ -151,3 +151,13 @@ def test_who_waits_is_explained(api: Any, cluster: Cluster, dev: User, ada: User
 def test_an_operator_chooses_it(admin_client: Any, cluster: Cluster) -> None:
     page = admin_client.get(reverse("admin:clusters_cluster_change", args=[cluster.pk]))
     assert b'<option value="fair_share" selected>' in page.content
+
+
+def test_operators_read_whose_request_waits(admin_client: Any, cluster: Cluster, dev: User) -> None:
+    make(cluster, dev, Status.RUNNING, gpu=6)
+    for _ in range(2):
+        submit(dev, cluster)
+    run_cycle(cluster)
+    (cycle,) = SchedulingCycle.objects.all()
+    page = admin_client.get(reverse("admin:scheduler_schedulingcycle_change", args=[cycle.pk]))
+    assert f"LOW, 1 core, 1 GiB, 2 GPUs, of user {dev.pk}" in page.content.decode()
