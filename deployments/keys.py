@@ -16,14 +16,14 @@ from deployments.models import ENDED, Deployment
 LATE = timedelta(seconds=60)
 EVER = UUID(int=0)
 
+# Whose key has its owner at the end, and should not; or has not, and should.
 _NAME_OWNERS = """
-UPDATE deployments_deployment d SET scheduling_key = named.scheduling_key
-  FROM (SELECT id, regexp_replace(scheduling_key, '/u[0-9a-f]{32}$', '')
-               || CASE WHEN %(by_owner)s THEN '/u' || replace(owner_id::text, '-', '') ELSE '' END
-               AS scheduling_key
-          FROM deployments_deployment
-         WHERE cluster_id = %(cluster)s AND status <> ALL(%(ended)s) AND id >= %(since)s) named
- WHERE d.id = named.id AND d.scheduling_key <> named.scheduling_key
+UPDATE deployments_deployment
+   SET scheduling_key = CASE WHEN %(by_owner)s
+           THEN scheduling_key || '/u' || replace(owner_id::text, '-', '')
+           ELSE left(scheduling_key, -34) END
+ WHERE cluster_id = %(cluster)s AND status <> ALL(%(ended)s) AND id >= %(since)s
+   AND (right(scheduling_key, 32) = replace(owner_id::text, '-', '')) <> %(by_owner)s
 """
 
 
