@@ -37,6 +37,7 @@ class Queueing(models.TextChoices):
 class Ordering(models.TextChoices):
     GPU_WEIGHTED = "gpu_weighted"
     FIFO = "fifo"
+    FAIR_SHARE = "fair_share"
 
 
 class Preemption(models.TextChoices):

@@ -56,7 +56,15 @@ class PolicySerializer(StrictSerializer):
             "easy_backfill where that does not delay it."
         ),
     )
-    ordering = Choice(Ordering.choices, required=False)
+    ordering = Choice(
+        Ordering.choices,
+        required=False,
+        help_text=(
+            "Who goes first in a class: gpu_weighted, who asks for the larger share; fifo, who "
+            "came first; fair_share, whose owner holds the smallest dominant share of the cluster. "
+            "That moves with every start, so queues and positions are then shown by submit time."
+        ),
+    )
     preemption = Choice(Preemption.choices, required=False)
     placement = Choice(
         Placement.choices,

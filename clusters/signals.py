@@ -5,6 +5,9 @@ from django.dispatch import Signal
 # cluster_id: its totals, policy or state changed, so what waits may start now.
 cluster_changed = Signal()
 
+# cluster (its row locked): who has submitted what begins or ceases to matter to its scheduler.
+owners_matter = Signal()
+
 # cluster (its row locked), force: it is about to be deleted. Whoever keeps something in it removes
 # that now, or raises a Conflict where it is still in use and `force` is not given.
 cluster_deleting = Signal()

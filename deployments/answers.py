@@ -88,7 +88,9 @@ class DeploymentSerializer(serializers.Serializer):
     priority = serializers.CharField(source="priority_class.name")
     status = serializers.ChoiceField(Status.values)
     reason = serializers.SerializerMethodField()
-    queue_position = serializers.SerializerMethodField(help_text="From 1, while it is QUEUED.")
+    queue_position = serializers.SerializerMethodField(
+        help_text="From 1, while it is QUEUED; under fair_share by class and submit time."
+    )
     depends_on = serializers.SerializerMethodField(help_text="What has to complete first.")
     placement = PlacementSerializer(many=True)
     max_runtime_s = serializers.IntegerField(allow_null=True)

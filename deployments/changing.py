@@ -40,9 +40,11 @@ def change_deployment(
     is changed under the cluster's lock, so no cycle plans with half of it.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
+    cluster = None
     with transaction.atomic():
         if priority_class or changes.keys() & REQUEST.keys():
-            refuse_selector_in_pool(_lock(deployment), changes)
+            cluster = _lock(deployment)
+            refuse_selector_in_pool(cluster, changes)
         row = (
             Deployment.objects.select_for_update(no_key=True, of=("self",))
             .select_related("priority_class")
@@ -51,7 +53,7 @@ def change_deployment(
         )
         if row is None:
             raise not_found()
-        _change(user, row, changes, priority_class)
+        _change(user, row, changes, priority_class, cluster)
     return deployment_by_id(deployment.pk)
 
 
@@ -70,8 +72,13 @@ def _lock(deployment: Deployment) -> Cluster:
 
 
 def _change(
-    user: User, row: Deployment, changes: Mapping[str, Any], priority_class: PriorityClass | None
+    user: User,
+    row: Deployment,
+    changes: Mapping[str, Any],
+    priority_class: PriorityClass | None,
+    cluster: Cluster | None,
 ) -> None:
+    """`cluster` is its locked cluster, where more than its name changes."""
     told: dict[str, Any] = {}
     for column, value in changes.items():
         before = getattr(row, column)
@@ -87,8 +94,11 @@ def _change(
     if not told:
         return
     _refuse(row, told)
-    row.scheduling_key = key_of(row)
-    row.save(update_fields=[*changes, "priority_class", "scheduling_key"])
+    columns = [*changes]
+    if cluster is not None:
+        row.scheduling_key = key_of(row, cluster)
+        columns += ["priority_class", "scheduling_key"]
+    row.save(update_fields=columns)
     record(row.pk, EventType.CHANGED, at=timezone.now(), actor=user, details=told)
     if told.keys() != {"name"}:
         deployment_stopped.send(

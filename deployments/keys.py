@@ -2,18 +2,38 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from deployments.models import Deployment
+from django.db import connection
+from django.utils import timezone
+
+from clusters.models import Cluster, Ordering
+from deployments.models import ENDED, Deployment
+
+# A submit that read the cluster before its policy changed may commit after that.
+LATE = timedelta(seconds=60)
+EVER = UUID(int=0)
+
+# Whose key has its owner at the end, and should not; or has not, and should.
+_NAME_OWNERS = """
+UPDATE deployments_deployment
+   SET scheduling_key = CASE WHEN %(by_owner)s
+           THEN scheduling_key || '/u' || replace(owner_id::text, '-', '')
+           ELSE left(scheduling_key, -34) END
+ WHERE cluster_id = %(cluster)s AND status <> ALL(%(ended)s) AND id >= %(since)s
+   AND (right(scheduling_key, 32) = replace(owner_id::text, '-', '')) <> %(by_owner)s
+"""
 
 
-def key_of(deployment: Deployment) -> str:
+def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     """`HIGH/4000/8192/1x2`: workloads of one key ask for the same with the same urgency.
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
-    thousands of them as one. A time limit (`/t3600`) and a node selector (`/n` and a digest) follow
-    where there are any.
+    thousands of them as one. A time limit (`/t3600`), a node selector (`/n` and a digest) and, in
+    clusters where that counts, the owner (`/u` and the id) follow where there are any. `cluster` is
+    its cluster as it is now, where the caller has it at hand.
     """
     row = deployment
     key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
@@ -22,7 +42,45 @@ def key_of(deployment: Deployment) -> str:
     if row.node_selector:
         labels = json.dumps(row.node_selector, sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
+    if told_by_owner(cluster or row.cluster):
+        key += _owner(row)
     return key
+
+
+def told_by_owner(cluster: Cluster) -> bool:
+    """Whether it matters to the scheduler there who has submitted what."""
+    return cluster.ordering == Ordering.FAIR_SHARE
+
+
+def owner_in_key(deployment: Deployment) -> str:
+    """The owner as the scheduler knows them, where its key tells them; else the empty text."""
+    named = deployment.scheduling_key.endswith(_owner(deployment))
+    return str(deployment.owner_id) if named else ""
+
+
+def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
+    """Give all that have not ended the keys that the cluster's policy asks for; its row is locked.
+
+    Those that run too: they may come back to the queue. One statement.
+    """
+    params: dict[str, Any] = {
+        "cluster": cluster.pk,
+        "by_owner": told_by_owner(cluster),
+        "ended": [str(status) for status in ENDED],
+        "since": since,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_NAME_OWNERS, params)
+
+
+def name_owners_of_late(cluster: Cluster) -> None:
+    """The same for what was submitted just now, perhaps under the policy of before."""
+    since = timezone.now() - LATE
+    name_owners(cluster, since=UUID(int=int(since.timestamp() * 1000) << 80))
+
+
+def _owner(deployment: Deployment) -> str:
+    return f"/u{deployment.owner_id.hex}"
 
 
 def submitted_at(deployment_id: UUID) -> datetime:

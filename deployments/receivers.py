@@ -8,8 +8,8 @@ from django.apps.registry import apps as present_apps
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_closing, cluster_deleting, node_renamed
-from deployments import placements, services, stopping
+from clusters.signals import cluster_closing, cluster_deleting, node_renamed, owners_matter
+from deployments import keys, placements, services, stopping
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
@@ -22,6 +22,11 @@ def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
 @receiver(cluster_closing)
 def stop_everything(cluster: Cluster, **_: Any) -> None:
     stopping.stop_all(cluster)
+
+
+@receiver(owners_matter)
+def name_owners(cluster: Cluster, **_: Any) -> None:
+    keys.name_owners(cluster)
 
 
 @receiver(node_renamed)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from clusters.models import Cluster, Runtime
-from deployments.keys import key_of
+from deployments.keys import owner_in_key
 from deployments.models import Deployment, Status
 from deployments.queries import positions_of, priority_classes, reasons_for
 from deployments.reasons import shown
@@ -60,7 +60,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "nothing_changed": outcome.start is not None,
         "less": _less(snapshot, workload),
         "priority": _priority(snapshot, workload),
-        "another_cluster": _elsewhere(others, workload),
+        "another_cluster": _elsewhere(others, replace(workload, owner=str(deployment.owner_id))),
         "after": _after(whole, workload, held_by),
     }
     return base
@@ -70,7 +70,7 @@ def as_workload(deployment: Deployment) -> Workload:
     """The deployment as the planner sees it while it waits."""
     return Workload(
         id=str(deployment.pk),
-        scheduling_key=key_of(deployment),
+        scheduling_key=deployment.scheduling_key,
         priority=deployment.priority_class.name,
         request=Resources(deployment.cpu_milli, deployment.ram_mib, deployment.gpu),
         replicas=deployment.replicas,
@@ -78,6 +78,7 @@ def as_workload(deployment: Deployment) -> Workload:
         queued_ms=milliseconds(deployment.queued_at),
         selector=tuple(sorted(deployment.node_selector.items())),
         limit_s=deployment.max_runtime_s,
+        owner=owner_in_key(deployment),
     )
 
 
@@ -144,6 +145,8 @@ def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> li
     found = []
     for cluster, snapshot in others:
         newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
+        if not snapshot.policy.by_owner:
+            newcomer = replace(newcomer, owner="")
         outcome = whatif.ask(snapshot, newcomer)
         if outcome.start is not None:
             found.append(

@@ -162,7 +162,12 @@ class WaitingSerializer(serializers.Serializer):
     replicas = serializers.IntegerField()
     preemption_count = serializers.IntegerField()
     created_at = serializers.DateTimeField()
-    position = serializers.SerializerMethodField(help_text="From 1; null while Redis is away.")
+    position = serializers.SerializerMethodField(
+        help_text=(
+            "From 1; null while Redis is away. Under fair_share by class and submit time, as "
+            "shares move with every start."
+        )
+    )
     reason = serializers.SerializerMethodField()
 
     class Meta:

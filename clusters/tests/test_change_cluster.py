@@ -18,6 +18,7 @@ def path(cluster):
         ({"total_ram": 1024}, "total_ram_mib", 1024),
         ({"total_gpu": 0}, "total_gpu", 0),
         ({"policy": {"ordering": "fifo"}}, "ordering", "fifo"),
+        ({"policy": {"ordering": "fair_share"}}, "ordering", "fair_share"),
         ({"policy": {"max_preemptions": 0}}, "max_preemptions", 0),
         ({"policy": {"placement": "spread"}}, "placement", "spread"),
         ({"policy": {"queueing": "easy_backfill"}}, "queueing", "easy_backfill"),

@@ -83,11 +83,14 @@ def _link(key: str, named: Named) -> SafeString:
 
 
 def _request_of(scheduling_key: str) -> str:
-    """`HIGH/4000/8192/1x2` for people; a key of another shape as it is."""
+    """`HIGH/4000/8192/1x2` for people, and whose it is where the key tells; a key of another shape
+    as it is."""
+    key, _, owner = scheduling_key.partition("/u")
     try:
-        name, cpu_milli, ram_mib, rest = scheduling_key.split("/")
+        name, cpu_milli, ram_mib, rest = key.split("/")
         gpu, replicas = rest.split("x")
         asked = request(int(cpu_milli), int(ram_mib), int(gpu), int(replicas))
+        whose = f", of user {UUID(owner)}" if owner else ""
     except ValueError:
         return scheduling_key
-    return f"{name}, {asked}"
+    return f"{name}, {asked}{whose}"

@@ -8,11 +8,19 @@ from scheduler.engine.capacity import Capacity, Usable, Where
 from scheduler.engine.drain import drain, drained
 from scheduler.engine.hold import End, Hold, Reservation, ends_of, reserve
 from scheduler.engine.line import Line
-from scheduler.engine.order import by_name
+from scheduler.engine.order import by_name, order_key
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.resources import Resources
 from scheduler.engine.room import Ask, Room
-from scheduler.engine.snapshot import EASY_BACKFILL, LOWER_PRIORITY, STRICT, Snapshot, Workload
+from scheduler.engine.shares import Shares
+from scheduler.engine.snapshot import (
+    EASY_BACKFILL,
+    LOWER_PRIORITY,
+    STRICT,
+    Running,
+    Snapshot,
+    Workload,
+)
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
 NEVER = Resources(-(2**62), -(2**62), -(2**62))
@@ -30,6 +38,7 @@ class Board:
         self.head: Workload | None = None  # the first who was blocked
         self.hold: Hold | None = None
         self.reservation: Reservation | None = None
+        self.shares = Shares(snapshot) if snapshot.policy.by_owner else None
         self._snapshot = snapshot
         self._classes = by_name(snapshot.classes)
         self._room: tuple[Room, Roster] | None = None
@@ -37,7 +46,10 @@ class Board:
         self._freed: list[int] = []  # bins in which the last victims were
         self._refused: list[Workload] = []
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
-        self._key = line.key
+        self._running: dict[str, Running] = {}
+        if self.shares is not None:
+            self._running = {each.id: each for each in snapshot.running}
+        self._key = line.key if self.shares is None else order_key(snapshot, self.shares)
         self._starved = _starved(snapshot, line)
         self._drain_nodes()
         self._hold_for_the_next()
@@ -46,6 +58,8 @@ class Board:
         for running in drained(self._snapshot):
             for at, count in self.capacity.bins_of(running.placement):
                 self.capacity.give(at, running.request.times(count))
+            if self.shares is not None:
+                self.shares.shrink(running)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -157,6 +171,8 @@ class Board:
             self.reservation.took(where, workload.request)
         for at, replicas in where:
             self.capacity.take(at, workload.request.times(replicas))
+        if self.shares is not None:
+            self.shares.grow(workload.owner, workload.total)
         self.started.add(workload.id)
         if workload.limit_s is not None:
             ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
@@ -188,6 +204,8 @@ class Board:
     def _evict(self, victim: Candidate, preemptor: Workload) -> None:
         for at, amount in victim.frees:
             self.capacity.give(at, amount)
+        if self.shares is not None:
+            self.shares.shrink(self._running[victim.id])
         self._make_room()[1].evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(

@@ -1,7 +1,8 @@
 """Snapshots and plans as canonical JSON, deflated: what the ledger keeps and replay compares.
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
-same value always gives the same bytes.
+same value always gives the same bytes. Owners, and what they hold, are written only where they
+matter: rows of before there were any read as such.
 """
 
 import json
@@ -38,7 +39,8 @@ class OtherFormatError(UnreadableLedgerError):
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     row = _row(replace(snapshot, queued=()))
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
-    return _pack(row)
+    row[_RUNNING] = [each if each[-1] else each[:-1] for each in row[_RUNNING]]
+    return _pack(row if snapshot.held else row[:-1])
 
 
 def canonical(data: bytes) -> bytes:
@@ -52,6 +54,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
 
 
 def _snapshot(values: Any) -> Snapshot:
+    values = values if len(values) == len(fields(Snapshot)) else [*values, []]
     row = dict(zip((f.name for f in fields(Snapshot)), values, strict=True))
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
@@ -59,7 +62,9 @@ def _snapshot(values: Any) -> Snapshot:
     row["nodes"] = _each(
         Node, row["nodes"], capacity=_resources, allocated=_resources, labels=_labels
     )
-    row["running"] = _each(Running, row["running"], request=_resources, placement=_placements)
+    owned = (each if len(each) == len(fields(Running)) else [*each, ""] for each in row["running"])
+    row["running"] = _each(Running, owned, request=_resources, placement=_placements)
+    row["held"] = tuple((owner, Resources(*amount)) for owner, amount in row["held"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
 
@@ -89,7 +94,7 @@ def _plan(values: Any) -> Plan:
     )
 
 
-_QUEUED = [field.name for field in fields(Snapshot)].index("queued")
+_QUEUED, _RUNNING = ([f.name for f in fields(Snapshot)].index(n) for n in ("queued", "running"))
 
 
 def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
@@ -104,6 +109,7 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.replicas,
             each.selector,
             each.limit_s,
+            *([each.owner] if each.owner else []),
         )
         shape = shapes.setdefault(shared, len(shapes))
         members.append((shape, each.id, each.submitted_ms, each.queued_ms))
@@ -112,15 +118,24 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
 
 def _workloads(shapes: list[Any], members: list[Any]) -> tuple[Workload, ...]:
     shared = [
-        (key, priority, Resources(*request), replicas, _labels(selector), limit_s)
-        for key, priority, request, replicas, selector, limit_s in shapes
+        (key, priority, Resources(*request), replicas, _labels(selector), limit_s, *owner)
+        for key, priority, request, replicas, selector, limit_s, *owner in shapes
     ]
     made = []
     for shape, id_, submitted_ms, queued_ms in members:
-        key, priority, request, replicas, selector, limit_s = shared[shape]
+        key, priority, request, replicas, selector, limit_s, *owner = shared[shape]
         made.append(
             Workload(
-                id_, key, priority, request, replicas, submitted_ms, queued_ms, selector, limit_s
+                id_,
+                key,
+                priority,
+                request,
+                replicas,
+                submitted_ms,
+                queued_ms,
+                selector,
+                limit_s,
+                *owner,
             )
         )
     return tuple(made)

@@ -39,7 +39,8 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
 
 def _admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     """All that changes anything."""
-    board, walk = Board(snapshot, line), line.walk()
+    board = Board(snapshot, line)
+    walk = line.walk(board.shares)
     strict = snapshot.policy.queueing == STRICT
     for workload in walk:
         if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):

@@ -3,9 +3,10 @@ the different requests, not the length of the queue.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from scheduler.engine.order import order_key
+from scheduler.engine.shares import Shares
 from scheduler.engine.snapshot import Snapshot, Workload
 
 _Key = tuple[int, int, int, str]
@@ -13,10 +14,12 @@ Place = tuple[_Key, int, Sequence[Workload]]  # the key of one of a group, its n
 
 
 class Line:
-    """Those of a snapshot who could run in the empty cluster."""
+    """Those of a snapshot who could run in the empty cluster; as long as nobody asks for shares,
+    owners' shares count for nothing in their order."""
 
     def __init__(self, snapshot: Snapshot, workloads: Iterable[Workload] = ()) -> None:
         self.key = order_key(snapshot)
+        self._snapshot = snapshot
         self._values = {priority.name: priority.value for priority in snapshot.classes}
         self._ordered = sorted(workloads, key=self.key)
         self._groups: dict[str, list[Workload]] = {}  # by scheduling key, in order
@@ -26,8 +29,9 @@ class Line:
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._ordered)
 
-    def walk(self) -> "Walk":
-        return Walk(self)
+    def walk(self, shares: Shares | None = None) -> "Walk":
+        """With `shares`, whoever's owner has the smallest at that moment is next of a class."""
+        return Walk(self) if shares is None else FairWalk(self, self._snapshot, shares)
 
     def heads(self) -> list[Place]:
         """The first of each group, as a heap that is the caller's."""
@@ -59,9 +63,12 @@ class Walk:
                 heappush(self._heap, (self._key(group[number + 1]), number + 1, group))
         if not self._heap:
             raise StopIteration
-        self._last = heappop(self._heap)
+        self._last = self._pop()
         _, number, group = self._last
         return group[number]
+
+    def _pop(self) -> Place:
+        return heappop(self._heap)
 
     def refuse(self, workload: Workload) -> None:
         """The one that was looked at last; those behind that equal it have the same answer."""
@@ -71,11 +78,10 @@ class Walk:
 
     def retry(self, fits: Callable[[Workload], bool]) -> None:
         """Look again, and first, at those who were refused and now fit."""
-        for scheduling_key, place in list(self._refused.items()):
-            _, number, group = place
+        for scheduling_key, (_, number, group) in list(self._refused.items()):
             if fits(group[number]):
                 del self._refused[scheduling_key]
-                heappush(self._heap, place)
+                heappush(self._heap, (self._key(group[number]), number, group))
 
     def call(self, workload: Workload) -> None:
         """It has another answer than its equals, or than when its turn was: look at it, then or,
@@ -83,3 +89,32 @@ class Walk:
         if workload.scheduling_key in self._refused and workload is not self._called:
             self._called = workload
             heappush(self._heap, (self._key(workload), 0, [workload]))
+
+
+class FairWalk(Walk):
+    """The same where places move as owners' shares do.
+
+    A share that has grown is noticed when its owner's place comes up: it is put back where it now
+    belongs, and as the places of all others are no earlier than they were, the first that stays is
+    the first. One that has shrunk moves places ahead, so all are put in order anew.
+    """
+
+    def __init__(self, line: Line, snapshot: Snapshot, shares: Shares) -> None:
+        super().__init__(line)
+        self._key = order_key(snapshot, shares)
+        self._shares, self._shrunk = shares, shares.shrunk
+        self._put_in_order()
+
+    def _pop(self) -> Place:
+        if self._shares.shrunk != self._shrunk:
+            self._shrunk = self._shares.shrunk
+            self._put_in_order()
+        while True:
+            key, number, group = heappop(self._heap)
+            if key == (now := self._key(group[number])):
+                return (key, number, group)
+            heappush(self._heap, (now, number, group))
+
+    def _put_in_order(self) -> None:
+        self._heap = [(self._key(group[n]), n, group) for _, n, group in self._heap]
+        heapify(self._heap)

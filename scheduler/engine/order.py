@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from scheduler.engine.resources import Resources
+from scheduler.engine.shares import Shares
 from scheduler.engine.snapshot import GPU_WEIGHTED, PriorityClass, Snapshot, Workload
 
 # Weights of a workload's shares of the cluster, in millionths so that they stay integers.
@@ -29,7 +30,8 @@ def _share(weight: int, amount: int, total: int) -> int:
 
 
 def policy_key(ordering: str, request: Resources, total: Resources) -> int:
-    """The policy's own sort key, smaller first: minus the score, or 0 for fifo."""
+    """The policy's own sort key, smaller first: minus the score, or 0 where it does not depend on
+    the request (fifo, fair_share)."""
     return -score(request, total) if ordering == GPU_WEIGHTED else 0
 
 
@@ -37,14 +39,19 @@ def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
     return {priority.name: priority for priority in classes}
 
 
-def order_key(snapshot: Snapshot) -> Callable[[Workload], tuple[int, int, int, str]]:
+def order_key(
+    snapshot: Snapshot, shares: Shares | None = None
+) -> Callable[[Workload], tuple[int, int, int, str]]:
     """The scheduling order of waiting workloads:
 
     1. priority value, higher first
-    2. the policy's key: score, larger first (gpu_weighted); nothing (fifo)
+    2. the policy's key: score, larger first (gpu_weighted); nothing (fifo); the owner's dominant
+       share as it is now, smaller first (fair_share, with `shares`; nothing without them)
     3. submit time, earlier first
     4. id
     """
+    if shares is not None:
+        return _fair_key(snapshot, shares)
     values = {priority.name: priority.value for priority in snapshot.classes}
     ordering, total = snapshot.policy.ordering, snapshot.total
     keys: dict[str, tuple[int, int]] = {}  # by scheduling key: equal workloads are scored once
@@ -55,5 +62,17 @@ def order_key(snapshot: Snapshot) -> Callable[[Workload], tuple[int, int, int, s
             head = (-values[workload.priority], policy_key(ordering, workload.total, total))
             keys[workload.scheduling_key] = head
         return (*head, workload.submitted_ms, workload.id)
+
+    return key
+
+
+def _fair_key(
+    snapshot: Snapshot, shares: Shares
+) -> Callable[[Workload], tuple[int, int, int, str]]:
+    values = {priority.name: priority.value for priority in snapshot.classes}
+
+    def key(workload: Workload) -> tuple[int, int, int, str]:
+        share = shares.of(workload.owner)
+        return (-values[workload.priority], share, workload.submitted_ms, workload.id)
 
     return key

@@ -10,7 +10,7 @@ from scheduler.engine.resources import Resources
 
 # Policies, by the names of the REST contract.
 BEST_EFFORT, STRICT, EASY_BACKFILL = "best_effort", "strict", "easy_backfill"
-GPU_WEIGHTED, FIFO = "gpu_weighted", "fifo"
+GPU_WEIGHTED, FIFO, FAIR_SHARE = "gpu_weighted", "fifo", "fair_share"
 LOWER_PRIORITY, NEVER = "lower_priority", "never"
 BINPACK, SPREAD = "binpack", "spread"
 # States of a cluster; a node is READY, CORDONED (takes nobody new), DRAINING or NOT_READY.
@@ -39,6 +39,11 @@ class Policy:
     preempt_exempt_s: int = 0
     reserve_after_s: int = 3600
     max_preemptions: int = 5
+
+    @property
+    def by_owner(self) -> bool:
+        """Whether it matters who has submitted what."""
+        return self.ordering == FAIR_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Workload:
     queued_ms: int
     selector: Labels = ()  # the node must carry all of these
     limit_s: int | None = None  # it is ended after running so long
+    owner: str = ""  # who submitted it, where that matters (Policy.by_owner)
 
     @property
     def total(self) -> Resources:
@@ -96,6 +102,7 @@ class Running:
     checkpoint_ms: int | None
     preemptions: int
     ends_ms: int | None = None  # at the latest, where it has a time limit
+    owner: str = ""
 
     @property
     def total(self) -> Resources:
@@ -108,7 +115,8 @@ class Snapshot:
 
     `allocated` counts everything that holds capacity; `running` may leave out what no waiting
     workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
-    one more than could ever run at once. `max_starts` bounds the work of one cycle.
+    one more than could ever run at once. `max_starts` bounds the work of one cycle. `held` is what
+    each owner holds, by owner, where that matters: of everybody, also of those left out.
     """
 
     cluster_id: str
@@ -122,3 +130,4 @@ class Snapshot:
     queued: tuple[Workload, ...]
     now_ms: int
     max_starts: int
+    held: tuple[tuple[str, Resources], ...] = ()

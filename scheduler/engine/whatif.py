@@ -154,10 +154,20 @@ def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
     return replace(
         snapshot,
         allocated=allocated,
+        held=_still_held(snapshot, ended),
         nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
         running=tuple(each for each in snapshot.running if each.id not in gone),
         now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
     )
+
+
+def _still_held(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[str, Resources], ...]:
+    """By owner, where that matters."""
+    held = dict(snapshot.held)
+    for running in ended:
+        if running.owner in held:
+            held[running.owner] = held[running.owner].minus(running.total)
+    return tuple(held.items())
 
 
 def _emptied(node: Node, freed: Resources | None) -> Node:

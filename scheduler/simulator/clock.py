@@ -106,15 +106,17 @@ class _Clock:
     def _submit(self, number: int) -> None:
         """What not even the empty cluster could run is never looked at again."""
         job = self._jobs[number]
+        owner = job.user if self._empty.policy.by_owner else ""
         workload = Workload(
             id=f"{number:09d}",
-            scheduling_key=f"{job.priority} {job.request} {job.replicas} {job.limit_s}",
+            scheduling_key=f"{job.priority} {job.request} {job.replicas} {job.limit_s} {owner}",
             priority=job.priority,
             request=job.request,
             replicas=job.replicas,
             submitted_ms=job.submit_ms,
             queued_ms=job.submit_ms,
             limit_s=job.limit_s,
+            owner=owner,
         )
         self._workloads.append(workload)
         if impossible(self._ever, workload) is None:
@@ -160,6 +162,7 @@ class _Clock:
             tuple(self._line) if self._checked else (),  # the engine is handed the line itself
             now_ms,
             empty.max_starts,
+            machine.held() if empty.policy.by_owner else (),
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:
@@ -176,6 +179,7 @@ class _Clock:
             None,
             fate.preemptions,
             None if limit_s is None else now_ms + limit_s * 1000,
+            workload.owner,
         )
         self._machine.enter(running)
         if fate.started_ms is None:

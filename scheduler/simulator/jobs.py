@@ -32,6 +32,7 @@ class Job:
     replicas: int = 1
     priority: str = "LOW"
     limit_s: int | None = None
+    user: str = ""  # who submitted it; where the trace does not tell, all are one user's
 
 
 @dataclass(frozen=True, slots=True)

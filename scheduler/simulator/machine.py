@@ -13,6 +13,7 @@ class Machine:
     def __init__(self, cluster: Cluster, checkpoint_s: int | None = None) -> None:
         """With `checkpoint_s`, everybody reports a checkpoint whenever so long has passed."""
         self.allocated = Resources()
+        self._held: dict[str, Resources] = {}  # by owner
         self._nodes = {node.id: node for node in cluster.nodes}
         self._running: dict[str, Running] = {}
         self._checkpoint_ms = checkpoint_s * 1000 if checkpoint_s else None
@@ -29,6 +30,10 @@ class Machine:
             for each in self._running.values()
         )
 
+    def held(self) -> tuple[tuple[str, Resources], ...]:
+        """What each owner holds; who once did and does not holds nothing."""
+        return tuple(self._held.items())
+
     def enter(self, running: Running) -> None:
         self._running[running.id] = running
         self._hold(running, 1)
@@ -39,7 +44,9 @@ class Machine:
         return running
 
     def _hold(self, running: Running, sign: int) -> None:
-        self.allocated = self.allocated.plus(running.total.times(sign))
+        more = running.total.times(sign)
+        self.allocated = self.allocated.plus(more)
+        self._held[running.owner] = self._held.get(running.owner, Resources()).plus(more)
         if not self._nodes:
             return
         for place in running.placement:

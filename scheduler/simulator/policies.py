@@ -9,7 +9,7 @@ from scheduler.simulator.jobs import SpecError
 
 VALUES = {
     "queueing": (told.BEST_EFFORT, told.STRICT, told.EASY_BACKFILL),
-    "ordering": (told.GPU_WEIGHTED, told.FIFO),
+    "ordering": (told.GPU_WEIGHTED, told.FIFO, told.FAIR_SHARE),
     "preemption": (told.LOWER_PRIORITY, told.NEVER),
     "placement": (told.BINPACK, told.SPREAD),
 }
@@ -17,6 +17,7 @@ HELP = """\
 words and settings with commas, what is left out as for a new cluster:
     strict,fifo
     easy_backfill,ordering=fifo,preemption=never
+    best_effort,fair_share
     best_effort,reserve_after_s=600,max_preemptions=2"""
 
 

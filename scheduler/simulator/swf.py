@@ -1,9 +1,9 @@
 """Standard Workload Format (Feitelson; Chapin et al., JSSPP 1999): 18 fields a row.
 
 Of these: 2 submit time, 4 run time, 5 allocated processors, 8 requested processors, 9 requested
-time, -1 where not known. A processor is a core, so a job is so many replicas of one core. As in
-the studies that use these logs, rows that never ran or promised nothing are dropped, processors
-are those requested (else those allocated), and nobody runs longer than promised.
+time, 12 user; -1 where not known. A processor is a core, so a job is so many replicas of one core.
+As in the studies that use these logs, rows that never ran or promised nothing are dropped,
+processors are those requested (else those allocated), and nobody runs longer than promised.
 """
 
 from collections import Counter
@@ -27,8 +27,8 @@ def read(path: Path, lines: Iterable[tuple[int, str]]) -> Trace:
         if len(text) != FIELDS:
             raise TraceError(path, number, f"{len(text)} fields, where SWF has {FIELDS}")
         try:
-            submit_s, run_s, allocated, requested, limit_s = (
-                int(float(text[at - 1])) for at in (2, 4, 5, 8, 9)
+            submit_s, run_s, allocated, requested, limit_s, user = (
+                int(float(text[at - 1])) for at in (2, 4, 5, 8, 9, 12)
             )
         except (ValueError, OverflowError) as error:
             raise TraceError(path, number, f"a field is no number ({error})") from error
@@ -41,6 +41,7 @@ def read(path: Path, lines: Iterable[tuple[int, str]]) -> Trace:
             dropped["asked for no processors"] += 1
         else:
             run_ms = min(run_s, limit_s) * 1000
-            jobs.append(Job(submit_s * 1000, run_ms, CORE, processors, limit_s=limit_s))
+            whose = str(user) if user >= 0 else ""
+            jobs.append(Job(submit_s * 1000, run_ms, CORE, processors, limit_s=limit_s, user=whose))
     jobs.sort(key=lambda job: job.submit_ms)
     return Trace(jobs, dict(dropped))

@@ -13,7 +13,7 @@ from pathlib import Path
 from scheduler.engine.resources import Resources
 from scheduler.simulator.jobs import Job, Trace, TraceError
 
-COLUMNS = ("submit_s", "run_s", "replicas", "cpu", "ram", "gpu", "priority", "limit_s")
+COLUMNS = ("submit_s", "run_s", "replicas", "cpu", "ram", "gpu", "priority", "limit_s", "user")
 REQUIRED = ("submit_s", "run_s")
 PHILLY = ("timestamp", "duration", "num_gpus", "gpu_time", "cluster")
 HELP = """\
@@ -25,7 +25,8 @@ columns of a CSV, in any order, the first line naming them:
     ram        MiB of each replica                   (0)
     gpu        whole GPUs of each replica            (0)
     priority   name of a priority class              (LOW)
-    limit_s    seconds after which it is ended       (none)"""
+    limit_s    seconds after which it is ended       (none)
+    user       who submitted it, for fair_share      (all the same)"""
 
 GPUS_ON_A_NODE = 8
 WITH_A_GPU = Resources(cpu_milli=6000, ram_mib=60 * 1024, gpu=1)
@@ -88,6 +89,7 @@ def _own(row: dict[str, str]) -> Job:
         replicas=_whole(row, "replicas", least=1),
         priority=row.get("priority") or "LOW",
         limit_s=limit_s,
+        user=row.get("user", ""),
     )
 
 
@@ -101,6 +103,7 @@ def _philly(row: dict[str, str]) -> Job:
         run_ms=_milli(row, "duration"),
         request=WITH_A_GPU.times(gpus // replicas),
         replicas=replicas,
+        user=row.get("user", ""),
     )
 
 

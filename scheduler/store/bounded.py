@@ -21,6 +21,7 @@ from scheduler.store.queue import EVERYTHING, FIRST_PLACE, Lane, Queue, Rooms, l
 from scheduler.store.running import running_in
 
 MOST_KEYS = 2000  # different requests that fit, beyond which they are read in their order
+EVERY_KEY = 2**31 - 1  # where shares order them: those change with each start, so all are read
 FEW_STARVED, MOST_STARVED = 8, 1000
 
 
@@ -33,7 +34,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     """
     draining = any(node.state == told.DRAINING for node in snapshot.nodes)
     if draining or snapshot.state == told.DRAINING:
-        snapshot = replace(snapshot, running=running_in(snapshot.cluster_id))
+        snapshot = replace(snapshot, running=running_in(snapshot))
     if snapshot.state != told.ACTIVE:
         return snapshot  # nobody is looked at
     snapshot = _with_queue(snapshot, queue)
@@ -62,8 +63,8 @@ def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snap
     every = [
         Lane(each.name, gang, EVERYTHING) for each in snapshot.classes for gang in (False, True)
     ]
-    heads, _ = queue.heads(every, 2**31 - 1)
-    snapshot = _with(replace(snapshot, running=running_in(snapshot.cluster_id)), heads)
+    heads, _ = queue.heads(every, EVERY_KEY)
+    snapshot = _with(replace(snapshot, running=running_in(snapshot)), heads)
     if only_heads:
         return snapshot
     most = {head: _most_in(snapshot, snapshot.total, head) for head in heads}
@@ -84,7 +85,8 @@ def _with_queue(
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
     snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved)))
     reach = _reach(snapshot, gone)
-    heads, complete = queue.heads(lanes(reach), MOST_KEYS)
+    most_keys = EVERY_KEY if snapshot.policy.by_owner else MOST_KEYS
+    heads, complete = queue.heads(lanes(reach), most_keys)
     if not complete:
         return _in_order(snapshot, queue, gone)
     most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
@@ -168,12 +170,19 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
 
 
 def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:
-    """With the first in line of all others that could ever run, where a blocked one counts."""
+    """With the first in line of all others that could ever run, where a blocked one counts; where
+    shares order them, with the first of each owner and class, as each may be the first in line."""
     if snapshot.policy.queueing not in (told.STRICT, told.EASY_BACKFILL):
         return snapshot
     known = [workload.id for workload in snapshot.queued]
     capacity, found, never = Capacity(snapshot), _ever(snapshot), set[str]()
     while candidates := queue.first(snapshot, found, known, never):
+        if snapshot.policy.by_owner:
+            hopeless = {w.scheduling_key for w in candidates if impossible(capacity, w)}
+            if not hopeless:
+                return _with(snapshot, candidates)
+            never |= hopeless
+            continue
         first = min(candidates, key=order_key(snapshot))
         if impossible(capacity, first) is None:
             return _with(snapshot, [first])
@@ -194,12 +203,12 @@ def _preempting(snapshot: Snapshot) -> frozenset[str]:
 def _running_for(snapshot: Snapshot, waiting: frozenset[str]) -> tuple[told.Running, ...]:
     """Those whose end or eviction could matter to classes that wait; most often nobody."""
     if _ends_matter(snapshot):
-        return running_in(snapshot.cluster_id)
+        return running_in(snapshot)
     classes = by_name(snapshot.classes)
     values = [classes[name].value for name in waiting & _preempting(snapshot)]
     if not values:
         return ()
-    return running_in(snapshot.cluster_id, priority_class__value__lt=max(values))
+    return running_in(snapshot, priority_class__value__lt=max(values))
 
 
 def _ends_matter(snapshot: Snapshot) -> bool:

@@ -1,6 +1,7 @@
 """From the tables to a snapshot: a few queries, rows that follow what can start."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from uuid import UUID
 
 from django.conf import settings
@@ -9,12 +10,14 @@ from django.utils import timezone
 
 from clusters.models import Cluster, Node
 from clusters.services import lock_cluster
+from deployments.keys import name_owners_of_late, told_by_owner
 from deployments.models import PriorityClass
 from scheduler.engine import Snapshot
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
 from scheduler.store.bounded import bounded, whole
 from scheduler.store.queue import Queue
+from scheduler.store.running import held_in
 from scheduler.store.times import milliseconds
 
 
@@ -24,7 +27,10 @@ def load_snapshot(cluster_id: UUID) -> Snapshot:
     The plan is that of the whole queue with everybody who runs; see bounded.py for what is left
     out.
     """
-    return bounded(*_empty(lock_cluster(cluster_id)))
+    cluster = lock_cluster(cluster_id)
+    if told_by_owner(cluster):
+        name_owners_of_late(cluster)
+    return bounded(*_empty(cluster))
 
 
 def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = False) -> Snapshot:
@@ -58,8 +64,11 @@ def see_one_moment() -> None:
 def _empty(cluster: Cluster) -> tuple[Snapshot, Queue]:
     """The cluster without its workloads, and whom to ask for these."""
     classes = list(PriorityClass.objects.order_by("-value"))
-    queue = Queue(cluster.pk, {each.name: each.pk for each in classes})
-    return _snapshot(cluster, _nodes([cluster.pk])[cluster.pk], classes), queue
+    snapshot = _snapshot(cluster, _nodes([cluster.pk])[cluster.pk], classes)
+    by_owner = snapshot.policy.by_owner
+    if by_owner:
+        snapshot = replace(snapshot, held=held_in(cluster.pk))
+    return snapshot, Queue(cluster.pk, {each.name: each.pk for each in classes}, by_owner)
 
 
 def _snapshot(

@@ -18,6 +18,7 @@ from scheduler.store.sql_queue import (
     BEST,
     CLASSES_WAITING,
     ENDLESS,
+    FIRST_OF_EACH,
     HEADS,
     IN_ORDER,
     MEMBERS,
@@ -74,6 +75,7 @@ class Queue:
 
     cluster_id: UUID
     classes: Mapping[str, int]  # name -> primary key
+    by_owner: bool = False  # whether the planner is to know the owners
 
     def waiting(self, known: Iterable[str]) -> frozenset[str]:
         """The classes of which anybody waits besides those known."""
@@ -86,7 +88,7 @@ class Queue:
         if not found:
             return [], True
         rows = self._ask(HEADS, found, most=most)
-        by_key = {row["scheduling_key"]: _workload(row) for row in rows if row["fits"]}
+        by_key = {row["scheduling_key"]: self._workload(row) for row in rows if row["fits"]}
         return list(by_key.values()), all(row["hops"] < most for row in rows)
 
     def members(self, most: Mapping[Workload, int]) -> list[Workload]:
@@ -108,23 +110,41 @@ class Queue:
         if rows:
             last = rows[-1]
             after = Place(-last["value"], -last["score"], last["created_at"], last["id"])
-        return [_workload(row) for row in rows], after
+        return [self._workload(row) for row in rows], after
 
     def first(
         self, snapshot: Snapshot, found: Sequence[Lane], known: Iterable[str], never: Iterable[str]
     ) -> list[Workload]:
         """Of each lane, or at least of each class, the first in the scheduling order whose id is
-        not known and whose scheduling key is none of `never`."""
+        not known and whose scheduling key is none of `never`; where shares order them, of each
+        class and owner."""
         statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
+        if self.by_owner:
+            statement = FIRST_OF_EACH
         more = {"known": list(known), "never": list(never)}
-        return [_workload(row) for row in self._ask(statement, found, **more, **_totals(snapshot))]
+        rows = self._ask(statement, found, **more, **_totals(snapshot))
+        return [self._workload(row) for row in rows]
 
     def starved(
         self, found: Sequence[Lane], since_ms: int, most: int, never: Iterable[str] = ()
     ) -> list[Workload]:
         """Of each class, the first few in the lanes that have waited since then, by the longest."""
         more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
-        return [_workload(row) for row in self._ask(STARVED, found, **more)]
+        return [self._workload(row) for row in self._ask(STARVED, found, **more)]
+
+    def _workload(self, row: Mapping[str, Any]) -> Workload:
+        return Workload(
+            id=row["id"],
+            scheduling_key=row["scheduling_key"],
+            priority=row["priority"],
+            request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+            replicas=row["replicas"],
+            submitted_ms=row["submitted_ms"],
+            queued_ms=row["queued_ms"],
+            selector=tuple(sorted(json.loads(row["node_selector"]).items())),
+            limit_s=row["max_runtime_s"],
+            owner=str(row["owner_id"]) if self.by_owner else "",
+        )
 
     def _ask(self, statement: str, found: Sequence[Lane], **params: Any) -> list[dict[str, Any]]:
         params |= {
@@ -145,17 +165,3 @@ def _totals(snapshot: Snapshot) -> dict[str, int]:
     """What shares are of; where there is none of a resource, whoever asks for it asks for all."""
     total = snapshot.total
     return {"gpu": total.gpu, "cpu": total.cpu_milli, "ram": total.ram_mib}
-
-
-def _workload(row: Mapping[str, Any]) -> Workload:
-    return Workload(
-        id=row["id"],
-        scheduling_key=row["scheduling_key"],
-        priority=row["priority"],
-        request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
-        replicas=row["replicas"],
-        submitted_ms=row["submitted_ms"],
-        queued_ms=row["queued_ms"],
-        selector=tuple(sorted(json.loads(row["node_selector"]).items())),
-        limit_s=row["max_runtime_s"],
-    )

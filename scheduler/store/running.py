@@ -2,8 +2,11 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from deployments.models import Deployment, Status
+from django.db.models import F, Sum
+
+from deployments.models import HOLDS, Deployment, Status
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
 from scheduler.store.times import milliseconds
@@ -11,7 +14,22 @@ from scheduler.store.times import milliseconds
 EVICTABLE = (Status.STARTING, Status.RUNNING)
 
 
-def running_in(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:
+def held_in(cluster_id: UUID) -> tuple[tuple[str, Resources], ...]:
+    """What each owner holds, by owner. One query."""
+    rows = (
+        Deployment.objects.filter(HOLDS, cluster=cluster_id)
+        .order_by("owner_id")
+        .values_list("owner_id")
+        .annotate(
+            cpu=Sum(F("cpu_milli") * F("replicas")),
+            ram=Sum(F("ram_mib") * F("replicas")),
+            gpus=Sum(F("gpu") * F("replicas")),
+        )
+    )
+    return tuple((str(owner), Resources(*map(int, held))) for owner, *held in rows)
+
+
+def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, ...]:
     columns = (
         "id",
         "priority_class__name",
@@ -24,8 +42,12 @@ def running_in(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:
         "checkpoint_at",
         "preemption_count",
         "max_runtime_s",
+        "owner_id",
     )
-    rows = Deployment.objects.filter(cluster_id=cluster_id, status__in=EVICTABLE, **filters)
+    by_owner = snapshot.policy.by_owner
+    rows = Deployment.objects.filter(
+        cluster_id=snapshot.cluster_id, status__in=EVICTABLE, **filters
+    )
     return tuple(
         told.Running(
             id=str(row["id"]),
@@ -39,6 +61,7 @@ def running_in(cluster_id: str, **filters: Any) -> tuple[told.Running, ...]:
             checkpoint_ms=_when(row["checkpoint_at"]),
             preemptions=row["preemption_count"],
             ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
+            owner=str(row["owner_id"]) if by_owner else "",
         )
         for row in rows.values(*columns).iterator(chunk_size=5000)
     )

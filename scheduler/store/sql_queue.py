@@ -20,7 +20,7 @@ LANES = """
 
 COLUMNS = """
     d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
-    d.node_selector, d.max_runtime_s,
+    d.node_selector, d.max_runtime_s, d.owner_id,
     floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
 """
@@ -102,6 +102,15 @@ SELECT {COLUMNS}
         SELECT d.* FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_LANE}
          ORDER BY d.created_at, d.id LIMIT 1) d
+"""
+
+# The first of each class and owner by submit time, besides those that are known. Reads the line.
+FIRST_OF_EACH = f"""
+SELECT {COLUMNS}
+  FROM deployments_priorityclass p, LATERAL (
+        SELECT DISTINCT ON (d.owner_id) d.* FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_LANE}
+         ORDER BY d.owner_id, d.created_at, d.id) d
 """
 
 # The first few of each class by how long they have waited, if at least since then.

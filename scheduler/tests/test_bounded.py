@@ -33,8 +33,9 @@ CLASSES = {"MID": (500, True, True), "FIRM": (300, False, False), "IDLE": (-10, 
 LABELS = [{}, {}, {}, {"zone": "x"}]
 
 
-def fill(cluster: Cluster, owner: User, random: Random) -> None:
-    """Nodes or none, nearly full of all sorts, and all sorts waiting."""
+def fill(cluster: Cluster, owner: User, random: Random, others: tuple[User, ...] = ()) -> None:
+    """Nodes or none, nearly full of all sorts, and all sorts waiting; with other owners, who share
+    the cluster fairly."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -76,8 +77,11 @@ def fill(cluster: Cluster, owner: User, random: Random) -> None:
         row = new(cluster, owner, random.choice(classes), random, shapes)
         row.queued_at = row.created_at - timedelta(hours=random.choice([0, 0, 0, 1, 2, 5]))
         rows.append(row)
+    if others:
+        cluster.ordering = "fair_share"
     for row in rows:
-        row.scheduling_key = key_of(row)
+        row.owner = random.choice([owner, *others]) if others else owner
+        row.scheduling_key = key_of(row, cluster)
     Node.objects.bulk_create(nodes)
     cluster.save()
     Deployment.objects.bulk_create(rows)
@@ -136,26 +140,30 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
     return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms)
 
 
-@given(seed=st.integers(0, 2**32), most_keys=st.sampled_from([2000, 4, 1]))
-@example(seed=351, most_keys=1)  # somebody is held up by one who waits further back
-@example(seed=278869, most_keys=4)  # the cycle is full, of one who stands beyond what was read
-@example(seed=286192, most_keys=1)  # all of the first who have waited too long start
+@given(seed=st.integers(0, 2**32), most_keys=st.sampled_from([2000, 4, 1]), fairly=st.booleans())
+@example(seed=351, most_keys=1, fairly=False)  # somebody is held up by one further back
+@example(seed=278869, most_keys=4, fairly=False)  # the cycle is full, of one beyond what was read
+@example(seed=286192, most_keys=1, fairly=False)  # all of the first who waited too long start
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_plan_of_what_is_read_is_that_of_the_whole(
     cluster: Cluster,
     dev: User,
+    ada: User,
+    vera: User,
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
     most_keys: int,
+    fairly: bool,
 ) -> None:
     monkeypatch.setattr(bounded, "MOST_KEYS", most_keys)
     monkeypatch.setattr(bounded, "FEW_STARVED", 1 + most_keys % 7)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
-        fill(Cluster.objects.get(pk=cluster.pk), dev, random)
+        others = (ada, vera) if fairly else ()
+        fill(Cluster.objects.get(pk=cluster.pk), dev, random, others)
         part, whole = part_and_whole(cluster)
         plan = make_plan(part)
         assert check(part, plan) == []
@@ -165,19 +173,20 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
         transaction.set_rollback(True)
 
 
-@given(seed=st.integers(0, 2**32))
-@example(seed=73798)  # a strict line's head is the last of its equals that was read
+@given(seed=st.integers(0, 2**32), fairly=st.booleans())
+@example(seed=73798, fairly=False)  # a strict line's head is the last of its equals that was read
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whoever_waits_is_told_what_the_whole_plan_tells(
-    cluster: Cluster, dev: User, seed: int
+    cluster: Cluster, dev: User, ada: User, vera: User, seed: int, fairly: bool
 ) -> None:
     """Whether the cycle has read it or not."""
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
-        fill(Cluster.objects.get(pk=cluster.pk), dev, random)
+        others = (ada, vera) if fairly else ()
+        fill(Cluster.objects.get(pk=cluster.pk), dev, random, others)
         state = random.choice(["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED", "DRAINING"])
         Cluster.objects.filter(pk=cluster.pk).update(state=state)
         plan = make_plan(read_snapshot(cluster.pk))

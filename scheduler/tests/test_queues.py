@@ -224,7 +224,7 @@ totals = st.tuples(
 @given(
     asked=st.lists(asks, max_size=12),
     total=totals,
-    ordering=st.sampled_from(["gpu_weighted", "fifo"]),
+    ordering=st.sampled_from(["gpu_weighted", "fifo", "fair_share"]),
     twins=st.integers(0, 3),
 )
 @hypothesis_settings(

@@ -1,5 +1,6 @@
 """Traces small enough to be done by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ THREE = [job(0, 10, 3, 10), job(1, 5, 2, 5), job(2, 3, 1, 8), job(3, 90, 1, 90),
 )
 def test_one_pool_by_three_policies(policy: str, expected: list[float]) -> None:
     assert starts(on("pool:cpu=4", policy, THREE)) == expected
+
+
+def test_two_users_share_what_comes_free() -> None:
+    """Ann's four of two cores each came first; Ben, who came later, is next after her first two,
+    and again when one of hers has ended: she still holds more than he does."""
+    ann = [replace(job(0, 10 + n, 2), user="ann") for n in range(4)]
+    ben = [replace(job(1, 20, 2), user="ben") for _ in range(2)]
+    assert starts(on("pool:cpu=4", "fifo", [*ann, *ben])) == [0, 0, 10, 11, 22, 24]
+    assert starts(on("pool:cpu=4", "fair_share", [*ann, *ben])) == [0, 0, 11, 23, 10, 30]
 
 
 def test_easy_passes_nobody_who_would_delay_the_head() -> None:

@@ -16,14 +16,14 @@ SWF = """\
    3  20  5   -1   -1  -1      -1    8  200    -1  5 153  75 18180  3 -1 -1 -1
    4  30  5  100    4  90      -1    8   -1    -1  1 153  75 18180  3 -1 -1 -1
 
-   5   5  5    1    1  1       -1    1    1    -1  1 153  75 18180  3 -1 -1 -1
+   5   5  5    1    1  1       -1    1    1    -1  1  -1  75 18180  3 -1 -1 -1
 """
 CSV = """\
-submit_s,run_s,replicas,cpu,ram,gpu,priority,limit_s
-0, 10.5, 2, 0.5, 1024, 1, HIGH, 7.2
+submit_s,run_s,replicas,cpu,ram,gpu,priority,limit_s,user
+0, 10.5, 2, 0.5, 1024, 1, HIGH, 7.2, ann
 
-3,20,,4,,,,
-1,0,1,1,0,0,LOW,
+3,20,,4,,,,,
+1,0,1,1,0,0,LOW,,ben
 """
 PHILLY = """\
 timestamp,duration,num_gpus,gpu_time,cluster
@@ -44,9 +44,9 @@ def test_swf(tmp_path: Path) -> None:
     trace = traces.read(write(tmp_path, SWF))
     core = Resources(1000)
     assert trace.jobs == [
-        Job(0, 100_000, core, 8, limit_s=200),
+        Job(0, 100_000, core, 8, limit_s=200, user="153"),
         Job(5_000, 1_000, core, 1, limit_s=1),
-        Job(10_000, 200_000, core, 4, limit_s=200),
+        Job(10_000, 200_000, core, 4, limit_s=200, user="153"),
     ]
     assert trace.dropped == {"did not run": 1, "promised no end": 1}
 
@@ -54,7 +54,7 @@ def test_swf(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     trace = traces.read(write(tmp_path, CSV))
     assert trace.jobs == [
-        Job(0, 8_000, Resources(500, 1024, 1), 2, "HIGH", 8),
+        Job(0, 8_000, Resources(500, 1024, 1), 2, "HIGH", 8, "ann"),
         Job(3_000, 20_000, Resources(4000)),
     ]
     assert trace.dropped == {"did not run": 1}
@@ -93,7 +93,7 @@ def test_zipped_or_not_is_seen_by_the_contents(tmp_path: Path) -> None:
         (CSV.replace("gpu,", "tpu,"), 1, "no column is named 'tpu'"),
         (CSV.replace("run_s,", "cpu,"), 1, "the column run_s is missing"),
         (CSV.replace("ram,", "cpu,"), 1, "a column is there twice"),
-        (CSV + "1,2,3\n", 6, "3 cells below 8 columns"),
+        (CSV + "1,2,3\n", 6, "3 cells below 9 columns"),
         (CSV.replace("20,,4", "-20,,4"), 4, "run_s is '-20'"),
         (CSV.replace("20,,4", "nan,,4"), 4, "run_s is 'nan'"),
         (CSV.replace("20,,4", "1e999,,4"), 4, "run_s is '1e999'"),
@@ -190,6 +190,7 @@ def test_files_that_make_no_sense(tmp_path: Path, text: str) -> None:
     [
         ("best_effort", Policy(), "best_effort,gpu_weighted"),
         ("strict,fifo", Policy("strict", "fifo"), "strict,fifo"),
+        ("fair_share", Policy(ordering="fair_share"), "best_effort,fair_share"),
         (
             "easy_backfill, ordering=fifo,preemption=never,reserve_after_s=60",
             Policy("easy_backfill", "fifo", "never", reserve_after_s=60),
@@ -209,7 +210,7 @@ def test_policies(text: str, policy: Policy, name: str) -> None:
         ("easy", "'easy' is no policy"),
         ("", "'' is no policy"),
         ("colour=red", "'colour=red' is no policy"),
-        ("ordering=strict", "ordering is one of gpu_weighted, fifo, not 'strict'."),
+        ("ordering=strict", "ordering is one of gpu_weighted, fifo, fair_share, not 'strict'."),
         ("max_preemptions=-1", "max_preemptions is a whole number, not '-1'."),
     ],
 )
