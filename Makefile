@@ -21,7 +21,7 @@ run: $(RUN_READY) ## run the platform on http://127.0.0.1:8000 until Ctrl-C (HOS
 	@$(BIN)/python manage.py run
 
 test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@.ci/test $(ARGS)
 
 lint: $(DEV_READY) ## style, types, who imports whom, settings for production, migrations
 	@.ci/lint
