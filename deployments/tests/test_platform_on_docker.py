@@ -6,10 +6,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import docker
 import pytest
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
@@ -100,7 +102,8 @@ class Platform:
     def clear_away(self) -> None:
         labels = {"label": f"mlops-platform.cluster={self.cluster.pk}"}
         for each in self.engine.client.containers(all=True, filters=labels):
-            self.engine.client.remove_container(each["Id"], force=True)
+            with suppress(docker.errors.APIError):  # a worker is at it already
+                self.engine.client.remove_container(each["Id"], force=True)
 
 
 def beat() -> None:
