@@ -46,7 +46,8 @@ def output_of(deployment: Deployment, wanted: Wanted) -> Iterator[bytes]:
     """Pieces of it; nothing where it never ran, or runs in a simulated cluster.
 
     400 for a replica or an attempt that cannot be, 429 where too many follow already, 503 where its
-    endpoint does not answer: all of them before the first piece.
+    endpoint does not answer: all of them before the first piece. Whoever follows has been answered
+    before the endpoint is asked, so there an endpoint that goes away only ends the stream.
     """
     _refuse(deployment, wanted)
     if not wanted.follow:
