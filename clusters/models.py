@@ -1,5 +1,6 @@
 """Capacity: what a cluster has, what of it is allocated, and the policy that shares it out."""
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -89,6 +90,7 @@ class Cluster(models.Model):
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)
     node_lost_after_s = models.PositiveIntegerField(default=300)
+    has_quotas = models.BooleanField(default=False, editable=False)
 
     changed_at = models.DateTimeField(default=timezone.now, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)
@@ -110,6 +112,11 @@ class Cluster(models.Model):
         return self.name
 
     @property
+    def by_owner(self) -> bool:
+        """Whether it matters to its scheduler who has submitted what."""
+        return self.has_quotas or self.ordering == Ordering.FAIR_SHARE
+
+    @property
     def available_cpu_milli(self) -> int:
         return self.total_cpu_milli - self.allocated_cpu_milli
 
@@ -120,6 +127,41 @@ class Cluster(models.Model):
     @property
     def available_gpu(self) -> int:
         return self.total_gpu - self.allocated_gpu
+
+
+class Quota(models.Model):
+    """The most that one user's deployments may hold of a cluster at once; without a user, the most
+    that each of those may who have no quota of their own. None: no limit but the cluster's.
+
+    `Cluster.has_quotas` tells whether a cluster has any.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="quotas")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    max_cpu_milli = models.BigIntegerField(null=True, blank=True)
+    max_ram_mib = models.BigIntegerField(null=True, blank=True)
+    max_gpu = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["cluster", "user"], name="one_quota_of_a_user"),
+            models.UniqueConstraint(
+                fields=["cluster"], condition=Q(user=None), name="one_default_quota"
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"max_{resource}__gte": 0}),
+                    name=f"quota_{resource}_not_negative",
+                )
+                for resource in ("cpu_milli", "ram_mib", "gpu")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"quota of {self.user_id or 'everybody else'} in {self.cluster_id}"
 
 
 class Endpoint(models.Model):

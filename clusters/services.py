@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.models import Cluster, Ordering, Runtime, State
+from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, cluster_deleting, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.fields import cores
@@ -134,7 +134,7 @@ def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
         return cluster
     if "state" in changed:
         _refuse_deleting(cluster, changes["state"])
-    fair_before = cluster.ordering == Ordering.FAIR_SHARE
+    by_owner_before = cluster.by_owner
     for name in changed:
         setattr(cluster, name, changes[name])
     if TOTALS.intersection(changed):
@@ -145,7 +145,7 @@ def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
         cluster.changed_at = timezone.now()
         changed.append("changed_at")
     cluster.save(update_fields=changed)
-    if fair_before != (cluster.ordering == Ordering.FAIR_SHARE):
+    if cluster.by_owner != by_owner_before:
         owners_matter.send(Cluster, cluster=cluster)
     if concerns_scheduling:
         cluster_changed.send(Cluster, cluster_id=cluster_id)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from clusters.models import Cluster, Ordering
+from clusters.models import Cluster
 from deployments.models import ENDED, Deployment
 
 # A submit that read the cluster before its policy changed may commit after that.
@@ -42,14 +42,9 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     if row.node_selector:
         labels = json.dumps(row.node_selector, sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
-    if told_by_owner(cluster or row.cluster):
+    if (cluster or row.cluster).by_owner:
         key += _owner(row)
     return key
-
-
-def told_by_owner(cluster: Cluster) -> bool:
-    """Whether it matters to the scheduler there who has submitted what."""
-    return cluster.ordering == Ordering.FAIR_SHARE
 
 
 def owner_in_key(deployment: Deployment) -> str:
@@ -65,7 +60,7 @@ def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
     """
     params: dict[str, Any] = {
         "cluster": cluster.pk,
-        "by_owner": told_by_owner(cluster),
+        "by_owner": cluster.by_owner,
         "ended": [str(status) for status in ENDED],
         "since": since,
     }

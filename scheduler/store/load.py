@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster, Node
 from clusters.services import lock_cluster
-from deployments.keys import name_owners_of_late, told_by_owner
+from deployments.keys import name_owners_of_late
 from deployments.models import PriorityClass
 from scheduler.engine import Snapshot
 from scheduler.engine import snapshot as told
@@ -28,7 +28,7 @@ def load_snapshot(cluster_id: UUID) -> Snapshot:
     out.
     """
     cluster = lock_cluster(cluster_id)
-    if told_by_owner(cluster):
+    if cluster.by_owner:
         name_owners_of_late(cluster)
     return bounded(*_empty(cluster))
 
