@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
 from deployments import queues
 from deployments.dependencies import HOPELESS
 from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
+from scheduler.store import see_one_moment
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
@@ -19,15 +20,17 @@ MOST_TOLD = 100  # of one kind of breach
 
 
 def breaches(*, queues_too: bool = False) -> list[str]:
-    """A sentence for each breach; an empty list when all is well.
+    """A sentence for each breach; an empty list when all is well. Of one moment, whatever moves.
 
     The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
     only on request, when nothing moves. Reads the whole of them.
     """
-    found = [*_overcommitted(), *_miscounted(), *_nodes_off()]
-    found += [*_half_states(), *_in_part(), *_out_of_turn()]
-    if queues_too:
-        found += _queues_off()
+    with transaction.atomic():
+        see_one_moment()
+        found = [*_overcommitted(), *_miscounted(), *_nodes_off()]
+        found += [*_half_states(), *_in_part(), *_out_of_turn()]
+        if queues_too:
+            found += _queues_off()
     return found
 
 

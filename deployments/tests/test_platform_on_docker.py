@@ -167,23 +167,25 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
     # One yields, and comes back once there is room.
     victim = platform.submit(cpu=0.8, max_retries=3)
     platform.becomes(victim, "RUNNING")
-    urgent = platform.submit("sleep 2", cpu=0.8, priority="HIGH")
+    urgent = platform.submit(cpu=0.8, priority="HIGH")
     platform.becomes(urgent, "RUNNING")
     assert "running" not in platform.containers(victim)
     assert platform.get(victim)["preemption_count"] == 1
-    platform.becomes(urgent, "COMPLETED")
+    assert platform.client.post(f"/api/deployments/{urgent}/stop").status_code in (200, 202)
     platform.becomes(victim, "RUNNING")
 
     # One is removed behind its back, and started again.
+    attempt = platform.get(victim)["attempt"]
     [container] = platform.engine.client.containers(
         filters={"label": f"mlops-platform.deployment={victim}"}
     )
     platform.engine.client.remove_container(container["Id"], force=True)
-    platform.becomes(victim, "QUEUED")
+    platform.until(lambda: platform.events(victim).count("REQUEUED") == 2)
     paused = Deployment.objects.filter(pk=victim, retry_at__isnull=False, status="QUEUED")
-    paused.update(retry_at=timezone.now())  # its pause is over
-    platform.becomes(victim, "RUNNING")
-    assert platform.containers() == ["running"]
+    paused.update(retry_at=timezone.now())  # its pause, where it was not seen going, is over
+    platform.until(lambda: platform.get(victim)["attempt"] == attempt + 1)
+    assert platform.becomes(victim, "RUNNING")["retry_count"] == 0
+    platform.until(lambda: platform.containers() == ["running"])
 
 
 def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]]:
@@ -228,7 +230,8 @@ def test_an_engine_that_is_stopped_and_started_again_loses_nothing(
     try:
         platform.until(lambda: Node.objects.get(pk=platform.node.pk).effective_state == "NOT_READY")
         late = platform.submit()
-        assert platform.get(running)["status"] == "RUNNING"
+        # Whether the engine was seen ending it is chance; it is nobody's failure either way.
+        assert platform.get(running)["status"] in ("RUNNING", "QUEUED")
         assert platform.get(late)["status"] == "QUEUED"
     finally:
         daemon.start()
