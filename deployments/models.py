@@ -142,6 +142,11 @@ class Deployment(models.Model):
                 name="deployment_line",
             ),
             models.Index(
+                fields=["cluster", "priority_class", "owner", "queued_at", "id"],
+                condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
+                name="deployment_of_owner",
+            ),
+            models.Index(
                 fields=["retry_at"],
                 condition=Q(retry_at__isnull=False),
                 name="deployment_retry",

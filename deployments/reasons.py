@@ -149,6 +149,16 @@ def _reserved_for_head(details: Details) -> str:
     return f"What is free is held for {details['head']}, which has waited longest."
 
 
+def _quota_exceeded(details: Details) -> str:
+    """Tells apart what has to wait for others of its owner, and what the quota never allows."""
+    resource = details["resource"]
+    requested = amount(resource, details["requested"])
+    quota, held = (_number(resource, details[name]) for name in ("quota", "held"))
+    if details["requested"] > details["quota"]:
+        return f"Asks for {requested}, and its owner's quota is {quota}."
+    return f"Asks for {requested}: its owner holds {held}, and the quota is {quota}."
+
+
 def _cluster_paused(details: Details) -> str:
     if details.get("state") == "DRAINING":
         return "The cluster is being drained: nothing starts until it is resumed."
@@ -239,7 +249,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "RESERVED_FOR_HEAD": _reserved_for_head,
     WAITING_FOR_DEPENDENCIES: _waiting_for_dependencies,
     DEPENDENCY_FAILED: _dependency_failed,
-    "QUOTA_EXCEEDED": _always("Its quota is used up: it starts when others of the quota end."),
+    "QUOTA_EXCEEDED": _quota_exceeded,
     "CLUSTER_PAUSED": _cluster_paused,
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),

@@ -53,8 +53,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         return base  # it has started since it was asked for
     workload, snapshot = as_workload(deployment), whatif.heads(whole)
     outcome = whatif.ask(whole, workload)
-    short = _short_of(snapshot, workload)
-    held_by = whatif.holders(snapshot, workload, short)[:MOST_HOLDERS]
+    held_by = whatif.holders(snapshot, workload)[:MOST_HOLDERS]
     base["held_by"] = _holders(held_by)
     base["starts_now_with"] = {
         "nothing_changed": outcome.start is not None,
@@ -80,12 +79,6 @@ def as_workload(deployment: Deployment) -> Workload:
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
     )
-
-
-def _short_of(snapshot: Snapshot, workload: Workload) -> list[str]:
-    """Resources that are short in all; where none is, those it asks for: they are fragmented."""
-    missing = workload.total.minus(snapshot.total.minus(snapshot.allocated)).positive()
-    return list(missing) or list(workload.request.positive())
 
 
 def _holders(running: list[Running]) -> list[dict[str, Any]]:
@@ -145,7 +138,7 @@ def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> li
     found = []
     for cluster, snapshot in others:
         newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
-        if not snapshot.policy.by_owner:
+        if not snapshot.by_owner:
             newcomer = replace(newcomer, owner="")
         outcome = whatif.ask(snapshot, newcomer)
         if outcome.start is not None:

@@ -7,6 +7,7 @@ from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import (
     ACTIVE,
+    EVERYBODY_ELSE,
     LOWER_PRIORITY,
     READY,
     Running,
@@ -35,6 +36,7 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
         *_everybody_once(snapshot, plan),
         *_capacity(snapshot, plan),
         *_preemptions(snapshot, plan),
+        *_quotas(snapshot, plan),
         *_closed(snapshot, plan),
     ]
 
@@ -187,6 +189,35 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
         ran_ms = snapshot.now_ms - victim.started_ms if victim.started_ms is not None else 0
         if ran_ms < snapshot.policy.preempt_exempt_s * 1000:
             breaches.append(f"{victim.id} is still exempt")
+    return breaches
+
+
+def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Start by start: nobody comes to hold more than a quota allows, of what the start asks for."""
+    breaches: list[str] = []
+    limits, held = dict(snapshot.quotas), dict(snapshot.held)
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = _by_id(snapshot)
+
+    def move(who: Workload | Running, sign: int) -> Resources:
+        held[who.owner] = held.get(who.owner, NOTHING).plus(who.total.times(sign))
+        return held[who.owner]
+
+    for eviction in plan.evictions if limits else ():
+        if eviction.by is None and eviction.workload_id in running:
+            move(running[eviction.workload_id], -1)
+    for start in plan.starts if limits else ():
+        for victim in start.victims:
+            if victim in running:
+                move(running[victim], -1)
+        if (workload := queued.get(start.workload_id)) is not None:
+            limit = limits.get(workload.owner, limits.get(EVERYBODY_ELSE))
+            holds = move(workload, 1)
+            if limit is not None and any(
+                asked and has > most
+                for asked, has, most in zip(workload.request, holds, limit, strict=True)
+            ):
+                breaches.append(f"{workload.id} takes {workload.owner} over the quota")
     return breaches
 
 

@@ -1,8 +1,8 @@
 """Snapshots and plans as canonical JSON, deflated: what the ledger keeps and replay compares.
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
-same value always gives the same bytes. Owners, and what they hold, are written only where they
-matter: rows of before there were any read as such.
+same value always gives the same bytes. Owners, what they hold and their quotas are written only
+where they matter: rows of before there were any read as such.
 """
 
 import json
@@ -40,7 +40,14 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     row = _row(replace(snapshot, queued=()))
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
     row[_RUNNING] = [each if each[-1] else each[:-1] for each in row[_RUNNING]]
-    return _pack(row if snapshot.held else row[:-1])
+    return _pack(_without_empty_ends(row))
+
+
+def _without_empty_ends(row: list[Any]) -> list[Any]:
+    """Without the last of the values that a field has when nothing is told in it."""
+    while row[-1] == []:
+        row = row[:-1]
+    return row
 
 
 def canonical(data: bytes) -> bytes:
@@ -54,7 +61,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
 
 
 def _snapshot(values: Any) -> Snapshot:
-    values = values if len(values) == len(fields(Snapshot)) else [*values, []]
+    values = [*values, *([] for _ in range(len(fields(Snapshot)) - len(values)))]
     row = dict(zip((f.name for f in fields(Snapshot)), values, strict=True))
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
@@ -64,9 +71,13 @@ def _snapshot(values: Any) -> Snapshot:
     )
     owned = (each if len(each) == len(fields(Running)) else [*each, ""] for each in row["running"])
     row["running"] = _each(Running, owned, request=_resources, placement=_placements)
-    row["held"] = tuple((owner, Resources(*amount)) for owner, amount in row["held"])
+    row["held"], row["quotas"] = _by_owner(row["held"]), _by_owner(row["quotas"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
+
+
+def _by_owner(rows: list[list[Any]]) -> tuple[tuple[str, Resources], ...]:
+    return tuple((owner, Resources(*amount)) for owner, amount in rows)
 
 
 def encode_plan(plan: Plan) -> bytes:

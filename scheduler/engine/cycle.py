@@ -28,7 +28,8 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
         waiting += [(workload, reasons.paused(snapshot.state)) for workload in line]
         evictions = tuple(drain(snapshot, running) for running in drained(snapshot))
         return Plan(evictions=evictions, waits=_told(waiting))
-    # 4.-6. Each in turn: place without harm; else evict, if that makes it start; else wait.
+    # 2. and 4.-6. Each in turn: over its owner's quota it is passed over; place without harm; else
+    # evict, if that makes it start; else wait.
     board = _admit_in_turn(snapshot, line)
     full = len(board.starts) >= snapshot.max_starts
     unfinished = full and any(workload.id not in board.started for workload in line)
@@ -40,20 +41,21 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
 def _admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     """All that changes anything."""
     board = Board(snapshot, line)
-    walk = line.walk(board.shares)
+    keepers = board.keepers
+    walk = line.walk(board.owners)
     strict = snapshot.policy.queueing == STRICT
     for workload in walk:
-        if len(board.starts) >= snapshot.max_starts or (strict and board.head is not None):
+        if len(board.starts) >= snapshot.max_starts or (strict and keepers.head is not None):
             break
         if workload.id in board.started:
             continue
-        keepers = board.keepers
+        before = keepers.present
         if not board.admit(workload):
             walk.refuse(workload)
-        elif board.starts[-1].victims or board.keepers != keepers:
-            walk.retry(board.fits_now)  # victims freed more than was needed; a promise is kept
-        if board.hold is not None:  # an equal may have been refused for the holder's own hold
-            walk.call(board.hold.holder)
+        elif board.starts[-1].victims or keepers.present != before:
+            walk.retry(board.worth_another_look)  # victims made way, or a promise is kept
+        if keepers.hold is not None:  # an equal may have been refused for the holder's own hold
+            walk.call(keepers.hold.holder)
     return board
 
 
@@ -80,7 +82,7 @@ def _waits(
     left = [workload for workload in line if workload.id not in board.started]
     told = [*waiting, *((workload, explain.why(workload)) for workload in left)]
     strict = snapshot.policy.queueing == STRICT
-    return _told(told, alone=board.head if strict else None)
+    return _told(told, alone=board.keepers.head if strict else None)
 
 
 def _told(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scheduler.engine import reasons
 from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
+from scheduler.engine.owners import Owners
 from scheduler.engine.reasons import Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload
@@ -31,6 +32,11 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     return reasons.too_many_replicas(replicas, room)
 
 
+def over_quota(owners: Owners, workload: Workload) -> Reason:
+    owner = workload.owner
+    return reasons.quota_exceeded(workload.total, owners.limit(owner), owners.held(owner))
+
+
 class Explainer:
     """Answers for many workloads of one board; equal ones are answered once."""
 
@@ -41,10 +47,12 @@ class Explainer:
         self._told: dict[tuple[str, bool], Reason] = {}
 
     def why(self, workload: Workload) -> Reason:
-        board = self._board
-        if self._strict and board.head is not None and workload is not board.head:
-            return reasons.blocked_by(board.head.id)
-        key = (workload.scheduling_key, board.holds(workload))
+        owners, keepers = self._board.owners, self._board.keepers
+        if owners is not None and owners.over(workload):
+            return over_quota(owners, workload)
+        if self._strict and keepers.head is not None and workload is not keepers.head:
+            return reasons.blocked_by(keepers.head.id)
+        key = (workload.scheduling_key, keepers.holds(workload))
         if key not in self._told:
             self._told[key] = self._look(workload)
         return self._told[key]
@@ -53,7 +61,7 @@ class Explainer:
         board = self._board
         if board.fits(workload) is None:
             return self._shortage.of(workload)
-        if (keeper := board.keeper(workload)) is not None:
+        if (keeper := board.keepers.whose(workload)) is not None:
             return reasons.reserved_for(keeper.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 
@@ -65,6 +73,7 @@ class Bystanders:
         """The cluster after that cycle, without anybody in it; the head of its strict line."""
         self._state = snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
+        self._owners = Owners(snapshot) if snapshot.quotas else None
         self._capacity = Capacity(snapshot)
         self._shortage = Shortage(self._capacity)
 
@@ -74,6 +83,8 @@ class Bystanders:
             return never
         if self._state != ACTIVE:
             return reasons.paused(self._state)
+        if self._owners is not None and self._owners.over(workload):
+            return over_quota(self._owners, workload)
         if self._head is not None:
             return reasons.blocked_by(self._head)
         if self._capacity.place(workload.request, workload.replicas, workload.selector) is None:

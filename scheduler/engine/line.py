@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from scheduler.engine.order import order_key
-from scheduler.engine.shares import Shares
-from scheduler.engine.snapshot import Snapshot, Workload
+from scheduler.engine.owners import Owners
+from scheduler.engine.snapshot import FAIR_SHARE, Snapshot, Workload
 
 _Key = tuple[int, int, int, str]
 Place = tuple[_Key, int, Sequence[Workload]]  # the key of one of a group, its number there, all
@@ -29,9 +29,12 @@ class Line:
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._ordered)
 
-    def walk(self, shares: Shares | None = None) -> "Walk":
-        """With `shares`, whoever's owner has the smallest at that moment is next of a class."""
-        return Walk(self) if shares is None else FairWalk(self, self._snapshot, shares)
+    def walk(self, owners: Owners | None = None) -> "Walk":
+        """With `owners`, where shares order them: whoever's is the smallest at that moment is next
+        of a class."""
+        if owners is not None and self._snapshot.policy.ordering == FAIR_SHARE:
+            return FairWalk(self, self._snapshot, owners)
+        return Walk(self)
 
     def heads(self) -> list[Place]:
         """The first of each group, as a heap that is the caller's."""
@@ -99,15 +102,15 @@ class FairWalk(Walk):
     the first. One that has shrunk moves places ahead, so all are put in order anew.
     """
 
-    def __init__(self, line: Line, snapshot: Snapshot, shares: Shares) -> None:
+    def __init__(self, line: Line, snapshot: Snapshot, owners: Owners) -> None:
         super().__init__(line)
-        self._key = order_key(snapshot, shares)
-        self._shares, self._shrunk = shares, shares.shrunk
+        self._key = order_key(snapshot, owners)
+        self._owners, self._shrunk = owners, owners.shrunk
         self._put_in_order()
 
     def _pop(self) -> Place:
-        if self._shares.shrunk != self._shrunk:
-            self._shrunk = self._shares.shrunk
+        if self._owners.shrunk != self._shrunk:
+            self._shrunk = self._owners.shrunk
             self._put_in_order()
         while True:
             key, number, group = heappop(self._heap)

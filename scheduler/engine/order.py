@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from scheduler.engine.owners import Owners
 from scheduler.engine.resources import Resources
-from scheduler.engine.shares import Shares
-from scheduler.engine.snapshot import GPU_WEIGHTED, PriorityClass, Snapshot, Workload
+from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, PriorityClass, Snapshot, Workload
 
 # Weights of a workload's shares of the cluster, in millionths so that they stay integers.
 GPU_WEIGHT, CPU_WEIGHT, RAM_WEIGHT = 100_000_000, 10_000_000, 1_000_000
@@ -40,18 +40,18 @@ def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
 
 
 def order_key(
-    snapshot: Snapshot, shares: Shares | None = None
+    snapshot: Snapshot, owners: Owners | None = None
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
     """The scheduling order of waiting workloads:
 
     1. priority value, higher first
     2. the policy's key: score, larger first (gpu_weighted); nothing (fifo); the owner's dominant
-       share as it is now, smaller first (fair_share, with `shares`; nothing without them)
+       share as it is now, smaller first (fair_share, with `owners`; nothing without them)
     3. submit time, earlier first
     4. id
     """
-    if shares is not None:
-        return _fair_key(snapshot, shares)
+    if owners is not None and snapshot.policy.ordering == FAIR_SHARE:
+        return _fair_key(snapshot, owners)
     values = {priority.name: priority.value for priority in snapshot.classes}
     ordering, total = snapshot.policy.ordering, snapshot.total
     keys: dict[str, tuple[int, int]] = {}  # by scheduling key: equal workloads are scored once
@@ -67,12 +67,12 @@ def order_key(
 
 
 def _fair_key(
-    snapshot: Snapshot, shares: Shares
+    snapshot: Snapshot, owners: Owners
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
     values = {priority.name: priority.value for priority in snapshot.classes}
 
     def key(workload: Workload) -> tuple[int, int, int, str]:
-        share = shares.of(workload.owner)
+        share = owners.share(workload.owner)
         return (-values[workload.priority], share, workload.submitted_ms, workload.id)
 
     return key

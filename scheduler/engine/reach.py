@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.drain import drained
 from scheduler.engine.order import by_name
+from scheduler.engine.owners import Owners
 from scheduler.engine.plan import Plan
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import Running, Snapshot
@@ -35,6 +36,16 @@ def rooms(
             for at, count in capacity.bins_of(start.placement):
                 moved[at] = moved.get(at, NOTHING).minus(workload.request.times(count))
     return [capacity.free[at].plus(moved.get(at, NOTHING)) for at in capacity.eligible(())]
+
+
+def quotas_once(snapshot: Snapshot, gone: Collection[str] = ()) -> Owners:
+    """What quotas leave to owners once whoever drains and those `gone` have left."""
+    owners = Owners(snapshot)
+    leaving = {running.id for running in drained(snapshot)}.union(gone)
+    for running in snapshot.running:
+        if running.id in leaving:
+            owners.shrink(running)
+    return owners
 
 
 def could_yield(snapshot: Snapshot, below: int) -> list[Running]:

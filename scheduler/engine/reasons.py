@@ -16,6 +16,7 @@ class Code(StrEnum):
     FRAGMENTED = "FRAGMENTED"
     BLOCKED_BY_HEAD = "BLOCKED_BY_HEAD"
     RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     CLUSTER_PAUSED = "CLUSTER_PAUSED"
     NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
     PREEMPTED = "PREEMPTED"
@@ -79,6 +80,14 @@ def blocked_by(head: str) -> Reason:
 
 def reserved_for(head: str) -> Reason:
     return Reason(Code.RESERVED_FOR_HEAD, {"head": head})
+
+
+def quota_exceeded(total: Resources, limit: Resources, held: Resources) -> Reason:
+    """Names the first resource of which its owner would hold more than the limit."""
+    amounts = zip(NAMES, total, limit, held, strict=True)
+    name, want, most, has = next(each for each in amounts if 0 < each[1] > each[2] - each[3])
+    details = {"resource": name, "requested": want, "quota": most, "held": has}
+    return Reason(Code.QUOTA_EXCEEDED, details)
 
 
 def paused(state: str) -> Reason:

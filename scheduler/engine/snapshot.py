@@ -16,6 +16,7 @@ BINPACK, SPREAD = "binpack", "spread"
 # States of a cluster; a node is READY, CORDONED (takes nobody new), DRAINING or NOT_READY.
 ACTIVE, PAUSED, DRAINING = "ACTIVE", "PAUSED", "DRAINING"
 READY, CORDONED, NOT_READY = "READY", "CORDONED", "NOT_READY"
+EVERYBODY_ELSE = ""  # whose quota is theirs who have none of their own
 
 Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 
@@ -39,11 +40,6 @@ class Policy:
     preempt_exempt_s: int = 0
     reserve_after_s: int = 3600
     max_preemptions: int = 5
-
-    @property
-    def by_owner(self) -> bool:
-        """Whether it matters who has submitted what."""
-        return self.ordering == FAIR_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class Workload:
     queued_ms: int
     selector: Labels = ()  # the node must carry all of these
     limit_s: int | None = None  # it is ended after running so long
-    owner: str = ""  # who submitted it, where that matters (Policy.by_owner)
+    owner: str = ""  # who submitted it, where that matters (Snapshot.by_owner)
 
     @property
     def total(self) -> Resources:
@@ -116,7 +112,8 @@ class Snapshot:
     `allocated` counts everything that holds capacity; `running` may leave out what no waiting
     workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
     one more than could ever run at once. `max_starts` bounds the work of one cycle. `held` is what
-    each owner holds, by owner, where that matters: of everybody, also of those left out.
+    each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
+    are the most that an owner may hold at once, by owner, sorted, and of EVERYBODY_ELSE.
     """
 
     cluster_id: str
@@ -131,3 +128,9 @@ class Snapshot:
     now_ms: int
     max_starts: int
     held: tuple[tuple[str, Resources], ...] = ()
+    quotas: tuple[tuple[str, Resources], ...] = ()
+
+    @property
+    def by_owner(self) -> bool:
+        """Whether it matters who has submitted what."""
+        return bool(self.quotas) or self.policy.ordering == FAIR_SHARE

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.engine.cycle import make_plan
 from scheduler.engine.hold import FOREVER_MS
+from scheduler.engine.owners import Owners
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
@@ -174,15 +175,25 @@ def _emptied(node: Node, freed: Resources | None) -> Node:
     return node if freed is None else replace(node, allocated=node.allocated.minus(freed))
 
 
-def holders(snapshot: Snapshot, workload: Workload, short: Iterable[str]) -> list[Running]:
-    """Who holds what it is short of, the most first: by share of the cluster, then id."""
+def holders(snapshot: Snapshot, workload: Workload) -> list[Running]:
+    """Who holds what it is short of, the most first: by share of the cluster, then id.
+
+    Of its owner's quota, its owner's others; else of what is short in all, or, where nothing is, of
+    what it asks for: then it is fragmented.
+    """
+    among, owners = snapshot.running, Owners(snapshot)
+    room = snapshot.total.minus(snapshot.allocated)
+    if owners.over(workload):
+        among = tuple(each for each in among if each.owner == workload.owner)
+        room = owners.room(workload.owner)
+    short = workload.total.minus(room).positive() or workload.request.positive()
     dims = [NAMES.index(name) for name in short]
 
     def share(running: Running) -> int:
         held, total = running.total, snapshot.total
         return sum(1_000_000 * held[d] // total[d] for d in dims if total[d])
 
-    found = [running for running in snapshot.running if share(running) > 0]
+    found = [running for running in among if share(running) > 0]
     return sorted(found, key=lambda running: (-share(running), running.id))
 
 

@@ -106,7 +106,7 @@ class _Clock:
     def _submit(self, number: int) -> None:
         """What not even the empty cluster could run is never looked at again."""
         job = self._jobs[number]
-        owner = job.user if self._empty.policy.by_owner else ""
+        owner = job.user if self._empty.by_owner else ""
         workload = Workload(
             id=f"{number:09d}",
             scheduling_key=f"{job.priority} {job.request} {job.replicas} {job.limit_s} {owner}",
@@ -162,7 +162,7 @@ class _Clock:
             tuple(self._line) if self._checked else (),  # the engine is handed the line itself
             now_ms,
             empty.max_starts,
-            machine.held() if empty.policy.by_owner else (),
+            machine.held() if empty.by_owner else (),
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:

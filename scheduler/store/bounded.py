@@ -5,6 +5,7 @@ is not read, with two exceptions: the first in line where a blocked head counts 
 the first of those who have waited so long that capacity is held for them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from scheduler.engine import snapshot as told
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.explain import impossible
 from scheduler.engine.order import by_name, order_key
-from scheduler.engine.reach import could_yield, rooms
+from scheduler.engine.owners import Owners
+from scheduler.engine.reach import could_yield, quotas_once, rooms
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.victims import add_up
@@ -68,7 +70,7 @@ def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snap
     if only_heads:
         return snapshot
     most = {head: _most_in(snapshot, snapshot.total, head) for head in heads}
-    starved = _starved(snapshot, queue, MOST_STARVED)
+    starved = _starved(snapshot, queue, MOST_STARVED, Owners(snapshot))
     return _with(snapshot, [*queue.members(most), *starved])
 
 
@@ -83,13 +85,20 @@ def _with_queue(
     snapshot: Snapshot, queue: Queue, gone: Collection[str] = (), starved: int = FEW_STARVED
 ) -> Snapshot:
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
-    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved)))
+    quotas = quotas_once(snapshot, gone)
+    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, quotas)))
     reach = _reach(snapshot, gone)
-    most_keys = EVERY_KEY if snapshot.policy.by_owner else MOST_KEYS
+    most_keys = EVERY_KEY if snapshot.policy.ordering == told.FAIR_SHARE else MOST_KEYS
     heads, complete = queue.heads(lanes(reach), most_keys)
     if not complete:
         return _in_order(snapshot, queue, gone)
-    most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
+    most = {
+        head: min(
+            _most_in(snapshot, add_up(reach[head.priority]), head),
+            _most_in(snapshot, quotas.room(head.owner), head),
+        )
+        for head in heads
+    }
     return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue)
 
 
@@ -144,11 +153,12 @@ def _ever(snapshot: Snapshot) -> list[Lane]:
     return lanes({each.name: totals for each in snapshot.classes})
 
 
-def _starved(snapshot: Snapshot, queue: Queue, most: int) -> list[Workload]:
+def _starved(snapshot: Snapshot, queue: Queue, most: int, quotas: Owners) -> list[Workload]:
     if snapshot.policy.queueing == told.STRICT:
         return []
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    return queue.starved(merged(_ever(snapshot)), since_ms, most)
+    within = quotas if snapshot.quotas else None
+    return queue.starved(merged(_ever(snapshot)), since_ms, most, within)
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
@@ -156,33 +166,36 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
     them were: those beyond, who fit and were read for that, are not the next in turn."""
     if snapshot.policy.queueing == told.STRICT:
         return True
-    started, capacity = _started(plan), Capacity(snapshot)
+    started, capacity, most_held = _started(plan), Capacity(snapshot), Owners(snapshot)
+    for workload in snapshot.queued:
+        if workload.id in started:
+            most_held.grow(workload.owner, workload.total)
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
     read: dict[str, list[Workload]] = {}
     for workload in sorted(snapshot.queued, key=lambda w: (w.queued_ms, w.id)):
         if workload.queued_ms <= since_ms:
             read.setdefault(workload.priority, []).append(workload)
-    return all(
-        len(first) < most
-        or any(w.id not in started and impossible(capacity, w) is None for w in first[:most])
-        for first in read.values()
-    )
+
+    def is_left(workload: Workload) -> bool:
+        can_start = impossible(capacity, workload) is None and not most_held.over(workload)
+        return can_start and workload.id not in started
+
+    return all(len(first) < most or any(map(is_left, first[:most])) for first in read.values())
 
 
 def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:
     """With the first in line of all others that could ever run, where a blocked one counts; where
-    shares order them, with the first of each owner and class, as each may be the first in line."""
+    owners matter, with the first of each request, as each may be the first in line."""
     if snapshot.policy.queueing not in (told.STRICT, told.EASY_BACKFILL):
         return snapshot
-    known = [workload.id for workload in snapshot.queued]
     capacity, found, never = Capacity(snapshot), _ever(snapshot), set[str]()
+    if snapshot.by_owner:
+        heads, _ = queue.heads(found, EVERY_KEY)
+        read = Counter(workload.scheduling_key for workload in snapshot.queued)
+        behind = queue.members({head: read[head.scheduling_key] for head in heads})
+        return _with(snapshot, [*heads, *behind])
+    known = [workload.id for workload in snapshot.queued]
     while candidates := queue.first(snapshot, found, known, never):
-        if snapshot.policy.by_owner:
-            hopeless = {w.scheduling_key for w in candidates if impossible(capacity, w)}
-            if not hopeless:
-                return _with(snapshot, candidates)
-            never |= hopeless
-            continue
         first = min(candidates, key=order_key(snapshot))
         if impossible(capacity, first) is None:
             return _with(snapshot, [first])

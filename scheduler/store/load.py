@@ -17,7 +17,7 @@ from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
 from scheduler.store.bounded import bounded, whole
 from scheduler.store.queue import Queue
-from scheduler.store.running import held_in
+from scheduler.store.running import held_in, quotas_in
 from scheduler.store.times import milliseconds
 
 
@@ -45,10 +45,20 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
-    """Each cluster without workloads and classes, by id. One query."""
+    """Each cluster without workloads and classes, by id. One query, two more for quotas."""
     clusters = list(clusters)
-    nodes = _nodes([cluster.pk for cluster in clusters])
-    return {cluster.pk: _snapshot(cluster, nodes[cluster.pk], ()) for cluster in clusters}
+    nodes = _nodes([each.pk for each in clusters])
+    quotas = quotas_in([each.pk for each in clusters if each.has_quotas])
+    held = held_in([each.pk for each in clusters if each.by_owner])
+    return {
+        each.pk: replace(
+            _snapshot(each),
+            nodes=tuple(nodes[each.pk]),
+            held=held.get(each.pk, ()),
+            quotas=quotas.get(each.pk, ()),
+        )
+        for each in clusters
+    }
 
 
 def see_one_moment() -> None:
@@ -64,16 +74,19 @@ def see_one_moment() -> None:
 def _empty(cluster: Cluster) -> tuple[Snapshot, Queue]:
     """The cluster without its workloads, and whom to ask for these."""
     classes = list(PriorityClass.objects.order_by("-value"))
-    snapshot = _snapshot(cluster, _nodes([cluster.pk])[cluster.pk], classes)
-    by_owner = snapshot.policy.by_owner
-    if by_owner:
-        snapshot = replace(snapshot, held=held_in(cluster.pk))
-    return snapshot, Queue(cluster.pk, {each.name: each.pk for each in classes}, by_owner)
+    snapshot = replace(
+        empty_snapshots([cluster])[cluster.pk],
+        classes=tuple(
+            told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
+            for each in classes
+        ),
+    )
+    ids = {each.name: each.pk for each in classes}
+    return snapshot, Queue(cluster.pk, ids, snapshot.by_owner)
 
 
-def _snapshot(
-    cluster: Cluster, nodes: Iterable[told.Node], classes: Iterable[PriorityClass]
-) -> Snapshot:
+def _snapshot(cluster: Cluster) -> Snapshot:
+    """What its row tells."""
     return Snapshot(
         cluster_id=str(cluster.pk),
         state=cluster.state,
@@ -82,11 +95,8 @@ def _snapshot(
         allocated=Resources(
             cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
         ),
-        classes=tuple(
-            told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
-            for each in classes
-        ),
-        nodes=tuple(nodes),
+        classes=(),
+        nodes=(),
         running=(),
         queued=(),
         now_ms=milliseconds(timezone.now()),

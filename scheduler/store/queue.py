@@ -10,20 +10,21 @@ from uuid import UUID
 from django.db import connection
 
 from scheduler.engine import Snapshot
+from scheduler.engine.owners import Owners
 from scheduler.engine.reach import boxes
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import GPU_WEIGHTED, Workload
+from scheduler.engine.snapshot import EVERYBODY_ELSE, GPU_WEIGHTED, Workload
 from scheduler.engine.victims import add_up
 from scheduler.store.sql_queue import (
     BEST,
     CLASSES_WAITING,
     ENDLESS,
-    FIRST_OF_EACH,
     HEADS,
     IN_ORDER,
     MEMBERS,
     OLDEST,
     STARVED,
+    STARVED_WITHIN,
 )
 from scheduler.store.times import moment
 
@@ -116,21 +117,26 @@ class Queue:
         self, snapshot: Snapshot, found: Sequence[Lane], known: Iterable[str], never: Iterable[str]
     ) -> list[Workload]:
         """Of each lane, or at least of each class, the first in the scheduling order whose id is
-        not known and whose scheduling key is none of `never`; where shares order them, of each
-        class and owner."""
+        not known and whose scheduling key is none of `never`."""
         statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
-        if self.by_owner:
-            statement = FIRST_OF_EACH
         more = {"known": list(known), "never": list(never)}
         rows = self._ask(statement, found, **more, **_totals(snapshot))
         return [self._workload(row) for row in rows]
 
     def starved(
-        self, found: Sequence[Lane], since_ms: int, most: int, never: Iterable[str] = ()
+        self, found: Sequence[Lane], since_ms: int, most: int, quotas: Owners | None = None
     ) -> list[Workload]:
-        """Of each class, the first few in the lanes that have waited since then, by the longest."""
-        more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
-        return [self._workload(row) for row in self._ask(STARVED, found, **more)]
+        """Of each class, the first few in the lanes that have waited since then, by the longest;
+        with `quotas`, of those that these allow."""
+        more = {"known": [], "never": [], "since": moment(since_ms + 1), "most": most}
+        statement = STARVED
+        if quotas is not None:
+            statement, rooms = STARVED_WITHIN, quotas.rooms()
+            others = rooms.pop(EVERYBODY_ELSE)
+            more |= {"owners": list(rooms)}
+            for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
+                more |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
+        return [self._workload(row) for row in self._ask(statement, found, **more)]
 
     def _workload(self, row: Mapping[str, Any]) -> Workload:
         return Workload(

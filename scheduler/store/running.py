@@ -1,32 +1,63 @@
 """Who holds capacity and could have to give it back."""
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Sum
 
+from clusters.models import Quota
 from deployments.models import HOLDS, Deployment, Status
 from scheduler.engine import snapshot as told
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.store.times import milliseconds
 
 EVICTABLE = (Status.STARTING, Status.RUNNING)
 
 
-def held_in(cluster_id: UUID) -> tuple[tuple[str, Resources], ...]:
-    """What each owner holds, by owner. One query."""
+Amounts = tuple[tuple[str, Resources], ...]  # by owner, sorted
+
+
+def held_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
+    """What each owner holds in each of the clusters. One query, none for no cluster."""
     rows = (
-        Deployment.objects.filter(HOLDS, cluster=cluster_id)
+        Deployment.objects.filter(HOLDS, cluster__in=cluster_ids)
         .order_by("owner_id")
-        .values_list("owner_id")
+        .values_list("cluster_id", "owner_id")
         .annotate(
             cpu=Sum(F("cpu_milli") * F("replicas")),
             ram=Sum(F("ram_mib") * F("replicas")),
             gpus=Sum(F("gpu") * F("replicas")),
         )
     )
-    return tuple((str(owner), Resources(*map(int, held))) for owner, *held in rows)
+    return _by_cluster(
+        (cluster, str(owner), Resources(*map(int, held))) for cluster, owner, *held in rows
+    )
+
+
+def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
+    """The most that each owner may hold in each of the clusters. One query, none for no cluster."""
+    columns = ("cluster_id", "user_id", "max_cpu_milli", "max_ram_mib", "max_gpu")
+    rows = Quota.objects.filter(cluster__in=cluster_ids).order_by(
+        F("user_id").asc(nulls_first=True)
+    )
+    return _by_cluster(
+        (
+            cluster,
+            told.EVERYBODY_ELSE if user is None else str(user),
+            Resources(*(ENDLESS if most is None else most for most in limits)),
+        )
+        for cluster, user, *limits in rows.values_list(*columns)
+    )
+
+
+def _by_cluster(rows: Iterable[tuple[UUID, str, Resources]]) -> dict[UUID, Amounts]:
+    found: dict[UUID, Amounts] = defaultdict(tuple)
+    for cluster, owner, amount in rows:
+        found[cluster] += ((owner, amount),)
+    return found
 
 
 def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, ...]:
@@ -44,7 +75,7 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
         "max_runtime_s",
         "owner_id",
     )
-    by_owner = snapshot.policy.by_owner
+    by_owner = snapshot.by_owner
     rows = Deployment.objects.filter(
         cluster_id=snapshot.cluster_id, status__in=EVICTABLE, **filters
     )

@@ -104,21 +104,48 @@ SELECT {COLUMNS}
          ORDER BY d.created_at, d.id LIMIT 1) d
 """
 
-# The first of each class and owner by submit time, besides those that are known. Reads the line.
-FIRST_OF_EACH = f"""
-SELECT {COLUMNS}
-  FROM deployments_priorityclass p, LATERAL (
-        SELECT DISTINCT ON (d.owner_id) d.* FROM deployments_deployment d
-         WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_LANE}
-         ORDER BY d.owner_id, d.created_at, d.id) d
-"""
-
 # The first few of each class by how long they have waited, if at least since then.
 STARVED = f"""
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
         SELECT d.* FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = p.id AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+         ORDER BY d.queued_at, d.id LIMIT %(most)s) d
+"""
+
+
+# The same of those whom their owner's quota allows: through the index `deployment_of_owner`, from
+# owner to owner, past all who have nothing left.
+STARVED_WITHIN = f"""
+WITH RECURSIVE waiting AS (
+    SELECT p.id AS priority_class, (
+        SELECT d.owner_id FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = p.id ORDER BY d.owner_id LIMIT 1) AS owner
+      FROM deployments_priorityclass p
+    UNION ALL
+    SELECT waiting.priority_class, (
+        SELECT d.owner_id FROM deployments_deployment d
+         WHERE {READY} AND d.priority_class_id = waiting.priority_class
+           AND d.owner_id > waiting.owner ORDER BY d.owner_id LIMIT 1)
+      FROM waiting WHERE waiting.owner IS NOT NULL
+)
+SELECT {COLUMNS}
+  FROM deployments_priorityclass p, LATERAL (
+        SELECT d.* FROM waiting
+          LEFT JOIN unnest(%(owners)s::uuid[], %(owner_gpus)s::bigint[], %(owner_cpus)s::bigint[],
+                           %(owner_rams)s::bigint[]) AS own(owner, gpu, cpu, ram)
+                 ON own.owner = waiting.owner,
+               LATERAL (
+                SELECT coalesce(own.gpu, %(other_owner_gpus)s::bigint) AS gpu,
+                       coalesce(own.cpu, %(other_owner_cpus)s::bigint) AS cpu,
+                       coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) room,
+               LATERAL (
+                SELECT d.* FROM deployments_deployment d
+                 WHERE {READY} AND d.priority_class_id = p.id AND d.owner_id = waiting.owner
+                   AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+                   AND {GPU} <= room.gpu AND {CPU} <= room.cpu AND {RAM} <= room.ram
+                 ORDER BY d.queued_at, d.id LIMIT %(most)s) d
+         WHERE waiting.priority_class = p.id AND room.cpu > 0 AND room.ram > 0
          ORDER BY d.queued_at, d.id LIMIT %(most)s) d
 """
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Node, Quota
 from deployments.keys import key_of, submitted_at
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.queries import reasons_for
@@ -33,9 +33,14 @@ CLASSES = {"MID": (500, True, True), "FIRM": (300, False, False), "IDLE": (-10, 
 LABELS = [{}, {}, {}, {"zone": "x"}]
 
 
-def fill(cluster: Cluster, owner: User, random: Random, others: tuple[User, ...] = ()) -> None:
-    """Nodes or none, nearly full of all sorts, and all sorts waiting; with other owners, who share
-    the cluster fairly."""
+OWNERS_MATTER = ["no", "fairly", "quotas", "both"]
+
+
+def fill(
+    cluster: Cluster, owners: tuple[User, ...], random: Random, owners_matter: str = "no"
+) -> None:
+    """Nodes or none, nearly full of all sorts, and all sorts waiting; of several owners where they
+    matter, who share the cluster fairly, or have quotas, or both."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -66,7 +71,7 @@ def fill(cluster: Cluster, owner: User, random: Random, others: tuple[User, ...]
     crowd = random.choice([2, 4, 8])
     for number in range(random.randint(0, crowd * count)):
         node = random.choice(nodes) if nodes else None
-        row = new(cluster, owner, random.choice(classes), random, shapes)
+        row = new(cluster, owners[0], random.choice(classes), random, shapes)
         row.replicas, row.node_selector = 1, {}
         if holds(row, node or cluster):
             where = {"node_id": str(node.pk) if node else None, "node": None, "replicas": 1}
@@ -74,17 +79,34 @@ def fill(cluster: Cluster, owner: User, random: Random, others: tuple[User, ...]
             row.started_at = timezone.now() - timedelta(seconds=number)
             rows.append(row)
     for _ in range(random.randint(1, 25)):
-        row = new(cluster, owner, random.choice(classes), random, shapes)
+        row = new(cluster, owners[0], random.choice(classes), random, shapes)
         row.queued_at = row.created_at - timedelta(hours=random.choice([0, 0, 0, 1, 2, 5]))
         rows.append(row)
-    if others:
+    if owners_matter in ("fairly", "both"):
         cluster.ordering = "fair_share"
+    if owners_matter in ("quotas", "both"):
+        cluster.has_quotas = True
+        limited = random.sample([None, *owners], random.randint(1, len(owners)))
+        Quota.objects.bulk_create(quota(cluster, user, random) for user in limited)
     for row in rows:
-        row.owner = random.choice([owner, *others]) if others else owner
+        row.owner = random.choice(owners) if owners_matter != "no" else owners[0]
         row.scheduling_key = key_of(row, cluster)
     Node.objects.bulk_create(nodes)
     cluster.save()
     Deployment.objects.bulk_create(rows)
+
+
+def quota(cluster: Cluster, user: User | None, random: Random) -> Quota:
+    def some_of(total: int) -> int | None:
+        return random.choice([None, None, 0, total // 4, total // 2, total])
+
+    return Quota(
+        cluster=cluster,
+        user=user,
+        max_cpu_milli=some_of(cluster.total_cpu_milli),
+        max_ram_mib=some_of(cluster.total_ram_mib),
+        max_gpu=some_of(cluster.total_gpu),
+    )
 
 
 def shape(random: Random) -> tuple[int, int, int]:
@@ -140,10 +162,14 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
     return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms)
 
 
-@given(seed=st.integers(0, 2**32), most_keys=st.sampled_from([2000, 4, 1]), fairly=st.booleans())
-@example(seed=351, most_keys=1, fairly=False)  # somebody is held up by one further back
-@example(seed=278869, most_keys=4, fairly=False)  # the cycle is full, of one beyond what was read
-@example(seed=286192, most_keys=1, fairly=False)  # all of the first who waited too long start
+@given(
+    seed=st.integers(0, 2**32),
+    most_keys=st.sampled_from([2000, 4, 1]),
+    owners_matter=st.sampled_from(OWNERS_MATTER),
+)
+@example(seed=351, most_keys=1, owners_matter="no")  # somebody is held up by one further back
+@example(seed=278869, most_keys=4, owners_matter="no")  # the cycle is full, of one not read
+@example(seed=286192, most_keys=1, owners_matter="no")  # all of the first who waited long start
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -155,15 +181,14 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
     most_keys: int,
-    fairly: bool,
+    owners_matter: str,
 ) -> None:
     monkeypatch.setattr(bounded, "MOST_KEYS", most_keys)
     monkeypatch.setattr(bounded, "FEW_STARVED", 1 + most_keys % 7)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
-        others = (ada, vera) if fairly else ()
-        fill(Cluster.objects.get(pk=cluster.pk), dev, random, others)
+        fill(Cluster.objects.get(pk=cluster.pk), (dev, ada, vera), random, owners_matter)
         part, whole = part_and_whole(cluster)
         plan = make_plan(part)
         assert check(part, plan) == []
@@ -173,20 +198,19 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
         transaction.set_rollback(True)
 
 
-@given(seed=st.integers(0, 2**32), fairly=st.booleans())
-@example(seed=73798, fairly=False)  # a strict line's head is the last of its equals that was read
+@given(seed=st.integers(0, 2**32), owners_matter=st.sampled_from(OWNERS_MATTER))
+@example(seed=73798, owners_matter="no")  # a strict head is the last of its equals read
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whoever_waits_is_told_what_the_whole_plan_tells(
-    cluster: Cluster, dev: User, ada: User, vera: User, seed: int, fairly: bool
+    cluster: Cluster, dev: User, ada: User, vera: User, seed: int, owners_matter: str
 ) -> None:
     """Whether the cycle has read it or not."""
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
-        others = (ada, vera) if fairly else ()
-        fill(Cluster.objects.get(pk=cluster.pk), dev, random, others)
+        fill(Cluster.objects.get(pk=cluster.pk), (dev, ada, vera), random, owners_matter)
         state = random.choice(["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED", "DRAINING"])
         Cluster.objects.filter(pk=cluster.pk).update(state=state)
         plan = make_plan(read_snapshot(cluster.pk))

@@ -6,6 +6,7 @@ from typing import Any
 
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import (
+    EVERYBODY_ELSE,
     Node,
     Placement,
     Policy,
@@ -120,3 +121,30 @@ def pool(
         max_starts=more.pop("max_starts", 1000),
         **more,
     )
+
+
+# --- Owners ---------------------------------------------------------------------------------------
+
+
+def of(owner: str, workload: Workload) -> Workload:
+    return replace(workload, owner=owner, scheduling_key=f"{workload.scheduling_key}/u{owner}")
+
+
+def jobs(owner: str, count: int, *, gpu: int = 1, **more: Any) -> list[Workload]:
+    """`ann-00`, `ann-01`, …"""
+    return [of(owner, job(gpu=gpu, id=f"{owner}-{n:02}", **more)) for n in range(count)]
+
+
+def holds(owner: str, running: Running) -> Running:
+    return replace(running, owner=owner)
+
+
+def owned(base: Snapshot, **quotas: Resources) -> Snapshot:
+    """With what the owners of those who run hold, and the most that they may; `others` is the quota
+    of everybody who has none."""
+    held: dict[str, Resources] = {}
+    for each in base.running:
+        held[each.owner] = held.get(each.owner, NOTHING).plus(each.total)
+    names = {"others": EVERYBODY_ELSE}
+    limits = {names.get(owner, owner): limit for owner, limit in quotas.items()}
+    return replace(base, held=tuple(sorted(held.items())), quotas=tuple(sorted(limits.items())))

@@ -16,12 +16,15 @@ from typing import Any
 
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot, make_plan
 from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, encode_snapshot
+from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Policy, Running, Workload
 from scheduler.tests.engine import crowds
-from scheduler.tests.engine.build import NOW, job
+from scheduler.tests.engine.build import NOW, holds, job, of, owned
 
+OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
 SEEDS = (*range(44), 86, 92, 111, 150)  # in the last, somebody evicts beside a promise
+OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 CHANGED = (
     "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
     "raise ENGINE_VERSION in scheduler/engine/__init__.py, so that replay does not compare what "
@@ -40,7 +43,9 @@ class UnpinnedError(Exception):
 def verify(recorded: dict[str, Any], plan: Callable[[Snapshot], Plan] = make_plan) -> None:
     """Raise UnpinnedError unless the plans and the version are those recorded."""
     changed = [
-        name for name, (text, digest) in recorded["plans"].items() if digest != of(text, plan)
+        name
+        for name, (text, digest) in recorded["plans"].items()
+        if digest != digest_of(text, plan)
     ]
     if recorded["engine_version"] == ENGINE_VERSION and changed:
         raise UnpinnedError(CHANGED.format(names=", ".join(changed), version=ENGINE_VERSION))
@@ -49,7 +54,7 @@ def verify(recorded: dict[str, Any], plan: Callable[[Snapshot], Plan] = make_pla
         raise UnpinnedError(NOT_RECORDED.format(**versions))
 
 
-def of(text: str, plan: Callable[[Snapshot], Plan] = make_plan) -> str:
+def digest_of(text: str, plan: Callable[[Snapshot], Plan] = make_plan) -> str:
     """The digest of what is planned for a snapshot in canonical JSON."""
     snapshot = decode_snapshot(zlib.compress(text.encode()))
     return sha256(canonical(encode_plan(plan(snapshot)))).hexdigest()
@@ -79,6 +84,23 @@ def snapshot(seed: int) -> Snapshot:
     )
 
 
+def snapshot_of_owners(seed: int) -> Snapshot:
+    """The same of three owners."""
+    base, random = snapshot(seed), Random(seed)
+    running = [holds(random.choice(OWNERS), each) for each in base.running]
+    queued = [of(random.choice(OWNERS), each) for each in base.queued]
+    base = replace(base, running=tuple(running), queued=tuple(queued))
+    if seed % 2:
+        base = replace(base, policy=replace(base.policy, ordering="fair_share"))
+    if seed % 4 == 3:
+        return owned(base)
+    return owned(base, others=_quota(random, base), ann=_quota(random, base))
+
+
+def _quota(random: Random, base: Snapshot) -> Resources:
+    return Resources(*(random.choice([total // 2, total, ENDLESS]) for total in base.total))
+
+
 def _waiting(random: Random) -> Workload:
     waited_s = random.randint(0, 7000)
     return job(
@@ -105,7 +127,10 @@ def record() -> None:
     plans = {}
     for seed in SEEDS:
         text = canonical(encode_snapshot(snapshot(seed))).decode()
-        plans[f"crowd {seed}"] = (text, of(text))
+        plans[f"crowd {seed}"] = (text, digest_of(text))
+    for seed in OWNED_SEEDS:
+        text = canonical(encode_snapshot(snapshot_of_owners(seed))).decode()
+        plans[f"owners {seed}"] = (text, digest_of(text))
     recorded = {"engine_version": ENGINE_VERSION, "plans": plans}
     FILE.write_text(json.dumps(recorded, indent=0) + "\n")
 

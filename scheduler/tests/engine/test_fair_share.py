@@ -12,40 +12,18 @@ from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.line import Line
 from scheduler.engine.order import order_key
-from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.shares import Shares
-from scheduler.engine.snapshot import Running, Workload
+from scheduler.engine.owners import Owners
+from scheduler.engine.resources import Resources
 from scheduler.simulator.waiting import LastingLine
-from scheduler.tests.engine.build import job, node, pool, rack, run
+from scheduler.tests.engine.build import holds, job, jobs, node, of, owned, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 
 OWNERS = ["ann", "ben", "cleo"]
 
 
-def of(owner: str, workload: Workload) -> Workload:
-    return replace(
-        workload, owner=owner, scheduling_key=f"{workload.scheduling_key}/u{owner}", id=workload.id
-    )
-
-
-def jobs(owner: str, count: int, *, gpu: int = 1, **more: object) -> list[Workload]:
-    return [
-        of(owner, job(gpu=gpu, id=f"{owner}-{number:02}", **more))  # type: ignore[arg-type]  # job's
-        for number in range(count)
-    ]
-
-
-def holds(owner: str, running: Running) -> Running:
-    return replace(running, owner=owner)
-
-
 def fair(base: Snapshot) -> Snapshot:
     """With what the owners of those who run hold."""
-    held: dict[str, Resources] = {}
-    for each in base.running:
-        held[each.owner] = held.get(each.owner, NOTHING).plus(each.total)
-    policy = replace(base.policy, ordering="fair_share")
-    return replace(base, policy=policy, held=tuple(sorted(held.items())))
+    return replace(owned(base), policy=replace(base.policy, ordering="fair_share"))
 
 
 def started(snapshot: Snapshot) -> list[str]:
@@ -145,13 +123,13 @@ def test_the_head_is_the_first_whose_owner_is_next(queueing: str) -> None:
 def test_shares_are_exact() -> None:
     """A third of one and a third of the other, which no power of ten can say."""
     snapshot = replace(pool(), total=Resources(3, 9, 0), held=(("a", Resources(1, 0, 0)),))
-    shares = Shares(snapshot)
+    shares = Owners(snapshot)
     shares.grow("b", Resources(0, 3, 0))
-    assert shares.of("a") == shares.of("b") > shares.of("nobody") == 0
+    assert shares.share("a") == shares.share("b") > shares.share("nobody") == 0
     shares.grow("b", Resources(0, 1, 0))
-    assert shares.of("b") > shares.of("a")
+    assert shares.share("b") > shares.share("a")
     shares.shrink(holds("b", replace(run(), request=Resources(0, 4, 0))))
-    assert (shares.of("b"), shares.shrunk) == (0, 1)
+    assert (shares.share("b"), shares.shrunk) == (0, 1)
 
 
 # --- What holds for every snapshot -----------------------------------------------------------
@@ -197,7 +175,7 @@ def test_the_walk_asks_whoever_is_first_at_that_moment(snapshot: Snapshot) -> No
     left = [each for each in snapshot.queued if each.scheduling_key not in never]
     board = Board(snapshot, Line(snapshot, left))
     while left and len(board.starts) < snapshot.max_starts:
-        first = min(left, key=order_key(snapshot, board.shares))
+        first = min(left, key=order_key(snapshot, board.owners))
         left.remove(first)
         if not board.admit(first):
             left = [each for each in left if each.scheduling_key != first.scheduling_key]

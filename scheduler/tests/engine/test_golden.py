@@ -37,8 +37,9 @@ def test_another_version_has_to_be_recorded(recorded: dict[str, Any]) -> None:
 def test_what_is_recorded_has_something_of_everything() -> None:
     """Else a change could pass between the snapshots."""
     seen: Counter[str] = Counter()
-    for seed in golden.SEEDS:
-        snapshot = golden.snapshot(seed)
+    snapshots = [*map(golden.snapshot, golden.SEEDS)]
+    snapshots += map(golden.snapshot_of_owners, golden.OWNED_SEEDS)
+    for snapshot in snapshots:
         plan = make_plan(snapshot)
         assert check(snapshot, plan) == []
         seen.update({"start"} if plan.starts else {})
@@ -50,5 +51,6 @@ def test_what_is_recorded_has_something_of_everything() -> None:
     missing = {
         "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
+        "QUOTA_EXCEEDED",
     } - set(seen)  # fmt: skip
     assert missing == set()

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from scheduler.engine.snapshot import Policy, PriorityClass
-from scheduler.tests.engine.build import HIGH, LOW, job, node, size
+from scheduler.engine.resources import ENDLESS, Resources
+from scheduler.engine.snapshot import EVERYBODY_ELSE, Policy, PriorityClass
+from scheduler.tests.engine.build import HIGH, LOW, job, node, of, size
 from scheduler.tests.engine.world import World
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
@@ -22,7 +23,7 @@ CLASSES = (LOW, HIGH, MID, FIRM, IDLE)
 policies = st.builds(
     Policy,
     queueing=st.sampled_from(["best_effort", "strict", "easy_backfill"]),
-    ordering=st.sampled_from(["gpu_weighted", "fifo"]),
+    ordering=st.sampled_from(["gpu_weighted", "fifo", "fair_share"]),
     preemption=st.sampled_from(["lower_priority", "lower_priority", "never"]),
     placement=st.sampled_from(["binpack", "spread"]),
     preempt_exempt_s=st.sampled_from([0, 0, 300]),
@@ -54,6 +55,7 @@ class History(RuleBasedStateMachine):
         limit_s=st.sampled_from([None, None, 60, 1000]),
         labelled=st.sampled_from([False, False, False, True]),
         times=st.integers(1, 4),
+        owner=st.sampled_from(["ann", "ben"]),
     )
     def submit(
         self,
@@ -65,12 +67,14 @@ class History(RuleBasedStateMachine):
         limit_s: int | None,
         labelled: bool,
         times: int,
+        owner: str,
     ) -> None:
         selector = {"zone": "x"} if labelled and self.world.nodes else {}
         for _ in range(times):
             self.jobs += 1
             more: dict[str, Any] = {"replicas": replicas, "limit_s": limit_s, "selector": selector}
-            self.world.submit(job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more))
+            new = job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more)
+            self.world.submit(of(owner, new))
         self.rest()
 
     @precondition(lambda self: self.world.running)
@@ -110,6 +114,21 @@ class History(RuleBasedStateMachine):
     @rule(policy=policies)
     def change_policy(self, policy: Policy) -> None:
         self.world.policy = policy
+        self.rest()
+
+    @rule(
+        owner=st.sampled_from(["ann", "ben", EVERYBODY_ELSE]),
+        gpu=st.sampled_from([0, 1, 2, 4, ENDLESS]),
+        cpu=st.sampled_from([1, 16, ENDLESS]),
+    )
+    def set_quota(self, owner: str, gpu: int, cpu: int) -> None:
+        self.world.quotas[owner] = Resources(min(cpu * 1000, ENDLESS), ENDLESS, gpu)
+        self.rest()
+
+    @precondition(lambda self: self.world.quotas)
+    @rule(which=numbers)
+    def drop_quota(self, which: int) -> None:
+        del self.world.quotas[self.one_of(self.world.quotas, which)]
         self.rest()
 
     def rest(self) -> None:

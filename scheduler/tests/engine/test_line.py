@@ -27,9 +27,9 @@ def test_leaving_equals_out_changes_nothing(snapshot: Snapshot) -> None:
     board, refused = Board(snapshot, Line(snapshot, possible)), set()
     for workload in sorted(possible, key=order_key(snapshot)):
         full = len(board.starts) >= snapshot.max_starts
-        if full or (snapshot.policy.queueing == STRICT and board.head is not None):
+        if full or (snapshot.policy.queueing == STRICT and board.keepers.head is not None):
             break
-        if workload.scheduling_key in refused and not board.holds(workload):
+        if workload.scheduling_key in refused and not board.keepers.holds(workload):
             continue
         if not board.admit(workload):
             refused.add(workload.scheduling_key)

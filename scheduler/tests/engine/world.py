@@ -7,7 +7,15 @@ from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import Node, Placement, Policy, PriorityClass, Running, Workload
+from scheduler.engine.snapshot import (
+    FAIR_SHARE,
+    Node,
+    Placement,
+    Policy,
+    PriorityClass,
+    Running,
+    Workload,
+)
 from scheduler.tests.engine.build import NOW
 
 
@@ -21,6 +29,7 @@ class World:
     policy: Policy = field(default_factory=Policy)
     now_ms: int = NOW
     max_starts: int = 1000
+    quotas: dict[str, Resources] = field(default_factory=dict)  # by owner
     submitted: dict[str, Workload] = field(default_factory=dict)
     queued: dict[str, Workload] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
@@ -87,6 +96,8 @@ class World:
             queued=tuple(self.queued.values()),
             now_ms=self.now_ms,
             max_starts=self.max_starts,
+            held=self._held() if self.quotas or self.policy.ordering == FAIR_SHARE else (),
+            quotas=tuple(sorted(self.quotas.items())),
         )
 
     def cycle(self) -> Plan:
@@ -166,6 +177,7 @@ class World:
             checkpoint_ms=None,
             preemptions=self.preemptions.get(id_, 0),
             ends_ms=None if limit_s is None else self.now_ms + limit_s * 1000,
+            owner=workload.owner,
         )
         self._count(self.running[id_], 1)
 
@@ -181,6 +193,13 @@ class World:
         for place in running.placement:
             amount = running.request.times(sign * place.replicas)
             self.allocated[place.node_id] = self.allocated.get(place.node_id, NOTHING).plus(amount)
+
+    def _held(self) -> tuple[tuple[str, Resources], ...]:
+        owners = sorted({each.owner for each in self.running.values()})
+        return tuple(
+            (owner, self._sum(each.total for each in self.running.values() if each.owner == owner))
+            for owner in owners
+        )
 
     @staticmethod
     def _sum(amounts: Iterable[Resources]) -> Resources:
