@@ -26,6 +26,8 @@ def measure(rounds: int) -> Result:
         notes=[
             "So many wait in a full pool, none of which can start, with 100 different requests or "
             "all of them different.",
+            "Quotas: so many wait in an empty pool, of ten owners who have used up what they may "
+            "hold, and longer than reserve_after_s.",
             "Admission: 100,000 of 20 requests wait for 1,000 nodes of 8 GPUs, 1,000 start in one "
             "cycle. The reference reads the rows of those thousand with one plain SELECT and "
             "writes them with one plain UPDATE.",
@@ -35,6 +37,7 @@ def measure(rounds: int) -> Result:
     )
     with _platform():
         _lengths(result, rounds)
+        _quotas(result, rounds)
         _admission(result, rounds)
         _storm(result, rounds)
     return result
@@ -88,6 +91,38 @@ def _lengths(result: Result, rounds: int) -> None:
             result.add(f"load and plan, {length:,} waiting, {label}", "ms", times)
         ratios = [b / a for a, b in zip(medians[10_000], medians[1_000_000], strict=True)]
         result.add(f"1,000,000 beside 10,000, {label}", "x", ratios)
+
+
+def _quotas(result: Result, rounds: int) -> None:
+    from django.db import transaction
+
+    from clusters.models import Quota
+    from scheduler.engine import make_plan
+    from scheduler.store import load_snapshot
+
+    medians: dict[int, list[float]] = {}
+    for length in LENGTHS[1:]:
+        cluster = _cluster("quotas", cpu=10**9, ram=10**12, gpu=10**6)
+        cluster.has_quotas, cluster.reserve_after_s = True, 0
+        cluster.save()
+        Quota.objects.create(cluster=cluster, max_gpu=4)
+        for user in (owners := [_owner(f"bench{n}") for n in range(10)]):
+            _fill(cluster, 1, 1, status="RUNNING", gpu_of=lambda n: 4, owners=[user])
+        _fill(cluster, length, 100, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
+        times = []
+        for number in range(1 + max(rounds, 9)):
+            began = time.perf_counter()
+            with transaction.atomic():
+                snapshot = load_snapshot(cluster.pk)
+                plan = make_plan(snapshot)
+            if number:
+                times.append((time.perf_counter() - began) * 1000)
+            if plan.starts:
+                raise AssertionError("nobody has any quota left")
+        medians[length] = times
+        result.add(f"load and plan, {length:,} waiting, over their owners' quotas", "ms", times)
+    ratios = [b / a for a, b in zip(medians[10_000], medians[1_000_000], strict=True)]
+    result.add("1,000,000 beside 10,000, over their owners' quotas", "x", ratios)
 
 
 def _admission(result: Result, rounds: int) -> None:
@@ -174,10 +209,10 @@ def _storm(result: Result, rounds: int) -> None:
 # --- Tables ------------------------------------------------------------------------------------
 
 
-def _owner() -> Any:
+def _owner(name: str = "bench") -> Any:
     from accounts.models import User
 
-    return User.objects.filter(username="bench").first() or User.objects.create_user("bench")
+    return User.objects.filter(username=name).first() or User.objects.create_user(name)
 
 
 def _cluster(name: str, *, cpu: int, ram: int, gpu: int, allocated: bool = False) -> Any:
@@ -221,11 +256,13 @@ def _fill(
     gpu_of: Any,
     high: bool = False,
     nodes: list[Any] | None = None,
+    owners: list[Any] | None = None,
 ) -> None:
     """Rows as submits, and the plan for those that run, would have left them."""
     import io
     import json
     from datetime import timedelta
+    from uuid import UUID
 
     from django.db import connection
     from django.utils import timezone
@@ -243,8 +280,12 @@ def _fill(
     columns = list(Deployment._meta.concrete_fields)
     lines = io.StringIO()
     for number in range(count):
+        model.id = uuid7()
+        if owners is not None:  # submitted before the last minute, which a cycle looks over
+            model.id = UUID(int=model.id.int - (3_600_000 << 80))
+            model.owner = owners[number // requests % len(owners)]
         model.cpu_milli, model.ram_mib = 1000, 1024 + number % requests
-        model.gpu, model.status, model.id = gpu_of(number % requests), status, uuid7()
+        model.gpu, model.status = gpu_of(number % requests), status
         if nodes is not None:
             node = nodes[number % len(nodes)]
             where = {"node_id": str(node.pk), "node": node.name, "replicas": 1}

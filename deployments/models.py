@@ -141,8 +141,13 @@ class Deployment(models.Model):
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_line",
             ),
-            models.Index(
-                fields=["cluster", "priority_class", "owner", "queued_at", "id"],
+            models.Index(  # whoever has no GPUs left, or nothing at all, is passed over whole
+                F("cluster"),
+                F("priority_class"),
+                F("owner"),
+                ExpressionWrapper(Q(gpu__gt=0), models.BooleanField()),
+                F("queued_at"),
+                F("id"),
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_of_owner",
             ),

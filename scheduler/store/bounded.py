@@ -44,7 +44,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     left = queue.waiting(_started(plan))
     if left and not snapshot.running:
         snapshot = replace(snapshot, running=_running_for(snapshot, left))
-    alone = not snapshot.running and _starved_are_left(snapshot, plan, FEW_STARVED)
+    alone = not snapshot.running and _starved_are_left(snapshot, plan, (), FEW_STARVED)
     if not left or alone:
         return snapshot
     gone, starved = frozenset[str](), FEW_STARVED
@@ -52,7 +52,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
         snapshot = _with_queue(snapshot, queue, gone, starved)
         plan = make_plan(snapshot)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
-        enough = _starved_are_left(snapshot, plan, starved)
+        enough = _starved_are_left(snapshot, plan, gone, starved)
         if evicted <= gone and enough:
             return snapshot
         gone |= evicted
@@ -161,7 +161,7 @@ def _starved(snapshot: Snapshot, queue: Queue, most: int, quotas: Owners) -> lis
     return queue.starved(merged(_ever(snapshot)), since_ms, most, within)
 
 
-def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
+def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], most: int) -> bool:
     """Whether of each class one who waits on is among the starved that were read as such, or all of
     them were: those beyond, who fit and were read for that, are not the next in turn."""
     if snapshot.policy.queueing == told.STRICT:
@@ -171,9 +171,9 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, most: int) -> bool:
         if workload.id in started:
             most_held.grow(workload.owner, workload.total)
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    read: dict[str, list[Workload]] = {}
+    quotas, read = quotas_once(snapshot, gone), dict[str, list[Workload]]()
     for workload in sorted(snapshot.queued, key=lambda w: (w.queued_ms, w.id)):
-        if workload.queued_ms <= since_ms:
+        if workload.queued_ms <= since_ms and not quotas.over(workload):
             read.setdefault(workload.priority, []).append(workload)
 
     def is_left(workload: Workload) -> bool:

@@ -115,12 +115,10 @@ SELECT {COLUMNS}
 
 
 # The same of those whom their owner's quota allows: through the index `deployment_of_owner`, from
-# owner to owner, past all who have nothing left.
+# owner to owner, past all who have nothing left, or no GPUs where some are asked for.
 STARVED_WITHIN = f"""
 WITH RECURSIVE waiting AS (
-    SELECT p.id AS priority_class, (
-        SELECT d.owner_id FROM deployments_deployment d
-         WHERE {READY} AND d.priority_class_id = p.id ORDER BY d.owner_id LIMIT 1) AS owner
+    SELECT p.id AS priority_class, '00000000-0000-0000-0000-000000000000'::uuid AS owner
       FROM deployments_priorityclass p
     UNION ALL
     SELECT waiting.priority_class, (
@@ -139,13 +137,15 @@ SELECT {COLUMNS}
                 SELECT coalesce(own.gpu, %(other_owner_gpus)s::bigint) AS gpu,
                        coalesce(own.cpu, %(other_owner_cpus)s::bigint) AS cpu,
                        coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) room,
+               unnest(ARRAY[false, true]) AS asks_for_gpus,
                LATERAL (
                 SELECT d.* FROM deployments_deployment d
                  WHERE {READY} AND d.priority_class_id = p.id AND d.owner_id = waiting.owner
-                   AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+                   AND (d.gpu > 0) = asks_for_gpus AND d.queued_at < %(since)s AND {IN_ITS_LANE}
                    AND {GPU} <= room.gpu AND {CPU} <= room.cpu AND {RAM} <= room.ram
                  ORDER BY d.queued_at, d.id LIMIT %(most)s) d
          WHERE waiting.priority_class = p.id AND room.cpu > 0 AND room.ram > 0
+           AND (room.gpu > 0 OR NOT asks_for_gpus)
          ORDER BY d.queued_at, d.id LIMIT %(most)s) d
 """
 
