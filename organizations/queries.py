@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
+from mlops_platform.api.errors import not_found
 from organizations.access import require
 from organizations.models import InviteCode, Membership, Organization, Role
 
@@ -52,3 +53,16 @@ def members_of(user: User, organization_id: UUID) -> QuerySet[Membership]:
         .select_related("user")
         .order_by("pk")
     )
+
+
+def member_of(organization_id: UUID, user_id: UUID) -> Membership:
+    """The membership with its user; 404 for whoever is no member. For whoever has seen to it that
+    the asker may know. One query."""
+    membership = (
+        Membership.objects.select_related("user")
+        .filter(organization_id=organization_id, user_id=user_id)
+        .first()
+    )
+    if membership is None:
+        raise not_found()
+    return membership

@@ -12,9 +12,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from mlops_platform.api.errors import Conflict, Invalid, not_found
+from mlops_platform.api.errors import Conflict, Invalid
 from organizations.access import require
 from organizations.models import InviteCode, Membership, Organization, Role
+from organizations.queries import member_of
 
 
 @transaction.atomic
@@ -61,7 +62,7 @@ def change_role(actor: User, organization_id: UUID, user_id: UUID, role: Role) -
     """Gives a member another role; ADMIN only. 409 where the last ADMIN would step down."""
     _lock(actor, organization_id)
     require(actor, organization_id, Role.ADMIN)
-    membership = _member(organization_id, user_id)
+    membership = member_of(organization_id, user_id)
     if role != Role.ADMIN:
         _keep_an_admin(membership)
     membership.role = role
@@ -74,7 +75,7 @@ def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
     """Ends a membership; an ADMIN anybody's, everyone their own. 409 for the last ADMIN's."""
     _lock(actor, organization_id)
     require(actor, organization_id, Role.VIEWER if actor.pk == user_id else Role.ADMIN)
-    membership = _member(organization_id, user_id)
+    membership = member_of(organization_id, user_id)
     _keep_an_admin(membership)
     membership.delete()
 
@@ -121,17 +122,6 @@ def _lock(member: User, organization_id: UUID) -> None:
             pk=organization_id, memberships__user=member
         )
     )
-
-
-def _member(organization_id: UUID, user_id: UUID) -> Membership:
-    membership = (
-        Membership.objects.select_related("user")
-        .filter(organization_id=organization_id, user_id=user_id)
-        .first()
-    )
-    if membership is None:
-        raise not_found()
-    return membership
 
 
 def _keep_an_admin(leaving: Membership) -> None:
