@@ -70,7 +70,7 @@ def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snap
     if only_heads:
         return snapshot
     most = {head: _most_in(snapshot, snapshot.total, head) for head in heads}
-    starved = _starved(snapshot, queue, MOST_STARVED, Owners(snapshot))
+    starved = _starved(snapshot, queue, MOST_STARVED, _quotas(snapshot))
     return _with(snapshot, [*queue.members(most), *starved])
 
 
@@ -85,21 +85,18 @@ def _with_queue(
     snapshot: Snapshot, queue: Queue, gone: Collection[str] = (), starved: int = FEW_STARVED
 ) -> Snapshot:
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
-    quotas = quotas_once(snapshot, gone)
+    quotas = _quotas(snapshot, gone)
     snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, quotas)))
     reach = _reach(snapshot, gone)
     most_keys = EVERY_KEY if snapshot.policy.ordering == told.FAIR_SHARE else MOST_KEYS
-    heads, complete = queue.heads(lanes(reach), most_keys)
+    heads, complete = queue.heads(lanes(reach), most_keys, quotas)
     if not complete:
         return _in_order(snapshot, queue, gone)
-    most = {
-        head: min(
-            _most_in(snapshot, add_up(reach[head.priority]), head),
-            _most_in(snapshot, quotas.room(head.owner), head),
-        )
-        for head in heads
-    }
-    return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue)
+    most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
+    if quotas is not None:
+        for head in heads:
+            most[head] = min(most[head], _most_in(snapshot, quotas.room(head.owner), head))
+    return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue, quotas)
 
 
 def _with(snapshot: Snapshot, workloads: Iterable[Workload]) -> Snapshot:
@@ -120,6 +117,11 @@ def _reach(snapshot: Snapshot, gone: Collection[str], plan: Plan | None = None) 
     return found
 
 
+def _quotas(snapshot: Snapshot, gone: Collection[str] = ()) -> Owners | None:
+    """What these leave at most, if there are any: whoever is over it need not be read."""
+    return quotas_once(snapshot, gone) if snapshot.quotas else None
+
+
 def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
     """How many of one request could start in one cycle."""
     return min(head.total.count_in(room), snapshot.max_starts)
@@ -133,7 +135,7 @@ def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapsh
         reach = _reach(replace(snapshot, queued=tuple(found)), gone, plan)
         part, after = queue.in_order(snapshot, lanes(reach), after, most)
         found += part
-        so_far = _and_the_head(_with(snapshot, found), queue)
+        so_far = _and_the_head(_with(snapshot, found), queue, _quotas(snapshot, gone))
         if len(part) < most:
             return so_far
         plan = make_plan(so_far)
@@ -153,12 +155,13 @@ def _ever(snapshot: Snapshot) -> list[Lane]:
     return lanes({each.name: totals for each in snapshot.classes})
 
 
-def _starved(snapshot: Snapshot, queue: Queue, most: int, quotas: Owners) -> list[Workload]:
+def _starved(
+    snapshot: Snapshot, queue: Queue, most: int, quotas: Owners | None = None
+) -> list[Workload]:
     if snapshot.policy.queueing == told.STRICT:
         return []
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    within = quotas if snapshot.quotas else None
-    return queue.starved(merged(_ever(snapshot)), since_ms, most, within)
+    return queue.starved(merged(_ever(snapshot)), since_ms, most, quotas)
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], most: int) -> bool:
@@ -183,14 +186,14 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
     return all(len(first) < most or any(map(is_left, first[:most])) for first in read.values())
 
 
-def _and_the_head(snapshot: Snapshot, queue: Queue) -> Snapshot:
+def _and_the_head(snapshot: Snapshot, queue: Queue, quotas: Owners | None) -> Snapshot:
     """With the first in line of all others that could ever run, where a blocked one counts; where
     owners matter, with the first of each request, as each may be the first in line."""
     if snapshot.policy.queueing not in (told.STRICT, told.EASY_BACKFILL):
         return snapshot
     capacity, found, never = Capacity(snapshot), _ever(snapshot), set[str]()
     if snapshot.by_owner:
-        heads, _ = queue.heads(found, EVERY_KEY)
+        heads, _ = queue.heads(found, EVERY_KEY, quotas)
         read = Counter(workload.scheduling_key for workload in snapshot.queued)
         behind = queue.members({head: read[head.scheduling_key] for head in heads})
         return _with(snapshot, [*heads, *behind])

@@ -20,6 +20,7 @@ from scheduler.store.sql_queue import (
     CLASSES_WAITING,
     ENDLESS,
     HEADS,
+    HEADS_WITHIN,
     IN_ORDER,
     MEMBERS,
     OLDEST,
@@ -83,12 +84,17 @@ class Queue:
         rows = self._ask(CLASSES_WAITING, (), known=list(known))
         return frozenset(row["name"] for row in rows)
 
-    def heads(self, found: Sequence[Lane], most: int) -> tuple[list[Workload], bool]:
-        """The first of each scheduling key in the lanes; False where more than `most` steps would
-        have been needed to find all in one of them."""
+    def heads(
+        self, found: Sequence[Lane], most: int, quotas: Owners | None = None
+    ) -> tuple[list[Workload], bool]:
+        """The first of each scheduling key in the lanes, with `quotas` of those that these allow;
+        False where more than `most` steps would have been needed to find all in one of them."""
         if not found:
             return [], True
-        rows = self._ask(HEADS, found, most=most)
+        if quotas is None:
+            rows = self._ask(HEADS, found, most=most)
+        else:
+            rows = self._ask(HEADS_WITHIN, found, most=most, **_rooms_of(quotas))
         by_key = {row["scheduling_key"]: self._workload(row) for row in rows if row["fits"]}
         return list(by_key.values()), all(row["hops"] < most for row in rows)
 
@@ -129,14 +135,11 @@ class Queue:
         """Of each class, the first few in the lanes that have waited since then, by the longest;
         with `quotas`, of those that these allow."""
         more = {"known": [], "never": [], "since": moment(since_ms + 1), "most": most}
-        statement = STARVED
-        if quotas is not None:
-            statement, rooms = STARVED_WITHIN, quotas.rooms()
-            others = rooms.pop(EVERYBODY_ELSE)
-            more |= {"owners": list(rooms)}
-            for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
-                more |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
-        return [self._workload(row) for row in self._ask(statement, found, **more)]
+        if quotas is None:
+            rows = self._ask(STARVED, found, **more)
+        else:
+            rows = self._ask(STARVED_WITHIN, found, **more, **_rooms_of(quotas))
+        return [self._workload(row) for row in rows]
 
     def _workload(self, row: Mapping[str, Any]) -> Workload:
         return Workload(
@@ -165,6 +168,16 @@ class Queue:
             cursor.execute(statement, params)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _rooms_of(quotas: Owners) -> dict[str, Any]:
+    """What quotas leave, as the statements that end with WITHIN take it."""
+    rooms = quotas.rooms()
+    others = rooms.pop(EVERYBODY_ELSE)
+    found: dict[str, Any] = {"owners": list(rooms)}
+    for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
+        found |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
+    return found
 
 
 def _totals(snapshot: Snapshot) -> dict[str, int]:

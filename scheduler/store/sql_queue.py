@@ -36,7 +36,7 @@ SELECT p.name FROM deployments_priorityclass p, LATERAL (
 # The first of each scheduling key that fits in its lane. From key to key through the index; too
 # much CPU or RAM takes all that is larger along, so the cost follows what fits. `hops` tells
 # whether the scan of a lane was cut short.
-HEADS = f"""
+_HOPS = f"""
 WITH RECURSIVE hop AS (
     SELECT lane.*, 0 AS hops, NULL::uuid AS id, -1::bigint AS gpu, 0::bigint AS cpu,
            0::bigint AS ram, ''::varchar AS key
@@ -57,10 +57,36 @@ WITH RECURSIVE hop AS (
          ORDER BY {GPU}, {CPU}, {RAM}, d.scheduling_key, d.id LIMIT 1) next
      WHERE hop.hops < %(most)s
 )
-SELECT {COLUMNS}, hop.cpu <= hop.most_cpu AND hop.ram <= hop.most_ram AS fits, hop.hops
+"""
+_FITS = "hop.cpu <= hop.most_cpu AND hop.ram <= hop.most_ram"
+HEADS = f"""
+{_HOPS}
+SELECT {COLUMNS}, {_FITS} AS fits, hop.hops
   FROM hop JOIN deployments_deployment d ON d.id = hop.id
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
- WHERE (hop.cpu <= hop.most_cpu AND hop.ram <= hop.most_ram) OR hop.hops = %(most)s
+ WHERE ({_FITS}) OR hop.hops = %(most)s
+"""
+
+# What an owner's quota leaves, by name where somebody holds anything or has a quota of their own.
+_OWN = """
+    unnest(%(owners)s::uuid[], %(owner_gpus)s::bigint[], %(owner_cpus)s::bigint[],
+           %(owner_rams)s::bigint[]) AS own(owner, gpu, cpu, ram)
+"""
+_ROOM = """LATERAL (
+    SELECT coalesce(own.gpu, %(other_owner_gpus)s::bigint) AS gpu,
+           coalesce(own.cpu, %(other_owner_cpus)s::bigint) AS cpu,
+           coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) room
+"""
+_WITHIN = f"{GPU} <= room.gpu AND {CPU} <= room.cpu AND {RAM} <= room.ram"
+
+# The same of those whom their owner's quota allows.
+HEADS_WITHIN = f"""
+{_HOPS}
+SELECT {COLUMNS}, {_FITS} AND {_WITHIN} AS fits, hop.hops
+  FROM hop JOIN deployments_deployment d ON d.id = hop.id
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
+ WHERE ({_FITS} AND {_WITHIN}) OR hop.hops = %(most)s
 """
 
 # Behind the head of each key, at most so many, in submit order. Not by OFFSET: who becomes ready
@@ -130,19 +156,13 @@ WITH RECURSIVE waiting AS (
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
         SELECT d.* FROM waiting
-          LEFT JOIN unnest(%(owners)s::uuid[], %(owner_gpus)s::bigint[], %(owner_cpus)s::bigint[],
-                           %(owner_rams)s::bigint[]) AS own(owner, gpu, cpu, ram)
-                 ON own.owner = waiting.owner,
-               LATERAL (
-                SELECT coalesce(own.gpu, %(other_owner_gpus)s::bigint) AS gpu,
-                       coalesce(own.cpu, %(other_owner_cpus)s::bigint) AS cpu,
-                       coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) room,
+          LEFT JOIN {_OWN} ON own.owner = waiting.owner, {_ROOM},
                unnest(ARRAY[false, true]) AS asks_for_gpus,
                LATERAL (
                 SELECT d.* FROM deployments_deployment d
                  WHERE {READY} AND d.priority_class_id = p.id AND d.owner_id = waiting.owner
                    AND (d.gpu > 0) = asks_for_gpus AND d.queued_at < %(since)s AND {IN_ITS_LANE}
-                   AND {GPU} <= room.gpu AND {CPU} <= room.cpu AND {RAM} <= room.ram
+                   AND {_WITHIN}
                  ORDER BY d.queued_at, d.id LIMIT %(most)s) d
          WHERE waiting.priority_class = p.id AND room.cpu > 0 AND room.ram > 0
            AND (room.gpu > 0 OR NOT asks_for_gpus)
