@@ -3,11 +3,20 @@
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db.models import Case, CharField, Q, QuerySet, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    ExpressionWrapper,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 
 from accounts.models import User
 from clusters import addresses
-from clusters.models import Cluster, Endpoint, Node, NodeState, Registry, Runtime
+from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
 from clusters.sealing import unseal
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of, require
@@ -49,6 +58,23 @@ def node_for(
         raise not_found()
     node.cluster = cluster
     return node
+
+
+def quotas_in(cluster: Cluster) -> QuerySet[Quota]:
+    """Its quotas with their users, the default first, then oldest first."""
+    of_user = ExpressionWrapper(Q(user__isnull=False), output_field=BooleanField())
+    quotas = Quota.objects.filter(cluster=cluster).select_related("user")
+    return quotas.annotate(of_user=of_user).order_by("of_user", "id")
+
+
+def quota_for(user: User, cluster_id: UUID | str, owner_id: UUID | None) -> Quota:
+    """That cluster's quota of the owner, or without one its default; 404 where the user may not see
+    it, or there is none. Three queries."""
+    cluster = cluster_for(user, cluster_id)
+    quota = quotas_in(cluster).filter(user=owner_id).first()
+    if quota is None:
+        raise not_found()
+    return quota
 
 
 def effective_state() -> Case:

@@ -3,9 +3,11 @@
 from django.urls import path
 
 from deployments.output_views import OutputViewSet
+from deployments.quota_views import DefaultQuotaViewSet, QuotaViewSet
 from deployments.views import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 
 ONE = "deployments/<uuid:deployment_id>"
+QUOTAS = "clusters/<uuid:cluster_id>/quotas"
 
 urlpatterns = [
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
@@ -27,5 +29,14 @@ urlpatterns = [
     path(
         "clusters/<uuid:cluster_id>/deployments",
         ClusterDeploymentsViewSet.as_view({"get": "list"}),
+    ),
+    path(QUOTAS, QuotaViewSet.as_view({"get": "list"})),
+    path(
+        f"{QUOTAS}/default",
+        DefaultQuotaViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(
+        f"{QUOTAS}/<uuid:user_id>",
+        QuotaViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
 ]

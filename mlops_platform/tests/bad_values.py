@@ -16,7 +16,7 @@ from accounts.serializers import Timezone
 from clusters.labels import Labels
 from clusters.registry_serializers import RegistryHost
 from deployments.fields import Arguments, Dependencies, Environment, Image
-from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber, cores
 
 HUGE = 10**30
 
@@ -80,7 +80,8 @@ def _by_kind(field: Any) -> list[Any]:
             outside: list[Any] = [field.min_value - 1, field.max_value + 1]
             return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
         case Cores():
-            outside = [Literal("0.0001"), Literal(f"1.{'0' * 40}1"), 0, field.max_milli // 1000 + 1]
+            outside = [cores(field.min_milli - 1), field.max_milli // 1000 + 1]
+            outside += [Literal("0.0001"), Literal(f"1.{'0' * 40}1")]
             return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
         case Choice():
             return [5, True, [], {}, "", "nope", "x" * 10_000, *vast]

@@ -86,6 +86,8 @@ NODE: Body = {
 REGISTRIES = "/api/clusters/{cluster_id}/registries"
 REGISTRY: Body = {"host": "Docker.IO", "username": "robot", "password": " of the robot "}
 NODES = "/api/clusters/{cluster_id}/nodes"
+QUOTAS = "/api/clusters/{cluster_id}/quotas"
+QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
 
 MATRIX = [
     Row("POST /api/users/register", (201,) * 5, {**USER, "email": "grace@example.org"}),
@@ -138,6 +140,13 @@ MATRIX = [
     Row(f"GET {REGISTRIES}", (401, 404, 403, 403, 200)),
     Row(f"POST {REGISTRIES}", (401, 404, 403, 403, 409), REGISTRY),  # for it is simulated
     Row(f"DELETE {REGISTRIES}/{{registry_id}}", (401, 404, 403, 403, 204)),
+    Row(f"GET {QUOTAS}", READ),
+    Row(f"GET {QUOTAS}/default", READ),
+    Row(f"PUT {QUOTAS}/default", (401, 404, 403, 403, 200), QUOTA),
+    Row(f"DELETE {QUOTAS}/default", (401, 404, 403, 403, 204)),
+    Row(f"GET {QUOTAS}/{{user_id}}", READ),
+    Row(f"PUT {QUOTAS}/{{user_id}}", (401, 404, 403, 403, 200), QUOTA),
+    Row(f"DELETE {QUOTAS}/{{user_id}}", (401, 404, 403, 403, 204)),
     Row("GET /api/clusters/{cluster_id}/status", READ),
     Row("GET /api/clusters/{cluster_id}/deployments", READ),
     Row("GET /api/clusters/{cluster_id}/queue", READ),

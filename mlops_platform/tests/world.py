@@ -18,6 +18,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
 from clusters.models import NodeState, Registry
+from clusters.quotas import put_quota
 from clusters.sealing import seal
 from clusters.tests.capacity import make_cluster, make_node
 from deployments.models import Status
@@ -62,6 +63,8 @@ def world(
         cluster=cluster, host="r.example.org", username="robot", secret=seal({"password": "x"})
     )
     colleague = make_member(org, "mia", Role.VIEWER)
+    put_quota(cluster, None, {"max_gpu": 4})
+    put_quota(cluster, colleague.pk, {"max_gpu": 2})
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
     running = create_deployment(dev, cluster.pk, spec).deployment
     create_deployment(dev, cluster.pk, spec)

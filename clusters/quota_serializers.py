@@ -1,0 +1,89 @@
+"""The bodies of the quota calls."""
+
+from typing import Any
+
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Quota
+from mlops_platform.api.fields import Cores, WholeNumber
+from mlops_platform.api.serializers import StrictSerializer
+
+EXAMPLE_LIMITS = {"max_cpu": 16, "max_ram": 65536, "max_gpu": 2}
+NO_LIMIT = "null, or left out: no limit."
+
+
+def _cpu(**kwargs: Any) -> Cores:
+    return Cores(min_milli=0, max_milli=MAX_CPU_MILLI, **kwargs)
+
+
+class LimitsSerializer(StrictSerializer):
+    """The whole of a quota: what is left out is no limit."""
+
+    max_cpu = _cpu(
+        source="max_cpu_milli",
+        default=None,
+        allow_null=True,
+        help_text=f"Cores; up to three decimals. {NO_LIMIT}",
+    )
+    max_ram = WholeNumber(
+        source="max_ram_mib",
+        default=None,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_RAM_MIB,
+        help_text=f"MiB. {NO_LIMIT}",
+    )
+    max_gpu = WholeNumber(
+        default=None, allow_null=True, min_value=0, max_value=MAX_GPU, help_text=NO_LIMIT
+    )
+
+    class Meta:
+        ref_name = "Limits"
+        swagger_schema_fields = {"example": EXAMPLE_LIMITS}
+
+
+class HeldSerializer(serializers.Serializer):
+    cpu = _cpu(help_text="Cores.")
+    ram = serializers.IntegerField(help_text="MiB.")
+    gpu = serializers.IntegerField()
+
+    class Meta:
+        ref_name = "Held"
+
+
+class QuotaSerializer(serializers.Serializer):
+    """A quota. Needs in its context what each user holds (`held`: millicores, MiB, GPUs by id)."""
+
+    user_id = serializers.UUIDField(allow_null=True, help_text="null: the default.")
+    username = serializers.SerializerMethodField()
+    max_cpu = _cpu(source="max_cpu_milli", allow_null=True, help_text="null: no limit.")
+    max_ram = serializers.IntegerField(
+        source="max_ram_mib", allow_null=True, help_text="null: no limit."
+    )
+    max_gpu = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
+    held = serializers.SerializerMethodField(
+        help_text="What the user's deployments hold of the cluster now; null in the default."
+    )
+
+    class Meta:
+        ref_name = "Quota"
+        swagger_schema_fields = {
+            "example": {
+                "user_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+                "username": "grace",
+                **EXAMPLE_LIMITS,
+                "held": {"cpu": 4.5, "ram": 8192, "gpu": 2},
+            }
+        }
+
+    @swagger_serializer_method(serializers.CharField(allow_null=True))
+    def get_username(self, quota: Quota) -> str | None:
+        return quota.user.username if quota.user else None
+
+    @swagger_serializer_method(HeldSerializer(allow_null=True))
+    def get_held(self, quota: Quota) -> dict[str, Any] | None:
+        if quota.user_id is None:
+            return None
+        cpu, ram, gpu = self.context["held"].get(quota.user_id, (0, 0, 0))
+        return dict(HeldSerializer({"cpu": cpu, "ram": ram, "gpu": gpu}).data)
