@@ -201,6 +201,17 @@ def test_a_cluster_is_added(operator, org):
     assert Cluster.objects.count() == 1
 
 
+@pytest.mark.parametrize("made_up", ["no-id", "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34", "\x00"])
+def test_a_made_up_organization_is_a_form_error(operator, made_up):
+    path = reverse("admin:clusters_cluster_add")
+    fresh = Cluster(name="new", total_cpu_milli=4000, total_ram_mib=1024, total_gpu=0)
+    answer = operator.post(path, form_of(fresh, organization=made_up, runtime="simulated"))
+    assert answer.status_code == 200
+    assert "errornote" in answer.content.decode()
+    assert operator.get(path, {"organization": made_up}).status_code == 200
+    assert not Cluster.objects.exists()
+
+
 def test_pause_and_resume_tell_what_they_did(operator, cluster, org, rung):
     paused = make_cluster(org, name="idle", state=State.PAUSED)
     answer = act(operator, "pause", cluster, paused)
