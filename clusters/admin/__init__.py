@@ -8,7 +8,8 @@ could not bring back the numbers.
 
 from clusters.admin.endpoints import EndpointAdmin
 from clusters.admin.nodes import NodeAdmin
+from clusters.admin.quotas import QuotaAdmin
 from clusters.admin.registries import RegistryAdmin
 from clusters.admin.sandboxes import SandboxAdmin
 
-__all__ = ["EndpointAdmin", "NodeAdmin", "RegistryAdmin", "SandboxAdmin"]
+__all__ = ["EndpointAdmin", "NodeAdmin", "QuotaAdmin", "RegistryAdmin", "SandboxAdmin"]

@@ -17,7 +17,7 @@ from clusters.admin.forms import POLICY, TOTALS, ClusterForm
 from clusters.admin.markup import NOTHING, ago, badge, cpu_usage, gpu_usage, ram_usage, to_list
 from clusters.admin.pages import counted
 from clusters.admin.refusals import RefusingAdmin
-from clusters.models import Cluster, Endpoint, Node, Runtime, State
+from clusters.models import Cluster, Endpoint, Node, Quota, Runtime, State
 from mlops_platform.api.errors import Conflict
 
 TONES = {
@@ -54,7 +54,7 @@ class ClusterAdmin(RefusingAdmin):
         (None, {"fields": ["name", "organization", "runtime", "state_now"]}),
         ("In use", {"fields": ["cpu", "ram", "gpus", "machines", "reached_at"]}),
         ("Totals", {"fields": [*TOTALS]}),
-        ("Policy", {"fields": [*POLICY, "node_lost_after_s"]}),
+        ("Policy", {"fields": [*POLICY, "node_lost_after_s", "its_quotas"]}),
         ("Record", {"fields": ["looked_at", "created_at", "id"]}),
     ]
     add_fieldsets = [
@@ -75,6 +75,7 @@ class ClusterAdmin(RefusingAdmin):
         "gpus",
         "machines",
         "reached_at",
+        "its_quotas",
         "looked_at",
         "created_at",
         "id",
@@ -117,6 +118,11 @@ class ClusterAdmin(RefusingAdmin):
         if cluster.runtime == Runtime.SIMULATED:
             return NOTHING
         return to_list(Endpoint, "Its endpoints", cluster__id__exact=cluster.pk)
+
+    @admin.display(description="quotas")
+    def its_quotas(self, cluster: Cluster) -> SafeString:
+        said = "Its quotas" if cluster.has_quotas else "none yet"
+        return to_list(Quota, said, cluster__id__exact=cluster.pk)
 
     @admin.display(description="last looked at", ordering="evaluated_at")
     def looked_at(self, cluster: Cluster) -> SafeString | str:
