@@ -8,7 +8,6 @@ from deployments.views import ClusterDeploymentsViewSet, DeploymentViewSet, Even
 
 ONE = "deployments/<uuid:deployment_id>"
 QUOTAS = "clusters/<uuid:cluster_id>/quotas"
-ONE_QUOTA = {"get": "retrieve", "put": "update", "delete": "destroy"}
 
 urlpatterns = [
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
@@ -32,6 +31,12 @@ urlpatterns = [
         ClusterDeploymentsViewSet.as_view({"get": "list"}),
     ),
     path(QUOTAS, QuotaViewSet.as_view({"get": "list"})),
-    path(f"{QUOTAS}/default", DefaultQuotaViewSet.as_view(ONE_QUOTA)),
-    path(f"{QUOTAS}/<uuid:user_id>", QuotaViewSet.as_view(ONE_QUOTA)),
+    path(
+        f"{QUOTAS}/default",
+        DefaultQuotaViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(
+        f"{QUOTAS}/<uuid:user_id>",
+        QuotaViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
 ]
