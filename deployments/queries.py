@@ -1,6 +1,7 @@
 """What may be read of deployments, by whom, and in a fixed number of queries."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from deployments.signals import reasons_missing
 from mlops_platform.api.errors import Invalid, not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
+
+Held = dict[UUID, tuple[int, int, int]]  # millicores, MiB and GPUs, by owner
 
 
 def deployments_visible_to(user: User) -> QuerySet[Deployment]:
@@ -158,20 +161,23 @@ def in_use(cluster: Cluster) -> QuerySet[Deployment]:
     return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
 
 
-def held_by(owner_ids: Iterable[UUID], cluster_id: UUID) -> dict[UUID, tuple[int, int, int]]:
-    """Millicores, MiB and GPUs of the cluster that the deployments of each owner hold, by owner;
-    nobody who holds nothing. One query."""
+def held_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, Held]:
+    """What the deployments of each owner hold of each of the clusters, by cluster, the owners in
+    the order of their ids. One query, none for no cluster."""
     rows = (
-        Deployment.objects.filter(HOLDS, cluster=cluster_id, owner__in=owner_ids)
-        .order_by()
-        .values_list("owner")
+        Deployment.objects.filter(HOLDS, cluster__in=cluster_ids, **filters)
+        .order_by("owner_id")
+        .values_list("cluster_id", "owner_id")
         .annotate(
             cpu=Sum(F("cpu_milli") * F("replicas")),
             ram=Sum(F("ram_mib") * F("replicas")),
             gpus=Sum(F("gpu") * F("replicas")),
         )
     )
-    return {owner: (int(cpu), int(ram), int(gpus)) for owner, cpu, ram, gpus in rows}
+    found: dict[UUID, Held] = defaultdict(dict)
+    for cluster, owner, cpu, ram, gpus in rows:
+        found[cluster][owner] = (int(cpu), int(ram), int(gpus))
+    return found
 
 
 def _dependency_waits(

@@ -1,15 +1,16 @@
 """Who holds capacity and could have to give it back."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F
 
 from clusters.models import Quota
-from deployments.models import HOLDS, Deployment, Status
+from deployments import queries
+from deployments.models import Deployment, Status
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.store.times import milliseconds
@@ -22,19 +23,10 @@ Amounts = tuple[tuple[str, Resources], ...]  # by owner, sorted
 
 def held_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     """What each owner holds in each of the clusters. One query, none for no cluster."""
-    rows = (
-        Deployment.objects.filter(HOLDS, cluster__in=cluster_ids)
-        .order_by("owner_id")
-        .values_list("cluster_id", "owner_id")
-        .annotate(
-            cpu=Sum(F("cpu_milli") * F("replicas")),
-            ram=Sum(F("ram_mib") * F("replicas")),
-            gpus=Sum(F("gpu") * F("replicas")),
-        )
-    )
-    return _by_cluster(
-        (cluster, str(owner), Resources(*map(int, held))) for cluster, owner, *held in rows
-    )
+    return {
+        cluster: tuple((str(owner), Resources(*amount)) for owner, amount in held.items())
+        for cluster, held in queries.held_in(cluster_ids).items()
+    }
 
 
 def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
@@ -43,20 +35,10 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     rows = Quota.objects.filter(cluster__in=cluster_ids).order_by(
         F("user_id").asc(nulls_first=True)
     )
-    return _by_cluster(
-        (
-            cluster,
-            told.EVERYBODY_ELSE if user is None else str(user),
-            Resources(*(ENDLESS if most is None else most for most in limits)),
-        )
-        for cluster, user, *limits in rows.values_list(*columns)
-    )
-
-
-def _by_cluster(rows: Iterable[tuple[UUID, str, Resources]]) -> dict[UUID, Amounts]:
     found: dict[UUID, Amounts] = defaultdict(tuple)
-    for cluster, owner, amount in rows:
-        found[cluster] += ((owner, amount),)
+    for cluster, user, *limits in rows.values_list(*columns):
+        limit = Resources(*(ENDLESS if most is None else most for most in limits))
+        found[cluster] += ((told.EVERYBODY_ELSE if user is None else str(user), limit),)
     return found
 
 
