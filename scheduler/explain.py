@@ -21,6 +21,7 @@ from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
+from scheduler.engine.whatif import WhatIf
 from scheduler.store import milliseconds, moment, read_snapshot, see_one_moment
 
 MOST_HOLDERS = 10
@@ -51,16 +52,16 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         others = _other_clusters(deployment)
     if deployment.pk in {UUID(each.id) for each in whole.running}:
         return base  # it has started since it was asked for
-    workload, snapshot = as_workload(deployment), whatif.heads(whole)
-    outcome = whatif.ask(whole, workload)
-    held_by = whatif.holders(snapshot, workload)[:MOST_HOLDERS]
+    workload = as_workload(deployment)
+    what_if = WhatIf(whole, workload)
+    held_by = whatif.holders(whole, workload)[:MOST_HOLDERS]
     base["held_by"] = _holders(held_by)
     base["starts_now_with"] = {
-        "nothing_changed": outcome.start is not None,
-        "less": _less(snapshot, workload),
-        "priority": _priority(snapshot, workload),
+        "nothing_changed": what_if.starts(),
+        "less": _less(what_if),
+        "priority": _priority(what_if),
         "another_cluster": _elsewhere(others, replace(workload, owner=str(deployment.owner_id))),
-        "after": _after(whole, workload, held_by),
+        "after": _after(what_if, held_by),
     }
     return base
 
@@ -97,17 +98,17 @@ def _holders(running: list[Running]) -> list[dict[str, Any]]:
     ]
 
 
-def _less(snapshot: Snapshot, workload: Workload) -> list[dict[str, Any]]:
+def _less(what_if: WhatIf) -> list[dict[str, Any]]:
     """For each resource, the most of it (a replica) with which it would start now."""
     outside = {"cpu_milli": "required_cpu", "ram_mib": "required_ram", "gpu": "required_gpu"}
     return [
         {"field": outside[name], "at_most": cores(amount) if name == "cpu_milli" else amount}
-        for name, amount in whatif.largest_amounts(snapshot, workload).items()
+        for name, amount in what_if.largest_amounts().items()
     ]
 
 
-def _priority(snapshot: Snapshot, workload: Workload) -> dict[str, Any] | None:
-    found = whatif.priority_that_starts(snapshot, workload)
+def _priority(what_if: WhatIf) -> dict[str, Any] | None:
+    found = what_if.priority_that_starts()
     if found is None:
         return None
     priority, outcome = found
@@ -140,7 +141,7 @@ def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> li
         newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
         if not snapshot.by_owner:
             newcomer = replace(newcomer, owner="")
-        outcome = whatif.ask(snapshot, newcomer)
+        outcome = whatif.decide(snapshot, newcomer)
         if outcome.start is not None:
             found.append(
                 {
@@ -152,10 +153,10 @@ def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> li
     return found
 
 
-def _after(snapshot: Snapshot, workload: Workload, held_by: list[Running]) -> dict[str, Any]:
+def _after(what_if: WhatIf, held_by: list[Running]) -> dict[str, Any]:
     """After whose end it fits: when, by time limits; and any single one that would do."""
-    limited = whatif.after_limits(snapshot, workload)
-    singles = whatif.after_any_of(snapshot, workload, held_by)
+    limited = what_if.after_limits()
+    singles = what_if.after_any_of(held_by)
     return {
         "at": moment(limited.at_ms) if limited and limited.at_ms is not None else None,
         "end_of": limited.ids[0] if limited else None,

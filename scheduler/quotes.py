@@ -28,7 +28,7 @@ from scheduler import cycle, metrics, queues, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.whatif import Outcome
+from scheduler.engine.whatif import Outcome, WhatIf
 from scheduler.explain import as_workload, evicted
 from scheduler.models import Trigger
 
@@ -72,10 +72,10 @@ def quote(
     with transaction.atomic():
         store.see_one_moment()
         snapshot = store.read_snapshot(deployment.cluster_id)
-    outcome = None if deployment.pending_dependencies else whatif.ask(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.decide(snapshot, workload)
     promise = _promise(user, digest, snapshot, outcome)
     waiting = outcome is None or outcome.start is None
-    after = whatif.after_limits(snapshot, workload) if outcome and waiting else None
+    after = WhatIf(snapshot, workload).after_limits() if outcome and waiting else None
     if outcome is None:
         reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
     else:
@@ -111,7 +111,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     workload = as_workload(deployment)
     before = tuple(each for each in snapshot.queued if each.id != workload.id)
     snapshot = replace(snapshot, queued=before)
-    outcome = None if deployment.pending_dependencies else whatif.ask(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.decide(snapshot, workload)
     if _promise(deployment.owner, digest, snapshot, outcome) != promise:
         raise _stale()
     if outcome is not None and outcome.start is not None:

@@ -21,7 +21,7 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
     waiting: list[tuple[Workload, Reason]] = []
     # 1. Impossible: what the empty cluster could not run is told so, and counts for nothing below.
     if line is None:
-        possible, waiting = _sift(snapshot)
+        possible, waiting = sift(snapshot)
         line = Line(snapshot, possible)  # 3. Order.
     # 2. Gates: a cluster that is paused or draining starts nobody.
     if snapshot.state != ACTIVE:
@@ -59,7 +59,7 @@ def _admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     return board
 
 
-def _sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reason]]]:
+def sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reason]]]:
     """Those who could run in the empty cluster, and those who never could, with the reason."""
     capacity = Capacity(snapshot)
     never: dict[str, Reason | None] = {}  # by scheduling key

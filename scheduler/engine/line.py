@@ -2,8 +2,12 @@
 the different requests, not the length of the queue.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from functools import cached_property
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from scheduler.engine.order import order_key
 from scheduler.engine.owners import Owners
@@ -26,6 +30,14 @@ class Line:
         for workload in self._ordered:
             self._groups.setdefault(workload.scheduling_key, []).append(workload)
 
+    def with_one(self, workload: Workload) -> "Line":
+        """The same with one more; this one stays as it is."""
+        line, key = copy(self), workload.scheduling_key
+        line._ordered = _with(workload, self._ordered, self.key)
+        line._groups = {**self._groups, key: _with(workload, self._groups.get(key, []), self.key)}
+        line._waiters = _with(workload, self._waiters, self._wait_key)
+        return line
+
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._ordered)
 
@@ -42,8 +54,22 @@ class Line:
 
     def starved(self, since_ms: int) -> Iterator[Workload]:
         """Who has waited since then: 1. the most urgent class, 2. the longest wait, 3. the id."""
-        waited = [workload for workload in self._ordered if workload.queued_ms <= since_ms]
-        return iter(sorted(waited, key=lambda w: (-self._values[w.priority], w.queued_ms, w.id)))
+        return (workload for workload in self._waiters if workload.queued_ms <= since_ms)
+
+    @cached_property
+    def _waiters(self) -> list[Workload]:
+        return sorted(self._ordered, key=self._wait_key)
+
+    def _wait_key(self, workload: Workload) -> tuple[int, int, str]:
+        return (-self._values[workload.priority], workload.queued_ms, workload.id)
+
+
+def _with(
+    workload: Workload, others: list[Workload], key: Callable[[Workload], Any]
+) -> list[Workload]:
+    others = others.copy()
+    insort(others, workload, key=key)
+    return others
 
 
 class Walk:

@@ -7,8 +7,11 @@ changed one has a scheduling key of its own, so that no equal of the unchanged o
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from scheduler.engine.cycle import make_plan
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.cycle import make_plan, sift
+from scheduler.engine.explain import impossible
 from scheduler.engine.hold import FOREVER_MS
+from scheduler.engine.line import Line
 from scheduler.engine.owners import Owners
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.resources import NAMES, Resources
@@ -27,73 +30,17 @@ class Outcome:
     evictions: tuple[Eviction, ...]
 
 
-def ask(snapshot: Snapshot, workload: Workload) -> Outcome:
+def decide(snapshot: Snapshot, workload: Workload) -> Outcome:
     """Plan the snapshot with the workload in its queue, in the place of one with its id."""
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
-    plan = make_plan(replace(snapshot, queued=(*others, workload), max_starts=NO_LIMIT))
+    asked = replace(snapshot, queued=(*others, workload), max_starts=NO_LIMIT)
+    return _outcome(make_plan(asked), workload)
+
+
+def _outcome(plan: Plan, workload: Workload) -> Outcome:
     start = next((each for each in plan.starts if each.workload_id == workload.id), None)
     evictions = tuple(each for each in plan.evictions if each.by == workload.id)
     return Outcome(plan, start, evictions)
-
-
-def heads(snapshot: Snapshot) -> Snapshot:
-    """Of each scheduling key only the first: enough to ask who starts while nothing is freed."""
-    first: dict[str, Workload] = {}
-    for each in sorted(snapshot.queued, key=lambda w: (w.submitted_ms, w.id)):
-        first.setdefault(each.scheduling_key, each)
-    return replace(snapshot, queued=tuple(first.values()))
-
-
-def largest_amounts(snapshot: Snapshot, workload: Workload) -> dict[str, int]:
-    """For each resource, the most of it with which the workload would start now, all else the same.
-
-    Only resources where less than it asks for would do; 0 counts for GPUs alone.
-    """
-    found = {}
-    for dim, name in enumerate(NAMES):
-        amount = _largest(snapshot, workload, dim)
-        if amount is not None:
-            found[name] = amount
-    return found
-
-
-def _largest(snapshot: Snapshot, workload: Workload, dim: int) -> int | None:
-    """GPUs are tried one by one. Of CPU and RAM there are too many, so they are found by bisection,
-    which may miss an answer: a smaller request fits more easily, but may stand further back.
-    """
-    least = 0 if NAMES[dim] == "gpu" else 1
-    low, high = least, workload.request[dim] - 1
-    if high - low < MOST_TRIED:
-        amounts = (n for n in range(high, low - 1, -1) if _starts_with(snapshot, workload, dim, n))
-        return next(amounts, None)
-    if not _starts_with(snapshot, workload, dim, low):
-        return None
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _starts_with(snapshot, workload, dim, middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _starts_with(snapshot: Snapshot, workload: Workload, dim: int, amount: int) -> bool:
-    amounts = list(workload.request)
-    amounts[dim] = amount
-    return ask(snapshot, _other(workload, request=Resources(*amounts))).start is not None
-
-
-def priority_that_starts(
-    snapshot: Snapshot, workload: Workload
-) -> tuple[PriorityClass, Outcome] | None:
-    """The lowest class above its own with which it would start now, and what that would do."""
-    own = next(each.value for each in snapshot.classes if each.name == workload.priority)
-    for priority in sorted(snapshot.classes, key=lambda each: each.value):
-        if priority.value > own:
-            outcome = ask(snapshot, _other(workload, priority=priority.name))
-            if outcome.start is not None:
-                return priority, outcome
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,41 +51,107 @@ class After:
     at_ms: int | None
 
 
-def after_limits(snapshot: Snapshot, workload: Workload) -> After | None:
-    """The first end, of those that time limits promise, after which it would start.
+class WhatIf:
+    """Questions about one workload, in whose queue it may be already. The line of all others is
+    made once, so that an answer costs what could start, not how many wait."""
 
-    Bisection over the ends in their order; whoever has ended stays ended.
-    """
-    ending = sorted(
-        (running for running in snapshot.running if running.ends_ms is not None),
-        key=lambda running: (running.ends_ms, running.id),
-    )
-    low, high = 1, len(ending)
-    if not ending or not _starts_without(snapshot, workload, ending):
+    def __init__(self, snapshot: Snapshot, workload: Workload) -> None:
+        self._snapshot, self._workload = replace(snapshot, max_starts=NO_LIMIT), workload
+        others = tuple(each for each in snapshot.queued if each.id != workload.id)
+        possible, _ = sift(replace(snapshot, queued=others))
+        self._others, self._capacity = Line(snapshot, possible), Capacity(snapshot)
+
+    def starts(self) -> bool:
+        """Whether it would, with nothing changed."""
+        return self._ask(self._workload) is not None
+
+    def largest_amounts(self) -> dict[str, int]:
+        """For each resource, the most of it with which it would start now, all else the same.
+
+        Only resources where less than it asks for would do; 0 counts for GPUs alone.
+        """
+        found = {}
+        for dim, name in enumerate(NAMES):
+            amount = self._largest(dim)
+            if amount is not None:
+                found[name] = amount
+        return found
+
+    def _largest(self, dim: int) -> int | None:
+        """GPUs are tried one by one. Of CPU and RAM there are too many, so they are found by
+        bisection, which may miss an answer: a smaller request fits more easily, but may stand
+        further back."""
+        least = 0 if NAMES[dim] == "gpu" else 1
+        low, high = least, self._workload.request[dim] - 1
+        if high - low < MOST_TRIED:
+            amounts = (n for n in range(high, low - 1, -1) if self._starts_with(dim, n))
+            return next(amounts, None)
+        if not self._starts_with(dim, low):
+            return None
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._starts_with(dim, middle):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _starts_with(self, dim: int, amount: int) -> bool:
+        amounts = list(self._workload.request)
+        amounts[dim] = amount
+        return self._ask(_other(self._workload, request=Resources(*amounts))) is not None
+
+    def priority_that_starts(self) -> tuple[PriorityClass, Outcome] | None:
+        """The lowest class above its own with which it would start now, and what that would do."""
+        classes = sorted(self._snapshot.classes, key=lambda each: each.value)
+        own = next(each.value for each in classes if each.name == self._workload.priority)
+        for priority in classes:
+            if priority.value > own:
+                outcome = self._ask(_other(self._workload, priority=priority.name))
+                if outcome is not None:
+                    return priority, outcome
         return None
-    while low < high:
-        middle = (low + high) // 2
-        if _starts_without(snapshot, workload, ending[:middle]):
-            high = middle
-        else:
-            low = middle + 1
-    last = ending[low - 1]
-    at_ms = max(last.ends_ms or FOREVER_MS, snapshot.now_ms)
-    return After((last.id,), at_ms)
 
+    def after_limits(self) -> After | None:
+        """The first end, of those that time limits promise, after which it would start.
 
-def after_any_of(
-    snapshot: Snapshot, workload: Workload, candidates: Iterable[Running]
-) -> Iterator[After]:
-    """Those of the candidates whose end alone, if it came now, would let it start."""
-    for running in candidates:
-        ended_now = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
-        if ask(ended_now, workload).start is not None:
-            yield After((running.id,), running.ends_ms)
+        Bisection over the ends in their order; whoever has ended stays ended.
+        """
+        ending = sorted(
+            (running for running in self._snapshot.running if running.ends_ms is not None),
+            key=lambda running: (running.ends_ms, running.id),
+        )
+        low, high = 1, len(ending)
+        if not ending or not self._starts_without(ending):
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._starts_without(ending[:middle]):
+                high = middle
+            else:
+                low = middle + 1
+        last = ending[low - 1]
+        at_ms = max(last.ends_ms or FOREVER_MS, self._snapshot.now_ms)
+        return After((last.id,), at_ms)
 
+    def after_any_of(self, candidates: Iterable[Running]) -> Iterator[After]:
+        """Those of the candidates whose end alone, if it came now, would let it start."""
+        for running in candidates:
+            ended = without(self._snapshot, [running])
+            ended_now = replace(ended, now_ms=self._snapshot.now_ms)
+            if self._ask(self._workload, ended_now) is not None:
+                yield After((running.id,), running.ends_ms)
 
-def _starts_without(snapshot: Snapshot, workload: Workload, ended: list[Running]) -> bool:
-    return ask(without(snapshot, ended), workload).start is not None
+    def _starts_without(self, ended: list[Running]) -> bool:
+        return self._ask(self._workload, without(self._snapshot, ended)) is not None
+
+    def _ask(self, workload: Workload, snapshot: Snapshot | None = None) -> Outcome | None:
+        """None where it would not start."""
+        if impossible(self._capacity, workload) is not None:
+            return None
+        line = self._others.with_one(workload)
+        outcome = _outcome(make_plan(snapshot or self._snapshot, line, tell=False), workload)
+        return outcome if outcome.start is not None else None
 
 
 def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
@@ -198,5 +211,7 @@ def holders(snapshot: Snapshot, workload: Workload) -> list[Running]:
 
 
 def _other(workload: Workload, **changes: object) -> Workload:
-    key = f"{workload.scheduling_key}/what-if"
+    """A key stands for one request: no two changed ones share theirs, nor one with an unchanged."""
+    told = "/".join(f"{name}={value}" for name, value in changes.items())
+    key = f"{workload.scheduling_key}/what-if/{told}"
     return replace(workload, scheduling_key=key, **changes)  # type: ignore[arg-type]  # its fields

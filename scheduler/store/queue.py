@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -105,7 +105,7 @@ class Queue:
             return []
         head_of = {head.scheduling_key: head for head in most}
         rows = self._ask(MEMBERS, (), heads=list(wanted), most=list(wanted.values()))
-        return [replace(head_of[row.pop("scheduling_key")], **row) for row in rows]
+        return [_behind(head_of[row["scheduling_key"]], row) for row in rows]
 
     def in_order(
         self, snapshot: Snapshot, found: Sequence[Lane], after: Place, most: int
@@ -168,6 +168,23 @@ class Queue:
             cursor.execute(statement, params)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
+    """An equal of the head. There may be very many: not by `replace`, which takes ten times as
+    long."""
+    return Workload(
+        row["id"],
+        head.scheduling_key,
+        head.priority,
+        head.request,
+        head.replicas,
+        row["submitted_ms"],
+        row["queued_ms"],
+        head.selector,
+        head.limit_s,
+        head.owner,
+    )
 
 
 def _rooms_of(quotas: Owners) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from scheduler.engine.owners import NO_LIMIT, Owners
 from scheduler.engine.plan import Start
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import EVERYBODY_ELSE, Placement, Workload
+from scheduler.engine.whatif import WhatIf
 from scheduler.tests.engine.build import NOW, holds, job, jobs, node, of, owned, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 
@@ -211,9 +212,10 @@ def test_its_owners_others_are_who_holds_what_it_needs() -> None:
     waiting = of("ann", job(gpu=2))
     snapshot = owned(pool(gpu=8, running=[mine, theirs], queued=[waiting]), ann=gpus(3))
     assert whatif.holders(snapshot, waiting) == [mine]
-    assert whatif.largest_amounts(snapshot, waiting) == {"gpu": 1}
-    assert whatif.priority_that_starts(snapshot, waiting) is None
-    after = whatif.after_any_of(snapshot, waiting, [theirs, mine])
+    what_if = WhatIf(snapshot, waiting)
+    assert what_if.largest_amounts() == {"gpu": 1}
+    assert what_if.priority_that_starts() is None
+    after = what_if.after_any_of([theirs, mine])
     assert [each.ids for each in after] == [(mine.id,)]
 
 

@@ -1,0 +1,125 @@
+"""What would let a workload start: each answer is the planner's, of the snapshot so changed."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.engine import Snapshot
+from scheduler.engine.line import Line
+from scheduler.engine.resources import NAMES, Resources
+from scheduler.engine.snapshot import Workload
+from scheduler.engine.whatif import WhatIf, decide, holders, without
+from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
+from scheduler.tests.engine.test_properties import snapshots
+from scheduler.tests.engine.test_quotas import limited
+
+asked = snapshots(max_queued=14) | limited()
+
+
+def with_another(snapshot: Snapshot, which: int) -> tuple[Snapshot, Workload]:
+    """One of those who wait, or somebody new."""
+    queued = [*snapshot.queued, replace(job(gpu=1, high=True), owner="ann")]
+    return snapshot, queued[which % len(queued)]
+
+
+def starts(snapshot: Snapshot, workload: Workload, old: Workload) -> bool:
+    """The planner asked directly about a changed one, which is nobody's equal."""
+    others = tuple(each for each in snapshot.queued if each.id != old.id)
+    changed = replace(workload, scheduling_key=f"{workload.scheduling_key}/other")
+    return decide(replace(snapshot, queued=others), changed).start is not None
+
+
+@given(asked, st.integers(0, 100))
+@settings(max_examples=300, deadline=None)
+def test_with_nothing_changed(snapshot: Snapshot, which: int) -> None:
+    snapshot, workload = with_another(snapshot, which)
+    started = decide(snapshot, workload).start is not None
+    assert WhatIf(snapshot, workload).starts() == started
+
+
+@given(asked, st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_with_less(snapshot: Snapshot, which: int) -> None:
+    """With what is told it starts, and with one GPU more it would not."""
+    snapshot, workload = with_another(snapshot, which)
+    for name, amount in WhatIf(snapshot, workload).largest_amounts().items():
+        dim = NAMES.index(name)
+        assert amount < workload.request[dim]
+
+        def less(amount: int, dim: int = dim) -> Workload:
+            amounts = [amount if at == dim else each for at, each in enumerate(workload.request)]
+            return replace(workload, request=Resources(*amounts))
+
+        assert starts(snapshot, less(amount), workload)
+        if name == "gpu" and amount + 1 < workload.request.gpu:
+            assert not starts(snapshot, less(amount + 1), workload)
+
+
+@given(asked, st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_with_another_priority(snapshot: Snapshot, which: int) -> None:
+    """The lowest that would do, and whom it would evict."""
+    snapshot, workload = with_another(snapshot, which)
+    values = {each.name: each.value for each in snapshot.classes}
+    found = WhatIf(snapshot, workload).priority_that_starts()
+    for name in sorted(values, key=lambda name: values[name]):
+        if values[name] > values[workload.priority]:
+            does = starts(snapshot, replace(workload, priority=name), workload)
+            if found is not None and found[0].name == name:
+                assert does
+                assert all(each.by == workload.id for each in found[1].evictions)
+                return
+            assert not does
+    assert found is None
+
+
+@given(asked, st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
+    snapshot, workload = with_another(snapshot, which)
+    what_if = WhatIf(snapshot, workload)
+    some = holders(snapshot, workload)[:4]
+    told = {each.ids[0] for each in what_if.after_any_of(some)}
+    for running in some:
+        ended = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
+        assert (running.id in told) == (decide(ended, workload).start is not None)
+    after = what_if.after_limits()
+    if after is not None:
+        ending = [each for each in snapshot.running if each.ends_ms is not None]
+        ending.sort(key=lambda each: (each.ends_ms, each.id))
+        last = next(at for at, each in enumerate(ending) if each.id == after.ids[0])
+        ended = without(snapshot, ending[: last + 1])
+        assert decide(ended, workload).start is not None
+        assert after.at_ms == max(ending[last].ends_ms or 0, snapshot.now_ms)
+
+
+@given(asked, st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_a_line_with_one_more_is_the_line_of_all(snapshot: Snapshot, which: int) -> None:
+    queued = snapshot.queued
+    one = queued[which % len(queued)] if queued else job()
+    line = Line(snapshot, (each for each in queued if each is not one))
+    more, whole = line.with_one(one), Line(snapshot, {*queued, one})
+    assert (list(more), more.heads()) == (list(whole), whole.heads())
+    assert list(more.starved(NOW)) == list(whole.starved(NOW))
+    assert one not in list(line)
+    assert one not in list(line.starved(NOW))
+
+
+def test_what_not_even_the_empty_cluster_could_run_starts_after_nobody() -> None:
+    snapshot = pool(gpu=2, running=[run(gpu=2, ends_ms=NOW + 1000)])
+    what_if = WhatIf(snapshot, job(gpu=3))
+    assert not what_if.starts()
+    assert what_if.after_limits() is None
+    assert what_if.largest_amounts() == {"gpu": 0}
+
+
+def test_the_holders_are_those_of_what_is_short_or_of_all_where_it_is_fragmented() -> None:
+    gpus, cpus = run(gpu=6), run(cpu=60)
+    short = pool(gpu=8, cpu=64, running=[gpus, cpus])
+    assert holders(short, job(gpu=4)) == [gpus]
+    assert holders(short, job(cpu=4)) == [cpus, gpus]
+    here, there = run(gpu=6, on="a"), run(gpu=5, on="b")
+    split = rack([node("a"), node("b")], running=[here, there])
+    assert holders(split, job(gpu=4)) == [here, there]
