@@ -2,38 +2,27 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
-from scheduler.engine.board import Board
 from scheduler.engine.line import Line
-from scheduler.engine.order import order_key
-from scheduler.engine.snapshot import STRICT
 from scheduler.simulator.waiting import LastingLine
 from scheduler.tests.engine.build import job, pool
 from scheduler.tests.engine.test_properties import snapshots
+from scheduler.tests.engine.test_quotas import limited
 
 
-@given(snapshots(max_queued=25))
+@given(snapshots(max_queued=25) | limited(max_queued=25))
+@settings(max_examples=400, deadline=None)
 def test_leaving_equals_out_changes_nothing(snapshot: Snapshot) -> None:
-    """Everybody is asked who has no refused equal before; and the holder in any case."""
-    snapshot = replace(snapshot, state="ACTIVE")
+    """As if everybody had a key of their own, so that nobody speaks for another."""
     plan = make_plan(snapshot)
-    impossible = {
-        wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"
-    }
-    possible = [each for each in snapshot.queued if each.scheduling_key not in impossible]
-    board, refused = Board(snapshot, Line(snapshot, possible)), set()
-    for workload in sorted(possible, key=order_key(snapshot)):
-        full = len(board.starts) >= snapshot.max_starts
-        if full or (snapshot.policy.queueing == STRICT and board.keepers.head is not None):
-            break
-        if workload.scheduling_key in refused and not board.keepers.holds(workload):
-            continue
-        if not board.admit(workload):
-            refused.add(workload.scheduling_key)
-    assert (tuple(board.starts), tuple(board.evictions)) == (plan.starts, plan.evictions)
+    own_keys = (
+        replace(each, scheduling_key=f"{each.scheduling_key}/{each.id}") for each in snapshot.queued
+    )
+    asked = make_plan(replace(snapshot, queued=tuple(own_keys)))
+    assert (asked.starts, asked.evictions) == (plan.starts, plan.evictions)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9), st.booleans(), st.integers(0, 5))))

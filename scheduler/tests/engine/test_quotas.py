@@ -242,9 +242,9 @@ def test_the_checker_sees_a_quota_that_is_broken() -> None:
 
 
 @st.composite
-def limited(draw: st.DrawFn) -> Snapshot:
+def limited(draw: st.DrawFn, max_queued: int = 14) -> Snapshot:
     """Any snapshot, of three owners, with quotas."""
-    base = draw(snapshots(max_queued=14))
+    base = draw(snapshots(max_queued=max_queued))
     owner = st.sampled_from(OWNERS)
     running = tuple(holds(draw(owner), each) for each in base.running)
     queued = tuple(of(draw(owner), each) for each in base.queued)
