@@ -218,8 +218,9 @@ class Runtime(Protocol):
     ) -> Iterator[bytes]:
         """What it wrote to both of its streams, in pieces; with `follow` on until it ends.
 
-        `tail` counts lines from the end. Nothing, for one that is not there. Where nothing is
-        written for a while, a piece may be empty: so whoever follows may leave.
+        The endpoint is asked now, and not only for the first piece: whether it answers is known
+        once this returns. `tail` counts lines from the end. Nothing, for one that is not there.
+        Where nothing is written for a while, a piece may be empty: so whoever follows may leave.
         """
 
     def capacity(self) -> list[Capacity]:

@@ -97,7 +97,7 @@ class KubernetesRuntime:
         follow: bool = False,
     ) -> Iterator[bytes]:
         if self._ours(key) is None:
-            return
+            return iter(())
         query: names.Json = {"container": names.CONTAINER}
         if tail is not None:
             query["tailLines"] = tail
@@ -110,9 +110,9 @@ class KubernetesRuntime:
         except Refusal as refusal:
             # Gone in between, or a 400: its container "is waiting to start", or never came.
             if refusal.status in {400, 404}:
-                return
+                return iter(())
             raise
-        yield from pieces(response)
+        return pieces(response)
 
     def capacity(self) -> list[Capacity]:
         # Nodes before Pods: one that comes in between is then not taken for an empty one.

@@ -281,7 +281,8 @@ class RuntimeContract:
             lambda: runtime.stop(key_of(launch), grace_s=30),
             lambda: runtime.remove(key_of(launch)),
             runtime.observe,
-            lambda: list(runtime.logs(key_of(launch))),
+            lambda: runtime.logs(key_of(launch)),
+            lambda: runtime.logs(key_of(launch), follow=True),
             runtime.capacity,
             lambda: list(runtime.watch(Event())),
         ]
