@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from clusters.models import Cluster, Node, Registry
+from accounts.models import User
+from clusters import attaching
+from clusters.models import Cluster, Endpoint, Node, Registry
 from clusters.nodes import delete_node, drain, uncordon
 from clusters.services import delete_cluster
 from deployments.models import Deployment, DeploymentLog
@@ -14,6 +16,7 @@ from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
 from deployments.tests.workloads import allocated
+from mlops_platform.api.errors import Conflict
 
 pytestmark = pytest.mark.django_db
 
@@ -336,6 +339,71 @@ def test_a_node_is_deleted_only_once_nothing_runs_on_it(site: Site, a: Node):
     site.look()
     assert not Node.objects.filter(pk=a.pk).exists()
     assert site.status(row) == "QUEUED"
+
+
+def linger(site: Site, dev: User) -> Deployment:
+    """One that was evicted and is still there, while nothing is booked on its node."""
+    site.look()
+    victim = site.submit("deaf", gpu=2)
+    site.settle()
+    urgent = site.submit(priority="HIGH", gpu=2)
+    site.cycle()
+    site.look()
+    stop_deployment(dev, site.fresh(urgent))
+    site.look()
+    assert (site.status(urgent), site.status(victim)) == ("STOPPED", "STOPPING")
+    assert allocated(site.cluster) == (0, 0, 0)
+    return victim
+
+
+def test_a_node_is_not_empty_while_somebody_evicted_is_still_there(site: Site, a: Node, dev: User):
+    victim = linger(site, dev)
+    with pytest.raises(Conflict, match="What was evicted from a has not ended yet"):
+        delete_node(a)
+    assert Node.objects.get(pk=a.pk).pending is None
+    leaving = delete_node(a, drain=True)
+    assert leaving is not None
+    assert leaving.pending == {"delete": True}
+    site.settle()
+    assert Node.objects.filter(pk=a.pk).exists()
+    site.overdue(victim)
+    site.look()
+    site.look()
+    assert site.status(victim) == "QUEUED"
+    assert site.twin(a).observe() == []
+    assert not Endpoint.objects.filter(cluster=site.cluster).exists()
+
+
+def test_a_node_waits_for_the_evicted_after_those_who_came_for_them(site: Site, a: Node):
+    site.look()
+    victim = site.submit("deaf", gpu=2)
+    site.settle()
+    site.submit(priority="HIGH", gpu=2)
+    site.cycle()
+    delete_node(a, drain=True)
+    site.settle()
+    assert allocated(site.cluster) == (0, 0, 0)
+    assert Node.objects.get(pk=a.pk).pending == {"delete": True}
+    site.twin(a).finish(site.key(victim), 0)
+    site.look()
+    assert not Node.objects.filter(pk=a.pk).exists()
+    assert site.twin(a).observe() == []
+
+
+def test_an_engine_is_not_exchanged_while_somebody_evicted_is_still_there(
+    site: Site, a: Node, dev: User
+):
+    victim = linger(site, dev)
+    node = Node.objects.select_related("cluster", "endpoint").get(pk=a.pk)
+    body = {"endpoint": {"url": "unix:///other.sock"}}
+    with pytest.raises(Conflict, match="What runs on a runs at"):
+        attaching.change_node(node, body, trusted=True)
+    assert Endpoint.objects.get(cluster=site.cluster).url == "tcp://a:2376"
+    site.overdue(victim)
+    site.look()
+    site.look()
+    attaching.change_node(node, body, trusted=True)
+    assert Endpoint.objects.get(cluster=site.cluster).url == "unix:///other.sock"
 
 
 def test_a_cluster_in_use_goes_once_all_of_it_has_stopped(site: Site, a: Node):
