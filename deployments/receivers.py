@@ -15,7 +15,7 @@ from clusters.signals import (
     node_renamed,
     owners_matter,
 )
-from deployments import keys, placements, services, stopping
+from deployments import connections, keys, placements, services, stopping
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
@@ -23,6 +23,7 @@ STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it pr
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
     services.clear_cluster(cluster, force=force)
+    connections.leave(cluster)
 
 
 @receiver(cluster_closing)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -175,6 +176,18 @@ def clear(site: Site) -> set[str]:
             list(pool.map(_remove, kept))
         killed = list(pool.map(_kill, orphans))
     return {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
+
+
+def tidy(site: Site) -> None:
+    """Clear away what is there besides replicas; what cannot be done keeps nobody waiting."""
+    with ThreadPoolExecutor(AT_ONCE, "tidy") as pool:
+        list(pool.map(_tidy, site.views.values()))
+
+
+def _tidy(view: View) -> None:
+    if view.runtime is not None and not view.error:
+        with suppress(RuntimeUnavailable):
+            view.runtime.tidy()
 
 
 class Unwanted(NamedTuple):

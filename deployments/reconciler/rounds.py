@@ -53,6 +53,8 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         acts.stop(site, [each for each in seen if turns[each[0].pk] == Turn.STOP], now)
         again = acts.clear(site) - killed  # who outlives that is the next pass's: it may take long
         killed |= again
+        if everything and number == 0:
+            acts.tidy(site)
         # 5. Who is to start is started, once those who made way for it are gone.
         waiting = [each for each in seen if turns[each[0].pk] == Turn.LAUNCH]
         started, refused = acts.launch(site, waiting, pull) if waiting else ([], [])

@@ -233,6 +233,9 @@ class Runtime(Protocol):
         soon after `stop` is set; raises RuntimeUnavailable where the endpoint goes away.
         """
 
+    def tidy(self) -> None:
+        """Clear away what is there for this cluster besides replicas, and of no use any more."""
+
     def close(self) -> None:
         """Give back its connections."""
 

@@ -1,5 +1,6 @@
 """The runtime interface, over one namespace of a Kubernetes cluster."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from threading import Event
@@ -19,6 +20,7 @@ from deployments.runtimes.kubernetes.pods import has_ended, sighting
 from deployments.runtimes.kubernetes.spec import pod_of
 
 IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
+TIDY_EVERY_S = 600.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -42,6 +44,7 @@ class KubernetesRuntime:
         self._namespace = namespace
         self._registries = registries
         self._timeout_s = timeout_s
+        self._tidy_at = 0.0  # by the monotonic clock
 
     def start(self, launch: Launch) -> None:
         if not launch.places:
@@ -123,6 +126,12 @@ class KubernetesRuntime:
     def watch(self, stop: Event) -> Iterator[str | None]:
         selector = names.selector(self._cluster_id)
         return watching.changes(self._api, self._namespace, selector, stop, self._timeout_s)
+
+    def tidy(self) -> None:
+        """The Secret, once there are no registries; now and then, since others may have made it."""
+        if not self._registries and time.monotonic() >= self._tidy_at:
+            registries.remove(self._api, self._namespace, self._cluster_id)
+            self._tidy_at = time.monotonic() + TIDY_EVERY_S
 
     def close(self) -> None:
         self._api.close()
