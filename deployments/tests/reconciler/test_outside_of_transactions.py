@@ -20,7 +20,7 @@ from scheduler import audit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull"}
+CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull", "tidy"}
 
 
 class Listening:
