@@ -12,7 +12,7 @@ from deployments import reasons
 from deployments.models import Deployment, Status
 from deployments.reconciler.facts import Judged
 from deployments.reconciler.launch import Launcher
-from deployments.reconciler.room import Room
+from deployments.reconciler.room import InTheWay, Room
 from deployments.reconciler.site import AT_ONCE, Replica, Site
 from deployments.reconciler.verdict import BLAMELESS, Turn, Verdict
 from deployments.runtimes.base import (
@@ -69,19 +69,22 @@ def launch(
     site: Site,
     waiting: Sequence[tuple[Deployment, list[Replica]]],
     pull: Pull,
+    remains: Sequence[tuple[str, Deployment]] = (),
 ) -> tuple[list[Deployment], list[Judged]]:
-    """Start whoever has room; those started, and verdicts on those that could not be."""
+    """Start whoever has room; those started, and verdicts on those that could not be.
+
+    `remains`: see clearing.py.
+    """
     # Whoever has been tried in vain comes last: else the same few could be all that is ever tried.
     waiting = sorted(
         waiting, key=lambda each: (each[0].reason_code in SLOW, each[0].admitted_at, each[0].pk)
     )
-    room = Room.of(site.cluster.pk, site.nodes, [row for row, _ in waiting])
+    room = Room.of(site.cluster.pk, site.nodes, [row for row, _ in waiting], remains)
     ready: list[tuple[Deployment, list[Replica]]] = []
     judged: list[Judged] = []
     for row, replicas in waiting:
-        if in_the_way := room.take(row):
-            details = {"count": len(in_the_way), "deployments": [str(pk) for pk in in_the_way[:20]]}
-            judged.append((row, Verdict(Turn.NOTE, reasons.WAITING_FOR_VICTIMS, details)))
+        if (in_the_way := room.take(row)) is not None:
+            judged.append((row, _waits(in_the_way)))
         elif len(ready) < MOST_LAUNCHES:
             ready.append((row, replicas))
     launcher = Launcher(site.cluster)
@@ -98,6 +101,15 @@ def launch(
         elif result:
             started.append(row)
     return started, judged
+
+
+def _waits(in_the_way: InTheWay) -> Verdict:
+    lingering = in_the_way.lingering
+    if not lingering:
+        said = "what is left on its node of earlier attempts is being ended"
+        return Verdict(Turn.NOTE, reasons.START_DELAYED, {"said": said})
+    details = {"count": len(lingering), "deployments": [str(pk) for pk in lingering[:20]]}
+    return Verdict(Turn.NOTE, reasons.WAITING_FOR_VICTIMS, details)
 
 
 def _launch(

@@ -16,35 +16,46 @@ logger = logging.getLogger(__name__)
 KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the output of each replica
 MOST_KEPT = 32  # outputs in memory at once
 MOST_ATTEMPTS = 20  # of a deployment, whose outputs are kept
+READ = ("attempt", "status", "cpu_milli", "ram_mib", "gpu")
 T = TypeVar("T")
 
 
-def clear(site: Site) -> set[str]:
+class Cleared(NamedTuple):
+    """`killed`: the ids of deployments that have to be looked at once more. `remains`: what may be
+    there for a moment still, one replica each: its node's id, and its deployment."""
+
+    killed: set[str]
+    remains: list[tuple[str, Deployment]]
+
+
+def clear(site: Site) -> Cleared:
     """Remove what no row wants: what it wrote is kept first, where its deployment is known.
 
     Whoever is asked for here was seen before the rows are read again, so what has been launched
-    meanwhile cannot be meant. The ids of deployments that have to be looked at once more. One
-    query, and another for every 32 replicas whose output is kept.
+    meanwhile cannot be meant. One query, and another for every 32 replicas whose output is kept.
     """
     seen = list(site.sightings())
     if not seen:
-        return set()
+        return Cleared(set(), [])
     ids = {sighting.key.deployment_id for _, sighting in seen}
-    rows = {
-        str(pk): (attempt, status)
-        for pk, attempt, status in Deployment.objects.filter(
-            pk__in=ids, cluster=site.cluster
-        ).values_list("pk", "attempt", "status")
-    }
+    here = Deployment.objects.filter(pk__in=ids, cluster=site.cluster).only(*READ)
+    rows = {str(row.pk): row for row in here}
     ended: list[Unwanted] = []
     orphans: list[Unwanted] = []
+    remains: list[tuple[str, Deployment]] = []
     for view, sighting in seen:
         key = sighting.key
-        attempt, status = rows.get(key.deployment_id, (0, ""))
-        if attempt == key.attempt and status in HOLDING:
+        row = rows.get(key.deployment_id)
+        if row and row.attempt == key.attempt and row.status in HOLDING:
             continue
-        unwanted = Unwanted(view, key, known=key.deployment_id in rows)
-        (ended if sighting.phase == Phase.ENDED else orphans).append(unwanted)
+        unwanted = Unwanted(view, key, known=row is not None)
+        if sighting.phase == Phase.ENDED:
+            ended.append(unwanted)
+            continue
+        orphans.append(unwanted)
+        node_id = site.node_at(view, sighting)
+        if row and node_id:
+            remains.append((node_id, row))
     with ThreadPoolExecutor(AT_ONCE, "clear") as pool:
         for start in range(0, len(ended), MOST_KEPT):
             some = ended[start : start + MOST_KEPT]
@@ -52,7 +63,8 @@ def clear(site: Site) -> set[str]:
             kept += _keep(pool, [each for each in some if each.key not in site.kept])
             list(pool.map(_remove, kept))
         killed = list(pool.map(_kill, orphans))
-    return {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
+    ids = {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
+    return Cleared(ids, remains)
 
 
 def tidy(site: Site) -> None:

@@ -51,15 +51,16 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         facts.write(cluster_id, judged, now)
         # 4. Who is to end is told so, and what nobody wants is cleared away.
         acts.stop(site, [each for each in seen if turns[each[0].pk] == Turn.STOP], now)
-        again = (
-            clearing.clear(site) - killed
-        )  # who outlives that is the next pass's: it may take long
+        cleared = clearing.clear(site)
+        again = cleared.killed - killed  # who outlives that is the next pass's: it may take long
         killed |= again
         if everything and number == 0:
             clearing.tidy(site)
-        # 5. Who is to start is started, once those who made way for it are gone.
+        # 5. Who is to start is started, once those who made way for it, and remains, are gone.
         waiting = [each for each in seen if turns[each[0].pk] == Turn.LAUNCH]
-        started, refused = acts.launch(site, waiting, pull) if waiting else ([], [])
+        started, refused = (
+            acts.launch(site, waiting, pull, cleared.remains) if waiting else ([], [])
+        )
         facts.write(cluster_id, refused, timezone.now())
         # 6. Once more, for those started, and those of whom the rest is to be stopped now.
         looks = again | {str(row.pk) for row in started}

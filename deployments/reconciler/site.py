@@ -135,6 +135,13 @@ class Site:
             for sighting in view.sightings.values():
                 yield view, sighting
 
+    def node_at(self, view: View, sighting: Sighting) -> str | None:
+        """The id of the node on which it is seen; None where that has gone."""
+        for id_, node in self.nodes.items():
+            if (node.endpoint_id, node.name) == (view.endpoint.pk, sighting.node):
+                return id_
+        return None
+
     def failed(self, node: Node | None, error: RuntimeUnavailable) -> None:
         """Its endpoint gave no answer in the middle of the pass. That may be for what was asked of
         it, so only after some more it is left alone, and for the rest of the pass."""

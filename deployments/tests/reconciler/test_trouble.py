@@ -11,7 +11,9 @@ from clusters.models import Cluster, Endpoint, Node, Registry
 from clusters.nodes import delete_node, drain, uncordon
 from clusters.services import delete_cluster
 from deployments.models import Deployment, DeploymentLog
-from deployments.runtimes.base import Code, Launch, Phase, Place, RuntimeUnavailable, Sighting
+from deployments.reconciler import clearing
+from deployments.reconciler.site import Site as RealSite
+from deployments.runtimes.base import Code, Key, Launch, Phase, Place, RuntimeUnavailable, Sighting
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
@@ -302,6 +304,57 @@ def test_others_on_a_node_start_beside_those_that_leave_where_there_is_room(site
     site.cycle()
     site.look()
     assert site.status(small) == "RUNNING"
+
+
+@pytest.fixture
+def remains(site: Site, a: Node, monkeypatch: pytest.MonkeyPatch) -> Key:
+    """Of one that was lost with its node, which is back, and full of it. It does not die at once,
+    and a cycle comes in between."""
+    site.look()
+    row = site.submit(gpu=1)
+    site.settle()
+    left = site.key(row)
+    site.away(a)
+    site.look()
+    lose(a)
+    site.look()
+    assert site.status(row) == "QUEUED"
+    clear, kill, kills = clearing.clear, site.twin(a).stop, iter([False])
+
+    def then_plan(seen: RealSite) -> clearing.Cleared:
+        cleared = clear(seen)
+        site.cycle()
+        return cleared
+
+    def take_time(key: Key, grace_s: int) -> None:
+        if next(kills, True):
+            kill(key, grace_s)
+
+    monkeypatch.setattr(clearing, "clear", then_plan)
+    monkeypatch.setattr(site.twin(a), "stop", take_time)
+    site.away(a, False)
+    return left
+
+
+def test_nobody_is_launched_beside_remains_for_which_there_is_no_room(
+    site: Site, a: Node, remains: Key
+):
+    row = site.submit(priority="HIGH", gpu=2)
+    launches = len(site.twin(a).launches)
+    site.look()
+    assert site.status(row) == "STARTING"
+    assert len(site.twin(a).launches) == launches
+    assert reason(row)["code"] == "START_DELAYED"
+    assert "left on its node of earlier attempts" in reason(row)["message"]
+    site.look()
+    assert site.status(row) == "RUNNING"
+    assert {each.key for each in site.twin(a).observe()} == {site.key(row)}
+
+
+def test_whoever_fits_beside_remains_is_launched(site: Site, a: Node, remains: Key):
+    row = site.submit(priority="HIGH", gpu=1)
+    site.look()
+    assert site.status(row) == "RUNNING"
 
 
 # --- Who is emptied -----------------------------------------------------------------------------
