@@ -9,8 +9,9 @@ from uuid import UUID
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.sealing import Unsealable
-from deployments import breaker, connections
+from deployments import connections
 from deployments.models import Deployment
+from deployments.reconciler import breaker
 from deployments.runtimes.base import (
     Capacity,
     Key,

@@ -12,9 +12,9 @@ from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.models import Runtime as Kind
 from clusters.settling import follow_nodes
 from clusters.tests.capacity import make_cluster
-from deployments import breaker, connections, pulling
+from deployments import connections
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.reconciler import reconcile
+from deployments.reconciler import breaker, pulling, reconcile
 from deployments.runtimes.base import Capacity, Key
 from deployments.runtimes.twin import SimulatedRuntime
 from deployments.services import create_deployment

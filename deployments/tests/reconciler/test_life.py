@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments import retrying, sync
+from deployments import sync
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries import reasons_for
+from deployments.reconciler import retrying
 from deployments.runtimes.base import Code, Key
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
