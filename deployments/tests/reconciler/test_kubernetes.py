@@ -16,9 +16,8 @@ from deployments import connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler import reconcile
 from deployments.services import stop_deployment
-from deployments.tests.reconciler.conftest import Site
+from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
-from deployments.tests.reconciler.test_trouble import lose
 from deployments.tests.runtimes.kubelet import Kubelet
 from deployments.tests.runtimes.kubernetes_api import SECRETS, FakeApi, Json, Name, error
 from deployments.tests.runtimes.kubernetes_cluster import NAMESPACE

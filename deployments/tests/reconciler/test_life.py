@@ -274,3 +274,18 @@ def test_a_worker_that_read_before_a_stop_writes_nothing_after_it(site: Site, a:
     stop_deployment(dev, site.fresh(row))
     assert facts.write(site.cluster.pk, [(stale, Verdict(Turn.CONFIRM))], timezone.now()) == set()
     assert site.status(row) == Status.STOPPING
+
+
+def test_a_full_pass_costs_the_same_for_few_and_many(
+    site: Site, a: Node, django_assert_num_queries
+):
+    site.look()
+    rows = [site.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(3)]
+    site.settle()
+    with django_assert_num_queries(6):  # cluster, rows, endpoints, nodes, registries, who is seen
+        site.look()
+    rows += [site.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(20)]
+    site.settle()
+    assert {site.status(row) for row in rows} == {"RUNNING"}
+    with django_assert_num_queries(6):
+        site.look()

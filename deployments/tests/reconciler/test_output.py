@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from clusters.models import Node
 from deployments import output
 from deployments.models import Deployment, DeploymentLog, Status
+from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import make
 
@@ -105,6 +107,33 @@ def test_only_the_end_of_much_is_kept(site, a):
     kept = bytes(DeploymentLog.objects.get(deployment=row).output)
     assert len(kept) == 256 * 1024
     assert kept.endswith(b"\nlast\n")
+
+
+def test_output_is_there_as_soon_as_the_end_is_told(site: Site, a: Node, monkeypatch):
+    site.look()
+    row = site.submit()
+    site.settle()
+    site.twin(a).write(site.key(row), b"the last line")
+    site.twin(a).finish(site.key(row), 0)
+
+    def not_yet(_: object) -> None:
+        raise RuntimeUnavailable("busy")
+
+    monkeypatch.setattr(site.twin(a), "remove", not_yet)
+    site.look()
+    assert site.status(row) == "COMPLETED"
+    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"the last line"
+
+
+def test_outputs_of_the_last_attempts_are_kept(site: Site, a: Node):
+    site.look()
+    row = site.submit("exit:1", kind="service")
+    for _ in range(22):
+        site.cycle()
+        site.look()
+        site.end_pauses()
+    kept = DeploymentLog.objects.filter(deployment=row).values_list("attempt", flat=True)
+    assert sorted(kept) == list(range(3, 23))
 
 
 def test_nothing_of_what_waits_or_is_simulated(api, vera, dev, cluster):

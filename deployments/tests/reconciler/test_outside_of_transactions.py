@@ -13,8 +13,7 @@ from clusters.models import Runtime as Kind
 from clusters.nodes import drain, uncordon
 from deployments import connections, sync
 from deployments.services import stop_deployment
-from deployments.tests.reconciler.conftest import Site
-from deployments.tests.reconciler.test_trouble import launch, lose
+from deployments.tests.reconciler.conftest import Site, launch, lose
 from organizations.models import Organization
 from scheduler import audit
 
