@@ -157,6 +157,7 @@ class Capacity:
     labels: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
     cordoned: bool = False
+    machine: str = ""  # the same however it is reached, and no other's; empty where it cannot tell
 
 
 Guard = Callable[[str], str | None]  # an IP address: why nobody may connect there, or None
