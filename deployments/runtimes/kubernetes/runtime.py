@@ -18,8 +18,10 @@ from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
 from deployments.runtimes.kubernetes.ending import grace_to_ask
 from deployments.runtimes.kubernetes.pods import has_ended, sighting
 from deployments.runtimes.kubernetes.spec import pod_of
+from deployments.runtimes.ticks import ticking
 
 IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
+TICK_S = 1.0
 TIDY_EVERY_S = 600.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -115,7 +117,10 @@ class KubernetesRuntime:
             if refusal.status in {400, 404}:
                 return iter(())
             raise
-        return pieces(response)
+        written = pieces(response)
+        if not follow:
+            return written
+        return (piece or b"" for piece in ticking(written, response.shutdown, TICK_S))
 
     def capacity(self) -> list[Capacity]:
         # Nodes before Pods: one that comes in between is then not taken for an empty one.
