@@ -9,10 +9,9 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
-from deployments import queues
+from deployments import placements, queues
 from deployments.dependencies import HOPELESS
 from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
-from deployments.placements import lingered_on
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
 RESOURCES = ("cpu_milli", "ram_mib", "gpu")
@@ -127,7 +126,7 @@ def _nodes_off() -> Iterator[str]:
             yield f"cluster {row['cluster']}: the totals are not the sum of its nodes"
     empty = {f"allocated_{name}": 0 for name in RESOURCES}
     for node in Node.objects.filter(pending__isnull=False, **empty):
-        if str(node.pk) in lingered_on(node.cluster_id):
+        if str(node.pk) in placements.lingered_on(node.cluster_id):
             continue
         yield f"node {node.pk} ({node.name}) is empty, and what waited for that was not done"
 
