@@ -18,6 +18,7 @@ from clusters import nodes, services
 from clusters.endpoints import Attachment, BadEndpoint, docker_endpoint, kubernetes_endpoint
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.sealing import seal
+from clusters.settling import lingered_on
 from mlops_platform.api.errors import Conflict, Invalid
 from organizations.access import require
 from organizations.models import Role
@@ -89,7 +90,7 @@ def _replace_api_server(
     endpoint = there or Endpoint(cluster=cluster)
     if there is not None:
         namespace = namespace or there.namespace
-        if namespace != there.namespace and cluster.allocated_cpu_milli:
+        if namespace != there.namespace and _in_use(cluster):
             raise Conflict(
                 f"What runs here runs in the namespace {there.namespace}: stop it first.",
                 code="cluster_in_use",
@@ -190,8 +191,17 @@ def _refuse_discovered(cluster: Cluster) -> None:
 
 def _refuse_in_use(holder: Cluster | Node, sentence: str) -> None:
     """Else what runs there would go on, and nobody could reach it any more."""
-    if holder.allocated_cpu_milli:
+    if _in_use(holder):
         raise Conflict(f"{sentence}: drain it first.", code="cluster_in_use")
+
+
+def _in_use(holder: Cluster | Node) -> bool:
+    """Whether anything runs there, or has been evicted and not ended yet."""
+    if holder.allocated_cpu_milli:  # which everybody asks for
+        return True
+    if isinstance(holder, Node):
+        return holder.pk in lingered_on(holder.cluster_id)
+    return bool(lingered_on(holder.pk))
 
 
 def _refuse_twice(endpoint: Endpoint, attachment: Attachment) -> None:

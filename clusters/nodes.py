@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from clusters.models import Cluster, Node, NodeState
 from clusters.services import PEOPLE_SAY, RESOURCES, lock_cluster
-from clusters.settling import DELETE, apply_pending, follow_nodes, remove, ring
+from clusters.settling import DELETE, apply_pending, follow_nodes, lingered_on, remove, ring
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.fields import cores
@@ -65,21 +65,23 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
 def delete_node(node: Node, *, drain: bool = False) -> Node | None:
     """None once it is gone; the draining node where it will go as soon as it is empty.
 
-    409 while it holds anything, unless `drain`. The totals shrink by it, but those of a simulated
+    409 while anything is on it, unless `drain`. The totals shrink by it, but those of a simulated
     cluster's last node stay: what is left is a pool of them again.
     """
     with _locked(node.cluster_id):
         node = _fresh(node)
-        if not any(_held(node)):
+        held = any(_held(node))
+        if not held and node.pk not in lingered_on(node.cluster_id):
             remove(node)
             follow_nodes(node.cluster_id)
             return None
         if not drain:
-            raise Conflict(
-                f"{_said(node)} are allocated on {node.name}: drain it first, or delete it with "
-                "?drain=true.",
-                code="node_in_use",
+            why = (
+                f"{_said(node)} are allocated on {node.name}: drain it first"
+                if held
+                else f"What was evicted from {node.name} has not ended yet: wait for it"
             )
+            raise Conflict(f"{why}, or delete it with ?drain=true.", code="node_in_use")
         if node.pending != DELETE:
             _put(node, NodeState.DRAINING, DELETE)
     return node

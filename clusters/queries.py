@@ -1,6 +1,6 @@
 """What may be read of clusters, and by whom."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from uuid import UUID
 
 from django.db.models import (
@@ -88,6 +88,17 @@ def effective_state() -> Case:
         default=Value(str(NodeState.READY)),
         output_field=CharField(),
     )
+
+
+def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:
+    """Those of some nodes, and of all nodes of some clusters, that do not answer.
+
+    One query, none where neither are given.
+    """
+    if not ids and not clusters:
+        return []
+    concerned = Q(pk__in=ids) | Q(cluster__in=clusters)
+    return list(Node.objects.filter(concerned, observed=NodeState.NOT_READY))
 
 
 # --- What runtimes are reached by ----------------------------------------------------------------

@@ -3,7 +3,8 @@
 Whatever empties a node (a cycle that drains it, a stop, an end) moves its counters by
 `capacity.move`, under the cluster's lock, and that settles the node in the same transaction. So
 there is no moment at which a node is empty and still waits: a crash either leaves it held, and the
-next cycle drains it, or finds it settled.
+next cycle drains it, or finds it settled. Who was evicted and has its grace to end is on its node
+still, though nothing is booked for it: the node is empty once it has ended too.
 """
 
 from collections.abc import Sequence
@@ -14,19 +15,34 @@ from django.db.models import Case, F, Sum, When
 from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, Runtime
-from clusters.signals import cluster_changed
+from clusters.signals import cluster_changed, guests_sought
 
 DELETE = {"delete": True}
 
 
 def settle(cluster_id: UUID, node_ids: Sequence[UUID]) -> None:
-    """Do what was pending for nodes that are empty now. A query for each, and three."""
-    for node in Node.objects.filter(cluster_id=cluster_id, pk__in=node_ids):
+    """Do what was pending for nodes on which nothing is booked now, unless somebody lingers there.
+
+    A query for each, and four.
+    """
+    empty = set(node_ids) - lingered_on(cluster_id)
+    if not empty:
+        return
+    for node in Node.objects.filter(cluster_id=cluster_id, pk__in=empty):
         if node.pending == DELETE:
             remove(node)
         elif node.pending is not None:
             apply_pending(node, node.pending)
     follow_nodes(cluster_id)
+
+
+def lingered_on(cluster_id: UUID) -> set[UUID]:
+    """The nodes of the cluster on which somebody evicted has not ended yet. One query."""
+    found: set[UUID] = set()
+    for _, answer in guests_sought.send(Cluster, cluster_id=cluster_id):
+        node_ids: Any = answer  # whatever the receiver gives: ids as text
+        found |= {UUID(each) for each in node_ids}
+    return found
 
 
 def remove(node: Node) -> None:

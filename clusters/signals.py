@@ -18,3 +18,7 @@ cluster_closing = Signal()
 
 # cluster_id (its row locked), node_id, name: a node has another name now.
 node_renamed = Signal()
+
+# cluster_id (its row locked). Each receiver answers the ids, as text, of the nodes on which
+# somebody is who holds nothing in the books any more: evicted, and not ended yet.
+guests_sought = Signal()

@@ -153,7 +153,8 @@ class EventSerializer(serializers.Serializer):
 
 
 def present(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
-    """A page of deployments. One query; if any is queued, two more and one Redis round trip."""
+    """A page of deployments. One query; if any is queued, two more and one Redis round trip; one if
+    any runs or stops on a node (queries.reasons_for)."""
     dependencies = queries.dependencies_of(deployments)
     queued = any(row.status == Status.QUEUED for row in deployments)
     class_names = list(queries.priority_classes()) if queued else []

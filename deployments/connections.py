@@ -1,14 +1,21 @@
 """The runtimes of a cluster's endpoints, connected and kept by this process."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
+
+from django.db import transaction
 
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
 from clusters.queries import guard_of, registries_of, secrets_of
-from deployments.runtimes.base import Access, Registry, Runtime
+from clusters.sealing import Unsealable
+from deployments.runtimes.base import Access, Registry, Runtime, RuntimeUnavailable
+
+logger = logging.getLogger(__name__)
 
 _Kept = tuple[str, Runtime]  # a digest of all that the connection depends on
 _kept: dict[UUID, _Kept] = {}
@@ -44,6 +51,31 @@ def connect(
     if kept is not None:
         kept[1].close()
     return runtime
+
+
+def leave(cluster: Cluster) -> None:
+    """Clear away, after the commit, what is at a cluster's endpoints besides replicas: it is
+    deleted, as the caller has made sure. As far as they answer; nobody will try it again.
+
+    One query, and another where there is anything to clear away.
+    """
+    # Elsewhere credentials are not left at the endpoint.
+    if cluster.runtime == Kind.KUBERNETES and cluster.registries.exists():
+        endpoints = list(Endpoint.objects.select_related("cluster").filter(cluster=cluster))
+        transaction.on_commit(partial(_leave, endpoints))
+
+
+def _leave(endpoints: Sequence[Endpoint]) -> None:
+    for endpoint in endpoints:
+        try:
+            connect(endpoint.cluster, endpoint, "", registries=()).tidy()
+        except (RuntimeUnavailable, Unsealable) as error:
+            extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
+            logger.warning("the Secret for pulling images is left behind", extra=extra)
+        with _lock:
+            kept = _kept.pop(endpoint.pk, None)
+        if kept is not None:
+            kept[1].close()
 
 
 def read_registries(cluster: Cluster) -> list[Registry]:

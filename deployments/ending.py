@@ -72,12 +72,15 @@ def requeue(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, **colum
 
 
 def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None:
-    """Give back what rows held, as they were read; what has yielded holds nothing."""
+    """Give back what rows held, as they were read.
+
+    What has yielded holds nothing, but its node may have waited for its end (clusters/settling.py).
+    """
     held = Held()
     for row in rows:
-        if row.status in HOLDING and not row.yielded:
+        if row.status in HOLDING:
             for place in row.placement:
-                times = -place["replicas"]
+                times = 0 if row.yielded else -place["replicas"]
                 amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
                 held.add(place["node_id"], amounts)
     if held.by_node:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
 from threading import BoundedSemaphore
@@ -21,6 +22,7 @@ from mlops_platform.api.errors import Invalid
 
 FOLLOW_S = 900  # so long one request may follow: who has left unseen gives its place back by then
 ASK_EVERY_S = 0.5  # whether it has started
+WAITING = (Status.QUEUED, Status.STARTING)
 
 # Each follower keeps a thread of the web server busy, and others want to be served as well.
 _followers = BoundedSemaphore(max(settings.WEB_THREADS // 2, 1))
@@ -46,15 +48,19 @@ def output_of(deployment: Deployment, wanted: Wanted) -> Iterator[bytes]:
     """Pieces of it; nothing where it never ran, or runs in a simulated cluster.
 
     400 for a replica or an attempt that cannot be, 429 where too many follow already, 503 where its
-    endpoint does not answer: all of them before the first piece. Whoever follows has been answered
-    before the endpoint is asked, so there an endpoint that goes away only ends the stream.
+    endpoint does not answer: all of them before the first piece. An endpoint that goes away while
+    it is followed ends the stream.
     """
     _refuse(deployment, wanted)
     if not wanted.follow:
         return _begun(_pieces(deployment, wanted))
     if not _followers.acquire(blocking=False):
         raise Throttled(wait=10, detail="Too many follow logs just now.")
-    return _Followed(_pieces(deployment, wanted))
+    try:
+        return _Followed(_to_follow(deployment, wanted))
+    except BaseException:
+        _followers.release()
+        raise
 
 
 def _refuse(deployment: Deployment, wanted: Wanted) -> None:
@@ -67,36 +73,57 @@ def _refuse(deployment: Deployment, wanted: Wanted) -> None:
         raise Invalid(faults)
 
 
+def _to_follow(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
+    """As `_pieces`; whoever follows one that waits wants to see its first line."""
+    if wanted.attempt is not None or row.status not in WAITING:
+        return _pieces(row, wanted)
+    _begun(_pieces(row, wanted._replace(follow=False, tail=0)))  # whether its endpoint is there
+    return _later(row, wanted)
+
+
+def _later(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
+    yield from _pieces(_once_it_runs(row), wanted)
+
+
 def _pieces(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
-    if wanted.follow and wanted.attempt is None:
-        row = _once_it_runs(row)
+    """Whoever has them has been asked once this returns."""
     attempt = wanted.attempt or row.attempt
     kept = DeploymentLog.objects.filter(
         deployment=row, attempt=attempt, replica=wanted.replica
     ).first()
     if kept is not None:
-        yield _last_lines(bytes(kept.output), wanted.tail)
-        return
+        return iter([_last_lines(bytes(kept.output), wanted.tail)])
     simulated = row.cluster.runtime == Runtime.SIMULATED
     if simulated or attempt != row.attempt or wanted.replica >= len(placed(row)):
-        return
+        return iter(())
     node = Node.objects.select_related("endpoint").filter(pk=placed(row)[wanted.replica]).first()
     if node is None or node.endpoint is None:
-        return
+        return iter(())
     key = Key(str(row.pk), attempt, wanted.replica)
-    try:
+    with _answering(node):
         runtime = connections.connect(row.cluster, node.endpoint, node.name)
         if wanted.follow:
             _give_back_connection()
-        yield from runtime.logs(key, tail=wanted.tail, since=wanted.since, follow=wanted.follow)
+        pieces = runtime.logs(key, tail=wanted.tail, since=wanted.since, follow=wanted.follow)
+    return _read(node, pieces)
+
+
+def _read(node: Node, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with _answering(node):
+        yield from pieces
+
+
+@contextmanager
+def _answering(node: Node) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeUnavailable, Unsealable) as error:
         raise EndpointUnavailable(f"{node.name} does not answer: {one_line(error)}") from None
 
 
 def _once_it_runs(row: Deployment) -> Deployment:
-    """Whoever follows one that waits wants to see its first line."""
     give_up = time.monotonic() + FOLLOW_S
-    while row.status in (Status.QUEUED, Status.STARTING) and time.monotonic() < give_up:
+    while row.status in WAITING and time.monotonic() < give_up:
         _give_back_connection()
         time.sleep(ASK_EVERY_S)
         fresh = Deployment.objects.select_related("cluster").filter(pk=row.pk).first()

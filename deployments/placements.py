@@ -4,6 +4,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from deployments.models import Deployment, Status
+
 _RENAME = """
 UPDATE deployments_deployment d
    SET placement = (
@@ -21,3 +23,11 @@ def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
     """Tell what runs on a node its new name; the caller holds the cluster's lock. One query."""
     with connection.cursor() as cursor:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
+
+
+def lingered_on(cluster_id: UUID) -> set[str]:
+    """The nodes on which somebody is who was evicted and has not ended yet. One query."""
+    leaving = Deployment.objects.filter(
+        cluster=cluster_id, status=Status.STOPPING, yielded=True
+    ).values_list("placement", flat=True)
+    return {place["node_id"] for placement in leaving for place in placement}

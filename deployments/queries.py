@@ -11,6 +11,7 @@ from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from clusters.queries import as_uuid
 from deployments import queues, reasons
+from deployments.away import Away
 from deployments.models import (
     ENDED,
     HOLDS,
@@ -114,11 +115,12 @@ def reasons_for(
 
     A queued one has what the last cycle found, for itself before for its scheduling key; one that
     was evicted, or has failed and is tried again, also keeps that, with what it waits for now under
-    `waiting_for`. An ended one has why it ended, one that starts what keeps it from running. A
-    cycle never looks at one that waits for others to complete, or for its next try, so those
-    reasons are found here; nor at one that nothing could come free for, whose reason the scheduler
-    derives when it is asked. One query if any is queued, one if any waits for others and
-    `dependencies` (of dependencies_of) are not given, and up to three if any has to be derived.
+    `waiting_for`. An ended one has why it ended, one that starts what keeps it from running, one
+    that runs or stops whether its node is away. A cycle never looks at one that waits for others to
+    complete, or for its next try, so those reasons are found here; nor at one that nothing could
+    come free for, whose reason the scheduler derives when it is asked. One query if any is queued,
+    one if any waits for others and `dependencies` (of dependencies_of) are not given, up to three
+    if any has to be derived, and one if any is on a node, or nodes that it waits for are closed.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -133,7 +135,11 @@ def reasons_for(
         if row.retry_at and not row.pending_dependencies:
             details = {"retry_at": row.retry_at.isoformat()}
             waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
-    return {row.pk: _reason(row, waits.get(row.pk)) for row in deployments}
+    away = Away(deployments, waits)
+    return {
+        row.pk: _reason(row, away.told(row, waits.get(row.pk)), away.reason(row))
+        for row in deployments
+    }
 
 
 def positions_of(
@@ -228,21 +234,25 @@ def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
     return waits
 
 
-def _reason(deployment: Deployment, wait: WaitReason | None) -> dict[str, Any] | None:
+def _reason(
+    deployment: Deployment, wait: WaitReason | None, away: dict[str, Any] | None
+) -> dict[str, Any] | None:
     past = (
         reasons.render(deployment.reason_code, deployment.reason_details)
         if deployment.reason_code
         else None
     )
-    if deployment.status != Status.QUEUED:
-        return None if deployment.status == Status.RUNNING else past
-    now = (
-        reasons.render(wait.code, wait.details)
-        if wait
-        else reasons.render(reasons.NOT_YET_EVALUATED, {})
-    )
-    if past is None:
+    now = away
+    if deployment.status == Status.RUNNING:
         return now
+    if deployment.status == Status.QUEUED:
+        now = (
+            reasons.render(wait.code, wait.details)
+            if wait
+            else reasons.render(reasons.NOT_YET_EVALUATED, {})
+        )
+    if past is None or now is None:
+        return past or now
     return {
         "code": past["code"],
         "message": f"{past['message']} {now['message']}",

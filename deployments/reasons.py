@@ -22,6 +22,9 @@ NODE_AWAY = "NODE_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 START_DELAYED = "START_DELAYED"
 
+CLOSED_NODES = "closed_nodes"  # in details: of all that are closed,
+AWAY_NODES = "away_nodes"  # so many do not answer
+
 MOST_DEPENDENCIES = 20  # told in details
 NAMED = 3  # in a sentence
 
@@ -133,8 +136,10 @@ def _insufficient_capacity(details: Details) -> str:
         free = _number(resource, details["free"][resource])
         need = f"{number} more {one if number == 1 else many}"
         parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
-    closed = details.get("closed_nodes", 0)
+    away = details.get(AWAY_NODES, 0)
+    closed = details.get(CLOSED_NODES, 0) - away
     told = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
+    told += f" {away} {'node does' if away == 1 else 'nodes do'} not answer." if away else ""
     if len(parts) == 1:
         return f"Needs {parts[0][0]}: {parts[0][1]}.{told}"
     listed = [f"{need} ({why})" for need, why in parts]
@@ -198,7 +203,7 @@ def _max_runtime_exceeded(details: Details) -> str:
 
 
 def _backoff(details: Details) -> str:
-    return f"It is tried again at {details['retry_at'][:19].replace('T', ' ')} UTC."
+    return f"It is tried again at {_moment(details['retry_at'])}."
 
 
 def _waiting_for_victims(details: Details) -> str:
@@ -210,6 +215,17 @@ def _waiting_for_victims(details: Details) -> str:
 def _on_node(before: str, after: str) -> Callable[[Details], str]:
     """A sentence with the node's name in it, where there is one."""
     return lambda details: f"{before}{' ' + details['node'] if details.get('node') else ''}{after}"
+
+
+def _node_away(details: Details) -> str:
+    """Of one that is to start there, or of one that is there already: since when it is away."""
+    if "since" not in details:
+        return _on_node("Its node", " does not answer: it goes on as soon as it does.")(details)
+    return f"Its node {details['node']} has not answered since {_moment(details['since'])}."
+
+
+def _moment(iso: str) -> str:
+    return f"{iso[:19].replace('T', ' ')} UTC"
 
 
 def _exited(details: Details) -> str:
@@ -260,7 +276,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
     # What is said of one that is admitted (runtimes/base.py), and of its attempts that failed.
     WAITING_FOR_VICTIMS: _waiting_for_victims,
-    NODE_AWAY: _on_node("Its node", " does not answer: it goes on as soon as it does."),
+    NODE_AWAY: _node_away,
     NOT_READY_IN_TIME: _not_ready_in_time,
     START_DELAYED: _said("It could not be started yet, and is tried again"),
     "PULLING_IMAGE": _said("Its image is being pulled"),

@@ -8,8 +8,14 @@ from django.apps.registry import apps as present_apps
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_closing, cluster_deleting, node_renamed, owners_matter
-from deployments import keys, placements, services, stopping
+from clusters.signals import (
+    cluster_closing,
+    cluster_deleting,
+    guests_sought,
+    node_renamed,
+    owners_matter,
+)
+from deployments import connections, keys, placements, services, stopping
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
@@ -17,6 +23,7 @@ STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it pr
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
     services.clear_cluster(cluster, force=force)
+    connections.leave(cluster)
 
 
 @receiver(cluster_closing)
@@ -32,6 +39,11 @@ def name_owners(cluster: Cluster, **_: Any) -> None:
 @receiver(node_renamed)
 def follow_name(cluster_id: UUID, node_id: UUID, name: str, **_: Any) -> None:
     placements.rename_node(cluster_id, node_id, name)
+
+
+@receiver(guests_sought)
+def tell_guests(cluster_id: UUID, **_: Any) -> set[str]:
+    return placements.lingered_on(cluster_id)
 
 
 def provide_standard_classes(using: str, apps: Apps = present_apps, **_: Any) -> None:

@@ -5,10 +5,11 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from deployments import pulling, retrying, sync, waking
-from deployments import watching as watching  # the runtimes' worker starts it
+from deployments import sync, waking
 from deployments.queries import clusters_with_endpoints
+from deployments.reconciler import pulling, retrying
 from deployments.reconciler import reconcile as run_pass
+from deployments.reconciler import watching as watching  # the runtimes' worker starts it
 from mlops_platform.api.waking import try_lock
 
 PASS_TIMEOUT_S = 10  # so long a killed worker's lock keeps others away

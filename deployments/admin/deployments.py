@@ -87,7 +87,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         return super().get_queryset(request).select_related(*related)
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Up to three queries and one Redis round trip if any is queued, else none."""
+        """What `reasons_for` takes, one query and a Redis round trip if any is queued."""
         found = queries.reasons_for(rows)
         queued = any(row.status == Status.QUEUED for row in rows)
         positions = queries.positions_of(rows, class_names(request)) if queued else {}

@@ -4,6 +4,9 @@ One pass over one cluster (rounds.py) looks at its endpoints, writes down what h
 attempts, tells the runtimes to start and stop, and clears away what nobody wants. It keeps nothing
 in memory: rows and runtimes are all it knows, each call is idempotent, each write names the state
 that it expects. So a worker may be killed between any two lines; the next pass goes on from there.
+
+Beside the passes: watching.py has one come at once where something happened, pulling.py fetches
+images meanwhile, retrying.py ends the pauses after failures, and breaker.py spares who is away.
 """
 
 from deployments.reconciler.rounds import reconcile

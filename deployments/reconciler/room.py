@@ -1,10 +1,12 @@
 """Whether those who yielded are physically gone: a node's capacity beside all that is on it.
 
 An eviction passes capacity on in the books at once, so a node may still be full of what has been
-told to end. Whoever is admitted there starts as soon as it fits beside what has not left yet.
+told to end; and one that comes back after it was given up, of what ran there before. Whoever is
+admitted there starts as soon as it fits beside what has not left yet.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from clusters.models import Node
@@ -12,6 +14,12 @@ from deployments.models import Deployment, Status
 from deployments.reconciler.site import placed
 
 _Amounts = tuple[int, int, int]
+
+
+class InTheWay(NamedTuple):
+    """Who yielded and has not left yet; nobody where only remains of earlier attempts are there."""
+
+    lingering: list[UUID]
 
 
 class Room:
@@ -23,13 +31,20 @@ class Room:
         for row in absent:
             self._add(row, 1)
         self._lingering: dict[str, list[UUID]] = {}
+        self._littered: set[str] = set()
 
     @classmethod
     def of(
-        cls, cluster_id: UUID, nodes: Mapping[str, Node], absent: Iterable[Deployment]
+        cls,
+        cluster_id: UUID,
+        nodes: Mapping[str, Node],
+        absent: Iterable[Deployment],
+        remains: Iterable[tuple[str, Deployment]] = (),
     ) -> "Room":
-        """With what lingers, read anew. One query."""
+        """With what lingers, read anew, and what is left of earlier attempts. One query."""
         room = cls(nodes, absent)
+        for node_id, row in remains:
+            room.remains(node_id, row)
         leaving = Deployment.objects.filter(
             cluster_id=cluster_id, status=Status.STOPPING, yielded=True
         )
@@ -42,24 +57,33 @@ class Room:
         for node_id in set(placed(row)):
             self._lingering.setdefault(node_id, []).append(row.pk)
 
-    def take(self, row: Deployment) -> list[UUID]:
-        """Room for all of its replicas: nothing is in its way. Else, untouched, who is."""
+    def remains(self, node_id: str, row: Deployment) -> None:
+        """A replica of an earlier attempt is there, and has been killed at best."""
+        self._add_to(node_id, row, -1)
+        self._littered.add(node_id)
+
+    def take(self, row: Deployment) -> "InTheWay | None":
+        """Room for all of its replicas: None. Else, untouched, what is in its way."""
         self._add(row, -1)
         short = [id_ for id_ in set(placed(row)) if min(self._free.get(id_, (0, 0, 0))) < 0]
-        in_the_way = sorted({pk for id_ in short for pk in self._lingering.get(id_, ())})
-        if in_the_way:
-            self._add(row, 1)
-        return in_the_way
+        lingering = sorted({pk for id_ in short for pk in self._lingering.get(id_, ())})
+        if not lingering and self._littered.isdisjoint(short):
+            return None
+        self._add(row, 1)
+        return InTheWay(lingering)
 
     def _add(self, row: Deployment, sign: int) -> None:
         for node_id in placed(row):
-            if node_id in self._free:
-                cpu_milli, ram_mib, gpu = self._free[node_id]
-                self._free[node_id] = (
-                    cpu_milli + sign * row.cpu_milli,
-                    ram_mib + sign * row.ram_mib,
-                    gpu + sign * row.gpu,
-                )
+            self._add_to(node_id, row, sign)
+
+    def _add_to(self, node_id: str, row: Deployment, sign: int) -> None:
+        if node_id in self._free:
+            cpu_milli, ram_mib, gpu = self._free[node_id]
+            self._free[node_id] = (
+                cpu_milli + sign * row.cpu_milli,
+                ram_mib + sign * row.ram_mib,
+                gpu + sign * row.gpu,
+            )
 
 
 def _free(node: Node) -> _Amounts:

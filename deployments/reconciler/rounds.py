@@ -9,7 +9,7 @@ from django.utils import timezone
 from clusters.models import Cluster, Runtime, State
 from clusters.services import delete_cluster
 from deployments.models import ENDED, HOLDING, Deployment, Status
-from deployments.reconciler import acts, facts, nodes
+from deployments.reconciler import acts, clearing, facts, nodes
 from deployments.reconciler.acts import Pull
 from deployments.reconciler.site import Site
 from deployments.reconciler.verdict import Turn, judge
@@ -47,15 +47,20 @@ def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
         seen = [(row, site.replicas(row, now)) for row in rows]
         judged = [(row, judge(row, replicas, now)) for row, replicas in seen]
         turns = {row.pk: verdict.turn for row, verdict in judged}
-        acts.keep(site, [each for each in seen if turns[each[0].pk] in ENDING])
+        clearing.keep(site, [each for each in seen if turns[each[0].pk] in ENDING])
         facts.write(cluster_id, judged, now)
         # 4. Who is to end is told so, and what nobody wants is cleared away.
         acts.stop(site, [each for each in seen if turns[each[0].pk] == Turn.STOP], now)
-        again = acts.clear(site) - killed  # who outlives that is the next pass's: it may take long
+        cleared = clearing.clear(site)
+        again = cleared.killed - killed  # who outlives that is the next pass's: it may take long
         killed |= again
-        # 5. Who is to start is started, once those who made way for it are gone.
+        if everything and number == 0:
+            clearing.tidy(site)
+        # 5. Who is to start is started, once those who made way for it, and remains, are gone.
         waiting = [each for each in seen if turns[each[0].pk] == Turn.LAUNCH]
-        started, refused = acts.launch(site, waiting, pull) if waiting else ([], [])
+        started, refused = (
+            acts.launch(site, waiting, pull, cleared.remains) if waiting else ([], [])
+        )
         facts.write(cluster_id, refused, timezone.now())
         # 6. Once more, for those started, and those of whom the rest is to be stopped now.
         looks = again | {str(row.pk) for row in started}

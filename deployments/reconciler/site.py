@@ -1,6 +1,6 @@
 """A cluster's endpoints, looked at in parallel: what runs where, and who does not answer."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,8 +9,9 @@ from uuid import UUID
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.sealing import Unsealable
-from deployments import breaker, connections
+from deployments import connections
 from deployments.models import Deployment
+from deployments.reconciler import breaker
 from deployments.runtimes.base import (
     Capacity,
     Key,
@@ -22,6 +23,10 @@ from deployments.runtimes.base import (
 )
 
 AT_ONCE = 8  # calls to the endpoints of one cluster
+TWICE = (
+    "This engine is attached already, as {}. "
+    "A machine that was cloned needs an engine ID of its own."
+)
 MOST_FAILURES = 3  # of calls to an endpoint that has just been seen
 
 
@@ -84,6 +89,24 @@ class Site:
         for view in views:
             if view.runtime is not None and not view.error:
                 breaker.answered(view.endpoint.pk)
+        if any(not view.error and view.endpoint.seen_at is None for view in views):
+            self._turn_twins_away(names)
+
+    def _turn_twins_away(self, names: Mapping[UUID | None, str]) -> None:
+        """A machine that was attached before by another address would be filled twice: what has
+        never been open stays closed. Whoever is open already goes on, for it may be a clone."""
+        with ThreadPoolExecutor(AT_ONCE, "look") as pool:
+            list(pool.map(_measure, self.views.values()))
+        first: dict[str, View] = {}
+        by_age = sorted(
+            self.views.values(), key=lambda view: (view.endpoint.seen_at is None, view.endpoint.pk)
+        )
+        for view in by_age:
+            for machine in {each.machine for each in view.capacities or () if each.machine}:
+                there = first.setdefault(machine, view)
+                if there is not view and view.endpoint.seen_at is None:
+                    name = names.get(there.endpoint.pk) or there.endpoint.url
+                    view.sightings, view.error = {}, TWICE.format(name)
 
     def _connect(self, view: View, node: str, registries: Sequence[Registry]) -> None:
         if breaker.is_open(view.endpoint.pk):
@@ -135,6 +158,13 @@ class Site:
             for sighting in view.sightings.values():
                 yield view, sighting
 
+    def node_at(self, view: View, sighting: Sighting) -> str | None:
+        """The id of the node on which it is seen; None where that has gone."""
+        for id_, node in self.nodes.items():
+            if (node.endpoint_id, node.name) == (view.endpoint.pk, sighting.node):
+                return id_
+        return None
+
     def failed(self, node: Node | None, error: RuntimeUnavailable) -> None:
         """Its endpoint gave no answer in the middle of the pass. That may be for what was asked of
         it, so only after some more it is left alone, and for the rest of the pass."""
@@ -155,8 +185,18 @@ def _look(view: View, ids: Collection[str] | None, *, capacity: bool) -> None:
         return
     try:
         view.sightings = {each.key: each for each in view.runtime.observe(ids)}
-        if capacity:
-            view.capacities = view.runtime.capacity()
+    except RuntimeUnavailable as error:
+        view.error = one_line(error)
+        breaker.failed(view.endpoint.pk)
+    if capacity:
+        _measure(view)
+
+
+def _measure(view: View) -> None:
+    if view.runtime is None or view.error or view.capacities is not None:
+        return
+    try:
+        view.capacities = view.runtime.capacity()
     except RuntimeUnavailable as error:
         view.error = one_line(error)
         breaker.failed(view.endpoint.pk)

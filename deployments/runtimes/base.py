@@ -157,6 +157,7 @@ class Capacity:
     labels: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
     cordoned: bool = False
+    machine: str = ""  # the same however it is reached, and no other's; empty where it cannot tell
 
 
 Guard = Callable[[str], str | None]  # an IP address: why nobody may connect there, or None
@@ -218,8 +219,9 @@ class Runtime(Protocol):
     ) -> Iterator[bytes]:
         """What it wrote to both of its streams, in pieces; with `follow` on until it ends.
 
-        `tail` counts lines from the end. Nothing, for one that is not there. Where nothing is
-        written for a while, a piece may be empty: so whoever follows may leave.
+        The endpoint is asked now, and not only for the first piece: whether it answers is known
+        once this returns. `tail` counts lines from the end. Nothing, for one that is not there.
+        Where nothing is written for a while, a piece may be empty: so whoever follows may leave.
         """
 
     def capacity(self) -> list[Capacity]:
@@ -231,6 +233,9 @@ class Runtime(Protocol):
         What was missed is not made up for: whoever watches looks at everything now and then. Ends
         soon after `stop` is set; raises RuntimeUnavailable where the endpoint goes away.
         """
+
+    def tidy(self) -> None:
+        """Clear away what is there for this cluster besides replicas, and of no use any more."""
 
     def close(self) -> None:
         """Give back its connections."""

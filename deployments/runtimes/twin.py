@@ -172,6 +172,9 @@ class SimulatedRuntime:
             else:
                 yield None
 
+    def tidy(self) -> None:
+        """There is nothing else."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -28,6 +28,17 @@ BEST = {"cpu_milli": 32000, "ram_mib": 2048, "gpu": 3}
             "Needs 4 more GPUs: asks for 4, 0 are free. 2 nodes are closed.",
         ),
         (
+            "INSUFFICIENT_CAPACITY",
+            {
+                "short": {"gpu": 4},
+                "requested": SIZE,
+                "free": {**FREE, "gpu": 0},
+                "closed_nodes": 2,
+                "away_nodes": 2,
+            },
+            "Needs 4 more GPUs: asks for 4, 0 are free. 2 nodes do not answer.",
+        ),
+        (
             "EXCEEDS_CAPACITY",
             {"resource": "gpu", "requested": 16, "total": 8, "on_a_node": True},
             "Asks for 16 GPUs, more than the 8 that the largest node has.",

@@ -5,6 +5,7 @@ had it. A shortfall (a stop or a change of request came between) raises StalePla
 rolls back and plans again.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from deployments import events, waking
 from deployments.models import EventType, Status, WaitReason
 from scheduler import queues
 from scheduler.engine import Plan, Snapshot
+from scheduler.engine.plan import Eviction
+from scheduler.engine.snapshot import DRAINING
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 from scheduler.store.times import moment
 
@@ -35,7 +38,7 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     evicted = _evict(snapshot, plan, now)
     told = _start(snapshot, plan, now) or any(row.status != Status.QUEUED for row in evicted)
     move(cluster_id, _held(snapshot, plan, evicted), evaluated_at=now)
-    _record(plan, cycle_id, now)
+    _record(snapshot, plan, cycle_id, now)
     reasons_changed = _replace_wait_reasons(cluster_id, plan)
     if plan.starts or plan.evictions:
         back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)
@@ -117,12 +120,11 @@ def _held(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> Held:
     return held
 
 
-def _record(plan: Plan, cycle_id: UUID, now: datetime) -> None:
-    preempted = [e for e in plan.evictions if e.by]
-    drained = [e for e in plan.evictions if not e.by]
-    for evictions, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
-        if evictions:
-            lines = [(UUID(e.workload_id), e.reason.details) for e in evictions]
+def _record(snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime) -> None:
+    preempted = [(UUID(e.workload_id), e.reason.details) for e in plan.evictions if e.by]
+    drained = _drained(snapshot, [e for e in plan.evictions if not e.by])
+    for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
+        if lines:
             events.record_all(lines, kind, at=now, cycle_id=cycle_id)
     if plan.starts:
         starts = [
@@ -130,6 +132,23 @@ def _record(plan: Plan, cycle_id: UUID, now: datetime) -> None:
             for start in plan.starts
         ]
         events.record_all(starts, EventType.STARTED, at=now, cycle_id=cycle_id)
+
+
+def _drained(
+    snapshot: Snapshot, evictions: Sequence[Eviction]
+) -> list[tuple[UUID, dict[str, Any]]]:
+    """With the nodes that they were on and that are drained; none where the whole cluster is."""
+    draining: dict[str | None, str] = {
+        node.id: node.name for node in snapshot.nodes if node.state == DRAINING
+    }
+    placements = {each.id: each.placement for each in snapshot.running}
+    lines = []
+    for each in evictions:
+        on = {place.node_id for place in placements[each.workload_id]}
+        names = sorted(draining[id_] for id_ in on & draining.keys())
+        node = {"node": ", ".join(names)} if names else {}
+        lines.append((UUID(each.workload_id), {**each.reason.details, **node}))
+    return lines
 
 
 def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:

@@ -57,12 +57,14 @@ def waits_for(deployment: Deployment) -> str:
     return str(reason["details"].get("waiting_for", reason)["code"])
 
 
-def assert_requeued(deployment: Deployment) -> None:
+def assert_requeued(deployment: Deployment, node: str = "a") -> None:
     row = Deployment.objects.get(pk=deployment.pk)
     assert (row.status, row.reason_code) == (Status.QUEUED, "NODE_DRAINED")
     assert (row.preemption_count, row.retry_count, row.placement) == (0, 0, [])
     assert row.created_at == deployment.created_at
-    assert list(row.events.order_by("id").values_list("type", flat=True))[-1] == EventType.DRAINED
+    told = row.events.order_by("id").last()
+    assert told is not None
+    assert (told.type, told.details) == (EventType.DRAINED, {"node": node})
 
 
 def test_a_cordoned_node_keeps_what_runs_and_takes_nobody_new(
@@ -119,7 +121,7 @@ def test_a_gang_leaves_whole(cluster: Cluster, a: Node, b: Node, submit: Submit)
     left = next(name for name in ("a", "b") if name not in where(alone))
     nodes.drain(Node.objects.get(name=left))
     run_cycle(cluster)
-    assert_requeued(gang)
+    assert_requeued(gang, left)
     assert sum(where(alone).values()) == 1
     assert list(Node.objects.filter(name=left).values_list("allocated_gpu", flat=True)) == [0]
 

@@ -1,11 +1,10 @@
 """One engine's REST API: its calls, its streams, and its errors in the runtime's words."""
 
 import json
-import queue
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPException
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import docker
@@ -14,6 +13,7 @@ import urllib3
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 
+from deployments.runtimes import ticks
 from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
 from deployments.runtimes.docker.connections import EngineAdapter, base_url
 
@@ -154,46 +154,8 @@ def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
 
 
 def ticking(response: requests.Response, tick_s: float) -> Generator[bytes | None, None, None]:
-    """The body as it comes, and None where nothing comes for `tick_s`.
-
-    A thread reads, since a socket whose read has timed out cannot be read on.
-    """
-    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=64)
-    left = Event()
-
-    def put(item: bytes | BaseException | None) -> None:
-        while not left.is_set():
-            with suppress(queue.Full):
-                arrived.put(item, timeout=1)
-                return
-
-    def read() -> None:
-        try:
-            for piece in pieces(response):
-                put(piece)
-                if left.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    Thread(target=read, name="docker-stream", daemon=True).start()
-    try:
-        while True:
-            try:
-                item = arrived.get(timeout=tick_s)
-            except queue.Empty:
-                yield None
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        left.set()
-        with suppress(ValueError, RuntimeError, OSError):  # it has come to its end by itself
-            response.raw.shutdown()  # wakes the reader, which closes
+    """The body as it comes, and None where nothing comes for `tick_s`."""
+    return ticks.ticking(pieces(response), response.raw.shutdown, tick_s)
 
 
 def _unavailable(error: BaseException) -> RuntimeUnavailable:

@@ -21,6 +21,7 @@ def capacity(node: str, info: dict[str, Any]) -> Capacity:
         ram_mib=int(info["MemTotal"]) // (1024 * 1024),
         gpu=_gpus(info),
         labels=labels,
+        machine=str(info.get("ID") or ""),
     )
 
 

@@ -134,6 +134,9 @@ class DockerRuntime:
     def watch(self, stop: Event) -> Iterator[str | None]:
         return following.changes(self._engine, self._cluster_id, stop)
 
+    def tidy(self) -> None:
+        """An engine is told credentials with each pull, and keeps none."""
+
     def close(self) -> None:
         self._engine.close()
 

@@ -48,6 +48,15 @@ def ensure(api: Api, namespace: str, secret: Json) -> None:
     raise RuntimeUnavailable("The Secret for pulling images cannot be kept up to date.")
 
 
+def remove(api: Api, namespace: str, cluster_id: str) -> None:
+    """It is not there afterwards, unless the account may not delete it: then it stays."""
+    try:
+        api.call("delete_namespaced_secret", secret_name(cluster_id), namespace)
+    except Refusal as refusal:
+        if refusal.status not in {403, 404}:
+            raise
+
+
 def _read(api: Api, name: str, namespace: str) -> Json | None:
     try:
         return api.call("read_namespaced_secret", name, namespace)

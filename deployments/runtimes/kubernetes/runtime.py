@@ -1,5 +1,6 @@
 """The runtime interface, over one namespace of a Kubernetes cluster."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from threading import Event
@@ -17,8 +18,11 @@ from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
 from deployments.runtimes.kubernetes.ending import grace_to_ask
 from deployments.runtimes.kubernetes.pods import has_ended, sighting
 from deployments.runtimes.kubernetes.spec import pod_of
+from deployments.runtimes.ticks import ticking
 
 IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
+TICK_S = 1.0
+TIDY_EVERY_S = 600.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -42,6 +46,7 @@ class KubernetesRuntime:
         self._namespace = namespace
         self._registries = registries
         self._timeout_s = timeout_s
+        self._tidy_at = 0.0  # by the monotonic clock
 
     def start(self, launch: Launch) -> None:
         if not launch.places:
@@ -97,7 +102,7 @@ class KubernetesRuntime:
         follow: bool = False,
     ) -> Iterator[bytes]:
         if self._ours(key) is None:
-            return
+            return iter(())
         query: names.Json = {"container": names.CONTAINER}
         if tail is not None:
             query["tailLines"] = tail
@@ -110,9 +115,12 @@ class KubernetesRuntime:
         except Refusal as refusal:
             # Gone in between, or a 400: its container "is waiting to start", or never came.
             if refusal.status in {400, 404}:
-                return
+                return iter(())
             raise
-        yield from pieces(response)
+        written = pieces(response)
+        if not follow:
+            return written
+        return (piece or b"" for piece in ticking(written, response.shutdown, TICK_S))
 
     def capacity(self) -> list[Capacity]:
         # Nodes before Pods: one that comes in between is then not taken for an empty one.
@@ -123,6 +131,12 @@ class KubernetesRuntime:
     def watch(self, stop: Event) -> Iterator[str | None]:
         selector = names.selector(self._cluster_id)
         return watching.changes(self._api, self._namespace, selector, stop, self._timeout_s)
+
+    def tidy(self) -> None:
+        """The Secret, once there are no registries; now and then, since others may have made it."""
+        if not self._registries and time.monotonic() >= self._tidy_at:
+            registries.remove(self._api, self._namespace, self._cluster_id)
+            self._tidy_at = time.monotonic() + TIDY_EVERY_S
 
     def close(self) -> None:
         self._api.close()

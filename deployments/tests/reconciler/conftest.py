@@ -1,6 +1,7 @@
 """A cluster of two machines whose runtimes are the simulated twins, and a scheduler at hand."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,10 @@ from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.models import Runtime as Kind
 from clusters.settling import follow_nodes
 from clusters.tests.capacity import make_cluster
-from deployments import breaker, connections, pulling
+from deployments import connections
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.reconciler import reconcile
-from deployments.runtimes.base import Capacity, Key
+from deployments.reconciler import breaker, pulling, reconcile
+from deployments.runtimes.base import Capacity, Key, Launch, Place
 from deployments.runtimes.twin import SimulatedRuntime
 from deployments.services import create_deployment
 from organizations.models import Organization
@@ -28,6 +29,16 @@ GIVEN: dict[str, Any] = {"image": "sleep", "cpu_milli": 1000, "ram_mib": 512, "g
 def endpoint_of(node: Node) -> UUID:
     assert node.endpoint_id is not None
     return node.endpoint_id
+
+
+def launch(id_: str, attempt: int = 1, image: str = "sleep") -> Launch:
+    return Launch(id_, attempt, [Place(0, "a")], "x", image, 1000, 512, 0)
+
+
+def lose(node: Node) -> None:
+    """As if it had been away for longer than anybody waits."""
+    long_ago = timezone.now() - timedelta(seconds=301)
+    Node.objects.filter(pk=node.pk).update(not_ready_since=long_ago)
 
 
 class Site:

@@ -25,7 +25,6 @@ TRACED = (
     "deployments/runtimes/docker/",
     "deployments/connections.py",
     "deployments/ending.py",
-    "deployments/pulling.py",
     "deployments/stopping.py",
     "clusters/capacity.py",
     "clusters/discovery.py",

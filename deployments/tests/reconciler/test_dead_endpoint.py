@@ -12,7 +12,8 @@ from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
 from clusters.settling import follow_nodes
 from clusters.tests.capacity import make_cluster
-from deployments import breaker, connections, tasks, waking
+from deployments import connections, tasks, waking
+from deployments.reconciler import breaker
 from deployments.runtimes.base import Registry
 from deployments.runtimes.docker import DockerRuntime
 from deployments.tests.reconciler.conftest import Site

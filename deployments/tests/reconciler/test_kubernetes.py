@@ -6,19 +6,20 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from clusters.models import Cluster, Endpoint, Node
+from clusters.models import Cluster, Endpoint, Node, Registry
 from clusters.models import Runtime as Kind
+from clusters.registries import delete_registry, put_registry
 from clusters.sealing import seal
+from clusters.services import delete_cluster
 from clusters.tests.capacity import make_cluster
 from deployments import connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler import reconcile
 from deployments.services import stop_deployment
-from deployments.tests.reconciler.conftest import Site
+from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
-from deployments.tests.reconciler.test_trouble import lose
 from deployments.tests.runtimes.kubelet import Kubelet
-from deployments.tests.runtimes.kubernetes_api import FakeApi, Json, Name
+from deployments.tests.runtimes.kubernetes_api import SECRETS, FakeApi, Json, Name, error
 from deployments.tests.runtimes.kubernetes_cluster import NAMESPACE
 from deployments.tests.workloads import allocated
 from deployments.waking import EVERYTHING
@@ -266,3 +267,56 @@ def test_remains_that_nobody_can_end_do_not_keep_the_passes_going(kube_site: Kub
     remains, present = kube_site.pods_of(row).values()
     assert remains["metadata"]["deletionTimestamp"]
     assert "deletionTimestamp" not in present["metadata"]
+
+
+# --- What else is left there ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def secrets(kube_site: KubeSite) -> dict[Name, Json]:
+    """Those of its namespace: one, for the images of what runs."""
+    put_registry(kube_site.cluster, "registry.test", "u", "p")
+    kube_site.look()
+    kube_site.submit()
+    kube_site.settle()
+    assert len(kube_site.api.secrets) == 1
+    return kube_site.api.secrets
+
+
+def test_credentials_go_with_the_last_registry(kube_site: KubeSite, secrets: dict[Name, Json]):
+    kube_site.look()
+    assert len(secrets) == 1
+    delete_registry(Registry.objects.get(cluster=kube_site.cluster))
+    kube_site.look()
+    assert secrets == {}
+
+
+def test_credentials_go_with_a_cluster_in_use(
+    kube_site: KubeSite, secrets: dict[Name, Json], django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        delete_cluster(kube_site.cluster, force=True)
+        kube_site.look()
+        kube_site.kubelet.run()
+        kube_site.look()
+    assert not Cluster.objects.exists()
+    assert secrets == {}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_credentials_go_with_an_empty_cluster_if_its_server_answers(
+    kube_site: KubeSite,
+    secrets: dict[Name, Json],
+    dev: User,
+    django_capture_on_commit_callbacks,
+    answers: bool,
+):
+    stop_deployment(dev, Deployment.objects.get())
+    kube_site.settle()
+    if not answers:
+        kube_site.api.once("delete", SECRETS, error(500, "", "etcd is away"))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delete_cluster(kube_site.cluster) is None
+    assert not Cluster.objects.exists()
+    assert (secrets == {}) == answers
+    assert kube_site.endpoint.pk not in connections._kept

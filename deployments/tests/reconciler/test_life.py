@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments import retrying, sync
+from deployments import sync
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries import reasons_for
+from deployments.reconciler import retrying
 from deployments.runtimes.base import Code, Key
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site
@@ -273,3 +274,18 @@ def test_a_worker_that_read_before_a_stop_writes_nothing_after_it(site: Site, a:
     stop_deployment(dev, site.fresh(row))
     assert facts.write(site.cluster.pk, [(stale, Verdict(Turn.CONFIRM))], timezone.now()) == set()
     assert site.status(row) == Status.STOPPING
+
+
+def test_a_full_pass_costs_the_same_for_few_and_many(
+    site: Site, a: Node, django_assert_num_queries
+):
+    site.look()
+    rows = [site.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(3)]
+    site.settle()
+    with django_assert_num_queries(6):  # cluster, rows, endpoints, nodes, registries, who is seen
+        site.look()
+    rows += [site.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(20)]
+    site.settle()
+    assert {site.status(row) for row in rows} == {"RUNNING"}
+    with django_assert_num_queries(6):
+        site.look()

@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from clusters.models import Node
 from deployments import output
-from deployments.models import DeploymentLog, Status
+from deployments.models import Deployment, DeploymentLog, Status
+from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import make
 
@@ -107,17 +109,65 @@ def test_only_the_end_of_much_is_kept(site, a):
     assert kept.endswith(b"\nlast\n")
 
 
+def test_output_is_there_as_soon_as_the_end_is_told(site: Site, a: Node, monkeypatch):
+    site.look()
+    row = site.submit()
+    site.settle()
+    site.twin(a).write(site.key(row), b"the last line")
+    site.twin(a).finish(site.key(row), 0)
+
+    def not_yet(_: object) -> None:
+        raise RuntimeUnavailable("busy")
+
+    monkeypatch.setattr(site.twin(a), "remove", not_yet)
+    site.look()
+    assert site.status(row) == "COMPLETED"
+    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"the last line"
+
+
+def test_outputs_of_the_last_attempts_are_kept(site: Site, a: Node):
+    site.look()
+    row = site.submit("exit:1", kind="service")
+    for _ in range(22):
+        site.cycle()
+        site.look()
+        site.end_pauses()
+    kept = DeploymentLog.objects.filter(deployment=row).values_list("attempt", flat=True)
+    assert sorted(kept) == list(range(3, 23))
+
+
 def test_nothing_of_what_waits_or_is_simulated(api, vera, dev, cluster):
     for status in (Status.QUEUED, Status.RUNNING, Status.COMPLETED):
         assert text(api(vera).get(path(make(cluster, dev, status)))) == ""
 
 
-def test_one_whose_node_is_away_is_told_so(api, vera, chatty, site, a):
+@pytest.mark.parametrize("query", ["", "?follow=true", "?follow=true&attempt=1"])
+@pytest.mark.parametrize("status", ["STARTING", "RUNNING"])
+def test_one_whose_node_is_away_is_told_so(api, vera, chatty, site, a, monkeypatch, status, query):
+    monkeypatch.setattr(output, "_followers", threading.BoundedSemaphore(1))
+    Deployment.objects.filter(pk=chatty.pk).update(status=status)
     site.away(a)
-    answer = api(vera).get(path(chatty))
-    assert answer.status_code == 503
-    assert answer.json()["code"] == "endpoint_unavailable"
-    assert "a does not answer" in answer.json()["detail"]
+    for _ in range(2):  # nobody's place is kept
+        answer = api(vera).get(path(chatty, query))
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "endpoint_unavailable"
+        assert "a does not answer" in answer.json()["detail"]
+
+
+def test_one_whose_node_goes_away_is_followed_until_then(api, vera, chatty, site, a):
+    answer = api(vera).get(path(chatty, "?follow=true"))
+    site.away(a)
+    assert text(answer) == "one\ntwo\nthree\n"
+
+
+def test_one_that_starts_is_followed_once_it_runs(api, vera, chatty, site, a, monkeypatch):
+    def go_on() -> None:
+        Deployment.objects.filter(pk=chatty.pk).update(status="RUNNING")
+        site.twin(a).finish(site.key(chatty), 0)
+
+    monkeypatch.setattr(output, "_give_back_connection", go_on)
+    Deployment.objects.filter(pk=chatty.pk).update(status="STARTING")
+    assert text(api(vera).get(path(chatty, "?follow=true"))) == "one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,13 @@ from clusters.models import Runtime as Kind
 from clusters.nodes import drain, uncordon
 from deployments import connections, sync
 from deployments.services import stop_deployment
-from deployments.tests.reconciler.conftest import Site
-from deployments.tests.reconciler.test_trouble import launch, lose
+from deployments.tests.reconciler.conftest import Site, launch, lose
 from organizations.models import Organization
 from scheduler import audit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull"}
+CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull", "tidy"}
 
 
 class Listening:

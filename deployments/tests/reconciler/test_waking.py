@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments import breaker, pulling, sync, tasks, waking, watching
+from deployments import sync, tasks, waking
 from deployments.models import Deployment, Status
+from deployments.reconciler import breaker, pulling, watching
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services import stop_deployment
 from deployments.tests.reconciler.conftest import Site, endpoint_of

@@ -266,6 +266,15 @@ class RuntimeContract:
         runtime.stop(key_of(launch), grace_s=0)
         assert heard + b"".join(written) == b"one\ntwo\nthree\n"
 
+    def test_whoever_follows_may_leave_while_nothing_is_written(self, harness, runtime):
+        launch = harness.launch(harness.sleeps())
+        runtime.start(launch)
+        ready(runtime, launch)
+        written = runtime.logs(key_of(launch), follow=True)
+        assert next(written) == b""
+        written.close()
+        assert len(runtime.observe()) == 1
+
     def test_whoever_is_not_there_has_no_logs(self, harness, runtime):
         absent = key_of(harness.launch(harness.sleeps()))
         assert list(runtime.logs(absent)) == []
@@ -281,7 +290,8 @@ class RuntimeContract:
             lambda: runtime.stop(key_of(launch), grace_s=30),
             lambda: runtime.remove(key_of(launch)),
             runtime.observe,
-            lambda: list(runtime.logs(key_of(launch))),
+            lambda: runtime.logs(key_of(launch)),
+            lambda: runtime.logs(key_of(launch), follow=True),
             runtime.capacity,
             lambda: list(runtime.watch(Event())),
         ]

@@ -112,6 +112,7 @@ class FakeApi:
         server["fetch", SECRETS] << (lambda request: self._found(self.secrets, request))
         server["create", SECRETS] << self._create_secret
         server["put", SECRETS] << self._replace_secret
+        server["delete", SECRETS] << self._delete_secret
 
     def _list_pods(self, request: Any) -> Json:
         with self._lock:
@@ -243,6 +244,11 @@ class FakeApi:
             if secret["metadata"].get("resourceVersion") != there["metadata"]["resourceVersion"]:
                 raise error(409, "Conflict", "the object has been modified")
             return self._stored(name, secret)
+
+    def _delete_secret(self, request: Any) -> Json:
+        with self._lock:
+            self._found(self.secrets, request)
+            return self.secrets.pop((request.namespace, request.name))
 
     def _stored(self, name: Name, secret: Json) -> Json:
         self._version += 1

@@ -209,3 +209,9 @@ def test_what_an_image_calls_a_volume_goes_with_its_container(busybox, docker_ru
         busybox.clear_away()
         client.remove_container(plain["Id"], force=True)
         client.remove_image("mlops-platform-tests/volume:1", force=True)
+
+
+def test_its_machine_is_known_by_the_engines_id(busybox, docker_runtime):
+    [capacity] = docker_runtime.capacity()
+    assert capacity.machine
+    assert capacity.machine == busybox.engine.client.info()["ID"]

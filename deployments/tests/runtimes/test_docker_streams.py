@@ -85,17 +85,6 @@ def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
 
 
 @pytest.mark.docker
-def test_whoever_follows_may_leave_while_nothing_is_written(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    ready(docker_runtime, launch)
-    written = docker_runtime.logs(key_of(launch), follow=True)
-    assert next(written) == b""
-    written.close()
-    assert len(docker_runtime.observe()) == 1
-
-
-@pytest.mark.docker
 def test_whoever_watches_is_told_when_the_engine_goes_away():
     with own_engine() as (daemon, _):
         runtime = DockerRuntime(Access(daemon.url), cluster_id="ours", node="node-1")

@@ -213,7 +213,7 @@ def test_one_that_never_answers():
             lambda: runtime.remove(KEY),
             runtime.observe,
             runtime.capacity,
-            lambda: list(runtime.logs(KEY)),
+            lambda: runtime.logs(KEY),
             lambda: list(runtime.watch(threading.Event())),
         ]
         for call in calls:

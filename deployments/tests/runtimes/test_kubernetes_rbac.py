@@ -59,6 +59,7 @@ def everything(api, kubelet):
     next(watch)
     stop.set()
     list(watch)
+    runtime_at(api.url).tidy()
 
 
 def test_the_manifest_grants_exactly_what_is_asked(fake_kubernetes, kubelet, manifest, monkeypatch):

@@ -20,6 +20,7 @@ from deployments.tests.runtimes.kubernetes_cluster import (
     DEPLOYMENT,
     KEY,
     NAMESPACE,
+    OTHER_CLUSTER,
     POD,
     launch,
     runtime_at,
@@ -194,6 +195,26 @@ def test_two_that_write_the_secret_at_once_come_to_an_end(fake_kubernetes):
     with pytest.raises(RuntimeUnavailable, match="Secret"):
         with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch(attempt=3))
     assert names(fake_kubernetes) == [POD, f"mlops-{DEPLOYMENT}-2-0"]
+
+
+def test_the_secret_goes_once_there_are_no_registries(fake_kubernetes, kubernetes):
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).tidy()
+    assert list(fake_kubernetes.secrets) == [SECRET]
+    runtime_at(fake_kubernetes.url, cluster_id=OTHER_CLUSTER).tidy()
+    assert list(fake_kubernetes.secrets) == [SECRET]
+    for _ in range(2):
+        kubernetes.tidy()
+        assert fake_kubernetes.secrets == {}
+    deletions = [each for each in fake_kubernetes.server if each.method.value == "DELETE"]
+    assert len(deletions) == 2  # each asks but once in a while
+
+
+def test_an_account_that_may_not_delete_the_secret_leaves_it(fake_kubernetes, kubernetes):
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    fake_kubernetes.once("delete", SECRETS, error(403, "Forbidden", "secrets is forbidden"))
+    kubernetes.tidy()
+    assert list(fake_kubernetes.secrets) == [SECRET]
 
 
 def test_pulling_is_the_kubelets_business(fake_kubernetes, kubernetes):

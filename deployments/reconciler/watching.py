@@ -14,7 +14,8 @@ from django.db import close_old_connections, connection
 
 from clusters.models import Endpoint, Runtime
 from clusters.sealing import Unsealable
-from deployments import breaker, connections, waking
+from deployments import connections, waking
+from deployments.reconciler import breaker
 from deployments.runtimes.base import RuntimeUnavailable
 
 logger = logging.getLogger(__name__)

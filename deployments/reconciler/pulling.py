@@ -7,9 +7,9 @@ from uuid import UUID
 from django.utils import timezone
 
 from clusters.models import Endpoint
-from deployments import breaker, connections, waking
+from deployments import connections, waking
 from deployments.models import Deployment, Status
-from deployments.reconciler import facts
+from deployments.reconciler import breaker, facts
 from deployments.reconciler.verdict import Turn, Verdict
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
 from mlops_platform.api.redis import redis_client
