@@ -67,38 +67,39 @@ def _platform() -> Iterator[None]:
 
 
 def _lengths(result: Result, rounds: int) -> None:
-    from django.db import transaction
-
-    from scheduler.engine import make_plan
-    from scheduler.store import load_snapshot
-
     for label, requests in REQUESTS.items():
         medians: dict[int, list[float]] = {}
         for length in LENGTHS:
             cluster = _cluster("full", cpu=64_000, ram=10**6, gpu=8, allocated=True)
             different = requests or length
             _fill(cluster, length, different, status="QUEUED", gpu_of=lambda n: 1 + n % 8)
-            times = []
-            for number in range(1 + max(rounds, 9)):
-                began = time.perf_counter()
-                with transaction.atomic():
-                    plan = make_plan(load_snapshot(cluster.pk))
-                if number:  # the first after a million writes pays for these
-                    times.append((time.perf_counter() - began) * 1000)
-                if plan.starts:
-                    raise AssertionError("nothing can start in a full pool")
-            medians[length] = times
-            result.add(f"load and plan, {length:,} waiting, {label}", "ms", times)
+            medians[length] = _nothing_starts(cluster, rounds)
+            result.add(f"load and plan, {length:,} waiting, {label}", "ms", medians[length])
         ratios = [b / a for a, b in zip(medians[10_000], medians[1_000_000], strict=True)]
         result.add(f"1,000,000 beside 10,000, {label}", "x", ratios)
 
 
-def _quotas(result: Result, rounds: int) -> None:
+def _nothing_starts(cluster: Any, rounds: int) -> list[float]:
+    """Milliseconds to load and plan."""
     from django.db import transaction
 
-    from clusters.models import Quota
     from scheduler.engine import make_plan
     from scheduler.store import load_snapshot
+
+    times = []
+    for number in range(1 + max(rounds, 9)):
+        began = time.perf_counter()
+        with transaction.atomic():
+            plan = make_plan(load_snapshot(cluster.pk))
+        if number:  # the first after a million writes pays for these
+            times.append((time.perf_counter() - began) * 1000)
+        if plan.starts:
+            raise AssertionError("nothing can start here")
+    return times
+
+
+def _quotas(result: Result, rounds: int) -> None:
+    from clusters.models import Quota
 
     medians: dict[int, list[float]] = {}
     for length in LENGTHS[1:]:
@@ -109,18 +110,9 @@ def _quotas(result: Result, rounds: int) -> None:
         for user in (owners := [_owner(f"bench{n}") for n in range(10)]):
             _fill(cluster, 1, 1, status="RUNNING", gpu_of=lambda n: 4, owners=[user])
         _fill(cluster, length, 100, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
-        times = []
-        for number in range(1 + max(rounds, 9)):
-            began = time.perf_counter()
-            with transaction.atomic():
-                snapshot = load_snapshot(cluster.pk)
-                plan = make_plan(snapshot)
-            if number:
-                times.append((time.perf_counter() - began) * 1000)
-            if plan.starts:
-                raise AssertionError("nobody has any quota left")
-        medians[length] = times
-        result.add(f"load and plan, {length:,} waiting, over their owners' quotas", "ms", times)
+        medians[length] = _nothing_starts(cluster, rounds)
+        label = f"load and plan, {length:,} waiting, over their owners' quotas"
+        result.add(label, "ms", medians[length])
     ratios = [b / a for a, b in zip(medians[10_000], medians[1_000_000], strict=True)]
     result.add("1,000,000 beside 10,000, over their owners' quotas", "x", ratios)
 
