@@ -27,7 +27,7 @@ def measure(rounds: int) -> Result:
             "So many wait in a full pool, none of which can start, with 100 different requests or "
             "all of them different.",
             "Quotas: so many wait in an empty pool, of ten owners who have used up what they may "
-            "hold, and longer than reserve_after_s.",
+            "hold, and longer than reserve_after_s; of each 1,000 different requests.",
             "Admission: 100,000 of 20 requests wait for 1,000 nodes of 8 GPUs, 1,000 start in one "
             "cycle. The reference reads the rows of those thousand with one plain SELECT and "
             "writes them with one plain UPDATE.",
@@ -109,7 +109,7 @@ def _quotas(result: Result, rounds: int) -> None:
         Quota.objects.create(cluster=cluster, max_gpu=4)
         for user in (owners := [_owner(f"bench{n}") for n in range(10)]):
             _fill(cluster, 1, 1, status="RUNNING", gpu_of=lambda n: 4, owners=[user])
-        _fill(cluster, length, 100, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
+        _fill(cluster, length, 1_000, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
         medians[length] = _nothing_starts(cluster, rounds)
         label = f"load and plan, {length:,} waiting, over their owners' quotas"
         result.add(label, "ms", medians[length])

@@ -10,7 +10,7 @@ from mlops_platform.api.fields import Cores, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
 EXAMPLE_LIMITS = {"max_cpu": 16, "max_ram": 65536, "max_gpu": 2}
-NO_LIMIT = "null, or left out: no limit."
+OPTIONAL = "null, or left out: no limit."
 
 
 def _cpu(**kwargs: Any) -> Cores:
@@ -24,7 +24,7 @@ class LimitsSerializer(StrictSerializer):
         source="max_cpu_milli",
         default=None,
         allow_null=True,
-        help_text=f"Cores; up to three decimals. {NO_LIMIT}",
+        help_text=f"Cores; up to three decimals. {OPTIONAL}",
     )
     max_ram = WholeNumber(
         source="max_ram_mib",
@@ -32,10 +32,10 @@ class LimitsSerializer(StrictSerializer):
         allow_null=True,
         min_value=0,
         max_value=MAX_RAM_MIB,
-        help_text=f"MiB. {NO_LIMIT}",
+        help_text=f"MiB. {OPTIONAL}",
     )
     max_gpu = WholeNumber(
-        default=None, allow_null=True, min_value=0, max_value=MAX_GPU, help_text=NO_LIMIT
+        default=None, allow_null=True, min_value=0, max_value=MAX_GPU, help_text=OPTIONAL
     )
 
     class Meta:

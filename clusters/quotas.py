@@ -6,7 +6,7 @@ Whoever leaves the organization keeps theirs: their deployments go on, and so do
 from collections.abc import Mapping
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -17,7 +17,7 @@ from mlops_platform.api.errors import Invalid, not_found
 from organizations.queries import member_of
 
 LIMITS = {"max_cpu": "max_cpu_milli", "max_ram": "max_ram_mib", "max_gpu": "max_gpu"}  # columns
-NO_LIMIT = "A default needs a limit of at least one resource."
+NEEDS_A_LIMIT = "A default needs a limit of at least one resource."
 
 
 def put_quota(
@@ -31,7 +31,7 @@ def put_quota(
     given = {column: limits.get(column) for column in LIMITS.values()}
     user = None if user_id is None else member_of(cluster.organization_id, user_id).user
     if user is None and not any(limit is not None for limit in given.values()):
-        raise Invalid(dict.fromkeys(LIMITS, NO_LIMIT))
+        raise Invalid(dict.fromkeys(LIMITS, NEEDS_A_LIMIT))
     try:
         with transaction.atomic():
             locked = lock_cluster(cluster.pk)
@@ -46,6 +46,10 @@ def put_quota(
                 _tell(locked)
     except Cluster.DoesNotExist:
         raise not_found() from None
+    except IntegrityError as error:
+        if "user_id" not in str(error):
+            raise
+        raise not_found() from None  # the user has been deleted since
     quota.user = user
     return quota, created
 

@@ -69,9 +69,12 @@ def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
 
 
 def name_owners_of_late(cluster: Cluster) -> None:
-    """The same for what was submitted just now, perhaps under the policy of before."""
-    since = timezone.now() - LATE
-    name_owners(cluster, since=UUID(int=int(since.timestamp() * 1000) << 80))
+    """The same for what has come since a cycle last looked, perhaps under the policy of before."""
+    if cluster.evaluated_at is None:
+        name_owners(cluster)
+    else:
+        since = min(cluster.evaluated_at, timezone.now()) - LATE
+        name_owners(cluster, since=UUID(int=int(since.timestamp() * 1000) << 80))
 
 
 def _owner(deployment: Deployment) -> str:

@@ -25,7 +25,8 @@ WHAT_IT_IS = (
     "What a user's deployments hold of the cluster, with all replicas, may not grow beyond the "
     "user's quota; one that would exceed it waits with QUOTA_EXCEEDED, is in nobody's way and "
     "evicts nobody. A user's own quota replaces the default as a whole: where it has no limit, "
-    "there is none. A quota below what is held evicts nobody, but nothing more starts."
+    "there is none. A quota below what is held evicts nobody, but nothing starts that asks for "
+    "more of it."
 )
 NO_MEMBER = error(
     "No such cluster, or not yours; or the user is no member of its organization",
@@ -40,11 +41,11 @@ CLOSING = error(
     "cluster_deleting",
     "The cluster is being deleted: it goes once what runs in it has been stopped.",
 )
-NO_LIMIT = error(
+UNLIMITED = error(
     "Malformed or invalid, or no limit at all",
     "invalid",
     FAULTY,
-    **{name: [quotas.NO_LIMIT] for name in quotas.LIMITS},
+    **{name: [quotas.NEEDS_A_LIMIT] for name in quotas.LIMITS},
 )
 
 
@@ -120,7 +121,7 @@ class DefaultQuotaViewSet(ViewSet):
         responses={
             200: QuotaSerializer,
             201: QuotaSerializer,
-            400: NO_LIMIT,
+            400: UNLIMITED,
             403: TOO_LOW,
             409: CLOSING,
         },

@@ -14,7 +14,8 @@ Told = tuple[str, dict[str, Any]]  # a reason's code and details
 
 
 def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, Told]:
-    """By id, of those that were there when a cycle last looked. Two queries, or three."""
+    """By id, of those that were there when a cycle last looked. Two queries, one more
+    where lines are strict, two where owners matter."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
     looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
     overseen = [

@@ -115,7 +115,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     if _promise(deployment.owner, digest, snapshot, outcome) != promise:
         raise _stale()
     if outcome is not None and outcome.start is not None:
-        asked = replace(snapshot, queued=(*before, workload), max_starts=whatif.NO_LIMIT)
+        asked = replace(snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
         try:
             done = cycle.settle(asked, outcome.plan, uuid7(), Trigger.SUBMITTED)
         except store.StalePlanError:  # somebody who was to start has been stopped meanwhile

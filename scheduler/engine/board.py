@@ -7,7 +7,7 @@ from scheduler.engine import reasons
 from scheduler.engine.capacity import Capacity, Usable, Where
 from scheduler.engine.drain import drain, drained
 from scheduler.engine.hold import End, ends_of
-from scheduler.engine.keepers import Keepers, Moves
+from scheduler.engine.keepers import Keepers
 from scheduler.engine.line import Line
 from scheduler.engine.order import by_name
 from scheduler.engine.owners import Owners
@@ -41,8 +41,9 @@ class Board:
         if self.owners is not None:
             self._running = {each.id: each for each in snapshot.running}
         self._drain_nodes()
-        moves = Moves(self.started, self._ends)
-        self.keepers = Keepers(snapshot, line, self.capacity, self.owners, moves)
+        self.keepers = Keepers(
+            snapshot, line, self.capacity, self.owners, started=self.started, ends=self._ends
+        )
 
     def _drain_nodes(self) -> None:
         for running in drained(self._snapshot):
@@ -67,9 +68,8 @@ class Board:
 
     def _is_gated(self, workload: Workload) -> bool:
         """Whether its owner's quota leaves too little for it: it is passed over, whoever it is."""
-        if self.owners is None or not self._snapshot.quotas:
-            return False
-        return self.owners.over(workload, self.keepers.owed(workload))
+        owed = self.keepers.owed(workload)
+        return self.owners is not None and self.owners.over(workload, owed)
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)

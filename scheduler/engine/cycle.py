@@ -30,7 +30,7 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
         return Plan(evictions=evictions, waits=_told(waiting))
     # 2. and 4.-6. Each in turn: over its owner's quota it is passed over; place without harm; else
     # evict, if that makes it start; else wait.
-    board = _admit_in_turn(snapshot, line)
+    board = admit_in_turn(snapshot, line)
     full = len(board.starts) >= snapshot.max_starts
     unfinished = full and any(workload.id not in board.started for workload in line)
     # 7. Waits: why, in the numbers of the end of this cycle.
@@ -38,7 +38,7 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
     return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished)
 
 
-def _admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
+def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:
     """All that changes anything."""
     board = Board(snapshot, line)
     keepers = board.keepers

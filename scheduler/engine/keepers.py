@@ -6,7 +6,6 @@ else the next of that owner's could take what the one who is first in turn still
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity, Usable
 from scheduler.engine.hold import End, Hold, Reservation, reserve
@@ -17,15 +16,9 @@ from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
 
 
-class Moves(NamedTuple):
-    """What has been decided so far: who has started, who holds what until when at the latest."""
-
-    started: Collection[str]
-    ends: Callable[[], list[End]]
-
-
 class Keepers:
-    """`capacity`, `owners` and `moves` are the board's, which go on as it does."""
+    """`capacity`, `owners`, `started` and `ends` (who holds what until when at the latest) are the
+    board's, and go on as it does."""
 
     def __init__(
         self,
@@ -33,13 +26,15 @@ class Keepers:
         line: Line,
         capacity: Capacity,
         owners: Owners | None,
-        moves: Moves,
+        *,
+        started: Collection[str],
+        ends: Callable[[], list[End]],
     ) -> None:
         self.head: Workload | None = None  # the first who was blocked
         self.hold: Hold | None = None
         self.reservation: Reservation | None = None
         self._snapshot, self._capacity, self._owners = snapshot, capacity, owners
-        self._started, self._ends = moves
+        self._started, self._ends = started, ends
         self._classes = by_name(snapshot.classes)
         self._key = line.key if owners is None else order_key(snapshot, owners)
         self._refused: list[Workload] = []
@@ -149,6 +144,9 @@ class Keepers:
         freed more than they had to, or is over a quota by now is kept for no longer."""
         head_left = self.head is not None and self._has_left(self.head)
         hold_left = self.hold is not None and self._has_left(self.hold.holder)
+        if hold_left and self.hold is not None and self.hold.holder.id not in self._started:
+            self._passed.append(self.hold.holder)
+            self.hold = None
         regained = shrunk and self._regained()
         if not (head_left or hold_left or regained):
             return
@@ -168,12 +166,10 @@ class Keepers:
 
     def _regained(self) -> bool:
         """Whether an owner whose victim has made way may start one who would be held for first."""
-        found = next((at for at, each in enumerate(self._passed) if not self._has_left(each)), None)
-        if found is None:
+        if all(self._has_left(each) for each in self._passed):
             return False
-        first = self._passed.pop(found)
-        then = [first] if self.hold is None else [first, self.hold.holder]
-        self._starved = chain(then, self._starved)
+        then = self._passed if self.hold is None else [*self._passed, self.hold.holder]
+        self._starved, self._passed = chain(then, self._starved), []
         return True
 
     def _hold_for_the_next(self) -> None:

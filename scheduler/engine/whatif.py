@@ -17,7 +17,7 @@ from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
 
-NO_LIMIT = 2**31
+EVERY_START = 2**31
 MOST_TRIED = 64
 
 
@@ -33,7 +33,7 @@ class Outcome:
 def decide(snapshot: Snapshot, workload: Workload) -> Outcome:
     """Plan the snapshot with the workload in its queue, in the place of one with its id."""
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
-    asked = replace(snapshot, queued=(*others, workload), max_starts=NO_LIMIT)
+    asked = replace(snapshot, queued=(*others, workload), max_starts=EVERY_START)
     return _outcome(make_plan(asked), workload)
 
 
@@ -56,7 +56,7 @@ class WhatIf:
     made once, so that an answer costs what could start, not how many wait."""
 
     def __init__(self, snapshot: Snapshot, workload: Workload) -> None:
-        self._snapshot, self._workload = replace(snapshot, max_starts=NO_LIMIT), workload
+        self._snapshot, self._workload = replace(snapshot, max_starts=EVERY_START), workload
         others = tuple(each for each in snapshot.queued if each.id != workload.id)
         possible, _ = sift(replace(snapshot, queued=others))
         self._others, self._capacity = Line(snapshot, possible), Capacity(snapshot)

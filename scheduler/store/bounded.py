@@ -2,7 +2,8 @@
 
 A workload that asks for more than could come free in any bin (engine/reach.py) cannot start, so it
 is not read, with two exceptions: the first in line where a blocked head counts for the others, and
-the first of those who have waited so long that capacity is held for them.
+the first of those who have waited so long that capacity is held for them. One whose owner's quota
+would not allow it even then is never read: it is in nobody's way.
 """
 
 from collections import Counter
@@ -12,19 +13,30 @@ from dataclasses import replace
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine import snapshot as told
 from scheduler.engine.capacity import Capacity
+from scheduler.engine.cycle import admit_in_turn, sift
 from scheduler.engine.explain import impossible
+from scheduler.engine.line import Line
 from scheduler.engine.order import by_name, order_key
 from scheduler.engine.owners import Owners
 from scheduler.engine.reach import could_yield, quotas_once, rooms
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.victims import add_up
-from scheduler.store.queue import EVERYTHING, FIRST_PLACE, Lane, Queue, Rooms, lanes, merged
+from scheduler.store.queue import (
+    EVERY_KEY,
+    EVERYTHING,
+    FIRST_PLACE,
+    Lane,
+    Queue,
+    Rooms,
+    lanes,
+    merged,
+)
 from scheduler.store.running import running_in
 
 MOST_KEYS = 2000  # different requests that fit, beyond which they are read in their order
-EVERY_KEY = 2**31 - 1  # where shares order them: those change with each start, so all are read
 FEW_STARVED, MOST_STARVED = 8, 1000
+FEW_HEADS = 8
 
 
 def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
@@ -88,14 +100,17 @@ def _with_queue(
     quotas = _quotas(snapshot, gone)
     snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, quotas)))
     reach = _reach(snapshot, gone)
-    most_keys = EVERY_KEY if snapshot.policy.ordering == told.FAIR_SHARE else MOST_KEYS
+    most_keys = MOST_KEYS
+    if snapshot.policy.ordering == told.FAIR_SHARE:  # shares change with each start
+        most_keys = EVERY_KEY
     heads, complete = queue.heads(lanes(reach), most_keys, quotas)
     if not complete:
         return _in_order(snapshot, queue, gone)
     most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
     if quotas is not None:
         for head in heads:
-            most[head] = min(most[head], _most_in(snapshot, quotas.room(head.owner), head))
+            room = quotas.room(head.owner).at_most(snapshot.total)
+            most[head] = min(most[head], _most_in(snapshot, room, head))
     return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue, quotas)
 
 
@@ -133,9 +148,10 @@ def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapsh
     plan, after, most = None, FIRST_PLACE, MOST_KEYS
     while True:
         reach = _reach(replace(snapshot, queued=tuple(found)), gone, plan)
-        part, after = queue.in_order(snapshot, lanes(reach), after, most)
+        quotas = _quotas(snapshot, gone)
+        part, after = queue.in_order(snapshot, lanes(reach), after, most, quotas)
         found += part
-        so_far = _and_the_head(_with(snapshot, found), queue, _quotas(snapshot, gone))
+        so_far = _and_the_head(_with(snapshot, found), queue, quotas)
         if len(part) < most:
             return so_far
         plan = make_plan(so_far)
@@ -187,16 +203,15 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
 
 
 def _and_the_head(snapshot: Snapshot, queue: Queue, quotas: Owners | None) -> Snapshot:
-    """With the first in line of all others that could ever run, where a blocked one counts; where
-    owners matter, with the first of each request, as each may be the first in line."""
+    """With the first in line of all others that could ever run, where a blocked one counts."""
     if snapshot.policy.queueing not in (told.STRICT, told.EASY_BACKFILL):
         return snapshot
     capacity, found, never = Capacity(snapshot), _ever(snapshot), set[str]()
-    if snapshot.by_owner:
+    if snapshot.policy.ordering == told.FAIR_SHARE:  # each may be the first in line
         heads, _ = queue.heads(found, EVERY_KEY, quotas)
-        read = Counter(workload.scheduling_key for workload in snapshot.queued)
-        behind = queue.members({head: read[head.scheduling_key] for head in heads})
-        return _with(snapshot, [*heads, *behind])
+        return _with_behind(snapshot, queue, heads)
+    if quotas is not None:
+        return _and_the_head_within(snapshot, queue, quotas)
     known = [workload.id for workload in snapshot.queued]
     while candidates := queue.first(snapshot, found, known, never):
         first = min(candidates, key=order_key(snapshot))
@@ -204,6 +219,38 @@ def _and_the_head(snapshot: Snapshot, queue: Queue, quotas: Owners | None) -> Sn
             return _with(snapshot, [first])
         never.add(first.scheduling_key)
     return snapshot
+
+
+def _with_behind(snapshot: Snapshot, queue: Queue, heads: list[Workload]) -> Snapshot:
+    """With these heads; where these are read already, and may start, with the next of their key."""
+    read = Counter(workload.scheduling_key for workload in snapshot.queued)
+    behind = queue.members({head: read[head.scheduling_key] for head in heads})
+    return _with(snapshot, [*heads, *behind])
+
+
+def _and_the_head_within(snapshot: Snapshot, queue: Queue, quotas: Owners) -> Snapshot:
+    """The first in line may be passed over for its owner's quota, and then the next one counts, and
+    so on to one who is not."""
+    most = FEW_HEADS
+    while True:
+        heads = queue.first_heads(snapshot, _ever(snapshot), quotas, most)
+        found = _with_behind(snapshot, queue, heads)
+        if len(heads) < most or _is_decided_by(found, heads[-1]):
+            return found
+        most *= 8
+
+
+def _is_decided_by(snapshot: Snapshot, last: Workload) -> bool:
+    """Whether those up to the last in line decide who else starts: one of them is the head, or the
+    cycle is full with them."""
+    key = order_key(snapshot)
+    board = admit_in_turn(snapshot, Line(snapshot, sift(snapshot)[0]))
+    if (head := board.keepers.head) is not None:
+        return key(head) <= key(last)
+    full = len(board.starts) >= snapshot.max_starts
+    return full and all(
+        key(workload) <= key(last) for workload in snapshot.queued if workload.id in board.started
+    )
 
 
 # --- Who runs --------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
-    """Each cluster without workloads and classes, by id. One query, two more for quotas."""
+    """Each cluster without workloads and classes, by id. One query, and one more for
+    each of what owners hold and may hold, where that matters."""
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
     quotas = quotas_in([each.pk for each in clusters if each.has_quotas])

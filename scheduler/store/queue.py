@@ -12,16 +12,17 @@ from django.db import connection
 from scheduler.engine import Snapshot
 from scheduler.engine.owners import Owners
 from scheduler.engine.reach import boxes
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import EVERYBODY_ELSE, GPU_WEIGHTED, Workload
 from scheduler.engine.victims import add_up
 from scheduler.store.sql_queue import (
     BEST,
     CLASSES_WAITING,
-    ENDLESS,
+    FIRST_HEADS_WITHIN,
     HEADS,
     HEADS_WITHIN,
     IN_ORDER,
+    IN_ORDER_WITHIN,
     MEMBERS,
     OLDEST,
     STARVED,
@@ -29,6 +30,7 @@ from scheduler.store.sql_queue import (
 )
 from scheduler.store.times import moment
 
+EVERY_KEY = 2**31 - 1
 EVERYTHING = Resources(ENDLESS, ENDLESS, ENDLESS)
 Rooms = Mapping[str, Sequence[Resources]]  # by priority class: what could be free, bin by bin
 
@@ -107,13 +109,36 @@ class Queue:
         rows = self._ask(MEMBERS, (), heads=list(wanted), most=list(wanted.values()))
         return [_behind(head_of[row["scheduling_key"]], row) for row in rows]
 
+    def first_heads(
+        self, snapshot: Snapshot, found: Sequence[Lane], quotas: Owners, most: int
+    ) -> list[Workload]:
+        """Of the heads in the lanes that these quotas allow, the first few in the scheduling order,
+        as far as that does not depend on shares."""
+        rows = self._ask(
+            FIRST_HEADS_WITHIN,
+            found,
+            **_order_of(snapshot),
+            **_rooms_of(quotas),
+            most=EVERY_KEY,
+            first=most,
+        )
+        return [self._workload(row) for row in rows]
+
     def in_order(
-        self, snapshot: Snapshot, found: Sequence[Lane], after: Place, most: int
+        self,
+        snapshot: Snapshot,
+        found: Sequence[Lane],
+        after: Place,
+        most: int,
+        quotas: Owners | None = None,
     ) -> tuple[list[Workload], Place]:
-        """The next in the scheduling order that fit in the lanes; and the place of the last."""
-        scored = int(snapshot.policy.ordering == GPU_WEIGHTED)
-        more = {**_totals(snapshot), **after._asdict(), "scored": scored, "most": most}
-        rows = self._ask(IN_ORDER, merged(found), known=[], never=[], **more)
+        """The next in the scheduling order that fit in the lanes, with `quotas` of those that these
+        allow; and the place of the last."""
+        more = {**_order_of(snapshot), **after._asdict(), "known": [], "never": [], "most": most}
+        if quotas is None:
+            rows = self._ask(IN_ORDER, merged(found), **more)
+        else:
+            rows = self._ask(IN_ORDER_WITHIN, merged(found), **more, **_rooms_of(quotas))
         if rows:
             last = rows[-1]
             after = Place(-last["value"], -last["score"], last["created_at"], last["id"])
@@ -195,6 +220,10 @@ def _rooms_of(quotas: Owners) -> dict[str, Any]:
     for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
         found |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
     return found
+
+
+def _order_of(snapshot: Snapshot) -> dict[str, int]:
+    return {**_totals(snapshot), "scored": int(snapshot.policy.ordering == GPU_WEIGHTED)}
 
 
 def _totals(snapshot: Snapshot) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""Who holds capacity and could have to give it back."""
+"""Who holds capacity: each of them, where they could have to give it back, and owners in all, with
+what they may hold."""
 
 from collections import defaultdict
 from collections.abc import Collection

@@ -6,11 +6,11 @@ it may ask for.
 """
 
 from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
+from scheduler.engine.resources import ENDLESS
 
 READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
     AND d.retry_at IS NULL"""
 GPU, CPU, RAM = (f"(d.{name} * d.replicas)" for name in ("gpu", "cpu_milli", "ram_mib"))
-ENDLESS = 2**62
 
 LANES = """
     unnest(%(classes)s::bigint[], %(gangs)s::boolean[], %(gpus)s::bigint[], %(cpus)s::bigint[],
@@ -221,13 +221,36 @@ SELECT {COLUMNS}
  WHERE lane.id IS NOT NULL AND lane.score = lane.top
 """
 
+_SCORED = f"%(scored)s::int * {SCORE}"
+_ORDER = f"ORDER BY -p.value, -{_SCORED}, d.created_at, d.id"
+_AFTER = f"""(-p.value, -{_SCORED}, d.created_at, d.id) > (
+        %(value)s::bigint, %(score)s::numeric, %(submitted)s::timestamptz, %(id)s::uuid)
+"""
+
 # In the scheduling order, after a certain place, whoever fits in a lane: where there are too many
 # different ones to look for their heads. Lanes must not overlap.
 IN_ORDER = f"""
-SELECT {COLUMNS}, p.value, %(scored)s::int * {SCORE} AS score, d.created_at
+SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
   FROM {LANES} JOIN deployments_deployment d ON {IN_LANE}
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
- WHERE (-p.value, -%(scored)s::int * {SCORE}, d.created_at, d.id) > (
-        %(value)s::bigint, %(score)s::numeric, %(submitted)s::timestamptz, %(id)s::uuid)
- ORDER BY -p.value, -%(scored)s::int * {SCORE}, d.created_at, d.id LIMIT %(most)s
+ WHERE {_AFTER} {_ORDER} LIMIT %(most)s
+"""
+
+# The same of those whom their owner's quota allows.
+IN_ORDER_WITHIN = f"""
+SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
+  FROM {LANES} JOIN deployments_deployment d ON {IN_LANE}
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
+ WHERE {_AFTER} AND {_WITHIN} {_ORDER} LIMIT %(most)s
+"""
+
+# Of the heads within quotas, the first few in the scheduling order.
+FIRST_HEADS_WITHIN = f"""
+{_HOPS}
+SELECT {COLUMNS}
+  FROM hop JOIN deployments_deployment d ON d.id = hop.id
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
+ WHERE {_FITS} AND {_WITHIN} {_ORDER} LIMIT %(first)s
 """

@@ -207,6 +207,44 @@ def test_a_more_urgent_one_may_and_then_nothing_is_held() -> None:
     assert told(snapshot, held_for)[0] == "QUOTA_EXCEEDED"
 
 
+def test_of_two_who_regain_their_quota_the_first_in_turn_is_held_for() -> None:
+    """Ann's and Ben's are evicted one after the other; hers has waited longer than his."""
+    one, two = {"n": "1"}, {"n": "2"}
+    nodes = [node("a", labels=one), node("b", labels=two)]
+    running = [holds("ann", run(gpu=8, on="a")), holds("ben", run(gpu=8, on="b"))]
+    hers = of("ann", job(gpu=8, waited_s=20_000, selector=one))
+    his = of("ben", job(gpu=8, waited_s=10_000, selector=two))
+    filler = of("fay", job(gpu=6, selector=one))
+    waiting = [
+        hers,
+        his,
+        of("cleo", job(gpu=2, high=True, selector=one)),
+        of("eve", job(gpu=2, high=True, selector=two)),
+        filler,
+    ]
+    snapshot = owned(rack(nodes, running=running, queued=waiting), ann=gpus(8), ben=gpus(8))
+    assert len(planned(snapshot).evictions) == 2
+    assert told(snapshot, filler) == ("RESERVED_FOR_HEAD", {"head": hers.id})
+
+
+def test_one_who_was_held_for_is_again_once_its_owner_regains() -> None:
+    """Her urgent one takes her over her quota; then Cleo's evicts another of hers."""
+    labels = [{"n": str(number)} for number in range(3)]
+    nodes = [node(name, labels=label) for name, label in zip("abc", labels, strict=True)]
+    running = [holds("dan", run(gpu=2, high=True, on="a")), holds("ann", run(gpu=8, on="b"))]
+    hers = of("ann", job(gpu=8, waited_s=20_000, selector=labels[0]))
+    filler = of("fay", job(gpu=6, selector=labels[0]))
+    waiting = [
+        hers,
+        of("ann", job(gpu=8, high=True, waited_s=20, selector=labels[2])),
+        of("cleo", job(gpu=8, high=True, waited_s=10, selector=labels[1])),
+        filler,
+    ]
+    snapshot = owned(rack(nodes, running=running, queued=waiting), ann=gpus(16))
+    assert len(planned(snapshot).starts) == 2
+    assert told(snapshot, filler) == ("RESERVED_FOR_HEAD", {"head": hers.id})
+
+
 # --- What would help -------------------------------------------------------------------------
 
 
