@@ -165,11 +165,16 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
 @given(
     seed=st.integers(0, 2**32),
     most_keys=st.sampled_from([2000, 4, 1]),
+    few=st.sampled_from([1, 2, 6]),
     owners_matter=st.sampled_from(OWNERS_MATTER),
 )
-@example(seed=351, most_keys=1, owners_matter="no")  # somebody is held up by one further back
-@example(seed=278869, most_keys=4, owners_matter="no")  # the cycle is full, of one not read
-@example(seed=286192, most_keys=1, owners_matter="no")  # all of the first who waited long start
+@example(
+    seed=351, most_keys=1, few=2, owners_matter="no"
+)  # somebody is held up by one further back
+@example(seed=278869, most_keys=4, few=5, owners_matter="no")  # the cycle is full, of one not read
+@example(
+    seed=286192, most_keys=1, few=2, owners_matter="no"
+)  # all of the first who waited long start
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -181,10 +186,12 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
     most_keys: int,
+    few: int,
     owners_matter: str,
 ) -> None:
     monkeypatch.setattr(bounded, "MOST_KEYS", most_keys)
-    monkeypatch.setattr(bounded, "FEW_STARVED", 1 + most_keys % 7)
+    monkeypatch.setattr(bounded, "FEW_STARVED", few)
+    monkeypatch.setattr(bounded, "FEW_HEADS", few)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
