@@ -3,20 +3,14 @@
 In one process with its own embedded PostgreSQL and Redis: no web server, no worker.
 """
 
-import os
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from report import Result
+from tables import NODES, PER_NODE, fill, make_cluster, make_nodes, owner_named, platform
 
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 REQUESTS = {"100 requests": 100, "all different": None}  # how many different ones
-NODES, PER_NODE = 1_000, 4
-NODE = (64_000, 1_048_576, 8)  # millicores, MiB, GPUs
 
 
 def measure(rounds: int) -> Result:
@@ -35,44 +29,22 @@ def measure(rounds: int) -> Result:
             "at once.",
         ],
     )
-    with _platform():
+    with platform():
         _lengths(result, rounds)
         _quotas(result, rounds)
         _admission(result, rounds)
         _storm(result, rounds)
+        _questions(result, rounds)
     return result
-
-
-@contextmanager
-def _platform() -> Iterator[None]:
-    """Django on embedded servers of its own, migrated."""
-    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as folder:
-        os.environ["MLOPS_DATA_DIR"] = folder
-        os.environ["DJANGO_SETTINGS_MODULE"] = "mlops_platform.settings"
-        os.environ["LOG_LEVEL"] = "ERROR"
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            os.environ.pop(name, None)
-        from mlops_platform import embedded
-
-        with embedded.services(Path(folder), postgres=True, redis=True):
-            import django
-
-            django.setup()
-            from django.core.management import call_command
-            from django.db import connection
-
-            call_command("migrate", verbosity=0)
-            yield
-            connection.close()
 
 
 def _lengths(result: Result, rounds: int) -> None:
     for label, requests in REQUESTS.items():
         medians: dict[int, list[float]] = {}
         for length in LENGTHS:
-            cluster = _cluster("full", cpu=64_000, ram=10**6, gpu=8, allocated=True)
+            cluster = make_cluster("full", cpu=64_000, ram=10**6, gpu=8, allocated=True)
             different = requests or length
-            _fill(cluster, length, different, status="QUEUED", gpu_of=lambda n: 1 + n % 8)
+            fill(cluster, length, different, status="QUEUED", gpu_of=lambda n: 1 + n % 8)
             medians[length] = _nothing_starts(cluster, rounds)
             result.add(f"load and plan, {length:,} waiting, {label}", "ms", medians[length])
         ratios = [b / a for a, b in zip(medians[10_000], medians[1_000_000], strict=True)]
@@ -103,13 +75,13 @@ def _quotas(result: Result, rounds: int) -> None:
 
     medians: dict[int, list[float]] = {}
     for length in LENGTHS[1:]:
-        cluster = _cluster("quotas", cpu=10**9, ram=10**12, gpu=10**6)
+        cluster = make_cluster("quotas", cpu=10**9, ram=10**12, gpu=10**6)
         cluster.has_quotas, cluster.reserve_after_s = True, 0
         cluster.save()
         Quota.objects.create(cluster=cluster, max_gpu=4)
-        for user in (owners := [_owner(f"bench{n}") for n in range(10)]):
-            _fill(cluster, 1, 1, status="RUNNING", gpu_of=lambda n: 4, owners=[user])
-        _fill(cluster, length, 1_000, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
+        for user in (owners := [owner_named(f"bench{n}") for n in range(10)]):
+            fill(cluster, 1, 1, status="RUNNING", gpu_of=lambda n: 4, owners=[user])
+        fill(cluster, length, 1_000, status="QUEUED", gpu_of=lambda n: 1 + n % 8, owners=owners)
         medians[length] = _nothing_starts(cluster, rounds)
         label = f"load and plan, {length:,} waiting, over their owners' quotas"
         result.add(label, "ms", medians[length])
@@ -129,9 +101,9 @@ def _admission(result: Result, rounds: int) -> None:
 
     whole, plain, planning, judged = [], [], [], []
     for _ in range(max(rounds, 5)):
-        cluster = _cluster("nodes", cpu=0, ram=0, gpu=0)
-        _nodes(cluster)
-        _fill(cluster, 100_000, 20, status="QUEUED", gpu_of=lambda n: n % 8)
+        cluster = make_cluster("nodes", cpu=0, ram=0, gpu=0)
+        make_nodes(cluster)
+        fill(cluster, 100_000, 20, status="QUEUED", gpu_of=lambda n: n % 8)
         from django.db import transaction
 
         with transaction.atomic():
@@ -172,10 +144,10 @@ def _storm(result: Result, rounds: int) -> None:
 
     seconds, useless, evicted = [], [], []
     for _ in range(max(rounds, 5)):
-        cluster = _cluster("storm", cpu=0, ram=0, gpu=0)
-        nodes = _nodes(cluster)
-        _fill(cluster, NODES * PER_NODE, 1, status="RUNNING", gpu_of=lambda n: 2, nodes=nodes)
-        _fill(cluster, 1_000, 3, status="QUEUED", gpu_of=lambda n: (1, 2, 4)[n % 3], high=True)
+        cluster = make_cluster("storm", cpu=0, ram=0, gpu=0)
+        nodes = make_nodes(cluster)
+        fill(cluster, NODES * PER_NODE, 1, status="RUNNING", gpu_of=lambda n: 2, nodes=nodes)
+        fill(cluster, 1_000, 3, status="QUEUED", gpu_of=lambda n: (1, 2, 4)[n % 3], high=True)
         began = time.perf_counter()
         faults, gone = 0, 0
         for _ in range(20):
@@ -198,113 +170,33 @@ def _storm(result: Result, rounds: int) -> None:
     result.add("storm: useless victims", "", useless)
 
 
-# --- Tables ------------------------------------------------------------------------------------
+def _questions(result: Result, rounds: int) -> None:
+    from deployments.models import Deployment
+    from deployments.services import draft_deployment
+    from organizations.models import Membership
+    from scheduler import explain, quotes
 
-
-def _owner(name: str = "bench") -> Any:
-    from accounts.models import User
-
-    return User.objects.filter(username=name).first() or User.objects.create_user(name)
-
-
-def _cluster(name: str, *, cpu: int, ram: int, gpu: int, allocated: bool = False) -> Any:
-    from clusters.models import Cluster
-    from organizations.models import Organization
-
-    organization = Organization.objects.create(name=name)
-    held = (cpu, ram, gpu) if allocated else (0, 0, 0)
-    return Cluster.objects.create(
-        organization=organization,
-        name=name,
-        total_cpu_milli=cpu,
-        total_ram_mib=ram,
-        total_gpu=gpu,
-        allocated_cpu_milli=held[0],
-        allocated_ram_mib=held[1],
-        allocated_gpu=held[2],
-    )
-
-
-def _nodes(cluster: Any) -> list[Any]:
-    from clusters.models import Node
-
-    cpu, ram, gpu = NODE
-    nodes = Node.objects.bulk_create(
-        Node(cluster=cluster, name=f"n{n:04}", cpu_milli=cpu, ram_mib=ram, gpu=gpu)
-        for n in range(NODES)
-    )
-    cluster.total_cpu_milli, cluster.total_ram_mib = cpu * NODES, ram * NODES
-    cluster.total_gpu = gpu * NODES
-    cluster.save()
-    return nodes
-
-
-def _fill(
-    cluster: Any,
-    count: int,
-    requests: int,
-    *,
-    status: str,
-    gpu_of: Any,
-    high: bool = False,
-    nodes: list[Any] | None = None,
-    owners: list[Any] | None = None,
-) -> None:
-    """Rows as submits, and the plan for those that run, would have left them."""
-    import io
-    import json
-    from datetime import timedelta
-    from uuid import UUID
-
-    from django.db import connection
-    from django.utils import timezone
-    from uuid_utils.compat import uuid7
-
-    from clusters.models import Cluster, Node
-    from deployments.keys import key_of
-    from deployments.models import Deployment, PriorityClass
-
-    priority = PriorityClass.objects.get(name="HIGH" if high else "LOW")
-    now = timezone.now()
-    model = Deployment(
-        cluster=cluster, owner=_owner(), name="bench", image="bench", priority_class=priority
-    )
-    columns = list(Deployment._meta.concrete_fields)
-    lines = io.StringIO()
-    for number in range(count):
-        model.id = uuid7()
-        if owners is not None:  # submitted before the last minute, which a cycle looks over
-            model.id = UUID(int=model.id.int - (3_600_000 << 80))
-            model.owner = owners[number // requests % len(owners)]
-        model.cpu_milli, model.ram_mib = 1000, 1024 + number % requests
-        model.gpu, model.status = gpu_of(number % requests), status
-        if nodes is not None:
-            node = nodes[number % len(nodes)]
-            where = {"node_id": str(node.pk), "node": node.name, "replicas": 1}
-            model.placement = [where]
-            model.started_at = now - timedelta(seconds=number % 10_000)
-        model.scheduling_key = key_of(model)
-        values = []
-        for field in columns:
-            value = getattr(model, field.attname)
-            if isinstance(value, dict | list):
-                value = json.dumps(value)
-            values.append("\\N" if value is None else str(value))
-        lines.write("\t".join(values) + "\n")
-    lines.seek(0)
-    with connection.cursor() as cursor:
-        names = [field.column for field in columns]
-        cursor.copy_from(lines, "deployments_deployment", columns=names)
-        cursor.execute("ANALYZE deployments_deployment")
-    if nodes is not None:
-        each = count // len(nodes)
-        held = {"cpu_milli": 1000 * each, "ram_mib": 1024 * each, "gpu": gpu_of(0) * each}
-        Node.objects.filter(cluster=cluster).update(
-            **{f"allocated_{name}": amount for name, amount in held.items()}
-        )
-        Cluster.objects.filter(pk=cluster.pk).update(
-            **{f"allocated_{name}": amount * len(nodes) for name, amount in held.items()}
-        )
+    asks = {"image": "bench", "cpu_milli": 1000, "ram_mib": 1024, "gpu": 4}
+    for length in LENGTHS[1:3]:
+        cluster = make_cluster("questions", cpu=0, ram=0, gpu=0)
+        running = {"status": "RUNNING", "nodes": make_nodes(cluster)}
+        fill(cluster, NODES * PER_NODE, 1, gpu_of=lambda n: 2, **running)
+        fill(cluster, length, 100, status="QUEUED", gpu_of=lambda n: 1 + n % 8)
+        owner = owner_named()
+        Membership.objects.create(user=owner, organization=cluster.organization, role="DEVELOPER")
+        waiting = Deployment.objects.select_related("priority_class", "cluster")
+        last = waiting.filter(cluster=cluster, status="QUEUED").latest("id")
+        quoted, explained = [], []
+        for _ in range(max(rounds, 5)):
+            draft = draft_deployment(owner, cluster.pk, asks, priority="HIGH")
+            began = time.perf_counter()
+            quotes.quote(owner, draft.deployment, draft.digest, [])
+            quoted.append((time.perf_counter() - began) * 1000)
+            began = time.perf_counter()
+            explain.explain(last)
+            explained.append((time.perf_counter() - began) * 1000)
+        result.add(f"quote, {length:,} waiting for 1,000 nodes", "ms", quoted)
+        result.add(f"explain the last of {length:,} waiting for 1,000 nodes", "ms", explained)
 
 
 if __name__ == "__main__":

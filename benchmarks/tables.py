@@ -1,0 +1,142 @@
+"""Rows as submits and cycles would have left them, on servers of a benchmark's own.
+
+No web server, no worker.
+"""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+NODES, PER_NODE = 1_000, 4
+NODE = (64_000, 1_048_576, 8)  # millicores, MiB, GPUs
+
+
+@contextmanager
+def platform() -> Iterator[None]:
+    """Django on embedded servers of its own, migrated."""
+    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as folder:
+        os.environ["MLOPS_DATA_DIR"] = folder
+        os.environ["DJANGO_SETTINGS_MODULE"] = "mlops_platform.settings"
+        os.environ["LOG_LEVEL"] = "ERROR"
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            os.environ.pop(name, None)
+        from mlops_platform import embedded
+
+        with embedded.services(Path(folder), postgres=True, redis=True):
+            import django
+
+            django.setup()
+            from django.core.management import call_command
+            from django.db import connection
+
+            call_command("migrate", verbosity=0)
+            yield
+            connection.close()
+
+
+def owner_named(name: str = "bench") -> Any:
+    from accounts.models import User
+
+    return User.objects.filter(username=name).first() or User.objects.create_user(name)
+
+
+def make_cluster(name: str, *, cpu: int, ram: int, gpu: int, allocated: bool = False) -> Any:
+    from clusters.models import Cluster
+    from organizations.models import Organization
+
+    organization = Organization.objects.create(name=name)
+    held = (cpu, ram, gpu) if allocated else (0, 0, 0)
+    return Cluster.objects.create(
+        organization=organization,
+        name=name,
+        total_cpu_milli=cpu,
+        total_ram_mib=ram,
+        total_gpu=gpu,
+        allocated_cpu_milli=held[0],
+        allocated_ram_mib=held[1],
+        allocated_gpu=held[2],
+    )
+
+
+def make_nodes(cluster: Any) -> list[Any]:
+    from clusters.models import Node
+
+    cpu, ram, gpu = NODE
+    nodes = Node.objects.bulk_create(
+        Node(cluster=cluster, name=f"n{n:04}", cpu_milli=cpu, ram_mib=ram, gpu=gpu)
+        for n in range(NODES)
+    )
+    cluster.total_cpu_milli, cluster.total_ram_mib = cpu * NODES, ram * NODES
+    cluster.total_gpu = gpu * NODES
+    cluster.save()
+    return nodes
+
+
+def fill(
+    cluster: Any,
+    count: int,
+    requests: int,
+    *,
+    status: str,
+    gpu_of: Any,
+    high: bool = False,
+    nodes: list[Any] | None = None,
+    owners: list[Any] | None = None,
+) -> None:
+    """Rows as submits, and the plan for those that run, would have left them."""
+    from django.db import connection
+    from django.utils import timezone
+    from uuid_utils.compat import uuid7
+
+    from clusters.models import Cluster, Node
+    from deployments.keys import key_of
+    from deployments.models import Deployment, PriorityClass
+
+    priority = PriorityClass.objects.get(name="HIGH" if high else "LOW")
+    now = timezone.now()
+    model = Deployment(
+        cluster=cluster, owner=owner_named(), name="bench", image="bench", priority_class=priority
+    )
+    columns = list(Deployment._meta.concrete_fields)
+    lines = io.StringIO()
+    for number in range(count):
+        model.id = uuid7()
+        if owners is not None:  # submitted before the last minute, which a cycle looks over
+            model.id = UUID(int=model.id.int - (3_600_000 << 80))
+            model.owner = owners[number // requests % len(owners)]
+        model.cpu_milli, model.ram_mib = 1000, 1024 + number % requests
+        model.gpu, model.status = gpu_of(number % requests), status
+        if nodes is not None:
+            node = nodes[number % len(nodes)]
+            where = {"node_id": str(node.pk), "node": node.name, "replicas": 1}
+            model.placement = [where]
+            model.started_at = now - timedelta(seconds=number % 10_000)
+        model.scheduling_key = key_of(model)
+        values = []
+        for field in columns:
+            value = getattr(model, field.attname)
+            if isinstance(value, dict | list):
+                value = json.dumps(value)
+            values.append("\\N" if value is None else str(value))
+        lines.write("\t".join(values) + "\n")
+    lines.seek(0)
+    with connection.cursor() as cursor:
+        names = [field.column for field in columns]
+        cursor.copy_from(lines, "deployments_deployment", columns=names)
+        cursor.execute("ANALYZE deployments_deployment")
+    if nodes is not None:
+        each = count // len(nodes)
+        held = {"cpu_milli": 1000 * each, "ram_mib": 1024 * each, "gpu": gpu_of(0) * each}
+        Node.objects.filter(cluster=cluster).update(
+            **{f"allocated_{name}": amount for name, amount in held.items()}
+        )
+        Cluster.objects.filter(pk=cluster.pk).update(
+            **{f"allocated_{name}": amount * len(nodes) for name, amount in held.items()}
+        )
