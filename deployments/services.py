@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from clusters.models import Cluster
 from deployments import dependencies, queues, repeats
+from deployments.bulk import create_deployments
 from deployments.changing import change_deployment
 from deployments.drafts import draft_deployment
 from deployments.events import record
@@ -41,6 +42,7 @@ __all__ = [
     "change_deployment",
     "clear_cluster",
     "create_deployment",
+    "create_deployments",
     "draft_deployment",
     "report_checkpoint",
     "stop",
