@@ -13,13 +13,14 @@ from django.db.models import (
     Value,
     When,
 )
+from rest_framework.exceptions import APIException
 
 from accounts.models import User
 from clusters import addresses
 from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
 from clusters.sealing import unseal
 from mlops_platform.api.errors import not_found
-from organizations.access import organizations_of, require
+from organizations.access import organizations_of, refuse_below, require, roles_of
 from organizations.models import Role
 
 
@@ -40,6 +41,29 @@ def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) ->
         raise not_found()
     require(user, cluster.organization_id, role)
     return cluster
+
+
+def clusters_for(
+    user: User, cluster_ids: Iterable[UUID | str], role: Role
+) -> dict[UUID | str, Cluster | APIException]:
+    """Each as cluster_for answers it, or what it would raise instead. Two queries for them all."""
+    cluster_ids = set(cluster_ids)
+    keys = {text: spelt_uuid(text) for text in cluster_ids}
+    found = Cluster.objects.in_bulk({key for key in keys.values() if key})
+    roles = roles_of(user, {cluster.organization_id for cluster in found.values()})
+    answers: dict[UUID | str, Cluster | APIException] = {}
+    for text, key in keys.items():
+        cluster = found.get(key) if key else None
+        if cluster is None or cluster.organization_id not in roles:
+            answers[text] = not_found()
+            continue
+        try:
+            refuse_below(role, roles[cluster.organization_id])
+        except APIException as error:
+            answers[text] = error
+        else:
+            answers[text] = cluster
+    return answers
 
 
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
@@ -159,7 +183,15 @@ def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
 
 def as_uuid(text: UUID | str) -> UUID:
     """The id that the text spells; 404 where it spells none, for then nothing has it."""
+    key = spelt_uuid(text)
+    if key is None:
+        raise not_found()
+    return key
+
+
+def spelt_uuid(text: UUID | str) -> UUID | None:
+    """The id that the text spells; None where it spells none."""
     try:
         return UUID(str(text))
     except ValueError:
-        raise not_found() from None
+        return None

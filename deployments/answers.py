@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
@@ -171,17 +172,20 @@ def present_one(deployment: Deployment) -> dict[str, Any]:
 
 
 def present_new(
-    deployment: Deployment, class_names: Sequence[str], needed: Sequence[queries.Dependency]
-) -> dict[str, Any]:
-    """One just submitted: no cycle can have explained it yet, so nothing is looked up for that."""
-    dependencies = {deployment.pk: needed}
-    if deployment.pending_dependencies:
-        why = queries.reasons_for([deployment], dependencies)
-    else:
-        why = {deployment.pk: reasons.render(reasons.NOT_YET_EVALUATED, {})}
+    deployments: Sequence[Deployment],
+    class_names: Sequence[str],
+    dependencies: queries.Dependencies,
+) -> list[dict[str, Any]]:
+    """Those just submitted: no cycle can have explained them yet, so nothing is looked up for that.
+
+    One Redis round trip.
+    """
+    not_yet = reasons.render(reasons.NOT_YET_EVALUATED, {})
+    gated = [row for row in deployments if row.pending_dependencies]
+    why: dict[UUID, dict[str, Any] | None] = {row.pk: not_yet for row in deployments}
     context = {
-        "reasons": why,
-        "positions": queries.positions_of([deployment], class_names),
+        "reasons": why | (queries.reasons_for(gated, dependencies) if gated else {}),
+        "positions": queries.positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
-    return dict(DeploymentSerializer(deployment, context=context).data)
+    return list(DeploymentSerializer(deployments, many=True, context=context).data)

@@ -10,16 +10,15 @@ looks at them until it commits. Every end takes the cluster's lock too, but for 
 stopping.py; that one writes its own row first and only then looks whether anybody waits for it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
 
-from clusters.models import Cluster
-from clusters.services import lock_cluster
+from clusters.queries import spelt_uuid
+from clusters.services import lock_clusters
 from deployments.events import record_all
 from deployments.models import Deployment, EventType, Status
 from deployments.queries import Dependency
@@ -27,6 +26,7 @@ from deployments.reasons import DEPENDENCY_FAILED, some_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 
+LINKS = 10_000  # rows of one insert
 HOPELESS = (Status.FAILED, Status.STOPPED)  # what ended so will never complete
 
 # Of all that depend on the given ones, whatever their state: an ended one's counter is true too.
@@ -73,44 +73,74 @@ RETURNING d.id, p.by
 # --- At submit -------------------------------------------------------------------------------
 
 
-def find(cluster_id: UUID, ids: Collection[str]) -> list[Dependency]:
-    """Those of the cluster that `ids` name, oldest first. One query, none for no ids.
+class Known(NamedTuple):
+    """A deployment that may be depended on, and where it is."""
+
+    cluster_id: UUID
+    dependency: Dependency
+
+
+def known(cluster_ids: Collection[UUID], ids: Collection[str]) -> dict[UUID, Known]:
+    """Those of the clusters that `ids` name, by id, oldest first. One query, none for no ids."""
+    keys = set(filter(None, map(spelt_uuid, ids)))
+    if not keys:
+        return {}
+    rows = Deployment.objects.filter(cluster__in=cluster_ids, pk__in=keys).order_by("pk")
+    return {
+        pk: Known(cluster_id, Dependency(pk, status))
+        for pk, cluster_id, status in rows.values_list("pk", "cluster_id", "status")
+    }
+
+
+def named(cluster_id: UUID, ids: Collection[str], found: Mapping[UUID, Known]) -> list[Dependency]:
+    """Those that `ids` name, of that cluster, oldest first.
 
     400 that names the others, told alike whether they are elsewhere or nowhere.
     """
-    if not ids:
-        return []
-    keys = {text: _key(text) for text in ids}
-    found = _read(
-        Deployment.objects.filter(cluster_id=cluster_id, pk__in=filter(None, keys.values()))
-    )
-    present = {each.id for each in found}
-    missing = [text for text, key in keys.items() if key not in present]
+    there: dict[UUID, Dependency] = {}
+    missing = []
+    for text in ids:
+        key = spelt_uuid(text)
+        each = found.get(key) if key else None
+        if each is not None and each.cluster_id == cluster_id:
+            there[each.dependency.id] = each.dependency
+        else:
+            missing.append(text)
     if missing:
         raise Invalid({"depends_on": f"No deployments of this cluster: {some_of(missing)}."})
-    return found
+    return [there[key] for key in sorted(there)]
 
 
-def attach(deployment: Deployment, needed: Sequence[Dependency]) -> list[Dependency]:
-    """Let a row just inserted depend on those found; answers them as they are now, and locked.
+def attach(
+    needs: Sequence[tuple[Deployment, Sequence[Dependency]]],
+) -> list[list[Dependency]]:
+    """Let each row just inserted depend on those found; answers them as they are now, and locked.
 
-    409 where one of them will never complete, 404 where the cluster is gone. Three queries, one
-    more where one has completed since it was found.
+    404 where a cluster is gone. Three queries however many, one more where one has completed since
+    it was found. Whoever will never complete is the caller's to refuse (refuse_hopeless).
     """
-    try:
-        lock_cluster(deployment.cluster_id)
-    except Cluster.DoesNotExist:
-        raise not_found() from None
-    ids = [each.id for each in needed]
-    present = _read(Deployment.objects.select_for_update(no_key=True).filter(pk__in=ids))
-    refuse_hopeless(present)
+    clusters = {row.cluster_id for row, _ in needs}
+    if len(lock_clusters(clusters)) < len(clusters):
+        raise not_found()
+    ids = {each.id for _, needed in needs for each in needed}
+    rows = Deployment.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    now = {pk: Dependency(pk, status) for pk, status in rows.values_list("pk", "status")}
+    present = [[now[each.id] for each in needed if each.id in now] for _, needed in needs]
     through = Deployment.depends_on.through
     through.objects.bulk_create(
-        through(from_deployment_id=deployment.pk, to_deployment_id=key) for key in ids
+        [
+            through(from_deployment_id=row.pk, to_deployment_id=each.id)
+            for (row, _), needed in zip(needs, present, strict=True)
+            for each in needed
+        ],
+        batch_size=LINKS,
     )
-    if pending(present) != deployment.pending_dependencies:
-        deployment.pending_dependencies = pending(present)
-        deployment.save(update_fields=["pending_dependencies"])
+    changed = []
+    for (row, _), needed in zip(needs, present, strict=True):
+        if pending(needed) != row.pending_dependencies:
+            row.pending_dependencies = pending(needed)
+            changed.append(row)
+    Deployment.objects.bulk_update(changed, ["pending_dependencies"], batch_size=1000)
     return present
 
 
@@ -127,17 +157,6 @@ def refuse_hopeless(dependencies: Sequence[Dependency]) -> None:
 def pending(dependencies: Sequence[Dependency]) -> int:
     """How many of them have not completed."""
     return sum(each.status != Status.COMPLETED for each in dependencies)
-
-
-def _read(rows: QuerySet[Deployment]) -> list[Dependency]:
-    return [Dependency(*row) for row in rows.order_by("pk").values_list("pk", "status")]
-
-
-def _key(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 # --- At an end -------------------------------------------------------------------------------

@@ -83,6 +83,19 @@ class Dependencies(serializers.ListField):
         return ids
 
 
+class Items(serializers.ListField):
+    """Objects that a serializer reads each, and no more of them than are worth reading."""
+
+    def __init__(self, child: serializers.Serializer, *, most: int, **kwargs: Any) -> None:
+        self.most = most
+        super().__init__(child=child, allow_empty=False, max_length=most, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.most:  # before any of them is looked at
+            raise serializers.ValidationError(f"At most {self.most} items.")
+        return super().to_internal_value(data)
+
+
 def _canonical(text: str) -> str:
     """As a UUID is written, where it is one: capitals and hyphens make no difference."""
     try:

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from clusters.labels import Labels
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
-from deployments.fields import Arguments, Dependencies, Environment, Image
+from deployments.fields import Arguments, Dependencies, Environment, Image, Items
 from deployments.models import Kind
 from deployments.readiness import ReadinessSerializer
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
@@ -15,6 +15,7 @@ from mlops_platform.api.serializers import StrictSerializer
 YEAR_S = 365 * 24 * 3600
 MOST_REPLICAS = 1000
 LONGEST_NAME = 100
+MOST_SUBMITS = 1000  # of one bulk
 EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 
 
@@ -107,6 +108,35 @@ class SubmitSerializer(StrictSerializer):
                 "args": ["--epochs", "10"],
                 "env": {"SEED": "42"},
                 "simulated_runtime_s": 120,
+            }
+        }
+
+
+class BulkItemSerializer(SubmitSerializer):
+    """A submit among many. A quote is for one submit: it tells nothing of what comes with it."""
+
+    quote = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
+
+
+class BulkSerializer(StrictSerializer):
+    deployments = Items(BulkItemSerializer(), most=MOST_SUBMITS)
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "deployments": [
+                    {
+                        "cluster_id": EXAMPLE_CLUSTER,
+                        "name": f"sweep-{number}",
+                        "image": "registry.example.com/vision/train:1.2",
+                        "required_cpu": 4,
+                        "required_ram": 16384,
+                        "required_gpu": 1,
+                        "args": ["--seed", str(number)],
+                        "simulated_runtime_s": 120,
+                    }
+                    for number in (1, 2)
+                ]
             }
         }
 

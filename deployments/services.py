@@ -2,8 +2,6 @@
 only a submit, whose cluster stands in its body, is decided here.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,21 +13,18 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Greatest
 from django.utils import timezone
 from redis.exceptions import RedisError
-from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from clusters.models import Cluster, Runtime
-from clusters.queries import cluster_for
-from clusters.services import refuse_closing
-from deployments import dependencies, queues
-from deployments.changing import change_deployment, refuse_selector_in_pool
+from clusters.models import Cluster
+from deployments import dependencies, queues, repeats
+from deployments.bulk import create_deployments
+from deployments.changing import change_deployment
+from deployments.drafts import draft_deployment
 from deployments.events import record
-from deployments.keys import key_of, submitted_at
 from deployments.models import (
     Deployment,
     DeploymentEvent,
     EventType,
-    PriorityClass,
     Status,
 )
 from deployments.queries import (
@@ -37,18 +32,17 @@ from deployments.queries import (
     deployment_by_id,
     in_use,
     priority_classes,
-    priority_named,
 )
 from deployments.signals import quote_presented
 from deployments.stopping import stop, stop_one
-from mlops_platform.api.errors import Conflict, Invalid, not_found
-from organizations.models import Role
+from mlops_platform.api.errors import Conflict, Invalid
 
 __all__ = [
     "Submission",
     "change_deployment",
     "clear_cluster",
     "create_deployment",
+    "create_deployments",
     "draft_deployment",
     "report_checkpoint",
     "stop",
@@ -61,37 +55,6 @@ class Submission(NamedTuple):
     replayed: bool  # the answer of an earlier submit with the same Idempotency-Key
     class_names: list[str]  # every priority class, most urgent first
     dependencies: Sequence[Dependency]  # as they were when it was submitted
-
-
-class Draft(NamedTuple):
-    deployment: Deployment  # not saved
-    digest: str  # of the body: two submits with one digest ask for the same
-    class_names: list[str]
-    dependencies: Sequence[Dependency]
-
-
-def draft_deployment(
-    user: User, cluster_id: UUID | str, spec: Mapping[str, Any], *, priority: str = "LOW"
-) -> Draft:
-    """What a submit would save; writes nothing.
-
-    `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
-    in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
-    deleted. Three queries, one more with dependencies.
-    """
-    cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
-    if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
-        raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
-    refuse_closing(cluster)
-    refuse_selector_in_pool(cluster, spec)
-    classes = priority_classes()
-    priority_class = priority_named(priority, classes)
-    digest = _digest(cluster.pk, priority_class.name, spec)
-    columns = {name: value for name, value in spec.items() if name != "depends_on"}
-    deployment = _new(user, cluster, priority_class, columns)
-    needed = dependencies.find(cluster.pk, spec.get("depends_on", ()))
-    deployment.pending_dependencies = dependencies.pending(needed)
-    return Draft(deployment, digest, list(classes), needed)
 
 
 def create_deployment(
@@ -120,16 +83,13 @@ def create_deployment(
             deployment.save(force_insert=True)
             record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
             if needed:  # after the insert: a repeated submit is answered, whatever they are by now
-                needed = dependencies.attach(deployment, needed)
+                [needed] = dependencies.attach([(deployment, needed)])
+                dependencies.refuse_hopeless(needed)
             if quote is not None:
                 quote_presented.send(Deployment, deployment=deployment, digest=digest, token=quote)
     except IntegrityError as error:
-        if "idempotency_key_unique" in str(error):
-            deployment, replayed = _first_answer(user, idempotency_key, digest), True
-        elif "cluster_id" in str(error):  # deleted since it was read
-            raise not_found() from None
-        else:
-            raise
+        [deployment] = repeats.first_answers(error, user, [idempotency_key], digest)
+        replayed = True
     return Submission(deployment, replayed, class_names, needed)
 
 
@@ -175,48 +135,6 @@ def clear_cluster(cluster: Cluster, *, force: bool) -> None:
     cluster.wait_reasons.all().delete()
     Deployment.objects.filter(cluster=cluster).only("pk").delete()  # there may be very many
     transaction.on_commit(partial(_forget_queues, cluster.pk, list(priority_classes())))
-
-
-def _new(
-    user: User, cluster: Cluster, priority_class: PriorityClass, spec: Mapping[str, Any]
-) -> Deployment:
-    deployment_id = uuid7()
-    submitted = submitted_at(deployment_id)
-    deployment = Deployment(
-        id=deployment_id,
-        cluster=cluster,
-        owner=user,
-        priority_class=priority_class,
-        created_at=submitted,
-        queued_at=submitted,
-        **{**spec, "name": spec.get("name") or name_of_image(spec["image"])},
-    )
-    deployment.scheduling_key = key_of(deployment)
-    return deployment
-
-
-def name_of_image(image: str) -> str:
-    """`registry.example.com:5000/team/train:1.2@sha256:…` is named `train`."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0][:100]
-
-
-def _digest(cluster_id: UUID, class_name: str, spec: Mapping[str, Any]) -> str:
-    """Tells two bodies apart without keeping them; what was left out equals its default."""
-    told = json.dumps([str(cluster_id), class_name, dict(spec)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _first_answer(user: User, idempotency_key: str | None, digest: str) -> Deployment:
-    first = (
-        Deployment.objects.filter(owner=user, idempotency_key=idempotency_key)
-        .select_related("priority_class")
-        .first()
-    )
-    if first is None or first.idempotency_digest != digest:
-        raise Conflict(
-            "This Idempotency-Key came with another body before.", code="idempotency_key_reused"
-        )
-    return first
 
 
 def _forget_queues(cluster_id: UUID, class_names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from deployments.bulk_views import BulkViewSet
 from deployments.output_views import OutputViewSet
 from deployments.quota_views import DefaultQuotaViewSet, QuotaViewSet
 from deployments.views import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
@@ -11,6 +12,7 @@ QUOTAS = "clusters/<uuid:cluster_id>/quotas"
 
 urlpatterns = [
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
+    path("deployments/bulk", BulkViewSet.as_view({"post": "create"})),
     path(
         ONE,
         DeploymentViewSet.as_view(

@@ -73,7 +73,8 @@ class DeploymentViewSet(GenericViewSet):
             return Response(present_one(queries.deployment_by_id(deployment.pk)), status=201)
         if replayed:
             return Response(present_one(deployment), 201, headers={headers.REPLAYED: "true"})
-        return Response(present_new(deployment, class_names, dependencies), status=201)
+        [answer] = present_new([deployment], class_names, {deployment.pk: dependencies})
+        return Response(answer, status=201)
 
     @swagger_auto_schema(
         operation_summary="The deployments of your organizations",

@@ -19,10 +19,17 @@ from scheduler.engine.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 
-def enter(deployment: Deployment) -> None:
-    """A new deployment takes its place; the next cycle mends what Redis did not take."""
+def enter(deployments: Iterable[Deployment]) -> None:
+    """New deployments take their places; the next cycle mends what Redis did not take.
+
+    One round trip for each cluster.
+    """
+    by_cluster: dict[UUID, list[Deployment]] = {}
+    for row in deployments:
+        by_cluster.setdefault(row.cluster_id, []).append(row)
     try:
-        _put([deployment])
+        for rows in by_cluster.values():
+            _put(rows)
     except RedisError as error:
         _later(error)
 

@@ -10,7 +10,12 @@ from django.dispatch import receiver
 
 from clusters.signals import cluster_changed
 from deployments.models import Deployment
-from deployments.signals import deployment_stopped, quote_presented, reasons_missing
+from deployments.signals import (
+    deployment_stopped,
+    deployments_submitted,
+    quote_presented,
+    reasons_missing,
+)
 from scheduler import bell, bystanders, queues, quotes
 from scheduler.models import Trigger
 
@@ -18,12 +23,18 @@ from scheduler.models import Trigger
 @receiver(post_save, sender=Deployment)
 def on_submitted(instance: Deployment, created: bool, raw: bool = False, **_: Any) -> None:
     if created and not raw:
-        transaction.on_commit(partial(_submitted, instance))
+        transaction.on_commit(partial(_submitted, [instance]))
 
 
-def _submitted(deployment: Deployment) -> None:
-    queues.enter(deployment)
-    bell.request_cycle(deployment.cluster_id, Trigger.SUBMITTED)
+@receiver(deployments_submitted)
+def on_many_submitted(deployments: list[Deployment], **_: Any) -> None:
+    transaction.on_commit(partial(_submitted, deployments))
+
+
+def _submitted(deployments: list[Deployment]) -> None:
+    queues.enter(deployments)
+    for cluster_id in dict.fromkeys(row.cluster_id for row in deployments):
+        bell.request_cycle(cluster_id, Trigger.SUBMITTED)
 
 
 @receiver(deployment_stopped)

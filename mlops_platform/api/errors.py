@@ -41,6 +41,28 @@ def not_found() -> exceptions.NotFound:
     return exceptions.NotFound("There is nothing here, or it is not yours to see.")
 
 
+def refuse_items(name: str, faults: Mapping[int, tuple[exceptions.APIException, str]]) -> None:
+    """Raise one error for a list's faulty items: `{name: {"3": {field: [sentence]}}}`.
+
+    `faults` has each item's error, and the field to blame where the error names none. Where they
+    differ in kind, those that a caller would be told of first: 404, 403, 400, 409.
+    """
+    for status_code in (404, 403, 400, 409):
+        found = {n: fault for n, fault in faults.items() if fault[0].status_code == status_code}
+        if not found:
+            continue
+        told = {name: {str(n): _fields(*fault) for n, fault in found.items()}}
+        if status_code == status.HTTP_400_BAD_REQUEST:
+            raise exceptions.ValidationError(told)
+        first, _ = next(iter(found.values()))
+        first.fields = told  # type: ignore[attr-defined]  # read by _body
+        raise first
+
+
+def _fields(error: exceptions.APIException, blamed: str) -> Any:
+    return error.detail if isinstance(error.detail, dict) else {blamed: [str(error.detail)]}
+
+
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. None (a 500 further up) only for what is a bug."""
     if isinstance(error, Http404 | ObjectDoesNotExist):  # the latter: gone since it was looked up
@@ -93,8 +115,8 @@ def _body(error: exceptions.APIException) -> dict[str, Any]:
         return {"detail": FAULTY, "code": getattr(error, "code", "invalid"), "fields": fields}
     if isinstance(detail, dict):  # simplejwt answers {"detail", "code", "messages"}
         return {"detail": str(detail.get("detail", error.default_detail)), "code": _code_of(detail)}
-    code = getattr(detail, "code", error.default_code)
-    return {"detail": str(detail), "code": code}
+    told = {"detail": str(detail), "code": getattr(detail, "code", error.default_code)}
+    return {**told, "fields": error.fields} if hasattr(error, "fields") else told
 
 
 def _code_of(detail: Mapping[str, Any]) -> str:

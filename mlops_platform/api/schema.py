@@ -42,7 +42,7 @@ ERROR = openapi.Schema(
 )
 
 
-def error(description: str, code: str, detail: str, **fields: list[str]) -> openapi.Response:
+def error(description: str, code: str, detail: str, **fields: Any) -> openapi.Response:
     """An error answer with its example body."""
     body: dict[str, Any] = {"detail": detail, "code": code}
     if fields:

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from accounts.serializers import Timezone
 from clusters.labels import Labels
 from clusters.registry_serializers import RegistryHost
-from deployments.fields import Arguments, Dependencies, Environment, Image
+from deployments.fields import Arguments, Dependencies, Environment, Image, Items
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber, cores
 
 HUGE = 10**30
@@ -63,6 +63,11 @@ def bad_bodies(
         if isinstance(field, serializers.Serializer):
             for fault, body, _ in bad_bodies(field, sound.get(name, {})):
                 yield f"{name}: {fault}", {**sound, name: body}, name
+        if isinstance(field, Items):
+            assert isinstance(field.child, serializers.Serializer)
+            first, *others = sound[name]
+            for fault, item, _ in bad_bodies(field.child, first):
+                yield f"{name}: {fault}", {**sound, name: [first, item, *others]}, name
 
 
 def bad_values(field: serializers.Field) -> list[Any]:
@@ -108,6 +113,8 @@ def _by_kind(field: Any) -> list[Any]:
             return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
         case Arguments():
             return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 5000], ["x"] * 257, *vast]
+        case Items():
+            return ["x", 5, True, {}, [], ["x"], [None], [[]], [{}], [{}] * (field.most + 1), *vast]
         case Dependencies():
             nobody, twice = ["x", "7", str(UUID(int=7))], ["x", "x"]
             most = [str(number) for number in range(101)]

@@ -155,6 +155,7 @@ MATRIX = [
     Row("GET /api/deployments", ANY_USER),
     Row("GET /api/deployments", ANY_USER, query="?cluster_id={cluster_id}"),
     Row("POST /api/deployments", (401, 404, 403, 201, 201), DEPLOYMENT),
+    Row("POST /api/deployments/bulk", (401, 404, 403, 201, 201), {"deployments": [DEPLOYMENT]}),
     Row("POST /api/deployments/quote", (401, 404, 403, 200, 200), DEPLOYMENT, writes=False),
     Row("GET /api/deployments/{deployment_id}", READ),
     Row("PATCH /api/deployments/{deployment_id}", (401, 404, 403, 200, 200), {"name": "renamed"}),

@@ -29,6 +29,8 @@ def changed(draw: st.DrawFn, sound: Any) -> Any:
             name: draw(changed(value)) for name, value in sound.items() if draw(st.integers(0, 9))
         }
         return kept | draw(st.dictionaries(st.text(), anything, max_size=1))
+    if isinstance(sound, list) and draw(st.booleans()):
+        return [draw(changed(value)) for value in sound]
     return draw(anything) if draw(st.booleans()) else sound
 
 

@@ -171,7 +171,7 @@ def test_mending_overtaken_by_a_stop_writes_nothing(
         leaver = Deployment.objects.get(pk=waiting[0])
         stop_deployment(leaver.owner, leaver)
         queues.refresh(cluster.pk, [leaver.pk])
-        queues.enter(submit("HIGH", gpu=3))
+        queues.enter([submit("HIGH", gpu=3)])
         return line
 
     with monkeypatch.context() as patch:
