@@ -140,9 +140,10 @@ SELECT {COLUMNS}
 """
 
 
-# The same of those whom their owner's quota allows: through the index `deployment_of_owner`, from
-# owner to owner, past all who have nothing left, or no GPUs where some are asked for.
-STARVED_WITHIN = f"""
+# Everybody who waits and whom their quota leaves anything, once for what asks for no GPUs and once,
+# where there are any left, for what does: from owner to owner through the index
+# `deployment_of_owner`, which then has what each of them waits with.
+_WAITING = f"""
 WITH RECURSIVE waiting AS (
     SELECT p.id AS priority_class, '00000000-0000-0000-0000-000000000000'::uuid AS owner
       FROM deployments_priorityclass p
@@ -152,20 +153,28 @@ WITH RECURSIVE waiting AS (
          WHERE {READY} AND d.priority_class_id = waiting.priority_class
            AND d.owner_id > waiting.owner ORDER BY d.owner_id LIMIT 1)
       FROM waiting WHERE waiting.owner IS NOT NULL
+), allowed AS (
+    SELECT waiting.*, room.*, asks_for_gpus
+      FROM waiting LEFT JOIN {_OWN} ON own.owner = waiting.owner, {_ROOM},
+           unnest(ARRAY[false, true]) AS asks_for_gpus
+     WHERE room.cpu > 0 AND room.ram > 0 AND (room.gpu > 0 OR NOT asks_for_gpus)
 )
+"""
+_OF_ALLOWED = f"""
+    {READY} AND d.priority_class_id = room.priority_class AND d.owner_id = room.owner
+    AND (d.gpu > 0) = room.asks_for_gpus AND {_WITHIN}
+"""
+
+# The same of those whom their owner's quota allows.
+STARVED_WITHIN = f"""
+{_WAITING}
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
-        SELECT d.* FROM waiting
-          LEFT JOIN {_OWN} ON own.owner = waiting.owner, {_ROOM},
-               unnest(ARRAY[false, true]) AS asks_for_gpus,
-               LATERAL (
+        SELECT d.* FROM allowed room, LATERAL (
                 SELECT d.* FROM deployments_deployment d
-                 WHERE {READY} AND d.priority_class_id = p.id AND d.owner_id = waiting.owner
-                   AND (d.gpu > 0) = asks_for_gpus AND d.queued_at < %(since)s AND {IN_ITS_LANE}
-                   AND {_WITHIN}
+                 WHERE {_OF_ALLOWED} AND d.queued_at < %(since)s AND {IN_ITS_LANE}
                  ORDER BY d.queued_at, d.id LIMIT %(most)s) d
-         WHERE waiting.priority_class = p.id AND room.cpu > 0 AND room.ram > 0
-           AND (room.gpu > 0 OR NOT asks_for_gpus)
+         WHERE room.priority_class = p.id
          ORDER BY d.queued_at, d.id LIMIT %(most)s) d
 """
 
@@ -236,13 +245,14 @@ SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
  WHERE {_AFTER} {_ORDER} LIMIT %(most)s
 """
 
-# The same of those whom their owner's quota allows.
+# The same of those whom their owner's quota allows. OFFSET 0: owner by owner, not all and joined.
 IN_ORDER_WITHIN = f"""
+{_WAITING}
 SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
-  FROM {LANES} JOIN deployments_deployment d ON {IN_LANE}
+  FROM {LANES}, allowed room, LATERAL (
+        SELECT d.* FROM deployments_deployment d WHERE {_OF_ALLOWED} AND {FITS} OFFSET 0) d
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
-  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
- WHERE {_AFTER} AND {_WITHIN} {_ORDER} LIMIT %(most)s
+ WHERE room.priority_class = lane.priority_class AND {_AFTER} {_ORDER} LIMIT %(most)s
 """
 
 # Of the heads within quotas, the first few in the scheduling order.
