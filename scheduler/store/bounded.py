@@ -52,7 +52,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     if snapshot.state != told.ACTIVE:
         return snapshot  # nobody is looked at
     snapshot = _with_queue(snapshot, queue)
-    plan = make_plan(snapshot)
+    plan = make_plan(snapshot, tell=False)
     left = queue.waiting(_started(plan))
     if left and not snapshot.running:
         snapshot = replace(snapshot, running=_running_for(snapshot, left))
@@ -62,7 +62,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     gone, starved = frozenset[str](), FEW_STARVED
     while True:
         snapshot = _with_queue(snapshot, queue, gone, starved)
-        plan = make_plan(snapshot)
+        plan = make_plan(snapshot, tell=False)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
         enough = _starved_are_left(snapshot, plan, gone, starved)
         if evicted <= gone and enough:
@@ -154,7 +154,7 @@ def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapsh
         so_far = _and_the_head(_with(snapshot, found), queue, quotas)
         if len(part) < most:
             return so_far
-        plan = make_plan(so_far)
+        plan = make_plan(so_far, tell=False)
         read = {workload.id for workload in found}
         if plan.unfinished and len(read & _started(plan)) >= snapshot.max_starts:
             return so_far
