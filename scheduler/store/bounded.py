@@ -182,7 +182,11 @@ def _starved(
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], most: int) -> bool:
     """Whether of each class one who waits on is among the starved that were read as such, or all of
-    them were: those beyond, who fit and were read for that, are not the next in turn."""
+    them were: those beyond, who fit and were read for that, are not the next in turn.
+
+    Whoever may be over a quota at any time of the cycle does not count as one who waits on: with
+    all starts, and without victims.
+    """
     if snapshot.policy.queueing == told.STRICT:
         return True
     started, capacity, most_held = _started(plan), Capacity(snapshot), Owners(snapshot)
