@@ -1,4 +1,4 @@
-"""Microsoft's Philly trace on 40 nodes, with preemption and without.
+"""Microsoft's Philly trace on 40 nodes, with preemption and without, and without holds.
 
 Jeon et al., USENIX ATC 2019; as timestamp, duration, num_gpus, gpu_time, cluster. It tells neither
 CPU nor RAM nor priority: 6 cores and 60 GiB a GPU, and a seeded third of the jobs is HIGH.
@@ -14,7 +14,11 @@ from scheduler.simulator.figures import figures
 FILE = "philly.csv.gz"
 CLUSTER = "nodes=40,gpu=8,cpu=48,ram=491520"
 HIGH_SHARE, SEED = 1 / 3, 1
-RUNS = (("preemption", "best_effort"), ("no preemption", "best_effort,never"))
+RUNS = (
+    ("preemption", "best_effort"),
+    ("no preemption", "best_effort,never"),
+    ("neither preemption nor holds", "best_effort,never,reserve_after_s=1000000000"),
+)
 HOUR_S = 3600
 
 
