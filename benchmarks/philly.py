@@ -46,6 +46,7 @@ def measure(rounds: int, folder: Path) -> Result | None:
             result.add(f"{label}: {name} waits, mean", "h", [of.wait_mean_s / HOUR_S])
             result.add(f"{label}: {name} waits, median", "h", [of.wait_median_s / HOUR_S])
             result.add(f"{label}: {name} waits, p99", "h", [of.wait_p99_s / HOUR_S])
+            result.add(f"{label}: {name} waits, longest", "h", [of.wait_max_s / HOUR_S])
             result.add(f"{label}: {name} slowdown", "", [of.bounded_slowdown])
         result.add(f"{label}: GPUs allocated", "%", [100 * told.utilisation["gpu"]])
         result.add(f"{label}: GPUs whose work counted", "%", [100 * told.goodput["gpu"]])

@@ -119,6 +119,7 @@ EXPLANATION_EXAMPLE = {
     "status": "QUEUED",
     "reason": WaitingSerializer.Meta.swagger_schema_fields["example"]["reason"],
     "queue_position": 1,
+    "reserved_since": None,
     "held_by": [
         {
             "deployment_id": EXAMPLE_VICTIM,
@@ -152,6 +153,10 @@ class ExplanationSerializer(serializers.Serializer):
     status = serializers.CharField()
     reason = ReasonSerializer(allow_null=True)
     queue_position = serializers.IntegerField(allow_null=True)
+    reserved_since = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Since when what comes free is held back for it, after `reserve_after_s`.",
+    )
     held_by = HolderSerializer(many=True, help_text="Who holds what it is short of, most first.")
     starts_now_with = StartsNowWithSerializer(allow_null=True, help_text="While it is QUEUED.")
 

@@ -5,6 +5,7 @@ delays no cycle.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "status": deployment.status,
         "reason": reasons_for([deployment])[deployment.pk],
         "queue_position": None,
+        "reserved_since": None,
         "held_by": [],
         "starts_now_with": None,
     }
@@ -54,6 +56,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         return base  # it has started since it was asked for
     workload = as_workload(deployment)
     what_if = WhatIf(whole, workload)
+    base["reserved_since"] = _reserved_since(whole, workload)
     held_by = whatif.holders(whole, workload)[:MOST_HOLDERS]
     base["held_by"] = _holders(held_by)
     base["starts_now_with"] = {
@@ -80,6 +83,11 @@ def as_workload(deployment: Deployment) -> Workload:
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
     )
+
+
+def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
+    since = {each.workload_id: each.since_ms for each in snapshot.held_for}.get(workload.id)
+    return moment(since) if since is not None else None
 
 
 def _holders(running: list[Running]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
+from deployments.models import Deployment
 
 
 class Trigger(models.TextChoices):
@@ -17,6 +18,23 @@ class Trigger(models.TextChoices):
     OPERATOR = "OPERATOR"
     SWEEP = "SWEEP"
     CONTINUED = "CONTINUED", "Went on from the cycle before"
+
+
+class HeldFor(models.Model):
+    """A waiting deployment for which its cluster holds capacity back since then; or, where `since`
+    is null, did before, for so long in all: what a cycle leaves to the next (engine/memory.py).
+    Cycles write it, under the cluster's lock; rows of those that wait no longer count for nothing.
+    """
+
+    deployment = models.OneToOneField(
+        Deployment, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
+    before_ms = models.BigIntegerField()
+    since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.deployment_id)
 
 
 class SchedulingCycle(models.Model):

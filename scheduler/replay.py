@@ -89,8 +89,10 @@ def differences(before: Plan, now: Plan) -> list[str]:
         common = [name for name in old if name in new]
         if common != [name for name in new if name in old]:
             lines.append(f"  {kind}: the same ones in another order")
-    if before.unfinished != now.unfinished:
-        lines += [f"- unfinished: {before.unfinished}", f"+ unfinished: {now.unfinished}"]
+    for name in ("unfinished", "holder"):
+        old_value, new_value = getattr(before, name), getattr(now, name)
+        if old_value != new_value:
+            lines += [f"- {name}: {old_value}", f"+ {name}: {new_value}"]
     if not lines:
         lines = ["the plans are equal, and written down differently"]
     if len(lines) > MOST_TOLD:

@@ -9,6 +9,6 @@ from scheduler.engine.cycle import make_plan
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 
-ENGINE_VERSION = "5"
+ENGINE_VERSION = "6"
 
 __all__ = ["ENGINE_VERSION", "Plan", "Snapshot", "make_plan"]

@@ -10,6 +10,7 @@ from scheduler.engine.snapshot import (
     EVERYBODY_ELSE,
     LOWER_PRIORITY,
     READY,
+    STRICT,
     Running,
     Snapshot,
     Workload,
@@ -38,6 +39,7 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
         *_preemptions(snapshot, plan),
         *_quotas(snapshot, plan),
         *_closed(snapshot, plan),
+        *_holder(snapshot, plan),
     ]
 
 
@@ -224,6 +226,19 @@ def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
 def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
     if snapshot.state != ACTIVE and plan.starts:
         return [f"starts in a cluster that is {snapshot.state}"]
+    return []
+
+
+def _holder(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Capacity is held back for one who has waited long enough, and waits on."""
+    if plan.holder is None:
+        return []
+    late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    late = {workload.id for workload in snapshot.queued if workload.queued_ms <= late_ms}
+    if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
+        return ["capacity is held back where it never is"]
+    if plan.holder not in late.difference(start.workload_id for start in plan.starts):
+        return [f"capacity is held back for {plan.holder}, who does not wait for so long"]
     return []
 
 

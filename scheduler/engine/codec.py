@@ -1,8 +1,8 @@
 """Snapshots and plans as canonical JSON, deflated: what the ledger keeps and replay compares.
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
-same value always gives the same bytes. Owners, what they hold and their quotas are written only
-where they matter: rows of before there were any read as such.
+same value always gives the same bytes. What is told only where it matters (owners, what they
+hold and may hold, services, holds) is written only there: rows of before there was any read so.
 """
 
 import json
@@ -15,6 +15,7 @@ from scheduler.engine.plan import Eviction, Plan, Start, Wait
 from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
+    HeldFor,
     Node,
     Placement,
     Policy,
@@ -39,15 +40,25 @@ class OtherFormatError(UnreadableLedgerError):
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     row = _row(replace(snapshot, queued=()))
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
-    row[_RUNNING] = [each if each[-1] else each[:-1] for each in row[_RUNNING]]
-    return _pack(_without_empty_ends(row))
+    row[_RUNNING] = [_without_ends(each, _RUNNING_ENDS) for each in row[_RUNNING]]
+    return _pack(_without_ends(row, _SNAPSHOT_ENDS))
 
 
-def _without_empty_ends(row: list[Any]) -> list[Any]:
-    """Without the last of the values that a field has when nothing is told in it."""
-    while row[-1] == []:
+_SNAPSHOT_ENDS: list[Any] = [[], [], []]  # the values of what is not told
+_RUNNING_ENDS: list[Any] = ["", False]
+
+
+def _without_ends(row: list[Any], ends: list[Any]) -> list[Any]:
+    """Without the last of its values, as far as they are these."""
+    for end in reversed(ends):
+        if row[-1] != end:
+            break
         row = row[:-1]
     return row
+
+
+def _with_ends(row: list[Any], ends: list[Any], length: int) -> list[Any]:
+    return [*row, *ends[len(ends) - length + len(row) :]]
 
 
 def canonical(data: bytes) -> bytes:
@@ -61,7 +72,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
 
 
 def _snapshot(values: Any) -> Snapshot:
-    values = [*values, *([] for _ in range(len(fields(Snapshot)) - len(values)))]
+    values = _with_ends(values, _SNAPSHOT_ENDS, len(fields(Snapshot)))
     row = dict(zip((f.name for f in fields(Snapshot)), values, strict=True))
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
@@ -69,9 +80,11 @@ def _snapshot(values: Any) -> Snapshot:
     row["nodes"] = _each(
         Node, row["nodes"], capacity=_resources, allocated=_resources, labels=_labels
     )
-    owned = (each if len(each) == len(fields(Running)) else [*each, ""] for each in row["running"])
-    row["running"] = _each(Running, owned, request=_resources, placement=_placements)
+    length = len(fields(Running))
+    running = (_with_ends(each, _RUNNING_ENDS, length) for each in row["running"])
+    row["running"] = _each(Running, running, request=_resources, placement=_placements)
     row["held"], row["quotas"] = _by_owner(row["held"]), _by_owner(row["quotas"])
+    row["held_for"] = _each(HeldFor, row["held_for"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
 
@@ -89,7 +102,7 @@ def decode_plan(data: bytes) -> Plan:
 
 
 def _plan(values: Any) -> Plan:
-    starts, evictions, waits, unfinished = values
+    starts, evictions, waits, unfinished, *holder = values
     return Plan(
         _each(
             Start,
@@ -102,6 +115,7 @@ def _plan(values: Any) -> Plan:
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
         unfinished,
+        *holder,
     )
 
 

@@ -35,7 +35,9 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
     unfinished = full and any(workload.id not in board.started for workload in line)
     # 7. Waits: why, in the numbers of the end of this cycle.
     waits = _waits(snapshot, line, board, waiting) if tell else ()
-    return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished)
+    hold = board.keepers.hold
+    holder = hold.holder.id if hold is not None else None
+    return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished, holder)
 
 
 def admit_in_turn(snapshot: Snapshot, line: Line) -> Board:

@@ -9,9 +9,8 @@ from scheduler.engine.board import Board
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.owners import Owners
 from scheduler.engine.reasons import Reason
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload
-from scheduler.engine.victims import add_up
 
 
 def impossible(capacity: Capacity, workload: Workload) -> Reason | None:

@@ -24,13 +24,12 @@ from typing import NamedTuple
 
 from scheduler.engine.capacity import Usable
 from scheduler.engine.floor import Floor
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.victims import (
     Candidate,
     Roster,
     Sacrifice,
     Stack,
-    add_up,
     cheapest_of,
     weight_of,
 )

@@ -54,10 +54,12 @@ class Wait:
 class Plan:
     """Starts in the order in which they were decided, in which they never over-commit.
 
-    `unfinished` says that the cycle reached its limit with candidates left: run another.
+    `unfinished` says that the cycle reached its limit with candidates left: run another. `holder`
+    is the workload that has waited so long that capacity is held back for it, if there is one.
     """
 
     starts: tuple[Start, ...] = ()
     evictions: tuple[Eviction, ...] = ()
     waits: tuple[Wait, ...] = ()
     unfinished: bool = False
+    holder: str | None = None

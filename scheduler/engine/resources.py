@@ -1,5 +1,6 @@
 """Amounts of CPU, RAM and GPU. Integers only, so that sums never drift."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 NAMES = ("cpu_milli", "ram_mib", "gpu")
@@ -54,3 +55,10 @@ class Resources(NamedTuple):
 
 
 NOTHING = Resources()
+
+
+def add_up(amounts: Iterable[Resources]) -> Resources:
+    total = NOTHING
+    for amount in amounts:
+        total = total.plus(amount)
+    return total

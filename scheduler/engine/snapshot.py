@@ -99,10 +99,24 @@ class Running:
     preemptions: int
     ends_ms: int | None = None  # at the latest, where it has a time limit
     owner: str = ""
+    endless: bool = False  # a service without a time limit: nothing but a stop ends it
 
     @property
     def total(self) -> Resources:
         return self.request if self.replicas == 1 else self.request.times(self.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFor:
+    """A waiting workload for which capacity is held back since then; or, where `since_ms` is None,
+    was: for so long in all, before."""
+
+    workload_id: str
+    before_ms: int
+    since_ms: int | None
+
+    def held_ms(self, now_ms: int) -> int:
+        return self.before_ms + (0 if self.since_ms is None else max(now_ms - self.since_ms, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,7 @@ class Snapshot:
     one more than could ever run at once. `max_starts` bounds the work of one cycle. `held` is what
     each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
     are the most that an owner may hold at once, by owner, sorted, and of EVERYBODY_ELSE.
+    `held_for`, by id, is what earlier cycles leave to this one (memory.py).
     """
 
     cluster_id: str
@@ -129,6 +144,7 @@ class Snapshot:
     max_starts: int
     held: tuple[tuple[str, Resources], ...] = ()
     quotas: tuple[tuple[str, Resources], ...] = ()
+    held_for: tuple[HeldFor, ...] = ()
 
     @property
     def by_owner(self) -> bool:

@@ -20,7 +20,7 @@ from scheduler.engine.cover import WORK_LIMIT, cover
 from scheduler.engine.floor import Floor
 from scheduler.engine.greedy import Group
 from scheduler.engine.order import by_name
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.resources import NOTHING, Resources, add_up
 from scheduler.engine.snapshot import DRAINING, Policy, PriorityClass, Running, Snapshot
 
 DISRUPTION_MS = 60_000
@@ -230,13 +230,6 @@ def _weight(candidate: Candidate) -> int:
 
 def weight_of(candidates: Iterable[Candidate]) -> int:
     return sum(candidate.weight for candidate in candidates)
-
-
-def add_up(amounts: Iterable[Resources]) -> Resources:
-    total = NOTHING
-    for amount in amounts:
-        total = total.plus(amount)
-    return total
 
 
 def _candidates(snapshot: Snapshot, capacity: Capacity) -> Iterable[Candidate]:

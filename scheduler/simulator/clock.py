@@ -17,8 +17,9 @@ from scheduler.engine.capacity import Capacity
 from scheduler.engine.check import verify
 from scheduler.engine.explain import impossible
 from scheduler.engine.line import Line
+from scheduler.engine.memory import held_for_after
 from scheduler.engine.resources import NOTHING
-from scheduler.engine.snapshot import ACTIVE, Placement, Policy, Running, Workload
+from scheduler.engine.snapshot import ACTIVE, HeldFor, Placement, Policy, Running, Workload
 from scheduler.simulator.cluster import Cluster
 from scheduler.simulator.jobs import Fate, Job, Result, Timeline
 from scheduler.simulator.machine import Machine
@@ -77,6 +78,7 @@ class _Clock:
         )
         self._checked = checked
         self._ever = Capacity(self._empty)
+        self._held_for: tuple[HeldFor, ...] = ()
         self._line = LastingLine(self._empty)
         self._workloads: list[Workload] = []  # by number, as all that follows
         # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
@@ -142,6 +144,7 @@ class _Clock:
                 plan = _checked(snapshot, self._line)
             else:
                 plan = make_plan(snapshot, self._line, tell=False)
+            self._held_for = held_for_after(snapshot, plan)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
             for start in plan.starts:
@@ -163,6 +166,8 @@ class _Clock:
             now_ms,
             empty.max_starts,
             machine.held() if empty.by_owner else (),
+            empty.quotas,
+            self._held_for,
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:

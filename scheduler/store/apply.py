@@ -21,6 +21,7 @@ from scheduler import queues
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.plan import Eviction
 from scheduler.engine.snapshot import DRAINING
+from scheduler.store.memory import remember
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 from scheduler.store.times import moment
 
@@ -39,13 +40,13 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     told = _start(snapshot, plan, now) or any(row.status != Status.QUEUED for row in evicted)
     move(cluster_id, _held(snapshot, plan, evicted), evaluated_at=now)
     _record(snapshot, plan, cycle_id, now)
-    reasons_changed = _replace_wait_reasons(cluster_id, plan)
+    told_anew = _replace_wait_reasons(cluster_id, plan) | remember(snapshot, plan)
     if plan.starts or plan.evictions:
         back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)
         transaction.on_commit(partial(queues.follow, snapshot, plan, back))
     if told:
         transaction.on_commit(partial(waking.request, cluster_id))
-    return bool(plan.starts or plan.evictions or reasons_changed)
+    return bool(plan.starts or plan.evictions or told_anew)
 
 
 class _Evicted(NamedTuple):

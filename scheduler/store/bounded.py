@@ -19,9 +19,8 @@ from scheduler.engine.line import Line
 from scheduler.engine.order import by_name, order_key
 from scheduler.engine.owners import Owners
 from scheduler.engine.reach import could_yield, quotas_once, rooms
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.victims import add_up
 from scheduler.store.queue import (
     EVERY_KEY,
     EVERYTHING,

@@ -16,6 +16,7 @@ from scheduler.engine import Snapshot
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
 from scheduler.store.bounded import bounded, whole
+from scheduler.store.memory import held_for_in
 from scheduler.store.queue import Queue
 from scheduler.store.running import held_in, quotas_in
 from scheduler.store.times import milliseconds
@@ -45,7 +46,7 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
-    """Each cluster without workloads and classes, by id. One query, and one more for
+    """Each cluster without workloads, classes and holds, by id. One query, and one more for
     each of what owners hold and may hold, where that matters."""
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
@@ -81,6 +82,7 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, Queue]:
             told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
             for each in classes
         ),
+        held_for=held_for_in(cluster.pk),
     )
     ids = {each.name: each.pk for each in classes}
     return snapshot, Queue(cluster.pk, ids, snapshot.by_owner)

@@ -12,9 +12,8 @@ from django.db import connection
 from scheduler.engine import Snapshot
 from scheduler.engine.owners import Owners
 from scheduler.engine.reach import boxes
-from scheduler.engine.resources import ENDLESS, Resources
+from scheduler.engine.resources import ENDLESS, Resources, add_up
 from scheduler.engine.snapshot import EVERYBODY_ELSE, GPU_WEIGHTED, Workload
-from scheduler.engine.victims import add_up
 from scheduler.store.sql_queue import (
     BEST,
     CLASSES_WAITING,

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from clusters.models import Quota
 from deployments import queries
-from deployments.models import Deployment, Status
+from deployments.models import Deployment, Kind, Status
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.store.times import milliseconds
@@ -57,6 +57,7 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
         "preemption_count",
         "max_runtime_s",
         "owner_id",
+        "kind",
     )
     by_owner = snapshot.by_owner
     rows = Deployment.objects.filter(
@@ -76,6 +77,7 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
             preemptions=row["preemption_count"],
             ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
             owner=str(row["owner_id"]) if by_owner else "",
+            endless=row["kind"] == Kind.SERVICE and row["max_runtime_s"] is None,
         )
         for row in rows.values(*columns).iterator(chunk_size=5000)
     )

@@ -24,7 +24,7 @@ from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
 from scheduler.engine.reasons import blocked_by
-from scheduler.models import Trigger
+from scheduler.models import HeldFor, Trigger
 from scheduler.store import bounded, load_snapshot, read_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +94,18 @@ def fill(
     Node.objects.bulk_create(nodes)
     cluster.save()
     Deployment.objects.bulk_create(rows)
+    HeldFor.objects.bulk_create(held_for(row, random) for row in rows if random.random() < 0.3)
+
+
+def held_for(row: Deployment, random: Random) -> HeldFor:
+    hours = random.choice([0, 13, 25])
+    now = [None, timezone.now() - timedelta(hours=random.choice([0, 13]))]
+    return HeldFor(
+        deployment=row,
+        cluster=row.cluster,
+        before_ms=hours * 3_600_000,
+        since=random.choice(now),
+    )
 
 
 def quota(cluster: Cluster, user: User | None, random: Random) -> Quota:
@@ -131,6 +143,7 @@ def new(
         ram_mib=ram_mib,
         replicas=random.choice([1, 1, 1, 2, 3]),
         max_runtime_s=random.choice([None, None, 60, 7200]),
+        kind=random.choice(["job", "job", "service"]),
         node_selector=random.choice(LABELS),
     )
 
@@ -154,7 +167,7 @@ def holds(row: Deployment, where: Any) -> bool:
 def decisions(plan: Plan) -> tuple[Any, ...]:
     """What changes anything."""
     starts = [(s.workload_id, s.placement, s.victims) for s in plan.starts]
-    return starts, [(e.workload_id, e.by) for e in plan.evictions]
+    return starts, [(e.workload_id, e.by) for e in plan.evictions], plan.holder
 
 
 def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:

@@ -109,9 +109,9 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
     # user, deployment, reasons, cluster and nodes for a reason, classes; the deployment again;
-    # snapshot: cluster, classes, nodes, heads, starved, members, running; other clusters, names of
-    # the holders; and the savepoint's two
-    with django_assert_num_queries(18):
+    # snapshot: cluster, classes, nodes, holds, heads, starved, members, running; other clusters,
+    # names of who holds; and the savepoint's two
+    with django_assert_num_queries(19):
         explained(dev, waiting)
 
 

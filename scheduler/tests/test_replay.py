@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace as changed
 from io import StringIO
 from typing import Any
 
@@ -175,4 +176,6 @@ def test_differences_name_what_differs() -> None:
         " proved=True alternative_cost=0",
         next(line for line in differences(plan, type(plan)()) if line.startswith("- evictions")),
     ]
+    held = changed(plan, holder="big")
+    assert differences(plan, held) == ["- holder: None", "+ holder: big"]
     assert differences(plan, plan) == ["the plans are equal, and written down differently"]

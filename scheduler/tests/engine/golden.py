@@ -17,13 +17,15 @@ from typing import Any
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot, make_plan
 from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.engine.snapshot import Policy, Running, Workload
+from scheduler.engine.snapshot import HeldFor, Policy, Running, Workload
 from scheduler.tests.engine import crowds
 from scheduler.tests.engine.build import NOW, holds, job, of, owned
 
 OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
-SEEDS = (*range(44), 86, 92, 111, 150)  # in the last, somebody evicts beside a promise
+BESIDE_A_PROMISE = (86, 92, 111, 150)  # somebody evicts there
+WHERE_HOLDS = (278, 297, 312, 348)  # have doubled, or are not where services are
+SEEDS = (*range(44), *BESIDE_A_PROMISE, *WHERE_HOLDS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 CHANGED = (
     "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
@@ -74,13 +76,20 @@ def snapshot(seed: int) -> Snapshot:
         max_preemptions=random.choice([0, 5]),
     )
     waiting = [*base.queued, *(_waiting(random) for _ in range(random.randint(0, 15)))]
+    queued = tuple(replace(each, id=f"w{n:03}") for n, each in enumerate(waiting))
     running = tuple(_renamed_running(each, n, random) for n, each in enumerate(base.running))
+    max_starts = random.choice([2, 1000, 1000])
+    running = tuple(
+        replace(each, endless=each.ends_ms is None and random.random() < 0.3) for each in running
+    )
+    held_for = tuple(_held_for(each, random) for each in queued if random.random() < 0.5)
     return replace(
         base,
         policy=policy,
         running=running,
-        queued=tuple(replace(each, id=f"w{n:03}") for n, each in enumerate(waiting)),
-        max_starts=random.choice([2, 1000, 1000]),
+        queued=queued,
+        max_starts=max_starts,
+        held_for=held_for,
     )
 
 
@@ -113,6 +122,12 @@ def _waiting(random: Random) -> Workload:
         waited_s=waited_s,
         queued_ms=NOW - 1000 * random.randint(0, waited_s),
     )
+
+
+def _held_for(workload: Workload, random: Random) -> HeldFor:
+    before_s, since_s = random.choice([0, 20_000, 10**5]), random.choice([None, 100, 50_000])
+    since_ms = None if since_s is None else NOW - 1000 * since_s
+    return HeldFor(workload.id, 1000 * before_s, since_ms)
 
 
 def _renamed_running(running: Running, number: int, random: Random) -> Running:

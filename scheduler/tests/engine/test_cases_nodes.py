@@ -1,5 +1,6 @@
 """Clusters with nodes and known answers: where things go, who yields there, and what is held."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
-from scheduler.engine.snapshot import Node, PriorityClass, Running, Workload
+from scheduler.engine.memory import held_for_after
+from scheduler.engine.snapshot import HeldFor, Node, Placement, PriorityClass, Running, Workload
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, rack, run, size
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
@@ -428,14 +430,17 @@ def churn(nodes: list[Node], pinned: list[Running], seconds: int, **policy: Any)
     small = [
         run(gpu=1, on=name, id=f"{name}{n}") for name, gpus in free.items() for n in range(gpus)
     ]
+    held_for: tuple[HeldFor, ...] = ()
     for second in range(seconds):
         now = NOW + second * 1000
         for name in free:
             ended = next((each for each in small if _on(each, name)), None)
             small = [each for each in small if each is not ended]
         arrived = [job(gpu=1, id=f"s{second}-{n}", submitted_ms=now) for n in range(len(nodes))]
-        snapshot = rack(nodes, running=pinned + small, queued=[big, *arrived], now_ms=now, **policy)
-        made = placed(plan(snapshot))
+        waiting = {"queued": [big, *arrived], "held_for": held_for}
+        snapshot = rack(nodes, running=pinned + small, **waiting, now_ms=now, **policy)
+        decided = plan(snapshot)
+        held_for, made = held_for_after(snapshot, decided), placed(decided)
         if "big" in made:
             return second
         small += [run(gpu=1, on=dict(where), id=each) for each, where in made.items()]
@@ -458,19 +463,89 @@ def test_case_4_on_nodes_a_stream_does_not_starve_one_as_large_as_a_node(
 
 
 def test_case_4_a_node_that_never_empties_is_not_waited_for_alone() -> None:
-    """On a, one stays for ever, so that the least is missing there; b is held too in time."""
+    """On a, one stays for ever, so that the least is missing there; b is held too once a has been
+    held for twelve times as long as the big one had to wait for that."""
     pinned = [run(gpu=1, high=True, on="a")]
-    assert churn([node("a"), node("b")], pinned, 200, reserve_after_s=60) == 127
+    assert churn([node("a"), node("b")], pinned, 137, reserve_after_s=10) is None
+    assert churn([node("a"), node("b")], pinned, 138, reserve_after_s=10) == 137
+
+
+def test_case_4_a_node_that_a_service_never_leaves_is_not_waited_for_at_all() -> None:
+    pinned = [run(gpu=1, high=True, on="a", endless=True)]
+    assert churn([node("a"), node("b")], pinned, 200, reserve_after_s=10) == 17
+    both = [replace(pinned[0], id=name, placement=(Placement(name, 1),)) for name in "ab"]
+    assert churn([node("a"), node("b")], both, 200, reserve_after_s=10) is None
 
 
 def test_a_hold_that_time_limits_promise_to_fill_is_not_widened() -> None:
     running = [run(gpu=4, high=True, on=name, ends_ms=ends(10**6)) for name in "ab"]
-    queued = [job(gpu=8, id="big", waited_s=99999), job(gpu=4, id="s"), job(gpu=4, id="t")]
-    assert placed(plan(rack([node("a"), node("b")], running=running, queued=queued))) == {
-        "s": {"b": 1}
-    }
-    endless = [replace(each, ends_ms=None) for each in running]
-    assert placed(plan(rack([node("a"), node("b")], running=endless, queued=queued))) == {}
+    assert held_on(running, HeldFor("big", 10**9, NOW)) == {"a"}
+    running = [replace(each, ends_ms=None) for each in running]
+    assert held_on(running, HeldFor("big", 10**9, NOW)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("known", "held"),
+    [
+        (None, "a"),
+        (("big", 0, 12 * 3600 - 1), "a"),
+        (("big", 0, 12 * 3600), "ab"),
+        (("big", 12 * 3600, None), "ab"),
+        (("big", 6 * 3600, 6 * 3600), "ab"),
+        (("big", 6 * 3600, 6 * 3600 - 1), "a"),
+        (("big", 0, 24 * 3600 - 1), "ab"),
+        (("big", 0, 24 * 3600), "abcd"),
+        (("big", 0, 10**9), "abcde"),
+        (("another", 0, 24 * 3600), "a"),
+    ],
+)
+def test_a_hold_doubles_by_the_time_that_it_has_lasted(
+    known: tuple[str, int, int | None] | None, held: str
+) -> None:
+    """However long the holder has waited."""
+    running = [run(gpu=1, high=True, on=name) for name in "abcde"]
+    holders = []
+    if known is not None:
+        id_, before_s, since_s = known
+        holders = [HeldFor(id_, before_s * 1000, None if since_s is None else NOW - since_s * 1000)]
+    assert held_on(running, *holders) == set(held)
+
+
+def test_a_hold_that_is_to_begin_at_once_doubles_each_half_day() -> None:
+    running = [run(gpu=1, high=True, on=name) for name in "ab"]
+    for held_s, held in ((12 * 3600 - 1, {"a"}), (12 * 3600, {"a", "b"})):
+        holder = HeldFor("big", held_s * 1000, None)
+        assert held_on(running, holder, reserve_after_s=0) == held
+
+
+def held_on(running: list[Running], *held_for: HeldFor, **policy: Any) -> set[str]:
+    """The nodes on which small ones may not start beside one as large as a node."""
+    names = sorted({place.node_id or "" for each in running for place in each.placement})
+    queued = [job(gpu=8, id="big", waited_s=10**7), *(job(gpu=1, id=f"s{n}") for n in range(40))]
+    snapshot = rack(
+        [node(name) for name in names], running=running, queued=queued, held_for=held_for, **policy
+    )
+    made = plan(snapshot)
+    assert made.holder == "big"
+    return {name for name in names if not any(name in where for where in placed(made).values())}
+
+
+def test_the_hold_is_not_where_services_leave_no_room() -> None:
+    """Where they leave none anywhere, on a as if they were none."""
+    service = run(gpu=1, high=True, on="a", endless=True)
+    others = [run(gpu=2, high=True, on=name) for name in "bc"]
+    assert held_on([service, *others]) == {"b"}
+    assert held_on([service, *others], HeldFor("big", 10**9, None)) == {"b", "c"}
+    assert held_on([service, *(replace(each, endless=True) for each in others)]) == {"a"}
+
+
+def test_the_hold_for_a_gang_is_for_as_many_replicas_as_services_leave_room_for() -> None:
+    running = [run(gpu=1, high=True, on="a", endless=True)]
+    running += [run(gpu=5, high=True, on="b"), run(gpu=6, high=True, on="c")]
+    queued = [job(gpu=4, replicas=3, id="gang", waited_s=4000)]
+    queued += [job(gpu=1, id=f"s{n}") for n in range(20)]
+    made = placed(plan(rack(trio(), running=running, queued=queued)))
+    assert Counter(at for where in made.values() for at in where) == {"a": 3, "c": 2}
 
 
 def test_a_hold_is_for_its_own_nodes_only() -> None:

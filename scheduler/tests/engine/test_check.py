@@ -73,6 +73,13 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             more = Start("w", (Placement(None, 1),))
             own = replace(plan.waits[0], workload_id="w")
             return snapshot, replace(plan, starts=(*plan.starts, more), waits=(own,))
+        case "held too soon":
+            return snapshot, replace(plan, holder="w")
+        case "held for nobody":
+            return snapshot, replace(plan, holder="p")
+        case "held in a strict line":
+            strict = replace(snapshot.policy, queueing="strict", reserve_after_s=0)
+            return replace(snapshot, policy=strict), replace(plan, holder="w")
     raise AssertionError(fault)
 
 
@@ -96,6 +103,9 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("still exempt", "still exempt"),
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
+        ("held too soon", "held back for w, who does not wait for so long"),
+        ("held for nobody", "held back for p, who does not wait for so long"),
+        ("held in a strict line", "held back where it never is"),
     ],
 )
 def test_each_fault_is_found(snapshot: Snapshot, fault: str, sentence: str) -> None:

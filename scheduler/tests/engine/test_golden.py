@@ -34,6 +34,10 @@ def test_another_version_has_to_be_recorded(recorded: dict[str, Any]) -> None:
         golden.verify(recorded | {"engine_version": "0"})
 
 
+def _differs(plan: Plan, snapshot: Snapshot, **changes: Any) -> bool:
+    return make_plan(replace(snapshot, **changes)).starts != plan.starts
+
+
 def test_what_is_recorded_has_something_of_everything() -> None:
     """Else a change could pass between the snapshots."""
     seen: Counter[str] = Counter()
@@ -47,10 +51,14 @@ def test_what_is_recorded_has_something_of_everything() -> None:
         seen.update({"alternative"} if any(each.alternative for each in plan.starts) else {})
         seen.update({"unfinished"} if plan.unfinished else {})
         seen.update({"withheld"} if any(each.withheld for each in plan.starts) else {})
+        seen.update({"holder"} if plan.holder else {})
+        seen.update({"holds that doubled"} if _differs(plan, snapshot, held_for=()) else {})
+        alike = tuple(replace(each, endless=False) for each in snapshot.running)
+        seen.update({"services"} if _differs(plan, snapshot, running=alike) else {})
         seen.update({wait.reason.code.value for wait in plan.waits})
     missing = {
         "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
-        "QUOTA_EXCEEDED",
+        "QUOTA_EXCEEDED", "holder", "holds that doubled", "services",
     } - set(seen)  # fmt: skip
     assert missing == set()

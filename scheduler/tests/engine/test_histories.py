@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from scheduler.engine.hold import DOUBLES_AFTER
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import EVERYBODY_ELSE, Policy, PriorityClass
 from scheduler.tests.engine.build import HIGH, LOW, job, node, of, size
@@ -154,15 +155,16 @@ TestHistories.settings = settings(
 
 @pytest.mark.parametrize("seed", range(24))
 def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
-    """Small ones of the same class come all the time and run for up to a minute; one that needs
-    whole nodes, or all of the pool, starts as soon as all the nodes have been held for it."""
+    """Small ones of the same class come all the time and run for up to a quarter of a minute; one
+    that needs whole nodes, or all of the pool, starts as soon as all the nodes have been held for
+    it."""
     random = Random(seed)
     names = "abcd"[: random.choice([0, 1, 2, 3, 4])]
     policy = Policy(
         queueing=random.choice(["best_effort", "strict", "easy_backfill"]),
         ordering=random.choice(["gpu_weighted", "fifo"]),
         placement=random.choice(["binpack", "spread"]),
-        reserve_after_s=120,
+        reserve_after_s=30,
     )
     machines = {name: node(name, gpu=4, cpu=16, ram=64) for name in names}
     world = World((LOW, HIGH), size(gpu=4, cpu=16, ram=64), machines, policy)
@@ -173,12 +175,13 @@ def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
         world.submit(job(gpu=0 if len(names) == 1 else 1, cpu=1, high=True, id="forever"))
         world.cycle()
     ends: dict[str, int] = {}
-    bound_s = 120 * (len(names) + 2) + 60
+    doublings = max(len(names) - 1, 0).bit_length()
+    bound_s = 30 * (len(names) + 2) + 15 + DOUBLES_AFTER * 30 * doublings
     for second in range(bound_s):
-        if second == 30:
+        if second == 8:
             world.submit(job(gpu=4, cpu=8, replicas=replicas, id="big"))
         for number in range(random.randint(1, 1 + len(names))):
-            runs_s = random.randint(1, 60)
+            runs_s = random.randint(1, 15)
             limit_s = runs_s if limited else None
             small = job(random.randint(0, 1), 1, id=f"s{second:04}-{number}", limit_s=limit_s)
             world.submit(small)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
+from scheduler.engine.memory import held_for_after
 from scheduler.engine.resources import NOTHING, Resources
 from scheduler.engine.snapshot import (
     FAIR_SHARE,
+    HeldFor,
     Node,
     Placement,
     Policy,
@@ -37,6 +39,7 @@ class World:
     preemptions: dict[str, int] = field(default_factory=dict)
     evictions: set[tuple[str, str]] = field(default_factory=set)  # (by whom, who), ever
     allocated: dict[str | None, Resources] = field(default_factory=dict)  # counted as it changes
+    held_for: tuple[HeldFor, ...] = ()
     cycles: int = 0
 
     # --- What people and machines do -------------------------------------------------------------
@@ -98,6 +101,7 @@ class World:
             max_starts=self.max_starts,
             held=self._held() if self.quotas or self.policy.ordering == FAIR_SHARE else (),
             quotas=tuple(sorted(self.quotas.items())),
+            held_for=tuple(each for each in self.held_for if each.workload_id in self.queued),
         )
 
     def cycle(self) -> Plan:
@@ -107,6 +111,7 @@ class World:
         assert check(snapshot, plan) == []
         again = make_plan(decode_snapshot(encode_snapshot(snapshot)))
         assert encode_plan(again) == encode_plan(plan), "another plan for the same snapshot"
+        self.held_for = held_for_after(snapshot, plan)
         for eviction in plan.evictions:
             if eviction.by is not None:
                 count = self.preemptions.get(eviction.workload_id, 0)
