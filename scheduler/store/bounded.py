@@ -50,7 +50,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
         snapshot = replace(snapshot, running=running_in(snapshot))
     if snapshot.state != told.ACTIVE:
         return snapshot  # nobody is looked at
-    snapshot = _with_queue(snapshot, queue)
+    planned = snapshot = _with_queue(snapshot, queue)
     plan = make_plan(snapshot, tell=False)
     left = queue.waiting(_started(plan))
     if left and not snapshot.running:
@@ -61,7 +61,8 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     gone, starved = frozenset[str](), FEW_STARVED
     while True:
         snapshot = _with_queue(snapshot, queue, gone, starved)
-        plan = make_plan(snapshot, tell=False)
+        if snapshot != planned:  # most often those evicted let nobody in who was not read
+            planned, plan = snapshot, make_plan(snapshot, tell=False)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
         enough = _starved_are_left(snapshot, plan, gone, starved)
         if evicted <= gone and enough:
