@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from organizations.lookups import LookUpAdmin
 from organizations.models import InviteCode, Membership, Organization, Role
 from organizations.services import replace_code
 
@@ -69,7 +70,7 @@ class OrganizationAdmin(admin.ModelAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(LookUpAdmin):
     """Operators may do what members may not: appoint an ADMIN where the last one is lost."""
 
     list_display = ["user", "organization", "role", "joined_at"]

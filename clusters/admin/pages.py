@@ -7,14 +7,14 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+
+from organizations.lookups import LookUpAdmin
 
 MOST_COUNTED = 10_000
 NAMED = 5  # of those that an action concerned, the rest are counted
@@ -56,17 +56,7 @@ class PageOfRows(ChangeList):
         self.result_list = rows
 
 
-class LookUp(AutocompleteSelect):
-    """Comes empty beside the error where what was sent is no id; Django's own raises it again."""
-
-    def optgroups(self, name: str, value: Sequence[str], *args: Any) -> Any:
-        try:
-            return super().optgroups(name, value, *args)
-        except ValidationError:
-            return super().optgroups(name, [], *args)
-
-
-class OperatorAdmin(admin.ModelAdmin):
+class OperatorAdmin(LookUpAdmin):
     """A list whose number of queries does not follow its rows, and a page with the list's actions.
 
     Each action is also a button on the page of one object; it posts to the list and comes back.
@@ -88,11 +78,6 @@ class OperatorAdmin(admin.ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PageOfRows
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name in self.get_autocomplete_fields(request):
-            kwargs.setdefault("widget", LookUp(db_field, self.admin_site))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

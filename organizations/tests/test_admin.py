@@ -96,6 +96,19 @@ def test_an_operator_appoints_an_admin(operator, org, dev):
     assert membership.role == "ADMIN"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("user", "nobody"), ("user", "0"), ("organization", "1234")]
+)
+def test_what_is_no_id_is_told_beside_its_field(operator, org, vera, sam, field, value):
+    """And nobody joins."""
+    before = Membership.objects.count()
+    sent = {"user": str(sam.pk), "organization": str(org.pk), "role": "ADMIN", field: value}
+    answer = operator.post(reverse("admin:organizations_membership_add"), sent)
+    assert answer.status_code == 200
+    assert list(answer.context["adminform"].form.errors) == [field]
+    assert Membership.objects.count() == before
+
+
 def test_a_code_is_not_written_by_hand(operator, org):
     code = org.invite_codes.first()
     page = reverse("admin:organizations_invitecode_change", args=[code.pk])

@@ -151,8 +151,8 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, nodes, holds, starved, heads, members, who else waits; start, events,
-    # count, reasons read, written, ledger, release
+    # savepoint, lock, classes, nodes, holds, starved, heads, members, who else waits; start,
+    # events, count, reasons read, written, ledger, release
     with django_assert_num_queries(16):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
