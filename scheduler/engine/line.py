@@ -14,6 +14,7 @@ from scheduler.engine.owners import Owners
 from scheduler.engine.snapshot import FAIR_SHARE, Snapshot, Workload
 
 _Key = tuple[int, int, int, str]
+_Queue = tuple[str, str]  # whose: a priority class, an owner
 Place = tuple[_Key, int, Sequence[Workload]]  # the key of one of a group, its number there, all
 
 
@@ -89,15 +90,18 @@ class Walk:
         if self._last is not None:
             _, number, group = self._last
             if number + 1 < len(group):
-                heappush(self._heap, (self._key(group[number + 1]), number + 1, group))
-        if not self._heap:
-            raise StopIteration
+                self._push((self._key(group[number + 1]), number + 1, group))
         self._last = self._pop()
+        if self._last is None:
+            raise StopIteration
         _, number, group = self._last
         return group[number]
 
-    def _pop(self) -> Place:
-        return heappop(self._heap)
+    def _push(self, place: Place) -> None:
+        heappush(self._heap, place)
+
+    def _pop(self) -> Place | None:
+        return heappop(self._heap) if self._heap else None
 
     def refuse(self, workload: Workload) -> None:
         """The one that was looked at last; those behind that equal it have the same answer."""
@@ -110,40 +114,66 @@ class Walk:
         for scheduling_key, (_, number, group) in list(self._refused.items()):
             if fits(group[number]):
                 del self._refused[scheduling_key]
-                heappush(self._heap, (self._key(group[number]), number, group))
+                self._push((self._key(group[number]), number, group))
 
     def call(self, workload: Workload) -> None:
         """It has another answer than its equals, or than when its turn was: look at it, then or,
         where that is over, now."""
         if workload.scheduling_key in self._refused and workload is not self._called:
             self._called = workload
-            heappush(self._heap, (self._key(workload), 0, [workload]))
+            self._push((self._key(workload), 0, [workload]))
 
 
 class FairWalk(Walk):
-    """The same where places move as owners' shares do.
+    """The same where places move as owners' shares do: within a class those of one owner stay in
+    their order, so each such queue has its own, and the next is the first of one of them.
 
-    A share that has grown is noticed when its owner's place comes up: it is put back where it now
-    belongs, and as the places of all others are no earlier than they were, the first that stays is
-    the first. One that has shrunk moves places ahead, so all are put in order anew.
+    A share that has grown is noticed when its owner's turn comes up: it is put back where it now
+    belongs, and as the turns of all others are no earlier than they were, the first that stays is
+    the first. One that has shrunk moves turns ahead, so all are put in order anew.
     """
 
     def __init__(self, line: Line, snapshot: Snapshot, owners: Owners) -> None:
         super().__init__(line)
-        self._key = order_key(snapshot, owners)
+        self._fair_key = order_key(snapshot, owners)
         self._owners, self._shrunk = owners, owners.shrunk
+        self._queues: dict[_Queue, list[Place]] = {}
+        self._turns: list[tuple[_Key, _Queue]] = []  # a heap; entries go stale
+        places, self._heap = self._heap, []
+        for place in places:  # sorted, so each queue is a heap
+            self._queues.setdefault(_queue_of(place), []).append(place)
         self._put_in_order()
 
-    def _pop(self) -> Place:
+    def _push(self, place: Place) -> None:
+        queue = _queue_of(place)
+        heappush(self._queues.setdefault(queue, []), place)
+        heappush(self._turns, self._turn(queue))
+
+    def _pop(self) -> Place | None:
         if self._owners.shrunk != self._shrunk:
             self._shrunk = self._owners.shrunk
             self._put_in_order()
-        while True:
-            key, number, group = heappop(self._heap)
-            if key == (now := self._key(group[number])):
-                return (key, number, group)
-            heappush(self._heap, (now, number, group))
+        while self._turns:
+            turn = heappop(self._turns)
+            if not (places := self._queues[turn[1]]):
+                continue
+            if turn == (now := self._turn(turn[1])):
+                place = heappop(places)
+                if places:
+                    heappush(self._turns, self._turn(turn[1]))
+                return place
+            heappush(self._turns, now)
+        return None
+
+    def _turn(self, queue: _Queue) -> tuple[_Key, _Queue]:
+        _, number, group = self._queues[queue][0]
+        return (self._fair_key(group[number]), queue)
 
     def _put_in_order(self) -> None:
-        self._heap = [(self._key(group[n]), n, group) for _, n, group in self._heap]
-        heapify(self._heap)
+        self._turns = [self._turn(queue) for queue, places in self._queues.items() if places]
+        heapify(self._turns)
+
+
+def _queue_of(place: Place) -> _Queue:
+    _, number, group = place
+    return (group[number].priority, group[number].owner)
