@@ -125,7 +125,7 @@ class Snapshot:
 
     `allocated` counts everything that holds capacity; `running` may leave out what no waiting
     workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
-    one more than could ever run at once. `max_starts` bounds the work of one cycle. `held` is what
+    one who does not start. `max_starts` bounds the work of one cycle. `held` is what
     each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
     are the most that an owner may hold at once, by owner, sorted, and of EVERYBODY_ELSE.
     `held_for`, by id, is what earlier cycles leave to this one (memory.py).

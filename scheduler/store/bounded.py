@@ -34,6 +34,7 @@ from scheduler.store.queue import (
 from scheduler.store.running import running_in
 
 MOST_KEYS = 2000  # different requests that fit, beyond which they are read in their order
+MOST_MEMBERS = 20_000  # of them that could start, beyond which they are read as they do
 FEW_STARVED, MOST_STARVED = 8, 1000
 FEW_HEADS = 8
 
@@ -106,12 +107,16 @@ def _with_queue(
     heads, complete = queue.heads(lanes(reach), most_keys, quotas)
     if not complete:
         return _in_order(snapshot, queue, gone)
-    most = {head: _most_in(snapshot, add_up(reach[head.priority]), head) for head in heads}
+    in_all = {name: add_up(amounts) for name, amounts in reach.items()}
+    most = {head: _most_in(snapshot, in_all[head.priority], head) for head in heads}
     if quotas is not None:
         for head in heads:
             room = quotas.room(head.owner).at_most(snapshot.total)
             most[head] = min(most[head], _most_in(snapshot, room, head))
-    return _and_the_head(_with(snapshot, [*heads, *queue.members(most)]), queue, quotas)
+    snapshot = _with(snapshot, heads)
+    if sum(most.values()) <= MOST_MEMBERS:
+        return _and_the_head(_with(snapshot, queue.members(most)), queue, quotas)
+    return _with_members(snapshot, queue, most, quotas)
 
 
 def _with(snapshot: Snapshot, workloads: Iterable[Workload]) -> Snapshot:
@@ -140,6 +145,31 @@ def _quotas(snapshot: Snapshot, gone: Collection[str] = ()) -> Owners | None:
 def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
     """How many of one request could start in one cycle."""
     return min(head.total.count_in(room), snapshot.max_starts)
+
+
+def _with_members(
+    snapshot: Snapshot, queue: Queue, most: dict[Workload, int], quotas: Owners | None
+) -> Snapshot:
+    """With those behind these heads, a few of each first, and more where all that were read start:
+    as long as one of a key does not, none behind it would."""
+    left, few = dict(most), max(MOST_MEMBERS // len(most), 1)
+    while left:
+        asked = {head: min(count, few) for head, count in left.items()}
+        found = queue.members(asked)
+        snapshot = _with(snapshot, found)
+        so_far = _and_the_head(snapshot, queue, quotas)
+        behind = Counter(workload.scheduling_key for workload in found)
+        started = _started(make_plan(so_far, tell=False))
+        waiting = {w.scheduling_key for w in snapshot.queued if w.id not in started}
+        left = {
+            head: count
+            for head, count in left.items()
+            if asked[head] < count
+            and behind[head.scheduling_key] == asked[head]
+            and head.scheduling_key not in waiting
+        }
+        few *= 8
+    return so_far
 
 
 def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapshot:

@@ -179,14 +179,17 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
     seed=st.integers(0, 2**32),
     most_keys=st.sampled_from([2000, 4, 1]),
     few=st.sampled_from([1, 2, 6]),
+    most_members=st.sampled_from([20_000, 4, 0]),
     owners_matter=st.sampled_from(OWNERS_MATTER),
 )
 @example(
-    seed=351, most_keys=1, few=2, owners_matter="no"
+    seed=351, most_keys=1, few=2, most_members=20_000, owners_matter="no"
 )  # somebody is held up by one further back
-@example(seed=278869, most_keys=4, few=5, owners_matter="no")  # the cycle is full, of one not read
 @example(
-    seed=286192, most_keys=1, few=2, owners_matter="no"
+    seed=278869, most_keys=4, few=5, most_members=20_000, owners_matter="no"
+)  # the cycle is full, of one not read
+@example(
+    seed=286192, most_keys=1, few=2, most_members=20_000, owners_matter="no"
 )  # all of the first who waited long start
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -200,8 +203,10 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     seed: int,
     most_keys: int,
     few: int,
+    most_members: int,
     owners_matter: str,
 ) -> None:
+    monkeypatch.setattr(bounded, "MOST_MEMBERS", most_members)
     monkeypatch.setattr(bounded, "MOST_KEYS", most_keys)
     monkeypatch.setattr(bounded, "FEW_STARVED", few)
     monkeypatch.setattr(bounded, "FEW_HEADS", few)
@@ -218,15 +223,29 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
         transaction.set_rollback(True)
 
 
-@given(seed=st.integers(0, 2**32), owners_matter=st.sampled_from(OWNERS_MATTER))
-@example(seed=73798, owners_matter="no")  # a strict head is the last of its equals read
+@given(
+    seed=st.integers(0, 2**32),
+    most_members=st.sampled_from([20_000, 4, 0]),
+    owners_matter=st.sampled_from(OWNERS_MATTER),
+)
+@example(
+    seed=73798, most_members=20_000, owners_matter="no"
+)  # a strict head is the last of its equals read
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whoever_waits_is_told_what_the_whole_plan_tells(
-    cluster: Cluster, dev: User, ada: User, vera: User, seed: int, owners_matter: str
+    cluster: Cluster,
+    dev: User,
+    ada: User,
+    vera: User,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    most_members: int,
+    owners_matter: str,
 ) -> None:
     """Whether the cycle has read it or not."""
+    monkeypatch.setattr(bounded, "MOST_MEMBERS", most_members)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
