@@ -37,10 +37,16 @@ OWNERS_MATTER = ["no", "fairly", "quotas", "both"]
 
 
 def fill(
-    cluster: Cluster, owners: tuple[User, ...], random: Random, owners_matter: str = "no"
+    cluster: Cluster,
+    owners: tuple[User, ...],
+    random: Random,
+    owners_matter: str = "no",
+    *,
+    alike: bool = False,
 ) -> None:
-    """Nodes or none, nearly full of all sorts, and all sorts waiting; of several owners where they
-    matter, who share the cluster fairly, or have quotas, or both."""
+    """Nodes or none, nearly full of all sorts, and all sorts waiting, or two sorts of small ones
+    where they are `alike`; of several owners where they matter, who share the cluster fairly, or
+    have quotas, or both."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -81,6 +87,10 @@ def fill(
     for _ in range(random.randint(1, 25)):
         row = new(cluster, owners[0], random.choice(classes), random, shapes)
         row.queued_at = row.created_at - timedelta(hours=random.choice([0, 0, 0, 1, 2, 5]))
+        if alike:
+            row.gpu, row.cpu_milli, row.ram_mib, row.replicas = 0, random.choice([100, 200]), 1, 1
+            row.max_runtime_s, row.node_selector = None, {}
+            row.priority_class = classes[0]
         rows.append(row)
     if owners_matter in ("fairly", "both"):
         cluster.ordering = "fair_share"
@@ -180,16 +190,17 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
     most_keys=st.sampled_from([2000, 4, 1]),
     few=st.sampled_from([1, 2, 6]),
     most_members=st.sampled_from([20_000, 4, 0]),
+    alike=st.booleans(),
     owners_matter=st.sampled_from(OWNERS_MATTER),
 )
 @example(
-    seed=351, most_keys=1, few=2, most_members=20_000, owners_matter="no"
+    seed=351, most_keys=1, few=2, most_members=20_000, alike=False, owners_matter="no"
 )  # somebody is held up by one further back
 @example(
-    seed=278869, most_keys=4, few=5, most_members=20_000, owners_matter="no"
+    seed=278869, most_keys=4, few=5, most_members=20_000, alike=False, owners_matter="no"
 )  # the cycle is full, of one not read
 @example(
-    seed=286192, most_keys=1, few=2, most_members=20_000, owners_matter="no"
+    seed=286192, most_keys=1, few=2, most_members=20_000, alike=False, owners_matter="no"
 )  # all of the first who waited long start
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -204,6 +215,7 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     most_keys: int,
     few: int,
     most_members: int,
+    alike: bool,
     owners_matter: str,
 ) -> None:
     monkeypatch.setattr(bounded, "MOST_MEMBERS", most_members)
@@ -213,7 +225,8 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
-        fill(Cluster.objects.get(pk=cluster.pk), (dev, ada, vera), random, owners_matter)
+        owners = (dev, ada, vera)
+        fill(Cluster.objects.get(pk=cluster.pk), owners, random, owners_matter, alike=alike)
         part, whole = part_and_whole(cluster)
         plan = make_plan(part)
         assert check(part, plan) == []
