@@ -141,10 +141,12 @@ def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome | Non
 
 
 def state_version(snapshot: Snapshot) -> str:
-    """A digest of all that the planner sees but the time: who runs, who waits, capacity, policy."""
+    """A digest of all that the planner sees but the time, and what time alone brings: who runs, who
+    waits, capacity, policy."""
     still = replace(
         snapshot,
         now_ms=0,
+        held_for=(),
         queued=tuple(sorted(snapshot.queued, key=lambda each: each.id)),
         running=tuple(sorted(snapshot.running, key=lambda each: each.id)),
     )

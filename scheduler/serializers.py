@@ -95,6 +95,7 @@ class CycleWithPlanSerializer(CycleSerializer):
                         }
                     ],
                     "waits": [],
+                    "reserved_for": None,
                 },
             }
         }
@@ -146,6 +147,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
             }
             for wait in plan.waits
         ],
+        "reserved_for": plan.holder,
     }
 
 

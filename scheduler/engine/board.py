@@ -14,6 +14,7 @@ from scheduler.engine.owners import Owners
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.resources import Resources
 from scheduler.engine.room import Ask, Room
+from scheduler.engine.services import Services
 from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Snapshot, Workload
 from scheduler.engine.victims import Candidate, Roster, Sacrifice
 
@@ -30,6 +31,7 @@ class Board:
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
         self.owners = Owners(snapshot) if snapshot.by_owner else None
+        self._services = Services(snapshot, self.capacity)
         self._snapshot = snapshot
         self._classes = by_name(snapshot.classes)
         self._room: tuple[Room, Roster] | None = None
@@ -42,7 +44,13 @@ class Board:
             self._running = {each.id: each for each in snapshot.running}
         self._drain_nodes()
         self.keepers = Keepers(
-            snapshot, line, self.capacity, self.owners, started=self.started, ends=self._ends
+            snapshot,
+            line,
+            self.capacity,
+            self.owners,
+            self._services,
+            started=self.started,
+            ends=self._ends,
         )
 
     def _drain_nodes(self) -> None:
@@ -51,6 +59,7 @@ class Board:
                 self.capacity.give(at, running.request.times(count))
             if self.owners is not None:
                 self.owners.shrink(running)
+            self._services.evicted(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -159,6 +168,7 @@ class Board:
             self.capacity.give(at, amount)
         if self.owners is not None:
             self.owners.shrink(self._running[victim.id])
+        self._services.evicted(victim.id)
         self._make_room()[1].evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(

@@ -233,12 +233,14 @@ def _holder(snapshot: Snapshot, plan: Plan) -> list[str]:
     """Capacity is held back for one who has waited long enough, and waits on."""
     if plan.holder is None:
         return []
-    late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    late = {workload.id for workload in snapshot.queued if workload.queued_ms <= late_ms}
     if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
         return ["capacity is held back where it never is"]
-    if plan.holder not in late.difference(start.workload_id for start in plan.starts):
+    holder = next((each for each in snapshot.queued if each.id == plan.holder), None)
+    late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    if holder is None or holder.queued_ms > late_ms:
         return [f"capacity is held back for {plan.holder}, who does not wait for so long"]
+    if any(start.workload_id == plan.holder for start in plan.starts):
+        return [f"capacity is held back for {plan.holder}, who starts"]
     return []
 
 

@@ -26,6 +26,10 @@ from scheduler.engine.snapshot import (
 )
 
 FORMAT = 3
+# The values, at the end, of what is told only where it matters.
+_SNAPSHOT_ENDS: list[Any] = [[], [], []]
+_RUNNING_ENDS: list[Any] = ["", False]
+_PLAN_ENDS: list[Any] = [None]
 _Made = TypeVar("_Made")
 
 
@@ -42,10 +46,6 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
     row[_RUNNING] = [_without_ends(each, _RUNNING_ENDS) for each in row[_RUNNING]]
     return _pack(_without_ends(row, _SNAPSHOT_ENDS))
-
-
-_SNAPSHOT_ENDS: list[Any] = [[], [], []]  # the values of what is not told
-_RUNNING_ENDS: list[Any] = ["", False]
 
 
 def _without_ends(row: list[Any], ends: list[Any]) -> list[Any]:
@@ -94,7 +94,7 @@ def _by_owner(rows: list[list[Any]]) -> tuple[tuple[str, Resources], ...]:
 
 
 def encode_plan(plan: Plan) -> bytes:
-    return _pack(_row(plan))
+    return _pack(_without_ends(_row(plan), _PLAN_ENDS))
 
 
 def decode_plan(data: bytes) -> Plan:
@@ -102,7 +102,7 @@ def decode_plan(data: bytes) -> Plan:
 
 
 def _plan(values: Any) -> Plan:
-    starts, evictions, waits, unfinished, *holder = values
+    starts, evictions, waits, unfinished, holder = _with_ends(values, _PLAN_ENDS, len(fields(Plan)))
     return Plan(
         _each(
             Start,
@@ -115,7 +115,7 @@ def _plan(values: Any) -> Plan:
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
         unfinished,
-        *holder,
+        holder,
     )
 
 

@@ -3,11 +3,12 @@
 Two kinds, one question: how much may this workload draw on in that bin?
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from functools import cached_property
 
 from scheduler.engine.capacity import Capacity, Where
-from scheduler.engine.resources import Resources, add_up
+from scheduler.engine.resources import Resources
+from scheduler.engine.services import Services
 from scheduler.engine.snapshot import Snapshot, Workload
 
 FOREVER_MS = 2**62
@@ -15,22 +16,15 @@ DOUBLES_AFTER = 12  # times reserve_after_s
 AT_ONCE_S = 3600  # what counts as reserve_after_s there, where it says at once
 MOST_DOUBLINGS = 30
 
-# (until when at the latest, or FOREVER_MS: until it is stopped; bins with replicas; of one replica)
-End = tuple[int, Where, Resources]
-_EndHere = tuple[int, Resources]  # the same in one bin, of all replicas there
+End = tuple[int, Where, Resources]  # (until when, bins with replicas, request of one replica)
 
 
 def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str]) -> list[End]:
-    """Who holds what until when, of those not `gone` of whom anything is known of that: they have
-    a time limit, or are services without one."""
+    """Who holds what until when, of those with a time limit and not `gone`."""
     return [
-        (
-            FOREVER_MS if running.ends_ms is None else running.ends_ms,
-            capacity.bins_of(running.placement),
-            running.request,
-        )
+        (running.ends_ms, capacity.bins_of(running.placement), running.request)
         for running in snapshot.running
-        if (running.endless or running.ends_ms is not None) and running.id not in gone
+        if running.ends_ms is not None and running.id not in gone
     ]
 
 
@@ -38,15 +32,15 @@ class Hold:
     """`reserve_after_s`: what comes free is held back for the holder until it fits.
 
     In the bins where it will fit soonest: 1. the earliest time at which time limits have freed
-    enough, 2. the least that is missing now, 3. the id; not where services leave no room for it, if
-    there are others. Nobody of its class or below may draw on its share there, unless a time limit
-    ends it before that earliest time, so that it delays nothing; a more urgent workload may, and so
-    takes the hold over.
+    enough, 2. the least that is missing now, 3. the id; no more in a bin than services leave room
+    for there. Nobody of its class or below may draw on its share there, unless a time limit ends it
+    before that earliest time, so that it delays nothing; a more urgent workload may, and so takes
+    the hold over.
 
     Where a job runs for ever, the least may be missing and yet never come free. So where no time
-    limit promises that it will, as much again is held, in the next bins, whenever the hold has
-    lasted for DOUBLES_AFTER times reserve_after_s, and so on doubling: in the end in all of them,
-    where only what never ends can starve it. Not sooner, and not by how long the holder waits:
+    limit promises that it will, what is held doubles, in the next bins, each time that the hold has
+    lasted for DOUBLES_AFTER times reserve_after_s: in the end it is in all of them that could ever
+    do, where only what never ends can starve it. Not sooner, and not by how long the holder waits:
     where more is asked for than there is, everybody waits for long, and what is held for one would
     be the whole cluster, which then served by waiting time alone (ADR 0013).
     """
@@ -57,11 +51,14 @@ class Hold:
         capacity: Capacity,
         holder: Workload,
         value: int,
+        *,
+        services: Services,
         ends: Callable[[], list[End]],
     ) -> None:
         """`ends` tells who holds what until when at the latest, in this cycle's state."""
         self.holder, self.value = holder, value
-        self._snapshot, self._capacity, self._ends = snapshot, capacity, ends
+        self._snapshot, self._capacity = snapshot, capacity
+        self._services, self._ends = services, ends
 
     def binds(self, workload: Workload, value: int) -> bool:
         if workload is self.holder or value > self.value:
@@ -90,7 +87,10 @@ class Hold:
         held_s = 0 if known is None else known.held_ms(now_ms) // 1000
         doublings = held_s // (DOUBLES_AFTER * (policy.reserve_after_s or AT_ONCE_S))
         times = 2 ** min(doublings, MOST_DOUBLINGS)
-        return _soonest(self._capacity, self.holder, self._ends(), times, now_ms)
+        rooms = self._services.rooms(self.holder.priority)
+        return _soonest(
+            self._capacity, self.holder, rooms, self._ends(), times=times, now_ms=now_ms
+        )
 
 
 def _runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
@@ -99,10 +99,17 @@ def _runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
 
 
 def _soonest(
-    capacity: Capacity, holder: Workload, ends: list[End], times: int, now_ms: int
+    capacity: Capacity,
+    holder: Workload,
+    rooms: Sequence[Resources],
+    ends: list[End],
+    *,
+    times: int,
+    now_ms: int,
 ) -> tuple[dict[int, Resources], int]:
-    """How much of which bins to hold for all of the holder's replicas, so many times over unless
-    time limits tell when once will be free; and when that is (FOREVER_MS: they do not)."""
+    """How much of which bins, that have `rooms` at most, to hold for all of the holder's replicas,
+    so many times over unless time limits tell when once will be free; and when that is (FOREVER_MS:
+    they do not)."""
     request, replicas = holder.request, holder.replicas
     by_bin = _by_bin(ends)
     bins = list(capacity.eligible(holder.selector))
@@ -112,28 +119,12 @@ def _soonest(
 
     want = request if len(bins) > 1 else request.times(replicas)
     bins.sort(key=lambda at: (*when(at, want), at))
-    most = _most(capacity, holder, bins, by_bin)
+    most = {at: min(request.count_in(rooms[at]), replicas) for at in bins}
     held = _fill(most, replicas)
     at_ms = max((when(at, request.times(n))[0] for at, n in held.items()), default=FOREVER_MS)
     if at_ms == FOREVER_MS or 0 < at_ms <= now_ms:
         held = _fill(most, replicas * times)
     return {at: request.times(count) for at, count in held.items()}, at_ms
-
-
-def _most(
-    capacity: Capacity, holder: Workload, bins: list[int], by_bin: dict[int, list[_EndHere]]
-) -> dict[int, int]:
-    """How many of the holder's replicas each bin could have beside the services there; where these
-    leave too little in all, how many it could have without them."""
-    totals, beside = capacity.totals, {}
-    for at in bins:
-        lasting = [amount for end_ms, amount in by_bin.get(at, []) if end_ms == FOREVER_MS]
-        beside[at] = totals[at].minus(add_up(lasting)) if lasting else totals[at]
-    for rooms in (beside, totals):
-        most = {at: min(holder.request.count_in(rooms[at]), holder.replicas) for at in bins}
-        if sum(most.values()) >= holder.replicas:
-            break
-    return most
 
 
 def _fill(most: dict[int, int], replicas: int) -> dict[int, int]:
@@ -146,7 +137,7 @@ def _fill(most: dict[int, int], replicas: int) -> dict[int, int]:
     return filled
 
 
-def _when(want: Resources, free: Resources, ends: list[_EndHere]) -> tuple[int, int]:
+def _when(want: Resources, free: Resources, ends: list[tuple[int, Resources]]) -> tuple[int, int]:
     """When a bin's time limits will have freed `want`, and how much of it is missing now (in
     millionths of `want`, the worst resource)."""
     missing = 0
@@ -162,8 +153,8 @@ def _when(want: Resources, free: Resources, ends: list[_EndHere]) -> tuple[int, 
     return (FOREVER_MS, missing)
 
 
-def _by_bin(ends: list[End]) -> dict[int, list[_EndHere]]:
-    by_bin: dict[int, list[_EndHere]] = {}
+def _by_bin(ends: list[End]) -> dict[int, list[tuple[int, Resources]]]:
+    by_bin: dict[int, list[tuple[int, Resources]]] = {}
     for ends_ms, where, amount in sorted(ends):
         for at, count in where:
             by_bin.setdefault(at, []).append((ends_ms, amount.times(count)))
@@ -219,7 +210,7 @@ def reserve(
     count = sum(request.count_in(room) for room in then.values())
     at_ms: int | None = None
     for ends_ms, where, amount in sorted(ends):
-        if ends_ms == FOREVER_MS or (at_ms is not None and ends_ms > at_ms):
+        if at_ms is not None and ends_ms > at_ms:
             break  # whatever ends at the same moment leaves over that much more
         for at, share in where:
             if at in then:

@@ -13,12 +13,13 @@ from scheduler.engine.line import Line
 from scheduler.engine.order import by_name, order_key
 from scheduler.engine.owners import Owners
 from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.services import Services
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
 
 
 class Keepers:
-    """`capacity`, `owners`, `started` and `ends` (who holds what until when at the latest) are the
-    board's, and go on as it does."""
+    """`capacity`, `owners`, `services`, `started` and `ends` (who holds what until when at the
+    latest) are the board's, and go on as it does."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class Keepers:
         line: Line,
         capacity: Capacity,
         owners: Owners | None,
+        services: Services,
         *,
         started: Collection[str],
         ends: Callable[[], list[End]],
@@ -34,12 +36,12 @@ class Keepers:
         self.hold: Hold | None = None
         self.reservation: Reservation | None = None
         self._snapshot, self._capacity, self._owners = snapshot, capacity, owners
-        self._started, self._ends = started, ends
+        self._services, self._started, self._ends = services, started, ends
         self._classes = by_name(snapshot.classes)
         self._key = line.key if owners is None else order_key(snapshot, owners)
         self._refused: list[Workload] = []
         self._starved = _starved(snapshot, line)
-        self._passed: list[Workload] = []  # starved, and over their owner's quota
+        self._passed: list[Workload] = []  # starved, and nothing can be held for them
         self._hold_for_the_next()
 
     @property
@@ -165,8 +167,9 @@ class Keepers:
         return self._owners is not None and self._owners.over(workload)
 
     def _regained(self) -> bool:
-        """Whether an owner whose victim has made way may start one who would be held for first."""
-        if all(self._has_left(each) for each in self._passed):
+        """Whether victims have made way for one who would be held for first: their owner's quota
+        allows it now, or they were services."""
+        if all(each.id in self._started or self._is_vain(each) for each in self._passed):
             return False
         then = self._passed if self.hold is None else [*self._passed, self.hold.holder]
         self._starved, self._passed = chain(then, self._starved), []
@@ -178,12 +181,22 @@ class Keepers:
         for holder in self._starved:
             if holder.id in self._started:
                 continue
-            if self._over(holder):
+            if self._is_vain(holder):
                 self._passed.append(holder)
                 continue
-            value = self.value(holder)
-            self.hold = Hold(self._snapshot, self._capacity, holder, value, self._ends)
+            self.hold = Hold(
+                self._snapshot,
+                self._capacity,
+                holder,
+                self.value(holder),
+                services=self._services,
+                ends=self._ends,
+            )
             return
+
+    def _is_vain(self, holder: Workload) -> bool:
+        """Whether it could not start, whatever was held for it."""
+        return self._over(holder) or not self._services.leave_room_for(holder)
 
     def _reserve_for(self, head: Workload) -> None:
         """Who is promised a start needs no hold, under which nothing could be backfilled."""

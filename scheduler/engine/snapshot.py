@@ -99,7 +99,7 @@ class Running:
     preemptions: int
     ends_ms: int | None = None  # at the latest, where it has a time limit
     owner: str = ""
-    endless: bool = False  # a service without a time limit: nothing but a stop ends it
+    endless: bool = False  # a service without a time limit: it ends if stopped or evicted
 
     @property
     def total(self) -> Resources:

@@ -14,12 +14,14 @@ from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine import snapshot as told
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.cycle import admit_in_turn, sift
+from scheduler.engine.drain import drained
 from scheduler.engine.explain import impossible
 from scheduler.engine.line import Line
 from scheduler.engine.order import by_name, order_key
 from scheduler.engine.owners import Owners
 from scheduler.engine.reach import could_yield, quotas_once, rooms
 from scheduler.engine.resources import Resources, add_up
+from scheduler.engine.services import Services
 from scheduler.engine.snapshot import Workload
 from scheduler.store.queue import (
     EVERY_KEY,
@@ -54,14 +56,20 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     planned = snapshot = _with_queue(snapshot, queue)
     plan = make_plan(snapshot, tell=False)
     left = queue.waiting(_started(plan))
-    if left and not snapshot.running:
-        snapshot = replace(snapshot, running=_running_for(snapshot, left))
+    all_run = bool(snapshot.running)
+    if left and not all_run:
+        all_run = _ends_matter(snapshot)
+        running = running_in(snapshot) if all_run else _who_may_yield(snapshot, left)
+        snapshot = replace(snapshot, running=running)
     alone = not snapshot.running and _starved_are_left(snapshot, plan, (), FEW_STARVED)
     if not left or alone:
         return snapshot
     gone, starved = frozenset[str](), FEW_STARVED
     while True:
         snapshot = _with_queue(snapshot, queue, gone, starved)
+        if not all_run and _ends_matter(snapshot):  # it may be read by now who has waited long
+            snapshot, all_run = replace(snapshot, running=running_in(snapshot)), True
+            continue
         if snapshot != planned:  # most often those evicted let nobody in who was not read
             planned, plan = snapshot, make_plan(snapshot, tell=False)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
@@ -83,7 +91,7 @@ def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snap
     if only_heads:
         return snapshot
     most = {head: _most_in(snapshot, snapshot.total, head) for head in heads}
-    starved = _starved(snapshot, queue, MOST_STARVED, _quotas(snapshot))
+    starved = _starved(snapshot, queue, MOST_STARVED)
     return _with(snapshot, [*queue.members(most), *starved])
 
 
@@ -99,7 +107,7 @@ def _with_queue(
 ) -> Snapshot:
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
     quotas = _quotas(snapshot, gone)
-    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, quotas)))
+    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, gone)))
     reach = _reach(snapshot, gone)
     most_keys = MOST_KEYS
     if snapshot.policy.ordering == told.FAIR_SHARE:  # shares change with each start
@@ -150,26 +158,29 @@ def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
 def _with_members(
     snapshot: Snapshot, queue: Queue, most: dict[Workload, int], quotas: Owners | None
 ) -> Snapshot:
-    """With those behind these heads, a few of each first, and more where all that were read start:
-    as long as one of a key does not, none behind it would."""
-    left, few = dict(most), max(MOST_MEMBERS // len(most), 1)
-    while left:
-        asked = {head: min(count, few) for head, count in left.items()}
-        found = queue.members(asked)
-        snapshot = _with(snapshot, found)
-        so_far = _and_the_head(snapshot, queue, quotas)
-        behind = Counter(workload.scheduling_key for workload in found)
+    """With those behind these heads, a few of each first, and more where all of these start: as long
+    as one does not, none behind it would. Others of its key may be read, who have waited long: they
+    tell nothing of those before them."""
+    few = max(MOST_MEMBERS // len(most), 1)
+    asked = {head: min(count, few) for head, count in most.items()}
+    found = queue.members(asked)
+    while True:
+        so_far = _and_the_head(_with(snapshot, found), queue, quotas)
         started = _started(make_plan(so_far, tell=False))
-        waiting = {w.scheduling_key for w in snapshot.queued if w.id not in started}
-        left = {
-            head: count
-            for head, count in left.items()
-            if asked[head] < count
-            and behind[head.scheduling_key] == asked[head]
+        waiting = {w.scheduling_key for w in (*most, *found) if w.id not in started}
+        read = Counter(workload.scheduling_key for workload in found)
+        more = {
+            head: min(8 * count, most[head])
+            for head, count in asked.items()
+            if count < most[head]
             and head.scheduling_key not in waiting
+            and read[head.scheduling_key] == count
         }
-        few *= 8
-    return so_far
+        if not more:
+            return so_far
+        asked |= more
+        keys = {head.scheduling_key for head in more}
+        found = [*(w for w in found if w.scheduling_key not in keys), *queue.members(more)]
 
 
 def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapshot:
@@ -202,12 +213,17 @@ def _ever(snapshot: Snapshot) -> list[Lane]:
 
 
 def _starved(
-    snapshot: Snapshot, queue: Queue, most: int, quotas: Owners | None = None
+    snapshot: Snapshot, queue: Queue, most: int, gone: Collection[str] = ()
 ) -> list[Workload]:
+    """Of those for whom services and quotas would leave room once those `gone` had left."""
     if snapshot.policy.queueing == told.STRICT:
         return []
+    services = Services(snapshot, Capacity(snapshot))
+    for id_ in {running.id for running in drained(snapshot)}.union(gone):
+        services.evicted(id_)
+    found = lanes({each.name: services.rooms(each.name) for each in snapshot.classes})
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    return queue.starved(merged(_ever(snapshot)), since_ms, most, quotas)
+    return queue.starved(merged(found), since_ms, most, _quotas(snapshot, gone))
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], most: int) -> bool:
@@ -215,11 +231,12 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
     them were: those beyond, who fit and were read for that, are not the next in turn.
 
     Whoever may be over a quota at any time of the cycle does not count as one who waits on: with
-    all starts, and without victims.
+    all starts, and without victims; nor does one for whom services leave no room.
     """
     if snapshot.policy.queueing == told.STRICT:
         return True
     started, capacity, most_held = _started(plan), Capacity(snapshot), Owners(snapshot)
+    services = Services(snapshot, capacity)
     for workload in snapshot.queued:
         if workload.id in started:
             most_held.grow(workload.owner, workload.total)
@@ -231,7 +248,7 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
 
     def is_left(workload: Workload) -> bool:
         can_start = impossible(capacity, workload) is None and not most_held.over(workload)
-        return can_start and workload.id not in started
+        return can_start and services.leave_room_for(workload) and workload.id not in started
 
     return all(len(first) < most or any(map(is_left, first[:most])) for first in read.values())
 
@@ -297,10 +314,8 @@ def _preempting(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(each.name for each in snapshot.classes if each.may_preempt)
 
 
-def _running_for(snapshot: Snapshot, waiting: frozenset[str]) -> tuple[told.Running, ...]:
-    """Those whose end or eviction could matter to classes that wait; most often nobody."""
-    if _ends_matter(snapshot):
-        return running_in(snapshot)
+def _who_may_yield(snapshot: Snapshot, waiting: frozenset[str]) -> tuple[told.Running, ...]:
+    """Those below the classes that wait and may evict; most often nobody."""
     classes = by_name(snapshot.classes)
     values = [classes[name].value for name in waiting & _preempting(snapshot)]
     if not values:

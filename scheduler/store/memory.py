@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from deployments.models import Status
+from django.db.models import F
+
+from deployments.models import Deployment, Status
 from scheduler import models
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.memory import held_for_after
@@ -11,8 +13,12 @@ from scheduler.store.times import milliseconds, moment
 
 
 def held_for_in(cluster_id: UUID) -> tuple[HeldFor, ...]:
-    """For whom it has held capacity back, of those who still wait."""
-    rows = models.HeldFor.objects.filter(cluster=cluster_id, deployment__status=Status.QUEUED)
+    """For whom it has held capacity back, of those who still wait with the same request."""
+    rows = models.HeldFor.objects.filter(
+        cluster=cluster_id,
+        deployment__status=Status.QUEUED,
+        deployment__scheduling_key=F("scheduling_key"),
+    )
     return tuple(
         HeldFor(str(row.pk), row.before_ms, None if row.since is None else milliseconds(row.since))
         for row in rows.order_by("pk")
@@ -25,14 +31,17 @@ def remember(snapshot: Snapshot, plan: Plan) -> bool:
     if after == snapshot.held_for:
         return False
     cluster_id = UUID(snapshot.cluster_id)
-    models.HeldFor.objects.filter(cluster_id=cluster_id).delete()
+    models.HeldFor.objects.filter(cluster=cluster_id).delete()
+    known = {UUID(each.workload_id): each for each in after}
+    rows = Deployment.objects.filter(pk__in=known).values_list("pk", "scheduling_key")
     models.HeldFor.objects.bulk_create(
         models.HeldFor(
-            deployment_id=UUID(each.workload_id),
+            deployment_id=id_,
             cluster_id=cluster_id,
-            before_ms=each.before_ms,
-            since=None if each.since_ms is None else moment(each.since_ms),
+            scheduling_key=scheduling_key,
+            before_ms=known[id_].before_ms,
+            since=None if (since_ms := known[id_].since_ms) is None else moment(since_ms),
         )
-        for each in after
+        for id_, scheduling_key in rows
     )
     return True

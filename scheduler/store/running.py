@@ -58,6 +58,7 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
         "max_runtime_s",
         "owner_id",
         "kind",
+        "simulated_runtime_s",
     )
     by_owner = snapshot.by_owner
     rows = Deployment.objects.filter(
@@ -77,7 +78,9 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
             preemptions=row["preemption_count"],
             ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
             owner=str(row["owner_id"]) if by_owner else "",
-            endless=row["kind"] == Kind.SERVICE and row["max_runtime_s"] is None,
+            endless=row["kind"] == Kind.SERVICE
+            and row["max_runtime_s"] is None
+            and row["simulated_runtime_s"] is None,
         )
         for row in rows.values(*columns).iterator(chunk_size=5000)
     )

@@ -16,10 +16,12 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster, Node, Quota
+from clusters.quotas import put_quota
 from deployments.keys import key_of, submitted_at
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.queries import reasons_for
 from deployments.reasons import render
+from deployments.services import create_deployment
 from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
@@ -202,6 +204,12 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
 @example(
     seed=286192, most_keys=1, few=2, most_members=20_000, alike=False, owners_matter="no"
 )  # all of the first who waited long start
+@example(
+    seed=1460495, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="both"
+)  # more of one request change of which others more start
+@example(
+    seed=1968, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="no"
+)  # one who has waited long is read, and not those of its request before it
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -280,3 +288,44 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
                 reason = blocked_by(head)
             assert told[row.pk] == render(reason.code, reason.details)
         transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("more", [{"kind": "service"}, {"max_runtime_s": 10**6}], ids=str)
+def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
+    cluster: Cluster, dev: User, ada: User, more: dict[str, Any]
+) -> None:
+    """Ada's LOW is over her quota until her other one makes way; then where it is held for is up to
+    a service, or one with a limit, of a class that nobody who waits could evict."""
+    for name in "abc":
+        Node.objects.create(
+            cluster=cluster,
+            name=name,
+            cpu_milli=64_000,
+            ram_mib=512 * 1024,
+            gpu=8,
+            labels={"on": name},
+        )
+    totals = {"total_gpu": 24, "total_cpu_milli": 192_000, "total_ram_mib": 1536 * 1024}
+    Cluster.objects.filter(pk=cluster.pk).update(**totals)
+    put_quota(cluster, ada.pk, {"max_gpu": 8})
+
+    def submit(
+        who: User, priority: str, gpu: int, on: str | None = None, **more: Any
+    ) -> Deployment:
+        spec = {"image": "busybox", "cpu_milli": 1000, "ram_mib": 1024, "gpu": gpu, **more}
+        spec["node_selector"] = {"on": on} if on else {}
+        return create_deployment(who, cluster.pk, spec, priority=priority).deployment
+
+    submit(dev, "HIGH", 1, "a", **more)
+    submit(dev, "HIGH", 2, "b")
+    submit(ada, "LOW", 8, "c")
+    cycle.run(cluster.pk, Trigger.SUBMITTED)
+    late = submit(ada, "LOW", 8)
+    queued_at = timezone.now() - timedelta(hours=2)
+    Deployment.objects.filter(pk=late.pk).update(queued_at=queued_at)
+    submit(dev, "HIGH", 8, "c")
+    submit(dev, "LOW", 1)
+    part, whole = part_and_whole(cluster)
+    plan = make_plan(part)
+    assert plan.holder == str(late.pk)
+    assert decisions(plan) == decisions(make_plan(whole))

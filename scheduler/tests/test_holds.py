@@ -1,6 +1,7 @@
 """What a cycle leaves to the next: for whom capacity is held back, and for how long it has been."""
 
 from datetime import datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
@@ -12,7 +13,7 @@ from deployments.stopping import stop_one
 from organizations.tests.people import client_for
 from scheduler import replay
 from scheduler.models import HeldFor, SchedulingCycle
-from scheduler.store import read_snapshot
+from scheduler.store import load, read_snapshot
 from scheduler.tests.conftest import Submit, run_cycle
 from scheduler.tests.test_quote import SUBMIT, body, quoted
 
@@ -139,12 +140,13 @@ def test_once_it_has_lasted_long_enough_a_second_node_is_held(
     assert set(remembered()) == {str(big.pk)}
 
 
-def test_a_service_is_told_as_one_that_never_ends_unless_it_has_a_limit(
+def test_a_service_is_told_as_one_that_never_ends_unless_it_says_when(
     cluster: Cluster, submit: Submit
 ) -> None:
     rows = [
         submit("LOW", gpu=1, kind="service"),
         submit("LOW", gpu=1, kind="service", max_runtime_s=60),
+        submit("LOW", gpu=1, kind="service", simulated_runtime_s=60),
         submit("LOW", gpu=1),
     ]
     run_cycle(cluster)
@@ -192,3 +194,43 @@ def test_time_that_passes_does_not_make_a_quote_stale(
     run_cycle(cluster)
     answer = client_for(dev).post(SUBMIT, given | {"quote": quote["token"]})
     assert answer.status_code == 201, answer.json()
+
+
+@pytest.mark.parametrize(("priority", "status"), [("HIGH", 201), ("LOW", 409)])
+def test_a_hold_that_begins_makes_stale_only_the_quotes_that_it_changes(
+    cluster: Cluster,
+    submit: Submit,
+    full: Deployment,
+    dev: User,
+    monkeypatch: pytest.MonkeyPatch,
+    priority: str,
+    status: int,
+) -> None:
+    """A more urgent one may draw on what is held."""
+    big = late(submit("LOW", gpu=8), 3590 / 3600)
+    given = body(cluster, gpu=1, priority=priority)
+    quote = quoted(dev, given)
+    assert quote["outcome"] == "STARTS_NOW"
+    monkeypatch.setattr(load, "timezone", Mock(now=lambda: timezone.now() + HOUR))
+    run_cycle(cluster)
+    assert set(remembered()) == {str(big.pk)}
+    answer = client_for(dev).post(SUBMIT, given | {"quote": quote["token"]})
+    assert answer.status_code == status, answer.json()
+
+
+def test_another_request_is_held_for_anew(
+    cluster: Cluster, submit: Submit, full: Deployment, dev: User
+) -> None:
+    """For the old one, a second cluster's worth might be held by now."""
+    big = late(submit("LOW", gpu=8))
+    run_cycle(cluster)
+    HeldFor.objects.update(since=timezone.now() - 50 * HOUR)
+    before = timezone.now() - timedelta(milliseconds=1)
+    answer = client_for(dev).patch(f"/api/deployments/{big.pk}", {"required_gpu": 7})
+    assert answer.status_code == 200
+    run_cycle(cluster)
+    assert since(big) >= before
+    client_for(dev).patch(f"/api/deployments/{big.pk}", {"name": "another"})
+    first = since(big)
+    run_cycle(cluster)
+    assert since(big) == first

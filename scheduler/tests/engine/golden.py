@@ -24,7 +24,7 @@ from scheduler.tests.engine.build import NOW, holds, job, of, owned
 OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
 BESIDE_A_PROMISE = (86, 92, 111, 150)  # somebody evicts there
-WHERE_HOLDS = (278, 297, 312, 348)  # have doubled, or are not where services are
+WHERE_HOLDS = (297, 312, 348, 480, 498, 644)  # have doubled, or are not where services are
 SEEDS = (*range(44), *BESIDE_A_PROMISE, *WHERE_HOLDS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 CHANGED = (

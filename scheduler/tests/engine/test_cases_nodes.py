@@ -10,8 +10,8 @@ import pytest
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
 from scheduler.engine.memory import held_for_after
-from scheduler.engine.snapshot import HeldFor, Node, Placement, PriorityClass, Running, Workload
-from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, rack, run, size
+from scheduler.engine.snapshot import HeldFor, Node, PriorityClass, Running, Workload
+from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run, size
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
 
@@ -422,13 +422,17 @@ def test_the_receipt_names_the_next_best_victims() -> None:
 # --- Holds ----------------------------------------------------------------------------------------
 
 
-def churn(nodes: list[Node], pinned: list[Running], seconds: int, **policy: Any) -> int | None:
-    """A LOW as large as a node waits; each second, on each node, one of the small ones ends and a
+def churn(
+    nodes: list[Node], pinned: list[Running], seconds: int, *, high: bool = False, **policy: Any
+) -> int | None:
+    """One as large as a node waits; each second, on each node, one of the small LOW ones ends and a
     new one comes. When it starts, if ever."""
-    big = job(gpu=8, id="big", submitted_ms=NOW)
+    big = job(gpu=8, high=high, id="big", submitted_ms=NOW)
     free = {each.id: 8 - sum(r.request.gpu for r in pinned if _on(r, each.id)) for each in nodes}
     small = [
-        run(gpu=1, on=name, id=f"{name}{n}") for name, gpus in free.items() for n in range(gpus)
+        run(gpu=1, on=name, id=f"{name}{n}", ran_s=1)
+        for name, gpus in free.items()
+        for n in range(gpus)
     ]
     held_for: tuple[HeldFor, ...] = ()
     for second in range(seconds):
@@ -437,13 +441,15 @@ def churn(nodes: list[Node], pinned: list[Running], seconds: int, **policy: Any)
             ended = next((each for each in small if _on(each, name)), None)
             small = [each for each in small if each is not ended]
         arrived = [job(gpu=1, id=f"s{second}-{n}", submitted_ms=now) for n in range(len(nodes))]
-        waiting = {"queued": [big, *arrived], "held_for": held_for}
+        waiting: dict[str, Any] = {"queued": [big, *arrived], "held_for": held_for}
         snapshot = rack(nodes, running=pinned + small, **waiting, now_ms=now, **policy)
         decided = plan(snapshot)
         held_for, made = held_for_after(snapshot, decided), placed(decided)
         if "big" in made:
             return second
-        small += [run(gpu=1, on=dict(where), id=each) for each, where in made.items()]
+        small += [
+            run(gpu=1, on=dict(where), id=each, started_ms=now) for each, where in made.items()
+        ]
     return None
 
 
@@ -457,7 +463,7 @@ def test_case_4_on_nodes_a_stream_does_not_starve_one_as_large_as_a_node(
     placement: str, ordering: str
 ) -> None:
     """Held back from its 60th second on, on one node, it needs 8 seconds; the other goes on."""
-    policy = {"reserve_after_s": 60, "placement": placement, "ordering": ordering}
+    policy: dict[str, Any] = {"reserve_after_s": 60, "placement": placement, "ordering": ordering}
     assert churn([node("a"), node("b")], [], 100, **policy) == 67
     assert churn([node("a"), node("b")], [], 60, **policy | {"reserve_after_s": 10**6}) is None
 
@@ -473,8 +479,18 @@ def test_case_4_a_node_that_never_empties_is_not_waited_for_alone() -> None:
 def test_case_4_a_node_that_a_service_never_leaves_is_not_waited_for_at_all() -> None:
     pinned = [run(gpu=1, high=True, on="a", endless=True)]
     assert churn([node("a"), node("b")], pinned, 200, reserve_after_s=10) == 17
-    both = [replace(pinned[0], id=name, placement=(Placement(name, 1),)) for name in "ab"]
-    assert churn([node("a"), node("b")], both, 200, reserve_after_s=10) is None
+
+
+def test_case_4_a_service_that_may_be_evicted_later_is_waited_for() -> None:
+    """On a; b is kept by a job that never ends. Small ones come to both, and none may be evicted
+    before it has run for longer than any of them does."""
+    service = run(gpu=1, on="a", id="service", ran_s=10**6, endless=True)
+    pinned = [service, run(gpu=1, high=True, on="b", id="for ever")]
+    policy: dict[str, Any] = {"reserve_after_s": 10, "preempt_exempt_s": 60}
+    nodes = [node("a"), node("b")]
+    assert churn(nodes, pinned, 200, high=True, **policy) == 16
+    spared = [replace(service, preemptions=5), pinned[1]]
+    assert churn(nodes, spared, 200, high=True, **policy) is None
 
 
 def test_a_hold_that_time_limits_promise_to_fill_is_not_widened() -> None:
@@ -531,12 +547,53 @@ def held_on(running: list[Running], *held_for: HeldFor, **policy: Any) -> set[st
 
 
 def test_the_hold_is_not_where_services_leave_no_room() -> None:
-    """Where they leave none anywhere, on a as if they were none."""
     service = run(gpu=1, high=True, on="a", endless=True)
     others = [run(gpu=2, high=True, on=name) for name in "bc"]
     assert held_on([service, *others]) == {"b"}
     assert held_on([service, *others], HeldFor("big", 10**9, None)) == {"b", "c"}
-    assert held_on([service, *(replace(each, endless=True) for each in others)]) == {"a"}
+
+
+@pytest.mark.parametrize("held_s", [0, 13 * 3600, 10**7])
+def test_nothing_is_held_for_one_for_whom_services_leave_no_room(held_s: int) -> None:
+    """The next who has waited too long is held for instead."""
+    running = [run(gpu=1, high=True, on=name, endless=True) for name in "ab"]
+    running.append(run(gpu=3, high=True, on="a"))
+    big, next_ = job(gpu=8, id="big", waited_s=10**7), job(gpu=7, id="next", waited_s=5000)
+    small = [job(gpu=1, id=f"s{n}", limit_s=10) for n in range(20)]
+    memory = (HeldFor("big", held_s * 1000, None), HeldFor("next", 0, None))
+    cluster = rack([node("a"), node("b")], running=running, queued=[big, *small], held_for=memory)
+    assert len(placed(plan(cluster))) == 4 + 7
+    assert plan(cluster).holder is None
+    cluster = replace(cluster, queued=(big, next_, *small))
+    assert placed(plan(cluster))["next"] == {"b": 1}
+    a, b = cluster.nodes
+    made = plan(replace(cluster, nodes=(a, replace(b, state="CORDONED"))))
+    assert (made.holder, len(placed(made))) == ("next", 0)
+
+
+def test_a_pool_is_held_for_nobody_for_whom_services_leave_no_room() -> None:
+    running = [run(gpu=1, high=True, endless=True)]
+    queued = [job(gpu=8, waited_s=10**7), *(job(gpu=1, id=f"s{n}") for n in range(9))]
+    assert len(placed(plan(pool(running=running, queued=queued)))) == 7
+
+
+def test_a_gang_for_whom_services_leave_no_room_is_in_nobodys_way() -> None:
+    running = [run(gpu=1, high=True, on=name, endless=True) for name in "abc"]
+    gang = job(gpu=8, replicas=4, id="gang", waited_s=4000)
+    queued = [gang, job(gpu=8, id="whole", waited_s=3700), job(gpu=8, id="another", waited_s=3600)]
+    made = plan(rack([node(name) for name in "abcd"], running=running, queued=queued))
+    assert placed(made) == {"whole": {"d": 1}}
+    assert made.holder == "another"
+
+
+def test_one_for_whom_a_victim_makes_room_is_held_for_at_once() -> None:
+    """A LOW service of 5 and a HIGH job of 3 fill the node. The urgent one evicts the service."""
+    running = [run(gpu=5, on="a", id="service", endless=True), run(gpu=3, high=True, on="a")]
+    big, urgent = job(gpu=8, id="big", waited_s=4000), job(gpu=1, high=True, id="urgent")
+    queued = [big, urgent, *(job(gpu=1, id=f"s{n}") for n in range(5))]
+    made = plan(rack([node("a")], running=running, queued=queued))
+    assert evicted(made) == {"service": "urgent"}
+    assert (set(placed(made)), made.holder) == ({"urgent"}, "big")
 
 
 def test_the_hold_for_a_gang_is_for_as_many_replicas_as_services_leave_room_for() -> None:

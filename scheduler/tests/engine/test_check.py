@@ -76,7 +76,10 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         case "held too soon":
             return snapshot, replace(plan, holder="w")
         case "held for nobody":
-            return snapshot, replace(plan, holder="p")
+            return snapshot, replace(plan, holder="ghost")
+        case "held for who starts":
+            at_once = replace(snapshot.policy, reserve_after_s=0)
+            return replace(snapshot, policy=at_once), replace(plan, holder="p")
         case "held in a strict line":
             strict = replace(snapshot.policy, queueing="strict", reserve_after_s=0)
             return replace(snapshot, policy=strict), replace(plan, holder="w")
@@ -104,7 +107,8 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
         ("held too soon", "held back for w, who does not wait for so long"),
-        ("held for nobody", "held back for p, who does not wait for so long"),
+        ("held for nobody", "held back for ghost, who does not wait for so long"),
+        ("held for who starts", "held back for p, who starts"),
         ("held in a strict line", "held back where it never is"),
     ],
 )
