@@ -158,9 +158,9 @@ def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
 def _with_members(
     snapshot: Snapshot, queue: Queue, most: dict[Workload, int], quotas: Owners | None
 ) -> Snapshot:
-    """With those behind these heads, a few of each first, and more where all of these start: as long
-    as one does not, none behind it would. Others of its key may be read, who have waited long: they
-    tell nothing of those before them."""
+    """With those behind these heads, a few of each first, and more where all of these start: as
+    long as one does not, none behind it would. Others of its key may be read, who have waited long:
+    they tell nothing of those before them."""
     few = max(MOST_MEMBERS // len(most), 1)
     asked = {head: min(count, few) for head, count in most.items()}
     found = queue.members(asked)
