@@ -81,7 +81,7 @@ class PolicySerializer(StrictSerializer):
         required=False,
         min_value=0,
         max_value=YEAR_S,
-        help_text="What comes free is held back for the first who has waited longer, until it fits.",
+        help_text="What comes free is held back for one who has waited longer, until it fits.",
     )
     max_preemptions = WholeNumber(
         required=False,
