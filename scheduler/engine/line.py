@@ -15,6 +15,7 @@ from scheduler.engine.snapshot import FAIR_SHARE, Snapshot, Workload
 
 _Key = tuple[int, int, int, str]
 _Queue = tuple[str, str]  # whose: a priority class, an owner
+_Turn = tuple[_Key, _Queue]
 Place = tuple[_Key, int, Sequence[Workload]]  # the key of one of a group, its number there, all
 
 
@@ -138,7 +139,8 @@ class FairWalk(Walk):
         self._fair_key = order_key(snapshot, owners)
         self._owners, self._shrunk = owners, owners.shrunk
         self._queues: dict[_Queue, list[Place]] = {}
-        self._turns: list[tuple[_Key, _Queue]] = []  # a heap; entries go stale
+        self._turns: list[_Turn] = []  # a heap
+        self._turn_of: dict[_Queue, _Turn] = {}  # of each that has anybody, no later than it is due
         places, self._heap = self._heap, []
         for place in places:  # sorted, so each queue is a heap
             self._queues.setdefault(_queue_of(place), []).append(place)
@@ -147,7 +149,9 @@ class FairWalk(Walk):
     def _push(self, place: Place) -> None:
         queue = _queue_of(place)
         heappush(self._queues.setdefault(queue, []), place)
-        heappush(self._turns, self._turn(queue))
+        due = self._due(queue)
+        if queue not in self._turn_of or due < self._turn_of[queue]:
+            self._take_turn(due)
 
     def _pop(self) -> Place | None:
         if self._owners.shrunk != self._shrunk:
@@ -155,22 +159,33 @@ class FairWalk(Walk):
             self._put_in_order()
         while self._turns:
             turn = heappop(self._turns)
-            if not (places := self._queues[turn[1]]):
+            queue = turn[1]
+            if turn != self._turn_of.get(queue):
+                continue  # it has an earlier one
+            if turn != (due := self._due(queue)):
+                self._take_turn(due)
                 continue
-            if turn == (now := self._turn(turn[1])):
-                place = heappop(places)
-                if places:
-                    heappush(self._turns, self._turn(turn[1]))
-                return place
-            heappush(self._turns, now)
+            place = heappop(self._queues[queue])
+            if self._queues[queue]:
+                self._take_turn(self._due(queue))
+            else:
+                del self._turn_of[queue]
+            return place
         return None
 
-    def _turn(self, queue: _Queue) -> tuple[_Key, _Queue]:
+    def _take_turn(self, turn: _Turn) -> None:
+        self._turn_of[turn[1]] = turn
+        heappush(self._turns, turn)
+
+    def _due(self, queue: _Queue) -> _Turn:
         _, number, group = self._queues[queue][0]
         return (self._fair_key(group[number]), queue)
 
     def _put_in_order(self) -> None:
-        self._turns = [self._turn(queue) for queue, places in self._queues.items() if places]
+        self._turn_of = {
+            queue: self._due(queue) for queue, places in self._queues.items() if places
+        }
+        self._turns = list(self._turn_of.values())
         heapify(self._turns)
 
 

@@ -36,7 +36,7 @@ from scheduler.store.queue import (
 from scheduler.store.running import running_in
 
 MOST_KEYS = 2000  # different requests that fit, beyond which they are read in their order
-MOST_MEMBERS = 20_000  # of them that could start, beyond which they are read as they do
+MOST_MEMBERS = 5_000  # of them that could start, beyond which they are read as they do
 FEW_STARVED, MOST_STARVED = 8, 1000
 FEW_HEADS = 8
 
@@ -53,8 +53,9 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
         snapshot = replace(snapshot, running=running_in(snapshot))
     if snapshot.state != told.ACTIVE:
         return snapshot  # nobody is looked at
-    planned = snapshot = _with_queue(snapshot, queue)
-    plan = make_plan(snapshot, tell=False)
+    plan_of = _Planner()
+    snapshot = _with_queue(snapshot, queue, plan_of)
+    plan = plan_of(snapshot)
     left = queue.waiting(_started(plan))
     all_run = bool(snapshot.running)
     if left and not all_run:
@@ -66,18 +67,31 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
         return snapshot
     gone, starved = frozenset[str](), FEW_STARVED
     while True:
-        snapshot = _with_queue(snapshot, queue, gone, starved)
+        snapshot = _with_queue(snapshot, queue, plan_of, gone, starved)
         if not all_run and _ends_matter(snapshot):  # it may be read by now who has waited long
             snapshot, all_run = replace(snapshot, running=running_in(snapshot)), True
             continue
-        if snapshot != planned:  # most often those evicted let nobody in who was not read
-            planned, plan = snapshot, make_plan(snapshot, tell=False)
+        plan = plan_of(snapshot)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
         enough = _starved_are_left(snapshot, plan, gone, starved)
         if evicted <= gone and enough:
             return snapshot
         gone |= evicted
         starved *= 1 if enough else 8
+
+
+class _Planner:
+    """Plans without reasons. What was planned last is not planned again: most often those evicted
+    let nobody in who was not read already."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._plan = Plan()
+
+    def __call__(self, snapshot: Snapshot) -> Plan:
+        if snapshot != self._snapshot:
+            self._snapshot, self._plan = snapshot, make_plan(snapshot, tell=False)
+        return self._plan
 
 
 def whole(snapshot: Snapshot, queue: Queue, *, only_heads: bool = False) -> Snapshot:
@@ -103,7 +117,11 @@ def _started(plan: Plan) -> set[str]:
 
 
 def _with_queue(
-    snapshot: Snapshot, queue: Queue, gone: Collection[str] = (), starved: int = FEW_STARVED
+    snapshot: Snapshot,
+    queue: Queue,
+    plan_of: _Planner,
+    gone: Collection[str] = (),
+    starved: int = FEW_STARVED,
 ) -> Snapshot:
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
     quotas = _quotas(snapshot, gone)
@@ -114,7 +132,7 @@ def _with_queue(
         most_keys = EVERY_KEY
     heads, complete = queue.heads(lanes(reach), most_keys, quotas)
     if not complete:
-        return _in_order(snapshot, queue, gone)
+        return _in_order(snapshot, queue, plan_of, gone)
     in_all = {name: add_up(amounts) for name, amounts in reach.items()}
     most = {head: _most_in(snapshot, in_all[head.priority], head) for head in heads}
     if quotas is not None:
@@ -124,7 +142,7 @@ def _with_queue(
     snapshot = _with(snapshot, heads)
     if sum(most.values()) <= MOST_MEMBERS:
         return _and_the_head(_with(snapshot, queue.members(most)), queue, quotas)
-    return _with_members(snapshot, queue, most, quotas)
+    return _with_members(snapshot, queue, plan_of, most, quotas)
 
 
 def _with(snapshot: Snapshot, workloads: Iterable[Workload]) -> Snapshot:
@@ -156,7 +174,11 @@ def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
 
 
 def _with_members(
-    snapshot: Snapshot, queue: Queue, most: dict[Workload, int], quotas: Owners | None
+    snapshot: Snapshot,
+    queue: Queue,
+    plan_of: _Planner,
+    most: dict[Workload, int],
+    quotas: Owners | None,
 ) -> Snapshot:
     """With those behind these heads, a few of each first, and more where all of these start: as
     long as one does not, none behind it would. Others of its key may be read, who have waited long:
@@ -166,7 +188,7 @@ def _with_members(
     found = queue.members(asked)
     while True:
         so_far = _and_the_head(_with(snapshot, found), queue, quotas)
-        started = _started(make_plan(so_far, tell=False))
+        started = _started(plan_of(so_far))
         waiting = {w.scheduling_key for w in (*most, *found) if w.id not in started}
         read = Counter(workload.scheduling_key for workload in found)
         more = {
@@ -183,7 +205,9 @@ def _with_members(
         found = [*(w for w in found if w.scheduling_key not in keys), *queue.members(more)]
 
 
-def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapshot:
+def _in_order(
+    snapshot: Snapshot, queue: Queue, plan_of: _Planner, gone: Collection[str]
+) -> Snapshot:
     """Those that fit at their turn: each part of the line leaves less for the next."""
     found: list[Workload] = []
     plan, after, most = None, FIRST_PLACE, MOST_KEYS
@@ -195,7 +219,7 @@ def _in_order(snapshot: Snapshot, queue: Queue, gone: Collection[str]) -> Snapsh
         so_far = _and_the_head(_with(snapshot, found), queue, quotas)
         if len(part) < most:
             return so_far
-        plan = make_plan(so_far, tell=False)
+        plan = plan_of(so_far)
         read = {workload.id for workload in found}
         if plan.unfinished and len(read & _started(plan)) >= snapshot.max_starts:
             return so_far
