@@ -14,6 +14,7 @@ from deployments.models import ENDED, Deployment
 
 # A submit that read the cluster before its policy changed may commit after that.
 LATE = timedelta(seconds=60)
+OWNER = "/u"
 EVER = UUID(int=0)
 
 # Whose key has its owner at the end, and should not; or has not, and should.
@@ -47,6 +48,11 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     return key
 
 
+def request_in(scheduling_key: str) -> str:
+    """Without whose it is."""
+    return scheduling_key.partition(OWNER)[0]
+
+
 def owner_in_key(deployment: Deployment) -> str:
     """The owner as the scheduler knows them, where its key tells them; else the empty text."""
     named = deployment.scheduling_key.endswith(_owner(deployment))
@@ -78,7 +84,7 @@ def name_owners_of_late(cluster: Cluster) -> None:
 
 
 def _owner(deployment: Deployment) -> str:
-    return f"/u{deployment.owner_id.hex}"
+    return f"{OWNER}{deployment.owner_id.hex}"
 
 
 def submitted_at(deployment_id: UUID) -> datetime:

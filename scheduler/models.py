@@ -23,15 +23,16 @@ class Trigger(models.TextChoices):
 class HeldFor(models.Model):
     """A waiting deployment for which its cluster holds capacity back since then; or, where `since`
     is null, did before, for so long in all: what a cycle leaves to the next (engine/memory.py).
-    Cycles write it, under the cluster's lock. Rows of those that wait no longer, or with another
-    request since, count for nothing.
+    Cycles write it, under the cluster's lock. It counts for one wait with one request, whoever's
+    key that has: rows of those that have run since, or ask for something else, count for nothing.
     """
 
     deployment = models.OneToOneField(
         Deployment, on_delete=models.CASCADE, primary_key=True, related_name="+"
     )
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
-    scheduling_key = models.CharField(max_length=120)
+    queued_at = models.DateTimeField()
+    request = models.CharField(max_length=120)
     before_ms = models.BigIntegerField()
     since = models.DateTimeField(null=True)
 

@@ -44,6 +44,10 @@ class Capacity:
         matching = self._match(selector)
         return (at for _, _, _, at in self._order if matching is None or at in matching)
 
+    def is_eligible(self, at: int, selector: Labels) -> bool:
+        matching = self._match(selector)
+        return self._open[at] and (matching is None or at in matching)
+
     def ever_eligible(self, selector: Labels) -> Iterable[int]:
         """The same with those closed for now: what an empty, healthy cluster would offer."""
         matching = self._match(selector)

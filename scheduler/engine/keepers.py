@@ -42,6 +42,7 @@ class Keepers:
         self._refused: list[Workload] = []
         self._starved = _starved(snapshot, line)
         self._passed: list[Workload] = []  # starved, and nothing can be held for them
+        self._gone = (0, 0)  # how often an owner or a service had evicted when these were looked at
         self._hold_for_the_next()
 
     @property
@@ -169,7 +170,12 @@ class Keepers:
     def _regained(self) -> bool:
         """Whether victims have made way for one who would be held for first: their owner's quota
         allows it now, or they were services."""
-        if all(each.id in self._started or self._is_vain(each) for each in self._passed):
+        gone = (self._owners.shrunk if self._owners is not None else 0, self._services.gone)
+        if gone == self._gone:
+            return False
+        self._gone = gone
+        waiting = (each for each in self._passed if each.id not in self._started)
+        if all(map(self._is_vain, {each.scheduling_key: each for each in waiting}.values())):
             return False
         then = self._passed if self.hold is None else [*self._passed, self.hold.holder]
         self._starved, self._passed = chain(then, self._starved), []

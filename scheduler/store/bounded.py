@@ -31,7 +31,6 @@ from scheduler.store.queue import (
     Queue,
     Rooms,
     lanes,
-    merged,
 )
 from scheduler.store.running import running_in
 
@@ -56,7 +55,7 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     plan_of = _Planner()
     snapshot = _with_queue(snapshot, queue, plan_of)
     plan = plan_of(snapshot)
-    left = queue.waiting(_started(plan))
+    left = queue.waiting(_started(plan)) | _late_gangs(snapshot)
     all_run = bool(snapshot.running)
     if left and not all_run:
         all_run = _ends_matter(snapshot)
@@ -65,19 +64,22 @@ def bounded(snapshot: Snapshot, queue: Queue) -> Snapshot:
     alone = not snapshot.running and _starved_are_left(snapshot, plan, (), FEW_STARVED)
     if not left or alone:
         return snapshot
-    gone, starved = frozenset[str](), FEW_STARVED
+    gone, starved, vain = frozenset[str](), FEW_STARVED, frozenset[str]()
     while True:
-        snapshot = _with_queue(snapshot, queue, plan_of, gone, starved)
+        snapshot = _with_queue(snapshot, queue, plan_of, gone=gone, starved=starved, vain=vain)
         if not all_run and _ends_matter(snapshot):  # it may be read by now who has waited long
             snapshot, all_run = replace(snapshot, running=running_in(snapshot)), True
             continue
         plan = plan_of(snapshot)
         evicted = frozenset(eviction.workload_id for eviction in plan.evictions)
-        enough = _starved_are_left(snapshot, plan, gone, starved)
+        enough = starved >= MOST_STARVED or _starved_are_left(snapshot, plan, gone, starved)
         if evicted <= gone and enough:
             return snapshot
-        gone |= evicted
-        starved *= 1 if enough else 8
+        if not enough:
+            starved *= 8
+            vain |= _in_vain(snapshot, gone)
+        if not evicted <= gone:
+            gone, vain = gone | evicted, frozenset()
 
 
 class _Planner:
@@ -120,12 +122,14 @@ def _with_queue(
     snapshot: Snapshot,
     queue: Queue,
     plan_of: _Planner,
+    *,
     gone: Collection[str] = (),
     starved: int = FEW_STARVED,
+    vain: Collection[str] = (),
 ) -> Snapshot:
     """Whoever could start if those `gone` gave back what they hold, the starved and the head."""
     quotas = _quotas(snapshot, gone)
-    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, gone)))
+    snapshot = replace(snapshot, queued=tuple(_starved(snapshot, queue, starved, gone, vain)))
     reach = _reach(snapshot, gone)
     most_keys = MOST_KEYS
     if snapshot.policy.ordering == told.FAIR_SHARE:  # shares change with each start
@@ -237,17 +241,51 @@ def _ever(snapshot: Snapshot) -> list[Lane]:
 
 
 def _starved(
-    snapshot: Snapshot, queue: Queue, most: int, gone: Collection[str] = ()
+    snapshot: Snapshot,
+    queue: Queue,
+    most: int,
+    gone: Collection[str] = (),
+    vain: Collection[str] = (),
 ) -> list[Workload]:
-    """Of those for whom services and quotas would leave room once those `gone` had left."""
+    """Of those for whom services and quotas would leave room once those `gone` had left; scheduling
+    keys in `vain` are known not to be of these."""
     if snapshot.policy.queueing == told.STRICT:
         return []
+    services = _services_once(snapshot, gone)
+    found = lanes({each.name: services.rooms(each.name) for each in snapshot.classes})
+    since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    return queue.starved(found, since_ms, most, _quotas(snapshot, gone), vain)
+
+
+def _services_once(snapshot: Snapshot, gone: Collection[str]) -> Services:
+    """Those that are left once whoever drains and those `gone` have left."""
     services = Services(snapshot, Capacity(snapshot))
     for id_ in {running.id for running in drained(snapshot)}.union(gone):
         services.evicted(id_)
-    found = lanes({each.name: services.rooms(each.name) for each in snapshot.classes})
+    return services
+
+
+def _in_vain(snapshot: Snapshot, gone: Collection[str]) -> frozenset[str]:
+    """The scheduling keys that could not start whatever else came free."""
+    capacity, services = Capacity(snapshot), _services_once(snapshot, gone)
+    return frozenset(
+        workload.scheduling_key
+        for workload in snapshot.queued
+        if impossible(capacity, workload) is not None or not services.leave_room_for(workload)
+    )
+
+
+def _late_gangs(snapshot: Snapshot) -> frozenset[str]:
+    """The classes of gangs that have waited long: the nodes held for them, also if they start, may
+    depend on who runs there."""
+    if len(snapshot.nodes) < 2 or snapshot.policy.queueing == told.STRICT:
+        return frozenset()
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    return queue.starved(merged(found), since_ms, most, _quotas(snapshot, gone))
+    return frozenset(
+        workload.priority
+        for workload in snapshot.queued
+        if workload.replicas > 1 and workload.queued_ms <= since_ms
+    )
 
 
 def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], most: int) -> bool:
@@ -255,7 +293,8 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
     them were: those beyond, who fit and were read for that, are not the next in turn.
 
     Whoever may be over a quota at any time of the cycle does not count as one who waits on: with
-    all starts, and without victims; nor does one for whom services leave no room.
+    all starts, and without victims; nor does one for whom services leave no room. Nobody is held
+    for beyond the first MOST_STARVED.
     """
     if snapshot.policy.queueing == told.STRICT:
         return True

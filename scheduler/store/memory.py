@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Func, Value
 
+from deployments.keys import OWNER, request_in
 from deployments.models import Deployment, Status
 from scheduler import models
 from scheduler.engine import Plan, Snapshot
@@ -11,13 +12,16 @@ from scheduler.engine.memory import held_for_after
 from scheduler.engine.snapshot import HeldFor
 from scheduler.store.times import milliseconds, moment
 
+REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part")
+
 
 def held_for_in(cluster_id: UUID) -> tuple[HeldFor, ...]:
     """For whom it has held capacity back, of those who still wait with the same request."""
     rows = models.HeldFor.objects.filter(
         cluster=cluster_id,
         deployment__status=Status.QUEUED,
-        deployment__scheduling_key=F("scheduling_key"),
+        deployment__queued_at=F("queued_at"),
+        request=REQUEST,
     )
     return tuple(
         HeldFor(str(row.pk), row.before_ms, None if row.since is None else milliseconds(row.since))
@@ -33,15 +37,16 @@ def remember(snapshot: Snapshot, plan: Plan) -> bool:
     cluster_id = UUID(snapshot.cluster_id)
     models.HeldFor.objects.filter(cluster=cluster_id).delete()
     known = {UUID(each.workload_id): each for each in after}
-    rows = Deployment.objects.filter(pk__in=known).values_list("pk", "scheduling_key")
+    rows = Deployment.objects.filter(pk__in=known).values_list("pk", "queued_at", "scheduling_key")
     models.HeldFor.objects.bulk_create(
         models.HeldFor(
             deployment_id=id_,
             cluster_id=cluster_id,
-            scheduling_key=scheduling_key,
+            queued_at=queued_at,
+            request=request_in(scheduling_key),
             before_ms=known[id_].before_ms,
             since=None if (since_ms := known[id_].since_ms) is None else moment(since_ms),
         )
-        for id_, scheduling_key in rows
+        for id_, queued_at, scheduling_key in rows
     )
     return True

@@ -154,11 +154,16 @@ class Queue:
         return [self._workload(row) for row in rows]
 
     def starved(
-        self, found: Sequence[Lane], since_ms: int, most: int, quotas: Owners | None = None
+        self,
+        found: Sequence[Lane],
+        since_ms: int,
+        most: int,
+        quotas: Owners | None = None,
+        never: Iterable[str] = (),
     ) -> list[Workload]:
-        """Of each class, the first few in the lanes that have waited since then, by the longest;
-        with `quotas`, of those that these allow."""
-        more = {"known": [], "never": [], "since": moment(since_ms + 1), "most": most}
+        """Of each class, the first few in the lanes that have waited since then, by the longest,
+        without the scheduling keys of `never`; with `quotas`, of those that these allow."""
+        more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
         if quotas is None:
             rows = self._ask(STARVED, found, **more)
         else:

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from accounts.models import User
 from clusters.models import Cluster, Node, Quota
 from clusters.quotas import put_quota
-from deployments.keys import key_of, submitted_at
+from deployments.keys import key_of, request_in, submitted_at
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.queries import reasons_for
 from deployments.reasons import render
@@ -28,6 +28,7 @@ from scheduler.engine.check import check
 from scheduler.engine.reasons import blocked_by
 from scheduler.models import HeldFor, Trigger
 from scheduler.store import bounded, load_snapshot, read_snapshot
+from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +116,8 @@ def held_for(row: Deployment, random: Random) -> HeldFor:
     return HeldFor(
         deployment=row,
         cluster=row.cluster,
+        queued_at=row.queued_at,
+        request=request_in(row.scheduling_key),
         before_ms=hours * 3_600_000,
         since=random.choice(now),
     )
@@ -329,3 +332,59 @@ def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
     plan = make_plan(part)
     assert plan.holder == str(late.pk)
     assert decisions(plan) == decisions(make_plan(whole))
+
+
+def test_a_late_gang_goes_where_the_whole_plan_sends_it_also_if_everybody_starts(
+    cluster: Cluster, submit: Submit
+) -> None:
+    """Of one node a service keeps half, of another a job; the third is empty."""
+    for name in "abc":
+        Node.objects.create(
+            cluster=cluster,
+            name=name,
+            cpu_milli=64_000,
+            ram_mib=512 * 1024,
+            gpu=8,
+            labels={"on": name},
+        )
+    totals = {"total_gpu": 24, "total_cpu_milli": 192_000, "total_ram_mib": 1536 * 1024}
+    Cluster.objects.filter(pk=cluster.pk).update(ordering="fifo", **totals)
+    submit("LOW", gpu=4, kind="service", node_selector={"on": "a"})
+    submit("LOW", gpu=4, node_selector={"on": "b"})
+    cycle.run(cluster.pk, Trigger.SUBMITTED)
+    submit("LOW", gpu=4)
+    gang = submit("LOW", gpu=4, replicas=2)
+    queued_at = timezone.now() - timedelta(hours=2)
+    Deployment.objects.filter(pk=gang.pk).update(queued_at=queued_at)
+    part, whole = part_and_whole(cluster)
+    assert len(make_plan(part).starts) == 2
+    assert decisions(make_plan(part)) == decisions(make_plan(whole))
+
+
+def test_those_for_whom_services_leave_no_room_are_not_read(
+    cluster: Cluster, submit: Submit
+) -> None:
+    """Whoever asks for the same as one who is known to be: there may be very many."""
+    for name in "ab":
+        Node.objects.create(
+            cluster=cluster,
+            name=name,
+            cpu_milli=640_000,
+            ram_mib=512 * 1024,
+            gpu=8,
+            labels={"on": name},
+        )
+    totals = {"total_gpu": 16, "total_cpu_milli": 1_280_000, "total_ram_mib": 1024 * 1024}
+    Cluster.objects.filter(pk=cluster.pk).update(**totals)
+    submit("HIGH", gpu=1, kind="service", node_selector={"on": "a"})
+    submit("HIGH", gpu=1, node_selector={"on": "b"})
+    cycle.run(cluster.pk, Trigger.SUBMITTED)
+    vain = [submit("LOW", gpu=8, node_selector={"on": "a"}) for _ in range(40)]
+    big = submit("LOW", gpu=8)
+    pks = [row.pk for row in vain]
+    Deployment.objects.filter(pk__in=pks).update(queued_at=timezone.now() - timedelta(hours=3))
+    queued_at = timezone.now() - timedelta(hours=2)
+    Deployment.objects.filter(pk=big.pk).update(queued_at=queued_at)
+    part = load_snapshot(cluster.pk)
+    assert [each.id for each in part.queued] == [str(big.pk)]
+    assert make_plan(part).holder == str(big.pk)

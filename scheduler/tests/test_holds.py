@@ -230,7 +230,40 @@ def test_another_request_is_held_for_anew(
     assert answer.status_code == 200
     run_cycle(cluster)
     assert since(big) >= before
-    client_for(dev).patch(f"/api/deployments/{big.pk}", {"name": "another"})
     first = since(big)
+    answer = client_for(dev).patch(f"/api/deployments/{big.pk}", {"name": "another"})
+    assert answer.status_code == 200
+    run_cycle(cluster)
+    assert since(big) == first
+
+
+def test_another_wait_is_held_for_anew(
+    cluster: Cluster, submit: Submit, full: Deployment, dev: User
+) -> None:
+    """It has run in between, for less, and asks for as much as before again."""
+    big = late(submit("LOW", gpu=8))
+    run_cycle(cluster)
+    HeldFor.objects.update(since=timezone.now() - 50 * HOUR)
+    path = f"/api/deployments/{big.pk}"
+    assert client_for(dev).patch(path, {"required_gpu": 1}).status_code == 200
+    run_cycle(cluster)
+    assert client_for(dev).get(path).json()["status"] == "RUNNING"
+    submit("HIGH", gpu=4, cpu=60)
+    run_cycle(cluster)
+    assert client_for(dev).get(path).json()["status"] == "QUEUED"
+    assert client_for(dev).patch(path, {"required_gpu": 8}).status_code == 200
+    assert read_snapshot(cluster.pk).held_for == ()
+
+
+@pytest.mark.parametrize("policy", [{"ordering": "fair_share"}, {"placement": "spread"}])
+def test_another_policy_lets_a_hold_go_on(
+    cluster: Cluster, submit: Submit, full: Deployment, ada: User, policy: dict[str, str]
+) -> None:
+    """Also where keys name the owner from then on."""
+    big = late(submit("LOW", gpu=8))
+    run_cycle(cluster)
+    first = since(big)
+    answer = client_for(ada).patch(f"/api/clusters/{cluster.pk}", {"policy": policy})
+    assert answer.status_code == 200, answer.json()
     run_cycle(cluster)
     assert since(big) == first

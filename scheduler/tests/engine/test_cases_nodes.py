@@ -489,8 +489,10 @@ def test_case_4_a_service_that_may_be_evicted_later_is_waited_for() -> None:
     policy: dict[str, Any] = {"reserve_after_s": 10, "preempt_exempt_s": 60}
     nodes = [node("a"), node("b")]
     assert churn(nodes, pinned, 200, high=True, **policy) == 16
-    spared = [replace(service, preemptions=5), pinned[1]]
-    assert churn(nodes, spared, 200, high=True, **policy) is None
+    young, other = replace(service, started_ms=NOW - 30_000), run(gpu=2, high=True, on="b")
+    assert held_on([young, other], high=True, **policy) == {"a"}
+    spared = replace(young, preemptions=5)
+    assert held_on([spared, other], HeldFor("big", 10**9, None), high=True, **policy) == {"b"}
 
 
 def test_a_hold_that_time_limits_promise_to_fill_is_not_widened() -> None:
@@ -534,10 +536,13 @@ def test_a_hold_that_is_to_begin_at_once_doubles_each_half_day() -> None:
         assert held_on(running, holder, reserve_after_s=0) == held
 
 
-def held_on(running: list[Running], *held_for: HeldFor, **policy: Any) -> set[str]:
+def held_on(
+    running: list[Running], *held_for: HeldFor, high: bool = False, **policy: Any
+) -> set[str]:
     """The nodes on which small ones may not start beside one as large as a node."""
     names = sorted({place.node_id or "" for each in running for place in each.placement})
-    queued = [job(gpu=8, id="big", waited_s=10**7), *(job(gpu=1, id=f"s{n}") for n in range(40))]
+    queued = [job(gpu=8, high=high, id="big", waited_s=10**7)]
+    queued += [job(gpu=1, id=f"s{n}") for n in range(40)]
     snapshot = rack(
         [node(name) for name in names], running=running, queued=queued, held_for=held_for, **policy
     )
@@ -569,6 +574,26 @@ def test_nothing_is_held_for_one_for_whom_services_leave_no_room(held_s: int) ->
     a, b = cluster.nodes
     made = plan(replace(cluster, nodes=(a, replace(b, state="CORDONED"))))
     assert (made.holder, len(placed(made))) == ("next", 0)
+
+
+@pytest.mark.parametrize("state", ["CORDONED", "NOT_READY"])
+def test_the_next_is_held_for_where_one_waits_for_a_closed_node(state: str) -> None:
+    running = [run(gpu=1, high=True, on="a", endless=True), run(gpu=1, high=True, on="a")]
+    queued = [job(gpu=8, id="big", waited_s=5000), job(gpu=7, id="next", waited_s=4000)]
+    queued += [job(gpu=1, id=f"s{n}") for n in range(9)]
+    snapshot = rack([node("a"), node("c", state=state)], running=running, queued=queued)
+    made = plan(snapshot)
+    assert (made.holder, placed(made)) == ("next", {})
+
+
+def test_a_service_that_is_drained_is_in_nobodys_way() -> None:
+    """It spans both nodes: what it leaves on b is for who has waited longest."""
+    service = run(gpu=1, high=True, on={"a": 1, "b": 1}, endless=True)
+    queued = [job(gpu=8, id="big", waited_s=5000), *(job(gpu=1, id=f"s{n}") for n in range(9))]
+    job_on_b = run(gpu=1, high=True, on="b")
+    nodes = [node("a", state="DRAINING"), node("b")]
+    made = plan(rack(nodes, running=[service, job_on_b], queued=queued))
+    assert (made.holder, placed(made)) == ("big", {})
 
 
 def test_a_pool_is_held_for_nobody_for_whom_services_leave_no_room() -> None:

@@ -57,6 +57,7 @@ class History(RuleBasedStateMachine):
         labelled=st.sampled_from([False, False, False, True]),
         times=st.integers(1, 4),
         owner=st.sampled_from(["ann", "ben"]),
+        service=st.booleans(),
     )
     def submit(
         self,
@@ -69,6 +70,7 @@ class History(RuleBasedStateMachine):
         labelled: bool,
         times: int,
         owner: str,
+        service: bool,
     ) -> None:
         selector = {"zone": "x"} if labelled and self.world.nodes else {}
         for _ in range(times):
@@ -76,6 +78,7 @@ class History(RuleBasedStateMachine):
             more: dict[str, Any] = {"replicas": replicas, "limit_s": limit_s, "selector": selector}
             new = job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more)
             self.world.submit(of(owner, new))
+            self.world.services |= {new.id} if service else set()
         self.rest()
 
     @precondition(lambda self: self.world.running)

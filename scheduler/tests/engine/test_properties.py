@@ -10,7 +10,7 @@ from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.check import check
 from scheduler.engine.codec import decode_plan, decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.resources import NOTHING, Resources
-from scheduler.engine.snapshot import Policy, PriorityClass, Running
+from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 
 MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
@@ -29,6 +29,7 @@ def running_on(draw: st.DrawFn, nodes: list[str | None]) -> Running:
     where = draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=2, unique=True))
     limit = draw(st.none() | st.integers(-100, 5000))
     return run(
+        endless=limit is None and draw(st.booleans()),
         **draw(amounts),
         priority=draw(st.sampled_from(NAMES)),
         ran_s=draw(st.none() | st.integers(0, 10_000)),
@@ -153,3 +154,54 @@ def rooms_after(snapshot: Snapshot, plan: Plan) -> dict[str | None, Resources]:
         for place in start.placement:
             rooms[place.node_id] = rooms[place.node_id].minus(request.times(place.replicas))
     return rooms
+
+
+@given(snapshots())
+@settings(max_examples=600, deadline=None)
+def test_capacity_is_held_for_the_first_who_could_start_beside_the_services(
+    snapshot: Snapshot,
+) -> None:
+    """Of those that have waited too long, by class and by how long they have."""
+    policy = replace(snapshot.policy, queueing="best_effort", reserve_after_s=3600)
+    snapshot = replace(snapshot, policy=policy, state="ACTIVE", max_starts=1000)
+    plan = make_plan(snapshot)
+    values = {each.name: each.value for each in snapshot.classes}
+    started = {start.workload_id for start in plan.starts}
+    late = [
+        each
+        for each in snapshot.queued
+        if each.queued_ms <= NOW - 3_600_000 and each.id not in started
+    ]
+    late.sort(key=lambda each: (-values[each.priority], each.queued_ms, each.id))
+    gone = {eviction.workload_id for eviction in plan.evictions}
+    first = next((each.id for each in late if could_start(snapshot, gone, each)), None)
+    assert plan.holder == first
+
+
+def could_start(snapshot: Snapshot, gone: set[str], workload: Workload) -> bool:
+    """Bin by bin, if everybody left but the services that it can never evict."""
+    classes = {each.name: each for each in snapshot.classes}
+    mine = classes[workload.priority]
+    rooms: dict[str | None, Resources] = {
+        node.id: node.capacity
+        for node in snapshot.nodes
+        if node.state == "READY" and set(workload.selector) <= set(node.labels)
+    }
+    if not snapshot.nodes:
+        rooms[None] = snapshot.total
+    for running in snapshot.running:
+        its = classes[running.priority]
+        evictable = (
+            snapshot.policy.preemption == "lower_priority"
+            and mine.may_preempt
+            and its.preemptible
+            and its.value < mine.value
+            and running.preemptions < snapshot.policy.max_preemptions
+        )
+        if running.endless and running.id not in gone and not evictable:
+            for place in running.placement:
+                if place.node_id in rooms:
+                    amount = running.request.times(place.replicas)
+                    rooms[place.node_id] = rooms[place.node_id].minus(amount)
+    count = sum(workload.request.count_in(room) for room in rooms.values())
+    return count >= workload.replicas
