@@ -196,6 +196,12 @@ class Deployment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether only a stop or an eviction ends it."""
+        limits = (self.max_runtime_s, self.simulated_runtime_s)
+        return self.kind == Kind.SERVICE and limits == (None, None)
+
 
 class WaitReason(models.Model):
     """Why the queued workloads of a scheduling key wait, as of the cluster's last cycle.

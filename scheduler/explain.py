@@ -82,6 +82,7 @@ def as_workload(deployment: Deployment) -> Workload:
         selector=tuple(sorted(deployment.node_selector.items())),
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
+        endless=deployment.is_endless,
     )
 
 

@@ -30,6 +30,7 @@ class Board:
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
+        self.started_services = False
         self.owners = Owners(snapshot) if snapshot.by_owner else None
         self._services = Services(snapshot, self.capacity)
         self._snapshot = snapshot
@@ -147,6 +148,7 @@ class Board:
         if self.owners is not None:
             self.owners.grow(workload.owner, workload.total)
         self.started.add(workload.id)
+        self.started_services |= workload.endless
         if workload.limit_s is not None:
             ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
             self._begun.append((ends_ms, where, workload.request))

@@ -28,7 +28,7 @@ from scheduler.engine.snapshot import (
 FORMAT = 3
 # The values, at the end, of what is told only where it matters.
 _SNAPSHOT_ENDS: list[Any] = [[], [], []]
-_RUNNING_ENDS: list[Any] = ["", False]
+_RUNNING_ENDS: list[Any] = ["", False]  # and of those who wait
 _PLAN_ENDS: list[Any] = [None]
 _Made = TypeVar("_Made")
 
@@ -134,7 +134,7 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.replicas,
             each.selector,
             each.limit_s,
-            *([each.owner] if each.owner else []),
+            *_without_ends([each.owner, each.endless], _RUNNING_ENDS),
         )
         shape = shapes.setdefault(shared, len(shapes))
         members.append((shape, each.id, each.submitted_ms, each.queued_ms))
@@ -143,12 +143,12 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
 
 def _workloads(shapes: list[Any], members: list[Any]) -> tuple[Workload, ...]:
     shared = [
-        (key, priority, Resources(*request), replicas, _labels(selector), limit_s, *owner)
-        for key, priority, request, replicas, selector, limit_s, *owner in shapes
+        (key, priority, Resources(*request), replicas, _labels(selector), limit_s, *more)
+        for key, priority, request, replicas, selector, limit_s, *more in shapes
     ]
     made = []
     for shape, id_, submitted_ms, queued_ms in members:
-        key, priority, request, replicas, selector, limit_s, *owner = shared[shape]
+        key, priority, request, replicas, selector, limit_s, *more = shared[shape]
         made.append(
             Workload(
                 id_,
@@ -160,7 +160,7 @@ def _workloads(shapes: list[Any], members: list[Any]) -> tuple[Workload, ...]:
                 queued_ms,
                 selector,
                 limit_s,
-                *owner,
+                *more,
             )
         )
     return tuple(made)

@@ -37,6 +37,7 @@ def make_plan(snapshot: Snapshot, line: Line | None = None, *, tell: bool = True
     waits = _waits(snapshot, line, board, waiting) if tell else ()
     hold = board.keepers.hold
     holder = hold.holder.id if hold is not None else None
+    unfinished |= board.started_services and holder is not None
     return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished, holder)
 
 

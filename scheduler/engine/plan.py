@@ -54,8 +54,9 @@ class Wait:
 class Plan:
     """Starts in the order in which they were decided, in which they never over-commit.
 
-    `unfinished` says that the cycle reached its limit with candidates left: run another. `holder`
-    is the workload that has waited so long that capacity is held back for it, if there is one.
+    `unfinished` says to run another: the cycle reached its limit with candidates left, or started a
+    service while capacity is held, which may be in vain since. `holder` is the workload that has
+    waited so long that capacity is held back for it, if there is one.
     """
 
     starts: tuple[Start, ...] = ()

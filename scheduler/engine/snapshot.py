@@ -64,7 +64,8 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A waiting deployment. Those of one `scheduling_key` differ in nothing but id and times.
+    """A waiting deployment. Those of one `scheduling_key` differ in nothing but id, times and
+    whether they are services, which changes nothing for themselves.
 
     `submitted_ms` orders it and survives a preemption; `queued_ms` tells since when it waits now.
     """
@@ -79,6 +80,7 @@ class Workload:
     selector: Labels = ()  # the node must carry all of these
     limit_s: int | None = None  # it is ended after running so long
     owner: str = ""  # who submitted it, where that matters (Snapshot.by_owner)
+    endless: bool = False  # a service without a time limit: it ends if stopped or evicted
 
     @property
     def total(self) -> Resources:
@@ -99,7 +101,7 @@ class Running:
     preemptions: int
     ends_ms: int | None = None  # at the latest, where it has a time limit
     owner: str = ""
-    endless: bool = False  # a service without a time limit: it ends if stopped or evicted
+    endless: bool = False
 
     @property
     def total(self) -> Resources:

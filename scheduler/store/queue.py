@@ -182,6 +182,7 @@ class Queue:
             selector=tuple(sorted(json.loads(row["node_selector"]).items())),
             limit_s=row["max_runtime_s"],
             owner=str(row["owner_id"]) if self.by_owner else "",
+            endless=row["endless"],
         )
 
     def _ask(self, statement: str, found: Sequence[Lane], **params: Any) -> list[dict[str, Any]]:
@@ -213,6 +214,7 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
         head.selector,
         head.limit_s,
         head.owner,
+        row["endless"],
     )
 
 

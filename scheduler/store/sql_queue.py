@@ -18,9 +18,13 @@ LANES = """
         WITH ORDINALITY AS lane(priority_class, gang, most_gpu, most_cpu, most_ram, number)
 """
 
-COLUMNS = """
+# Whether only a stop or an eviction ends it.
+ENDLESS_ONE = """
+    (d.kind = 'service' AND d.max_runtime_s IS NULL AND d.simulated_runtime_s IS NULL) AS endless
+"""
+COLUMNS = f"""
     d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
-    d.node_selector, d.max_runtime_s, d.owner_id,
+    d.node_selector, d.max_runtime_s, d.owner_id, {ENDLESS_ONE},
     floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
 """
@@ -92,13 +96,13 @@ SELECT {COLUMNS}, {_FITS} AND {_WITHIN} AS fits, hop.hops
 # Behind the head of each key, at most so many, in submit order. Not by OFFSET: who becomes ready
 # before the head since it was read would bring the head in twice.
 MEMBERS = f"""
-SELECT member.id::text, head.scheduling_key,
+SELECT member.id::text, head.scheduling_key, member.endless,
        floor(extract(epoch FROM member.created_at) * 1000)::bigint AS submitted_ms,
        floor(extract(epoch FROM member.queued_at) * 1000)::bigint AS queued_ms
   FROM unnest(%(heads)s::uuid[], %(most)s::int[]) AS wanted(head, most)
   JOIN deployments_deployment head ON head.id = wanted.head,
        LATERAL (
-        SELECT d.id, d.created_at, d.queued_at FROM deployments_deployment d
+        SELECT d.id, d.created_at, d.queued_at, {ENDLESS_ONE} FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = head.priority_class_id
            AND (d.replicas > 1) = (head.replicas > 1)
            AND {GPU} = head.gpu * head.replicas

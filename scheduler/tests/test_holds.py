@@ -150,8 +150,26 @@ def test_a_service_is_told_as_one_that_never_ends_unless_it_says_when(
         submit("LOW", gpu=1),
     ]
     run_cycle(cluster)
-    told = {each.id: each.endless for each in read_snapshot(cluster.pk).running}
-    assert told == {str(row.pk): row is rows[0] for row in rows}
+    found = read_snapshot(cluster.pk).running
+    assert {each.id: each.endless for each in found} == {str(r.pk): r is rows[0] for r in rows}
+
+
+def test_a_service_that_starts_is_looked_at_again_where_capacity_is_held(
+    cluster: Cluster, submit: Submit
+) -> None:
+    """Since it started, what is held for the big one is held in vain, and a small one waits."""
+    first = submit("LOW", gpu=5, cpu=60)
+    run_cycle(cluster)
+    big = late(submit("LOW", gpu=8))
+    service, small = submit("HIGH", gpu=1, kind="service"), submit("LOW", gpu=1)
+    equal = submit("HIGH", gpu=1)
+    stop_one(first, None)
+    outcome = run_cycle(cluster)
+    assert {start.workload_id for start in outcome.plan.starts} == {str(service.pk), str(equal.pk)}
+    assert (outcome.plan.holder, outcome.wants_another) == (str(big.pk), True)
+    outcome = run_cycle(cluster)
+    assert {start.workload_id for start in outcome.plan.starts} == {str(small.pk)}
+    assert (outcome.plan.holder, outcome.wants_another) == (None, False)
 
 
 def test_a_change_of_the_holder_alone_is_kept_in_the_ledger_and_replays(

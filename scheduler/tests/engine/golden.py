@@ -83,6 +83,9 @@ def snapshot(seed: int) -> Snapshot:
         replace(each, endless=each.ends_ms is None and random.random() < 0.3) for each in running
     )
     held_for = tuple(_held_for(each, random) for each in queued if random.random() < 0.5)
+    queued = tuple(
+        replace(each, endless=each.limit_s is None and random.random() < 0.3) for each in queued
+    )
     return replace(
         base,
         policy=policy,

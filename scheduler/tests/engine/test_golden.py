@@ -54,11 +54,15 @@ def test_what_is_recorded_has_something_of_everything() -> None:
         seen.update({"holder"} if plan.holder else {})
         seen.update({"holds that doubled"} if _differs(plan, snapshot, held_for=()) else {})
         alike = tuple(replace(each, endless=False) for each in snapshot.running)
+        started = {start.workload_id for start in plan.starts}
+        services = {each.id for each in snapshot.queued if each.endless}
+        seen.update({"a service beside a hold"} if started & services and plan.holder else {})
         seen.update({"services"} if _differs(plan, snapshot, running=alike) else {})
         seen.update({wait.reason.code.value for wait in plan.waits})
     missing = {
         "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
         "QUOTA_EXCEEDED", "holder", "holds that doubled", "services",
+        "a service beside a hold",
     } - set(seen)  # fmt: skip
     assert missing == set()

@@ -76,9 +76,9 @@ class History(RuleBasedStateMachine):
         for _ in range(times):
             self.jobs += 1
             more: dict[str, Any] = {"replicas": replicas, "limit_s": limit_s, "selector": selector}
+            more["endless"] = service and limit_s is None
             new = job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more)
             self.world.submit(of(owner, new))
-            self.world.services |= {new.id} if service else set()
         self.rest()
 
     @precondition(lambda self: self.world.running)

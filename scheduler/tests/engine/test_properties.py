@@ -52,6 +52,7 @@ def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Sn
             waited_s=draw(st.integers(0, 10_000)),
             replicas=draw(st.integers(1, 3)),
             limit_s=draw(st.none() | st.integers(1, 5000)),
+            endless=draw(st.booleans()),
             selector=draw(st.sampled_from([{}, {}, {}, {"zone": "x"}])),
         )
         for _ in range(draw(st.integers(0, max_queued)))

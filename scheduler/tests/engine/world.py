@@ -40,7 +40,6 @@ class World:
     evictions: set[tuple[str, str]] = field(default_factory=set)  # (by whom, who), ever
     allocated: dict[str | None, Resources] = field(default_factory=dict)  # counted as it changes
     held_for: tuple[HeldFor, ...] = ()
-    services: set[str] = field(default_factory=set)
     cycles: int = 0
 
     # --- What people and machines do -------------------------------------------------------------
@@ -184,7 +183,7 @@ class World:
             preemptions=self.preemptions.get(id_, 0),
             ends_ms=None if limit_s is None else self.now_ms + limit_s * 1000,
             owner=workload.owner,
-            endless=id_ in self.services and limit_s is None,
+            endless=workload.endless,
         )
         self._count(self.running[id_], 1)
 
