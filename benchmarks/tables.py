@@ -107,9 +107,9 @@ def fill(
     columns = list(Deployment._meta.concrete_fields)
     lines = io.StringIO()
     for number in range(count):
-        model.id = uuid7()
-        if owners is not None:  # submitted before the last minute, which a cycle looks over
-            model.id = UUID(int=model.id.int - (3_600_000 << 80))
+        # Submitted before the last minute, which a cycle of owners looks over.
+        model.id = UUID(int=uuid7().int - (3_600_000 << 80))
+        if owners is not None:
             model.owner = owners[number // requests % len(owners)]
         model.cpu_milli, model.ram_mib = 1000, 1024 + number % requests
         model.gpu, model.status = gpu_of(number % requests), status

@@ -146,7 +146,8 @@ SELECT {COLUMNS}
 
 # Everybody who waits and whom their quota leaves anything, once for what asks for no GPUs and once,
 # where there are any left, for what does: from owner to owner through the index
-# `deployment_of_owner`, which then has what each of them waits with.
+# `deployment_of_owner`, which then has what each of them waits with; ordered as that is, for the
+# one of all owners would lead through the rows of all clusters.
 _WAITING = f"""
 WITH RECURSIVE waiting AS (
     SELECT p.id AS priority_class, '00000000-0000-0000-0000-000000000000'::uuid AS owner
@@ -155,7 +156,8 @@ WITH RECURSIVE waiting AS (
     SELECT waiting.priority_class, (
         SELECT d.owner_id FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = waiting.priority_class
-           AND d.owner_id > waiting.owner ORDER BY d.owner_id LIMIT 1)
+           AND d.owner_id > waiting.owner
+         ORDER BY d.owner_id, (d.gpu > 0), d.queued_at LIMIT 1)
       FROM waiting WHERE waiting.owner IS NOT NULL
 ), allowed AS (
     SELECT waiting.*, room.*, asks_for_gpus
