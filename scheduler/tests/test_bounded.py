@@ -299,17 +299,7 @@ def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
 ) -> None:
     """Ada's LOW is over her quota until her other one makes way; then where it is held for is up to
     a service, or one with a limit, of a class that nobody who waits could evict."""
-    for name in "abc":
-        Node.objects.create(
-            cluster=cluster,
-            name=name,
-            cpu_milli=64_000,
-            ram_mib=512 * 1024,
-            gpu=8,
-            labels={"on": name},
-        )
-    totals = {"total_gpu": 24, "total_cpu_milli": 192_000, "total_ram_mib": 1536 * 1024}
-    Cluster.objects.filter(pk=cluster.pk).update(**totals)
+    of_nodes(cluster, "abc", cpu_milli=64_000)
     put_quota(cluster, ada.pk, {"max_gpu": 8})
 
     def submit(
@@ -338,17 +328,8 @@ def test_a_late_gang_goes_where_the_whole_plan_sends_it_also_if_everybody_starts
     cluster: Cluster, submit: Submit
 ) -> None:
     """Of one node a service keeps half, of another a job; the third is empty."""
-    for name in "abc":
-        Node.objects.create(
-            cluster=cluster,
-            name=name,
-            cpu_milli=64_000,
-            ram_mib=512 * 1024,
-            gpu=8,
-            labels={"on": name},
-        )
-    totals = {"total_gpu": 24, "total_cpu_milli": 192_000, "total_ram_mib": 1536 * 1024}
-    Cluster.objects.filter(pk=cluster.pk).update(ordering="fifo", **totals)
+    of_nodes(cluster, "abc", cpu_milli=64_000)
+    Cluster.objects.filter(pk=cluster.pk).update(ordering="fifo")
     submit("LOW", gpu=4, kind="service", node_selector={"on": "a"})
     submit("LOW", gpu=4, node_selector={"on": "b"})
     cycle.run(cluster.pk, Trigger.SUBMITTED)
@@ -365,17 +346,7 @@ def test_those_for_whom_services_leave_no_room_are_not_read(
     cluster: Cluster, submit: Submit
 ) -> None:
     """Whoever asks for the same as one who is known to be: there may be very many."""
-    for name in "ab":
-        Node.objects.create(
-            cluster=cluster,
-            name=name,
-            cpu_milli=640_000,
-            ram_mib=512 * 1024,
-            gpu=8,
-            labels={"on": name},
-        )
-    totals = {"total_gpu": 16, "total_cpu_milli": 1_280_000, "total_ram_mib": 1024 * 1024}
-    Cluster.objects.filter(pk=cluster.pk).update(**totals)
+    of_nodes(cluster, "ab", cpu_milli=640_000)
     submit("HIGH", gpu=1, kind="service", node_selector={"on": "a"})
     submit("HIGH", gpu=1, node_selector={"on": "b"})
     cycle.run(cluster.pk, Trigger.SUBMITTED)
@@ -388,3 +359,13 @@ def test_those_for_whom_services_leave_no_room_are_not_read(
     part = load_snapshot(cluster.pk)
     assert [each.id for each in part.queued] == [str(big.pk)]
     assert make_plan(part).holder == str(big.pk)
+
+
+def of_nodes(cluster: Cluster, names: str, *, cpu_milli: int) -> None:
+    """It has these nodes of 8 GPUs, each with its name as a label."""
+    amounts = {"cpu_milli": cpu_milli, "ram_mib": 512 * 1024, "gpu": 8}
+    Node.objects.bulk_create(
+        Node(cluster=cluster, name=name, labels={"on": name}, **amounts) for name in names
+    )
+    totals = {f"total_{name}": amount * len(names) for name, amount in amounts.items()}
+    Cluster.objects.filter(pk=cluster.pk).update(**totals)
