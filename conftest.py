@@ -2,11 +2,11 @@
 
 pytest_plugins = [
     "organizations.tests.people",
-    "clusters.tests.capacity",
-    "deployments.tests.runtimes.engine",
+    "clusters.tests.allocation",
+    "deployments.tests.runtimes.docker.engine",
     "deployments.tests.reconciler.real",
-    "deployments.tests.runtimes.busybox",
-    "deployments.tests.runtimes.kubernetes_cluster",
+    "deployments.tests.runtimes.docker.busybox",
+    "deployments.tests.runtimes.kubernetes.cluster",
     "clusters.tests.attached",
     "mlops_platform.tests.world",
     "mlops_platform.tests.server",

@@ -44,7 +44,7 @@ class UserAdmin(DjangoUserAdmin):
     ordering = ["username"]
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
-        """None on the page that adds a user: the profile is made with them (signals.py)."""
+        """None on the page that adds a user: the profile is made with them (receivers.py)."""
         return [ProfileInline] if obj else []
 
     @admin.display(ordering="profile__display_name")

@@ -41,7 +41,7 @@ class User(AbstractUser):
 
 
 class UserProfile(models.Model):
-    """What a user tells about themselves. Made with the user (signals.py)."""
+    """What a user tells about themselves. Made with the user (receivers.py)."""
 
     user = models.OneToOneField(
         User, on_delete=models.CASCADE, related_name="profile", primary_key=True

@@ -7,15 +7,33 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from accounts.errors import BadCredentials, BadToken
 from accounts.models import User, UserProfile
 from mlops_platform.api.errors import Invalid
+
+
+class Unauthorized(APIException):
+    """401 everywhere: DRF's AuthenticationFailed becomes 403 where a view authenticates no user, as
+    register, login, refresh and logout do."""
+
+    status_code = 401
+    auth_header = 'Bearer realm="api"'  # answered as WWW-Authenticate
+
+
+class BadCredentials(Unauthorized):
+    default_detail = "No active account has this user name and password."
+    default_code = "bad_credentials"
+
+
+class BadToken(Unauthorized):
+    default_detail = "This refresh token is invalid, expired or used already; log in again."
+    default_code = "token_not_valid"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report import Result
 
-from scheduler.simulator import cluster, policies, simulate, traces
+from scheduler.simulator import cluster_spec, policies, simulate, traces
 from scheduler.simulator.figures import figures
 
 FILE = "philly.csv.gz"
@@ -39,7 +39,7 @@ def measure(rounds: int, folder: Path) -> Result | None:
         ],
     )
     for label, words in RUNS:
-        run = simulate(jobs, cluster.parse(CLUSTER), policies.parse(words))
+        run = simulate(jobs, cluster_spec.parse(CLUSTER), policies.parse(words))
         told = figures(run)
         for name in ("HIGH", "LOW"):
             of = told.classes[name]

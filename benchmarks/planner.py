@@ -101,7 +101,7 @@ def _admission(result: Result, rounds: int) -> None:
     from deployments.models import Deployment
     from scheduler import cycle
     from scheduler.engine import make_plan
-    from scheduler.engine.check import verify
+    from scheduler.engine.invariants import verify
     from scheduler.models import Trigger
     from scheduler.store import load_snapshot
 
@@ -146,7 +146,7 @@ def _many_requests(result: Result, rounds: int) -> None:
     from django.db import transaction
     from django.utils import timezone
 
-    from deployments.keys import name_owners
+    from deployments.scheduling_key import name_owners
     from scheduler import cycle
     from scheduler.models import Trigger
 
@@ -179,7 +179,7 @@ def _many_requests(result: Result, rounds: int) -> None:
 def _storm(result: Result, rounds: int) -> None:
     from deployments.models import Deployment
     from scheduler import cycle
-    from scheduler.engine.check import check
+    from scheduler.engine.invariants import check
     from scheduler.models import Trigger
 
     seconds, useless, evicted = [], [], []
@@ -212,7 +212,7 @@ def _storm(result: Result, rounds: int) -> None:
 
 def _questions(result: Result, rounds: int) -> None:
     from deployments.models import Deployment
-    from deployments.services import draft_deployment
+    from deployments.services.drafts import draft_deployment
     from organizations.models import Membership
     from scheduler import explain, quotes
 

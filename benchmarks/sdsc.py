@@ -10,7 +10,7 @@ from pathlib import Path
 
 from report import Result
 
-from scheduler.simulator import cluster, policies, simulate, traces
+from scheduler.simulator import cluster_spec, policies, simulate, traces
 from scheduler.simulator.figures import figures
 
 FILE = "SDSC-SP2-1998-4.2-cln.swf.gz"
@@ -29,7 +29,7 @@ def measure(rounds: int, folder: Path) -> Result | None:
     if not path.exists():
         return None
     log = traces.read(path).jobs
-    machine = cluster.parse(f"pool:cpu={PROCESSORS}")
+    machine = cluster_spec.parse(f"pool:cpu={PROCESSORS}")
     result = Result(
         "sdsc",
         "The SDSC-SP2 log by the production planner",

@@ -96,8 +96,8 @@ def fill(
     from uuid_utils.compat import uuid7
 
     from clusters.models import Cluster, Node
-    from deployments.keys import key_of
     from deployments.models import Deployment, PriorityClass
+    from deployments.scheduling_key import key_of
 
     priority = PriorityClass.objects.get(name="HIGH" if high else "LOW")
     now = timezone.now()

@@ -167,7 +167,7 @@ class Quota(models.Model):
 class Endpoint(models.Model):
     """Where a runtime is reached: a Docker engine, or the API server of a Kubernetes cluster.
 
-    `secrets` is sealed (sealing.py) and leaves only for the runtime's client. What an operator has
+    `secrets` is sealed (secrets.py) and leaves only for the runtime's client. What an operator has
     attached is `trusted`: it may lead to this very host. `error` is why it does not answer now.
     """
 
@@ -232,7 +232,7 @@ class Node(models.Model):
 
     `state` is what people want of it, `observed` what its runtime says of it, and `effective_state`
     what comes of the two. `discovered` names the sizes that nobody has given and that its runtime
-    tells, 0 until then. `pending` is what becomes of it once it is empty (settling.py):
+    tells, 0 until then. `pending` is what becomes of it once it is empty (node_changes.py):
     `{"delete": true}`, or the columns to set.
     """
 

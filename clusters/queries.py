@@ -16,9 +16,9 @@ from django.db.models import (
 from rest_framework.exceptions import APIException
 
 from accounts.models import User
-from clusters import addresses
+from clusters.endpoints import address_policy
 from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
-from clusters.sealing import unseal
+from clusters.secrets import unseal
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of, refuse_below, require, roles_of
 from organizations.models import Role
@@ -158,7 +158,7 @@ def secrets_of(endpoint: Endpoint) -> dict[str, str]:
 
 def guard_of(endpoint: Endpoint) -> Callable[[str], str | None] | None:
     """What judges each address that a connection has reached; None where anywhere is fine."""
-    return None if endpoint.trusted else addresses.refusal
+    return None if endpoint.trusted else address_policy.refusal
 
 
 def registries_in(cluster: Cluster) -> QuerySet[Registry]:

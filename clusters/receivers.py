@@ -6,7 +6,7 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from accounts.models import User
-from clusters import quotas
+from clusters.services import quotas
 
 
 @receiver(pre_delete, sender=User)

@@ -19,6 +19,11 @@ UPDATE deployments_deployment d
 """
 
 
+def node_ids(row: Deployment) -> list[str]:
+    """The node's id for each replica, in the order of the replicas' numbers."""
+    return [str(place["node_id"]) for place in row.placement for _ in range(place["replicas"])]
+
+
 def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
     """Tell what runs on a node its new name; the caller holds the cluster's lock. One query."""
     with connection.cursor() as cursor:

@@ -10,8 +10,7 @@ from django.db.models import F, Q, QuerySet, Sum
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from clusters.queries import as_uuid
-from deployments import queues, reasons
-from deployments.away import Away
+from deployments import reasons, redis_queues
 from deployments.models import (
     ENDED,
     HOLDS,
@@ -21,6 +20,7 @@ from deployments.models import (
     Status,
     WaitReason,
 )
+from deployments.node_away import Away
 from deployments.signals import reasons_missing
 from mlops_platform.api.errors import Invalid, not_found
 from organizations.access import organizations_of, require
@@ -148,7 +148,7 @@ def positions_of(
     """The place in its cluster's queues of each queued deployment by id; one Redis round trip."""
     queued = [row for row in deployments if row.status == Status.QUEUED]
     places = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
-    found = queues.positions(places, class_names)
+    found = redis_queues.positions(places, class_names)
     return {row.pk: position for row, position in zip(queued, found, strict=True)}
 
 

@@ -15,25 +15,25 @@ from clusters.signals import (
     node_renamed,
     owners_matter,
 )
-from deployments import connections, keys, placements, services, stopping
-
-STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
+from deployments import placements, runtime_connections, scheduling_key
+from deployments.services import stop, submit
+from deployments.services.priority_classes import STANDARD_CLASSES
 
 
 @receiver(cluster_deleting)
 def leave_cluster(cluster: Cluster, force: bool, **_: Any) -> None:
-    services.clear_cluster(cluster, force=force)
-    connections.leave(cluster)
+    submit.clear_cluster(cluster, force=force)
+    runtime_connections.leave(cluster)
 
 
 @receiver(cluster_closing)
 def stop_everything(cluster: Cluster, **_: Any) -> None:
-    stopping.stop_all(cluster)
+    stop.stop_all(cluster)
 
 
 @receiver(owners_matter)
 def name_owners(cluster: Cluster, **_: Any) -> None:
-    keys.name_owners(cluster)
+    scheduling_key.name_owners(cluster)
 
 
 @receiver(node_renamed)

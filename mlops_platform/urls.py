@@ -11,11 +11,11 @@ from mlops_platform import health
 schema = get_schema_view(public=True, permission_classes=[AllowAny], authentication_classes=[])
 
 urlpatterns = [
-    path("api/", include("accounts.urls")),
-    path("api/", include("organizations.urls")),
-    path("api/", include("clusters.urls")),
-    path("api/", include("deployments.urls")),
-    path("api/", include("scheduler.urls")),
+    path("api/", include("accounts.api.urls")),
+    path("api/", include("organizations.api.urls")),
+    path("api/", include("clusters.api.urls")),
+    path("api/", include("deployments.api.urls")),
+    path("api/", include("scheduler.api.urls")),
     path("swagger/", schema.with_ui("swagger"), name="swagger"),
     path("swagger.json", schema.without_ui(), {"format": "json"}, name="swagger-json"),
     path("", health.front),

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from organizations.lookups import LookUpAdmin
+from mlops_platform.admin.lookups import LookUpAdmin
 from organizations.models import InviteCode, Membership, Organization, Role
 from organizations.services import replace_code
 

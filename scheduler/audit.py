@@ -9,9 +9,9 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
-from deployments import placements, queues
-from deployments.dependencies import HOPELESS
+from deployments import placements, redis_queues
 from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
+from deployments.services.dependencies import HOPELESS
 from scheduler.store import see_one_moment
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
@@ -142,7 +142,7 @@ def _queues_off() -> Iterator[str]:
     for cluster, name, key in rows.values_list("cluster", "priority_class__name", "pk").iterator():
         waiting[cluster, name].add(str(key))
     for cluster in Cluster.objects.values_list("pk", flat=True):
-        members = queues.members(cluster, names)
+        members = redis_queues.members(cluster, names)
         if members is None:
             yield f"cluster {cluster}: the queues cannot be read"
             continue

@@ -12,7 +12,7 @@ from clusters.models import Cluster
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import verify
+from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CycleResult:
     """What a cycle did, for logs and metrics. Times, and the waits of the admitted, in seconds."""
 
     snapshot: Snapshot
@@ -37,7 +37,7 @@ class Outcome:
         return self.plan.unfinished or bool(self.plan.evictions)
 
 
-def run(cluster_id: UUID, trigger: Trigger) -> Outcome | None:
+def run(cluster_id: UUID, trigger: Trigger) -> CycleResult | None:
     """None where the cluster is gone. Raises StalePlanError when rows keep changing under it."""
     cycle_id = uuid7()
     with bind_cycle(cycle_id):
@@ -57,7 +57,7 @@ def run(cluster_id: UUID, trigger: Trigger) -> Outcome | None:
     return None
 
 
-def _once(cluster_id: UUID, cycle_id: UUID, trigger: Trigger) -> Outcome:
+def _once(cluster_id: UUID, cycle_id: UUID, trigger: Trigger) -> CycleResult:
     began = perf_counter()
     with transaction.atomic():
         snapshot = store.load_snapshot(cluster_id)
@@ -73,7 +73,7 @@ def settle(
     cycle_id: UUID,
     trigger: Trigger,
     spent: tuple[float, float] = (0.0, 0.0),
-) -> Outcome:
+) -> CycleResult:
     """Check a plan, make it so and write it down, in the caller's transaction, which holds the
     cluster's lock since before the snapshot. `spent`: seconds on loading and planning."""
     began = perf_counter()
@@ -82,7 +82,7 @@ def settle(
     timing = (*spent, perf_counter() - began)
     if changed:
         ledger.write(cycle_id, trigger, snapshot, plan, timing)
-    return Outcome(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
+    return CycleResult(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
 
 
 def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
@@ -92,7 +92,7 @@ def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
     return [(w.priority, max(snapshot.now_ms - w.queued_ms, 0) / 1000) for w in started]
 
 
-def _log(cluster_id: UUID, trigger: Trigger, outcome: Outcome) -> None:
+def _log(cluster_id: UUID, trigger: Trigger, outcome: CycleResult) -> None:
     took_s = outcome.load_s + outcome.plan_s + outcome.apply_s
     logger.info(
         "cycle: %s, started %d, evicted %d, in %.0f ms",

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from clusters.models import Cluster, Runtime
-from deployments.keys import owner_in_key
 from deployments.models import Deployment, Status
 from deployments.queries import positions_of, priority_classes, reasons_for
 from deployments.reasons import shown
+from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.fields import cores
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction

@@ -21,10 +21,10 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from clusters.models import Cluster
-from deployments import queues
+from deployments import redis_queues
 from deployments.models import PriorityClass
 from mlops_platform.api.redis import redis_client
-from scheduler.cycle import Outcome
+from scheduler.cycle import CycleResult
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ CYCLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 
 
-def record(cluster_id: UUID, outcome: Outcome | None) -> None:
+def record(cluster_id: UUID, outcome: CycleResult | None) -> None:
     """Count one cycle; never raises for want of Redis."""
     if outcome is None:
         return
@@ -117,7 +117,7 @@ def _queue_lengths(priorities: list[str]) -> Metric:
         "mlops_scheduler_queue_length", "Workloads waiting.", labels=["cluster", "priority"]
     )
     ids = list(Cluster.objects.order_by("pk").values_list("pk", flat=True))
-    for cluster_id, lengths in queues.lengths_of(ids, priorities).items():
+    for cluster_id, lengths in redis_queues.lengths_of(ids, priorities).items():
         for priority, length in lengths.items():
             family.add_metric([str(cluster_id), priority], length)
     return family

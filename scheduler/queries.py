@@ -25,7 +25,7 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster, Node, NodeState, Ordering, State
 from clusters.queries import effective_state
-from deployments import queues
+from deployments import redis_queues
 from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of
@@ -99,7 +99,7 @@ def queue_lengths(cluster: Cluster) -> dict[str, int]:
     """How many wait, by priority class, most urgent first; from the table while Redis is away, or
     was emptied and not filled again yet."""
     names = list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
-    lengths = queues.lengths(cluster.pk, names)
+    lengths = redis_queues.lengths(cluster.pk, names)
     if not lengths or not any(lengths.values()):
         return waiting_by_class(cluster, names)
     return lengths

@@ -18,13 +18,13 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from deployments.dependencies import refuse_hopeless
 from deployments.models import Deployment
 from deployments.queries import Dependency, priority_classes, reasons_for
-from deployments.queues import place_for
 from deployments.reasons import render
+from deployments.redis_queues import place_for
+from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
-from scheduler import cycle, metrics, queues, store
+from scheduler import cycle, metrics, queue_sync, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.snapshot import Workload
@@ -161,5 +161,5 @@ def _reason(outcome: Outcome, workload: Workload) -> dict[str, Any]:
 
 def _position(deployment: Deployment) -> int | None:
     names = list(priority_classes())
-    score = queues.score_of(deployment.cluster, deployment)
+    score = queue_sync.score_of(deployment.cluster, deployment)
     return place_for(deployment.cluster_id, deployment.priority_class.name, score, names)

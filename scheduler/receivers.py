@@ -16,7 +16,7 @@ from deployments.signals import (
     quote_presented,
     reasons_missing,
 )
-from scheduler import bell, bystanders, queues, quotes
+from scheduler import lazy_reasons, queue_sync, quotes, wakeup
 from scheduler.models import Trigger
 
 
@@ -32,9 +32,9 @@ def on_many_submitted(deployments: list[Deployment], **_: Any) -> None:
 
 
 def _submitted(deployments: list[Deployment]) -> None:
-    queues.enter(deployments)
+    queue_sync.enter(deployments)
     for cluster_id in dict.fromkeys(row.cluster_id for row in deployments):
-        bell.request_cycle(cluster_id, Trigger.SUBMITTED)
+        wakeup.request_cycle(cluster_id, Trigger.SUBMITTED)
 
 
 @receiver(deployment_stopped)
@@ -43,8 +43,8 @@ def on_stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str, **_: 
 
 
 def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
-    queues.refresh(cluster_id, deployment_ids)
-    bell.request_cycle(cluster_id, trigger)
+    queue_sync.refresh(cluster_id, deployment_ids)
+    wakeup.request_cycle(cluster_id, trigger)
 
 
 @receiver(quote_presented)
@@ -54,9 +54,9 @@ def on_quote(deployment: Deployment, digest: str, token: str, **_: Any) -> None:
 
 @receiver(reasons_missing)
 def on_reasons_missing(deployments: list[Deployment], **_: Any) -> dict[UUID, Any]:
-    return bystanders.reasons_of(deployments)
+    return lazy_reasons.reasons_of(deployments)
 
 
 @receiver(cluster_changed)
 def on_cluster_changed(cluster_id: UUID, **_: Any) -> None:
-    transaction.on_commit(partial(bell.request_cycle, cluster_id, Trigger.CHANGED))
+    transaction.on_commit(partial(wakeup.request_cycle, cluster_id, Trigger.CHANGED))

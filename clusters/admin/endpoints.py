@@ -12,16 +12,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from clusters import attaching
-from clusters.admin.filters import LookUpFilter, LookUpMedia
 from clusters.admin.forms import CoresField
-from clusters.admin.markup import NOTHING, ago, badge
-from clusters.admin.markup import to_page as link_to
-from clusters.admin.refusals import RefusableForm, RefusingAdmin
-from clusters.certificates import LONGEST_PEM
-from clusters.endpoints import LONGEST_URL, NAMESPACE, TLS_FIELDS
-from clusters.kubeconfig import LONGEST as LONGEST_KUBECONFIG
+from clusters.endpoints.attachment import LONGEST_URL, NAMESPACE, TLS_FIELDS
+from clusters.endpoints.kubeconfig import LONGEST as LONGEST_KUBECONFIG
+from clusters.endpoints.tls import LONGEST_PEM
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster, Endpoint, Runtime
+from clusters.services import attach
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import EMPTY, ago, badge
+from mlops_platform.admin.markup import to_page as link_to
+from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
 
 SIZES = {"cpu": "cpu_milli", "ram": "ram_mib", "gpu": "gpu"}  # as the form and the row name them
 REQUIRED = "This field is required."
@@ -158,7 +158,7 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     @admin.display(description="node")
     def machines(self, endpoint: Endpoint) -> SafeString | str:
         node = endpoint.nodes.first() if endpoint.cluster.runtime == Runtime.DOCKER else None
-        return link_to(node) if node else NOTHING
+        return link_to(node) if node else EMPTY
 
     def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
         if obj is None:
@@ -188,10 +188,10 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     def _attach(self, form: EndpointForm) -> Endpoint:
         cluster: Cluster = form.cleaned_data["cluster"]
         if cluster.runtime == Runtime.KUBERNETES:
-            attaching.change_cluster(cluster, form.api_server(), trusted=True)
+            attach.change_cluster(cluster, form.api_server(), trusted=True)
             return cluster.endpoints.get()
         body = {"name": form.cleaned_data["node"], "endpoint": form.engine(), **form.sizes()}
-        node = attaching.add_node(cluster, body, trusted=True)
+        node = attach.add_node(cluster, body, trusted=True)
         assert node.endpoint is not None
         return node.endpoint
 
@@ -200,6 +200,6 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
         if not form.changed_data:
             return
         if endpoint.cluster.runtime == Runtime.KUBERNETES:
-            attaching.change_cluster(endpoint.cluster, form.api_server(), trusted=True)
+            attach.change_cluster(endpoint.cluster, form.api_server(), trusted=True)
         elif node := endpoint.nodes.select_related("cluster").first():
-            attaching.change_node(node, {"endpoint": form.engine()}, trusted=True)
+            attach.change_node(node, {"endpoint": form.engine()}, trusted=True)

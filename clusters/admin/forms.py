@@ -5,9 +5,9 @@ from typing import Any
 
 from django import forms
 
-from clusters.admin.refusals import RefusableForm
+from clusters.api.serializers import LOST_AFTER_S, MOST_PREEMPTIONS, YEAR_S, PolicySerializer
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster, Runtime
-from clusters.serializers import LOST_AFTER_S, MOST_PREEMPTIONS, YEAR_S, PolicySerializer
+from mlops_platform.admin.refusals import RefusableForm
 from mlops_platform.api.fields import MILLI
 
 TOTALS = ["total_cpu_milli", "total_ram_mib", "total_gpu"]

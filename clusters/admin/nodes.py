@@ -9,14 +9,22 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import NotFound
 
-from clusters import nodes
-from clusters.admin.filters import LookUpFilter, LookUpMedia
-from clusters.admin.markup import NOTHING, badge, cpu_usage, facts, gpu_usage, ram_usage, request
-from clusters.admin.markup import to_page as link_to
-from clusters.admin.pages import OperatorAdmin, counted
 from clusters.models import Node, NodeState
+from clusters.node_changes import DELETE
 from clusters.queries import effective_state
-from clusters.settling import DELETE
+from clusters.services import nodes
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import (
+    EMPTY,
+    badge,
+    cpu_usage,
+    facts,
+    gpu_usage,
+    ram_usage,
+    request,
+)
+from mlops_platform.admin.markup import to_page as link_to
+from mlops_platform.admin.pages import OperatorAdmin, counted
 
 TONES = {NodeState.READY: "good", NodeState.CORDONED: "waiting"}
 ACTION_TO = {
@@ -85,11 +93,11 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.display(description="endpoint")
     def reached_at(self, node: Node) -> SafeString | str:
-        return link_to(node.endpoint) if node.endpoint else NOTHING
+        return link_to(node.endpoint) if node.endpoint else EMPTY
 
     @admin.display(description="error")
     def trouble(self, node: Node) -> str:
-        return (node.endpoint.error if node.endpoint else "") or NOTHING
+        return (node.endpoint.error if node.endpoint else "") or EMPTY
 
     @admin.display(description="CPU")
     def cpu(self, node: Node) -> SafeString:
@@ -105,12 +113,12 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.display(description="labels")
     def carries(self, node: Node) -> SafeString | str:
-        return facts(node.labels) if node.labels else NOTHING
+        return facts(node.labels) if node.labels else EMPTY
 
     @admin.display(description="once it is empty")
     def then(self, node: Node) -> str:
         if node.pending is None:
-            return NOTHING
+            return EMPTY
         if node.pending == DELETE:
             return "It is deleted."
         sizes = (node.pending[name] for name in ("cpu_milli", "ram_mib", "gpu"))

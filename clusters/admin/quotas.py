@@ -10,13 +10,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import APIException
 
-from clusters import quotas
-from clusters.admin.filters import LookUpFilter, LookUpMedia
 from clusters.admin.forms import CoresField
-from clusters.admin.markup import ram
-from clusters.admin.markup import to_page as link_to
-from clusters.admin.refusals import RefusableForm, RefusingAdmin
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Quota
+from clusters.services import quotas
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import ram
+from mlops_platform.admin.markup import to_page as link_to
+from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
 from mlops_platform.api.fields import MILLI, cores
 from organizations.access import role_in
 

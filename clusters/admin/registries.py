@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from clusters import registries
-from clusters.admin.filters import LookUpFilter, LookUpMedia
-from clusters.admin.markup import to_page as link_to
-from clusters.admin.refusals import RefusableForm, RefusingAdmin
+from clusters.api.registry_serializers import NewRegistrySerializer
 from clusters.models import Registry
-from clusters.registry_serializers import NewRegistrySerializer
+from clusters.services import registries
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import to_page as link_to
+from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
 
 GIVEN = ("host", "username", "password")
 

@@ -12,11 +12,11 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from clusters.admin.filters import LookUpFilter, LookUpMedia
-from clusters.admin.markup import NOTHING
-from clusters.admin.markup import to_page as link_to
-from clusters.admin.pages import OperatorAdmin
 from clusters.models import Cluster, Runtime, Sandbox
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import EMPTY
+from mlops_platform.admin.markup import to_page as link_to
+from mlops_platform.admin.pages import OperatorAdmin
 
 MOST_PIDS = 4_194_304  # what Linux itself allows
 # All that Linux 6 knows, as Docker and Kubernetes name them.
@@ -93,7 +93,7 @@ class SandboxAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.display(description="capabilities")
     def capabilities(self, sandbox: Sandbox) -> str:
-        return ", ".join(sandbox.add_capabilities) or NOTHING
+        return ", ".join(sandbox.add_capabilities) or EMPTY
 
     def get_readonly_fields(self, request: HttpRequest, obj: Sandbox | None = None) -> Any:
         return ["cluster"] if obj else []

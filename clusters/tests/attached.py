@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from clusters import attaching, endpoints
-from clusters.addresses import Unresolvable
+from clusters.endpoints import attachment
+from clusters.endpoints.address_policy import Unresolvable
 from clusters.models import Cluster, Endpoint, Node, Runtime
 from clusters.queries import secrets_of
-from clusters.sealing import seal
-from clusters.tests.capacity import make_cluster
-from clusters.tests.pki import pem
+from clusters.secrets import seal
+from clusters.services import attach
+from clusters.tests.allocation import make_cluster
+from clusters.tests.endpoints.pki import pem
 from organizations.models import Organization
 
 NAMES = {"gpu-1.example.org": ["10.0.0.5"], "here.example.org": ["10.0.0.5", "127.0.0.1"]}
@@ -28,7 +29,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
             return [host]
         raise Unresolvable(host)
 
-    monkeypatch.setattr(endpoints, "resolve", resolve)
+    monkeypatch.setattr(attachment, "resolve", resolve)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def docker(org: Organization, names: None) -> Cluster:
 @pytest.fixture
 def engine(docker: Cluster) -> Node:
     """A node whose engine has told nothing yet."""
-    return attaching.add_node(docker, {"name": "node-1", "endpoint": pem().body()})
+    return attach.add_node(docker, {"name": "node-1", "endpoint": pem().body()})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from clusters.models import Node
 from clusters.tests.attached import secrets
-from clusters.tests.pki import pem
+from clusters.tests.endpoints.pki import pem
 
 SOCKET = "unix:///var/run/docker.sock"
 

@@ -6,9 +6,9 @@ import pytest
 
 from clusters.models import Node, NodeState
 from clusters.queries import effective_state
-from clusters.tests.capacity import make_node
+from clusters.tests.allocation import make_node
 from scheduler.status import status_of
-from scheduler.store.load import load_snapshot
+from scheduler.store.snapshot_reader import load_snapshot
 
 ALL = list(product(NodeState.values, repeat=2))
 STRICTEST = {

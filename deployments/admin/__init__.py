@@ -1,6 +1,6 @@
 """The operators' pages of deployments and priority classes."""
 
 from deployments.admin.deployments import DeploymentAdmin
-from deployments.admin.priorities import PriorityClassAdmin
+from deployments.admin.priority_classes import PriorityClassAdmin
 
 __all__ = ["DeploymentAdmin", "PriorityClassAdmin"]

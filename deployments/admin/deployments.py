@@ -11,11 +11,12 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
-from clusters.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
-from clusters.admin.pages import OperatorAdmin, counted
-from deployments import queries, services
-from deployments.admin.shown import Columns, Details, timeline
+from deployments import queries
+from deployments.admin.presentation import Columns, Details, timeline
 from deployments.models import ENDED, HOLDING, Deployment, Status
+from deployments.services import stop, update
+from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
+from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.errors import Conflict
 
 MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
@@ -161,7 +162,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
             return question
         had_ended = rows.filter(status__in=ENDED).values_list("name", flat=True)
         refused = [f"{name} had ended already" for name in had_ended[:MOST_AT_ONCE]]
-        stopped = services.stop(list(rows.values_list("pk", flat=True)), operator(request))
+        stopped = stop.stop(list(rows.values_list("pk", flat=True)), operator(request))
         self.tell(
             request,
             f"Stopped {counted(stopped, 'deployment')}." if stopped else None,
@@ -187,7 +188,7 @@ def give_priority(
             had += 1
             continue
         try:
-            services.change_deployment(operator(request), row, {}, priority=name)
+            update.change_deployment(operator(request), row, {}, priority=name)
         except Conflict as refusal:
             refused.append(f"{row.name}: {refusal.detail}")
         else:

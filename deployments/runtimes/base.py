@@ -21,7 +21,7 @@ class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, no
 class RefusedError(Exception):
     """The runtime takes this launch neither now nor later. `trouble` says why, in its own words."""
 
-    def __init__(self, trouble: "Trouble") -> None:
+    def __init__(self, trouble: "Problem") -> None:
         super().__init__(trouble.message)
         self.trouble = trouble
 
@@ -45,7 +45,7 @@ class Code(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """A code, and what the runtime said, one line of at most 500 characters without secrets."""
 
     code: Code
@@ -67,7 +67,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ReplicaStatus:
     """What a runtime sees of a replica. One that is not seen is not there."""
 
     key: Key
@@ -76,7 +76,7 @@ class Sighting:
     ready: bool = False  # runs, and its readiness probe passes, where it has one
     stopping: bool = False  # has been told to end
     exit_code: int | None = None
-    trouble: Trouble | None = None
+    trouble: Problem | None = None
     started_at: datetime | None = None  # of the process, by the machine's clock
     ended_at: datetime | None = None
     node: str | None = None  # the name of its node
@@ -122,7 +122,7 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class LaunchSpec:
     """One attempt of a deployment, or the part of it that belongs to one endpoint."""
 
     deployment_id: str
@@ -182,7 +182,7 @@ class Access:
 class Runtime(Protocol):
     """Every call raises RuntimeUnavailable where the endpoint gives no usable answer in time."""
 
-    def start(self, launch: Launch) -> None:
+    def start(self, launch: LaunchSpec) -> None:
         """Bring into being what is not there of these replicas; what is there stays as it is.
 
         Raises ImageMissing (nothing was started) and RefusedError.
@@ -203,7 +203,7 @@ class Runtime(Protocol):
     def remove(self, key: Key) -> None:
         """Clear away one that has ended, and what it wrote; one that runs is killed first."""
 
-    def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
+    def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         """All replicas of this cluster that are there, or those of some deployments.
 
         Only what carries our labels and this cluster's id is ever seen, or touched.

@@ -4,9 +4,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from deployments.runtimes.twin import Script as Script
-from deployments.runtimes.twin import SimulatedRuntime as SimulatedRuntime
-
 
 class Fate(StrEnum):
     """How a deployment ends by itself."""

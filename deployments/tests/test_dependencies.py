@@ -7,13 +7,14 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from clusters.services import delete_cluster
-from clusters.tests.capacity import make_cluster
-from deployments import queries, sync
+from clusters.services.clusters import delete_cluster
+from clusters.tests.allocation import make_cluster
+from deployments import queries
+from deployments.lifecycle import deadlines
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.services import create_deployment
+from deployments.services.stop import stop, stop_one
+from deployments.services.submit import create_deployment
 from deployments.signals import deployment_stopped
-from deployments.stopping import stop, stop_one
 from deployments.tests.workloads import allocated, body, make, timeline
 
 PATH = "/api/deployments"
@@ -58,12 +59,12 @@ def run(*deployments, **columns):
 
 def complete(*deployments):
     run(*deployments)
-    assert sync.finish_due(timezone.now()) == len(deployments)
+    assert deadlines.finish_due(timezone.now()) == len(deployments)
 
 
 def overstay(deployment):
     run(deployment, max_runtime_s=60)
-    assert sync.finish_due(timezone.now()) == 1
+    assert deadlines.finish_due(timezone.now()) == 1
 
 
 def stop_it(deployment):
@@ -341,7 +342,7 @@ def test_one_that_was_stopped_before_stays_stopped(dev, cluster):
 
 def test_stopping_a_whole_tree_stops_each(dev, cluster, monkeypatch):
     """Also where it takes several batches: nobody fails for want of what is stopped with it."""
-    monkeypatch.setattr("deployments.stopping.BATCH", 2)
+    monkeypatch.setattr("deployments.services.stop.BATCH", 2)
     rows = [submit(dev, cluster)]
     for _ in range(4):
         rows.append(submit(dev, cluster, rows[-1]))

@@ -11,10 +11,11 @@ from django.utils import timezone
 from rest_framework.exceptions import NotFound
 
 from clusters.models import Cluster
-from clusters.services import delete_cluster
-from deployments import dependencies, stopping, sync
+from clusters.services.clusters import delete_cluster
+from deployments.lifecycle import deadlines
 from deployments.models import Deployment, Status
-from deployments.stopping import stop_one
+from deployments.services import dependencies, stop
+from deployments.services.stop import stop_one
 from deployments.tests.test_dependencies import blamed, state, submit
 from deployments.tests.workloads import make
 from mlops_platform.api.errors import Conflict
@@ -69,7 +70,7 @@ def due(transactional_db, dev, cluster):
 
 
 def finish() -> int:
-    return sync.finish_due(timezone.now())
+    return deadlines.finish_due(timezone.now())
 
 
 def test_it_completes_while_it_is_named(dev, cluster, due, between):
@@ -81,7 +82,7 @@ def test_it_completes_while_it_is_named(dev, cluster, due, between):
 
 def test_it_is_named_while_it_completes(dev, cluster, due, between):
     name_it = partial(submit, dev, cluster, due)
-    finished, row = between(finish, sync, "record_all", name_it)
+    finished, row = between(finish, deadlines, "record_all", name_it)
     assert finished == 1
     assert state(row) == (Status.QUEUED, 0)
 
@@ -97,7 +98,7 @@ def test_it_is_stopped_in_the_queue_while_it_is_named(dev, cluster, queued, betw
 
 def test_it_is_named_while_it_is_stopped_in_the_queue(dev, cluster, queued, between):
     name_it = partial(submit, dev, cluster, queued)
-    stopped, refusal = between(partial(stop_one, queued, dev), stopping, "record", name_it)
+    stopped, refusal = between(partial(stop_one, queued, dev), stop, "record", name_it)
     assert stopped is True
     assert isinstance(refusal, Conflict)
     assert Deployment.objects.get() == queued
@@ -112,7 +113,7 @@ def test_it_is_stopped_running_while_it_is_named(dev, cluster, due, between):
 
 def test_it_is_named_while_it_is_stopped_running(dev, cluster, due, between):
     name_it = partial(submit, dev, cluster, due)
-    stopped, refusal = between(partial(stop_one, due, dev), stopping, "record_all", name_it)
+    stopped, refusal = between(partial(stop_one, due, dev), stop, "record_all", name_it)
     assert stopped is True
     assert isinstance(refusal, Conflict)
 
@@ -120,7 +121,7 @@ def test_it_is_named_while_it_is_stopped_running(dev, cluster, due, between):
 def test_a_dependent_is_stopped_while_it_fails(dev, cluster, queued, between):
     """Either is right; it ends once, and its timeline says how."""
     row = submit(dev, cluster, queued)
-    between(partial(stop_one, queued, dev), stopping, "record_all", partial(stop_one, row, dev))
+    between(partial(stop_one, queued, dev), stop, "record_all", partial(stop_one, row, dev))
     assert blamed(row) == str(queued.pk)
     events = row.events.values_list("type", flat=True)
     assert list(events) == ["SUBMITTED", "FAILED"]
@@ -128,7 +129,7 @@ def test_a_dependent_is_stopped_while_it_fails(dev, cluster, queued, between):
 
 def test_a_dependent_fails_while_it_is_stopped(dev, cluster, queued, between):
     row = submit(dev, cluster, queued)
-    between(partial(stop_one, row, dev), stopping, "record", partial(stop_one, queued, dev))
+    between(partial(stop_one, row, dev), stop, "record", partial(stop_one, queued, dev))
     assert state(row)[0] == state(queued)[0] == Status.STOPPED
     events = row.events.values_list("type", flat=True)
     assert list(events) == ["SUBMITTED", "STOPPED"]

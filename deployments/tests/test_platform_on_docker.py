@@ -19,11 +19,11 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.settling import follow_nodes
-from clusters.tests.capacity import make_cluster
+from clusters.node_changes import follow_nodes
+from clusters.tests.allocation import make_cluster
 from deployments import tasks
 from deployments.models import Deployment, DeploymentEvent
-from deployments.tests.runtimes.engine import IMAGE, DockerEngine
+from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
 from scheduler import audit

@@ -9,8 +9,8 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.keys import key_of, submitted_at
 from deployments.models import ENDED, HOLDING, Deployment, DeploymentEvent, PriorityClass, Status
+from deployments.scheduling_key import key_of, submitted_at
 
 
 def body(cluster: Cluster, **fields: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from accounts.serializers import Timezone
-from clusters.labels import Labels
-from clusters.registry_serializers import RegistryHost
-from deployments.fields import Arguments, Dependencies, Environment, Image, Items
+from accounts.api.serializers import Timezone
+from clusters.api.labels import Labels
+from clusters.api.registry_serializers import RegistryHost
+from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber, cores
 
 HUGE = 10**30

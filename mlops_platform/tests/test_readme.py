@@ -19,7 +19,7 @@ import pytest
 from deployments.models import Status
 from deployments.reasons import SENTENCES
 from deployments.runtimes.base import Code as Trouble
-from mlops_platform.testing import REPOSITORY
+from mlops_platform.tests.plugin import REPOSITORY
 from mlops_platform.tests.test_run import Run
 from organizations.models import Role
 from scheduler.engine.reasons import Code

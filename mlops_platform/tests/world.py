@@ -18,11 +18,11 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
 from clusters.models import NodeState, Registry
-from clusters.quotas import put_quota
-from clusters.sealing import seal
-from clusters.tests.capacity import make_cluster, make_node
+from clusters.secrets import seal
+from clusters.services.quotas import put_quota
+from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
-from deployments.services import create_deployment
+from deployments.services.submit import create_deployment
 from organizations.models import InviteCode, Organization, Role
 from organizations.tests.people import JsonClient, client_for, make_member
 from scheduler import cycle

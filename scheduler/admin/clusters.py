@@ -13,16 +13,16 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from clusters import services
-from clusters.admin.cluster import ClusterAdmin
-from clusters.admin.filters import LookUpFilter, LookUpMedia
-from clusters.admin.markup import to_list
-from clusters.admin.pages import counted
+from clusters.admin.clusters import ClusterAdmin
 from clusters.models import Cluster, State
+from clusters.services import clusters as services
 from deployments import queries as deployment_queries
-from deployments import queues
+from deployments import redis_queues
 from deployments.models import HOLDING, Deployment, Status
-from scheduler import bell
+from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import to_list
+from mlops_platform.admin.pages import counted
+from scheduler import wakeup
 from scheduler.models import SchedulingCycle, Trigger
 
 EVICTABLE = (Status.STARTING, Status.RUNNING)
@@ -57,7 +57,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """One query and one Redis round trip."""
         names = list(deployment_queries.priority_classes())
-        found = queues.lengths_of([row.pk for row in rows], names)
+        found = redis_queues.lengths_of([row.pk for row in rows], names)
         for row in rows:
             row.queue_lengths = found.get(row.pk)
 
@@ -123,7 +123,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
         """Even where a cycle is wanted already: its message may be lost."""
         clusters = list(queryset)
         for cluster in clusters:
-            bell.request_cycle(cluster.pk, Trigger.OPERATOR, again=True)
+            wakeup.request_cycle(cluster.pk, Trigger.OPERATOR, again=True)
         total = counted(len(clusters), "cluster")
         self.tell(request, f"Asked for a cycle of {total}; a worker runs it in a moment.", [])
 

@@ -13,9 +13,9 @@ from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from clusters.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
-from clusters.admin.markup import badge, to_page
-from clusters.admin.pages import OperatorAdmin
+from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
+from mlops_platform.admin.markup import badge, to_page
+from mlops_platform.admin.pages import OperatorAdmin
 from scheduler import ledger
 from scheduler.admin.plans import readable
 from scheduler.engine.codec import UnreadableLedgerError, decode_plan, decode_snapshot

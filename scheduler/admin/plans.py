@@ -7,9 +7,9 @@ from uuid import UUID
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from clusters.admin.markup import request, to_page
 from deployments import reasons
 from deployments.models import Deployment
+from mlops_platform.admin.markup import request, to_page
 from scheduler.engine.plan import Plan
 
 MOST_ROWS = 200  # of each table; the download has all

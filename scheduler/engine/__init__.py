@@ -1,11 +1,11 @@
 """The pure core: a frozen Snapshot in, a Plan out. No Django, no clock, no randomness, no I/O.
 
-`make_plan` (cycle.py) is the way in; `check` (check.py) judges any plan against its snapshot;
+`make_plan` (decision.py) is the way in; `check` (invariants.py) judges a plan by its snapshot;
 codec.py writes both down for the ledger. ENGINE_VERSION changes whenever the same snapshot may
 give another plan.
 """
 
-from scheduler.engine.cycle import make_plan
+from scheduler.engine.decision import make_plan
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 

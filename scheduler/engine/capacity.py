@@ -35,7 +35,7 @@ class Capacity:
         self._open = [not nodes or nodes[at].state == READY for at in range(len(self.ids))]
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
-        self.changed: list[int] = []  # every bin whose free amount moved, in order (see room.py)
+        self.changed: list[int] = []  # every bin whose free amount moved, in order (see search.py)
 
     # --- Which bins ------------------------------------------------------------------------------
 

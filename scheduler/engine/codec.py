@@ -15,11 +15,11 @@ from scheduler.engine.plan import Eviction, Plan, Start, Wait
 from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
-    HeldFor,
     Node,
     Placement,
     Policy,
     PriorityClass,
+    ReservationRecord,
     Running,
     Snapshot,
     Workload,
@@ -84,7 +84,7 @@ def _snapshot(values: Any) -> Snapshot:
     running = (_with_ends(each, _RUNNING_ENDS, length) for each in row["running"])
     row["running"] = _each(Running, running, request=_resources, placement=_placements)
     row["held"], row["quotas"] = _by_owner(row["held"]), _by_owner(row["quotas"])
-    row["held_for"] = _each(HeldFor, row["held_for"])
+    row["held_for"] = _each(ReservationRecord, row["held_for"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
 

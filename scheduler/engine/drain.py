@@ -2,8 +2,8 @@
 
 from scheduler.engine import reasons
 from scheduler.engine.plan import Eviction
+from scheduler.engine.preemption.costs import cost, lost_ms
 from scheduler.engine.snapshot import DRAINING, Running, Snapshot
-from scheduler.engine.victims import cost, lost_ms
 
 
 def drained(snapshot: Snapshot) -> list[Running]:

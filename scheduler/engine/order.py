@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from scheduler.engine.owners import Owners
+from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, PriorityClass, Snapshot, Workload
 
@@ -40,7 +40,7 @@ def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
 
 
 def order_key(
-    snapshot: Snapshot, owners: Owners | None = None
+    snapshot: Snapshot, owners: OwnerUsage | None = None
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
     """The scheduling order of waiting workloads:
 
@@ -67,7 +67,7 @@ def order_key(
 
 
 def _fair_key(
-    snapshot: Snapshot, owners: Owners
+    snapshot: Snapshot, owners: OwnerUsage
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
     values = {priority.name: priority.value for priority in snapshot.classes}
 

@@ -13,7 +13,7 @@ class Start:
 
     `withheld` is what it could not draw on at that moment although it was free, by node: held back
     for a head, or for one who has waited too long. The checker judges victims with that in mind.
-    `proved` says that no cheaper victims exist; False where the search was cut short (room.py).
+    `proved` says that no cheaper victims exist; False where the search was cut short (search.py).
     `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
     """
 

@@ -54,11 +54,11 @@ class Resources(NamedTuple):
         return {name: amount for name, amount in self.named().items() if amount > 0}
 
 
-NOTHING = Resources()
+ZERO = Resources()
 
 
 def add_up(amounts: Iterable[Resources]) -> Resources:
-    total = NOTHING
+    total = ZERO
     for amount in amounts:
         total = total.plus(amount)
     return total

@@ -16,7 +16,7 @@ BINPACK, SPREAD = "binpack", "spread"
 # States of a cluster; a node is READY, CORDONED (takes nobody new), DRAINING or NOT_READY.
 ACTIVE, PAUSED, DRAINING = "ACTIVE", "PAUSED", "DRAINING"
 READY, CORDONED, NOT_READY = "READY", "CORDONED", "NOT_READY"
-EVERYBODY_ELSE = ""  # whose quota is theirs who have none of their own
+DEFAULT_QUOTA = ""  # whose quota is theirs who have none of their own
 
 Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 
@@ -109,7 +109,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFor:
+class ReservationRecord:
     """A waiting workload for which capacity is held back since then; or, where `since_ms` is None,
     was: for so long in all, before."""
 
@@ -129,8 +129,8 @@ class Snapshot:
     workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
     one who does not start. `max_starts` bounds the work of one cycle. `held` is what
     each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
-    are the most that an owner may hold at once, by owner, sorted, and of EVERYBODY_ELSE.
-    `held_for`, by id, is what earlier cycles leave to this one (memory.py).
+    are the most that an owner may hold at once, by owner, sorted, and of DEFAULT_QUOTA.
+    `held_for`, by id, is what earlier cycles leave to this one (history.py).
     """
 
     cluster_id: str
@@ -146,7 +146,7 @@ class Snapshot:
     max_starts: int
     held: tuple[tuple[str, Resources], ...] = ()
     quotas: tuple[tuple[str, Resources], ...] = ()
-    held_for: tuple[HeldFor, ...] = ()
+    held_for: tuple[ReservationRecord, ...] = ()
 
     @property
     def by_owner(self) -> bool:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.cycle import make_plan, sift
-from scheduler.engine.explain import impossible
-from scheduler.engine.hold import FOREVER_MS
-from scheduler.engine.line import Line
-from scheduler.engine.owners import Owners
+from scheduler.engine.decision import make_plan, sift
+from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Plan, Start
+from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.wait_reasons import impossible
+from scheduler.engine.waiting_queue import WaitingQueue
 
 EVERY_START = 2**31
 MOST_TRIED = 64
@@ -59,7 +59,7 @@ class WhatIf:
         self._snapshot, self._workload = replace(snapshot, max_starts=EVERY_START), workload
         others = tuple(each for each in snapshot.queued if each.id != workload.id)
         possible, _ = sift(replace(snapshot, queued=others))
-        self._others, self._capacity = Line(snapshot, possible), Capacity(snapshot)
+        self._others, self._capacity = WaitingQueue(snapshot, possible), Capacity(snapshot)
 
     def starts(self) -> bool:
         """Whether it would, with nothing changed."""
@@ -194,7 +194,7 @@ def holders(snapshot: Snapshot, workload: Workload) -> list[Running]:
     Of its owner's quota, its owner's others; else of what is short in all, or, where nothing is, of
     what it asks for: then it is fragmented.
     """
-    among, owners = snapshot.running, Owners(snapshot)
+    among, owners = snapshot.running, OwnerUsage(snapshot)
     room = snapshot.total.minus(snapshot.allocated)
     if owners.over(workload):
         among = tuple(each for each in among if each.owner == workload.owner)

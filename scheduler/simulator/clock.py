@@ -14,16 +14,23 @@ from time import perf_counter
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.check import verify
-from scheduler.engine.explain import impossible
-from scheduler.engine.line import Line
-from scheduler.engine.memory import held_for_after
-from scheduler.engine.resources import NOTHING
-from scheduler.engine.snapshot import ACTIVE, HeldFor, Placement, Policy, Running, Workload
-from scheduler.simulator.cluster import Cluster
+from scheduler.engine.invariants import verify
+from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.resources import ZERO
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    Placement,
+    Policy,
+    ReservationRecord,
+    Running,
+    Workload,
+)
+from scheduler.engine.wait_reasons import impossible
+from scheduler.engine.waiting_queue import WaitingQueue
+from scheduler.simulator.cluster_spec import Cluster
 from scheduler.simulator.jobs import Fate, Job, Result, Timeline
-from scheduler.simulator.machine import Machine
-from scheduler.simulator.waiting import LastingLine
+from scheduler.simulator.kept_queue import LastingLine
+from scheduler.simulator.simulated_cluster import Machine
 
 EVERYBODY = 2**31
 FOREVER_MS = 2**62
@@ -68,7 +75,7 @@ class _Clock:
             state=ACTIVE,
             policy=policy,
             total=cluster.total,
-            allocated=NOTHING,
+            allocated=ZERO,
             classes=cluster.classes,
             nodes=cluster.nodes,
             running=(),
@@ -78,7 +85,7 @@ class _Clock:
         )
         self._checked = checked
         self._ever = Capacity(self._empty)
-        self._held_for: tuple[HeldFor, ...] = ()
+        self._held_for: tuple[ReservationRecord, ...] = ()
         self._line = LastingLine(self._empty)
         self._workloads: list[Workload] = []  # by number, as all that follows
         # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
@@ -205,7 +212,7 @@ class _Clock:
         self._line.enter(self._workloads[number])
 
 
-def _checked(snapshot: Snapshot, line: Line) -> Plan:
+def _checked(snapshot: Snapshot, line: WaitingQueue) -> Plan:
     """The plan of the snapshot alone, judged by the checker and compared with that of the line."""
     plan, decided = make_plan(snapshot), make_plan(snapshot, line, tell=False)
     verify(snapshot, plan)

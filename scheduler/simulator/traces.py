@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from scheduler.simulator import swf, tables
+from scheduler.simulator import csv_traces, swf
 from scheduler.simulator.jobs import Job, SpecError, Trace, TraceError
 
 
@@ -21,7 +21,7 @@ def read(path: Path, limit: int | None = None) -> Trace:
     first = next((each for each in lines if each[1].strip()), None)
     if first is None:
         raise TraceError(path, 1, "there is nothing in it")
-    reader = tables if "," in first[1] and not first[1].startswith(";") else swf
+    reader = csv_traces if "," in first[1] and not first[1].startswith(";") else swf
     trace = reader.read(path, chain([first], lines))
     if not trace.jobs:
         raise TraceError(path, first[0], "no job in it ran")

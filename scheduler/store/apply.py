@@ -14,14 +14,15 @@ from uuid import UUID
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
-from clusters.capacity import Held, move
-from deployments import events, waking
+from clusters.allocation import Held, move
+from deployments import wakeup
+from deployments.lifecycle import timeline
 from deployments.models import EventType, Status, WaitReason
-from scheduler import queues
+from scheduler import queue_sync
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.plan import Eviction
 from scheduler.engine.snapshot import DRAINING
-from scheduler.store.memory import remember
+from scheduler.store.reservation_history import remember
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 from scheduler.store.times import moment
 
@@ -43,9 +44,9 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     told_anew = _replace_wait_reasons(cluster_id, plan) | remember(snapshot, plan)
     if plan.starts or plan.evictions:
         back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)
-        transaction.on_commit(partial(queues.follow, snapshot, plan, back))
+        transaction.on_commit(partial(queue_sync.follow, snapshot, plan, back))
     if told:
-        transaction.on_commit(partial(waking.request, cluster_id))
+        transaction.on_commit(partial(wakeup.request, cluster_id))
     return bool(plan.starts or plan.evictions or told_anew)
 
 
@@ -126,13 +127,13 @@ def _record(snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime) -> No
     drained = _drained(snapshot, [e for e in plan.evictions if not e.by])
     for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
         if lines:
-            events.record_all(lines, kind, at=now, cycle_id=cycle_id)
+            timeline.record_all(lines, kind, at=now, cycle_id=cycle_id)
     if plan.starts:
         starts = [
             (UUID(start.workload_id), {"victims": list(start.victims)} if start.victims else {})
             for start in plan.starts
         ]
-        events.record_all(starts, EventType.STARTED, at=now, cycle_id=cycle_id)
+        timeline.record_all(starts, EventType.STARTED, at=now, cycle_id=cycle_id)
 
 
 def _drained(

@@ -39,7 +39,7 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     found: dict[UUID, Amounts] = defaultdict(tuple)
     for cluster, user, *limits in rows.values_list(*columns):
         limit = Resources(*(ENDLESS if most is None else most for most in limits))
-        found[cluster] += ((told.EVERYBODY_ELSE if user is None else str(user), limit),)
+        found[cluster] += ((told.DEFAULT_QUOTA if user is None else str(user), limit),)
     return found
 
 

@@ -9,12 +9,12 @@ from pytest_django import Settings
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment
-from deployments.services import create_deployment
+from deployments.services.submit import create_deployment
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler import cycle
 from scheduler.models import Trigger
-from scheduler.queues import mend
+from scheduler.queue_sync import mend
 
 Submit = Callable[..., Deployment]
 
@@ -49,7 +49,7 @@ def submit(dev: User, cluster: Cluster) -> Submit:
     return submit
 
 
-def run_cycle(cluster: Cluster) -> cycle.Outcome:
+def run_cycle(cluster: Cluster) -> cycle.CycleResult:
     outcome = cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert outcome is not None
     mend(cluster.pk)  # as the task does; in a test's transaction nothing else reaches Redis

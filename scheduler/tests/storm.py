@@ -17,10 +17,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster
+from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
 from deployments.queries import deployment_by_id
-from deployments.services import change_deployment, create_deployment, stop, stop_deployment
-from deployments.sync import finish_due
+from deployments.services.stop import stop
+from deployments.services.submit import create_deployment, stop_deployment
+from deployments.services.update import change_deployment
 from mlops_platform.api.errors import Conflict
 from mlops_platform.api.redis import redis_client
 from scheduler.tasks import sweep

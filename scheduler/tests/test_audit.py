@@ -7,14 +7,14 @@ import pytest
 from django.db import connection
 
 from clusters.models import Cluster, Node
-from clusters.tests.capacity import make_cluster, make_node
-from deployments import queues
+from clusters.tests.allocation import make_cluster, make_node
+from deployments import redis_queues
 from deployments.models import Deployment
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler.audit import breaches
-from scheduler.queues import mend
+from scheduler.queue_sync import mend
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -204,7 +204,7 @@ def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deploy
 def test_queues_that_lack_some_or_have_too_many(
     cluster: Cluster, rows: dict[str, Deployment]
 ) -> None:
-    low, high = (queues.queue_key(cluster.pk, name) for name in ("LOW", "HIGH"))
+    low, high = (redis_queues.queue_key(cluster.pk, name) for name in ("LOW", "HIGH"))
     redis_client().zrem(low, str(rows["waiting"].pk))
     redis_client().zadd(high, {str(rows["ended"].pk): 0})
     assert breaches() == []

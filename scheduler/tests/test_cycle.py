@@ -8,10 +8,10 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from clusters.models import Cluster, State
-from deployments import queues
+from deployments import redis_queues
 from deployments.models import Deployment, EventType, Status, WaitReason
 from deployments.queries import reasons_for
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from scheduler import audit, cycle, store
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot
@@ -67,7 +67,7 @@ def test_high_preempts_low_and_low_keeps_its_place(cluster: Cluster, submit: Sub
     assert types_of(low) == [EventType.SUBMITTED, EventType.STARTED, EventType.PREEMPTED]
     assert high.cluster.allocated_gpu == 4
 
-    assert queues.positions(
+    assert redis_queues.positions(
         [(cluster.pk, "LOW", low.pk), (cluster.pk, "LOW", low_2.pk)], ["HIGH", "LOW"]
     ) == [1, 2]
     assert audit.breaches() == []

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments import sync
+from deployments.lifecycle import deadlines
 from deployments.models import ENDED, Deployment, Status
 from deployments.queries import deployment_by_id
-from deployments.services import change_deployment, create_deployment, stop, stop_deployment
+from deployments.services.stop import stop
+from deployments.services.submit import create_deployment, stop_deployment
+from deployments.services.update import change_deployment
 from mlops_platform.api.errors import Conflict
 from organizations.tests.people import all_at_once, client_for
 from scheduler import audit, cycle
@@ -44,7 +46,7 @@ def finish(*rows: Deployment, fails: bool = False) -> None:
     now = timezone.now()
     due = {"due_at": now, "max_runtime_s": 1 if fails else None, "simulated_runtime_s": None}
     Deployment.objects.filter(pk__in=[row.pk for row in rows], status=Status.RUNNING).update(**due)
-    sync.finish_due(now)
+    deadlines.finish_due(now)
 
 
 # --- End to end --------------------------------------------------------------------------------
@@ -180,7 +182,7 @@ def test_ends_let_go_and_fail_in_few_queries(
     # who is let go, the event; for who fails the same, with the dependents' write and events; and
     # once more to find that nothing is left
     with django_assert_num_queries(19):
-        assert sync.finish_due(now) == 2
+        assert deadlines.finish_due(now) == 2
     rows = Deployment.objects.filter(depends_on=good).distinct()
     assert rows.filter(status=Status.FAILED).count() == 40
     assert rows.filter(status=Status.QUEUED, pending_dependencies=0).count() == 40
@@ -317,7 +319,7 @@ def test_many_at_once_lose_nobody(transactional_db: None, cluster: Cluster, dev:
                 late = timezone.now() - timedelta(seconds=1)
                 running = Deployment.objects.filter(pk__in=some, status=Status.RUNNING)
                 running.update(due_at=late, max_runtime_s=choice.choice([None, None, 1]))
-                sync.finish_due(timezone.now())
+                deadlines.finish_due(timezone.now())
             else:
                 with suppress(StalePlanError):  # too much has changed under it
                     cycle.run(cluster.pk, Trigger.SUBMITTED)
@@ -329,5 +331,5 @@ def test_many_at_once_lose_nobody(transactional_db: None, cluster: Cluster, dev:
         running = Deployment.objects.filter(status=Status.RUNNING)
         assert running.exists(), "somebody waits for nobody"
         running.update(due_at=timezone.now(), max_runtime_s=None)
-        sync.finish_due(timezone.now())
+        deadlines.finish_due(timezone.now())
     assert audit.breaches() == []

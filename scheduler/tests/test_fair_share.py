@@ -7,10 +7,11 @@ from django.urls import reverse
 
 from accounts.models import User
 from clusters.models import Cluster
-from clusters.services import change_cluster
-from deployments.keys import key_of
+from clusters.services.clusters import change_cluster
 from deployments.models import Deployment, Status
-from deployments.services import change_deployment, create_deployment
+from deployments.scheduling_key import key_of
+from deployments.services.submit import create_deployment
+from deployments.services.update import change_deployment
 from deployments.tests.workloads import body, make
 from scheduler import audit, replay
 from scheduler.engine.resources import Resources

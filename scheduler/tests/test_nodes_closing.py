@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from accounts.models import User
-from clusters import nodes
 from clusters.models import Cluster, Node, State
-from clusters.services import change_cluster
-from clusters.tests.capacity import make_node, totals
+from clusters.services import nodes
+from clusters.services.clusters import change_cluster
+from clusters.tests.allocation import make_node, totals
 from deployments.models import Deployment, EventType, Status
 from deployments.queries import reasons_for
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from scheduler import audit
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rest_framework.exceptions import APIException
 
-from clusters import nodes
 from clusters.models import Cluster, Node
-from clusters.tests.capacity import make_node
+from clusters.services import nodes
+from clusters.tests.allocation import make_node
 from deployments.models import Deployment, Status
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from organizations.tests.people import all_at_once
 from scheduler import audit, cycle
 from scheduler.models import Trigger

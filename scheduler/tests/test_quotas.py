@@ -6,16 +6,17 @@ import pytest
 
 from accounts.models import User
 from clusters.models import Cluster
-from clusters.quotas import delete_quota, put_quota
-from deployments.keys import key_of
+from clusters.services.quotas import delete_quota, put_quota
 from deployments.models import Deployment, Status, WaitReason
 from deployments.queries import reasons_for
-from deployments.services import change_deployment, create_deployment
+from deployments.scheduling_key import key_of
+from deployments.services.submit import create_deployment
+from deployments.services.update import change_deployment
 from deployments.tests.workloads import body, make
 from organizations.tests.people import client_for
 from scheduler import audit, replay
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.engine.snapshot import EVERYBODY_ELSE
+from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.models import SchedulingCycle
 from scheduler.store import load_snapshot
 from scheduler.tests.conftest import run_cycle
@@ -44,7 +45,7 @@ def test_the_planner_is_told_of_quotas_and_of_what_is_held(
     snapshot = load_snapshot(cluster.pk)
     assert snapshot.held == ((str(dev.pk), Resources(2000, 1024, 4)),)
     assert snapshot.quotas == (
-        (EVERYBODY_ELSE, Resources(ENDLESS, ENDLESS, 2)),
+        (DEFAULT_QUOTA, Resources(ENDLESS, ENDLESS, 2)),
         (str(ada.pk), Resources(1500, 4096, ENDLESS)),
     )
     assert [each.owner for each in snapshot.queued] == [str(ada.pk)]

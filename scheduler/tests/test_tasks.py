@@ -10,22 +10,23 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clusters.models import Cluster, State
+from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
-from deployments.services import change_deployment, stop_deployment
-from deployments.sync import finish_due
+from deployments.services.submit import stop_deployment
+from deployments.services.update import change_deployment
 from mlops_platform.api.redis import redis_client
-from scheduler import audit, bell, cycle, queries
-from scheduler.lock import try_lock
+from scheduler import audit, cycle, queries, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import StalePlanError
 from scheduler.tasks import forget_old_cycles, schedule_cluster, sweep
 from scheduler.tests.conftest import Submit, messages, run_cycle
+from scheduler.wakeup import try_lock
 
 pytestmark = pytest.mark.django_db
 
 
 def ring_and_run(cluster: Cluster, trigger: Trigger = Trigger.SUBMITTED) -> None:
-    bell.request_cycle(cluster.pk, trigger)
+    wakeup.request_cycle(cluster.pk, trigger)
     redis_client().delete("scheduler")  # the message is taken ...
     schedule_cluster(str(cluster.pk))  # ... and its task run here
 
@@ -59,7 +60,7 @@ def test_a_task_runs_one_cycle_and_leaves_all_silent(cluster: Cluster, submit: S
     row = submit("LOW", gpu=1)
     ring_and_run(cluster)
     assert status_of(row) == Status.RUNNING
-    assert not bell.is_ringing(cluster.pk)
+    assert not wakeup.is_flag_set(cluster.pk)
     assert messages() == 0
     assert redis_client().exists(f"cluster:{cluster.pk}:lock") == 0
     assert SchedulingCycle.objects.get().trigger == Trigger.SUBMITTED
@@ -79,7 +80,7 @@ def test_a_task_that_finds_the_lock_taken_leaves_the_flag(cluster: Cluster, subm
     with try_lock(cluster.pk) as held:
         assert held
         ring_and_run(cluster)
-    assert bell.is_ringing(cluster.pk)
+    assert wakeup.is_flag_set(cluster.pk)
     assert status_of(row) == Status.QUEUED
     assert messages() == 0
 
@@ -91,7 +92,7 @@ def test_the_holder_looks_again_after_unlocking(
     real = cycle.run
     late: list[Deployment] = []
 
-    def meanwhile(cluster_id: UUID, trigger: Trigger) -> cycle.Outcome | None:
+    def meanwhile(cluster_id: UUID, trigger: Trigger) -> cycle.CycleResult | None:
         outcome = real(cluster_id, trigger)
         if not late:
             late.append(submit("LOW", gpu=1))
@@ -104,7 +105,7 @@ def test_the_holder_looks_again_after_unlocking(
     assert messages() == 1
     schedule_cluster(str(cluster.pk))
     assert status_of(late[0]) == Status.RUNNING
-    assert not bell.is_ringing(cluster.pk)
+    assert not wakeup.is_flag_set(cluster.pk)
 
 
 def test_a_cycle_that_reached_its_limit_asks_for_another(
@@ -116,7 +117,7 @@ def test_a_cycle_that_reached_its_limit_asks_for_another(
     ring_and_run(cluster)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 2
     assert messages() == 1
-    assert bell.answer(cluster.pk) == Trigger.CONTINUED
+    assert wakeup.clear_flag(cluster.pk) == Trigger.CONTINUED
 
 
 def test_a_failed_cycle_gives_the_lock_back_and_the_sweep_asks_again(
@@ -163,7 +164,7 @@ def test_a_cycle_that_outlives_its_lock_does_not_take_the_next_ones_away(cluster
 
 def swept(cluster: Cluster) -> bool:
     sweep()
-    return bell.is_ringing(cluster.pk) and messages() > 0
+    return wakeup.is_flag_set(cluster.pk) and messages() > 0
 
 
 def test_a_quiet_cluster_is_left_alone(cluster: Cluster, submit: Submit) -> None:
@@ -221,7 +222,7 @@ def test_sweep_finds_freed_capacity(cluster: Cluster, submit: Submit, freed_by: 
 
 
 def _free(cluster: Cluster, holder: Deployment, how: str) -> None:
-    from clusters.services import change_cluster, resume
+    from clusters.services.clusters import change_cluster, resume
 
     if how == "stop":
         stop_deployment(holder.owner, Deployment.objects.get(pk=holder.pk))
@@ -235,9 +236,9 @@ def _free(cluster: Cluster, holder: Deployment, how: str) -> None:
 
 def test_sweep_finds_a_flag_whose_message_is_lost(cluster: Cluster, submit: Submit) -> None:
     row = submit("LOW", gpu=1)
-    bell.request_cycle(cluster.pk, Trigger.SUBMITTED)
+    wakeup.request_cycle(cluster.pk, Trigger.SUBMITTED)
     redis_client().delete("scheduler")
-    bell.request_cycle(cluster.pk, Trigger.SUBMITTED)
+    wakeup.request_cycle(cluster.pk, Trigger.SUBMITTED)
     assert messages() == 0
     assert swept(cluster)
     schedule_cluster(str(cluster.pk))

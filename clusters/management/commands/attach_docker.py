@@ -7,10 +7,10 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rest_framework.exceptions import APIException
 
-from clusters import attaching
-from clusters.endpoints import TLS_FIELDS
+from clusters.api.node_serializers import NewNodeSerializer
+from clusters.endpoints.attachment import TLS_FIELDS
 from clusters.models import Cluster
-from clusters.node_serializers import NewNodeSerializer
+from clusters.services import attach
 
 SIZES = ("cpu", "ram", "gpu")
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         if cluster is None:
             raise CommandError(f"There is no cluster {options['cluster']}.")
         try:
-            node = attaching.add_node(cluster, _body(options), trusted=True)
+            node = attach.add_node(cluster, _body(options), trusted=True)
         except APIException as refusal:
             raise CommandError("; ".join(_sentences(refusal.detail))) from None
         self.stdout.write(

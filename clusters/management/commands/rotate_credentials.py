@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from clusters.rotation import rotate
+from clusters.secrets import rotate
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.runtimes.base import Code, Key, Launch, Probe, RefusedError, Trouble
+from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError
 from deployments.runtimes.docker import probes
 from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
 
@@ -37,7 +37,7 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
 
 
 def config(
-    launch: Launch, replica: int, cluster_id: str, gpus: Sequence[str] = ()
+    launch: LaunchSpec, replica: int, cluster_id: str, gpus: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The body of POST /containers/create, with the indexes of the GPUs that it is to have.
 
@@ -69,7 +69,7 @@ def config(
     return body
 
 
-def _host_config(launch: Launch, gpus: Sequence[str]) -> dict[str, Any]:
+def _host_config(launch: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
     sandbox = launch.sandbox
     memory = max(launch.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
     host: dict[str, Any] = {
@@ -97,13 +97,13 @@ def _host_config(launch: Launch, gpus: Sequence[str]) -> dict[str, Any]:
 def _network(network: str) -> str:
     """A network of its own. "host" and "container:…" would be somebody else's."""
     if network == "host" or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", network, re.ASCII):
-        raise RefusedError(Trouble(Code.REFUSED, "No network that a container may be in."))
+        raise RefusedError(Problem(Code.REFUSED, "No network that a container may be in."))
     return network
 
 
 def _capabilities(names: tuple[str, ...]) -> list[str]:
     if any(name.upper().removeprefix("CAP_") == "ALL" for name in names):
-        raise RefusedError(Trouble(Code.REFUSED, "Capabilities are given back one by one."))
+        raise RefusedError(Problem(Code.REFUSED, "Capabilities are given back one by one."))
     return list(names)
 
 

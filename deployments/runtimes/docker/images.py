@@ -9,8 +9,8 @@ from docker.auth import encode_header, resolve_repository_name
 from docker.errors import DockerException
 from docker.utils import parse_repository_tag
 
-from deployments.runtimes.base import Code, RefusedError, Registry, Trouble, one_line
-from deployments.runtimes.docker.engine import Answered, Engine, lines, pieces
+from deployments.runtimes.base import Code, Problem, RefusedError, Registry, one_line
+from deployments.runtimes.docker.client import Answered, Engine, lines, pieces
 
 LIMIT_S = 3600.0
 QUIET_S = 600.0  # a registry may think, and a large layer may be unpacked
@@ -74,4 +74,4 @@ def _failed(said: object, registries: Sequence[Registry]) -> RefusedError:
     for registry in registries:
         if registry.password:
             sentence = sentence.replace(registry.password, "…")
-    return RefusedError(Trouble(Code.IMAGE_PULL_FAILED, one_line(sentence)))
+    return RefusedError(Problem(Code.IMAGE_PULL_FAILED, one_line(sentence)))

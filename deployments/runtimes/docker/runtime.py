@@ -12,15 +12,15 @@ from deployments.runtimes.base import (
     Code,
     ImageMissing,
     Key,
-    Launch,
+    LaunchSpec,
+    Problem,
     RefusedError,
     Registry,
-    Sighting,
-    Trouble,
+    ReplicaStatus,
 )
-from deployments.runtimes.docker import containers, following, gpus, images, sightings
-from deployments.runtimes.docker.engine import Answered, Engine, understood
-from deployments.runtimes.docker.machine import capacity
+from deployments.runtimes.docker import containers, gpus, images, output, replica_status
+from deployments.runtimes.docker.client import Answered, Engine, understood
+from deployments.runtimes.docker.info import capacity
 
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
@@ -50,7 +50,7 @@ class DockerRuntime:
         self._started_at: dict[str, datetime | None] = {}
 
     @understood()
-    def start(self, launch: Launch) -> None:
+    def start(self, launch: LaunchSpec) -> None:
         # All are made before any begins: without its image, nothing has started.
         if launch.gpu:
             with self._choosing:  # whoever looks next sees what has been taken
@@ -84,7 +84,7 @@ class DockerRuntime:
             self._remove(container["Id"])
 
     @understood()
-    def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
+    def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         if deployment_ids is not None and not deployment_ids:
             return []
         filters: dict[str, Any] = {"label": f"{containers.CLUSTER}={self._cluster_id}"}
@@ -121,7 +121,7 @@ class DockerRuntime:
         if container is None:
             return iter(())
         try:
-            return following.logs(self._engine, container["Id"], tail, since, follow)
+            return output.logs(self._engine, container["Id"], tail, since, follow)
         except Answered as error:
             if error.status == 404:
                 return iter(())
@@ -132,7 +132,7 @@ class DockerRuntime:
         return [capacity(self._node, self._engine.call(lambda client: client.info()))]
 
     def watch(self, stop: Event) -> Iterator[str | None]:
-        return following.changes(self._engine, self._cluster_id, stop)
+        return output.changes(self._engine, self._cluster_id, stop)
 
     def tidy(self) -> None:
         """An engine is told credentials with each pull, and keeps none."""
@@ -140,7 +140,7 @@ class DockerRuntime:
     def close(self) -> None:
         self._engine.close()
 
-    def _make_all(self, launch: Launch, unused: Iterator[str]) -> list[str | None]:
+    def _make_all(self, launch: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
         made = []
         for place in launch.places:
             key = Key(launch.deployment_id, launch.attempt, place.replica)
@@ -169,7 +169,7 @@ class DockerRuntime:
                 raise  # if it is a conflict, another worker makes it, or removes it, right now
             if not self._is_ours(there, key):
                 why = "A container of others has its name."
-                raise RefusedError(Trouble(Code.REFUSED, why)) from error
+                raise RefusedError(Problem(Code.REFUSED, why)) from error
             state = there["State"]
             begun = state["Status"] != "created" or state["Error"]
             return None if begun else str(there["Id"])
@@ -187,24 +187,26 @@ class DockerRuntime:
                 _judge(error)
             raise
 
-    def _sight(self, key: Key, item: dict[str, Any]) -> Sighting | None:
+    def _sight(self, key: Key, item: dict[str, Any]) -> ReplicaStatus | None:
         container_id = item["Id"]
         if item["State"] in {"running", "paused", "restarting"}:
             if container_id not in self._started_at:
                 container = self._inspect(container_id)
                 if container is None:
                     return None
-                self._started_at[container_id] = sightings.moment(container["State"]["StartedAt"])
-            return sightings.running(key, self._node, item, self._started_at[container_id])
+                self._started_at[container_id] = replica_status.moment(
+                    container["State"]["StartedAt"]
+                )
+            return replica_status.running(key, self._node, item, self._started_at[container_id])
         container = self._inspect(container_id)
         if container is None:
             return None
-        sighting = sightings.at_rest(key, self._node, container)
-        return sightings.explained(sighting, lambda: self._last_words(container_id))
+        sighting = replica_status.at_rest(key, self._node, container)
+        return replica_status.explained(sighting, lambda: self._last_words(container_id))
 
     def _last_words(self, container_id: str) -> str:
         try:
-            said = following.logs(self._engine, container_id, 1, None, follow=False)
+            said = output.logs(self._engine, container_id, 1, None, follow=False)
         except Answered:  # gone meanwhile, or its log is
             return ""
         return b"".join(said).decode(errors="replace")
@@ -244,4 +246,4 @@ def _judge(error: Answered, image: str = "") -> None:
     if error.status == 404 and "no such image" in str(error).lower():
         raise ImageMissing(image) from error
     if error.status in {400, 404, 422}:
-        raise RefusedError(Trouble(Code.REFUSED, str(error))) from error
+        raise RefusedError(Problem(Code.REFUSED, str(error))) from error

@@ -7,7 +7,7 @@ container/sync_result.go, lifecycle, eviction, nodeshutdown, preemption) up to K
 import re
 from datetime import datetime
 
-from deployments.runtimes.base import Code, Phase, Sighting, Trouble, one_line
+from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
 from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of
 
 # Why a Pod has failed, where its node has ended it.
@@ -53,7 +53,7 @@ _HOPELESS_PULL = re.compile(
 _NEVER_BEGAN = frozenset({"StartError", "ContainerCannotRun"})  # containerd's and CRI-O's; Docker's
 
 
-def sighting(pod: Json) -> Sighting | None:
+def sighting(pod: Json) -> ReplicaStatus | None:
     """None for a Pod whose labels say of no replica whose it is."""
     key = key_of(pod)
     if key is None:
@@ -63,7 +63,7 @@ def sighting(pod: Json) -> Sighting | None:
     ended = state.get("terminated") or {}
     stopping = bool(pod["metadata"].get("deletionTimestamp"))
     phase = _phase(pod, status, state, stopping)
-    return Sighting(
+    return ReplicaStatus(
         key=key,
         phase=phase,
         ready=phase is Phase.RUNNING and _condition(status, "Ready").get("status") == "True",
@@ -96,7 +96,7 @@ def _phase(pod: Json, status: Json, state: Json, stopping: bool) -> Phase:
     return Phase.PENDING
 
 
-def _trouble(phase: Phase, status: Json, state: Json, stopping: bool) -> Trouble | None:
+def _trouble(phase: Phase, status: Json, state: Json, stopping: bool) -> Problem | None:
     if phase is Phase.RUNNING:
         return _of_running(status, stopping)
     if phase is Phase.PENDING or (status.get("phase") == "Pending" and "terminated" not in state):
@@ -106,17 +106,17 @@ def _trouble(phase: Phase, status: Json, state: Json, stopping: bool) -> Trouble
     return _of_ended(status, state.get("terminated"))
 
 
-def _of_running(status: Json, stopping: bool) -> Trouble | None:
+def _of_running(status: Json, stopping: bool) -> Problem | None:
     disrupted = _condition(status, "DisruptionTarget")
     if disrupted.get("status") == "True":
         return _said(Code.DISRUPTED, disrupted)
     if status.get("phase") == "Unknown":
-        return Trouble(Code.NOT_READY, "Its node has not been heard of for some time.")
+        return Problem(Code.NOT_READY, "Its node has not been heard of for some time.")
     ready = _condition(status, "Ready")
     return None if ready.get("status") == "True" or stopping else _said(Code.NOT_READY, ready)
 
 
-def _of_pending(status: Json, waiting: Json) -> Trouble | None:
+def _of_pending(status: Json, waiting: Json) -> Problem | None:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         return _said(Code.UNSCHEDULABLE, scheduled)
@@ -126,7 +126,7 @@ def _of_pending(status: Json, waiting: Json) -> Trouble | None:
     return _said(code, waiting) if code else None
 
 
-def _of_ended(status: Json, ended: Json | None) -> Trouble | None:
+def _of_ended(status: Json, ended: Json | None) -> Problem | None:
     # 1. What its node or the cluster did to it counts before what it did itself in the end.
     reason = status.get("reason") or ""
     if reason in _DISRUPTIONS:
@@ -150,7 +150,7 @@ def _of_ended(status: Json, ended: Json | None) -> Trouble | None:
     return _said(Code.REFUSED, status) if status.get("phase") == "Failed" else None
 
 
-def _of_process(ended: Json) -> Trouble | None:
+def _of_process(ended: Json) -> Problem | None:
     reason = ended.get("reason")
     if reason == "OOMKilled":
         return _said(Code.OUT_OF_MEMORY, ended)
@@ -175,9 +175,9 @@ def _condition(status: Json, kind: str) -> Json:
     return {}
 
 
-def _said(code: Code, by: Json) -> Trouble:
+def _said(code: Code, by: Json) -> Problem:
     """The message, and where there is none at least the reason."""
-    return Trouble(code, one_line(by.get("message") or by.get("reason") or ""))
+    return Problem(code, one_line(by.get("message") or by.get("reason") or ""))
 
 
 def _time(text: str | None) -> datetime | None:

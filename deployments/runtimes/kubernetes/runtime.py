@@ -9,16 +9,24 @@ from deployments.runtimes.base import (
     Access,
     Capacity,
     Key,
-    Launch,
+    LaunchSpec,
     Registry,
-    Sighting,
+    ReplicaStatus,
 )
-from deployments.runtimes.kubernetes import names, registries, resources, starting, watching
+from deployments.runtimes.kubernetes import (
+    creation,
+    names,
+    node_capacity,
+    watches,
+)
+from deployments.runtimes.kubernetes import (
+    pull_secrets as registries,
+)
 from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
-from deployments.runtimes.kubernetes.ending import grace_to_ask
+from deployments.runtimes.kubernetes.deletion import grace_to_ask
 from deployments.runtimes.kubernetes.pods import has_ended, sighting
 from deployments.runtimes.kubernetes.spec import pod_of
-from deployments.runtimes.ticks import ticking
+from deployments.runtimes.streams import ticking
 
 IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
 TICK_S = 1.0
@@ -48,7 +56,7 @@ class KubernetesRuntime:
         self._timeout_s = timeout_s
         self._tidy_at = 0.0  # by the monotonic clock
 
-    def start(self, launch: Launch) -> None:
+    def start(self, launch: LaunchSpec) -> None:
         if not launch.places:
             return
         secret = (
@@ -56,11 +64,11 @@ class KubernetesRuntime:
         )
         secret_name = secret["metadata"]["name"] if secret else None
         pods = [pod_of(launch, place, self._cluster_id, secret_name) for place in launch.places]
-        starting.try_out(self._api, self._namespace, pods)
+        creation.try_out(self._api, self._namespace, pods)
         if secret:
             registries.ensure(self._api, self._namespace, secret)
         for pod in pods:
-            starting.create(self._api, self._namespace, pod)
+            creation.create(self._api, self._namespace, pod)
 
     def pull(self, image: str) -> None:
         """The kubelet of each node pulls what its Pods need."""
@@ -75,7 +83,7 @@ class KubernetesRuntime:
         if pod is not None:
             self._delete(pod, 0)
 
-    def observe(self, deployment_ids: Collection[str] | None = None) -> list[Sighting]:
+    def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         if deployment_ids is None:
             chunks: list[Sequence[str]] = [()]
         else:
@@ -126,11 +134,11 @@ class KubernetesRuntime:
         # Nodes before Pods: one that comes in between is then not taken for an empty one.
         nodes = self._api.items("list_node")
         pods = self._api.items("list_pod_for_all_namespaces", field_selector=NOT_ENDED)
-        return resources.node_capacities(nodes, pods, self._cluster_id, self._namespace)
+        return node_capacity.node_capacities(nodes, pods, self._cluster_id, self._namespace)
 
     def watch(self, stop: Event) -> Iterator[str | None]:
         selector = names.selector(self._cluster_id)
-        return watching.changes(self._api, self._namespace, selector, stop, self._timeout_s)
+        return watches.changes(self._api, self._namespace, selector, stop, self._timeout_s)
 
     def tidy(self) -> None:
         """The Secret, once there are no registries; now and then, since others may have made it."""
@@ -143,7 +151,7 @@ class KubernetesRuntime:
 
     def _ours(self, key: Key) -> names.Json | None:
         """The replica's Pod, unless it is somebody else's that happens to bear its name."""
-        pod = starting.read(self._api, self._namespace, names.pod_name(key))
+        pod = creation.read(self._api, self._namespace, names.pod_name(key))
         ours = names.identity(self._cluster_id, key)
         return pod if pod and ours.items() <= names.labels_of(pod).items() else None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from deployments.runtimes.base import Key, Launch, Place, Probe, Sandbox
+from deployments.runtimes.base import Key, LaunchSpec, Place, Probe, Sandbox
 from deployments.runtimes.kubernetes.names import (
     CONTAINER,
     Json,
@@ -10,12 +10,14 @@ from deployments.runtimes.kubernetes.names import (
     identity,
     pod_name,
 )
-from deployments.runtimes.kubernetes.resources import GPU
+from deployments.runtimes.kubernetes.node_capacity import GPU
 
 VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 
 
-def pod_of(launch: Launch, place: Place, cluster_id: str, pull_secret: str | None = None) -> Json:
+def pod_of(
+    launch: LaunchSpec, place: Place, cluster_id: str, pull_secret: str | None = None
+) -> Json:
     """The Pod of one replica. It may use nothing of its node and nothing of the API."""
     key = Key(launch.deployment_id, launch.attempt, place.replica)
     labels, annotations = for_people({"name": launch.name, **launch.labels})
@@ -55,7 +57,7 @@ def _only_on(node: str) -> Json:
     }
 
 
-def _container(launch: Launch, replica: int) -> Json:
+def _container(launch: LaunchSpec, replica: int) -> Json:
     amounts = {"cpu": f"{launch.cpu_milli}m", "memory": f"{launch.ram_mib}Mi"}
     if launch.gpu:
         amounts[GPU] = str(launch.gpu)

@@ -11,14 +11,14 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.models import Runtime as Kind
-from clusters.settling import follow_nodes
-from clusters.tests.capacity import make_cluster
-from deployments import connections
+from clusters.node_changes import follow_nodes
+from clusters.tests.allocation import make_cluster
+from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.reconciler import breaker, pulling, reconcile
-from deployments.runtimes.base import Capacity, Key, Launch, Place
-from deployments.runtimes.twin import SimulatedRuntime
-from deployments.services import create_deployment
+from deployments.reconciler import circuit_breaker, image_pulls, reconcile
+from deployments.runtimes.base import Capacity, Key, LaunchSpec, Place
+from deployments.services.submit import create_deployment
+from deployments.tests.runtimes.fake_runtime import FakeRuntime
 from organizations.models import Organization
 from scheduler import audit
 from scheduler.tests.conftest import run_cycle
@@ -31,8 +31,8 @@ def endpoint_of(node: Node) -> UUID:
     return node.endpoint_id
 
 
-def launch(id_: str, attempt: int = 1, image: str = "sleep") -> Launch:
-    return Launch(id_, attempt, [Place(0, "a")], "x", image, 1000, 512, 0)
+def launch(id_: str, attempt: int = 1, image: str = "sleep") -> LaunchSpec:
+    return LaunchSpec(id_, attempt, [Place(0, "a")], "x", image, 1000, 512, 0)
 
 
 def lose(node: Node) -> None:
@@ -54,7 +54,7 @@ class Site:
             total_gpu=0,
         )
         self.people = people
-        self.twins: dict[UUID, SimulatedRuntime] = {}
+        self.twins: dict[UUID, FakeRuntime] = {}
 
     def add_node(self, name: str, **columns: Any) -> Node:
         endpoint = Endpoint.objects.create(cluster=self.cluster, url=f"tcp://{name}:2376")
@@ -63,13 +63,11 @@ class Site:
             cluster=self.cluster, name=name, endpoint=endpoint, **{**given, **columns}
         )
         capacity = Capacity(name, 16000, 65536, None)
-        self.twins[endpoint.pk] = SimulatedRuntime(
-            cluster_id=str(self.cluster.pk), nodes=[capacity]
-        )
+        self.twins[endpoint.pk] = FakeRuntime(cluster_id=str(self.cluster.pk), nodes=[capacity])
         follow_nodes(self.cluster.pk)
         return node
 
-    def twin(self, node: Node) -> SimulatedRuntime:
+    def twin(self, node: Node) -> FakeRuntime:
         return self.twins[endpoint_of(node)]
 
     def submit(self, image: str = "sleep", *, priority: str = "LOW", **columns: Any) -> Deployment:
@@ -86,8 +84,8 @@ class Site:
         while True:
             more = reconcile(self.cluster.pk, looks or ["*"], lambda *pull: wanted.append(pull))
             for endpoint_id, image in wanted:
-                if pulling.begin(endpoint_id, image):
-                    pulling.pull(endpoint_id, image)
+                if image_pulls.begin(endpoint_id, image):
+                    image_pulls.pull(endpoint_id, image)
             if not more and not wanted:
                 return
             wanted.clear()
@@ -101,7 +99,7 @@ class Site:
     def away(self, node: Node, away: bool = True) -> None:
         self.twin(node).unavailable = away
         if not away:
-            breaker.answered(endpoint_of(node))  # else it is asked again only after a while
+            circuit_breaker.answered(endpoint_of(node))  # else it is asked again only after a while
 
     def fresh(self, row: Deployment) -> Deployment:
         return Deployment.objects.select_related("cluster", "priority_class").get(pk=row.pk)
@@ -144,10 +142,10 @@ def site(db: None, org: Organization, dev: User, monkeypatch: pytest.MonkeyPatch
     """Whatever a test does to it, the books are right afterwards."""
     site = Site(org, {"dev": dev})
 
-    def twin(cluster: Cluster, endpoint: Endpoint, *_: Any) -> SimulatedRuntime:
+    def twin(cluster: Cluster, endpoint: Endpoint, *_: Any) -> FakeRuntime:
         return site.twins[endpoint.pk]
 
-    monkeypatch.setitem(connections.FACTORIES, Kind.DOCKER, twin)
+    monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, twin)
     yield site
     assert audit.breaches() == []
 

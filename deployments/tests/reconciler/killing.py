@@ -18,17 +18,17 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connections
 
-from deployments import connections as runtimes
+from deployments import runtime_connections as runtimes
 
 TRACED = (
     "deployments/reconciler/",
     "deployments/runtimes/docker/",
-    "deployments/connections.py",
-    "deployments/ending.py",
-    "deployments/stopping.py",
-    "clusters/capacity.py",
-    "clusters/discovery.py",
-    "clusters/settling.py",
+    "deployments/runtime_connections.py",
+    "deployments/lifecycle/transitions.py",
+    "deployments/services/stop.py",
+    "clusters/allocation.py",
+    "clusters/node_status.py",
+    "clusters/node_changes.py",
 )
 # What cannot be taken back: a word to an engine, or to the database.
 ACTS = re.compile(

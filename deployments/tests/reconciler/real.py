@@ -8,11 +8,11 @@ import pytest
 
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
-from deployments import connections
+from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog
 from deployments.runtimes.docker import DockerRuntime
 from deployments.tests.reconciler.conftest import Site
-from deployments.tests.runtimes.engine import IMAGE, DockerEngine
+from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit
@@ -150,7 +150,7 @@ def real_site(
     for each in site.runtime.observe():
         site.runtime.remove(each.key)
     site.runtime.close()
-    kept = connections._kept.pop(site.endpoint.pk, None)
+    kept = runtime_connections._kept.pop(site.endpoint.pk, None)
     if kept is not None:
         kept[1].close()
     assert audit.breaches() == []

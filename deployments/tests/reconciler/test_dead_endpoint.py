@@ -10,10 +10,10 @@ import pytest
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.settling import follow_nodes
-from clusters.tests.capacity import make_cluster
-from deployments import connections, tasks, waking
-from deployments.reconciler import breaker
+from clusters.node_changes import follow_nodes
+from clusters.tests.allocation import make_cluster
+from deployments import runtime_connections, tasks, wakeup
+from deployments.reconciler import circuit_breaker
 from deployments.runtimes.base import Registry
 from deployments.runtimes.docker import DockerRuntime
 from deployments.tests.reconciler.conftest import Site
@@ -87,7 +87,7 @@ def healthy(org: Organization, dev: User, dead: Endpoint, monkeypatch: pytest.Mo
             return site.twins[endpoint.pk]
         return DockerRuntime(access, cluster_id=str(cluster.pk), node=node, timeout_s=60)  # type: ignore[arg-type]  # as the factories are given it
 
-    monkeypatch.setitem(connections.FACTORIES, Kind.DOCKER, connect)
+    monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, connect)
     site.add_node("a")
     site.look()
     return site
@@ -103,8 +103,8 @@ def a_pass(cluster: Cluster) -> threading.Thread:
         finally:
             databases.close_all()
 
-    waking.bell.ring(cluster.pk, waking.WORD)
-    waking.request(cluster.pk, [waking.EVERYTHING])
+    wakeup.set_flag(cluster.pk)
+    wakeup.request(cluster.pk, [wakeup.EVERYTHING])
     return threading.Thread(target=work, daemon=True)
 
 
@@ -120,9 +120,9 @@ def test_a_dead_endpoint_delays_nobody_else_and_its_breaker_opens(
                 pass
         assert healthy.status(row) == "RUNNING"
         assert hanging.is_alive()
-        assert not breaker.is_open(dead.pk)
+        assert not circuit_breaker.is_open(dead.pk)
         silence.hang_up()
-    assert breaker.is_open(dead.pk)
+    assert circuit_breaker.is_open(dead.pk)
     node = Node.objects.get(endpoint=dead)
     assert node.effective_state == "NOT_READY"
 
@@ -141,7 +141,7 @@ def test_a_cycle_of_its_own_cluster_waits_for_no_pass_either(
 
 
 def test_an_open_breaker_asks_nobody(healthy: Site, dead: Endpoint, silence: Silence):
-    breaker.failed(dead.pk)
+    circuit_breaker.failed(dead.pk)
     with in_a_thread(a_pass(dead.cluster)):
         pass
     assert not silence.asked.is_set()

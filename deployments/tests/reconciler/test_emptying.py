@@ -3,12 +3,12 @@
 import pytest
 
 from accounts.models import User
-from clusters import attaching
 from clusters.models import Cluster, Endpoint, Node
-from clusters.nodes import delete_node, drain, uncordon
-from clusters.services import delete_cluster
+from clusters.services import attach
+from clusters.services.clusters import delete_cluster
+from clusters.services.nodes import delete_node, drain, uncordon
 from deployments.models import Deployment
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import allocated
 from mlops_platform.api.errors import Conflict
@@ -106,12 +106,12 @@ def test_an_engine_is_not_exchanged_while_somebody_evicted_is_still_there(
     node = Node.objects.select_related("cluster", "endpoint").get(pk=a.pk)
     body = {"endpoint": {"url": "unix:///other.sock"}}
     with pytest.raises(Conflict, match="What runs on a runs at"):
-        attaching.change_node(node, body, trusted=True)
+        attach.change_node(node, body, trusted=True)
     assert Endpoint.objects.get(cluster=site.cluster).url == "tcp://a:2376"
     site.overdue(victim)
     site.look()
     site.look()
-    attaching.change_node(node, body, trusted=True)
+    attach.change_node(node, body, trusted=True)
     assert Endpoint.objects.get(cluster=site.cluster).url == "unix:///other.sock"
 
 

@@ -16,13 +16,13 @@ from uuid import uuid4
 
 import pytest
 
-from clusters.nodes import drain
+from clusters.services.nodes import drain
 from deployments.models import Deployment
-from deployments.runtimes.base import Launch, Place
-from deployments.services import stop_deployment
+from deployments.runtimes.base import LaunchSpec, Place
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.killing import Moment, Seen, dry_run, killed_at
 from deployments.tests.reconciler.real import Outcome, RealSite, shell
-from deployments.tests.runtimes.engine import IMAGE
+from deployments.tests.runtimes.docker.engine import IMAGE
 from mlops_platform.api.redis import redis_client
 from scheduler import audit
 
@@ -116,7 +116,7 @@ def orphans(site: RealSite) -> Rows:
     row = site.run()
     for id_, attempt in ((str(uuid4()), 1), (str(row.pk), 7)):
         place = [Place(0, "node-1")]
-        launch = Launch(id_, attempt, place, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
+        launch = LaunchSpec(id_, attempt, place, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
         site.runtime.start(launch)
     return [row]
 

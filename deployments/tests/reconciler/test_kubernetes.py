@@ -8,21 +8,21 @@ import pytest
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node, Registry
 from clusters.models import Runtime as Kind
-from clusters.registries import delete_registry, put_registry
-from clusters.sealing import seal
-from clusters.services import delete_cluster
-from clusters.tests.capacity import make_cluster
-from deployments import connections
+from clusters.secrets import seal
+from clusters.services.clusters import delete_cluster
+from clusters.services.registries import delete_registry, put_registry
+from clusters.tests.allocation import make_cluster
+from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler import reconcile
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
-from deployments.tests.runtimes.kubelet import Kubelet
-from deployments.tests.runtimes.kubernetes_api import SECRETS, FakeApi, Json, Name, error
-from deployments.tests.runtimes.kubernetes_cluster import NAMESPACE
+from deployments.tests.runtimes.kubernetes.api_server import SECRETS, FakeApi, Json, Name, error
+from deployments.tests.runtimes.kubernetes.cluster import NAMESPACE
+from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
 from deployments.tests.workloads import allocated
-from deployments.waking import EVERYTHING
+from deployments.wakeup import EVERYTHING
 from organizations.models import Organization
 from scheduler import audit
 
@@ -76,7 +76,7 @@ def kube_site(
     """Two nodes of 4 cores and 8 GiB. Whatever a test does, the books are right afterwards."""
     site = KubeSite(org, {"dev": dev}, fake_kubernetes, kubelet)
     yield site
-    kept = connections._kept.pop(site.endpoint.pk, None)
+    kept = runtime_connections._kept.pop(site.endpoint.pk, None)
     if kept is not None:
         kept[1].close()
     assert audit.breaches() == []
@@ -319,4 +319,4 @@ def test_credentials_go_with_an_empty_cluster_if_its_server_answers(
         assert delete_cluster(kube_site.cluster) is None
     assert not Cluster.objects.exists()
     assert (secrets == {}) == answers
-    assert kube_site.endpoint.pk not in connections._kept
+    assert kube_site.endpoint.pk not in runtime_connections._kept

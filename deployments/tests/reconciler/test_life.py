@@ -6,12 +6,11 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments import sync
+from deployments.lifecycle import deadlines, retry_backoff
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries import reasons_for
-from deployments.reconciler import retrying
 from deployments.runtimes.base import Code, Key
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import allocated
 
@@ -111,9 +110,9 @@ def test_a_pause_ends_by_the_clock_and_not_before(site: Site, a: Node):
     site.settle()
     at = site.fresh(row).retry_at
     assert at is not None
-    assert retrying.release(at - timedelta(seconds=1)) == 0
+    assert retry_backoff.release(at - timedelta(seconds=1)) == 0
     assert site.fresh(row).retry_at == at
-    assert retrying.release(at) == 1
+    assert retry_backoff.release(at) == 1
     assert site.fresh(row).retry_at is None
     site.settle()
     assert site.status(row) == "FAILED"
@@ -187,7 +186,7 @@ def test_who_runs_too_long_is_stopped_and_has_failed(site: Site, a: Node):
     site.settle()
     due = site.fresh(row).due_at
     assert due is not None
-    assert sync.finish_due(due) == 1
+    assert deadlines.finish_due(due) == 1
     assert (site.status(row), site.fresh(row).next_status) == ("STOPPING", "FAILED")
     site.look()
     site.look()
@@ -264,15 +263,18 @@ def test_a_gang_whose_replicas_end_one_by_one_completes_with_the_last(site: Site
 
 def test_a_worker_that_read_before_a_stop_writes_nothing_after_it(site: Site, a: Node, dev):
     """What was judged in another state than it is in now is left alone."""
-    from deployments.reconciler import facts
-    from deployments.reconciler.verdict import Turn, Verdict
+    from deployments.reconciler import status_writer
+    from deployments.reconciler.assessment import Assessment, Outcome
 
     site.look()
     row = site.submit()
     site.cycle()
     stale = site.fresh(row)
     stop_deployment(dev, site.fresh(row))
-    assert facts.write(site.cluster.pk, [(stale, Verdict(Turn.CONFIRM))], timezone.now()) == set()
+    assert (
+        status_writer.write(site.cluster.pk, [(stale, Assessment(Outcome.CONFIRM))], timezone.now())
+        == set()
+    )
     assert site.status(row) == Status.STOPPING
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from clusters.models import Node
-from deployments import output
+from deployments import logs
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.conftest import Site
@@ -144,7 +144,7 @@ def test_nothing_of_what_waits_or_is_simulated(api, vera, dev, cluster):
 @pytest.mark.parametrize("query", ["", "?follow=true", "?follow=true&attempt=1"])
 @pytest.mark.parametrize("status", ["STARTING", "RUNNING"])
 def test_one_whose_node_is_away_is_told_so(api, vera, chatty, site, a, monkeypatch, status, query):
-    monkeypatch.setattr(output, "_followers", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(logs, "_followers", threading.BoundedSemaphore(1))
     Deployment.objects.filter(pk=chatty.pk).update(status=status)
     site.away(a)
     for _ in range(2):  # nobody's place is kept
@@ -165,7 +165,7 @@ def test_one_that_starts_is_followed_once_it_runs(api, vera, chatty, site, a, mo
         Deployment.objects.filter(pk=chatty.pk).update(status="RUNNING")
         site.twin(a).finish(site.key(chatty), 0)
 
-    monkeypatch.setattr(output, "_give_back_connection", go_on)
+    monkeypatch.setattr(logs, "_give_back_connection", go_on)
     Deployment.objects.filter(pk=chatty.pk).update(status="STARTING")
     assert text(api(vera).get(path(chatty, "?follow=true"))) == "one\ntwo\nthree\n"
 
@@ -194,7 +194,7 @@ def test_what_makes_no_sense_is_named(api, vera, chatty, query, field):
 
 
 def test_too_many_followers_are_asked_to_come_back(api, vera, chatty, site, a, monkeypatch):
-    monkeypatch.setattr(output, "_followers", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(logs, "_followers", threading.BoundedSemaphore(1))
     first = api(vera).get(path(chatty, "?follow=true"))
     second = api(vera).get(path(chatty, "?follow=true"))
     assert (second.status_code, second["Retry-After"]) == (429, "11")

@@ -10,9 +10,10 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from clusters.models import Runtime as Kind
-from clusters.nodes import drain, uncordon
-from deployments import connections, sync
-from deployments.services import stop_deployment
+from clusters.services.nodes import drain, uncordon
+from deployments import runtime_connections
+from deployments.lifecycle import deadlines
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.conftest import Site, launch, lose
 from organizations.models import Organization
 from scheduler import audit
@@ -83,7 +84,7 @@ def overheard_site(
         def twin(_: object, endpoint: Any, *__: Any) -> Any:
             return Listening(site.twins[endpoint.pk], open_in, heard)
 
-        monkeypatch.setitem(connections.FACTORIES, Kind.DOCKER, twin)
+        monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, twin)
         yield site
     assert audit.breaches() == []
 
@@ -137,6 +138,6 @@ def test_the_whole_life_of_deployments_calls_nobody_from_inside_a_transaction(
     site.settle()
     admitted_at = site.fresh(row).admitted_at
     assert admitted_at is not None
-    sync.finish_due(admitted_at)
+    deadlines.finish_due(admitted_at)
     assert {name for name, _ in heard} == CALLS
     assert [name for name, inside in heard if inside] == []

@@ -7,14 +7,15 @@ import pytest
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments import sync, tasks, waking
+from deployments import tasks, wakeup
+from deployments.lifecycle import deadlines
 from deployments.models import Deployment, Status
-from deployments.reconciler import breaker, pulling, watching
+from deployments.reconciler import circuit_breaker, image_pulls, watcher
 from deployments.runtimes.base import RuntimeUnavailable
-from deployments.services import stop_deployment
+from deployments.services.submit import stop_deployment
 from deployments.tests.reconciler.conftest import Site, endpoint_of
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.waking import try_lock
+from mlops_platform.api.wakeup import try_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +39,7 @@ def messages() -> int:
 
 def test_many_rings_make_one_pass_over_all_that_was_asked_for(site: Site, passes):
     for looks in (["x"], [], ["y", "x"]):
-        waking.request(site.cluster.pk, looks)
+        wakeup.request(site.cluster.pk, looks)
     assert messages() == 1
     tasks.reconcile(str(site.cluster.pk))
     tasks.reconcile(str(site.cluster.pk))
@@ -46,11 +47,11 @@ def test_many_rings_make_one_pass_over_all_that_was_asked_for(site: Site, passes
 
 
 def test_who_finds_the_cluster_taken_leaves_the_ring_to_the_holder(site: Site, passes):
-    waking.request(site.cluster.pk, ["x"])
+    wakeup.request(site.cluster.pk, ["x"])
     with try_lock(f"cluster:{site.cluster.pk}:reconciling", 5):
         tasks.reconcile(str(site.cluster.pk))
     assert passes == []
-    assert waking.bell.is_ringing(site.cluster.pk)
+    assert wakeup.is_flag_set(site.cluster.pk)
 
 
 def test_a_ring_during_a_pass_makes_another(site: Site, monkeypatch):
@@ -59,11 +60,11 @@ def test_a_ring_during_a_pass_makes_another(site: Site, monkeypatch):
     def ring_again(*_: object) -> bool:
         made.append(1)
         if len(made) == 1:
-            waking.request(site.cluster.pk, ["late"])
+            wakeup.request(site.cluster.pk, ["late"])
         return False
 
     monkeypatch.setattr(tasks, "run_pass", ring_again)
-    waking.request(site.cluster.pk)
+    wakeup.request(site.cluster.pk)
     before = messages()
     tasks.reconcile(str(site.cluster.pk))
     assert messages() > before
@@ -73,16 +74,16 @@ def test_a_ring_during_a_pass_makes_another(site: Site, monkeypatch):
 
 def test_a_pass_that_has_more_to_do_is_followed_by_another(site: Site, monkeypatch):
     monkeypatch.setattr(tasks, "run_pass", lambda *_: True)
-    waking.request(site.cluster.pk)
+    wakeup.request(site.cluster.pk)
     tasks.reconcile(str(site.cluster.pk))
-    assert waking.bell.is_ringing(site.cluster.pk)
+    assert wakeup.is_flag_set(site.cluster.pk)
     assert messages() == 2
 
 
 def test_every_cluster_with_endpoints_is_looked_through_now_and_then(site: Site, a: Node, cluster):
     tasks.look_everywhere()
-    assert waking.asked_for(site.cluster.pk) == {"*"}
-    assert waking.asked_for(cluster.pk) == set()
+    assert wakeup.take_looks(site.cluster.pk) == {"*"}
+    assert wakeup.take_looks(cluster.pk) == set()
     assert messages() == 1
 
 
@@ -90,7 +91,7 @@ def test_a_plan_a_stop_and_a_grace_that_is_over_wake_the_runtime(
     site: Site, a: Node, dev, django_capture_on_commit_callbacks
 ):
     def rung() -> bool:
-        return waking.bell.answer(site.cluster.pk) is not None
+        return wakeup.clear_flag(site.cluster.pk) is not None
 
     site.look()
     row = site.submit("deaf")
@@ -102,15 +103,15 @@ def test_a_plan_a_stop_and_a_grace_that_is_over_wake_the_runtime(
         stop_deployment(dev, site.fresh(row))
     assert rung()
     site.look()
-    sync.wake_overdue(timezone.now())
+    deadlines.wake_overdue(timezone.now())
     assert not rung()
     site.overdue(row)
-    sync.wake_overdue(timezone.now())
+    deadlines.wake_overdue(timezone.now())
     assert rung()
 
 
 def test_a_simulated_cluster_wakes_nobody(cluster, dev, django_capture_on_commit_callbacks):
-    from deployments.services import create_deployment
+    from deployments.services.submit import create_deployment
     from scheduler.tests.conftest import run_cycle
 
     spec = {"image": "x", "cpu_milli": 1000, "ram_mib": 512, "gpu": 0}
@@ -118,12 +119,12 @@ def test_a_simulated_cluster_wakes_nobody(cluster, dev, django_capture_on_commit
     with django_capture_on_commit_callbacks(execute=True):
         run_cycle(cluster)
         stop_deployment(dev, Deployment.objects.get(pk=row.pk))
-    assert not waking.bell.is_ringing(cluster.pk)
+    assert not wakeup.is_flag_set(cluster.pk)
 
 
 def test_redis_away_is_no_error(site: Site, settings, tmp_path):
     settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
-    waking.request(site.cluster.pk, ["x"])
+    wakeup.request(site.cluster.pk, ["x"])
 
 
 # --- Endpoints that come, go and speak ---------------------------------------------------------
@@ -141,14 +142,14 @@ def test_what_an_endpoint_tells_is_looked_at(site: Site, a: Node):
     site.look()
     row = site.submit()
     site.settle()
-    waking.asked_for(site.cluster.pk)
-    watchers = watching.Watchers()
+    wakeup.take_looks(site.cluster.pk)
+    watchers = watcher.Watchers()
     watchers.start()
     try:
         looks: set[str] = set()
 
         def looked_at(what: str) -> bool:
-            looks.update(waking.asked_for(site.cluster.pk))
+            looks.update(wakeup.take_looks(site.cluster.pk))
             return what in looks
 
         wait_for(lambda: looked_at("*"))
@@ -160,16 +161,16 @@ def test_what_an_endpoint_tells_is_looked_at(site: Site, a: Node):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_that_goes_away_and_comes_back_is_looked_through(site: Site, a: Node, monkeypatch):
-    monkeypatch.setattr(watching, "PAUSE_S", 0.01)
+    monkeypatch.setattr(watcher, "PAUSE_S", 0.01)
     site.away(a)
-    breaker.failed(endpoint_of(a))
+    circuit_breaker.failed(endpoint_of(a))
     stop = threading.Event()
-    thread = threading.Thread(target=watching._watch, args=(endpoint_of(a), stop))
+    thread = threading.Thread(target=watcher._watch, args=(endpoint_of(a), stop))
     thread.start()
     try:
-        wait_for(lambda: "*" in waking.asked_for(site.cluster.pk))
+        wait_for(lambda: "*" in wakeup.take_looks(site.cluster.pk))
         site.twin(a).unavailable = False
-        wait_for(lambda: not breaker.is_open(endpoint_of(a)))
+        wait_for(lambda: not circuit_breaker.is_open(endpoint_of(a)))
     finally:
         stop.set()
         thread.join()
@@ -177,7 +178,7 @@ def test_one_that_goes_away_and_comes_back_is_looked_through(site: Site, a: Node
 
 @pytest.mark.django_db(transaction=True)
 def test_the_watcher_of_an_endpoint_that_is_gone_ends(site: Site, a: Node):
-    watchers = watching.Watchers()
+    watchers = watcher.Watchers()
     watchers._follow({endpoint_of(a)})
     before = dict(watchers._watched)
     watchers._follow(set())
@@ -189,11 +190,11 @@ def test_the_watcher_of_an_endpoint_that_is_gone_ends(site: Site, a: Node):
 
 
 def test_an_image_is_pulled_once_at_a_time(site: Site, a: Node):
-    assert pulling.begin(endpoint_of(a), "train:1")
-    assert not pulling.begin(endpoint_of(a), "train:1")
-    assert pulling.begin(endpoint_of(a), "train:2")
-    pulling.pull(endpoint_of(a), "train:1")
-    assert pulling.begin(endpoint_of(a), "train:1")
+    assert image_pulls.begin(endpoint_of(a), "train:1")
+    assert not image_pulls.begin(endpoint_of(a), "train:1")
+    assert image_pulls.begin(endpoint_of(a), "train:2")
+    image_pulls.pull(endpoint_of(a), "train:1")
+    assert image_pulls.begin(endpoint_of(a), "train:1")
 
 
 def test_a_pull_that_is_cut_off_fails_nobody(site: Site, a: Node, monkeypatch):
@@ -209,7 +210,7 @@ def test_a_pull_that_is_cut_off_fails_nobody(site: Site, a: Node, monkeypatch):
     site.look()
     assert site.status(row) == Status.STARTING
     monkeypatch.undo()
-    breaker.answered(endpoint_of(a))
+    circuit_breaker.answered(endpoint_of(a))
 
 
 def test_the_breaker_opens_for_longer_each_time_and_closes_with_an_answer(site: Site, a: Node):
@@ -218,11 +219,11 @@ def test_the_breaker_opens_for_longer_each_time_and_closes_with_an_answer(site: 
 
     pauses = []
     for _ in range(7):
-        breaker.failed(endpoint_of(a))
+        circuit_breaker.failed(endpoint_of(a))
         pauses.append(round(pause_ms() / 1000))
     assert pauses == [2, 4, 8, 16, 32, 60, 60]
-    breaker.answered(endpoint_of(a))
-    assert not breaker.is_open(endpoint_of(a))
+    circuit_breaker.answered(endpoint_of(a))
+    assert not circuit_breaker.is_open(endpoint_of(a))
 
 
 # --- Locks -------------------------------------------------------------------------------------
@@ -242,9 +243,9 @@ def test_a_lock_is_renewed_while_its_work_goes_on_and_free_soon_after_its_holder
 
 
 def test_a_pull_whose_worker_died_is_begun_again_soon(site: Site, a: Node):
-    assert pulling.begin(endpoint_of(a), "x")
-    assert 0 < redis_client().ttl(pulling._asked(endpoint_of(a), "x")) <= 30
-    with try_lock(pulling._lock(endpoint_of(a), "x"), 5):
-        redis_client().delete(pulling._asked(endpoint_of(a), "x"))
-        assert not pulling.begin(endpoint_of(a), "x")
-    assert pulling.begin(endpoint_of(a), "x")
+    assert image_pulls.begin(endpoint_of(a), "x")
+    assert 0 < redis_client().ttl(image_pulls._asked(endpoint_of(a), "x")) <= 30
+    with try_lock(image_pulls._lock(endpoint_of(a), "x"), 5):
+        redis_client().delete(image_pulls._asked(endpoint_of(a), "x"))
+        assert not image_pulls.begin(endpoint_of(a), "x")
+    assert image_pulls.begin(endpoint_of(a), "x")

@@ -11,7 +11,16 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.runtimes.base import Code, Key, Launch, Phase, Place, Runtime, Sandbox, Sighting
+from deployments.runtimes.base import (
+    Code,
+    Key,
+    LaunchSpec,
+    Phase,
+    Place,
+    ReplicaStatus,
+    Runtime,
+    Sandbox,
+)
 
 PATIENCE_S = 60.0
 T = TypeVar("T")
@@ -67,8 +76,8 @@ class Harness(ABC):
     def has_no_such_image(self) -> Work:
         """Its image is nowhere."""
 
-    def launch(self, work: Work, replicas: int = 1, **changes: Any) -> Launch:
-        launch = Launch(
+    def launch(self, work: Work, replicas: int = 1, **changes: Any) -> LaunchSpec:
+        launch = LaunchSpec(
             deployment_id=str(uuid4()),
             attempt=1,
             places=[Place(replica, self.node) for replica in range(replicas)],
@@ -84,11 +93,11 @@ class Harness(ABC):
         return replace(launch, **changes)
 
 
-def key_of(launch: Launch, replica: int = 0) -> Key:
+def key_of(launch: LaunchSpec, replica: int = 0) -> Key:
     return Key(launch.deployment_id, launch.attempt, replica)
 
 
-def trouble_of(sighting: Sighting) -> Code | None:
+def trouble_of(sighting: ReplicaStatus) -> Code | None:
     return sighting.trouble.code if sighting.trouble else None
 
 
@@ -102,18 +111,18 @@ def wait_until(what: Callable[[], T | None]) -> T:
     return answer
 
 
-def seen(runtime: Runtime, launch: Launch) -> list[Sighting]:
+def seen(runtime: Runtime, launch: LaunchSpec) -> list[ReplicaStatus]:
     return sorted(runtime.observe([launch.deployment_id]), key=lambda sighting: sighting.key)
 
 
-def ended(runtime: Runtime, launch: Launch) -> Sighting:
+def ended(runtime: Runtime, launch: LaunchSpec) -> ReplicaStatus:
     return wait_until(
         lambda: next((s for s in seen(runtime, launch) if s.phase == Phase.ENDED), None)
     )
 
 
-def ready(runtime: Runtime, launch: Launch) -> list[Sighting]:
-    def all_ready() -> list[Sighting]:
+def ready(runtime: Runtime, launch: LaunchSpec) -> list[ReplicaStatus]:
+    def all_ready() -> list[ReplicaStatus]:
         sightings = seen(runtime, launch)
         complete = len(sightings) >= len(launch.places)
         return sightings if complete and all(s.ready for s in sightings) else []
@@ -141,7 +150,7 @@ def watched(runtime: Runtime) -> Iterator[list[str | None]]:
         assert not thread.is_alive()
 
 
-def gone_or_ended(runtime: Runtime, launch: Launch, replica: int) -> bool:
+def gone_or_ended(runtime: Runtime, launch: LaunchSpec, replica: int) -> bool:
     """Some runtimes clear away by themselves what was told to end."""
     sightings = [s for s in seen(runtime, launch) if s.key.replica == replica]
     return all(s.phase == Phase.ENDED for s in sightings)

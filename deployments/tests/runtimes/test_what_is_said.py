@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments.runtimes.base import Code, Key, Launch, Phase, Sighting, Trouble, one_line
-from deployments.runtimes.docker.sightings import explained
+from deployments.runtimes.base import Code, Key, LaunchSpec, Phase, Problem, ReplicaStatus, one_line
+from deployments.runtimes.docker.replica_status import explained
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_one_line_that_the_database_takes(said: str, told: str):
 )
 def test_only_what_could_not_be_executed_is_called_so(last_words: str, code: Code):
     """Any program may end with 127."""
-    trouble = Trouble(Code.COMMAND_FAILED)
-    seen = Sighting(Key("x", 1, 0), Phase.ENDED, exit_code=127, trouble=trouble)
+    trouble = Problem(Code.COMMAND_FAILED)
+    seen = ReplicaStatus(Key("x", 1, 0), Phase.ENDED, exit_code=127, trouble=trouble)
     found = explained(seen, lambda: last_words).trouble
     assert found is not None
     assert found.code == code
 
 
 def test_nobody_overrides_which_replica_one_is():
-    launch = Launch("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
+    launch = LaunchSpec("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
     assert launch.env_of(2) == {"MLOPS_REPLICA": "2", "A": "1"}

@@ -8,12 +8,20 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from scheduler.management.progress import Progress
-from scheduler.simulator import SpecError, TraceError, cluster, pictures, policies, report, simulate
+from scheduler.simulator import (
+    SpecError,
+    TraceError,
+    cluster_spec,
+    pictures,
+    policies,
+    report,
+    simulate,
+)
 from scheduler.simulator import traces as reading
+from scheduler.simulator.csv_traces import HELP as COLUMNS_HELP
+from scheduler.simulator.csv_traces import PHILLY
 from scheduler.simulator.figures import Figures, figures
 from scheduler.simulator.jobs import Job, Result, Trace
-from scheduler.simulator.tables import HELP as COLUMNS_HELP
-from scheduler.simulator.tables import PHILLY
 
 EXAMPLES = f"""\
 example:
@@ -25,7 +33,7 @@ example:
     (6 cores and 60 GiB a GPU; more than 8 GPUs are spread over nodes)
 
 clusters:
-{cluster.HELP}
+{cluster_spec.HELP}
 
 policies:
 {policies.HELP}
@@ -79,7 +87,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         texts = dict.fromkeys(options["policy"] or ["best_effort"])
         try:
-            machine = cluster.parse(options["cluster"])
+            machine = cluster_spec.parse(options["cluster"])
             chosen = [policies.parse(text) for text in texts]
             if options["out"] and not options["no_pictures"]:
                 pictures.require_matplotlib()

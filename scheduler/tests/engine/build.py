@@ -4,9 +4,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
-    EVERYBODY_ELSE,
+    DEFAULT_QUOTA,
     Node,
     Placement,
     Policy,
@@ -74,15 +74,15 @@ def run(
 def node(name: str, gpu: int = 8, cpu: int = 64, ram: int = 512, **more: Any) -> Node:
     """An empty node, which `rack` fills; `labels` as a dict."""
     labels = tuple(sorted(more.pop("labels", {}).items()))
-    return Node(name, name, size(gpu, cpu, ram), NOTHING, labels, **more)
+    return Node(name, name, size(gpu, cpu, ram), ZERO, labels, **more)
 
 
 def rack(nodes: list[Node], **more: Any) -> Snapshot:
     """A cluster of nodes. A `run(…, on="a")` holds its node's capacity; `on={"a": 2}` a gang's."""
     snapshot = pool(0, 0, 0, **more)
-    total, filled = NOTHING, []
+    total, filled = ZERO, []
     for each in nodes:
-        held = NOTHING
+        held = ZERO
         for running in snapshot.running:
             for placement in running.placement:
                 if placement.node_id == each.id:
@@ -104,7 +104,7 @@ def pool(
     """A cluster without nodes. Keywords that a Policy has go into its policy."""
     running, queued = running or [], queued or []
     policy = {name: more.pop(name) for name in list(more) if name in Policy.__dataclass_fields__}
-    allocated = NOTHING
+    allocated = ZERO
     for each in running:
         allocated = allocated.plus(each.total)
     return Snapshot(
@@ -144,7 +144,7 @@ def owned(base: Snapshot, **quotas: Resources) -> Snapshot:
     of everybody who has none."""
     held: dict[str, Resources] = {}
     for each in base.running:
-        held[each.owner] = held.get(each.owner, NOTHING).plus(each.total)
-    names = {"others": EVERYBODY_ELSE}
+        held[each.owner] = held.get(each.owner, ZERO).plus(each.total)
+    names = {"others": DEFAULT_QUOTA}
     limits = {names.get(owner, owner): limit for owner, limit in quotas.items()}
     return replace(base, held=tuple(sorted(held.items())), quotas=tuple(sorted(limits.items())))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from random import Random
 
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 
@@ -121,7 +121,7 @@ def heap(seed: int) -> Snapshot:
 
 
 def add(amounts: Iterable[Resources]) -> Resources:
-    total = NOTHING
+    total = ZERO
     for each in amounts:
         total = total.plus(each)
     return total

@@ -17,7 +17,7 @@ from typing import Any
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot, make_plan
 from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.engine.snapshot import HeldFor, Policy, Running, Workload
+from scheduler.engine.snapshot import Policy, ReservationRecord, Running, Workload
 from scheduler.tests.engine import crowds
 from scheduler.tests.engine.build import NOW, holds, job, of, owned
 
@@ -127,10 +127,10 @@ def _waiting(random: Random) -> Workload:
     )
 
 
-def _held_for(workload: Workload, random: Random) -> HeldFor:
+def _held_for(workload: Workload, random: Random) -> ReservationRecord:
     before_s, since_s = random.choice([0, 20_000, 10**5]), random.choice([None, 100, 50_000])
     since_ms = None if since_s is None else NOW - 1000 * since_s
-    return HeldFor(workload.id, 1000 * before_s, since_ms)
+    return ReservationRecord(workload.id, 1000 * before_s, since_ms)
 
 
 def _renamed_running(running: Running, number: int, random: Random) -> Running:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
+from scheduler.engine.invariants import check
 from scheduler.engine.snapshot import Policy, PriorityClass
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 

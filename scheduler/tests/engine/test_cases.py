@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
+from scheduler.engine.invariants import check
 from scheduler.engine.snapshot import PriorityClass, Running
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, pool, run
 

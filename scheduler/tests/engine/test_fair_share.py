@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
-from scheduler.engine.board import Board
-from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.line import Line
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.invariants import check
 from scheduler.engine.order import order_key
-from scheduler.engine.owners import Owners
 from scheduler.engine.resources import Resources
-from scheduler.simulator.waiting import LastingLine
+from scheduler.engine.state import CycleState
+from scheduler.engine.waiting_queue import WaitingQueue
+from scheduler.simulator.kept_queue import LastingLine
 from scheduler.tests.engine.build import holds, job, jobs, node, of, owned, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 
@@ -123,7 +123,7 @@ def test_the_head_is_the_first_whose_owner_is_next(queueing: str) -> None:
 def test_shares_are_exact() -> None:
     """A third of one and a third of the other, which no power of ten can say."""
     snapshot = replace(pool(), total=Resources(3, 9, 0), held=(("a", Resources(1, 0, 0)),))
-    shares = Owners(snapshot)
+    shares = OwnerUsage(snapshot)
     shares.grow("b", Resources(0, 3, 0))
     assert shares.share("a") == shares.share("b") > shares.share("nobody") == 0
     shares.grow("b", Resources(0, 1, 0))
@@ -173,7 +173,7 @@ def test_the_walk_asks_whoever_is_first_at_that_moment(snapshot: Snapshot) -> No
     plan = make_plan(snapshot)
     never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
     left = [each for each in snapshot.queued if each.scheduling_key not in never]
-    board = Board(snapshot, Line(snapshot, left))
+    board = CycleState(snapshot, WaitingQueue(snapshot, left))
     while left and len(board.starts) < snapshot.max_starts:
         first = min(left, key=order_key(snapshot, board.owners))
         left.remove(first)

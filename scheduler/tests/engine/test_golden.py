@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
+from scheduler.engine.invariants import check
 from scheduler.tests.engine import golden
 
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from scheduler.engine.hold import DOUBLES_AFTER
+from scheduler.engine.reservations.starvation import DOUBLES_AFTER
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.engine.snapshot import EVERYBODY_ELSE, Policy, PriorityClass
+from scheduler.engine.snapshot import DEFAULT_QUOTA, Policy, PriorityClass
 from scheduler.tests.engine.build import HIGH, LOW, job, node, of, size
 from scheduler.tests.engine.world import World
 
@@ -121,7 +121,7 @@ class History(RuleBasedStateMachine):
         self.rest()
 
     @rule(
-        owner=st.sampled_from(["ann", "ben", EVERYBODY_ELSE]),
+        owner=st.sampled_from(["ann", "ben", DEFAULT_QUOTA]),
         gpu=st.sampled_from([0, 1, 2, 4, ENDLESS]),
         cpu=st.sampled_from([1, 16, ENDLESS]),
     )

@@ -10,8 +10,9 @@ from math import inf
 
 import pytest
 
-from scheduler.engine import Snapshot, make_plan, room
-from scheduler.engine.check import check
+from scheduler.engine import Snapshot, make_plan
+from scheduler.engine.invariants import check
+from scheduler.engine.preemption import search
 from scheduler.tests.engine.crowds import cluster, heap
 from scheduler.tests.engine.optimum import Vector, brute_force, moments, optimum
 
@@ -89,7 +90,7 @@ def test_in_haste_too_nobody_is_evicted_in_vain(
     monkeypatch: pytest.MonkeyPatch, record_property
 ) -> None:
     """Beyond a cycle's own limit searches are short."""
-    monkeypatch.setattr(room, "CYCLE_LIMIT", -1)
+    monkeypatch.setattr(search, "CYCLE_LIMIT", -1)
     tally = compare(cluster(seed) for seed in range(CLUSTERS // 5))
     record_property("victims", str(tally))
     assert tally.average <= 1.05

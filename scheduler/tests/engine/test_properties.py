@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
 from scheduler.engine.codec import decode_plan, decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.invariants import check
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
 from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
 
@@ -91,7 +91,7 @@ def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Sn
     ]
     base = rack(empty, running=running, queued=queued, classes=CLASSES, **more)
     nodes = tuple(replace(each, capacity=each.allocated.plus(draw(spare))) for each in base.nodes)
-    total = NOTHING
+    total = ZERO
     for each in nodes:
         total = total.plus(each.capacity)
     return replace(base, policy=policy, nodes=nodes, total=total)

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Plan, Snapshot, make_plan, whatif
-from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.explain import Bystanders
-from scheduler.engine.owners import NO_LIMIT, Owners
+from scheduler.engine.fair_share import NO_LIMIT, OwnerUsage
+from scheduler.engine.invariants import check
 from scheduler.engine.plan import Start
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.engine.snapshot import EVERYBODY_ELSE, Placement, Workload
+from scheduler.engine.snapshot import DEFAULT_QUOTA, Placement, Workload
+from scheduler.engine.wait_reasons import ReasonsWithoutCycle
 from scheduler.engine.whatif import WhatIf
 from scheduler.tests.engine.build import NOW, holds, job, jobs, node, of, owned, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
@@ -265,7 +265,7 @@ def test_one_that_no_cycle_reads_is_told_the_same() -> None:
     waiting = of("ann", job(gpu=2))
     snapshot = owned(pool(gpu=8, running=running, queued=[waiting]), ann=gpus(3))
     empty = replace(snapshot, running=(), queued=())
-    reason = Bystanders(empty, None).why(waiting)
+    reason = ReasonsWithoutCycle(empty, None).why(waiting)
     assert (reason.code.value, reason.details) == told(snapshot, waiting)
 
 
@@ -313,7 +313,7 @@ def test_every_plan_passes_the_checker_and_replays(snapshot: Snapshot) -> None:
 @settings(max_examples=300, deadline=None)
 def test_who_is_told_of_a_quota_is_over_it_and_others_are_not(snapshot: Snapshot) -> None:
     plan = make_plan(replace(snapshot, state="ACTIVE"))
-    owners = Owners(snapshot)
+    owners = OwnerUsage(snapshot)
     running = {each.id: each for each in snapshot.running}
     for eviction in plan.evictions:
         owners.shrink(running[eviction.workload_id])
@@ -332,7 +332,7 @@ def test_who_is_told_of_a_quota_is_over_it_and_others_are_not(snapshot: Snapshot
 @settings(max_examples=300, deadline=None)
 def test_whoever_may_never_start_changes_nothing_for_others(snapshot: Snapshot) -> None:
     limits = dict(snapshot.quotas)
-    limit = limits.get(EVERYBODY_ELSE, NO_LIMIT)
+    limit = limits.get(DEFAULT_QUOTA, NO_LIMIT)
     allowed = tuple(
         each for each in snapshot.queued if each.total.fits_in(limits.get(each.owner, limit))
     )
@@ -343,5 +343,5 @@ def test_whoever_may_never_start_changes_nothing_for_others(snapshot: Snapshot) 
 @given(limited())
 @settings(max_examples=200, deadline=None)
 def test_quotas_without_limits_are_none(snapshot: Snapshot) -> None:
-    endless = replace(snapshot, quotas=((EVERYBODY_ELSE, NO_LIMIT),))
+    endless = replace(snapshot, quotas=((DEFAULT_QUOTA, NO_LIMIT),))
     assert make_plan(endless) == make_plan(replace(snapshot, quotas=()))

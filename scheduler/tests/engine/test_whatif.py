@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot
-from scheduler.engine.line import Line
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Workload
+from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.engine.whatif import WhatIf, decide, holders, without
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
@@ -99,8 +99,8 @@ def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
 def test_a_line_with_one_more_is_the_line_of_all(snapshot: Snapshot, which: int) -> None:
     queued = snapshot.queued
     one = queued[which % len(queued)] if queued else job()
-    line = Line(snapshot, (each for each in queued if each is not one))
-    more, whole = line.with_one(one), Line(snapshot, {*queued, one})
+    line = WaitingQueue(snapshot, (each for each in queued if each is not one))
+    more, whole = line.with_one(one), WaitingQueue(snapshot, {*queued, one})
     assert (list(more), more.heads()) == (list(whole), whole.heads())
     assert list(more.starved(NOW)) == list(whole.starved(NOW))
     assert one not in list(line)

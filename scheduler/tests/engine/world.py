@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.check import check
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.memory import held_for_after
-from scheduler.engine.resources import NOTHING, Resources
+from scheduler.engine.invariants import check
+from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
     FAIR_SHARE,
-    HeldFor,
     Node,
     Placement,
     Policy,
     PriorityClass,
+    ReservationRecord,
     Running,
     Workload,
 )
@@ -39,7 +39,7 @@ class World:
     preemptions: dict[str, int] = field(default_factory=dict)
     evictions: set[tuple[str, str]] = field(default_factory=set)  # (by whom, who), ever
     allocated: dict[str | None, Resources] = field(default_factory=dict)  # counted as it changes
-    held_for: tuple[HeldFor, ...] = ()
+    held_for: tuple[ReservationRecord, ...] = ()
     cycles: int = 0
 
     # --- What people and machines do -------------------------------------------------------------
@@ -81,7 +81,7 @@ class World:
     # --- What the scheduler does -----------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        total = NOTHING
+        total = ZERO
         for each in self.nodes.values():
             total = total.plus(each.capacity)
         return Snapshot(
@@ -92,7 +92,7 @@ class World:
             allocated=self._sum(self.allocated.values()),
             classes=self.classes,
             nodes=tuple(
-                replace(each, allocated=self.allocated.get(each.id, NOTHING))
+                replace(each, allocated=self.allocated.get(each.id, ZERO))
                 for each in self.nodes.values()
             ),
             running=tuple(self.running.values()),
@@ -144,10 +144,10 @@ class World:
         held: dict[str | None, Resources] = {}
         for each in self.running.values():
             for place in each.placement:
-                held[place.node_id] = held.get(place.node_id, NOTHING).plus(
+                held[place.node_id] = held.get(place.node_id, ZERO).plus(
                     each.request.times(place.replicas)
                 )
-        counted = {at: amount for at, amount in self.allocated.items() if amount != NOTHING}
+        counted = {at: amount for at, amount in self.allocated.items() if amount != ZERO}
         assert counted == held, "the counters are not the sums"
         for at, amount in held.items():
             assert amount.fits_in(self.nodes[at].capacity if at is not None else self.total)
@@ -198,7 +198,7 @@ class World:
     def _count(self, running: Running, sign: int) -> None:
         for place in running.placement:
             amount = running.request.times(sign * place.replicas)
-            self.allocated[place.node_id] = self.allocated.get(place.node_id, NOTHING).plus(amount)
+            self.allocated[place.node_id] = self.allocated.get(place.node_id, ZERO).plus(amount)
 
     def _held(self) -> tuple[tuple[str, Resources], ...]:
         owners = sorted({each.owner for each in self.running.values()})
@@ -209,7 +209,7 @@ class World:
 
     @staticmethod
     def _sum(amounts: Iterable[Resources]) -> Resources:
-        total = NOTHING
+        total = ZERO
         for amount in amounts:
             total = total.plus(amount)
         return total

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scheduler.engine.resources import Resources
-from scheduler.simulator import Job, Result, cluster, policies, simulate
+from scheduler.simulator import Job, Result, cluster_spec, policies, simulate
 from scheduler.simulator.figures import figures
 
 
@@ -18,7 +18,7 @@ def job(
 
 def on(spec: str, policy: str, jobs: list[Job], **more: Any) -> Result:
     """Every plan is judged by the checker and compared with `make_plan`'s."""
-    return simulate(jobs, cluster.parse(spec), policies.parse(policy), checked=True, **more)
+    return simulate(jobs, cluster_spec.parse(spec), policies.parse(policy), checked=True, **more)
 
 
 def starts(result: Result) -> list[float | None]:

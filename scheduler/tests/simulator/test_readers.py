@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Policy
-from scheduler.simulator import Job, SpecError, TraceError, cluster, policies, traces
+from scheduler.simulator import Job, SpecError, TraceError, cluster_spec, policies, traces
 
 SWF = """\
 ; MaxProcs: 128
@@ -136,9 +136,9 @@ def test_a_seeded_share_is_the_same_each_time() -> None:
 
 
 def test_clusters() -> None:
-    pool = cluster.parse("pool:cpu=1.5,gpu=2")
+    pool = cluster_spec.parse("pool:cpu=1.5,gpu=2")
     assert (pool.total, pool.nodes) == (Resources(1500, 0, 2), ())
-    nodes = cluster.parse("nodes=40,gpu=8,cpu=48,ram=491520")
+    nodes = cluster_spec.parse("nodes=40,gpu=8,cpu=48,ram=491520")
     assert (len(nodes.nodes), nodes.total) == (40, Resources(1_920_000, 19_660_800, 320))
 
 
@@ -148,7 +148,7 @@ def test_a_cluster_from_a_file(tmp_path: Path) -> None:
         '{"nodes": [{"count": 2, "gpu": 8, "cpu": 4}, {"cpu": 1, "labels": {"zone": "a"}}],'
         ' "classes": [{"name": "ONLY", "value": 1, "may_preempt": false, "preemptible": true}]}'
     )
-    found = cluster.parse(str(path))
+    found = cluster_spec.parse(str(path))
     assert [node.labels for node in found.nodes] == [(), (), (("zone", "a"),)]
     assert found.total == Resources(9000, 0, 16)
     assert [each.name for each in found.classes] == ["ONLY"]
@@ -172,7 +172,7 @@ def test_a_cluster_from_a_file(tmp_path: Path) -> None:
 )
 def test_clusters_that_make_no_sense(spec: str) -> None:
     with pytest.raises(SpecError, match=r"cluster"):
-        cluster.parse(spec)
+        cluster_spec.parse(spec)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_files_that_make_no_sense(tmp_path: Path, text: str) -> None:
     path = tmp_path / "cluster.json"
     path.write_text(text)
     with pytest.raises(SpecError, match="cannot be understood"):
-        cluster.parse(str(path))
+        cluster_spec.parse(str(path))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 import pytest
 
 from scheduler.engine.resources import Resources
-from scheduler.simulator import Job, cluster, policies, simulate
+from scheduler.simulator import Job, cluster_spec, policies, simulate
 
 PROCESSORS = 128
 Row = tuple[int, int, int, int]  # submit, run, limit, processors
@@ -85,7 +85,7 @@ def test_every_job_starts_when_the_textbook_says(policy: str, backfill: bool, se
         Job(submit * 1000, run * 1000, Resources(cpu_milli=1000), processors, limit_s=limit)
         for submit, run, limit, processors in rows
     ]
-    result = simulate(jobs, cluster.parse(f"pool:cpu={PROCESSORS}"), policies.parse(policy))
+    result = simulate(jobs, cluster_spec.parse(f"pool:cpu={PROCESSORS}"), policies.parse(policy))
     starts = [fate.started_ms for fate in result.fates]
     assert starts == [1000 * start for start in textbook(rows, backfill=backfill)]
     waited = sum(1 for row, start in zip(rows, starts, strict=True) if start != row[0] * 1000)

@@ -1,0 +1,143 @@
+"""The bodies of the node calls. Sources are the model's columns."""
+
+from typing import Any
+
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
+from clusters.api.labels import Labels
+from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Node, NodeState
+from clusters.node_changes import DELETE
+from mlops_platform.api.fields import Cores, Text, WholeNumber, cores
+from mlops_platform.api.serializers import StrictSerializer
+
+LONGEST_NAME = 100
+EXAMPLE_LABELS = {"zone": "b", "nvidia.com/gpu.product": "A100"}
+EXAMPLE = {
+    "id": "0199d1c4-9b07-7e65-8a11-5d2c40f6e9b3",
+    "cluster_id": EXAMPLE_CLUSTER,
+    "name": "node-1",
+    "state": "READY",
+    "cpu": 64,
+    "ram": 262144,
+    "gpu": 8,
+    "allocated_cpu": 4.5,
+    "allocated_ram": 8192,
+    "allocated_gpu": 2,
+    "available_cpu": 59.5,
+    "available_ram": 253952,
+    "available_gpu": 6,
+    "labels": EXAMPLE_LABELS,
+    "endpoint": None,
+    "pending": None,
+}
+_SIZE = "Needed in a simulated cluster; elsewhere the runtime tells it, where it is left out."
+
+
+def _cpu(source: str = "cpu_milli", **kwargs: Any) -> Cores:
+    return Cores(source=source, min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
+
+
+def _ram(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(source="ram_mib", min_value=1, max_value=MAX_RAM_MIB, **kwargs)
+
+
+def _gpu(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(min_value=0, max_value=MAX_GPU, **kwargs)
+
+
+class NewNodeSerializer(StrictSerializer):
+    name = Text(max_length=LONGEST_NAME)
+    cpu = _cpu(required=False, help_text=f"Cores; up to three decimals. {_SIZE}")
+    ram = _ram(required=False, help_text=f"MiB. {_SIZE}")
+    gpu = _gpu(required=False, help_text=_SIZE)
+    labels = Labels(default=dict, help_text="What a deployment's node_selector can ask for.")
+    endpoint = GivenEndpointSerializer(
+        required=False, help_text="The Docker engine; in a docker cluster, and only there."
+    )
+
+    class Meta:
+        ref_name = "NewNode"
+        swagger_schema_fields = {
+            "example": {
+                "name": "node-1",
+                "cpu": 64,
+                "ram": 262144,
+                "gpu": 8,
+                "labels": EXAMPLE_LABELS,
+            }
+        }
+
+
+class ChangeNodeSerializer(StrictSerializer):
+    """What is not given stays as it is."""
+
+    name = Text(max_length=LONGEST_NAME, required=False)
+    cpu = _cpu(required=False)
+    ram = _ram(required=False)
+    gpu = _gpu(required=False)
+    labels = Labels(required=False, help_text="All of them; what runs there already is left alone.")
+    endpoint = GivenEndpointSerializer(
+        required=False, help_text="Replaced as a whole; in a docker cluster only."
+    )
+
+    class Meta:
+        ref_name = "ChangeNode"
+        swagger_schema_fields = {"example": {"gpu": 4, "labels": EXAMPLE_LABELS}}
+
+
+class PendingSerializer(serializers.Serializer):
+    """Either the deletion or the three sizes."""
+
+    delete = serializers.BooleanField(required=False)
+    cpu = serializers.FloatField(required=False)
+    ram = serializers.IntegerField(required=False)
+    gpu = serializers.IntegerField(required=False)
+
+    class Meta:
+        ref_name = "PendingOfNode"
+
+
+class NodeSerializer(serializers.Serializer):
+    """A node as every member sees it."""
+
+    id = serializers.UUIDField()
+    cluster_id = serializers.UUIDField()
+    name = serializers.CharField()
+    state = serializers.ChoiceField(
+        NodeState.values,
+        source="effective_state",
+        help_text=(
+            "CORDONED: takes nobody new. DRAINING: and what runs there goes back to the queue. "
+            "NOT_READY: its runtime does not answer, or says so."
+        ),
+    )
+    cpu = _cpu()
+    ram = serializers.IntegerField(source="ram_mib")
+    gpu = serializers.IntegerField()
+    allocated_cpu = _cpu(source="allocated_cpu_milli")
+    allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
+    allocated_gpu = serializers.IntegerField()
+    available_cpu = _cpu(source="available_cpu_milli")
+    available_ram = serializers.IntegerField(source="available_ram_mib")
+    available_gpu = serializers.IntegerField()
+    labels = serializers.DictField(child=serializers.CharField())
+    endpoint = EndpointSerializer(
+        allow_null=True, help_text="How it is reached; null where it is simulated."
+    )
+    pending = serializers.SerializerMethodField(
+        help_text="What becomes of it as soon as it is empty: it is deleted, or has these sizes."
+    )
+
+    class Meta:
+        ref_name = "Node"
+        swagger_schema_fields = {"example": EXAMPLE}
+
+    @swagger_serializer_method(PendingSerializer(allow_null=True))
+    def get_pending(self, node: Node) -> dict[str, Any] | None:
+        if node.pending is None or node.pending == DELETE:
+            return node.pending
+        cpu_milli, ram_mib, gpu = (node.pending[name] for name in ("cpu_milli", "ram_mib", "gpu"))
+        return {"cpu": cores(cpu_milli), "ram": ram_mib, "gpu": gpu}

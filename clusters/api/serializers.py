@@ -1,0 +1,275 @@
+"""The bodies of the cluster calls. Sources are the model's columns."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from clusters import queries
+from clusters.api.endpoint_serializers import ApiServerSerializer
+from clusters.endpoints.attachment import DEFAULT_NAMESPACE, NAMESPACE
+from clusters.endpoints.kubeconfig import LONGEST as LONGEST_KUBECONFIG
+from clusters.models import (
+    MAX_CPU_MILLI,
+    MAX_GPU,
+    MAX_RAM_MIB,
+    Cluster,
+    Ordering,
+    Placement,
+    Preemption,
+    Queueing,
+    Runtime,
+    State,
+)
+from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.serializers import StrictSerializer
+
+YEAR_S = 365 * 24 * 3600
+MOST_PREEMPTIONS = 1_000_000
+LOST_AFTER_S = (10, 24 * 3600)
+EXAMPLE_ID = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
+EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
+EXAMPLE_POLICY = {
+    "queueing": "best_effort",
+    "ordering": "gpu_weighted",
+    "preemption": "lower_priority",
+    "placement": "binpack",
+    "preempt_exempt_s": 0,
+    "reserve_after_s": 3600,
+    "max_preemptions": 5,
+}
+
+
+def _cpu(**kwargs: Any) -> Cores:
+    return Cores(min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
+
+
+class PolicySerializer(StrictSerializer):
+    """Who goes first and who may yield; what is left out stays as it is."""
+
+    queueing = Choice(
+        Queueing.choices,
+        required=False,
+        help_text=(
+            "Whether those behind a blocked one may pass it: best_effort always, strict never, "
+            "easy_backfill where that does not delay it."
+        ),
+    )
+    ordering = Choice(
+        Ordering.choices,
+        required=False,
+        help_text=(
+            "Who goes first in a class: gpu_weighted, who asks for the larger share; fifo, who "
+            "came first; fair_share, whose owner holds the smallest dominant share of the cluster. "
+            "That moves with every start, so queues and positions are then shown by submit time."
+        ),
+    )
+    preemption = Choice(Preemption.choices, required=False)
+    placement = Choice(
+        Placement.choices,
+        required=False,
+        help_text="binpack: the node with the least left over; spread: the most. For nodes only.",
+    )
+    preempt_exempt_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text="A victim must have run at least this long.",
+    )
+    reserve_after_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text="What comes free is held back for one who has waited longer, until it fits.",
+    )
+    max_preemptions = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=MOST_PREEMPTIONS,
+        help_text="After so many evictions a workload is exempt.",
+    )
+
+    class Meta:
+        ref_name = "Policy"
+
+
+class _Columns(StrictSerializer):
+    """Gives the policy's columns beside the others, and has what new and old clusters take."""
+
+    node_lost_after_s = WholeNumber(
+        required=False,
+        min_value=LOST_AFTER_S[0],
+        max_value=LOST_AFTER_S[1],
+        help_text=(
+            "So long after a node has last answered, what ran there goes back to the queue; 300 "
+            "unless told otherwise."
+        ),
+    )
+    kubeconfig = Text(
+        required=False,
+        write_only=True,
+        max_length=LONGEST_KUBECONFIG,
+        help_text=(
+            "kubernetes: YAML whose current context has everything inline (`kubectl config view "
+            "--raw --flatten --minify`), never shown again. No exec plugins, no files."
+        ),
+    )
+    namespace = Text(
+        required=False,
+        max_length=63,
+        validators=[RegexValidator(rf"^(?:{NAMESPACE.pattern})\Z", "A DNS label is required.")],
+        help_text=(
+            "kubernetes: where Pods run; the kubeconfig's own, or else "
+            f"`{DEFAULT_NAMESPACE}`, where it is left out."
+        ),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        policy = attrs.pop("policy", {})
+        return {**attrs, **policy}
+
+
+TOTALS = ("total_cpu", "total_ram", "total_gpu")
+_TOTAL = (
+    "Needed in a simulated cluster; in any other the nodes make the totals, 0 before there are any,"
+    " and this is not kept."
+)
+
+
+class NewClusterSerializer(_Columns):
+    name = Text(max_length=100)
+    organization_id = Reference()
+    total_cpu = _cpu(
+        source="total_cpu_milli",
+        required=False,
+        help_text=f"Cores; up to three decimals. {_TOTAL}",
+    )
+    total_ram = WholeNumber(
+        source="total_ram_mib",
+        required=False,
+        min_value=1,
+        max_value=MAX_RAM_MIB,
+        help_text=f"MiB. {_TOTAL}",
+    )
+    total_gpu = WholeNumber(required=False, min_value=0, max_value=MAX_GPU, help_text=_TOTAL)
+    policy = PolicySerializer(required=False)
+    runtime = Choice(
+        Runtime.choices,
+        required=False,
+        help_text="What makes deployments run; it stays. simulated: they end by the clock.",
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "name": "gpu-west",
+                "organization_id": EXAMPLE_ORGANIZATION,
+                "total_cpu": 64,
+                "total_ram": 262144,
+                "total_gpu": 8,
+                "policy": {"queueing": "best_effort", "preempt_exempt_s": 60},
+            }
+        }
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What each runtime needs, and has no use for."""
+        attrs = super().validate(attrs)
+        runtime = attrs.get("runtime", Runtime.SIMULATED)
+        totals = {str(self.fields[name].source): name for name in TOTALS}
+        needed: dict[str, str] = {}
+        if runtime == Runtime.SIMULATED:
+            needed = totals
+        else:
+            attrs |= dict.fromkeys(totals, 0)
+        faults: dict[str, str] = {}
+        if runtime == Runtime.KUBERNETES:
+            needed = {"kubeconfig": "kubeconfig"}
+        else:
+            said = "Only with the runtime kubernetes."
+            faults = {name: said for name in ("kubeconfig", "namespace") if name in attrs}
+        required = "This field is required."
+        faults |= {name: required for column, name in needed.items() if column not in attrs}
+        if faults:
+            raise serializers.ValidationError(faults)
+        return attrs
+
+
+class ChangeClusterSerializer(_Columns):
+    """What is not given stays as it is."""
+
+    name = Text(max_length=100, required=False)
+    total_cpu = _cpu(source="total_cpu_milli", required=False)
+    total_ram = WholeNumber(
+        source="total_ram_mib", min_value=1, max_value=MAX_RAM_MIB, required=False
+    )
+    total_gpu = WholeNumber(min_value=0, max_value=MAX_GPU, required=False)
+    policy = PolicySerializer(required=False)
+    state = Choice(
+        State.values,
+        upper=True,
+        required=False,
+        help_text=(
+            "PAUSED: nothing starts. DRAINING: and what runs goes back to the queue. DELETING, "
+            "which cannot be set: it goes once what runs has been stopped."
+        ),
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {"total_gpu": 16, "state": "ACTIVE", "policy": {"ordering": "fifo"}}
+        }
+
+
+class ClusterSerializer(serializers.Serializer):
+    """A cluster as every member sees it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    organization_id = serializers.UUIDField()
+    state = serializers.ChoiceField(State.values)
+    runtime = serializers.ChoiceField(Runtime.values)
+    total_cpu = _cpu(source="total_cpu_milli")
+    total_ram = serializers.IntegerField(source="total_ram_mib")
+    total_gpu = serializers.IntegerField()
+    allocated_cpu = _cpu(source="allocated_cpu_milli")
+    allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
+    allocated_gpu = serializers.IntegerField()
+    available_cpu = _cpu(source="available_cpu_milli")
+    available_ram = serializers.IntegerField(source="available_ram_mib")
+    available_gpu = serializers.IntegerField()
+    policy = PolicySerializer(source="*")
+    node_lost_after_s = serializers.IntegerField()
+    endpoint = serializers.SerializerMethodField(
+        help_text="The API server of a kubernetes cluster; null for any other."
+    )
+    created_at = serializers.DateTimeField()
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "id": EXAMPLE_ID,
+                "name": "gpu-west",
+                "organization_id": EXAMPLE_ORGANIZATION,
+                "state": "ACTIVE",
+                "runtime": "simulated",
+                "total_cpu": 64,
+                "total_ram": 262144,
+                "total_gpu": 8,
+                "allocated_cpu": 4.5,
+                "allocated_ram": 8192,
+                "allocated_gpu": 2,
+                "available_cpu": 59.5,
+                "available_ram": 253952,
+                "available_gpu": 6,
+                "policy": EXAMPLE_POLICY,
+                "node_lost_after_s": 300,
+                "endpoint": None,
+                "created_at": "2026-03-01T09:00:00Z",
+            }
+        }
+
+    @swagger_serializer_method(ApiServerSerializer(allow_null=True))
+    def get_endpoint(self, cluster: Cluster) -> dict[str, Any] | None:
+        server = queries.api_server_of(cluster)
+        return None if server is None else ApiServerSerializer(server).data

@@ -1,0 +1,152 @@
+"""What may be attached, and by whom: addresses and credentials, checked before anything is written.
+
+A tenant may lead the platform to a machine of theirs only: by TLS, with credentials, and not to an
+address at which this host, or what only it can reach, would answer (address_policy.py). An operator
+may attach this host too. Nothing here touches the database; names are resolved, which takes time,
+so call it outside transactions.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from clusters.endpoints.address_policy import Unresolvable, refusal, resolve
+from clusters.endpoints.kubeconfig import BadKubeconfig, parse
+from clusters.endpoints.tls import BadCertificate, read_tls
+
+LONGEST_URL = 300
+DEFAULT_NAMESPACE = "default"
+TLS_FIELDS = ("ca", "cert", "key")
+OPERATORS_ONLY = (
+    "Only an operator may attach unix:// and ssh://; give tcp://host:port, with ca, cert and key."
+)
+
+NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+_VISIBLE = re.compile("[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An endpoint that was found fit, and not written yet."""
+
+    url: str
+    trusted: bool
+    namespace: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class BadEndpoint(ValueError):  # noqa: N818 - the sentences say what is wrong
+    """Why it is not attached: sentences by the name of the field at fault, without secrets."""
+
+    def __init__(self, **faults: str) -> None:
+        super().__init__(" ".join(f"{name}: {said}" for name, said in faults.items()))
+        self.faults = faults
+
+
+class BadUrl(ValueError):  # noqa: N818 - the sentence says what is wrong
+    """Why nothing may be attached there, as a sentence."""
+
+
+def docker_endpoint(given: Mapping[str, str], *, trusted: bool = False) -> Attachment:
+    """A Docker engine at `url` with `ca`, `cert` and `key`; raises BadEndpoint."""
+    url = given["url"]
+    try:
+        parts = _split(url)
+        _check_docker(parts, trusted=trusted)
+        if not trusted:
+            missing = [name for name in TLS_FIELDS if not given.get(name)]
+            if missing:
+                raise BadEndpoint(**dict.fromkeys(missing, "This field is required."))
+            _check_address(parts)
+    except BadUrl as fault:
+        raise BadEndpoint(url=str(fault)) from None
+    if parts.scheme != "tcp" and any(given.get(name) for name in TLS_FIELDS):
+        raise BadEndpoint(url="Certificates are for tcp:// only.")
+    try:
+        tls = read_tls(*(given.get(name, "") for name in TLS_FIELDS))
+    except BadCertificate as fault:
+        raise BadEndpoint(**{fault.field: str(fault)}) from None
+    if tls.cert and not tls.ca:
+        raise BadEndpoint(ca="A certificate is shown only to whom a CA vouches for: give it too.")
+    return Attachment(url.rstrip("/"), trusted, secrets=tls.as_secrets())
+
+
+def kubernetes_endpoint(
+    kubeconfig: str, namespace: str = "", *, trusted: bool = False
+) -> Attachment:
+    """The API server of the kubeconfig's current context; raises BadEndpoint.
+
+    The namespace is the one that is given, else the context's, else `default`.
+    """
+    try:
+        read = parse(kubeconfig)
+        parts = _split(read.url)
+        _check_https(parts)
+        if not trusted:
+            _check_address(parts)
+    except BadKubeconfig as fault:
+        raise BadEndpoint(kubeconfig=str(fault)) from None
+    except BadUrl as fault:
+        raise BadEndpoint(kubeconfig=f"server of the cluster: {fault}") from None
+    namespace = namespace or read.namespace or DEFAULT_NAMESPACE
+    if not NAMESPACE.fullmatch(namespace):
+        raise BadEndpoint(kubeconfig="namespace of the context is no DNS label.")
+    return Attachment(read.url.rstrip("/"), trusted, namespace, read.as_secrets())
+
+
+def _split(url: str) -> SplitResult:
+    if len(url) > LONGEST_URL or not _VISIBLE.fullmatch(url):
+        raise BadUrl(f"A URL of at most {LONGEST_URL} visible ASCII characters is required.")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        raise BadUrl("It is no URL.") from None
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        raise BadUrl("It must not have a query or a fragment.")
+    if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
+        raise BadUrl("It must not have a user name or a password.")
+    return parts
+
+
+def _check_docker(parts: SplitResult, *, trusted: bool) -> None:
+    if parts.scheme == "tcp":
+        _check_host(parts)
+        if parts.port is None or parts.path not in ("", "/"):
+            raise BadUrl("Give tcp://host:port.")
+    elif not trusted:
+        raise BadUrl(OPERATORS_ONLY if parts.scheme in ("unix", "ssh") else "Give tcp://host:port.")
+    elif parts.scheme == "unix":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise BadUrl("Give unix:///path/of/the/socket.")
+    elif parts.scheme == "ssh":
+        _check_host(parts)
+        if parts.path not in ("", "/") or not re.fullmatch(r"[\w.][\w.-]*", parts.username or "x"):
+            raise BadUrl("Give ssh://user@host or ssh://user@host:port.")
+    else:
+        raise BadUrl("Give tcp://host:port, unix:///path or ssh://user@host.")
+
+
+def _check_https(parts: SplitResult) -> None:
+    if parts.scheme != "https":
+        raise BadUrl("Give https://host:port; plain HTTP is not used.")
+    _check_host(parts)
+
+
+def _check_host(parts: SplitResult) -> None:
+    if not _HOST.fullmatch(parts.hostname or "") or parts.port == 0:
+        raise BadUrl("It has no host, or one that is neither a name nor an address.")
+
+
+def _check_address(parts: SplitResult) -> None:
+    """Every address that the host resolves to must be one where a tenant may lead."""
+    host = parts.hostname or ""
+    try:
+        addresses = resolve(host)
+    except Unresolvable:
+        raise BadUrl(f"The host {host[:100]} does not resolve to any address.") from None
+    for address in addresses:
+        if said := refusal(address):
+            raise BadUrl(f"{host[:100]}: {said}" if host != address else said)

@@ -1,0 +1,173 @@
+"""Reads a kubeconfig as far as this platform can use one: an address, its CA, and who one is.
+
+A kubeconfig may name programs to run and files to read, which would be this host's. Whatever of it
+is not known to be harmless is refused by its name, and only what is listed here is kept.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from clusters.endpoints.tls import BadCertificate, Tls, read_tls
+
+LONGEST = 64 * 1024
+DEEPEST = 20
+LONGEST_TOKEN = 16 * 1024
+
+_INLINE = "paste the data in, as `kubectl config view --raw --flatten` does"
+_KNOWN = {
+    "cluster": {"server", "certificate-authority-data", "disable-compression", "extensions"},
+    "user": {"client-certificate-data", "client-key-data", "token", "extensions"},
+    "context": {"cluster", "user", "namespace", "extensions"},
+}
+_REFUSED = {
+    "certificate-authority": f"names a file, which is not here: {_INLINE}.",
+    "client-certificate": f"names a file, which is not here: {_INLINE}.",
+    "client-key": f"names a file, which is not here: {_INLINE}.",
+    "tokenFile": "names a file, which is not here: give the token itself.",
+    "exec": "names a program to run, which is never done here: use a token or a certificate.",
+    "auth-provider": "needs a plugin, which is not run here: use a token or a certificate.",
+    "username": "is not taken: use a token or a certificate.",
+    "password": "is not taken: use a token or a certificate.",
+    "insecure-skip-tls-verify": "is not taken: give certificate-authority-data.",
+    "tls-server-name": "is not taken: the certificate must be for the server's own name.",
+    "proxy-url": "is not taken: the server is called directly.",
+    "as": "is not taken: the credentials must be for the account itself.",
+    "as-uid": "is not taken: the credentials must be for the account itself.",
+    "as-groups": "is not taken: the credentials must be for the account itself.",
+    "as-user-extra": "is not taken: the credentials must be for the account itself.",
+}
+
+
+class BadKubeconfig(ValueError):  # noqa: N818 - the sentence says what is wrong
+    """A sentence that names the field at fault, and repeats no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """What of it is used. `url` is as it stands there; whether one may go there is not said."""
+
+    url: str
+    namespace: str  # the context's, empty where it has none
+    tls: Tls
+    token: str = field(default="", repr=False)
+
+    def as_secrets(self) -> dict[str, str]:
+        return {**self.tls.as_secrets(), "token": self.token}
+
+
+def parse(text: str) -> Kubeconfig:
+    """The current context's cluster and user; raises BadKubeconfig."""
+    config = _mapping(_yaml(text), "The kubeconfig")
+    name = config.get("current-context")
+    if not name or not isinstance(name, str):
+        raise BadKubeconfig("current-context is missing.")
+    context = _entry(config, "context", name)
+    cluster = _entry(config, "cluster", _name_in(context, "cluster"))
+    user = _entry(config, "user", _name_in(context, "user"))
+    server = cluster.get("server")
+    if not isinstance(server, str):
+        raise BadKubeconfig("server of the cluster is missing.")
+    if "certificate-authority-data" not in cluster:
+        raise BadKubeconfig("certificate-authority-data of the cluster is missing.")
+    token = _token(user)
+    tls = _tls(cluster, user)
+    if not token and not tls.cert:
+        raise BadKubeconfig(
+            "The user has neither a token nor client-certificate-data and client-key-data."
+        )
+    return Kubeconfig(server, _text(context, "namespace"), tls, token)
+
+
+def _yaml(text: str) -> Any:
+    """Plain data of bounded size and depth; aliases, which can blow up any bound, are refused."""
+    if len(text.encode(errors="replace")) > LONGEST:
+        raise BadKubeconfig(f"It may have {LONGEST // 1024} KiB at most.")
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise BadKubeconfig("It has a YAML alias: write the value out.")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise BadKubeconfig(f"It is nested more than {DEEPEST} deep.")
+        return yaml.safe_load(text)
+    except BadKubeconfig:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError):
+        # What the parser says of it may repeat a line that holds a secret.
+        raise BadKubeconfig("It is not valid YAML.") from None
+
+
+def _entry(config: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
+    """`{kind: …}` of the entry of that name in its list, without what is empty.
+
+    Raises BadKubeconfig for whatever stands there and is not known to be harmless.
+    """
+    entries = config.get(f"{kind}s")
+    if not isinstance(entries, list):
+        raise BadKubeconfig(f"{kind}s is no list.")
+    found = [each for each in entries if isinstance(each, dict) and each.get("name") == name]
+    if len(found) != 1:
+        many = "more than one" if found else "no"
+        raise BadKubeconfig(f"There is {many} {kind} named {name[:100]!r}.")
+    given = _mapping(found[0].get(kind), f"{kind} {name[:100]!r}")
+    entry = {str(key): value for key, value in given.items() if value not in (None, "", False)}
+    for key in entry:
+        if key not in _KNOWN[kind]:
+            said = _REFUSED.get(key, "is not known, and may change how one connects.")
+            raise BadKubeconfig(f"{key[:100]} of the {kind} {said}")
+    return entry
+
+
+def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> Tls:
+    fields = {
+        "ca": (cluster, "certificate-authority-data"),
+        "cert": (user, "client-certificate-data"),
+        "key": (user, "client-key-data"),
+    }
+    given = {name: _decoded(entry, key) for name, (entry, key) in fields.items()}
+    try:
+        return read_tls(**given)
+    except BadCertificate as fault:
+        raise BadKubeconfig(f"{fields[fault.field][1]}: {fault}") from None
+
+
+def _decoded(entry: Mapping[str, Any], key: str) -> str:
+    """PEM text out of its base64; empty where there is none."""
+    try:
+        return base64.b64decode(re.sub(r"\s", "", _text(entry, key)), validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise BadKubeconfig(f"{key} is not PEM in base64.") from None
+
+
+def _token(user: Mapping[str, Any]) -> str:
+    token = _text(user, "token")
+    if token and (len(token) > LONGEST_TOKEN or not re.fullmatch("[\x21-\x7e]+", token)):
+        raise BadKubeconfig("token of the user is no bearer token.")
+    return token
+
+
+def _name_in(context: Mapping[str, Any], kind: str) -> str:
+    if not (name := _text(context, kind)):
+        raise BadKubeconfig(f"{kind} of the context is missing.")
+    return name
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key, "")
+    if not isinstance(value, str):
+        raise BadKubeconfig(f"{key} is no text: put it in quotes.")
+    return value
+
+
+def _mapping(value: Any, what: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise BadKubeconfig(f"{what} is no mapping.")
+    return value

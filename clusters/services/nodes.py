@@ -1,0 +1,215 @@
+"""What may be done to the nodes of a cluster. Access is decided before (queries.py).
+
+Everything happens under the cluster's lock, so no cycle plans with half of it. What a node cannot
+do at once because it holds something, it does once a drain has emptied it (node_changes.py).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from clusters.models import Cluster, Node, NodeState
+from clusters.node_changes import DELETE, apply_pending, follow_nodes, lingered_on, remove, ring
+from clusters.services.clusters import PEOPLE_SAY, RESOURCES, lock_cluster
+from clusters.signals import node_renamed
+from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.fields import cores
+
+MOST_NODES = 10_000
+
+
+def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
+    """Whether it has an endpoint, and may be added by hand at all, is for attach.py to say.
+
+    The first one turns a pool into a cluster of nodes, so nothing may be allocated then: 409
+    for that, for a taken name, and for more nodes than a cluster may have.
+    """
+    with _locked(cluster.pk, columns["name"]) as locked:
+        count = locked.nodes.count()
+        if count >= MOST_NODES:
+            raise Conflict(f"A cluster may have {MOST_NODES} nodes at most.", code="too_many_nodes")
+        if count == 0 and any(_held(locked)):
+            raise Conflict(
+                f"{_said(locked)} are allocated in the pool, and no node: set the cluster's state "
+                "to DRAINING, add its nodes once it is empty, and set it to ACTIVE again.",
+                code="cluster_in_use",
+            )
+        node = Node.objects.create(cluster=locked, **columns)
+        follow_nodes(locked.pk)
+    return node
+
+
+def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) -> Node:
+    """Set the given columns (name, labels, sizes) and wake the scheduler where it matters.
+
+    409 where a size would fall below what is allocated. With `drain` the node is drained instead,
+    and gets its new sizes and its old state once it is empty.
+    """
+    with _locked(node.cluster_id, changes.get("name")):
+        node = _fresh(node)
+        sizes = {name: changes[name] for name in RESOURCES if name in changes}
+        resized = any(_intended(node)[name] != size for name, size in sizes.items())
+        if resized:
+            _resize(node, sizes, drain=drain)
+        _settle_sizes(node, sizes)
+        words = {name: changes[name] for name in ("name", "labels") if name in changes}
+        changed = _reword(node, words)
+        if "labels" in changed and not resized:
+            ring(node.cluster_id)
+    return node
+
+
+def delete_node(node: Node, *, drain: bool = False) -> Node | None:
+    """None once it is gone; the draining node where it will go as soon as it is empty.
+
+    409 while anything is on it, unless `drain`. The totals shrink by it, but those of a simulated
+    cluster's last node stay: what is left is a pool of them again.
+    """
+    with _locked(node.cluster_id):
+        node = _fresh(node)
+        held = any(_held(node))
+        if not held and node.pk not in lingered_on(node.cluster_id):
+            remove(node)
+            follow_nodes(node.cluster_id)
+            return None
+        if not drain:
+            why = (
+                f"{_said(node)} are allocated on {node.name}: drain it first"
+                if held
+                else f"What was evicted from {node.name} has not ended yet: wait for it"
+            )
+            raise Conflict(f"{why}, or delete it with ?drain=true.", code="node_in_use")
+        if node.pending != DELETE:
+            _put(node, NodeState.DRAINING, DELETE)
+    return node
+
+
+def cordon(node: Node) -> Node:
+    """What runs there goes on; it takes nobody new."""
+    return _set_state(node, NodeState.CORDONED)
+
+
+def uncordon(node: Node) -> Node:
+    """Open to everybody again; calls off what a drain was to lead to."""
+    return _set_state(node, NodeState.READY)
+
+
+def drain(node: Node) -> Node:
+    """The next cycle requeues what runs there; it stays closed until it is uncordoned."""
+    return _set_state(node, NodeState.DRAINING)
+
+
+def _set_state(node: Node, state: NodeState) -> Node:
+    with _locked(node.cluster_id):
+        node = _fresh(node)
+        pending = node.pending if state == NodeState.DRAINING else None
+        if pending and pending != DELETE:
+            pending = {**pending, "state": state}
+        if (node.state, node.pending) != (state, pending):
+            _put(node, state, pending)
+    return node
+
+
+def _put(node: Node, state: NodeState, pending: dict[str, Any] | None) -> None:
+    node.state, node.pending = state, pending
+    node.save(update_fields=["state", "pending"])
+    ring(node.cluster_id)
+
+
+def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
+    """Now, where what is allocated fits into the new sizes; else once the node is empty."""
+    if node.pending == DELETE:
+        raise Conflict(
+            f"{node.name} is deleted as soon as it is empty: uncordon it first.",
+            code="node_leaving",
+        )
+    before = node.pending or {"state": node.state}
+    columns = {**_intended(node), **sizes, "state": before["state"]}
+    for name in RESOURCES:
+        allocated = getattr(node, f"allocated_{name}")
+        if columns[name] < allocated and not drain:
+            raise Conflict(
+                f"{PEOPLE_SAY[name]}: {_shown(name, allocated)} allocated on {node.name}, so it "
+                f"cannot have {_shown(name, columns[name])}; with ?drain=true it is drained first.",
+                code="below_allocated",
+            )
+    if all(columns[name] >= held for name, held in zip(RESOURCES, _held(node), strict=True)):
+        apply_pending(node, columns)
+        follow_nodes(node.cluster_id)
+    else:
+        _put(node, NodeState.DRAINING, columns)
+
+
+def _settle_sizes(node: Node, sizes: Mapping[str, int]) -> None:
+    """What somebody has given is no longer the runtime's to tell."""
+    left = [name for name in node.discovered if name not in sizes]
+    if left != node.discovered:
+        node.discovered = left
+        node.save(update_fields=["discovered"])
+
+
+def _reword(node: Node, words: Mapping[str, Any]) -> list[str]:
+    """Set its name and labels; the names of those that differ from before."""
+    changed = [name for name, value in words.items() if getattr(node, name) != value]
+    for name in changed:
+        setattr(node, name, words[name])
+    if changed:
+        node.save(update_fields=changed)
+    if "name" in changed:
+        node_renamed.send(Node, cluster_id=node.cluster_id, node_id=node.pk, name=node.name)
+    return changed
+
+
+def _intended(node: Node) -> dict[str, int]:
+    """Its sizes, as they will be once what is pending is done."""
+    pending = node.pending or {}
+    return {name: pending.get(name, getattr(node, name)) for name in RESOURCES}
+
+
+@contextmanager
+def _locked(cluster_id: UUID, name: str | None = None) -> Iterator[Cluster]:
+    """A transaction that holds the cluster's lock; `name` is what a node is to be called in it."""
+    try:
+        with transaction.atomic():
+            yield lock_cluster(cluster_id)
+    except (Cluster.DoesNotExist, Node.DoesNotExist):
+        raise not_found() from None
+    except IntegrityError as error:
+        if "node_name_unique" not in str(error):
+            raise
+        raise Conflict(
+            f"The cluster has a node named {name!r} already.", code="name_taken"
+        ) from None
+
+
+def locked(cluster_id: UUID) -> Cluster:
+    """Its row, locked; 404 where it is gone."""
+    try:
+        return lock_cluster(cluster_id)
+    except Cluster.DoesNotExist:
+        raise not_found() from None
+
+
+def _fresh(node: Node) -> Node:
+    return Node.objects.get(pk=node.pk, cluster_id=node.cluster_id)
+
+
+def _held(holder: Cluster | Node) -> list[int]:
+    return [getattr(holder, f"allocated_{name}") for name in RESOURCES]
+
+
+def _said(holder: Cluster | Node) -> str:
+    """`4 CPU cores, 8192 MiB of RAM, 1 GPU`, whatever is none left out."""
+    parts = []
+    for name in RESOURCES:
+        if amount := _shown(name, getattr(holder, f"allocated_{name}")):
+            unit = PEOPLE_SAY[name]
+            parts.append(f"{amount} {unit.removesuffix('s') if amount == 1 else unit}")
+    return ", ".join(parts)
+
+
+def _shown(name: str, value: int) -> int | float:
+    return cores(value) if name == "cpu_milli" else value

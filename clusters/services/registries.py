@@ -1,0 +1,40 @@
+"""Credentials for the registries that a cluster's images come from."""
+
+from django.db import transaction
+
+from clusters.models import Cluster, Registry, Runtime
+from clusters.secrets import seal
+from clusters.services.clusters import lock_cluster
+from mlops_platform.api.errors import Conflict, not_found
+
+MOST_REGISTRIES = 100
+
+
+def put_registry(cluster: Cluster, host: str, username: str, password: str) -> Registry:
+    """Keep the credentials; those that there are for the host give way, and their id stays.
+
+    409 in a simulated cluster, which pulls nothing, and for more than a cluster may have.
+    """
+    if cluster.runtime == Runtime.SIMULATED:
+        raise Conflict("A simulated cluster pulls no images.", code="simulated")
+    try:
+        with transaction.atomic():
+            locked = lock_cluster(cluster.pk)
+            others = Registry.objects.filter(cluster=locked).exclude(host=host)
+            if others.count() >= MOST_REGISTRIES:
+                raise Conflict(
+                    f"A cluster may have {MOST_REGISTRIES} registries at most.",
+                    code="too_many_registries",
+                )
+            columns = {"username": username, "secret": seal({"password": password})}
+            registry, _ = Registry.objects.update_or_create(
+                cluster=locked, host=host, defaults=columns
+            )
+    except Cluster.DoesNotExist:
+        raise not_found() from None
+    return registry
+
+
+def delete_registry(registry: Registry) -> None:
+    """What has been pulled with it stays where it is."""
+    Registry.objects.filter(pk=registry.pk).delete()

@@ -1,0 +1,184 @@
+"""What may be attached as a Docker engine or an API server, and by whom."""
+
+import pytest
+
+from clusters.endpoints import attachment
+from clusters.endpoints.address_policy import Unresolvable
+from clusters.endpoints.attachment import BadEndpoint, docker_endpoint, kubernetes_endpoint
+from clusters.tests.endpoints.pki import kubeconfig, pem
+
+NAMES = {
+    "gpu-1.example.org": ["10.0.0.5"],
+    "two.example.org": ["10.0.0.5", "127.0.0.1"],
+    "meta.example.org": ["169.254.169.254"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _resolver(monkeypatch):
+    """No test asks the real one."""
+
+    def resolve(host):
+        if host in NAMES:
+            return NAMES[host]
+        if not host.replace(".", "").isdigit() and ":" not in host:
+            raise Unresolvable(host)
+        return [host]
+
+    monkeypatch.setattr(attachment, "resolve", resolve)
+
+
+def docker(url, *, trusted=False, **fields):
+    return docker_endpoint(pem().body(url=url, **fields), trusted=trusted)
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("tcp://10.0.0.5:2376", "tcp://10.0.0.5:2376"),
+        ("tcp://10.0.0.5:2376/", "tcp://10.0.0.5:2376"),
+        ("tcp://gpu-1.example.org:2376", "tcp://gpu-1.example.org:2376"),
+        ("tcp://[fd12:3456::9]:2376", "tcp://[fd12:3456::9]:2376"),
+    ],
+)
+def test_a_tenant_attaches_by_tls(url, kept):
+    attached = docker(url)
+    assert (attached.url, attached.trusted) == (kept, False)
+    assert attached.secrets == pem()._asdict()
+    assert "PRIVATE" not in repr(attached)
+
+
+OPERATORS = "Only an operator may attach unix:// and ssh://"
+BAD_URLS = [
+    ("unix:///var/run/docker.sock", OPERATORS),
+    ("ssh://root@10.0.0.5", OPERATORS),
+    ("http://10.0.0.5:2375", "Give tcp://host:port."),
+    ("npipe:////./pipe/docker", "Give tcp://host:port."),
+    ("10.0.0.5:2376", "Give tcp://host:port."),
+    ("tcp://10.0.0.5", "Give tcp://host:port."),
+    ("tcp://10.0.0.5:0", "It has no host"),
+    ("tcp://10.0.0.5:2376/path", "Give tcp://host:port."),
+    ("tcp://10.0.0.5:2376?x=1", "It must not have a query"),
+    ("tcp://10.0.0.5:2376#x", "It must not have a query"),
+    ("tcp://10.0.0.5:99999", "It is no URL."),
+    ("tcp://[::1:2376", "It is no URL."),
+    ("tcp://:2376", "It has no host"),
+    ("tcp://a b:2376", "visible ASCII"),
+    ("tcp://tök.example:2376", "visible ASCII"),
+    ("tcp://10.0.0.5:2376\n", "visible ASCII"),
+    ("tcp://" + "a" * 300 + ":2376", "at most 300"),
+    ("tcp://ada:hunter2@10.0.0.5:2376", "It must not have a user name or a password."),
+    ("tcp://ada@10.0.0.5:2376", "It must not have a user name or a password."),
+    ("tcp://@10.0.0.5:2376", "It must not have a user name or a password."),
+    ("tcp://fe80::1%eth0:2376", "It is no URL."),
+    ("tcp://[fe80::1%25eth0]:2376", "It has no host"),
+    ("tcp://127.0.0.1:2376", "127.0.0.1 is a loopback address, where only an operator may attach."),
+    ("tcp://[::1]:2376", "::1 is a loopback address"),
+    ("tcp://169.254.169.254:80", "169.254.169.254 is a metadata address"),
+    ("tcp://meta.example.org:80", "meta.example.org: 169.254.169.254 is a metadata address"),
+    ("tcp://two.example.org:80", "two.example.org: 127.0.0.1 is a loopback address"),
+    ("tcp://nowhere.example.org:80", "nowhere.example.org does not resolve to any address."),
+]
+
+
+@pytest.mark.parametrize(("url", "sentence"), BAD_URLS)
+def test_where_a_tenant_may_not_attach(url, sentence):
+    with pytest.raises(BadEndpoint) as told:
+        docker(url)
+    assert list(told.value.faults) == ["url"]
+    assert sentence in told.value.faults["url"]
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize("missing", [["ca"], ["cert"], ["key"], ["ca", "cert", "key"]])
+def test_a_tenant_gives_all_of_tls(missing):
+    with pytest.raises(BadEndpoint) as told:
+        docker("tcp://10.0.0.5:2376", **dict.fromkeys(missing, ""))
+    assert told.value.faults == dict.fromkeys(missing, "This field is required.")
+
+
+def test_what_is_wrong_with_a_certificate_is_told_at_its_field():
+    with pytest.raises(BadEndpoint) as told:
+        docker("tcp://10.0.0.5:2376", key=pem("two").key)
+    assert told.value.faults == {"key": "It is not the certificate's key."}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "unix:///var/run/docker.sock",
+        "ssh://10.0.0.5",
+        "ssh://ops@10.0.0.5",
+        "ssh://ops@10.0.0.5:2222",
+        "tcp://127.0.0.1:2375",
+        "tcp://nowhere.example.org:2375",
+    ],
+)
+def test_an_operator_attaches_anything(url):
+    attached = docker_endpoint({"url": url}, trusted=True)
+    assert (attached.url, attached.trusted, attached.secrets["key"]) == (url, True, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"url": "ssh://ops:hunter2@10.0.0.5"}, "url"),
+        ({"url": "ssh://-oProxyCommand=x@10.0.0.5"}, "url"),
+        ({"url": "ssh://-oProxyCommand=x"}, "url"),
+        ({"url": "ssh://10.0.0.5/path"}, "url"),
+        ({"url": "unix://var/run/docker.sock"}, "url"),
+        ({"url": "http://10.0.0.5"}, "url"),
+        ({"url": "tcp://ops@10.0.0.5:2375"}, "url"),
+        (pem().body(url="unix:///var/run/docker.sock"), "url"),
+        (pem().body(ca=""), "ca"),
+        (pem().body(key=""), "key"),
+    ],
+)
+def test_an_operator_is_told_what_makes_no_sense(given, field):
+    with pytest.raises(BadEndpoint) as told:
+        docker_endpoint(given, trusted=True)
+    assert list(told.value.faults) == [field]
+    assert "hunter2" not in str(told.value)
+
+
+def server(url):
+    return kubeconfig(cluster={"server": url})
+
+
+@pytest.mark.parametrize(
+    ("given", "of_context", "namespace"),
+    [("", None, "default"), ("", "ml", "ml"), ("mine", "ml", "mine"), ("mine", None, "mine")],
+)
+def test_the_namespace_is_the_one_given_or_the_contexts(given, of_context, namespace):
+    attached = kubernetes_endpoint(kubeconfig(context={"namespace": of_context}), given)
+    assert (attached.url, attached.namespace) == ("https://10.0.0.9:6443", namespace)
+    assert attached.secrets["token"] == "kube-token-hunter2"
+    assert "hunter2" not in repr(attached)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (server("http://10.0.0.9"), "server of the cluster: Give https://host:port; plain HTTP"),
+        (server("https://ada:hunter2@10.0.0.9"), "server of the cluster: It must not have a user"),
+        (server("https://10.0.0.9?x"), "server of the cluster: It must not have a query"),
+        (server("https://"), "server of the cluster: It has no host"),
+        (kubeconfig(user={"exec": {"command": "x"}}), "exec of the user names a program to run"),
+        (kubeconfig(context={"namespace": "../x"}), "namespace of the context is no DNS label."),
+    ],
+)
+def test_a_kubeconfig_that_nobody_may_attach(text, sentence, trusted):
+    with pytest.raises(BadEndpoint) as told:
+        kubernetes_endpoint(text, trusted=trusted)
+    assert told.value.faults["kubeconfig"].startswith(sentence)
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:6443", "https://[::1]", "https://meta.example.org", "https://none"]
+)
+def test_only_an_operator_attaches_an_api_server_here(url):
+    with pytest.raises(BadEndpoint, match="server of the cluster: "):
+        kubernetes_endpoint(server(url))
+    assert kubernetes_endpoint(server(url), trusted=True).url == url

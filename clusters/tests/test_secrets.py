@@ -1,0 +1,122 @@
+"""Credentials at rest, and the rotation of the keys that seal them."""
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+
+from clusters import secrets as rotation
+from clusters.models import Endpoint, Registry
+from clusters.secrets import Unsealable, resealed, seal, unseal
+from clusters.tests.allocation import row
+
+SECRETS = {"key": "-----BEGIN PRIVATE KEY-----\nhunter2", "token": "tök"}
+
+
+@pytest.fixture
+def keys(settings):
+    """Sets the keys by their letters: `keys("b", "a")`."""
+    drawn = {letter: Fernet.generate_key().decode() for letter in "abc"}
+
+    def choose(*letters):
+        settings.CREDENTIALS_KEYS = [drawn[letter] for letter in letters]
+
+    choose("a")
+    return choose
+
+
+def test_what_is_sealed_comes_out_again_and_shows_nothing(keys):
+    sealed = seal(SECRETS)
+    assert unseal(sealed) == SECRETS
+    assert "hunter2" not in sealed
+    assert seal(SECRETS) != sealed  # two that are equal cannot be told to be
+
+
+def test_nothing_is_sealed_as_nothing(keys):
+    assert seal({}) == seal({"ca": "", "key": ""}) == ""
+    assert unseal("") == {}
+
+
+def test_the_first_key_seals_and_all_open(keys):
+    old = seal(SECRETS)
+    keys("b", "a")
+    assert unseal(old) == SECRETS
+    fresh = seal(SECRETS)
+    keys("b")
+    assert unseal(fresh) == SECRETS
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: "x", lambda text: "ü"])
+def test_what_is_damaged_is_told_without_any_of_it(keys, damage):
+    with pytest.raises(Unsealable):
+        unseal(damage(seal(SECRETS)))
+
+
+def test_what_no_key_opens_is_told_without_any_of_it(keys):
+    sealed = seal(SECRETS)
+    keys("b")
+    with pytest.raises(Unsealable) as told:
+        unseal(sealed)
+    assert str(told.value) == (
+        "Credentials cannot be opened: none of CREDENTIALS_KEYS sealed them. Add the key that did, "
+        "or attach again."
+    )
+    assert told.value.__cause__ is None
+
+
+def test_what_is_under_the_first_key_is_left_alone(keys):
+    sealed = seal(SECRETS)
+    assert resealed(sealed) == sealed
+    assert resealed("") == ""
+    keys("b", "a")
+    fresh = resealed(sealed)
+    keys("b")
+    assert unseal(fresh) == SECRETS
+
+
+@pytest.fixture
+def kept(cluster, keys):
+    """Five endpoints, one of them without secrets, and a registry."""
+    for number in range(5):
+        secrets = seal({"key": str(number)}) if number else ""
+        Endpoint.objects.create(cluster=cluster, url=f"tcp://h:{number}", secrets=secrets)
+    sealed = seal({"password": "hunter2"})
+    return Registry.objects.create(cluster=cluster, host="h", username="u", secret=sealed)
+
+
+def told(capsys):
+    return capsys.readouterr().out.splitlines()
+
+
+def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys, monkeypatch):
+    monkeypatch.setattr(rotation, "BATCH", 2)
+    keys("b", "a")
+    call_command("rotate_credentials")
+    assert told(capsys) == [
+        "Endpoints: 4 sealed again, 0 under the first key already, 0 that no key opens.",
+        "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
+    ]
+    keys("b")
+    opened = [unseal(each.secrets) for each in Endpoint.objects.order_by("pk")]
+    assert opened == [{}, *({"key": str(number)} for number in range(1, 5))]
+    assert unseal(row(kept)["secret"]) == {"password": "hunter2"}
+
+
+def test_rotation_may_be_repeated(kept, keys, capsys):
+    before = row(kept)
+    call_command("rotate_credentials")
+    assert told(capsys)[1] == (
+        "Registries: 0 sealed again, 1 under the first key already, 0 that no key opens."
+    )
+    assert row(kept) == before
+
+
+def test_rotation_tells_what_no_key_opens_and_leaves_it(kept, keys, capsys):
+    before = row(kept)
+    keys("b")
+    Endpoint.objects.filter(url="tcp://h:1").update(secrets=seal({"key": "1"}))
+    with pytest.raises(CommandError, match="4 cannot be opened: add the key"):
+        call_command("rotate_credentials")
+    assert told(capsys)[0] == (
+        "Endpoints: 0 sealed again, 1 under the first key already, 3 that no key opens."
+    )
+    assert row(kept) == before

@@ -1,0 +1,183 @@
+"""How a deployment looks in the operators' pages."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from deployments import queries, reasons
+from deployments.models import Deployment, DeploymentEvent, EventType, Status
+from mlops_platform.admin.markup import EMPTY, ago, badge, facts, request, to_page
+
+TONES = {
+    Status.QUEUED: "waiting",
+    Status.STARTING: "busy",
+    Status.RUNNING: "good",
+    Status.STOPPING: "busy",
+    Status.FAILED: "bad",
+}
+EVENT_TONES = {
+    EventType.STARTED: "good",
+    EventType.PREEMPTED: "bad",
+    EventType.DRAINED: "bad",
+    EventType.FAILED: "bad",
+}
+MOST_EVENTS = 100
+
+
+def status_badge(status: str) -> SafeString:
+    return badge(status, TONES.get(Status(status), "quiet"))
+
+
+def reason_of(found: dict[str, Any] | None) -> SafeString | str:
+    """The sentence and, for those who search logs for it, its code."""
+    if found is None:
+        return EMPTY
+    return format_html(
+        '<span class="reason">{}<span class="reason-code">{}</span></span>',
+        found["message"],
+        found["code"],
+    )
+
+
+class Columns:
+    """The columns of the list, which the page of one deployment shows too.
+
+    Rows carry `found_reason` and `found_position` (DeploymentAdmin.prepare).
+    """
+
+    @admin.display(description="status")
+    def status_now(self, deployment: Deployment) -> SafeString:
+        return status_badge(deployment.status)
+
+    @admin.display(description="reason")
+    def reason(self, deployment: Any) -> SafeString | str:
+        return reason_of(deployment.found_reason)
+
+    @admin.display(description="position")
+    def position(self, deployment: Any) -> int | str:
+        """Its place in its cluster's queues, counted over all classes."""
+        found: int | None = deployment.found_position
+        return EMPTY if found is None else found
+
+    @admin.display(description="status")
+    def status_in_list(self, deployment: Any) -> SafeString:
+        if deployment.found_position is None:
+            return self.status_now(deployment)
+        return format_html(
+            '{}<span class="quiet">no. {} in line</span>',
+            self.status_now(deployment),
+            deployment.found_position,
+        )
+
+    @admin.display(description="cluster")
+    def in_cluster(self, deployment: Deployment) -> SafeString:
+        return to_page(deployment.cluster)
+
+    @admin.display(description="organization")
+    def organization(self, deployment: Deployment) -> str:
+        return deployment.cluster.organization.name
+
+    @admin.display(description="cluster, organization")
+    def where(self, deployment: Deployment) -> SafeString:
+        return format_html(
+            '{}<span class="quiet">{}</span>',
+            to_page(deployment.cluster),
+            deployment.cluster.organization.name,
+        )
+
+    @admin.display(description="image")
+    def image_name(self, deployment: Deployment) -> SafeString:
+        """Without registry and path, which the page of the deployment shows."""
+        name = deployment.image.rpartition("/")[2]
+        return format_html('<span class="cut mono" title="{}">{}</span>', deployment.image, name)
+
+    @admin.display(description="priority")
+    def priority(self, deployment: Deployment) -> str:
+        return deployment.priority_class.name
+
+    @admin.display(description="asks for")
+    def asks_for(self, deployment: Deployment) -> str:
+        return request(
+            deployment.cpu_milli, deployment.ram_mib, deployment.gpu, deployment.replicas
+        )
+
+    @admin.display(description="priority, request")
+    def wants(self, deployment: Deployment) -> SafeString:
+        return format_html(
+            '{}<span class="quiet">{}</span>', self.priority(deployment), self.asks_for(deployment)
+        )
+
+    @admin.display(description="submitted", ordering="pk")
+    def submitted(self, deployment: Deployment) -> SafeString | str:
+        return ago(deployment.created_at)
+
+
+class Details:
+    """What only the page of one deployment shows."""
+
+    @admin.display(description="command")
+    def command_line(self, deployment: Deployment) -> SafeString | str:
+        return _words(deployment.command)
+
+    @admin.display(description="arguments")
+    def arguments(self, deployment: Deployment) -> SafeString | str:
+        return _words(deployment.args)
+
+    @admin.display(description="depends on")
+    def needs(self, deployment: Deployment) -> SafeString | str:
+        """Each with its status. One query."""
+        found = deployment.depends_on.order_by("pk").only("name", "status")
+        if not found:
+            return EMPTY
+        return format_html_join(
+            ", ", "{} {}", [(to_page(each), status_badge(each.status)) for each in found]
+        )
+
+    @admin.display(description="environment")
+    def env_names(self, deployment: Deployment) -> SafeString | str:
+        """Names only: a value may be a secret."""
+        return _words(sorted(deployment.env))
+
+    @admin.display(description="placement")
+    def placed_on(self, deployment: Deployment) -> SafeString | str:
+        """`1 in the pool`, `2 on node-a, 1 on node-b`."""
+        if not deployment.placement:
+            return EMPTY
+        return format_html_join(
+            ", ",
+            "{} {}",
+            [(each["replicas"], _place(each)) for each in deployment.placement],
+        )
+
+
+def timeline(deployment: Deployment) -> dict[str, Any]:
+    """The latest events, oldest first, and whether there were others before. One query."""
+    events = list(queries.events_of(deployment).reverse()[: MOST_EVENTS + 1])
+    return {
+        "events": [_line(event) for event in reversed(events[:MOST_EVENTS])],
+        "more": len(events) > MOST_EVENTS,
+        "most": MOST_EVENTS,
+    }
+
+
+def _line(event: DeploymentEvent) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "type": badge(event.type, EVENT_TONES.get(EventType(event.type), "quiet")),
+        "actor": event.actor,
+        "cycle_id": event.cycle_id,
+        "details": facts(reasons.shown(event.details)),
+    }
+
+
+def _words(words: list[str]) -> SafeString | str:
+    if not words:
+        return EMPTY
+    return format_html_join(" ", '<code class="mono">{}</code>', [(word,) for word in words])
+
+
+def _place(each: dict[str, Any]) -> str:
+    node = each.get("node") or each.get("node_id")
+    return f"on {node}" if node else "in the pool"

@@ -1,0 +1,174 @@
+"""The bodies that the deployment calls take. Sources are the model's columns."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from clusters.api.labels import Labels
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
+from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
+from deployments.api.readiness import ReadinessSerializer
+from deployments.models import Kind
+from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.serializers import StrictSerializer
+
+YEAR_S = 365 * 24 * 3600
+MOST_REPLICAS = 1000
+LONGEST_NAME = 100
+MOST_SUBMITS = 1000  # of one bulk
+EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
+
+
+def _cpu(**kwargs: Any) -> Cores:
+    return Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
+
+
+def _ram(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(source="ram_mib", min_value=1, max_value=MAX_RAM_MIB, **kwargs)
+
+
+def _gpu(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(source="gpu", min_value=0, max_value=MAX_GPU, **kwargs)
+
+
+def _replicas(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(min_value=1, max_value=MOST_REPLICAS, **kwargs)
+
+
+def _priority(**kwargs: Any) -> Text:
+    return Text(max_length=100, **kwargs)
+
+
+class SubmitSerializer(StrictSerializer):
+    """A submit. The defaults stand here, so that leaving one out and giving it are the same."""
+
+    cluster_id = Reference()
+    image = Image()
+    required_cpu = _cpu(help_text="Cores for each replica; up to three decimals.")
+    required_ram = _ram(help_text="MiB for each replica.")
+    required_gpu = _gpu(help_text="Whole GPUs for each replica.")
+    priority = _priority(
+        default="LOW", help_text="A priority class: LOW, HIGH or one that operators added."
+    )
+    name = Text(
+        max_length=LONGEST_NAME,
+        default="",
+        allow_blank=True,
+        help_text="Else that of the image.",
+    )
+    command = Arguments(default=list, help_text="Replaces the image's entry point.")
+    args = Arguments(default=list)
+    env = Environment(default=dict, help_text="Answers show the names only.")
+    replicas = _replicas(default=1, help_text="All of them start, or none does.")
+    node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
+    kind = Choice(Kind.choices, default=Kind.JOB.value)
+    max_runtime_s = WholeNumber(
+        min_value=1,
+        max_value=YEAR_S,
+        default=None,
+        allow_null=True,
+        help_text="Fails if it runs longer.",
+    )
+    simulated_runtime_s = WholeNumber(
+        min_value=1,
+        max_value=YEAR_S,
+        default=None,
+        allow_null=True,
+        help_text="Completes by itself after running so long; in a simulated cluster only.",
+    )
+    grace_s = WholeNumber(
+        min_value=0, max_value=3600, default=30, help_text="Time to end in after being told to."
+    )
+    max_retries = WholeNumber(min_value=0, max_value=100, default=0)
+    readiness = ReadinessSerializer(
+        default=None,
+        allow_null=True,
+        help_text="How to tell that it is ready; else it is as soon as it runs.",
+    )
+    depends_on = Dependencies(
+        default=list,
+        help_text="Deployments of the cluster that must complete before it may start.",
+    )
+    quote = Text(
+        required=False,
+        max_length=4096,
+        help_text="The token of a quote: submitted exactly as quoted, or not at all (409).",
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "cluster_id": EXAMPLE_CLUSTER,
+                "name": "train-resnet",
+                "image": "registry.example.com/vision/train:1.2",
+                "required_cpu": 4,
+                "required_ram": 16384,
+                "required_gpu": 1,
+                "priority": "HIGH",
+                "args": ["--epochs", "10"],
+                "env": {"SEED": "42"},
+                "simulated_runtime_s": 120,
+            }
+        }
+
+
+class BulkItemSerializer(SubmitSerializer):
+    """A submit among many. A quote is for one submit: it tells nothing of what comes with it."""
+
+    quote = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
+
+
+class BulkSerializer(StrictSerializer):
+    deployments = Items(BulkItemSerializer(), most=MOST_SUBMITS)
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "deployments": [
+                    {
+                        "cluster_id": EXAMPLE_CLUSTER,
+                        "name": f"sweep-{number}",
+                        "image": "registry.example.com/vision/train:1.2",
+                        "required_cpu": 4,
+                        "required_ram": 16384,
+                        "required_gpu": 1,
+                        "args": ["--seed", str(number)],
+                        "simulated_runtime_s": 120,
+                    }
+                    for number in (1, 2)
+                ]
+            }
+        }
+
+
+class ChangeDeploymentSerializer(StrictSerializer):
+    """What is not given stays as it is."""
+
+    name = Text(max_length=LONGEST_NAME, required=False)
+    priority = _priority(required=False, help_text="Until it has ended.")
+    required_cpu = _cpu(required=False, help_text="While it is QUEUED.")
+    required_ram = _ram(required=False, help_text="While it is QUEUED.")
+    required_gpu = _gpu(required=False, help_text="While it is QUEUED.")
+    replicas = _replicas(required=False, help_text="While it is QUEUED.")
+    node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
+
+    class Meta:
+        swagger_schema_fields = {"example": {"priority": "HIGH"}}
+
+
+class StopOfClusterSerializer(StrictSerializer):
+    cluster_id = Reference()
+
+    class Meta:
+        swagger_schema_fields = {"example": {"cluster_id": EXAMPLE_CLUSTER}}
+
+
+class CheckpointSerializer(StrictSerializer):
+    at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        help_text="When the work was saved, else now; not before the start, not in the future.",
+    )
+
+    class Meta:
+        swagger_schema_fields = {"example": {"at": "2026-03-01T09:30:00Z"}}

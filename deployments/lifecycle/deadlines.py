@@ -1,0 +1,124 @@
+"""What ends by the clock. What ends by itself in a real runtime: reconciler/facts.py."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from clusters.models import Cluster, Runtime
+from clusters.services.clusters import lock_cluster
+from deployments import wakeup
+from deployments.lifecycle.timeline import record_all
+from deployments.lifecycle.transitions import begin_stopping, end
+from deployments.models import Deployment, EventType, Status
+from deployments.reasons import MAX_RUNTIME_EXCEEDED
+from deployments.runtimes.simulated import Fate, due
+from deployments.signals import deployment_stopped
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000  # rows under one lock
+
+
+def finish_due(now: datetime) -> int:
+    """End what runs past its time; how many that were.
+
+    One cluster's trouble does not keep the others from going on. One query where nothing is due.
+    """
+    overdue = Deployment.objects.filter(status=Status.RUNNING, due_at__lte=now)
+    finished = 0
+    for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
+        try:
+            while batch := _finish_batch(cluster_id, now):
+                finished += batch
+        except Exception:
+            logger.exception("finishing failed", extra={"cluster_id": str(cluster_id)})
+    return finished
+
+
+def wake_overdue(now: datetime) -> None:
+    """Have those killed that did not end within their grace. One query."""
+    overdue = Deployment.objects.filter(status=Status.STOPPING, stop_by__lte=now)
+    for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
+        wakeup.request(cluster_id)
+
+
+def _finish_batch(cluster_id: UUID, now: datetime) -> int:
+    with transaction.atomic():
+        try:
+            cluster = lock_cluster(cluster_id)
+        except Cluster.DoesNotExist:
+            return 0
+        rows = list(
+            Deployment.objects.select_for_update(no_key=True)
+            .filter(cluster_id=cluster_id, status=Status.RUNNING, due_at__lte=now)
+            .order_by("due_at", "pk")[:BATCH]
+        )
+        if not rows:
+            return 0
+        if cluster.runtime != Runtime.SIMULATED:
+            _ask_to_end(cluster_id, rows, now)
+            return len(rows)
+        completed = [row for row in rows if _fate(row) == Fate.COMPLETED]
+        if completed:
+            _complete(cluster_id, completed, now)
+        overstayed = [row for row in rows if _fate(row) == Fate.MAX_RUNTIME_EXCEEDED]
+        for limit_s, late in _by_limit(overstayed).items():
+            _fail(cluster_id, late, limit_s, now)
+        deployment_stopped.send(
+            Deployment,
+            cluster_id=cluster_id,
+            deployment_ids=[row.pk for row in rows],
+            trigger="FINISHED",
+        )
+        return len(rows)
+
+
+def _fate(row: Deployment) -> Fate:
+    if row.started_at is not None:
+        ending = due(row.started_at, row.simulated_runtime_s, row.max_runtime_s)
+        if ending is not None:
+            return ending.fate
+    return Fate.COMPLETED
+
+
+def _complete(cluster_id: UUID, rows: list[Deployment], now: datetime) -> None:
+    end(cluster_id, rows, now, status=Status.COMPLETED, exit_code=0)
+    record_all([(row.pk, {"exit_code": 0}) for row in rows], EventType.COMPLETED, at=now)
+
+
+def _fail(cluster_id: UUID, rows: list[Deployment], limit_s: int | None, now: datetime) -> None:
+    end(cluster_id, rows, now, status=Status.FAILED, **_overstayed(limit_s))
+    _record(rows, EventType.FAILED, limit_s, now)
+
+
+def _ask_to_end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime) -> None:
+    for limit_s, late in _by_limit(rows).items():
+        begin_stopping(late, now, next_status=Status.FAILED, **_overstayed(limit_s))
+        _record(late, EventType.STOPPING, limit_s, now)
+    transaction.on_commit(partial(wakeup.request, cluster_id))
+
+
+def _by_limit(rows: Sequence[Deployment]) -> dict[int | None, list[Deployment]]:
+    found: dict[int | None, list[Deployment]] = {}
+    for row in rows:
+        found.setdefault(row.max_runtime_s, []).append(row)
+    return found
+
+
+def _overstayed(limit_s: int | None) -> dict[str, Any]:
+    return {
+        "reason_code": MAX_RUNTIME_EXCEEDED,
+        "reason_details": {"max_runtime_s": limit_s},
+    }
+
+
+def _record(
+    rows: Sequence[Deployment], event_type: EventType, limit_s: int | None, now: datetime
+) -> None:
+    lines = [(row.pk, {"code": MAX_RUNTIME_EXCEEDED, "max_runtime_s": limit_s}) for row in rows]
+    record_all(lines, event_type, at=now)

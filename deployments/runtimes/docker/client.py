@@ -1,0 +1,188 @@
+"""One engine's REST API: its calls, its streams, and its errors in the runtime's words."""
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from threading import Lock
+from typing import Any, Literal, TypeVar
+
+import docker
+import requests
+import urllib3
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException
+
+from deployments.runtimes import streams
+from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
+from deployments.runtimes.docker.connections import EngineAdapter, base_url
+
+OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
+LONGEST = 1024 * 1024  # bytes of a line, or of a frame of a log
+T = TypeVar("T")
+NO_ANSWER = (
+    DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    OSError,
+    # Whoever answers need not be an engine, and what its answer lacks shows in one of these.
+    ValueError,
+    LookupError,
+    TypeError,
+)
+
+
+class Answered(RuntimeUnavailable):
+    """The engine did answer, with an error: whoever knows what it means may tell more."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(one_line(sentence))
+        self.status = status
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Whatever goes wrong while an answer is fetched, or read, is no usable answer."""
+    try:
+        yield
+    except NO_ANSWER as error:
+        raise _unavailable(error) from error
+
+
+class Engine:
+    """Connects on the first call, so that whoever makes one needs no engine yet."""
+
+    def __init__(self, access: Access, timeout_s: float) -> None:
+        self._access = access
+        self._timeout_s = timeout_s
+        self._client: Any = None  # docker.APIClient, which has no types
+        self._lock = Lock()
+
+    def call(self, work: Callable[[Any], T]) -> T:
+        """What `work` gets from the client. Raises RuntimeUnavailable, or Answered."""
+        with understood():
+            return work(self._connected())
+
+    def stream(
+        self,
+        method: Literal["get", "post"],
+        path: str,
+        read_timeout_s: float,
+        **options: Any,
+    ) -> requests.Response:
+        """An answer whose body is read as it comes. Raises as `call` does."""
+
+        def open_stream(client: Any) -> requests.Response:
+            response: requests.Response = getattr(client, method)(
+                f"{client.base_url}/v{client.api_version}{path}",
+                stream=True,
+                timeout=(self._timeout_s, read_timeout_s),
+                **options,
+            )
+            if response.status_code >= 400:
+                with response:
+                    raise Answered(response.status_code, _message(response))
+            return response
+
+        return self.call(open_stream)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> Any:
+        # Its own ways to connect are put aside: over TLS it wants files, for ssh another library.
+        client: Any = docker.APIClient(
+            base_url="http://127.0.0.1:2375", version=OLDEST, timeout=self._timeout_s
+        )
+        client.base_url = base_url(self._access)
+        for prefix in list(client.adapters):
+            client.mount(prefix, EngineAdapter(self._access, self._timeout_s))
+        client.trust_env = False  # neither a proxy nor a .netrc of whoever runs this
+        client.max_redirects = 0
+        # Nor what their `docker login` has left behind.
+        client._general_configs = {}
+        client._auth_configs = docker.auth.AuthConfig({})
+        known = client.version(api_version=False)
+        versions = [known["ApiVersion"], DEFAULT_DOCKER_API_VERSION]
+        client._version = max(
+            min(versions, key=_numbers), known.get("MinAPIVersion", OLDEST), key=_numbers
+        )
+        return client
+
+
+def pieces(response: requests.Response) -> Generator[bytes, None, None]:
+    """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
+    try:
+        with understood():
+            yield from response.raw.stream(65536, decode_content=False)
+    except RuntimeUnavailable as error:
+        if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+            raise Quiet("The engine said nothing for too long.") from error
+        raise
+    finally:
+        response.close()
+
+
+class Quiet(RuntimeUnavailable):
+    """Nothing came within the read timeout. Whether the engine is still there is not known."""
+
+
+def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
+    """Lines from pieces that keep to none; an empty one where nothing comes.
+
+    Raises RuntimeUnavailable for one that does not end.
+    """
+    rest = b""
+    for piece in body:
+        if piece is None:
+            yield b""
+            continue
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.strip())
+        if len(rest) > LONGEST:
+            raise RuntimeUnavailable("The engine sends a line that does not end.")
+    if rest.strip():
+        yield rest
+
+
+def ticking(response: requests.Response, tick_s: float) -> Generator[bytes | None, None, None]:
+    """The body as it comes, and None where nothing comes for `tick_s`."""
+    return streams.ticking(pieces(response), response.raw.shutdown, tick_s)
+
+
+def _unavailable(error: BaseException) -> RuntimeUnavailable:
+    if isinstance(error, APIError):
+        status = error.response.status_code if error.response is not None else 0
+        return Answered(status, str(error.explanation or error.args[0]))
+    return RuntimeUnavailable(one_line(_innermost(error)))
+
+
+def _innermost(error: BaseException) -> str:
+    """The libraries wrap what has happened several times; people want the core of it."""
+    for _ in range(10):
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((a for a in error.args if isinstance(a, BaseException)), None)
+        if inner is None:
+            break
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(json.loads(response.raw.read(65536, decode_content=True))["message"])
+    except NO_ANSWER:
+        return f"{response.status_code} {response.reason}"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

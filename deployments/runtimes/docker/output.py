@@ -1,0 +1,123 @@
+"""What an engine tells as it happens: what containers write, and what becomes of them."""
+
+import json
+import struct
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from threading import Event
+from typing import Any, NamedTuple
+
+import requests
+
+from deployments.runtimes.base import RuntimeUnavailable
+from deployments.runtimes.docker.client import (
+    LONGEST,
+    Engine,
+    Quiet,
+    lines,
+    pieces,
+    ticking,
+    understood,
+)
+from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
+
+TICK_S = 1.0
+SILENT_S = 3600.0  # a container may say nothing for long
+QUIET_S = 60.0  # without any event; then it is asked again, and a dead machine shows
+EVENTS = ("start", "die", "oom", "health_status", "destroy")
+HEADER = struct.Struct(">BxxxL")  # which of the two streams, and how many bytes
+
+
+def logs(
+    engine: Engine, container_id: str, tail: int | None, since: datetime | None, follow: bool
+) -> Iterator[bytes]:
+    """Both streams. Followed, a piece may be empty: so whoever reads may give up in between."""
+    params: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+    params["tail"] = "all" if tail is None else tail
+    if since is not None:
+        params["since"] = f"{since.timestamp():.6f}"
+    path = f"/containers/{container_id}/logs"
+    if not follow:
+        return demultiplexed(pieces(engine.stream("get", path, QUIET_S, params=params)))
+    return demultiplexed(ticking(engine.stream("get", path, SILENT_S, params=params), TICK_S))
+
+
+def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
+    """The frames' contents, however the pieces cut them; an empty one where nothing comes."""
+    buffer = bytearray()
+    for piece in body:
+        if piece is None:
+            yield b""
+            continue
+        buffer += piece
+        while len(buffer) >= HEADER.size:
+            _, length = HEADER.unpack_from(buffer)
+            if length > LONGEST:
+                raise RuntimeUnavailable("The engine sends what is no container's log.")
+            end = HEADER.size + length
+            if len(buffer) < end:
+                break
+            yield bytes(buffer[HEADER.size : end])
+            del buffer[:end]
+
+
+def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None]:
+    """The deployments of this cluster's events; None as soon as it listens, and now and then."""
+    filters = {"type": ["container"], "label": [f"{CLUSTER}={cluster_id}"], "event": EVENTS}
+    params: dict[str, Any] = {"filters": json.dumps(filters)}
+    while not stop.is_set():
+        engine.call(lambda client: client.ping())  # says sooner than silence that nobody is there
+        events = engine.stream("get", "/events", QUIET_S, params=params)
+        params.setdefault("since", _said_at(events))
+        yield None
+        try:
+            with closing(ticking(events, TICK_S)) as body:
+                for line in lines(body):
+                    if stop.is_set():
+                        return
+                    if not line:
+                        yield None
+                        continue
+                    event = _event(line)
+                    params["since"] = event.at
+                    if event.action == "die":
+                        _await_end(engine, event.container_id)
+                    yield event.deployment_id
+        except Quiet:
+            continue  # from where it was; what comes twice does no harm
+        raise RuntimeUnavailable("The engine has ended the stream of events.")
+
+
+class _Event(NamedTuple):
+    action: str
+    container_id: str
+    deployment_id: str
+    at: str  # in the engine's seconds
+
+
+@understood()
+def _event(line: bytes) -> _Event:
+    event = json.loads(line)
+    actor = event["Actor"]
+    seconds, nanoseconds = divmod(event["timeNano"], 10**9)
+    return _Event(
+        str(event["Action"]),
+        str(actor["ID"]),
+        str(actor["Attributes"][DEPLOYMENT]),
+        f"{seconds}.{nanoseconds:09d}",
+    )
+
+
+def _await_end(engine: Engine, container_id: str) -> None:
+    """Engines tell of an end before their lists know of it; an inspection waits until they do."""
+    with suppress(RuntimeUnavailable):  # gone already, or stuck: a full pass will see
+        engine.call(lambda client: client.inspect_container(container_id))
+
+
+def _said_at(response: requests.Response) -> str:
+    """When an answer began, by the engine's own clock."""
+    date = response.headers.get("Date")
+    return f"{parsedate_to_datetime(date).timestamp() if date else time.time():.0f}"

@@ -1,0 +1,98 @@
+"""What nodes have for us: what they offer, less what the Pods of others have requested."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from deployments.runtimes.base import Capacity
+from deployments.runtimes.kubernetes.names import CLUSTER, Json, labels_of
+from deployments.runtimes.kubernetes.quantities import MIB, cpu_milli, quantity, whole
+
+GPU = "nvidia.com/gpu"
+
+
+class Amounts(NamedTuple):
+    cpu_milli: int = 0
+    ram_bytes: int = 0
+    gpu: int = 0
+
+    def plus(self, other: "Amounts") -> "Amounts":
+        return Amounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def most(self, other: "Amounts") -> "Amounts":
+        return Amounts(*map(max, self, other))
+
+
+ZERO = Amounts()
+
+
+def node_capacities(
+    nodes: Iterable[Json], pods: Iterable[Json], cluster_id: str, namespace: str
+) -> list[Capacity]:
+    """`pods` are those of all namespaces; a copy of our label elsewhere makes nobody ours."""
+    used: dict[str, Amounts] = defaultdict(Amounts)
+    for pod in pods:
+        ours = (
+            labels_of(pod).get(CLUSTER) == cluster_id and pod["metadata"]["namespace"] == namespace
+        )
+        ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+        node = pod["spec"].get("nodeName")
+        if node and not ours and not ended:
+            used[node] = used[node].plus(requests(pod["spec"]))
+    return [node_capacity(node, used[node["metadata"]["name"]]) for node in nodes]
+
+
+def node_capacity(node: Json, used: Amounts) -> Capacity:
+    status, spec = node.get("status", {}), node.get("spec", {})
+    offered = status.get("allocatable") or {}
+    cpu = int(quantity(offered.get("cpu", 0)) * 1000) - used.cpu_milli
+    ram = int(quantity(offered.get("memory", 0))) - used.ram_bytes
+    conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    # Our Pods tolerate nothing, so that these two effects keep all of them away.
+    effects = {each["effect"] for each in spec.get("taints") or ()}
+    return Capacity(
+        node=node["metadata"]["name"],
+        cpu_milli=max(0, cpu),
+        ram_mib=max(0, ram // MIB),
+        gpu=max(0, int(quantity(offered.get(GPU, 0))) - used.gpu),
+        labels=dict(labels_of(node)),
+        ready=conditions.get("Ready") == "True",
+        cordoned=bool(spec.get("unschedulable")) or bool(effects & {"NoSchedule", "NoExecute"}),
+    )
+
+
+def requests(spec: Json) -> Amounts:
+    """What the kube-scheduler sets aside for a Pod.
+
+    Containers run together and init containers one after the other, while those before them that
+    always restart (sidecars) stay: see "Resource sharing within containers" in the documentation
+    of init containers and of sidecars. Requests of the Pod as a whole go before those of its parts.
+    """
+    together = ZERO
+    for container in spec.get("containers") or ():
+        together = together.plus(_requested(container))
+    sidecars = highest = ZERO
+    for container in spec.get("initContainers") or ():
+        needs = _requested(container)
+        if container.get("restartPolicy") == "Always":
+            sidecars = sidecars.plus(needs)
+            highest = highest.most(sidecars)
+        else:
+            highest = highest.most(sidecars.plus(needs))
+    needed = together.plus(sidecars).most(highest)
+    of_pod = (spec.get("resources") or {}).get("requests") or {}
+    if "cpu" in of_pod:
+        needed = needed._replace(cpu_milli=cpu_milli(of_pod["cpu"]))
+    if "memory" in of_pod:
+        needed = needed._replace(ram_bytes=whole(of_pod["memory"]))
+    return needed.plus(_amounts(spec.get("overhead") or {}))
+
+
+def _requested(container: Json) -> Amounts:
+    return _amounts((container.get("resources") or {}).get("requests") or {})
+
+
+def _amounts(named: Json) -> Amounts:
+    return Amounts(
+        cpu_milli(named.get("cpu", 0)), whole(named.get("memory", 0)), whole(named.get(GPU, 0))
+    )

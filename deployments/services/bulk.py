@@ -1,0 +1,73 @@
+"""Many submits as one: all of them are queued, or none is."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from rest_framework.exceptions import APIException
+
+from accounts.models import User
+from deployments.lifecycle.timeline import record_all
+from deployments.models import Deployment, EventType
+from deployments.queries import Dependency
+from deployments.services import dependencies, idempotency
+from deployments.services.drafts import Draft, Order, draft_deployments
+from deployments.signals import deployments_submitted
+from mlops_platform.api.errors import refuse_items
+
+CHUNK = 500  # rows of one insert
+NO_DETAILS: Mapping[str, Any] = {}
+
+
+class Bulk(NamedTuple):
+    deployments: list[Deployment]  # in the order given
+    replayed: bool  # the answer of an earlier bulk with the same Idempotency-Key
+    class_names: list[str]  # every priority class, most urgent first
+    dependencies: Mapping[UUID, Sequence[Dependency]]  # as they were when it was submitted
+
+
+def create_deployments(
+    user: User, orders: Sequence[Order], *, idempotency_key: str | None = None
+) -> Bulk:
+    """Queue one deployment for each order; deployments_submitted wakes the scheduler.
+
+    Raises what create_deployment does, telling every item at fault of the first kind found. The
+    number of queries does not depend on the number of orders, but for an insert for each CHUNK.
+    """
+    drafts = draft_deployments(user, orders)
+    rows = [draft.deployment for draft in drafts]
+    digest = hashlib.sha256(" ".join(draft.digest for draft in drafts).encode()).hexdigest()
+    keys = idempotency.keys_for(idempotency_key, len(rows)) if idempotency_key else []
+    for row, key in zip(rows, keys, strict=False):
+        row.idempotency_key = key
+    rows[0].idempotency_digest = digest if keys else ""
+    try:
+        with transaction.atomic():
+            Deployment.objects.bulk_create(rows, batch_size=CHUNK)
+            lines = ((row.pk, NO_DETAILS) for row in rows)
+            record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=user)
+            needed = _attach(drafts)
+            deployments_submitted.send(Deployment, deployments=rows)
+    except IntegrityError as error:
+        first = idempotency.first_answers(error, user, keys, digest)
+        return Bulk(first, True, drafts[0].class_names, {})
+    return Bulk(rows, False, drafts[0].class_names, needed)
+
+
+def _attach(drafts: Sequence[Draft]) -> dict[UUID, list[Dependency]]:
+    """409 that tells the items that could never start."""
+    gated = [number for number, draft in enumerate(drafts) if draft.dependencies]
+    if not gated:
+        return {}
+    needs = [(drafts[number].deployment, drafts[number].dependencies) for number in gated]
+    present = dependencies.attach(needs)
+    faults: dict[int, tuple[APIException, str]] = {}
+    for number, needed in zip(gated, present, strict=True):
+        try:
+            dependencies.refuse_hopeless(needed)
+        except APIException as error:
+            faults[number] = (error, "depends_on")
+    refuse_items("deployments", faults)
+    return {row.pk: needed for (row, _), needed in zip(needs, present, strict=True)}

@@ -1,0 +1,130 @@
+"""What a submit would save, and whether it may; nothing is written here."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Prefetch, prefetch_related_objects
+from rest_framework.exceptions import APIException
+from uuid_utils.compat import uuid7
+
+from accounts.models import User
+from clusters.models import Cluster, Node, Runtime
+from clusters.queries import cluster_for, clusters_for
+from clusters.services.clusters import refuse_closing
+from deployments.models import Deployment, PriorityClass
+from deployments.queries import Dependency, priority_classes, priority_named
+from deployments.scheduling_key import key_of, submitted_at
+from deployments.services import dependencies
+from deployments.services.update import refuse_selector_in_pool
+from mlops_platform.api.errors import Invalid, refuse_items
+from organizations.models import Role
+
+
+class Order(NamedTuple):
+    """One of several submits. `spec` as in draft_deployment."""
+
+    cluster_id: UUID | str
+    spec: Mapping[str, Any]
+    priority: str = "LOW"
+
+
+class Draft(NamedTuple):
+    deployment: Deployment  # not saved
+    digest: str  # of the body: two submits with one digest ask for the same
+    class_names: list[str]
+    dependencies: Sequence[Dependency]
+
+
+class Ground(NamedTuple):
+    """What drafts are made from besides their clusters, read once for all."""
+
+    classes: Mapping[str, PriorityClass]
+    known: Mapping[UUID, dependencies.Known]
+
+
+def draft_deployment(
+    user: User, cluster_id: UUID | str, spec: Mapping[str, Any], *, priority: str = "LOW"
+) -> Draft:
+    """What a submit would save; writes nothing.
+
+    `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
+    in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
+    deleted. Three queries, one more with dependencies.
+    """
+    cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
+    known = dependencies.known([cluster.pk], spec.get("depends_on", ()))
+    return _draft(
+        user, cluster, Order(cluster.pk, spec, priority), Ground(priority_classes(), known)
+    )
+
+
+def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
+    """Each order's draft, in order; one error that tells all that are at fault (refuse_items).
+
+    Three queries however many, one more with dependencies, and one more with node selectors.
+    """
+    found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
+    clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
+    if any(order.spec.get("node_selector") for order in orders):
+        nodes = Node.objects.only("id", "cluster_id")
+        prefetch_related_objects(list(clusters.values()), Prefetch("nodes", nodes))
+    needed = {text for order in orders for text in order.spec.get("depends_on", ())}
+    ground = Ground(priority_classes(), dependencies.known(clusters, needed))
+    drafts, faults = [], {}
+    for number, order in enumerate(orders):
+        cluster = found[order.cluster_id]
+        try:
+            if isinstance(cluster, APIException):
+                raise cluster
+            drafts.append(_draft(user, clusters[cluster.pk], order, ground))
+        except APIException as error:
+            faults[number] = (error, "cluster_id")
+    refuse_items("deployments", faults)
+    return drafts
+
+
+def name_of_image(image: str) -> str:
+    """`registry.example.com:5000/team/train:1.2@sha256:…` is named `train`."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0][:100]
+
+
+def _draft(user: User, cluster: Cluster, order: Order, ground: Ground) -> Draft:
+    spec = order.spec
+    if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
+        raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    refuse_closing(cluster)
+    refuse_selector_in_pool(cluster, spec)
+    priority_class = priority_named(order.priority, ground.classes)
+    digest = _digest(cluster.pk, priority_class.name, spec)
+    columns = {name: value for name, value in spec.items() if name != "depends_on"}
+    deployment = _new(user, cluster, priority_class, columns)
+    needed = dependencies.named(cluster.pk, spec.get("depends_on", ()), ground.known)
+    deployment.pending_dependencies = dependencies.pending(needed)
+    return Draft(deployment, digest, list(ground.classes), needed)
+
+
+def _new(
+    user: User, cluster: Cluster, priority_class: PriorityClass, spec: Mapping[str, Any]
+) -> Deployment:
+    deployment_id = uuid7()
+    submitted = submitted_at(deployment_id)
+    deployment = Deployment(
+        id=deployment_id,
+        cluster=cluster,
+        owner=user,
+        priority_class=priority_class,
+        created_at=submitted,
+        queued_at=submitted,
+        **{**spec, "name": spec.get("name") or name_of_image(spec["image"])},
+    )
+    deployment.scheduling_key = key_of(deployment)
+    return deployment
+
+
+def _digest(cluster_id: UUID, class_name: str, spec: Mapping[str, Any]) -> str:
+    """Tells two bodies apart without keeping them; what was left out equals its default."""
+    told = json.dumps([str(cluster_id), class_name, dict(spec)], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()

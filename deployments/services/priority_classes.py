@@ -1,0 +1,65 @@
+"""What operators may do to priority classes. LOW and HIGH always exist, HIGH above LOW.
+
+A class's name stands in the scheduling keys of its deployments and in the names of its queues, so
+it is settled once a deployment has the class.
+"""
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from clusters.models import Cluster
+from clusters.signals import cluster_changed
+from deployments.models import Deployment, PriorityClass, Status
+from mlops_platform.api.errors import Conflict
+
+STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
+
+
+def faults(priority_class: PriorityClass, name: str, value: int) -> dict[str, str]:
+    """A sentence by field for each reason not to call it so or give it that value."""
+    found: dict[str, str] = {}
+    present = priority_class.pk and PriorityClass.objects.filter(pk=priority_class.pk).first()
+    if present and name != present.name:
+        if is_standard(present):
+            found["name"] = f"{present.name} always exists and keeps its name."
+        elif is_used(present):
+            found["name"] = "Deployments have this class, so it keeps its name."
+    values = dict(PriorityClass.objects.values_list("name", "value")) | {name: value}
+    if name in STANDARD_CLASSES and values["LOW"] >= values["HIGH"]:
+        other = "LOW" if name == "HIGH" else "HIGH"
+        side = "above" if name == "HIGH" else "below"
+        found["value"] = f"Must stay {side} that of {other}, {values[other]}."
+    return found
+
+
+def save(priority_class: PriorityClass) -> None:
+    """Store it and wake every cluster where somebody waits, for the order may be another now."""
+    with transaction.atomic():
+        priority_class.save()
+        waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
+        concerned = list(Cluster.objects.filter(Exists(waiting)).values_list("pk", flat=True))
+        Cluster.objects.filter(pk__in=concerned).update(changed_at=timezone.now())
+        for cluster_id in concerned:
+            cluster_changed.send(Cluster, cluster_id=cluster_id)
+
+
+def delete(priority_class: PriorityClass) -> None:
+    """409 for LOW and HIGH, and while a deployment, ended ones too, has the class."""
+    with transaction.atomic():
+        locked = PriorityClass.objects.select_for_update().get(pk=priority_class.pk)
+        if is_standard(locked):
+            raise Conflict(f"{locked.name} always exists.", code="standard_class")
+        if is_used(locked):
+            raise Conflict(
+                f"Deployments have the priority {locked.name}, so it stays.", code="class_in_use"
+            )
+        locked.delete()
+
+
+def is_standard(priority_class: PriorityClass) -> bool:
+    return priority_class.name in STANDARD_CLASSES
+
+
+def is_used(priority_class: PriorityClass) -> bool:
+    return Deployment.objects.filter(priority_class=priority_class).exists()

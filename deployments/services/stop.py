@@ -1,0 +1,147 @@
+"""Ending deployments because somebody wants it: at once where that is simulated, else as soon as
+the runtime has confirmed it (STOPPING until then).
+
+Lock order: the cluster's row first, then deployments' rows. The one short cut, a single queued
+deployment that nobody depends on, takes its own row alone, so it waits for no cycle and cannot
+close a circle.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from clusters.models import Cluster, Runtime
+from clusters.services.clusters import lock_cluster
+from deployments import wakeup
+from deployments.lifecycle import dependents
+from deployments.lifecycle.timeline import record, record_all
+from deployments.lifecycle.transitions import begin_stopping, closing, end
+from deployments.models import ENDED, Deployment, EventType, Status
+from deployments.signals import deployment_stopped
+
+BATCH = 1000  # rows under one lock
+_STOPPED: Any = {"status": Status.STOPPED, "reason_code": "", "reason_details": {}}
+
+
+def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
+    """Stop those that have not ended; how many that were. Access is the caller's matter."""
+    open_ids = (
+        Deployment.objects.filter(pk__in=deployment_ids)
+        .exclude(status__in=ENDED)
+        .order_by("cluster_id", "-pk")  # newest first: who depends on another is stopped before it
+        .values_list("cluster_id", "pk")
+    )
+    stopped = 0
+    for cluster_id, pairs in groupby(open_ids, key=lambda pair: pair[0]):
+        ids = [deployment_id for _, deployment_id in pairs]
+        for start in range(0, len(ids), BATCH):
+            stopped += _stop_locked(cluster_id, ids[start : start + BATCH], actor)
+    return stopped
+
+
+def stop_all(cluster: Cluster) -> None:
+    """Stop everything in a cluster whose lock the caller holds: it is to be deleted."""
+    going_on = Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
+    ids = list(going_on.order_by("-pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), BATCH):
+        _stop_locked(cluster.pk, ids[start : start + BATCH], None)
+
+
+def stop_one(deployment: Deployment, actor: User | None) -> bool:
+    """Stop it, queued or running; False where it had ended already."""
+    if deployment.status in ENDED:
+        return False
+    if deployment.status == Status.QUEUED and _stop_queued(deployment, actor):
+        return True
+    return bool(_stop_locked(deployment.cluster_id, [deployment.pk], actor))
+
+
+def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
+    """Without the cluster's lock: a queued one holds nothing, and a plan that starts it meanwhile
+    finds its own guarded write short.
+
+    False, and nothing changed, where it is not queued or somebody depends on it: they fail with it,
+    which takes the lock. Asked after the write, for a submit that names it locks its row: either
+    that has been committed and is found, or it comes after and finds this one stopped.
+    """
+    with transaction.atomic():
+        now = timezone.now()
+        queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
+        if not queued.update(**closing(now), **_STOPPED):
+            return False
+        if dependents.is_awaited(deployment.pk):
+            transaction.set_rollback(True)
+            return False
+        record(
+            deployment.pk, EventType.STOPPED, at=now, actor=actor, details={"from": Status.QUEUED}
+        )
+        _tell(deployment.cluster_id, [deployment.pk])
+        return True
+
+
+def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
+    with transaction.atomic():
+        try:
+            cluster = lock_cluster(cluster_id)
+        except Cluster.DoesNotExist:  # deleted meanwhile, and they with it
+            return 0
+        rows = list(
+            Deployment.objects.select_for_update(no_key=True)
+            .filter(pk__in=ids)
+            .exclude(status__in=ENDED)
+            .order_by("pk")
+        )
+        now = timezone.now()
+        if cluster.runtime == Runtime.SIMULATED:
+            _end(cluster_id, rows, now, actor)
+            return len(rows)
+        waiting = [row for row in rows if row.status == Status.QUEUED]
+        running = [row for row in rows if row.status in (Status.STARTING, Status.RUNNING)]
+        leaving = [row for row in rows if row.next_status == Status.QUEUED]
+        _end(cluster_id, waiting, now, actor)
+        _ask_to_end(cluster_id, running, leaving, now, actor)
+        return len(waiting) + len(running) + len(leaving)
+
+
+def _end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, actor: User | None) -> None:
+    if not rows:
+        return
+    end(cluster_id, rows, now, **_STOPPED)
+    record_all(
+        [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
+    )
+    _tell(cluster_id, [row.pk for row in rows])
+
+
+def _ask_to_end(
+    cluster_id: UUID,
+    running: Sequence[Deployment],
+    leaving: Sequence[Deployment],
+    now: datetime,
+    actor: User | None,
+) -> None:
+    """`leaving` were on their way back into the queue, and end instead."""
+    if running:
+        columns = {"reason_code": "", "reason_details": {}}
+        begin_stopping(running, now, next_status=Status.STOPPED, **columns)
+    if leaving:
+        Deployment.objects.filter(pk__in=[row.pk for row in leaving]).update(
+            next_status=Status.STOPPED, retry_at=None, reason_code="", reason_details={}
+        )
+    if running or leaving:
+        lines = [(row.pk, {"from": row.status}) for row in (*running, *leaving)]
+        record_all(lines, EventType.STOPPING, at=now, actor=actor)
+        transaction.on_commit(partial(wakeup.request, cluster_id))
+
+
+def _tell(cluster_id: UUID, ids: list[UUID]) -> None:
+    deployment_stopped.send(
+        Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="STOPPED"
+    )

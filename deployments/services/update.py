@@ -1,0 +1,120 @@
+"""Changing a deployment while the scheduler may be about to start it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.services.clusters import lock_cluster
+from deployments.lifecycle.timeline import record
+from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
+from deployments.queries import deployment_by_id, priority_classes, priority_named
+from deployments.scheduling_key import key_of
+from deployments.signals import deployment_stopped
+from mlops_platform.api.errors import Conflict, Invalid, not_found
+from mlops_platform.api.fields import cores
+
+# The request, by column, as people know it.
+REQUEST = {
+    "cpu_milli": "required_cpu",
+    "ram_mib": "required_ram",
+    "gpu": "required_gpu",
+    "replicas": "replicas",
+    "node_selector": "node_selector",
+}
+
+
+def change_deployment(
+    user: User,
+    deployment: Deployment,
+    changes: Mapping[str, Any],
+    *,
+    priority: str | None = None,
+) -> Deployment:
+    """Give it another name (any time), priority (until it ends) or request (while it is queued).
+
+    `changes` holds columns. 409 where its state does not allow it. What concerns the scheduler
+    is changed under the cluster's lock, so no cycle plans with half of it.
+    """
+    priority_class = priority_named(priority, priority_classes()) if priority else None
+    cluster = None
+    with transaction.atomic():
+        if priority_class or changes.keys() & REQUEST.keys():
+            cluster = _lock(deployment)
+            refuse_selector_in_pool(cluster, changes)
+        row = (
+            Deployment.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("priority_class")
+            .filter(pk=deployment.pk)
+            .first()
+        )
+        if row is None:
+            raise not_found()
+        _change(user, row, changes, priority_class, cluster)
+    return deployment_by_id(deployment.pk)
+
+
+def refuse_selector_in_pool(cluster: Cluster, columns: Mapping[str, Any]) -> None:
+    """400 for a node selector where there are no nodes. Where there are, those that are added
+    later may carry the labels: until then it waits and is told so."""
+    if columns.get("node_selector") and not cluster.nodes.exists():
+        raise Invalid({"node_selector": "The cluster has no nodes: it is one pool."})
+
+
+def _lock(deployment: Deployment) -> Cluster:
+    try:
+        return lock_cluster(deployment.cluster_id)
+    except Cluster.DoesNotExist:
+        raise not_found() from None
+
+
+def _change(
+    user: User,
+    row: Deployment,
+    changes: Mapping[str, Any],
+    priority_class: PriorityClass | None,
+    cluster: Cluster | None,
+) -> None:
+    """`cluster` is its locked cluster, where more than its name changes."""
+    told: dict[str, Any] = {}
+    for column, value in changes.items():
+        before = getattr(row, column)
+        if before != value:
+            told[REQUEST.get(column, column)] = {
+                "from": _outside(column, before),
+                "to": _outside(column, value),
+            }
+            setattr(row, column, value)
+    if priority_class is not None and row.priority_class_id != priority_class.pk:
+        told["priority"] = {"from": row.priority_class.name, "to": priority_class.name}
+        row.priority_class = priority_class
+    if not told:
+        return
+    _refuse(row, told)
+    columns = [*changes]
+    if cluster is not None:
+        row.scheduling_key = key_of(row, cluster)
+        columns += ["priority_class", "scheduling_key"]
+    row.save(update_fields=columns)
+    record(row.pk, EventType.CHANGED, at=timezone.now(), actor=user, details=told)
+    if told.keys() != {"name"}:
+        deployment_stopped.send(
+            Deployment, cluster_id=row.cluster_id, deployment_ids=[row.pk], trigger="CHANGED"
+        )
+
+
+def _refuse(row: Deployment, told: Mapping[str, Any]) -> None:
+    if row.status != Status.QUEUED and told.keys() & set(REQUEST.values()):
+        raise Conflict(
+            f"What it asks for can change only while it is QUEUED; it is {row.status}.",
+            code="not_queued",
+        )
+    if row.status in ENDED and "priority" in told:
+        raise Conflict(f"It is {row.status}: its priority no longer matters.", code="ended")
+
+
+def _outside(column: str, value: Any) -> Any:
+    return cores(value) if column == "cpu_milli" else value

@@ -1,0 +1,315 @@
+"""The operators' pages of deployments."""
+
+import pytest
+from django.urls import reverse
+from pytest_django.asserts import assertNotContains
+
+from accounts.models import User
+from clusters.tests.allocation import make_cluster
+from deployments import redis_queues
+from deployments.admin import deployments as page_module
+from deployments.lifecycle.timeline import record
+from deployments.models import Deployment, EventType, PriorityClass, Status, WaitReason
+from deployments.tests.workloads import allocated, make, timeline
+from organizations.tests.people import PASSWORD
+
+LIST = "/admin/deployments/deployment/"
+
+
+@pytest.fixture
+def operator(client, db):
+    client.force_login(User.objects.create_superuser("root", password=PASSWORD))
+    return client
+
+
+def page(deployment):
+    return reverse("admin:deployments_deployment_change", args=[deployment.pk])
+
+
+def act(operator, action, *deployments, **more):
+    keys = [each.pk for each in deployments]
+    body = {"action": action, "index": "0", "_selected_action": keys}
+    return operator.post(LIST, body | more, follow=True)
+
+
+def messages_of(answer):
+    return [str(message) for message in answer.context["messages"]]
+
+
+def names_on(answer):
+    return [row.name for row in answer.context["cl"].result_list]
+
+
+def explain(deployment, code="INSUFFICIENT_CAPACITY"):
+    details = {
+        "short": {"gpu": 2},
+        "requested": {"cpu_milli": 1000, "ram_mib": 512, "gpu": 3},
+        "free": {"cpu_milli": 4000, "ram_mib": 4096, "gpu": 1},
+    }
+    WaitReason.objects.create(
+        cluster=deployment.cluster,
+        scheduling_key=deployment.scheduling_key,
+        code=code,
+        details=details,
+    )
+
+
+# --- The list ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [2, 25])
+def test_the_list_costs_the_same_for_few_and_many(
+    operator, cluster, dev, django_assert_num_queries, size
+):
+    rows = [make(cluster, dev, gpu=number + 1) for number in range(size)]
+    explain(rows[0])
+    # session, operator, classes to filter by, classes to act with, count, rows, reasons, who has
+    # been looked at
+    with django_assert_num_queries(8):
+        answer = operator.get(LIST)
+    assert len(names_on(answer)) == size
+
+
+def test_a_row_tells_why_it_waits_and_where_it_stands(operator, cluster, dev):
+    first, second = make(cluster, dev), make(cluster, dev, name="second", gpu=3, replicas=2)
+    redis_queues.enter(cluster.pk, [("LOW", first.pk, 0), ("LOW", second.pk, 0)])
+    explain(second)
+    text = operator.get(LIST, {"q": "second"}).content.decode()
+    assert "Needs 2 more GPUs: asks for 3, 1 is free." in text
+    assert "INSUFFICIENT_CAPACITY" in text
+    assert "no. 2 in line" in text
+    assert "2 replicas of 1 core, 512 MiB, 3 GPUs" in text
+    for word in ("QUEUED", "Analytical Engines", "west", "dev", "LOW", "train:1.2"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("alpha", ["alpha"]), ("nginx", ["beta"]), ("SAM", ["beta"]), ("no such", [])],
+)
+def test_search_looks_at_name_image_and_owner(operator, cluster, dev, sam, term, found):
+    make(cluster, dev, name="alpha")
+    make(cluster, sam, name="beta", image="nginx:1")
+    assert names_on(operator.get(LIST, {"q": term})) == found
+
+
+def test_search_finds_an_id_and_the_beginning_of_one(operator, cluster, dev):
+    row = make(cluster, dev, name="alpha")
+    Deployment.objects.filter(pk=make(cluster, dev).pk).update(name="other")
+    assert names_on(operator.get(LIST, {"q": f" {row.pk} "})) == ["alpha"]
+    assert "alpha" in names_on(operator.get(LIST, {"q": str(row.pk)[:20]}))
+
+
+def test_filters_narrow_by_what_operators_ask_for(operator, cluster, dev, sam, sams_org):
+    abroad = make_cluster(sams_org, name="abroad")
+    make(cluster, dev, name="low")
+    make(cluster, dev, Status.RUNNING, name="high", priority="HIGH", kind="service")
+    make(abroad, sam, Status.STOPPED, name="sams")
+    high = PriorityClass.objects.get(name="HIGH")
+    for parameters, found in (
+        ({"status__exact": "RUNNING"}, ["high"]),
+        ({"status__in": "RUNNING,STOPPED"}, ["sams", "high"]),
+        ({"priority_class__id__exact": high.pk}, ["high"]),
+        ({"kind__exact": "job"}, ["sams", "low"]),
+        ({"cluster__id__exact": abroad.pk}, ["sams"]),
+        ({"cluster__organization__id__exact": cluster.organization_id}, ["high", "low"]),
+        ({"within": "hour"}, ["sams", "high", "low"]),
+        ({"within": "for ever"}, ["sams", "high", "low"]),
+    ):
+        answer = operator.get(LIST, parameters)
+        assert names_on(answer) == found, parameters
+
+
+def test_age_is_read_off_the_key(operator, cluster, dev, monkeypatch):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    make(cluster, dev)
+    later = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr("mlops_platform.admin.filters.timezone.now", lambda: later)
+    assert names_on(operator.get(LIST, {"within": "hour"})) == []
+    assert names_on(operator.get(LIST, {"within": "day"})) == ["train"]
+
+
+@pytest.mark.parametrize("path", ["/admin/autocomplete/"])
+def test_the_filters_look_clusters_up(operator, cluster, path):
+    asked = {
+        "app_label": "deployments",
+        "model_name": "deployment",
+        "field_name": "cluster",
+        "term": "wes",
+    }
+    assert operator.get(path, asked).json()["results"] == [{"id": str(cluster.pk), "text": "west"}]
+
+
+# --- The page ----------------------------------------------------------------------------------
+
+
+def test_the_page_shows_everything_but_the_values_of_env(operator, cluster, dev):
+    row = make(
+        cluster,
+        dev,
+        Status.RUNNING,
+        env={"API_KEY": "hunter2", "SEED": "77123"},
+        args=["--epochs", "ten <times>"],
+        image="registry.example.com/team/train:1.2",
+    )
+    record(row.pk, EventType.SUBMITTED, at=row.created_at, actor=dev)
+    told = {"priority": {"from": "HIGH", "to": "LOW"}}
+    record(row.pk, EventType.CHANGED, at=row.created_at, actor=dev, details=told)
+    answer = operator.get(page(row))
+    text = answer.content.decode()
+    for word in (
+        "API_KEY",
+        "SEED",
+        "registry.example.com/team/train:1.2",
+        "ten &lt;times&gt;",
+        "1 in the pool",
+        "SUBMITTED",
+        "HIGH → LOW",
+        str(row.pk),
+    ):
+        assert word in text
+    for path in (page(row), LIST):
+        assertNotContains(operator.get(path), "hunter2")
+        assertNotContains(operator.get(path), "77123")
+
+
+@pytest.mark.parametrize("events", [1, 25])
+def test_the_page_costs_the_same_for_a_short_and_a_long_life(
+    operator, cluster, dev, django_assert_num_queries, events
+):
+    row = make(cluster, dev)
+    for _ in range(events):
+        record(row.pk, EventType.CHECKPOINTED, at=row.created_at, actor=dev)
+    operator.get(page(row))  # looks the content type up, once in a process
+    # session, operator, the row, reason, whether it was looked at, classes, what it depends on,
+    # timeline
+    with django_assert_num_queries(8):
+        text = operator.get(page(row)).content.decode()
+    assert text.count("CHECKPOINTED") == events
+
+
+def test_a_very_long_timeline_shows_its_end(operator, cluster, dev, monkeypatch):
+    monkeypatch.setattr("deployments.admin.presentation.MOST_EVENTS", 2)
+    row = make(cluster, dev)
+    for kind in (EventType.SUBMITTED, EventType.STARTED, EventType.PREEMPTED):
+        record(row.pk, kind, at=row.created_at)
+    text = operator.get(page(row)).content.decode()
+    assert "SUBMITTED" not in text
+    assert text.index("STARTED") < text.index("PREEMPTED")
+    assert "The latest 2 events." in text
+
+
+@pytest.mark.parametrize(
+    "lookup", ["env__SEED", "env__SEED__startswith", "env__has_key", "idempotency_key", "args"]
+)
+def test_env_cannot_be_guessed_by_filtering(operator, cluster, dev, lookup):
+    make(cluster, dev, env={"SEED": "1"})
+    assert operator.get(LIST, {lookup: "1"}).status_code == 400
+
+
+def test_nothing_is_added_changed_or_deleted_here(operator, cluster, dev):
+    row = make(cluster, dev)
+    assert operator.get(f"{LIST}add/").status_code == 403
+    assert operator.post(page(row), {"name": "other", "status": "RUNNING"}).status_code == 403
+    assert operator.post(f"{LIST}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    act(operator, "delete_selected", row, post="yes")
+    row.refresh_from_db()
+    assert (row.name, row.status) == ("train", Status.QUEUED)
+
+
+def test_the_page_offers_what_makes_sense(operator, cluster, dev):
+    waiting, ended = make(cluster, dev), make(cluster, dev, Status.COMPLETED)
+    text = operator.get(page(waiting)).content.decode()
+    assert 'value="stop"' in text
+    assert 'value="priority_HIGH"' in text
+    assert 'value="priority_LOW"' not in text
+    text = operator.get(page(ended)).content.decode()
+    assert 'value="stop"' not in text
+    assert 'value="priority_HIGH"' not in text
+
+
+# --- Actions -----------------------------------------------------------------------------------
+
+
+def test_stop_asks_first_and_tells_whom_it_left(operator, cluster, dev):
+    running, waiting = make(cluster, dev, Status.RUNNING), make(cluster, dev)
+    ended = make(cluster, dev, Status.FAILED, name="broken")
+    question = act(operator, "stop", running, waiting, ended)
+    text = question.content.decode()
+    assert "Stop 3 deployments?" in text
+    assert "1 running: what it has not saved is lost." in text
+    assert "1 waiting: out of the queue." in text
+    assert "1 ended before: left alone." in text
+    running.refresh_from_db()
+    assert running.status == Status.RUNNING
+
+    answer = act(operator, "stop", running, waiting, ended, confirmed="yes")
+    assert messages_of(answer) == [
+        "Stopped 2 deployments.",
+        "Left 1 deployment alone: broken had ended already",
+    ]
+    assert allocated(cluster) == (0, 0, 0)
+    assert timeline(running) == [("STOPPED", "root")]
+    ended.refresh_from_db()
+    assert ended.status == Status.FAILED
+
+
+def test_the_answer_keeps_the_selection_and_the_page(operator, cluster, dev):
+    row = make(cluster, dev)
+    text = act(operator, "stop", row, _from_page="1").content.decode()
+    assert f'name="_selected_action" value="{row.pk}"' in text
+    assert 'name="_from_page"' in text
+    answer = act(operator, "stop", row, _from_page="1", confirmed="yes")
+    assert answer.redirect_chain[-1][0] == page(row)
+
+
+def test_priority_is_given_to_each_that_can_take_it(operator, cluster, dev):
+    waiting, running = make(cluster, dev), make(cluster, dev, Status.RUNNING)
+    high = make(cluster, dev, priority="HIGH")
+    ended = make(cluster, dev, Status.COMPLETED, name="done")
+    answer = act(operator, "priority_HIGH", waiting, running, high, ended)
+    assert messages_of(answer) == [
+        "Gave 2 deployments priority HIGH. 1 deployment had it already.",
+        "Refused 1 deployment: done: It is COMPLETED: its priority no longer matters.",
+    ]
+    for row in (waiting, running):
+        row.refresh_from_db()
+        assert row.priority_class.name == "HIGH"
+        assert row.scheduling_key.startswith("HIGH/")
+        assert timeline(row) == [("CHANGED", "root")]
+    answer = act(operator, "priority_LOW", waiting)
+    assert messages_of(answer) == ["Gave 1 deployment priority LOW."]
+
+
+def test_every_class_that_there_is_can_be_given(operator, cluster, dev):
+    PriorityClass.objects.create(name="URGENT", value=5000)
+    row = make(cluster, dev)
+    act(operator, "priority_URGENT", row)
+    row.refresh_from_db()
+    assert row.priority_class.name == "URGENT"
+
+
+def test_too_many_at_once_are_refused_whole(operator, cluster, dev, monkeypatch):
+    monkeypatch.setattr(page_module, "MOST_AT_ONCE", 1)
+    rows = [make(cluster, dev), make(cluster, dev)]
+    answer = act(operator, "priority_HIGH", *rows)
+    assert messages_of(answer) == ["Refused: choose 1 deployment or fewer at once."]
+    assert not Deployment.objects.filter(priority_class__name="HIGH").exists()
+
+
+def test_who_may_only_look_can_do_nothing(client, cluster, dev, vera):
+    from django.contrib.auth.models import Permission
+
+    row = make(cluster, dev)
+    vera.is_staff = True
+    vera.save()
+    vera.user_permissions.add(Permission.objects.get(codename="view_deployment"))
+    client.force_login(vera)
+    assert 'value="stop"' not in client.get(page(row)).content.decode()
+    for action in ("stop", "priority_HIGH"):
+        act(client, action, row, confirmed="yes")
+    row.refresh_from_db()
+    assert (row.status, row.priority_class.name) == (Status.QUEUED, "LOW")

@@ -1,0 +1,170 @@
+"""PATCH /api/deployments/{id}"""
+
+from functools import partial
+
+import pytest
+
+from deployments.models import Deployment, DeploymentEvent, Status
+from deployments.queries import deployment_by_id
+from deployments.services.stop import stop_one
+from deployments.services.update import change_deployment
+from deployments.signals import deployment_stopped
+from deployments.tests.workloads import allocated, make, timeline
+from organizations.tests.people import all_at_once
+
+ENDED = [Status.COMPLETED, Status.FAILED, Status.STOPPED]
+GOING_ON = [Status.QUEUED, Status.STARTING, Status.RUNNING, Status.STOPPING]
+
+
+def path(deployment):
+    return f"/api/deployments/{deployment.pk}"
+
+
+@pytest.fixture
+def rung():
+    heard = []
+
+    def hear(deployment_ids, trigger, **_):
+        heard.append((list(deployment_ids), trigger))
+
+    deployment_stopped.connect(hear)
+    yield heard
+    deployment_stopped.disconnect(hear)
+
+
+def row(deployment):
+    found = Deployment.objects.get(pk=deployment.pk)
+    return {field.name: getattr(found, field.name) for field in found._meta.concrete_fields}
+
+
+def told(deployment):
+    return DeploymentEvent.objects.get(deployment=deployment).details
+
+
+@pytest.mark.parametrize("status", GOING_ON)
+def test_the_priority_until_it_ends(api, dev, cluster, rung, status):
+    deployment = make(cluster, dev, status)
+    response = api(dev).patch(path(deployment), {"priority": "high"})
+    assert response.status_code == 200
+    assert response.json()["priority"] == "HIGH"
+    assert row(deployment)["scheduling_key"] == "HIGH/1000/512/1x1"
+    assert timeline(deployment) == [("CHANGED", "dev")]
+    assert told(deployment) == {"priority": {"from": "LOW", "to": "HIGH"}}
+    assert rung == [([deployment.pk], "CHANGED")]
+
+
+@pytest.mark.parametrize("status", ENDED)
+def test_not_after(api, dev, cluster, rung, status):
+    deployment = make(cluster, dev, status)
+    before = row(deployment)
+    response = api(dev).patch(path(deployment), {"priority": "HIGH"})
+    assert (response.status_code, response.json()["code"]) == (409, "ended")
+    assert row(deployment) == before
+    assert rung == []
+
+
+@pytest.mark.parametrize("status", [*GOING_ON, *ENDED])
+def test_the_name_at_any_time_and_the_scheduler_sleeps_on(api, dev, cluster, rung, status):
+    deployment = make(cluster, dev, status)
+    before = row(deployment)
+    response = api(dev).patch(path(deployment), {"name": "again"})
+    assert (response.status_code, response.json()["name"]) == (200, "again")
+    assert row(deployment) == {**before, "name": "again"}
+    assert told(deployment) == {"name": {"from": "train", "to": "again"}}
+    assert rung == []
+
+
+def test_the_request_while_it_is_queued(api, dev, cluster, rung):
+    deployment = make(cluster, dev)
+    request = {"required_cpu": 2.5, "required_ram": 1024, "required_gpu": 0, "replicas": 2}
+    response = api(dev).patch(path(deployment), request)
+    assert response.status_code == 200
+    assert {name: response.json()[name] for name in request} == request
+    assert row(deployment)["scheduling_key"] == "LOW/2500/1024/0x2"
+    assert told(deployment)["required_cpu"] == {"from": 1, "to": 2.5}
+    assert rung == [([deployment.pk], "CHANGED")]
+
+
+@pytest.mark.parametrize("status", [*GOING_ON[1:], *ENDED])
+@pytest.mark.parametrize("field", ["required_cpu", "required_ram", "required_gpu", "replicas"])
+def test_the_request_not_after(api, dev, cluster, rung, status, field):
+    deployment = make(cluster, dev, status)
+    before, counted = row(deployment), allocated(cluster)
+    response = api(dev).patch(path(deployment), {field: 3, "name": "again"})
+    assert (response.status_code, response.json()["code"]) == (409, "not_queued")
+    assert row(deployment) == before
+    assert allocated(cluster) == counted
+    assert rung == []
+
+
+@pytest.mark.parametrize("same", [{}, {"name": "train"}, {"priority": "low"}, {"required_gpu": 1}])
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.COMPLETED])
+def test_what_changes_nothing_is_no_event(api, dev, cluster, rung, same, status):
+    deployment = make(cluster, dev, status)
+    before = row(deployment)
+    assert api(dev).patch(path(deployment), same).status_code == 200
+    assert row(deployment) == before
+    assert timeline(deployment) == []
+    assert rung == []
+
+
+@pytest.mark.parametrize(("who", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize("change", [{"priority": "HIGH"}, {"nonsense": 1}])
+def test_who_may(api, dev, cluster, who, status, change, request):
+    deployment = make(cluster, dev)
+    before = row(deployment)
+    response = api(request.getfixturevalue(who)).patch(path(deployment), change)
+    if status == 200 and "nonsense" in change:
+        status = 400
+    assert response.status_code == status
+    assert (row(deployment) == before) == (status != 200)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority", "medium"),
+        ("priority", None),
+        ("name", ""),
+        ("required_cpu", 0),
+        ("required_gpu", -1),
+        ("replicas", 0),
+        ("image", "other"),
+        ("status", "STOPPED"),
+        ("env", {}),
+    ],
+)
+def test_bad_values_are_named(api, dev, cluster, field, value):
+    deployment = make(cluster, dev)
+    before = row(deployment)
+    response = api(dev).patch(path(deployment), {field: value})
+    assert response.status_code == 400
+    assert list(response.json()["fields"]) == [field]
+    assert row(deployment) == before
+
+
+def test_the_state_that_counts_is_the_one_under_the_lock(dev, cluster):
+    """It was read while queued, and started before the change took the lock."""
+    deployment = make(cluster, dev)
+    read = deployment_by_id(deployment.pk)
+    Deployment.objects.filter(pk=deployment.pk).update(status=Status.RUNNING)
+    with pytest.raises(Exception, match="only while it is QUEUED"):
+        change_deployment(dev, read, {"gpu": 2})
+    assert row(deployment)["gpu"] == 1
+
+
+def test_a_race_with_a_stop_ends_stopped(transactional_db, dev, cluster):
+    deployment = deployment_by_id(make(cluster, dev).pk)
+    change = partial(change_deployment, dev, deployment, {"gpu": 2}, priority="HIGH")
+    all_at_once(change, partial(stop_one, deployment, dev), change)
+    assert row(deployment)["status"] == Status.STOPPED
+    assert timeline(deployment).count(("STOPPED", "dev")) == 1
+
+
+def test_it_takes_few_queries(api, dev, cluster, django_assert_num_queries):
+    deployment = make(cluster, dev)
+    # the caller, the deployment, their role, the classes; in a savepoint the cluster, the row,
+    # the write, the event; the answer with what it depends on, classes, reason, and whether it
+    # was looked at
+    with django_assert_num_queries(15):
+        api(dev).patch(path(deployment), {"priority": "HIGH"})

@@ -1,0 +1,13 @@
+"""Docker keeps the contract."""
+
+import pytest
+
+from deployments.tests.runtimes.contract import RuntimeContract
+from deployments.tests.runtimes.docker.busybox import Busybox
+
+
+@pytest.mark.docker
+class TestContract(RuntimeContract):
+    @pytest.fixture
+    def harness(self, busybox: Busybox) -> Busybox:
+        return busybox

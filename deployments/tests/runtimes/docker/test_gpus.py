@@ -1,0 +1,44 @@
+"""Each GPU of an engine goes to one container at a time."""
+
+import pytest
+
+from deployments.runtimes.base import Place
+from deployments.runtimes.docker import gpus
+from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.tests.runtimes.docker.busybox import Busybox
+
+LABEL = gpus.LABEL
+
+
+def container(state: str, indexes: str | None) -> dict:
+    return {"State": state, "Labels": {LABEL: indexes} if indexes is not None else None}
+
+
+@pytest.mark.parametrize(
+    ("there", "next_ones"),
+    [
+        ([], ["0", "1", "2"]),
+        ([container("running", "0,2")], ["1", "3", "4"]),
+        ([container("created", "0"), container("running", None)], ["1", "2", "3"]),
+        (
+            [container("exited", "0,1"), container("dead", "2"), container("running", "1")],
+            ["0", "2", "3"],
+        ),
+    ],
+)
+def test_the_lowest_that_nobody_has(there: list[dict], next_ones: list[str]):
+    assert list(gpus.take(gpus.unused(there), 3)) == next_ones
+
+
+@pytest.mark.docker
+def test_no_two_containers_of_an_engine_share_one(
+    busybox: Busybox, docker_runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    """They are made, and never begin: this machine has no GPU."""
+    monkeypatch.setattr(DockerRuntime, "_begin", lambda *_: None)
+    pair = busybox.launch(busybox.sleeps(), gpu=2, places=[Place(0, "node"), Place(1, "node")])
+    single = busybox.launch(busybox.sleeps(), gpu=1)
+    for launch in (pair, single, pair):
+        docker_runtime.start(launch)
+    listed = docker_runtime._engine.call(lambda c: c.containers(all=True, filters={"label": LABEL}))
+    assert sorted(each["Labels"][LABEL] for each in listed) == ["0,1", "2,3", "4"]

@@ -1,0 +1,122 @@
+"""Images: whose credentials go where, and what comes of a pull."""
+
+import base64
+import json
+
+import pytest
+
+from deployments.runtimes.base import (
+    Access,
+    Code,
+    ImageMissing,
+    RefusedError,
+    Registry,
+    RuntimeUnavailable,
+)
+from deployments.runtimes.docker import DockerRuntime, images
+from deployments.runtimes.docker.client import Engine
+from deployments.tests.runtimes.docker.registry import ImageRegistry
+from deployments.tests.runtimes.harness import Work, ended, key_of
+from mlops_platform.tests.docker_engine import root_file_system
+
+
+@pytest.fixture
+def registry(docker_engine):
+    if not docker_engine.access.url.startswith("unix://"):
+        pytest.skip("DOCKER_HOST may not reach a registry on this machine.")
+    with ImageRegistry(root_file_system(), "ada", "s3cret").serving() as registry:
+        yield registry
+        if docker_engine.client.images(registry.image):
+            docker_engine.client.remove_image(registry.image, force=True)
+
+
+def pulling(engine, *registries: Registry) -> DockerRuntime:
+    return DockerRuntime(engine.access, cluster_id="ours", node="node-1", registries=registries)
+
+
+@pytest.mark.docker
+def test_an_image_that_was_missing_is_pulled_and_runs(busybox, docker_runtime, registry):
+    runtime = pulling(busybox.engine, Registry(registry.host, "ada", "s3cret"))
+    launch = busybox.launch(Work(registry.image, ("sh", "-c", "echo hello")))
+    with pytest.raises(ImageMissing):
+        runtime.start(launch)
+    assert runtime.observe([launch.deployment_id]) == []
+    runtime.pull(launch.image)
+    runtime.start(launch)
+    ended(runtime, launch)
+    assert b"".join(runtime.logs(key_of(launch))) == b"hello\n"
+    docker_runtime.remove(key_of(launch))
+    runtime.close()
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("password", ["wrong-secret", None])
+def test_whoever_does_not_know_the_password_gets_nothing(docker_engine, registry, password):
+    known = [Registry(registry.host, "ada", password)] if password else []
+    with pytest.raises(RefusedError) as refusal:
+        pulling(docker_engine, *known).pull(registry.image)
+    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+    assert refusal.value.trouble.message
+    assert "wrong-secret" not in refusal.value.trouble.message
+
+
+@pytest.mark.docker
+def test_what_a_docker_login_has_left_behind_is_not_used(
+    docker_engine, registry, tmp_path, monkeypatch
+):
+    login = base64.b64encode(b"ada:s3cret").decode()
+    config = {"auths": {registry.host: {"auth": login}}, "HttpHeaders": {"X-Secret": "s3cret"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(RefusedError):
+        pulling(docker_engine).pull(registry.image)
+
+
+@pytest.mark.docker
+def test_an_image_that_the_registry_does_not_have_is_told_as_such(docker_engine, registry):
+    runtime = pulling(docker_engine, Registry(registry.host, "ada", "s3cret"))
+    with pytest.raises(RefusedError, match=r"not found|unknown") as refusal:
+        runtime.pull(f"{registry.host}/team/nothing:1")
+    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+
+
+@pytest.mark.docker
+def test_a_pull_that_takes_too_long_is_given_up(docker_engine, registry):
+    known = [Registry(registry.host, "ada", "s3cret")]
+    with pytest.raises(RefusedError, match="more than 0 s"):
+        images.pull(Engine(docker_engine.access, 10), registry.image, known, limit_s=0)
+
+
+def test_a_pull_from_an_engine_that_is_away_says_so_of_the_engine():
+    runtime = DockerRuntime(Access("unix:///nowhere"), cluster_id="ours", node="node-1")
+    with pytest.raises(RuntimeUnavailable):
+        runtime.pull("busybox:1")
+
+
+HUB = Registry("docker.io", "hub", "x")
+OTHER = Registry("registry.example.com", "other", "x")
+TEAM = Registry("registry.example.com/team", "team", "x")
+OLD_HUB = Registry("https://index.docker.io/v1/", "old hub", "x")
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("busybox", HUB),
+        ("busybox:1.36", HUB),
+        ("library/busybox@sha256:" + "0" * 64, HUB),
+        ("docker.io/ada/train:1", HUB),
+        ("registry.example.com/ada/train:1", OTHER),
+        ("registry.example.com/team/train:1", TEAM),
+        ("registry.example.com/teammate/train:1", OTHER),
+        ("registry.example.com:5000/team/train:1", None),
+        ("registry.example.com.evil.net/team/train", None),
+        ("quay.io/registry.example.com/train", None),
+    ],
+)
+def test_credentials_go_to_their_own_registry_only(image, registry):
+    assert images.credentials(image, [HUB, OTHER, TEAM]) == registry
+
+
+def test_docker_hub_goes_by_its_old_names_too():
+    assert images.credentials("busybox", [OLD_HUB]) == OLD_HUB

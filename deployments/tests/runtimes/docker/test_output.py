@@ -1,0 +1,95 @@
+"""What comes from an engine bit by bit: logs and events, and how they end."""
+
+import struct
+from contextlib import closing
+from threading import Event
+
+import pytest
+
+from deployments.runtimes.base import Access, Phase, RuntimeUnavailable
+from deployments.runtimes.docker import DockerRuntime, output
+from deployments.runtimes.docker.client import lines
+from deployments.tests.runtimes.docker.engine import own_engine
+from deployments.tests.runtimes.harness import key_of, ready, wait_until, watched
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    return struct.pack(">BxxxL", stream, len(text)) + text
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 9, 100])
+def test_frames_come_whole_however_they_are_cut(size):
+    body = frame(1, b"one\n") + frame(2, b"") + frame(2, b"two\n")
+    cut = [body[at : at + size] for at in range(0, len(body), size)]
+    assert b"".join(output.demultiplexed(cut)) == b"one\ntwo\n"
+
+
+def test_an_unfinished_frame_is_left_out():
+    assert list(output.demultiplexed([frame(1, b"one\n"), frame(1, b"two\n")[:-1]])) == [b"one\n"]
+
+
+def test_where_nothing_comes_an_empty_piece_does():
+    assert list(output.demultiplexed([None, frame(1, b"one\n")])) == [b"", b"one\n"]
+
+
+def test_lines_come_whole_however_they_are_cut():
+    assert list(lines([b'{"a"', b': 1}\n{"b": 2}', None, b"\n\n3"])) == [
+        b'{"a": 1}',
+        b"",
+        b'{"b": 2}',
+        b"3",
+    ]
+
+
+def test_an_engine_cannot_fill_the_memory_of_whoever_reads():
+    with pytest.raises(RuntimeUnavailable):
+        list(output.demultiplexed([struct.pack(">BxxxL", 1, 2**31)]))
+    with pytest.raises(RuntimeUnavailable):
+        list(lines(b"x" * 65536 for _ in range(1000)))
+
+
+@pytest.mark.docker
+def test_nothing_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime, monkeypatch):
+    monkeypatch.setattr(output, "QUIET_S", 0.2)
+    launch = busybox.launch(busybox.sleeps())
+    with watched(busybox.runtime("ours")) as heard:
+        wait_until(lambda: len(heard) > 2)
+        docker_runtime.start(launch)
+        wait_until(lambda: launch.deployment_id in heard)
+
+
+@pytest.mark.docker
+def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
+    launch, other = busybox.launch(busybox.sleeps()), busybox.launch(busybox.sleeps())
+    with watched(busybox.runtime("ours")) as heard:
+        busybox.runtime("theirs").start(other)
+        docker_runtime.start(launch)
+        wait_until(lambda: launch.deployment_id in heard)
+    assert other.deployment_id not in heard
+
+
+@pytest.mark.docker
+def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
+    """Though the engine tells of it before its own list knows."""
+    launch = busybox.launch(busybox.sleeps())
+    docker_runtime.start(launch)
+    ready(docker_runtime, launch)
+    with closing(busybox.runtime("ours").watch(Event())) as heard:
+        next(heard)
+        docker_runtime.stop(key_of(launch), grace_s=30)
+        next(each for each in heard if each == launch.deployment_id)
+        [sighting] = docker_runtime.observe([launch.deployment_id])
+    assert sighting.phase == Phase.ENDED
+
+
+@pytest.mark.docker
+def test_whoever_watches_is_told_when_the_engine_goes_away():
+    with own_engine() as (daemon, _):
+        runtime = DockerRuntime(Access(daemon.url), cluster_id="ours", node="node-1")
+        heard = runtime.watch(Event())
+        assert next(heard) is None
+    with pytest.raises(RuntimeUnavailable):
+        list(heard)
+    with pytest.raises(RuntimeUnavailable):
+        runtime.observe()
+    runtime.close()

@@ -1,0 +1,209 @@
+"""What the engine holds a container to, asked of the engine itself."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deployments.runtimes.base import Code, LaunchSpec, RefusedError, Sandbox
+from deployments.runtimes.docker import DockerRuntime, containers
+from deployments.tests.runtimes.docker.busybox import Busybox
+from deployments.tests.runtimes.harness import ended, key_of, ready, seen, trouble_of
+
+pytestmark = pytest.mark.docker
+
+MIB = 1024 * 1024
+
+
+def inspected(busybox: Busybox, launch: LaunchSpec) -> dict[str, Any]:
+    return busybox.engine.client.inspect_container(containers.name(key_of(launch)))
+
+
+def said(runtime: DockerRuntime, launch: LaunchSpec) -> str:
+    """What it wrote until its end."""
+    ended(runtime, launch)
+    return b"".join(runtime.logs(key_of(launch))).decode()
+
+
+def test_a_container_is_locked_in(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps())
+    docker_runtime.start(launch)
+    host = inspected(busybox, launch)["HostConfig"]
+    assert host["Privileged"] is False
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["NetworkMode"] == "none"
+    assert host["IpcMode"] == "private"
+    assert host["CgroupnsMode"] == "private"
+    assert (host["PidMode"], host["UTSMode"], host["UsernsMode"]) == ("", "", "")
+    assert not host["Binds"]
+    assert not host.get("Mounts")
+    assert not host["VolumesFrom"]
+    assert not host["Devices"]
+    assert not host["DeviceRequests"]
+    assert not host["PortBindings"]
+    assert inspected(busybox, launch)["Mounts"] == []
+
+
+def test_a_container_is_held_to_its_resources(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), cpu_milli=250, ram_mib=96)
+    docker_runtime.start(launch)
+    host = inspected(busybox, launch)["HostConfig"]
+    assert host["NanoCpus"] == 250_000_000
+    assert host["Memory"] == 96 * MIB
+    assert host["MemorySwap"] == host["Memory"]
+    assert host["PidsLimit"] == 4096
+    assert host["RestartPolicy"]["Name"] == "no"
+    assert host["Init"] is True
+    assert host["LogConfig"] == {
+        "Type": "json-file",
+        "Config": {"max-size": "10m", "max-file": "3"},
+    }
+
+
+def test_the_smallest_request_is_a_limit_too(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), cpu_milli=1, ram_mib=1)
+    docker_runtime.start(launch)
+    host = inspected(busybox, launch)["HostConfig"]
+    assert host["NanoCpus"] == 10_000_000
+    assert host["Memory"] == host["MemorySwap"] == 6 * MIB
+
+
+def test_its_root_has_no_capability_and_cannot_get_one(busybox, docker_runtime):
+    launch = busybox.launch(busybox.shell("grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status"))
+    docker_runtime.start(launch)
+    lines = dict(line.split(":\t") for line in said(docker_runtime, launch).splitlines())
+    assert {lines[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd")} == {"0" * 16}
+    assert lines["NoNewPrivs"] == "1"
+
+
+def test_a_fork_bomb_ends_at_the_limit_of_processes(busybox, docker_runtime):
+    line = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait"
+    launch = busybox.launch(busybox.shell(line), sandbox=Sandbox(pids_limit=5, network="none"))
+    docker_runtime.start(launch)
+    assert "can't fork" in said(docker_runtime, launch)
+
+
+def test_whoever_takes_more_memory_than_it_may_is_told_so(busybox, docker_runtime):
+    line = "a=x; while true; do a=$a$a; done"
+    launch = busybox.launch(busybox.shell(line), ram_mib=16)
+    docker_runtime.start(launch)
+    sighting = ended(docker_runtime, launch)
+    assert trouble_of(sighting) == Code.OUT_OF_MEMORY
+    assert sighting.exit_code
+
+
+def test_a_read_only_root_cannot_be_written(busybox, docker_runtime):
+    sandbox = Sandbox(network="none", read_only_root=True)
+    launch = busybox.launch(busybox.shell("touch /file"), sandbox=sandbox)
+    docker_runtime.start(launch)
+    assert "Read-only file system" in said(docker_runtime, launch)
+
+
+def test_an_operator_may_give_back_single_capabilities(busybox, docker_runtime):
+    sandbox = Sandbox(network="none", add_capabilities=("CHOWN",), allow_privilege_escalation=True)
+    launch = busybox.launch(busybox.sleeps(), sandbox=sandbox)
+    docker_runtime.start(launch)
+    host = inspected(busybox, launch)["HostConfig"]
+    assert [name.removeprefix("CAP_") for name in host["CapAdd"]] == ["CHOWN"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["SecurityOpt"]
+
+
+@pytest.mark.parametrize(
+    "sandbox",
+    [
+        Sandbox(network="host"),
+        Sandbox(network="container:other"),
+        Sandbox(network="ns:/proc/1/ns/net"),
+        Sandbox(network=""),
+        Sandbox(network="none", add_capabilities=("ALL",)),
+        Sandbox(network="none", add_capabilities=("cap_all",)),
+    ],
+)
+def test_no_sandbox_opens_onto_the_host(busybox, docker_runtime, sandbox):
+    launch = busybox.launch(busybox.sleeps(), sandbox=sandbox)
+    with pytest.raises(RefusedError) as refusal:
+        docker_runtime.start(launch)
+    assert refusal.value.trouble.code == Code.REFUSED
+    assert seen(docker_runtime, launch) == []
+
+
+def test_no_label_of_a_user_hides_one_of_ours(busybox, docker_runtime):
+    labels = {"cluster": "theirs", "deployment": "another", "owner": "ada"}
+    launch = busybox.launch(busybox.sleeps(), labels=labels)
+    docker_runtime.start(launch)
+    there = inspected(busybox, launch)["Config"]["Labels"]
+    assert there["mlops-platform.cluster"] == "ours"
+    assert there["mlops-platform.deployment"] == launch.deployment_id
+    assert there["mlops-platform.attempt"] == "1"
+    assert there["mlops-platform.replica"] == "0"
+    assert there["mlops-platform.label.owner"] == "ada"
+
+
+@pytest.mark.parametrize("env", [{}, {"NVIDIA_VISIBLE_DEVICES": "all"}])
+def test_whoever_asked_for_no_gpu_sees_none(busybox, docker_runtime, env):
+    launch = busybox.launch(busybox.sleeps(), env=env)
+    docker_runtime.start(launch)
+    there = inspected(busybox, launch)["Config"]["Env"]
+    assert [line for line in there if "NVIDIA" in line] == ["NVIDIA_VISIBLE_DEVICES=void"]
+
+
+def test_a_gpu_that_the_machine_does_not_have_is_told_as_refused(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), gpu=1)
+    docker_runtime.start(launch)
+    (sighting,) = seen(docker_runtime, launch)
+    (request,) = inspected(busybox, launch)["HostConfig"]["DeviceRequests"]
+    assert (request["DeviceIDs"], request["Capabilities"]) == (["0"], [["gpu"]])
+    assert trouble_of(sighting) == Code.REFUSED
+    assert "gpu" in str(sighting.trouble)
+
+
+def test_more_processors_than_there_are_is_refused(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), cpu_milli=10_000_000)
+    with pytest.raises(RefusedError, match="CPUs"):
+        docker_runtime.start(launch)
+
+
+def test_a_container_of_others_with_our_name_is_left_alone(busybox, docker_runtime):
+    client = busybox.engine.client
+    launch = busybox.launch(busybox.sleeps())
+    name = containers.name(key_of(launch))
+    config = {"Image": launch.image, "Cmd": ["true"], "Labels": {"theirs": "yes"}}
+    made = client.create_container_from_config(config, name)
+    try:
+        with pytest.raises(RefusedError):
+            docker_runtime.start(launch)
+        docker_runtime.stop(key_of(launch), grace_s=0)
+        docker_runtime.remove(key_of(launch))
+        assert docker_runtime.observe() == []
+        assert client.inspect_container(made["Id"])["State"]["Status"] == "created"
+    finally:
+        client.remove_container(made["Id"], force=True)
+
+
+def test_a_network_that_is_not_there_is_told_as_refused(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), sandbox=Sandbox(network="nowhere"))
+    try:
+        docker_runtime.start(launch)
+    except RefusedError as refusal:  # newer engines look before they make it
+        said_so = repr(refusal.trouble)
+    else:
+        said_so = repr(seen(docker_runtime, launch)[0].trouble)
+    assert "REFUSED" in said_so
+    assert "nowhere" in said_so
+
+
+def test_secrets_are_in_no_error(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps(), env={"TOKEN": "s3cret"}, cpu_milli=10_000_000)
+    with pytest.raises(RefusedError) as refusal:
+        docker_runtime.start(launch)
+    assert "s3cret" not in f"{refusal.value!r} {refusal.value.trouble} {launch!r}"
+
+
+def test_ready_means_running_where_nothing_else_was_asked(busybox, docker_runtime):
+    launch = busybox.launch(busybox.sleeps())
+    docker_runtime.start(launch)
+    ready(docker_runtime, launch)
+    assert inspected(busybox, replace(launch))["Config"]["Healthcheck"]["Test"] == ["NONE"]

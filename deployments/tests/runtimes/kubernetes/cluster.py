@@ -1,0 +1,75 @@
+"""The Kubernetes cluster that tests run on, and the runtime that speaks with it.
+
+Loaded by every session, so the libraries for it are loaded by the first test that needs them.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deployments.runtimes.base import Access, Key, LaunchSpec, Place
+
+if TYPE_CHECKING:
+    from deployments.runtimes.kubernetes import KubernetesRuntime
+    from deployments.tests.runtimes.kubernetes.api_server import FakeApi
+    from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
+
+CLUSTER = "0190aaaa-0000-7000-8000-00000000c1c1"
+OTHER_CLUSTER = "0190aaaa-0000-7000-8000-00000000c2c2"
+DEPLOYMENT = "0190bbbb-0000-7000-8000-000000000001"
+NAMESPACE = "mlops"
+KEY = Key(DEPLOYMENT, 1, 0)
+POD = f"mlops-{DEPLOYMENT}-1-0"
+
+
+def launch(**given: Any) -> LaunchSpec:
+    """One replica on node-1 that runs until it is stopped."""
+    return LaunchSpec(
+        **{
+            "deployment_id": DEPLOYMENT,
+            "attempt": 1,
+            "places": [Place(0, "node-1")],
+            "name": "train",
+            "image": "registry.test/train:1",
+            "cpu_milli": 500,
+            "ram_mib": 256,
+            "gpu": 0,
+            "command": ["sleep", "1000"],
+            **given,
+        }
+    )
+
+
+def runtime_at(url: str, **given: Any) -> "KubernetesRuntime":
+    from deployments.runtimes.kubernetes import KubernetesRuntime
+
+    access = given.pop("access", None) or Access(url=url, token="a-token")
+    options = {"cluster_id": CLUSTER, "namespace": NAMESPACE, "timeout_s": 5.0, **given}
+    return KubernetesRuntime(access, **options)
+
+
+@pytest.fixture
+def fake_kubernetes() -> "Iterator[FakeApi]":
+    """An API server with two nodes."""
+    from deployments.tests.runtimes.kubernetes.api_server import FakeApi, served
+
+    with served(FakeApi()) as api:
+        api.add_node("node-1")
+        api.add_node("node-2")
+        yield api
+
+
+@pytest.fixture
+def kubelet(fake_kubernetes: "FakeApi") -> "Kubelet":
+    """The kubelets of all nodes, which move when they are told."""
+    from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
+
+    return Kubelet(fake_kubernetes)
+
+
+@pytest.fixture
+def kubernetes(fake_kubernetes: "FakeApi") -> "Iterator[KubernetesRuntime]":
+    runtime = runtime_at(fake_kubernetes.url)
+    yield runtime
+    runtime.close()

@@ -1,0 +1,148 @@
+"""What schedules and runs Pods on the tests' API server: a scheduler and a kubelet, much reduced.
+
+A Pod's command says what becomes of it: see PROGRAMS. A program of another name is not there, and
+neither is an image of the registry nowhere.test.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from deployments.tests.runtimes.kubernetes.api_server import FakeApi, Json, Name
+
+AT = "2026-01-01T00:00:00Z"
+LATER = "2026-01-01T00:00:05Z"
+PROGRAMS = {
+    "sleep",  # runs until it is told to end
+    "deaf",  # until its time is up
+    "exit",  # ends with the code that it is given
+    "say",  # writes each word as a line, and ends with 0
+    "chat",  # writes them, and then sleeps
+}
+
+
+class Kubelet:
+    """One step moves each Pod on by one state, so that tests see the states in between."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+
+    def step(self) -> None:
+        for name, pod in list(self._api.pods.items()):
+            status = pod["status"]
+            if pod["metadata"].get("deletionTimestamp"):
+                self._end(name, pod)
+            elif not pod["spec"].get("nodeName"):
+                self._schedule(name, pod)
+            elif status["phase"] == "Pending":
+                self._begin(name, pod)
+            elif status["phase"] == "Running":
+                self._go_on(name, pod)
+
+    def run(self, steps: int = 4) -> None:
+        for _ in range(steps):
+            self.step()
+
+    def _schedule(self, name: Name, pod: Json) -> None:
+        terms = pod["spec"]["affinity"]["nodeAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]["nodeSelectorTerms"]
+        [node] = terms[0]["matchFields"][0]["values"]
+        if node not in self._api.nodes:
+            condition = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": f"0/{len(self._api.nodes)} nodes are available.",
+            }
+            if pod["status"].get("conditions") != [condition]:
+                self._api.update(name, lambda pod: pod["status"].update(conditions=[condition]))
+            return
+
+        def bind(pod: Json) -> None:
+            pod["spec"]["nodeName"] = node
+            waiting = {"waiting": {"reason": "ContainerCreating"}}
+            pod["status"].update(containerStatuses=[_container(waiting)], conditions=[])
+
+        self._api.update(name, bind)
+
+    def _begin(self, name: Name, pod: Json) -> None:
+        program, words = _command(pod)
+        if pod["spec"]["containers"][0]["image"].startswith("nowhere.test/"):
+            self._pull_in_vain(name, pod)
+            return
+        if program not in PROGRAMS:
+            said = f'exec: "{program}": executable file not found in $PATH'
+            self._finish(name, exitCode=128, reason="StartError", message=said)
+            return
+        if program in {"say", "chat"}:
+            self._api.logs[name] = [f"{word}\n".encode() for word in words]
+        state = {"running": {"startedAt": AT}}
+        ready = [{"type": "Ready", "status": "True"}]
+        self._set(name, "Running", state, ready)
+
+    def _go_on(self, name: Name, pod: Json) -> None:
+        program, words = _command(pod)
+        if program in {"exit", "say"}:
+            code = int(words[0]) if program == "exit" else 0
+            reason = "Error" if code else "Completed"
+            self._finish(name, exitCode=code, reason=reason, startedAt=AT, finishedAt=LATER)
+
+    def _end(self, name: Name, pod: Json) -> None:
+        """Tells the process, and once it has ended the API server that nothing is left."""
+        program, _ = _command(pod)
+        if pod["status"]["phase"] == "Running":
+            if program == "deaf" and pod["metadata"]["deletionGracePeriodSeconds"] > 1:
+                return
+            self._finish(name, exitCode=143, reason="Error", startedAt=AT, finishedAt=LATER)
+        elif not pod["metadata"].get("finalizers"):
+            self._api.vanish(name)
+
+    def _pull_in_vain(self, name: Name, pod: Json) -> None:
+        [container] = pod["status"]["containerStatuses"]
+        first = container["state"]["waiting"]["reason"] == "ContainerCreating"
+        reason = "ErrImagePull" if first else "ImagePullBackOff"
+        if container["state"]["waiting"]["reason"] != reason:
+            waiting = {"reason": reason, "message": "dial tcp: no such host"}
+            self._set(name, "Pending", {"waiting": waiting}, [])
+
+    def _finish(self, name: Name, **terminated: Any) -> None:
+        phase = "Failed" if terminated["exitCode"] else "Succeeded"
+        self._set(name, phase, {"terminated": terminated}, [])
+
+    def _set(self, name: Name, phase: str, state: Json, conditions: list[Json]) -> None:
+        status = {
+            "phase": phase,
+            "containerStatuses": [_container(state)],
+            "conditions": conditions,
+        }
+        self._api.update(name, lambda pod: pod["status"].update(status))
+
+
+def _container(state: Json) -> Json:
+    return {"name": "main", "state": state, "ready": "running" in state}
+
+
+def _command(pod: Json) -> tuple[str, list[str]]:
+    container = pod["spec"]["containers"][0]
+    program, *words = [*container.get("command", ()), *container.get("args", ())] or ["sleep"]
+    return program, words
+
+
+@contextmanager
+def running(api: FakeApi) -> Iterator[Kubelet]:
+    """Goes on by itself, as a real one does."""
+    kubelet, over = Kubelet(api), threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            kubelet.step()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield kubelet
+    finally:
+        over.set()
+        thread.join(10)

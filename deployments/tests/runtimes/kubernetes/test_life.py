@@ -1,0 +1,252 @@
+"""From start to end: what is observed, stopped, removed and offered."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deployments.runtimes.base import Code, Key, Phase, Place, RuntimeUnavailable
+from deployments.runtimes.kubernetes.deletion import grace_to_ask
+from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
+from deployments.tests.runtimes.kubernetes.cluster import (
+    KEY,
+    NAMESPACE,
+    OTHER_CLUSTER,
+    POD,
+    launch,
+    runtime_at,
+)
+
+OURS = (NAMESPACE, POD)
+
+
+def seen(runtime, key=KEY):
+    return {each.key: each for each in runtime.observe()}.get(key)
+
+
+def deletions(api):
+    return [request.data for request in api.server if request.method == "DELETE"]
+
+
+def test_a_life(kubernetes, kubelet):
+    kubernetes.start(launch())
+    assert seen(kubernetes).phase is Phase.PENDING
+    kubelet.run()
+    running = seen(kubernetes)
+    assert (running.phase, running.ready, running.node) == (Phase.RUNNING, True, "node-1")
+    kubernetes.stop(KEY, 30)
+    assert (seen(kubernetes).phase, seen(kubernetes).stopping) == (Phase.RUNNING, True)
+    kubelet.step()
+    assert (seen(kubernetes).phase, seen(kubernetes).exit_code) == (Phase.ENDED, 143)
+    kubelet.step()
+    assert seen(kubernetes) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "trouble"),
+    [
+        (["exit", "0"], 0, None),
+        (["exit", "3"], 3, Code.EXITED),
+        (["trian"], 128, Code.COMMAND_FAILED),
+    ],
+)
+def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code, trouble):
+    kubernetes.start(launch(command=command))
+    kubelet.run()
+    ended = seen(kubernetes)
+    assert (ended.phase, ended.exit_code) == (Phase.ENDED, code)
+    assert (ended.trouble.code if ended.trouble else None) == trouble
+    kubernetes.stop(KEY, 0)
+    assert seen(kubernetes) == ended
+    kubernetes.remove(KEY)
+    assert seen(kubernetes) is None
+
+
+def test_a_node_that_is_not_there(kubernetes, kubelet):
+    kubernetes.start(launch(places=[Place(0, "node-9")]))
+    kubelet.run()
+    pending = seen(kubernetes)
+    assert (pending.phase, pending.trouble.code) == (Phase.PENDING, Code.UNSCHEDULABLE)
+
+
+def test_one_that_never_began_is_removed_when_it_is_stopped(kubernetes):
+    kubernetes.start(launch())
+    kubernetes.stop(KEY, 30)
+    assert seen(kubernetes) is None
+
+
+def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+    uid = fake_kubernetes.pods[OURS]["metadata"]["uid"]
+    for grace in (30, 60, 30, 5, 10, 0, 0):
+        kubernetes.stop(KEY, grace)
+    assert deletions(fake_kubernetes) == [
+        {"gracePeriodSeconds": grace, "preconditions": {"uid": uid}} for grace in (30, 5, 1)
+    ]
+
+
+def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes, kubelet):
+    kubernetes.start(launch(command=["deaf"]))
+    kubelet.run()
+    kubernetes.stop(KEY, 0)
+    assert (seen(kubernetes).phase, seen(kubernetes).stopping) == (Phase.RUNNING, True)
+    kubelet.run()
+    assert seen(kubernetes) is None
+
+
+def test_one_whose_node_does_not_answer_is_given_up_when_it_is_killed(
+    fake_kubernetes, kubernetes, kubelet
+):
+    kubernetes.start(launch())
+    kubelet.run()
+    kubernetes.stop(KEY, 30)
+    long_ago = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(long_ago))
+    kubernetes.stop(KEY, 30)
+    assert seen(kubernetes)
+    kubernetes.stop(KEY, 0)
+    assert seen(kubernetes) is None
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("granted", "due_s_ago", "wanted", "asked"),
+    [
+        (None, None, 30, 30),
+        (None, None, 0, 1),
+        (30, -30, 60, None),
+        (30, -30, 30, None),
+        (30, -30, 10, 10),
+        (30, -30, 0, 1),
+        (1, 20, 0, None),
+        (1, 31, 0, 0),
+        (30, 31, 0, 0),
+        (30, 31, 30, None),
+        (0, 31, 0, None),
+    ],
+)
+def test_how_much_time_is_asked_for(granted, due_s_ago, wanted, asked):
+    metadata = {}
+    if granted is not None:
+        due = NOW - timedelta(seconds=due_s_ago)
+        metadata = {"deletionGracePeriodSeconds": granted, "deletionTimestamp": due.isoformat()}
+    assert grace_to_ask({"metadata": metadata}, wanted, NOW) == asked
+
+
+def test_stopping_and_removing_who_is_not_there(fake_kubernetes, kubernetes):
+    kubernetes.stop(KEY, 30)
+    kubernetes.remove(KEY)
+    assert deletions(fake_kubernetes) == []
+
+
+def test_one_that_goes_while_it_is_stopped(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+    fake_kubernetes.once("delete", PODS, error(404, "NotFound", "not found"))
+    kubernetes.stop(KEY, 30)
+
+
+def test_a_namesake_that_has_come_since_is_spared(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+    fake_kubernetes.once("delete", PODS, error(409, "Conflict", "the UID is another one"))
+    kubernetes.stop(KEY, 30)
+
+
+def test_one_that_runs_is_removed_too(kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+    kubernetes.remove(KEY)
+    kubelet.run()
+    assert seen(kubernetes) is None
+
+
+def test_one_that_a_finalizer_holds_has_ended(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(finalizers=["x/y"]))
+    kubernetes.stop(KEY, 1)
+    kubelet.run()
+    held = seen(kubernetes)
+    assert (held.phase, held.stopping) == (Phase.ENDED, True)
+
+
+@pytest.mark.parametrize("labels", [{}, {"mlops-platform/cluster": OTHER_CLUSTER}])
+def test_pods_of_others_are_neither_seen_nor_touched(fake_kubernetes, kubernetes, kubelet, labels):
+    theirs = {
+        "metadata": {"namespace": NAMESPACE, "name": POD, "labels": labels},
+        "spec": {"nodeName": "node-1"},
+        "status": {"phase": "Running"},
+    }
+    fake_kubernetes.put(theirs)
+    fake_kubernetes.logs[OURS] = [b"theirs\n"]
+    kubernetes.stop(KEY, 0)
+    kubernetes.remove(KEY)
+    assert kubernetes.observe() == []
+    assert list(kubernetes.logs(KEY)) == []
+    assert deletions(fake_kubernetes) == []
+
+
+def test_two_clusters_in_one_namespace_do_not_see_each_other(fake_kubernetes, kubernetes):
+    other = runtime_at(fake_kubernetes.url, cluster_id=OTHER_CLUSTER)
+    kubernetes.start(launch())
+    assert other.observe() == []
+    other.stop(KEY, 0)
+    assert seen(kubernetes)
+
+
+def many(runtime, count):
+    ids = [f"0190bbbb-0000-7000-8000-{n:012}" for n in range(count)]
+    for each in ids:
+        runtime.start(launch(deployment_id=each))
+    return ids
+
+
+def test_observing_some_asks_for_some(fake_kubernetes, kubernetes, monkeypatch):
+    ids = many(kubernetes, 5)
+    assert {each.key.deployment_id for each in kubernetes.observe(ids[1:3])} == {*ids[1:3]}
+    assert kubernetes.observe([]) == []
+    monkeypatch.setattr("deployments.runtimes.kubernetes.runtime.IDS_IN_A_SELECTOR", 2)
+    assert [each.key.deployment_id for each in kubernetes.observe([*ids, ids[0]])] == ids
+
+
+def test_long_lists_come_page_by_page(fake_kubernetes, kubernetes):
+    ids = many(kubernetes, 5)
+    fake_kubernetes.page = 2
+    assert [each.key for each in kubernetes.observe()] == [Key(each, 1, 0) for each in ids]
+
+
+def test_pages_that_grow_too_old_are_read_from_the_start(fake_kubernetes, kubernetes):
+    ids = many(kubernetes, 5)
+    fake_kubernetes.page = 2
+    fake_kubernetes.once("list", PODS, AS_EVER, error(410, "Expired", "too old"))
+    assert [each.key for each in kubernetes.observe()] == [Key(each, 1, 0) for each in ids]
+    asked = [request.params.get("continue") for request in fake_kubernetes.server["list"]]
+    assert [bool(token) for token in asked] == [False, True, False, True, True]
+
+
+def test_a_list_that_is_never_read_to_its_end_gives_no_answer(fake_kubernetes, kubernetes):
+    fake_kubernetes.once("list", PODS, *[error(410, "Expired", "too old")] * 3)
+    with pytest.raises(RuntimeUnavailable, match="faster than it could be read"):
+        kubernetes.observe()
+
+
+def test_capacity_is_what_others_have_left(fake_kubernetes, kubernetes, kubelet):
+    fake_kubernetes.add_node("node-3", allocatable={"nvidia.com/gpu": "8"}, conditions=[])
+    kubernetes.start(launch())
+    kubelet.run()
+    requests = {"cpu": "1500m", "memory": "1Gi"}
+    fake_kubernetes.put(
+        {
+            "metadata": {"namespace": "kube-system", "name": "proxy"},
+            "spec": {"nodeName": "node-1", "containers": [{"resources": {"requests": requests}}]},
+            "status": {"phase": "Running"},
+        }
+    )
+    found = {each.node: each for each in kubernetes.capacity()}
+    assert (found["node-1"].cpu_milli, found["node-1"].ram_mib) == (2500, 7 * 1024)
+    assert (found["node-2"].cpu_milli, found["node-2"].gpu) == (4000, 0)
+    assert (found["node-3"].gpu, found["node-3"].ready) == (8, False)
+    assert found["node-1"].labels == {"kubernetes.io/hostname": "node-1"}

@@ -1,0 +1,295 @@
+"""What is read from a Pod, one row for each thing that becomes of Pods."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from deployments.runtimes.base import Code, Key, Phase, Problem, ReplicaStatus
+from deployments.runtimes.kubernetes.pods import has_ended, sighting
+from deployments.tests.runtimes.kubernetes.cluster import DEPLOYMENT
+
+KEY = Key(DEPLOYMENT, 2, 1)
+BEGAN, ENDED = "2026-01-01T10:00:00Z", "2026-01-01T10:30:00Z"
+AT, LATER = datetime(2026, 1, 1, 10, tzinfo=UTC), datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+READY = {"type": "Ready", "status": "True"}
+FULL = "0/3 nodes are available: 1 Insufficient nvidia.com/gpu."
+NO_ROOM = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": FULL,
+}
+DISRUPTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "PreemptionByScheduler",
+    "message": "preempted by pod x on node n",
+}
+
+
+def pod(phase, state=None, *, node="n", conditions=(), deleted=False, **status):
+    metadata = {
+        "labels": {
+            "mlops-platform/deployment": DEPLOYMENT,
+            "mlops-platform/attempt": "2",
+            "mlops-platform/replica": "1",
+        },
+        **({"deletionTimestamp": ENDED} if deleted else {}),
+    }
+    containers = [{"name": "main", "state": state}] if state is not None else []
+    status = {"phase": phase, "containerStatuses": containers, **status}
+    spec = {"nodeName": node} if node else {}
+    return {"metadata": metadata, "spec": spec, "status": {**status, "conditions": [*conditions]}}
+
+
+def waiting(reason, message=None):
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+def terminated(code, reason, message=None, began=BEGAN):
+    said = {"message": message} if message else {}
+    ends = {"startedAt": began, "finishedAt": ENDED}
+    return {"terminated": {"exitCode": code, "reason": reason, **ends, **said}}
+
+
+RUNNING = {"running": {"startedAt": BEGAN}}
+
+
+def read(pod) -> ReplicaStatus:
+    seen = sighting(pod)
+    assert seen is not None
+    return seen
+
+
+def trouble(code, message):
+    return Problem(Code(code), message)
+
+
+PENDING = {
+    "just created": (pod("Pending", node=None), None),
+    "no room": (
+        pod("Pending", node=None, conditions=[NO_ROOM]),
+        trouble("UNSCHEDULABLE", FULL),
+    ),
+    "kept back by a gate": (
+        pod("Pending", node=None, conditions=[{**NO_ROOM, "reason": "SchedulingGated"}]),
+        None,
+    ),
+    "being created": (pod("Pending", waiting("ContainerCreating")), None),
+    "initializing": (pod("Pending", waiting("PodInitializing")), None),
+    "first pull failed": (
+        pod("Pending", waiting("ErrImagePull", "dial tcp: i/o timeout")),
+        trouble("PULLING_IMAGE", "dial tcp: i/o timeout"),
+    ),
+    "no such image": (
+        pod("Pending", waiting("ErrImagePull", "registry.test/x:1: not found")),
+        trouble("IMAGE_PULL_FAILED", "registry.test/x:1: not found"),
+    ),
+    "not for us": (
+        pod("Pending", waiting("ErrImagePull", "pull access denied for x")),
+        trouble("IMAGE_PULL_FAILED", "pull access denied for x"),
+    ),
+    "registry away": (
+        pod("Pending", waiting("RegistryUnavailable")),
+        trouble("PULLING_IMAGE", "RegistryUnavailable"),
+    ),
+    "pull backs off": (
+        pod("Pending", waiting("ImagePullBackOff", "Back-off pulling image")),
+        trouble("IMAGE_PULL_FAILED", "Back-off pulling image"),
+    ),
+    "missing configuration": (
+        pod("Pending", waiting("CreateContainerConfigError", 'secret "x" not found')),
+        trouble("REFUSED", 'secret "x" not found'),
+    ),
+    "no command": (
+        pod("Pending", waiting("CreateContainerError", "no command specified")),
+        trouble("COMMAND_FAILED", "no command specified"),
+    ),
+    "cannot be run": (
+        pod("Pending", waiting("RunContainerError", "exec format error")),
+        trouble("COMMAND_FAILED", "exec format error"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("pod", "expected"), PENDING.values(), ids=PENDING)
+def test_pending(pod, expected):
+    node = pod["spec"].get("nodeName")
+    assert read(pod) == ReplicaStatus(KEY, Phase.PENDING, trouble=expected, node=node)
+
+
+RUNS = {
+    "ready": (pod("Running", RUNNING, conditions=[READY]), True, None),
+    "not ready": (
+        pod(
+            "Running",
+            RUNNING,
+            conditions=[{**READY, "status": "False", "reason": "ContainersNotReady"}],
+        ),
+        False,
+        trouble("NOT_READY", "ContainersNotReady"),
+    ),
+    "about to be evicted": (
+        pod("Running", RUNNING, conditions=[READY, DISRUPTED]),
+        True,
+        trouble("DISRUPTED", "preempted by pod x on node n"),
+    ),
+    "node lost": (
+        pod("Unknown", RUNNING),
+        False,
+        trouble("NOT_READY", "Its node has not been heard of for some time."),
+    ),
+}
+
+
+@pytest.mark.parametrize(("pod", "ready", "expected"), RUNS.values(), ids=RUNS)
+def test_running(pod, ready, expected):
+    assert read(pod) == ReplicaStatus(
+        KEY, Phase.RUNNING, ready=ready, trouble=expected, started_at=AT, node="n"
+    )
+    assert not has_ended(pod)
+
+
+OOM = terminated(137, "OOMKilled")
+GONE = terminated(137, "ContainerStatusUnknown", "The container could not be located")
+NO_PROGRAM = 'exec: "trian": executable file not found in $PATH'
+PROCESSES = {
+    "succeeded": ("Succeeded", terminated(0, "Completed"), None),
+    "exit code": ("Failed", terminated(3, "Error"), trouble("EXITED", "Error")),
+    "last words": ("Failed", terminated(1, "Error", "bad\n data"), trouble("EXITED", "bad data")),
+    "a shell's 127": ("Failed", terminated(127, "Error"), trouble("EXITED", "Error")),
+    "out of memory": ("Failed", OOM, trouble("OUT_OF_MEMORY", "OOMKilled")),
+    "no such program": (
+        "Failed",
+        terminated(128, "StartError", NO_PROGRAM),
+        trouble("COMMAND_FAILED", NO_PROGRAM),
+    ),
+    "not executable": (
+        "Failed",
+        terminated(126, "ContainerCannotRun", "permission denied"),
+        trouble("COMMAND_FAILED", "permission denied"),
+    ),
+    "machine came back without it": (
+        "Failed",
+        GONE,
+        trouble("DISRUPTED", "The container could not be located"),
+    ),
+    "Pod goes on for a sidecar": ("Running", terminated(0, "Completed"), None),
+    "before the Pod's phase knows": (
+        "Pending",
+        terminated(128, "StartError"),
+        trouble("COMMAND_FAILED", "StartError"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("phase", "state", "expected"), PROCESSES.values(), ids=PROCESSES)
+def test_processes_that_ended(phase, state, expected):
+    code = state["terminated"]["exitCode"]
+    assert read(pod(phase, state)) == ReplicaStatus(
+        KEY,
+        Phase.ENDED,
+        exit_code=code,
+        trouble=expected,
+        started_at=AT,
+        ended_at=LATER,
+        node="n",
+    )
+    assert has_ended(pod(phase, state))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Evicted",
+        "NodeLost",
+        "Shutdown",
+        "NodeShutdown",
+        "Terminated",
+        "Preempting",
+        "DeadlineExceeded",
+    ],
+)
+def test_what_its_node_did_to_it_is_no_fault_of_its_own(reason):
+    for state in (None, OOM, waiting("ContainerCreating"), terminated(0, "Completed")):
+        seen = read(pod("Failed", state, reason=reason, message="The node was low on memory."))
+        assert seen.phase is Phase.ENDED
+        assert seen.trouble == trouble("DISRUPTED", "The node was low on memory.")
+
+
+def test_what_the_cluster_did_to_it_neither():
+    seen = read(pod("Failed", terminated(143, "Error"), conditions=[DISRUPTED]))
+    assert seen.trouble == trouble("DISRUPTED", "preempted by pod x on node n")
+    assert read(pod("Succeeded", terminated(0, ""), conditions=[DISRUPTED])).trouble is None
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+        "OutOfnvidia.com/gpu",
+        "UnexpectedAdmissionError",
+        "NodeAffinity",
+        "TopologyAffinityError",
+    ],
+)
+def test_a_kubelet_that_has_no_room_after_all(reason):
+    seen = read(pod("Failed", reason=reason, message="Node didn't have enough resource"))
+    assert (seen.phase, seen.exit_code) == (Phase.ENDED, None)
+    assert seen.trouble == trouble("UNSCHEDULABLE", "Node didn't have enough resource")
+
+
+def test_a_kubelet_that_does_not_take_it():
+    seen = read(pod("Failed", reason="SysctlForbidden", message="forbidden sysctl"))
+    assert (seen.phase, seen.trouble) == (Phase.ENDED, trouble("REFUSED", "forbidden sysctl"))
+
+
+def test_an_injected_container_that_failed_before_ours():
+    before = [{"name": "init", "state": terminated(1, "Error", "no route")}]
+    seen = read(pod("Failed", waiting("PodInitializing"), initContainerStatuses=before))
+    assert (seen.phase, seen.trouble) == (Phase.ENDED, trouble("EXITED", "no route"))
+
+
+def test_a_name_that_is_none_never_starts():
+    seen = read(pod("Pending", waiting("InvalidImageName", 'couldn\'t parse "X:"')))
+    assert seen.phase is Phase.ENDED
+    assert seen.trouble == trouble("IMAGE_PULL_FAILED", 'couldn\'t parse "X:"')
+
+
+@pytest.mark.parametrize(
+    ("pod", "phase"),
+    [
+        (pod("Pending", waiting("ContainerCreating"), deleted=True), Phase.PENDING),
+        (pod("Running", RUNNING, deleted=True), Phase.RUNNING),
+        (pod("Running", terminated(143, "Error"), deleted=True), Phase.ENDED),
+        # Held by somebody's finalizer: nothing of it runs any more, or ever will.
+        (pod("Failed", terminated(143, "Error"), deleted=True), Phase.ENDED),
+        (pod("Pending", node=None, deleted=True), Phase.ENDED),
+    ],
+)
+def test_one_that_has_been_told_to_end(pod, phase):
+    seen = read(pod)
+    assert (seen.stopping, seen.phase) == (True, phase)
+    assert seen.trouble is None or seen.exit_code == 143
+
+
+def test_the_epoch_is_no_time():
+    seen = read(pod("Failed", terminated(128, "StartError", began="1970-01-01T00:00:00Z")))
+    assert (seen.started_at, seen.ended_at) == (None, LATER)
+
+
+def test_only_our_container_counts():
+    seen = pod("Running", RUNNING, conditions=[READY])
+    seen["status"]["containerStatuses"].insert(0, {"name": "proxy", "state": OOM})
+    assert read(seen).phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize("broken", ["mlops-platform/attempt", "mlops-platform/deployment"])
+def test_a_pod_that_says_of_no_replica_whose_it_is_is_not_seen(broken):
+    seen = pod("Running", RUNNING)
+    del seen["metadata"]["labels"][broken]
+    assert sighting(seen) is None
+    seen["metadata"]["labels"][broken] = "first"
+    assert (sighting(seen) is None) == (broken == "mlops-platform/attempt")

@@ -1,0 +1,84 @@
+"""docs/kubernetes-rbac.yaml grants what the runtime does, and nothing else."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+from django.conf import settings
+
+from deployments.runtimes.base import Registry
+from deployments.runtimes.kubernetes import watches
+from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch, runtime_at
+
+EVERYWHERE = None
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    text = (Path(settings.BASE_DIR) / "docs" / "kubernetes-rbac.yaml").read_text()
+    return list(yaml.safe_load_all(text))
+
+
+def of_kind(manifest, kind):
+    return [each for each in manifest if each["kind"] == kind]
+
+
+def granted(manifest):
+    """As verb, resource, namespace, for all roles that are bound to the account."""
+    rights = set()
+    for kind in ("Role", "ClusterRole"):
+        [role] = of_kind(manifest, kind)
+        [binding] = of_kind(manifest, f"{kind}Binding")
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert binding["roleRef"]["kind"] == kind
+        namespace = role["metadata"].get("namespace")
+        for rule in role["rules"]:
+            assert rule["apiGroups"] == [""]
+            for resource in rule["resources"]:
+                rights |= {(verb, resource, namespace) for verb in rule["verbs"]}
+    return rights
+
+
+def everything(api, kubelet):
+    """All that the runtime can do, and what others make it do."""
+    first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
+    first.start(launch())
+    runtime = runtime_at(api.url, registries=[Registry("r.test", "u", "new")])
+    runtime.start(launch())
+    runtime.pull("image")
+    runtime.observe()
+    runtime.observe([KEY.deployment_id])
+    kubelet.run()
+    list(runtime.logs(KEY))
+    runtime.capacity()
+    runtime.stop(KEY, 30)
+    runtime.remove(KEY)
+    stop = threading.Event()
+    watch = runtime.watch(stop)
+    next(watch)
+    stop.set()
+    list(watch)
+    runtime_at(api.url).tidy()
+
+
+def test_the_manifest_grants_exactly_what_is_asked(fake_kubernetes, kubelet, manifest, monkeypatch):
+    monkeypatch.setattr(watches, "SPELL_S", 1)
+    everything(fake_kubernetes, kubelet)
+    assert fake_kubernetes.requests() == granted(manifest)
+    assert {namespace for _, _, namespace in granted(manifest)} == {NAMESPACE, EVERYWHERE}
+
+
+def test_the_account_lives_where_no_pods_do(manifest):
+    [account] = of_kind(manifest, "ServiceAccount")
+    [token] = of_kind(manifest, "Secret")
+    home = account["metadata"]["namespace"]
+    assert home != NAMESPACE
+    assert token["metadata"]["namespace"] == home
+    for binding in of_kind(manifest, "RoleBinding") + of_kind(manifest, "ClusterRoleBinding"):
+        [subject] = binding["subjects"]
+        assert (subject["name"], subject["namespace"]) == (account["metadata"]["name"], home)
+    assert {each["metadata"]["name"] for each in of_kind(manifest, "Namespace")} == {
+        home,
+        NAMESPACE,
+    }

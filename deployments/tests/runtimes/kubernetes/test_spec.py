@@ -1,0 +1,157 @@
+"""What a launch becomes."""
+
+import pytest
+
+from deployments.runtimes.base import Place, Probe, Sandbox
+from deployments.runtimes.kubernetes.spec import pod_of
+from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, DEPLOYMENT, launch
+
+
+def pod(secret=None, **given):
+    attempt = launch(**given)
+    return pod_of(attempt, attempt.places[0], CLUSTER, secret)
+
+
+def container(**given):
+    [only] = pod(**given)["spec"]["containers"]
+    return only
+
+
+def test_the_whole_of_it():
+    assert pod(places=[Place(3, "node-7")], attempt=2, gpu=1, args=["--fast"]) == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"mlops-{DEPLOYMENT}-2-3",
+            "labels": {
+                "mlops-platform/cluster": CLUSTER,
+                "mlops-platform/deployment": DEPLOYMENT,
+                "mlops-platform/attempt": "2",
+                "mlops-platform/replica": "3",
+                "mlops-platform/name": "train",
+            },
+            "annotations": {},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 30,
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {
+                                "matchFields": [
+                                    {"key": "metadata.name", "operator": "In", "values": ["node-7"]}
+                                ]
+                            }
+                        ]
+                    }
+                }
+            },
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "hostNetwork": False,
+            "hostPID": False,
+            "hostIPC": False,
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "registry.test/train:1",
+                    "command": ["sleep", "1000"],
+                    "args": ["--fast"],
+                    "env": [{"name": "MLOPS_REPLICA", "value": "3"}],
+                    "resources": {
+                        "requests": {"cpu": "500m", "memory": "256Mi", "nvidia.com/gpu": "1"},
+                        "limits": {"cpu": "500m", "memory": "256Mi", "nvidia.com/gpu": "1"},
+                    },
+                    "securityContext": {
+                        "privileged": False,
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": False,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def test_what_is_not_given_is_left_to_the_image_and_the_cluster():
+    assert container(command=[], gpu=0).keys() == {
+        "name",
+        "image",
+        "env",
+        "resources",
+        "securityContext",
+    }
+    assert "nvidia.com/gpu" not in container(gpu=0)["resources"]["limits"]
+    assert not pod()["spec"].keys() & {"tolerations", "volumes", "nodeName", "imagePullSecrets"}
+
+
+def test_a_sandbox_that_an_operator_has_loosened():
+    sandbox = Sandbox(
+        add_capabilities=("CAP_NET_BIND_SERVICE", "CHOWN"),
+        allow_privilege_escalation=True,
+        read_only_root=True,
+    )
+    assert container(sandbox=sandbox)["securityContext"] == {
+        "privileged": False,
+        "allowPrivilegeEscalation": True,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE", "CHOWN"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("probe", "asks"),
+    [
+        (Probe("http", port=80, path="/up"), {"httpGet": {"path": "/up", "port": 80}}),
+        (Probe("tcp", port=5432), {"tcpSocket": {"port": 5432}}),
+        (Probe("command", command=("test", "-f", "x")), {"exec": {"command": ["test", "-f", "x"]}}),
+    ],
+)
+def test_probes(probe, asks):
+    expected = {**asks, "periodSeconds": 5, "timeoutSeconds": 2}
+    assert container(probe=probe)["readinessProbe"] == expected
+
+
+def test_a_dollar_is_a_dollar():
+    seen = container(command=["sh", "-c", "echo $(HOME) $$"], args=["$X"], env={"A": "$(B)"})
+    assert seen["command"] == ["sh", "-c", "echo $$(HOME) $$$$"]
+    assert seen["args"] == ["$$X"]
+    assert {"name": "A", "value": "$$(B)"} in seen["env"]
+
+
+def test_the_secret_for_pulling_is_referred_to():
+    assert pod(secret="s")["spec"]["imagePullSecrets"] == [{"name": "s"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "label", "annotation"),
+    [
+        ("acme", "acme", None),
+        ("Ann Example <ann@acme.test>", "Ann-Example-ann-acme.test", "Ann Example <ann@acme.test>"),
+        ("-._edges_.-", "edges", "-._edges_.-"),
+        ("é" * 3, "", "é" * 3),
+        ("x" * 70, "x" * 63, "x" * 70),
+        ("x" * 62 + "-y", "x" * 62, "x" * 62 + "-y"),
+    ],
+)
+def test_labels_for_people_fit_the_syntax_and_annotations_have_it_all(given, label, annotation):
+    metadata = pod(labels={"owner": given})["metadata"]
+    assert metadata["labels"]["mlops-platform/owner"] == label
+    assert metadata["annotations"].get("mlops-platform/owner") == annotation
+
+
+def test_no_label_of_a_launch_changes_whose_it_is_or_means_anything_to_others():
+    given = {
+        "cluster": "x",
+        "mlops-platform/deployment": "x",
+        "app.kubernetes.io/name": "x",
+        "//": "x",
+    }
+    assert pod(labels=given)["metadata"]["labels"] == {
+        **pod()["metadata"]["labels"],
+        "mlops-platform/app.kubernetes.io-name": "x",
+    }

@@ -1,0 +1,196 @@
+"""Logs and watches: what comes bit by bit."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from deployments.runtimes.base import RuntimeUnavailable
+from deployments.runtimes.kubernetes import watches as watching
+from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
+from deployments.tests.runtimes.kubernetes.cluster import DEPLOYMENT, KEY, NAMESPACE, POD, launch
+
+OURS = (NAMESPACE, POD)
+
+
+def text(pieces):
+    return b"".join(pieces)
+
+
+@pytest.fixture
+def runs(kubernetes, kubelet):
+    kubernetes.start(launch())
+    kubelet.run()
+
+
+@pytest.mark.usefixtures("runs")
+def test_logs_are_bytes_from_the_end(fake_kubernetes, kubernetes):
+    fake_kubernetes.logs[OURS] = [b"one\n", b"\xfftwo\n", b"three\n"]
+    assert text(kubernetes.logs(KEY)) == b"one\n\xfftwo\nthree\n"
+    assert text(kubernetes.logs(KEY, tail=1)) == b"three\n"
+    assert text(kubernetes.logs(KEY, tail=0)) == b""
+
+
+@pytest.mark.usefixtures("runs")
+def test_logs_since_a_moment_are_asked_for_in_universal_time(fake_kubernetes, kubernetes):
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    list(kubernetes.logs(KEY, since=noon.astimezone(timezone(timedelta(hours=5)))))
+    asked = list(fake_kubernetes.server)[-1]
+    assert dict(asked.params) == {"container": "main", "sinceTime": "2026-01-01T12:00:00Z"}
+
+
+@pytest.mark.usefixtures("runs")
+def test_logs_are_followed_as_they_come_until_it_ends(fake_kubernetes, kubernetes, kubelet):
+    fake_kubernetes.logs[OURS] = [b"one\n"]
+    following = kubernetes.logs(KEY, follow=True)
+    assert next(following) == b"one\n"
+    fake_kubernetes.logs[OURS].append(b"two\n")
+    assert next(following) == b"two\n"  # it came before the stream was over
+    kubernetes.stop(KEY, 1)
+    kubelet.run()
+    assert text(following) == b""
+
+
+@pytest.mark.usefixtures("runs")
+def test_whoever_follows_may_leave(fake_kubernetes, kubernetes):
+    fake_kubernetes.logs[OURS] = [b"one\n"]
+    following = kubernetes.logs(KEY, follow=True)
+    next(following)
+    following.close()
+    assert kubernetes.observe()
+
+
+def test_there_are_no_logs_of_who_is_not_there_or_waits(kubernetes, kubelet):
+    assert text(kubernetes.logs(KEY)) == b""
+    kubernetes.start(launch())
+    kubelet.step()
+    assert text(kubernetes.logs(KEY, follow=True)) == b""
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_kubelet_that_is_away_gives_no_answer(fake_kubernetes, kubernetes):
+    fake_kubernetes.once("fetch", PODS, AS_EVER, error(500, "", "dial tcp: refused"))
+    with pytest.raises(RuntimeUnavailable, match="dial tcp"):
+        list(kubernetes.logs(KEY))
+
+
+class Watch:
+    """A watch in a thread, and what it has told."""
+
+    def __init__(self, runtime):
+        self.stop = threading.Event()
+        self.told = []
+        self.problem = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, args=(runtime,), daemon=True)
+        self._thread.start()
+
+    def _work(self, runtime):
+        try:
+            for each in runtime.watch(self.stop):
+                self._tell(each)
+        except RuntimeUnavailable as problem:
+            self.problem = problem
+        self._tell("over")
+
+    def _tell(self, what):
+        with self._changed:
+            self.told.append(what)
+            self._changed.notify_all()
+
+    def wait_for(self, what, count=1):
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.told.count(what) >= count, 10), self.told
+
+    def end(self):
+        self.stop.set()
+        self.wait_for("over")
+
+
+@pytest.fixture
+def watch(kubernetes, monkeypatch):
+    monkeypatch.setattr(watching, "SPELL_S", 1)
+    watch = Watch(kubernetes)
+    yield watch
+    watch.end()
+
+
+def watches(api):
+    asked = [request.params for request in api.server if request.params.get("watch") == "true"]
+    return [int(params["resourceVersion"]) for params in asked]
+
+
+def lists(api):
+    return sum(request.params.get("limit") == "1" for request in api.server)
+
+
+def until_watched(api, watch, count=1):
+    for _ in range(500):
+        if len(watches(api)) >= count:
+            return
+        watch.stop.wait(0.02)
+    raise AssertionError("nobody watches")
+
+
+def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, watch):
+    until_watched(fake_kubernetes, watch)
+    kubernetes.start(launch())
+    watch.wait_for(DEPLOYMENT)
+    kubelet.run()
+    kubernetes.remove(KEY)
+    watch.wait_for(DEPLOYMENT, 4)  # created, bound, running, gone
+
+
+def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, kubernetes, watch):
+    until_watched(fake_kubernetes, watch)
+    kubernetes.start(launch())
+    until_watched(fake_kubernetes, watch, 2)
+    first, second, *_ = watches(fake_kubernetes)
+    assert second > first
+    assert watch.told.count(DEPLOYMENT) == 1  # told once, though it is watched for the second time
+    assert lists(fake_kubernetes) == 1
+
+
+def test_what_happens_between_two_requests_is_not_missed(fake_kubernetes, kubernetes, watch):
+    until_watched(fake_kubernetes, watch)
+    watch.wait_for(None, 2)  # once before the first request, once after it
+    kubernetes.start(launch())
+    watch.wait_for(DEPLOYMENT)
+
+
+@pytest.mark.parametrize("how", ["within the stream", "as an answer"])
+def test_a_version_that_is_too_old_is_replaced(fake_kubernetes, kubernetes, watch, how):
+    until_watched(fake_kubernetes, watch)
+    if how == "as an answer":
+        fake_kubernetes.once("watch", PODS, error(410, "Expired", "too old resource version"))
+    else:
+        fake_kubernetes.forget()
+    for _ in range(500):
+        if lists(fake_kubernetes) == 2:
+            break
+        watch.stop.wait(0.02)
+    until_watched(fake_kubernetes, watch, len(watches(fake_kubernetes)) + 1)
+    kubernetes.start(launch())
+    watch.wait_for(DEPLOYMENT)
+    assert lists(fake_kubernetes) == 2
+    assert watch.problem is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(500, "InternalError", "etcd is away"),
+        ({"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}},),
+    ],
+)
+def test_a_server_that_goes_away_is_told(fake_kubernetes, kubernetes, answer):
+    fake_kubernetes.once("watch", PODS, answer)
+    with pytest.raises(RuntimeUnavailable, match="etcd is away"):
+        list(kubernetes.watch(threading.Event()))
+
+
+def test_whoever_need_not_watch_does_not_ask(fake_kubernetes, kubernetes):
+    over = threading.Event()
+    over.set()
+    assert list(kubernetes.watch(over)) == []
+    assert not list(fake_kubernetes.server)

@@ -1,0 +1,156 @@
+"""What ends by the clock (sync.finish_due)"""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from django.utils import timezone
+
+from clusters.services.clusters import lock_cluster
+from clusters.tests.allocation import make_cluster
+from deployments import tasks
+from deployments.lifecycle import deadlines
+from deployments.models import DeploymentEvent, Status
+from deployments.runtimes.simulated import Fate, due
+from deployments.signals import deployment_stopped
+from deployments.tests.workloads import allocated, make, timeline
+from organizations.tests.people import all_at_once
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("simulated_s", "max_s", "after_s", "fate"),
+    [
+        (None, None, None, None),
+        (10, None, 10, Fate.COMPLETED),
+        (None, 10, 10, Fate.MAX_RUNTIME_EXCEEDED),
+        (10, 20, 10, Fate.COMPLETED),
+        (20, 10, 10, Fate.MAX_RUNTIME_EXCEEDED),
+        (10, 10, 10, Fate.COMPLETED),
+    ],
+)
+def test_what_comes_first_decides(simulated_s, max_s, after_s, fate):
+    ending = due(START, simulated_s, max_s)
+    if fate is None:
+        assert ending is None
+    else:
+        assert ending == (START + timedelta(seconds=after_s), fate)
+
+
+def running(cluster, owner, *, ran_s, **columns):
+    """One that started `ran_s` seconds ago, due as its columns say."""
+    started = timezone.now() - timedelta(seconds=ran_s)
+    ending = due(started, columns.get("simulated_runtime_s"), columns.get("max_runtime_s"))
+    return make(
+        cluster,
+        owner,
+        Status.RUNNING,
+        started_at=started,
+        due_at=ending.at if ending else None,
+        **columns,
+    )
+
+
+@pytest.fixture
+def rung():
+    heard = []
+
+    def hear(cluster_id, deployment_ids, trigger, **_):
+        heard.append((cluster_id, set(deployment_ids), trigger))
+
+    deployment_stopped.connect(hear)
+    yield heard
+    deployment_stopped.disconnect(hear)
+
+
+def test_what_is_done_completes_and_frees_its_share(dev, cluster, rung):
+    now = timezone.now()
+    done = running(cluster, dev, ran_s=61, simulated_runtime_s=60, max_runtime_s=90, replicas=2)
+    later = running(cluster, dev, ran_s=30, simulated_runtime_s=60)
+    endless = running(cluster, dev, ran_s=10_000)
+    assert deadlines.finish_due(now) == 1
+    done.refresh_from_db()
+    assert (done.status, done.exit_code, done.reason_code) == (Status.COMPLETED, 0, "")
+    assert (done.finished_at, done.placement, done.due_at) == (now, [], None)
+    assert timeline(done) == [("COMPLETED", None)]
+    assert allocated(cluster) == (2000, 1024, 2)
+    assert cluster.changed_at == now
+    assert rung == [(cluster.pk, {done.pk}, "FINISHED")]
+    for other in (later, endless):
+        other.refresh_from_db()
+        assert other.status == Status.RUNNING
+
+
+def test_what_overstays_fails(dev, cluster):
+    late = running(cluster, dev, ran_s=61, max_runtime_s=60)
+    later = running(cluster, dev, ran_s=61, max_runtime_s=30, simulated_runtime_s=50)
+    assert deadlines.finish_due(timezone.now()) == 2
+    for row, limit in ((late, 60), (later, 30)):
+        row.refresh_from_db()
+        assert (row.status, row.exit_code) == (Status.FAILED, None)
+        assert row.reason_code == "MAX_RUNTIME_EXCEEDED"
+        assert row.reason_details == {"max_runtime_s": limit}
+        assert timeline(row) == [("FAILED", None)]
+    assert allocated(cluster) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status != Status.RUNNING])
+def test_only_what_runs_can_end_so(dev, cluster, rung, status):
+    row = make(cluster, dev, status, due_at=timezone.now() - timedelta(hours=1))
+    assert deadlines.finish_due(timezone.now()) == 0
+    row.refresh_from_db()
+    assert row.status == status
+    assert rung == []
+
+
+def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, rung, monkeypatch):
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    east = make_cluster(org, name="east")
+    for place in (cluster, east):
+        for _ in range(3):
+            running(place, dev, ran_s=61, simulated_runtime_s=60)
+    assert deadlines.finish_due(timezone.now()) == 6
+    assert allocated(cluster) == allocated(east) == (0, 0, 0)
+    assert sorted((pk, len(ids)) for pk, ids, _ in rung) == sorted(
+        [(cluster.pk, 2), (cluster.pk, 1), (east.pk, 2), (east.pk, 1)]
+    )
+
+
+def test_one_clusters_trouble_is_not_the_others(dev, org, cluster, monkeypatch):
+    east = make_cluster(org, name="east")
+    for place in (cluster, east):
+        running(place, dev, ran_s=61, simulated_runtime_s=60)
+
+    def lock_but_not(cluster_id):
+        if cluster_id == cluster.pk:
+            raise RuntimeError
+        return lock_cluster(cluster_id)
+
+    monkeypatch.setattr(deadlines, "lock_cluster", lock_but_not)
+    assert deadlines.finish_due(timezone.now()) == 1
+    assert allocated(east) == (0, 0, 0)
+    assert allocated(cluster) == (1000, 512, 1)
+
+
+def test_nothing_by_the_clock_is_a_query_each(dev, cluster, django_assert_num_queries):
+    running(cluster, dev, ran_s=10, simulated_runtime_s=60)
+    with django_assert_num_queries(3):  # what is due, what overstays its grace, what is tried again
+        tasks.finish_due()
+
+
+def test_many_end_in_few_queries(dev, cluster, django_assert_num_queries):
+    for _ in range(4):
+        running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    # the clusters; in a savepoint the lock, the rows, the write, the release, who depends on them,
+    # the events; and once more to find that nothing is left
+    with django_assert_num_queries(13):
+        deadlines.finish_due(timezone.now())
+
+
+def test_workers_at_the_same_time_end_each_once(transactional_db, dev, cluster):
+    rows = [running(cluster, dev, ran_s=61, simulated_runtime_s=60) for _ in range(4)]
+    finished = all_at_once(*[partial(deadlines.finish_due, timezone.now()) for _ in range(4)])
+    assert sum(finished) == 4
+    assert allocated(cluster) == (0, 0, 0)
+    assert DeploymentEvent.objects.count() == len(rows)

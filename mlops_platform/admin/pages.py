@@ -1,0 +1,152 @@
+"""How the operators' lists and pages behave, whatever they show."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.functional import cached_property
+
+from mlops_platform.admin.lookups import LookUpAdmin
+
+MOST_COUNTED = 10_000
+NAMED = 5  # of those that an action concerned, the rest are counted
+FROM_PAGE = "_from_page"
+
+
+class AtLeast(int):
+    """A count that was broken off: a number to page by, `10000+` to read."""
+
+    def __str__(self) -> str:
+        return f"{int(self)}+"
+
+
+class BoundedPaginator(Paginator):
+    """Counts to 10,000 and no further, so that a list of millions costs no more than its page.
+
+    Nobody pages further than that; filters and search lead there.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        counted: int = rows.order_by()[: MOST_COUNTED + 1].count()
+        return counted if counted <= MOST_COUNTED else AtLeast(MOST_COUNTED)
+
+
+class PageOfRows(ChangeList):
+    """Reads its rows at once, so that what the columns show can be looked up for all together."""
+
+    model_admin: "OperatorAdmin"
+
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        return super().get_queryset(*args, **kwargs).defer(*self.model_admin.unlisted)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows = list(self.result_list)
+        self.model_admin.prepare(request, rows)
+        self.result_list = rows
+
+
+class OperatorAdmin(LookUpAdmin):
+    """A list whose number of queries does not follow its rows, and a page with the list's actions.
+
+    Each action is also a button on the page of one object; it posts to the list and comes back.
+    """
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    change_form_template = "operators/change_form.html"
+    unlisted: Sequence[str] = ()  # columns too heavy for the list
+
+    def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Look up what the columns of these rows show, a fixed number of queries for all."""
+
+    def pointless_actions(self, instance: Any) -> Collection[str]:
+        """Those that would change nothing of this one: its page does not offer them."""
+        return []
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PageOfRows
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            self.prepare(request, [found])
+        return found
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        actions = {} if IS_POPUP_VAR in request.GET else self.get_actions(request)
+        pointless = self.pointless_actions(context["original"]) if context["original"] else []
+        context["object_actions"] = [
+            (action[1], action[2])
+            for action in actions.values()
+            if action and action[1] != "delete_selected" and action[1] not in pointless
+        ]
+        context["checkbox_name"], context["from_page"] = ACTION_CHECKBOX_NAME, FROM_PAGE
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any
+    ) -> HttpResponse | None:
+        """Back to the page that the action was started from."""
+        response = super().response_action(request, queryset, *args)
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if FROM_PAGE in request.POST and isinstance(response, HttpResponseRedirect) and selected:
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+            return HttpResponseRedirect(reverse(name, args=selected[:1]))
+        return response
+
+    def confirm(
+        self, request: HttpRequest, title: str, consequences: Sequence[str]
+    ) -> TemplateResponse | None:
+        """The page that asks before an action is done; None once it has been answered with yes."""
+        if "confirmed" in request.POST:
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "consequences": consequences,
+            "action": request.POST.get("action", ""),
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "select_across": request.POST.get("select_across", "0"),
+            "from_page": FROM_PAGE if FROM_PAGE in request.POST else "",
+        }
+        return TemplateResponse(request, "operators/confirm.html", context)
+
+    def tell(
+        self, request: HttpRequest, done: str | None, refused: Sequence[str], what: str = "Refused"
+    ) -> None:
+        """What an action did, and whom it refused."""
+        if done:
+            self.message_user(request, done, messages.SUCCESS)
+        if refused:
+            self.message_user(request, f"{what}: {some_of(refused, '; ')}", messages.WARNING)
+
+
+def some_of(sentences: Sequence[str], separator: str = ", ") -> str:
+    """The first few, and how many more."""
+    shown = separator.join(sentences[:NAMED])
+    more = len(sentences) - NAMED
+    return f"{shown}{separator}and {more} more" if more > 0 else shown
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 cluster`, `2 clusters`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

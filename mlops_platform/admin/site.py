@@ -1,0 +1,17 @@
+"""The operators' pages as a whole; what stands on them is each app's own admin."""
+
+from django.contrib import admin
+from rest_framework_simplejwt.token_blacklist import admin as _registers_tokens  # noqa: F401  # first
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from mlops_platform.admin.login import ThrottledLoginForm
+
+admin.site.login_form = ThrottledLoginForm
+admin.site.site_header = "MLOps platform operators"
+admin.site.site_title = "MLOps platform"
+admin.site.index_title = "What there is to operate"
+admin.site.site_url = "/swagger/"
+admin.site.enable_nav_sidebar = False  # the lists are wide: the links stand in the header instead
+
+# Their pages show refresh tokens, with which an operator could act as anybody.
+admin.site.unregister([BlacklistedToken, OutstandingToken])

@@ -1,0 +1,258 @@
+"""What the scheduler's calls answer."""
+
+from typing import Any
+
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from clusters.api.serializers import ClusterSerializer
+from clusters.models import MAX_CPU_MILLI
+from deployments import reasons
+from deployments.api.representation import ReasonSerializer
+from mlops_platform.api.fields import Cores
+from scheduler import ledger
+from scheduler.engine.plan import Plan, Start
+from scheduler.models import SchedulingCycle, Trigger
+
+EXAMPLE_ID = "0199d1c6-8c02-7a11-b5f3-7de1a0c94b21"
+EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
+EXAMPLE_DEPLOYMENT = "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34"
+EXAMPLE_VICTIM = "0199d1c5-1a7c-7d90-b2c4-5e8f6a0d3b17"
+CLUSTER_EXAMPLE = ClusterSerializer.Meta.swagger_schema_fields["example"]
+RULE = "lowest class first, then the least work lost, then the fewest, then the youngest"
+CYCLE_EXAMPLE = {
+    "id": EXAMPLE_ID,
+    "cluster_id": EXAMPLE_CLUSTER,
+    "trigger": "SUBMITTED",
+    "started_at": "2026-03-01T09:00:00.120000Z",
+    "load_ms": 4.1,
+    "plan_ms": 0.3,
+    "apply_ms": 5.2,
+    "evaluated": 1,
+    "started": 1,
+    "evicted": 1,
+    "waiting": 0,
+    "engine_version": "1",
+}
+
+
+class CycleSerializer(serializers.Serializer):
+    """One line of the ledger."""
+
+    id = serializers.UUIDField()
+    cluster_id = serializers.UUIDField()
+    trigger = serializers.ChoiceField(Trigger.values, help_text="What rang first.")
+    started_at = serializers.DateTimeField()
+    load_ms = serializers.FloatField()
+    plan_ms = serializers.FloatField()
+    apply_ms = serializers.FloatField()
+    evaluated = serializers.IntegerField(source="evaluated_count")
+    started = serializers.IntegerField(source="started_count")
+    evicted = serializers.IntegerField(source="evicted_count")
+    waiting = serializers.IntegerField(source="waiting_count", help_text="Of those evaluated.")
+    engine_version = serializers.CharField()
+
+    class Meta:
+        ref_name = "Cycle"
+        swagger_schema_fields = {"example": CYCLE_EXAMPLE}
+
+
+class CycleWithPlanSerializer(CycleSerializer):
+    """The same, and what was decided."""
+
+    plan = serializers.SerializerMethodField(
+        help_text="Starts in the order decided, evictions with what they cost, waits with reasons; "
+        "null where another version of the platform wrote it."
+    )
+
+    class Meta:
+        ref_name = "CycleWithPlan"
+        swagger_schema_fields = {
+            "example": {
+                **CYCLE_EXAMPLE,
+                "plan": {
+                    "starts": [
+                        {
+                            "deployment_id": EXAMPLE_DEPLOYMENT,
+                            "placement": [{"node_id": None, "replicas": 1}],
+                            "victims": [EXAMPLE_VICTIM],
+                            "rule": RULE,
+                            "proved_cheapest": True,
+                            "next_best": [EXAMPLE_ID],
+                            "next_best_cost": 330.0,
+                        }
+                    ],
+                    "evictions": [
+                        {
+                            "deployment_id": EXAMPLE_VICTIM,
+                            "by": EXAMPLE_DEPLOYMENT,
+                            "lost_s": 300,
+                            "cost": 180.0,
+                            "reason": reasons.render(
+                                "PREEMPTED",
+                                {"by": EXAMPLE_DEPLOYMENT, "priority": "HIGH", "lost_s": 300},
+                            ),
+                        }
+                    ],
+                    "waits": [],
+                    "reserved_for": None,
+                },
+            }
+        }
+
+    @swagger_serializer_method(serializers.DictField())
+    def get_plan(self, cycle: SchedulingCycle) -> dict[str, Any] | None:
+        plan = ledger.plan_of(cycle)
+        return _shown(plan) if plan is not None else None
+
+
+def _started(start: Start) -> dict[str, Any]:
+    """A start; with victims, the receipt: whether no cheaper ones exist, and who came next."""
+    shown: dict[str, Any] = {
+        "deployment_id": start.workload_id,
+        "placement": [{"node_id": p.node_id, "replicas": p.replicas} for p in start.placement],
+        "victims": list(start.victims),
+    }
+    if start.victims:
+        shown["rule"] = RULE
+        shown["proved_cheapest"] = start.proved
+        shown["next_best"] = list(start.alternative)
+        shown["next_best_cost"] = _cost(start.alternative_cost)
+    return shown
+
+
+def _cost(cost: int) -> float:
+    """The engine's millionths of the cluster times milliseconds, as shares times seconds."""
+    return round(cost / 1e9, 3)
+
+
+def _shown(plan: Plan) -> dict[str, Any]:
+    return {
+        "starts": [_started(start) for start in plan.starts],
+        "evictions": [
+            {
+                "deployment_id": eviction.workload_id,
+                "by": eviction.by,
+                "lost_s": eviction.lost_ms // 1000,
+                "cost": _cost(eviction.cost),
+                "reason": reasons.render(eviction.reason.code, eviction.reason.details),
+            }
+            for eviction in plan.evictions
+        ],
+        "waits": [
+            {
+                "scheduling_key": wait.scheduling_key,
+                "deployment_id": wait.workload_id,
+                "reason": reasons.render(wait.reason.code, wait.reason.details),
+            }
+            for wait in plan.waits
+        ],
+        "reserved_for": plan.holder,
+    }
+
+
+class WaitingSerializer(serializers.Serializer):
+    """A waiting deployment. Needs `reasons` and `positions` by id in its context."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    owner_id = serializers.UUIDField()
+    priority = serializers.CharField(source="priority_class.name")
+    required_cpu = Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI)
+    required_ram = serializers.IntegerField(source="ram_mib")
+    required_gpu = serializers.IntegerField(source="gpu")
+    replicas = serializers.IntegerField()
+    preemption_count = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    position = serializers.SerializerMethodField(
+        help_text=(
+            "From 1; null while Redis is away. Under fair_share by class and submit time, as "
+            "shares move with every start."
+        )
+    )
+    reason = serializers.SerializerMethodField()
+
+    class Meta:
+        ref_name = "Waiting"
+        swagger_schema_fields = {
+            "example": {
+                "id": EXAMPLE_DEPLOYMENT,
+                "name": "train-resnet",
+                "owner_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+                "priority": "HIGH",
+                "required_cpu": 4,
+                "required_ram": 16384,
+                "required_gpu": 4,
+                "replicas": 1,
+                "preemption_count": 0,
+                "created_at": "2026-03-01T09:00:00Z",
+                "position": 1,
+                "reason": reasons.render(
+                    "INSUFFICIENT_CAPACITY",
+                    {
+                        "short": {"gpu": 2},
+                        "requested": {"cpu_milli": 4000, "ram_mib": 16384, "gpu": 4},
+                        "free": {"cpu_milli": 59500, "ram_mib": 253952, "gpu": 2},
+                    },
+                ),
+            }
+        }
+
+    @swagger_serializer_method(serializers.IntegerField(allow_null=True))
+    def get_position(self, deployment: Any) -> int | None:
+        return self.context["positions"].get(deployment.pk)
+
+    @swagger_serializer_method(ReasonSerializer(allow_null=True))
+    def get_reason(self, deployment: Any) -> dict[str, Any] | None:
+        return self.context["reasons"].get(deployment.pk)
+
+
+class UtilisationSerializer(serializers.Serializer):
+    cpu = serializers.FloatField()
+    ram = serializers.FloatField()
+    gpu = serializers.FloatField()
+
+    class Meta:
+        ref_name = "Utilisation"
+
+
+class NodeCountsSerializer(serializers.Serializer):
+    total = serializers.IntegerField(help_text="0: the cluster is one pool.")
+    ready = serializers.IntegerField()
+    cordoned = serializers.IntegerField()
+    draining = serializers.IntegerField()
+    not_ready = serializers.IntegerField()
+
+    class Meta:
+        ref_name = "NodeCounts"
+
+
+class ActivitySerializer(serializers.Serializer):
+    """What goes on in a cluster (status.py)."""
+
+    utilisation = UtilisationSerializer(help_text="Shares of the totals, 0 to 1.")
+    queue_lengths = serializers.DictField(
+        child=serializers.IntegerField(), help_text="How many wait, by priority class."
+    )
+    running = serializers.IntegerField(help_text="Deployments that hold capacity.")
+    nodes = NodeCountsSerializer(help_text="How many, and how many in each state.")
+    last_cycle = CycleSerializer(allow_null=True, help_text="The last that changed something.")
+    evaluated_at = serializers.DateTimeField(allow_null=True, help_text="When a cycle last looked.")
+
+
+class StatusSerializer(ActivitySerializer, ClusterSerializer):
+    """Both in one answer; for the schema."""
+
+    class Meta:
+        ref_name = "ClusterStatus"
+        swagger_schema_fields = {
+            "example": {
+                **CLUSTER_EXAMPLE,
+                "utilisation": {"cpu": 0.0703, "ram": 0.0312, "gpu": 0.25},
+                "queue_lengths": {"HIGH": 1, "LOW": 3},
+                "running": 4,
+                "nodes": {"total": 4, "ready": 3, "cordoned": 1, "draining": 0, "not_ready": 0},
+                "last_cycle": CYCLE_EXAMPLE,
+                "evaluated_at": "2026-03-01T09:00:00.120000Z",
+            }
+        }

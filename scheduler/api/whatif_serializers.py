@@ -1,0 +1,165 @@
+"""What quote and explain answer."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from deployments.api.representation import ReasonSerializer
+from scheduler.api.serializers import (
+    EXAMPLE_DEPLOYMENT,
+    EXAMPLE_ID,
+    EXAMPLE_VICTIM,
+    WaitingSerializer,
+)
+from scheduler.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, WAITS
+
+
+class EvictedSerializer(serializers.Serializer):
+    deployment_id = serializers.UUIDField()
+    lost_s = serializers.IntegerField(help_text="Seconds of work that it would lose.")
+
+    class Meta:
+        ref_name = "Evicted"
+
+
+QUOTE_EXAMPLE = {
+    "outcome": "STARTS_BY_PREEMPTING",
+    "preempts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
+    "reason": None,
+    "queue_position": None,
+    "earliest_start": None,
+    "valid_s": 300,
+    "token": ".eJyrVkpUslIqLU4tUtJRSslMVbJSMjQyNjE1M7ewNDKuBQCXOgmD:1t9XyZ:signature",
+}
+
+
+class QuoteSerializer(serializers.Serializer):
+    """The outcome if it were submitted now."""
+
+    outcome = serializers.ChoiceField([STARTS_NOW, STARTS_BY_PREEMPTING, WAITS])
+    preempts = EvictedSerializer(many=True)
+    reason = ReasonSerializer(allow_null=True, help_text="Why it would wait.")
+    queue_position = serializers.IntegerField(allow_null=True, help_text="If it would wait.")
+    earliest_start = serializers.DateTimeField(
+        allow_null=True, help_text="If it would wait: when time limits let it start."
+    )
+    valid_s = serializers.IntegerField(help_text="So long, and while nothing changes.")
+    token = serializers.CharField(help_text="Submit with it as `quote`.")
+
+    class Meta:
+        ref_name = "Quote"
+        swagger_schema_fields = {"example": QUOTE_EXAMPLE}
+
+
+class HolderSerializer(serializers.Serializer):
+    deployment_id = serializers.UUIDField()
+    name = serializers.CharField()
+    priority = serializers.CharField()
+    holds = serializers.DictField(help_text="CPU in cores, RAM in MiB, GPUs.")
+    ends_at = serializers.DateTimeField(allow_null=True, help_text="At the latest, if limited.")
+
+    class Meta:
+        ref_name = "Holder"
+
+
+class LessSerializer(serializers.Serializer):
+    field = serializers.CharField(help_text="Of a submit.")
+    at_most = serializers.FloatField()
+
+    class Meta:
+        ref_name = "Less"
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return dict(instance)
+
+
+class HigherPrioritySerializer(serializers.Serializer):
+    priority = serializers.CharField()
+    evicts = EvictedSerializer(many=True)
+
+    class Meta:
+        ref_name = "HigherPriority"
+
+
+class AnotherClusterSerializer(serializers.Serializer):
+    cluster_id = serializers.UUIDField()
+    name = serializers.CharField()
+    evicts = EvictedSerializer(many=True)
+
+    class Meta:
+        ref_name = "AnotherCluster"
+
+
+class AfterSerializer(serializers.Serializer):
+    at = serializers.DateTimeField(allow_null=True, help_text="When time limits let it start.")
+    end_of = serializers.UUIDField(allow_null=True, help_text="The last to end by then.")
+    any_one_of = serializers.ListField(
+        child=serializers.UUIDField(), help_text="The end of any one of these would do."
+    )
+
+    class Meta:
+        ref_name = "After"
+
+
+class StartsNowWithSerializer(serializers.Serializer):
+    """Each found by asking the planner about a changed request."""
+
+    nothing_changed = serializers.BooleanField(help_text="True: the next cycle starts it.")
+    less = LessSerializer(many=True, help_text="The most of one resource, all else the same.")
+    priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
+    another_cluster = AnotherClusterSerializer(many=True)
+    after = AfterSerializer()
+
+    class Meta:
+        ref_name = "StartsNowWith"
+
+
+EXPLANATION_EXAMPLE = {
+    "id": EXAMPLE_DEPLOYMENT,
+    "status": "QUEUED",
+    "reason": WaitingSerializer.Meta.swagger_schema_fields["example"]["reason"],
+    "queue_position": 1,
+    "reserved_since": None,
+    "held_by": [
+        {
+            "deployment_id": EXAMPLE_VICTIM,
+            "name": "nightly",
+            "priority": "LOW",
+            "holds": {"cpu": 4, "ram": 16384, "gpu": 6},
+            "ends_at": "2026-03-01T10:00:00Z",
+        }
+    ],
+    "starts_now_with": {
+        "nothing_changed": False,
+        "less": [{"field": "required_gpu", "at_most": 2}],
+        "priority": {
+            "priority": "HIGH",
+            "evicts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
+        },
+        "another_cluster": [{"cluster_id": EXAMPLE_ID, "name": "gpu-east", "evicts": []}],
+        "after": {
+            "at": "2026-03-01T10:00:00Z",
+            "end_of": EXAMPLE_VICTIM,
+            "any_one_of": [EXAMPLE_VICTIM],
+        },
+    },
+}
+
+
+class ExplanationSerializer(serializers.Serializer):
+    """Why a deployment is where it is, and what would let it start now."""
+
+    id = serializers.UUIDField()
+    status = serializers.CharField()
+    reason = ReasonSerializer(allow_null=True)
+    queue_position = serializers.IntegerField(allow_null=True)
+    reserved_since = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Since when what comes free is held back for it, after `reserve_after_s`.",
+    )
+    held_by = HolderSerializer(many=True, help_text="Who holds what it is short of, most first.")
+    starts_now_with = StartsNowWithSerializer(allow_null=True, help_text="While it is QUEUED.")
+
+    class Meta:
+        ref_name = "Explanation"
+        swagger_schema_fields = {"example": EXPLANATION_EXAMPLE}

@@ -1,0 +1,248 @@
+"""Judges plans without sharing code with the planner: replays one and looks for breaches.
+
+The store asks it before it applies anything; every property test asks it after everything.
+"""
+
+from scheduler.engine.plan import Plan, Start
+from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    DEFAULT_QUOTA,
+    LOWER_PRIORITY,
+    READY,
+    STRICT,
+    Running,
+    Snapshot,
+    Workload,
+)
+
+
+class InvalidPlanError(Exception):
+    """A plan that must not be applied; `breaches` has a sentence for each fault."""
+
+    def __init__(self, breaches: list[str]) -> None:
+        super().__init__("; ".join(breaches))
+        self.breaches = breaches
+
+
+def verify(snapshot: Snapshot, plan: Plan) -> None:
+    """Raise InvalidPlanError unless `plan` keeps every invariant on `snapshot`."""
+    if breaches := check(snapshot, plan):
+        raise InvalidPlanError(breaches)
+
+
+def check(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """What is wrong with `plan`, a sentence each; an empty list when nothing is."""
+    return [
+        *_everybody_once(snapshot, plan),
+        *_capacity(snapshot, plan),
+        *_preemptions(snapshot, plan),
+        *_quotas(snapshot, plan),
+        *_closed(snapshot, plan),
+        *_holder(snapshot, plan),
+    ]
+
+
+def _everybody_once(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Nobody is lost, nobody is decided twice, everybody who waits is told why."""
+    breaches = []
+    queued = {workload.id: workload for workload in snapshot.queued}
+    started = [start.workload_id for start in plan.starts]
+    evicted = [eviction.workload_id for eviction in plan.evictions]
+    for kind, ids, known in (("start", started, queued), ("eviction", evicted, _by_id(snapshot))):
+        if len(set(ids)) != len(ids):
+            breaches.append(f"a second {kind} of one workload")
+        breaches += [f"{kind} of {each}, which is not there" for each in ids if each not in known]
+    told_keys = {wait.scheduling_key for wait in plan.waits if wait.workload_id is None}
+    told_ids = {wait.workload_id for wait in plan.waits if wait.workload_id is not None}
+    breaches += [f"{each} both starts and waits" for each in sorted(told_ids.intersection(started))]
+    decided = told_ids.union(started)
+    breaches += [
+        f"{workload.id} neither starts nor is told why it waits"
+        for workload in snapshot.queued
+        if workload.id not in decided and workload.scheduling_key not in told_keys
+    ]
+    return breaches
+
+
+def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Start by start, in the plan's order: nothing is over-committed, every gang is whole, on open
+    nodes with the right labels, and no victim could have been spared."""
+    breaches: list[str] = []
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = _by_id(snapshot)
+    floor = _Floor(snapshot)
+    for eviction in plan.evictions:
+        if eviction.by is None and eviction.workload_id in running:
+            floor.give(running[eviction.workload_id])
+    for start in plan.starts:
+        workload = queued.get(start.workload_id)
+        if workload is None:
+            continue
+        floor.withheld = dict(start.withheld)
+        if any(min(floor.reach(at)) < 0 for at in floor.withheld):
+            breaches.append(f"more was withheld from {workload.id} than was free")
+        victims = [running[victim] for victim in start.victims if victim in running]
+        for victim in victims:
+            floor.give(victim)
+        breaches += floor.faults(workload, start)
+        breaches += [
+            f"{victim.id} was not needed by {workload.id}"
+            for victim in victims
+            if floor.room_for(workload, without=victim) >= workload.replicas
+        ]
+        floor.take(workload, start)
+    return breaches
+
+
+class _Floor:
+    """What is free on each node (None: in the pool) as the plan is replayed."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.nodes = {node.id: node for node in snapshot.nodes}
+        self.rooms: dict[str | None, Resources] = {
+            node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
+        } or {None: snapshot.total.minus(snapshot.allocated)}
+        self.withheld: dict[str | None, Resources] = {}  # from the start that is looked at
+
+    def give(self, running: Running) -> None:
+        for placement in running.placement:
+            amount = running.request.times(placement.replicas)
+            self.rooms[placement.node_id] = self.rooms[placement.node_id].plus(amount)
+
+    def take(self, workload: Workload, start: Start) -> None:
+        for placement in start.placement:
+            if placement.node_id in self.rooms:
+                amount = workload.request.times(placement.replicas)
+                self.rooms[placement.node_id] = self.rooms[placement.node_id].minus(amount)
+
+    def reach(self, at: str | None) -> Resources:
+        return self.rooms[at].minus(self.withheld.get(at, ZERO))
+
+    def faults(self, workload: Workload, start: Start) -> list[str]:
+        breaches = []
+        if sum(placement.replicas for placement in start.placement) != workload.replicas:
+            breaches.append(f"{workload.id} is placed in part")
+        if len({placement.node_id for placement in start.placement}) != len(start.placement):
+            breaches.append(f"{workload.id} is placed twice on one node")
+        for placement in start.placement:
+            at = placement.node_id
+            if at not in self.rooms:
+                breaches.append(f"{workload.id} is placed on {at}, which is not there")
+                continue
+            if not workload.request.times(placement.replicas).fits_in(self.reach(at)):
+                breaches.append(f"{workload.id} does not fit where it starts")
+            if at is not None and self.nodes[at].state != READY:
+                breaches.append(f"{workload.id} is placed on a node that is {self.nodes[at].state}")
+            if at is not None and not set(workload.selector) <= set(self.nodes[at].labels):
+                breaches.append(f"{workload.id} is placed on a node without its labels")
+        return breaches
+
+    def room_for(self, workload: Workload, without: Running) -> int:
+        """How many replicas there would be room for, had one victim stayed."""
+        kept = {place.node_id: place.replicas for place in without.placement}
+        cpu_milli, ram_mib, gpu = workload.request
+        roomy = [  # most nodes are too full even with the victim gone: out with them cheaply
+            at
+            for at, room in self.rooms.items()
+            if room[0] >= cpu_milli and room[1] >= ram_mib and room[2] >= gpu
+        ]
+        count = 0
+        for at in roomy:
+            node = self.nodes[at] if at is not None else None
+            if node is None or (node.state == READY and set(workload.selector) <= set(node.labels)):
+                room = self.reach(at).minus(without.request.times(kept.get(at, 0)))
+                count += workload.request.count_in(room)
+        return count
+
+
+def _preemptions(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Victims are lower and allowed; each eviction for a start is that start's."""
+    breaches: list[str] = []
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = _by_id(snapshot)
+    by_preemptor = {start.workload_id: set(start.victims) for start in plan.starts}
+    breaches += [
+        f"{eviction.workload_id} is evicted for nothing"
+        for eviction in plan.evictions
+        if eviction.by is not None and eviction.workload_id not in by_preemptor.get(eviction.by, ())
+    ]
+    evicted = {eviction.workload_id for eviction in plan.evictions if eviction.by is not None}
+    for start in plan.starts:
+        breaches += [f"victim {v} is not evicted" for v in start.victims if v not in evicted]
+        preemptor = queued.get(start.workload_id)
+        victims = [running[v] for v in start.victims if v in running]
+        if preemptor is not None and victims:
+            breaches += _forbidden(snapshot, preemptor, victims)
+    return breaches
+
+
+def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) -> list[str]:
+    breaches = []
+    classes = {priority.name: priority for priority in snapshot.classes}
+    rank = classes[preemptor.priority]
+    if snapshot.policy.preemption != LOWER_PRIORITY or not rank.may_preempt:
+        breaches.append(f"{preemptor.id} may not preempt")
+    for victim in victims:
+        if classes[victim.priority].value >= rank.value or not classes[victim.priority].preemptible:
+            breaches.append(f"{victim.id} may not be preempted by {preemptor.id}")
+        if victim.preemptions >= snapshot.policy.max_preemptions:
+            breaches.append(f"{victim.id} was preempted too often already")
+        ran_ms = snapshot.now_ms - victim.started_ms if victim.started_ms is not None else 0
+        if ran_ms < snapshot.policy.preempt_exempt_s * 1000:
+            breaches.append(f"{victim.id} is still exempt")
+    return breaches
+
+
+def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Start by start: nobody comes to hold more than a quota allows, of what the start asks for."""
+    breaches: list[str] = []
+    limits, held = dict(snapshot.quotas), dict(snapshot.held)
+    queued = {workload.id: workload for workload in snapshot.queued}
+    running = _by_id(snapshot)
+
+    def move(who: Workload | Running, sign: int) -> Resources:
+        held[who.owner] = held.get(who.owner, ZERO).plus(who.total.times(sign))
+        return held[who.owner]
+
+    for eviction in plan.evictions if limits else ():
+        if eviction.by is None and eviction.workload_id in running:
+            move(running[eviction.workload_id], -1)
+    for start in plan.starts if limits else ():
+        for victim in start.victims:
+            if victim in running:
+                move(running[victim], -1)
+        if (workload := queued.get(start.workload_id)) is not None:
+            limit = limits.get(workload.owner, limits.get(DEFAULT_QUOTA))
+            holds = move(workload, 1)
+            if limit is not None and any(
+                asked and has > most
+                for asked, has, most in zip(workload.request, holds, limit, strict=True)
+            ):
+                breaches.append(f"{workload.id} takes {workload.owner} over the quota")
+    return breaches
+
+
+def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
+    if snapshot.state != ACTIVE and plan.starts:
+        return [f"starts in a cluster that is {snapshot.state}"]
+    return []
+
+
+def _holder(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Capacity is held back for one who has waited long enough, and waits on."""
+    if plan.holder is None:
+        return []
+    if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
+        return ["capacity is held back where it never is"]
+    holder = next((each for each in snapshot.queued if each.id == plan.holder), None)
+    late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+    if holder is None or holder.queued_ms > late_ms:
+        return [f"capacity is held back for {plan.holder}, who does not wait for so long"]
+    if any(start.workload_id == plan.holder for start in plan.starts):
+        return [f"capacity is held back for {plan.holder}, who starts"]
+    return []
+
+
+def _by_id(snapshot: Snapshot) -> dict[str, Running]:
+    return {running.id: running for running in snapshot.running}

@@ -1,0 +1,86 @@
+"""The reservation of a blocked head of the queue under `easy_backfill`."""
+
+from collections.abc import Set
+
+from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.reservations.ends import End, runs_after
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Snapshot, Workload
+
+
+class BackfillReservation:
+    """`easy_backfill`: the blocked head starts at `at_ms` at the latest; others may not delay that.
+
+    EASY backfilling (Lifka 1995; Mu'alem and Feitelson 2001): another workload may start if it
+    ends by then, or if it draws only on what the head leaves over then, bin by bin.
+    """
+
+    def __init__(
+        self,
+        now_ms: int,
+        capacity: Capacity,
+        head: Workload,
+        at_ms: int,
+        spare: dict[int, Resources],
+    ) -> None:
+        self.head, self.at_ms, self._now_ms = head, at_ms, now_ms
+        self._capacity, self._spare = capacity, spare
+
+    def binds(self, workload: Workload) -> bool:
+        """Whether it might still run when the head is to start."""
+        return workload is not self.head and runs_after(self.at_ms, workload, self._now_ms)
+
+    def usable(self, at: int) -> Resources:
+        free, spare = self._capacity.free[at], self._spare.get(at)
+        return free if spare is None else free.at_most(spare)
+
+    def took(self, where: Where, request: Resources) -> None:
+        """A workload that the reservation binds has started there."""
+        for at, count in where:
+            if at in self._spare:
+                self._spare[at] = self._spare[at].minus_at_most(request.times(count))
+
+    @property
+    def bins(self) -> Set[int]:
+        return self._spare.keys()
+
+
+def reserve(
+    snapshot: Snapshot, capacity: Capacity, head: Workload, ends: list[End]
+) -> BackfillReservation | None:
+    """The earliest start that the time limits promise the head; None where they promise none.
+
+    `ends` tells who holds what until when at the latest, in this cycle's state.
+    """
+    request, replicas = head.request, head.replicas
+    then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
+    count = sum(request.count_in(room) for room in then.values())
+    at_ms: int | None = None
+    for ends_ms, where, amount in sorted(ends):
+        if at_ms is not None and ends_ms > at_ms:
+            break  # whatever ends at the same moment leaves over that much more
+        for at, share in where:
+            if at in then:
+                count -= request.count_in(then[at])
+                then[at] = then[at].plus(amount.times(share))
+                count += request.count_in(then[at])
+        if count >= replicas:
+            at_ms = ends_ms
+    if at_ms is None:
+        return None
+    now_ms = snapshot.now_ms
+    spare = _spare(request, replicas, then)
+    return BackfillReservation(now_ms, capacity, head, max(at_ms, now_ms), spare)
+
+
+def _spare(request: Resources, replicas: int, then: dict[int, Resources]) -> dict[int, Resources]:
+    """What the head leaves over in the bins that it will take: the fullest first, as binpack."""
+    spare: dict[int, Resources] = {}
+    for at in sorted(then, key=lambda at: (then[at].gpu, then[at].cpu_milli, then[at].ram_mib, at)):
+        count = min(request.count_in(then[at]), replicas)
+        if count:
+            spare[at] = then[at].minus(request.times(count))
+            replicas -= count
+        if replicas == 0:
+            break
+    return spare

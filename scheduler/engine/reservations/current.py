@@ -1,0 +1,237 @@
+"""The reservations of a cycle: for the blocked head of the queue, and for a starved workload.
+
+Each reserves capacity (backfill.py, starvation.py) and, with it, its owner's quota: otherwise the
+owner's next workload could take what the first one in turn still lacks.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from scheduler.engine.capacity import Capacity, Usable
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.order import by_name, order_key
+from scheduler.engine.reservations.backfill import BackfillReservation, reserve
+from scheduler.engine.reservations.ends import End
+from scheduler.engine.reservations.long_running import LongRunning
+from scheduler.engine.reservations.starvation import StarvationReservation
+from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
+from scheduler.engine.waiting_queue import WaitingQueue
+
+
+class Reservations:
+    """`capacity`, `owners`, `services`, `started` and `ends` (who holds what until when at the
+    latest) are the board's, and go on as it does."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        line: WaitingQueue,
+        capacity: Capacity,
+        owners: OwnerUsage | None,
+        services: LongRunning,
+        *,
+        started: Collection[str],
+        ends: Callable[[], list[End]],
+    ) -> None:
+        self.head: Workload | None = None  # the first who was blocked
+        self.hold: StarvationReservation | None = None
+        self.reservation: BackfillReservation | None = None
+        self._snapshot, self._capacity, self._owners = snapshot, capacity, owners
+        self._services, self._started, self._ends = services, started, ends
+        self._classes = by_name(snapshot.classes)
+        self._key = line.key if owners is None else order_key(snapshot, owners)
+        self._refused: list[Workload] = []
+        self._starved = _starved(snapshot, line)
+        self._passed: list[Workload] = []  # starved, and nothing can be held for them
+        self._gone = (0, 0)  # how often an owner or a service had evicted when these were looked at
+        self._hold_for_the_next()
+
+    @property
+    def present(self) -> tuple[BackfillReservation | None, StarvationReservation | None]:
+        return self.reservation, self.hold
+
+    def holds(self, workload: Workload) -> bool:
+        return self.hold is not None and self.hold.holder is workload
+
+    # --- What they leave to others ---------------------------------------------------------------
+
+    def usable(self, workload: Workload) -> Usable | None:
+        """What it may draw on, by bin; None: whatever is free."""
+        reservation, hold = self.reservation_on(workload), self.hold
+        if hold is not None and not hold.binds(workload, self.value(workload)):
+            hold = None
+        if reservation is None:
+            return None if hold is None else hold.usable
+        return reservation.usable if hold is None else _Both(reservation.usable, hold.usable)
+
+    def reservation_on(self, workload: Workload) -> BackfillReservation | None:
+        """The head's, if it binds this one."""
+        reservation = self.reservation
+        if reservation is None or not reservation.binds(workload) or self._goes_first(workload):
+            return None
+        return reservation
+
+    def _goes_first(self, workload: Workload) -> bool:
+        """Whether it is the holder, whose hold binds the head: of two who wait for each other
+        neither would ever start, and the holder has waited for longer."""
+        if self.reservation is None or self.hold is None or not self.holds(workload):
+            return False
+        return self.value(self.reservation.head) <= self.hold.value
+
+    def owed(self, workload: Workload) -> Resources:
+        """How much of its owner's quota is kept for others of theirs."""
+        amount = ZERO
+        for each in self._others_of_its_owner(workload):
+            amount = amount.plus(each.total)
+        return amount
+
+    def _others_of_its_owner(self, workload: Workload) -> Iterator[Workload]:
+        """Those for whom something is held back. However soon it would end: over their owner's
+        quota nothing would be held back for them."""
+        if self.reservation is not None and not self._goes_first(workload):
+            head = self.reservation.head
+            if head is not workload and head.owner == workload.owner:
+                yield head
+        if self.hold is not None and self.value(workload) <= self.hold.value:
+            holder = self.hold.holder
+            if holder is not workload and holder.owner == workload.owner:
+                yield holder
+
+    def promised(self, workload: Workload) -> frozenset[int]:
+        """Bins in which what victims would give back has been promised already: to a head or a
+        holder who counts on the ends of those who run there."""
+        bins: set[int] = set()
+        reservation, hold = self.reservation_on(workload), self.hold
+        if reservation is not None:
+            bins |= reservation.bins
+        if hold is not None and hold.binds(workload, self.value(workload)) and hold.promised:
+            bins |= hold.bins
+        return frozenset(bins)
+
+    def withheld(self, usable: Usable | None) -> tuple[tuple[str | None, Resources], ...]:
+        """What is free, but not usable, by node."""
+        if usable is None:
+            return ()
+        bins = {at for keeper in self.present if keeper is not None for at in keeper.bins}
+        ids, free = self._capacity.ids, self._capacity.free
+        return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
+
+    def whose(self, workload: Workload) -> Workload | None:
+        """For whom so much is held back that it cannot start."""
+        usable = self.usable(workload)
+        if usable is None or self._fits(workload, usable):
+            if self._owners is not None and self._owners.over(workload, self.owed(workload)):
+                return next(self._others_of_its_owner(workload), None)
+            return None
+        reservation = self.reservation_on(workload)
+        if reservation is not None and (
+            self.hold is None or not self._fits(workload, reservation.usable)
+        ):
+            return reservation.head
+        return self.hold.holder if self.hold is not None else None
+
+    def _fits(self, workload: Workload, usable: Usable) -> bool:
+        request, replicas = workload.request, workload.replicas
+        return self._capacity.place(request, replicas, workload.selector, usable) is not None
+
+    # --- Who they are ----------------------------------------------------------------------------
+
+    def refuse(self, workload: Workload) -> None:
+        """It does not fit: the first is the head."""
+        if self.head is None:
+            self.head = workload
+            self._reserve_for(workload)
+        self._refused.append(workload)
+
+    def follow(self, *, shrunk: bool) -> None:
+        """Somebody has started, `shrunk`: on victims. Whoever starts, for whom victims may have
+        freed more than they had to, or is over a quota by now is kept for no longer."""
+        head_left = self.head is not None and self._has_left(self.head)
+        hold_left = self.hold is not None and self._has_left(self.hold.holder)
+        if hold_left and self.hold is not None and self.hold.holder.id not in self._started:
+            self._passed.append(self.hold.holder)
+            self.hold = None
+        regained = shrunk and self._regained()
+        if not (head_left or hold_left or regained):
+            return
+        if head_left:
+            waiting = (each for each in self._refused if not self._has_left(each))
+            self.head, self.reservation = min(waiting, key=self._key, default=None), None
+        if self.hold is None or hold_left or regained:
+            self._hold_for_the_next()
+        if self.head is not None:
+            self._reserve_for(self.head)
+
+    def _has_left(self, workload: Workload) -> bool:
+        return workload.id in self._started or self._over(workload)
+
+    def _over(self, workload: Workload) -> bool:
+        return self._owners is not None and self._owners.over(workload)
+
+    def _regained(self) -> bool:
+        """Whether victims have made way for one who would be held for first: their owner's quota
+        allows it now, or they were services."""
+        gone = (self._owners.shrunk if self._owners is not None else 0, self._services.gone)
+        if gone == self._gone:
+            return False
+        self._gone = gone
+        waiting = (each for each in self._passed if each.id not in self._started)
+        if all(map(self._is_vain, {each.scheduling_key: each for each in waiting}.values())):
+            return False
+        then = self._passed if self.hold is None else [*self._passed, self.hold.holder]
+        self._starved, self._passed = chain(then, self._starved), []
+        return True
+
+    def _hold_for_the_next(self) -> None:
+        """One at a time, in the order of `Line.starved`."""
+        self.hold = None
+        for holder in self._starved:
+            if holder.id in self._started:
+                continue
+            if self._is_vain(holder):
+                self._passed.append(holder)
+                continue
+            self.hold = StarvationReservation(
+                self._snapshot,
+                self._capacity,
+                holder,
+                self.value(holder),
+                services=self._services,
+                ends=self._ends,
+            )
+            return
+
+    def _is_vain(self, holder: Workload) -> bool:
+        """Whether it could not start, whatever was held for it."""
+        return self._over(holder) or not self._services.leave_room_for(holder)
+
+    def _reserve_for(self, head: Workload) -> None:
+        """Who is promised a start needs no hold, under which nothing could be backfilled."""
+        if self._snapshot.policy.queueing != EASY_BACKFILL:
+            return
+        self.reservation = reserve(self._snapshot, self._capacity, head, self._ends())
+        if self.reservation is not None and self.holds(head):
+            self.hold = None
+
+    def value(self, workload: Workload) -> int:
+        return self._classes[workload.priority].value
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """What neither of two keepers holds back."""
+
+    one: Usable
+    other: Usable
+
+    def __call__(self, at: int) -> Resources:
+        return self.one(at).at_most(self.other(at))
+
+
+def _starved(snapshot: Snapshot, line: WaitingQueue) -> Iterator[Workload]:
+    """Who has waited longer than reserve_after_s; a strict line needs no hold."""
+    if snapshot.policy.queueing == STRICT:
+        return iter(())
+    return line.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)

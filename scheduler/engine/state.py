@@ -1,0 +1,216 @@
+"""The cycle's working copy of the cluster: what is free, who may yield, who has been admitted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scheduler.engine import reasons
+from scheduler.engine.capacity import Capacity, Usable, Where
+from scheduler.engine.drain import drain, drained
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.order import by_name
+from scheduler.engine.plan import Eviction, Start
+from scheduler.engine.preemption.candidates import Candidates
+from scheduler.engine.preemption.search import PreemptionSearch, Request
+from scheduler.engine.preemption.victims import Candidate, VictimSet
+from scheduler.engine.reservations.current import Reservations
+from scheduler.engine.reservations.ends import End, ends_of
+from scheduler.engine.reservations.long_running import LongRunning
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Snapshot, Workload
+from scheduler.engine.waiting_queue import WaitingQueue
+
+NEVER = Resources(-(2**62), -(2**62), -(2**62))
+
+
+class CycleState:
+    """Admits workloads one by one, in the order in which it is asked."""
+
+    def __init__(self, snapshot: Snapshot, line: WaitingQueue) -> None:
+        """What a draining node runs has left before anybody is looked at."""
+        self.capacity = Capacity(snapshot)
+        self.starts: list[Start] = []
+        self.started: set[str] = set()
+        self.evictions: list[Eviction] = []
+        self.started_services = False
+        self.owners = OwnerUsage(snapshot) if snapshot.by_owner else None
+        self._services = LongRunning(snapshot, self.capacity)
+        self._snapshot = snapshot
+        self._classes = by_name(snapshot.classes)
+        self._room: tuple[PreemptionSearch, Candidates] | None = None
+        self._begun: list[End] = []
+        self._freed: list[int] = []  # bins in which the last victims were
+        self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
+        self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
+        self._running: dict[str, Running] = {}
+        if self.owners is not None:
+            self._running = {each.id: each for each in snapshot.running}
+        self._drain_nodes()
+        self.keepers = Reservations(
+            snapshot,
+            line,
+            self.capacity,
+            self.owners,
+            self._services,
+            started=self.started,
+            ends=self._ends,
+        )
+
+    def _drain_nodes(self) -> None:
+        for running in drained(self._snapshot):
+            for at, count in self.capacity.bins_of(running.placement):
+                self.capacity.give(at, running.request.times(count))
+            if self.owners is not None:
+                self.owners.shrink(running)
+            self._services.evicted(running.id)
+            self.evictions.append(drain(self._snapshot, running))
+
+    def admit(self, workload: Workload) -> bool:
+        """Place it in free capacity, else on its victims'; False, nothing changed, if neither: then
+        no equal of it needs to be asked about, but the holder."""
+        if self._is_gated(workload):
+            self._gated.add(workload.scheduling_key)
+            return False
+        if self._place(workload) or self._preempt(workload):
+            return True
+        self.keepers.refuse(workload)
+        if self.keepers.usable(workload) is not None:
+            self._kept_back.add(workload.scheduling_key)
+        return False
+
+    def _is_gated(self, workload: Workload) -> bool:
+        """Whether its owner's quota leaves too little for it: it is passed over, whoever it is."""
+        owed = self.keepers.owed(workload)
+        return self.owners is not None and self.owners.over(workload, owed)
+
+    def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
+        return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
+
+    def worth_another_look(self, workload: Workload) -> bool:
+        """Whether one who was refused may start now: it fits in what the last victims have freed
+        beyond what was needed, or in what is not held back from it any more; or it was refused for
+        a quota that allows it now."""
+        if workload.scheduling_key in self._gated:
+            if self._is_gated(workload):
+                return False
+            self._gated.remove(workload.scheduling_key)
+            return True
+        free, request = self.capacity.free, workload.request
+        return (
+            workload.scheduling_key in self._kept_back
+            or any(request.fits_in(free[at]) for at in self._freed)
+        ) and self.fits(workload, self.keepers.usable(workload)) is not None
+
+    def _place(self, workload: Workload) -> bool:
+        where = self.fits(workload, self.keepers.usable(workload))
+        if where is None:
+            return False
+        self._start(workload, where)
+        return True
+
+    def _preempt(self, workload: Workload) -> bool:
+        if not self._may_preempt(workload) or not self._snapshot.running:
+            return False
+        usable, promised = self.keepers.usable(workload), self.keepers.promised(workload)
+        if usable is not None and promised:
+            usable = _Elsewhere(usable, promised)
+        below = self.keepers.value(workload)
+        ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
+        room, roster = self._make_room()
+        with roster.sparing(promised):
+            sacrifice = room.cheapest(ask)
+            if sacrifice is None:
+                return False
+            dearest = max(sacrifice.victims, key=lambda victim: victim.weight)
+            alternative = room.without(dearest, ask)
+        withheld = self.keepers.withheld(usable)
+        usable = _with(usable, sacrifice.victims)
+        for victim in sacrifice.victims:
+            self._evict(victim, workload)
+        where = self.fits(workload, usable)
+        if where is None:
+            raise AssertionError(f"the victims of {workload.id} made no room for it")
+        self._start(workload, where, sacrifice, alternative, withheld)
+        self._freed = sorted({at for victim in sacrifice.victims for at, _ in victim.frees})
+        return True
+
+    def _start(
+        self,
+        workload: Workload,
+        where: Where,
+        sacrifice: VictimSet | None = None,
+        alternative: VictimSet | None = None,
+        withheld: tuple[tuple[str | None, Resources], ...] = (),
+    ) -> None:
+        reservation = self.keepers.reservation
+        if reservation is not None and reservation.binds(workload):
+            reservation.took(where, workload.request)
+        for at, replicas in where:
+            self.capacity.take(at, workload.request.times(replicas))
+        if self.owners is not None:
+            self.owners.grow(workload.owner, workload.total)
+        self.started.add(workload.id)
+        self.started_services |= workload.endless
+        if workload.limit_s is not None:
+            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
+            self._begun.append((ends_ms, where, workload.request))
+        self.starts.append(
+            Start(
+                workload_id=workload.id,
+                placement=self.capacity.placement(where),
+                victims=tuple(v.id for v in sacrifice.victims) if sacrifice else (),
+                proved=sacrifice.proved if sacrifice else True,
+                alternative=tuple(v.id for v in alternative.victims) if alternative else (),
+                alternative_cost=sum(v.cost for v in alternative.victims) if alternative else 0,
+                withheld=withheld,
+            )
+        )
+        self.keepers.follow(shrunk=sacrifice is not None)
+
+    def _evict(self, victim: Candidate, preemptor: Workload) -> None:
+        for at, amount in victim.frees:
+            self.capacity.give(at, amount)
+        if self.owners is not None:
+            self.owners.shrink(self._running[victim.id])
+        self._services.evicted(victim.id)
+        self._make_room()[1].evict(victim)
+        reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
+        self.evictions.append(
+            Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
+        )
+
+    def _make_room(self) -> tuple[PreemptionSearch, Candidates]:
+        if self._room is None:
+            roster = Candidates(self._snapshot, self.capacity)
+            self._room = PreemptionSearch(self.capacity, roster), roster
+        return self._room
+
+    def _ends(self) -> list[End]:
+        """Who holds what until when at the latest, as it is by now."""
+        gone = {eviction.workload_id for eviction in self.evictions}
+        return ends_of(self._snapshot, self.capacity, gone) + self._begun
+
+    def _may_preempt(self, workload: Workload) -> bool:
+        policy = self._snapshot.policy
+        return policy.preemption == LOWER_PRIORITY and self._classes[workload.priority].may_preempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """In these bins nothing can be used, nor what victims would give back there."""
+
+    usable: Usable
+    bins: frozenset[int]
+
+    def __call__(self, at: int) -> Resources:
+        return NEVER if at in self.bins else self.usable(at)
+
+
+def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
+    """`usable` as it is now, and what the victims will give back: that is their preemptor's."""
+    if usable is None:
+        return None
+    rooms: dict[int, Resources] = {}
+    for victim in victims:
+        for at, amount in victim.frees:
+            rooms[at] = (rooms[at] if at in rooms else usable(at)).plus(amount)
+    return lambda at: rooms[at] if at in rooms else usable(at)

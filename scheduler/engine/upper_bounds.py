@@ -1,0 +1,72 @@
+"""How much could come free at most: the bounds by which a snapshot may leave workloads out.
+
+What asks for more than any of these rooms can neither start nor change what others do, unless it is
+the head of a line whose head blocks, or the one who has waited too long (store/load.py keeps both).
+"""
+
+from collections.abc import Collection, Iterable
+
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.drain import drained
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.order import by_name
+from scheduler.engine.plan import Plan
+from scheduler.engine.preemption.costs import may_be_evicted
+from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.snapshot import Running, Snapshot
+
+MOST_BOXES = 6
+
+
+def free_by_bin(
+    snapshot: Snapshot, gone: Collection[str] = (), plan: Plan | None = None
+) -> list[Resources]:
+    """What is free in each open bin once whoever drains and those `gone` have left; and, with a
+    plan, once those of the snapshot whom it starts hold their share."""
+    capacity = Capacity(snapshot)
+    moved: dict[int, Resources] = {}
+    leaving = {running.id for running in drained(snapshot)}.union(gone)
+    for running in snapshot.running:
+        if running.id in leaving:
+            for at, count in capacity.bins_of(running.placement):
+                moved[at] = moved.get(at, ZERO).plus(running.request.times(count))
+    queued = {workload.id: workload for workload in snapshot.queued}
+    for start in plan.starts if plan else ():
+        if (workload := queued.get(start.workload_id)) is not None:
+            for at, count in capacity.bins_of(start.placement):
+                moved[at] = moved.get(at, ZERO).minus(workload.request.times(count))
+    return [capacity.free[at].plus(moved.get(at, ZERO)) for at in capacity.eligible(())]
+
+
+def quotas_once(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
+    """What quotas leave to owners once whoever drains and those `gone` have left."""
+    owners = OwnerUsage(snapshot)
+    leaving = {running.id for running in drained(snapshot)}.union(gone)
+    for running in snapshot.running:
+        if running.id in leaving:
+            owners.shrink(running)
+    return owners
+
+
+def could_yield(snapshot: Snapshot, below: int) -> list[Running]:
+    """Everybody whom a class of that value may evict."""
+    classes = by_name(snapshot.classes)
+    return [
+        running
+        for running in snapshot.running
+        if classes[running.priority].value < below
+        and may_be_evicted(running, classes[running.priority], snapshot.policy, snapshot.now_ms)
+    ]
+
+
+def boxes(amounts: Iterable[Resources]) -> list[Resources]:
+    """A few rooms, so that each of the amounts fits in one of them."""
+    largest: list[Resources] = []
+    for amount in sorted(set(amounts), reverse=True):
+        if not any(amount.fits_in(other) for other in largest):
+            largest.append(amount)
+    if len(largest) <= MOST_BOXES:
+        return largest
+    rest = largest[MOST_BOXES - 1 :]
+    around = Resources(*(max(each[dim] for each in rest) for dim in range(3)))
+    return [*largest[: MOST_BOXES - 1], around]

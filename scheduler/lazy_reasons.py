@@ -1,0 +1,47 @@
+"""Why those wait whom no cycle reads, since nothing could come free for them (store/bounded.py)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from clusters.models import Cluster, Queueing
+from deployments.models import Deployment, WaitReason
+from scheduler.engine.wait_reasons import ReasonsWithoutCycle
+from scheduler.explain import as_workload
+from scheduler.store import empty_snapshots
+
+Told = tuple[str, dict[str, Any]]  # a reason's code and details
+
+
+def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, Told]:
+    """By id, of those that were there when a cycle last looked. Two queries, one more
+    where lines are strict, two where owners matter."""
+    clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
+    looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
+    overseen = [
+        row
+        for row in deployments
+        if (at := looked.get(row.cluster_id)) is not None and row.queued_at <= at
+    ]
+    clusters = {pk: clusters[pk] for pk in {row.cluster_id for row in overseen}}
+    if not clusters:
+        return {}
+    heads = _heads(clusters.values())
+    answers = {
+        pk: ReasonsWithoutCycle(snapshot, heads.get(pk))
+        for pk, snapshot in empty_snapshots(clusters.values()).items()
+    }
+    found = {}
+    for row in overseen:
+        reason = answers[row.cluster_id].why(as_workload(row))
+        found[row.pk] = (reason.code.value, reason.details)
+    return found
+
+
+def _heads(clusters: Iterable[Cluster]) -> dict[UUID, str]:
+    """Who is first in strict lines: nobody else there has a reason of its own."""
+    strict = [cluster.pk for cluster in clusters if cluster.queueing == Queueing.STRICT]
+    if not strict:
+        return {}
+    own = WaitReason.objects.filter(cluster__in=strict, deployment__isnull=False)
+    return {cluster: str(head) for cluster, head in own.values_list("cluster", "deployment")}

@@ -1,0 +1,56 @@
+"""The simulated cluster: who runs where, and what that holds."""
+
+from dataclasses import replace
+
+from scheduler.engine.resources import Resources
+from scheduler.engine.snapshot import Node, Running
+from scheduler.simulator.cluster_spec import Cluster
+
+
+class Machine:
+    """Takes the engine's placements at their word; the engine's checker judges them in tests."""
+
+    def __init__(self, cluster: Cluster, checkpoint_s: int | None = None) -> None:
+        """With `checkpoint_s`, everybody reports a checkpoint whenever so long has passed."""
+        self.allocated = Resources()
+        self._held: dict[str, Resources] = {}  # by owner
+        self._nodes = {node.id: node for node in cluster.nodes}
+        self._running: dict[str, Running] = {}
+        self._checkpoint_ms = checkpoint_s * 1000 if checkpoint_s else None
+
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(self._nodes.values())
+
+    def running(self, now_ms: int) -> tuple[Running, ...]:
+        every_ms = self._checkpoint_ms
+        if every_ms is None:
+            return tuple(self._running.values())
+        return tuple(
+            replace(each, checkpoint_ms=now_ms - (now_ms - (each.started_ms or 0)) % every_ms)
+            for each in self._running.values()
+        )
+
+    def held(self) -> tuple[tuple[str, Resources], ...]:
+        """What each owner holds; who once did and does not holds nothing."""
+        return tuple(self._held.items())
+
+    def enter(self, running: Running) -> None:
+        self._running[running.id] = running
+        self._hold(running, 1)
+
+    def leave(self, id_: str) -> Running:
+        running = self._running.pop(id_)
+        self._hold(running, -1)
+        return running
+
+    def _hold(self, running: Running, sign: int) -> None:
+        more = running.total.times(sign)
+        self.allocated = self.allocated.plus(more)
+        self._held[running.owner] = self._held.get(running.owner, Resources()).plus(more)
+        if not self._nodes:
+            return
+        for place in running.placement:
+            if place.node_id is not None:
+                node = self._nodes[place.node_id]
+                more = running.request.times(sign * place.replicas)
+                self._nodes[node.id] = replace(node, allocated=node.allocated.plus(more))

@@ -1,0 +1,244 @@
+"""Who waits in a cluster, as far as it is asked for."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from scheduler.engine import Snapshot
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.resources import ENDLESS, Resources, add_up
+from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
+from scheduler.engine.upper_bounds import boxes
+from scheduler.store.queue_sql import (
+    BEST,
+    CLASSES_WAITING,
+    FIRST_HEADS_WITHIN,
+    HEADS,
+    HEADS_WITHIN,
+    IN_ORDER,
+    IN_ORDER_WITHIN,
+    MEMBERS,
+    OLDEST,
+    STARVED,
+    STARVED_WITHIN,
+)
+from scheduler.store.times import moment
+
+EVERY_KEY = 2**31 - 1
+EVERYTHING = Resources(ENDLESS, ENDLESS, ENDLESS)
+FreeByClass = Mapping[str, Sequence[Resources]]  # by priority class: what could be free, bin by bin
+
+
+class SizeClass(NamedTuple):
+    """Those of a class, gangs or not, that ask for no more than `most` in all."""
+
+    priority: str
+    gang: bool
+    most: Resources
+
+
+def size_classes(rooms: FreeByClass) -> list[SizeClass]:
+    """A single one has to fit in one room, a gang in all of them together."""
+    found = []
+    for priority, amounts in rooms.items():
+        found += [SizeClass(priority, False, box) for box in boxes(amounts)]
+        found.append(SizeClass(priority, True, add_up(amounts)))
+    return [lane for lane in found if lane.most.cpu_milli > 0 and lane.most.ram_mib > 0]
+
+
+def merged(found: Iterable[SizeClass]) -> list[SizeClass]:
+    """One for each class, gangs or not, that contains all of its lanes."""
+    around: dict[tuple[str, bool], Resources] = {}
+    for priority, gang, most in found:
+        had = around.get((priority, gang), most)
+        around[priority, gang] = Resources(*map(max, had, most))
+    return [SizeClass(*key, most) for key, most in around.items()]
+
+
+class OrderKey(NamedTuple):
+    """Where in the scheduling order a row stands: ascending."""
+
+    value: int
+    score: int
+    submitted: datetime
+    id: str
+
+
+FIRST_PLACE = OrderKey(-(2**40), -(2**40), datetime(1, 1, 1, tzinfo=UTC), str(UUID(int=0)))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReader:
+    """The ready ones of one cluster: they wait for nothing but the scheduler."""
+
+    cluster_id: UUID
+    classes: Mapping[str, int]  # name -> primary key
+    by_owner: bool = False  # whether the planner is to know the owners
+
+    def waiting(self, known: Iterable[str]) -> frozenset[str]:
+        """The classes of which anybody waits besides those known."""
+        rows = self._ask(CLASSES_WAITING, (), known=list(known))
+        return frozenset(row["name"] for row in rows)
+
+    def heads(
+        self, found: Sequence[SizeClass], most: int, quotas: OwnerUsage | None = None
+    ) -> tuple[list[Workload], bool]:
+        """The first of each scheduling key in the lanes, with `quotas` of those that these allow;
+        False where more than `most` steps would have been needed to find all in one of them."""
+        if not found:
+            return [], True
+        if quotas is None:
+            rows = self._ask(HEADS, found, most=most)
+        else:
+            rows = self._ask(HEADS_WITHIN, found, most=most, **_rooms_of(quotas))
+        by_key = {row["scheduling_key"]: self._workload(row) for row in rows if row["fits"]}
+        return list(by_key.values()), all(row["hops"] < most for row in rows)
+
+    def members(self, most: Mapping[Workload, int]) -> list[Workload]:
+        """Behind each of these heads, at most so many of its scheduling key."""
+        wanted = {head.id: count for head, count in most.items() if count > 0}
+        if not wanted:
+            return []
+        head_of = {head.scheduling_key: head for head in most}
+        rows = self._ask(MEMBERS, (), heads=list(wanted), most=list(wanted.values()))
+        return [_behind(head_of[row["scheduling_key"]], row) for row in rows]
+
+    def first_heads(
+        self, snapshot: Snapshot, found: Sequence[SizeClass], quotas: OwnerUsage, most: int
+    ) -> list[Workload]:
+        """Of the heads in the lanes that these quotas allow, the first few in the scheduling order,
+        as far as that does not depend on shares."""
+        rows = self._ask(
+            FIRST_HEADS_WITHIN,
+            found,
+            **_order_of(snapshot),
+            **_rooms_of(quotas),
+            most=EVERY_KEY,
+            first=most,
+        )
+        return [self._workload(row) for row in rows]
+
+    def in_order(
+        self,
+        snapshot: Snapshot,
+        found: Sequence[SizeClass],
+        after: OrderKey,
+        most: int,
+        quotas: OwnerUsage | None = None,
+    ) -> tuple[list[Workload], OrderKey]:
+        """The next in the scheduling order that fit in the lanes, with `quotas` of those that these
+        allow; and the place of the last."""
+        more = {**_order_of(snapshot), **after._asdict(), "known": [], "never": [], "most": most}
+        if quotas is None:
+            rows = self._ask(IN_ORDER, merged(found), **more)
+        else:
+            rows = self._ask(IN_ORDER_WITHIN, merged(found), **more, **_rooms_of(quotas))
+        if rows:
+            last = rows[-1]
+            after = OrderKey(-last["value"], -last["score"], last["created_at"], last["id"])
+        return [self._workload(row) for row in rows], after
+
+    def first(
+        self,
+        snapshot: Snapshot,
+        found: Sequence[SizeClass],
+        known: Iterable[str],
+        never: Iterable[str],
+    ) -> list[Workload]:
+        """Of each lane, or at least of each class, the first in the scheduling order whose id is
+        not known and whose scheduling key is none of `never`."""
+        statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
+        more = {"known": list(known), "never": list(never)}
+        rows = self._ask(statement, found, **more, **_totals(snapshot))
+        return [self._workload(row) for row in rows]
+
+    def starved(
+        self,
+        found: Sequence[SizeClass],
+        since_ms: int,
+        most: int,
+        quotas: OwnerUsage | None = None,
+        never: Iterable[str] = (),
+    ) -> list[Workload]:
+        """Of each class, the first few in the lanes that have waited since then, by the longest,
+        without the scheduling keys of `never`; with `quotas`, of those that these allow."""
+        more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
+        if quotas is None:
+            rows = self._ask(STARVED, found, **more)
+        else:
+            rows = self._ask(STARVED_WITHIN, found, **more, **_rooms_of(quotas))
+        return [self._workload(row) for row in rows]
+
+    def _workload(self, row: Mapping[str, Any]) -> Workload:
+        return Workload(
+            id=row["id"],
+            scheduling_key=row["scheduling_key"],
+            priority=row["priority"],
+            request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
+            replicas=row["replicas"],
+            submitted_ms=row["submitted_ms"],
+            queued_ms=row["queued_ms"],
+            selector=tuple(sorted(json.loads(row["node_selector"]).items())),
+            limit_s=row["max_runtime_s"],
+            owner=str(row["owner_id"]) if self.by_owner else "",
+            endless=row["endless"],
+        )
+
+    def _ask(
+        self, statement: str, found: Sequence[SizeClass], **params: Any
+    ) -> list[dict[str, Any]]:
+        params |= {
+            "cluster": self.cluster_id,
+            "classes": [self.classes[lane.priority] for lane in found],
+            "gangs": [lane.gang for lane in found],
+            "gpus": [lane.most.gpu for lane in found],
+            "cpus": [lane.most.cpu_milli for lane in found],
+            "rams": [lane.most.ram_mib for lane in found],
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(statement, params)
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
+    """An equal of the head. There may be very many: not by `replace`, which takes ten times as
+    long."""
+    return Workload(
+        row["id"],
+        head.scheduling_key,
+        head.priority,
+        head.request,
+        head.replicas,
+        row["submitted_ms"],
+        row["queued_ms"],
+        head.selector,
+        head.limit_s,
+        head.owner,
+        row["endless"],
+    )
+
+
+def _rooms_of(quotas: OwnerUsage) -> dict[str, Any]:
+    """What quotas leave, as the statements that end with WITHIN take it."""
+    rooms = quotas.rooms()
+    others = rooms.pop(DEFAULT_QUOTA)
+    found: dict[str, Any] = {"owners": list(rooms)}
+    for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
+        found |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
+    return found
+
+
+def _order_of(snapshot: Snapshot) -> dict[str, int]:
+    return {**_totals(snapshot), "scored": int(snapshot.policy.ordering == GPU_WEIGHTED)}
+
+
+def _totals(snapshot: Snapshot) -> dict[str, int]:
+    """What shares are of; where there is none of a resource, whoever asks for it asks for all."""
+    total = snapshot.total
+    return {"gpu": total.gpu, "cpu": total.cpu_milli, "ram": total.ram_mib}

@@ -1,0 +1,54 @@
+"""What one cycle leaves to the next: read for the snapshot, written with the plan."""
+
+from uuid import UUID
+
+from django.db.models import F, Func, Value
+
+from deployments.models import Deployment, Status
+from deployments.scheduling_key import OWNER, request_in
+from scheduler import models
+from scheduler.engine import Plan, Snapshot
+from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.snapshot import ReservationRecord
+from scheduler.store.times import milliseconds, moment
+
+REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part")
+
+
+def held_for_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
+    """For whom it has held capacity back, of those who still wait with the same request."""
+    rows = models.HeldFor.objects.filter(
+        cluster=cluster_id,
+        deployment__status=Status.QUEUED,
+        deployment__queued_at=F("queued_at"),
+        request=REQUEST,
+    )
+    return tuple(
+        ReservationRecord(
+            str(row.pk), row.before_ms, None if row.since is None else milliseconds(row.since)
+        )
+        for row in rows.order_by("pk")
+    )
+
+
+def remember(snapshot: Snapshot, plan: Plan) -> bool:
+    """Inside the caller's transaction; True if it is anything new."""
+    after = held_for_after(snapshot, plan)
+    if after == snapshot.held_for:
+        return False
+    cluster_id = UUID(snapshot.cluster_id)
+    models.HeldFor.objects.filter(cluster=cluster_id).delete()
+    known = {UUID(each.workload_id): each for each in after}
+    rows = Deployment.objects.filter(pk__in=known).values_list("pk", "queued_at", "scheduling_key")
+    models.HeldFor.objects.bulk_create(
+        models.HeldFor(
+            deployment_id=id_,
+            cluster_id=cluster_id,
+            queued_at=queued_at,
+            request=request_in(scheduling_key),
+            before_ms=known[id_].before_ms,
+            since=None if (since_ms := known[id_].since_ms) is None else moment(since_ms),
+        )
+        for id_, queued_at, scheduling_key in rows
+    )
+    return True
