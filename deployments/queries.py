@@ -167,7 +167,7 @@ def in_use(cluster: Cluster) -> QuerySet[Deployment]:
     return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
 
 
-def held_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, Held]:
+def allocated_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, Held]:
     """What the deployments of each owner hold of each of the clusters, by cluster, the owners in
     the order of their ids. One query, none for no cluster."""
     rows = (

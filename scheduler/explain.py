@@ -57,7 +57,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
     workload = as_workload(deployment)
     what_if = WhatIf(whole, workload)
     base["reserved_since"] = _reserved_since(whole, workload)
-    held_by = whatif.holders(whole, workload)[:MOST_HOLDERS]
+    held_by = whatif.occupants(whole, workload)[:MOST_HOLDERS]
     base["held_by"] = _holders(held_by)
     base["starts_now_with"] = {
         "nothing_changed": what_if.starts(),
@@ -87,7 +87,9 @@ def as_workload(deployment: Deployment) -> Workload:
 
 
 def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
-    since = {each.workload_id: each.since_ms for each in snapshot.held_for}.get(workload.id)
+    since = {each.workload_id: each.since_ms for each in snapshot.reservation_history}.get(
+        workload.id
+    )
     return moment(since) if since is not None else None
 
 

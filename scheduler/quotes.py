@@ -146,7 +146,7 @@ def state_version(snapshot: Snapshot) -> str:
     still = replace(
         snapshot,
         now_ms=0,
-        held_for=(),
+        reservation_history=(),
         queued=tuple(sorted(snapshot.queued, key=lambda each: each.id)),
         running=tuple(sorted(snapshot.running, key=lambda each: each.id)),
     )

@@ -89,7 +89,7 @@ def differences(before: Plan, now: Plan) -> list[str]:
         common = [name for name in old if name in new]
         if common != [name for name in new if name in old]:
             lines.append(f"  {kind}: the same ones in another order")
-    for name in ("unfinished", "holder"):
+    for name in ("unfinished", "reserved_for"):
         old_value, new_value = getattr(before, name), getattr(now, name)
         if old_value != new_value:
             lines += [f"- {name}: {old_value}", f"+ {name}: {new_value}"]

@@ -15,7 +15,7 @@ from clusters.api.quota_serializers import LimitsSerializer, QuotaSerializer
 from clusters.models import Cluster, Quota
 from clusters.queries import cluster_for, quota_for, quotas_in
 from clusters.services import quotas
-from deployments.queries import held_in
+from deployments.queries import allocated_in
 from mlops_platform.api.errors import FAULTY
 from mlops_platform.api.requests import body_of, query_of
 from mlops_platform.api.schema import error
@@ -164,5 +164,5 @@ def _of_admin(request: Request, cluster_id: UUID) -> Cluster:
 def _shown(page: list[Quota], cluster_id: UUID) -> list[dict[str, object]]:
     """Two queries at most, however many there are."""
     users = [quota.user_id for quota in page if quota.user_id is not None]
-    held = held_in([cluster_id], owner__in=users).get(cluster_id, {})
+    held = allocated_in([cluster_id], owner__in=users).get(cluster_id, {})
     return list(QuotaSerializer(page, many=True, context={"held": held}).data)

@@ -27,7 +27,7 @@ def readable(plan: Plan) -> dict[str, Any]:
         + [victim for each in victims.values() for victim in each]
         + [key for each in evictions for key in (each.workload_id, each.by) if key]
         + [wait.workload_id for wait in waits if wait.workload_id]
-        + ([plan.holder] if plan.holder else [])
+        + ([plan.reserved_for] if plan.reserved_for else [])
     )
     return {
         "starts": [
@@ -59,7 +59,7 @@ def readable(plan: Plan) -> dict[str, Any]:
             for wait in waits
         ],
         "unfinished": plan.unfinished,
-        "holder": _link(plan.holder, named) if plan.holder else None,
+        "reserved_for": _link(plan.reserved_for, named) if plan.reserved_for else None,
         "hidden": {
             name: len(rows) - MOST_ROWS
             for name, rows in (

@@ -147,7 +147,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
             }
             for wait in plan.waits
         ],
-        "reserved_for": plan.holder,
+        "reserved_for": plan.reserved_for,
     }
 
 

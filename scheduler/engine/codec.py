@@ -83,8 +83,9 @@ def _snapshot(values: Any) -> Snapshot:
     length = len(fields(Running))
     running = (_with_ends(each, _RUNNING_ENDS, length) for each in row["running"])
     row["running"] = _each(Running, running, request=_resources, placement=_placements)
-    row["held"], row["quotas"] = _by_owner(row["held"]), _by_owner(row["quotas"])
-    row["held_for"] = _each(ReservationRecord, row["held_for"])
+    for name in ("allocated_by_owner", "quotas"):
+        row[name] = _by_owner(row[name])
+    row["reservation_history"] = _each(ReservationRecord, row["reservation_history"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
 
@@ -102,7 +103,9 @@ def decode_plan(data: bytes) -> Plan:
 
 
 def _plan(values: Any) -> Plan:
-    starts, evictions, waits, unfinished, holder = _with_ends(values, _PLAN_ENDS, len(fields(Plan)))
+    starts, evictions, waits, unfinished, reserved_for = _with_ends(
+        values, _PLAN_ENDS, len(fields(Plan))
+    )
     return Plan(
         _each(
             Start,
@@ -115,7 +118,7 @@ def _plan(values: Any) -> Plan:
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
         unfinished,
-        holder,
+        reserved_for,
     )
 
 

@@ -11,7 +11,7 @@ from scheduler.engine.wait_reasons import Explainer, impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 
 
-def make_plan(snapshot: Snapshot, line: WaitingQueue | None = None, *, tell: bool = True) -> Plan:
+def make_plan(snapshot: Snapshot, queue: WaitingQueue | None = None, *, tell: bool = True) -> Plan:
     """Decide who starts, who yields and why the others wait. A pure function of the snapshot.
 
     Who plans very often may keep a line from one cycle to the next, without the impossible: it is
@@ -20,46 +20,48 @@ def make_plan(snapshot: Snapshot, line: WaitingQueue | None = None, *, tell: boo
     """
     waiting: list[tuple[Workload, Reason]] = []
     # 1. Impossible: what the empty cluster could not run is told so, and counts for nothing below.
-    if line is None:
+    if queue is None:
         possible, waiting = sift(snapshot)
-        line = WaitingQueue(snapshot, possible)  # 3. Order.
+        queue = WaitingQueue(snapshot, possible)  # 3. Order.
     # 2. Gates: a cluster that is paused or draining starts nobody.
     if snapshot.state != ACTIVE:
-        waiting += [(workload, reasons.paused(snapshot.state)) for workload in line]
+        waiting += [(workload, reasons.paused(snapshot.state)) for workload in queue]
         evictions = tuple(drain(snapshot, running) for running in drained(snapshot))
         return Plan(evictions=evictions, waits=_told(waiting))
     # 2. and 4.-6. Each in turn: over its owner's quota it is passed over; place without harm; else
     # evict, if that makes it start; else wait.
-    board = admit_in_turn(snapshot, line)
-    full = len(board.starts) >= snapshot.max_starts
-    unfinished = full and any(workload.id not in board.started for workload in line)
+    state = admit_in_turn(snapshot, queue)
+    full = len(state.starts) >= snapshot.max_starts
+    unfinished = full and any(workload.id not in state.started for workload in queue)
     # 7. Waits: why, in the numbers of the end of this cycle.
-    waits = _waits(snapshot, line, board, waiting) if tell else ()
-    hold = board.keepers.hold
-    holder = hold.holder.id if hold is not None else None
-    unfinished |= board.started_services and holder is not None
-    return Plan(tuple(board.starts), tuple(board.evictions), waits, unfinished, holder)
+    waits = _waits(snapshot, queue, state, waiting) if tell else ()
+    starvation = state.reservations.starvation
+    reserved_for = starvation.reserved_for.id if starvation is not None else None
+    unfinished |= state.started_long_running and reserved_for is not None
+    return Plan(tuple(state.starts), tuple(state.evictions), waits, unfinished, reserved_for)
 
 
-def admit_in_turn(snapshot: Snapshot, line: WaitingQueue) -> CycleState:
+def admit_in_turn(snapshot: Snapshot, queue: WaitingQueue) -> CycleState:
     """All that changes anything."""
-    board = CycleState(snapshot, line)
-    keepers = board.keepers
-    walk = line.walk(board.owners)
+    state = CycleState(snapshot, queue)
+    reservations = state.reservations
+    iterator = queue.iterate(state.usage)
     strict = snapshot.policy.queueing == STRICT
-    for workload in walk:
-        if len(board.starts) >= snapshot.max_starts or (strict and keepers.head is not None):
+    for workload in iterator:
+        if len(state.starts) >= snapshot.max_starts or (strict and reservations.head is not None):
             break
-        if workload.id in board.started:
+        if workload.id in state.started:
             continue
-        before = keepers.present
-        if not board.admit(workload):
-            walk.refuse(workload)
-        elif board.starts[-1].victims or keepers.present != before:
-            walk.retry(board.worth_another_look)  # victims made way, or a promise is kept
-        if keepers.hold is not None:  # an equal may have been refused for the holder's own hold
-            walk.call(keepers.hold.holder)
-    return board
+        before = reservations.present
+        if not state.admit(workload):
+            iterator.refuse(workload)
+        elif state.starts[-1].victims or reservations.present != before:
+            iterator.retry(state.worth_another_look)  # victims made way, or a promise is kept
+        if (
+            reservations.starvation is not None
+        ):  # an equal may have been refused for the holder's own hold
+            iterator.call(reservations.starvation.reserved_for)
+    return state
 
 
 def sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reason]]]:
@@ -80,15 +82,15 @@ def sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reaso
 
 def _waits(
     snapshot: Snapshot,
-    line: WaitingQueue,
-    board: CycleState,
+    queue: WaitingQueue,
+    state: CycleState,
     waiting: list[tuple[Workload, Reason]],
 ) -> tuple[Wait, ...]:
-    explain = Explainer(snapshot, board)
-    left = [workload for workload in line if workload.id not in board.started]
+    explain = Explainer(snapshot, state)
+    left = [workload for workload in queue if workload.id not in state.started]
     told = [*waiting, *((workload, explain.why(workload)) for workload in left)]
     strict = snapshot.policy.queueing == STRICT
-    return _told(told, alone=board.keepers.head if strict else None)
+    return _told(told, alone=state.reservations.head if strict else None)
 
 
 def _told(

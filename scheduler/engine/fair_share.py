@@ -18,7 +18,7 @@ class OwnerUsage:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.shrunk = 0  # how often a share has
-        self._held = dict(snapshot.held)
+        self._allocated = dict(snapshot.allocated_by_owner)
         self._units = _units(snapshot.total)
         self._shares: dict[str, int] = {}
         self._limits = dict(snapshot.quotas)
@@ -29,8 +29,8 @@ class OwnerUsage:
     def share(self, owner: str) -> int:
         share = self._shares.get(owner)
         if share is None:
-            held = self.held(owner)
-            share = max(amount * unit for amount, unit in zip(held, self._units, strict=True))
+            allocated = self.allocated(owner)
+            share = max(amount * unit for amount, unit in zip(allocated, self._units, strict=True))
             self._shares[owner] = share
         return share
 
@@ -42,12 +42,14 @@ class OwnerUsage:
 
     def room(self, owner: str) -> Resources:
         """What they may still start: nothing of what they hold too much of."""
-        return self.limit(owner).minus_at_most(self.held(owner))
+        return self.limit(owner).minus_at_most(self.allocated(owner))
 
     def rooms(self) -> dict[str, Resources]:
         """The same of everybody who holds anything or has a quota of their own, by owner; that of
         all others is DEFAULT_QUOTA's."""
-        return {owner: self.room(owner) for owner in {*self._held, *self._limits, DEFAULT_QUOTA}}
+        return {
+            owner: self.room(owner) for owner in {*self._allocated, *self._limits, DEFAULT_QUOTA}
+        }
 
     def over(self, workload: Workload, besides: Resources = ZERO) -> bool:
         """Whether it would take its owner over their quota, with `besides` started as well."""
@@ -57,11 +59,11 @@ class OwnerUsage:
 
     # --- What changes both -----------------------------------------------------------------------
 
-    def held(self, owner: str) -> Resources:
-        return self._held.get(owner, ZERO)
+    def allocated(self, owner: str) -> Resources:
+        return self._allocated.get(owner, ZERO)
 
     def grow(self, owner: str, amount: Resources) -> None:
-        self._held[owner] = self.held(owner).plus(amount)
+        self._allocated[owner] = self.allocated(owner).plus(amount)
         self._shares.pop(owner, None)
 
     def shrink(self, running: Running) -> None:

@@ -197,7 +197,7 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
 def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
     """Start by start: nobody comes to hold more than a quota allows, of what the start asks for."""
     breaches: list[str] = []
-    limits, held = dict(snapshot.quotas), dict(snapshot.held)
+    limits, held = dict(snapshot.quotas), dict(snapshot.allocated_by_owner)
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
 
@@ -231,16 +231,16 @@ def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
 
 def _holder(snapshot: Snapshot, plan: Plan) -> list[str]:
     """Capacity is held back for one who has waited long enough, and waits on."""
-    if plan.holder is None:
+    if plan.reserved_for is None:
         return []
     if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
-        return ["capacity is held back where it never is"]
-    holder = next((each for each in snapshot.queued if each.id == plan.holder), None)
+        return ["capacity is reserved where it never is"]
+    reserved_for = next((each for each in snapshot.queued if each.id == plan.reserved_for), None)
     late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    if holder is None or holder.queued_ms > late_ms:
-        return [f"capacity is held back for {plan.holder}, who does not wait for so long"]
-    if any(start.workload_id == plan.holder for start in plan.starts):
-        return [f"capacity is held back for {plan.holder}, who starts"]
+    if reserved_for is None or reserved_for.queued_ms > late_ms:
+        return [f"capacity is reserved for {plan.reserved_for}, which has not waited for so long"]
+    if any(start.workload_id == plan.reserved_for for start in plan.starts):
+        return [f"capacity is reserved for {plan.reserved_for}, which starts"]
     return []
 
 

@@ -63,4 +63,4 @@ class Plan:
     evictions: tuple[Eviction, ...] = ()
     waits: tuple[Wait, ...] = ()
     unfinished: bool = False
-    holder: str | None = None
+    reserved_for: str | None = None

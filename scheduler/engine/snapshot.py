@@ -117,7 +117,7 @@ class ReservationRecord:
     before_ms: int
     since_ms: int | None
 
-    def held_ms(self, now_ms: int) -> int:
+    def lasted_ms(self, now_ms: int) -> int:
         return self.before_ms + (0 if self.since_ms is None else max(now_ms - self.since_ms, 0))
 
 
@@ -127,10 +127,10 @@ class Snapshot:
 
     `allocated` counts everything that holds capacity; `running` may leave out what no waiting
     workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
-    one who does not start. `max_starts` bounds the work of one cycle. `held` is what
+    one who does not start. `max_starts` bounds the work of one cycle. `allocated_by_owner` is what
     each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
     are the most that an owner may hold at once, by owner, sorted, and of DEFAULT_QUOTA.
-    `held_for`, by id, is what earlier cycles leave to this one (history.py).
+    `reservation_history`, by id, is what earlier cycles leave to this one (history.py).
     """
 
     cluster_id: str
@@ -144,9 +144,9 @@ class Snapshot:
     queued: tuple[Workload, ...]
     now_ms: int
     max_starts: int
-    held: tuple[tuple[str, Resources], ...] = ()
+    allocated_by_owner: tuple[tuple[str, Resources], ...] = ()
     quotas: tuple[tuple[str, Resources], ...] = ()
-    held_for: tuple[ReservationRecord, ...] = ()
+    reservation_history: tuple[ReservationRecord, ...] = ()
 
     @property
     def by_owner(self) -> bool:

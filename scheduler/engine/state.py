@@ -25,15 +25,15 @@ NEVER = Resources(-(2**62), -(2**62), -(2**62))
 class CycleState:
     """Admits workloads one by one, in the order in which it is asked."""
 
-    def __init__(self, snapshot: Snapshot, line: WaitingQueue) -> None:
+    def __init__(self, snapshot: Snapshot, queue: WaitingQueue) -> None:
         """What a draining node runs has left before anybody is looked at."""
         self.capacity = Capacity(snapshot)
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
-        self.started_services = False
-        self.owners = OwnerUsage(snapshot) if snapshot.by_owner else None
-        self._services = LongRunning(snapshot, self.capacity)
+        self.started_long_running = False
+        self.usage = OwnerUsage(snapshot) if snapshot.by_owner else None
+        self._long_running = LongRunning(snapshot, self.capacity)
         self._snapshot = snapshot
         self._classes = by_name(snapshot.classes)
         self._room: tuple[PreemptionSearch, Candidates] | None = None
@@ -42,15 +42,15 @@ class CycleState:
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
         self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
         self._running: dict[str, Running] = {}
-        if self.owners is not None:
+        if self.usage is not None:
             self._running = {each.id: each for each in snapshot.running}
         self._drain_nodes()
-        self.keepers = Reservations(
+        self.reservations = Reservations(
             snapshot,
-            line,
+            queue,
             self.capacity,
-            self.owners,
-            self._services,
+            self.usage,
+            self._long_running,
             started=self.started,
             ends=self._ends,
         )
@@ -59,9 +59,9 @@ class CycleState:
         for running in drained(self._snapshot):
             for at, count in self.capacity.bins_of(running.placement):
                 self.capacity.give(at, running.request.times(count))
-            if self.owners is not None:
-                self.owners.shrink(running)
-            self._services.evicted(running.id)
+            if self.usage is not None:
+                self.usage.shrink(running)
+            self._long_running.evicted(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -72,15 +72,15 @@ class CycleState:
             return False
         if self._place(workload) or self._preempt(workload):
             return True
-        self.keepers.refuse(workload)
-        if self.keepers.usable(workload) is not None:
+        self.reservations.refuse(workload)
+        if self.reservations.usable(workload) is not None:
             self._kept_back.add(workload.scheduling_key)
         return False
 
     def _is_gated(self, workload: Workload) -> bool:
         """Whether its owner's quota leaves too little for it: it is passed over, whoever it is."""
-        owed = self.keepers.owed(workload)
-        return self.owners is not None and self.owners.over(workload, owed)
+        owed = self.reservations.owed(workload)
+        return self.usage is not None and self.usage.over(workload, owed)
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
@@ -98,10 +98,10 @@ class CycleState:
         return (
             workload.scheduling_key in self._kept_back
             or any(request.fits_in(free[at]) for at in self._freed)
-        ) and self.fits(workload, self.keepers.usable(workload)) is not None
+        ) and self.fits(workload, self.reservations.usable(workload)) is not None
 
     def _place(self, workload: Workload) -> bool:
-        where = self.fits(workload, self.keepers.usable(workload))
+        where = self.fits(workload, self.reservations.usable(workload))
         if where is None:
             return False
         self._start(workload, where)
@@ -110,46 +110,46 @@ class CycleState:
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
             return False
-        usable, promised = self.keepers.usable(workload), self.keepers.promised(workload)
+        usable, promised = self.reservations.usable(workload), self.reservations.promised(workload)
         if usable is not None and promised:
             usable = _Elsewhere(usable, promised)
-        below = self.keepers.value(workload)
+        below = self.reservations.value(workload)
         ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
-        room, roster = self._make_room()
-        with roster.sparing(promised):
-            sacrifice = room.cheapest(ask)
-            if sacrifice is None:
+        room, candidates = self._make_room()
+        with candidates.sparing(promised):
+            victim_set = room.cheapest(ask)
+            if victim_set is None:
                 return False
-            dearest = max(sacrifice.victims, key=lambda victim: victim.weight)
+            dearest = max(victim_set.victims, key=lambda victim: victim.weight)
             alternative = room.without(dearest, ask)
-        withheld = self.keepers.withheld(usable)
-        usable = _with(usable, sacrifice.victims)
-        for victim in sacrifice.victims:
+        withheld = self.reservations.withheld(usable)
+        usable = _with(usable, victim_set.victims)
+        for victim in victim_set.victims:
             self._evict(victim, workload)
         where = self.fits(workload, usable)
         if where is None:
             raise AssertionError(f"the victims of {workload.id} made no room for it")
-        self._start(workload, where, sacrifice, alternative, withheld)
-        self._freed = sorted({at for victim in sacrifice.victims for at, _ in victim.frees})
+        self._start(workload, where, victim_set, alternative, withheld)
+        self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
 
     def _start(
         self,
         workload: Workload,
         where: Where,
-        sacrifice: VictimSet | None = None,
+        victim_set: VictimSet | None = None,
         alternative: VictimSet | None = None,
         withheld: tuple[tuple[str | None, Resources], ...] = (),
     ) -> None:
-        reservation = self.keepers.reservation
-        if reservation is not None and reservation.binds(workload):
-            reservation.took(where, workload.request)
+        backfill = self.reservations.backfill
+        if backfill is not None and backfill.binds(workload):
+            backfill.took(where, workload.request)
         for at, replicas in where:
             self.capacity.take(at, workload.request.times(replicas))
-        if self.owners is not None:
-            self.owners.grow(workload.owner, workload.total)
+        if self.usage is not None:
+            self.usage.grow(workload.owner, workload.total)
         self.started.add(workload.id)
-        self.started_services |= workload.endless
+        self.started_long_running |= workload.endless
         if workload.limit_s is not None:
             ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
             self._begun.append((ends_ms, where, workload.request))
@@ -157,21 +157,21 @@ class CycleState:
             Start(
                 workload_id=workload.id,
                 placement=self.capacity.placement(where),
-                victims=tuple(v.id for v in sacrifice.victims) if sacrifice else (),
-                proved=sacrifice.proved if sacrifice else True,
+                victims=tuple(v.id for v in victim_set.victims) if victim_set else (),
+                proved=victim_set.proved if victim_set else True,
                 alternative=tuple(v.id for v in alternative.victims) if alternative else (),
                 alternative_cost=sum(v.cost for v in alternative.victims) if alternative else 0,
                 withheld=withheld,
             )
         )
-        self.keepers.follow(shrunk=sacrifice is not None)
+        self.reservations.follow(shrunk=victim_set is not None)
 
     def _evict(self, victim: Candidate, preemptor: Workload) -> None:
         for at, amount in victim.frees:
             self.capacity.give(at, amount)
-        if self.owners is not None:
-            self.owners.shrink(self._running[victim.id])
-        self._services.evicted(victim.id)
+        if self.usage is not None:
+            self.usage.shrink(self._running[victim.id])
+        self._long_running.evicted(victim.id)
         self._make_room()[1].evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(
@@ -180,8 +180,8 @@ class CycleState:
 
     def _make_room(self) -> tuple[PreemptionSearch, Candidates]:
         if self._room is None:
-            roster = Candidates(self._snapshot, self.capacity)
-            self._room = PreemptionSearch(self.capacity, roster), roster
+            candidates = Candidates(self._snapshot, self.capacity)
+            self._room = PreemptionSearch(self.capacity, candidates), candidates
         return self._room
 
     def _ends(self) -> list[End]:

@@ -33,35 +33,35 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
 
 def over_quota(owners: OwnerUsage, workload: Workload) -> Reason:
     owner = workload.owner
-    return reasons.quota_exceeded(workload.total, owners.limit(owner), owners.held(owner))
+    return reasons.quota_exceeded(workload.total, owners.limit(owner), owners.allocated(owner))
 
 
 class Explainer:
     """Answers for many workloads of one board; equal ones are answered once."""
 
-    def __init__(self, snapshot: Snapshot, board: CycleState) -> None:
-        self._board = board
+    def __init__(self, snapshot: Snapshot, state: CycleState) -> None:
+        self._state = state
         self._strict = snapshot.policy.queueing == STRICT
-        self._shortage = Shortage(board.capacity)
+        self._shortage = Shortage(state.capacity)
         self._told: dict[tuple[str, bool], Reason] = {}
 
     def why(self, workload: Workload) -> Reason:
-        owners, keepers = self._board.owners, self._board.keepers
-        if owners is not None and owners.over(workload):
-            return over_quota(owners, workload)
-        if self._strict and keepers.head is not None and workload is not keepers.head:
-            return reasons.blocked_by(keepers.head.id)
-        key = (workload.scheduling_key, keepers.holds(workload))
+        usage, reservations = self._state.usage, self._state.reservations
+        if usage is not None and usage.over(workload):
+            return over_quota(usage, workload)
+        if self._strict and reservations.head is not None and workload is not reservations.head:
+            return reasons.blocked_by(reservations.head.id)
+        key = (workload.scheduling_key, reservations.is_reserved_for(workload))
         if key not in self._told:
             self._told[key] = self._look(workload)
         return self._told[key]
 
     def _look(self, workload: Workload) -> Reason:
-        board = self._board
-        if board.fits(workload) is None:
+        state = self._state
+        if state.fits(workload) is None:
             return self._shortage.of(workload)
-        if (keeper := board.keepers.whose(workload)) is not None:
-            return reasons.reserved_for(keeper.id)
+        if (backfill := state.reservations.whose(workload)) is not None:
+            return reasons.reserved_for(backfill.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 
 

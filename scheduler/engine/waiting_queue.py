@@ -43,7 +43,7 @@ class WaitingQueue:
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._ordered)
 
-    def walk(self, owners: OwnerUsage | None = None) -> "QueueIterator":
+    def iterate(self, owners: OwnerUsage | None = None) -> "QueueIterator":
         """With `owners`, where shares order them: whoever's is the smallest at that moment is next
         of a class."""
         if owners is not None and self._snapshot.policy.ordering == FAIR_SHARE:

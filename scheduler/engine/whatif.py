@@ -149,8 +149,8 @@ class WhatIf:
         """None where it would not start."""
         if impossible(self._capacity, workload) is not None:
             return None
-        line = self._others.with_one(workload)
-        outcome = _outcome(make_plan(snapshot or self._snapshot, line, tell=False), workload)
+        queue = self._others.with_one(workload)
+        outcome = _outcome(make_plan(snapshot or self._snapshot, queue, tell=False), workload)
         return outcome if outcome.start is not None else None
 
 
@@ -168,16 +168,16 @@ def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
     return replace(
         snapshot,
         allocated=allocated,
-        held=_still_held(snapshot, ended),
+        allocated_by_owner=_still_allocated(snapshot, ended),
         nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
         running=tuple(each for each in snapshot.running if each.id not in gone),
         now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
     )
 
 
-def _still_held(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[str, Resources], ...]:
+def _still_allocated(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[str, Resources], ...]:
     """By owner, where that matters."""
-    held = dict(snapshot.held)
+    held = dict(snapshot.allocated_by_owner)
     for running in ended:
         if running.owner in held:
             held[running.owner] = held[running.owner].minus(running.total)
@@ -188,17 +188,17 @@ def _emptied(node: Node, freed: Resources | None) -> Node:
     return node if freed is None else replace(node, allocated=node.allocated.minus(freed))
 
 
-def holders(snapshot: Snapshot, workload: Workload) -> list[Running]:
+def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
     """Who holds what it is short of, the most first: by share of the cluster, then id.
 
     Of its owner's quota, its owner's others; else of what is short in all, or, where nothing is, of
     what it asks for: then it is fragmented.
     """
-    among, owners = snapshot.running, OwnerUsage(snapshot)
+    among, usage = snapshot.running, OwnerUsage(snapshot)
     room = snapshot.total.minus(snapshot.allocated)
-    if owners.over(workload):
+    if usage.over(workload):
         among = tuple(each for each in among if each.owner == workload.owner)
-        room = owners.room(workload.owner)
+        room = usage.room(workload.owner)
     short = workload.total.minus(room).positive() or workload.request.positive()
     dims = [NAMES.index(name) for name in short]
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.invariants import verify
-from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import ZERO
 from scheduler.engine.snapshot import (
     ACTIVE,
@@ -85,7 +85,7 @@ class _Clock:
         )
         self._checked = checked
         self._ever = Capacity(self._empty)
-        self._held_for: tuple[ReservationRecord, ...] = ()
+        self._reservation_history: tuple[ReservationRecord, ...] = ()
         self._line = LastingLine(self._empty)
         self._workloads: list[Workload] = []  # by number, as all that follows
         # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
@@ -151,7 +151,7 @@ class _Clock:
                 plan = _checked(snapshot, self._line)
             else:
                 plan = make_plan(snapshot, self._line, tell=False)
-            self._held_for = held_for_after(snapshot, plan)
+            self._reservation_history = history_after(snapshot, plan)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
             for start in plan.starts:
@@ -172,9 +172,9 @@ class _Clock:
             tuple(self._line) if self._checked else (),  # the engine is handed the line itself
             now_ms,
             empty.max_starts,
-            machine.held() if empty.by_owner else (),
+            machine.allocated_by_owner() if empty.by_owner else (),
             empty.quotas,
-            self._held_for,
+            self._reservation_history,
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:

@@ -13,7 +13,7 @@ class Machine:
     def __init__(self, cluster: Cluster, checkpoint_s: int | None = None) -> None:
         """With `checkpoint_s`, everybody reports a checkpoint whenever so long has passed."""
         self.allocated = Resources()
-        self._held: dict[str, Resources] = {}  # by owner
+        self._allocated_by_owner: dict[str, Resources] = {}  # by owner
         self._nodes = {node.id: node for node in cluster.nodes}
         self._running: dict[str, Running] = {}
         self._checkpoint_ms = checkpoint_s * 1000 if checkpoint_s else None
@@ -30,9 +30,9 @@ class Machine:
             for each in self._running.values()
         )
 
-    def held(self) -> tuple[tuple[str, Resources], ...]:
+    def allocated_by_owner(self) -> tuple[tuple[str, Resources], ...]:
         """What each owner holds; who once did and does not holds nothing."""
-        return tuple(self._held.items())
+        return tuple(self._allocated_by_owner.items())
 
     def enter(self, running: Running) -> None:
         self._running[running.id] = running
@@ -46,7 +46,9 @@ class Machine:
     def _hold(self, running: Running, sign: int) -> None:
         more = running.total.times(sign)
         self.allocated = self.allocated.plus(more)
-        self._held[running.owner] = self._held.get(running.owner, Resources()).plus(more)
+        self._allocated_by_owner[running.owner] = self._allocated_by_owner.get(
+            running.owner, Resources()
+        ).plus(more)
         if not self._nodes:
             return
         for place in running.placement:

@@ -360,12 +360,12 @@ def _is_decided_by(snapshot: Snapshot, last: Workload) -> bool:
     """Whether those up to the last in line decide who else starts: one of them is the head, or the
     cycle is full with them."""
     key = order_key(snapshot)
-    board = admit_in_turn(snapshot, WaitingQueue(snapshot, sift(snapshot)[0]))
-    if (head := board.keepers.head) is not None:
+    state = admit_in_turn(snapshot, WaitingQueue(snapshot, sift(snapshot)[0]))
+    if (head := state.reservations.head) is not None:
         return key(head) <= key(last)
-    full = len(board.starts) >= snapshot.max_starts
+    full = len(state.starts) >= snapshot.max_starts
     return full and all(
-        key(workload) <= key(last) for workload in snapshot.queued if workload.id in board.started
+        key(workload) <= key(last) for workload in snapshot.queued if workload.id in state.started
     )
 
 

@@ -8,14 +8,14 @@ from deployments.models import Deployment, Status
 from deployments.scheduling_key import OWNER, request_in
 from scheduler import models
 from scheduler.engine import Plan, Snapshot
-from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.reservations.history import history_after
 from scheduler.engine.snapshot import ReservationRecord
 from scheduler.store.times import milliseconds, moment
 
 REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part")
 
 
-def held_for_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
+def history_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
     """For whom it has held capacity back, of those who still wait with the same request."""
     rows = models.HeldFor.objects.filter(
         cluster=cluster_id,
@@ -33,8 +33,8 @@ def held_for_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
 
 def remember(snapshot: Snapshot, plan: Plan) -> bool:
     """Inside the caller's transaction; True if it is anything new."""
-    after = held_for_after(snapshot, plan)
-    if after == snapshot.held_for:
+    after = history_after(snapshot, plan)
+    if after == snapshot.reservation_history:
         return False
     cluster_id = UUID(snapshot.cluster_id)
     models.HeldFor.objects.filter(cluster=cluster_id).delete()

@@ -22,11 +22,11 @@ EVICTABLE = (Status.STARTING, Status.RUNNING)
 Amounts = tuple[tuple[str, Resources], ...]  # by owner, sorted
 
 
-def held_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
+def allocated_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     """What each owner holds in each of the clusters. One query, none for no cluster."""
     return {
         cluster: tuple((str(owner), Resources(*amount)) for owner, amount in held.items())
-        for cluster, held in queries.held_in(cluster_ids).items()
+        for cluster, held in queries.allocated_in(cluster_ids).items()
     }
 
 

@@ -17,8 +17,8 @@ from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
 from scheduler.store.queue_reader import QueueReader
 from scheduler.store.relevant import bounded, whole
-from scheduler.store.reservation_history import held_for_in
-from scheduler.store.running import held_in, quotas_in
+from scheduler.store.reservation_history import history_in
+from scheduler.store.running import allocated_in, quotas_in
 from scheduler.store.times import milliseconds
 
 
@@ -51,12 +51,12 @@ def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
     quotas = quotas_in([each.pk for each in clusters if each.has_quotas])
-    held = held_in([each.pk for each in clusters if each.by_owner])
+    allocated = allocated_in([each.pk for each in clusters if each.by_owner])
     return {
         each.pk: replace(
             _snapshot(each),
             nodes=tuple(nodes[each.pk]),
-            held=held.get(each.pk, ()),
+            allocated_by_owner=allocated.get(each.pk, ()),
             quotas=quotas.get(each.pk, ()),
         )
         for each in clusters
@@ -82,7 +82,7 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
             told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
             for each in classes
         ),
-        held_for=held_for_in(cluster.pk),
+        reservation_history=history_in(cluster.pk),
     )
     ids = {each.name: each.pk for each in classes}
     return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner)

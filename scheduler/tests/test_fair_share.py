@@ -50,7 +50,9 @@ def test_what_is_held_already_counts(cluster: Cluster, dev: User, ada: User) -> 
     make(cluster, dev, Status.STOPPING, gpu=1)
     make(cluster, dev, Status.STOPPED, gpu=8)
     mine, theirs = submit(dev, cluster, gpu=3), submit(ada, cluster, gpu=3)
-    assert load_snapshot(cluster.pk).held == ((str(dev.pk), Resources(2000, 1024, 3)),)
+    assert load_snapshot(cluster.pk).allocated_by_owner == (
+        (str(dev.pk), Resources(2000, 1024, 3)),
+    )
     run_cycle(cluster)
     assert running(mine, theirs) == [False, True]
 
@@ -116,7 +118,7 @@ def test_other_clusters_are_told_no_owners(cluster: Cluster, dev: User) -> None:
     change_cluster(cluster, {"ordering": "gpu_weighted"})
     submit(dev, cluster)
     snapshot = load_snapshot(cluster.pk)
-    assert snapshot.held == ()
+    assert snapshot.allocated_by_owner == ()
     assert [each.owner for each in snapshot.queued] == [""]
 
 
@@ -141,12 +143,12 @@ def test_a_quote_is_kept(api: Any, cluster: Cluster, dev: User) -> None:
 
 def test_who_waits_is_explained(api: Any, cluster: Cluster, dev: User, ada: User) -> None:
     """Also by whose end would help, which gives its owner's share back."""
-    holder = make(cluster, ada, Status.RUNNING, gpu=8)
+    reserved_for = make(cluster, ada, Status.RUNNING, gpu=8)
     row = submit(dev, cluster)
     run_cycle(cluster)
     told = api(dev).get(f"/api/deployments/{row.pk}/explain").json()
     assert told["reason"]["code"] == "INSUFFICIENT_CAPACITY"
-    assert told["starts_now_with"]["after"]["any_one_of"] == [str(holder.pk)]
+    assert told["starts_now_with"]["after"]["any_one_of"] == [str(reserved_for.pk)]
 
 
 def test_an_operator_chooses_it(admin_client: Any, cluster: Cluster) -> None:

@@ -43,7 +43,7 @@ def test_the_planner_is_told_of_quotas_and_of_what_is_held(
     make(cluster, dev, Status.STOPPED, gpu=3)
     submit(ada, cluster)
     snapshot = load_snapshot(cluster.pk)
-    assert snapshot.held == ((str(dev.pk), Resources(2000, 1024, 4)),)
+    assert snapshot.allocated_by_owner == ((str(dev.pk), Resources(2000, 1024, 4)),)
     assert snapshot.quotas == (
         (DEFAULT_QUOTA, Resources(ENDLESS, ENDLESS, 2)),
         (str(ada.pk), Resources(1500, 4096, ENDLESS)),

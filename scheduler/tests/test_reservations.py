@@ -91,7 +91,7 @@ def test_who_starts_or_is_stopped_is_forgotten(
     run_cycle(cluster)
     assert set(remembered()) == {str(big.pk)}
     stop_one(big, None)
-    assert read_snapshot(cluster.pk).held_for == ()
+    assert read_snapshot(cluster.pk).reservation_history == ()
     run_cycle(cluster)
     assert set(remembered()) == {str(other.pk)}
     stop_one(full, None)
@@ -166,10 +166,10 @@ def test_a_service_that_starts_is_looked_at_again_where_capacity_is_held(
     stop_one(first, None)
     outcome = run_cycle(cluster)
     assert {start.workload_id for start in outcome.plan.starts} == {str(service.pk), str(equal.pk)}
-    assert (outcome.plan.holder, outcome.wants_another) == (str(big.pk), True)
+    assert (outcome.plan.reserved_for, outcome.wants_another) == (str(big.pk), True)
     outcome = run_cycle(cluster)
     assert {start.workload_id for start in outcome.plan.starts} == {str(small.pk)}
-    assert (outcome.plan.holder, outcome.wants_another) == (None, False)
+    assert (outcome.plan.reserved_for, outcome.wants_another) == (None, False)
 
 
 def test_a_change_of_the_holder_alone_is_kept_in_the_ledger_and_replays(
@@ -270,7 +270,7 @@ def test_another_wait_is_held_for_anew(
     run_cycle(cluster)
     assert client_for(dev).get(path).json()["status"] == "QUEUED"
     assert client_for(dev).patch(path, {"required_gpu": 8}).status_code == 200
-    assert read_snapshot(cluster.pk).held_for == ()
+    assert read_snapshot(cluster.pk).reservation_history == ()
 
 
 @pytest.mark.parametrize("policy", [{"ordering": "fair_share"}, {"placement": "spread"}])

@@ -206,7 +206,7 @@ def test_sweep_finds_a_submit_that_committed_late(cluster: Cluster, submit: Subm
 
 @pytest.mark.parametrize("freed_by", ["stop", "end", "totals", "resume"])
 def test_sweep_finds_freed_capacity(cluster: Cluster, submit: Submit, freed_by: str) -> None:
-    holder = submit("LOW", gpu=8, simulated_runtime_s=60)
+    reserved_for = submit("LOW", gpu=8, simulated_runtime_s=60)
     run_cycle(cluster)
     waiting = submit("LOW", gpu=8)
     run_cycle(cluster)
@@ -214,18 +214,18 @@ def test_sweep_finds_freed_capacity(cluster: Cluster, submit: Submit, freed_by: 
         Cluster.objects.update(state=State.PAUSED)
     backdate(cluster)
     assert not swept(cluster)
-    _free(cluster, holder, freed_by)
+    _free(cluster, reserved_for, freed_by)
     redis_client().flushdb()
     assert swept(cluster)
     schedule_cluster(str(cluster.pk))
     assert (status_of(waiting) == Status.RUNNING) == (freed_by != "resume")
 
 
-def _free(cluster: Cluster, holder: Deployment, how: str) -> None:
+def _free(cluster: Cluster, reserved_for: Deployment, how: str) -> None:
     from clusters.services.clusters import change_cluster, resume
 
     if how == "stop":
-        stop_deployment(holder.owner, Deployment.objects.get(pk=holder.pk))
+        stop_deployment(reserved_for.owner, Deployment.objects.get(pk=reserved_for.pk))
     elif how == "end":
         assert finish_due(timezone.now() + timedelta(seconds=61)) == 1
     elif how == "totals":

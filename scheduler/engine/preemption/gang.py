@@ -63,9 +63,19 @@ class GangSearch:
     """
 
     def __init__(
-        self, request: Resources, replicas: int, bins: Iterable[int], roster: Candidates, top: int
+        self,
+        request: Resources,
+        replicas: int,
+        bins: Iterable[int],
+        candidates: Candidates,
+        top: int,
     ) -> None:
-        self._request, self._replicas, self._roster, self._top = request, replicas, roster, top
+        self._request, self._replicas, self._candidates, self._top = (
+            request,
+            replicas,
+            candidates,
+            top,
+        )
         self._bins = sorted(bins)
         self._inside = frozenset(self._bins)
         self._known: dict[int, _Bin] = {}
@@ -82,7 +92,7 @@ class GangSearch:
         """The cheapest victims, of whom `stays` is none. All others together must make room."""
         for at in self._bins:
             if at not in self._known:
-                split = [self._split(stack) for stack in self._roster.offers(at, self._top)]
+                split = [self._split(stack) for stack in self._candidates.offers(at, self._top)]
                 self._known[at] = _Bin(at, self._request, usable(at), split)
         self._curves = {at: self._known[at].as_it_is for at in self._bins}
         self._work, self._exact, self._work_limit = 0, True, work_limit

@@ -54,9 +54,9 @@ class _Ranking:
     seen: int = 0  # of capacity.changed
     number: int = 0
 
-    def enter(self, at: int, price: tuple[int, int], sacrifice: VictimSet | None) -> None:
+    def enter(self, at: int, price: tuple[int, int], victim_set: VictimSet | None) -> None:
         self.number += 1
-        self.found[at] = (self.number, sacrifice)
+        self.found[at] = (self.number, victim_set)
         heappush(self.heap, (price, self.number, at))
 
     def holds(self, entry: _Entry) -> bool:
@@ -67,8 +67,8 @@ class _Ranking:
 class PreemptionSearch:
     """Searches a roster; what it remembers only saves work."""
 
-    def __init__(self, capacity: Capacity, roster: Candidates) -> None:
-        self._capacity, self._roster = capacity, roster
+    def __init__(self, capacity: Capacity, candidates: Candidates) -> None:
+        self._capacity, self._candidates = capacity, candidates
         self._rankings: dict[Request, _Ranking] = {}
         self._gangs: dict[tuple[Request, int], _Gang] = {}
         self._work = 0
@@ -85,9 +85,9 @@ class PreemptionSearch:
             return self._for_gang(ask, spared)
         ranking = self._ranked(ask)
         touched = ranking.bins.intersection(at for at, _ in spared.frees)
-        self._roster.evict(spared)
+        self._candidates.evict(spared)
         found = [self._in_bin(at, ask) for at in sorted(touched)]
-        self._roster.add(spared)
+        self._candidates.add(spared)
         found.append(self._best(ranking, ask, besides=touched))
         return min((each for each in found if each), key=lambda s: s.price, default=None)
 
@@ -104,7 +104,7 @@ class PreemptionSearch:
 
     def _in_bin(self, at: int, ask: Request) -> VictimSet | None:
         need = ask.request.times(ask.replicas).minus(self._usable(ask)(at))
-        found = self._roster.cheapest_in(at, need, ask.below, self._limit(covering.WORK_LIMIT))
+        found = self._candidates.cheapest_in(at, need, ask.below, self._limit(covering.WORK_LIMIT))
         if found is not None:
             self._work += found.work
         return found
@@ -122,7 +122,7 @@ class PreemptionSearch:
         for at in sorted(stale):
             ranking.found.pop(at, None)
             need = ask.request.times(ask.replicas).minus(usable(at))
-            floor = self._roster.floor_in(at, need, ask.below)
+            floor = self._candidates.floor_in(at, need, ask.below)
             if floor is not None:
                 ranking.enter(at, floor, None)
         return ranking
@@ -137,14 +137,14 @@ class PreemptionSearch:
             if not ranking.holds(entry):
                 continue
             at = entry[2]
-            sacrifice = ranking.found[at][1]
+            victim_set = ranking.found[at][1]
             if at in besides:
                 passed.append(entry)
-            elif sacrifice is not None:
+            elif victim_set is not None:
                 passed.append(entry)
-                best = sacrifice
-            elif (sacrifice := self._in_bin(at, ask)) is not None:
-                ranking.enter(at, sacrifice.price, sacrifice)
+                best = victim_set
+            elif (victim_set := self._in_bin(at, ask)) is not None:
+                ranking.enter(at, victim_set.price, victim_set)
         for entry in passed:
             heappush(ranking.heap, entry)
         return best
@@ -154,7 +154,7 @@ class PreemptionSearch:
     def _for_gang(self, ask: Request, stays: Candidate | None = None) -> VictimSet | None:
         """In the lowest class so that everybody up to it, but `stays`, would be enough."""
         bins = frozenset(self._capacity.eligible(ask.selector))
-        for top in self._roster.values(ask.below):
+        for top in self._candidates.values(ask.below):
             if fits(self._reach(ask, bins, top, stays), ask.replicas):
                 limit = self._limit(gang.WORK_LIMIT)
                 found = self._gang(ask, bins, top).cheapest(self._usable(ask), stays, limit)
@@ -168,13 +168,13 @@ class PreemptionSearch:
         """How many replicas each bin takes once everybody up to `top` has left it."""
         usable, kept = self._usable(ask), dict(stays.frees) if stays and stays.value <= top else {}
         for at in bins:
-            freed = self._roster.freed(at, top).minus(kept.get(at, ZERO))
+            freed = self._candidates.freed(at, top).minus(kept.get(at, ZERO))
             yield ask.request.count_in(usable(at).plus(freed))
 
     def _gang(self, ask: Request, bins: frozenset[int], top: int) -> GangSearch:
         known, changed = self._gangs.get((ask, top)), self._capacity.changed
         if known is None:
-            search = GangSearch(ask.request, ask.replicas, bins, self._roster, top)
+            search = GangSearch(ask.request, ask.replicas, bins, self._candidates, top)
             self._gangs[ask, top] = known = _Gang(search)
         known.search.forget(changed[known.seen :])
         known.seen = len(changed)

@@ -39,26 +39,26 @@ class StarvationReservation:
         self,
         snapshot: Snapshot,
         capacity: Capacity,
-        holder: Workload,
+        reserved_for: Workload,
         value: int,
         *,
-        services: LongRunning,
+        long_running: LongRunning,
         ends: Callable[[], list[End]],
     ) -> None:
         """`ends` tells who holds what until when at the latest, in this cycle's state."""
-        self.holder, self.value = holder, value
+        self.reserved_for, self.value = reserved_for, value
         self._snapshot, self._capacity = snapshot, capacity
-        self._services, self._ends = services, ends
+        self._long_running, self._ends = long_running, ends
 
     def binds(self, workload: Workload, value: int) -> bool:
-        if workload is self.holder or value > self.value:
+        if workload is self.reserved_for or value > self.value:
             return False
         at_ms = self._where[1]
         return at_ms == FOREVER_MS or runs_after(at_ms, workload, self._snapshot.now_ms)
 
     def usable(self, at: int) -> Resources:
-        free, held = self._capacity.free[at], self._where[0].get(at)
-        return free if held is None else free.minus_at_most(held)
+        free, reserved = self._capacity.free[at], self._where[0].get(at)
+        return free if reserved is None else free.minus_at_most(reserved)
 
     @property
     def bins(self) -> Set[int]:
@@ -73,19 +73,21 @@ class StarvationReservation:
     def _where(self) -> tuple[dict[int, Resources], int]:
         """Found when the first one asks whom it might concern: many holders start before that."""
         policy, now_ms = self._snapshot.policy, self._snapshot.now_ms
-        known = {each.workload_id: each for each in self._snapshot.held_for}.get(self.holder.id)
-        held_s = 0 if known is None else known.held_ms(now_ms) // 1000
-        doublings = held_s // (DOUBLES_AFTER * (policy.reserve_after_s or AT_ONCE_S))
+        known = {each.workload_id: each for each in self._snapshot.reservation_history}.get(
+            self.reserved_for.id
+        )
+        lasted_s = 0 if known is None else known.lasted_ms(now_ms) // 1000
+        doublings = lasted_s // (DOUBLES_AFTER * (policy.reserve_after_s or AT_ONCE_S))
         times = 2 ** min(doublings, MOST_DOUBLINGS)
-        rooms = self._services.rooms(self.holder.priority)
+        rooms = self._long_running.rooms(self.reserved_for.priority)
         return _soonest(
-            self._capacity, self.holder, rooms, self._ends(), times=times, now_ms=now_ms
+            self._capacity, self.reserved_for, rooms, self._ends(), times=times, now_ms=now_ms
         )
 
 
 def _soonest(
     capacity: Capacity,
-    holder: Workload,
+    reserved_for: Workload,
     rooms: Sequence[Resources],
     ends: list[End],
     *,
@@ -95,9 +97,9 @@ def _soonest(
     """How much of which bins, that have `rooms` at most, to hold for all of the holder's replicas,
     so many times over unless time limits tell when once will be free; and when that is (FOREVER_MS:
     they do not)."""
-    request, replicas = holder.request, holder.replicas
+    request, replicas = reserved_for.request, reserved_for.replicas
     by_bin = _by_bin(ends)
-    bins = list(capacity.eligible(holder.selector))
+    bins = list(capacity.eligible(reserved_for.selector))
 
     def when(at: int, want: Resources) -> tuple[int, int]:
         return _when(want, capacity.free[at], by_bin.get(at, []))
@@ -105,11 +107,11 @@ def _soonest(
     want = request if len(bins) > 1 else request.times(replicas)
     bins.sort(key=lambda at: (*when(at, want), at))
     most = {at: min(request.count_in(rooms[at]), replicas) for at in bins}
-    held = _fill(most, replicas)
-    at_ms = max((when(at, request.times(n))[0] for at, n in held.items()), default=FOREVER_MS)
+    reserved = _fill(most, replicas)
+    at_ms = max((when(at, request.times(n))[0] for at, n in reserved.items()), default=FOREVER_MS)
     if at_ms == FOREVER_MS or 0 < at_ms <= now_ms:
-        held = _fill(most, replicas * times)
-    return {at: request.times(count) for at, count in held.items()}, at_ms
+        reserved = _fill(most, replicas * times)
+    return {at: request.times(count) for at, count in reserved.items()}, at_ms
 
 
 def _fill(most: dict[int, int], replicas: int) -> dict[int, int]:

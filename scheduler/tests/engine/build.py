@@ -147,4 +147,6 @@ def owned(base: Snapshot, **quotas: Resources) -> Snapshot:
         held[each.owner] = held.get(each.owner, ZERO).plus(each.total)
     names = {"others": DEFAULT_QUOTA}
     limits = {names.get(owner, owner): limit for owner, limit in quotas.items()}
-    return replace(base, held=tuple(sorted(held.items())), quotas=tuple(sorted(limits.items())))
+    return replace(
+        base, allocated_by_owner=tuple(sorted(held.items())), quotas=tuple(sorted(limits.items()))
+    )

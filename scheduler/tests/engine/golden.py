@@ -82,7 +82,7 @@ def snapshot(seed: int) -> Snapshot:
     running = tuple(
         replace(each, endless=each.ends_ms is None and random.random() < 0.3) for each in running
     )
-    held_for = tuple(_held_for(each, random) for each in queued if random.random() < 0.5)
+    reservation_history = tuple(_held_for(each, random) for each in queued if random.random() < 0.5)
     queued = tuple(
         replace(each, endless=each.limit_s is None and random.random() < 0.3) for each in queued
     )
@@ -92,7 +92,7 @@ def snapshot(seed: int) -> Snapshot:
         running=running,
         queued=queued,
         max_starts=max_starts,
-        held_for=held_for,
+        reservation_history=reservation_history,
     )
 
 

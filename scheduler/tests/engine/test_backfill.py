@@ -94,9 +94,9 @@ def test_a_hold_and_a_reservation_for_two_bind_together() -> None:
 def test_a_holder_is_not_refused_for_its_own_hold() -> None:
     """An equal stands before it that was evicted lately, and may not touch what is held."""
     first = job(gpu=8, id="evicted", submitted_ms=ends(-9000), queued_ms=ends(-10))
-    holder = job(gpu=8, id="holder", submitted_ms=ends(-8000), queued_ms=ends(-8000))
-    assert first.scheduling_key == holder.scheduling_key
-    assert started(pool(gpu=8, queued=[first, holder])) == ["holder"]
+    reserved_for = job(gpu=8, id="holder", submitted_ms=ends(-8000), queued_ms=ends(-8000))
+    assert first.scheduling_key == reserved_for.scheduling_key
+    assert started(pool(gpu=8, queued=[first, reserved_for])) == ["holder"]
 
 
 def test_whoever_ends_before_the_holder_could_start_may_pass_a_hold() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.reservations.history import history_after
 from scheduler.engine.snapshot import Node, ReservationRecord, Running
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run, size
 from scheduler.tests.engine.test_cases_nodes import ends, evicted, placed, plan, reason, trio
@@ -24,17 +24,17 @@ def churn(
         for name, gpus in free.items()
         for n in range(gpus)
     ]
-    held_for: tuple[ReservationRecord, ...] = ()
+    reservation_history: tuple[ReservationRecord, ...] = ()
     for second in range(seconds):
         now = NOW + second * 1000
         for name in free:
             ended = next((each for each in small if _on(each, name)), None)
             small = [each for each in small if each is not ended]
         arrived = [job(gpu=1, id=f"s{second}-{n}", submitted_ms=now) for n in range(len(nodes))]
-        waiting: dict[str, Any] = {"queued": [big, *arrived], "held_for": held_for}
+        waiting: dict[str, Any] = {"queued": [big, *arrived], "reservation_history": reservation_history}
         snapshot = rack(nodes, running=pinned + small, **waiting, now_ms=now, **policy)
         decided = plan(snapshot)
-        held_for, made = held_for_after(snapshot, decided), placed(decided)
+        reservation_history, made = history_after(snapshot, decided), placed(decided)
         if "big" in made:
             return second
         small += [
@@ -114,36 +114,43 @@ def test_a_hold_doubles_by_the_time_that_it_has_lasted(
 ) -> None:
     """However long the holder has waited."""
     running = [run(gpu=1, high=True, on=name) for name in "abcde"]
-    holders = []
+    occupants = []
     if known is not None:
         id_, before_s, since_s = known
-        holders = [
+        occupants = [
             ReservationRecord(
                 id_, before_s * 1000, None if since_s is None else NOW - since_s * 1000
             )
         ]
-    assert held_on(running, *holders) == set(held)
+    assert held_on(running, *occupants) == set(held)
 
 
 def test_a_hold_that_is_to_begin_at_once_doubles_each_half_day() -> None:
     running = [run(gpu=1, high=True, on=name) for name in "ab"]
     for held_s, held in ((12 * 3600 - 1, {"a"}), (12 * 3600, {"a", "b"})):
-        holder = ReservationRecord("big", held_s * 1000, None)
-        assert held_on(running, holder, reserve_after_s=0) == held
+        reserved_for = ReservationRecord("big", held_s * 1000, None)
+        assert held_on(running, reserved_for, reserve_after_s=0) == held
 
 
 def held_on(
-    running: list[Running], *held_for: ReservationRecord, high: bool = False, **policy: Any
+    running: list[Running],
+    *reservation_history: ReservationRecord,
+    high: bool = False,
+    **policy: Any,
 ) -> set[str]:
     """The nodes on which small ones may not start beside one as large as a node."""
     names = sorted({place.node_id or "" for each in running for place in each.placement})
     queued = [job(gpu=8, high=high, id="big", waited_s=10**7)]
     queued += [job(gpu=1, id=f"s{n}") for n in range(40)]
     snapshot = rack(
-        [node(name) for name in names], running=running, queued=queued, held_for=held_for, **policy
+        [node(name) for name in names],
+        running=running,
+        queued=queued,
+        reservation_history=reservation_history,
+        **policy,
     )
     made = plan(snapshot)
-    assert made.holder == "big"
+    assert made.reserved_for == "big"
     return {name for name in names if not any(name in where for where in placed(made).values())}
 
 
@@ -162,14 +169,16 @@ def test_nothing_is_held_for_one_for_whom_services_leave_no_room(held_s: int) ->
     big, next_ = job(gpu=8, id="big", waited_s=10**7), job(gpu=7, id="next", waited_s=5000)
     small = [job(gpu=1, id=f"s{n}", limit_s=10) for n in range(20)]
     memory = (ReservationRecord("big", held_s * 1000, None), ReservationRecord("next", 0, None))
-    cluster = rack([node("a"), node("b")], running=running, queued=[big, *small], held_for=memory)
+    cluster = rack(
+        [node("a"), node("b")], running=running, queued=[big, *small], reservation_history=memory
+    )
     assert len(placed(plan(cluster))) == 4 + 7
-    assert plan(cluster).holder is None
+    assert plan(cluster).reserved_for is None
     cluster = replace(cluster, queued=(big, next_, *small))
     assert placed(plan(cluster))["next"] == {"b": 1}
     a, b = cluster.nodes
     made = plan(replace(cluster, nodes=(a, replace(b, state="CORDONED"))))
-    assert (made.holder, len(placed(made))) == ("next", 0)
+    assert (made.reserved_for, len(placed(made))) == ("next", 0)
 
 
 @pytest.mark.parametrize("state", ["CORDONED", "NOT_READY"])
@@ -179,7 +188,7 @@ def test_the_next_is_held_for_where_one_waits_for_a_closed_node(state: str) -> N
     queued += [job(gpu=1, id=f"s{n}") for n in range(9)]
     snapshot = rack([node("a"), node("c", state=state)], running=running, queued=queued)
     made = plan(snapshot)
-    assert (made.holder, placed(made)) == ("next", {})
+    assert (made.reserved_for, placed(made)) == ("next", {})
 
 
 def test_a_service_that_is_drained_is_in_nobodys_way() -> None:
@@ -189,7 +198,7 @@ def test_a_service_that_is_drained_is_in_nobodys_way() -> None:
     job_on_b = run(gpu=1, high=True, on="b")
     nodes = [node("a", state="DRAINING"), node("b")]
     made = plan(rack(nodes, running=[service, job_on_b], queued=queued))
-    assert (made.holder, placed(made)) == ("big", {})
+    assert (made.reserved_for, placed(made)) == ("big", {})
 
 
 def test_a_pool_is_held_for_nobody_for_whom_services_leave_no_room() -> None:
@@ -204,7 +213,7 @@ def test_a_gang_for_whom_services_leave_no_room_is_in_nobodys_way() -> None:
     queued = [gang, job(gpu=8, id="whole", waited_s=3700), job(gpu=8, id="another", waited_s=3600)]
     made = plan(rack([node(name) for name in "abcd"], running=running, queued=queued))
     assert placed(made) == {"whole": {"d": 1}}
-    assert made.holder == "another"
+    assert made.reserved_for == "another"
 
 
 def test_one_for_whom_a_victim_makes_room_is_held_for_at_once() -> None:
@@ -214,7 +223,7 @@ def test_one_for_whom_a_victim_makes_room_is_held_for_at_once() -> None:
     queued = [big, urgent, *(job(gpu=1, id=f"s{n}") for n in range(5))]
     made = plan(rack([node("a")], running=running, queued=queued))
     assert evicted(made) == {"service": "urgent"}
-    assert (set(placed(made)), made.holder) == ({"urgent"}, "big")
+    assert (set(placed(made)), made.reserved_for) == ({"urgent"}, "big")
 
 
 def test_the_hold_for_a_gang_is_for_as_many_replicas_as_services_leave_room_for() -> None:

@@ -122,7 +122,9 @@ def test_the_head_is_the_first_whose_owner_is_next(queueing: str) -> None:
 
 def test_shares_are_exact() -> None:
     """A third of one and a third of the other, which no power of ten can say."""
-    snapshot = replace(pool(), total=Resources(3, 9, 0), held=(("a", Resources(1, 0, 0)),))
+    snapshot = replace(
+        pool(), total=Resources(3, 9, 0), allocated_by_owner=(("a", Resources(1, 0, 0)),)
+    )
     shares = OwnerUsage(snapshot)
     shares.grow("b", Resources(0, 3, 0))
     assert shares.share("a") == shares.share("b") > shares.share("nobody") == 0
@@ -157,7 +159,7 @@ def test_every_plan_passes_the_checker_and_replays(snapshot: Snapshot) -> None:
         snapshot,
         queued=snapshot.queued[::-1],
         running=snapshot.running[::-1],
-        held=snapshot.held[::-1],
+        allocated_by_owner=snapshot.allocated_by_owner[::-1],
     )
     assert make_plan(shuffled).starts == plan.starts
 
@@ -173,13 +175,13 @@ def test_the_walk_asks_whoever_is_first_at_that_moment(snapshot: Snapshot) -> No
     plan = make_plan(snapshot)
     never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
     left = [each for each in snapshot.queued if each.scheduling_key not in never]
-    board = CycleState(snapshot, WaitingQueue(snapshot, left))
-    while left and len(board.starts) < snapshot.max_starts:
-        first = min(left, key=order_key(snapshot, board.owners))
+    state = CycleState(snapshot, WaitingQueue(snapshot, left))
+    while left and len(state.starts) < snapshot.max_starts:
+        first = min(left, key=order_key(snapshot, state.usage))
         left.remove(first)
-        if not board.admit(first):
+        if not state.admit(first):
             left = [each for each in left if each.scheduling_key != first.scheduling_key]
-    assert tuple(board.starts) == plan.starts
+    assert tuple(state.starts) == plan.starts
 
 
 @given(shared())
@@ -189,7 +191,7 @@ def test_a_line_that_is_kept_gives_the_same_plan(snapshot: Snapshot) -> None:
     snapshot = replace(snapshot, state="ACTIVE")
     plan = make_plan(snapshot)
     never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
-    line = LastingLine(replace(snapshot, queued=(), held=()))
+    line = LastingLine(replace(snapshot, queued=(), allocated_by_owner=()))
     for each in snapshot.queued:
         if each.scheduling_key not in never:
             line.enter(each)
@@ -205,6 +207,6 @@ def test_where_owners_do_not_matter_nothing_is_written_of_them(snapshot: Snapsho
         policy=replace(snapshot.policy, ordering="fifo"),
         running=tuple(replace(each, owner="") for each in snapshot.running),
         queued=tuple(replace(each, owner="") for each in snapshot.queued),
-        held=(),
+        allocated_by_owner=(),
     )
     assert decode_snapshot(encode_snapshot(plain)) == plain

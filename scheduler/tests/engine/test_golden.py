@@ -51,12 +51,14 @@ def test_what_is_recorded_has_something_of_everything() -> None:
         seen.update({"alternative"} if any(each.alternative for each in plan.starts) else {})
         seen.update({"unfinished"} if plan.unfinished else {})
         seen.update({"withheld"} if any(each.withheld for each in plan.starts) else {})
-        seen.update({"holder"} if plan.holder else {})
-        seen.update({"holds that doubled"} if _differs(plan, snapshot, held_for=()) else {})
+        seen.update({"holder"} if plan.reserved_for else {})
+        seen.update(
+            {"holds that doubled"} if _differs(plan, snapshot, reservation_history=()) else {}
+        )
         alike = tuple(replace(each, endless=False) for each in snapshot.running)
         started = {start.workload_id for start in plan.starts}
         services = {each.id for each in snapshot.queued if each.endless}
-        seen.update({"a service beside a hold"} if started & services and plan.holder else {})
+        seen.update({"a service beside a hold"} if started & services and plan.reserved_for else {})
         seen.update({"services"} if _differs(plan, snapshot, running=alike) else {})
         seen.update({wait.reason.code.value for wait in plan.waits})
     missing = {

@@ -74,15 +74,15 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             own = replace(plan.waits[0], workload_id="w")
             return snapshot, replace(plan, starts=(*plan.starts, more), waits=(own,))
         case "held too soon":
-            return snapshot, replace(plan, holder="w")
+            return snapshot, replace(plan, reserved_for="w")
         case "held for nobody":
-            return snapshot, replace(plan, holder="ghost")
+            return snapshot, replace(plan, reserved_for="ghost")
         case "held for who starts":
             at_once = replace(snapshot.policy, reserve_after_s=0)
-            return replace(snapshot, policy=at_once), replace(plan, holder="p")
+            return replace(snapshot, policy=at_once), replace(plan, reserved_for="p")
         case "held in a strict line":
             strict = replace(snapshot.policy, queueing="strict", reserve_after_s=0)
-            return replace(snapshot, policy=strict), replace(plan, holder="w")
+            return replace(snapshot, policy=strict), replace(plan, reserved_for="w")
     raise AssertionError(fault)
 
 
@@ -106,10 +106,10 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("still exempt", "still exempt"),
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
-        ("held too soon", "held back for w, who does not wait for so long"),
-        ("held for nobody", "held back for ghost, who does not wait for so long"),
-        ("held for who starts", "held back for p, who starts"),
-        ("held in a strict line", "held back where it never is"),
+        ("held too soon", "reserved for w, which has not waited for so long"),
+        ("held for nobody", "reserved for ghost, which has not waited for so long"),
+        ("held for who starts", "reserved for p, which starts"),
+        ("held in a strict line", "reserved where it never is"),
     ],
 )
 def test_each_fault_is_found(snapshot: Snapshot, fault: str, sentence: str) -> None:

@@ -176,7 +176,7 @@ def test_capacity_is_held_for_the_first_who_could_start_beside_the_services(
     late.sort(key=lambda each: (-values[each.priority], each.queued_ms, each.id))
     gone = {eviction.workload_id for eviction in plan.evictions}
     first = next((each.id for each in late if could_start(snapshot, gone, each)), None)
-    assert plan.holder == first
+    assert plan.reserved_for == first
 
 
 def could_start(snapshot: Snapshot, gone: set[str], workload: Workload) -> bool:

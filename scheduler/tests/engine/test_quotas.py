@@ -200,11 +200,14 @@ def test_a_short_one_that_may_pass_the_head_may_not_take_its_quota() -> None:
 
 def test_a_more_urgent_one_may_and_then_nothing_is_held() -> None:
     running = [holds("ben", run(gpu=6, high=True))]
-    held_for, urgent = of("ann", job(gpu=4, waited_s=7200)), of("ann", job(gpu=1, high=True))
-    waiting = [held_for, urgent, *jobs("ben", 1)]
+    reservation_history, urgent = (
+        of("ann", job(gpu=4, waited_s=7200)),
+        of("ann", job(gpu=1, high=True)),
+    )
+    waiting = [reservation_history, urgent, *jobs("ben", 1)]
     snapshot = owned(pool(gpu=8, running=running, queued=waiting), ann=gpus(4))
     assert started(snapshot) == [urgent.id, "ben-00"]
-    assert told(snapshot, held_for)[0] == "QUOTA_EXCEEDED"
+    assert told(snapshot, reservation_history)[0] == "QUOTA_EXCEEDED"
 
 
 def test_of_two_who_regain_their_quota_the_first_in_turn_is_held_for() -> None:
@@ -252,7 +255,7 @@ def test_its_owners_others_are_who_holds_what_it_needs() -> None:
     mine, theirs = holds("ann", run(gpu=2)), holds("ben", run(gpu=4))
     waiting = of("ann", job(gpu=2))
     snapshot = owned(pool(gpu=8, running=[mine, theirs], queued=[waiting]), ann=gpus(3))
-    assert whatif.holders(snapshot, waiting) == [mine]
+    assert whatif.occupants(snapshot, waiting) == [mine]
     what_if = WhatIf(snapshot, waiting)
     assert what_if.largest_amounts() == {"gpu": 1}
     assert what_if.priority_that_starts() is None

@@ -9,7 +9,7 @@ from scheduler.engine import Snapshot
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.waiting_queue import WaitingQueue
-from scheduler.engine.whatif import WhatIf, decide, holders, without
+from scheduler.engine.whatif import WhatIf, decide, occupants, without
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 from scheduler.tests.engine.test_quotas import limited
@@ -79,7 +79,7 @@ def test_with_another_priority(snapshot: Snapshot, which: int) -> None:
 def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
     what_if = WhatIf(snapshot, workload)
-    some = holders(snapshot, workload)[:4]
+    some = occupants(snapshot, workload)[:4]
     told = {each.ids[0] for each in what_if.after_any_of(some)}
     for running in some:
         ended = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
@@ -118,8 +118,8 @@ def test_what_not_even_the_empty_cluster_could_run_starts_after_nobody() -> None
 def test_the_holders_are_those_of_what_is_short_or_of_all_where_it_is_fragmented() -> None:
     gpus, cpus = run(gpu=6), run(cpu=60)
     short = pool(gpu=8, cpu=64, running=[gpus, cpus])
-    assert holders(short, job(gpu=4)) == [gpus]
-    assert holders(short, job(cpu=4)) == [cpus, gpus]
+    assert occupants(short, job(gpu=4)) == [gpus]
+    assert occupants(short, job(cpu=4)) == [cpus, gpus]
     here, there = run(gpu=6, on="a"), run(gpu=5, on="b")
     split = rack([node("a"), node("b")], running=[here, there])
-    assert holders(split, job(gpu=4)) == [here, there]
+    assert occupants(split, job(gpu=4)) == [here, there]

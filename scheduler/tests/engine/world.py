@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.invariants import check
-from scheduler.engine.reservations.history import held_for_after
+from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
     FAIR_SHARE,
@@ -39,7 +39,7 @@ class World:
     preemptions: dict[str, int] = field(default_factory=dict)
     evictions: set[tuple[str, str]] = field(default_factory=set)  # (by whom, who), ever
     allocated: dict[str | None, Resources] = field(default_factory=dict)  # counted as it changes
-    held_for: tuple[ReservationRecord, ...] = ()
+    reservation_history: tuple[ReservationRecord, ...] = ()
     cycles: int = 0
 
     # --- What people and machines do -------------------------------------------------------------
@@ -99,9 +99,13 @@ class World:
             queued=tuple(self.queued.values()),
             now_ms=self.now_ms,
             max_starts=self.max_starts,
-            held=self._held() if self.quotas or self.policy.ordering == FAIR_SHARE else (),
+            allocated_by_owner=self._held()
+            if self.quotas or self.policy.ordering == FAIR_SHARE
+            else (),
             quotas=tuple(sorted(self.quotas.items())),
-            held_for=tuple(each for each in self.held_for if each.workload_id in self.queued),
+            reservation_history=tuple(
+                each for each in self.reservation_history if each.workload_id in self.queued
+            ),
         )
 
     def cycle(self) -> Plan:
@@ -111,7 +115,7 @@ class World:
         assert check(snapshot, plan) == []
         again = make_plan(decode_snapshot(encode_snapshot(snapshot)))
         assert encode_plan(again) == encode_plan(plan), "another plan for the same snapshot"
-        self.held_for = held_for_after(snapshot, plan)
+        self.reservation_history = history_after(snapshot, plan)
         for eviction in plan.evictions:
             if eviction.by is not None:
                 count = self.preemptions.get(eviction.workload_id, 0)

@@ -107,10 +107,12 @@ def fill(
     Node.objects.bulk_create(nodes)
     cluster.save()
     Deployment.objects.bulk_create(rows)
-    HeldFor.objects.bulk_create(held_for(row, random) for row in rows if random.random() < 0.3)
+    HeldFor.objects.bulk_create(
+        reservation_history(row, random) for row in rows if random.random() < 0.3
+    )
 
 
-def held_for(row: Deployment, random: Random) -> HeldFor:
+def reservation_history(row: Deployment, random: Random) -> HeldFor:
     hours = random.choice([0, 13, 25])
     now = [None, timezone.now() - timedelta(hours=random.choice([0, 13]))]
     return HeldFor(
@@ -182,7 +184,7 @@ def holds(row: Deployment, where: Any) -> bool:
 def decisions(plan: Plan) -> tuple[Any, ...]:
     """What changes anything."""
     starts = [(s.workload_id, s.placement, s.victims) for s in plan.starts]
-    return starts, [(e.workload_id, e.by) for e in plan.evictions], plan.holder
+    return starts, [(e.workload_id, e.by) for e in plan.evictions], plan.reserved_for
 
 
 def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
@@ -320,7 +322,7 @@ def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
     submit(dev, "LOW", 1)
     part, whole = part_and_whole(cluster)
     plan = make_plan(part)
-    assert plan.holder == str(late.pk)
+    assert plan.reserved_for == str(late.pk)
     assert decisions(plan) == decisions(make_plan(whole))
 
 
@@ -358,7 +360,7 @@ def test_those_for_whom_services_leave_no_room_are_not_read(
     Deployment.objects.filter(pk=big.pk).update(queued_at=queued_at)
     part = load_snapshot(cluster.pk)
     assert [each.id for each in part.queued] == [str(big.pk)]
-    assert make_plan(part).holder == str(big.pk)
+    assert make_plan(part).reserved_for == str(big.pk)
 
 
 def of_nodes(cluster: Cluster, names: str, *, cpu_milli: int) -> None:
