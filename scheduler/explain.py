@@ -152,7 +152,7 @@ def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> li
         newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
         if not snapshot.by_owner:
             newcomer = replace(newcomer, owner="")
-        outcome = whatif.decide(snapshot, newcomer)
+        outcome = whatif.plan_with(snapshot, newcomer)
         if outcome.start is not None:
             found.append(
                 {

@@ -28,7 +28,7 @@ from scheduler import cycle, metrics, queue_sync, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.whatif import Outcome, WhatIf
+from scheduler.engine.whatif import WhatIf, WorkloadPlan
 from scheduler.explain import as_workload, evicted
 from scheduler.models import Trigger
 
@@ -72,7 +72,7 @@ def quote(
     with transaction.atomic():
         store.see_one_moment()
         snapshot = store.read_snapshot(deployment.cluster_id)
-    outcome = None if deployment.pending_dependencies else whatif.decide(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
     promise = _promise(user, digest, snapshot, outcome)
     waiting = outcome is None or outcome.start is None
     after = WhatIf(snapshot, workload).after_limits() if outcome and waiting else None
@@ -111,7 +111,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     workload = as_workload(deployment)
     before = tuple(each for each in snapshot.queued if each.id != workload.id)
     snapshot = replace(snapshot, queued=before)
-    outcome = None if deployment.pending_dependencies else whatif.decide(snapshot, workload)
+    outcome = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
     if _promise(deployment.owner, digest, snapshot, outcome) != promise:
         raise _stale()
     if outcome is not None and outcome.start is not None:
@@ -129,7 +129,7 @@ def _stale() -> Conflict:
     )
 
 
-def _promise(user: User, digest: str, snapshot: Snapshot, outcome: Outcome | None) -> Promise:
+def _promise(user: User, digest: str, snapshot: Snapshot, outcome: WorkloadPlan | None) -> Promise:
     """`outcome` is None for one that the planner is not told of yet."""
     if outcome is None or outcome.start is None:
         kind = WAITS
@@ -153,7 +153,7 @@ def state_version(snapshot: Snapshot) -> str:
     return hashlib.sha256(encode_snapshot(still)).hexdigest()
 
 
-def _reason(outcome: Outcome, workload: Workload) -> dict[str, Any]:
+def _reason(outcome: WorkloadPlan, workload: Workload) -> dict[str, Any]:
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
     return render(found.code, found.details)

@@ -130,10 +130,10 @@ class Capacity:
 
     # --- Changing --------------------------------------------------------------------------------
 
-    def take(self, at: int, amount: Resources) -> None:
+    def allocate(self, at: int, amount: Resources) -> None:
         self._set(at, self.free[at].minus(amount))
 
-    def give(self, at: int, amount: Resources) -> None:
+    def release(self, at: int, amount: Resources) -> None:
         self._set(at, self.free[at].plus(amount))
 
     def _set(self, at: int, free: Resources) -> None:

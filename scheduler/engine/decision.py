@@ -7,7 +7,7 @@ from scheduler.engine.plan import Plan, Wait
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 from scheduler.engine.state import CycleState
-from scheduler.engine.wait_reasons import Explainer, impossible
+from scheduler.engine.wait_reasons import WaitReasons, impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 
 
@@ -52,15 +52,15 @@ def admit_in_turn(snapshot: Snapshot, queue: WaitingQueue) -> CycleState:
             break
         if workload.id in state.started:
             continue
-        before = reservations.present
+        before = reservations.active
         if not state.admit(workload):
             iterator.refuse(workload)
-        elif state.starts[-1].victims or reservations.present != before:
+        elif state.starts[-1].victims or reservations.active != before:
             iterator.retry(state.worth_another_look)  # victims made way, or a promise is kept
         if (
             reservations.starvation is not None
         ):  # an equal may have been refused for the holder's own hold
-            iterator.call(reservations.starvation.reserved_for)
+            iterator.revisit(reservations.starvation.reserved_for)
     return state
 
 
@@ -86,7 +86,7 @@ def _waits(
     state: CycleState,
     waiting: list[tuple[Workload, Reason]],
 ) -> tuple[Wait, ...]:
-    explain = Explainer(snapshot, state)
+    explain = WaitReasons(snapshot, state)
     left = [workload for workload in queue if workload.id not in state.started]
     told = [*waiting, *((workload, explain.why(workload)) for workload in left)]
     strict = snapshot.policy.queueing == STRICT

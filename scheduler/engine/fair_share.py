@@ -17,7 +17,7 @@ class OwnerUsage:
     """Exact: shares are integers, in units of one by the least common multiple of the totals."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.shrunk = 0  # how often a share has
+        self.shrink_count = 0  # how often a share has
         self._allocated = dict(snapshot.allocated_by_owner)
         self._units = _units(snapshot.total)
         self._shares: dict[str, int] = {}
@@ -40,22 +40,23 @@ class OwnerUsage:
         """The most that they may hold at once."""
         return self._limits.get(owner, self._limit)
 
-    def room(self, owner: str) -> Resources:
+    def unused_quota(self, owner: str) -> Resources:
         """What they may still start: nothing of what they hold too much of."""
         return self.limit(owner).minus_at_most(self.allocated(owner))
 
-    def rooms(self) -> dict[str, Resources]:
+    def unused_quotas(self) -> dict[str, Resources]:
         """The same of everybody who holds anything or has a quota of their own, by owner; that of
         all others is DEFAULT_QUOTA's."""
         return {
-            owner: self.room(owner) for owner in {*self._allocated, *self._limits, DEFAULT_QUOTA}
+            owner: self.unused_quota(owner)
+            for owner in {*self._allocated, *self._limits, DEFAULT_QUOTA}
         }
 
     def over(self, workload: Workload, besides: Resources = ZERO) -> bool:
         """Whether it would take its owner over their quota, with `besides` started as well."""
         if not self._limits:
             return False
-        return not workload.total.fits_in(self.room(workload.owner).minus_at_most(besides))
+        return not workload.total.fits_in(self.unused_quota(workload.owner).minus_at_most(besides))
 
     # --- What changes both -----------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ class OwnerUsage:
     def shrink(self, running: Running) -> None:
         """It has to give back what it holds."""
         self.grow(running.owner, running.total.times(-1))
-        self.shrunk += 1
+        self.shrink_count += 1
 
 
 def _units(total: Resources) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class CycleState:
     def _drain_nodes(self) -> None:
         for running in drained(self._snapshot):
             for at, count in self.capacity.bins_of(running.placement):
-                self.capacity.give(at, running.request.times(count))
+                self.capacity.release(at, running.request.times(count))
             if self.usage is not None:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
@@ -79,7 +79,7 @@ class CycleState:
 
     def _is_gated(self, workload: Workload) -> bool:
         """Whether its owner's quota leaves too little for it: it is passed over, whoever it is."""
-        owed = self.reservations.owed(workload)
+        owed = self.reservations.reserved_quota(workload)
         return self.usage is not None and self.usage.over(workload, owed)
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
@@ -110,7 +110,10 @@ class CycleState:
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
             return False
-        usable, promised = self.reservations.usable(workload), self.reservations.promised(workload)
+        usable, promised = (
+            self.reservations.usable(workload),
+            self.reservations.promised_bins(workload),
+        )
         if usable is not None and promised:
             usable = _Elsewhere(usable, promised)
         below = self.reservations.value(workload)
@@ -121,7 +124,7 @@ class CycleState:
             if victim_set is None:
                 return False
             dearest = max(victim_set.victims, key=lambda victim: victim.weight)
-            alternative = room.without(dearest, ask)
+            alternative = room.cheapest_without(dearest, ask)
         withheld = self.reservations.withheld(usable)
         usable = _with(usable, victim_set.victims)
         for victim in victim_set.victims:
@@ -143,9 +146,9 @@ class CycleState:
     ) -> None:
         backfill = self.reservations.backfill
         if backfill is not None and backfill.binds(workload):
-            backfill.took(where, workload.request)
+            backfill.record_start(where, workload.request)
         for at, replicas in where:
-            self.capacity.take(at, workload.request.times(replicas))
+            self.capacity.allocate(at, workload.request.times(replicas))
         if self.usage is not None:
             self.usage.grow(workload.owner, workload.total)
         self.started.add(workload.id)
@@ -164,11 +167,11 @@ class CycleState:
                 withheld=withheld,
             )
         )
-        self.reservations.follow(shrunk=victim_set is not None)
+        self.reservations.update_after_start(evicted=victim_set is not None)
 
     def _evict(self, victim: Candidate, preemptor: Workload) -> None:
         for at, amount in victim.frees:
-            self.capacity.give(at, amount)
+            self.capacity.release(at, amount)
         if self.usage is not None:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)

@@ -15,7 +15,7 @@ from scheduler.engine.preemption.costs import may_be_evicted
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Running, Snapshot
 
-MOST_BOXES = 6
+MOST_BOUNDS = 6
 
 
 def free_by_bin(
@@ -38,7 +38,7 @@ def free_by_bin(
     return [capacity.free[at].plus(moved.get(at, ZERO)) for at in capacity.eligible(())]
 
 
-def quotas_once(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
+def usage_once_gone(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
     """What quotas leave to owners once whoever drains and those `gone` have left."""
     owners = OwnerUsage(snapshot)
     leaving = {running.id for running in drained(snapshot)}.union(gone)
@@ -48,7 +48,7 @@ def quotas_once(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
     return owners
 
 
-def could_yield(snapshot: Snapshot, below: int) -> list[Running]:
+def evictable_below(snapshot: Snapshot, below: int) -> list[Running]:
     """Everybody whom a class of that value may evict."""
     classes = by_name(snapshot.classes)
     return [
@@ -59,14 +59,14 @@ def could_yield(snapshot: Snapshot, below: int) -> list[Running]:
     ]
 
 
-def boxes(amounts: Iterable[Resources]) -> list[Resources]:
+def bounds_of(amounts: Iterable[Resources]) -> list[Resources]:
     """A few rooms, so that each of the amounts fits in one of them."""
     largest: list[Resources] = []
     for amount in sorted(set(amounts), reverse=True):
         if not any(amount.fits_in(other) for other in largest):
             largest.append(amount)
-    if len(largest) <= MOST_BOXES:
+    if len(largest) <= MOST_BOUNDS:
         return largest
-    rest = largest[MOST_BOXES - 1 :]
+    rest = largest[MOST_BOUNDS - 1 :]
     around = Resources(*(max(each[dim] for each in rest) for dim in range(3)))
-    return [*largest[: MOST_BOXES - 1], around]
+    return [*largest[: MOST_BOUNDS - 1], around]

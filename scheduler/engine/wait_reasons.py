@@ -36,7 +36,7 @@ def over_quota(owners: OwnerUsage, workload: Workload) -> Reason:
     return reasons.quota_exceeded(workload.total, owners.limit(owner), owners.allocated(owner))
 
 
-class Explainer:
+class WaitReasons:
     """Answers for many workloads of one board; equal ones are answered once."""
 
     def __init__(self, snapshot: Snapshot, state: CycleState) -> None:
@@ -60,7 +60,7 @@ class Explainer:
         state = self._state
         if state.fits(workload) is None:
             return self._shortage.of(workload)
-        if (backfill := state.reservations.whose(workload)) is not None:
+        if (backfill := state.reservations.blocker(workload)) is not None:
             return reasons.reserved_for(backfill.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
 

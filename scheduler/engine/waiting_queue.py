@@ -117,7 +117,7 @@ class QueueIterator:
                 del self._refused[scheduling_key]
                 self._push((self._key(group[number]), number, group))
 
-    def call(self, workload: Workload) -> None:
+    def revisit(self, workload: Workload) -> None:
         """It has another answer than its equals, or than when its turn was: look at it, then or,
         where that is over, now."""
         if workload.scheduling_key in self._refused and workload is not self._called:
@@ -137,7 +137,7 @@ class FairShareIterator(QueueIterator):
     def __init__(self, line: WaitingQueue, snapshot: Snapshot, owners: OwnerUsage) -> None:
         super().__init__(line)
         self._fair_key = order_key(snapshot, owners)
-        self._owners, self._shrunk = owners, owners.shrunk
+        self._owners, self._shrunk = owners, owners.shrink_count
         self._queues: dict[_Queue, list[Entry]] = {}
         self._turns: list[_Turn] = []  # a heap
         self._turn_of: dict[_Queue, _Turn] = {}  # of each that has anybody, no later than it is due
@@ -154,8 +154,8 @@ class FairShareIterator(QueueIterator):
             self._take_turn(due)
 
     def _pop(self) -> Entry | None:
-        if self._owners.shrunk != self._shrunk:
-            self._shrunk = self._owners.shrunk
+        if self._owners.shrink_count != self._shrunk:
+            self._shrunk = self._owners.shrink_count
             self._put_in_order()
         while self._turns:
             turn = heappop(self._turns)

@@ -22,7 +22,7 @@ MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WorkloadPlan:
     """What the planner decides about one workload: a start with its evictions, or none."""
 
     plan: Plan
@@ -30,17 +30,17 @@ class Outcome:
     evictions: tuple[Eviction, ...]
 
 
-def decide(snapshot: Snapshot, workload: Workload) -> Outcome:
+def plan_with(snapshot: Snapshot, workload: Workload) -> WorkloadPlan:
     """Plan the snapshot with the workload in its queue, in the place of one with its id."""
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
     asked = replace(snapshot, queued=(*others, workload), max_starts=EVERY_START)
     return _outcome(make_plan(asked), workload)
 
 
-def _outcome(plan: Plan, workload: Workload) -> Outcome:
+def _outcome(plan: Plan, workload: Workload) -> WorkloadPlan:
     start = next((each for each in plan.starts if each.workload_id == workload.id), None)
     evictions = tuple(each for each in plan.evictions if each.by == workload.id)
-    return Outcome(plan, start, evictions)
+    return WorkloadPlan(plan, start, evictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class WhatIf:
         amounts[dim] = amount
         return self._ask(_other(self._workload, request=Resources(*amounts))) is not None
 
-    def priority_that_starts(self) -> tuple[PriorityClass, Outcome] | None:
+    def priority_that_starts(self) -> tuple[PriorityClass, WorkloadPlan] | None:
         """The lowest class above its own with which it would start now, and what that would do."""
         classes = sorted(self._snapshot.classes, key=lambda each: each.value)
         own = next(each.value for each in classes if each.name == self._workload.priority)
@@ -145,7 +145,7 @@ class WhatIf:
     def _starts_without(self, ended: list[Running]) -> bool:
         return self._ask(self._workload, without(self._snapshot, ended)) is not None
 
-    def _ask(self, workload: Workload, snapshot: Snapshot | None = None) -> Outcome | None:
+    def _ask(self, workload: Workload, snapshot: Snapshot | None = None) -> WorkloadPlan | None:
         """None where it would not start."""
         if impossible(self._capacity, workload) is not None:
             return None
@@ -198,7 +198,7 @@ def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
     room = snapshot.total.minus(snapshot.allocated)
     if usage.over(workload):
         among = tuple(each for each in among if each.owner == workload.owner)
-        room = usage.room(workload.owner)
+        room = usage.unused_quota(workload.owner)
     short = workload.total.minus(room).positive() or workload.request.positive()
     dims = [NAMES.index(name) for name in short]
 

@@ -13,7 +13,7 @@ from scheduler.engine import Snapshot
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.resources import ENDLESS, Resources, add_up
 from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
-from scheduler.engine.upper_bounds import boxes
+from scheduler.engine.upper_bounds import bounds_of
 from scheduler.store.queue_sql import (
     BEST,
     CLASSES_WAITING,
@@ -46,7 +46,7 @@ def size_classes(rooms: FreeByClass) -> list[SizeClass]:
     """A single one has to fit in one room, a gang in all of them together."""
     found = []
     for priority, amounts in rooms.items():
-        found += [SizeClass(priority, False, box) for box in boxes(amounts)]
+        found += [SizeClass(priority, False, box) for box in bounds_of(amounts)]
         found.append(SizeClass(priority, True, add_up(amounts)))
     return [lane for lane in found if lane.most.cpu_milli > 0 and lane.most.ram_mib > 0]
 
@@ -226,7 +226,7 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
 
 def _rooms_of(quotas: OwnerUsage) -> dict[str, Any]:
     """What quotas leave, as the statements that end with WITHIN take it."""
-    rooms = quotas.rooms()
+    rooms = quotas.unused_quotas()
     others = rooms.pop(DEFAULT_QUOTA)
     found: dict[str, Any] = {"owners": list(rooms)}
     for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):

@@ -20,7 +20,7 @@ from scheduler.engine.order import by_name, order_key
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.upper_bounds import could_yield, free_by_bin, quotas_once
+from scheduler.engine.upper_bounds import evictable_below, free_by_bin, usage_once_gone
 from scheduler.engine.wait_reasons import impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.store.queue_reader import (
@@ -143,7 +143,7 @@ def _with_queue(
     most = {head: _most_in(snapshot, in_all[head.priority], head) for head in heads}
     if quotas is not None:
         for head in heads:
-            room = quotas.room(head.owner).at_most(snapshot.total)
+            room = quotas.unused_quota(head.owner).at_most(snapshot.total)
             most[head] = min(most[head], _most_in(snapshot, room, head))
     snapshot = _with(snapshot, heads)
     if sum(most.values()) <= MOST_MEMBERS:
@@ -164,14 +164,14 @@ def _reach(snapshot: Snapshot, gone: Collection[str], plan: Plan | None = None) 
     for each in snapshot.classes:
         found[each.name] = usual
         if each.name in may_evict:
-            victims = {running.id for running in could_yield(snapshot, each.value)}
+            victims = {running.id for running in evictable_below(snapshot, each.value)}
             found[each.name] = free_by_bin(snapshot, victims.union(gone), plan)
     return found
 
 
 def _quotas(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage | None:
     """What these leave at most, if there are any: whoever is over it need not be read."""
-    return quotas_once(snapshot, gone) if snapshot.quotas else None
+    return usage_once_gone(snapshot, gone) if snapshot.quotas else None
 
 
 def _most_in(snapshot: Snapshot, room: Resources, head: Workload) -> int:
@@ -254,7 +254,7 @@ def _starved(
     if snapshot.policy.queueing == told.STRICT:
         return []
     services = _services_once(snapshot, gone)
-    found = size_classes({each.name: services.rooms(each.name) for each in snapshot.classes})
+    found = size_classes({each.name: services.free_beside(each.name) for each in snapshot.classes})
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
     return queue.starved(found, since_ms, most, _quotas(snapshot, gone), vain)
 
@@ -273,7 +273,7 @@ def _in_vain(snapshot: Snapshot, gone: Collection[str]) -> frozenset[str]:
     return frozenset(
         workload.scheduling_key
         for workload in snapshot.queued
-        if impossible(capacity, workload) is not None or not services.leave_room_for(workload)
+        if impossible(capacity, workload) is not None or not services.leave_enough_for(workload)
     )
 
 
@@ -306,14 +306,14 @@ def _starved_are_left(snapshot: Snapshot, plan: Plan, gone: Collection[str], mos
         if workload.id in started:
             most_held.grow(workload.owner, workload.total)
     since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    quotas, read = quotas_once(snapshot, gone), dict[str, list[Workload]]()
+    quotas, read = usage_once_gone(snapshot, gone), dict[str, list[Workload]]()
     for workload in sorted(snapshot.queued, key=lambda w: (w.queued_ms, w.id)):
         if workload.queued_ms <= since_ms and not quotas.over(workload):
             read.setdefault(workload.priority, []).append(workload)
 
     def is_left(workload: Workload) -> bool:
         can_start = impossible(capacity, workload) is None and not most_held.over(workload)
-        return can_start and services.leave_room_for(workload) and workload.id not in started
+        return can_start and services.leave_enough_for(workload) and workload.id not in started
 
     return all(len(first) < most or any(map(is_left, first[:most])) for first in read.values())
 

@@ -46,7 +46,7 @@ class Candidates:
         """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
         return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
 
-    def floor_in(self, at: int, need: Resources, below: int) -> tuple[int, int] | None:
+    def lower_bound_in(self, at: int, need: Resources, below: int) -> tuple[int, int] | None:
         """The price that `cheapest_in` does not undercut; None where it finds nobody."""
         for value in sorted(self.tiers[at]):
             if value >= below:
@@ -73,16 +73,18 @@ class Candidates:
                 break
             tier, top = self.tiers[at][value], value
             reach = reach.minus(tier.frees)
-            stacks += tier.offers()
+            stacks += tier.equal_candidates()
         if max(reach) > 0:
             return None
         found = cheapest_of(need, stacks, work_limit)
         return VictimSet(top, found.weight, found.victims, found.proved, found.work)
 
-    def offers(self, at: int, up_to: int) -> list[EqualCandidates]:
+    def equal_candidates(self, at: int, up_to: int) -> list[EqualCandidates]:
         """Everybody of a value of at most `up_to` in a bin."""
         tiers = sorted(self.tiers[at].items())
-        return [stack for value, tier in tiers if value <= up_to for stack in tier.offers()]
+        return [
+            stack for value, tier in tiers if value <= up_to for stack in tier.equal_candidates()
+        ]
 
     def evict(self, victim: Candidate) -> None:
         for at, amount in victim.frees:
@@ -132,7 +134,7 @@ class _Tier:
 
     def floor(self) -> LowerBound:
         if self._floor is None:
-            self._floor = LowerBound(self.offers())
+            self._floor = LowerBound(self.equal_candidates())
         return self._floor
 
     def add(self, candidate: Candidate, amount: Resources) -> None:
@@ -148,7 +150,7 @@ class _Tier:
             del self.stacks[amount]
         self.frees = self.frees.minus(amount)
 
-    def offers(self) -> list[EqualCandidates]:
+    def equal_candidates(self) -> list[EqualCandidates]:
         return [
             EqualCandidates(amount, [candidate.weight for candidate in stack], stack)
             for amount, stack in self.stacks.items()

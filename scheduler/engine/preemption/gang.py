@@ -92,7 +92,9 @@ class GangSearch:
         """The cheapest victims, of whom `stays` is none. All others together must make room."""
         for at in self._bins:
             if at not in self._known:
-                split = [self._split(stack) for stack in self._candidates.offers(at, self._top)]
+                split = [
+                    self._split(stack) for stack in self._candidates.equal_candidates(at, self._top)
+                ]
                 self._known[at] = _Bin(at, self._request, usable(at), split)
         self._curves = {at: self._known[at].as_it_is for at in self._bins}
         self._work, self._exact, self._work_limit = 0, True, work_limit

@@ -79,7 +79,7 @@ class PreemptionSearch:
             return self._for_gang(ask)
         return self._best(self._ranked(ask), ask)
 
-    def without(self, spared: Candidate, ask: Request) -> VictimSet | None:
+    def cheapest_without(self, spared: Candidate, ask: Request) -> VictimSet | None:
         """The cheapest victims if one candidate were not there: the next-best alternative."""
         if self._takes_several(ask):
             return self._for_gang(ask, spared)
@@ -122,7 +122,7 @@ class PreemptionSearch:
         for at in sorted(stale):
             ranking.found.pop(at, None)
             need = ask.request.times(ask.replicas).minus(usable(at))
-            floor = self._candidates.floor_in(at, need, ask.below)
+            floor = self._candidates.lower_bound_in(at, need, ask.below)
             if floor is not None:
                 ranking.enter(at, floor, None)
         return ranking

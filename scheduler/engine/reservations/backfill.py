@@ -34,7 +34,7 @@ class BackfillReservation:
         free, spare = self._capacity.free[at], self._spare.get(at)
         return free if spare is None else free.at_most(spare)
 
-    def took(self, where: Where, request: Resources) -> None:
+    def record_start(self, where: Where, request: Resources) -> None:
         """A workload that the reservation binds has started there."""
         for at, count in where:
             if at in self._spare:

@@ -49,7 +49,7 @@ class Reservations:
         self._hold_for_the_next()
 
     @property
-    def present(self) -> tuple[BackfillReservation | None, StarvationReservation | None]:
+    def active(self) -> tuple[BackfillReservation | None, StarvationReservation | None]:
         return self.backfill, self.starvation
 
     def is_reserved_for(self, workload: Workload) -> bool:
@@ -80,7 +80,7 @@ class Reservations:
             return False
         return self.value(self.backfill.head) <= self.starvation.value
 
-    def owed(self, workload: Workload) -> Resources:
+    def reserved_quota(self, workload: Workload) -> Resources:
         """How much of its owner's quota is kept for others of theirs."""
         amount = ZERO
         for each in self._others_of_its_owner(workload):
@@ -99,7 +99,7 @@ class Reservations:
             if reserved_for is not workload and reserved_for.owner == workload.owner:
                 yield reserved_for
 
-    def promised(self, workload: Workload) -> frozenset[int]:
+    def promised_bins(self, workload: Workload) -> frozenset[int]:
         """Bins in which what victims would give back has been promised already: to a head or a
         holder who counts on the ends of those who run there."""
         bins: set[int] = set()
@@ -118,15 +118,17 @@ class Reservations:
         """What is free, but not usable, by node."""
         if usable is None:
             return ()
-        bins = {at for backfill in self.present if backfill is not None for at in backfill.bins}
+        bins = {at for backfill in self.active if backfill is not None for at in backfill.bins}
         ids, free = self._capacity.ids, self._capacity.free
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
-    def whose(self, workload: Workload) -> Workload | None:
+    def blocker(self, workload: Workload) -> Workload | None:
         """For whom so much is held back that it cannot start."""
         usable = self.usable(workload)
         if usable is None or self._fits(workload, usable):
-            if self._usage is not None and self._usage.over(workload, self.owed(workload)):
+            if self._usage is not None and self._usage.over(
+                workload, self.reserved_quota(workload)
+            ):
                 return next(self._others_of_its_owner(workload), None)
             return None
         backfill = self.backfill_binding(workload)
@@ -149,7 +151,7 @@ class Reservations:
             self._reserve_for(workload)
         self._refused.append(workload)
 
-    def follow(self, *, shrunk: bool) -> None:
+    def update_after_start(self, *, evicted: bool) -> None:
         """Somebody has started, `shrunk`: on victims. Whoever starts, for whom victims may have
         freed more than they had to, or is over a quota by now is kept for no longer."""
         head_left = self.head is not None and self._has_left(self.head)
@@ -161,7 +163,7 @@ class Reservations:
         ):
             self._passed.append(self.starvation.reserved_for)
             self.starvation = None
-        regained = shrunk and self._regained()
+        regained = evicted and self._regained()
         if not (head_left or hold_left or regained):
             return
         if head_left:
@@ -181,7 +183,7 @@ class Reservations:
     def _regained(self) -> bool:
         """Whether victims have made way for one who would be held for first: their owner's quota
         allows it now, or they were services."""
-        gone = (self._usage.shrunk if self._usage is not None else 0, self._long_running.gone)
+        gone = (self._usage.shrink_count if self._usage is not None else 0, self._long_running.gone)
         if gone == self._gone:
             return False
         self._gone = gone
@@ -217,7 +219,7 @@ class Reservations:
 
     def _is_vain(self, reserved_for: Workload) -> bool:
         """Whether it could not start, whatever was held for it."""
-        return self._over(reserved_for) or not self._long_running.leave_room_for(reserved_for)
+        return self._over(reserved_for) or not self._long_running.leave_enough_for(reserved_for)
 
     def _reserve_for(self, head: Workload) -> None:
         """Who is promised a start needs no hold, under which nothing could be backfilled."""

@@ -37,7 +37,7 @@ class LongRunning:
                     rooms[at] = before.plus(running.request.times(count))
                     self._changes[priority].append((at, before, rooms[at]))
 
-    def rooms(self, priority: str) -> list[Resources]:
+    def free_beside(self, priority: str) -> list[Resources]:
         """What each bin has beside the services that a class can never evict."""
         if priority not in self._rooms:
             rooms = self._capacity.totals.copy()
@@ -48,11 +48,11 @@ class LongRunning:
             self._rooms[priority], self._changes[priority] = rooms, []
         return self._rooms[priority]
 
-    def leave_room_for(self, workload: Workload) -> bool:
+    def leave_enough_for(self, workload: Workload) -> bool:
         """Whether it could start if nobody but they ran."""
         if self._all_open and not self._running:
             return True
-        rooms, changes = self.rooms(workload.priority), self._changes[workload.priority]
+        rooms, changes = self.free_beside(workload.priority), self._changes[workload.priority]
         request, key = workload.request, workload.scheduling_key
         count, seen = self._counts.get(key, (0, None))
         if seen is None:

@@ -79,7 +79,7 @@ class StarvationReservation:
         lasted_s = 0 if known is None else known.lasted_ms(now_ms) // 1000
         doublings = lasted_s // (DOUBLES_AFTER * (policy.reserve_after_s or AT_ONCE_S))
         times = 2 ** min(doublings, MOST_DOUBLINGS)
-        rooms = self._long_running.rooms(self.reserved_for.priority)
+        rooms = self._long_running.free_beside(self.reserved_for.priority)
         return _soonest(
             self._capacity, self.reserved_for, rooms, self._ends(), times=times, now_ms=now_ms
         )

@@ -31,7 +31,10 @@ def churn(
             ended = next((each for each in small if _on(each, name)), None)
             small = [each for each in small if each is not ended]
         arrived = [job(gpu=1, id=f"s{second}-{n}", submitted_ms=now) for n in range(len(nodes))]
-        waiting: dict[str, Any] = {"queued": [big, *arrived], "reservation_history": reservation_history}
+        waiting: dict[str, Any] = {
+            "queued": [big, *arrived],
+            "reservation_history": reservation_history,
+        }
         snapshot = rack(nodes, running=pinned + small, **waiting, now_ms=now, **policy)
         decided = plan(snapshot)
         reservation_history, made = history_after(snapshot, decided), placed(decided)

@@ -131,7 +131,7 @@ def test_shares_are_exact() -> None:
     shares.grow("b", Resources(0, 1, 0))
     assert shares.share("b") > shares.share("a")
     shares.shrink(holds("b", replace(run(), request=Resources(0, 4, 0))))
-    assert (shares.share("b"), shares.shrunk) == (0, 1)
+    assert (shares.share("b"), shares.shrink_count) == (0, 1)
 
 
 # --- What holds for every snapshot -----------------------------------------------------------

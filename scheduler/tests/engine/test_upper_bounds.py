@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.resources import Resources
-from scheduler.engine.upper_bounds import MOST_BOXES, boxes, could_yield, free_by_bin
+from scheduler.engine.upper_bounds import MOST_BOUNDS, bounds_of, evictable_below, free_by_bin
 from scheduler.tests.engine.build import job, node, rack, run, size
 from scheduler.tests.engine.test_properties import snapshots
 
@@ -16,8 +16,8 @@ amounts = st.builds(Resources, st.integers(0, 9), st.integers(0, 9), st.integers
 
 @given(st.lists(amounts, max_size=30))
 def test_each_amount_fits_in_one_of_a_few_boxes(given_: list[Resources]) -> None:
-    found = boxes(given_)
-    assert len(found) <= MOST_BOXES
+    found = bounds_of(given_)
+    assert len(found) <= MOST_BOUNDS
     assert all(any(amount.fits_in(box) for box in found) for amount in given_)
 
 
@@ -25,13 +25,15 @@ def test_each_amount_fits_in_one_of_a_few_boxes(given_: list[Resources]) -> None
 def test_whoever_starts_fits_in_what_could_come_free(snapshot: Snapshot) -> None:
     """A single one in one room, a gang in all of them, with all gone whom anybody might evict."""
     snapshot = replace(snapshot, state="ACTIVE")
-    victims = {running.id for running in could_yield(snapshot, below=2**31)}
+    victims = {running.id for running in evictable_below(snapshot, below=2**31)}
     there = free_by_bin(snapshot, victims)
     started = {start.workload_id for start in make_plan(snapshot).starts}
     for workload in snapshot.queued:
         if workload.id in started:
             assert sum(workload.request.count_in(room) for room in there) >= workload.replicas
-            assert workload.replicas > 1 or any(workload.total.fits_in(box) for box in boxes(there))
+            assert workload.replicas > 1 or any(
+                workload.total.fits_in(box) for box in bounds_of(there)
+            )
 
 
 def test_closed_nodes_offer_nothing_and_the_drained_leave() -> None:
@@ -51,4 +53,4 @@ def test_only_who_may_be_evicted_could_yield() -> None:
     young, old = run(gpu=1, ran_s=10, id="young"), run(gpu=1, ran_s=900, id="old")
     equal = run(gpu=1, high=True, id="equal")
     snapshot = rack([node("a")], running=[young, old, equal], preempt_exempt_s=60)
-    assert [running.id for running in could_yield(snapshot, below=1000)] == ["old"]
+    assert [running.id for running in evictable_below(snapshot, below=1000)] == ["old"]

@@ -9,7 +9,7 @@ from scheduler.engine import Snapshot
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.waiting_queue import WaitingQueue
-from scheduler.engine.whatif import WhatIf, decide, occupants, without
+from scheduler.engine.whatif import WhatIf, occupants, plan_with, without
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 from scheduler.tests.engine.test_quotas import limited
@@ -27,14 +27,14 @@ def starts(snapshot: Snapshot, workload: Workload, old: Workload) -> bool:
     """The planner asked directly about a changed one, which is nobody's equal."""
     others = tuple(each for each in snapshot.queued if each.id != old.id)
     changed = replace(workload, scheduling_key=f"{workload.scheduling_key}/other")
-    return decide(replace(snapshot, queued=others), changed).start is not None
+    return plan_with(replace(snapshot, queued=others), changed).start is not None
 
 
 @given(asked, st.integers(0, 100))
 @settings(max_examples=300, deadline=None)
 def test_with_nothing_changed(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
-    started = decide(snapshot, workload).start is not None
+    started = plan_with(snapshot, workload).start is not None
     assert WhatIf(snapshot, workload).starts() == started
 
 
@@ -83,14 +83,14 @@ def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
     told = {each.ids[0] for each in what_if.after_any_of(some)}
     for running in some:
         ended = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
-        assert (running.id in told) == (decide(ended, workload).start is not None)
+        assert (running.id in told) == (plan_with(ended, workload).start is not None)
     after = what_if.after_limits()
     if after is not None:
         ending = [each for each in snapshot.running if each.ends_ms is not None]
         ending.sort(key=lambda each: (each.ends_ms, each.id))
         last = next(at for at, each in enumerate(ending) if each.id == after.ids[0])
         ended = without(snapshot, ending[: last + 1])
-        assert decide(ended, workload).start is not None
+        assert plan_with(ended, workload).start is not None
         assert after.at_ms == max(ending[last].ends_ms or 0, snapshot.now_ms)
 
 
