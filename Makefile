@@ -23,7 +23,7 @@ run: $(RUN_READY) ## run the platform on http://127.0.0.1:8000 until Ctrl-C (HOS
 test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= goes to pytest)
 	@.ci/test $(ARGS)
 
-lint: $(DEV_READY) ## style, types, who imports whom, settings for production, migrations
+lint: $(DEV_READY) ## style, types, imports between apps, settings for production, migrations
 	@.ci/lint
 
 check: lint test ## what CI runs

@@ -1,4 +1,4 @@
-"""How gunicorn serves us: `gunicorn -c python:mlops_platform.gunicorn mlops_platform.wsgi`.
+"""Gunicorn's settings: `gunicorn -c python:mlops_platform.gunicorn mlops_platform.wsgi`.
 
 Each name is one of gunicorn's settings.
 """

@@ -1,11 +1,11 @@
-"""What browsers and caches may do with our answers: as little as works."""
+"""Headers that limit what browsers and caches may do with an answer."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
 # Swagger UI and the admin bring their scripts as files; Swagger UI sets style attributes and draws
-# with `data:` images. Nothing is fetched from elsewhere, and nobody may frame us.
+# with `data:` images. Nothing is fetched from elsewhere, and no page may frame ours.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -20,7 +20,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 class SafetyHeadersMiddleware:
-    """A content security policy on everything; API answers, tokens among them, are never stored."""
+    """Gives every answer a content security policy; API answers, which may carry tokens, are never
+    stored."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""For machines that watch: is it alive, can it serve, how is it doing."""
+"""What monitoring reads: liveness, readiness and metrics."""
 
 import hmac
 from collections.abc import Callable
@@ -21,8 +21,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 
 def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
-    """GET and HEAD. Other methods are told so as the API tells it, and not of a missing CSRF token,
-    which nothing here could want."""
+    """Allows GET and HEAD. Other methods get the API's 405, not an error about a CSRF token, which
+    no view here needs."""
 
     @csrf_exempt
     @wraps(view)
@@ -36,19 +36,20 @@ def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., Ht
 
 @for_reading
 def front(request: HttpRequest) -> HttpResponse:
-    """Whoever comes without knowing where to go is shown what there is."""
+    """The front page leads to Swagger UI."""
     return redirect("swagger")
 
 
 @for_reading
 def healthz(request: HttpRequest) -> JsonResponse:
-    """The process answers; whether PostgreSQL and Redis do is readyz's question."""
+    """200 while the process answers; `readyz` checks PostgreSQL and Redis."""
     return JsonResponse({"status": "ok"})
 
 
 @for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 while PostgreSQL answers, 503 otherwise. Redis away is told, but submits still work."""
+    """200 while PostgreSQL answers, 503 otherwise. Submits work without Redis, so a Redis that is
+    away shows in the body alone."""
     checks = {"postgresql": _answers(_ask_postgresql), "redis": _answers(_ask_redis)}
     ready = checks["postgresql"]
     body = {
@@ -61,7 +62,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _answers(ask: Callable[[], object]) -> bool:
     try:
         ask()
-    except Exception:  # whatever it is, it does not answer
+    except Exception:  # any error means that it does not answer
         return False
     return True
 
@@ -77,8 +78,10 @@ def _ask_redis() -> None:
 
 @for_reading
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format. They tell of every organization's queues, so not for everybody:
-    with METRICS_TOKEN set, for whoever bears it; otherwise for this machine alone.
+    """Prometheus' text format.
+
+    Metrics show every organization's queues, so reading them needs METRICS_TOKEN as a bearer token;
+    where it is unset, only this machine may read them.
     """
     if not _may_scrape(request):
         return JsonResponse(

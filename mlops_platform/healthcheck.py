@@ -1,4 +1,4 @@
-"""Asks this machine's web server whether it is well: `python -m mlops_platform.healthcheck`.
+"""Asks this machine's web server whether it is healthy: `python -m mlops_platform.healthcheck`.
 
 For `make run` and for containers, so it speaks to HOST and PORT as gunicorn's settings do.
 """
@@ -12,13 +12,13 @@ TIMEOUT_S = 2.0
 
 
 def reachable(host: str) -> str:
-    """Where a server that listens on `host` is found from this machine."""
+    """The address at which this machine reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def is_healthy(host: str, port: int) -> bool:
     """Whether /healthz answers 200. False, too, while nothing listens there."""
-    # The name that a caller would use: the server refuses names that it was not told to serve.
+    # The name that a caller would use: the server refuses names outside ALLOWED_HOSTS.
     served = os.environ.get("ALLOWED_HOSTS", "").split(",")[0].strip().removeprefix(".")
     headers = {"Host": served} if served not in {"", "*"} else {}
     connection = http.client.HTTPConnection(reachable(host), port, timeout=TIMEOUT_S)

@@ -52,7 +52,7 @@ def bind_cycle(cycle: uuid.UUID) -> Iterator[None]:
 
 
 class RequestIdMiddleware:
-    """Gives each request an id, the caller's if it is a sane one, and logs one line about it."""
+    """Gives each request an id (the caller's, if it is well-formed) and logs one line about it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -85,7 +85,7 @@ def _log_request(request: HttpRequest, status: int, seconds: float) -> None:
 
 
 def _known_user_id(request: HttpRequest) -> str | None:
-    """Who it was, if that was found out anyway: asking here could cost a query."""
+    """The user's id where the request has loaded the user: loading one here costs a query."""
     user = request.__dict__.get("user")
     if isinstance(user, SimpleLazyObject):
         user = request.__dict__.get("_cached_user")
@@ -94,7 +94,7 @@ def _known_user_id(request: HttpRequest) -> str | None:
 
 
 def configure() -> None:
-    """Log like this in a process that Django has not set up, such as a Celery worker."""
+    """Set logging up in a process that Django has not set up, such as a Celery worker."""
     logging.config.dictConfig(LOGGING)
 
 
@@ -125,7 +125,7 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"level": os.environ.get("LOG_LEVEL", "INFO").upper(), "handlers": ["console"]},
     "loggers": {
-        # These would say once a second, or once a request, what our own lines say better.
+        # These log once a second, or once a request, what our own lines say better.
         "celery.beat": _level("WARNING"),
         "celery.worker.strategy": _level("WARNING"),
         "celery.app.trace": _level("WARNING"),

@@ -19,7 +19,8 @@ def read_procfile(path: Path = PROCFILE) -> dict[str, str]:
 
 
 def argv(command: str) -> list[str]:
-    """What to execute. The shell reads the variables and is gone: signals reach the process."""
+    """The command to execute. The shell expands the variables and then becomes the process, so
+    that signals reach the process."""
     return ["/bin/sh", "-c", f"exec {command}"]
 
 

@@ -1,7 +1,7 @@
 """Runs the Procfile's processes side by side and ends them together.
 
-Not honcho, though the Procfile is its: a stop there goes to the whole process group, which kills
-the worker's children in the middle of a task instead of letting them finish it.
+Honcho reads Procfiles too, but it stops a whole process group at once, which kills a worker's
+children in the middle of a task; here a worker lets them finish it.
 """
 
 import ctypes
@@ -23,19 +23,18 @@ from mlops_platform.procfile import argv
 STOP_TIMEOUT_S = 15.0
 WATCH_S = 0.2
 
-
 PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 
 
 def _end_with_parent() -> None:
-    """Linux sends the process SIGTERM when its supervisor is killed: no orphans hold the port."""
+    """Linux sends the process SIGTERM when its supervisor is killed: no orphan keeps the port."""
     with suppress(AttributeError):  # a libc without it
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Outcome(Enum):
-    """Why a watch is over."""
+    """Why `Supervisor.watch` returned."""
 
     REACHED = "what was waited for came true"
     ASKED_TO_STOP = "a signal asked for the end"
@@ -44,9 +43,10 @@ class Outcome(Enum):
 
 
 class Supervisor:
-    """A set of processes that live and end together.
+    """A set of processes that start and end together.
 
-    Each runs in a session of its own, so that Ctrl-C in the terminal comes to the supervisor alone.
+    Each process has a session of its own, so that Ctrl-C in the terminal reaches the supervisor
+    alone.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Supervisor:
             signal.signal(number, ask)
 
     def start(self) -> None:
-        """Start all of them, their output going to ours with their name in front."""
+        """Start all processes; each line of their output is printed with the process's name."""
         for name, command in self._commands.items():
             process = subprocess.Popen(
                 argv(command),
@@ -110,10 +110,11 @@ class Supervisor:
         return self._processes[name].poll()
 
     def stop(self) -> list[str]:
-        """End all: first politely, then not. Answers the names of those that had to be killed."""
+        """Terminate all processes, then kill those still there after STOP_TIMEOUT_S; returns the
+        names of the killed ones."""
         for process in self._processes.values():
             if process.poll() is None:
-                process.terminate()  # the process alone, which then ends its children its own way
+                process.terminate()  # it then ends its children itself
         deadline = time.monotonic() + STOP_TIMEOUT_S
         late = []
         for name, process in self._processes.items():
@@ -121,7 +122,7 @@ class Supervisor:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 late.append(name)
-            _kill_group(process.pid)  # whatever it left behind
+            _kill_group(process.pid)  # what it left behind
             process.wait()
         for printer in self._printers:
             printer.join(timeout=1)
@@ -130,13 +131,11 @@ class Supervisor:
     def _print_lines(self, name: str, process: "subprocess.Popen[str]") -> None:
         width = max(map(len, self._commands))
         for line in process.stdout or ():
-            with suppress(
-                OSError
-            ):  # the terminal may be gone; still, nobody must wait for a reader
+            with suppress(OSError):  # the terminal may be gone; the process must still not block
                 sys.stdout.write(f"{name:{width}} | {line.rstrip()}\n")
                 sys.stdout.flush()
 
 
 def _kill_group(leader: int) -> None:
-    with suppress(ProcessLookupError):  # nobody is left
+    with suppress(ProcessLookupError):  # no process is left
         os.killpg(leader, signal.SIGKILL)

@@ -17,9 +17,9 @@ _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-    """Django, with a length for API bodies that come in chunks: it takes those for empty.
+    """Django, with a Content-Length for chunked API bodies, which Django would take for empty.
 
-    No more is read than shows that the body is too large, which the middleware then answers.
+    Reads at most one byte more than the limit; the middleware then refuses the body.
     """
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     if chunked and environ.get("PATH_INFO", "").startswith("/api/"):

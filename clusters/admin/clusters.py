@@ -220,7 +220,7 @@ class ClusterAdmin(RefusingAdmin):
             self.log_change(request, cluster, f"{done}.")
             changed += 1
         told = f"{done} {counted(changed, 'cluster')}." if changed else None
-        self.tell(request, told, refused, "Left as they were")
+        self.report(request, told, refused, "Left as they were")
 
 
 def has_totals(cluster: Any) -> bool:

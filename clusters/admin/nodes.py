@@ -191,7 +191,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
             self.log_change(request, node, f"{done}.")
             changed += 1
         told = f"{done} {counted(changed, 'node')}." if changed else None
-        self.tell(request, told, refused, "Left as they were")
+        self.report(request, told, refused, "Left as they were")
 
 
 def _held(node: Node) -> Any:

@@ -163,7 +163,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         had_ended = rows.filter(status__in=ENDED).values_list("name", flat=True)
         refused = [f"{name} had ended already" for name in had_ended[:MOST_AT_ONCE]]
         stopped = stop.stop(list(rows.values_list("pk", flat=True)), operator(request))
-        self.tell(
+        self.report(
             request,
             f"Stopped {counted(stopped, 'deployment')}." if stopped else None,
             refused,
@@ -178,7 +178,7 @@ def give_priority(
     """Raise or lower each in a transaction of its own, so that one refusal stops no other."""
     rows = list(queryset[: MOST_AT_ONCE + 1])
     if len(rows) > MOST_AT_ONCE:
-        page.tell(
+        page.report(
             request, None, [f"choose {counted(MOST_AT_ONCE, 'deployment')} or fewer at once."]
         )
         return
@@ -196,7 +196,7 @@ def give_priority(
     done = [f"Gave {counted(changed, 'deployment')} priority {name}."] if changed else []
     if had:
         done.append(f"{counted(had, 'deployment')} had it already.")
-    page.tell(request, " ".join(done), refused, f"Refused {counted(len(refused), 'deployment')}")
+    page.report(request, " ".join(done), refused, f"Refused {counted(len(refused), 'deployment')}")
 
 
 def class_names(request: HttpRequest) -> list[str]:

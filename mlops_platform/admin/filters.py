@@ -1,4 +1,4 @@
-"""Filters for lists of millions, related to thousands."""
+"""Filters for lists of millions of rows, which may be related to thousands of others."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 
 class LookUpFilter(admin.FieldListFilter):
-    """Finds the related object as one types, where Django's own filter would list them all.
+    """Finds the related object as the operator types; Django's own filter would list them all.
 
     Needs no query unless one is chosen. The related model's admin must have search_fields.
     """
@@ -36,7 +36,7 @@ class LookUpFilter(admin.FieldListFilter):
         return [self.parameter]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """One: the widget, and what else the query string says."""
+        """One choice: the widget, and the rest of the query string."""
         used: dict[str, Any] = self.used_parameters
         chosen = used.get(self.parameter, [None])[-1]
         others = {**changelist.filter_params}
@@ -75,7 +75,7 @@ class LookUpMedia:
 
 
 class AgeFilter(admin.SimpleListFilter):
-    """By when a row came. Reads the time off the UUIDv7 that is its key: an index range."""
+    """Filters by when a row was made. Its UUIDv7 key holds the time, so this is an index range."""
 
     title = "age"
     parameter_name = "within"
@@ -97,5 +97,5 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 def first_key_at(moment: datetime) -> UUID:
-    """Below every UUIDv7 drawn at that millisecond or later."""
+    """The smallest UUIDv7 of that millisecond."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -1,6 +1,6 @@
-"""The admin's login, throttled as the API's is, and by the same counts.
+"""The admin's login, throttled like the API's and counted together with it.
 
-Without this an operator's password could be guessed here at leisure.
+Without a throttle an attacker could guess an operator's password here.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 
 class LookUp(AutocompleteSelect):
-    """Comes empty beside the error where what was sent is no id; Django's own raises it again."""
+    """Stays empty where the sent value is no id; Django's own widget would raise a second error."""
 
     def optgroups(self, name: str, value: Sequence[str], *args: Any) -> Any:
         try:

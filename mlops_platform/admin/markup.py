@@ -18,7 +18,7 @@ EMPTY = "-"  # as the admin's lists show it; its pages would say None
 
 
 def badge(text: str, tone: str = "quiet") -> SafeString:
-    """`tone`: good, busy, waiting, bad or quiet. The text alone tells everything."""
+    """`tone`: good, busy, waiting, bad or quiet. The text says everything without the colour."""
     return format_html('<span class="badge badge-{}">{}</span>', tone, text)
 
 

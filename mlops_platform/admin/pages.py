@@ -1,4 +1,4 @@
-"""How the operators' lists and pages behave, whatever they show."""
+"""What the operators' lists and pages have in common."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -22,16 +22,16 @@ FROM_PAGE = "_from_page"
 
 
 class AtLeast(int):
-    """A count that was broken off: a number to page by, `10000+` to read."""
+    """A count that stopped early: a number to page by, `10000+` to read."""
 
     def __str__(self) -> str:
         return f"{int(self)}+"
 
 
 class BoundedPaginator(Paginator):
-    """Counts to 10,000 and no further, so that a list of millions costs no more than its page.
+    """Counts to 10,000 at most, so that a list of millions costs no more than one page of it.
 
-    Nobody pages further than that; filters and search lead there.
+    Operators do not page further than that; filters and search lead there.
     """
 
     @cached_property
@@ -42,7 +42,7 @@ class BoundedPaginator(Paginator):
 
 
 class PageOfRows(ChangeList):
-    """Reads its rows at once, so that what the columns show can be looked up for all together."""
+    """Reads its rows at once, so that one query can look up what a column shows of all rows."""
 
     model_admin: "OperatorAdmin"
 
@@ -57,7 +57,7 @@ class PageOfRows(ChangeList):
 
 
 class OperatorAdmin(LookUpAdmin):
-    """A list whose number of queries does not follow its rows, and a page with the list's actions.
+    """A list with a fixed number of queries, and a page that offers the list's actions.
 
     Each action is also a button on the page of one object; it posts to the list and comes back.
     """
@@ -70,10 +70,10 @@ class OperatorAdmin(LookUpAdmin):
     unlisted: Sequence[str] = ()  # columns too heavy for the list
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Look up what the columns of these rows show, a fixed number of queries for all."""
+        """Look up what the columns of these rows show, in a fixed number of queries."""
 
     def pointless_actions(self, instance: Any) -> Collection[str]:
-        """Those that would change nothing of this one: its page does not offer them."""
+        """The actions that would change nothing of this object: its page does not offer them."""
         return []
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -114,7 +114,7 @@ class OperatorAdmin(LookUpAdmin):
     def confirm(
         self, request: HttpRequest, title: str, consequences: Sequence[str]
     ) -> TemplateResponse | None:
-        """The page that asks before an action is done; None once it has been answered with yes."""
+        """The page that asks before an action is done; None once the operator has said yes."""
         if "confirmed" in request.POST:
             return None
         context = {
@@ -130,10 +130,10 @@ class OperatorAdmin(LookUpAdmin):
         }
         return TemplateResponse(request, "operators/confirm.html", context)
 
-    def tell(
+    def report(
         self, request: HttpRequest, done: str | None, refused: Sequence[str], what: str = "Refused"
     ) -> None:
-        """What an action did, and whom it refused."""
+        """Show what an action did, and what it refused."""
         if done:
             self.message_user(request, done, messages.SUCCESS)
         if refused:
@@ -141,7 +141,7 @@ class OperatorAdmin(LookUpAdmin):
 
 
 def some_of(sentences: Sequence[str], separator: str = ", ") -> str:
-    """The first few, and how many more."""
+    """The first sentences, and how many more there are."""
     shown = separator.join(sentences[:NAMED])
     more = len(sentences) - NAMED
     return f"{shown}{separator}and {more} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""Forms whose values a service judges: what it refuses comes back as the form's own errors."""
+"""Forms whose values a service checks: what it refuses becomes the form's own errors."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -10,27 +10,27 @@ from mlops_platform.admin.pages import OperatorAdmin
 
 
 class RefusableForm:
-    """Beside a ModelForm. `refusal` is what the service said to these very values, by field."""
+    """A mixin for a ModelForm. `refusal`: what the service said to these values, by field."""
 
     refusal: ClassVar[Mapping[str, str]] = {}
 
     def add_refusal(self) -> None:
-        """For `clean`. What concerns no field of the form concerns all of it."""
+        """For `clean`: a sentence about no field of the form becomes an error of the whole form."""
         form: Any = self
         for name, said in self.refusal.items():
             form.add_error(name if name in form.fields else None, said)
 
 
 class RefusingAdmin(OperatorAdmin):
-    """Saves by a service, which alone judges, under its lock; forms repeat none of its checks."""
+    """Saves by a service, which checks values under its lock; forms repeat none of its checks."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """A refusal has rolled everything back: the form comes again and says why."""
+        """A refusal has rolled everything back: the form is shown again and says why."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except APIException as refusal:
-            told = dict(_sentences(refusal.detail))
-            setattr(request, "refusal", told)  # noqa: B010 - not HttpRequest's own
+            sentences = dict(_sentences(refusal.detail))
+            setattr(request, "refusal", sentences)  # noqa: B010 - not HttpRequest's own
             return super().changeform_view(request, *args, **kwargs)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ class RefusingAdmin(OperatorAdmin):
 
 
 def _sentences(detail: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """(innermost name, sentence) of each fault, however the API would nest them."""
+    """(innermost field name, sentence) of each fault of a nested error."""
     if isinstance(detail, Mapping):
         for inner_name, inner in detail.items():
             yield from _sentences(inner, str(inner_name))

@@ -1,4 +1,4 @@
-"""The operators' pages as a whole; what stands on them is each app's own admin."""
+"""The operators' site as a whole; each app's admin says what stands on it."""
 
 from django.contrib import admin
 from rest_framework_simplejwt.token_blacklist import admin as _registers_tokens  # noqa: F401  # first
@@ -13,5 +13,5 @@ admin.site.index_title = "What there is to operate"
 admin.site.site_url = "/swagger/"
 admin.site.enable_nav_sidebar = False  # the lists are wide: the links stand in the header instead
 
-# Their pages show refresh tokens, with which an operator could act as anybody.
+# Their pages show refresh tokens, with which an operator could act as any user.
 admin.site.unregister([BlacklistedToken, OutstandingToken])

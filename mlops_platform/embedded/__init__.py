@@ -1,14 +1,14 @@
 """A real PostgreSQL and a real Redis for a machine that has neither.
 
 Both come as binaries inside Python packages, so `make run` and `make test` need nothing but pip.
-They listen on Unix sockets only (never a port that could be taken), keep their data below the data
-folder, and live as long as somebody uses them: every process that needs them holds a shared lock,
-and the last one to leave stops them. A killed process drops its lock with its life, so nothing it
-leaves behind (sockets, pid files, even live servers) hinders the next start.
+The servers listen on Unix sockets only (a port could be taken), keep their data below the data
+folder, and run as long as a process uses them: each process that needs them has a shared lock, and
+the last process to leave stops them. A killed process loses its lock, so nothing that it leaves
+behind (sockets, pid files, even live servers) hinders the next start.
 
-Used where DATABASE_URL or REDIS_URL is unset; production sets both and never comes here. No Django
-in this package: settings import the addresses, and `manage.py` starts the servers before Django
-exists.
+Used where DATABASE_URL or REDIS_URL is unset; production sets both and starts no server here. This
+package does not import Django: settings import the addresses, and `manage.py` starts the servers
+before Django exists.
 """
 
 from mlops_platform.embedded.lifetime import services, services_for_environment

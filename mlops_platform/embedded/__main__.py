@@ -1,5 +1,5 @@
-"""`python -m mlops_platform.embedded COMMAND…`: run a command with the embedded servers up, such as
-a worker on its own.
+"""`python -m mlops_platform.embedded COMMAND…`: run a command, such as a worker on its
+own, with the embedded servers up.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ from mlops_platform.embedded import services_for_environment
 
 
 def main(command: list[str]) -> int:
-    """Run the command to its end and answer its exit code."""
+    """Run the command to its end; returns its exit code."""
     if not command:
         sys.exit("usage: python -m mlops_platform.embedded COMMAND [ARGUMENT…]")
     with services_for_environment(), subprocess.Popen(command) as process:
@@ -17,7 +17,7 @@ def main(command: list[str]) -> int:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                continue  # the terminal told the command too: it decides when to end
+                continue  # the terminal sent it to the command too, which decides when to end
             except SystemExit:
                 process.terminate()
 

@@ -1,9 +1,9 @@
-"""Who PostgreSQL runs as: it refuses to run as root, so root lends it another account.
+"""The account that PostgreSQL runs under: it refuses to run as root, so root gives it another one.
 
-That account must reach its binaries and data, which may lie below a folder that only root may enter
-(a checkout in /root). Opening up such folders would weaken the machine for good, so there the
-server keeps one capability of root's instead, the one that reads past folder permissions, and its
-socket stays in a folder that only root can enter.
+That account must reach PostgreSQL's binaries and data, which may lie below a folder that only root
+may enter (a checkout in /root). Opening such folders would weaken the machine for good. The server
+keeps one capability of root instead, the one that reads past folder permissions, and its socket
+stays in a folder that only root can enter.
 """
 
 import os
@@ -22,9 +22,8 @@ UNPRIVILEGED = "nobody"
 
 @dataclass(frozen=True)
 class Account:
-    """How to start a process as somebody: a command prefix, arguments for Popen, and the owners its
-    folders must have.
-    """
+    """How to start a process under an account: a command prefix, arguments for Popen, and the owner
+    that the process's folders must have."""
 
     uid: int
     gid: int
@@ -33,15 +32,17 @@ class Account:
     enters_root_folders: bool = False
 
     def give(self, path: Path) -> None:
-        """Make the folder this account's own and nobody else's."""
+        """Make this account the owner of the folder, closed to all others."""
         path.chmod(0o700)
         if os.geteuid() == 0:
             os.chown(path, self.uid, self.gid)
 
 
 def account_for(cluster: Path, *, binary: Path) -> Account:
-    """The account for the PostgreSQL of this data folder: our own, or as root the data's owner, or
-    `nobody`.
+    """The account for the PostgreSQL of this data folder: the present one; for root the data's
+    owner, or `nobody` where there is no data yet.
+
+    Raises EmbeddedServerError where no account will do.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -63,7 +64,7 @@ def account_for(cluster: Path, *, binary: Path) -> Account:
             "run as a normal user, move the checkout, or install setpriv (util-linux)."
         )
     identity = ("--reuid", str(uid), "--regid", str(gid), "--clear-groups")
-    # The last word makes access(2) count the capability too; PostgreSQL asks it about programs.
+    # no_setuid_fixup makes access(2) respect the capability; PostgreSQL checks programs with it.
     capability = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
     command = (setpriv, *identity, *capability, "--securebits", "+no_setuid_fixup", "--")
     return Account(uid, gid, prefix=command, enters_root_folders=True)

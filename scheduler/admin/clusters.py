@@ -125,7 +125,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
         for cluster in clusters:
             wakeup.request_cycle(cluster.pk, Trigger.OPERATOR, again=True)
         total = counted(len(clusters), "cluster")
-        self.tell(request, f"Asked for a cycle of {total}; a worker runs it in a moment.", [])
+        self.report(request, f"Asked for a cycle of {total}; a worker runs it in a moment.", [])
 
 
 def _those(cluster: Cluster, *statuses: Status) -> dict[str, str]:

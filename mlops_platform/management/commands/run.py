@@ -67,7 +67,7 @@ class Command(BaseCommand):
             sys.exit(f"{supervisor.died} ended by itself (code {code}), so the rest was stopped.")
 
     def _say(self, sentence: str) -> None:
-        with suppress(OSError):  # the terminal may be gone: then there is all the more to stop
+        with suppress(OSError):  # the terminal may be gone; the processes must still be stopped
             self.stdout.write(sentence)
             self.stdout.flush()
 
@@ -97,7 +97,7 @@ def _free_address() -> tuple[str, int]:
 
 
 def _operator() -> str:
-    """Make sure that somebody can enter the admin; the password is shown this once."""
+    """Make sure that an operator exists; a new operator's password is shown this once."""
     users = get_user_model()._default_manager
     if users.filter(username=OPERATOR).exists():
         return (
@@ -110,7 +110,7 @@ def _operator() -> str:
 
 
 def _python() -> str:
-    """The interpreter as one would type it in the checkout."""
+    """The interpreter as a user would type it in the checkout."""
     executable = Path(sys.executable)
     if executable.is_relative_to(settings.BASE_DIR):
         return str(executable.relative_to(settings.BASE_DIR))
@@ -118,7 +118,7 @@ def _python() -> str:
 
 
 def _environment(host: str, port: int) -> dict[str, str]:
-    """Ours, with what every process of the platform must agree on."""
+    """The present environment, with what all processes of the platform must agree on."""
     programs = Path(sys.executable).parent
     return {
         "LOG_FORMAT": "plain",
@@ -128,7 +128,7 @@ def _environment(host: str, port: int) -> dict[str, str]:
         "PORT": str(port),
         "MLOPS_DATA_DIR": str(settings.DATA_DIR),
         "PYTHONUNBUFFERED": "1",
-        # Said to root on every start; whoever runs this as root in a container knows.
+        # Celery warns root on every start; running as root in a container is common.
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
     }
 
