@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-to-run
 DEV_READY := $(VENV)/.ready-to-test
+DOCS_READY := $(VENV)/.ready-for-docs
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check bench lock outdated clean
+.PHONY: help run test lint check bench docs lock outdated clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -31,6 +32,10 @@ check: lint test ## what CI runs
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
+docs: $(DOCS_READY) ## build the documentation's site into docs/_build; warnings are errors
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
+
 lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)
 	@.ci/lock $(ARGS)
 
@@ -38,7 +43,7 @@ outdated: $(DEV_READY) ## list the requirements of which there are newer version
 	@$(BIN)/python .ci/pins.py outdated
 
 clean: ## remove the virtual environment, the tests' data and caches (a run's data stays in .data)
-	@rm -rf $(VENV) .data/test .data/test-[0-9] .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) .data/test .data/test-[0-9] .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache docs/_build docs/reference/rest
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN_READY): requirements.txt | $(BIN)/python
@@ -50,6 +55,11 @@ $(RUN_READY): requirements.txt | $(BIN)/python
 $(DEV_READY): requirements-dev.txt $(RUN_READY)
 	@echo "Installing what tests and lint need into $(VENV) ..."
 	@$(INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+$(DOCS_READY): requirements-docs.txt $(RUN_READY)
+	@echo "Installing what the documentation needs into $(VENV) ..."
+	@$(INSTALL) --requirement requirements-docs.txt
 	@touch $@
 
 $(BIN)/python:
