@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F
 
 from clusters.models import Cluster
-from clusters.node_changes import settle
+from clusters.node_changes import apply_pending_changes
 
 Amounts = Iterable[int]  # cpu_milli, ram_mib, gpu
 
@@ -77,4 +77,4 @@ def move(cluster_id: UUID, held: Held, **columns: Any) -> None:
             cursor.execute(_MOVE_NODES, params)
             emptied = [node_id for (node_id,) in cursor.fetchall()]
         if emptied:
-            settle(cluster_id, emptied)
+            apply_pending_changes(cluster_id, emptied)

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
-from clusters.node_changes import follow_nodes, ring
+from clusters.node_changes import follow_nodes, note_change
 from clusters.services.clusters import RESOURCES, lock_cluster
 
 SEEN_EVERY = timedelta(seconds=15)  # how exact `seen_at` is
@@ -42,7 +42,7 @@ def is_away(endpoint: Endpoint, error: str) -> bool:
             return False
         Endpoint.objects.filter(pk=endpoint.pk).update(error=error)
         if ready.update(observed=NodeState.NOT_READY, not_ready_since=timezone.now()):
-            ring(endpoint.cluster_id)
+            note_change(endpoint.cluster_id)
     endpoint.error = error
     return True
 

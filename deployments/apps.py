@@ -6,6 +6,10 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
-        from deployments import receivers  # connects the receivers
+        from clusters import hooks
+        from deployments import placements, receivers  # receivers: connects them
+        from deployments.services.clear import clear_cluster
 
-        post_migrate.connect(receivers.provide_standard_classes, sender=self)
+        post_migrate.connect(receivers.on_migrated, sender=self)
+        hooks.delete_workloads = clear_cluster
+        hooks.terminating_nodes = placements.terminating_nodes

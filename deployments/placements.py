@@ -30,9 +30,9 @@ def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
 
 
-def lingered_on(cluster_id: UUID) -> set[str]:
-    """The nodes on which somebody is who was evicted and has not ended yet. One query."""
+def terminating_nodes(cluster_id: UUID) -> set[UUID]:
+    """The nodes on which an evicted deployment has not ended yet. One query."""
     leaving = Deployment.objects.filter(
         cluster=cluster_id, status=Status.STOPPING, yielded=True
     ).values_list("placement", flat=True)
-    return {place["node_id"] for placement in leaving for place in placement}
+    return {UUID(place["node_id"]) for placement in leaving for place in placement}

@@ -10,7 +10,7 @@ from django.db.models import F, Q, QuerySet, Sum
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from clusters.queries import as_uuid
-from deployments import reasons, redis_queues
+from deployments import hooks, reasons, redis_queues
 from deployments.models import (
     ENDED,
     HOLDS,
@@ -21,7 +21,6 @@ from deployments.models import (
     WaitReason,
 )
 from deployments.node_away import Away
-from deployments.signals import reasons_missing
 from mlops_platform.api.errors import Invalid, not_found
 from organizations.access import organizations_of, require
 from organizations.models import Role
@@ -226,12 +225,8 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
     if not missing:
         return {}
-    waits = {}
-    for _, answer in reasons_missing.send(Deployment, deployments=missing):
-        told: Any = answer  # whatever the receiver gives: {id: (code, details)}
-        for pk, (code, details) in told.items():
-            waits[pk] = WaitReason(code=code, details=details)
-    return waits
+    derived = hooks.derive_wait_reasons(missing)
+    return {pk: WaitReason(code=code, details=details) for pk, (code, details) in derived.items()}
 
 
 def _reason(

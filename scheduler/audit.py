@@ -129,7 +129,7 @@ def _nodes_off() -> Iterator[str]:
             yield f"cluster {row['cluster']}: the totals are not the sum of its nodes"
     empty = {f"allocated_{name}": 0 for name in RESOURCES}
     for node in Node.objects.filter(pending__isnull=False, **empty):
-        if str(node.pk) in placements.lingered_on(node.cluster_id):
+        if node.pk in placements.terminating_nodes(node.cluster_id):
             continue
         yield f"node {node.pk} ({node.name}) is empty, and what waited for that was not done"
 

@@ -1,4 +1,5 @@
-"""Why those wait whom no cycle reads, since nothing could come free for them (store/bounded.py)."""
+"""Why a deployment waits that no cycle reads, since no capacity could come free for it
+(store/relevant.py)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,10 +11,8 @@ from scheduler.engine.wait_reasons import ReasonsWithoutCycle
 from scheduler.explain import as_workload
 from scheduler.store import empty_snapshots
 
-Told = tuple[str, dict[str, Any]]  # a reason's code and details
 
-
-def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, Told]:
+def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[str, Any]]]:
     """By id, of those that were there when a cycle last looked. Two queries, one more
     where lines are strict, two where owners matter."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})

@@ -1,4 +1,4 @@
-"""Bells, not brains: each receiver asks for a cycle once the change is committed, or hands on."""
+"""What the scheduler does at the news of clusters and deployments, once they are committed."""
 
 from functools import partial
 from typing import Any
@@ -13,10 +13,8 @@ from deployments.models import Deployment
 from deployments.signals import (
     deployment_stopped,
     deployments_submitted,
-    quote_presented,
-    reasons_missing,
 )
-from scheduler import lazy_reasons, queue_sync, quotes, wakeup
+from scheduler import queue_sync, wakeup
 from scheduler.models import Trigger
 
 
@@ -45,16 +43,6 @@ def on_stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str, **_: 
 def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
     queue_sync.refresh(cluster_id, deployment_ids)
     wakeup.request_cycle(cluster_id, trigger)
-
-
-@receiver(quote_presented)
-def on_quote(deployment: Deployment, digest: str, token: str, **_: Any) -> None:
-    quotes.redeem(deployment, digest, token)
-
-
-@receiver(reasons_missing)
-def on_reasons_missing(deployments: list[Deployment], **_: Any) -> dict[UUID, Any]:
-    return lazy_reasons.reasons_of(deployments)
 
 
 @receiver(cluster_changed)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
+from clusters import hooks
 from clusters.endpoints.attachment import (
     Attachment,
     BadEndpoint,
@@ -21,7 +22,6 @@ from clusters.endpoints.attachment import (
     kubernetes_endpoint,
 )
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
-from clusters.node_changes import lingered_on
 from clusters.secrets import seal
 from clusters.services import clusters, nodes
 from mlops_platform.api.errors import Conflict, Invalid
@@ -205,8 +205,8 @@ def _in_use(holder: Cluster | Node) -> bool:
     if holder.allocated_cpu_milli:  # which everybody asks for
         return True
     if isinstance(holder, Node):
-        return holder.pk in lingered_on(holder.cluster_id)
-    return bool(lingered_on(holder.pk))
+        return holder.pk in hooks.terminating_nodes(holder.cluster_id)
+    return bool(hooks.terminating_nodes(holder.pk))
 
 
 def _refuse_twice(endpoint: Endpoint, attachment: Attachment) -> None:

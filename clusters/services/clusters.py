@@ -11,8 +11,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from clusters import hooks
 from clusters.models import Cluster, Runtime, State
-from clusters.signals import cluster_changed, cluster_closing, cluster_deleting, owners_matter
+from clusters.signals import cluster_changed, cluster_closing, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.fields import cores
 from organizations.access import require
@@ -119,7 +120,7 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
 
 
 def _delete(locked: Cluster, *, force: bool) -> None:
-    cluster_deleting.send(Cluster, cluster=locked, force=force)
+    hooks.delete_workloads(locked, force=force)
     locked.delete()
 
 

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from clusters import hooks
 from clusters.models import Cluster, Node, NodeState
-from clusters.node_changes import DELETE, apply_pending, follow_nodes, lingered_on, remove, ring
+from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
 from clusters.services.clusters import PEOPLE_SAY, RESOURCES, lock_cluster
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
@@ -58,7 +59,7 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
         words = {name: changes[name] for name in ("name", "labels") if name in changes}
         changed = _reword(node, words)
         if "labels" in changed and not resized:
-            ring(node.cluster_id)
+            note_change(node.cluster_id)
     return node
 
 
@@ -71,7 +72,7 @@ def delete_node(node: Node, *, drain: bool = False) -> Node | None:
     with _locked(node.cluster_id):
         node = _fresh(node)
         held = any(_held(node))
-        if not held and node.pk not in lingered_on(node.cluster_id):
+        if not held and node.pk not in hooks.terminating_nodes(node.cluster_id):
             remove(node)
             follow_nodes(node.cluster_id)
             return None
@@ -116,7 +117,7 @@ def _set_state(node: Node, state: NodeState) -> Node:
 def _put(node: Node, state: NodeState, pending: dict[str, Any] | None) -> None:
     node.state, node.pending = state, pending
     node.save(update_fields=["state", "pending"])
-    ring(node.cluster_id)
+    note_change(node.cluster_id)
 
 
 def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:

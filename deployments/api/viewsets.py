@@ -25,7 +25,7 @@ from deployments.api.serializers import (
     SubmitSerializer,
 )
 from deployments.models import Deployment, DeploymentEvent
-from deployments.services import submit, update
+from deployments.services import checkpoint, stop, submit, update
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.requests import PAGING, body_of, query_of
 from mlops_platform.api.schema import error
@@ -125,7 +125,7 @@ class DeploymentViewSet(GenericViewSet):
     def stop(self, request: Request, deployment_id: UUID) -> Response:
         deployment = _writable(request, deployment_id)
         body_of(request, NothingSerializer)
-        return Response(present_one(submit.stop_deployment(caller(request), deployment)))
+        return Response(present_one(stop.stop_deployment(caller(request), deployment)))
 
     @swagger_auto_schema(
         operation_id="deployments_stop_of_cluster",
@@ -140,7 +140,7 @@ class DeploymentViewSet(GenericViewSet):
         body = body_of(request, StopOfClusterSerializer)
         if body["cluster_id"].lower() != str(deployment.cluster_id):
             raise Invalid({"cluster_id": "The deployment is not of this cluster."})
-        return Response(present_one(submit.stop_deployment(caller(request), deployment)))
+        return Response(present_one(stop.stop_deployment(caller(request), deployment)))
 
     @swagger_auto_schema(
         operation_summary="Stop it",
@@ -149,7 +149,7 @@ class DeploymentViewSet(GenericViewSet):
         responses={204: "Stopped"},
     )
     def destroy(self, request: Request, deployment_id: UUID) -> Response:
-        submit.stop_deployment(caller(request), _writable(request, deployment_id))
+        stop.stop_deployment(caller(request), _writable(request, deployment_id))
         return Response(status=204)
 
     @swagger_auto_schema(
@@ -162,7 +162,7 @@ class DeploymentViewSet(GenericViewSet):
     def checkpoint(self, request: Request, deployment_id: UUID) -> Response:
         deployment = _writable(request, deployment_id)
         at = body_of(request, CheckpointSerializer).get("at")
-        reported = submit.report_checkpoint(caller(request), deployment, at)
+        reported = checkpoint.report_checkpoint(caller(request), deployment, at)
         return Response(present_one(reported))
 
 

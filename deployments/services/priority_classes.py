@@ -4,6 +4,7 @@ A class's name stands in the scheduling keys of its deployments and in the names
 it is settled once a deployment has the class.
 """
 
+from django.apps.registry import Apps
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -14,6 +15,19 @@ from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.api.errors import Conflict
 
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
+
+
+def create_standard_classes(using: str, apps: Apps) -> None:
+    """Create LOW and HIGH where they are missing: after every migrate, and after a test has emptied
+    the tables. Does nothing where `apps` are those of a migration from before priority classes."""
+    try:
+        priority_class = apps.get_model("deployments", "PriorityClass")
+    except LookupError:
+        return
+    for name, (value, may_preempt) in STANDARD_CLASSES.items():
+        priority_class.objects.using(using).get_or_create(
+            name=name, defaults={"value": value, "may_preempt": may_preempt, "preemptible": True}
+        )
 
 
 def faults(priority_class: PriorityClass, name: str, value: int) -> dict[str, str]:

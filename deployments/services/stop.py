@@ -24,6 +24,7 @@ from deployments.lifecycle import dependents
 from deployments.lifecycle.timeline import record, record_all
 from deployments.lifecycle.transitions import begin_stopping, closing, end
 from deployments.models import ENDED, Deployment, EventType, Status
+from deployments.queries import deployment_by_id
 from deployments.signals import deployment_stopped
 
 BATCH = 1000  # rows under one lock
@@ -52,6 +53,11 @@ def stop_all(cluster: Cluster) -> None:
     ids = list(going_on.order_by("-pk").values_list("pk", flat=True))
     for start in range(0, len(ids), BATCH):
         _stop_locked(cluster.pk, ids[start : start + BATCH], None)
+
+
+def stop_deployment(user: User, deployment: Deployment) -> Deployment:
+    """Stop it and read it anew; one that has ended stays as it is."""
+    return deployment_by_id(deployment.pk) if stop_one(deployment, user) else deployment
 
 
 def stop_one(deployment: Deployment, actor: User | None) -> bool:

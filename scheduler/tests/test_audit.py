@@ -10,7 +10,7 @@ from clusters.models import Cluster, Node
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
 from deployments.models import Deployment
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler.audit import breaches

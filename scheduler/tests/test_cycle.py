@@ -11,7 +11,7 @@ from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, EventType, Status, WaitReason
 from deployments.queries import reasons_for
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from scheduler import audit, cycle, store
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot

@@ -17,8 +17,8 @@ from clusters.models import Cluster
 from deployments.lifecycle import deadlines
 from deployments.models import ENDED, Deployment, Status
 from deployments.queries import deployment_by_id
-from deployments.services.stop import stop
-from deployments.services.submit import create_deployment, stop_deployment
+from deployments.services.stop import stop, stop_deployment
+from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.errors import Conflict
 from organizations.tests.people import all_at_once, client_for

@@ -11,7 +11,7 @@ from clusters.services.clusters import change_cluster
 from clusters.tests.allocation import make_node, totals
 from deployments.models import Deployment, EventType, Status
 from deployments.queries import reasons_for
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from scheduler import audit
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot

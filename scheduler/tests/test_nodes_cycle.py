@@ -4,7 +4,7 @@ import pytest
 
 from clusters.models import Cluster, Node, NodeState
 from deployments.models import Deployment, Status
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from scheduler import audit
 from scheduler.engine import make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot

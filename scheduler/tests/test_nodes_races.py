@@ -12,7 +12,7 @@ from clusters.models import Cluster, Node
 from clusters.services import nodes
 from clusters.tests.allocation import make_node
 from deployments.models import Deployment, Status
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from organizations.tests.people import all_at_once
 from scheduler import audit, cycle
 from scheduler.models import Trigger

@@ -17,7 +17,7 @@ from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import key_of, submitted_at
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from clusters.models import Cluster, State
 from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.redis import redis_client
 from scheduler import audit, cycle, queries, wakeup

@@ -5,7 +5,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from clusters.models import Cluster
 from clusters.services.clusters import pause
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.redis import redis_client
 from scheduler import wakeup

@@ -8,7 +8,7 @@ from clusters.services import attach
 from clusters.services.clusters import delete_cluster
 from clusters.services.nodes import delete_node, drain, uncordon
 from deployments.models import Deployment
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import allocated
 from mlops_platform.api.errors import Conflict

@@ -6,7 +6,7 @@ from clusters.models import Node
 from deployments.reconciler import garbage
 from deployments.reconciler.observation import Observation
 from deployments.runtimes.base import Key
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
 from deployments.tests.workloads import allocated

@@ -19,7 +19,7 @@ import pytest
 from clusters.services.nodes import drain
 from deployments.models import Deployment
 from deployments.runtimes.base import LaunchSpec, Place
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.killing import Moment, Seen, dry_run, killed_at
 from deployments.tests.reconciler.real import Outcome, RealSite, shell
 from deployments.tests.runtimes.docker.engine import IMAGE

@@ -15,7 +15,7 @@ from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler import reconcile
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
 from deployments.tests.runtimes.kubernetes.api_server import SECRETS, FakeApi, Json, Name, error

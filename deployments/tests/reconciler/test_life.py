@@ -10,7 +10,7 @@ from deployments.lifecycle import deadlines, retry_backoff
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries import reasons_for
 from deployments.runtimes.base import Code, Key
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.workloads import allocated
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from clusters.models import Node, Registry
 from deployments.models import Deployment, DeploymentLog
 from deployments.runtimes.base import LaunchSpec, ReplicaStatus, RuntimeUnavailable
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site, lose
 from deployments.tests.reconciler.test_life import reason
 from deployments.tests.workloads import allocated

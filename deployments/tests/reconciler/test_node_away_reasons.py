@@ -4,7 +4,7 @@ import pytest
 
 from clusters.models import Node
 from clusters.services.nodes import cordon
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site
 from deployments.tests.reconciler.test_life import reason
 

@@ -13,7 +13,7 @@ from clusters.models import Runtime as Kind
 from clusters.services.nodes import drain, uncordon
 from deployments import runtime_connections
 from deployments.lifecycle import deadlines
-from deployments.services.submit import stop_deployment
+from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.conftest import Site, launch, lose
 from organizations.models import Organization
 from scheduler import audit

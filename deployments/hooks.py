@@ -1,0 +1,40 @@
+"""What deployments ask of the scheduler: each hook is a function that the scheduler sets in its
+`AppConfig.ready`. News go by signal (signals.py), questions go through here.
+
+Call a hook as `hooks.name(...)`, so that the call finds the function that is set.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from deployments.models import Deployment
+from mlops_platform.api.errors import Conflict
+
+
+class DeriveWaitReasons(Protocol):
+    """Reason code and details, by id, of ready queued deployments for which no cycle has stored a
+    reason. A deployment that no cycle has looked at is left out."""
+
+    def __call__(
+        self, deployments: Sequence[Deployment]
+    ) -> Mapping[UUID, tuple[str, dict[str, Any]]]: ...
+
+
+class RedeemQuote(Protocol):
+    """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
+    `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
+
+    def __call__(self, deployment: Deployment, digest: str, token: str) -> None: ...
+
+
+def _no_reasons(deployments: Sequence[Deployment]) -> Mapping[UUID, tuple[str, dict[str, Any]]]:
+    return {}
+
+
+def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
+    raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
+
+
+derive_wait_reasons: DeriveWaitReasons = _no_reasons
+redeem_quote: RedeemQuote = _refuse_quote

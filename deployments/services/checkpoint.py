@@ -1,0 +1,35 @@
+"""A running deployment reports how much of its work is saved."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from accounts.models import User
+from deployments.lifecycle.timeline import record
+from deployments.models import Deployment, EventType, Status
+from deployments.queries import deployment_by_id
+from mlops_platform.api.errors import Conflict, Invalid
+
+
+def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = None) -> Deployment:
+    """Record that its work up to `at` is saved: an eviction loses only the work after that.
+
+    400 outside its run, 409 unless it runs. An older report never takes back a newer one.
+    """
+    now = timezone.now()
+    at = at or now
+    if at > now:
+        raise Invalid({"at": "Must not be in the future."})
+    if deployment.started_at is not None and at < deployment.started_at:
+        raise Invalid({"at": "Must not be before it started."})
+    with transaction.atomic():
+        running = Deployment.objects.filter(
+            pk=deployment.pk, status=Status.RUNNING, started_at__lte=at
+        )
+        if not running.update(checkpoint_at=Greatest("checkpoint_at", at)):
+            raise Conflict("Only what runs can report a checkpoint.", code="not_running")
+        details = {"at": at.isoformat()}
+        record(deployment.pk, EventType.CHECKPOINTED, at=now, actor=user, details=details)
+    return deployment_by_id(deployment.pk)
