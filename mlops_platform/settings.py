@@ -1,4 +1,4 @@
-"""Django settings, read from the environment; the README's configuration table lists each name.
+"""Django settings, read from the environment; docs/reference/configuration.md lists each name.
 
 Without any variable the platform runs on this machine alone: embedded PostgreSQL and Redis, a
 secret key drawn once and kept beside their data. `MLOPS_ENV=production` refuses such defaults.

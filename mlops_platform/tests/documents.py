@@ -1,0 +1,72 @@
+"""Reads the Markdown pages: README, CHANGELOG and everything below `docs/`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops_platform.tests.plugin import REPOSITORY
+
+README = REPOSITORY / "README.md"
+DOCS = REPOSITORY / "docs"
+PAGES = [README, REPOSITORY / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
+
+
+def name_of(page: Path) -> str:
+    """`docs/reference/states.md`: what a test's id shows."""
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
+
+
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """(path, anchor) of each link into the repository; the path is empty within the page."""
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        yield path, anchor
+
+
+def section(page: str, title: str) -> str:
+    """The text below a heading, up to the next of any level."""
+    found = re.search(
+        rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)",
+        (REPOSITORY / page).read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert found is not None, f"{page} has no section {title!r}."
+    return found[1]
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of each row of the page's one table whose first column is called `heading`."""
+    text = (REPOSITORY / page).read_text()
+    found = re.findall(
+        rf"^\| {re.escape(heading)} \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", text, re.MULTILINE
+    )
+    assert len(found) == 1, f"{page} has {len(found)} tables of {heading!r}."
+    rows = re.sub(r"`[^`\n]*`", lambda code: code[0].replace("|", "\0"), found[0]).splitlines()
+    return [
+        [cell.strip().replace("\0", "|") for cell in row.strip().strip("|").split("|")]
+        for row in rows
+    ]
+
+
+def named(cell: str) -> list[str]:
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """The names in the first column, in backticks, of all rows."""
+    return [name for row in table(page, heading) for name in named(row[0])]
