@@ -1,14 +1,15 @@
 """Reads the Markdown pages: README, CHANGELOG and everything below `docs/`."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_platform.tests.plugin import REPOSITORY
 
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
-PAGES = [README, REPOSITORY / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+MADE = (DOCS / "_build", DOCS / "reference/rest")  # by `make docs`, not part of the repository
+WRITTEN = [page for page in sorted(DOCS.rglob("*.md")) if not set(MADE) & set(page.parents)]
+PAGES = [README, REPOSITORY / "CHANGELOG.md", *WRITTEN]
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
 
 
@@ -22,19 +23,9 @@ def prose(page: Path) -> str:
     return FENCE.sub("", page.read_text())
 
 
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub and MyST make them."""
-    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
-    return {
-        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
-    }
-
-
-def links(page: Path) -> Iterator[tuple[str, str]]:
-    """(path, anchor) of each link into the repository; the path is empty within the page."""
-    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
-        path, _, anchor = target.partition("#")
-        yield path, anchor
+def links(page: Path) -> set[str]:
+    """The paths of the page's links into the repository."""
+    return {path for path in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", prose(page))}
 
 
 def section(page: str, title: str) -> str:
