@@ -25,7 +25,7 @@ def prose(page: Path) -> str:
 
 def links(page: Path) -> set[str]:
     """The paths of the page's links into the repository."""
-    return {path for path in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", prose(page))}
+    return set(re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", prose(page)))
 
 
 def section(page: str, title: str) -> str:
