@@ -16,8 +16,9 @@ from deployments.api.serializers import SubmitSerializer
 from deployments.models import Status
 from deployments.reasons import SENTENCES
 from deployments.runtimes.base import Code as ProblemCode
-from mlops_platform.tests.documents import first_column, named, section, table
+from mlops_platform.tests.documents import PAGES, first_column, name_of, named, section, table
 from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.routes import api_routes
 from organizations.models import Role
 from scheduler.engine.reasons import Code
 from scheduler.engine.snapshot import Policy
@@ -123,6 +124,28 @@ def test_every_process_is_explained() -> None:
     lines = (REPOSITORY / "Procfile").read_text().splitlines()
     processes = [row[0] for row in table(f"{REFERENCE}/commands.md", "process")]
     assert {line.split(":")[0] for line in lines} == set(processes) - {"PostgreSQL", "Redis"}
+
+
+# --- Calls -----------------------------------------------------------------------------------
+
+CALL = re.compile(r"`((?:[A-Z]+, )*[A-Z]+) (/api|…)(/[^`? ]*)[^`]*`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_call_that_a_page_names_is_one_that_the_platform_answers(page: Path) -> None:
+    """`POST …/nodes` is short for the path that ends so."""
+    routes = {(each.method, _without_names(each.path)) for each in api_routes()}
+    for methods, start, written in CALL.findall(page.read_text()):
+        path = _without_names(written)
+        for method in methods.split(", "):
+            if start == "/api":
+                assert (method, f"/api{path}") in routes, f"{method} {path}"
+            else:
+                assert any(method == m and p.endswith(path) for m, p in routes), f"{method} …{path}"
+
+
+def _without_names(path: str) -> str:
+    return re.sub(r"{\w+}", "{}", path)
 
 
 # --- Configuration ---------------------------------------------------------------------------
