@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check bench docs lock outdated clean
+.PHONY: help run test lint check bench docs pictures lock outdated clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -33,8 +33,12 @@ bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(DOCS_READY) ## build the documentation's site into docs/_build; warnings are errors
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
 	@echo "Open docs/_build/index.html"
+
+pictures: $(DEV_READY) ## take the documentation's pictures anew (needs chromium and npm)
+	@$(BIN)/python docs/_pictures/admin.py
+	@$(BIN)/python docs/_pictures/mermaid.py
 
 lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)
 	@.ci/lock $(ARGS)
