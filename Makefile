@@ -27,7 +27,7 @@ test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= go
 lint: $(DEV_READY) ## style, types, imports between apps, settings for production, migrations
 	@.ci/lint
 
-check: lint test ## what CI runs
+check: lint test ## lint and test
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
