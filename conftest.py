@@ -8,7 +8,7 @@ pytest_plugins = [
     "deployments.tests.runtimes.docker.busybox",
     "deployments.tests.runtimes.kubernetes.cluster",
     "clusters.tests.attached",
-    "mlops_platform.tests.world",
-    "mlops_platform.tests.server",
-    "mlops_platform.tests.browser",
+    "mlops_platform.tests.equipment.world",
+    "mlops_platform.tests.equipment.server",
+    "mlops_platform.tests.equipment.browser",
 ]

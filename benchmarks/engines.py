@@ -12,7 +12,7 @@ import docker
 import psutil
 
 from deployments.runtimes.docker.containers import CLUSTER
-from mlops_platform.tests.docker_engine import engine_in, root_file_system
+from mlops_platform.tests.equipment.docker_engine import engine_in, root_file_system
 
 IMAGE = "mlops-platform-bench/busybox:1"
 SLEEPS = ("sleep", "86400")

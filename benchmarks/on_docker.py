@@ -15,7 +15,7 @@ from engines import OwnEngine
 from report import Result
 from stack import Stack
 
-from mlops_platform.tests.docker_engine import NoEngine
+from mlops_platform.tests.equipment.docker_engine import NoEngine
 
 TIMES = 4  # in a round, of what takes about a second
 CROWD, MOST_CROWDS = 200, 3

@@ -28,7 +28,7 @@ from organizations.models import Organization
 from organizations.tests.people import JsonClient
 from scheduler import audit
 from scheduler.tasks import sweep
-from scheduler.tests.storm import meanwhile
+from scheduler.tests.races.storm import meanwhile
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 

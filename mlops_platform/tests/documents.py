@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"

@@ -22,7 +22,7 @@ from mlops_platform.tests.documents import (
     section,
     table,
 )
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 ARCHITECTURE = "docs/explanation/architecture.md"
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from mlops_platform.tests.documents import DOCS, README, name_of
-from mlops_platform.tests.plugin import REPOSITORY
-from mlops_platform.tests.test_run import Run
+from mlops_platform.tests.equipment.plugin import REPOSITORY
+from mlops_platform.tests.running.test_run import Run
 
 TUTORIALS = [DOCS / "tutorials/walk-through.md", DOCS / "tutorials/preemption.md"]
 ADDRESS = "127.0.0.1:8000"  # on the pages; the test's platform has a port of its own

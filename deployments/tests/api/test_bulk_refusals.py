@@ -11,7 +11,7 @@ from deployments.api.serializers import BulkSerializer
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.tests.api.test_bulk import PATH, submit
 from deployments.tests.workloads import body, make
-from mlops_platform.tests.world import fingerprint
+from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Role
 
 

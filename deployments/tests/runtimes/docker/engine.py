@@ -14,7 +14,12 @@ import pytest
 
 from deployments.runtimes.base import Access
 from deployments.tests.runtimes.certificates import Authority, Pair
-from mlops_platform.tests.docker_engine import Engine, NoEngine, engine_in, root_file_system
+from mlops_platform.tests.equipment.docker_engine import (
+    Engine,
+    NoEngine,
+    engine_in,
+    root_file_system,
+)
 
 IMAGE = "mlops-platform-tests/busybox:1"
 

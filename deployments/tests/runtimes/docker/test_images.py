@@ -17,7 +17,7 @@ from deployments.runtimes.docker import DockerRuntime, images
 from deployments.runtimes.docker.client import Engine
 from deployments.tests.runtimes.docker.registry import ImageRegistry
 from deployments.tests.runtimes.harness import Work, ended, key_of
-from mlops_platform.tests.docker_engine import root_file_system
+from mlops_platform.tests.equipment.docker_engine import root_file_system
 
 
 @pytest.fixture

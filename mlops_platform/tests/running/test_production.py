@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mlops_platform.production import REQUIRED, is_production, refuse_unsafe
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 CHECK = ("check", "--deploy", "--fail-level", "WARNING")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from mlops_platform.tests.test_matrix import told_as_an_error
+from mlops_platform.tests.input.test_matrix import told_as_an_error
 from mlops_platform.wsgi import application
 
 PAGES = ["/api/orgs/my", "/api/nothing", "/healthz", "/swagger/", "/swagger.json", "/admin/login/"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 pytestmark = pytest.mark.e2e
 START_TIMEOUT_S = 60.0

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from mlops_platform.tests.matrix import MATRIX, Row
-from mlops_platform.tests.routes import METHODS, every_path, every_route
-from mlops_platform.tests.world import PEOPLE, World, fingerprint
+from mlops_platform.tests.equipment.routes import METHODS, every_path, every_route
+from mlops_platform.tests.equipment.world import PEOPLE, World, fingerprint
+from mlops_platform.tests.input.matrix import MATRIX, Row
 
 
 def rows(wanted: Callable[[Row], bool]) -> list[Any]:

@@ -19,7 +19,7 @@ from mlops_platform import embedded
 from mlops_platform.embedded import postgres
 from mlops_platform.embedded.places import LONGEST_SOCKET_PATH, socket_dir
 from mlops_platform.embedded.process import packaged_binary
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WAIT_S = 20.0
 

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from swagger_spec_validator.validator20 import validate_spec
 
 from mlops_platform.api.schema import TAGS
-from mlops_platform.tests.routes import Route, api_routes
+from mlops_platform.tests.equipment.routes import Route, api_routes
 
 Document = dict[str, Any]
 EVERY_ROUTE = pytest.mark.parametrize("route", [pytest.param(r, id=str(r)) for r in api_routes()])

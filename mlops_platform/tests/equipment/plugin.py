@@ -20,7 +20,7 @@ import pytest
 
 from mlops_platform import embedded
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 REDIS_DB = 1
 SESSIONS = 9
 WORKER_START_TIMEOUT_S = 30.0

@@ -21,7 +21,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from mlops_platform import embedded
 from mlops_platform.celery import app as celery_app
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mlops_platform.tests.bad_values import NOT_JSON, NOT_TEXT, bad_bodies, to_json
-from mlops_platform.tests.matrix import MATRIX, Row
-from mlops_platform.tests.routes import Route, every_route, routes_with_a_body
-from mlops_platform.tests.test_matrix import told_as_an_error
-from mlops_platform.tests.world import World, fingerprint
+from mlops_platform.tests.equipment.routes import Route, every_route, routes_with_a_body
+from mlops_platform.tests.equipment.world import World, fingerprint
+from mlops_platform.tests.input.bad_values import NOT_JSON, NOT_TEXT, bad_bodies, to_json
+from mlops_platform.tests.input.matrix import MATRIX, Row
+from mlops_platform.tests.input.test_matrix import told_as_an_error
 
 ROW_OF: dict[str, Row] = {row.call: row for row in reversed(MATRIX)}
 BODIES = [pytest.param(route, id=str(route)) for route in routes_with_a_body()]

@@ -7,11 +7,11 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlops_platform.tests.bad_values import to_json
-from mlops_platform.tests.routes import routes_with_a_body
-from mlops_platform.tests.test_bad_input import ROW_OF, send, sound_body
-from mlops_platform.tests.test_matrix import told_as_an_error
-from mlops_platform.tests.world import fingerprint
+from mlops_platform.tests.equipment.routes import routes_with_a_body
+from mlops_platform.tests.equipment.world import fingerprint
+from mlops_platform.tests.input.bad_values import to_json
+from mlops_platform.tests.input.test_bad_input import ROW_OF, send, sound_body
+from mlops_platform.tests.input.test_matrix import told_as_an_error
 
 EDGES = [0, -1, 2**31, 2**63, -(2**63), 1e308, "", " ", "\u202e", "\U0001f4a5", "0" * 400, "me"]
 anything = st.recursive(

@@ -14,7 +14,7 @@ import pytest
 from mlops_platform import supervisor as supervising
 from mlops_platform.procfile import read_procfile
 from mlops_platform.supervisor import Outcome, Supervisor
-from mlops_platform.tests.plugin import REPOSITORY
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WAIT_S = 10.0
 

@@ -30,7 +30,7 @@ from scheduler.engine.plan import Plan
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot
 from scheduler.models import SchedulingCycle
-from scheduler.tests.storm import Sampler, Storm, end_what_is_due, meanwhile, settle
+from scheduler.tests.races.storm import Sampler, Storm, end_what_is_due, meanwhile, settle
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 

@@ -8,10 +8,10 @@ from django.test import Client
 from redis.connection import Connection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from mlops_platform.tests.routes import api_routes, every_route
-from mlops_platform.tests.test_bad_input import ROW_OF
-from mlops_platform.tests.test_matrix import told_as_an_error
-from mlops_platform.tests.world import fingerprint
+from mlops_platform.tests.equipment.routes import api_routes, every_route
+from mlops_platform.tests.equipment.world import fingerprint
+from mlops_platform.tests.input.test_bad_input import ROW_OF
+from mlops_platform.tests.input.test_matrix import told_as_an_error
 from organizations.tests.people import PASSWORD
 
 API = [pytest.param(route, id=str(route)) for route in api_routes()]

@@ -12,8 +12,8 @@ import pytest
 from django.conf import global_settings
 
 from accounts.models import User
-from mlops_platform.tests.browser import Visit
-from mlops_platform.tests.world import World
+from mlops_platform.tests.equipment.browser import Visit
+from mlops_platform.tests.equipment.world import World
 from organizations.tests.people import PASSWORD
 
 pytestmark = pytest.mark.browser
