@@ -2,4 +2,7 @@
 
 from mlops_platform.celery import app as celery_app
 
-__all__ = ["celery_app"]
+__all__ = ["__version__", "celery_app"]
+
+# The latest version that CHANGELOG.md has released.
+__version__ = "0.1.0"

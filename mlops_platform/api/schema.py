@@ -8,11 +8,12 @@ from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import SwaggerAutoSchema
 from rest_framework.permissions import AllowAny
 
+from mlops_platform import __version__
 from mlops_platform.api.errors import FAULTY
 
 INFO = openapi.Info(
     title="MLOps platform",
-    default_version="v1",
+    default_version=__version__,
     description=(
         "Clusters, deployments and the scheduler between them. Register, log in, press Authorize "
         "and paste `Bearer <access_token>`; every call below then runs as you."
