@@ -1,7 +1,7 @@
-"""What is free where, and on which nodes a workload fits.
+"""The free amount of each bin, and the bins in which a workload fits.
 
-A cluster without nodes is one bin of its totals, so a pool needs no code of its own: a gang in it
-is so many replicas in the one bin. Bins are numbered in the order of their ids.
+A bin is a node. A cluster without nodes is one bin of the cluster's totals, so a pool needs no code
+of its own: a gang in a pool is several replicas in that bin. Bins are numbered by their ids' order.
 """
 
 from bisect import bisect_left, insort
@@ -12,12 +12,12 @@ from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import READY, SPREAD, Labels, Placement, Snapshot
 
 Where = list[tuple[int, int]]  # (bin, replicas)
-Usable = Callable[[int], Resources]  # what a workload may draw on in a bin
+Usable = Callable[[int], Resources]  # the amount of a bin that a workload may use
 _Key = tuple[int, int, int, int]
 
 
 class Capacity:
-    """The bins with what is free in them; the only state is `free`, and the order made of it."""
+    """The bins and their free amounts. The state is `free`, and the order of bins that follows."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = sorted(snapshot.nodes, key=lambda node: node.id)
@@ -35,7 +35,7 @@ class Capacity:
         self._open = [not nodes or nodes[at].state == READY for at in range(len(self.ids))]
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
-        self.changed: list[int] = []  # every bin whose free amount moved, in order (see search.py)
+        self.changed: list[int] = []  # one entry per change of a free amount (see search.py)
 
     # --- Which bins ------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ class Capacity:
         return self._open[at] and (matching is None or at in matching)
 
     def ever_eligible(self, selector: Labels) -> Iterable[int]:
-        """The same with those closed for now: what an empty, healthy cluster would offer."""
+        """All bins that carry the selector's labels, also the closed ones."""
         matching = self._match(selector)
         return range(len(self.ids)) if matching is None else sorted(matching)
 
@@ -64,26 +64,27 @@ class Capacity:
     # --- Fitting ---------------------------------------------------------------------------------
 
     def possible(self, request: Resources, replicas: int, selector: Labels) -> bool:
-        """Whether it would fit if everything were empty and open."""
+        """Whether the replicas would fit if every bin were empty and open."""
         bins = self.ever_eligible(selector)
         return fits((request.count_in(self.totals[at]) for at in bins), replicas)
 
     def place(
         self, request: Resources, replicas: int, selector: Labels, usable: Usable | None = None
     ) -> Where | None:
-        """Bins for all replicas, or None. `usable` where less than what is free may be drawn on.
+        """The bins for all replicas, or None if they do not fit together. `usable` gives the usable
+        amount of a bin; without it, all that is free is usable.
 
         binpack: the bin with 1. the least GPU left over, 2. the least CPU, 3. the least RAM,
-        4. the first id. What is left over by one request is ordered as what is free, so one order
-        of the bins serves every request. spread: the most instead of the least.
+        4. the first id. The remainders after one request have the order of the free amounts, so
+        one order of the bins serves every request. spread: the most instead of the least.
         """
         if self._spread and replicas > 1:
             return self._spread_out(request, replicas, selector, usable)
         where: Where = []
         for at in self._candidates(request, selector):
-            room = usable(at) if usable else self.free[at]
-            if request.fits_in(room):
-                count = 1 if replicas == 1 else min(request.count_in(room), replicas)
+            free = usable(at) if usable else self.free[at]
+            if request.fits_in(free):
+                count = 1 if replicas == 1 else min(request.count_in(free), replicas)
                 where.append((at, count))
                 replicas -= count
                 if replicas == 0:
@@ -91,41 +92,41 @@ class Capacity:
         return None
 
     def _candidates(self, request: Resources, selector: Labels) -> Iterator[int]:
-        """Eligible bins in the policy's order, those surely too full left out."""
+        """Eligible bins in the policy's order, without bins whose free amount is too small."""
         matching, order = self._match(selector), self._order
         cpu_milli, ram_mib, gpu = request
         if self._spread:
             for left_gpu, left_cpu, left_ram, at in order:
                 if -left_gpu < gpu:
                     return
-                roomy = -left_cpu >= cpu_milli and -left_ram >= ram_mib
-                if roomy and (matching is None or at in matching):
+                enough = -left_cpu >= cpu_milli and -left_ram >= ram_mib
+                if enough and (matching is None or at in matching):
                     yield at
             return
         for index in range(bisect_left(order, (gpu, cpu_milli, 0, 0)), len(order)):
             _, left_cpu, left_ram, at = order[index]
-            roomy = left_cpu >= cpu_milli and left_ram >= ram_mib
-            if roomy and (matching is None or at in matching):
+            enough = left_cpu >= cpu_milli and left_ram >= ram_mib
+            if enough and (matching is None or at in matching):
                 yield at
 
     def _spread_out(
         self, request: Resources, replicas: int, selector: Labels, usable: Usable | None
     ) -> Where | None:
-        """A replica at a time, each in the bin with the most left."""
-        rooms = {
+        """Place one replica at a time, each in the bin with the most left."""
+        free = {
             at: usable(at) if usable else self.free[at]
             for at in self._candidates(request, selector)
         }
-        heap = [(_spread_key(room, at), at) for at, room in rooms.items() if request.fits_in(room)]
+        heap = [(_spread_key(each, at), at) for at, each in free.items() if request.fits_in(each)]
         heapify(heap)
         counts: dict[int, int] = {}
         while heap and replicas:
             _, at = heappop(heap)
             counts[at] = counts.get(at, 0) + 1
             replicas -= 1
-            rooms[at] = rooms[at].minus(request)
-            if request.fits_in(rooms[at]):
-                heappush(heap, (_spread_key(rooms[at], at), at))
+            free[at] = free[at].minus(request)
+            if request.fits_in(free[at]):
+                heappush(heap, (_spread_key(free[at], at), at))
         return sorted(counts.items()) if replicas == 0 else None
 
     # --- Changing --------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ class Capacity:
         cpu_milli, ram_mib, gpu = self.free[at]
         return (gpu, cpu_milli, ram_mib, at)
 
-    # --- In the snapshot's words -----------------------------------------------------------------
+    # --- Conversion from and to placements -------------------------------------------------------
 
     def placement(self, where: Where) -> tuple[Placement, ...]:
         return tuple(Placement(self.ids[at], replicas) for at, replicas in sorted(where))
@@ -166,7 +167,7 @@ def _spread_key(free: Resources, at: int) -> _Key:
 
 
 def fits(counts: Iterable[int], replicas: int) -> bool:
-    """Whether bins that take so many replicas each take all of them together."""
+    """Whether bins that take `counts` replicas, one number per bin, take all `replicas`."""
     for count in counts:
         replicas -= count
         if replicas <= 0:

@@ -1,8 +1,8 @@
-"""What each owner holds as a cycle goes on: their share of the cluster, and what quotas leave them.
+"""Each owner's usage during a cycle: the share of the cluster, and the unused part of the quota.
 
-An owner's dominant share is the largest of the shares of CPU, RAM and GPUs that they hold (Ghodsi
-et al., NSDI 2011). Whoever has the smallest goes first, and each start is counted before the next
-one is looked at, so that nobody takes everything in one cycle, nor more than a quota allows.
+An owner's dominant share is the largest of the allocated shares of CPU, RAM and GPUs (Ghodsi et
+al., NSDI 2011). The owner with the smallest one goes first. Every start counts before the next
+workload is considered, so no owner takes the whole cluster in one cycle or exceeds a quota.
 """
 
 from math import lcm
@@ -14,10 +14,13 @@ NO_LIMIT = Resources(ENDLESS, ENDLESS, ENDLESS)
 
 
 class OwnerUsage:
-    """Exact: shares are integers, in units of one by the least common multiple of the totals."""
+    """Allocations by owner, with the dominant shares and the quotas.
+
+    Exact: shares are integers, in units of one by the least common multiple of the totals.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.shrink_count = 0  # how often a share has
+        self.shrink_count = 0  # the calls of `shrink`
         self._allocated = dict(snapshot.allocated_by_owner)
         self._units = _units(snapshot.total)
         self._shares: dict[str, int] = {}
@@ -37,23 +40,24 @@ class OwnerUsage:
     # --- Quotas ----------------------------------------------------------------------------------
 
     def limit(self, owner: str) -> Resources:
-        """The most that they may hold at once."""
+        """The most that the owner may have allocated at once."""
         return self._limits.get(owner, self._limit)
 
     def unused_quota(self, owner: str) -> Resources:
-        """What they may still start: nothing of what they hold too much of."""
+        """What the owner may still start; 0 of a resource whose quota is used up or exceeded."""
         return self.limit(owner).minus_at_most(self.allocated(owner))
 
     def unused_quotas(self) -> dict[str, Resources]:
-        """The same of everybody who holds anything or has a quota of their own, by owner; that of
-        all others is DEFAULT_QUOTA's."""
+        """The unused quota by owner, of each owner with an allocation or a quota of its own. The
+        entry of DEFAULT_QUOTA applies to all other owners."""
         return {
             owner: self.unused_quota(owner)
             for owner in {*self._allocated, *self._limits, DEFAULT_QUOTA}
         }
 
     def over(self, workload: Workload, besides: Resources = ZERO) -> bool:
-        """Whether it would take its owner over their quota, with `besides` started as well."""
+        """Whether the workload's start would exceed its owner's quota, after that owner has started
+        `besides` as well."""
         if not self._limits:
             return False
         return not workload.total.fits_in(self.unused_quota(workload.owner).minus_at_most(besides))
@@ -68,12 +72,12 @@ class OwnerUsage:
         self._shares.pop(owner, None)
 
     def shrink(self, running: Running) -> None:
-        """It has to give back what it holds."""
+        """Subtract the allocation of a workload that leaves."""
         self.grow(running.owner, running.total.times(-1))
         self.shrink_count += 1
 
 
 def _units(total: Resources) -> tuple[int, ...]:
-    """What one of each resource weighs; nothing where the cluster has none of it."""
+    """The weight of one unit of each resource; 0 if the cluster has none of it."""
     one = lcm(*(amount for amount in total if amount > 0))
     return tuple(one // amount if amount > 0 else 0 for amount in total)

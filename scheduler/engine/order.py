@@ -1,4 +1,4 @@
-"""Who is looked at first."""
+"""The order in which a cycle considers the waiting workloads."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ GPU_WEIGHT, CPU_WEIGHT, RAM_WEIGHT = 100_000_000, 10_000_000, 1_000_000
 def score(request: Resources, total: Resources) -> int:
     """100·gpu + 10·cpu + 1·ram, each as a share of the cluster, in millionths.
 
-    Shares are cut off at 1 (what asks for more can never run), so the score is at most
-    111,000,000 and exact in a double, which is what a Redis sorted set keeps.
+    Shares are cut off at 1, because a larger request can never run. So the score is at most
+    111,000,000 and exact in a double, the number type of a Redis sorted set.
     """
     return (
         _share(GPU_WEIGHT, request.gpu, total.gpu)
@@ -30,7 +30,7 @@ def _share(weight: int, amount: int, total: int) -> int:
 
 
 def policy_key(ordering: str, request: Resources, total: Resources) -> int:
-    """The policy's own sort key, smaller first: minus the score, or 0 where it does not depend on
+    """The policy's own sort key, smaller first: minus the score, or 0 under a policy that ignores
     the request (fifo, fair_share)."""
     return -score(request, total) if ordering == GPU_WEIGHTED else 0
 
@@ -40,39 +40,39 @@ def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
 
 
 def order_key(
-    snapshot: Snapshot, owners: OwnerUsage | None = None
+    snapshot: Snapshot, usage: OwnerUsage | None = None
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
-    """The scheduling order of waiting workloads:
+    """The sort key of the scheduling order of waiting workloads:
 
     1. priority value, higher first
-    2. the policy's key: score, larger first (gpu_weighted); nothing (fifo); the owner's dominant
-       share as it is now, smaller first (fair_share, with `owners`; nothing without them)
+    2. the policy's key: score, larger first (gpu_weighted); nothing (fifo); the owner's present
+       dominant share, smaller first (fair_share with `usage`; nothing without `usage`)
     3. submit time, earlier first
     4. id
     """
-    if owners is not None and snapshot.policy.ordering == FAIR_SHARE:
-        return _fair_key(snapshot, owners)
+    if usage is not None and snapshot.policy.ordering == FAIR_SHARE:
+        return _fair_key(snapshot, usage)
     values = {priority.name: priority.value for priority in snapshot.classes}
     ordering, total = snapshot.policy.ordering, snapshot.total
-    keys: dict[str, tuple[int, int]] = {}  # by scheduling key: equal workloads are scored once
+    keys: dict[str, tuple[int, int]] = {}  # by scheduling key: equal workloads share one score
 
     def key(workload: Workload) -> tuple[int, int, int, str]:
-        head = keys.get(workload.scheduling_key)
-        if head is None:
-            head = (-values[workload.priority], policy_key(ordering, workload.total, total))
-            keys[workload.scheduling_key] = head
-        return (*head, workload.submitted_ms, workload.id)
+        shared = keys.get(workload.scheduling_key)
+        if shared is None:
+            shared = (-values[workload.priority], policy_key(ordering, workload.total, total))
+            keys[workload.scheduling_key] = shared
+        return (*shared, workload.submitted_ms, workload.id)
 
     return key
 
 
 def _fair_key(
-    snapshot: Snapshot, owners: OwnerUsage
+    snapshot: Snapshot, usage: OwnerUsage
 ) -> Callable[[Workload], tuple[int, int, int, str]]:
     values = {priority.name: priority.value for priority in snapshot.classes}
 
     def key(workload: Workload) -> tuple[int, int, int, str]:
-        share = owners.share(workload.owner)
+        share = usage.share(workload.owner)
         return (-values[workload.priority], share, workload.submitted_ms, workload.id)
 
     return key

@@ -1,4 +1,5 @@
-"""Why a workload waits or has to yield: a code and the numbers. Sentences are the doors' business.
+"""Why a workload waits or is evicted: a code and its numbers. The API and the console turn them
+into sentences.
 
 Amounts are millicores, MiB and whole GPUs under `cpu_milli`, `ram_mib` and `gpu`.
 """
@@ -30,7 +31,7 @@ class Reason:
 
 
 def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = False) -> Reason:
-    """Names the first resource of which the empty cluster, or its best node, has too little."""
+    """Name the first resource of which the empty cluster, or its best node, has too little."""
     name = next(n for n, want, have in zip(NAMES, request, total, strict=True) if want > have)
     amounts = {"requested": request.named()[name], "total": total.named()[name]}
     where = {"on_a_node": True} if on_a_node else {}
@@ -41,13 +42,15 @@ def no_node(selector: dict[str, str]) -> Reason:
     return Reason(Code.EXCEEDS_CAPACITY, {"node_selector": selector})
 
 
-def too_many_replicas(replicas: int, room: int) -> Reason:
-    """Each replica fits, and all of them together do in sum, but not side by side."""
-    return Reason(Code.EXCEEDS_CAPACITY, {"replicas": replicas, "room_for": room})
+def too_many_replicas(replicas: int, fitting: int) -> Reason:
+    """Each replica fits a node and their sum fits the cluster, but the nodes of the empty cluster
+    take only `fitting` of the replicas at once."""
+    return Reason(Code.EXCEEDS_CAPACITY, {"replicas": replicas, "room_for": fitting})
 
 
 def insufficient(request: Resources, free: Resources, closed: int = 0) -> Reason:
-    """`free` is what open nodes have; `closed` nodes would take it too, were they open."""
+    """`free` is what the open nodes have; `closed` counts the nodes that match the selector but
+    accept no workload now."""
     details: dict[str, Any] = {
         "short": request.minus(free).positive(),
         "requested": request.named(),
@@ -59,9 +62,10 @@ def insufficient(request: Resources, free: Resources, closed: int = 0) -> Reason
 
 
 def fragmented(
-    request: Resources, replicas: int, free: Resources, best: Resources, room_for: int
+    request: Resources, replicas: int, free: Resources, best: Resources, fitting: int
 ) -> Reason:
-    """Enough in all, not side by side: `best` is free on the node that comes nearest."""
+    """The sum of `free` is enough, but the nodes take only `fitting` replicas at once. `best` is
+    free on the node that comes nearest to one replica."""
     return Reason(
         Code.FRAGMENTED,
         {
@@ -69,7 +73,7 @@ def fragmented(
             "replicas": replicas,
             "free": free.named(),
             "best_node": best.named(),
-            "room_for": room_for,
+            "room_for": fitting,
         },
     )
 
@@ -82,9 +86,9 @@ def reserved_for(head: str) -> Reason:
     return Reason(Code.RESERVED_FOR_HEAD, {"head": head})
 
 
-def quota_exceeded(total: Resources, limit: Resources, held: Resources) -> Reason:
-    """Names the first resource of which its owner would hold more than the limit."""
-    amounts = zip(NAMES, total, limit, held, strict=True)
+def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> Reason:
+    """Name the first resource of which the owner would have more allocated than the limit."""
+    amounts = zip(NAMES, total, limit, allocated, strict=True)
     name, want, most, has = next(each for each in amounts if 0 < each[1] > each[2] - each[3])
     details = {"resource": name, "requested": want, "quota": most, "held": has}
     return Reason(Code.QUOTA_EXCEEDED, details)

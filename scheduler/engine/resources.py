@@ -1,4 +1,4 @@
-"""Amounts of CPU, RAM and GPU. Integers only, so that sums never drift."""
+"""Amounts of CPU, RAM and GPU, as integers only, so that sums never drift."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Resources(NamedTuple):
         return Resources(self[0] - other[0], self[1] - other[1], self[2] - other[2])
 
     def minus_at_most(self, other: "Resources") -> "Resources":
-        """What is left after taking `other` as far as it is there: no amount goes below zero."""
+        """The difference, each amount of which is at least zero."""
         return Resources(
             max(self[0] - other[0], 0), max(self[1] - other[1], 0), max(self[2] - other[2], 0)
         )
@@ -29,28 +29,28 @@ class Resources(NamedTuple):
     def times(self, count: int) -> "Resources":
         return Resources(self[0] * count, self[1] * count, self[2] * count)
 
-    def count_in(self, room: "Resources") -> int:
-        """How many times this much is in `room`; 0 where not even once."""
+    def count_in(self, capacity: "Resources") -> int:
+        """The number of times that this amount fits in `capacity`; 0 if this amount is zero."""
         cpu_milli, ram_mib, gpu = self
-        count = room[0] // cpu_milli if cpu_milli > 0 else ENDLESS
+        count = capacity[0] // cpu_milli if cpu_milli > 0 else ENDLESS
         if ram_mib > 0:
-            count = min(count, room[1] // ram_mib)
+            count = min(count, capacity[1] // ram_mib)
         if gpu > 0:
-            count = min(count, room[2] // gpu)
+            count = min(count, capacity[2] // gpu)
         return count if 0 < count < ENDLESS else 0
 
     def at_most(self, other: "Resources") -> "Resources":
         return Resources(min(self[0], other[0]), min(self[1], other[1]), min(self[2], other[2]))
 
-    def fits_in(self, room: "Resources") -> bool:
-        return self[0] <= room[0] and self[1] <= room[1] and self[2] <= room[2]
+    def fits_in(self, capacity: "Resources") -> bool:
+        return self[0] <= capacity[0] and self[1] <= capacity[1] and self[2] <= capacity[2]
 
     def named(self) -> dict[str, int]:
         """The amounts by name: {"cpu_milli": …, "ram_mib": …, "gpu": …}."""
         return dict(zip(NAMES, self, strict=True))
 
     def positive(self) -> dict[str, int]:
-        """The same without what is zero or less."""
+        """The positive amounts by name."""
         return {name: amount for name, amount in self.named().items() if amount > 0}
 
 

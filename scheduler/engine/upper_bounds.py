@@ -1,7 +1,8 @@
-"""How much could come free at most: the bounds by which a snapshot may leave workloads out.
+"""Upper bounds of the capacity that could come free. They let a snapshot leave workloads out.
 
-What asks for more than any of these rooms can neither start nor change what others do, unless it is
-the head of a line whose head blocks, or the one who has waited too long (store/load.py keeps both).
+A workload whose request exceeds every bound can neither start nor change a decision about another
+workload. Two are exceptions, and store/relevant.py reads both: the blocked head of a strict queue,
+and a starved workload, for which capacity is reserved.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,8 +22,11 @@ MOST_BOUNDS = 6
 def free_by_bin(
     snapshot: Snapshot, gone: Collection[str] = (), plan: Plan | None = None
 ) -> list[Resources]:
-    """What is free in each open bin once whoever drains and those `gone` have left; and, with a
-    plan, once those of the snapshot whom it starts hold their share."""
+    """The free amount of each open bin after the drained workloads and those of the ids `gone` have
+    left and, with a plan, after its starts have taken their placements.
+
+    Starts of workloads that are missing from `snapshot.queued` are ignored.
+    """
     capacity = Capacity(snapshot)
     moved: dict[int, Resources] = {}
     leaving = {running.id for running in drained(snapshot)}.union(gone)
@@ -39,17 +43,17 @@ def free_by_bin(
 
 
 def usage_once_gone(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
-    """What quotas leave to owners once whoever drains and those `gone` have left."""
-    owners = OwnerUsage(snapshot)
+    """The owners' usage after the drained workloads and those of the ids `gone` have left."""
+    usage = OwnerUsage(snapshot)
     leaving = {running.id for running in drained(snapshot)}.union(gone)
     for running in snapshot.running:
         if running.id in leaving:
-            owners.shrink(running)
-    return owners
+            usage.shrink(running)
+    return usage
 
 
 def evictable_below(snapshot: Snapshot, below: int) -> list[Running]:
-    """Everybody whom a class of that value may evict."""
+    """The running workloads of a priority value under `below` that may be evicted now."""
     classes = by_name(snapshot.classes)
     return [
         running
@@ -60,7 +64,7 @@ def evictable_below(snapshot: Snapshot, below: int) -> list[Running]:
 
 
 def bounds_of(amounts: Iterable[Resources]) -> list[Resources]:
-    """A few rooms, so that each of the amounts fits in one of them."""
+    """At most MOST_BOUNDS amounts, so that each of `amounts` fits in one of them."""
     largest: list[Resources] = []
     for amount in sorted(set(amounts), reverse=True):
         if not any(amount.fits_in(other) for other in largest):

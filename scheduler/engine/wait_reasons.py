@@ -1,4 +1,4 @@
-"""Why a workload waits, in the numbers of the end of a cycle."""
+"""The reason why a workload waits, in the numbers of the end of a cycle."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from scheduler.engine.state import CycleState
 
 
 def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
-    """Why not even the empty cluster could run it; None if it could."""
+    """The reason why not even the empty cluster could run the workload; None if it could."""
     request, replicas = workload.request, workload.replicas
     if capacity.possible(request, replicas, workload.selector):
         return None
@@ -27,23 +27,23 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     largest = max((capacity.totals[at] for at in bins), key=lambda r: _rank(request, r))
     if not request.fits_in(largest):
         return reasons.exceeds_capacity(request, largest, on_a_node=True)
-    room = sum(request.count_in(capacity.totals[at]) for at in bins)
-    return reasons.too_many_replicas(replicas, room)
+    fitting = sum(request.count_in(capacity.totals[at]) for at in bins)
+    return reasons.too_many_replicas(replicas, fitting)
 
 
-def over_quota(owners: OwnerUsage, workload: Workload) -> Reason:
+def over_quota(usage: OwnerUsage, workload: Workload) -> Reason:
     owner = workload.owner
-    return reasons.quota_exceeded(workload.total, owners.limit(owner), owners.allocated(owner))
+    return reasons.quota_exceeded(workload.total, usage.limit(owner), usage.allocated(owner))
 
 
 class WaitReasons:
-    """Answers for many workloads of one board; equal ones are answered once."""
+    """The reasons of many workloads by the state of one cycle; equal workloads share one."""
 
     def __init__(self, snapshot: Snapshot, state: CycleState) -> None:
         self._state = state
         self._strict = snapshot.policy.queueing == STRICT
         self._shortage = Shortage(state.capacity)
-        self._told: dict[tuple[str, bool], Reason] = {}
+        self._known: dict[tuple[str, bool], Reason] = {}
 
     def why(self, workload: Workload) -> Reason:
         usage, reservations = self._state.usage, self._state.reservations
@@ -52,9 +52,9 @@ class WaitReasons:
         if self._strict and reservations.head is not None and workload is not reservations.head:
             return reasons.blocked_by(reservations.head.id)
         key = (workload.scheduling_key, reservations.is_reserved_for(workload))
-        if key not in self._told:
-            self._told[key] = self._look(workload)
-        return self._told[key]
+        if key not in self._known:
+            self._known[key] = self._look(workload)
+        return self._known[key]
 
     def _look(self, workload: Workload) -> Reason:
         state = self._state
@@ -62,87 +62,88 @@ class WaitReasons:
             return self._shortage.of(workload)
         if (backfill := state.reservations.blocker(workload)) is not None:
             return reasons.reserved_for(backfill.id)
-        return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before its turn
+        return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
 
 
 class ReasonsWithoutCycle:
-    """Answers for those whom a cycle need not look at, since nothing could come free for them."""
+    """The reasons of workloads that the cycle's snapshot left out (see upper_bounds.py)."""
 
     def __init__(self, snapshot: Snapshot, head: str | None) -> None:
-        """The cluster after that cycle, without anybody in it; the head of its strict line."""
+        """`snapshot` is the cluster after the cycle, without running and queued workloads; `head`
+        is the id of the first workload of a strict queue."""
         self._state = snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
-        self._owners = OwnerUsage(snapshot) if snapshot.quotas else None
+        self._usage = OwnerUsage(snapshot) if snapshot.quotas else None
         self._capacity = Capacity(snapshot)
         self._shortage = Shortage(self._capacity)
 
     def why(self, workload: Workload) -> Reason:
-        """What a plan of the whole cluster would have told it."""
+        """The reason that a plan of the full queue would have given."""
         if (never := impossible(self._capacity, workload)) is not None:
             return never
         if self._state != ACTIVE:
             return reasons.paused(self._state)
-        if self._owners is not None and self._owners.over(workload):
-            return over_quota(self._owners, workload)
+        if self._usage is not None and self._usage.over(workload):
+            return over_quota(self._usage, workload)
         if self._head is not None:
             return reasons.blocked_by(self._head)
         if self._capacity.place(workload.request, workload.replicas, workload.selector) is None:
             return self._shortage.of(workload)
-        return reasons.NOT_YET_EVALUATED  # it fits since
+        return reasons.NOT_YET_EVALUATED  # capacity has come free since the cycle
 
 
 class Shortage:
-    """What is missing, in numbers, for those who do not fit in what is free."""
+    """The missing amounts for workloads that do not fit in the free capacity."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._capacity = capacity
-        self._known: dict[Labels, _Rooms] = {}
+        self._known: dict[Labels, _FreeNodes] = {}
 
     def of(self, workload: Workload) -> Reason:
-        """What is missing in all, or that no node has enough of what is there in all."""
-        request, there = workload.request, self._rooms(workload.selector)
-        if not workload.total.fits_in(there.free):
-            return reasons.insufficient(workload.total, there.free, there.closed)
-        best = max(there.largest, key=lambda room: _rank(request, room))
-        room_for = 0  # not even one, or it would have started
+        """INSUFFICIENT_CAPACITY if the sum over all open nodes is too small, else FRAGMENTED."""
+        request, nodes = workload.request, self._free_nodes(workload.selector)
+        if not workload.total.fits_in(nodes.total):
+            return reasons.insufficient(workload.total, nodes.total, nodes.closed)
+        best = max(nodes.largest, key=lambda free: _rank(request, free))
+        fitting = 0  # a single replica that fitted would have started
         if workload.replicas > 1:
-            room_for = sum(request.count_in(room) * n for room, n in there.rooms.items())
-        return reasons.fragmented(request, workload.replicas, there.free, best, room_for)
+            fitting = sum(request.count_in(free) * n for free, n in nodes.counts.items())
+        return reasons.fragmented(request, workload.replicas, nodes.total, best, fitting)
 
-    def _rooms(self, selector: Labels) -> "_Rooms":
+    def _free_nodes(self, selector: Labels) -> "_FreeNodes":
         if selector not in self._known:
             capacity = self._capacity
-            rooms = [capacity.free[at] for at in capacity.eligible(selector)]
-            closed = len(list(capacity.ever_eligible(selector))) - len(rooms)
-            self._known[selector] = _Rooms(
-                add_up(rooms), closed, Counter(rooms), _largest(set(rooms))
+            free = [capacity.free[at] for at in capacity.eligible(selector)]
+            closed = len(list(capacity.ever_eligible(selector))) - len(free)
+            self._known[selector] = _FreeNodes(
+                add_up(free), closed, Counter(free), _largest(set(free))
             )
         return self._known[selector]
 
 
 @dataclass(frozen=True, slots=True)
-class _Rooms:
-    """What is free on the open nodes with certain labels, once for all who ask for these."""
+class _FreeNodes:
+    """The free amounts of the open nodes that match one selector."""
 
-    free: Resources
-    closed: int  # nodes
-    rooms: Counter[Resources]
+    total: Resources
+    closed: int  # the number of closed nodes that match
+    counts: Counter[Resources]  # by free amount: the number of nodes
     largest: list[Resources]
 
 
-def _largest(rooms: Iterable[Resources]) -> list[Resources]:
-    """Those that none of the others contains: one of them comes nearest to any request."""
+def _largest(amounts: Iterable[Resources]) -> list[Resources]:
+    """The amounts that fit in none of the others. One of them comes nearest to any request."""
     found: list[Resources] = []
-    for room in sorted(rooms, reverse=True):
-        if not any(room.fits_in(larger) for larger in found):
-            found.append(room)
+    for amount in sorted(amounts, reverse=True):
+        if not any(amount.fits_in(larger) for larger in found):
+            found.append(amount)
     return found
 
 
-def _rank(request: Resources, room: Resources) -> tuple[int, ...]:
-    """How near a room comes to one request: the worst resource first, in millionths."""
+def _rank(request: Resources, free: Resources) -> tuple[int, ...]:
+    """How near a free amount comes to one request: the worst resource first, in millionths."""
     shares = sorted(
         min(1_000_000 * have // want, 1_000_000) if want else 1_000_000
-        for want, have in zip(request, room, strict=True)
+        for want, have in zip(request, free, strict=True)
     )
-    return (*shares, *room)
+    return (*shares, *free)

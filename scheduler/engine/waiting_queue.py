@@ -1,5 +1,7 @@
-"""Who waits, in the scheduling order, equal ones behind each other: what a cycle looks at follows
-the different requests, not the length of the queue.
+"""The waiting workloads in the scheduling order, grouped by scheduling key.
+
+Workloads of one key get the same answer until something changes, so the work of a cycle grows with
+the number of different requests, not with the length of the queue.
 """
 
 from bisect import insort
@@ -14,52 +16,53 @@ from scheduler.engine.order import order_key
 from scheduler.engine.snapshot import FAIR_SHARE, Snapshot, Workload
 
 _Key = tuple[int, int, int, str]
-_Queue = tuple[str, str]  # whose: a priority class, an owner
-_Turn = tuple[_Key, _Queue]
-Entry = tuple[_Key, int, Sequence[Workload]]  # the key of one of a group, its number there, all
+_OwnerQueue = tuple[str, str]  # a priority class and an owner
+_Turn = tuple[_Key, _OwnerQueue]
+Entry = tuple[_Key, int, Sequence[Workload]]  # a workload's key, its index in its group, the group
 
 
 class WaitingQueue:
-    """Those of a snapshot who could run in the empty cluster; as long as nobody asks for shares,
-    owners' shares count for nothing in their order."""
+    """The workloads that could run in the empty cluster. This order ignores the owners' shares;
+    `iterate` applies them."""
 
     def __init__(self, snapshot: Snapshot, workloads: Iterable[Workload] = ()) -> None:
         self.key = order_key(snapshot)
         self._snapshot = snapshot
         self._values = {priority.name: priority.value for priority in snapshot.classes}
         self._ordered = sorted(workloads, key=self.key)
-        self._groups: dict[str, list[Workload]] = {}  # by scheduling key, in order
+        self._groups: dict[str, list[Workload]] = {}  # by scheduling key, each in order
         for workload in self._ordered:
             self._groups.setdefault(workload.scheduling_key, []).append(workload)
 
     def with_one(self, workload: Workload) -> "WaitingQueue":
-        """The same with one more; this one stays as it is."""
-        line, key = copy(self), workload.scheduling_key
-        line._ordered = _with(workload, self._ordered, self.key)
-        line._groups = {**self._groups, key: _with(workload, self._groups.get(key, []), self.key)}
-        line._waiters = _with(workload, self._waiters, self._wait_key)
-        return line
+        """A copy with one workload more; this queue does not change."""
+        queue, key = copy(self), workload.scheduling_key
+        queue._ordered = _with(workload, self._ordered, self.key)
+        queue._groups = {**self._groups, key: _with(workload, self._groups.get(key, []), self.key)}
+        queue._by_wait = _with(workload, self._by_wait, self._wait_key)
+        return queue
 
     def __iter__(self) -> Iterator[Workload]:
         return iter(self._ordered)
 
-    def iterate(self, owners: OwnerUsage | None = None) -> "QueueIterator":
-        """With `owners`, where shares order them: whoever's is the smallest at that moment is next
-        of a class."""
-        if owners is not None and self._snapshot.policy.ordering == FAIR_SHARE:
-            return FairShareIterator(self, self._snapshot, owners)
+    def iterate(self, usage: OwnerUsage | None = None) -> "QueueIterator":
+        """An iterator over the queue. With `usage`, under fair_share, the next workload of a class
+        is of the owner with the smallest share at that moment."""
+        if usage is not None and self._snapshot.policy.ordering == FAIR_SHARE:
+            return FairShareIterator(self, self._snapshot, usage)
         return QueueIterator(self)
 
     def heads(self) -> list[Entry]:
-        """The first of each group, as a heap that is the caller's."""
+        """The first workload of each group, as a new heap."""
         return sorted((self.key(group[0]), 0, group) for group in self._groups.values())
 
     def starved(self, since_ms: int) -> Iterator[Workload]:
-        """Who has waited since then: 1. the most urgent class, 2. the longest wait, 3. the id."""
-        return (workload for workload in self._waiters if workload.queued_ms <= since_ms)
+        """The workloads that have waited since `since_ms` or longer, by 1. the most urgent class,
+        2. the longest wait, 3. the id."""
+        return (workload for workload in self._by_wait if workload.queued_ms <= since_ms)
 
     @cached_property
-    def _waiters(self) -> list[Workload]:
+    def _by_wait(self) -> list[Workload]:
         return sorted(self._ordered, key=self._wait_key)
 
     def _wait_key(self, workload: Workload) -> tuple[int, int, str]:
@@ -75,14 +78,18 @@ def _with(
 
 
 class QueueIterator:
-    """Once along the line. Who is refused takes all equals behind along, but one who is called."""
+    """Yields each workload of the queue once, in order.
 
-    def __init__(self, line: WaitingQueue) -> None:
-        self._key = line.key
-        self._heap = line.heads()
+    A refused workload's group is skipped from there on, until `retry` puts it back. `revisit` adds
+    a single workload.
+    """
+
+    def __init__(self, queue: WaitingQueue) -> None:
+        self._key = queue.key
+        self._heap = queue.heads()
         self._last: Entry | None = None
-        self._refused: dict[str, Entry] = {}  # by scheduling key: the first who was
-        self._called: Workload | None = None
+        self._refused: dict[str, Entry] = {}  # by scheduling key: the first refused workload
+        self._revisited: Workload | None = None
 
     def __iter__(self) -> "QueueIterator":
         return self
@@ -98,97 +105,102 @@ class QueueIterator:
         _, number, group = self._last
         return group[number]
 
-    def _push(self, place: Entry) -> None:
-        heappush(self._heap, place)
+    def _push(self, entry: Entry) -> None:
+        heappush(self._heap, entry)
 
     def _pop(self) -> Entry | None:
         return heappop(self._heap) if self._heap else None
 
     def refuse(self, workload: Workload) -> None:
-        """The one that was looked at last; those behind that equal it have the same answer."""
+        """Skip the rest of its group, which would get the same answer. `workload` is the one that
+        this iterator yielded last."""
         if self._last is not None:
             self._refused.setdefault(workload.scheduling_key, self._last)
         self._last = None
 
     def retry(self, fits: Callable[[Workload], bool]) -> None:
-        """Look again, and first, at those who were refused and now fit."""
+        """Yield the refused workloads that now satisfy `fits` again, at their position in the
+        order."""
         for scheduling_key, (_, number, group) in list(self._refused.items()):
             if fits(group[number]):
                 del self._refused[scheduling_key]
                 self._push((self._key(group[number]), number, group))
 
     def revisit(self, workload: Workload) -> None:
-        """It has another answer than its equals, or than when its turn was: look at it, then or,
-        where that is over, now."""
-        if workload.scheduling_key in self._refused and workload is not self._called:
-            self._called = workload
+        """Yield a workload of a refused group alone, at its position in the order or, if that is
+        over, next. It may get another answer than its equals, or than before. A repeated call for
+        the same workload does nothing."""
+        if workload.scheduling_key in self._refused and workload is not self._revisited:
+            self._revisited = workload
             self._push((self._key(workload), 0, [workload]))
 
 
 class FairShareIterator(QueueIterator):
-    """The same where places move as owners' shares do: within a class those of one owner stay in
-    their order, so each such queue has its own, and the next is the first of one of them.
+    """The same under fair_share, where positions move as owners' shares do.
 
-    A share that has grown is noticed when its owner's turn comes up: it is put back where it now
-    belongs, and as the turns of all others are no earlier than they were, the first that stays is
-    the first. One that has shrunk moves turns ahead, so all are put in order anew.
+    Within a class the workloads of one owner keep their order. So each pair of class and owner has
+    a queue of its own, and the next workload is the first of one of these queues.
+
+    A grown share only moves turns back. The iterator notices it when the owner's turn comes up, and
+    puts the turn back to its new position; the first turn that needs no move is the first of all.
+    A shrunk share moves turns ahead, so the iterator then sorts all turns anew.
     """
 
-    def __init__(self, line: WaitingQueue, snapshot: Snapshot, owners: OwnerUsage) -> None:
-        super().__init__(line)
-        self._fair_key = order_key(snapshot, owners)
-        self._owners, self._shrunk = owners, owners.shrink_count
-        self._queues: dict[_Queue, list[Entry]] = {}
+    def __init__(self, queue: WaitingQueue, snapshot: Snapshot, usage: OwnerUsage) -> None:
+        super().__init__(queue)
+        self._fair_key = order_key(snapshot, usage)
+        self._usage, self._shrunk = usage, usage.shrink_count
+        self._queues: dict[_OwnerQueue, list[Entry]] = {}
         self._turns: list[_Turn] = []  # a heap
-        self._turn_of: dict[_Queue, _Turn] = {}  # of each that has anybody, no later than it is due
-        places, self._heap = self._heap, []
-        for place in places:  # sorted, so each queue is a heap
-            self._queues.setdefault(_queue_of(place), []).append(place)
+        self._turn_of: dict[_OwnerQueue, _Turn] = {}  # of each filled queue, never later than due
+        entries, self._heap = self._heap, []
+        for entry in entries:  # sorted, so each queue is a heap
+            self._queues.setdefault(_queue_of(entry), []).append(entry)
         self._put_in_order()
 
-    def _push(self, place: Entry) -> None:
-        queue = _queue_of(place)
-        heappush(self._queues.setdefault(queue, []), place)
+    def _push(self, entry: Entry) -> None:
+        queue = _queue_of(entry)
+        heappush(self._queues.setdefault(queue, []), entry)
         due = self._due(queue)
         if queue not in self._turn_of or due < self._turn_of[queue]:
             self._take_turn(due)
 
     def _pop(self) -> Entry | None:
-        if self._owners.shrink_count != self._shrunk:
-            self._shrunk = self._owners.shrink_count
+        if self._usage.shrink_count != self._shrunk:
+            self._shrunk = self._usage.shrink_count
             self._put_in_order()
         while self._turns:
             turn = heappop(self._turns)
             queue = turn[1]
             if turn != self._turn_of.get(queue):
-                continue  # it has an earlier one
+                continue  # the queue has an earlier turn
             if turn != (due := self._due(queue)):
                 self._take_turn(due)
                 continue
-            place = heappop(self._queues[queue])
+            entry = heappop(self._queues[queue])
             if self._queues[queue]:
                 self._take_turn(self._due(queue))
             else:
                 del self._turn_of[queue]
-            return place
+            return entry
         return None
 
     def _take_turn(self, turn: _Turn) -> None:
         self._turn_of[turn[1]] = turn
         heappush(self._turns, turn)
 
-    def _due(self, queue: _Queue) -> _Turn:
+    def _due(self, queue: _OwnerQueue) -> _Turn:
         _, number, group = self._queues[queue][0]
         return (self._fair_key(group[number]), queue)
 
     def _put_in_order(self) -> None:
         self._turn_of = {
-            queue: self._due(queue) for queue, places in self._queues.items() if places
+            queue: self._due(queue) for queue, entries in self._queues.items() if entries
         }
         self._turns = list(self._turn_of.values())
         heapify(self._turns)
 
 
-def _queue_of(place: Entry) -> _Queue:
-    _, number, group = place
+def _queue_of(entry: Entry) -> _OwnerQueue:
+    _, number, group = entry
     return (group[number].priority, group[number].owner)

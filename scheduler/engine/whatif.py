@@ -1,7 +1,8 @@
-"""What would let a workload start: the planner itself, asked about a changed snapshot.
+"""What would let a workload start: the planner's decision on a changed snapshot.
 
-Every answer here is `make_plan` of the snapshot with the workload in it, changed in one thing. The
-changed one has a scheduling key of its own, so that no equal of the unchanged one speaks for it.
+Every answer is `make_plan` of the snapshot with the workload in its queue and one thing changed. A
+changed workload gets a scheduling key of its own, so that it never shares the answer of workloads
+that equal the unchanged one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ MOST_TRIED = 64
 
 @dataclass(frozen=True, slots=True)
 class WorkloadPlan:
-    """What the planner decides about one workload: a start with its evictions, or none."""
+    """A plan, and its start and evictions for one workload; `start` is None if it waits."""
 
     plan: Plan
     start: Start | None
@@ -31,13 +32,13 @@ class WorkloadPlan:
 
 
 def plan_with(snapshot: Snapshot, workload: Workload) -> WorkloadPlan:
-    """Plan the snapshot with the workload in its queue, in the place of one with its id."""
+    """Plan the snapshot with the workload in its queue. It replaces a queued one of the same id."""
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
-    asked = replace(snapshot, queued=(*others, workload), max_starts=EVERY_START)
-    return _outcome(make_plan(asked), workload)
+    planned = replace(snapshot, queued=(*others, workload), max_starts=EVERY_START)
+    return _plan_of(make_plan(planned), workload)
 
 
-def _outcome(plan: Plan, workload: Workload) -> WorkloadPlan:
+def _plan_of(plan: Plan, workload: Workload) -> WorkloadPlan:
     start = next((each for each in plan.starts if each.workload_id == workload.id), None)
     evictions = tuple(each for each in plan.evictions if each.by == workload.id)
     return WorkloadPlan(plan, start, evictions)
@@ -45,15 +46,19 @@ def _outcome(plan: Plan, workload: Workload) -> WorkloadPlan:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """It would start once these have ended; `at_ms` is when, where time limits tell."""
+    """The workload would start after the running workloads of these ids have ended. `at_ms` is the
+    moment of the last end; None if no time limit sets one."""
 
     ids: tuple[str, ...]
     at_ms: int | None
 
 
 class WhatIf:
-    """Questions about one workload, in whose queue it may be already. The line of all others is
-    made once, so that an answer costs what could start, not how many wait."""
+    """Questions about one workload, which the snapshot's queue may contain already.
+
+    The queue of all other workloads is made once, so the cost of an answer grows with the number of
+    workloads that could start, not with the number that wait.
+    """
 
     def __init__(self, snapshot: Snapshot, workload: Workload) -> None:
         self._snapshot, self._workload = replace(snapshot, max_starts=EVERY_START), workload
@@ -62,13 +67,15 @@ class WhatIf:
         self._others, self._capacity = WaitingQueue(snapshot, possible), Capacity(snapshot)
 
     def starts(self) -> bool:
-        """Whether it would, with nothing changed."""
-        return self._ask(self._workload) is not None
+        """Whether the workload would start with nothing changed."""
+        return self._starting_plan(self._workload) is not None
 
     def largest_amounts(self) -> dict[str, int]:
-        """For each resource, the most of it with which it would start now, all else the same.
+        """By resource, the largest amount per replica with which the workload would start now, all
+        else unchanged.
 
-        Only resources where less than it asks for would do; 0 counts for GPUs alone.
+        A resource is missing if no smaller amount than the requested one would do. An amount of 0
+        counts for GPUs alone.
         """
         found = {}
         for dim, name in enumerate(NAMES):
@@ -78,9 +85,9 @@ class WhatIf:
         return found
 
     def _largest(self, dim: int) -> int | None:
-        """GPUs are tried one by one. Of CPU and RAM there are too many, so they are found by
-        bisection, which may miss an answer: a smaller request fits more easily, but may stand
-        further back."""
+        """Ranges of fewer than MOST_TRIED amounts are tried one by one, as GPUs are. Larger ranges,
+        of CPU and RAM, are bisected. Bisection may miss an answer: a smaller request fits more
+        easily, but its position in the queue may be further back."""
         least = 0 if NAMES[dim] == "gpu" else 1
         low, high = least, self._workload.request[dim] - 1
         if high - low < MOST_TRIED:
@@ -99,23 +106,24 @@ class WhatIf:
     def _starts_with(self, dim: int, amount: int) -> bool:
         amounts = list(self._workload.request)
         amounts[dim] = amount
-        return self._ask(_other(self._workload, request=Resources(*amounts))) is not None
+        return self._starting_plan(_other(self._workload, request=Resources(*amounts))) is not None
 
     def priority_that_starts(self) -> tuple[PriorityClass, WorkloadPlan] | None:
-        """The lowest class above its own with which it would start now, and what that would do."""
+        """The lowest class above the workload's own with which it would start now, and the plan."""
         classes = sorted(self._snapshot.classes, key=lambda each: each.value)
         own = next(each.value for each in classes if each.name == self._workload.priority)
         for priority in classes:
             if priority.value > own:
-                outcome = self._ask(_other(self._workload, priority=priority.name))
-                if outcome is not None:
-                    return priority, outcome
+                plan = self._starting_plan(_other(self._workload, priority=priority.name))
+                if plan is not None:
+                    return priority, plan
         return None
 
     def after_limits(self) -> After | None:
-        """The first end, of those that time limits promise, after which it would start.
+        """The first end set by a time limit after which the workload would start; None if there is
+        no such end.
 
-        Bisection over the ends in their order; whoever has ended stays ended.
+        Bisection over the ends in their order, each of which includes all ends before it.
         """
         ending = sorted(
             (running for running in self._snapshot.running if running.ends_ms is not None),
@@ -135,33 +143,35 @@ class WhatIf:
         return After((last.id,), at_ms)
 
     def after_any_of(self, candidates: Iterable[Running]) -> Iterator[After]:
-        """Those of the candidates whose end alone, if it came now, would let it start."""
+        """The candidates whose end alone, if it came now, would let the workload start."""
         for running in candidates:
             ended = without(self._snapshot, [running])
             ended_now = replace(ended, now_ms=self._snapshot.now_ms)
-            if self._ask(self._workload, ended_now) is not None:
+            if self._starting_plan(self._workload, ended_now) is not None:
                 yield After((running.id,), running.ends_ms)
 
     def _starts_without(self, ended: list[Running]) -> bool:
-        return self._ask(self._workload, without(self._snapshot, ended)) is not None
+        return self._starting_plan(self._workload, without(self._snapshot, ended)) is not None
 
-    def _ask(self, workload: Workload, snapshot: Snapshot | None = None) -> WorkloadPlan | None:
-        """None where it would not start."""
+    def _starting_plan(
+        self, workload: Workload, snapshot: Snapshot | None = None
+    ) -> WorkloadPlan | None:
+        """The plan with the workload in the queue; None if the workload would not start."""
         if impossible(self._capacity, workload) is not None:
             return None
         queue = self._others.with_one(workload)
-        outcome = _outcome(make_plan(snapshot or self._snapshot, queue, tell=False), workload)
-        return outcome if outcome.start is not None else None
+        plan = _plan_of(make_plan(snapshot or self._snapshot, queue, tell=False), workload)
+        return plan if plan.start is not None else None
 
 
 def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
-    """The snapshot once these have ended, at the end of the last of them."""
+    """The snapshot after these workloads have ended, at the moment when the last of them ends."""
     gone = {running.id for running in ended}
     freed: dict[str | None, Resources] = {}
     for running in ended:
-        for place in running.placement:
-            amount = running.request.times(place.replicas)
-            freed[place.node_id] = freed.get(place.node_id, Resources()).plus(amount)
+        for placement in running.placement:
+            amount = running.request.times(placement.replicas)
+            freed[placement.node_id] = freed.get(placement.node_id, Resources()).plus(amount)
     allocated = snapshot.allocated
     for amount in freed.values():
         allocated = allocated.minus(amount)
@@ -176,12 +186,12 @@ def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
 
 
 def _still_allocated(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[str, Resources], ...]:
-    """By owner, where that matters."""
-    held = dict(snapshot.allocated_by_owner)
+    """The snapshot's `allocated_by_owner` after these workloads have ended."""
+    allocated = dict(snapshot.allocated_by_owner)
     for running in ended:
-        if running.owner in held:
-            held[running.owner] = held[running.owner].minus(running.total)
-    return tuple(held.items())
+        if running.owner in allocated:
+            allocated[running.owner] = allocated[running.owner].minus(running.total)
+    return tuple(allocated.items())
 
 
 def _emptied(node: Node, freed: Resources | None) -> Node:
@@ -189,29 +199,30 @@ def _emptied(node: Node, freed: Resources | None) -> Node:
 
 
 def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
-    """Who holds what it is short of, the most first: by share of the cluster, then id.
+    """The running workloads with an allocation of the resources that `workload` lacks, sorted by
+    1. the larger share of the cluster, 2. the id.
 
-    Of its owner's quota, its owner's others; else of what is short in all, or, where nothing is, of
-    what it asks for: then it is fragmented.
+    Over its owner's quota, these are the owner's other workloads. Else the resources that count are
+    those of which too little is free in sum or, if none is (it is fragmented), all it requests.
     """
     among, usage = snapshot.running, OwnerUsage(snapshot)
-    room = snapshot.total.minus(snapshot.allocated)
+    free = snapshot.total.minus(snapshot.allocated)
     if usage.over(workload):
         among = tuple(each for each in among if each.owner == workload.owner)
-        room = usage.unused_quota(workload.owner)
-    short = workload.total.minus(room).positive() or workload.request.positive()
+        free = usage.unused_quota(workload.owner)
+    short = workload.total.minus(free).positive() or workload.request.positive()
     dims = [NAMES.index(name) for name in short]
 
     def share(running: Running) -> int:
-        held, total = running.total, snapshot.total
-        return sum(1_000_000 * held[d] // total[d] for d in dims if total[d])
+        allocated, total = running.total, snapshot.total
+        return sum(1_000_000 * allocated[d] // total[d] for d in dims if total[d])
 
     found = [running for running in among if share(running) > 0]
     return sorted(found, key=lambda running: (-share(running), running.id))
 
 
 def _other(workload: Workload, **changes: object) -> Workload:
-    """A key stands for one request: no two changed ones share theirs, nor one with an unchanged."""
-    told = "/".join(f"{name}={value}" for name, value in changes.items())
-    key = f"{workload.scheduling_key}/what-if/{told}"
+    """The workload with these changes, under a scheduling key that no other request shares."""
+    changed = "/".join(f"{name}={value}" for name, value in changes.items())
+    key = f"{workload.scheduling_key}/what-if/{changed}"
     return replace(workload, scheduling_key=key, **changes)  # type: ignore[arg-type]  # its fields

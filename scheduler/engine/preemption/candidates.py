@@ -1,9 +1,9 @@
-"""The workloads that may be evicted in a cycle, by bin, and the cheapest of them in one bin.
+"""The workloads that may be evicted in a cycle, by bin, and the cheapest victims in one bin.
 
-Objective, in this order: the highest priority class touched is as low as possible; the cost within
-it is least; then the cost within the next lower class, and so on. Ties: fewer victims, then the
-youngest, then the highest id (as the least sum of ranks in that order). costs.py says what a victim
-costs; search.py searches all bins for the cheapest set.
+The objective, in this order: the highest priority class among the victims is as low as possible;
+the cost within that class is least; then the cost within the next lower class, and so on. Ties:
+fewer victims, then the youngest, then the highest id (as the least sum of ranks in that order).
+costs.py defines the cost of a victim; search.py searches all bins for the cheapest set.
 """
 
 from bisect import bisect_left, insort
@@ -21,13 +21,13 @@ from scheduler.engine.preemption.victims import Candidate, EqualCandidates, Vict
 from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import DRAINING, Snapshot
 
-# A weight is, from its high bits: cost in the highest class, …, in the lowest, count, age rank.
-# Each part has room for the sum over a million victims, so that sums of weights compare likewise.
+# The bits of a weight, from the high end: cost in the highest class, …, in the lowest, count, rank
+# by age. Each part can take the sum over a million victims, so sums of weights compare likewise.
 RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
 
 
 class Candidates:
-    """Everybody who may be evicted in this cycle, by bin. The only state: who has been already."""
+    """The workloads that may still be evicted in this cycle, by bin and priority value."""
 
     def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
@@ -39,51 +39,51 @@ class Candidates:
             self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
 
     def values(self, below: int) -> list[int]:
-        """The priority values under `below` that anybody here has, lowest first."""
+        """The priority values of candidates that are under `below`, lowest first."""
         return sorted({value for tiers in self.tiers for value in tiers if value < below})
 
     def freed(self, at: int, up_to: int) -> Resources:
-        """What a bin gets back if everybody of a value of at most `up_to` leaves it."""
+        """The amount that a bin gets back if all its candidates of a value up to `up_to` leave."""
         return add_up(tier.frees for value, tier in self.tiers[at].items() if value <= up_to)
 
     def lower_bound_in(self, at: int, need: Resources, below: int) -> tuple[int, int] | None:
-        """The price that `cheapest_in` does not undercut; None where it finds nobody."""
+        """A lower bound of the price of `cheapest_in`; None if that finds no victims."""
         for value in sorted(self.tiers[at]):
             if value >= below:
                 break
             tier = self.tiers[at][value]
             rest = need.minus(tier.frees)
             if max(rest) <= 0:
-                return value, tier.floor().of(need)
+                return value, tier.lower_bound().of(need)
             need = rest
         return None
 
     def cheapest_in(
         self, at: int, need: Resources, below: int, work_limit: int = WORK_LIMIT
     ) -> VictimSet | None:
-        """The cheapest candidates of a value under `below` that free `need` in one bin; None where
-        all of them would not do. Amounts of zero or less in `need` are not short.
+        """The cheapest candidates of a value under `below` that free `need` in one bin; None if
+        even all of them free too little. Amounts of zero or less in `need` are not missing.
 
         Exact unless the search of covering.py reaches `work_limit`.
         """
-        reach, top = need, below
-        stacks: list[EqualCandidates] = []
+        missing, top = need, below
+        groups: list[EqualCandidates] = []
         for value in sorted(self.tiers[at]):
-            if value >= below or max(reach) <= 0:
+            if value >= below or max(missing) <= 0:
                 break
             tier, top = self.tiers[at][value], value
-            reach = reach.minus(tier.frees)
-            stacks += tier.equal_candidates()
-        if max(reach) > 0:
+            missing = missing.minus(tier.frees)
+            groups += tier.equal_candidates()
+        if max(missing) > 0:
             return None
-        found = cheapest_of(need, stacks, work_limit)
+        found = cheapest_of(need, groups, work_limit)
         return VictimSet(top, found.weight, found.victims, found.proved, found.work)
 
     def equal_candidates(self, at: int, up_to: int) -> list[EqualCandidates]:
-        """Everybody of a value of at most `up_to` in a bin."""
+        """The candidates of a bin of a value up to `up_to`, grouped by the amount they free."""
         tiers = sorted(self.tiers[at].items())
         return [
-            stack for value, tier in tiers if value <= up_to for stack in tier.equal_candidates()
+            group for value, tier in tiers if value <= up_to for group in tier.equal_candidates()
         ]
 
     def evict(self, victim: Candidate) -> None:
@@ -92,9 +92,10 @@ class Candidates:
 
     @contextmanager
     def sparing(self, bins: frozenset[int]) -> Iterator[None]:
-        """As if nobody could be evicted who holds some of these bins and some of others."""
+        """A context in which candidates with a placement both in these bins and in others are left
+        out."""
         tiers = (tier for at in sorted(bins) for tier in self.tiers[at].values())
-        members = (each for tier in tiers for stack in tier.stacks.values() for each in stack)
+        members = (each for tier in tiers for group in tier.groups.values() for each in group)
         spared = {each.id: each for each in members if any(at not in bins for at, _ in each.frees)}
         for candidate in spared.values():
             self.evict(candidate)
@@ -104,7 +105,8 @@ class Candidates:
 
 
 class Cheapest(NamedTuple):
-    """`weight` is what they weigh there; False in `proved` where the search was cut short."""
+    """The lightest candidates. `weight` is the sum of their weights in their groups; `proved` is
+    False if the work limit cut the search off."""
 
     weight: int
     victims: tuple[Candidate, ...]
@@ -112,48 +114,49 @@ class Cheapest(NamedTuple):
     work: int
 
 
-def cheapest_of(need: Resources, stacks: Iterable[EqualCandidates], work_limit: int) -> Cheapest:
-    """The lightest candidates that free `need`, which all of them together do (see covering.py)."""
+def cheapest_of(need: Resources, equals: Iterable[EqualCandidates], work_limit: int) -> Cheapest:
+    """The lightest candidates that free `need` (see covering.py). All of them together free it."""
     dims = [d for d, amount in enumerate(need) if amount > 0]
-    useful = [stack for stack in stacks if any(stack.frees[d] for d in dims)]
-    groups = [Group(tuple(stack.frees[d] for d in dims), stack.weights) for stack in useful]
+    useful = [each for each in equals if any(each.frees[d] for d in dims)]
+    groups = [Group(tuple(each.frees[d] for d in dims), each.weights) for each in useful]
     counts, proved, work = cover(tuple(need[d] for d in dims), groups, work_limit)
     taken = list(zip(useful, counts, strict=True))
-    victims = tuple(victim for stack, count in taken for victim in stack.members[:count])
-    weight = sum(sum(stack.weights[:count]) for stack, count in taken)
+    victims = tuple(victim for group, count in taken for victim in group.members[:count])
+    weight = sum(sum(group.weights[:count]) for group, count in taken)
     return Cheapest(weight, victims, proved, work)
 
 
 class _Tier:
-    """One bin's candidates of one priority class, stacked by what they free, the lightest first."""
+    """The candidates of one bin and one priority value, grouped by the amount they free; each
+    group is sorted by weight."""
 
     def __init__(self) -> None:
         self.frees = ZERO
-        self.stacks: dict[Resources, list[Candidate]] = {}
-        self._floor: LowerBound | None = None
+        self.groups: dict[Resources, list[Candidate]] = {}
+        self._lower_bound: LowerBound | None = None
 
-    def floor(self) -> LowerBound:
-        if self._floor is None:
-            self._floor = LowerBound(self.equal_candidates())
-        return self._floor
+    def lower_bound(self) -> LowerBound:
+        if self._lower_bound is None:
+            self._lower_bound = LowerBound(self.equal_candidates())
+        return self._lower_bound
 
     def add(self, candidate: Candidate, amount: Resources) -> None:
-        self._floor = None
+        self._lower_bound = None
         self.frees = self.frees.plus(amount)
-        insort(self.stacks.setdefault(amount, []), candidate, key=_weight)
+        insort(self.groups.setdefault(amount, []), candidate, key=_weight)
 
     def remove(self, candidate: Candidate, amount: Resources) -> None:
-        self._floor = None
-        stack = self.stacks[amount]
-        del stack[bisect_left(stack, candidate.weight, key=_weight)]
-        if not stack:
-            del self.stacks[amount]
+        self._lower_bound = None
+        group = self.groups[amount]
+        del group[bisect_left(group, candidate.weight, key=_weight)]
+        if not group:
+            del self.groups[amount]
         self.frees = self.frees.minus(amount)
 
     def equal_candidates(self) -> list[EqualCandidates]:
         return [
-            EqualCandidates(amount, [candidate.weight for candidate in stack], stack)
-            for amount, stack in self.stacks.items()
+            EqualCandidates(amount, [candidate.weight for candidate in group], group)
+            for amount, group in self.groups.items()
         ]
 
 
@@ -178,7 +181,7 @@ def _candidates(snapshot: Snapshot, capacity: Capacity) -> Iterable[Candidate]:
     shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
     for rank, running in enumerate(eligible):
         value = classes[running.priority].value
-        price = cost(running, snapshot.total, now_ms)
+        eviction_cost = cost(running, snapshot.total, now_ms)
         yield Candidate(
             id=running.id,
             value=value,
@@ -186,7 +189,7 @@ def _candidates(snapshot: Snapshot, capacity: Capacity) -> Iterable[Candidate]:
                 (at, running.request.times(count))
                 for at, count in capacity.bins_of(running.placement)
             ),
-            cost=price,
+            cost=eviction_cost,
             lost_ms=lost_ms(running, now_ms),
-            weight=(price << shift[value]) + (1 << RANK_BITS) + rank,
+            weight=(eviction_cost << shift[value]) + (1 << RANK_BITS) + rank,
         )

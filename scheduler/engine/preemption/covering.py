@@ -1,15 +1,16 @@
-"""Minimum-cost covering: the cheapest items that together give what is short.
+"""Minimum-cost covering: the lightest items that together give the missing amounts.
 
-Items come in groups that give the same amounts; of a group the lightest are taken first, so a
-solution is a count per group. Solved by depth-first branch and bound (Land and Doig 1960 for the
-scheme); the bound is the dearest of the single dimensions' linear relaxations (Dantzig 1957).
+Items come in groups that give the same amounts. A solution takes the lightest items of a group
+first, so it is a count per group. The search is depth-first branch and bound (Land and Doig 1960);
+the bound is the maximum of the single dimensions' linear relaxations (Dantzig 1957).
 
-What a quick search leaves open is searched again with prices for the dimensions (lagrangian.py):
-they lead to a better cover to beat, settle most of the items, and add one more line to the bound:
-all dimensions in one, weighed by their prices.
+A problem that a quick search leaves open is searched again with prices of the dimensions
+(lagrangian.py). The prices lead to a better first cover, decide most of the items, and add one more
+relaxation to the bound: all dimensions in one, weighted by their prices.
 
-Exact unless the search passes its work limit; then the best cover so far stands, never worse than
-the greedy one with reprieve, from which it starts. No item in an answer can be spared.
+The answer is exact unless the search passes its work limit. Then it is the best cover found, which
+is never heavier than the greedy one that the search starts from. No item in an answer can be
+spared.
 """
 
 from bisect import bisect_right
@@ -33,11 +34,11 @@ from scheduler.engine.preemption.greedy import (
 from scheduler.engine.preemption.lagrangian import ROUNDS, core, prices
 
 WORK_LIMIT = 60_000
-QUICK_LIMIT = 3_000  # before prices are worth their while
+QUICK_LIMIT = 3_000  # of the search without prices
 
 
 class Cover(NamedTuple):
-    """How many items of each group; False in `proved` where the work limit cut the search short."""
+    """The number of items of each group. `proved` is False if the work limit cut the search off."""
 
     counts: Counts
     proved: bool
@@ -45,33 +46,33 @@ class Cover(NamedTuple):
 
 
 def cover(short: Amounts, groups: Sequence[Group], work_limit: int = WORK_LIMIT) -> Cover:
-    """How many items of each group to take, so that they give `short` and weigh least.
+    """The lightest cover of `short`, as a number of items per group.
 
     All amounts in `short` are positive, and all items together give them. `work_limit` counts
-    search nodes and the offers that their bounds look at.
+    search nodes, and the items that their bounds examine.
     """
-    useful, owners = _useful(short, groups)
+    useful, origins = _useful(short, groups)
     best = greedy(short, useful)
-    useful, owners, best = _no_heavier(useful, owners, best)
+    useful, origins, best = _no_heavier(useful, origins, best)
     if len(useful) == 1:
         found = Cover(best, proved=True, work=1)
     else:
         found = _cover(short, useful, best, work_limit)
     counts = [0] * len(groups)
-    for group_owners, count in zip(owners, found.counts, strict=True):
-        for owner in group_owners[:count]:
-            counts[owner] += 1
+    for group_origins, count in zip(origins, found.counts, strict=True):
+        for origin in group_origins[:count]:
+            counts[origin] += 1
     return found._replace(counts=counts)
 
 
-_Owners = list[list[int]]  # by group, then item: the group from which it comes
+_Origins = list[list[int]]  # by group, then item: the number of the item's group in the problem
 
 
-def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], _Owners]:
-    """The groups by what they give of what is short.
+def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], _Origins]:
+    """The groups, merged by the missing amounts that their items give.
 
-    No item counts for more than what is short, no group for more items than that takes; groups
-    that are the same then become one.
+    Amounts beyond `short` are cut off, so that more groups give the same. A group keeps only as
+    many items as can be useful.
     """
     items: dict[Amounts, list[tuple[int, int]]] = {}
     for at, group in enumerate(groups):
@@ -84,13 +85,13 @@ def _useful(short: Amounts, groups: Sequence[Group]) -> tuple[list[Group], _Owne
 
 
 def _no_heavier(
-    groups: list[Group], owners: _Owners, best: Counts
-) -> tuple[list[Group], _Owners, Counts]:
-    """Only items that weigh no more than a whole cover does."""
+    groups: list[Group], origins: _Origins, best: Counts
+) -> tuple[list[Group], _Origins, Counts]:
+    """The groups without items that are heavier than the whole cover `best`."""
     most = weight_of(groups, best)
     left = [
         (Group(group.gives, group.weights[:n]), each, count)
-        for group, each, count in zip(groups, owners, best, strict=True)
+        for group, each, count in zip(groups, origins, best, strict=True)
         if (n := bisect_right(group.weights, most))
     ]
     return [group for group, _, _ in left], [e for _, e, _ in left], [c for _, _, c in left]
@@ -107,22 +108,22 @@ def _cover(short: Amounts, groups: list[Group], best: Counts, work_limit: int) -
 
 
 def _enough(short: Amounts, gives: Amounts) -> int:
-    """With so many items the group has given all it can of what is short."""
+    """The number of items after which the group gives no more of the missing amounts."""
     return max((-(-s // g) for s, g in zip(short, gives, strict=True) if g and s > 0), default=0)
 
 
-# --- The cheapest ---------------------------------------------------------------------------------
+# --- The search -----------------------------------------------------------------------------------
 
 
 def _priced(short: Amounts, groups: list[Group], best: Counts, work_limit: int) -> Cover:
-    """Search again, with prices, what they leave open."""
+    """Search with prices: among the items that the prices leave undecided."""
 
     def weight(counts: Sequence[int]) -> int:
         return weight_of(groups, counts)
 
     items = sum(len(group.weights) for group in groups)
     rounds = min(max(work_limit, 0) // (2 * items), ROUNDS)
-    spent = 4 * rounds * items  # about what two times prices takes, in the search's steps
+    spent = 4 * rounds * items  # about the cost of two calls of `prices`, in steps of the search
     mu = prices(short, groups, weight(best), rounds)
     other = filled(short, groups, [0] * len(groups), mu)
     best = improved(short, groups, min(best, other or best, key=weight), mu, work_limit)
@@ -140,7 +141,7 @@ def _priced(short: Amounts, groups: list[Group], best: Counts, work_limit: int) 
 
 
 class _Found(NamedTuple):
-    """None in `counts` where no cover beats the given one, or none was found in time."""
+    """`counts` is None if no cover is lighter than the given one, or none was found in time."""
 
     counts: Counts | None
     proved: bool
@@ -150,15 +151,15 @@ class _Found(NamedTuple):
 def _search(
     left: Amounts, groups: list[Group], beat: int, bound: "_Bound", work_limit: int
 ) -> _Found:
-    """The lightest cover of what is left that weighs less than `beat`. Branches on how many of
-    each group to take, most first."""
+    """The lightest cover of `left` that weighs less than `beat`. Each level of the search tree
+    decides the number of items of one group, the largest number first."""
     sums, order = [_running_sums(group.weights) for group in groups], bound.order
     best: Counts | None = None
-    # A node: depth in `order`, what is still short, weight so far, and the counts as a linked list.
-    stack: list[tuple[int, Amounts, int, tuple[int, object] | None]] = [(0, left, 0, None)]
+    # A node: depth in `order`, missing amounts, weight so far, and the counts as a linked list.
+    open_nodes: list[tuple[int, Amounts, int, tuple[int, object] | None]] = [(0, left, 0, None)]
     work = 0
-    while stack and work <= work_limit:
-        depth, left, weight, path = stack.pop()
+    while open_nodes and work <= work_limit:
+        depth, left, weight, path = open_nodes.pop()
         work += 1
         if met(left):
             if weight < beat:
@@ -166,18 +167,18 @@ def _search(
             continue
         if depth == len(order):
             continue
-        hopeless, looked = bound.reaches(left, depth, beat - weight)
-        work += looked
+        hopeless, examined = bound.rules_out(left, depth, beat - weight)
+        work += examined
         if hopeless:
             continue
         at = order[depth]
         gives = groups[at].gives
         most = min(_enough(left, gives), len(groups[at].weights))
-        stack += [  # the last one is looked at first
+        open_nodes += [  # the search takes the last one first
             (depth + 1, less(left, gives, count), weight + sums[at][count], (count, path))
             for count in range(most + 1)
         ]
-    return _Found(best, not stack, work)
+    return _Found(best, not open_nodes, work)
 
 
 def _running_sums(weights: Sequence[int]) -> list[int]:
@@ -200,13 +201,16 @@ def _counts(path: tuple[int, object] | None, order: list[int]) -> Counts:
 
 # --- The bound ------------------------------------------------------------------------------------
 
-_Line = list[tuple[int, int, int, int]]  # weight per amount (scaled), depth, amount, weight
+_Ratios = list[tuple[int, int, int, int]]  # weight per amount (scaled), depth, amount, weight
 
 
 class _Bound:
-    """Linear relaxations, each of one line of amounts: of all dimensions weighed by their prices
-    (where there are any), and of each single one. Every item that gives some, lightest per amount
-    first. `order` is that of branching: who gives most of what is short."""
+    """The bound of the search: linear relaxations of each single dimension, and of all dimensions
+    weighted by their prices, if there are any.
+
+    A relaxation takes the items that give some of its amount, in the order of weight per amount.
+    `order` is the order of branching: the group that gives most of the missing amounts first.
+    """
 
     def __init__(self, short: Amounts, groups: list[Group], mu: Sequence[int] = ()) -> None:
         def worth(at: int) -> int:
@@ -217,29 +221,32 @@ class _Bound:
         self._prices = [(m << 30) // s for m, s in zip(mu or [0] * len(short), short, strict=True)]
         weighed = [sum(map(mul, self._prices, group.gives)) for group in ordered]
         singles = [[group.gives[d] for group in ordered] for d in range(len(short))]
-        self._lines = [_line(amounts, ordered) for amounts in [weighed, *singles]]
+        self._relaxations = [_ratios(amounts, ordered) for amounts in [weighed, *singles]]
 
-    def reaches(self, short: Amounts, depth: int, limit: int) -> tuple[bool, int]:
-        """Whether every cover from `depth` on weighs at least `limit`, as far as the bound tells,
-        and how many offers it took to tell."""
+    def rules_out(self, short: Amounts, depth: int, limit: int) -> tuple[bool, int]:
+        """Whether the bound proves that every cover by the groups from `depth` on weighs at least
+        `limit`; and the number of items examined."""
         weighed = sum(price * s for price, s in zip(self._prices, short, strict=True) if s > 0)
-        looked = 0
-        for need, line in zip((weighed, *short), self._lines, strict=True):
+        examined = 0
+        for need, ratios in zip((weighed, *short), self._relaxations, strict=True):
             spent = 0
-            for _, group_depth, amount, weight in line:
+            for _, group_depth, amount, weight in ratios:
                 if need <= 0 or spent >= limit:
                     break
-                looked += 1
+                examined += 1
                 if group_depth >= depth:
                     spent += weight * min(amount, need) // amount
-                    need -= amount  # noqa: PLW2901  # the line's own running need
+                    need -= amount  # noqa: PLW2901  # the relaxation's own running need
             if need > 0 or spent >= limit:
-                return True, looked
-        return False, looked
+                return True, examined
+        return False, examined
 
 
-def _line(amounts: Sequence[int], groups: Sequence[Group]) -> _Line:
-    """2**150 tells apart any two ratios of amounts below 2**75, so the order is exact."""
+def _ratios(amounts: Sequence[int], groups: Sequence[Group]) -> _Ratios:
+    """All items that give some of a dimension, by ascending weight per amount.
+
+    Scaled by 2**150, any two ratios of amounts below 2**75 differ, so the order is exact.
+    """
     return sorted(
         ((weight << 150) // amount, depth, amount, weight)
         for depth, (amount, group) in enumerate(zip(amounts, groups, strict=True))

@@ -1,4 +1,4 @@
-"""Covers found at once: the start of the search in covering.py, and its answer when cut short."""
+"""Covers found without a search: the first cover of covering.py, and its answer when cut short."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ Amounts = tuple[int, ...]
 Counts = list[int]  # how many items of each group
 
 ONE = 1 << 24  # prices (see lagrangian.py) as fractions
-LEAST = ONE >> 10  # a price with which something counts that has none
-PASSES = 4  # over a cover, to make it lighter
+LEAST = ONE >> 10  # added to each price, so that a dimension of price 0 counts too
+PASSES = 4  # of `improved` over a cover
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that each give `gives`, one weight (a positive integer) per item, ascending."""
+    """Items that give the same amounts `gives`; one weight (a positive integer) per item,
+    ascending."""
 
     gives: Amounts
     weights: Sequence[int]
@@ -40,7 +41,7 @@ def met(short: Amounts) -> bool:
 
 
 def greedy(short: Amounts, groups: Sequence[Group]) -> Counts:
-    """Lightest first until it is covered; then spare, heaviest first, whoever is not needed."""
+    """Take the lightest items until `short` is covered, then spare items that are not needed."""
     counts, left = [0] * len(groups), short
     for _, at in merge(*([(w, at) for w in group.weights] for at, group in enumerate(groups))):
         if met(left):
@@ -52,7 +53,7 @@ def greedy(short: Amounts, groups: Sequence[Group]) -> Counts:
 
 
 def spared(short: Amounts, groups: Sequence[Group], counts: Sequence[int]) -> Counts:
-    """The same without whoever is not needed, the heaviest looked at first."""
+    """The counts without items that are not needed; the heaviest item is tried first."""
     left, counts = left_of(short, groups, counts), list(counts)
     taken = [(groups[at].weights[n], at) for at, count in enumerate(counts) for n in range(count)]
     for _, at in sorted(taken, reverse=True):
@@ -70,13 +71,17 @@ def filled(
     mu: Sequence[int],
     barred: int | None = None,
 ) -> Counts | None:
-    """`counts` and more, but none of the barred group: first whoever weighs least for the price of
-    what it gives of what is still short. Spared in the end. None where it cannot be covered."""
+    """A cover made of `counts` and further items, none of them of the barred group; None if there
+    is no such cover.
+
+    The next item is the one of the least weight per worth: the worth is the price of the amounts
+    that it gives and that are still missing. At the end, items that are not needed are spared.
+    """
     counts, left = list(counts), left_of(short, groups, counts)
     scales = [((m + LEAST), s) for m, s in zip(mu, short, strict=True)]
 
     def price(at: int) -> int:
-        """Of the group's next; 0: it gives nothing of what is short."""
+        """The weight per worth of the group's next item; 0 if it gives no missing amount."""
         worth = 0
         for (m, s), gives, still in zip(scales, groups[at].gives, left, strict=True):
             if still > 0:
@@ -86,29 +91,29 @@ def filled(
     def open_(at: int) -> bool:
         return at != barred and counts[at] < len(groups[at].weights)
 
-    # Prices only rise while others are taken, so a price that is still the least needs no others.
-    line = [(price(at), at) for at in range(len(groups)) if open_(at)]
-    heapify(line)
+    # Taking an item only raises the prices of others: a fresh price below all others is the least.
+    heap = [(price(at), at) for at in range(len(groups)) if open_(at)]
+    heapify(heap)
     while not met(left):
-        if not line:
+        if not heap:
             return None
-        _, at = heappop(line)
+        _, at = heappop(heap)
         if not open_(at) or not (now := price(at)):
             continue
-        if line and (now, at) > line[0]:
-            heappush(line, (now, at))
+        if heap and (now, at) > heap[0]:
+            heappush(heap, (now, at))
             continue
         counts[at] += 1
         left = less(left, groups[at].gives, 1)
         if open_(at):
-            heappush(line, (price(at), at))
+            heappush(heap, (price(at), at))
     return spared(short, groups, counts)
 
 
 def improved(
     short: Amounts, groups: Sequence[Group], counts: Counts, mu: Sequence[int], work_limit: int
 ) -> Counts:
-    """Take one item out and fill up with others, as long as that makes it lighter."""
+    """Exchange one item for others as long as that makes the cover lighter."""
     lightest, work = weight_of(groups, counts), 0
     for _ in range(PASSES):
         before = lightest

@@ -1,24 +1,24 @@
-"""Prices for what is short: a Lagrangian relaxation of the covering problem of covering.py.
+"""Prices of the missing amounts: a Lagrangian relaxation of the covering problem of covering.py.
 
-If each amount that is short had a price, an item would be worth taking where what it gives is
-dearer than its weight. For any prices the relaxed problem's value is a lower bound; the best
-prices are looked for by subgradient steps (Held, Wolfe and Crowder 1974; the step is Polyak's).
-They tell which items every better cover has, and which none has (Balas and Zemel 1980: what is
-left is the core), and lead to good covers. Integers throughout: any prices are valid, so rounding
-costs sharpness, never truth.
+With a price on each missing amount, an item is worth taking if the amounts that it gives are worth
+more than its weight. For any prices the value of the relaxed problem is a lower bound. Subgradient
+steps look for the prices of the highest bound (Held, Wolfe and Crowder 1974; the step length is
+Polyak's). These prices show which items every better cover contains and which items none contains
+(Balas and Zemel 1980: the other items are the core), and they lead to good covers. All numbers are
+integers: any prices are valid, so rounding makes the bound weaker, never wrong.
 """
 
 from collections.abc import Sequence
 
 from scheduler.engine.preemption.greedy import ONE, Amounts, Group
 
-ROUNDS = 60  # enough, mostly
+ROUNDS = 60  # enough for most problems
 PATIENCE = 5  # rounds without progress after which the steps are halved
 
 
 def prices(short: Amounts, groups: Sequence[Group], target: int, rounds: int) -> list[int]:
-    """What the whole of each shortage is worth, in parts of `target`, so that the bound that
-    it gives is high; `target` is the weight of a cover. Takes `rounds` steps at most."""
+    """The price of each whole shortage, as a fraction of `target` in units of 1/ONE, of the highest
+    bound found in `rounds` steps at most. `target` is the weight of a cover."""
     items = [
         (min((weight * ONE) // target, 4 * ONE), parts)
         for group in groups
@@ -51,8 +51,8 @@ def prices(short: Amounts, groups: Sequence[Group], target: int, rounds: int) ->
 def core(
     short: Amounts, groups: Sequence[Group], mu: Sequence[int], target: int
 ) -> list[tuple[int, int]] | None:
-    """How many of each group every cover lighter than `target` takes at least, and at most; None
-    where the bound says that there is none."""
+    """The least and the largest number of each group's items in any cover lighter than `target`;
+    None if the bound proves that there is no such cover."""
     each = [m * target // (s * ONE) for m, s in zip(mu, short, strict=True)]
     reduced = []
     for group in groups:
@@ -60,7 +60,7 @@ def core(
         reduced.append([weight - worth for weight in group.weights])
     bound = sum(price * s for price, s in zip(each, short, strict=True))
     bound += sum(cost for costs in reduced for cost in costs if cost < 0)
-    slack = target - bound  # what does not cost so much may go either way
+    slack = target - bound  # an item of a smaller reduced cost is undecided
     if slack <= 0:
         return None
     return [

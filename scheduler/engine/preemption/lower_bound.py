@@ -1,28 +1,31 @@
-"""What victims who free so much weigh at the least, told without a search: most bins can be ruled
-out by that alone."""
+"""A lower bound of the weight of victims that free a given amount, found without a search. Most
+bins can be ruled out by that bound alone."""
 
 from collections.abc import Iterable
 
 from scheduler.engine.preemption.victims import EqualCandidates
 from scheduler.engine.resources import Resources
 
-_Line = list[tuple[int, int, int]]  # weight per amount (scaled), amount, weight
+_Ratios = list[tuple[int, int, int]]  # weight per amount (scaled), amount, weight
 
 
 class LowerBound:
-    """The dearest of the single dimensions' linear relaxations (Dantzig 1957), and the lightest."""
+    """The maximum of the single dimensions' linear relaxations (Dantzig 1957) and of the lightest
+    candidate's weight."""
 
-    def __init__(self, stacks: Iterable[EqualCandidates]) -> None:
-        stacks = list(stacks)
-        self._lightest = min(stack.weights[0] for stack in stacks)
-        self._lines = [_line(stacks, dimension) for dimension in range(len(Resources._fields))]
+    def __init__(self, groups: Iterable[EqualCandidates]) -> None:
+        groups = list(groups)
+        self._lightest = min(group.weights[0] for group in groups)
+        self._dimensions = [
+            _ratios(groups, dimension) for dimension in range(len(Resources._fields))
+        ]
 
     def of(self, need: Resources) -> int:
-        """No set of these that frees `need`, of which something is positive, weighs less."""
+        """The least possible weight of candidates that free `need`, which has a positive amount."""
         dearest = self._lightest
-        for missing, line in zip(need, self._lines, strict=True):
+        for missing, ratios in zip(need, self._dimensions, strict=True):
             spent = 0
-            for _, amount, weight in line:
+            for _, amount, weight in ratios:
                 if missing <= amount:
                     spent += weight * max(missing, 0) // amount
                     break
@@ -32,11 +35,14 @@ class LowerBound:
         return dearest
 
 
-def _line(stacks: Iterable[EqualCandidates], dimension: int) -> _Line:
-    """2**80 tells apart any two ratios of amounts below 2**40, so the order is exact."""
+def _ratios(groups: Iterable[EqualCandidates], dimension: int) -> _Ratios:
+    """All candidates that free some of the dimension, by ascending weight per amount.
+
+    Scaled by 2**80, any two ratios of amounts below 2**40 differ, so the order is exact.
+    """
     return sorted(
         ((weight << 80) // amount, amount, weight)
-        for stack in stacks
-        if (amount := stack.frees[dimension])
-        for weight in stack.weights
+        for group in groups
+        if (amount := group.frees[dimension])
+        for weight in group.weights
     )

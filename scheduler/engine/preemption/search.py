@@ -1,12 +1,13 @@
-"""Making room: the cheapest victims whose leaving lets a workload start, on the bins as they are.
+"""The search for the cheapest victims whose eviction lets a workload start.
 
-One replica, or any number in a pool, takes one bin: the cheapest set in the best bin wins (found by
-victims.py, exact up to covering.py's work limit). Bins are searched in the order of a floor under
-their prices, until the next floor is no lower than the best price; and per request a bin is looked
-at anew only when something in it has changed. A gang takes several bins: see gang.py.
+One replica, or any number of replicas in a pool, takes one bin. The victims are then the cheapest
+set of the cheapest bin (candidates.py finds a bin's set, exact up to covering.py's work limit).
+Bins are searched in the order of a lower bound of their prices, until the next bound is no lower
+than the best price. For each request, a bin is searched again only after a change in it. A gang
+takes several bins: see gang.py.
 
-Every search has a work limit, and all of a cycle's together have one: beyond it searches are hasty.
-`VictimSet.proved` says whether one was cut short. No victim in an answer can be spared, ever.
+Every search has a work limit. A cycle has one too: after it, searches run under HASTY_LIMIT.
+`VictimSet.proved` is False if a limit cut the search off. No victim in an answer can be spared.
 """
 
 from collections.abc import Iterable
@@ -27,13 +28,13 @@ HASTY_LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What room is wanted for, and the value below which victims may be.
+    """The replicas that are to start, and the priority value `below` which victims must be.
 
-    `usable` where less than what is free may be drawn on: a function that changes its answer for a
-    bin only when the bin changes.
+    `usable` gives the usable amount of a bin; without it, all that is free is usable. Its answer
+    for a bin may change only when the bin changes.
     """
 
-    request: Resources
+    per_replica: Resources
     replicas: int
     selector: Labels
     below: int
@@ -45,8 +46,8 @@ _Entry = tuple[tuple[int, int], int, int]  # price, number, bin
 
 @dataclass(slots=True)
 class _Ranking:
-    """Bins by the price of their cheapest victims for one ask, or, as long as these are not found
-    (None), by a floor under it. Entries go stale by number."""
+    """Bins by the price of their cheapest victims for one request. Until a bin's victims are
+    searched (None), its price is a lower bound. A new entry of a bin replaces the older one."""
 
     bins: frozenset[int]
     heap: list[_Entry] = field(default_factory=list)
@@ -59,13 +60,13 @@ class _Ranking:
         self.found[at] = (self.number, victim_set)
         heappush(self.heap, (price, self.number, at))
 
-    def holds(self, entry: _Entry) -> bool:
+    def is_current(self, entry: _Entry) -> bool:
         _, number, at = entry
         return at in self.found and self.found[at][0] == number
 
 
 class PreemptionSearch:
-    """Searches a roster; what it remembers only saves work."""
+    """Searches the candidates. The results it keeps between searches only save work."""
 
     def __init__(self, capacity: Capacity, candidates: Candidates) -> None:
         self._capacity, self._candidates = capacity, candidates
@@ -73,68 +74,71 @@ class PreemptionSearch:
         self._gangs: dict[tuple[Request, int], _Gang] = {}
         self._work = 0
 
-    def cheapest(self, ask: Request) -> VictimSet | None:
-        """The cheapest victims that let the ask start, or None where no victims would."""
-        if self._takes_several(ask):
-            return self._for_gang(ask)
-        return self._best(self._ranked(ask), ask)
+    def cheapest(self, request: Request) -> VictimSet | None:
+        """The cheapest victims that let the request start; None if no victims would."""
+        if self._needs_several_bins(request):
+            return self._for_gang(request)
+        return self._cheapest_bin(self._ranked(request), request)
 
-    def cheapest_without(self, spared: Candidate, ask: Request) -> VictimSet | None:
-        """The cheapest victims if one candidate were not there: the next-best alternative."""
-        if self._takes_several(ask):
-            return self._for_gang(ask, spared)
-        ranking = self._ranked(ask)
+    def cheapest_without(self, spared: Candidate, request: Request) -> VictimSet | None:
+        """The cheapest victims if the candidate `spared` could not be evicted: the next-best
+        alternative."""
+        if self._needs_several_bins(request):
+            return self._for_gang(request, spared)
+        ranking = self._ranked(request)
         touched = ranking.bins.intersection(at for at, _ in spared.frees)
         self._candidates.evict(spared)
-        found = [self._in_bin(at, ask) for at in sorted(touched)]
+        found = [self._in_bin(at, request) for at in sorted(touched)]
         self._candidates.add(spared)
-        found.append(self._best(ranking, ask, besides=touched))
+        found.append(self._cheapest_bin(ranking, request, besides=touched))
         return min((each for each in found if each), key=lambda s: s.price, default=None)
 
-    def _takes_several(self, ask: Request) -> bool:
-        return ask.replicas > 1 and len(self._capacity.ids) > 1
+    def _needs_several_bins(self, request: Request) -> bool:
+        return request.replicas > 1 and len(self._capacity.ids) > 1
 
-    def _usable(self, ask: Request) -> Usable:
-        return ask.usable or self._capacity.free.__getitem__
+    def _usable(self, request: Request) -> Usable:
+        return request.usable or self._capacity.free.__getitem__
 
     def _limit(self, usual: int) -> int:
         return usual if self._work < CYCLE_LIMIT else HASTY_LIMIT
 
     # --- One bin ---------------------------------------------------------------------------------
 
-    def _in_bin(self, at: int, ask: Request) -> VictimSet | None:
-        need = ask.request.times(ask.replicas).minus(self._usable(ask)(at))
-        found = self._candidates.cheapest_in(at, need, ask.below, self._limit(covering.WORK_LIMIT))
+    def _in_bin(self, at: int, request: Request) -> VictimSet | None:
+        need = request.per_replica.times(request.replicas).minus(self._usable(request)(at))
+        found = self._candidates.cheapest_in(
+            at, need, request.below, self._limit(covering.WORK_LIMIT)
+        )
         if found is not None:
             self._work += found.work
         return found
 
-    def _ranked(self, ask: Request) -> _Ranking:
-        ranking, changed = self._rankings.get(ask), self._capacity.changed
+    def _ranked(self, request: Request) -> _Ranking:
+        ranking, changed = self._rankings.get(request), self._capacity.changed
         if ranking is None:
-            ranking = _Ranking(frozenset(self._capacity.eligible(ask.selector)))
-            self._rankings[ask] = ranking
+            ranking = _Ranking(frozenset(self._capacity.eligible(request.selector)))
+            self._rankings[request] = ranking
             stale = ranking.bins
         else:
             stale = ranking.bins.intersection(changed[ranking.seen :])
         ranking.seen = len(changed)
-        usable = self._usable(ask)
+        usable = self._usable(request)
         for at in sorted(stale):
             ranking.found.pop(at, None)
-            need = ask.request.times(ask.replicas).minus(usable(at))
-            floor = self._candidates.lower_bound_in(at, need, ask.below)
-            if floor is not None:
-                ranking.enter(at, floor, None)
+            need = request.per_replica.times(request.replicas).minus(usable(at))
+            lower_bound = self._candidates.lower_bound_in(at, need, request.below)
+            if lower_bound is not None:
+                ranking.enter(at, lower_bound, None)
         return ranking
 
-    def _best(
-        self, ranking: _Ranking, ask: Request, besides: frozenset[int] = frozenset()
+    def _cheapest_bin(
+        self, ranking: _Ranking, request: Request, besides: frozenset[int] = frozenset()
     ) -> VictimSet | None:
-        """The cheapest of the bins `besides` those."""
+        """The cheapest victims of one bin that is not in `besides`."""
         passed, best = [], None
         while ranking.heap and best is None:
             entry = heappop(ranking.heap)
-            if not ranking.holds(entry):
+            if not ranking.is_current(entry):
                 continue
             at = entry[2]
             victim_set = ranking.found[at][1]
@@ -143,7 +147,7 @@ class PreemptionSearch:
             elif victim_set is not None:
                 passed.append(entry)
                 best = victim_set
-            elif (victim_set := self._in_bin(at, ask)) is not None:
+            elif (victim_set := self._in_bin(at, request)) is not None:
                 ranking.enter(at, victim_set.price, victim_set)
         for entry in passed:
             heappush(ranking.heap, entry)
@@ -151,31 +155,38 @@ class PreemptionSearch:
 
     # --- A gang ----------------------------------------------------------------------------------
 
-    def _for_gang(self, ask: Request, stays: Candidate | None = None) -> VictimSet | None:
-        """In the lowest class so that everybody up to it, but `stays`, would be enough."""
-        bins = frozenset(self._capacity.eligible(ask.selector))
-        for top in self._candidates.values(ask.below):
-            if fits(self._reach(ask, bins, top, stays), ask.replicas):
+    def _for_gang(self, request: Request, spared: Candidate | None = None) -> VictimSet | None:
+        """The cheapest victims up to the lowest priority value at which all candidates but `spared`
+        together free enough."""
+        bins = frozenset(self._capacity.eligible(request.selector))
+        for top in self._candidates.values(request.below):
+            if fits(self._replicas_by_bin(request, bins, top, spared), request.replicas):
                 limit = self._limit(gang.WORK_LIMIT)
-                found = self._gang(ask, bins, top).cheapest(self._usable(ask), stays, limit)
+                found = self._gang(request, bins, top).cheapest(
+                    self._usable(request), spared, limit
+                )
                 self._work += found.work
                 return found
         return None
 
-    def _reach(
-        self, ask: Request, bins: Iterable[int], top: int, stays: Candidate | None
+    def _replicas_by_bin(
+        self, request: Request, bins: Iterable[int], top: int, spared: Candidate | None
     ) -> Iterable[int]:
-        """How many replicas each bin takes once everybody up to `top` has left it."""
-        usable, kept = self._usable(ask), dict(stays.frees) if stays and stays.value <= top else {}
+        """By bin, the number of replicas that it takes after all candidates of a value up to `top`
+        but `spared` have left."""
+        usable, kept = (
+            self._usable(request),
+            dict(spared.frees) if spared and spared.value <= top else {},
+        )
         for at in bins:
             freed = self._candidates.freed(at, top).minus(kept.get(at, ZERO))
-            yield ask.request.count_in(usable(at).plus(freed))
+            yield request.per_replica.count_in(usable(at).plus(freed))
 
-    def _gang(self, ask: Request, bins: frozenset[int], top: int) -> GangSearch:
-        known, changed = self._gangs.get((ask, top)), self._capacity.changed
+    def _gang(self, request: Request, bins: frozenset[int], top: int) -> GangSearch:
+        known, changed = self._gangs.get((request, top)), self._capacity.changed
         if known is None:
-            search = GangSearch(ask.request, ask.replicas, bins, self._candidates, top)
-            self._gangs[ask, top] = known = _Gang(search)
+            search = GangSearch(request.per_replica, request.replicas, bins, self._candidates, top)
+            self._gangs[request, top] = known = _Gang(search)
         known.search.forget(changed[known.seen :])
         known.seen = len(changed)
         return known.search

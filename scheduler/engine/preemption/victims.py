@@ -1,4 +1,4 @@
-"""Workloads that may be evicted, and sets of them that are."""
+"""Workloads that may be evicted, and victim sets made of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from scheduler.engine.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A workload that may be evicted; the victims are the set of the least summed `weight`."""
+    """A workload that may be evicted. A search looks for the set of the least sum of `weight`."""
 
     id: str
     value: int  # of its priority class
-    frees: tuple[tuple[int, Resources], ...]  # what it gives back, by bin
+    frees: tuple[tuple[int, Resources], ...]  # the amounts that its eviction frees, by bin
     cost: int
     lost_ms: int
     weight: int
@@ -21,8 +21,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class VictimSet:
-    """A set of victims. `top` is the highest value among them; `proved`: no cheaper set exists;
-    `work` is what the search took, in the steps of covering.py."""
+    """The victims of one preemption. `top` is the highest priority value among them. `proved` says
+    that no cheaper set exists. `work` is the cost of the search, in the steps of covering.py."""
 
     top: int
     weight: int
@@ -36,7 +36,7 @@ class VictimSet:
 
 
 class EqualCandidates(NamedTuple):
-    """Candidates that free the same in a bin, and what each of them weighs there, ascending."""
+    """Candidates that free the same amount of a bin, with their weights there, ascending."""
 
     frees: Resources
     weights: Sequence[int]

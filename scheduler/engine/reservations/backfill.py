@@ -9,10 +9,11 @@ from scheduler.engine.snapshot import Snapshot, Workload
 
 
 class BackfillReservation:
-    """`easy_backfill`: the blocked head starts at `at_ms` at the latest; others may not delay that.
+    """Under `easy_backfill` the blocked head starts at `at_ms` at the latest, and no other workload
+    may delay that.
 
-    EASY backfilling (Lifka 1995; Mu'alem and Feitelson 2001): another workload may start if it
-    ends by then, or if it draws only on what the head leaves over then, bin by bin.
+    EASY backfilling (Lifka 1995; Mu'alem and Feitelson 2001): another workload may start if it ends
+    by `at_ms`, or if it uses, in each bin, only `spare`: the amount left over by the head then.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class BackfillReservation:
         self._capacity, self._spare = capacity, spare
 
     def binds(self, workload: Workload) -> bool:
-        """Whether it might still run when the head is to start."""
+        """Whether the workload, started now, might still run when the head is to start."""
         return workload is not self.head and runs_after(self.at_ms, workload, self._now_ms)
 
     def usable(self, at: int) -> Resources:
@@ -35,7 +36,7 @@ class BackfillReservation:
         return free if spare is None else free.at_most(spare)
 
     def record_start(self, where: Where, request: Resources) -> None:
-        """A workload that the reservation binds has started there."""
+        """Subtract the start of a workload that the reservation binds from the spare amounts."""
         for at, count in where:
             if at in self._spare:
                 self._spare[at] = self._spare[at].minus_at_most(request.times(count))
@@ -48,17 +49,18 @@ class BackfillReservation:
 def reserve(
     snapshot: Snapshot, capacity: Capacity, head: Workload, ends: list[End]
 ) -> BackfillReservation | None:
-    """The earliest start that the time limits promise the head; None where they promise none.
+    """A reservation at the earliest moment at which, by the time limits, the head can start; None
+    if the time limits promise no such moment.
 
-    `ends` tells who holds what until when at the latest, in this cycle's state.
+    `ends` are the latest ends of allocations in this cycle's state.
     """
     request, replicas = head.request, head.replicas
     then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
-    count = sum(request.count_in(room) for room in then.values())
+    count = sum(request.count_in(free) for free in then.values())
     at_ms: int | None = None
     for ends_ms, where, amount in sorted(ends):
         if at_ms is not None and ends_ms > at_ms:
-            break  # whatever ends at the same moment leaves over that much more
+            break  # ends at the same moment add to the spare amounts, later ones do not
         for at, share in where:
             if at in then:
                 count -= request.count_in(then[at])
@@ -74,7 +76,7 @@ def reserve(
 
 
 def _spare(request: Resources, replicas: int, then: dict[int, Resources]) -> dict[int, Resources]:
-    """What the head leaves over in the bins that it will take: the fullest first, as binpack."""
+    """The amounts left over in the bins that the head will take: the fullest first, as binpack."""
     spare: dict[int, Resources] = {}
     for at in sorted(then, key=lambda at: (then[at].gpu, then[at].cpu_milli, then[at].ram_mib, at)):
         count = min(request.count_in(then[at]), replicas)

@@ -1,7 +1,7 @@
 """The reservations of a cycle: for the blocked head of the queue, and for a starved workload.
 
-Each reserves capacity (backfill.py, starvation.py) and, with it, its owner's quota: otherwise the
-owner's next workload could take what the first one in turn still lacks.
+Each reserves capacity (backfill.py, starvation.py) and as much of its owner's quota. Otherwise the
+owner's next workload could use up the quota that the reservation's workload needs to start.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -21,8 +21,11 @@ from scheduler.engine.waiting_queue import WaitingQueue
 
 
 class Reservations:
-    """`capacity`, `owners`, `services`, `started` and `ends` (who holds what until when at the
-    latest) are the board's, and go on as it does."""
+    """At most one reservation of each kind, updated with every start of the cycle.
+
+    `capacity`, `usage`, `long_running`, `started` (ids) and `ends` (the latest ends of allocations)
+    belong to the cycle's state, and change with it.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Reservations:
         started: Collection[str],
         ends: Callable[[], list[End]],
     ) -> None:
-        self.head: Workload | None = None  # the first who was blocked
+        self.head: Workload | None = None  # the first blocked workload
         self.starvation: StarvationReservation | None = None
         self.backfill: BackfillReservation | None = None
         self._snapshot, self._capacity, self._usage = snapshot, capacity, usage
@@ -44,9 +47,9 @@ class Reservations:
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
         self._starved = _starved(snapshot, queue)
-        self._passed: list[Workload] = []  # starved, and nothing can be held for them
-        self._gone = (0, 0)  # how often an owner or a service had evicted when these were looked at
-        self._hold_for_the_next()
+        self._passed_over: list[Workload] = []  # starved, but could not start anyhow
+        self._seen = (0, 0)  # usage.shrink_count, long_running.evictions when they were passed over
+        self._reserve_for_next_starved()
 
     @property
     def active(self) -> tuple[BackfillReservation | None, StarvationReservation | None]:
@@ -55,10 +58,10 @@ class Reservations:
     def is_reserved_for(self, workload: Workload) -> bool:
         return self.starvation is not None and self.starvation.reserved_for is workload
 
-    # --- What they leave to others ---------------------------------------------------------------
+    # --- What the reservations leave to other workloads ------------------------------------------
 
     def usable(self, workload: Workload) -> Usable | None:
-        """What it may draw on, by bin; None: whatever is free."""
+        """The amount of a bin that the workload may use; None if it may use all that is free."""
         backfill, starvation = self.backfill_binding(workload), self.starvation
         if starvation is not None and not starvation.binds(workload, self.value(workload)):
             starvation = None
@@ -67,30 +70,36 @@ class Reservations:
         return backfill.usable if starvation is None else _Both(backfill.usable, starvation.usable)
 
     def backfill_binding(self, workload: Workload) -> BackfillReservation | None:
-        """The head's, if it binds this one."""
+        """The head's reservation, if it binds this workload."""
         backfill = self.backfill
-        if backfill is None or not backfill.binds(workload) or self._goes_first(workload):
+        if backfill is None or not backfill.binds(workload) or self._precedes_head(workload):
             return None
         return backfill
 
-    def _goes_first(self, workload: Workload) -> bool:
-        """Whether it is the holder, whose hold binds the head: of two who wait for each other
-        neither would ever start, and the holder has waited for longer."""
+    def _precedes_head(self, workload: Workload) -> bool:
+        """Whether this is the starved workload, and its reservation binds the head.
+
+        Then the head's reservation does not bind it. Otherwise the two would wait for each other,
+        and neither would ever start; the starved workload has waited for longer.
+        """
         if self.backfill is None or self.starvation is None or not self.is_reserved_for(workload):
             return False
         return self.value(self.backfill.head) <= self.starvation.value
 
     def reserved_quota(self, workload: Workload) -> Resources:
-        """How much of its owner's quota is kept for others of theirs."""
+        """The part of its owner's quota that is reserved for other workloads of the owner."""
         amount = ZERO
         for each in self._others_of_its_owner(workload):
             amount = amount.plus(each.total)
         return amount
 
     def _others_of_its_owner(self, workload: Workload) -> Iterator[Workload]:
-        """Those for whom something is held back. However soon it would end: over their owner's
-        quota nothing would be held back for them."""
-        if self.backfill is not None and not self._goes_first(workload):
+        """The other workloads of the same owner that have a reservation before this one.
+
+        A time limit that ends this workload early makes no difference here: while it ran, the owner
+        would be over the quota, and a workload over its quota loses its reservation.
+        """
+        if self.backfill is not None and not self._precedes_head(workload):
             head = self.backfill.head
             if head is not workload and head.owner == workload.owner:
                 yield head
@@ -100,8 +109,8 @@ class Reservations:
                 yield reserved_for
 
     def promised_bins(self, workload: Workload) -> frozenset[int]:
-        """Bins in which what victims would give back has been promised already: to a head or a
-        holder who counts on the ends of those who run there."""
+        """Bins in which amounts freed by victims are promised already: to a reservation that binds
+        this workload and relies on the ends of workloads there."""
         bins: set[int] = set()
         backfill, starvation = self.backfill_binding(workload), self.starvation
         if backfill is not None:
@@ -115,7 +124,7 @@ class Reservations:
         return frozenset(bins)
 
     def withheld(self, usable: Usable | None) -> tuple[tuple[str | None, Resources], ...]:
-        """What is free, but not usable, by node."""
+        """The free but unusable amounts of the reserved bins, by node."""
         if usable is None:
             return ()
         bins = {at for backfill in self.active if backfill is not None for at in backfill.bins}
@@ -123,7 +132,7 @@ class Reservations:
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
     def blocker(self, workload: Workload) -> Workload | None:
-        """For whom so much is held back that it cannot start."""
+        """The workload whose reservation keeps this one from starting; None if there is none."""
         usable = self.usable(workload)
         if usable is None or self._fits(workload, usable):
             if self._usage is not None and self._usage.over(
@@ -142,37 +151,40 @@ class Reservations:
         request, replicas = workload.request, workload.replicas
         return self._capacity.place(request, replicas, workload.selector, usable) is not None
 
-    # --- Who they are ----------------------------------------------------------------------------
+    # --- Changes during the cycle ----------------------------------------------------------------
 
     def refuse(self, workload: Workload) -> None:
-        """It does not fit: the first is the head."""
+        """Note that a workload does not fit. The first such workload is the head."""
         if self.head is None:
             self.head = workload
-            self._reserve_for(workload)
+            self._reserve_for_head(workload)
         self._refused.append(workload)
 
     def update_after_start(self, *, evicted: bool) -> None:
-        """Somebody has started, `shrunk`: on victims. Whoever starts, for whom victims may have
-        freed more than they had to, or is over a quota by now is kept for no longer."""
+        """Update the reservations after a start; `evicted` says that it had victims.
+
+        A reservation ends when its workload has started or is over its quota by now. An eviction
+        may also let a workload of an earlier turn get the reservation for starvation.
+        """
         head_left = self.head is not None and self._has_left(self.head)
-        hold_left = self.starvation is not None and self._has_left(self.starvation.reserved_for)
+        starved_left = self.starvation is not None and self._has_left(self.starvation.reserved_for)
         if (
-            hold_left
+            starved_left
             and self.starvation is not None
             and self.starvation.reserved_for.id not in self._started
         ):
-            self._passed.append(self.starvation.reserved_for)
+            self._passed_over.append(self.starvation.reserved_for)
             self.starvation = None
-        regained = evicted and self._regained()
-        if not (head_left or hold_left or regained):
+        returned = evicted and self._return_passed_over()
+        if not (head_left or starved_left or returned):
             return
         if head_left:
             waiting = (each for each in self._refused if not self._has_left(each))
             self.head, self.backfill = min(waiting, key=self._key, default=None), None
-        if self.starvation is None or hold_left or regained:
-            self._hold_for_the_next()
+        if self.starvation is None or starved_left or returned:
+            self._reserve_for_next_starved()
         if self.head is not None:
-            self._reserve_for(self.head)
+            self._reserve_for_head(self.head)
 
     def _has_left(self, workload: Workload) -> bool:
         return workload.id in self._started or self._over(workload)
@@ -180,32 +192,31 @@ class Reservations:
     def _over(self, workload: Workload) -> bool:
         return self._usage is not None and self._usage.over(workload)
 
-    def _regained(self) -> bool:
-        """Whether victims have made way for one who would be held for first: their owner's quota
-        allows it now, or they were services."""
-        gone = (self._usage.shrink_count if self._usage is not None else 0, self._long_running.gone)
-        if gone == self._gone:
+    def _return_passed_over(self) -> bool:
+        """Put the passed over workloads back before the other starved ones, if evictions let one of
+        them start: its owner's quota allows it now, or the victims were services."""
+        shrink_count = self._usage.shrink_count if self._usage is not None else 0
+        if (seen := (shrink_count, self._long_running.evictions)) == self._seen:
             return False
-        self._gone = gone
-        waiting = (each for each in self._passed if each.id not in self._started)
-        if all(map(self._is_vain, {each.scheduling_key: each for each in waiting}.values())):
+        self._seen = seen
+        waiting = (each for each in self._passed_over if each.id not in self._started)
+        different = {each.scheduling_key: each for each in waiting}.values()
+        if all(map(self._could_not_start, different)):
             return False
-        then = (
-            self._passed
-            if self.starvation is None
-            else [*self._passed, self.starvation.reserved_for]
-        )
-        self._starved, self._passed = chain(then, self._starved), []
+        again = self._passed_over
+        if self.starvation is not None:
+            again = [*again, self.starvation.reserved_for]
+        self._starved, self._passed_over = chain(again, self._starved), []
         return True
 
-    def _hold_for_the_next(self) -> None:
-        """One at a time, in the order of `Line.starved`."""
+    def _reserve_for_next_starved(self) -> None:
+        """Reserve for the first starved workload, by WaitingQueue.starved, that could start."""
         self.starvation = None
         for reserved_for in self._starved:
             if reserved_for.id in self._started:
                 continue
-            if self._is_vain(reserved_for):
-                self._passed.append(reserved_for)
+            if self._could_not_start(reserved_for):
+                self._passed_over.append(reserved_for)
                 continue
             self.starvation = StarvationReservation(
                 self._snapshot,
@@ -217,12 +228,16 @@ class Reservations:
             )
             return
 
-    def _is_vain(self, reserved_for: Workload) -> bool:
-        """Whether it could not start, whatever was held for it."""
+    def _could_not_start(self, reserved_for: Workload) -> bool:
+        """Whether the workload could not start, however much was reserved for it."""
         return self._over(reserved_for) or not self._long_running.leave_enough_for(reserved_for)
 
-    def _reserve_for(self, head: Workload) -> None:
-        """Who is promised a start needs no hold, under which nothing could be backfilled."""
+    def _reserve_for_head(self, head: Workload) -> None:
+        """Reserve for a blocked head under `easy_backfill`.
+
+        A starved head with a promised start loses its starvation reservation, under which no other
+        workload could be backfilled.
+        """
         if self._snapshot.policy.queueing != EASY_BACKFILL:
             return
         self.backfill = reserve(self._snapshot, self._capacity, head, self._ends())
@@ -235,7 +250,7 @@ class Reservations:
 
 @dataclass(frozen=True, slots=True)
 class _Both:
-    """What neither of two keepers holds back."""
+    """The amount that both of two reservations leave."""
 
     one: Usable
     other: Usable
@@ -245,7 +260,8 @@ class _Both:
 
 
 def _starved(snapshot: Snapshot, queue: WaitingQueue) -> Iterator[Workload]:
-    """Who has waited longer than reserve_after_s; a strict line needs no hold."""
+    """The workloads that have waited reserve_after_s or longer; none in a strict queue, which needs
+    no reservation."""
     if snapshot.policy.queueing == STRICT:
         return iter(())
     return queue.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)

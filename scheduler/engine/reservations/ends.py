@@ -1,4 +1,5 @@
-"""When running workloads give back their allocations at the latest: what reservations count on."""
+"""The latest moments at which running workloads release their allocations: reservations rely on
+them."""
 
 from collections.abc import Set
 
@@ -6,11 +7,11 @@ from scheduler.engine.capacity import Capacity, Where
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
-End = tuple[int, Where, Resources]  # (until when, bins with replicas, request of one replica)
+End = tuple[int, Where, Resources]  # (latest end in ms, bins with replicas, request of a replica)
 
 
 def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str]) -> list[End]:
-    """Who holds what until when, of those with a time limit and not `gone`."""
+    """The ends of the running workloads that have a time limit and whose ids are not in `gone`."""
     return [
         (running.ends_ms, capacity.bins_of(running.placement), running.request)
         for running in snapshot.running
@@ -19,5 +20,5 @@ def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str]) -> list[End]
 
 
 def runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:
-    """Whether it might still run then if it started now."""
+    """Whether the workload, started now, might still run after `at_ms`."""
     return workload.limit_s is None or now_ms + workload.limit_s * 1000 > at_ms

@@ -1,7 +1,7 @@
-"""What can come free at most: all that open nodes have beside the services there.
+"""The capacity that services leave: the most that could come free for other workloads.
 
-Without a time limit nothing but a stop ends a service, or one who evicts it. For whom this is too
-little nothing is held back: it would not start whatever else came free.
+A service has no time limit, so only a stop or an eviction ends it. No capacity is reserved for a
+workload that does not fit beside the services: it could not start, whatever else came free.
 """
 
 from scheduler.engine.capacity import Capacity
@@ -9,56 +9,59 @@ from scheduler.engine.order import by_name
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, READY, Running, Snapshot, Workload
 
-_Change = tuple[int, Resources, Resources]  # a bin, its room before and after
+_Change = tuple[int, Resources, Resources]  # a bin, its free amount before and after
 
 
 class LongRunning:
-    """Of one cluster, as some of them are evicted: rooms only grow."""
+    """The services of one cluster. Evictions only shrink their number, so free amounts only
+    grow."""
 
     def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
-        self.gone = 0
+        self.evictions = 0
         self._capacity, self._policy = capacity, snapshot.policy
         self._classes = by_name(snapshot.classes)
         self._running = {each.id: each for each in snapshot.running if each.endless}
-        self._rooms: dict[str, list[Resources]] = {}  # by priority class, as the next
+        self._free: dict[str, list[Resources]] = {}  # by priority class, then by bin
         self._changes: dict[str, list[_Change]] = {}
-        self._counts: dict[str, tuple[int, int | None]] = {}  # by scheduling key: with seen changes
+        # By scheduling key: the replicas that fit, and how many changes that number includes.
+        self._counts: dict[str, tuple[int, int | None]] = {}
         self._all_open = all(node.state == READY for node in snapshot.nodes)
 
     def evicted(self, id_: str) -> None:
+        """Remove an evicted workload, if it is a service."""
         running = self._running.pop(id_, None)
         if running is None:
             return
-        self.gone += 1
-        for priority, rooms in self._rooms.items():
+        self.evictions += 1
+        for priority, free in self._free.items():
             if not self._may_yield(running, priority):
                 for at, count in self._capacity.bins_of(running.placement):
-                    before = rooms[at]
-                    rooms[at] = before.plus(running.request.times(count))
-                    self._changes[priority].append((at, before, rooms[at]))
+                    before = free[at]
+                    free[at] = before.plus(running.request.times(count))
+                    self._changes[priority].append((at, before, free[at]))
 
     def free_beside(self, priority: str) -> list[Resources]:
-        """What each bin has beside the services that a class can never evict."""
-        if priority not in self._rooms:
-            rooms = self._capacity.totals.copy()
+        """By bin, the capacity beside the services that the priority class can never evict."""
+        if priority not in self._free:
+            free = self._capacity.totals.copy()
             for running in self._running.values():
                 if not self._may_yield(running, priority):
                     for at, count in self._capacity.bins_of(running.placement):
-                        rooms[at] = rooms[at].minus(running.request.times(count))
-            self._rooms[priority], self._changes[priority] = rooms, []
-        return self._rooms[priority]
+                        free[at] = free[at].minus(running.request.times(count))
+            self._free[priority], self._changes[priority] = free, []
+        return self._free[priority]
 
     def leave_enough_for(self, workload: Workload) -> bool:
-        """Whether it could start if nobody but they ran."""
+        """Whether the workload could start if nothing but the services ran."""
         if self._all_open and not self._running:
             return True
-        rooms, changes = self.free_beside(workload.priority), self._changes[workload.priority]
+        free, changes = self.free_beside(workload.priority), self._changes[workload.priority]
         request, key = workload.request, workload.scheduling_key
         count, seen = self._counts.get(key, (0, None))
         if seen is None:
             for at in self._capacity.eligible(workload.selector):
-                count += request.count_in(rooms[at])
-                if count >= workload.replicas:  # and rooms only grow
+                count += request.count_in(free[at])
+                if count >= workload.replicas:  # free amounts only grow
                     break
         elif count < workload.replicas:
             for at, before, after in changes[seen:]:
@@ -68,7 +71,7 @@ class LongRunning:
         return count >= workload.replicas
 
     def _may_yield(self, running: Running, priority: str) -> bool:
-        """Whether the class may evict it, now or once it has run for long enough."""
+        """Whether the class may evict the service, now or after its exempt time."""
         its, other = self._classes[running.priority], self._classes[priority]
         return (
             self._policy.preemption == LOWER_PRIORITY
