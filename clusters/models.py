@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from mlops_platform.api.resources import RESOURCES
 from organizations.models import Organization
 
 # Far above any machine that exists, far below what a 64-bit column or a double would distort.
@@ -104,7 +105,7 @@ class Cluster(models.Model):
                     & Q(**{f"allocated_{resource}__lte": F(f"total_{resource}")}),
                     name=f"{resource}_never_overcommitted",
                 )
-                for resource in ("cpu_milli", "ram_mib", "gpu")
+                for resource in RESOURCES
             ),
         ]
 
@@ -156,7 +157,7 @@ class Quota(models.Model):
                     condition=Q(**{f"max_{resource}__gte": 0}),
                     name=f"quota_{resource}_not_negative",
                 )
-                for resource in ("cpu_milli", "ram_mib", "gpu")
+                for resource in RESOURCES
             ),
         ]
 
@@ -266,7 +267,7 @@ class Node(models.Model):
                     & Q(**{f"allocated_{resource}__lte": F(resource)}),
                     name=f"node_{resource}_never_overcommitted",
                 )
-                for resource in ("cpu_milli", "ram_mib", "gpu")
+                for resource in RESOURCES
             ),
         ]
 

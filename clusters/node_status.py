@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.node_changes import follow_nodes, note_change
-from clusters.services.clusters import RESOURCES, lock_cluster
+from clusters.services.clusters import lock_cluster
+from mlops_platform.api.resources import RESOURCES
 
 SEEN_EVERY = timedelta(seconds=15)  # how exact `seen_at` is
 

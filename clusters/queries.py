@@ -20,6 +20,7 @@ from clusters.endpoints import address_policy
 from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
 from clusters.secrets import unseal
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of, refuse_below, require, roles_of
 from organizations.models import Role
 
@@ -36,7 +37,8 @@ def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) ->
 
     Two queries.
     """
-    cluster = Cluster.objects.filter(pk=as_uuid(cluster_id)).first()
+    key = parse_uuid(cluster_id)
+    cluster = Cluster.objects.filter(pk=key).first() if key else None
     if cluster is None:
         raise not_found()
     require(user, cluster.organization_id, role)
@@ -48,7 +50,7 @@ def clusters_for(
 ) -> dict[UUID | str, Cluster | APIException]:
     """Each as cluster_for answers it, or what it would raise instead. Two queries for them all."""
     cluster_ids = set(cluster_ids)
-    keys = {text: spelt_uuid(text) for text in cluster_ids}
+    keys = {text: parse_uuid(text) for text in cluster_ids}
     found = Cluster.objects.in_bulk({key for key in keys.values() if key})
     roles = roles_of(user, {cluster.organization_id for cluster in found.values()})
     answers: dict[UUID | str, Cluster | APIException] = {}
@@ -77,7 +79,8 @@ def node_for(
 ) -> Node:
     """The node of that cluster; 404 and 403 as above. Three queries."""
     cluster = cluster_for(user, cluster_id, role)
-    node = nodes_in(cluster).filter(pk=as_uuid(node_id)).first()
+    key = parse_uuid(node_id)
+    node = nodes_in(cluster).filter(pk=key).first() if key else None
     if node is None:
         raise not_found()
     node.cluster = cluster
@@ -169,7 +172,8 @@ def registries_in(cluster: Cluster) -> QuerySet[Registry]:
 def registry_for(user: User, cluster_id: UUID | str, registry_id: UUID | str) -> Registry:
     """The registry of that cluster, for an ADMIN; 404 and 403 as above. Three queries."""
     cluster = cluster_for(user, cluster_id, Role.ADMIN)
-    registry = registries_in(cluster).filter(pk=as_uuid(registry_id)).first()
+    key = parse_uuid(registry_id)
+    registry = registries_in(cluster).filter(pk=key).first() if key else None
     if registry is None:
         raise not_found()
     return registry
@@ -179,19 +183,3 @@ def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
     """(host, user name, password) of each; raises sealing.Unsealable. For runtimes only."""
     rows = Registry.objects.filter(cluster=cluster).order_by("host")
     return [(each.host, each.username, unseal(each.secret)["password"]) for each in rows]
-
-
-def as_uuid(text: UUID | str) -> UUID:
-    """The id that the text spells; 404 where it spells none, for then nothing has it."""
-    key = spelt_uuid(text)
-    if key is None:
-        raise not_found()
-    return key
-
-
-def spelt_uuid(text: UUID | str) -> UUID | None:
-    """The id that the text spells; None where it spells none."""
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None

@@ -9,7 +9,6 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
-from clusters.queries import as_uuid
 from deployments import hooks, reasons, redis_queues
 from deployments.models import (
     ENDED,
@@ -22,6 +21,7 @@ from deployments.models import (
 )
 from deployments.node_away import Away
 from mlops_platform.api.errors import Invalid, not_found
+from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of, require
 from organizations.models import Role
 
@@ -50,7 +50,8 @@ def deployment_for(user: User, deployment_id: UUID | str, role: Role = Role.VIEW
     One query, and one more for a role above VIEWER.
     """
     visible = deployments_visible_to(user).select_related("priority_class", "cluster")
-    deployment = visible.filter(pk=as_uuid(deployment_id)).first()
+    key = parse_uuid(deployment_id)
+    deployment = visible.filter(pk=key).first() if key else None
     if deployment is None:
         raise not_found()
     if role != Role.VIEWER:

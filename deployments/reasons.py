@@ -8,6 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from mlops_platform.api.resources import (
+    PUBLIC_NAMES,
+    RESOURCES,
+    UNITS,
+    amount_in_words,
+    public_amount,
+)
+
 Details = Mapping[str, Any]
 
 NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
@@ -28,13 +36,6 @@ AWAY_NODES = "away_nodes"  # so many do not answer
 MOST_DEPENDENCIES = 20  # told in details
 NAMED = 3  # in a sentence
 
-# resource -> its name outside, the unit for one and for many
-_RESOURCES = {
-    "cpu_milli": ("cpu", "CPU core", "CPU cores"),
-    "ram_mib": ("ram", "MiB of RAM", "MiB of RAM"),
-    "gpu": ("gpu", "GPU", "GPUs"),
-}
-
 
 def render(code: str, details: Details | None) -> dict[str, Any]:
     """`{"code", "message", "details"}` for people and programs; never raises.
@@ -49,24 +50,11 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     return {"code": code, "message": message, "details": shown(details)}
 
 
-def amount(resource: str, value: int) -> str:
-    """`2 GPUs`, `1.5 CPU cores`, `512 MiB of RAM`."""
-    number = _number(resource, value)
-    _, one, many = _RESOURCES[resource]
-    return f"{number} {one if number == 1 else many}"
-
-
 def some_of(names: Sequence[str], count: int | None = None) -> str:
     """`a, b, c and 2 more`; of `count`, where `names` are the first of so many."""
     named = ", ".join(names[:NAMED])
     more = (len(names) if count is None else count) - len(names[:NAMED])
     return f"{named} and {more} more" if more > 0 else named
-
-
-def _number(resource: str, value: int) -> int | float:
-    if resource != "cpu_milli":
-        return value
-    return value // 1000 if value % 1000 == 0 else value / 1000
 
 
 def shown(details: Details) -> dict[str, Any]:
@@ -77,21 +65,21 @@ def shown(details: Details) -> dict[str, Any]:
     details = dict(sorted(details.items(), key=lambda item: (len(item[0]), item[0])))
     resource = details.get("resource")
     if (
-        isinstance(resource, str) and resource in _RESOURCES
+        isinstance(resource, str) and resource in RESOURCES
     ):  # the numbers beside it are that resource's
         plain = {
-            name: _number(resource, value) if isinstance(value, int) else value
+            name: public_amount(resource, value) if isinstance(value, int) else value
             for name, value in details.items()
         }
-        return {**plain, "resource": _RESOURCES[resource][0]}
+        return {**plain, "resource": PUBLIC_NAMES[resource]}
     outside: dict[str, Any] = {}
     for name, value in details.items():
         if name == "node_selector":  # labels are called as people like
             outside[name] = value
         elif isinstance(value, Mapping):
             outside[name] = shown(value)
-        elif name in _RESOURCES and isinstance(value, int):
-            outside[_RESOURCES[name][0]] = _number(name, value)
+        elif name in RESOURCES and isinstance(value, int):
+            outside[PUBLIC_NAMES[name]] = public_amount(name, value)
         else:
             outside[name] = value
     return outside
@@ -105,8 +93,8 @@ def _exceeds_capacity(details: Details) -> str:
         room_for, replicas = details["room_for"], details["replicas"]
         return f"Even empty, the nodes have room for {room_for} of its {replicas} replicas."
     resource = details["resource"]
-    requested = amount(resource, details["requested"])
-    total = _number(resource, details["total"])
+    requested = amount_in_words(resource, details["requested"])
+    total = public_amount(resource, details["total"])
     whose = "largest node" if details.get("on_a_node") else "whole cluster"
     return f"Asks for {requested}, more than the {total} that the {whose} has."
 
@@ -119,21 +107,21 @@ def _fragmented(details: Details) -> str:
             f"Enough is free in all, but side by side only {room_for} of {replicas} replicas fit."
         )
     want, best = details["requested"], details["best_node"]
-    name = next((each for each in _RESOURCES if want[each] > best[each]), None)
+    name = next((each for each in RESOURCES if want[each] > best[each]), None)
     if name is None:
         return "Enough is free in all, but not on one node."
-    asked, there = amount(name, want[name]), _number(name, best[name])
+    asked, there = amount_in_words(name, want[name]), public_amount(name, best[name])
     return f"Enough is free in all, but not on one node: asks for {asked}, the best has {there}."
 
 
 def _insufficient_capacity(details: Details) -> str:
-    short = {name: details["short"][name] for name in _RESOURCES if details["short"].get(name)}
+    short = {name: details["short"][name] for name in RESOURCES if details["short"].get(name)}
     parts = []
     for resource, missing in short.items():
-        _, one, many = _RESOURCES[resource]
-        number = _number(resource, missing)
-        requested = _number(resource, details["requested"][resource])
-        free = _number(resource, details["free"][resource])
+        one, many = UNITS[resource]
+        number = public_amount(resource, missing)
+        requested = public_amount(resource, details["requested"][resource])
+        free = public_amount(resource, details["free"][resource])
         need = f"{number} more {one if number == 1 else many}"
         parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
     away = details.get(AWAY_NODES, 0)
@@ -157,8 +145,8 @@ def _reserved_for_head(details: Details) -> str:
 def _quota_exceeded(details: Details) -> str:
     """Tells apart what has to wait for others of its owner, and what the quota never allows."""
     resource = details["resource"]
-    requested = amount(resource, details["requested"])
-    quota, held = (_number(resource, details[name]) for name in ("quota", "held"))
+    requested = amount_in_words(resource, details["requested"])
+    quota, held = (public_amount(resource, details[name]) for name in ("quota", "held"))
     if details["requested"] > details["quota"]:
         return f"Asks for {requested}, and its owner's quota is {quota}."
     return f"Asks for {requested}: its owner holds {held}, and the quota is {quota}."
@@ -236,7 +224,8 @@ def _exited(details: Details) -> str:
 
 
 def _out_of_memory(details: Details) -> str:
-    return f"It needed more memory than the {amount('ram_mib', details['ram_mib'])} it asked for."
+    requested = amount_in_words("ram_mib", details["ram_mib"])
+    return f"It needed more memory than the {requested} it asked for."
 
 
 def _not_ready_in_time(details: Details) -> str:

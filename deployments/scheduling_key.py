@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster
 from deployments.models import ENDED, Deployment
+from mlops_platform.api.ids import first_uuid_at
 
 # A submit that read the cluster before its policy changed may commit after that.
 LATE = timedelta(seconds=60)
@@ -80,16 +81,8 @@ def name_owners_of_late(cluster: Cluster) -> None:
         name_owners(cluster)
     else:
         since = min(cluster.evaluated_at, timezone.now()) - LATE
-        name_owners(cluster, since=UUID(int=int(since.timestamp() * 1000) << 80))
+        name_owners(cluster, since=first_uuid_at(since))
 
 
 def _owner(deployment: Deployment) -> str:
     return f"{OWNER}{deployment.owner_id.hex}"
-
-
-def submitted_at(deployment_id: UUID) -> datetime:
-    """The millisecond that a UUIDv7 carries: order by id is order of submit, in table and Redis."""
-    milliseconds = deployment_id.int >> 80
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
-        microsecond=milliseconds % 1000 * 1000
-    )

@@ -12,10 +12,10 @@ from clusters.models import Cluster, Node
 from deployments import placements, redis_queues
 from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
 from deployments.services.dependencies import HOPELESS
+from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
-RESOURCES = ("cpu_milli", "ram_mib", "gpu")
 MOST_TOLD = 100  # of one kind of breach
 
 

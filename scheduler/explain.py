@@ -17,13 +17,14 @@ from deployments.models import Deployment, Status
 from deployments.queries import positions_of, priority_classes, reasons_for
 from deployments.reasons import shown
 from deployments.scheduling_key import owner_in_key
-from mlops_platform.api.fields import cores
+from mlops_platform.api.ids import milliseconds, moment
+from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import WhatIf
-from scheduler.store import milliseconds, moment, read_snapshot, see_one_moment
+from scheduler.store import read_snapshot, see_one_moment
 
 MOST_HOLDERS = 10
 MOST_CLUSTERS = 10
@@ -111,9 +112,8 @@ def _holders(running: list[Running]) -> list[dict[str, Any]]:
 
 def _less(what_if: WhatIf) -> list[dict[str, Any]]:
     """For each resource, the most of it (a replica) with which it would start now."""
-    outside = {"cpu_milli": "required_cpu", "ram_mib": "required_ram", "gpu": "required_gpu"}
     return [
-        {"field": outside[name], "at_most": cores(amount) if name == "cpu_milli" else amount}
+        {"field": f"required_{PUBLIC_NAMES[name]}", "at_most": public_amount(name, amount)}
         for name, amount in what_if.largest_amounts().items()
     ]
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from mlops_platform.api.ids import moment
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot
 from scheduler.engine.codec import (
     UnreadableLedgerError,
@@ -14,7 +15,6 @@ from scheduler.engine.codec import (
     encode_snapshot,
 )
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.store import moment
 
 
 def write(

@@ -24,6 +24,7 @@ from deployments.reasons import render
 from deployments.redis_queues import place_for
 from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
+from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, queue_sync, store
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.codec import encode_snapshot
@@ -85,7 +86,7 @@ def quote(
         "preempts": evicted(outcome.evictions) if outcome else [],
         "reason": reason,
         "queue_position": _position(deployment) if waiting else None,
-        "earliest_start": store.moment(after.at_ms) if after and after.at_ms else None,
+        "earliest_start": moment(after.at_ms) if after and after.at_ms else None,
         "valid_s": VALID_S,
         "token": promise.sign(),
     }

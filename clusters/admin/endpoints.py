@@ -22,8 +22,8 @@ from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import EMPTY, ago, badge
 from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
+from mlops_platform.api.resources import PUBLIC_NAMES
 
-SIZES = {"cpu": "cpu_milli", "ram": "ram_mib", "gpu": "gpu"}  # as the form and the row name them
 REQUIRED = "This field is required."
 
 
@@ -100,7 +100,7 @@ class EndpointForm(RefusableForm, forms.ModelForm):
         return {name: self.cleaned_data[name] for name in ("url", *TLS_FIELDS)}
 
     def sizes(self) -> dict[str, int]:
-        given = {column: self.cleaned_data.get(name) for name, column in SIZES.items()}
+        given = {column: self.cleaned_data.get(name) for column, name in PUBLIC_NAMES.items()}
         return {column: size for column, size in given.items() if size is not None}
 
     def api_server(self) -> dict[str, str]:
@@ -124,7 +124,7 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     readonly_fields = ["in_cluster", "attached_by", "seen", "error", "machines"]
     add_fieldsets = [
         (None, {"fields": ["cluster"]}),
-        ("A Docker host", {"fields": ["node", "url", *TLS_FIELDS, *SIZES]}),
+        ("A Docker host", {"fields": ["node", "url", *TLS_FIELDS, *PUBLIC_NAMES.values()]}),
         ("A Kubernetes cluster", {"fields": ["kubeconfig", "namespace"]}),
     ]
     state_fieldset = (None, {"fields": ["in_cluster", "machines", "attached_by", "seen", "error"]})

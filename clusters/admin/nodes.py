@@ -25,6 +25,7 @@ from mlops_platform.admin.markup import (
 )
 from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.pages import OperatorAdmin, counted
+from mlops_platform.api.resources import RESOURCES
 
 TONES = {NodeState.READY: "good", NodeState.CORDONED: "waiting"}
 ACTION_TO = {
@@ -121,7 +122,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
             return EMPTY
         if node.pending == DELETE:
             return "It is deleted."
-        sizes = (node.pending[name] for name in ("cpu_milli", "ram_mib", "gpu"))
+        sizes = (node.pending[name] for name in RESOURCES)
         return f"It has {request(*sizes)}."
 
     def pointless_actions(self, instance: Node) -> list[str]:

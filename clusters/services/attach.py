@@ -25,11 +25,9 @@ from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.secrets import seal
 from clusters.services import clusters, nodes
 from mlops_platform.api.errors import Conflict, Invalid
+from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 from organizations.access import require
 from organizations.models import Role
-
-SIZES = {"cpu_milli": "cpu", "ram_mib": "ram", "gpu": "gpu"}  # as the API names them
-
 
 # --- Clusters ------------------------------------------------------------------------------------
 
@@ -121,12 +119,12 @@ def add_node(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False
     _refuse_discovered(cluster)
     columns = dict(body)
     given = columns.pop("endpoint", None)
-    missing = [name for name in SIZES if name not in columns]
+    missing = [name for name in RESOURCES if name not in columns]
     if cluster.runtime == Runtime.SIMULATED:
         if given is not None:
             raise Invalid({"endpoint": "Only in a docker cluster."})
         if missing:
-            raise Invalid({SIZES[name]: "This field is required." for name in missing})
+            raise Invalid({PUBLIC_NAMES[name]: "This field is required." for name in missing})
         return nodes.add_node(cluster, columns)
     if given is None:
         raise Invalid({"endpoint": "This field is required."})

@@ -15,14 +15,12 @@ from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
-from mlops_platform.api.fields import cores
+from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from organizations.access import require
 from organizations.models import Role
 
-RESOURCES = ("cpu_milli", "ram_mib", "gpu")
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
 OF_NO_CONCERN = frozenset({"name", "node_lost_after_s"})  # to the scheduler
-PEOPLE_SAY = {"cpu_milli": "CPU cores", "ram_mib": "MiB of RAM", "gpu": "GPUs"}
 
 
 def lock_cluster(cluster_id: UUID) -> Cluster:
@@ -167,10 +165,10 @@ def _refuse_below_allocated(cluster: Cluster) -> None:
         total = getattr(cluster, f"total_{resource}")
         allocated = getattr(cluster, f"allocated_{resource}")
         if total < allocated:
-            if resource == "cpu_milli":
-                total, allocated = cores(total), cores(allocated)
+            _, unit = UNITS[resource]
             raise Conflict(
-                f"{PEOPLE_SAY[resource]}: {allocated} allocated, so the total cannot be {total}.",
+                f"{unit}: {public_amount(resource, allocated)} allocated, so the total cannot be "
+                f"{public_amount(resource, total)}.",
                 code="below_allocated",
             )
 

@@ -14,10 +14,10 @@ from django.db import IntegrityError, transaction
 from clusters import hooks
 from clusters.models import Cluster, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
-from clusters.services.clusters import PEOPLE_SAY, RESOURCES, lock_cluster
+from clusters.services.clusters import lock_cluster
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
-from mlops_platform.api.fields import cores
+from mlops_platform.api.resources import RESOURCES, UNITS, amount_in_words, public_amount
 
 MOST_NODES = 10_000
 
@@ -32,10 +32,11 @@ def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
         count = locked.nodes.count()
         if count >= MOST_NODES:
             raise Conflict(f"A cluster may have {MOST_NODES} nodes at most.", code="too_many_nodes")
-        if count == 0 and any(_held(locked)):
+        if count == 0 and any(_allocated(locked)):
             raise Conflict(
-                f"{_said(locked)} are allocated in the pool, and no node: set the cluster's state "
-                "to DRAINING, add its nodes once it is empty, and set it to ACTIVE again.",
+                f"{_allocated_in_words(locked)} are allocated in the pool, and no node: set the "
+                "cluster's state to DRAINING, add its nodes once it is empty, and set it to ACTIVE "
+                "again.",
                 code="cluster_in_use",
             )
         node = Node.objects.create(cluster=locked, **columns)
@@ -71,14 +72,14 @@ def delete_node(node: Node, *, drain: bool = False) -> Node | None:
     """
     with _locked(node.cluster_id):
         node = _fresh(node)
-        held = any(_held(node))
+        held = any(_allocated(node))
         if not held and node.pk not in hooks.terminating_nodes(node.cluster_id):
             remove(node)
             follow_nodes(node.cluster_id)
             return None
         if not drain:
             why = (
-                f"{_said(node)} are allocated on {node.name}: drain it first"
+                f"{_allocated_in_words(node)} are allocated on {node.name}: drain it first"
                 if held
                 else f"What was evicted from {node.name} has not ended yet: wait for it"
             )
@@ -133,11 +134,12 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
         allocated = getattr(node, f"allocated_{name}")
         if columns[name] < allocated and not drain:
             raise Conflict(
-                f"{PEOPLE_SAY[name]}: {_shown(name, allocated)} allocated on {node.name}, so it "
-                f"cannot have {_shown(name, columns[name])}; with ?drain=true it is drained first.",
+                f"{UNITS[name][1]}: {public_amount(name, allocated)} allocated on {node.name}, so "
+                f"it cannot have {public_amount(name, columns[name])}; with ?drain=true it is "
+                "drained first.",
                 code="below_allocated",
             )
-    if all(columns[name] >= held for name, held in zip(RESOURCES, _held(node), strict=True)):
+    if all(columns[name] >= held for name, held in zip(RESOURCES, _allocated(node), strict=True)):
         apply_pending(node, columns)
         follow_nodes(node.cluster_id)
     else:
@@ -198,19 +200,11 @@ def _fresh(node: Node) -> Node:
     return Node.objects.get(pk=node.pk, cluster_id=node.cluster_id)
 
 
-def _held(holder: Cluster | Node) -> list[int]:
+def _allocated(holder: Cluster | Node) -> list[int]:
     return [getattr(holder, f"allocated_{name}") for name in RESOURCES]
 
 
-def _said(holder: Cluster | Node) -> str:
-    """`4 CPU cores, 8192 MiB of RAM, 1 GPU`, whatever is none left out."""
-    parts = []
-    for name in RESOURCES:
-        if amount := _shown(name, getattr(holder, f"allocated_{name}")):
-            unit = PEOPLE_SAY[name]
-            parts.append(f"{amount} {unit.removesuffix('s') if amount == 1 else unit}")
-    return ", ".join(parts)
-
-
-def _shown(name: str, value: int) -> int | float:
-    return cores(value) if name == "cpu_milli" else value
+def _allocated_in_words(holder: Cluster | Node) -> str:
+    """`4 CPU cores, 8192 MiB of RAM, 1 GPU`, without what is not allocated."""
+    amounts = zip(RESOURCES, _allocated(holder), strict=True)
+    return ", ".join(amount_in_words(name, amount) for name, amount in amounts if amount)

@@ -14,9 +14,11 @@ from clusters.models import Cluster, Quota
 from clusters.services.clusters import lock_cluster, refuse_closing
 from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Invalid, not_found
+from mlops_platform.api.resources import PUBLIC_NAMES
 from organizations.queries import member_of
 
-LIMITS = {"max_cpu": "max_cpu_milli", "max_ram": "max_ram_mib", "max_gpu": "max_gpu"}  # columns
+# The columns of the limits, by what the API calls them.
+LIMITS = {f"max_{name}": f"max_{column}" for column, name in PUBLIC_NAMES.items()}
 NEEDS_A_LIMIT = "A default needs a limit of at least one resource."
 
 

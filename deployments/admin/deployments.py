@@ -3,7 +3,6 @@ scheduler's. No page shows a value of `env`, nor lets one be guessed by filterin
 
 from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
@@ -18,6 +17,7 @@ from deployments.services import stop, update
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.errors import Conflict
+from mlops_platform.api.ids import parse_uuid
 
 MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
 
@@ -109,10 +109,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Deployment], search_term: str
     ) -> tuple[QuerySet[Deployment], bool]:
-        try:
-            return queryset.filter(pk=UUID(search_term.strip())), False
-        except ValueError:
+        deployment_id = parse_uuid(search_term.strip())
+        if deployment_id is None:
             return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(pk=deployment_id), False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         column = lookup.partition("__")[0]

@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from clusters.queries import spelt_uuid
 from clusters.services.clusters import lock_clusters
 from deployments.models import Deployment, Status
 from deployments.queries import Dependency
 from deployments.reasons import some_of
 from mlops_platform.api.errors import Conflict, Invalid, not_found
+from mlops_platform.api.ids import parse_uuid
 
 LINKS = 10_000  # rows of one insert
 HOPELESS = (Status.FAILED, Status.STOPPED)  # what ended so will never complete
@@ -31,7 +31,7 @@ class Known(NamedTuple):
 
 def known(cluster_ids: Collection[UUID], ids: Collection[str]) -> dict[UUID, Known]:
     """Those of the clusters that `ids` name, by id, oldest first. One query, none for no ids."""
-    keys = set(filter(None, map(spelt_uuid, ids)))
+    keys = set(filter(None, map(parse_uuid, ids)))
     if not keys:
         return {}
     rows = Deployment.objects.filter(cluster__in=cluster_ids, pk__in=keys).order_by("pk")
@@ -49,7 +49,7 @@ def named(cluster_id: UUID, ids: Collection[str], found: Mapping[UUID, Known]) -
     there: dict[UUID, Dependency] = {}
     missing = []
     for text in ids:
-        key = spelt_uuid(text)
+        key = parse_uuid(text)
         each = found.get(key) if key else None
         if each is not None and each.cluster_id == cluster_id:
             there[each.dependency.id] = each.dependency

@@ -16,10 +16,11 @@ from clusters.queries import cluster_for, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments.models import Deployment, PriorityClass
 from deployments.queries import Dependency, priority_classes, priority_named
-from deployments.scheduling_key import key_of, submitted_at
+from deployments.scheduling_key import key_of
 from deployments.services import dependencies
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
+from mlops_platform.api.ids import time_of
 from organizations.models import Role
 
 
@@ -110,7 +111,7 @@ def _new(
     user: User, cluster: Cluster, priority_class: PriorityClass, spec: Mapping[str, Any]
 ) -> Deployment:
     deployment_id = uuid7()
-    submitted = submitted_at(deployment_id)
+    submitted = time_of(deployment_id)
     deployment = Deployment(
         id=deployment_id,
         cluster=cluster,

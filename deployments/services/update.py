@@ -15,13 +15,11 @@ from deployments.queries import deployment_by_id, priority_classes, priority_nam
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
-from mlops_platform.api.fields import cores
+from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
 
-# The request, by column, as people know it.
+# The columns of the request, and what the API calls them.
 REQUEST = {
-    "cpu_milli": "required_cpu",
-    "ram_mib": "required_ram",
-    "gpu": "required_gpu",
+    **{column: f"required_{name}" for column, name in PUBLIC_NAMES.items()},
     "replicas": "replicas",
     "node_selector": "node_selector",
 }
@@ -59,7 +57,7 @@ def change_deployment(
 
 def refuse_selector_in_pool(cluster: Cluster, columns: Mapping[str, Any]) -> None:
     """400 for a node selector where there are no nodes. Where there are, those that are added
-    later may carry the labels: until then it waits and is told so."""
+    later may carry the labels: until then it waits and is changed so."""
     if columns.get("node_selector") and not cluster.nodes.exists():
         raise Invalid({"node_selector": "The cluster has no nodes: it is one pool."})
 
@@ -79,42 +77,38 @@ def _change(
     cluster: Cluster | None,
 ) -> None:
     """`cluster` is its locked cluster, where more than its name changes."""
-    told: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for column, value in changes.items():
         before = getattr(row, column)
         if before != value:
-            told[REQUEST.get(column, column)] = {
-                "from": _outside(column, before),
-                "to": _outside(column, value),
+            changed[REQUEST.get(column, column)] = {
+                "from": public_amount(column, before),
+                "to": public_amount(column, value),
             }
             setattr(row, column, value)
     if priority_class is not None and row.priority_class_id != priority_class.pk:
-        told["priority"] = {"from": row.priority_class.name, "to": priority_class.name}
+        changed["priority"] = {"from": row.priority_class.name, "to": priority_class.name}
         row.priority_class = priority_class
-    if not told:
+    if not changed:
         return
-    _refuse(row, told)
+    _refuse(row, changed)
     columns = [*changes]
     if cluster is not None:
         row.scheduling_key = key_of(row, cluster)
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
-    record(row.pk, EventType.CHANGED, at=timezone.now(), actor=user, details=told)
-    if told.keys() != {"name"}:
+    record(row.pk, EventType.CHANGED, at=timezone.now(), actor=user, details=changed)
+    if changed.keys() != {"name"}:
         deployment_stopped.send(
             Deployment, cluster_id=row.cluster_id, deployment_ids=[row.pk], trigger="CHANGED"
         )
 
 
-def _refuse(row: Deployment, told: Mapping[str, Any]) -> None:
-    if row.status != Status.QUEUED and told.keys() & set(REQUEST.values()):
+def _refuse(row: Deployment, changed: Mapping[str, Any]) -> None:
+    if row.status != Status.QUEUED and changed.keys() & set(REQUEST.values()):
         raise Conflict(
             f"What it asks for can change only while it is QUEUED; it is {row.status}.",
             code="not_queued",
         )
-    if row.status in ENDED and "priority" in told:
+    if row.status in ENDED and "priority" in changed:
         raise Conflict(f"It is {row.status}: its priority no longer matters.", code="ended")
-
-
-def _outside(column: str, value: Any) -> Any:
-    return cores(value) if column == "cpu_milli" else value

@@ -10,7 +10,8 @@ from uuid_utils.compat import uuid7
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import ENDED, HOLDING, Deployment, DeploymentEvent, PriorityClass, Status
-from deployments.scheduling_key import key_of, submitted_at
+from deployments.scheduling_key import key_of
+from mlops_platform.api.ids import time_of
 
 
 def body(cluster: Cluster, **fields: Any) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def make(
 ) -> Deployment:
     """A row as it would stand in that status: 1 core, 512 MiB and 1 GPU unless told otherwise."""
     deployment_id = uuid7()
-    submitted = submitted_at(deployment_id)
+    submitted = time_of(deployment_id)
     started = timezone.now() - timedelta(hours=1) if status in HOLDING else None
     given: dict[str, Any] = {
         "name": "train",

@@ -1,9 +1,8 @@
 """Filters for lists of millions of rows, which may be related to thousands of others."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -12,6 +11,8 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+
+from mlops_platform.api.ids import first_uuid_at
 
 
 class LookUpFilter(admin.FieldListFilter):
@@ -93,9 +94,4 @@ class AgeFilter(admin.SimpleListFilter):
         chosen = self.AGES.get(self.value() or "")
         if chosen is None:
             return queryset
-        return queryset.filter(pk__gte=first_key_at(timezone.now() - chosen[1]))
-
-
-def first_key_at(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of that millisecond."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+        return queryset.filter(pk__gte=first_uuid_at(timezone.now() - chosen[1]))

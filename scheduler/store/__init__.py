@@ -7,15 +7,12 @@ from scheduler.store.snapshot_reader import (
     read_snapshot,
     see_one_moment,
 )
-from scheduler.store.times import milliseconds, moment
 
 __all__ = [
     "StalePlanError",
     "apply_plan",
     "empty_snapshots",
     "load_snapshot",
-    "milliseconds",
-    "moment",
     "read_snapshot",
     "see_one_moment",
 ]

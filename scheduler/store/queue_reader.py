@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from mlops_platform.api.ids import moment
 from scheduler.engine import Snapshot
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.resources import ENDLESS, Resources, add_up
@@ -27,7 +28,6 @@ from scheduler.store.queue_sql import (
     STARVED,
     STARVED_WITHIN,
 )
-from scheduler.store.times import moment
 
 EVERY_KEY = 2**31 - 1
 EVERYTHING = Resources(ENDLESS, ENDLESS, ENDLESS)

@@ -6,11 +6,11 @@ from django.db.models import F, Func, Value
 
 from deployments.models import Deployment, Status
 from deployments.scheduling_key import OWNER, request_in
+from mlops_platform.api.ids import milliseconds, moment
 from scheduler import models
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.snapshot import ReservationRecord
-from scheduler.store.times import milliseconds, moment
 
 REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part")
 

@@ -12,9 +12,9 @@ from django.db.models import F
 from clusters.models import Quota
 from deployments import queries
 from deployments.models import Deployment, Kind, Status
+from mlops_platform.api.ids import milliseconds
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import ENDLESS, Resources
-from scheduler.store.times import milliseconds
 
 EVICTABLE = (Status.STARTING, Status.RUNNING)
 

@@ -12,6 +12,7 @@ from clusters.models import Cluster, Node
 from clusters.services.clusters import lock_cluster
 from deployments.models import PriorityClass
 from deployments.scheduling_key import name_owners_of_late
+from mlops_platform.api.ids import milliseconds
 from scheduler.engine import Snapshot
 from scheduler.engine import snapshot as told
 from scheduler.engine.resources import Resources
@@ -19,7 +20,6 @@ from scheduler.store.queue_reader import QueueReader
 from scheduler.store.relevant import bounded, whole
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in
-from scheduler.store.times import milliseconds
 
 
 def load_snapshot(cluster_id: UUID) -> Snapshot:

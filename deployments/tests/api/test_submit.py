@@ -6,8 +6,8 @@ import pytest
 
 from deployments import redis_queues
 from deployments.models import Deployment, DeploymentEvent, PriorityClass
-from deployments.scheduling_key import submitted_at
 from deployments.tests.workloads import allocated, body, timeline
+from mlops_platform.api.ids import time_of
 
 PATH = "/api/deployments"
 
@@ -17,7 +17,7 @@ def test_a_developer_submits(api, dev, cluster):
     assert response.status_code == 201
     answer = response.json()
     row = Deployment.objects.get()
-    assert submitted_at(row.pk) == row.created_at == row.queued_at
+    assert time_of(row.pk) == row.created_at == row.queued_at
     assert answer.pop("created_at").startswith(row.created_at.strftime("%Y-%m-%dT%H:%M:%S."))
     assert answer == {
         "id": str(row.pk),

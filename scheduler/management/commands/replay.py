@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import QuerySet
 
+from mlops_platform.api.ids import parse_uuid
 from scheduler.management.progress import Progress
 from scheduler.models import SchedulingCycle
 from scheduler.replay import Replayed, Verdict, cycles, replay_all
@@ -62,10 +63,10 @@ def _asked(options: dict[str, Any]) -> QuerySet[SchedulingCycle]:
 
 
 def _id(text: str, of: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise CommandError(f"{text!r} is not the id of a {of}.") from error
+    found = parse_uuid(text)
+    if found is None:
+        raise CommandError(f"{text!r} is not the id of a {of}.")
+    return found
 
 
 def _time(text: str | None) -> datetime | None:

@@ -20,8 +20,9 @@ from clusters.services.quotas import put_quota
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.queries import reasons_for
 from deployments.reasons import render
-from deployments.scheduling_key import key_of, request_in, submitted_at
+from deployments.scheduling_key import key_of, request_in
 from deployments.services.submit import create_deployment
+from mlops_platform.api.ids import time_of
 from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
@@ -149,7 +150,7 @@ def new(
     id_ = uuid7()
     return Deployment(
         id=id_,
-        created_at=submitted_at(id_),
+        created_at=time_of(id_),
         cluster=cluster,
         owner=owner,
         name="any",

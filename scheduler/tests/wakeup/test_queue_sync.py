@@ -16,9 +16,10 @@ from accounts.models import User
 from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
-from deployments.scheduling_key import key_of, submitted_at
+from deployments.scheduling_key import key_of
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
+from mlops_platform.api.ids import time_of
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler import queue_sync, store, wakeup
@@ -288,8 +289,8 @@ def _row(cluster: Cluster, dev: User, priority_class: PriorityClass, ask: Ask) -
         gpu=ask.gpu,
         replicas=ask.replicas,
         priority_class=priority_class,
-        created_at=submitted_at(key),
-        queued_at=submitted_at(key),
+        created_at=time_of(key),
+        queued_at=time_of(key),
     )
     row.scheduling_key = key_of(row)
     return row
