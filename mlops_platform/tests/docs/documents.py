@@ -1,4 +1,4 @@
-"""Reads the Markdown pages: README, CHANGELOG and everything below `docs/`."""
+"""Reads the Markdown pages: those of the root, and everything below `docs/`."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 MADE = (DOCS / "_build", DOCS / "reference/rest")  # by `make docs`, not part of the repository
 WRITTEN = [page for page in sorted(DOCS.rglob("*.md")) if not set(MADE) & set(page.parents)]
-PAGES = [README, REPOSITORY / "CHANGELOG.md", *WRITTEN]
+PAGES = [*sorted(REPOSITORY.glob("*.md")), *WRITTEN]
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.tests.documents import (
+from mlops_platform.tests.docs.documents import (
     DOCS,
     PAGES,
     README,
@@ -73,7 +73,11 @@ REPLACED = re.compile(
 )
 
 
-@every_page
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "CONTRIBUTING.md"],  # which shows what not to write
+    ids=name_of,
+)
 def test_no_page_uses_a_word_that_the_glossary_replaced(page: Path) -> None:
     text = re.sub(r"`[^`]*`", "", prose(page))
     assert REPLACED.findall(text) == []

@@ -16,7 +16,7 @@ from deployments.api.serializers import SubmitSerializer
 from deployments.models import Status
 from deployments.reasons import SENTENCES
 from deployments.runtimes.base import Code as ProblemCode
-from mlops_platform.tests.documents import PAGES, first_column, name_of, named, section, table
+from mlops_platform.tests.docs.documents import PAGES, first_column, name_of, named, section, table
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 from mlops_platform.tests.equipment.routes import api_routes
 from organizations.models import Role

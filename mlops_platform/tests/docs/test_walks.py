@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mlops_platform.tests.documents import DOCS, README, name_of
+from mlops_platform.tests.docs.documents import DOCS, README, name_of
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 from mlops_platform.tests.running.test_run import Run
 
