@@ -6,6 +6,7 @@ written anew with each build and are not part of the repository.
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def answers(call: Document) -> Iterator[str]:
             content = ", ".join(f"`{name}`" for name in schema["properties"])
         else:
             content = type_of(schema)
-        rows.append((status, answer.get("description", ""), content))
+        when = answer.get("description") or HTTPStatus(int(status)).phrase
+        rows.append((status, when, content))
     yield from table(("answer", "when", "body"), rows)
 
 
