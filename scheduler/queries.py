@@ -5,21 +5,15 @@ from uuid import UUID
 
 from django.db.models import (
     BigIntegerField,
-    Case,
     Count,
-    DecimalField,
     Exists,
-    ExpressionWrapper,
     F,
     OuterRef,
     Q,
     QuerySet,
     Value,
-    When,
 )
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Cast, Floor
-from django.db.models.lookups import GreaterThanOrEqual
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.models import User
@@ -29,8 +23,8 @@ from deployments import redis_queues
 from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
 from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of
-from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 from scheduler.models import SchedulingCycle
+from scheduler.store.score_sql import score_sql
 
 # A submit is stamped before it commits: a cycle may have looked between the two.
 COMMIT_MARGIN = timedelta(seconds=30)
@@ -70,29 +64,12 @@ def queue_of(cluster: Cluster) -> QuerySet[Deployment]:
     )
 
 
-def _score(cluster: Cluster) -> Combinable:
-    """The engine's score in SQL; the two are compared by a test."""
+def _score(cluster: Cluster) -> Value | RawSQL:
     if cluster.ordering != Ordering.GPU_WEIGHTED:
         return Value(0, BigIntegerField())
-    return (
-        _share("gpu", cluster.total_gpu, GPU_WEIGHT)
-        + _share("cpu_milli", cluster.total_cpu_milli, CPU_WEIGHT)
-        + _share("ram_mib", cluster.total_ram_mib, RAM_WEIGHT)
-    )
-
-
-def _share(column: str, total: int, weight: int) -> Combinable:
-    amount = ExpressionWrapper(F(column) * F("replicas"), BigIntegerField())
-    return Case(
-        When(**{column: 0}, then=Value(0)),
-        When(GreaterThanOrEqual(amount, total), then=Value(weight)),
-        default=Floor(
-            Cast(amount, DecimalField(max_digits=30, decimal_places=0))
-            * Value(weight)
-            / Value(total)
-        ),
-        output_field=BigIntegerField(),
-    )
+    totals = map(str, (cluster.total_gpu, cluster.total_cpu_milli, cluster.total_ram_mib))
+    score = score_sql(*totals, row=Deployment._meta.db_table)
+    return RawSQL(score, (), BigIntegerField())  # noqa: S611  # of columns and integers alone
 
 
 def queue_lengths(cluster: Cluster) -> dict[str, int]:

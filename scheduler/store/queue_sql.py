@@ -7,10 +7,11 @@ it may ask for.
 
 from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 from scheduler.engine.resources import ENDLESS
+from scheduler.store.score_sql import request_sql, score_sql, share_sql
 
 READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
     AND d.retry_at IS NULL"""
-GPU, CPU, RAM = (f"(d.{name} * d.replicas)" for name in ("gpu", "cpu_milli", "ram_mib"))
+GPU, CPU, RAM = map(request_sql, ("gpu", "cpu_milli", "ram_mib"))
 
 LANES = """
     unnest(%(classes)s::bigint[], %(gangs)s::boolean[], %(gpus)s::bigint[], %(cpus)s::bigint[],
@@ -185,21 +186,9 @@ SELECT {COLUMNS}
 """
 
 
-def _share(amount: str, weight: int, total: str) -> str:
-    """The engine's share (order.py)."""
-    return (
-        f"CASE WHEN {amount} <= 0 THEN 0 WHEN {amount} >= {total} THEN {weight}"
-        f" ELSE div({weight}::numeric * {amount}, {total}) END"
-    )
-
-
-def _of(gpu: str, cpu: str) -> tuple[str, str]:
-    return _share(gpu, GPU_WEIGHT, "%(gpu)s"), _share(cpu, CPU_WEIGHT, "%(cpu)s")
-
-
-_GPUS, _CPUS = _of(GPU, CPU)
-_HOP_GPUS, _HOP_CPUS = _of("hop.gpu", "hop.cpu")
-SCORE = f"({_GPUS} + {_CPUS} + {_share(RAM, RAM_WEIGHT, '%(ram)s')})"
+SCORE = score_sql("%(gpu)s", "%(cpu)s", "%(ram)s")
+_HOP_GPUS = share_sql("hop.gpu", GPU_WEIGHT, "%(gpu)s")
+_HOP_CPUS = share_sql("hop.cpu", CPU_WEIGHT, "%(cpu)s")
 
 # The first by score in each lane, besides those that are known. From one pair of GPUs and CPUs to
 # the next smaller one, of which only the most RAM can be the best; and no further than a score
