@@ -18,7 +18,7 @@ def schedule_cluster(cluster_id: str) -> None:
     """
     cluster = UUID(cluster_id)
     trigger = wakeup.run(cluster, partial(_run, cluster))
-    if trigger is not None and queue_sync.due_for_a_look(cluster):
+    if trigger is not None and queue_sync.is_check_due(cluster):
         queue_sync.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
 
 

@@ -1,4 +1,4 @@
-"""Many submits as one: all of them are queued, or none is."""
+"""Submits many deployments at once: all of them are queued, or none is."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,11 @@ NO_DETAILS: Mapping[str, Any] = {}
 
 class Bulk(NamedTuple):
     deployments: list[Deployment]  # in the order given
-    replayed: bool  # the answer of an earlier bulk with the same Idempotency-Key
+    replayed: bool  # an earlier bulk with the same Idempotency-Key is answered
     class_names: list[str]  # every priority class, most urgent first
-    dependencies: Mapping[UUID, Sequence[Dependency]]  # as they were when it was submitted
+    dependencies: Mapping[
+        UUID, Sequence[Dependency]
+    ]  # by id of the dependent, as they were at the submit
 
 
 def create_deployments(
@@ -33,8 +35,8 @@ def create_deployments(
 ) -> Bulk:
     """Queue one deployment for each order; deployments_submitted wakes the scheduler.
 
-    Raises what create_deployment does, telling every item at fault of the first kind found. The
-    number of queries does not depend on the number of orders, but for an insert for each CHUNK.
+    Raises what create_deployment does, naming every item with the first kind of fault found. The
+    number of queries does not depend on the number of orders, except for one insert for each CHUNK.
     """
     drafts = draft_deployments(user, orders)
     rows = [draft.deployment for draft in drafts]
@@ -57,7 +59,7 @@ def create_deployments(
 
 
 def _attach(drafts: Sequence[Draft]) -> dict[UUID, list[Dependency]]:
-    """409 that tells the items that could never start."""
+    """Link the drafts with their dependencies. 409 that names the items that could never start."""
     gated = [number for number, draft in enumerate(drafts) if draft.dependencies]
     if not gated:
         return {}

@@ -1,10 +1,11 @@
-"""What a submit may depend on.
+"""What a deployment depends on: others of its cluster that must complete before it may start.
 
-A submit names its dependencies, which must be there already, so no circle can be made.
+A submit names its dependencies, which must exist already, so no circle can arise.
 
-No end is missed: a submit that names others holds the cluster's lock, and theirs, from before it
-reads them until it commits. Every end takes the cluster's lock too, but for the short cut of
-stop.py; that one writes its own row first and only then looks for deployments that depend on it.
+No end is missed: a submit with dependencies has the cluster's lock, and those of its dependencies'
+rows, from before it reads them until it commits. Every end takes the cluster's lock too, except for
+the short cut in stop.py, which writes its own row first and only then looks for deployments that
+depend on it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,54 +20,55 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
 
 LINKS = 10_000  # rows of one insert
-HOPELESS = (Status.FAILED, Status.STOPPED)  # what ended so will never complete
+HOPELESS = (Status.FAILED, Status.STOPPED)  # a deployment that ended so will never complete
 
 
-class Known(NamedTuple):
-    """A deployment that may be depended on, and where it is."""
+class Found(NamedTuple):
+    """A deployment that others may depend on, and its cluster."""
 
     cluster_id: UUID
     dependency: Dependency
 
 
-def known(cluster_ids: Collection[UUID], ids: Collection[str]) -> dict[UUID, Known]:
-    """Those of the clusters that `ids` name, by id, oldest first. One query, none for no ids."""
+def find(cluster_ids: Collection[UUID], ids: Collection[str]) -> dict[UUID, Found]:
+    """The deployments of these clusters with these ids, by id, oldest first. One query at most."""
     keys = set(filter(None, map(parse_uuid, ids)))
     if not keys:
         return {}
     rows = Deployment.objects.filter(cluster__in=cluster_ids, pk__in=keys).order_by("pk")
     return {
-        pk: Known(cluster_id, Dependency(pk, status))
+        pk: Found(cluster_id, Dependency(pk, status))
         for pk, cluster_id, status in rows.values_list("pk", "cluster_id", "status")
     }
 
 
-def named(cluster_id: UUID, ids: Collection[str], found: Mapping[UUID, Known]) -> list[Dependency]:
-    """Those that `ids` name, of that cluster, oldest first.
+def select(cluster_id: UUID, ids: Collection[str], found: Mapping[UUID, Found]) -> list[Dependency]:
+    """The deployments of that cluster with these ids, oldest first.
 
-    400 that names the others, told alike whether they are elsewhere or nowhere.
+    400 that names all other ids, whether they are those of another cluster or of nothing.
     """
-    there: dict[UUID, Dependency] = {}
+    needed: dict[UUID, Dependency] = {}
     missing = []
     for text in ids:
         key = parse_uuid(text)
         each = found.get(key) if key else None
         if each is not None and each.cluster_id == cluster_id:
-            there[each.dependency.id] = each.dependency
+            needed[each.dependency.id] = each.dependency
         else:
             missing.append(text)
     if missing:
         raise Invalid({"depends_on": f"No deployments of this cluster: {some_of(missing)}."})
-    return [there[key] for key in sorted(there)]
+    return [needed[key] for key in sorted(needed)]
 
 
 def attach(
     needs: Sequence[tuple[Deployment, Sequence[Dependency]]],
 ) -> list[list[Dependency]]:
-    """Let each row just inserted depend on those found; answers them as they are now, and locked.
+    """Link each row just inserted with its dependencies; returns them as they are now, locked.
 
-    404 where a cluster is gone. Three queries however many, one more where one has completed since
-    it was found. Whoever will never complete is the caller's to refuse (refuse_hopeless).
+    404 where a cluster is gone. The caller refuses those that will never complete
+    (refuse_hopeless). Three queries for any number of rows, one more where a dependency has
+    completed since it was found.
     """
     clusters = {row.cluster_id for row, _ in needs}
     if len(lock_clusters(clusters)) < len(clusters):
@@ -86,8 +88,9 @@ def attach(
     )
     changed = []
     for (row, _), needed in zip(needs, present, strict=True):
-        if pending(needed) != row.pending_dependencies:
-            row.pending_dependencies = pending(needed)
+        pending = count_pending(needed)
+        if pending != row.pending_dependencies:
+            row.pending_dependencies = pending
             changed.append(row)
     Deployment.objects.bulk_update(changed, ["pending_dependencies"], batch_size=1000)
     return present
@@ -103,6 +106,6 @@ def refuse_hopeless(dependencies: Sequence[Dependency]) -> None:
             )
 
 
-def pending(dependencies: Sequence[Dependency]) -> int:
+def count_pending(dependencies: Sequence[Dependency]) -> int:
     """How many of them have not completed."""
     return sum(each.status != Status.COMPLETED for each in dependencies)

@@ -1,4 +1,4 @@
-"""What a submit would save, and whether it may; nothing is written here."""
+"""Checks a submit and builds the deployment that it saves; nothing is written here."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from organizations.models import Role
 
 
 class Order(NamedTuple):
-    """One of several submits. `spec` as in draft_deployment."""
+    """One submit of a bulk. `spec` as in draft_deployment."""
 
     cluster_id: UUID | str
     spec: Mapping[str, Any]
@@ -34,53 +34,47 @@ class Order(NamedTuple):
 
 class Draft(NamedTuple):
     deployment: Deployment  # not saved
-    digest: str  # of the body: two submits with one digest ask for the same
+    digest: str  # of the body: equal where two submits ask for the same
     class_names: list[str]
     dependencies: Sequence[Dependency]
-
-
-class Ground(NamedTuple):
-    """What drafts are made from besides their clusters, read once for all."""
-
-    classes: Mapping[str, PriorityClass]
-    known: Mapping[UUID, dependencies.Known]
 
 
 def draft_deployment(
     user: User, cluster_id: UUID | str, spec: Mapping[str, Any], *, priority: str = "LOW"
 ) -> Draft:
-    """What a submit would save; writes nothing.
+    """The deployment that a submit would save; writes nothing.
 
     `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
     in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
     deleted. Three queries, one more with dependencies.
     """
     cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
-    known = dependencies.known([cluster.pk], spec.get("depends_on", ()))
-    return _draft(
-        user, cluster, Order(cluster.pk, spec, priority), Ground(priority_classes(), known)
-    )
+    needed = spec.get("depends_on")
+    found = dependencies.find([cluster.pk], needed) if needed else {}
+    return _draft(user, cluster, Order(cluster.pk, spec, priority), priority_classes(), found)
 
 
 def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
-    """Each order's draft, in order; one error that tells all that are at fault (refuse_items).
+    """Each order's draft, in order; one error that names all orders at fault (refuse_items).
 
-    Three queries however many, one more with dependencies, and one more with node selectors.
+    Three queries for any number of orders, one more with dependencies, and one more with node
+    selectors.
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
     if any(order.spec.get("node_selector") for order in orders):
         nodes = Node.objects.only("id", "cluster_id")
         prefetch_related_objects(list(clusters.values()), Prefetch("nodes", nodes))
+    classes = priority_classes()
     needed = {text for order in orders for text in order.spec.get("depends_on", ())}
-    ground = Ground(priority_classes(), dependencies.known(clusters, needed))
+    present = dependencies.find(clusters, needed) if needed else {}
     drafts, faults = [], {}
     for number, order in enumerate(orders):
         cluster = found[order.cluster_id]
         try:
             if isinstance(cluster, APIException):
                 raise cluster
-            drafts.append(_draft(user, clusters[cluster.pk], order, ground))
+            drafts.append(_draft(user, clusters[cluster.pk], order, classes, present))
         except APIException as error:
             faults[number] = (error, "cluster_id")
     refuse_items("deployments", faults)
@@ -92,24 +86,25 @@ def name_of_image(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0][:100]
 
 
-def _draft(user: User, cluster: Cluster, order: Order, ground: Ground) -> Draft:
-    spec = order.spec
+def _draft(
+    user: User,
+    cluster: Cluster,
+    order: Order,
+    classes: Mapping[str, PriorityClass],
+    found: Mapping[UUID, dependencies.Found],
+) -> Draft:
+    """`found`: deployments of the clusters that the orders depend on, by id."""
+    spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
     refuse_closing(cluster)
-    refuse_selector_in_pool(cluster, spec)
-    priority_class = priority_named(order.priority, ground.classes)
+    if spec.get("node_selector"):
+        refuse_selector_in_pool(cluster, spec)
+    priority_class = priority_named(order.priority, classes)
     digest = _digest(cluster.pk, priority_class.name, spec)
-    columns = {name: value for name, value in spec.items() if name != "depends_on"}
-    deployment = _new(user, cluster, priority_class, columns)
-    needed = dependencies.named(cluster.pk, spec.get("depends_on", ()), ground.known)
-    deployment.pending_dependencies = dependencies.pending(needed)
-    return Draft(deployment, digest, list(ground.classes), needed)
-
-
-def _new(
-    user: User, cluster: Cluster, priority_class: PriorityClass, spec: Mapping[str, Any]
-) -> Deployment:
+    ids = spec.pop("depends_on", ())
+    needed = dependencies.select(cluster.pk, ids, found) if ids else []
+    spec["name"] = spec.get("name") or name_of_image(spec["image"])
     deployment_id = uuid7()
     submitted = time_of(deployment_id)
     deployment = Deployment(
@@ -119,13 +114,14 @@ def _new(
         priority_class=priority_class,
         created_at=submitted,
         queued_at=submitted,
-        **{**spec, "name": spec.get("name") or name_of_image(spec["image"])},
+        pending_dependencies=dependencies.count_pending(needed) if needed else 0,
+        **spec,
     )
     deployment.scheduling_key = key_of(deployment)
-    return deployment
+    return Draft(deployment, digest, list(classes), needed)
 
 
 def _digest(cluster_id: UUID, class_name: str, spec: Mapping[str, Any]) -> str:
-    """Tells two bodies apart without keeping them; what was left out equals its default."""
-    told = json.dumps([str(cluster_id), class_name, dict(spec)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    """Distinguishes bodies without storing them; a field left out equals its default."""
+    body = json.dumps([str(cluster_id), class_name, spec], sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()

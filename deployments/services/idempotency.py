@@ -1,7 +1,8 @@
-"""Submits that come twice with one Idempotency-Key: the first answer holds.
+"""Answers a submit that repeats an Idempotency-Key with the deployments of the first one.
 
-The key of a bulk stands in its first row, with the digest of the whole; so it is unique among all
-submits of its owner. The others have keys made from it, with a space, which no caller's key has.
+The first row of a bulk has the bulk's key, with the digest of the whole bulk; so the key is unique
+among all submits of its owner. The other rows have keys derived from it, with a space, which no
+user's key has.
 """
 
 import hashlib
@@ -23,10 +24,10 @@ def keys_for(idempotency_key: str, count: int) -> list[str]:
 def first_answers(
     error: IntegrityError, user: User, keys: Sequence[str | None], digest: str
 ) -> list[Deployment]:
-    """The rows that hold the keys on which an insert has failed, in order.
+    """The rows with the keys on which an insert has failed, in order.
 
-    409 where they came with another body, 404 where the cluster was deleted since it was read;
-    whatever else has failed is raised again.
+    409 where they were submitted with another body, 404 where the cluster was deleted since it was
+    read. Any other error is raised again.
     """
     if "idempotency_key_unique" not in str(error):
         raise not_found() if "cluster_id" in str(error) else error

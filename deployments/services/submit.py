@@ -17,9 +17,9 @@ from deployments.services.drafts import draft_deployment
 
 class Submission(NamedTuple):
     deployment: Deployment
-    replayed: bool  # the answer of an earlier submit with the same Idempotency-Key
+    replayed: bool  # an earlier submit with the same Idempotency-Key is answered
     class_names: list[str]  # every priority class, most urgent first
-    dependencies: Sequence[Dependency]  # as they were when it was submitted
+    dependencies: Sequence[Dependency]  # as they were at the submit
 
 
 def create_deployment(
@@ -31,10 +31,10 @@ def create_deployment(
     idempotency_key: str | None = None,
     quote: str | None = None,
 ) -> Submission:
-    """Queue a deployment; the scheduler is woken by post_save.
+    """Queue a deployment; post_save wakes the scheduler.
 
-    Raises what draft_deployment does, and 409 for an idempotency key used with another body, or a
-    quote that no longer holds, or where something it depends on has failed. Five queries, two of
+    Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
+    quote that no longer holds, or where one of its dependencies has failed. Five queries, two of
     them writes in one transaction; with dependencies, three reads and a write more.
     """
     deployment, digest, class_names, needed = draft_deployment(
@@ -47,7 +47,7 @@ def create_deployment(
         with transaction.atomic():
             deployment.save(force_insert=True)
             record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
-            if needed:  # after the insert: a repeated submit is answered, whatever they are by now
+            if needed:  # after the insert, so that a repeated submit never gets here
                 [needed] = dependencies.attach([(deployment, needed)])
                 dependencies.refuse_hopeless(needed)
             if quote is not None:

@@ -166,7 +166,7 @@ def test_mending_overtaken_by_a_stop_writes_nothing(
 ) -> None:
     """One leaves and one enters between read and write: the lengths would never tell."""
     redis_client().delete(f"cluster:{cluster.pk}:queues")
-    real = queue_sync._line
+    real = queue_sync._members
 
     def overtaken(of: Cluster) -> object:
         line = real(of)
@@ -177,7 +177,7 @@ def test_mending_overtaken_by_a_stop_writes_nothing(
         return line
 
     with monkeypatch.context() as patch:
-        patch.setattr(queue_sync, "_line", overtaken)
+        patch.setattr(queue_sync, "_members", overtaken)
         assert not queue_sync.mend(cluster.pk)
     assert in_redis(cluster) == in_table(cluster)
     assert queue_sync.mend(cluster.pk)
@@ -300,6 +300,6 @@ def test_a_long_queue_is_counted_the_more_rarely(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Empty or short ones after each cycle; one of 60,000 once a minute."""
-    assert [queue_sync.due_for_a_look(cluster.pk) for _ in range(3)] == [True, True, True]
+    assert [queue_sync.is_check_due(cluster.pk) for _ in range(3)] == [True, True, True]
     monkeypatch.setattr(redis_queues, "lengths", lambda *_: {"HIGH": 1, "LOW": 60_000})
-    assert [queue_sync.due_for_a_look(cluster.pk) for _ in range(3)] == [True, False, False]
+    assert [queue_sync.is_check_due(cluster.pk) for _ in range(3)] == [True, False, False]
