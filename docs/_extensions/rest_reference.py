@@ -67,17 +67,16 @@ def type_of(schema: Document) -> str:
 def meaning_of(schema: Document) -> str:
     """A field's description, with its bounds and its default."""
     bounds = {
-        "minimum": "at least",
-        "maximum": "at most",
-        "minLength": "characters at least",
-        "maxLength": "characters at most",
-        "minItems": "items at least",
-        "maxItems": "items at most",
-        "default": "default",
+        "minimum": "at least {}",
+        "maximum": "at most {}",
+        "maxLength": "at most {} characters",
+        "minItems": "at least {} items",
+        "maxItems": "at most {} items",
+        "default": "`{}` by default",
     }
-    said = [f"{word}: {json.dumps(schema[key])}" for key, word in bounds.items() if key in schema]
-    description = str(schema.get("description", ""))
-    return description + (f" ({'; '.join(said)})" if said else "")
+    said = [text.format(json.dumps(schema[key])) for key, text in bounds.items() if key in schema]
+    description = str(schema.get("description", "")).strip()
+    return " ".join([description, f"({', '.join(said)})" if said else ""]).strip()
 
 
 def fields(schema: Document) -> Iterator[str]:
