@@ -1,4 +1,4 @@
-"""The invariants of the architecture, checked on the tables and the queues as they are."""
+"""Checks the invariants of the architecture on the tables and the queues."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,14 +16,15 @@ from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
-MOST_TOLD = 100  # of one kind of breach
+MOST_SENTENCES = 100  # of one kind of breach
 
 
 def breaches(*, queues_too: bool = False) -> list[str]:
-    """A sentence for each breach; an empty list when all is well. Of one moment, whatever moves.
+    """A sentence for each breach; an empty list if every invariant holds. Reads the tables at one
+    moment, so changes at the same time do no harm.
 
-    The Redis queues hold no truth and may lag behind the table for a moment, so they are compared
-    only on request, when nothing moves. Reads the whole of them.
+    The Redis queues may lag behind the tables for a moment. So they are compared only with
+    `queues_too`, which is meaningful while nothing changes, and reads all of them.
     """
     with transaction.atomic():
         see_one_moment()
@@ -49,7 +50,7 @@ def _outside(resource: str, capacity: str) -> Q:
 
 
 def _miscounted() -> Iterator[str]:
-    """The counters equal the sum over the deployments that hold capacity."""
+    """The counters equal the sum over the deployments with an allocation."""
     sums: dict[UUID, dict[str, Any]] = {
         row["cluster"]: dict(row)
         for row in Deployment.objects.filter(HOLDS)
@@ -58,11 +59,11 @@ def _miscounted() -> Iterator[str]:
         .annotate(**{name: Sum(F(name) * F("replicas")) for name in RESOURCES})
     }
     for cluster in Cluster.objects.all():
-        held = sums.get(cluster.pk)
+        summed = sums.get(cluster.pk)
         for name in RESOURCES:
-            counted, summed = getattr(cluster, f"allocated_{name}"), held[name] if held else 0
-            if counted != summed:
-                yield f"cluster {cluster.pk}: {name} counter {counted}, but the sum is {summed}"
+            counted, amount = getattr(cluster, f"allocated_{name}"), summed[name] if summed else 0
+            if counted != amount:
+                yield f"cluster {cluster.pk}: {name} counter {counted}, but the sum is {amount}"
     with connection.cursor() as cursor:
         cursor.execute(NODES_MISCOUNTED)
         for key, name in cursor.fetchall():
@@ -83,29 +84,29 @@ def _half_states() -> Iterator[str]:
         "is due but holds nothing": ~Q(status__in=HOLDING) & ~Q(due_at=None),
     }
     for sentence, rule in rules.items():
-        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_TOLD]:
+        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_SENTENCES]:
             yield f"deployment {key} {sentence}"
 
 
 def _in_part() -> Iterator[str]:
     """A gang is placed whole or not at all."""
     with connection.cursor() as cursor:
-        cursor.execute(PLACED_IN_PART, [MOST_TOLD])
+        cursor.execute(PLACED_IN_PART, [MOST_SENTENCES])
         for (key,) in cursor.fetchall():
             yield f"deployment {key} is placed in part"
 
 
 def _out_of_turn() -> Iterator[str]:
-    """Who depends on others starts after all of them have completed, and fails with any of them."""
+    """A deployment starts after all its dependencies have completed, and fails with any of them."""
     with connection.cursor() as cursor:
-        cursor.execute(PENDING_MISCOUNTED, [MOST_TOLD])
+        cursor.execute(PENDING_MISCOUNTED, [MOST_SENTENCES])
         for key, counted, truth in cursor.fetchall():
             yield f"deployment {key} counts {counted} pending dependencies, but there are {truth}"
     unmet = Exists(
         Deployment.objects.filter(dependents=OuterRef("pk")).exclude(status=Status.COMPLETED)
     )
     hopeless = Exists(Deployment.objects.filter(dependents=OuterRef("pk"), status__in=HOPELESS))
-    abroad = Exists(
+    elsewhere = Exists(
         Deployment.objects.filter(dependents=OuterRef("pk")).exclude(cluster=OuterRef("cluster"))
     )
     rules = {
@@ -113,15 +114,15 @@ def _out_of_turn() -> Iterator[str]:
             unmet, status__in=(*HOLDING, Status.COMPLETED)
         ),
         "waits for what will never complete": Q(hopeless, status=Status.QUEUED),
-        "depends on a deployment of another cluster": Q(abroad),
+        "depends on a deployment of another cluster": Q(elsewhere),
     }
     for sentence, rule in rules.items():
-        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_TOLD]:
+        for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_SENTENCES]:
             yield f"deployment {key} {sentence}"
 
 
 def _nodes_off() -> Iterator[str]:
-    """The totals are the sum of the nodes, and no empty node waits to be emptied."""
+    """A cluster's totals are the sum of its nodes, and no empty node waits to become empty."""
     totals = [f"cluster__total_{name}" for name in RESOURCES]
     clusters = Node.objects.order_by().values("cluster", *totals)
     for row in clusters.annotate(**{f"sum_{name}": Sum(name) for name in RESOURCES}):
@@ -135,7 +136,7 @@ def _nodes_off() -> Iterator[str]:
 
 
 def _queues_off() -> Iterator[str]:
-    """Each Redis queue holds exactly the waiting deployments of its class."""
+    """Each Redis queue has exactly the waiting deployments of its class."""
     names = list(PriorityClass.objects.values_list("name", flat=True))
     waiting: dict[tuple[UUID, str], set[str]] = defaultdict(set)
     rows = Deployment.objects.filter(status=Status.QUEUED)

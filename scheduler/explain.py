@@ -1,7 +1,8 @@
-"""Why a deployment waits, who holds what it needs, and what would let it start now.
+"""Why a deployment waits, which deployments have allocated what it needs, and what would let it
+start now.
 
-Each answer is the production planner's, on a snapshot read at one moment without any lock: asking
-delays no cycle.
+The production planner gives each answer, on a snapshot of one moment that is read without a lock.
+So an explanation delays no cycle.
 """
 
 from dataclasses import replace
@@ -26,12 +27,13 @@ from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import WhatIf
 from scheduler.store import read_snapshot, see_one_moment
 
-MOST_HOLDERS = 10
+MOST_OCCUPANTS = 10
 MOST_CLUSTERS = 10
 
 
 def explain(deployment: Deployment) -> dict[str, Any]:
-    """The values of ExplanationSerializer. Only a waiting deployment has more than its reason."""
+    """The values of ExplanationSerializer. For a deployment that does not wait, only the reason is
+    set."""
     base = {
         "id": deployment.pk,
         "status": deployment.status,
@@ -46,7 +48,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
     names = list(priority_classes())
     base["queue_position"] = positions_of([deployment], names)[deployment.pk]
     if deployment.pending_dependencies or deployment.retry_at:
-        return base  # its reason says what it waits for, or until when
+        return base  # the reason names its dependencies, or the time of its retry
     with transaction.atomic():
         see_one_moment()
         found = Deployment.objects.select_related("priority_class", "cluster")
@@ -54,18 +56,18 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         whole = read_snapshot(deployment.cluster_id)
         others = _other_clusters(deployment)
     if deployment.pk in {UUID(each.id) for each in whole.running}:
-        return base  # it has started since it was asked for
+        return base  # it has started since the request
     workload = as_workload(deployment)
     what_if = WhatIf(whole, workload)
     base["reserved_since"] = _reserved_since(whole, workload)
-    held_by = whatif.occupants(whole, workload)[:MOST_HOLDERS]
-    base["held_by"] = _holders(held_by)
+    occupants = whatif.occupants(whole, workload)[:MOST_OCCUPANTS]
+    base["held_by"] = _occupants(occupants)
     base["starts_now_with"] = {
         "nothing_changed": what_if.starts(),
         "less": _less(what_if),
         "priority": _priority(what_if),
         "another_cluster": _elsewhere(others, replace(workload, owner=str(deployment.owner_id))),
-        "after": _after(what_if, held_by),
+        "after": _after(what_if, occupants),
     }
     return base
 
@@ -94,7 +96,7 @@ def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
     return moment(since) if since is not None else None
 
 
-def _holders(running: list[Running]) -> list[dict[str, Any]]:
+def _occupants(running: list[Running]) -> list[dict[str, Any]]:
     names = dict(
         Deployment.objects.filter(pk__in=[each.id for each in running]).values_list("pk", "name")
     )
@@ -111,7 +113,7 @@ def _holders(running: list[Running]) -> list[dict[str, Any]]:
 
 
 def _less(what_if: WhatIf) -> list[dict[str, Any]]:
-    """For each resource, the most of it (a replica) with which it would start now."""
+    """By resource, the largest amount per replica with which the deployment would start now."""
     return [
         {"field": f"required_{PUBLIC_NAMES[name]}", "at_most": public_amount(name, amount)}
         for name, amount in what_if.largest_amounts().items()
@@ -122,8 +124,8 @@ def _priority(what_if: WhatIf) -> dict[str, Any] | None:
     found = what_if.priority_that_starts()
     if found is None:
         return None
-    priority, outcome = found
-    return {"priority": priority.name, "evicts": evicted(outcome.evictions)}
+    priority, plan = found
+    return {"priority": priority.name, "evicts": evicted(plan.evictions)}
 
 
 def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
@@ -133,7 +135,8 @@ def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
 
 
 def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
-    """Those of the same sort: what is to run really is not helped by a simulation."""
+    """The organization's other clusters with their snapshots: simulated ones for a deployment of a
+    simulated cluster, else real ones. At most MOST_CLUSTERS."""
     simulated = Q(runtime=Runtime.SIMULATED)
     if deployment.cluster.runtime != Runtime.SIMULATED:
         simulated = ~simulated
@@ -146,28 +149,29 @@ def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
 
 
 def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> list[dict[str, Any]]:
-    """Clusters of the organization in which it would start now."""
+    """The clusters in which the workload would start now."""
     found = []
     for cluster, snapshot in others:
         newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
         if not snapshot.by_owner:
             newcomer = replace(newcomer, owner="")
-        outcome = whatif.plan_with(snapshot, newcomer)
-        if outcome.start is not None:
+        plan = whatif.plan_with(snapshot, newcomer)
+        if plan.start is not None:
             found.append(
                 {
                     "cluster_id": cluster.pk,
                     "name": cluster.name,
-                    "evicts": evicted(outcome.evictions),
+                    "evicts": evicted(plan.evictions),
                 }
             )
     return found
 
 
-def _after(what_if: WhatIf, held_by: list[Running]) -> dict[str, Any]:
-    """After whose end it fits: when, by time limits; and any single one that would do."""
+def _after(what_if: WhatIf, occupants: list[Running]) -> dict[str, Any]:
+    """After which ends the workload would start: the first end by a time limit, and each occupant
+    whose end alone is enough."""
     limited = what_if.after_limits()
-    singles = what_if.after_any_of(held_by)
+    singles = what_if.after_any_of(occupants)
     return {
         "at": moment(limited.at_ms) if limited and limited.at_ms is not None else None,
         "end_of": limited.ids[0] if limited else None,

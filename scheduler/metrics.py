@@ -1,8 +1,8 @@
 """The scheduler's figures for Prometheus.
 
-Cycles run in worker processes, on any host; /metrics is answered by a web process. So the counters
-live in Redis, where all of them meet. A flushed Redis starts them at zero, which Prometheus takes
-for the counter reset that it is. Queue lengths are read when asked for.
+Cycles run in worker processes on any host, while a web process answers /metrics. So the counters
+are in Redis, which all processes share. After a flush of Redis they start at zero, which Prometheus
+handles as a counter reset. Queue lengths are read at each request.
 """
 
 import logging
@@ -34,7 +34,7 @@ WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 8
 
 
 def record(cluster_id: UUID, outcome: CycleResult | None) -> None:
-    """Count one cycle; never raises for want of Redis."""
+    """Count one cycle. Redis failures are logged, not raised."""
     if outcome is None:
         return
     priority_of = {running.id: running.priority for running in outcome.snapshot.running}
@@ -67,7 +67,7 @@ def _observe(pipe: Pipeline, name: str, value: float, buckets: Iterable[float]) 
 
 
 def collect() -> Iterator[Metric]:
-    """The metric families, as of now. Two queries, two round trips to Redis."""
+    """The metric families with their present values. Two queries, two round trips to Redis."""
     try:
         counted = redis_client().hgetall(HASH)
     except RedisError:

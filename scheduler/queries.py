@@ -1,4 +1,4 @@
-"""What the scheduler's doors and its sweep ask of the tables."""
+"""The database queries of the scheduler's API, admin pages and sweep."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -26,19 +26,19 @@ from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.score_sql import score_sql
 
-# A submit is stamped before it commits: a cycle may have looked between the two.
+# A submit's timestamp is older than its commit: a cycle may have read the queue between the two.
 COMMIT_MARGIN = timedelta(seconds=30)
 # Some changes leave no trace that a query could find: a blocked head has left, a victim's exempt
-# time has run out, a queue in Redis is gone. Where somebody waits, a cycle looks this often.
+# time has run out, a queue in Redis is lost. So a cluster with a queue gets a cycle this often.
 LOOK_AGAIN = timedelta(seconds=60)
 
 
 def overlooked_clusters() -> list[UUID]:
-    """Clusters in which something has, or may have, changed since a cycle looked. One query."""
+    """Clusters in which something has or may have changed since their last cycle. One query."""
     queued = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
     fresh = queued.filter(queued_at__gt=OuterRef("evaluated_at") - COMMIT_MARGIN)
-    holding = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
-    held_nodes = Node.objects.filter(cluster=OuterRef("pk"), allocated_cpu_milli__gt=0)
+    allocated = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+    allocated_nodes = Node.objects.filter(cluster=OuterRef("pk"), allocated_cpu_milli__gt=0)
     stale = (
         Q(evaluated_at=None)
         | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
@@ -48,14 +48,19 @@ def overlooked_clusters() -> list[UUID]:
         Cluster.objects.filter(
             Q(Exists(fresh))
             | (Q(Exists(queued)) & stale)
-            | (Q(Exists(holding)) & Q(state=State.DRAINING))
-            | Q(Exists(held_nodes.annotate(now=effective_state()).filter(now=NodeState.DRAINING)))
+            | (Q(Exists(allocated)) & Q(state=State.DRAINING))
+            | Q(
+                Exists(
+                    allocated_nodes.annotate(now=effective_state()).filter(now=NodeState.DRAINING)
+                )
+            )
         ).values_list("pk", flat=True)
     )
 
 
 def queue_of(cluster: Cluster) -> QuerySet[Deployment]:
-    """The waiting, in the engine's order (engine/order.py): class, policy, submit time, id."""
+    """The queued deployments in the engine's order (engine/order.py): class, policy, submit time,
+    id."""
     return (
         Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
         .select_related("priority_class")
@@ -73,8 +78,8 @@ def _score(cluster: Cluster) -> Value | RawSQL:
 
 
 def queue_lengths(cluster: Cluster) -> dict[str, int]:
-    """How many wait, by priority class, most urgent first; from the table while Redis is away, or
-    was emptied and not filled again yet."""
+    """The number of queued deployments by priority class, most urgent first. From the table if
+    Redis cannot be reached, or all its queues are empty."""
     names = list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
     lengths = redis_queues.lengths(cluster.pk, names)
     if not lengths or not any(lengths.values()):
@@ -93,12 +98,12 @@ def waiting_by_class(cluster: Cluster, names: list[str]) -> dict[str, int]:
 
 
 def running_count(cluster: Cluster) -> int:
-    """Deployments that hold capacity."""
+    """The number of deployments with an allocation."""
     return Deployment.objects.filter(HOLDS, cluster=cluster).count()
 
 
 def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
-    """The ledger, newest first, without the heavy columns."""
+    """The cluster's rows of the ledger, newest first, without the two large columns."""
     return (
         SchedulingCycle.objects.filter(cluster=cluster)
         .defer("snapshot", "plan")
@@ -107,7 +112,7 @@ def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
 
 
 def cycle_for(user: User, cycle_id: UUID) -> SchedulingCycle:
-    """One ledger row with its plan; 404 where the user may not see its cluster. One query."""
+    """One row of the ledger with its plan; 404 if the user may not see its cluster. One query."""
     visible = SchedulingCycle.objects.filter(cluster__organization__in=organizations_of(user))
     cycle = visible.defer("snapshot").filter(pk=cycle_id).first()
     if cycle is None:

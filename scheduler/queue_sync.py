@@ -66,8 +66,8 @@ def follow(snapshot: Snapshot, plan: Plan, requeued: frozenset[str]) -> None:
 
 
 def is_check_due(cluster_id: UUID) -> bool:
-    """Whether the queues may be compared with the table again: once in a second for each thousand
-    deployments that wait, since counting a long queue costs more.
+    """Whether the queues may be compared with the table again. With N thousand queued deployments
+    that is once in N seconds, because the count of a longer queue costs more.
     """
     names = _class_names()
     waiting = sum((redis_queues.lengths(cluster_id, names) or {}).values())

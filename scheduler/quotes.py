@@ -1,10 +1,10 @@
-"""What a submit would get, told before it is made; and a token that holds the platform to it.
+"""Quotes: the outcome of a submit before it is made, and a token that guarantees it.
 
-A quote is the planner's answer with the deployment in the queue. Its token binds the caller, the
-body, the outcome, and the state that it was computed in: a digest of everything the planner saw but
-the time. A submit with the token is planned again under the cluster's lock and, where state and
-outcome are the same, admitted in that very transaction; otherwise it is told 409. What waits for
-others to complete is not the planner's matter yet, so its quote says just that.
+A quote is the planner's answer with the deployment in the queue. Its token binds the user, the
+body, the outcome, and the state of the cluster: a digest of the planner's whole input but the time.
+A submit with the token is planned again under the cluster's lock. If state and outcome are the
+same, the deployment is admitted in the same transaction; otherwise the answer is 409. The planner
+does not see a deployment with pending dependencies, so its quote only says that it waits for them.
 """
 
 import hashlib
@@ -43,13 +43,13 @@ WAITS = "WAITS"
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a token holds: who may have what, in which state."""
+    """The contents of a token: the user, the body, and the outcome in one state of the cluster."""
 
     user: str
     digest: str  # of the body
     state: str
     kind: str
-    evicts: str  # a digest of whom: a token's size must not follow their number
+    evicts: str  # a digest of the victims, so that their number does not enlarge the token
 
     def sign(self) -> str:
         values = [self.user, self.digest, self.state, self.kind, self.evicts]
@@ -57,33 +57,33 @@ class Promise:
 
     @classmethod
     def read(cls, token: str) -> "Promise":
-        """Raises signing.BadSignature, of which SignatureExpired is one."""
+        """Raises signing.BadSignature, and its subclass SignatureExpired after VALID_S."""
         return cls(*signing.loads(token, salt=SALT, max_age=VALID_S))
 
 
 def quote(
     user: User, deployment: Deployment, digest: str, needed: Sequence[Dependency]
 ) -> dict[str, Any]:
-    """The values of QuoteSerializer for a deployment that is not saved; writes nothing.
+    """The values of QuoteSerializer for an unsaved deployment. Writes nothing.
 
-    409 where something that it needs will never complete.
+    409 if a dependency will never complete.
     """
     refuse_hopeless(needed)
     workload = as_workload(deployment)
     with transaction.atomic():
         store.see_one_moment()
         snapshot = store.read_snapshot(deployment.cluster_id)
-    outcome = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
-    promise = _promise(user, digest, snapshot, outcome)
-    waiting = outcome is None or outcome.start is None
-    after = WhatIf(snapshot, workload).after_limits() if outcome and waiting else None
-    if outcome is None:
+    answer = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
+    promise = _promise(user, digest, snapshot, answer)
+    waiting = answer is None or answer.start is None
+    after = WhatIf(snapshot, workload).after_limits() if answer and waiting else None
+    if answer is None:
         reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
     else:
-        reason = _reason(outcome, workload) if waiting else None
+        reason = _reason(answer, workload) if waiting else None
     return {
         "outcome": promise.kind,
-        "preempts": evicted(outcome.evictions) if outcome else [],
+        "preempts": evicted(answer.evictions) if answer else [],
         "reason": reason,
         "queue_position": _position(deployment) if waiting else None,
         "earliest_start": moment(after.at_ms) if after and after.at_ms else None,
@@ -93,10 +93,10 @@ def quote(
 
 
 def redeem(deployment: Deployment, digest: str, token: str) -> None:
-    """Keep a quote: admit the deployment, just inserted, exactly as quoted, or raise.
+    """Admit the deployment, which was just inserted, exactly as quoted, or raise.
 
-    400 for a token that is none or is somebody else's, 409 for one that has expired, was given for
-    another body, or no longer holds. Runs a whole cycle in the caller's transaction.
+    400 for an invalid token or that of another user; 409 for a token that has expired, was issued
+    for another body, or for another state. Runs a whole cycle in the caller's transaction.
     """
     try:
         promise = Promise.read(token)
@@ -112,14 +112,14 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     workload = as_workload(deployment)
     before = tuple(each for each in snapshot.queued if each.id != workload.id)
     snapshot = replace(snapshot, queued=before)
-    outcome = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
-    if _promise(deployment.owner, digest, snapshot, outcome) != promise:
+    answer = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
+    if _promise(deployment.owner, digest, snapshot, answer) != promise:
         raise _stale()
-    if outcome is not None and outcome.start is not None:
-        asked = replace(snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
+    if answer is not None and answer.start is not None:
+        planned = replace(snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
         try:
-            done = cycle.settle(asked, outcome.plan, uuid7(), Trigger.SUBMITTED)
-        except store.StalePlanError:  # somebody who was to start has been stopped meanwhile
+            done = cycle.settle(planned, answer.plan, uuid7(), Trigger.SUBMITTED)
+        except store.StalePlanError:  # a deployment that the plan starts has been stopped meanwhile
             raise _stale() from None
         transaction.on_commit(partial(metrics.record, deployment.cluster_id, done))
 
@@ -130,20 +130,20 @@ def _stale() -> Conflict:
     )
 
 
-def _promise(user: User, digest: str, snapshot: Snapshot, outcome: WorkloadPlan | None) -> Promise:
-    """`outcome` is None for one that the planner is not told of yet."""
-    if outcome is None or outcome.start is None:
+def _promise(user: User, digest: str, snapshot: Snapshot, answer: WorkloadPlan | None) -> Promise:
+    """`answer` is None for a deployment with pending dependencies."""
+    if answer is None or answer.start is None:
         kind = WAITS
     else:
-        kind = STARTS_BY_PREEMPTING if outcome.evictions else STARTS_NOW
-    victims = sorted(each.workload_id for each in outcome.evictions) if outcome else []
+        kind = STARTS_BY_PREEMPTING if answer.evictions else STARTS_NOW
+    victims = sorted(each.workload_id for each in answer.evictions) if answer else []
     evicts = hashlib.sha256(" ".join(victims).encode()).hexdigest()
     return Promise(str(user.pk), digest, state_version(snapshot), kind, evicts)
 
 
 def state_version(snapshot: Snapshot) -> str:
-    """A digest of all that the planner sees but the time, and what time alone brings: who runs, who
-    waits, capacity, policy."""
+    """A digest of the planner's input without what changes by time alone: running and queued
+    workloads, capacity, quotas, policy."""
     still = replace(
         snapshot,
         now_ms=0,
@@ -154,8 +154,8 @@ def state_version(snapshot: Snapshot) -> str:
     return hashlib.sha256(encode_snapshot(still)).hexdigest()
 
 
-def _reason(outcome: WorkloadPlan, workload: Workload) -> dict[str, Any]:
-    waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
+def _reason(answer: WorkloadPlan, workload: Workload) -> dict[str, Any]:
+    waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in answer.plan.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
     return render(found.code, found.details)
 

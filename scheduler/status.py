@@ -1,4 +1,4 @@
-"""A cluster with what is going on in it: shares, queues, and what the scheduler last did."""
+"""The activity of a cluster: utilisation, queue lengths, nodes, and the last cycle."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def status_of(cluster: Cluster) -> dict[str, Any]:
 
 
 def _nodes(cluster: Cluster) -> dict[str, int]:
-    """How many there are, and how many in each state. One query."""
+    """The number of nodes, in all and by state. One query."""
     states = {state.lower(): Count("pk", filter=Q(now=state)) for state in NodeState.values}
     nodes = Node.objects.filter(cluster=cluster).annotate(now=effective_state())
     return nodes.aggregate(total=Count("pk"), **states)

@@ -1,4 +1,4 @@
-"""The operators' pages of the ledger, and of clusters with what the scheduler knows of them."""
+"""The admin pages of the ledger, and of clusters with their queues and running deployments."""
 
 from scheduler.admin.clusters import ScheduledClusterAdmin
 from scheduler.admin.ledger import SchedulingCycleAdmin

@@ -1,7 +1,7 @@
-"""The pages of clusters, with what waits and runs in them.
+"""The admin page of clusters, with their queues and running deployments.
 
-`clusters` may import neither `deployments` nor this app, so its ClusterAdmin ends where a cluster
-itself does; here, in the layer that knows all three, it gets the rest and is registered.
+`clusters` may import neither `deployments` nor this app, so its ClusterAdmin covers the cluster
+alone. This module, in the layer above all three, adds the rest and registers the page.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
     # --- What is shown -------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
-        """Each with how many deployments hold some of it: a partial index's entries, counted."""
+        """Each cluster with its number of allocated deployments, counted by a partial index."""
         holding = (
             Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
             .order_by()
@@ -63,21 +63,23 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     @admin.display(description="waiting")
     def waiting(self, cluster: Any) -> SafeString:
-        """By class, most urgent first, leading to their list."""
+        """The number of queued deployments by class, most urgent first, as a link to their list."""
         if cluster.queue_lengths is None:
-            return to_list(Deployment, "unknown: Redis is away", **_those(cluster, Status.QUEUED))
+            return to_list(
+                Deployment, "unknown: Redis is away", **_list_parameters(cluster, Status.QUEUED)
+            )
         lines = format_html_join(
             "", "<span>{} {}</span>", [(name, size) for name, size in cluster.queue_lengths.items()]
         )
         return to_list(
             Deployment,
             format_html('<span class="queues">{}</span>', lines),
-            **_those(cluster, Status.QUEUED),
+            **_list_parameters(cluster, Status.QUEUED),
         )
 
     @admin.display(description="running", ordering="running_count")
     def running(self, cluster: Any) -> SafeString:
-        return to_list(Deployment, cluster.running_count, **_those(cluster, *HOLDING))
+        return to_list(Deployment, cluster.running_count, **_list_parameters(cluster, *HOLDING))
 
     @admin.display(description="ledger")
     def cycles(self, cluster: Cluster) -> SafeString:
@@ -86,7 +88,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
     # --- What is done --------------------------------------------------------------------------
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Counted, not listed: a cluster's history may be millions of rows."""
+        """The related rows as counts, because a cluster's history may be millions of rows."""
         deployments = Deployment.objects.filter(cluster__in=objs).count()
         cycles = SchedulingCycle.objects.filter(cluster__in=objs).count()
         using = sum(deployment_queries.in_use(each).count() for each in objs)
@@ -98,7 +100,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     @admin.action(description="Drain", permissions=["change"])
     def drain(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
-        """Asks first: what runs loses what it has not saved."""
+        """Drain, after a confirmation: running deployments lose what they have not saved."""
         going = list(queryset.exclude(state=State.DRAINING))
         if going:
             running = dict(
@@ -120,7 +122,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     @admin.action(description="Schedule now", permissions=["change"])
     def schedule_now(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> None:
-        """Even where a cycle is wanted already: its message may be lost."""
+        """Request a cycle, even if one is requested already: its message may be lost."""
         clusters = list(queryset)
         for cluster in clusters:
             wakeup.request_cycle(cluster.pk, Trigger.OPERATOR, again=True)
@@ -128,8 +130,8 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
         self.report(request, f"Asked for a cycle of {total}; a worker runs it in a moment.", [])
 
 
-def _those(cluster: Cluster, *statuses: Status) -> dict[str, str]:
-    """The parameters of the list of its deployments in these states."""
+def _list_parameters(cluster: Cluster, *statuses: Status) -> dict[str, str]:
+    """The query parameters of the list of the cluster's deployments in these states."""
     which = (
         {"status__exact": statuses[0]} if len(statuses) == 1 else {"status__in": ",".join(statuses)}
     )

@@ -1,4 +1,4 @@
-"""The ledger, to read: nobody writes it but the scheduler."""
+"""The read-only admin page of the ledger, which only the scheduler writes."""
 
 import json
 from dataclasses import fields, is_dataclass
@@ -39,7 +39,7 @@ class EvictedFilter(admin.SimpleListFilter):
 
 @admin.register(SchedulingCycle)
 class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
-    """Newest first by key, a UUIDv7. The snapshot is never loaded but for its download."""
+    """Newest first, by the UUIDv7 key. Only the download loads the snapshot."""
 
     list_display = [
         "when",
@@ -148,7 +148,7 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
         answer["Content-Disposition"] = f'attachment; filename="{cycle_id}-{part}.json"'
         return answer
 
-    # --- Who may what --------------------------------------------------------------------------
+    # --- Permissions ---------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -161,7 +161,7 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
 
 
 def _named(value: Any) -> Any:
-    """The same as objects and lists, every field by its name."""
+    """The value as dicts and lists, with every field under its name."""
     if is_dataclass(value):
         return {field.name: _named(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "_asdict"):  # amounts of resources

@@ -1,4 +1,4 @@
-"""A recorded plan as tables for people."""
+"""A recorded plan as readable tables."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -78,21 +78,21 @@ def _named(keys: Iterable[str]) -> Named:
 
 
 def _link(key: str, named: Named) -> SafeString:
-    """The name, leading to the page; the bare id of one that is gone."""
+    """The deployment's name as a link to its page, or the bare id if it was deleted."""
     if key in named:
         return format_html('<span title="{}">{}</span>', key, to_page(named[key]))
     return format_html('<span class="mono">{}</span>', key)
 
 
 def _request_of(scheduling_key: str) -> str:
-    """`HIGH/4000/8192/1x2` for people, and whose it is where the key tells; a key of another shape
-    as it is."""
+    """A key like `HIGH/4000/8192/1x2` in readable form, with the owner if the key has one. A key of
+    another shape is returned unchanged."""
     key, _, owner = scheduling_key.partition("/u")
     try:
         name, cpu_milli, ram_mib, rest = key.split("/")
         gpu, replicas = rest.split("x")
-        asked = request(int(cpu_milli), int(ram_mib), int(gpu), int(replicas))
-        whose = f", of user {UUID(owner)}" if owner else ""
+        requested = request(int(cpu_milli), int(ram_mib), int(gpu), int(replicas))
+        owned_by = f", of user {UUID(owner)}" if owner else ""
     except ValueError:
         return scheduling_key
-    return f"{name}, {asked}{whose}"
+    return f"{name}, {requested}{owned_by}"

@@ -39,7 +39,7 @@ class WaitingQueue:
         queue, key = copy(self), workload.scheduling_key
         queue._ordered = _with(workload, self._ordered, self.key)
         queue._groups = {**self._groups, key: _with(workload, self._groups.get(key, []), self.key)}
-        queue._by_wait = _with(workload, self._by_wait, self._wait_key)
+        queue._by_waiting_time = _with(workload, self._by_waiting_time, self._wait_key)
         return queue
 
     def __iter__(self) -> Iterator[Workload]:
@@ -59,10 +59,10 @@ class WaitingQueue:
     def starved(self, since_ms: int) -> Iterator[Workload]:
         """The workloads that have waited since `since_ms` or longer, by 1. the most urgent class,
         2. the longest wait, 3. the id."""
-        return (workload for workload in self._by_wait if workload.queued_ms <= since_ms)
+        return (workload for workload in self._by_waiting_time if workload.queued_ms <= since_ms)
 
     @cached_property
-    def _by_wait(self) -> list[Workload]:
+    def _by_waiting_time(self) -> list[Workload]:
         return sorted(self._ordered, key=self._wait_key)
 
     def _wait_key(self, workload: Workload) -> tuple[int, int, str]:

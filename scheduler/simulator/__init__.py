@@ -1,7 +1,8 @@
 """Traces of real clusters under any policy: the production planner under a virtual clock.
 
-`traces.read` gives jobs, `clock.simulate` runs them through `scheduler.engine`, `figures.Figures`
-sums up, report.py and pictures.py show. No Django here; the door is `manage.py simulate`.
+`traces.read` reads jobs, `clock.simulate` runs them through `scheduler.engine`, figures.py computes
+the results, report.py and pictures.py present them. The package does not use Django;
+`manage.py simulate` calls it.
 """
 
 from scheduler.simulator.clock import simulate

@@ -1,10 +1,11 @@
-"""The virtual clock: one event at a time, and after each the production planner.
+"""The virtual clock: one event at a time, and the production planner after each event.
 
-Of one moment: 1. who reaches the time limit is ended by the platform, all at once; 2. submits;
-3. other ends. After each the engine decides (`make_plan`, on a line that is kept from one moment to
-the next, and nobody is told why they wait). Who is evicted returns to the queue with the old submit
-time and starts from zero, or from the last checkpoint. A pass that evicted somebody is followed by
-another, as in production. `checked` plans each snapshot without the kept line too.
+The order of events at one moment: 1. all jobs that reach their time limit end, together; 2.
+submits, one by one; 3. other ends, one by one. After each the engine decides (`make_plan`, on a
+queue that is kept from one moment to the next, without reasons for waits). An evicted job returns
+to the queue with its old submit time, and later starts from zero or from its last checkpoint. A
+pass with an eviction is followed by another pass, as in production. With `checked`, each snapshot
+is also planned without the kept queue.
 """
 
 from collections.abc import Callable
@@ -29,14 +30,14 @@ from scheduler.engine.wait_reasons import impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.simulator.cluster_spec import Cluster
 from scheduler.simulator.jobs import Fate, Job, Result, Timeline
-from scheduler.simulator.kept_queue import LastingLine
-from scheduler.simulator.simulated_cluster import Machine
+from scheduler.simulator.kept_queue import KeptQueue
+from scheduler.simulator.simulated_cluster import SimulatedCluster
 
-EVERYBODY = 2**31
+UNLIMITED = 2**31
 FOREVER_MS = 2**62
 PROGRESS_EVERY = 256  # ended jobs
 
-Progress = Callable[[int, int, int], None]  # ended, of how many, waiting now
+Progress = Callable[[int, int, int], None]  # ended jobs, all jobs, jobs that wait now
 
 
 def simulate(
@@ -48,7 +49,10 @@ def simulate(
     checked: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Run the jobs (in the order of their submits) to the end under one policy."""
+    """Run the jobs, sorted by submit time, to the end under one policy.
+
+    With `checkpoint_s` every job reports a checkpoint at that interval, in seconds.
+    """
     began = perf_counter()
     clock = _Clock(jobs, cluster, policy, checkpoint_s, checked)
     clock.run(progress)
@@ -69,7 +73,7 @@ class _Clock:
         self.timeline = Timeline()
         self.passes = self._ended = 0
         self._jobs, self._left_ms = jobs, [job.run_ms for job in jobs]
-        self._machine = Machine(cluster, checkpoint_s)
+        self._simulated = SimulatedCluster(cluster, checkpoint_s)
         self._empty = Snapshot(
             cluster_id="simulated",
             state=ACTIVE,
@@ -81,19 +85,20 @@ class _Clock:
             running=(),
             queued=(),
             now_ms=0,
-            max_starts=EVERYBODY,
+            max_starts=UNLIMITED,
         )
         self._checked = checked
         self._ever = Capacity(self._empty)
         self._reservation_history: tuple[ReservationRecord, ...] = ()
-        self._line = LastingLine(self._empty)
-        self._workloads: list[Workload] = []  # by number, as all that follows
-        # When, whether before the limit, who, in which of its runs: who reaches the limit is first.
+        self._queue = KeptQueue(self._empty)
+        self._workloads: list[Workload] = []  # by the number of the job
+        # (moment, whether before the time limit, number of the job, number of its run), a heap: at
+        # one moment the ends by a time limit come first.
         self._ends: list[tuple[int, bool, int, int]] = []
 
     def run(self, progress: Progress | None) -> None:
-        """Everything that happens, in its order."""
-        jobs, ends, coming, told = self._jobs, self._ends, 0, 0
+        """Process all events in their order."""
+        jobs, ends, coming, reported = self._jobs, self._ends, 0, 0
         while coming < len(jobs) or ends:
             submit_ms = jobs[coming].submit_ms if coming < len(jobs) else FOREVER_MS
             now_ms = min(submit_ms, ends[0][0]) if ends else submit_ms
@@ -107,13 +112,13 @@ class _Clock:
                 changed = self._end()
             if changed:
                 self._pass(now_ms)
-                self.timeline.add(now_ms, self._machine.allocated, len(self._line))
-            if progress is not None and self._ended >= told + PROGRESS_EVERY:
-                told = self._ended
-                progress(told, len(jobs), len(self._line))
+                self.timeline.add(now_ms, self._simulated.allocated, len(self._queue))
+            if progress is not None and self._ended >= reported + PROGRESS_EVERY:
+                reported = self._ended
+                progress(reported, len(jobs), len(self._queue))
 
     def _submit(self, number: int) -> None:
-        """What not even the empty cluster could run is never looked at again."""
+        """Put a job into the queue, unless not even the empty cluster could run it."""
         job = self._jobs[number]
         owner = job.user if self._empty.by_owner else ""
         workload = Workload(
@@ -129,28 +134,28 @@ class _Clock:
         )
         self._workloads.append(workload)
         if impossible(self._ever, workload) is None:
-            self._line.enter(workload)
+            self._queue.enter(workload)
 
     def _end(self) -> bool:
-        """The next end; False where that run was cut short."""
+        """Process the next end; False if an eviction had ended that run before."""
         now_ms, _, number, run = heappop(self._ends)
         if run != self.fates[number].preemptions:
             return False
-        self._machine.leave(self._workloads[number].id)
+        self._simulated.leave(self._workloads[number].id)
         self.fates[number].ended_ms = now_ms
         self._ended += 1
         return True
 
     def _pass(self, now_ms: int) -> None:
-        """Plan and apply, again where somebody was evicted: they wait now, and were not seen."""
+        """Plan and apply; again after an eviction, because the plan left the victims out."""
         evicted = True
-        while evicted and self._line:
+        while evicted and self._queue:
             self.passes += 1
             snapshot = self._snapshot(now_ms)
             if self._checked:
-                plan = _checked(snapshot, self._line)
+                plan = _checked(snapshot, self._queue)
             else:
-                plan = make_plan(snapshot, self._line, tell=False)
+                plan = make_plan(snapshot, self._queue, tell=False)
             self._reservation_history = history_after(snapshot, plan)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
@@ -159,27 +164,27 @@ class _Clock:
             evicted = bool(plan.evictions)
 
     def _snapshot(self, now_ms: int) -> Snapshot:
-        machine, empty = self._machine, self._empty
+        simulated, empty = self._simulated, self._empty
         return Snapshot(
             empty.cluster_id,
             empty.state,
             empty.policy,
             empty.total,
-            machine.allocated,
+            simulated.allocated,
             empty.classes,
-            machine.nodes(),
-            machine.running(now_ms),
-            tuple(self._line) if self._checked else (),  # the engine is handed the line itself
+            simulated.nodes(),
+            simulated.running(now_ms),
+            tuple(self._queue) if self._checked else (),  # else the engine gets the queue itself
             now_ms,
             empty.max_starts,
-            machine.allocated_by_owner() if empty.by_owner else (),
+            simulated.allocated_by_owner() if empty.by_owner else (),
             empty.quotas,
             self._reservation_history,
         )
 
     def _start(self, number: int, placement: tuple[Placement, ...], now_ms: int) -> None:
         workload, fate = self._workloads[number], self.fates[number]
-        self._line.leave(workload)
+        self._queue.leave(workload)
         limit_s = workload.limit_s
         running = Running(
             workload.id,
@@ -193,7 +198,7 @@ class _Clock:
             None if limit_s is None else now_ms + limit_s * 1000,
             workload.owner,
         )
-        self._machine.enter(running)
+        self._simulated.enter(running)
         if fate.started_ms is None:
             fate.started_ms = now_ms
         left_ms = self._left_ms[number]
@@ -201,21 +206,21 @@ class _Clock:
         heappush(self._ends, (now_ms + left_ms, early, number, fate.preemptions))
 
     def _evict(self, id_: str, lost_ms: int, now_ms: int) -> None:
-        """Back to the queue; what it had done by its last checkpoint is done."""
+        """Return a job to the queue. Its work up to the last checkpoint counts as done."""
         number = int(id_)
-        running, fate = self._machine.leave(id_), self.fates[number]
-        assert running.started_ms is not None  # here nobody is ever STARTING
+        running, fate = self._simulated.leave(id_), self.fates[number]
+        assert running.started_ms is not None  # simulated jobs are never STARTING
         self._left_ms[number] -= now_ms - running.started_ms - lost_ms
         fate.preemptions += 1
         fate.lost_ms += lost_ms
         self._workloads[number] = replace(self._workloads[number], queued_ms=now_ms)
-        self._line.enter(self._workloads[number])
+        self._queue.enter(self._workloads[number])
 
 
-def _checked(snapshot: Snapshot, line: WaitingQueue) -> Plan:
-    """The plan of the snapshot alone, judged by the checker and compared with that of the line."""
-    plan, decided = make_plan(snapshot), make_plan(snapshot, line, tell=False)
+def _checked(snapshot: Snapshot, queue: WaitingQueue) -> Plan:
+    """The plan of the snapshot alone, verified, and compared with the plan on the kept queue."""
+    plan, decided = make_plan(snapshot), make_plan(snapshot, queue, tell=False)
     verify(snapshot, plan)
     if replace(plan, waits=()) != decided:
-        raise AssertionError(f"the kept line gives another plan at {snapshot.now_ms} ms")
+        raise AssertionError(f"the kept queue gives another plan at {snapshot.now_ms} ms")
     return plan

@@ -1,4 +1,4 @@
-"""What a trace runs on, from a few words or a JSON file."""
+"""The cluster that a trace runs on, parsed from a short text or a JSON file."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ AMOUNTS = ("cpu", "ram", "gpu")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An empty cluster; without nodes a pool of `total`."""
+    """An empty cluster; a pool of `total` if it has no nodes."""
 
     total: Resources
     nodes: tuple[Node, ...] = ()
@@ -34,7 +34,7 @@ class Cluster:
 
 
 def parse(spec: str) -> Cluster:
-    """Raises SpecError where `spec` is none of the forms in HELP."""
+    """Parse one of the forms in HELP; raises SpecError for any other text."""
     try:
         if spec.endswith(".json"):
             return _from_json(json.loads(Path(spec).read_text()))
@@ -83,12 +83,12 @@ def _of_nodes(groups: list[dict[str, Any]]) -> Cluster:
     return Cluster(total, tuple(nodes))
 
 
-def _from_json(told: dict[str, Any]) -> Cluster:
-    if unknown := set(told) - {"pool", "nodes", "classes"}:
+def _from_json(values: dict[str, Any]) -> Cluster:
+    if unknown := set(values) - {"pool", "nodes", "classes"}:
         raise ValueError(f"{', '.join(sorted(unknown))} is none of pool, nodes, classes")
-    cluster = Cluster(_amounts(told["pool"])) if "pool" in told else _of_nodes(told["nodes"])
-    if "classes" not in told:
+    cluster = Cluster(_amounts(values["pool"])) if "pool" in values else _of_nodes(values["nodes"])
+    if "classes" not in values:
         return cluster
     return Cluster(
-        cluster.total, cluster.nodes, tuple(PriorityClass(**each) for each in told["classes"])
+        cluster.total, cluster.nodes, tuple(PriorityClass(**each) for each in values["classes"])
     )

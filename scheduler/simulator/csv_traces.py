@@ -1,7 +1,8 @@
-"""Traces as CSV: this platform's own columns, and those of Microsoft's Philly trace.
+"""Traces as CSV: with this platform's own columns, or with those of Microsoft's Philly trace.
 
-Philly (Jeon et al., USENIX ATC 2019) tells GPUs only; a GPU comes with 6 cores and 60 GiB, as on
-nodes of 8 GPUs, 48 cores and 480 GiB, and more than 8 GPUs are a gang on several nodes.
+Philly (Jeon et al., USENIX ATC 2019) has GPUs only. Here each GPU comes with 6 cores and 60 GiB, as
+on nodes of 8 GPUs, 48 cores and 480 GiB, and a job with more than 8 GPUs is a gang on several
+nodes.
 """
 
 import csv
@@ -33,7 +34,7 @@ WITH_A_GPU = Resources(cpu_milli=6000, ram_mib=60 * 1024, gpu=1)
 
 
 def read(path: Path, lines: Iterable[tuple[int, str]]) -> Trace:
-    """`lines` with their numbers, from 1; the first that is not empty names the columns."""
+    """Parse numbered lines, from 1; the first line that is not empty names the columns."""
     jobs: list[Job] = []
     dropped = Counter[str]()
     names: list[str] = []
@@ -94,7 +95,7 @@ def _own(row: dict[str, str]) -> Job:
 
 
 def _philly(row: dict[str, str]) -> Job:
-    at = datetime.fromisoformat(row["timestamp"]) - datetime(2017, 1, 1)  # noqa: DTZ001  # as told
+    at = datetime.fromisoformat(row["timestamp"]) - datetime(2017, 1, 1)  # noqa: DTZ001  # the trace has no zone
     gpus, replicas = _whole(row, "num_gpus", least=1), 1
     while gpus % replicas or gpus // replicas > GPUS_ON_A_NODE:
         replicas += 1
@@ -108,7 +109,7 @@ def _philly(row: dict[str, str]) -> Job:
 
 
 def _milli(row: dict[str, str], name: str) -> int:
-    """Thousandths of a decimal number of zero or more; 0 where the cell is empty."""
+    """A decimal number of zero or more in thousandths; 0 for an empty cell."""
     text = row.get(name) or "0"
     try:
         value = round(float(text) * 1000)

@@ -1,8 +1,8 @@
-"""What a simulation comes to, in figures.
+"""The results of a simulation in figures.
 
-Wait: from submit to end, less the run time; so work that was done twice counts as waiting. Bounded
+Wait: the time from submit to end, less the run time; so repeated work counts as waiting. Bounded
 slowdown (Feitelson and Rudolph, JSSPP 1998): max(1, (wait + run) / max(run, 10 s)). Percentiles are
-nearest-rank. Work lost is what evicted jobs had done and had to do again.
+nearest-rank. Lost work is work that evicted jobs had to repeat.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from scheduler.simulator.policies import name_of
 SHORTEST_MS = 10_000  # bounds the slowdown of very short jobs
 HOUR_MS = 3_600_000
 BUCKETS = 500  # of a series over time
-EVERYBODY = "all"
+ALL_CLASSES = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Of one priority class, or of all. Waits in seconds; only jobs that ended count in them."""
+    """The figures of one priority class, or of all. Waits, in seconds, count ended jobs only."""
 
     jobs: int
     ended: int
@@ -39,9 +39,12 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`utilisation` is the share of the cluster that was allocated between the first submit and the
-    last end, by resource; `goodput` the share whose work counted. `series` has means over equal
-    spans of time. Nothing here depends on how fast the simulation ran."""
+    """The figures of one policy. None of them depends on how fast the simulation ran.
+
+    `utilisation` is, by resource, the share of the cluster that was allocated between the first
+    submit and the last end. `goodput` is the same of ended jobs alone, without lost work. `series`
+    has means over equal spans of time.
+    """
 
     policy: str
     makespan_s: float
@@ -59,7 +62,7 @@ def figures(result: Result) -> Figures:
     names = sorted({job.priority for job in result.jobs})
     pairs = list(zip(result.jobs, result.fates, strict=True))
     classes = {name: _of_class([p for p in pairs if p[0].priority == name]) for name in names}
-    classes[EVERYBODY] = _of_class(pairs)
+    classes[ALL_CLASSES] = _of_class(pairs)
     makespan_ms = _makespan_ms(result)
     series = _series(result)
     return Figures(
@@ -74,11 +77,11 @@ def figures(result: Result) -> Figures:
 
 
 def waits_s(result: Result, priority: str) -> list[float]:
-    """Of those of a class that ended, in the order of their submits."""
+    """The waits of the ended jobs of a class, in seconds, sorted by submit time."""
     return [
         _wait_ms(job, fate) / 1000
         for job, fate in zip(result.jobs, result.fates, strict=True)
-        if fate.ended_ms is not None and priority in (job.priority, EVERYBODY)
+        if fate.ended_ms is not None and priority in (job.priority, ALL_CLASSES)
     ]
 
 
@@ -156,25 +159,25 @@ def _series(result: Result) -> dict[str, list[float]]:
     if not makespan_ms:
         return {}
     width = makespan_ms / BUCKETS
-    lines = {
+    columns = {
         name: (getattr(timeline, name), whole)
         for name, whole in zip(NAMES, result.total, strict=True)
         if whole
     }
-    lines["waiting"] = (timeline.waiting, 1)
-    sums = {name: [0.0] * BUCKETS for name in lines}
+    columns["waiting"] = (timeline.waiting, 1)
+    sums = {name: [0.0] * BUCKETS for name in columns}
     start_ms = timeline.at_ms[0]
     for index, (now, then) in enumerate(zip(timeline.at_ms, timeline.at_ms[1:], strict=False)):
         begin, end = float(now - start_ms), float(then - start_ms)
         bucket = min(int(begin / width), BUCKETS - 1)
         while begin < end:
             edge = min((bucket + 1) * width, end) if bucket < BUCKETS - 1 else end
-            for name, (amounts, _) in lines.items():
+            for name, (amounts, _) in columns.items():
                 sums[name][bucket] += (edge - begin) * amounts[index]
             begin, bucket = edge, bucket + 1
     hours = [_rounded((at + 0.5) * width / HOUR_MS) for at in range(BUCKETS)]
     means = {
         name: [round(each / width / whole, 4) for each in sums[name]]
-        for name, (_, whole) in lines.items()
+        for name, (_, whole) in columns.items()
     }
     return {"hours": hours, **means}

@@ -1,4 +1,4 @@
-"""What is simulated, and what becomes of it."""
+"""The jobs of a simulation, and its results."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from scheduler.engine.snapshot import Policy
 
 
 class SpecError(Exception):
-    """A cluster or policy that cannot be understood, in a sentence."""
+    """A cluster or policy that cannot be parsed; the message is a sentence."""
 
 
 class TraceError(Exception):
-    """A trace that cannot be understood; names the file, the line and what is wrong there."""
+    """A trace that cannot be parsed; the message names the file, the line and the fault."""
 
     def __init__(self, path: Path, line: int, what: str) -> None:
         super().__init__(f"{path}, line {line}: {what}")
@@ -21,9 +21,9 @@ class TraceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row of a trace. It ends after `run_ms`; `limit_s` is what its owner promised.
+    """One row of a trace. The job ends after `run_ms`; `limit_s` is the time limit set by its user.
 
-    `request` is that of one replica. Times count from the trace's own zero.
+    `request` is of one replica. Times count from the trace's own zero.
     """
 
     submit_ms: int
@@ -32,12 +32,12 @@ class Job:
     replicas: int = 1
     priority: str = "LOW"
     limit_s: int | None = None
-    user: str = ""  # who submitted it; where the trace does not tell, all are one user's
+    user: str = ""  # the submitting user; a trace without users has a single one
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Jobs in the order of their submits; `dropped` counts rows that were no runnable jobs."""
+    """Jobs sorted by submit time; `dropped` counts the rows that are no runnable jobs, by cause."""
 
     jobs: list[Job]
     dropped: dict[str, int] = field(default_factory=dict)
@@ -45,9 +45,9 @@ class Trace:
 
 @dataclass(slots=True)
 class Fate:
-    """What became of a job. Times in ms; `lost_ms` is work that was done and thrown away."""
+    """The outcome of a job. Times in ms; `lost_ms` is work lost by evictions."""
 
-    started_ms: int | None = None  # for the first time
+    started_ms: int | None = None  # the first start
     ended_ms: int | None = None
     preemptions: int = 0
     lost_ms: int = 0
@@ -59,7 +59,8 @@ def _integers() -> "array[int]":
 
 @dataclass(slots=True)
 class Timeline:
-    """Steps: from `at_ms[i]` to `at_ms[i + 1]` so much was in use, and so many were waiting."""
+    """Steps: the amounts in use, and the number of waiting jobs, from `at_ms[i]` to `at_ms[i +
+    1]`."""
 
     at_ms: "array[int]" = field(default_factory=_integers)
     cpu_milli: "array[int]" = field(default_factory=_integers)
@@ -68,10 +69,10 @@ class Timeline:
     waiting: "array[int]" = field(default_factory=_integers)
 
     def add(self, now_ms: int, used: Resources, waiting: int) -> None:
-        """A later step at the same moment replaces the earlier one."""
+        """Add a step. It replaces an earlier step of the same moment."""
         if self.at_ms and self.at_ms[-1] == now_ms:
-            for line in (self.at_ms, self.cpu_milli, self.ram_mib, self.gpu, self.waiting):
-                line.pop()
+            for column in (self.at_ms, self.cpu_milli, self.ram_mib, self.gpu, self.waiting):
+                column.pop()
         self.at_ms.append(now_ms)
         self.cpu_milli.append(used[0])
         self.ram_mib.append(used[1])
@@ -81,9 +82,10 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trace under one policy. `fates` go with the jobs; who never started has no end.
+    """One trace under one policy. `fates` has one entry per job, in the same order; a job that
+    never started has no end.
 
-    `passes` counts calls of the planner; `took_s` is real time, all else virtual.
+    `passes` counts calls of the planner. `took_s` is real time, all other times are virtual.
     """
 
     policy: Policy

@@ -1,4 +1,4 @@
-"""The line, kept from one moment to the next instead of being sorted anew each time."""
+"""A queue that is kept from one moment to the next, instead of being sorted anew each time."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from scheduler.engine.snapshot import Snapshot, Workload
 from scheduler.engine.waiting_queue import Entry, WaitingQueue
 
 
-class LastingLine(WaitingQueue):
-    """The engine's line with an entrance and an exit."""
+class KeptQueue(WaitingQueue):
+    """The engine's queue, which workloads also enter and leave."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__(snapshot)
         self._length = 0
         self._heads: list[Entry] = []  # sorted
-        self._by_wait: dict[int, list[Workload]] = {value: [] for value in self._values.values()}
+        self._waits: dict[int, list[Workload]] = {value: [] for value in self._values.values()}
 
     def __len__(self) -> int:
         return self._length
@@ -30,23 +30,23 @@ class LastingLine(WaitingQueue):
         group = self._groups.setdefault(workload.scheduling_key, [])
         head = group[0] if group else None
         insort(group, workload, key=_by_submit)
-        self._follow(group, head)
-        insort(self._by_wait[self._values[workload.priority]], workload, key=_by_wait)
+        self._update_heads(group, head)
+        insort(self._waits[self._values[workload.priority]], workload, key=_by_wait)
         self._length += 1
 
     def leave(self, workload: Workload) -> None:
         group = self._groups[workload.scheduling_key]
         head = group[0]
         del group[bisect_left(group, _by_submit(workload), key=_by_submit)]
-        self._follow(group, head)
+        self._update_heads(group, head)
         if not group:
             del self._groups[workload.scheduling_key]
-        waits = self._by_wait[self._values[workload.priority]]
+        waits = self._waits[self._values[workload.priority]]
         del waits[bisect_left(waits, _by_wait(workload), key=_by_wait)]
         self._length -= 1
 
-    def _follow(self, group: list[Workload], head: Workload | None) -> None:
-        """A group whose first was `head` may have another one now."""
+    def _update_heads(self, group: list[Workload], head: Workload | None) -> None:
+        """Replace `head`, the group's first workload before a change, by the present first one."""
         if group and group[0] is head:
             return
         if head is not None:
@@ -55,15 +55,15 @@ class LastingLine(WaitingQueue):
             insort(self._heads, (self.key(group[0]), 0, group), key=_key)
 
     def starved(self, since_ms: int) -> Iterator[Workload]:
-        for value in sorted(self._by_wait, reverse=True):
-            for workload in self._by_wait[value]:
+        for value in sorted(self._waits, reverse=True):
+            for workload in self._waits[value]:
                 if workload.queued_ms > since_ms:
                     break
                 yield workload
 
 
-def _key(place: Entry) -> tuple[int, int, int, str]:
-    return place[0]
+def _key(entry: Entry) -> tuple[int, int, int, str]:
+    return entry[0]
 
 
 def _by_submit(workload: Workload) -> tuple[int, str]:

@@ -1,10 +1,10 @@
-"""Pictures of a comparison. matplotlib is imported here, late: nothing else needs it."""
+"""Pictures of a comparison of policies. Only this module imports matplotlib, on the first use."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scheduler.simulator.figures import EVERYBODY, Figures, waits_s
+from scheduler.simulator.figures import ALL_CLASSES, Figures, waits_s
 from scheduler.simulator.jobs import Result
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 KINDS = ("png", "svg")
 NAMES = {"gpu": "GPU", "cpu_milli": "CPU", "ram_mib": "RAM"}
-SHORTEST_S = 1.0  # a wait of nothing has a place on a logarithmic axis
+SHORTEST_S = 1.0  # the least wait on the logarithmic axis, which has no zero
 
 
 class NoPicturesError(Exception):
@@ -20,7 +20,7 @@ class NoPicturesError(Exception):
 
 
 def require_matplotlib() -> None:
-    """Raise NoPicturesError now rather than after a long simulation."""
+    """Raise NoPicturesError if matplotlib is missing: at once, not after a long simulation."""
     try:
         import matplotlib as matplotlib
     except ImportError as error:
@@ -52,7 +52,7 @@ def draw(results: Sequence[Result], every: Sequence[Figures], folder: Path) -> l
 
 
 def _utilisation(picture: Any, results: Sequence[Result], every: Sequence[Figures]) -> None:
-    """The scarcest resource: GPUs where there are any."""
+    """Allocated shares over time: of GPUs, or of CPU or RAM in a cluster without GPUs."""
     axes = picture.subplots()
     for each in every:
         name = next(name for name in NAMES if name in each.utilisation)
@@ -73,8 +73,8 @@ def _waiting(picture: Any, results: Sequence[Result], every: Sequence[Figures]) 
 
 
 def _waits(picture: Any, results: Sequence[Result], every: Sequence[Figures]) -> None:
-    """Cumulative distributions, a panel for each class."""
-    names = [name for name in every[0].classes if name != EVERYBODY]
+    """Cumulative distributions of waits, one panel for each priority class."""
+    names = [name for name in every[0].classes if name != ALL_CLASSES]
     panels = picture.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         for result, each in zip(results, every, strict=True):

@@ -1,17 +1,17 @@
-"""Policies by their names."""
+"""Policies, parsed from their names and turned into names."""
 
 from dataclasses import fields
 from typing import Any
 
-from scheduler.engine import snapshot as told
+from scheduler.engine import snapshot as names
 from scheduler.engine.snapshot import Policy
 from scheduler.simulator.jobs import SpecError
 
 VALUES = {
-    "queueing": (told.BEST_EFFORT, told.STRICT, told.EASY_BACKFILL),
-    "ordering": (told.GPU_WEIGHTED, told.FIFO, told.FAIR_SHARE),
-    "preemption": (told.LOWER_PRIORITY, told.NEVER),
-    "placement": (told.BINPACK, told.SPREAD),
+    "queueing": (names.BEST_EFFORT, names.STRICT, names.EASY_BACKFILL),
+    "ordering": (names.GPU_WEIGHTED, names.FIFO, names.FAIR_SHARE),
+    "preemption": (names.LOWER_PRIORITY, names.NEVER),
+    "placement": (names.BINPACK, names.SPREAD),
 }
 HELP = """\
 words and settings with commas, what is left out as for a new cluster:
@@ -22,7 +22,7 @@ words and settings with commas, what is left out as for a new cluster:
 
 
 def parse(text: str) -> Policy:
-    """Raises SpecError where a word or a setting is none."""
+    """Parse the form in HELP; raises SpecError for an unknown word or setting."""
     chosen: dict[str, Any] = {}
     for word in text.split(","):
         name, _, value = word.strip().rpartition("=")
@@ -49,7 +49,7 @@ def _value(word: str, name: str, value: str) -> str | int:
 
 
 def name_of(policy: Policy) -> str:
-    """The shortest text that `parse` reads as this policy, queueing and ordering always in it."""
+    """The shortest text with queueing and ordering that `parse` reads as this policy."""
     usual = Policy()
     words = [policy.queueing, policy.ordering]
     for field in fields(Policy):

@@ -24,10 +24,10 @@ COLUMNS = (
 OF_ALL = ("policy", "CPU", "RAM", "GPU", "goodput", "makespan", "passes", "jobs/s")
 
 
-def as_json(told: dict[str, Any], trace: Trace, every: Sequence[Figures]) -> str:
-    """`told` is what was asked for. The same request gives the same text."""
+def as_json(request: dict[str, Any], trace: Trace, every: Sequence[Figures]) -> str:
+    """`request` has the options of the simulation. The same request gives the same text."""
     result = {
-        **told,
+        **request,
         "jobs": len(trace.jobs),
         "dropped": trace.dropped,
         "policies": [each.as_json() for each in every],
@@ -36,7 +36,7 @@ def as_json(told: dict[str, Any], trace: Trace, every: Sequence[Figures]) -> str
 
 
 def table(every: Sequence[Figures], speeds: Sequence[float]) -> str:
-    """Waits in a unit that fits them; slowdown is the mean bounded slowdown."""
+    """One table by class and one by policy. Slowdown is the mean bounded slowdown."""
     rows = []
     for each in every:
         for name, of in each.classes.items():
@@ -70,7 +70,7 @@ def table(every: Sequence[Figures], speeds: Sequence[float]) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text to the left, numbers to the right."""
+    """A table with text aligned left and numbers aligned right."""
     widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
     left = {at for at, name in enumerate(head) if name in ("policy", "class")}
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The simulated cluster: who runs where, and what that holds."""
+"""The simulated cluster: its running workloads, and what they have allocated."""
 
 from dataclasses import replace
 
@@ -7,11 +7,12 @@ from scheduler.engine.snapshot import Node, Running
 from scheduler.simulator.cluster_spec import Cluster
 
 
-class Machine:
-    """Takes the engine's placements at their word; the engine's checker judges them in tests."""
+class SimulatedCluster:
+    """Applies the engine's placements without a check; in tests engine/invariants.py checks
+    them."""
 
     def __init__(self, cluster: Cluster, checkpoint_s: int | None = None) -> None:
-        """With `checkpoint_s`, everybody reports a checkpoint whenever so long has passed."""
+        """With `checkpoint_s`, every workload reports a checkpoint at that interval, in seconds."""
         self.allocated = Resources()
         self._allocated_by_owner: dict[str, Resources] = {}  # by owner
         self._nodes = {node.id: node for node in cluster.nodes}
@@ -31,19 +32,19 @@ class Machine:
         )
 
     def allocated_by_owner(self) -> tuple[tuple[str, Resources], ...]:
-        """What each owner holds; who once did and does not holds nothing."""
+        """The allocation of each owner; zero for an owner whose last workload has left."""
         return tuple(self._allocated_by_owner.items())
 
     def enter(self, running: Running) -> None:
         self._running[running.id] = running
-        self._hold(running, 1)
+        self._count(running, 1)
 
     def leave(self, id_: str) -> Running:
         running = self._running.pop(id_)
-        self._hold(running, -1)
+        self._count(running, -1)
         return running
 
-    def _hold(self, running: Running, sign: int) -> None:
+    def _count(self, running: Running, sign: int) -> None:
         more = running.total.times(sign)
         self.allocated = self.allocated.plus(more)
         self._allocated_by_owner[running.owner] = self._allocated_by_owner.get(
@@ -51,8 +52,8 @@ class Machine:
         ).plus(more)
         if not self._nodes:
             return
-        for place in running.placement:
-            if place.node_id is not None:
-                node = self._nodes[place.node_id]
-                more = running.request.times(sign * place.replicas)
+        for placement in running.placement:
+            if placement.node_id is not None:
+                node = self._nodes[placement.node_id]
+                more = running.request.times(sign * placement.replicas)
                 self._nodes[node.id] = replace(node, allocated=node.allocated.plus(more))

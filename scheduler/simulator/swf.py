@@ -1,9 +1,10 @@
 """Standard Workload Format (Feitelson; Chapin et al., JSSPP 1999): 18 fields a row.
 
-Of these: 2 submit time, 4 run time, 5 allocated processors, 8 requested processors, 9 requested
-time, 12 user; -1 where not known. A processor is a core, so a job is so many replicas of one core.
-As in the studies that use these logs, rows that never ran or promised nothing are dropped,
-processors are those requested (else those allocated), and nobody runs longer than promised.
+The fields read here: 2 submit time, 4 run time, 5 allocated processors, 8 requested processors, 9
+requested time, 12 user; -1 means unknown. A processor is a core, so a job has one replica of one
+core per processor. As in the studies that use these logs, rows without a run or a requested time
+are dropped, the requested processors count (else the allocated ones), and no job runs longer than
+its requested time.
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ CORE = Resources(cpu_milli=1000)
 
 
 def read(path: Path, lines: Iterable[tuple[int, str]]) -> Trace:
-    """`lines` with their numbers, from 1."""
+    """Parse numbered lines, from 1."""
     jobs, dropped = [], Counter[str]()
     for number, line in lines:
         text = line.partition(";")[0].split()
@@ -41,7 +42,7 @@ def read(path: Path, lines: Iterable[tuple[int, str]]) -> Trace:
             dropped["asked for no processors"] += 1
         else:
             run_ms = min(run_s, limit_s) * 1000
-            whose = str(user) if user >= 0 else ""
-            jobs.append(Job(submit_s * 1000, run_ms, CORE, processors, limit_s=limit_s, user=whose))
+            name = str(user) if user >= 0 else ""
+            jobs.append(Job(submit_s * 1000, run_ms, CORE, processors, limit_s=limit_s, user=name))
     jobs.sort(key=lambda job: job.submit_ms)
     return Trace(jobs, dict(dropped))

@@ -1,4 +1,4 @@
-"""Reading traces: which format a file has, and what is changed in all of them alike."""
+"""Reading traces in any format, and the changes that apply to all of them."""
 
 import gzip
 import random
@@ -13,9 +13,9 @@ from scheduler.simulator.jobs import Job, SpecError, Trace, TraceError
 
 
 def read(path: Path, limit: int | None = None) -> Trace:
-    """SWF or CSV, plain or gzipped, by its contents; the first `limit` jobs.
+    """The first `limit` jobs of a trace: SWF or CSV, plain or gzipped, detected by the contents.
 
-    Raises TraceError, naming the file and the line; OSError where it cannot be opened.
+    Raises TraceError, which names the file and the line; OSError if the file cannot be opened.
     """
     lines = _lines(path)
     first = next((each for each in lines if each[1].strip()), None)
@@ -41,19 +41,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def with_share(jobs: list[Job], priority: str, share: float, seed: int) -> list[Job]:
-    """The same jobs, a seeded share of them of the given priority."""
+    """The jobs, a random share of them (drawn with `seed`) in the given priority class."""
     draw = random.Random(seed)
     return [replace(job, priority=priority) if draw.random() < share else job for job in jobs]
 
 
 def with_exact_limits(jobs: list[Job]) -> list[Job]:
-    """As if everybody had known how long they would run; whole seconds, rounded up."""
+    """The jobs with their run times as time limits, in whole seconds, rounded up."""
     return [replace(job, limit_s=-(-job.run_ms // 1000)) for job in jobs]
 
 
 def check_priorities(jobs: list[Job], known: set[str]) -> None:
-    """Raise SpecError where a job's priority is not among the cluster's classes."""
-    if strangers := sorted({job.priority for job in jobs} - known):
+    """Raise SpecError if a job's priority is not among the cluster's classes."""
+    if unknown := sorted({job.priority for job in jobs} - known):
         raise SpecError(
-            f"The trace has the priority {strangers[0]!r}; the cluster has {', '.join(known)}."
+            f"The trace has the priority {unknown[0]!r}; the cluster has {', '.join(known)}."
         )

@@ -1,4 +1,4 @@
-"""`manage.py audit`: check the invariants; exit 1 and say which where one is broken."""
+"""`manage.py audit`: check the invariants; exit 1 and list those that are broken."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py replay`: run recorded cycles again; exit 1 where one does not give the same plan."""
+"""`manage.py replay`: plan recorded cycles again; exit 1 if one of them gives another plan."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found, total = _asked(options), 1
+        found, total = _selected(options), 1
         if options["all"]:
             total = found.count()
         elif not found.exists():
@@ -43,15 +43,15 @@ class Command(BaseCommand):
             for done, replayed in enumerate(replay_all(found), start=1):
                 counts[replayed.verdict] += 1
                 if replayed.verdict in bad or not options["all"]:
-                    self.stdout.write(_told(replayed))
-                progress.tell(done, total)
+                    self.stdout.write(_report(replayed))
+                progress.report(done, total)
         if options["all"]:
             self.stdout.write(_summary(counts))
         if failed := sum(counts[verdict] for verdict in bad):
             raise CommandError(f"{failed:,} of {sum(counts.values()):,} do not hold.")
 
 
-def _asked(options: dict[str, Any]) -> QuerySet[SchedulingCycle]:
+def _selected(options: dict[str, Any]) -> QuerySet[SchedulingCycle]:
     if options["all"] == bool(options["cycle"]):
         raise CommandError("Give the id of one cycle, or --all.")
     if options["cycle"]:
@@ -70,7 +70,7 @@ def _id(text: str, of: str) -> UUID:
 
 
 def _time(text: str | None) -> datetime | None:
-    """A time without a zone is UTC."""
+    """Parse a time; one without a zone is UTC."""
     if text is None:
         return None
     try:
@@ -80,12 +80,12 @@ def _time(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _told(replayed: Replayed) -> str:
+def _report(replayed: Replayed) -> str:
     lines = [f"{replayed.cycle_id}: {replayed.verdict.value}"]
     return "\n    ".join([*lines, *replayed.told])
 
 
 def _summary(counts: Counter[Verdict]) -> str:
-    told = ", ".join(f"{counts[each]:,} {each.value}" for each in Verdict if counts[each])
+    verdicts = ", ".join(f"{counts[each]:,} {each.value}" for each in Verdict if counts[each])
     total = sum(counts.values())
-    return f"{total:,} cycle{'' if total == 1 else 's'}" + (f": {told}." if told else ".")
+    return f"{total:,} cycle{'' if total == 1 else 's'}" + (f": {verdicts}." if verdicts else ".")

@@ -1,4 +1,4 @@
-"""`manage.py simulate`: a trace under one or more policies, by the production planner."""
+"""`manage.py simulate`: run a trace under one or more policies with the production planner."""
 
 import argparse
 import json
@@ -87,12 +87,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         texts = dict.fromkeys(options["policy"] or ["best_effort"])
         try:
-            machine = cluster_spec.parse(options["cluster"])
+            cluster = cluster_spec.parse(options["cluster"])
             chosen = [policies.parse(text) for text in texts]
             if options["out"] and not options["no_pictures"]:
                 pictures.require_matplotlib()
             trace = _trace(options)
-            reading.check_priorities(trace.jobs, {each.name for each in machine.classes})
+            reading.check_priorities(trace.jobs, {each.name for each in cluster.classes})
         except (SpecError, TraceError, pictures.NoPicturesError) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
@@ -103,11 +103,11 @@ class Command(BaseCommand):
             with Progress(self.stderr, policies.name_of(policy), "jobs") as progress:
                 result = simulate(
                     trace.jobs,
-                    machine,
+                    cluster,
                     policy,
                     checkpoint_s=options["checkpoint_s"],
                     checked=options["checked"],
-                    progress=progress.tell,
+                    progress=progress.report,
                 )
             results.append(result)
             every.append(figures(result))
@@ -136,10 +136,10 @@ def _summary(trace: Trace) -> str:
 def _write(
     options: dict[str, Any], trace: Trace, results: list[Result], every: list[Figures]
 ) -> list[Path]:
-    """What was simulated is the same each time; how fast it was is kept apart."""
+    """Write the results and pictures. speed.json is apart, as only it differs between runs."""
     out: Path = options["out"]
     out.mkdir(parents=True, exist_ok=True)
-    told = {
+    request = {
         "trace": options["trace"].name,
         "cluster": options["cluster"],
         **{
@@ -147,7 +147,7 @@ def _write(
             for name in ("limit", "high_share", "seed", "exact_limits", "checkpoint_s")
         },
     }
-    (out / "result.json").write_text(report.as_json(told, trace, every))
+    (out / "result.json").write_text(report.as_json(request, trace, every))
     speed = {
         each.policy: {
             "took_s": round(result.took_s, 3),

@@ -14,7 +14,7 @@ from scheduler.engine.order import order_key
 from scheduler.engine.resources import Resources
 from scheduler.engine.state import CycleState
 from scheduler.engine.waiting_queue import WaitingQueue
-from scheduler.simulator.kept_queue import LastingLine
+from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.build import holds, job, jobs, node, of, owned, pool, rack, run
 from scheduler.tests.engine.test_properties import snapshots
 
@@ -191,7 +191,7 @@ def test_a_line_that_is_kept_gives_the_same_plan(snapshot: Snapshot) -> None:
     snapshot = replace(snapshot, state="ACTIVE")
     plan = make_plan(snapshot)
     never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
-    line = LastingLine(replace(snapshot, queued=(), allocated_by_owner=()))
+    line = KeptQueue(replace(snapshot, queued=(), allocated_by_owner=()))
     for each in snapshot.queued:
         if each.scheduling_key not in never:
             line.enter(each)

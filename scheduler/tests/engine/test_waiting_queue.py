@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.waiting_queue import WaitingQueue
-from scheduler.simulator.kept_queue import LastingLine
+from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.build import job, pool
 from scheduler.tests.engine.test_properties import snapshots
 from scheduler.tests.engine.test_quotas import limited
@@ -29,7 +29,7 @@ def test_leaving_equals_out_changes_nothing(snapshot: Snapshot) -> None:
 def test_a_lasting_line_is_as_one_made_anew(steps: list[tuple[int, int, bool, int]]) -> None:
     """Some enter, some leave: order, heads and who has waited for long are those of a new line."""
     snapshot = pool(gpu=8)
-    lasting, waiting = LastingLine(snapshot), []
+    lasting, waiting = KeptQueue(snapshot), []
     for gpu, age, high, leaves in steps:
         workload = job(gpu=gpu, high=high, waited_s=age)
         lasting.enter(workload)
