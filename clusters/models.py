@@ -1,4 +1,4 @@
-"""Capacity: what a cluster has, what of it is allocated, and the policy that shares it out."""
+"""Clusters and their nodes: capacity, what of it is allocated, and the scheduling policy."""
 
 from django.conf import settings
 from django.db import models
@@ -23,7 +23,8 @@ class State(models.TextChoices):
 
 
 class Runtime(models.TextChoices):
-    """What makes deployments run; all but the simulated one have endpoints, and nodes only."""
+    """What runs the deployments of a cluster; all but the simulated one need endpoints and
+    nodes."""
 
     SIMULATED = "simulated"
     DOCKER = "docker"
@@ -55,8 +56,8 @@ class Placement(models.TextChoices):
 class Cluster(models.Model):
     """A pool of capacity. The counters change only under this row's lock; CHECKs keep them sound.
 
-    `changed_at` moves when capacity is freed or the policy changes, `evaluated_at` when a cycle
-    has looked: a cluster whose first is later than its second needs a cycle (scheduler sweep).
+    `changed_at` is set when capacity is freed or the policy changes, `evaluated_at` by each cycle:
+    a cluster whose first is later than its second needs a cycle (scheduler sweep).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -114,7 +115,7 @@ class Cluster(models.Model):
 
     @property
     def by_owner(self) -> bool:
-        """Whether it matters to its scheduler who has submitted what."""
+        """Whether its scheduler distinguishes the owners of workloads."""
         return self.has_quotas or self.ordering == Ordering.FAIR_SHARE
 
     @property
@@ -131,10 +132,10 @@ class Cluster(models.Model):
 
 
 class Quota(models.Model):
-    """The most that one user's deployments may hold of a cluster at once; without a user, the most
-    that each of those may who have no quota of their own. None: no limit but the cluster's.
+    """The most of a cluster that the deployments of one user may have at once; without a user, the
+    default for each user without a quota. None: no limit but the cluster's.
 
-    `Cluster.has_quotas` tells whether a cluster has any.
+    `Cluster.has_quotas` says whether a cluster has any.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -168,8 +169,9 @@ class Quota(models.Model):
 class Endpoint(models.Model):
     """Where a runtime is reached: a Docker engine, or the API server of a Kubernetes cluster.
 
-    `secrets` is sealed (secrets.py) and leaves only for the runtime's client. What an operator has
-    attached is `trusted`: it may lead to this very host. `error` is why it does not answer now.
+    `secrets` is sealed (secrets.py) and is opened only for the runtime's client. An endpoint that
+    an operator has attached is `trusted`: it may be this very host. `error` is why it does not
+    answer now.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -205,7 +207,7 @@ class Registry(models.Model):
 
 
 class Sandbox(models.Model):
-    """How far a cluster's containers are locked in, where an operator wants it other than usual."""
+    """How far a cluster's containers are confined, where an operator has changed the defaults."""
 
     cluster = models.OneToOneField(Cluster, on_delete=models.CASCADE, related_name="sandbox")
     pids_limit = models.PositiveIntegerField(default=4096)
@@ -231,10 +233,10 @@ class NodeState(models.TextChoices):
 class Node(models.Model):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
-    `state` is what people want of it, `observed` what its runtime says of it, and `effective_state`
-    what comes of the two. `discovered` names the sizes that nobody has given and that its runtime
-    tells, 0 until then. `pending` is what becomes of it once it is empty (node_changes.py):
-    `{"delete": true}`, or the columns to set.
+    `state` is what users want, `observed` what its runtime reports, and `effective_state` the
+    stricter of both. `discovered` names the sizes that its runtime reports because no user has
+    given them, 0 until then. `pending` is the change to make once the node is empty
+    (node_changes.py): `{"delete": true}`, or the columns to set.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -288,7 +290,8 @@ class Node(models.Model):
 
     @property
     def effective_state(self) -> str:
-        """The stricter of the two; who is being drained is being drained, answer or not."""
+        """The stricter of `state` and `observed`; a draining node drains whether it answers or
+        not."""
         if NodeState.DRAINING in (self.state, self.observed):
             return NodeState.DRAINING
         for strict in (NodeState.NOT_READY, NodeState.CORDONED):

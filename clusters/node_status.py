@@ -1,8 +1,8 @@
-"""Facts about nodes, as the runtimes tell them: whether they answer, and what they have.
+"""Writes what runtimes report of nodes: whether they answer, their sizes and their labels.
 
-All under the cluster's lock, so no cycle plans with half of it; each call tells whether anything
-was news. A node's sizes never fall below what is allocated on it: what is taken away from us then
-is seen as a node that takes nobody new until enough has ended.
+All changes are made under the cluster's lock, so no cycle plans with half of one; each function
+returns whether anything changed. The sizes of a node never fall below what is allocated on it: a
+node that has shrunk below that is cordoned until enough of its workloads have ended.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from clusters.node_changes import follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
 from mlops_platform.api.resources import RESOURCES
 
-SEEN_EVERY = timedelta(seconds=15)  # how exact `seen_at` is
+SEEN_EVERY = timedelta(seconds=15)  # the precision of `seen_at`
 
 
 class Found(NamedTuple):
-    """A node as a runtime shows it; `gpu` is None where it cannot tell."""
+    """A node as a runtime reports it; `gpu` is None where the runtime does not know."""
 
     name: str
     cpu_milli: int
@@ -34,7 +34,8 @@ class Found(NamedTuple):
 
 
 def is_away(endpoint: Endpoint, error: str) -> bool:
-    """It gave no answer: its nodes take nobody new, and what runs there is left as it is."""
+    """The endpoint does not answer: its nodes are NOT_READY, and their workloads stay as they
+    are."""
     ready = Node.objects.filter(endpoint=endpoint).exclude(observed=NodeState.NOT_READY)
     if endpoint.error == error and not ready.exists():
         return False
@@ -49,7 +50,8 @@ def is_away(endpoint: Endpoint, error: str) -> bool:
 
 
 def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bool:
-    """A Docker engine answered: its node is open, and has the sizes that nobody gave it."""
+    """A Docker engine answers: its node is READY, with the discovered sizes where the user gave
+    none."""
     news = _note_seen(endpoint)
     if node is None or (node.observed == NodeState.READY and not _missing(node, found)):
         return news
@@ -66,7 +68,8 @@ def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bo
 
 
 def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
-    """All nodes of a Kubernetes cluster: new ones come, others follow, those that left go."""
+    """All nodes of a Kubernetes cluster: rows are added, changed and removed to be equal to
+    them."""
     news = _note_seen(endpoint)
     before = {node.name: node for node in Node.objects.filter(endpoint=endpoint)}
     if before.keys() == {each.name for each in found} and not any(
@@ -90,7 +93,7 @@ def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
 
 
 def _lock(endpoint: Endpoint) -> bool:
-    """Whether both are still there."""
+    """Lock the cluster; False where it or the endpoint is gone."""
     try:
         lock_cluster(endpoint.cluster_id)
     except Cluster.DoesNotExist:
@@ -109,7 +112,7 @@ def _note_seen(endpoint: Endpoint) -> bool:
 
 
 def _missing(node: Node, found: Sequence[Found]) -> dict[str, int]:
-    """The sizes that were left out when it was attached, as they are found."""
+    """The discovered sizes of a node that differ from what is found."""
     if not found:
         return {}
     sizes = {"cpu_milli": found[0].cpu_milli, "ram_mib": found[0].ram_mib}
@@ -123,16 +126,16 @@ def _missing(node: Node, found: Sequence[Found]) -> dict[str, int]:
 
 
 def _differing(node: Node, found: Found) -> dict[str, Any]:
-    """The columns of a discovered node that are no longer as they are found."""
+    """The columns of a discovered node that differ from what is found."""
     sizes = {"cpu_milli": found.cpu_milli, "ram_mib": found.ram_mib, "gpu": found.gpu or 0}
-    squeezed = any(size < getattr(node, f"allocated_{name}") for name, size in sizes.items())
+    too_small = any(size < getattr(node, f"allocated_{name}") for name, size in sizes.items())
     columns: dict[str, Any] = {name: _at_least(node, name, size) for name, size in sizes.items()}
     columns["labels"] = found.labels
     if not found.ready:
         columns["observed"] = NodeState.NOT_READY
         columns["not_ready_since"] = node.not_ready_since or timezone.now()
     else:
-        closed = found.cordoned or squeezed
+        closed = found.cordoned or too_small
         columns["observed"] = NodeState.CORDONED if closed else NodeState.READY
         columns["not_ready_since"] = None
     return {name: value for name, value in columns.items() if getattr(node, name) != value}
@@ -151,9 +154,10 @@ def _add(endpoint: Endpoint, found: Found) -> None:
 
 
 def _leave(node: Node) -> None:
-    """It is in the API no more: gone at once, or once nothing is booked on it."""
-    held = Q(pk=node.pk) & ~Q(**{f"allocated_{name}": 0 for name in RESOURCES})
-    if not Node.objects.filter(held).exists():
+    """The API no longer has the node: deleted now, or NOT_READY while anything is allocated on
+    it."""
+    in_use = Q(pk=node.pk) & ~Q(**{f"allocated_{name}": 0 for name in RESOURCES})
+    if not Node.objects.filter(in_use).exists():
         node.delete()
     elif node.observed != NodeState.NOT_READY:
         _put(node, observed=NodeState.NOT_READY, not_ready_since=timezone.now())

@@ -1,4 +1,4 @@
-"""What may be read of clusters, and by whom."""
+"""Reads clusters, nodes, quotas and endpoints, as far as a user may see them."""
 
 from collections.abc import Callable, Collection, Iterable
 from uuid import UUID
@@ -26,7 +26,7 @@ from organizations.models import Role
 
 
 def clusters_visible_to(user: User) -> QuerySet[Cluster]:
-    """Those of the user's organizations, oldest first; no query of its own."""
+    """The clusters of the user's organizations, oldest first; no query of its own."""
     return Cluster.objects.filter(organization__in=organizations_of(user)).order_by(
         "created_at", "id"
     )
@@ -48,7 +48,7 @@ def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) ->
 def clusters_for(
     user: User, cluster_ids: Iterable[UUID | str], role: Role
 ) -> dict[UUID | str, Cluster | APIException]:
-    """Each as cluster_for answers it, or what it would raise instead. Two queries for them all."""
+    """What cluster_for returns or raises for each id. Two queries in all."""
     cluster_ids = set(cluster_ids)
     keys = {text: parse_uuid(text) for text in cluster_ids}
     found = Cluster.objects.in_bulk({key for key in keys.values() if key})
@@ -69,7 +69,8 @@ def clusters_for(
 
 
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
-    """Its nodes and their endpoints, oldest first, where the caller has been found to see it."""
+    """Its nodes and their endpoints, oldest first; the caller has checked that the user may see
+    it."""
     nodes = Node.objects.filter(cluster=cluster).order_by("id")
     return nodes.select_related("endpoint").defer("endpoint__secrets")
 
@@ -95,8 +96,8 @@ def quotas_in(cluster: Cluster) -> QuerySet[Quota]:
 
 
 def quota_for(user: User, cluster_id: UUID | str, owner_id: UUID | None) -> Quota:
-    """That cluster's quota of the owner, or without one its default; 404 where the user may not see
-    it, or there is none. Three queries."""
+    """The cluster's quota of the owner, or without one its default; 404 where the user may not see
+    the cluster, or it has no such quota. Three queries."""
     cluster = cluster_for(user, cluster_id)
     quota = quotas_in(cluster).filter(user=owner_id).first()
     if quota is None:
@@ -118,7 +119,7 @@ def effective_state() -> Case:
 
 
 def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:
-    """Those of some nodes, and of all nodes of some clusters, that do not answer.
+    """The nodes that do not answer, of these nodes and of all nodes of these clusters.
 
     One query, none where neither are given.
     """
@@ -128,11 +129,11 @@ def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:
     return list(Node.objects.filter(concerned, observed=NodeState.NOT_READY))
 
 
-# --- What runtimes are reached by ----------------------------------------------------------------
+# --- Endpoints -----------------------------------------------------------------------------------
 
 
 def attach_api_servers(clusters: Iterable[Cluster]) -> None:
-    """Look up the API servers of those that are Kubernetes', all in one query; none for others."""
+    """Attach the API servers of all Kubernetes clusters among them. One query at most."""
     by_id = {each.pk: each for each in clusters if each.runtime == Runtime.KUBERNETES}
     if by_id:
         found = Endpoint.objects.filter(cluster__in=by_id).defer("secrets")
@@ -142,7 +143,8 @@ def attach_api_servers(clusters: Iterable[Cluster]) -> None:
 
 
 def api_server_of(cluster: Cluster) -> Endpoint | None:
-    """The API server of a Kubernetes cluster, once it is attached. A query, unless looked up."""
+    """The API server of a Kubernetes cluster, None before it is attached. One query, none after
+    attach_api_servers."""
     if cluster.runtime != Runtime.KUBERNETES:
         return None
     if "api_server" not in cluster.__dict__:
@@ -152,20 +154,20 @@ def api_server_of(cluster: Cluster) -> Endpoint | None:
 
 
 def secrets_of(endpoint: Endpoint) -> dict[str, str]:
-    """`ca`, `cert`, `key` and `token`, each where there is one; raises sealing.Unsealable.
+    """`ca`, `cert`, `key` and `token`, each where there is one; raises secrets.Unsealable.
 
-    For the client that connects, and nobody else.
+    For the client that connects, and no other code.
     """
     return unseal(endpoint.secrets)
 
 
 def guard_of(endpoint: Endpoint) -> Callable[[str], str | None] | None:
-    """What judges each address that a connection has reached; None where anywhere is fine."""
+    """Judges each address that a connection has reached; None where all addresses are allowed."""
     return None if endpoint.trusted else address_policy.refusal
 
 
 def registries_in(cluster: Cluster) -> QuerySet[Registry]:
-    """Oldest first, without what is sealed."""
+    """Its registries, oldest first, without their sealed passwords."""
     return Registry.objects.filter(cluster=cluster).order_by("id").defer("secret")
 
 
@@ -180,6 +182,6 @@ def registry_for(user: User, cluster_id: UUID | str, registry_id: UUID | str) ->
 
 
 def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
-    """(host, user name, password) of each; raises sealing.Unsealable. For runtimes only."""
+    """(host, user name, password) of each; raises secrets.Unsealable. For runtimes only."""
     rows = Registry.objects.filter(cluster=cluster).order_by("host")
     return [(each.host, each.username, unseal(each.secret)["password"]) for each in rows]

@@ -1,4 +1,4 @@
-"""Bells that others ring for clusters."""
+"""What clusters do at the news of users."""
 
 from typing import Any
 
@@ -10,5 +10,5 @@ from clusters.services import quotas
 
 
 @receiver(pre_delete, sender=User)
-def forget_user(instance: User, **_: Any) -> None:
-    quotas.forget_user(instance)
+def on_user_deleted(instance: User, **_: Any) -> None:
+    quotas.delete_quotas_of(instance)

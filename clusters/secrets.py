@@ -1,7 +1,7 @@
-"""Credentials at rest: sealed with the keys of the environment, opened only to be used.
+"""Encrypts credentials in the database with the keys of the environment.
 
 Fernet: AES-128 in CBC mode with an HMAC-SHA256. The first of CREDENTIALS_KEYS seals, all of them
-open, so that a key can be replaced while everything runs (`manage.py rotate_credentials`).
+open, so that a key can be replaced without a stop (`manage.py rotate_credentials`).
 """
 
 import json
@@ -18,8 +18,8 @@ BATCH = 500
 SEALED = ((Endpoint, "secrets", "Endpoints"), (Registry, "secret", "Registries"))
 
 
-class Unsealable(Exception):  # noqa: N818 - a state of what is kept, not a mistake
-    """No key that is there opens it: it was sealed with one that is gone, or is damaged."""
+class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mistake
+    """None of the keys opens the credentials: their key is gone, or they are damaged."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -29,15 +29,15 @@ class Unsealable(Exception):  # noqa: N818 - a state of what is kept, not a mist
 
 
 def seal(secrets: Mapping[str, str]) -> str:
-    """Text for a column; nothing where there are no secrets."""
-    kept = {name: secret for name, secret in secrets.items() if secret}
-    if not kept:
+    """Encrypted text for a column, without the secrets that are empty; empty where all are."""
+    given = {name: secret for name, secret in secrets.items() if secret}
+    if not given:
         return ""
-    return _all_keys().encrypt(json.dumps(kept).encode()).decode()
+    return _all_keys().encrypt(json.dumps(given).encode()).decode()
 
 
 def unseal(sealed: str) -> dict[str, str]:
-    """What was sealed; raises Unsealable, which tells no part of it."""
+    """The secrets by name; raises Unsealable, which contains none of them."""
     if not sealed:
         return {}
     try:
@@ -48,7 +48,7 @@ def unseal(sealed: str) -> dict[str, str]:
 
 
 def resealed(sealed: str) -> str:
-    """The same under the first key, or as it is where it is under that key already."""
+    """The same secrets under the first key; unchanged where that key has sealed them."""
     if not sealed or _opens(Fernet(settings.CREDENTIALS_KEYS[0]), sealed):
         return sealed
     return seal(unseal(sealed))
@@ -68,7 +68,7 @@ def _all_keys() -> MultiFernet:
 
 @dataclass
 class Rotated:
-    """How many of them were sealed again, needed no sealing, or could not be opened."""
+    """How many rows were sealed again, were current already, or could not be opened."""
 
     what: str
     resealed: int = 0
@@ -77,7 +77,7 @@ class Rotated:
 
 
 def rotate() -> Iterator[Rotated]:
-    """Seal everything with the first key. May be broken off, and run again, at any time."""
+    """Seal all credentials with the first key. Can be interrupted and repeated at any time."""
     for model, column, what in SEALED:
         done = Rotated(what)
         for pk, sealed in _rows(model, column):
@@ -89,14 +89,14 @@ def rotate() -> Iterator[Rotated]:
             if fresh == sealed:
                 done.current += 1
                 continue
-            # Whoever has replaced it meanwhile has sealed it with the first key.
+            # A row that was replaced meanwhile is sealed with the first key already.
             model.objects.filter(pk=pk, **{column: sealed}).update(**{column: fresh})
             done.resealed += 1
         yield done
 
 
 def _rows(model: Any, column: str) -> Iterator[tuple[Any, str]]:
-    """(key, sealed text) of all that have any, a query for each batch."""
+    """(key, sealed text) of all rows with secrets. One query for each batch."""
     rows = model.objects.exclude(**{column: ""}).order_by("pk").values_list("pk", column)
     batch = list(rows[:BATCH])
     while batch:

@@ -1,8 +1,8 @@
-"""Attaching real machines: clusters and nodes together with the endpoints that they are reached by.
+"""Attaches real machines: clusters and nodes together with their endpoints.
 
-What a cluster's runtime asks for is decided here, and the rest handed on to clusters.py and
-nodes.py. Names are resolved before any transaction begins, and after the caller's role is known.
-An operator (`trusted`) may attach what a tenant may not: see attachment.py.
+Checks what the cluster's runtime requires; clusters.py and nodes.py do the rest. Host names are
+resolved before any transaction begins, and after the user's role is known. An operator (`trusted`)
+may attach what a tenant may not: see attachment.py.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ from organizations.models import Role
 
 
 def create_cluster(user: User, organization_id: str | UUID, body: Mapping[str, Any]) -> Cluster:
-    """With its API server, where `body` has a kubeconfig; else as services.create_cluster."""
-    columns, kubeconfig, namespace = _parted(body)
+    """As clusters.create_cluster, with the API server of the kubeconfig where `body` has one."""
+    columns, kubeconfig, namespace = _split(body)
     if kubeconfig is None:
         return clusters.create_cluster(user, organization_id, columns)
     require(user, organization_id, Role.ADMIN)
@@ -46,17 +46,17 @@ def create_cluster(user: User, organization_id: str | UUID, body: Mapping[str, A
 
 
 def change_cluster(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False) -> Cluster:
-    """As services.change_cluster; a kubeconfig replaces the API server's address and credentials.
+    """As clusters.change_cluster; a kubeconfig replaces the API server's address and credentials.
 
-    409 for another namespace while anything runs in the one that there is.
+    409 for another namespace while a workload runs in the present one.
     """
-    columns, kubeconfig, namespace = _parted(body)
+    columns, kubeconfig, namespace = _split(body)
     given = {"kubeconfig": kubeconfig, "namespace": namespace}
     if kubeconfig is None and namespace is None:
         return clusters.change_cluster(cluster, columns)
     if cluster.runtime != Runtime.KUBERNETES:
-        said = "Only in a kubernetes cluster."
-        raise Invalid({name: said for name, value in given.items() if value is not None})
+        fault = "Only in a kubernetes cluster."
+        raise Invalid({name: fault for name, value in given.items() if value is not None})
     attachment = api_server(kubeconfig, namespace or "", trusted=trusted) if kubeconfig else None
     with transaction.atomic():
         changed = clusters.change_cluster(cluster, columns)
@@ -71,7 +71,7 @@ def api_server(kubeconfig: str, namespace: str, *, trusted: bool = False) -> Att
         raise Invalid(bad.faults) from None
 
 
-def _parted(body: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
+def _split(body: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
     """(columns of the cluster, kubeconfig, namespace)."""
     columns = dict(body)
     return columns, columns.pop("kubeconfig", None), columns.pop("namespace", None)
@@ -80,7 +80,7 @@ def _parted(body: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | 
 def _replace_api_server(
     cluster: Cluster, attachment: Attachment | None, namespace: str | None, *, trusted: bool
 ) -> None:
-    """Under the cluster's lock. What is not given stays as it is."""
+    """Under the cluster's lock. Without an attachment only the namespace changes."""
     there = Endpoint.objects.filter(cluster=cluster).first()
     if attachment is None and there is None:
         raise Invalid({"namespace": "Give the kubeconfig too: none is attached yet."})
@@ -111,10 +111,10 @@ def _replace_api_server(
 
 
 def add_node(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False) -> Node:
-    """As nodes.add_node, with the endpoint of a Docker engine where the cluster is one of those.
+    """As nodes.add_node, with the endpoint of a Docker engine in a cluster of that runtime.
 
-    Sizes that are left out there are 0 until the engine has told them, and it is NOT_READY until
-    then. 409 where nodes are discovered, the engine is attached already, or the cluster goes.
+    Sizes that are left out there are 0, and the node is NOT_READY, until the engine has answered.
+    409 where nodes are discovered, the engine is attached already, or the cluster is being deleted.
     """
     _refuse_discovered(cluster)
     columns = dict(body)
@@ -132,7 +132,7 @@ def add_node(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False
     columns |= dict.fromkeys(missing, 0)
     columns |= {"discovered": missing, **_not_seen_yet()}
     with transaction.atomic():
-        clusters.refuse_closing(nodes.locked(cluster.pk))
+        clusters.refuse_closing(clusters.lock_cluster_or_404(cluster.pk))
         endpoint = Endpoint(cluster=cluster)
         _refuse_twice(endpoint, attachment)
         _save(endpoint, attachment)
@@ -142,7 +142,7 @@ def add_node(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False
 def change_node(
     node: Node, body: Mapping[str, Any], *, drain: bool = False, trusted: bool = False
 ) -> Node:
-    """As nodes.change_node; an endpoint replaces the one that there is as a whole."""
+    """As nodes.change_node; an endpoint replaces the present one as a whole."""
     _refuse_discovered(node.cluster)
     columns = dict(body)
     given = columns.pop("endpoint", None)
@@ -155,7 +155,7 @@ def change_node(
         changed = nodes.change_node(node, columns, drain=drain)
         endpoint = changed.endpoint or Endpoint(cluster_id=changed.cluster_id)
         _refuse_twice(endpoint, attachment)
-        if endpoint.url != attachment.url:  # another machine, for all that is known
+        if endpoint.url != attachment.url:  # it may be another machine
             _refuse_in_use(changed, f"What runs on {changed.name} runs at {endpoint.url}")
             for name, value in _not_seen_yet().items():
                 setattr(changed, name, value)
@@ -166,7 +166,7 @@ def change_node(
 
 
 def delete_node(node: Node, *, drain: bool = False) -> Node | None:
-    """As nodes.delete_node, where nodes are people's to delete. Its endpoint goes with it."""
+    """As nodes.delete_node; 409 where nodes are discovered. Its endpoint goes with it."""
     _refuse_discovered(node.cluster)
     return nodes.delete_node(node, drain=drain)
 
@@ -175,7 +175,7 @@ def _engine(given: Mapping[str, str], *, trusted: bool) -> Attachment:
     try:
         return docker_endpoint(given, trusted=trusted)
     except BadEndpoint as bad:
-        faults = {name: [said] for name, said in bad.faults.items()}
+        faults = {name: [fault] for name, fault in bad.faults.items()}
         raise ValidationError({"endpoint": faults}) from None
 
 
@@ -192,23 +192,23 @@ def _refuse_discovered(cluster: Cluster) -> None:
         )
 
 
-def _refuse_in_use(holder: Cluster | Node, sentence: str) -> None:
-    """Else what runs there would go on, and nobody could reach it any more."""
-    if _in_use(holder):
+def _refuse_in_use(place: Cluster | Node, sentence: str) -> None:
+    """409 where workloads run there: they would go on, out of the platform's reach."""
+    if _in_use(place):
         raise Conflict(f"{sentence}: drain it first.", code="cluster_in_use")
 
 
-def _in_use(holder: Cluster | Node) -> bool:
-    """Whether anything runs there, or has been evicted and not ended yet."""
-    if holder.allocated_cpu_milli:  # which everybody asks for
+def _in_use(place: Cluster | Node) -> bool:
+    """Whether a workload runs there, or has been evicted and not ended yet."""
+    if place.allocated_cpu_milli:  # every workload asks for CPU
         return True
-    if isinstance(holder, Node):
-        return holder.pk in hooks.terminating_nodes(holder.cluster_id)
-    return bool(hooks.terminating_nodes(holder.pk))
+    if isinstance(place, Node):
+        return place.pk in hooks.terminating_nodes(place.cluster_id)
+    return bool(hooks.terminating_nodes(place.pk))
 
 
 def _refuse_twice(endpoint: Endpoint, attachment: Attachment) -> None:
-    """One engine as two nodes would be counted, and filled, twice."""
+    """409 for an engine that is a node here already: its capacity would count twice."""
     same = Endpoint.objects.filter(cluster_id=endpoint.cluster_id, url=attachment.url)
     if same.exclude(pk=endpoint.pk).exists():
         raise Conflict(
@@ -217,7 +217,7 @@ def _refuse_twice(endpoint: Endpoint, attachment: Attachment) -> None:
 
 
 def _save(endpoint: Endpoint, attachment: Attachment, namespace: str | None = None) -> None:
-    """All of the endpoint anew; what was seen of another address says nothing of this one."""
+    """Write the whole endpoint. At another address nothing has been seen yet."""
     if endpoint.url != attachment.url:
         endpoint.seen_at = None
     endpoint.url, endpoint.trusted, endpoint.error = attachment.url, attachment.trusted, ""

@@ -1,4 +1,4 @@
-"""What may be done to a cluster. Access is decided before (queries.py), the row's lock taken here.
+"""Creates, changes and deletes clusters, under the row's lock. The caller has checked access.
 
 Lock order of the whole platform: the cluster's row first, deployments' rows after it.
 """
@@ -20,28 +20,35 @@ from organizations.access import require
 from organizations.models import Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
-OF_NO_CONCERN = frozenset({"name", "node_lost_after_s"})  # to the scheduler
+NOT_READ_BY_SCHEDULER = frozenset({"name", "node_lost_after_s"})
 
 
 def lock_cluster(cluster_id: UUID) -> Cluster:
     """The row, locked until the transaction ends; raises Cluster.DoesNotExist.
 
-    NO KEY, so that an insert's foreign key check never waits for a cycle that holds the lock.
+    NO KEY, so that the foreign key check of an insert never waits for a cycle.
     """
     return Cluster.objects.select_for_update(no_key=True).get(pk=cluster_id)
 
 
-def lock_clusters(cluster_ids: Iterable[UUID]) -> list[Cluster]:
-    """Those of them that are there, locked alike in the order of their ids: no two wait in a ring.
+def lock_cluster_or_404(cluster_id: UUID) -> Cluster:
+    """As lock_cluster, for a call of the API: 404 where the cluster is gone."""
+    try:
+        return lock_cluster(cluster_id)
+    except Cluster.DoesNotExist:
+        raise not_found() from None
 
-    One query.
-    """
+
+def lock_clusters(cluster_ids: Iterable[UUID]) -> list[Cluster]:
+    """The clusters that exist, locked in the order of their ids, so that no deadlock arises. One
+    query."""
     locked = Cluster.objects.select_for_update(no_key=True).filter(pk__in=cluster_ids)
     return list(locked.order_by("pk"))
 
 
 def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str, Any]) -> Cluster:
-    """404 or 403 by the user's role, 409 where the organization has a cluster of that name."""
+    """A new cluster. 404 or 403 by the user's role in the organization, 409 where it has a cluster
+    of that name."""
     membership = require(user, organization_id, Role.ADMIN)
     try:
         with transaction.atomic():
@@ -51,22 +58,20 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
 
 
 def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
-    """Set the given columns (name, totals, policy, state) and wake the scheduler where it matters.
+    """Set name, totals, policy or state, and wake the scheduler where it reads them.
 
-    409 where a total would fall below what is allocated, where the nodes make the totals, where
-    another cluster has the name, or for the state of a cluster that is being deleted.
+    409 where a total would fall below what is allocated, where the totals are those of the nodes,
+    where another cluster has the name, or for the state of a cluster that is being deleted.
     """
     try:
         with transaction.atomic():
-            return _change(cluster.pk, changes)
-    except Cluster.DoesNotExist:
-        raise not_found() from None
+            return _change(lock_cluster_or_404(cluster.pk), changes)
     except IntegrityError as error:
         raise _name_taken(error, changes.get("name", cluster.name)) from None
 
 
 def pause(cluster_id: UUID) -> Cluster:
-    """What runs goes on; nothing starts."""
+    """Running workloads go on; none starts."""
     return set_state(cluster_id, State.PAUSED)
 
 
@@ -75,34 +80,36 @@ def resume(cluster_id: UUID) -> Cluster:
 
 
 def drain(cluster_id: UUID) -> Cluster:
-    """The next cycle requeues what runs; nothing starts."""
+    """The next cycle requeues the running workloads; none starts."""
     return set_state(cluster_id, State.DRAINING)
 
 
 def set_state(cluster_id: UUID, state: State) -> Cluster:
-    """For operators, who need no role; raises Cluster.DoesNotExist."""
+    """For operators, without a role; raises Cluster.DoesNotExist."""
     with transaction.atomic():
-        return _change(cluster_id, {"state": state})
+        return _change(lock_cluster(cluster_id), {"state": state})
 
 
 def refuse_closing(cluster: Cluster) -> None:
-    """409 where it is being deleted: nothing new may come."""
+    """409 where the cluster is being deleted, so that nothing new is added to it."""
     if cluster.state == State.DELETING:
-        raise _closing()
+        raise Conflict(
+            "The cluster is being deleted: it goes once what runs in it has been stopped.",
+            code="cluster_deleting",
+        )
 
 
 def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
-    """Delete it with its history; 409 while anything in it waits or runs, unless forced.
+    """Delete the cluster with its history; 409 while a workload in it waits or runs, unless forced.
 
-    None once it is gone. Where containers may run it goes only after them: it is DELETING until
-    they are stopped. Locks the row against new foreign keys too: a submit that comes between is
-    told 404.
+    None once it is gone. A cluster with containers goes only after them: it is returned, and is
+    DELETING until they are stopped. The row is locked against new foreign keys too: a submit at the
+    same time gets 404.
     """
     with transaction.atomic():
-        try:
-            locked = Cluster.objects.select_for_update().get(pk=cluster.pk)
-        except Cluster.DoesNotExist:
-            raise not_found() from None
+        locked = Cluster.objects.select_for_update().filter(pk=cluster.pk).first()
+        if locked is None:
+            raise not_found()
         if locked.runtime == Runtime.SIMULATED:
             _delete(locked, force=force)
             return None
@@ -130,13 +137,8 @@ def _close(locked: Cluster) -> None:
         cluster_changed.send(Cluster, cluster_id=locked.pk)
 
 
-def _closing() -> Conflict:
-    said = "The cluster is being deleted: it goes once what runs in it has been stopped."
-    return Conflict(said, code="cluster_deleting")
-
-
-def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
-    cluster = lock_cluster(cluster_id)
+def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
+    """The cluster's row is locked."""
     changed = [name for name, value in changes.items() if getattr(cluster, name) != value]
     if not changed:
         return cluster
@@ -148,15 +150,15 @@ def _change(cluster_id: UUID, changes: Mapping[str, Any]) -> Cluster:
     if TOTALS.intersection(changed):
         _refuse_below_allocated(cluster)
         _refuse_beside_nodes(cluster)
-    concerns_scheduling = not OF_NO_CONCERN.issuperset(changed)
-    if concerns_scheduling:
+    scheduler_reads_it = not NOT_READ_BY_SCHEDULER.issuperset(changed)
+    if scheduler_reads_it:
         cluster.changed_at = timezone.now()
         changed.append("changed_at")
     cluster.save(update_fields=changed)
     if cluster.by_owner != by_owner_before:
         owners_matter.send(Cluster, cluster=cluster)
-    if concerns_scheduling:
-        cluster_changed.send(Cluster, cluster_id=cluster_id)
+    if scheduler_reads_it:
+        cluster_changed.send(Cluster, cluster_id=cluster.pk)
     return cluster
 
 
@@ -174,7 +176,7 @@ def _refuse_below_allocated(cluster: Cluster) -> None:
 
 
 def _refuse_deleting(cluster: Cluster, state: str) -> None:
-    """Into DELETING leads the deletion alone, and nothing leads out of it."""
+    """409 for a change from DELETING, and into it, which only a deletion makes."""
     refuse_closing(cluster)
     if state == State.DELETING:
         raise Conflict("DELETING is no state to set: delete the cluster.", code="not_settable")
@@ -188,7 +190,7 @@ def _refuse_beside_nodes(cluster: Cluster) -> None:
 
 
 def _name_taken(error: IntegrityError, name: str) -> Exception:
-    """The 409 for a lost race as for a plain duplicate; any other breach is passed on."""
+    """A 409 where the name is taken; any other error is returned as it is."""
     if "cluster_name_unique" not in str(error):
         return error
     return Conflict(f"The organization has a cluster named {name!r} already.", code="name_taken")

@@ -1,7 +1,7 @@
-"""What may be done to the nodes of a cluster. Access is decided before (queries.py).
+"""Adds, changes, drains and deletes nodes. The caller has checked access.
 
-Everything happens under the cluster's lock, so no cycle plans with half of it. What a node cannot
-do at once because it holds something, it does once a drain has emptied it (node_changes.py).
+All changes are made under the cluster's lock, so no cycle plans with half of one. A change that a
+node's allocation forbids waits until a drain has emptied the node (node_changes.py).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from clusters import hooks
 from clusters.models import Cluster, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
-from clusters.services.clusters import lock_cluster
+from clusters.services.clusters import lock_cluster_or_404
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, amount_in_words, public_amount
@@ -23,10 +23,10 @@ MOST_NODES = 10_000
 
 
 def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
-    """Whether it has an endpoint, and may be added by hand at all, is for attach.py to say.
+    """A new node; attach.py has checked its endpoint, and that nodes may be added here.
 
-    The first one turns a pool into a cluster of nodes, so nothing may be allocated then: 409
-    for that, for a taken name, and for more nodes than a cluster may have.
+    The first node turns a pool into a cluster of nodes: 409 where capacity is allocated in the
+    pool, for a name that another node has, and for more nodes than a cluster may have.
     """
     with _locked(cluster.pk, columns["name"]) as locked:
         count = locked.nodes.count()
@@ -45,10 +45,10 @@ def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
 
 
 def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) -> Node:
-    """Set the given columns (name, labels, sizes) and wake the scheduler where it matters.
+    """Set the given columns (name, labels, sizes) and wake the scheduler where it reads them.
 
     409 where a size would fall below what is allocated. With `drain` the node is drained instead,
-    and gets its new sizes and its old state once it is empty.
+    and gets its new sizes and its former state once it is empty.
     """
     with _locked(node.cluster_id, changes.get("name")):
         node = _fresh(node)
@@ -56,31 +56,30 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
         resized = any(_intended(node)[name] != size for name, size in sizes.items())
         if resized:
             _resize(node, sizes, drain=drain)
-        _settle_sizes(node, sizes)
-        words = {name: changes[name] for name in ("name", "labels") if name in changes}
-        changed = _reword(node, words)
+        _own_sizes(node, sizes)
+        changed = _set_name_and_labels(node, changes)
         if "labels" in changed and not resized:
             note_change(node.cluster_id)
     return node
 
 
 def delete_node(node: Node, *, drain: bool = False) -> Node | None:
-    """None once it is gone; the draining node where it will go as soon as it is empty.
+    """None once the node is gone; with `drain` the draining node, which goes once it is empty.
 
-    409 while anything is on it, unless `drain`. The totals shrink by it, but those of a simulated
-    cluster's last node stay: what is left is a pool of them again.
+    409 while a workload is on it, unless `drain`. The cluster's totals shrink by the node, but a
+    simulated cluster keeps those of its last node: it is a pool of them again.
     """
     with _locked(node.cluster_id):
         node = _fresh(node)
-        held = any(_allocated(node))
-        if not held and node.pk not in hooks.terminating_nodes(node.cluster_id):
+        in_use = any(_allocated(node))
+        if not in_use and node.pk not in hooks.terminating_nodes(node.cluster_id):
             remove(node)
             follow_nodes(node.cluster_id)
             return None
         if not drain:
             why = (
                 f"{_allocated_in_words(node)} are allocated on {node.name}: drain it first"
-                if held
+                if in_use
                 else f"What was evicted from {node.name} has not ended yet: wait for it"
             )
             raise Conflict(f"{why}, or delete it with ?drain=true.", code="node_in_use")
@@ -90,17 +89,17 @@ def delete_node(node: Node, *, drain: bool = False) -> Node | None:
 
 
 def cordon(node: Node) -> Node:
-    """What runs there goes on; it takes nobody new."""
+    """Running workloads go on; none starts there."""
     return _set_state(node, NodeState.CORDONED)
 
 
 def uncordon(node: Node) -> Node:
-    """Open to everybody again; calls off what a drain was to lead to."""
+    """Workloads may start there again; cancels the change that waits for a drain."""
     return _set_state(node, NodeState.READY)
 
 
 def drain(node: Node) -> Node:
-    """The next cycle requeues what runs there; it stays closed until it is uncordoned."""
+    """The next cycle requeues what runs there; the node stays closed until it is uncordoned."""
     return _set_state(node, NodeState.DRAINING)
 
 
@@ -122,7 +121,7 @@ def _put(node: Node, state: NodeState, pending: dict[str, Any] | None) -> None:
 
 
 def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
-    """Now, where what is allocated fits into the new sizes; else once the node is empty."""
+    """Now, where the new sizes contain what is allocated; else once the node is empty."""
     if node.pending == DELETE:
         raise Conflict(
             f"{node.name} is deleted as soon as it is empty: uncordon it first.",
@@ -139,26 +138,27 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
                 "drained first.",
                 code="below_allocated",
             )
-    if all(columns[name] >= held for name, held in zip(RESOURCES, _allocated(node), strict=True)):
+    if all(columns[name] >= getattr(node, f"allocated_{name}") for name in RESOURCES):
         apply_pending(node, columns)
         follow_nodes(node.cluster_id)
     else:
         _put(node, NodeState.DRAINING, columns)
 
 
-def _settle_sizes(node: Node, sizes: Mapping[str, int]) -> None:
-    """What somebody has given is no longer the runtime's to tell."""
+def _own_sizes(node: Node, sizes: Mapping[str, int]) -> None:
+    """A size that a user has given is no longer discovered by the runtime."""
     left = [name for name in node.discovered if name not in sizes]
     if left != node.discovered:
         node.discovered = left
         node.save(update_fields=["discovered"])
 
 
-def _reword(node: Node, words: Mapping[str, Any]) -> list[str]:
-    """Set its name and labels; the names of those that differ from before."""
-    changed = [name for name, value in words.items() if getattr(node, name) != value]
+def _set_name_and_labels(node: Node, changes: Mapping[str, Any]) -> list[str]:
+    """The columns of the two that differ from before."""
+    given = {name: changes[name] for name in ("name", "labels") if name in changes}
+    changed = [name for name, value in given.items() if getattr(node, name) != value]
     for name in changed:
-        setattr(node, name, words[name])
+        setattr(node, name, given[name])
     if changed:
         node.save(update_fields=changed)
     if "name" in changed:
@@ -167,18 +167,19 @@ def _reword(node: Node, words: Mapping[str, Any]) -> list[str]:
 
 
 def _intended(node: Node) -> dict[str, int]:
-    """Its sizes, as they will be once what is pending is done."""
+    """The node's sizes after its pending change."""
     pending = node.pending or {}
     return {name: pending.get(name, getattr(node, name)) for name in RESOURCES}
 
 
 @contextmanager
 def _locked(cluster_id: UUID, name: str | None = None) -> Iterator[Cluster]:
-    """A transaction that holds the cluster's lock; `name` is what a node is to be called in it."""
+    """A transaction with the cluster's lock. 404 where the cluster or its node is gone, 409 where
+    another node has the `name`."""
     try:
         with transaction.atomic():
-            yield lock_cluster(cluster_id)
-    except (Cluster.DoesNotExist, Node.DoesNotExist):
+            yield lock_cluster_or_404(cluster_id)
+    except Node.DoesNotExist:
         raise not_found() from None
     except IntegrityError as error:
         if "node_name_unique" not in str(error):
@@ -188,23 +189,15 @@ def _locked(cluster_id: UUID, name: str | None = None) -> Iterator[Cluster]:
         ) from None
 
 
-def locked(cluster_id: UUID) -> Cluster:
-    """Its row, locked; 404 where it is gone."""
-    try:
-        return lock_cluster(cluster_id)
-    except Cluster.DoesNotExist:
-        raise not_found() from None
-
-
 def _fresh(node: Node) -> Node:
     return Node.objects.get(pk=node.pk, cluster_id=node.cluster_id)
 
 
-def _allocated(holder: Cluster | Node) -> list[int]:
-    return [getattr(holder, f"allocated_{name}") for name in RESOURCES]
+def _allocated(place: Cluster | Node) -> list[int]:
+    return [getattr(place, f"allocated_{name}") for name in RESOURCES]
 
 
-def _allocated_in_words(holder: Cluster | Node) -> str:
+def _allocated_in_words(place: Cluster | Node) -> str:
     """`4 CPU cores, 8192 MiB of RAM, 1 GPU`, without what is not allocated."""
-    amounts = zip(RESOURCES, _allocated(holder), strict=True)
+    amounts = zip(RESOURCES, _allocated(place), strict=True)
     return ", ".join(amount_in_words(name, amount) for name, amount in amounts if amount)

@@ -1,6 +1,7 @@
-"""Quotas: how much of a cluster one owner's deployments may hold at once.
+"""Sets and deletes quotas: the most of a cluster that one owner's deployments may have at once.
 
-Whoever leaves the organization keeps theirs: their deployments go on, and so does the limit.
+A user who leaves the organization keeps the quota: the user's deployments go on, and so does the
+limit.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster, Quota
-from clusters.services.clusters import lock_cluster, refuse_closing
+from clusters.services.clusters import lock_cluster_or_404, refuse_closing
 from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
@@ -25,10 +26,10 @@ NEEDS_A_LIMIT = "A default needs a limit of at least one resource."
 def put_quota(
     cluster: Cluster, user_id: UUID | None, limits: Mapping[str, int | None]
 ) -> tuple[Quota, bool]:
-    """Set a member's limits by column, or without a user the default's; and whether it is new.
+    """Set a member's limits, or without a user the default's: (quota, whether it is new).
 
-    They replace those of before as a whole: what is not given is no limit. 404 for whoever is no
-    member, 400 for a default that limits nothing, 409 where the cluster is being deleted.
+    `limits` by column; a column that is not given has no limit. 404 for a user who is no member,
+    400 for a default without any limit, 409 where the cluster is being deleted.
     """
     given = {column: limits.get(column) for column in LIMITS.values()}
     user = None if user_id is None else member_of(cluster.organization_id, user_id).user
@@ -36,7 +37,7 @@ def put_quota(
         raise Invalid(dict.fromkeys(LIMITS, NEEDS_A_LIMIT))
     try:
         with transaction.atomic():
-            locked = lock_cluster(cluster.pk)
+            locked = lock_cluster_or_404(cluster.pk)
             refuse_closing(locked)
             quota, created = Quota.objects.get_or_create(cluster=locked, user=user, defaults=given)
             changed = [name for name, limit in given.items() if getattr(quota, name) != limit]
@@ -45,9 +46,7 @@ def put_quota(
                     setattr(quota, name, given[name])
                 quota.save(update_fields=changed)
             if created or changed:
-                _tell(locked)
-    except Cluster.DoesNotExist:
-        raise not_found() from None
+                _quotas_changed(locked)
     except IntegrityError as error:
         if "user_id" not in str(error):
             raise
@@ -57,20 +56,17 @@ def put_quota(
 
 
 def delete_quota(cluster: Cluster, user_id: UUID | None) -> None:
-    """A user's own, so that the default holds for them, or the default. 404 where there is none,
-    409 where the cluster is being deleted."""
-    try:
-        with transaction.atomic():
-            locked = lock_cluster(cluster.pk)
-            refuse_closing(locked)
-            if not _delete(locked, user_id):
-                raise not_found()
-    except Cluster.DoesNotExist:
-        raise not_found() from None
+    """Delete a user's quota, so that the default applies, or without a user the default. 404 where
+    there is none, 409 where the cluster is being deleted."""
+    with transaction.atomic():
+        locked = lock_cluster_or_404(cluster.pk)
+        refuse_closing(locked)
+        if not _delete(locked, user_id):
+            raise not_found()
 
 
-def forget_user(user: User) -> None:
-    """Delete all quotas of somebody who is about to be deleted, within the caller's transaction."""
+def delete_quotas_of(user: User) -> None:
+    """Delete all quotas of a user who is about to be deleted, in the caller's transaction."""
     clusters = Cluster.objects.filter(quotas__user=user).order_by("pk")
     for locked in clusters.select_for_update(no_key=True, of=("self",)):
         _delete(locked, user.pk)
@@ -79,13 +75,13 @@ def forget_user(user: User) -> None:
 def _delete(locked: Cluster, user_id: UUID | None) -> bool:
     deleted, _ = Quota.objects.filter(cluster=locked, user=user_id).delete()
     if deleted:
-        _tell(locked)
+        _quotas_changed(locked)
     return deleted > 0
 
 
-def _tell(locked: Cluster) -> None:
-    """Its quotas have changed: a cycle has to look, and keys to follow where owners begin or cease
-    to matter."""
+def _quotas_changed(locked: Cluster) -> None:
+    """Wake the scheduler, and have the scheduling keys follow where the cluster begins or ceases to
+    distinguish owners."""
     by_owner_before = locked.by_owner
     locked.has_quotas = Quota.objects.filter(cluster=locked).exists()
     locked.changed_at = timezone.now()

@@ -4,37 +4,32 @@ from django.db import transaction
 
 from clusters.models import Cluster, Registry, Runtime
 from clusters.secrets import seal
-from clusters.services.clusters import lock_cluster
-from mlops_platform.api.errors import Conflict, not_found
+from clusters.services.clusters import lock_cluster_or_404
+from mlops_platform.api.errors import Conflict
 
 MOST_REGISTRIES = 100
 
 
 def put_registry(cluster: Cluster, host: str, username: str, password: str) -> Registry:
-    """Keep the credentials; those that there are for the host give way, and their id stays.
+    """Store the credentials. Those of the same host are replaced, and keep their id.
 
-    409 in a simulated cluster, which pulls nothing, and for more than a cluster may have.
+    409 in a simulated cluster, which pulls no images, and for more than a cluster may have.
     """
     if cluster.runtime == Runtime.SIMULATED:
         raise Conflict("A simulated cluster pulls no images.", code="simulated")
-    try:
-        with transaction.atomic():
-            locked = lock_cluster(cluster.pk)
-            others = Registry.objects.filter(cluster=locked).exclude(host=host)
-            if others.count() >= MOST_REGISTRIES:
-                raise Conflict(
-                    f"A cluster may have {MOST_REGISTRIES} registries at most.",
-                    code="too_many_registries",
-                )
-            columns = {"username": username, "secret": seal({"password": password})}
-            registry, _ = Registry.objects.update_or_create(
-                cluster=locked, host=host, defaults=columns
+    with transaction.atomic():
+        locked = lock_cluster_or_404(cluster.pk)
+        others = Registry.objects.filter(cluster=locked).exclude(host=host)
+        if others.count() >= MOST_REGISTRIES:
+            raise Conflict(
+                f"A cluster may have {MOST_REGISTRIES} registries at most.",
+                code="too_many_registries",
             )
-    except Cluster.DoesNotExist:
-        raise not_found() from None
+        columns = {"username": username, "secret": seal({"password": password})}
+        registry, _ = Registry.objects.update_or_create(cluster=locked, host=host, defaults=columns)
     return registry
 
 
 def delete_registry(registry: Registry) -> None:
-    """What has been pulled with it stays where it is."""
+    """Delete the credentials; images that were pulled with them stay on the nodes."""
     Registry.objects.filter(pk=registry.pk).delete()

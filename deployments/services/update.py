@@ -1,4 +1,4 @@
-"""Changing a deployment while the scheduler may be about to start it."""
+"""Changes a deployment, also while the scheduler may be about to start it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster
-from clusters.services.clusters import lock_cluster
+from clusters.services.clusters import lock_cluster_or_404
 from deployments.lifecycle.timeline import record
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
 from deployments.queries import deployment_by_id, priority_classes, priority_named
@@ -34,14 +34,14 @@ def change_deployment(
 ) -> Deployment:
     """Give it another name (any time), priority (until it ends) or request (while it is queued).
 
-    `changes` holds columns. 409 where its state does not allow it. What concerns the scheduler
-    is changed under the cluster's lock, so no cycle plans with half of it.
+    `changes` are columns. 409 where its state does not allow the change. Class and request are
+    changed under the cluster's lock, so no cycle plans with half of a change.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
     cluster = None
     with transaction.atomic():
         if priority_class or changes.keys() & REQUEST.keys():
-            cluster = _lock(deployment)
+            cluster = lock_cluster_or_404(deployment.cluster_id)
             refuse_selector_in_pool(cluster, changes)
         row = (
             Deployment.objects.select_for_update(no_key=True, of=("self",))
@@ -56,17 +56,10 @@ def change_deployment(
 
 
 def refuse_selector_in_pool(cluster: Cluster, columns: Mapping[str, Any]) -> None:
-    """400 for a node selector where there are no nodes. Where there are, those that are added
-    later may carry the labels: until then it waits and is changed so."""
+    """400 for a node selector in a cluster without nodes. Where there are nodes the deployment
+    waits: nodes with the labels may be added later."""
     if columns.get("node_selector") and not cluster.nodes.exists():
         raise Invalid({"node_selector": "The cluster has no nodes: it is one pool."})
-
-
-def _lock(deployment: Deployment) -> Cluster:
-    try:
-        return lock_cluster(deployment.cluster_id)
-    except Cluster.DoesNotExist:
-        raise not_found() from None
 
 
 def _change(
@@ -76,7 +69,7 @@ def _change(
     priority_class: PriorityClass | None,
     cluster: Cluster | None,
 ) -> None:
-    """`cluster` is its locked cluster, where more than its name changes."""
+    """`cluster` is locked, and given where more than the name changes."""
     changed: dict[str, Any] = {}
     for column, value in changes.items():
         before = getattr(row, column)
