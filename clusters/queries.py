@@ -32,15 +32,21 @@ def clusters_visible_to(user: User) -> QuerySet[Cluster]:
     )
 
 
-def cluster_for(user: User, cluster_id: UUID | str, role: Role = Role.VIEWER) -> Cluster:
-    """The cluster; 404 where the user may not see it, 403 where their role is below `role`.
-
-    Two queries.
-    """
+def cluster_by_id(cluster_id: UUID | str) -> Cluster:
+    """The cluster, whatever the user may see; 404 where there is none. One query."""
     key = parse_uuid(cluster_id)
     cluster = Cluster.objects.filter(pk=key).first() if key else None
     if cluster is None:
         raise not_found()
+    return cluster
+
+
+def cluster_for(user: User, cluster_id: UUID | str, role: Role) -> Cluster:
+    """The cluster; 404 where the user may not see it, 403 where their role is below `role`.
+
+    Two queries.
+    """
+    cluster = cluster_by_id(cluster_id)
     require(user, cluster.organization_id, role)
     return cluster
 
@@ -69,23 +75,8 @@ def clusters_for(
 
 
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
-    """Its nodes and their endpoints, oldest first; the caller has checked that the user may see
-    it."""
-    nodes = Node.objects.filter(cluster=cluster).order_by("id")
-    return nodes.select_related("endpoint").defer("endpoint__secrets")
-
-
-def node_for(
-    user: User, cluster_id: UUID | str, node_id: UUID | str, role: Role = Role.VIEWER
-) -> Node:
-    """The node of that cluster; 404 and 403 as above. Three queries."""
-    cluster = cluster_for(user, cluster_id, role)
-    key = parse_uuid(node_id)
-    node = nodes_in(cluster).filter(pk=key).first() if key else None
-    if node is None:
-        raise not_found()
-    node.cluster = cluster
-    return node
+    """Its nodes and their endpoints, oldest first; each knows its cluster without a query."""
+    return cluster.nodes.order_by("id").select_related("endpoint").defer("endpoint__secrets")
 
 
 def quotas_in(cluster: Cluster) -> QuerySet[Quota]:
@@ -95,10 +86,8 @@ def quotas_in(cluster: Cluster) -> QuerySet[Quota]:
     return quotas.annotate(of_user=of_user).order_by("of_user", "id")
 
 
-def quota_for(user: User, cluster_id: UUID | str, owner_id: UUID | None) -> Quota:
-    """The cluster's quota of the owner, or without one its default; 404 where the user may not see
-    the cluster, or it has no such quota. Three queries."""
-    cluster = cluster_for(user, cluster_id)
+def quota_in(cluster: Cluster, owner_id: UUID | None) -> Quota:
+    """Its quota of the owner, or without one its default; 404 where it has none. One query."""
     quota = quotas_in(cluster).filter(user=owner_id).first()
     if quota is None:
         raise not_found()
@@ -169,16 +158,6 @@ def guard_of(endpoint: Endpoint) -> Callable[[str], str | None] | None:
 def registries_in(cluster: Cluster) -> QuerySet[Registry]:
     """Its registries, oldest first, without their sealed passwords."""
     return Registry.objects.filter(cluster=cluster).order_by("id").defer("secret")
-
-
-def registry_for(user: User, cluster_id: UUID | str, registry_id: UUID | str) -> Registry:
-    """The registry of that cluster, for an ADMIN; 404 and 403 as above. Three queries."""
-    cluster = cluster_for(user, cluster_id, Role.ADMIN)
-    key = parse_uuid(registry_id)
-    registry = registries_in(cluster).filter(pk=key).first() if key else None
-    if registry is None:
-        raise not_found()
-    return registry
 
 
 def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What a caller sees of organizations, their members and codes."""
+"""What a user may read of organizations, their members and codes."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -7,7 +7,6 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
 from mlops_platform.api.errors import not_found
-from organizations.access import require
 from organizations.models import InviteCode, Membership, Organization, Role
 
 
@@ -41,13 +40,12 @@ def shown_codes(membership: Membership) -> list[InviteCode]:
 
 
 def codes_of(organization: Organization) -> Iterable[InviteCode]:
-    """The live codes, one per role; for whoever has seen to it that the asker is ADMIN."""
+    """The live codes, one per role. The caller has checked that the user is an ADMIN."""
     return organization.invite_codes.filter(rotated_at=None)
 
 
-def members_of(user: User, organization_id: UUID) -> QuerySet[Membership]:
-    """The members in the order they came. Any member may look; 404 for a stranger. Two queries."""
-    require(user, organization_id, Role.VIEWER)
+def members_of(organization_id: UUID) -> QuerySet[Membership]:
+    """The members with their users, in the order in which they joined."""
     return (
         Membership.objects.filter(organization_id=organization_id)
         .select_related("user")
@@ -56,8 +54,8 @@ def members_of(user: User, organization_id: UUID) -> QuerySet[Membership]:
 
 
 def member_of(organization_id: UUID, user_id: UUID) -> Membership:
-    """The membership with its user; 404 for whoever is no member. For whoever has seen to it that
-    the asker may know. One query."""
+    """The membership with its user; 404 for a user who is no member. The caller has checked that
+    the asking user may know. One query."""
     membership = (
         Membership.objects.select_related("user")
         .filter(organization_id=organization_id, user_id=user_id)

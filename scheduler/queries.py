@@ -21,7 +21,6 @@ from clusters.models import Cluster, Node, NodeState, Ordering, State
 from clusters.queries import effective_state
 from deployments import redis_queues
 from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
-from mlops_platform.api.errors import not_found
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.score_sql import score_sql
@@ -111,10 +110,7 @@ def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
     )
 
 
-def cycle_for(user: User, cycle_id: UUID) -> SchedulingCycle:
-    """One row of the ledger with its plan; 404 if the user may not see its cluster. One query."""
+def cycles_visible_to(user: User) -> QuerySet[SchedulingCycle]:
+    """The ledger's rows of the user's organizations, each with its plan."""
     visible = SchedulingCycle.objects.filter(cluster__organization__in=organizations_of(user))
-    cycle = visible.defer("snapshot").filter(pk=cycle_id).first()
-    if cycle is None:
-        raise not_found()
-    return cycle
+    return visible.defer("snapshot")

@@ -1,115 +1,147 @@
-"""The cluster calls: parse, call one service or query, answer."""
+"""The cluster, node and registry calls: parse, call one service or query, answer."""
 
-from uuid import UUID
+from collections.abc import Callable
+from typing import Any
 
-from drf_yasg import openapi
-from drf_yasg.utils import swagger_auto_schema
-from rest_framework.request import Request
+from django.db.models import QuerySet
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.callers import caller
+from accounts.api.requests import UserRequest
 from clusters import queries
+from clusters.api import docs
+from clusters.api.nested import ClusterChildViewSet
+from clusters.api.node_serializers import ChangeNodeSerializer, NewNodeSerializer, NodeSerializer
+from clusters.api.registry_serializers import NewRegistrySerializer, RegistrySerializer
 from clusters.api.serializers import (
     ChangeClusterSerializer,
     ClusterSerializer,
     NewClusterSerializer,
 )
-from clusters.models import Cluster
-from clusters.services import attach, clusters
-from mlops_platform.api.requests import body_of, flag_of, query_of
-from mlops_platform.api.schema import error
+from clusters.models import Cluster, Node, Registry
+from clusters.services import attach, clusters, nodes, registries
+from mlops_platform.api.requests import flag_of
+from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
 
-FORCE = openapi.Parameter(
-    "force",
-    openapi.IN_QUERY,
-    type=openapi.TYPE_BOOLEAN,
-    description="Also stop and delete what waits or runs there.",
-)
-NO_ORGANIZATION = error(
-    "No such organization, or not yours",
-    "not_found",
-    "There is nothing here, or it is not yours to see.",
-)
-NAME_TAKEN = error(
-    "Name taken", "name_taken", "The organization has a cluster named 'gpu-west' already."
-)
-BELOW_ALLOCATED = error(
-    "Below what is allocated, or name taken",
-    "below_allocated",
-    "GPUs: 6 allocated, so the total cannot be 4.",
-)
-IN_USE = error(
-    "Still in use",
-    "cluster_in_use",
-    "3 deployments wait or run here: stop them first, or delete with ?force=true.",
-)
 
-
-class ClusterViewSet(GenericViewSet):
+class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
+    roles = {
+        "list": None,
+        "create": Role.ADMIN,
+        "retrieve": Role.VIEWER,
+        "partial_update": Role.ADMIN,
+        "destroy": Role.ADMIN,
+    }
+    bodies = {"create": NewClusterSerializer, "partial_update": ChangeClusterSerializer}
+    docs = docs.CLUSTERS
+    serializer_class = ClusterSerializer
     queryset = Cluster.objects.none()
+    lookup_url_kwarg = "cluster_id"
 
-    @swagger_auto_schema(
-        operation_summary="Create a cluster",
-        tags=["clusters"],
-        request_body=NewClusterSerializer,
-        responses={201: ClusterSerializer, 404: NO_ORGANIZATION, 409: NAME_TAKEN},
-    )
-    def create(self, request: Request) -> Response:
-        body = body_of(request, NewClusterSerializer)
-        cluster = attach.create_cluster(caller(request), body.pop("organization_id"), body)
+    def get_queryset(self) -> QuerySet[Cluster]:
+        return queries.clusters_visible_to(self.request.user)
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset)
+        queries.attach_api_servers(page or [])
+        return page
+
+    def get_object(self) -> Cluster:
+        return self.get_cluster()
+
+    def create(self, request: UserRequest) -> Response:
+        body = self.body()
+        cluster = attach.create_cluster(request.user, body.pop("organization_id"), body)
         return Response(ClusterSerializer(cluster).data, status=201)
 
-    @swagger_auto_schema(
-        operation_summary="The clusters of your organizations",
-        tags=["clusters"],
-        responses={200: ClusterSerializer(many=True)},
-    )
-    def list(self, request: Request) -> Response:
-        query_of(request)
-        page = self.paginate_queryset(queries.clusters_visible_to(caller(request))) or []
-        queries.attach_api_servers(page)
-        return self.get_paginated_response(ClusterSerializer(page, many=True).data)
+    def partial_update(self, request: UserRequest, **path: Any) -> Response:
+        changed = attach.change_cluster(self.get_cluster(), self.body())
+        return Response(ClusterSerializer(changed).data)
 
-    @swagger_auto_schema(
-        operation_summary="One cluster, with what is free of it",
-        tags=["clusters"],
-        responses={200: ClusterSerializer},
-    )
-    def retrieve(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(caller(request), cluster_id)
-        return Response(ClusterSerializer(cluster).data)
-
-    @swagger_auto_schema(
-        operation_summary="Change a cluster's name, totals, policy or state",
-        operation_description="What is not given stays as it is.",
-        tags=["clusters"],
-        request_body=ChangeClusterSerializer,
-        responses={200: ClusterSerializer, 409: BELOW_ALLOCATED},
-    )
-    def partial_update(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
-        body = body_of(request, ChangeClusterSerializer)
-        return Response(ClusterSerializer(attach.change_cluster(cluster, body)).data)
-
-    @swagger_auto_schema(
-        operation_summary="Delete a cluster with its history",
-        operation_description=(
-            "Where containers run in it, `?force=true` stops them first: 202, and its state is "
-            "DELETING until it is gone."
-        ),
-        tags=["clusters"],
-        manual_parameters=[FORCE],
-        responses={
-            202: openapi.Response("Gone once what runs there has been stopped", ClusterSerializer),
-            204: "Gone",
-            409: IN_USE,
-        },
-    )
-    def destroy(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = queries.cluster_for(caller(request), cluster_id, Role.ADMIN)
+    def destroy(self, request: UserRequest, **path: Any) -> Response:
+        cluster = self.get_cluster()
         closing = clusters.delete_cluster(cluster, force=flag_of(request, "force"))
         if closing is None:
             return Response(status=204)
         return Response(ClusterSerializer(closing).data, status=202)
+
+
+class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
+    roles = {
+        "list": Role.VIEWER,
+        "create": Role.ADMIN,
+        "retrieve": Role.VIEWER,
+        "partial_update": Role.ADMIN,
+        "destroy": Role.ADMIN,
+        "cordon": Role.ADMIN,
+        "uncordon": Role.ADMIN,
+        "drain": Role.ADMIN,
+    }
+    bodies = {
+        "create": NewNodeSerializer,
+        "partial_update": ChangeNodeSerializer,
+        "cordon": EmptySerializer,
+        "uncordon": EmptySerializer,
+        "drain": EmptySerializer,
+    }
+    docs = docs.NODES
+    serializer_class = NodeSerializer
+    queryset = Node.objects.none()
+    lookup_url_kwarg = "node_id"
+
+    def get_queryset(self) -> QuerySet[Node]:
+        return queries.nodes_in(self.get_cluster())
+
+    def create(self, request: UserRequest, **path: Any) -> Response:
+        node = attach.add_node(self.get_cluster(), self.body())
+        return Response(NodeSerializer(node).data, status=201)
+
+    def partial_update(self, request: UserRequest, **path: Any) -> Response:
+        node, drain = self.get_object(), flag_of(request, "drain")
+        changed = attach.change_node(node, self.body(), drain=drain)
+        return Response(NodeSerializer(changed).data)
+
+    def destroy(self, request: UserRequest, **path: Any) -> Response:
+        leaving = attach.delete_node(self.get_object(), drain=flag_of(request, "drain"))
+        if leaving is None:
+            return Response(status=204)
+        return Response(NodeSerializer(leaving).data, status=202)
+
+    @action(detail=True, methods=["post"])
+    def cordon(self, request: UserRequest, **path: Any) -> Response:
+        return self._set(nodes.cordon)
+
+    @action(detail=True, methods=["post"])
+    def uncordon(self, request: UserRequest, **path: Any) -> Response:
+        return self._set(nodes.uncordon)
+
+    @action(detail=True, methods=["post"])
+    def drain(self, request: UserRequest, **path: Any) -> Response:
+        return self._set(nodes.drain)
+
+    def _set(self, change: Callable[[Node], Node]) -> Response:
+        node = self.get_object()
+        self.body()  # an empty one
+        return Response(NodeSerializer(change(node)).data)
+
+
+class RegistryViewSet(ListModelMixin, ClusterChildViewSet):
+    roles = {"list": Role.ADMIN, "create": Role.ADMIN, "destroy": Role.ADMIN}
+    bodies = {"create": NewRegistrySerializer}
+    docs = docs.REGISTRIES
+    serializer_class = RegistrySerializer
+    queryset = Registry.objects.none()
+    lookup_url_kwarg = "registry_id"
+
+    def get_queryset(self) -> QuerySet[Registry]:
+        return queries.registries_in(self.get_cluster())
+
+    def create(self, request: UserRequest, **path: Any) -> Response:
+        registry = registries.put_registry(self.get_cluster(), **self.body())
+        return Response(RegistrySerializer(registry).data, status=201)
+
+    def destroy(self, request: UserRequest, **path: Any) -> Response:
+        registries.delete_registry(self.get_object())
+        return Response(status=204)

@@ -1,19 +1,19 @@
 """The query string of a deployment list: which ones, in which order."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from drf_yasg import openapi
+from django_filters.rest_framework import FilterSet
 
-from accounts.models import User
 from deployments.models import Deployment, Status
 from deployments.queries import priority_classes
-from mlops_platform.api.errors import Invalid
+from mlops_platform.api.filters import ReadFilter
+
+Deployments = QuerySet[Deployment]
 
 # Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
 # submit (scheduling_key.py), so order by id alone is order by that time, and an index leads to any
@@ -28,84 +28,77 @@ ORDERINGS = {
     "status": ("status", "id"),
     "-status": ("-status", "-id"),
 }
+ME = "me"
 
 
-def filtered(
-    deployments: QuerySet[Deployment], values: Mapping[str, str], user: User
-) -> QuerySet[Deployment]:
-    """Narrowed and ordered as the query string's `values` say; 400 naming each bad one."""
-    faults: dict[str, str] = {}
-    conditions: dict[str, Any] = {}
-    for name, (column, read) in FILTERS.items():
-        if name in values:
-            try:
-                conditions[column] = read(values[name], user)
-            except ValueError as error:
-                faults[name] = str(error)
-    ordering = ORDERINGS.get(values.get("ordering", "-created_at"))
-    if ordering is None:
-        faults["ordering"] = f"One of {', '.join(ORDERINGS)}."
-    if faults or ordering is None:
-        raise Invalid(faults)
-    return deployments.filter(**conditions).order_by(*ordering)
-
-
-def _an_id(text: str, user: User) -> UUID:
+def an_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ValueError("Not an id.") from None
+        raise ValidationError("Not an id.") from None
 
 
-def _an_owner(text: str, user: User) -> UUID:
-    return user.pk if text == "me" else _an_id(text, user)
+def an_owner(text: str) -> UUID | str:
+    return ME if text == ME else an_id(text)
 
 
-def _a_status(text: str, user: User) -> str:
+def a_status(text: str) -> str:
     if text.upper() not in Status.values:
-        raise ValueError(f"One of {', '.join(Status.values)}.")
+        raise ValidationError(f"One of {', '.join(Status.values)}.")
     return text.upper()
 
 
-def _a_priority(text: str, user: User) -> str:
+def a_priority(text: str) -> str:
+    """A class's name. One query."""
     classes = priority_classes()
     if text.upper() not in classes:
-        raise ValueError(f"One of {', '.join(classes)}.")
+        raise ValidationError(f"One of {', '.join(classes)}.")
     return text.upper()
 
 
-def _a_moment(text: str, user: User) -> datetime:
+def a_time(text: str) -> datetime:
+    """A time; in UTC where the text names no zone."""
     try:
-        moment = parse_datetime(text)
+        time = parse_datetime(text)
     except ValueError:
-        moment = None
-    if moment is None:
-        raise ValueError("Not a time; one is written like 2026-03-01T09:00:00Z.")
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+        time = None
+    if time is None:
+        raise ValidationError("Not a time; one is written like 2026-03-01T09:00:00Z.")
+    return time if timezone.is_aware(time) else timezone.make_aware(time)
 
 
-# parameter -> the column it narrows, and how its text is read
-FILTERS: Mapping[str, tuple[str, Callable[[str, User], Any]]] = {
-    "cluster_id": ("cluster", _an_id),
-    "status": ("status", _a_status),
-    "priority": ("priority_class__name", _a_priority),
-    "owner": ("owner", _an_owner),
-    "created_after": ("created_at__gt", _a_moment),
-}
+def an_ordering(text: str) -> tuple[str, ...]:
+    if text not in ORDERINGS:
+        raise ValidationError(f"One of {', '.join(ORDERINGS)}.")
+    return ORDERINGS[text]
 
-_SAID = {
-    "cluster_id": "Only those of this cluster.",
-    "status": f"One of {', '.join(Status.values)}.",
-    "priority": "A priority class, in any letter case.",
-    "owner": "A user's id, or `me`.",
-    "created_after": "RFC 3339.",
-    "ordering": f"One of {', '.join(ORDERINGS)}; newest first without it.",
-}
-NAMES = tuple(_SAID)
-PARAMETERS = [
-    openapi.Parameter(name, openapi.IN_QUERY, type=openapi.TYPE_STRING, description=said)
-    for name, said in _SAID.items()
-]
-# Where the path names the cluster already.
-NAMES_IN_CLUSTER = NAMES[1:]
-PARAMETERS_IN_CLUSTER = PARAMETERS[1:]
+
+class ClusterDeploymentFilterSet(FilterSet):
+    """Where the path names the cluster already."""
+
+    status = ReadFilter("status", read=a_status, help_text=f"One of {', '.join(Status.values)}.")
+    priority = ReadFilter(
+        "priority_class__name",
+        read=a_priority,
+        help_text="A priority class, in any letter case.",
+    )
+    owner = ReadFilter(read=an_owner, method="of_owner", help_text="A user's id, or `me`.")
+    created_after = ReadFilter("created_at", "gt", read=a_time, help_text="RFC 3339.")
+    ordering = ReadFilter(
+        read=an_ordering,
+        method="in_order",
+        help_text=f"One of {', '.join(ORDERINGS)}; newest first without it.",
+    )
+
+    def of_owner(self, deployments: Deployments, name: str, owner: UUID | str) -> Deployments:
+        user_id = self.request.user.pk if isinstance(owner, str) else owner
+        return deployments.filter(owner=user_id)
+
+    def in_order(
+        self, deployments: Deployments, name: str, columns: tuple[str, ...]
+    ) -> Deployments:
+        return deployments.order_by(*columns)
+
+
+class DeploymentFilterSet(ClusterDeploymentFilterSet):
+    cluster_id = ReadFilter("cluster", read=an_id, help_text="Only those of this cluster.")

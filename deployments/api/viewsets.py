@@ -1,16 +1,22 @@
 """The deployment calls: parse, call one service or query, answer."""
 
-from uuid import UUID
+from typing import Any
 
-from drf_yasg.utils import swagger_auto_schema
-from rest_framework.request import Request
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
-from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.callers import caller
-from clusters.queries import cluster_for
+from accounts.api.requests import UserRequest
+from clusters.api.nested import ClusterChildViewSet
 from deployments import queries
-from deployments.api import filters, headers
+from deployments.api import docs
+from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
+from deployments.api.headers import REPLAYED, idempotency_key
+from deployments.api.log_parameters import wanted_logs
+from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.representation import (
     DeploymentSerializer,
     EventSerializer,
@@ -19,184 +25,142 @@ from deployments.api.representation import (
     present_one,
 )
 from deployments.api.serializers import (
+    BulkSerializer,
     ChangeDeploymentSerializer,
     CheckpointSerializer,
     StopOfClusterSerializer,
     SubmitSerializer,
 )
+from deployments.logs import output_of
 from deployments.models import Deployment, DeploymentEvent
-from deployments.services import checkpoint, stop, submit, update
+from deployments.services import bulk, checkpoint, stop, submit, update
+from deployments.services.drafts import Order
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.requests import PAGING, body_of, query_of
-from mlops_platform.api.schema import error
-from mlops_platform.api.serializers import NothingSerializer
+from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
 
-NO_CLUSTER = error(
-    "No such cluster, or not yours",
-    "not_found",
-    "There is nothing here, or it is not yours to see.",
-)
-KEY_REUSED = error(
-    "Key used with another body",
-    "idempotency_key_reused",
-    "This Idempotency-Key came with another body before.",
-)
-NOT_QUEUED = error(
-    "Too late for that",
-    "not_queued",
-    "What it asks for can change only while it is QUEUED; it is RUNNING.",
-)
-NOT_RUNNING = error("Not running", "not_running", "Only what runs can report a checkpoint.")
 
-
-class DeploymentViewSet(GenericViewSet):
+class DeploymentViewSet(DeploymentChildViewSet):
+    roles = {
+        "list": None,
+        "create": Role.DEVELOPER,
+        "bulk": Role.DEVELOPER,
+        "retrieve": Role.VIEWER,
+        "partial_update": Role.DEVELOPER,
+        "destroy": Role.DEVELOPER,
+        "stop": Role.DEVELOPER,
+        "stop_of_cluster": Role.DEVELOPER,
+        "checkpoint": Role.DEVELOPER,
+        "logs": Role.VIEWER,
+    }
+    bodies = {
+        "create": SubmitSerializer,
+        "bulk": BulkSerializer,
+        "partial_update": ChangeDeploymentSerializer,
+        "stop": EmptySerializer,
+        "stop_of_cluster": StopOfClusterSerializer,
+        "checkpoint": CheckpointSerializer,
+    }
+    docs = docs.DEPLOYMENTS
+    serializer_class = DeploymentSerializer
+    filterset_class = DeploymentFilterSet
     queryset = Deployment.objects.none()
 
-    @swagger_auto_schema(
-        operation_summary="Submit a deployment",
-        tags=["deployments"],
-        manual_parameters=[headers.PARAMETER],
-        request_body=SubmitSerializer,
-        responses={201: DeploymentSerializer, 404: NO_CLUSTER, 409: KEY_REUSED},
-    )
-    def create(self, request: Request) -> Response:
-        body = body_of(request, SubmitSerializer)
+    def list(self, request: UserRequest) -> Response:
+        visible = queries.deployments_visible_to(request.user)
+        page = self.paginate_queryset(self.filter_queryset(visible))
+        return self.get_paginated_response(present(page or []))
+
+    def create(self, request: UserRequest) -> Response:
+        body = self.body()
         quote = body.pop("quote", None)
         deployment, replayed, class_names, dependencies = submit.create_deployment(
-            caller(request),
+            request.user,
             body.pop("cluster_id"),
             priority=body.pop("priority"),
             spec=body,
-            idempotency_key=headers.idempotency_key(request),
+            idempotency_key=idempotency_key(request),
             quote=quote,
         )
         if quote is not None and not replayed:
             return Response(present_one(queries.deployment_by_id(deployment.pk)), status=201)
         if replayed:
-            return Response(present_one(deployment), 201, headers={headers.REPLAYED: "true"})
+            return Response(present_one(deployment), 201, headers={REPLAYED: "true"})
         [answer] = present_new([deployment], class_names, {deployment.pk: dependencies})
         return Response(answer, status=201)
 
-    @swagger_auto_schema(
-        operation_summary="The deployments of your organizations",
-        tags=["deployments"],
-        manual_parameters=filters.PARAMETERS,
-        responses={200: DeploymentSerializer(many=True)},
-    )
-    def list(self, request: Request) -> Response:
-        values = query_of(request, (*filters.NAMES, *PAGING))
-        visible = queries.deployments_visible_to(caller(request))
-        page = self.paginate_queryset(filters.filtered(visible, values, caller(request)))
-        return self.get_paginated_response(present(page or []))
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: UserRequest) -> Response:
+        bodies = self.body()["deployments"]
+        orders = [Order(body.pop("cluster_id"), body, body.pop("priority")) for body in bodies]
+        submitted = bulk.create_deployments(
+            request.user, orders, idempotency_key=idempotency_key(request)
+        )
+        if submitted.replayed:
+            return Response(present(submitted.deployments), 201, headers={REPLAYED: "true"})
+        answer = present_new(submitted.deployments, submitted.class_names, submitted.dependencies)
+        return Response(answer, status=201)
 
-    @swagger_auto_schema(
-        operation_summary="One deployment: its state, and why it waits",
-        tags=["deployments"],
-        responses={200: DeploymentSerializer},
-    )
-    def retrieve(self, request: Request, deployment_id: UUID) -> Response:
-        return Response(present_one(queries.deployment_for(caller(request), deployment_id)))
+    def retrieve(self, request: UserRequest, **path: Any) -> Response:
+        return Response(present_one(self.get_deployment()))
 
-    @swagger_auto_schema(
-        operation_summary="Change its name, priority or request",
-        operation_description=(
-            "The name at any time, the priority until it ends, the request while it is QUEUED."
-        ),
-        tags=["deployments"],
-        request_body=ChangeDeploymentSerializer,
-        responses={200: DeploymentSerializer, 409: NOT_QUEUED},
-    )
-    def partial_update(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = _writable(request, deployment_id)
-        body = body_of(request, ChangeDeploymentSerializer)
+    def partial_update(self, request: UserRequest, **path: Any) -> Response:
+        deployment, body = self.get_deployment(), self.body()
         changed = update.change_deployment(
-            caller(request), deployment, priority=body.pop("priority", None), changes=body
+            request.user, deployment, priority=body.pop("priority", None), changes=body
         )
         return Response(present_one(changed))
 
-    @swagger_auto_schema(
-        operation_summary="Stop it",
-        operation_description="Stopping twice is fine.",
-        tags=["deployments"],
-        request_body=NothingSerializer,
-        responses={200: DeploymentSerializer},
-    )
-    def stop(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = _writable(request, deployment_id)
-        body_of(request, NothingSerializer)
-        return Response(present_one(stop.stop_deployment(caller(request), deployment)))
-
-    @swagger_auto_schema(
-        operation_id="deployments_stop_of_cluster",
-        operation_summary="Stop it, as older clients do",
-        operation_description="400 if it is not of that cluster.",
-        tags=["deployments"],
-        request_body=StopOfClusterSerializer,
-        responses={200: DeploymentSerializer},
-    )
-    def stop_of_cluster(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = _writable(request, deployment_id)
-        body = body_of(request, StopOfClusterSerializer)
-        if body["cluster_id"].lower() != str(deployment.cluster_id):
-            raise Invalid({"cluster_id": "The deployment is not of this cluster."})
-        return Response(present_one(stop.stop_deployment(caller(request), deployment)))
-
-    @swagger_auto_schema(
-        operation_summary="Stop it",
-        operation_description="Its history stays. Stopping twice is fine.",
-        tags=["deployments"],
-        responses={204: "Stopped"},
-    )
-    def destroy(self, request: Request, deployment_id: UUID) -> Response:
-        stop.stop_deployment(caller(request), _writable(request, deployment_id))
+    def destroy(self, request: UserRequest, **path: Any) -> Response:
+        stop.stop_deployment(request.user, self.get_deployment())
         return Response(status=204)
 
-    @swagger_auto_schema(
-        operation_summary="Report a checkpoint: what came before it is safe",
-        operation_description="The scheduler counts only what came after as lost by an eviction.",
-        tags=["deployments"],
-        request_body=CheckpointSerializer,
-        responses={200: DeploymentSerializer, 409: NOT_RUNNING},
-    )
-    def checkpoint(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = _writable(request, deployment_id)
-        at = body_of(request, CheckpointSerializer).get("at")
-        reported = checkpoint.report_checkpoint(caller(request), deployment, at)
-        return Response(present_one(reported))
+    @action(detail=True, methods=["post"])
+    def stop(self, request: UserRequest, **path: Any) -> Response:
+        deployment = self.get_deployment()
+        self.body()  # an empty one
+        return Response(present_one(stop.stop_deployment(request.user, deployment)))
+
+    def stop_of_cluster(self, request: UserRequest, **path: Any) -> Response:
+        deployment, body = self.get_deployment(), self.body()
+        if body["cluster_id"].lower() != str(deployment.cluster_id):
+            raise Invalid({"cluster_id": "The deployment is not of this cluster."})
+        return Response(present_one(stop.stop_deployment(request.user, deployment)))
+
+    @action(detail=True, methods=["post"])
+    def checkpoint(self, request: UserRequest, **path: Any) -> Response:
+        deployment, at = self.get_deployment(), self.body().get("at")
+        return Response(present_one(checkpoint.report_checkpoint(request.user, deployment, at)))
+
+    @action(detail=True)
+    def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:
+        deployment, wanted = self.get_deployment(), wanted_logs(request)
+        response = StreamingHttpResponse(
+            output_of(deployment, wanted), content_type="text/plain; charset=utf-8"
+        )
+        response["Cache-Control"] = "no-store"
+        response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end
+        return response
 
 
-class ClusterDeploymentsViewSet(GenericViewSet):
+class ClusterDeploymentsViewSet(ClusterChildViewSet):
+    roles = {"list": Role.VIEWER}
+    docs = docs.CLUSTER_DEPLOYMENTS
+    serializer_class = DeploymentSerializer
+    filterset_class = ClusterDeploymentFilterSet
     queryset = Deployment.objects.none()
 
-    @swagger_auto_schema(
-        operation_summary="The deployments of one cluster",
-        tags=["deployments"],
-        manual_parameters=filters.PARAMETERS_IN_CLUSTER,
-        responses={200: DeploymentSerializer(many=True)},
-    )
-    def list(self, request: Request, cluster_id: UUID) -> Response:
-        cluster = cluster_for(caller(request), cluster_id)
-        values = query_of(request, (*filters.NAMES_IN_CLUSTER, *PAGING))
-        inside = queries.deployments_in(cluster)
-        page = self.paginate_queryset(filters.filtered(inside, values, caller(request)))
+    def list(self, request: UserRequest, **path: Any) -> Response:
+        inside = queries.deployments_in(self.get_cluster())
+        page = self.paginate_queryset(self.filter_queryset(inside))
         return self.get_paginated_response(present(page or []))
 
 
-class EventViewSet(GenericViewSet):
+class EventViewSet(ListModelMixin, DeploymentChildViewSet):
+    roles = {"list": Role.VIEWER}
+    docs = docs.EVENTS
+    serializer_class = EventSerializer
     queryset = DeploymentEvent.objects.none()
 
-    @swagger_auto_schema(
-        operation_summary="Its timeline, oldest first",
-        tags=["deployments"],
-        responses={200: EventSerializer(many=True)},
-    )
-    def list(self, request: Request, deployment_id: UUID) -> Response:
-        deployment = queries.deployment_for(caller(request), deployment_id)
-        query_of(request)
-        page = self.paginate_queryset(queries.events_of(deployment))
-        return self.get_paginated_response(EventSerializer(page, many=True).data)
-
-
-def _writable(request: Request, deployment_id: UUID) -> Deployment:
-    return queries.deployment_for(caller(request), deployment_id, Role.DEVELOPER)
+    def get_queryset(self) -> QuerySet[DeploymentEvent]:
+        return queries.events_of(self.get_deployment())

@@ -1,7 +1,7 @@
 """One shape for every error: `{"detail": sentence, "code": token}`, field errors under `fields`.
 
 Services raise these; the handler turns them, DRF's own and PostgreSQL's absence into answers.
-Whatever is left is a bug: it is logged with its trace and answered without one.
+Any other exception is a bug: it is logged with its trace and answered without one.
 """
 
 import logging
@@ -18,6 +18,7 @@ from rest_framework.views import set_rollback
 logger = logging.getLogger(__name__)
 
 FAULTY = "The request has faults; see fields."
+NOT_FOUND = "There is nothing here, or it is not yours to see."
 
 
 class Conflict(exceptions.APIException):
@@ -33,29 +34,29 @@ class Invalid(exceptions.ValidationError):
 
     def __init__(self, fields: Mapping[str, str], code: str = "invalid") -> None:
         super().__init__({name: [sentence] for name, sentence in fields.items()}, code=code)
-        self.code = code  # answered as the body's own, where a caller may want to tell faults apart
+        self.code = code  # the body's own, for a caller's program that tells faults apart
 
 
 def not_found() -> exceptions.NotFound:
-    """404 for what is not there and for what is not yours: the two must look alike."""
-    return exceptions.NotFound("There is nothing here, or it is not yours to see.")
+    """404 for what does not exist and for what the user may not see: the two look alike."""
+    return exceptions.NotFound(NOT_FOUND)
 
 
 def refuse_items(name: str, faults: Mapping[int, tuple[exceptions.APIException, str]]) -> None:
     """Raise one error for a list's faulty items: `{name: {"3": {field: [sentence]}}}`.
 
-    `faults` has each item's error, and the field to blame where the error names none. Where they
-    differ in kind, those that a caller would be told of first: 404, 403, 400, 409.
+    `faults` has each item's error, and the field to blame where the error names none. Where the
+    errors differ in kind, the answer has the first kind of 404, 403, 400 and 409.
     """
     for status_code in (404, 403, 400, 409):
         found = {n: fault for n, fault in faults.items() if fault[0].status_code == status_code}
         if not found:
             continue
-        told = {name: {str(n): _fields(*fault) for n, fault in found.items()}}
+        fields = {name: {str(n): _fields(*fault) for n, fault in found.items()}}
         if status_code == status.HTTP_400_BAD_REQUEST:
-            raise exceptions.ValidationError(told)
+            raise exceptions.ValidationError(fields)
         first, _ = next(iter(found.values()))
-        first.fields = told  # type: ignore[attr-defined]  # read by _body
+        first.fields = fields  # type: ignore[attr-defined]  # read by _body
         raise first
 
 
@@ -115,8 +116,8 @@ def _body(error: exceptions.APIException) -> dict[str, Any]:
         return {"detail": FAULTY, "code": getattr(error, "code", "invalid"), "fields": fields}
     if isinstance(detail, dict):  # simplejwt answers {"detail", "code", "messages"}
         return {"detail": str(detail.get("detail", error.default_detail)), "code": _code_of(detail)}
-    told = {"detail": str(detail), "code": getattr(detail, "code", error.default_code)}
-    return {**told, "fields": error.fields} if hasattr(error, "fields") else told
+    body = {"detail": str(detail), "code": getattr(detail, "code", error.default_code)}
+    return {**body, "fields": error.fields} if hasattr(error, "fields") else body
 
 
 def _code_of(detail: Mapping[str, Any]) -> str:
@@ -149,7 +150,7 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
-    return _answer(404, "There is nothing here, or it is not yours to see.", "not_found")
+    return _answer(404, NOT_FOUND, "not_found")
 
 
 def method_not_allowed(request: HttpRequest, allowed: Iterable[str]) -> JsonResponse:

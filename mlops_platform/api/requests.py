@@ -1,25 +1,16 @@
-"""Reading a request: its body by a serializer, its query string by the names that are known."""
+"""Reading a query string by the names that a call knows."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from rest_framework.request import Request
-from rest_framework.serializers import BaseSerializer
 
 from mlops_platform.api.errors import Invalid
 
 PAGING = ("limit", "cursor")
 
 
-def body_of(request: Request, serializer: type[BaseSerializer]) -> dict[str, Any]:
-    """The validated body; 400 that names the fields at fault."""
-    body = serializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)
-
-
 def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
-    """The query string's values by name; 400 for a name that is not known or comes twice.
+    """The query string's values by name; 400 for a name that is unknown or comes twice.
 
     A misspelt filter must not silently answer everything.
     """
@@ -41,7 +32,7 @@ def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
 
 
 def flag_of(request: Request, name: str) -> bool:
-    """`?name=true`, the only parameter of its call; false where it is left out."""
+    """`?name=true`, the only parameter of its call; false without it."""
     value = query_of(request, [name]).get(name, "false").lower()
     if value not in ("true", "false"):
         raise Invalid({name: "true or false."})

@@ -12,10 +12,9 @@ class StrictSerializer(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         faults: dict[str, list[str]] = {}
         if isinstance(data, dict):
-            unknown = [
-                name for name in data if name not in self.fields or self.fields[name].read_only
-            ]
-            faults = {str(name)[:100]: ["Unknown field."] for name in unknown}
+            for name in data:
+                if name not in self.fields or self.fields[name].read_only:
+                    faults[str(name)[:100]] = ["Unknown field."]
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as error:
@@ -27,8 +26,9 @@ class StrictSerializer(serializers.Serializer):
         return value
 
 
-class NothingSerializer(StrictSerializer):
+class EmptySerializer(StrictSerializer):
     """A call that takes no body, or an empty object."""
 
     class Meta:
+        ref_name = "Nothing"
         swagger_schema_fields: Mapping[str, Any] = {"example": {}}

@@ -1,19 +1,13 @@
 """Below /api/."""
 
-from django.urls import path
-
+from mlops_platform.api.routers import ApiRouter
 from scheduler.api import viewsets
 
-urlpatterns = [
-    path(
-        "clusters/<uuid:cluster_id>/status", viewsets.ClusterStatusView.as_view({"get": "retrieve"})
-    ),
-    path("clusters/<uuid:cluster_id>/queue", viewsets.QueueView.as_view({"get": "list"})),
-    path("clusters/<uuid:cluster_id>/cycles", viewsets.CycleViewSet.as_view({"get": "list"})),
-    path("deployments/quote", viewsets.QuoteView.as_view({"post": "create"})),
-    path(
-        "deployments/<uuid:deployment_id>/explain",
-        viewsets.ExplainView.as_view({"get": "retrieve"}),
-    ),
-    path("cycles/<uuid:cycle_id>", viewsets.CycleViewSet.as_view({"get": "retrieve"})),
-]
+IN_CLUSTER = "clusters/<uuid:cluster_id>"
+
+router = ApiRouter()
+router.register(IN_CLUSTER, viewsets.ClusterStatusViewSet, "cluster-status")
+router.register(f"{IN_CLUSTER}/queue", viewsets.QueueViewSet, "queue")
+router.register(f"{IN_CLUSTER}/cycles", viewsets.ClusterCyclesViewSet, "cluster-cycle")
+router.register("cycles", viewsets.CycleViewSet, "cycle")
+router.register("deployments", viewsets.WhatIfViewSet, "what-if")

@@ -74,11 +74,13 @@ def _of(path: str, view: Any) -> Iterator[Route]:
     for method, action in actions.items():
         if method == "head":
             continue
-        told = getattr(getattr(view.cls, action), "_swagger_auto_schema", {})
+        authentication = view.initkwargs.get(
+            "authentication_classes", view.cls.authentication_classes
+        )
         yield Route(
             path,
             method.upper(),
-            serializer=told.get("request_body"),
+            serializer=view.cls.bodies.get(action),
             pages=action == "list",
-            is_open=not view.cls.authentication_classes,
+            is_open=not authentication,
         )

@@ -1,0 +1,40 @@
+"""What Swagger says of the user calls."""
+
+from accounts.api.serializers import MeSerializer, RegisteredSerializer, TokenPairSerializer
+from accounts.services import BadCredentials, BadToken
+from mlops_platform.api.errors import FAULTY
+from mlops_platform.api.schema import Doc, error
+
+BAD_CREDENTIALS = error(
+    "Wrong user name or password", BadCredentials.default_code, BadCredentials.default_detail
+)
+BAD_TOKEN = error("A token that cannot be used", BadToken.default_code, BadToken.default_detail)
+TAKEN = error(
+    "Taken, weak or malformed",
+    "invalid",
+    FAULTY,
+    username=["A user with that name exists already."],
+)
+
+USERS = {
+    "register": Doc("users", "Register a user", answers={201: RegisteredSerializer, 400: TAKEN}),
+    "login": Doc("users", "Log in", answers={200: TokenPairSerializer, 401: BAD_CREDENTIALS}),
+    "refresh": Doc(
+        "users",
+        "Trade a refresh token for a new pair",
+        "Each refresh token can be used once.",
+        answers={200: TokenPairSerializer, 401: BAD_TOKEN},
+    ),
+    "logout": Doc(
+        "users",
+        "Log out: end a refresh token",
+        answers={205: "The token is dead", 401: BAD_TOKEN},
+    ),
+    "me": Doc("users", "Yourself: profile and memberships", answers={200: MeSerializer}),
+    "change_me": Doc(
+        "users",
+        "Change your e-mail address or profile",
+        "What is not given stays as it is.",
+        answers={200: MeSerializer},
+    ),
+}

@@ -1,0 +1,165 @@
+"""What Swagger says of the deployment and quota calls."""
+
+from drf_yasg import openapi
+
+from clusters.api.quota_serializers import QuotaSerializer
+from clusters.services.quotas import LIMITS, NEEDS_A_LIMIT
+from deployments.api import headers
+from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
+from deployments.api.representation import DeploymentSerializer
+from mlops_platform.api.errors import FAULTY, NOT_FOUND
+from mlops_platform.api.schema import Doc, error, not_there
+
+NO_CLUSTER = not_there("No such cluster, or not yours")
+KEY_REUSED = error(
+    "Key used with another body",
+    "idempotency_key_reused",
+    "This Idempotency-Key came with another body before.",
+)
+NOT_QUEUED = error(
+    "Too late for that",
+    "not_queued",
+    "What it asks for can change only while it is QUEUED; it is RUNNING.",
+)
+NOT_RUNNING = error("Not running", "not_running", "Only what runs can report a checkpoint.")
+FAULTY_ITEMS = error(
+    "Malformed or invalid; every item at fault is told by its number, from 0",
+    "invalid",
+    FAULTY,
+    deployments={"3": {"required_gpu": ["A valid integer is required."]}},
+)
+NO_CLUSTER_OF_ITEMS = not_there(
+    "No such cluster, or not yours", deployments={"3": {"cluster_id": [NOT_FOUND]}}
+)
+TOO_LOW = "This needs the role DEVELOPER; yours is VIEWER."
+TOO_LOW_FOR_ITEMS = error(
+    "Role too low",
+    "permission_denied",
+    TOO_LOW,
+    deployments={"3": {"cluster_id": [TOO_LOW]}},
+)
+TEXT = openapi.Response(
+    "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
+)
+ENDPOINT_AWAY = error(
+    "Its node does not answer", "endpoint_unavailable", "node-1 does not answer: timed out"
+)
+
+DEPLOYMENTS = {
+    "create": Doc(
+        "deployments",
+        "Submit a deployment",
+        parameters=[headers.PARAMETER],
+        answers={404: NO_CLUSTER, 409: KEY_REUSED},
+    ),
+    "bulk": Doc(
+        "deployments",
+        "Submit many deployments: all of them, or none",
+        "Up to 1,000, each the body of a submit without `quote`, in any clusters where you may "
+        "submit. Answers them in the order given. With an `Idempotency-Key` the whole is "
+        "repeated safely. What is refused is told under `fields` by the item's number.",
+        parameters=[headers.PARAMETER],
+        answers={
+            201: DeploymentSerializer(many=True),
+            400: FAULTY_ITEMS,
+            403: TOO_LOW_FOR_ITEMS,
+            404: NO_CLUSTER_OF_ITEMS,
+            409: KEY_REUSED,
+        },
+    ),
+    "list": Doc("deployments", "The deployments of your organizations"),
+    "retrieve": Doc("deployments", "One deployment: its state, and why it waits"),
+    "partial_update": Doc(
+        "deployments",
+        "Change its name, priority or request",
+        "The name at any time, the priority until it ends, the request while it is QUEUED.",
+        answers={409: NOT_QUEUED},
+    ),
+    "stop": Doc("deployments", "Stop it", "Stopping twice is fine."),
+    "stop_of_cluster": Doc(
+        "deployments",
+        "Stop it, as older clients do",
+        "400 if it is not of that cluster.",
+        operation_id="deployments_stop_of_cluster",
+    ),
+    "destroy": Doc(
+        "deployments",
+        "Stop it",
+        "Its history stays. Stopping twice is fine.",
+        answers={204: "Stopped"},
+    ),
+    "checkpoint": Doc(
+        "deployments",
+        "Report a checkpoint: what came before it is safe",
+        "The scheduler counts only what came after as lost by an eviction.",
+        answers={409: NOT_RUNNING},
+    ),
+    "logs": Doc(
+        "deployments",
+        "What it wrote",
+        "Plain text of both its streams, as it comes. After the end the last 256 KiB of each "
+        "replica are kept. Nothing for what is simulated, or never ran.",
+        parameters=LOG_PARAMETERS,
+        answers={200: TEXT, 503: ENDPOINT_AWAY},
+    ),
+}
+CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluster")}
+EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
+
+WHAT_A_QUOTA_IS = (
+    "What a user's deployments hold of the cluster, with all replicas, may not grow beyond the "
+    "user's quota; one that would exceed it waits with QUOTA_EXCEEDED, is in nobody's way and "
+    "evicts nobody. A user's own quota replaces the default as a whole: where it has no limit, "
+    "there is none. A quota below what is held evicts nobody, but nothing starts that asks for "
+    "more of it."
+)
+NO_MEMBER = not_there("No such cluster, or not yours; or the user is no member of its organization")
+CLOSING = error(
+    "The cluster is being deleted",
+    "cluster_deleting",
+    "The cluster is being deleted: it goes once what runs in it has been stopped.",
+)
+UNLIMITED = error(
+    "Malformed or invalid, or no limit at all",
+    "invalid",
+    FAULTY,
+    **{name: [NEEDS_A_LIMIT] for name in LIMITS},
+)
+SET = {200: QuotaSerializer, 201: QuotaSerializer, 409: CLOSING}
+
+QUOTAS = {
+    "list": Doc(
+        "clusters",
+        "The quotas of a cluster, the default first, with what is held",
+        WHAT_A_QUOTA_IS,
+    ),
+    "retrieve": Doc("clusters", "A user's own quota, with what the user holds"),
+    "update": Doc(
+        "clusters",
+        "Give a user a quota of their own",
+        f"It replaces the one of before as a whole. {WHAT_A_QUOTA_IS} Without any limit it "
+        "exempts the user from the default. Whoever leaves the organization keeps theirs, as "
+        "their deployments go on.",
+        answers={**SET, 404: NO_MEMBER},
+    ),
+    "destroy": Doc(
+        "clusters",
+        "Delete a user's own quota",
+        "From then on the default holds for them, if there is one.",
+        answers={409: CLOSING},
+    ),
+    "default": Doc("clusters", "The quota of everybody who has none of their own"),
+    "set_default": Doc(
+        "clusters",
+        "Set the quota of everybody who has none of their own",
+        "Each of them may hold so much. It replaces the one of before as a whole. "
+        f"{WHAT_A_QUOTA_IS}",
+        answers={**SET, 400: UNLIMITED},
+    ),
+    "delete_default": Doc(
+        "clusters",
+        "Delete the default quota",
+        "From then on only those have limits who have a quota of their own.",
+        answers={409: CLOSING},
+    ),
+}

@@ -1,0 +1,62 @@
+"""What Swagger says of the organization calls."""
+
+from mlops_platform.api.errors import FAULTY
+from mlops_platform.api.schema import Doc, error
+from organizations.api.serializers import (
+    CodeSerializer,
+    CreatedOrganizationSerializer,
+    JoinedSerializer,
+)
+
+LAST_ADMIN = error(
+    "The last ADMIN", "last_admin", "An organization needs an ADMIN; appoint another one first."
+)
+UNUSABLE_CODE = error(
+    "A code that lets nobody in: unknown or replaced (invalid_invite_code), expired "
+    "(expired_invite_code), used up (used_up_invite_code); or a malformed body",
+    "expired_invite_code",
+    FAULTY,
+    invite_code=["This code has expired; ask for a new one."],
+)
+ALREADY_A_MEMBER = error(
+    "A member already", "already_a_member", "You are a member of this organization already."
+)
+
+ORGANIZATIONS = {
+    "found": Doc(
+        "organizations",
+        "Create an organization",
+        "You become its ADMIN. Each code lets others join in its role.",
+        answers={201: CreatedOrganizationSerializer},
+    ),
+    "join": Doc(
+        "organizations",
+        "Join an organization with a code",
+        answers={200: JoinedSerializer, 400: UNUSABLE_CODE, 409: ALREADY_A_MEMBER},
+    ),
+    "invite_codes": Doc(
+        "organizations",
+        "Replace a role's invite code (ADMIN)",
+        "The old code lets nobody in from now on; members stay members.",
+        answers={201: CodeSerializer},
+    ),
+}
+ALL_ORGANIZATIONS = {"list": Doc("organizations", "Every organization's id and name")}
+OWN_ORGANIZATIONS = {
+    "list": Doc(
+        "organizations",
+        "Your organizations, with your role",
+        "The invite codes are shown where you are ADMIN; null where one is expired or used up.",
+    )
+}
+MEMBERS = {
+    "list": Doc("organizations", "The members of an organization"),
+    "partial_update": Doc(
+        "organizations", "Change a member's role (ADMIN)", answers={409: LAST_ADMIN}
+    ),
+    "destroy": Doc(
+        "organizations",
+        "Remove a member (ADMIN), or leave",
+        answers={204: "No longer a member", 409: LAST_ADMIN},
+    ),
+}
