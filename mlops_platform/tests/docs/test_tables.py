@@ -11,7 +11,7 @@ from django.core.management import get_commands
 
 from clusters.models import NodeState, Ordering, Preemption, Queueing, Runtime, State
 from clusters.models import Placement as PlacementPolicy
-from deployments.api.log_viewsets import PARAMETERS
+from deployments.api.log_parameters import PARAMETERS
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Status
 from deployments.reasons import SENTENCES
