@@ -1,7 +1,7 @@
-"""The only answer to "may this user do this here?".
+"""Decides, for every app, what a user's role in an organization allows.
 
-Whoever is no member of an organization is told 404, as if it were not there; a member whose role
-is too low is told 403. Staff and superusers get nothing special: the admin is their door.
+A user who is no member gets 404, as if the organization did not exist; a member whose role is too
+low gets 403. Staff and superusers have no role by that: they work in the admin.
 """
 
 from collections.abc import Collection
@@ -13,6 +13,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.ids import parse_uuid
 from organizations.models import Membership, Role
 
 ORDER = (Role.VIEWER, Role.DEVELOPER, Role.ADMIN)  # each may do what those before it may
@@ -28,8 +29,8 @@ def organizations_of(user: User) -> QuerySet[Membership, Any]:
 
 def role_in(user: User, organization_id: UUID | str) -> Role | None:
     """The user's role there; None for a stranger, or where there is nothing. One query."""
-    membership = _membership(user, organization_id)
-    return Role(membership.role) if membership else None
+    key = parse_uuid(organization_id)
+    return roles_of(user, [key]).get(key) if key else None
 
 
 def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
@@ -37,7 +38,9 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
 
     Raises 404 for strangers (and for ids that are none), 403 where the role is too low.
     """
-    membership = _membership(user, organization_id)
+    key = parse_uuid(organization_id)
+    members = Membership.objects.filter(user_id=user.pk)
+    membership = members.filter(organization_id=key).first() if key else None
     if membership is None:
         raise not_found()
     refuse_below(role, Role(membership.role))
@@ -45,7 +48,7 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
 
 
 def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, Role]:
-    """The user's role in each of those where they are a member. One query."""
+    """The user's role in each of the organizations of which the user is a member. One query."""
     found = Membership.objects.filter(user_id=user.pk, organization_id__in=organization_ids)
     return {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
 
@@ -59,11 +62,3 @@ def refuse_below(needed: Role, role: Role) -> None:
 def reaches(role: Role, needed: Role) -> bool:
     """Whether `role` includes what `needed` may do."""
     return ORDER.index(role) >= ORDER.index(needed)
-
-
-def _membership(user: User, organization_id: UUID | str) -> Membership | None:
-    try:
-        key = UUID(str(organization_id))
-    except ValueError:
-        return None
-    return Membership.objects.filter(user_id=user.pk, organization_id=key).first()

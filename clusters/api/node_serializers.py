@@ -5,12 +5,13 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
+from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
 from clusters.api.labels import Labels
 from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
-from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Node, NodeState
+from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
-from mlops_platform.api.fields import Cores, Text, WholeNumber, cores
+from mlops_platform.api.fields import ShownCores, Text, cores
 from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_NAME = 100
@@ -36,23 +37,11 @@ EXAMPLE = {
 _SIZE = "Needed in a simulated cluster; elsewhere the runtime tells it, where it is left out."
 
 
-def _cpu(source: str = "cpu_milli", **kwargs: Any) -> Cores:
-    return Cores(source=source, min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
-
-
-def _ram(**kwargs: Any) -> WholeNumber:
-    return WholeNumber(source="ram_mib", min_value=1, max_value=MAX_RAM_MIB, **kwargs)
-
-
-def _gpu(**kwargs: Any) -> WholeNumber:
-    return WholeNumber(min_value=0, max_value=MAX_GPU, **kwargs)
-
-
 class NewNodeSerializer(StrictSerializer):
     name = Text(max_length=LONGEST_NAME)
-    cpu = _cpu(required=False, help_text=f"Cores; up to three decimals. {_SIZE}")
-    ram = _ram(required=False, help_text=f"MiB. {_SIZE}")
-    gpu = _gpu(required=False, help_text=_SIZE)
+    cpu = cpu_field(required=False, help_text=f"Cores; up to three decimals. {_SIZE}")
+    ram = ram_field(required=False, help_text=f"MiB. {_SIZE}")
+    gpu = gpu_field(required=False, help_text=_SIZE)
     labels = Labels(default=dict, help_text="What a deployment's node_selector can ask for.")
     endpoint = GivenEndpointSerializer(
         required=False, help_text="The Docker engine; in a docker cluster, and only there."
@@ -75,9 +64,9 @@ class ChangeNodeSerializer(StrictSerializer):
     """What is not given stays as it is."""
 
     name = Text(max_length=LONGEST_NAME, required=False)
-    cpu = _cpu(required=False)
-    ram = _ram(required=False)
-    gpu = _gpu(required=False)
+    cpu = cpu_field(required=False)
+    ram = ram_field(required=False)
+    gpu = gpu_field(required=False)
     labels = Labels(required=False, help_text="All of them; what runs there already is left alone.")
     endpoint = GivenEndpointSerializer(
         required=False, help_text="Replaced as a whole; in a docker cluster only."
@@ -114,13 +103,13 @@ class NodeSerializer(serializers.Serializer):
             "NOT_READY: its runtime does not answer, or says so."
         ),
     )
-    cpu = _cpu()
+    cpu = ShownCores(source="cpu_milli")
     ram = serializers.IntegerField(source="ram_mib")
     gpu = serializers.IntegerField()
-    allocated_cpu = _cpu(source="allocated_cpu_milli")
+    allocated_cpu = ShownCores(source="allocated_cpu_milli")
     allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
     allocated_gpu = serializers.IntegerField()
-    available_cpu = _cpu(source="available_cpu_milli")
+    available_cpu = ShownCores(source="available_cpu_milli")
     available_ram = serializers.IntegerField(source="available_ram_mib")
     available_gpu = serializers.IntegerField()
     labels = serializers.DictField(child=serializers.CharField())

@@ -5,38 +5,33 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Quota
-from mlops_platform.api.fields import Cores, WholeNumber
+from clusters.api.amounts import cpu_field, gpu_field, ram_field
+from clusters.models import Quota
+from mlops_platform.api.fields import ShownCores
 from mlops_platform.api.serializers import StrictSerializer
 
 EXAMPLE_LIMITS = {"max_cpu": 16, "max_ram": 65536, "max_gpu": 2}
 OPTIONAL = "null, or left out: no limit."
 
 
-def _cpu(**kwargs: Any) -> Cores:
-    return Cores(min_milli=0, max_milli=MAX_CPU_MILLI, **kwargs)
-
-
 class LimitsSerializer(StrictSerializer):
     """The whole of a quota: what is left out is no limit."""
 
-    max_cpu = _cpu(
-        source="max_cpu_milli",
+    max_cpu = cpu_field(
+        "max_cpu_milli",
+        least=0,
         default=None,
         allow_null=True,
         help_text=f"Cores; up to three decimals. {OPTIONAL}",
     )
-    max_ram = WholeNumber(
-        source="max_ram_mib",
+    max_ram = ram_field(
+        "max_ram_mib",
+        least=0,
         default=None,
         allow_null=True,
-        min_value=0,
-        max_value=MAX_RAM_MIB,
         help_text=f"MiB. {OPTIONAL}",
     )
-    max_gpu = WholeNumber(
-        default=None, allow_null=True, min_value=0, max_value=MAX_GPU, help_text=OPTIONAL
-    )
+    max_gpu = gpu_field(default=None, allow_null=True, help_text=OPTIONAL)
 
     class Meta:
         ref_name = "Limits"
@@ -44,7 +39,7 @@ class LimitsSerializer(StrictSerializer):
 
 
 class HeldSerializer(serializers.Serializer):
-    cpu = _cpu(help_text="Cores.")
+    cpu = ShownCores(help_text="Cores.")
     ram = serializers.IntegerField(help_text="MiB.")
     gpu = serializers.IntegerField()
 
@@ -57,7 +52,7 @@ class QuotaSerializer(serializers.Serializer):
 
     user_id = serializers.UUIDField(allow_null=True, help_text="null: the default.")
     username = serializers.SerializerMethodField()
-    max_cpu = _cpu(source="max_cpu_milli", allow_null=True, help_text="null: no limit.")
+    max_cpu = ShownCores(source="max_cpu_milli", allow_null=True, help_text="null: no limit.")
     max_ram = serializers.IntegerField(
         source="max_ram_mib", allow_null=True, help_text="null: no limit."
     )

@@ -7,13 +7,11 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from clusters import queries
+from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.endpoint_serializers import ApiServerSerializer
 from clusters.endpoints.attachment import DEFAULT_NAMESPACE, NAMESPACE
 from clusters.endpoints.kubeconfig import LONGEST as LONGEST_KUBECONFIG
 from clusters.models import (
-    MAX_CPU_MILLI,
-    MAX_GPU,
-    MAX_RAM_MIB,
     Cluster,
     Ordering,
     Placement,
@@ -22,7 +20,7 @@ from clusters.models import (
     Runtime,
     State,
 )
-from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.fields import Choice, Reference, ShownCores, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -39,10 +37,6 @@ EXAMPLE_POLICY = {
     "reserve_after_s": 3600,
     "max_preemptions": 5,
 }
-
-
-def _cpu(**kwargs: Any) -> Cores:
-    return Cores(min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
 
 
 class PolicySerializer(StrictSerializer):
@@ -140,19 +134,13 @@ _TOTAL = (
 class NewClusterSerializer(_Columns):
     name = Text(max_length=100)
     organization_id = Reference()
-    total_cpu = _cpu(
-        source="total_cpu_milli",
+    total_cpu = cpu_field(
+        "total_cpu_milli",
         required=False,
         help_text=f"Cores; up to three decimals. {_TOTAL}",
     )
-    total_ram = WholeNumber(
-        source="total_ram_mib",
-        required=False,
-        min_value=1,
-        max_value=MAX_RAM_MIB,
-        help_text=f"MiB. {_TOTAL}",
-    )
-    total_gpu = WholeNumber(required=False, min_value=0, max_value=MAX_GPU, help_text=_TOTAL)
+    total_ram = ram_field("total_ram_mib", required=False, help_text=f"MiB. {_TOTAL}")
+    total_gpu = gpu_field(required=False, help_text=_TOTAL)
     policy = PolicySerializer(required=False)
     runtime = Choice(
         Runtime.choices,
@@ -199,11 +187,9 @@ class ChangeClusterSerializer(_Columns):
     """What is not given stays as it is."""
 
     name = Text(max_length=100, required=False)
-    total_cpu = _cpu(source="total_cpu_milli", required=False)
-    total_ram = WholeNumber(
-        source="total_ram_mib", min_value=1, max_value=MAX_RAM_MIB, required=False
-    )
-    total_gpu = WholeNumber(min_value=0, max_value=MAX_GPU, required=False)
+    total_cpu = cpu_field("total_cpu_milli", required=False)
+    total_ram = ram_field("total_ram_mib", required=False)
+    total_gpu = gpu_field(required=False)
     policy = PolicySerializer(required=False)
     state = Choice(
         State.values,
@@ -229,13 +215,13 @@ class ClusterSerializer(serializers.Serializer):
     organization_id = serializers.UUIDField()
     state = serializers.ChoiceField(State.values)
     runtime = serializers.ChoiceField(Runtime.values)
-    total_cpu = _cpu(source="total_cpu_milli")
+    total_cpu = ShownCores(source="total_cpu_milli")
     total_ram = serializers.IntegerField(source="total_ram_mib")
     total_gpu = serializers.IntegerField()
-    allocated_cpu = _cpu(source="allocated_cpu_milli")
+    allocated_cpu = ShownCores(source="allocated_cpu_milli")
     allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
     allocated_gpu = serializers.IntegerField()
-    available_cpu = _cpu(source="available_cpu_milli")
+    available_cpu = ShownCores(source="available_cpu_milli")
     available_ram = serializers.IntegerField(source="available_ram_mib")
     available_gpu = serializers.IntegerField()
     policy = PolicySerializer(source="*")

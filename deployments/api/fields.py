@@ -1,12 +1,12 @@
-"""What a container needs told, bounded: image, arguments, environment; and what it waits for."""
+"""The fields of a submit that have a grammar or bounds of their own: image, environment, …"""
 
 import re
 from typing import Any
-from uuid import UUID
 
 from rest_framework import serializers
 
 from mlops_platform.api.fields import Reference, Text
+from mlops_platform.api.ids import parse_uuid
 
 LONGEST_IMAGE = 512
 MOST_ARGUMENTS, LONGEST_ARGUMENT = 256, 4096
@@ -69,7 +69,7 @@ class Environment(serializers.DictField):
 
 
 class Dependencies(serializers.ListField):
-    """Ids, each once; their order has no meaning, so they come out sorted."""
+    """Ids in one spelling, each once; their order has no meaning, so they come out sorted."""
 
     default_error_messages = {"twice": "Each deployment at most once."}
 
@@ -77,28 +77,21 @@ class Dependencies(serializers.ListField):
         super().__init__(child=Reference(), max_length=MOST_DEPENDENCIES, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[str]:
-        ids = sorted(_canonical(text) for text in super().to_internal_value(data))
+        texts = super().to_internal_value(data)
+        ids = sorted(str(parse_uuid(text) or text) for text in texts)
         if len(set(ids)) < len(ids):
             self.fail("twice")
         return ids
 
 
 class Items(serializers.ListField):
-    """Objects that a serializer reads each, and no more of them than are worth reading."""
+    """Objects, each read by a serializer; a list that is too long is refused unread."""
 
     def __init__(self, child: serializers.Serializer, *, most: int, **kwargs: Any) -> None:
         self.most = most
         super().__init__(child=child, allow_empty=False, max_length=most, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self.most:  # before any of them is looked at
+        if isinstance(data, list) and len(data) > self.most:
             raise serializers.ValidationError(f"At most {self.most} items.")
         return super().to_internal_value(data)
-
-
-def _canonical(text: str) -> str:
-    """As a UUID is written, where it is one: capitals and hyphens make no difference."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return text

@@ -7,10 +7,9 @@ from uuid import UUID
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from clusters.models import MAX_CPU_MILLI
 from deployments import queries, reasons
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
-from mlops_platform.api.fields import Cores
+from mlops_platform.api.fields import ShownCores
 
 EXAMPLE: Mapping[str, Any] = {
     "id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34",
@@ -81,7 +80,7 @@ class DeploymentSerializer(serializers.Serializer):
     args = serializers.ListField(child=serializers.CharField())
     env_names = serializers.SerializerMethodField(help_text="Values may be secret: never shown.")
     kind = serializers.ChoiceField(Kind.values)
-    required_cpu = Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI)
+    required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
     required_gpu = serializers.IntegerField(source="gpu")
     replicas = serializers.IntegerField()

@@ -4,12 +4,12 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.labels import Labels
-from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB
 from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
 from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Kind
-from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber
+from mlops_platform.api.fields import Choice, Reference, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -17,18 +17,6 @@ MOST_REPLICAS = 1000
 LONGEST_NAME = 100
 MOST_SUBMITS = 1000  # of one bulk
 EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
-
-
-def _cpu(**kwargs: Any) -> Cores:
-    return Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI, **kwargs)
-
-
-def _ram(**kwargs: Any) -> WholeNumber:
-    return WholeNumber(source="ram_mib", min_value=1, max_value=MAX_RAM_MIB, **kwargs)
-
-
-def _gpu(**kwargs: Any) -> WholeNumber:
-    return WholeNumber(source="gpu", min_value=0, max_value=MAX_GPU, **kwargs)
 
 
 def _replicas(**kwargs: Any) -> WholeNumber:
@@ -44,9 +32,9 @@ class SubmitSerializer(StrictSerializer):
 
     cluster_id = Reference()
     image = Image()
-    required_cpu = _cpu(help_text="Cores for each replica; up to three decimals.")
-    required_ram = _ram(help_text="MiB for each replica.")
-    required_gpu = _gpu(help_text="Whole GPUs for each replica.")
+    required_cpu = cpu_field(help_text="Cores for each replica; up to three decimals.")
+    required_ram = ram_field(help_text="MiB for each replica.")
+    required_gpu = gpu_field("gpu", help_text="Whole GPUs for each replica.")
     priority = _priority(
         default="LOW", help_text="A priority class: LOW, HIGH or one that operators added."
     )
@@ -146,9 +134,9 @@ class ChangeDeploymentSerializer(StrictSerializer):
 
     name = Text(max_length=LONGEST_NAME, required=False)
     priority = _priority(required=False, help_text="Until it has ended.")
-    required_cpu = _cpu(required=False, help_text="While it is QUEUED.")
-    required_ram = _ram(required=False, help_text="While it is QUEUED.")
-    required_gpu = _gpu(required=False, help_text="While it is QUEUED.")
+    required_cpu = cpu_field(required=False, help_text="While it is QUEUED.")
+    required_ram = ram_field(required=False, help_text="While it is QUEUED.")
+    required_gpu = gpu_field("gpu", required=False, help_text="While it is QUEUED.")
     replicas = _replicas(required=False, help_text="While it is QUEUED.")
     node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
 

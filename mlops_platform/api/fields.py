@@ -1,4 +1,4 @@
-"""Serializer fields that take what the contract names and nothing that merely looks like it."""
+"""Serializer fields that take the types of the API's contract, and nothing that looks like them."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,8 +17,23 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-class Cores(serializers.Field):
-    """CPU: outside a JSON number of cores, at most three decimals; inside integer millicores."""
+def cores(milli: int) -> int | float:
+    """Millicores as cores for people: 4000 is 4, 2500 is 2.5."""
+    return milli // MILLI if milli % MILLI == 0 else milli / MILLI
+
+
+class ShownCores(serializers.Field):
+    """CPU in an answer: a JSON number of cores, made of integer millicores."""
+
+    class Meta:
+        swagger_schema_fields = {"type": "number"}
+
+    def to_representation(self, value: int) -> int | float:
+        return cores(value)
+
+
+class Cores(ShownCores):
+    """CPU in a body: cores with at most three decimals, which become integer millicores."""
 
     default_error_messages = {
         "invalid": "A valid number is required.",
@@ -26,9 +41,6 @@ class Cores(serializers.Field):
         "too_small": "Must be {limit} or more.",
         "too_large": "Must be {limit} or less.",
     }
-
-    class Meta:
-        swagger_schema_fields = {"type": "number"}
 
     def __init__(self, *, min_milli: int, max_milli: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,14 +61,6 @@ class Cores(serializers.Field):
             self.fail("too_precise")
         return milli
 
-    def to_representation(self, value: int) -> int | float:
-        return cores(value)
-
-
-def cores(milli: int) -> int | float:
-    """Millicores as cores for people: 4000 is 4, 2500 is 2.5."""
-    return milli // MILLI if milli % MILLI == 0 else milli / MILLI
-
 
 class Text(serializers.CharField):
     """A JSON string; numbers and booleans are not quietly made into one."""
@@ -68,7 +72,7 @@ class Text(serializers.CharField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of the given words, in any letter case where `fold` says which case is meant."""
+    """One of the given words; with `upper` in any letter case."""
 
     def __init__(self, choices: Any, *, upper: bool = False, **kwargs: Any) -> None:
         self.upper = upper
@@ -81,10 +85,11 @@ class Choice(serializers.ChoiceField):
 
 
 class Reference(serializers.Field):
-    """The id of something else: opaque to callers, so one that cannot exist is merely not there.
+    """The id of another row, in any spelling: an id that cannot exist gets the 404 of one that does
+    not exist.
 
-    Takes a JSON string or integer (older clients counted) and gives the text; the query that
-    looks it up answers 404 for whatever is not the caller's to see.
+    Takes a JSON string or integer (older clients counted) and gives the text. The query that looks
+    the row up answers 404 where the user may not see it.
     """
 
     default_error_messages = {"invalid": "An id is required."}

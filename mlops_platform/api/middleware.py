@@ -1,4 +1,4 @@
-"""What must be settled before a request reaches a view."""
+"""Makes both spellings of a path one, and refuses large bodies, before a view is reached."""
 
 import re
 from collections.abc import Callable
@@ -21,16 +21,13 @@ class ApiPathMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if MACHINE_PATHS.fullmatch(request.path_info):
             request.path_info = request.path_info[:-1]
-        if request.path_info.startswith("/api/") and _body_bytes(request) > settings.MAX_BODY_BYTES:
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:
+            length = 0
+        if request.path_info.startswith("/api/") and length > settings.MAX_BODY_BYTES:
             limit = settings.MAX_BODY_BYTES // 1024
             return JsonResponse(
                 {"detail": f"A body may have {limit} KiB at most.", "code": "too_large"}, status=413
             )
         return self.get_response(request)
-
-
-def _body_bytes(request: HttpRequest) -> int:
-    try:
-        return int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        return 0

@@ -6,10 +6,9 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from clusters.api.serializers import ClusterSerializer
-from clusters.models import MAX_CPU_MILLI
 from deployments import reasons
 from deployments.api.representation import ReasonSerializer
-from mlops_platform.api.fields import Cores
+from mlops_platform.api.fields import ShownCores
 from scheduler import ledger
 from scheduler.engine.plan import Plan, Start
 from scheduler.models import SchedulingCycle, Trigger
@@ -158,7 +157,7 @@ class WaitingSerializer(serializers.Serializer):
     name = serializers.CharField()
     owner_id = serializers.UUIDField()
     priority = serializers.CharField(source="priority_class.name")
-    required_cpu = Cores(source="cpu_milli", min_milli=1, max_milli=MAX_CPU_MILLI)
+    required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
     required_gpu = serializers.IntegerField(source="gpu")
     replicas = serializers.IntegerField()

@@ -28,6 +28,8 @@ class Route:
     """Whether it answers a list, page by page."""
     is_open: bool = field(compare=False)
     """Whether it asks for no token."""
+    role: str | None = field(compare=False)
+    """The role that the viewset's table names; None where there is none."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -69,7 +71,7 @@ def _of(path: str, view: Any) -> Iterator[Route]:
     if actions is None:
         # Swagger's and the watchers' pages are no viewsets; whatever else is one tells its methods.
         assert not path.startswith("/api/"), f"{path}: its methods cannot be told; use a viewset"
-        yield Route(path, "GET", serializer=None, pages=False, is_open=True)
+        yield Route(path, "GET", serializer=None, pages=False, is_open=True, role=None)
         return
     for method, action in actions.items():
         if method == "head":
@@ -83,4 +85,5 @@ def _of(path: str, view: Any) -> Iterator[Route]:
             serializer=view.cls.bodies.get(action),
             pages=action == "list",
             is_open=not authentication,
+            role=getattr(view.cls, "roles", {}).get(action),
         )

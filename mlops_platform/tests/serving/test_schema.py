@@ -60,6 +60,15 @@ def test_a_call_has_a_summary_and_a_known_tag(document, route):
 
 
 @EVERY_ROUTE
+def test_a_call_says_which_role_it_needs(document, route):
+    last = operation(document, route)["description"].rpartition("\n")[2]
+    if route.role is not None:
+        assert last.startswith(f"Needs the role {route.role}")
+    else:
+        assert last == ("Needs no token." if route.is_open else "Any user may call it.")
+
+
+@EVERY_ROUTE
 def test_a_success_has_a_schema_with_an_example_or_no_body(document, route):
     call = operation(document, route)
     successes = {status: told for status, told in call["responses"].items() if status < "3"}
