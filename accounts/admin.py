@@ -1,4 +1,4 @@
-"""Users, for the operators."""
+"""The operators' pages of users."""
 
 from typing import Any
 
@@ -44,7 +44,8 @@ class UserAdmin(DjangoUserAdmin):
     ordering = ["username"]
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
-        """None on the page that adds a user: the profile is made with them (receivers.py)."""
+        """None on the page that adds a user: the profile is created with the user
+        (receivers.py)."""
         return [ProfileInline] if obj else []
 
     @admin.display(ordering="profile__display_name")

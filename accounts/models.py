@@ -1,4 +1,4 @@
-"""Who is calling."""
+"""Users and their profiles."""
 
 from typing import ClassVar
 
@@ -11,15 +11,15 @@ from uuid_utils.compat import uuid7
 
 class AccountManager(UserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Logging in ignores letter case, as registering does.
+        """Ignores letter case, as registration does.
 
-        Folds as the unique index does (LOWER) and so uses it; `iexact` would fold by UPPER, scan
-        the table, and find two users where the two ways of folding differ (i and the dotless i).
+        LOWER uses the unique index; `iexact` would compare by UPPER, scan the table, and find two
+        users where the two differ (i and the dotless i).
         """
         return self.named(username).get()
 
     def named(self, username: str | None) -> QuerySet["User"]:
-        """The one user of that name in any letter case, or nobody."""
+        """The user of that name in any letter case; empty where there is none."""
         return self.alias(folded=Lower("username")).filter(folded=Lower(Value(username or "")))
 
 
@@ -41,7 +41,7 @@ class User(AbstractUser):
 
 
 class UserProfile(models.Model):
-    """What a user tells about themselves. Made with the user (receivers.py)."""
+    """A user's display name and time zone. Created with the user (receivers.py)."""
 
     user = models.OneToOneField(
         User, on_delete=models.CASCADE, related_name="profile", primary_key=True

@@ -1,4 +1,4 @@
-"""What a caller sees of their own account."""
+"""Reads a user's own account."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

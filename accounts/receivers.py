@@ -1,4 +1,4 @@
-"""Every user has a profile, whichever door they came through."""
+"""Creates the profile of every new user, of the API as of the admin."""
 
 from typing import Any
 
@@ -9,6 +9,6 @@ from accounts.models import User, UserProfile
 
 
 @receiver(post_save, sender=User)
-def give_profile(instance: User, created: bool, raw: bool = False, **_: Any) -> None:
+def on_user_created(instance: User, created: bool, raw: bool = False, **_: Any) -> None:
     if created and not raw:
         UserProfile.objects.create(user=instance)

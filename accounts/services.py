@@ -1,4 +1,4 @@
-"""What a caller can do about their own account."""
+"""Registers users, logs them in and out, and changes their profiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from mlops_platform.api.errors import Invalid
 
 
 class Unauthorized(APIException):
-    """401 everywhere: DRF's AuthenticationFailed becomes 403 where a view authenticates no user, as
-    register, login, refresh and logout do."""
+    """Always 401: DRF turns AuthenticationFailed into 403 in a view without authentication, such as
+    register, login, refresh and logout."""
 
     status_code = 401
-    auth_header = 'Bearer realm="api"'  # answered as WWW-Authenticate
+    auth_header = 'Bearer realm="api"'  # the header WWW-Authenticate
 
 
 class BadCredentials(Unauthorized):
@@ -40,7 +40,7 @@ class BadToken(Unauthorized):
 class TokenPair:
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"  # noqa: S105  # a kind of token, not one
+    token_type: str = "bearer"  # noqa: S105  # the kind of a token, not a token
 
 
 def register(username: str, password: str, email: str = "") -> User:
@@ -56,16 +56,14 @@ def register(username: str, password: str, email: str = "") -> User:
     try:
         with transaction.atomic():
             user.save()
-    except IntegrityError:  # somebody took the name in between
+    except IntegrityError:  # another user has registered the name meanwhile
         raise _taken() from None
     return user
 
 
 def log_in(username: str, password: str) -> TokenPair:
-    """A first pair of tokens. 401 in the same words and the same time for whatever is wrong:
-
-    Django hashes the password for unknown names and deactivated users too.
-    """
+    """A first pair of tokens. 401 with the same message, after the same time, for every failure:
+    Django hashes the password for unknown names and deactivated users too."""
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
         raise BadCredentials
@@ -74,13 +72,14 @@ def log_in(username: str, password: str) -> TokenPair:
 
 @transaction.atomic
 def rotate(refresh_token: str) -> TokenPair:
-    """A new pair for a refresh token that is dead from now on. 401 where it was so before."""
+    """A new pair of tokens for a refresh token, which is used up by that. 401 where it was
+    before."""
     return _pair_for(_spend(refresh_token))
 
 
 @transaction.atomic
 def log_out(refresh_token: str) -> None:
-    """Ends a refresh token; the access tokens of its login end by themselves within minutes."""
+    """End a refresh token; the access tokens of its login expire within minutes."""
     _spend(refresh_token)
 
 
@@ -88,7 +87,7 @@ def log_out(refresh_token: str) -> None:
 def change_profile(
     user: User, *, email: str | None = None, profile: Mapping[str, str] | None = None
 ) -> None:
-    """Writes what is given and leaves the rest as it is."""
+    """Set what is given; the rest stays as it is."""
     if email is not None:
         user.email = User.objects.normalize_email(email)
         user.save(update_fields=["email"])
@@ -102,10 +101,11 @@ def _pair_for(user: User) -> TokenPair:
 
 
 def _spend(refresh_token: str) -> User:
-    """Whose token it is, once: of several who spend it at the same time one gets an answer.
+    """The user of a refresh token, which is used up: of several calls at the same time only one
+    succeeds.
 
-    The unique row in the blacklist decides: the others' inserts wait for the first to commit. The
-    password's digest is compared as the bearer login does, which simplejwt's own refresh omits.
+    The unique row in the blacklist decides: the other inserts wait for the first to commit. The
+    digest of the password is compared as for an access token; simplejwt's own refresh omits that.
     """
     try:
         token = RefreshToken(refresh_token)  # type: ignore[arg-type]  # it takes text, its hint is wrong
@@ -116,8 +116,8 @@ def _spend(refresh_token: str) -> User:
         raise BadToken
     if token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
         raise BadToken
-    drawn = OutstandingToken.objects.filter(jti=token[api_settings.JTI_CLAIM]).first()
-    if drawn is None or not BlacklistedToken.objects.get_or_create(token=drawn)[1]:
+    outstanding = OutstandingToken.objects.filter(jti=token[api_settings.JTI_CLAIM]).first()
+    if outstanding is None or not BlacklistedToken.objects.get_or_create(token=outstanding)[1]:
         raise BadToken
     return user
 

@@ -1,4 +1,4 @@
-"""What accounts need done now and then."""
+"""The Celery task of accounts."""
 
 from celery import shared_task
 from django.core.management import call_command
@@ -6,5 +6,5 @@ from django.core.management import call_command
 
 @shared_task(name="accounts.tasks.forget_expired_tokens")
 def forget_expired_tokens() -> None:
-    """Refresh tokens that have expired are dead either way; without this their table only grows."""
+    """Delete expired refresh tokens, whose table would only grow otherwise."""
     call_command("flushexpiredtokens")

@@ -1,5 +1,7 @@
-"""Organizations, members and codes, for the operators. Each on its own paged list: an organization
-may have more members than one form can hold, and no page issues a query per row."""
+"""The operators' pages of organizations, members and codes, each in a paged list of its own.
+
+An organization may have more members than one form can show. No page needs a query per row.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tenancy: who belongs to which organization, in which role, and the codes that let others in."""
+"""Organizations, the roles of their members, and the codes by which users join."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 
 class Role(models.TextChoices):
-    """What a member may do; each role includes the ones below it (see access.py)."""
+    """The rights of a member; each role includes those below it (access.py)."""
 
     ADMIN = "ADMIN"
     DEVELOPER = "DEVELOPER"
@@ -42,16 +42,19 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} membership {self.pk}"  # no names: they would cost a query per row
+        return (
+            f"{self.role} membership {self.pk}"  # names would cost a query per row
+        )
 
 
 def new_code() -> str:
-    """144 random bits: a code can be passed on, not guessed."""
+    """A new code of 144 random bits, which cannot be guessed."""
     return secrets.token_urlsafe(18)
 
 
 class InviteCode(models.Model):
-    """Lets whoever holds it join with `role`. One code per role lives; rotating ends the old."""
+    """A user with the code may join with its role. An organization has one live code for each role;
+    rotating ends the old one."""
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="invite_codes"

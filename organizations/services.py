@@ -1,8 +1,8 @@
-"""Everything that changes who belongs where.
+"""Creates organizations, and changes their members, roles and codes.
 
-Changes of members and codes lock the organization's row first, so that two of them cannot each
-see the other's ADMIN and together leave none. The lock is NO KEY: it holds up no one who merely
-adds something that belongs to the organization.
+Changes of members and codes lock the organization's row first. Without the lock two changes could
+each count on the other's ADMIN and together leave none. The lock is NO KEY: an insert of a row that
+refers to the organization does not wait for it.
 """
 
 from datetime import timedelta
@@ -31,10 +31,10 @@ def create_organization(user: User, name: str) -> Organization:
 
 @transaction.atomic
 def join(user: User, code: str) -> Membership:
-    """Makes `user` a member in the code's role and counts one use.
+    """Make the user a member in the code's role, and count one use.
 
-    The code's row is locked, so `max_uses` holds however many come at once. 400 where the code
-    lets nobody in (any more), 409 for a member, who uses nothing up.
+    The code's row is locked, so `max_uses` is kept also where many users join at once. 400 where
+    the code is unknown, rotated, expired or used up; 409 for a member, without counting a use.
     """
     invite = InviteCode.objects.select_for_update(no_key=True).filter(code=code).first()
     if invite is None or invite.rotated_at is not None:
@@ -50,7 +50,7 @@ def join(user: User, code: str) -> Membership:
             membership = Membership.objects.create(
                 organization_id=invite.organization_id, user=user, role=invite.role
             )
-    except IntegrityError:  # the same user came with another code at the same time
+    except IntegrityError:  # the user has joined with another code at the same time
         raise _already_a_member() from None
     invite.uses += 1
     invite.save(update_fields=["uses"])
@@ -59,7 +59,7 @@ def join(user: User, code: str) -> Membership:
 
 @transaction.atomic
 def change_role(actor: User, organization_id: UUID, user_id: UUID, role: Role) -> Membership:
-    """Gives a member another role; ADMIN only. 409 where the last ADMIN would step down."""
+    """Give a member another role; ADMIN only. 409 where the organization would have no ADMIN."""
     _lock(actor, organization_id)
     require(actor, organization_id, Role.ADMIN)
     membership = member_of(organization_id, user_id)
@@ -72,7 +72,8 @@ def change_role(actor: User, organization_id: UUID, user_id: UUID, role: Role) -
 
 @transaction.atomic
 def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
-    """Ends a membership; an ADMIN anybody's, everyone their own. 409 for the last ADMIN's."""
+    """End a membership: an ADMIN that of any member, others only their own. 409 for that of the
+    last ADMIN."""
     _lock(actor, organization_id)
     require(actor, organization_id, Role.VIEWER if actor.pk == user_id else Role.ADMIN)
     membership = member_of(organization_id, user_id)
@@ -88,7 +89,7 @@ def rotate_code(
     expires_in_s: int | None = None,
     max_uses: int | None = None,
 ) -> InviteCode:
-    """A new code for `role`; the old one lets nobody in any more. ADMIN only."""
+    """Replace the live code of `role`, which ends the old one; ADMIN only."""
     require(actor, organization_id, Role.ADMIN)
     return replace_code(organization_id, role, expires_in_s, max_uses)
 
@@ -97,7 +98,7 @@ def rotate_code(
 def replace_code(
     organization_id: UUID, role: Role, expires_in_s: int | None = None, max_uses: int | None = None
 ) -> InviteCode:
-    """As rotate_code, for an operator, who belongs to no organization."""
+    """As rotate_code, without a check of the role: for operators, who are no members."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
     now = timezone.now()
     InviteCode.objects.filter(organization_id=organization_id, role=role, rotated_at=None).update(
@@ -113,9 +114,9 @@ def replace_code(
 
 
 def _lock(member: User, organization_id: UUID) -> None:
-    """Locks the organization for one of its members; what others read before it may be stale.
+    """Lock the organization for one of its members; rows that were read before may be stale.
 
-    A stranger locks nothing: nobody may hold up an organization that is not theirs.
+    For a user who is no member nothing is locked: a stranger must not delay an organization.
     """
     list(
         Organization.objects.select_for_update(of=("self",), no_key=True).filter(
@@ -125,7 +126,7 @@ def _lock(member: User, organization_id: UUID) -> None:
 
 
 def _keep_an_admin(leaving: Membership) -> None:
-    """Refuses where `leaving` is the last ADMIN who can still log in."""
+    """409 where `leaving` is the last ADMIN with an active account."""
     others = Membership.objects.filter(
         organization_id=leaving.organization_id, role=Role.ADMIN, user__is_active=True
     ).exclude(pk=leaving.pk)

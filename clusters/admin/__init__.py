@@ -1,9 +1,7 @@
-"""The operators' pages of clusters and nodes, and what every app's pages are made of.
+"""The operators' pages of nodes, quotas, endpoints, registries and sandboxes.
 
-Clusters are not registered here. A cluster's page also tells what waits and runs in it and asks for
-a cycle, of which this app, the lower one, may not know: `scheduler.admin` extends ClusterAdmin by
-that and registers it. The other way round, a signal that asks for a cycle, would carry the ring but
-could not bring back the numbers.
+Clusters are registered by `scheduler.admin`, which extends ClusterAdmin: the page of a cluster also
+shows what waits and runs in it, and requests a cycle, which this lower app must not import.
 """
 
 from clusters.admin.endpoints import EndpointAdmin

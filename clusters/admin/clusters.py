@@ -1,8 +1,6 @@
-"""The pages of clusters, as far as clusters alone go (see this package)."""
+"""The operators' page of a cluster, without what the scheduler adds (see this package)."""
 
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import IntegrityError, transaction
@@ -39,7 +37,7 @@ ACTION_TO = {State.PAUSED: "pause", State.ACTIVE: "resume", State.DRAINING: "dra
 
 
 class ClusterAdmin(RefusingAdmin):
-    """Every change goes through the services, so locks, guards and bells work as in the API."""
+    """Every change goes through the services: the same locks, checks and wake-ups as in the API."""
 
     form = ClusterForm
     list_display = [
@@ -92,7 +90,7 @@ class ClusterAdmin(RefusingAdmin):
     # --- What is shown -------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
-        """Each with how many nodes it has."""
+        """The clusters with the numbers of their nodes."""
         nodes = Node.objects.filter(cluster=OuterRef("pk")).order_by().values("cluster")
         count = Subquery(nodes.annotate(total=Count("pk")).values("total"))
         return super().get_queryset(request).annotate(node_count=Coalesce(count, 0))
@@ -115,30 +113,30 @@ class ClusterAdmin(RefusingAdmin):
 
     @admin.display(description="nodes", ordering="node_count")
     def machines(self, cluster: Any) -> SafeString | str:
-        """Leading to their list: there may be thousands."""
+        """A link to the list of nodes, of which there may be thousands."""
         if not cluster.node_count:
             return "one pool" if cluster.runtime == Runtime.SIMULATED else "none yet"
         return to_list(Node, counted(cluster.node_count, "node"), cluster__id__exact=cluster.pk)
 
     @admin.display(description="endpoints")
     def reached_at(self, cluster: Cluster) -> SafeString | str:
-        """Its engines, or its API server, where it has any."""
+        """A link to its Docker engines or its API server."""
         if cluster.runtime == Runtime.SIMULATED:
             return EMPTY
         return to_list(Endpoint, "Its endpoints", cluster__id__exact=cluster.pk)
 
     @admin.display(description="quotas")
     def its_quotas(self, cluster: Cluster) -> SafeString:
-        said = "Its quotas" if cluster.has_quotas else "none yet"
-        return to_list(Quota, said, cluster__id__exact=cluster.pk)
+        label = "Its quotas" if cluster.has_quotas else "none yet"
+        return to_list(Quota, label, cluster__id__exact=cluster.pk)
 
     @admin.display(description="last looked at", ordering="evaluated_at")
     def looked_at(self, cluster: Cluster) -> SafeString | str:
-        """When a cycle last looked at it."""
+        """The time of its last cycle."""
         return ago(cluster.evaluated_at)
 
     def pointless_actions(self, instance: Cluster) -> list[str]:
-        """None of them leads out of the deletion."""
+        """All of them while the cluster is being deleted."""
         if instance.state == State.DELETING:
             return list(ACTION_TO.values())
         return [ACTION_TO[State(instance.state)]]
@@ -163,7 +161,7 @@ class ClusterAdmin(RefusingAdmin):
         try:
             with transaction.atomic():
                 obj.save()
-        except IntegrityError:  # the form found the name free a moment ago
+        except IntegrityError:  # the name was free when the form was checked
             raise Conflict(f"The organization has a cluster named {obj.name!r} already.") from None
 
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -179,14 +177,14 @@ class ClusterAdmin(RefusingAdmin):
         clusters.delete_cluster(obj)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Without the deletion of many at once: each takes its history with it."""
+        """Without the deletion of many at once: each deletes a history."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
     @admin.action(description="Pause", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
-        """What runs goes on; nothing starts."""
+        """Running workloads go on; none starts."""
         self.set_state(request, queryset, clusters.pause, State.PAUSED, "Paused")
         return None
 
@@ -195,34 +193,7 @@ class ClusterAdmin(RefusingAdmin):
         self.set_state(request, queryset, clusters.resume, State.ACTIVE, "Resumed")
         return None
 
-    def set_state(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Cluster],
-        service: Callable[[UUID], Cluster],
-        state: State,
-        done: str,
-    ) -> None:
-        """Call the service for each that is in another state, and tell of all."""
-        changed, refused = 0, []
-        for cluster in queryset:
-            if cluster.state == state:
-                refused.append(f"{cluster.name} is {state} already")
-                continue
-            try:
-                service(cluster.pk)
-            except Cluster.DoesNotExist:
-                refused.append(f"{cluster.name} is gone")
-                continue
-            except Conflict:
-                refused.append(f"{cluster.name} is being deleted")
-                continue
-            self.log_change(request, cluster, f"{done}.")
-            changed += 1
-        told = f"{done} {counted(changed, 'cluster')}." if changed else None
-        self.report(request, told, refused, "Left as they were")
-
 
 def has_totals(cluster: Any) -> bool:
-    """Else they are the sum of its nodes, and the form has none."""
+    """Whether the form has its totals; else they are the sum of its nodes."""
     return cluster.runtime == Runtime.SIMULATED and not cluster.node_count

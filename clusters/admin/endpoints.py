@@ -1,6 +1,6 @@
-"""The operators' pages of endpoints, where they attach what a tenant may not (endpoints.py).
+"""The operators' pages of endpoints; operators may attach what a tenant may not (attachment.py).
 
-Secrets go in and never come out, not even into the form that comes back with an error.
+No page shows a secret, also not the form with an error that has just been sent.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ REQUIRED = "This field is required."
 
 
 class SecretTextarea(forms.Textarea):
-    """Never shows what was entered."""
+    """Never shows its value."""
 
     def format_value(self, value: Any) -> str:
         return ""
@@ -94,7 +94,8 @@ class EndpointForm(RefusableForm, forms.ModelForm):
                 self.add_error(name, REQUIRED)
 
     def _post_clean(self) -> None:
-        """Nothing is put on the row: the service writes, and the page shows the row beside."""
+        """Leaves the row unchanged: the service writes it, and the page shows it beside the
+        form."""
 
     def engine(self) -> dict[str, str]:
         return {name: self.cleaned_data[name] for name in ("url", *TLS_FIELDS)}
@@ -110,7 +111,7 @@ class EndpointForm(RefusableForm, forms.ModelForm):
 
 @admin.register(Endpoint)
 class EndpointAdmin(LookUpMedia, RefusingAdmin):
-    """To add is to attach. They go with their node, or their cluster."""
+    """Adding an endpoint attaches it; it is deleted with its node or its cluster."""
 
     form = EndpointForm
     list_display = ["url", "in_cluster", "attached_by", "seen", "error"]
@@ -148,7 +149,7 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
 
     @admin.display(description="attached by")
     def attached_by(self, endpoint: Endpoint) -> SafeString:
-        """What an operator has attached may lead anywhere."""
+        """An operator's endpoint may have any address."""
         return badge("an operator", "good") if endpoint.trusted else badge("its organization")
 
     @admin.display(description="last seen")
@@ -196,7 +197,7 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
         return node.endpoint
 
     def _replace(self, endpoint: Endpoint, form: EndpointForm) -> None:
-        """Only where something was entered: looking at it and saving changes nothing."""
+        """Replace what was entered; saving the form without input changes nothing."""
         if not form.changed_data:
             return
         if endpoint.cluster.runtime == Runtime.KUBERNETES:

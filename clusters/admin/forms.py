@@ -1,4 +1,4 @@
-"""The form of a cluster, in the units of people."""
+"""The form of a cluster, with CPU in cores."""
 
 from decimal import Decimal
 from typing import Any
@@ -34,8 +34,8 @@ def _cores(milli: int) -> Decimal:
 
 
 class ClusterForm(RefusableForm, forms.ModelForm):
-    """Knows what the operator was shown, so that only what they changed is written, not what
-    somebody else has changed since."""
+    """Keeps the values that the operator has seen, so that only the operator's changes are written,
+    and no later change of another user is undone."""
 
     total_cpu_milli = CoresField(
         label="CPU cores",
@@ -74,7 +74,7 @@ class ClusterForm(RefusableForm, forms.ModelForm):
                 field.help_text = policy[name].help_text or ""
 
     def _post_clean(self) -> None:
-        """What is refused is not put on the row either: the page shows the row beside the form."""
+        """Leaves the row unchanged where it is refused: the page shows the row beside the form."""
         if not self.errors:
             super()._post_clean()  # type: ignore[misc]  # Django's own hook, not in the stubs
 

@@ -1,13 +1,11 @@
-"""The pages of nodes: how full they are, and closing, emptying and opening them."""
+"""The operators' pages of nodes: their use, and actions to cordon, drain and uncordon them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from rest_framework.exceptions import NotFound
 
 from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
@@ -21,8 +19,8 @@ from mlops_platform.admin.markup import (
     facts,
     gpu_usage,
     ram_usage,
-    request,
 )
+from mlops_platform.admin.markup import request as amounts
 from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.resources import RESOURCES
@@ -36,7 +34,7 @@ ACTION_TO = {
 
 
 class StateFilter(admin.SimpleListFilter):
-    """By the state that is shown, which is no column."""
+    """Filters by the effective state, which is no column."""
 
     title = "state"
     parameter_name = "state__exact"
@@ -52,7 +50,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(Node)
 class NodeAdmin(LookUpMedia, OperatorAdmin):
-    """Adding, resizing and deleting is for the organization's admins, through the API."""
+    """Nodes are added, resized and deleted through the API, by ADMINs of the organization."""
 
     list_display = ["name", "in_cluster", "state_now", "cpu", "ram", "gpus", "carries"]
     list_filter = [StateFilter, ("cluster", LookUpFilter), ("cluster__organization", LookUpFilter)]
@@ -84,7 +82,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_now(self, node: Node) -> SafeString:
-        """What comes of what people want of it and what its runtime says."""
+        """The effective state: the stricter of what users want and what the runtime reports."""
         state = NodeState(node.effective_state)
         return badge(state, TONES.get(state, "bad"))
 
@@ -123,7 +121,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         if node.pending == DELETE:
             return "It is deleted."
         sizes = (node.pending[name] for name in RESOURCES)
-        return f"It has {request(*sizes)}."
+        return f"It has {amounts(*sizes)}."
 
     def pointless_actions(self, instance: Node) -> list[str]:
         return [action for state, action in ACTION_TO.items() if state == instance.state]
@@ -134,7 +132,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
-        """The actions need it; the page, which is asked about with its object, has no form."""
+        """For the actions; the page of one node, asked with `obj`, has no form."""
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Node | None = None) -> bool:
@@ -144,56 +142,32 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
 
     @admin.action(description="Cordon", permissions=["change"])
     def cordon(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
-        self._set(request, queryset, nodes.cordon, NodeState.CORDONED, "Cordoned")
+        self.set_state(request, queryset, nodes.cordon, NodeState.CORDONED, "Cordoned")
 
     @admin.action(description="Uncordon", permissions=["change"])
     def uncordon(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
-        self._set(request, queryset, nodes.uncordon, NodeState.READY, "Opened")
+        self.set_state(request, queryset, nodes.uncordon, NodeState.READY, "Opened")
 
     @admin.action(description="Drain", permissions=["change"])
     def drain(self, request: HttpRequest, queryset: QuerySet[Node]) -> HttpResponse | None:
-        """Asks first where anything runs: it loses what it has not saved."""
-        held = [
+        """Drain, after a confirmation where workloads run: they lose what they have not saved."""
+        in_use = [
             node
             for node in queryset.exclude(state=NodeState.DRAINING)
-            if node.allocated_cpu_milli  # which everybody asks for
+            if node.allocated_cpu_milli  # every workload asks for CPU
         ]
-        if held:
-            consequences = [
-                f"{node.name}: what holds {_held(node)} will go back into the queue and lose what "
-                "it has not saved; the node stays closed until you uncordon it."
-                for node in held
-            ]
+        if in_use:
+            consequences = []
+            for node in in_use:
+                allocated = amounts(
+                    node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
+                )
+                consequences.append(
+                    f"{node.name}: what holds {allocated} will go back into the queue and lose "
+                    "what it has not saved; the node stays closed until you uncordon it."
+                )
             title = f"Drain {counted(queryset.count(), 'node')}?"
             if question := self.confirm(request, title, consequences):
                 return question
-        self._set(request, queryset, nodes.drain, NodeState.DRAINING, "Draining")
+        self.set_state(request, queryset, nodes.drain, NodeState.DRAINING, "Draining")
         return None
-
-    def _set(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Node],
-        service: Callable[[Node], Node],
-        state: NodeState,
-        done: str,
-    ) -> None:
-        """Call the service for each that is in another state, and tell of all."""
-        changed, refused = 0, []
-        for node in queryset:
-            if node.state == state:
-                refused.append(f"{node.name} is {state} already")
-                continue
-            try:
-                service(node)
-            except NotFound:
-                refused.append(f"{node.name} is gone")
-                continue
-            self.log_change(request, node, f"{done}.")
-            changed += 1
-        told = f"{done} {counted(changed, 'node')}." if changed else None
-        self.report(request, told, refused, "Left as they were")
-
-
-def _held(node: Node) -> Any:
-    return request(node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu)

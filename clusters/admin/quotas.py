@@ -1,4 +1,4 @@
-"""The operators' pages of quotas: a list of its own, for a cluster may have as many as members."""
+"""The operators' pages of quotas, in a list of their own: a cluster may have thousands."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ class QuotaForm(RefusableForm, forms.ModelForm):
         cleaned = super().clean() or {}
         self.add_refusal()
         cluster, user = cleaned.get("cluster"), cleaned.get("user")
-        if cluster is not None and "user" in cleaned:  # else neither can be chosen any more
+        if cluster is not None and "user" in cleaned:  # else the form has neither
             if user is not None and role_in(user, cluster.organization_id) is None:
                 self.add_error("user", f"No member of {cluster.organization}.")
             if Quota.objects.filter(cluster=cluster, user=user).exists():
@@ -56,7 +56,7 @@ class QuotaForm(RefusableForm, forms.ModelForm):
         return cleaned
 
     def _get_validation_exclusions(self) -> set[str]:
-        """`clean` says it in better words than the constraints."""
+        """`clean` checks the user, with a better message than the constraint."""
         return {*super()._get_validation_exclusions(), "user"}  # type: ignore[misc]  # Django's
 
 
@@ -116,7 +116,7 @@ class QuotaAdmin(LookUpMedia, RefusingAdmin):
         quotas.delete_quota(obj.cluster, obj.user_id)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Without the deletion of many at once, which would pass the service by."""
+        """Without the deletion of many at once, which would not call the service."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions

@@ -1,4 +1,4 @@
-"""The operators' pages of registries. A password goes in, and never comes out."""
+"""The operators' pages of registries. No page shows a password."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class RegistryForm(RefusableForm, forms.ModelForm):
         return cleaned
 
     def _get_validation_exclusions(self) -> set[str]:
-        """Those of the same host are replaced, not refused."""
+        """Credentials of the same host are replaced, not refused."""
         return {*super()._get_validation_exclusions(), "host"}  # type: ignore[misc]  # Django's
 
 

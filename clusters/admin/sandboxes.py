@@ -1,6 +1,6 @@
-"""The operators' pages of sandboxes: how far a cluster's containers are locked in.
+"""The operators' pages of sandboxes: how far a cluster's containers are confined.
 
-Nobody else may loosen it, so there is no other door to it.
+Only operators may change a sandbox, so the API has no call for it.
 """
 
 import re
@@ -18,8 +18,8 @@ from mlops_platform.admin.markup import EMPTY
 from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.pages import OperatorAdmin
 
-MOST_PIDS = 4_194_304  # what Linux itself allows
-# All that Linux 6 knows, as Docker and Kubernetes name them.
+MOST_PIDS = 4_194_304  # the limit of Linux
+# All capabilities of Linux 6, by the names of Docker and Kubernetes.
 CAPABILITIES = (
     "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE",
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL",
@@ -66,7 +66,7 @@ class SandboxForm(forms.ModelForm):
         return cluster
 
     def clean_network(self) -> str:
-        """No other container's network, and not this machine's own."""
+        """Neither the network of another container nor that of this host."""
         network: str = self.cleaned_data["network"]
         if network == "host" or not _NETWORK.fullmatch(network):
             raise ValidationError("The name of a network, or none; never host or container:…")
@@ -75,7 +75,7 @@ class SandboxForm(forms.ModelForm):
 
 @admin.register(Sandbox)
 class SandboxAdmin(LookUpMedia, OperatorAdmin):
-    """Holds from the next start on; what runs stays as it was started."""
+    """A change applies from the next start on, not to running containers."""
 
     form = SandboxForm
     list_display = ["in_cluster", "network", "pids_limit", "capabilities", "read_only_root"]

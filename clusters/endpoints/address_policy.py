@@ -1,8 +1,8 @@
-"""Where a tenant's endpoint may not lead: to this host, to what is next to it only by the wire, and
-to the addresses at which clouds hand out credentials.
+"""Refuses addresses for tenants' endpoints: those of this host, link-local ones, and those at which
+clouds give out credentials.
 
-Private ranges are allowed, for that is where machines stand. A name is judged by every address that
-it resolves to, and later, by the runtimes, each connection by the address that it has reached.
+Private ranges are allowed: GPU machines have such addresses. A host name is judged by every address
+that it resolves to; later the runtimes judge each connection by the address that it has reached.
 """
 
 import errno
@@ -15,7 +15,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 RESOLVE_TIMEOUT_S = 3.0
 
-# Outside the link-local range, in which most clouds have theirs.
+# Metadata services, most of them outside the link-local range.
 METADATA = frozenset(
     map(
         ipaddress.ip_address,
@@ -33,20 +33,22 @@ METADATA = frozenset(
 )
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # Linux takes 0.0.0.0 for this host
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # where in it the IPv4 address stands varies
+_LOCAL_NAT64 = ipaddress.ip_network(
+    "64:ff9b:1::/48"
+)  # with the IPv4 address at varying positions
 _COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, long out of use
 _MAPPED = ipaddress.ip_network("::ffff:0:0/96")
-_NOT_ASSIGNED = "198.51.100.213"  # kept for documentation: no interface has it
+_NOT_ASSIGNED = "198.51.100.213"  # reserved for documentation: no interface has it
 
 
-class Unresolvable(Exception):  # noqa: N818 - what a name is, not a mistake
-    """There is no address for the name, or none was found in time."""
+class Unresolvable(Exception):  # noqa: N818 - a property of a name, not a mistake
+    """The name has no address, or none was found in time."""
 
 
 def refusal(address: str) -> str | None:
     """Why a tenant's endpoint may not lead to this IP address; None where it may."""
     try:
-        given = ipaddress.ip_address(address.partition("%")[0])  # on whichever interface
+        given = ipaddress.ip_address(address.partition("%")[0])  # without the interface
     except ValueError:
         return f"{address[:60]!r} is no IP address."
     meant = [given, *_inner(given)]
@@ -57,20 +59,21 @@ def refusal(address: str) -> str | None:
 
 
 def resolve(host: str) -> list[str]:
-    """All addresses of a name, or the one that it spells; raises Unresolvable.
+    """All addresses of a host name, or the address itself; raises Unresolvable.
 
-    The system's resolver knows no time limit, so it is asked on a thread that may be left behind.
+    The system's resolver has no timeout, so it runs on a thread that is abandoned after
+    RESOLVE_TIMEOUT_S.
     """
     found: list[str] = []
 
-    def look() -> None:
+    def look_up() -> None:
         try:
-            told = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return
-        found.extend(dict.fromkeys(str(address[0]) for *_, address in told))
+        found.extend(dict.fromkeys(str(address[0]) for *_, address in answers))
 
-    thread = threading.Thread(target=look, name="resolve", daemon=True)
+    thread = threading.Thread(target=look_up, name="resolve", daemon=True)
     thread.start()
     thread.join(RESOLVE_TIMEOUT_S)
     if not found:
@@ -79,7 +82,7 @@ def resolve(host: str) -> list[str]:
 
 
 def _kind(address: Address) -> str | None:
-    """The first that fits, most telling first."""
+    """The first kind, most specific first, that the address is of; None where it is allowed."""
     kinds = {
         "a metadata address": address in METADATA,
         "a loopback address": address.is_loopback,
@@ -92,13 +95,13 @@ def _kind(address: Address) -> str | None:
 
 
 def _is_reserved(address: Address) -> bool:
-    if any(_in(address, disguise) for disguise in (_MAPPED, _NAT64, _COMPATIBLE)):
-        return False  # as good as what it stands for
+    if any(_in(address, network) for network in (_MAPPED, _NAT64, _COMPATIBLE)):
+        return False  # judged by its IPv4 address
     return address.is_reserved or _in(address, _LOCAL_NAT64)
 
 
 def _inner(address: Address) -> list[Address]:
-    """The IPv4 addresses that an IPv6 address stands for, where it is mapped or translated."""
+    """The IPv4 addresses inside a mapped, tunnelled or translated IPv6 address."""
     if isinstance(address, ipaddress.IPv4Address):
         return []
     last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -116,13 +119,13 @@ def _in(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _is_own(address: str) -> bool:
-    """Whether an interface of this host has it: only then can one listen there."""
+    """Whether an interface of this host has the address: only then can a socket be bound to it."""
     return _can_bind(address) and not _can_bind_anything()
 
 
 @cache
 def _can_bind_anything() -> bool:
-    """Hosts that take over others' addresses may be set so; then binding tells nothing."""
+    """Some hosts allow binding to any address (`ip_nonlocal_bind`): then a bind proves nothing."""
     return _can_bind(_NOT_ASSIGNED)
 
 

@@ -1,9 +1,9 @@
-"""What may be attached, and by whom: addresses and credentials, checked before anything is written.
+"""Checks the address and credentials of an endpoint before anything is written.
 
-A tenant may lead the platform to a machine of theirs only: by TLS, with credentials, and not to an
-address at which this host, or what only it can reach, would answer (address_policy.py). An operator
-may attach this host too. Nothing here touches the database; names are resolved, which takes time,
-so call it outside transactions.
+A tenant may attach only machines of the tenant: by TLS, with credentials, and at no address of this
+host or of machines that only this host can reach (address_policy.py). An operator may attach this
+host too. Nothing here uses the database; resolving names takes time, so call it outside
+transactions.
 """
 
 import re
@@ -29,7 +29,7 @@ _VISIBLE = re.compile("[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An endpoint that was found fit, and not written yet."""
+    """An endpoint that has been checked, and is not written yet."""
 
     url: str
     trusted: bool
@@ -37,16 +37,16 @@ class Attachment:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-class BadEndpoint(ValueError):  # noqa: N818 - the sentences say what is wrong
-    """Why it is not attached: sentences by the name of the field at fault, without secrets."""
+class BadEndpoint(ValueError):  # noqa: N818 - it has sentences for users
+    """Why an endpoint is refused: sentences by the field at fault, without secrets."""
 
     def __init__(self, **faults: str) -> None:
-        super().__init__(" ".join(f"{name}: {said}" for name, said in faults.items()))
+        super().__init__(" ".join(f"{name}: {fault}" for name, fault in faults.items()))
         self.faults = faults
 
 
-class BadUrl(ValueError):  # noqa: N818 - the sentence says what is wrong
-    """Why nothing may be attached there, as a sentence."""
+class BadUrl(ValueError):  # noqa: N818 - it is a sentence for users
+    """Why a URL is refused, as a sentence."""
 
 
 def docker_endpoint(given: Mapping[str, str], *, trusted: bool = False) -> Attachment:
@@ -78,7 +78,7 @@ def kubernetes_endpoint(
 ) -> Attachment:
     """The API server of the kubeconfig's current context; raises BadEndpoint.
 
-    The namespace is the one that is given, else the context's, else `default`.
+    The namespace is the given one, else that of the context, else `default`.
     """
     try:
         read = parse(kubeconfig)
@@ -101,7 +101,7 @@ def _split(url: str) -> SplitResult:
         raise BadUrl(f"A URL of at most {LONGEST_URL} visible ASCII characters is required.")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises where it is no port
     except ValueError:
         raise BadUrl("It is no URL.") from None
     if parts.query or parts.fragment or "?" in url or "#" in url:
@@ -141,12 +141,12 @@ def _check_host(parts: SplitResult) -> None:
 
 
 def _check_address(parts: SplitResult) -> None:
-    """Every address that the host resolves to must be one where a tenant may lead."""
+    """Refuse a host unless the policy allows all of its addresses."""
     host = parts.hostname or ""
     try:
         addresses = resolve(host)
     except Unresolvable:
         raise BadUrl(f"The host {host[:100]} does not resolve to any address.") from None
     for address in addresses:
-        if said := refusal(address):
-            raise BadUrl(f"{host[:100]}: {said}" if host != address else said)
+        if reason := refusal(address):
+            raise BadUrl(f"{host[:100]}: {reason}" if host != address else reason)

@@ -1,7 +1,7 @@
-"""Reads a kubeconfig as far as this platform can use one: an address, its CA, and who one is.
+"""Reads the parts of a kubeconfig that this platform uses: address, CA and credentials.
 
-A kubeconfig may name programs to run and files to read, which would be this host's. Whatever of it
-is not known to be harmless is refused by its name, and only what is listed here is kept.
+A kubeconfig may name programs to run and files to read, which would be those of this host. So a
+field that is not known to be harmless is refused, and only the fields listed here are kept.
 """
 
 import base64
@@ -44,13 +44,13 @@ _REFUSED = {
 }
 
 
-class BadKubeconfig(ValueError):  # noqa: N818 - the sentence says what is wrong
-    """A sentence that names the field at fault, and repeats no secret."""
+class BadKubeconfig(ValueError):  # noqa: N818 - it is a sentence for users
+    """A sentence that names the field at fault and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """What of it is used. `url` is as it stands there; whether one may go there is not said."""
+    """The fields that are used. `url` has not been checked against the address policy."""
 
     url: str
     namespace: str  # the context's, empty where it has none
@@ -85,7 +85,7 @@ def parse(text: str) -> Kubeconfig:
 
 
 def _yaml(text: str) -> Any:
-    """Plain data of bounded size and depth; aliases, which can blow up any bound, are refused."""
+    """Plain data of bounded size and depth; aliases, which can exceed any bound, are refused."""
     if len(text.encode(errors="replace")) > LONGEST:
         raise BadKubeconfig(f"It may have {LONGEST // 1024} KiB at most.")
     try:
@@ -101,14 +101,14 @@ def _yaml(text: str) -> Any:
     except BadKubeconfig:
         raise
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError):
-        # What the parser says of it may repeat a line that holds a secret.
+        # The parser's message may contain a line with a secret.
         raise BadKubeconfig("It is not valid YAML.") from None
 
 
 def _entry(config: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
-    """`{kind: …}` of the entry of that name in its list, without what is empty.
+    """`{kind: …}` of the entry of that name in its list, without empty values.
 
-    Raises BadKubeconfig for whatever stands there and is not known to be harmless.
+    Raises BadKubeconfig for each field that is not known to be harmless.
     """
     entries = config.get(f"{kind}s")
     if not isinstance(entries, list):
@@ -121,8 +121,8 @@ def _entry(config: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
     entry = {str(key): value for key, value in given.items() if value not in (None, "", False)}
     for key in entry:
         if key not in _KNOWN[kind]:
-            said = _REFUSED.get(key, "is not known, and may change how one connects.")
-            raise BadKubeconfig(f"{key[:100]} of the {kind} {said}")
+            reason = _REFUSED.get(key, "is not known, and may change how one connects.")
+            raise BadKubeconfig(f"{key[:100]} of the {kind} {reason}")
     return entry
 
 
@@ -140,7 +140,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> Tls:
 
 
 def _decoded(entry: Mapping[str, Any], key: str) -> str:
-    """PEM text out of its base64; empty where there is none."""
+    """The PEM text of a base64 field; empty without the field."""
     try:
         return base64.b64decode(re.sub(r"\s", "", _text(entry, key)), validate=True).decode("ascii")
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What one shows, and believes, when connecting by TLS: certificates and a key as PEM text."""
+"""Checks the certificates and the key of a TLS connection, as PEM text."""
 
 from dataclasses import dataclass, field
 
@@ -17,8 +17,8 @@ from django.utils import timezone
 LONGEST_PEM = 32 * 1024
 
 
-class BadCertificate(ValueError):  # noqa: N818 - the sentence says what is wrong
-    """`field` (ca, cert or key) is not fit for use; the text is a sentence without any of it."""
+class BadCertificate(ValueError):  # noqa: N818 - it is a sentence for users
+    """`field` (ca, cert or key) cannot be used; the message is a sentence without its content."""
 
     def __init__(self, field_name: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -27,7 +27,7 @@ class BadCertificate(ValueError):  # noqa: N818 - the sentence says what is wron
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """As given, but for whatever stood around the PEM blocks."""
+    """The given PEM blocks, without the text around them."""
 
     ca: str = ""
     cert: str = ""
@@ -38,12 +38,13 @@ class Tls:
 
 
 def read_tls(ca: str, cert: str, key: str) -> Tls:
-    """Raises BadCertificate for what is no PEM, does not belong together, or is out of its time.
+    """Raises BadCertificate for text that is no PEM, for a key that is not the certificate's, and
+    for a certificate outside its validity period.
 
     Each may be empty, but a certificate needs its key, and a key its certificate.
     """
     authorities = _certificates("ca", ca) if ca else []
-    if authorities and all(_is_over(each) for each in authorities):
+    if authorities and all(_has_expired(each) for each in authorities):
         raise BadCertificate("ca", "It has expired.")
     if not cert and not key:
         return Tls(ca=_pem(authorities))
@@ -53,7 +54,7 @@ def read_tls(ca: str, cert: str, key: str) -> Tls:
         raise BadCertificate("cert", "The key's certificate is missing.")
     chain = _certificates("cert", cert)
     own = chain[0]
-    if _is_over(own):
+    if _has_expired(own):
         raise BadCertificate("cert", f"It expired on {own.not_valid_after_utc:%Y-%m-%d}.")
     if own.not_valid_before_utc > timezone.now():
         raise BadCertificate("cert", f"It is not valid before {own.not_valid_before_utc:%Y-%m-%d}.")
@@ -70,7 +71,7 @@ def _certificates(name: str, text: str) -> list[x509.Certificate]:
 def _key_of(certificate: x509.Certificate, text: str) -> str:
     try:
         key = load_pem_private_key(text.encode(), password=None)
-    except TypeError:  # so it is told
+    except TypeError:  # how the library reports an encrypted key
         raise BadCertificate("key", "It is locked by a passphrase: give it without.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise BadCertificate("key", "It is no private key in PEM form.") from None
@@ -83,7 +84,7 @@ def _public(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _is_over(certificate: x509.Certificate) -> bool:
+def _has_expired(certificate: x509.Certificate) -> bool:
     return certificate.not_valid_after_utc < timezone.now()
 
 

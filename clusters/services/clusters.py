@@ -70,24 +70,25 @@ def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
         raise _name_taken(error, changes.get("name", cluster.name)) from None
 
 
-def pause(cluster_id: UUID) -> Cluster:
+def pause(cluster: Cluster) -> Cluster:
     """Running workloads go on; none starts."""
-    return set_state(cluster_id, State.PAUSED)
+    return _set_state(cluster, State.PAUSED)
 
 
-def resume(cluster_id: UUID) -> Cluster:
-    return set_state(cluster_id, State.ACTIVE)
+def resume(cluster: Cluster) -> Cluster:
+    """Workloads may start again."""
+    return _set_state(cluster, State.ACTIVE)
 
 
-def drain(cluster_id: UUID) -> Cluster:
+def drain(cluster: Cluster) -> Cluster:
     """The next cycle requeues the running workloads; none starts."""
-    return set_state(cluster_id, State.DRAINING)
+    return _set_state(cluster, State.DRAINING)
 
 
-def set_state(cluster_id: UUID, state: State) -> Cluster:
-    """For operators, without a role; raises Cluster.DoesNotExist."""
+def _set_state(cluster: Cluster, state: State) -> Cluster:
+    """For operators, without a role; 404 where the cluster is gone, 409 while it is deleted."""
     with transaction.atomic():
-        return _change(lock_cluster(cluster_id), {"state": state})
+        return _change(lock_cluster_or_404(cluster.pk), {"state": state})
 
 
 def refuse_closing(cluster: Cluster) -> None:

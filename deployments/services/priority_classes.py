@@ -1,7 +1,8 @@
-"""What operators may do to priority classes. LOW and HIGH always exist, HIGH above LOW.
+"""Creates, changes and deletes priority classes, for operators. LOW and HIGH always exist, HIGH
+above LOW.
 
-A class's name stands in the scheduling keys of its deployments and in the names of its queues, so
-it is settled once a deployment has the class.
+The name of a class is part of its deployments' scheduling keys and of its queues' names, so it can
+no longer change once a deployment has the class.
 """
 
 from django.apps.registry import Apps
@@ -31,7 +32,7 @@ def create_standard_classes(using: str, apps: Apps) -> None:
 
 
 def faults(priority_class: PriorityClass, name: str, value: int) -> dict[str, str]:
-    """A sentence by field for each reason not to call it so or give it that value."""
+    """A sentence by field for each reason against that name or value."""
     found: dict[str, str] = {}
     present = priority_class.pk and PriorityClass.objects.filter(pk=priority_class.pk).first()
     if present and name != present.name:
@@ -48,7 +49,8 @@ def faults(priority_class: PriorityClass, name: str, value: int) -> dict[str, st
 
 
 def save(priority_class: PriorityClass) -> None:
-    """Store it and wake every cluster where somebody waits, for the order may be another now."""
+    """Save it, and wake the scheduler for every cluster with queued deployments: their order may
+    have changed."""
     with transaction.atomic():
         priority_class.save()
         waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)

@@ -1,9 +1,9 @@
-"""Ending deployments because somebody wants it: at once where that is simulated, else as soon as
-the runtime has confirmed it (STOPPING until then).
+"""Stops deployments: at once in a simulated cluster, elsewhere once the runtime has confirmed the
+end (STOPPING until then).
 
 Lock order: the cluster's row first, then deployments' rows. The one short cut, a single queued
-deployment that nobody depends on, takes its own row alone, so it waits for no cycle and cannot
-close a circle.
+deployment without dependents, locks only its own row: it waits for no cycle, and no deadlock can
+arise.
 """
 
 from collections.abc import Collection, Sequence
@@ -32,11 +32,11 @@ _STOPPED: Any = {"status": Status.STOPPED, "reason_code": "", "reason_details": 
 
 
 def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
-    """Stop those that have not ended; how many that were. Access is the caller's matter."""
+    """Stop those that have not ended, and return their number. The caller has checked access."""
     open_ids = (
         Deployment.objects.filter(pk__in=deployment_ids)
         .exclude(status__in=ENDED)
-        .order_by("cluster_id", "-pk")  # newest first: who depends on another is stopped before it
+        .order_by("cluster_id", "-pk")  # newest first: dependents before what they depend on
         .values_list("cluster_id", "pk")
     )
     stopped = 0
@@ -48,9 +48,9 @@ def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
 
 
 def stop_all(cluster: Cluster) -> None:
-    """Stop everything in a cluster whose lock the caller holds: it is to be deleted."""
-    going_on = Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
-    ids = list(going_on.order_by("-pk").values_list("pk", flat=True))
+    """Stop all deployments of a cluster that is to be deleted; the caller has its lock."""
+    rows = Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
+    ids = list(rows.order_by("-pk").values_list("pk", flat=True))
     for start in range(0, len(ids), BATCH):
         _stop_locked(cluster.pk, ids[start : start + BATCH], None)
 
@@ -61,7 +61,7 @@ def stop_deployment(user: User, deployment: Deployment) -> Deployment:
 
 
 def stop_one(deployment: Deployment, actor: User | None) -> bool:
-    """Stop it, queued or running; False where it had ended already."""
+    """Stop it, queued or running; False where it has ended already."""
     if deployment.status in ENDED:
         return False
     if deployment.status == Status.QUEUED and _stop_queued(deployment, actor):
@@ -70,12 +70,12 @@ def stop_one(deployment: Deployment, actor: User | None) -> bool:
 
 
 def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
-    """Without the cluster's lock: a queued one holds nothing, and a plan that starts it meanwhile
-    finds its own guarded write short.
+    """Without the cluster's lock: a queued deployment has no allocation, and a plan that starts it
+    at the same time fails at its guarded write.
 
-    False, and nothing changed, where it is not queued or somebody depends on it: they fail with it,
-    which takes the lock. Asked after the write, for a submit that names it locks its row: either
-    that has been committed and is found, or it comes after and finds this one stopped.
+    False, and nothing changed, where it is not queued or has dependents: those fail with it, which
+    needs the lock. The dependents are read after the write, since a submit that depends on this one
+    locks its row: that submit has either committed and is found, or finds this one stopped.
     """
     with transaction.atomic():
         now = timezone.now()
@@ -88,7 +88,7 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
         record(
             deployment.pk, EventType.STOPPED, at=now, actor=actor, details={"from": Status.QUEUED}
         )
-        _tell(deployment.cluster_id, [deployment.pk])
+        _send_stopped(deployment.cluster_id, [deployment.pk])
         return True
 
 
@@ -112,7 +112,7 @@ def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
         running = [row for row in rows if row.status in (Status.STARTING, Status.RUNNING)]
         leaving = [row for row in rows if row.next_status == Status.QUEUED]
         _end(cluster_id, waiting, now, actor)
-        _ask_to_end(cluster_id, running, leaving, now, actor)
+        _begin_stopping(cluster_id, running, leaving, now, actor)
         return len(waiting) + len(running) + len(leaving)
 
 
@@ -123,17 +123,17 @@ def _end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, actor: Use
     record_all(
         [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
     )
-    _tell(cluster_id, [row.pk for row in rows])
+    _send_stopped(cluster_id, [row.pk for row in rows])
 
 
-def _ask_to_end(
+def _begin_stopping(
     cluster_id: UUID,
     running: Sequence[Deployment],
     leaving: Sequence[Deployment],
     now: datetime,
     actor: User | None,
 ) -> None:
-    """`leaving` were on their way back into the queue, and end instead."""
+    """The rows of `leaving` were on their way back into the queue, and end instead."""
     if running:
         columns = {"reason_code": "", "reason_details": {}}
         begin_stopping(running, now, next_status=Status.STOPPED, **columns)
@@ -147,7 +147,7 @@ def _ask_to_end(
         transaction.on_commit(partial(wakeup.request, cluster_id))
 
 
-def _tell(cluster_id: UUID, ids: list[UUID]) -> None:
+def _send_stopped(cluster_id: UUID, ids: list[UUID]) -> None:
     deployment_stopped.send(
         Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="STOPPED"
     )

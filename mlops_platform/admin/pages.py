@@ -1,6 +1,6 @@
 """What the operators' lists and pages have in common."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,8 +13,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
+from rest_framework.exceptions import NotFound
 
 from mlops_platform.admin.lookups import LookUpAdmin
+from mlops_platform.api.errors import Conflict
 
 MOST_COUNTED = 10_000
 NAMED = 5  # of those that an action concerned, the rest are counted
@@ -129,6 +131,32 @@ class OperatorAdmin(LookUpAdmin):
             "from_page": FROM_PAGE if FROM_PAGE in request.POST else "",
         }
         return TemplateResponse(request, "operators/confirm.html", context)
+
+    def set_state(
+        self,
+        request: HttpRequest,
+        rows: Iterable[Any],
+        service: Callable[[Any], Any],
+        state: str,
+        done: str,
+    ) -> None:
+        """Call the service for each row in another state, and report what came of all of them."""
+        changed, refused = 0, []
+        for row in rows:
+            if row.state == state:
+                refused.append(f"{row} is {state} already")
+                continue
+            try:
+                service(row)
+            except NotFound:
+                refused.append(f"{row} is gone")
+            except Conflict:
+                refused.append(f"{row} is being deleted")
+            else:
+                self.log_change(request, row, f"{done}.")
+                changed += 1
+        total = counted(changed, str(self.opts.verbose_name))
+        self.report(request, f"{done} {total}." if changed else None, refused, "Left as they were")
 
     def report(
         self, request: HttpRequest, done: str | None, refused: Sequence[str], what: str = "Refused"

@@ -129,10 +129,10 @@ def test_bad_values_are_named(api, ada, cluster, field, value):
 
 
 def test_operators_pause_resume_and_drain(cluster, rung):
-    assert clusters.pause(cluster.pk).state == State.PAUSED
-    assert clusters.pause(cluster.pk).state == State.PAUSED
-    assert clusters.resume(cluster.pk).state == State.ACTIVE
-    assert clusters.drain(cluster.pk).state == State.DRAINING
+    assert clusters.pause(cluster).state == State.PAUSED
+    assert clusters.pause(cluster).state == State.PAUSED
+    assert clusters.resume(cluster).state == State.ACTIVE
+    assert clusters.drain(cluster).state == State.DRAINING
     assert rung == [cluster.pk] * 3
 
 

@@ -88,13 +88,13 @@ def closing(used):
 
 
 @pytest.mark.parametrize("state", ["ACTIVE", "paused", "DRAINING"])
-def test_nothing_leads_out_of_it(api, ada, closing, rung, state):
+def test_no_change_of_state_ends_a_deletion(api, ada, closing, rung, state):
     before = row(closing)
     response = api(ada).patch(path(closing), {"state": state, "name": "renamed"})
     assert (response.status_code, response.json()["code"]) == (409, "cluster_deleting")
     for service in (pause, resume):
         with pytest.raises(Conflict):
-            service(closing.pk)
+            service(closing)
     assert row(closing) == before
     assert rung == []
     assert api(ada).patch(path(closing), {"state": "DELETING"}).status_code == 200  # as it is

@@ -231,7 +231,7 @@ def _free(cluster: Cluster, reserved_for: Deployment, how: str) -> None:
     elif how == "totals":
         change_cluster(cluster, {"total_gpu": 16})
     else:
-        resume(cluster.pk)
+        resume(cluster)
 
 
 def test_sweep_finds_a_flag_whose_message_is_lost(cluster: Cluster, submit: Submit) -> None:

@@ -69,7 +69,7 @@ def test_submit_change_stop_and_a_new_state_ring_once_committed(
     assert rung_by(lambda: change_deployment(row.owner, row, {"gpu": 2})) == Trigger.CHANGED
     assert rung_by(lambda: change_deployment(row.owner, row, {"name": "new"})) is None
     assert rung_by(lambda: stop_deployment(row.owner, row)) == Trigger.STOPPED
-    assert rung_by(lambda: pause(cluster.pk)) == Trigger.CHANGED
+    assert rung_by(lambda: pause(cluster)) == Trigger.CHANGED
 
 
 def test_what_is_rolled_back_does_not_ring(
