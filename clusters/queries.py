@@ -21,7 +21,7 @@ from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry,
 from clusters.secrets import unseal
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
-from organizations.access import organizations_of, refuse_below, require, roles_of
+from organizations.access import organizations_of, reaches, require, role_too_low, roles_of
 from organizations.models import Role
 
 
@@ -62,15 +62,13 @@ def clusters_for(
     answers: dict[UUID | str, Cluster | APIException] = {}
     for text, key in keys.items():
         cluster = found.get(key) if key else None
-        if cluster is None or cluster.organization_id not in roles:
+        own = roles.get(cluster.organization_id) if cluster else None
+        if cluster is None or own is None:
             answers[text] = not_found()
-            continue
-        try:
-            refuse_below(role, roles[cluster.organization_id])
-        except APIException as error:
-            answers[text] = error
-        else:
+        elif reaches(own, role):
             answers[text] = cluster
+        else:
+            answers[text] = role_too_low(role, own)
     return answers
 
 

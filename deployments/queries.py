@@ -54,7 +54,7 @@ def deployment_for(user: User, deployment_id: UUID | str) -> Deployment:
 
 
 def deployment_by_id(deployment_id: UUID) -> Deployment:
-    """For whoever has just changed it; 404 if it is gone with its cluster. One query."""
+    """The deployment after a change; 404 if it is gone with its cluster. One query."""
     found = Deployment.objects.select_related("priority_class").filter(pk=deployment_id).first()
     if found is None:
         raise not_found()
@@ -68,7 +68,7 @@ def events_of(deployment: Deployment) -> QuerySet[DeploymentEvent]:
 
 def priority_classes() -> dict[str, PriorityClass]:
     """Every class by name, most urgent first; one query for a handful of rows."""
-    return {found.name: found for found in PriorityClass.objects.order_by("-value")}
+    return PriorityClass.objects.order_by("-value").in_bulk(field_name="name")
 
 
 def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityClass:
@@ -157,7 +157,7 @@ def clusters_with_endpoints() -> list[UUID]:
 
 
 def in_use(cluster: Cluster) -> QuerySet[Deployment]:
-    """Deployments that wait in the cluster or hold some of it."""
+    """The cluster's deployments that wait or have an allocation."""
     return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
 
 

@@ -43,7 +43,8 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
     membership = members.filter(organization_id=key).first() if key else None
     if membership is None:
         raise not_found()
-    refuse_below(role, Role(membership.role))
+    if not reaches(Role(membership.role), role):
+        raise role_too_low(role, membership.role)
     return membership
 
 
@@ -53,10 +54,9 @@ def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, Role]
     return {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
 
 
-def refuse_below(needed: Role, role: Role) -> None:
-    """403 where a member's `role` is too low."""
-    if not reaches(role, needed):
-        raise PermissionDenied(f"This needs the role {needed}; yours is {role}.")
+def role_too_low(needed: str, role: str) -> PermissionDenied:
+    """403 for a member."""
+    return PermissionDenied(f"This needs the role {needed}; yours is {role}.")
 
 
 def reaches(role: Role, needed: Role) -> bool:

@@ -10,7 +10,7 @@ from accounts.models import User
 from mlops_platform.api.fields import Text
 from mlops_platform.api.serializers import StrictSerializer
 
-LONGEST_PASSWORD = 128  # hashing is slow on purpose: nobody may send a megabyte to hash
+LONGEST_PASSWORD = 128  # hashing is slow on purpose, and slower for a longer one
 LONGEST_TOKEN = 4096
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0b2tlbl90eXBlIjoi.Zx8c0v9kq3"  # noqa: S105  # made up
 EXAMPLE_ID = "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11"

@@ -48,7 +48,7 @@ class HeldSerializer(serializers.Serializer):
 
 
 class QuotaSerializer(serializers.Serializer):
-    """A quota. Needs in its context what each user holds (`held`: millicores, MiB, GPUs by id)."""
+    """A quota. Its context has `held`: the allocation by user id, in millicores, MiB, GPUs."""
 
     user_id = serializers.UUIDField(allow_null=True, help_text="null: the default.")
     username = serializers.SerializerMethodField()

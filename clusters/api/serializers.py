@@ -40,7 +40,7 @@ EXAMPLE_POLICY = {
 
 
 class PolicySerializer(StrictSerializer):
-    """Who goes first and who may yield; what is left out stays as it is."""
+    """The queue's order, and what may be preempted; a field left out stays as it is."""
 
     queueing = Choice(
         Queueing.choices,

@@ -1,6 +1,6 @@
 """The quota calls: parse, call one service or query, answer.
 
-They are here and not in clusters, as each answer shows what the user's deployments hold.
+They are here and not in clusters, as each answer shows the allocation of the user's deployments.
 """
 
 from typing import Any
@@ -75,7 +75,7 @@ class QuotaViewSet(ClusterChildViewSet):
 
 
 def _shown(page: list[Quota], cluster_id: UUID) -> list[dict[str, object]]:
-    """The answers, with what each user's deployments hold. One query at most, for all."""
+    """The answers, each with the allocation of the user's deployments. At most one query."""
     users = [quota.user_id for quota in page if quota.user_id is not None]
     allocated = allocated_in([cluster_id], owner__in=users).get(cluster_id, {})
     return list(QuotaSerializer(page, many=True, context={"held": allocated}).data)

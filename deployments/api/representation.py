@@ -1,4 +1,4 @@
-"""What the deployment calls answer: rows joined with why they wait and where they stand."""
+"""The answers of the deployment calls: rows with their reasons, positions and dependencies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +54,9 @@ EXAMPLE: Mapping[str, Any] = {
     "finished_at": None,
     "exit_code": None,
 }
+
+
+NOT_YET_EVALUATED = reasons.render(reasons.NOT_YET_EVALUATED, {})
 
 
 class ReasonSerializer(serializers.Serializer):
@@ -175,13 +178,16 @@ def present_new(
     class_names: Sequence[str],
     dependencies: queries.Dependencies,
 ) -> list[dict[str, Any]]:
-    """Those just submitted: no cycle can have explained them yet, so nothing is looked up for that.
+    """Deployments just submitted: no cycle has looked at them, so no reason is looked up.
 
     One Redis round trip.
     """
-    not_yet = reasons.render(reasons.NOT_YET_EVALUATED, {})
-    gated = [row for row in deployments if row.pending_dependencies]
-    why: dict[UUID, dict[str, Any] | None] = {row.pk: not_yet for row in deployments}
+    why: dict[UUID, dict[str, Any] | None] = {}
+    gated = []
+    for row in deployments:
+        why[row.pk] = NOT_YET_EVALUATED
+        if row.pending_dependencies:
+            gated.append(row)
     context = {
         "reasons": why | (queries.reasons_for(gated, dependencies) if gated else {}),
         "positions": queries.positions_of(deployments, class_names),

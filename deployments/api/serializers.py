@@ -101,7 +101,7 @@ class SubmitSerializer(StrictSerializer):
 
 
 class BulkItemSerializer(SubmitSerializer):
-    """A submit among many. A quote is for one submit: it tells nothing of what comes with it."""
+    """A submit among many; without a quote, which foresees one submit alone."""
 
     quote = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
 

@@ -21,7 +21,7 @@ INFO = openapi.Info(
     ),
 )
 
-# In the order in which somebody new needs them.
+# In the order in which a new user needs them.
 TAGS = {
     "users": "Who is calling: register, log in, your profile.",
     "organizations": "Who works together: members, roles, invite codes.",

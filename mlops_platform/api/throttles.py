@@ -1,7 +1,7 @@
 """How often an address may try to log in or register.
 
-The counts live in Redis, shared by all web processes. While Redis is away nobody is locked out:
-the password hasher still makes guessing slow.
+The counts live in Redis, shared by all web processes. While Redis is away no request is
+throttled: the password hasher still makes guessing slow.
 """
 
 import hashlib

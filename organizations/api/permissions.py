@@ -1,4 +1,4 @@
-"""Who may call what: each viewset names the role that each of its actions needs."""
+"""Which role a call needs: each viewset has a table of its actions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from accounts.api.requests import UserRequest
 from mlops_platform.api.viewsets import ApiViewSet
-from organizations.access import ORDER, require
+from organizations.access import ORDER, require, role_too_low
 from organizations.models import Role
 
 
@@ -42,7 +42,7 @@ class RolePermission(IsAuthenticated):
         needed = view.roles[view.action]
         if needed is None or needed == ORDER[0]:
             return ""
-        return f"This needs the role {needed}; yours is {ORDER[ORDER.index(needed) - 1]}."
+        return str(role_too_low(needed, ORDER[ORDER.index(needed) - 1]).detail)
 
 
 class RoleViewSet(ApiViewSet):

@@ -22,7 +22,7 @@ EXAMPLE_CODES = {
 
 
 def flat_codes(codes: Iterable[InviteCode]) -> dict[str, str | None]:
-    """The three keys of the contract; null where the live code lets nobody in any more."""
+    """The three keys of the contract; null where the live code is expired or used up."""
     usable = {code.role: code.code for code in codes if code.usable}
     return {f"{role.lower()}_invite_code": usable.get(role) for role in Role}
 
@@ -35,7 +35,7 @@ class NewOrganizationSerializer(StrictSerializer):
 
 
 class OrganizationSerializer(serializers.Serializer):
-    """What anybody may see."""
+    """What any user may see."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()

@@ -106,7 +106,7 @@ class CycleWithPlanSerializer(CycleSerializer):
 
 
 def _started(start: Start) -> dict[str, Any]:
-    """A start; with victims, the receipt: whether no cheaper ones exist, and who came next."""
+    """A start; with victims also whether no cheaper ones exist, and which came next."""
     shown: dict[str, Any] = {
         "deployment_id": start.workload_id,
         "placement": [{"node_id": p.node_id, "replicas": p.replicas} for p in start.placement],

@@ -69,8 +69,8 @@ def _routes(patterns: list[Any], prefix: str) -> Iterator[Route]:
 def _of(path: str, view: Any) -> Iterator[Route]:
     actions = getattr(view, "actions", None)
     if actions is None:
-        # Swagger's and the watchers' pages are no viewsets; whatever else is one tells its methods.
-        assert not path.startswith("/api/"), f"{path}: its methods cannot be told; use a viewset"
+        # Swagger's and the probes' pages are no viewsets; all others are, and name their methods.
+        assert not path.startswith("/api/"), f"{path}: its methods are not known; use a viewset"
         yield Route(path, "GET", serializer=None, pages=False, is_open=True, role=None)
         return
     for method, action in actions.items():

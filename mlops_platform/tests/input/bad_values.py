@@ -1,4 +1,4 @@
-"""Values that a field must refuse, told from the kind of field it is.
+"""Values that a field must refuse, by the kind of field it is.
 
 A kind that is not known here fails, so that a new one is thought about. `Literal` stands for JSON
 text that no Python value turns into.

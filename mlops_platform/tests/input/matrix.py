@@ -1,6 +1,6 @@
-"""Who may do what: one row a call, with a sound request and the answer that each person gets.
+"""One row for each call, with a sound request and the answer that each person gets.
 
-`answers` are the statuses for nobody in particular, a stranger (ADMIN of another organization), a
+`answers` are the statuses for an anonymous caller, a stranger (ADMIN of another organization), a
 VIEWER, a DEVELOPER and an ADMIN. Request and path are filled in with the ids of world.py.
 """
 

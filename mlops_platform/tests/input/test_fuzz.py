@@ -1,4 +1,4 @@
-"""Bodies that nobody thought of: whatever comes, the answer is sound or a 4xx, never a 500."""
+"""Random bodies: the answer is sound or a 4xx, never a 500."""
 
 from typing import Any
 

@@ -92,7 +92,7 @@ def _headers(answer: Any) -> dict[str, str]:
 
 
 # The name and id of every organization are for all to see, so that one knows what to ask to join;
-# metrics are for the operators; and who holds a code is no stranger.
+# metrics are for the operators; and a user with a code is no stranger.
 TELLING = {"GET /api/orgs/all", "GET /metrics", "POST /api/orgs/join"}
 
 

@@ -1,4 +1,4 @@
-"""/swagger.json tells every call in full and soundly; /swagger/ shows it to whoever looks."""
+"""/swagger.json describes every call in full; /swagger/ shows it to any visitor."""
 
 import re
 from collections.abc import Iterator
