@@ -58,14 +58,13 @@ def _nothing_starts(cluster: Any, rounds: int) -> list[float]:
     """Milliseconds to load and plan."""
     from django.db import transaction
 
-    from scheduler.engine import make_plan
-    from scheduler.store import load_snapshot
+    from scheduler.store import read_and_decide
 
     times = []
     for number in range(1 + max(rounds, 9)):
         began = time.perf_counter()
         with transaction.atomic():
-            plan = make_plan(load_snapshot(cluster.pk))
+            plan = read_and_decide(cluster.pk).plan()
         if number:  # the first after a million writes pays for these
             times.append((time.perf_counter() - began) * 1000)
         if plan.starts:
@@ -103,7 +102,7 @@ def _admission(result: Result, rounds: int) -> None:
     from scheduler.engine import make_plan
     from scheduler.engine.invariants import verify
     from scheduler.models import Trigger
-    from scheduler.store import load_snapshot
+    from scheduler.store import read_and_decide
 
     whole, plain, planning, judged = [], [], [], []
     for _ in range(max(rounds, 5)):
@@ -113,7 +112,7 @@ def _admission(result: Result, rounds: int) -> None:
         from django.db import transaction
 
         with transaction.atomic():
-            snapshot = load_snapshot(cluster.pk)
+            snapshot = read_and_decide(cluster.pk).snapshot
         began = time.perf_counter()
         plan = make_plan(snapshot)
         planning.append(1000 / (time.perf_counter() - began))

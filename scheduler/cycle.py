@@ -1,8 +1,10 @@
-"""One scheduling cycle of one cluster: load, plan, check, apply, in one transaction."""
+"""One scheduling cycle of one cluster: read, decide, check, apply, record, in one transaction."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -11,18 +13,21 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
-from scheduler.engine import Plan, Snapshot, make_plan
+from scheduler.engine import Decision, Plan, Snapshot
 from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+_Params, _Result = ParamSpec("_Params"), TypeVar("_Result")
+Read = Callable[[UUID, store.Decide], Decision]
 
 
 @dataclass(frozen=True, slots=True)
 class CycleResult:
-    """What a cycle did, for logs and metrics. Times, and the waits of the admitted, in seconds."""
+    """What a cycle did, for logs and metrics: its phases, and the waits of the admitted workloads
+    by priority class, in seconds."""
 
     snapshot: Snapshot
     plan: Plan
@@ -33,17 +38,23 @@ class CycleResult:
 
     @property
     def wants_another(self) -> bool:
-        """It reached its limit, or somebody evicted waits now and has not been looked at."""
+        """It reached its limit, or a workload that it evicted waits now and was not looked at."""
         return self.plan.unfinished or bool(self.plan.evictions)
 
 
-def run(cluster_id: UUID, trigger: Trigger) -> CycleResult | None:
+def run(
+    cluster_id: UUID,
+    trigger: Trigger,
+    *,
+    read: Read = store.read_and_decide,
+    decide: store.Decide = store.decide_view,
+) -> CycleResult | None:
     """None where the cluster is gone. Raises StalePlanError when rows keep changing under it."""
     cycle_id = uuid7()
     with bind_cycle(cycle_id):
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                outcome = _once(cluster_id, cycle_id, trigger)
+                result = _once(cluster_id, cycle_id, trigger, read, decide)
             except Cluster.DoesNotExist:
                 logger.info("cycle skipped: the cluster is gone")
                 return None
@@ -52,19 +63,21 @@ def run(cluster_id: UUID, trigger: Trigger) -> CycleResult | None:
                 if attempt == ATTEMPTS:
                     raise
             else:
-                _log(cluster_id, trigger, outcome)
-                return outcome
+                _log(cluster_id, trigger, result)
+                return result
     return None
 
 
-def _once(cluster_id: UUID, cycle_id: UUID, trigger: Trigger) -> CycleResult:
-    began = perf_counter()
+def _once(
+    cluster_id: UUID, cycle_id: UUID, trigger: Trigger, read: Read, decide: store.Decide
+) -> CycleResult:
+    began, planning = perf_counter(), Stopwatch()
     with transaction.atomic():
-        snapshot = store.load_snapshot(cluster_id)
-        loaded = perf_counter()
-        plan = make_plan(snapshot)
-        spent = (loaded - began, perf_counter() - loaded)
-        return settle(snapshot, plan, cycle_id, trigger, spent)
+        # 1. Read, 2. and decide: what matters to the plan depends on what is decided.
+        decision = read(cluster_id, planning.timed(decide))
+        load_s = perf_counter() - began - planning.seconds
+        plan = planning.timed(decision.plan)()
+        return settle(decision.snapshot, plan, cycle_id, trigger, (load_s, planning.seconds))
 
 
 def settle(
@@ -74,15 +87,32 @@ def settle(
     trigger: Trigger,
     spent: tuple[float, float] = (0.0, 0.0),
 ) -> CycleResult:
-    """Check a plan, make it so and write it down, in the caller's transaction, which holds the
-    cluster's lock since before the snapshot. `spent`: seconds on loading and planning."""
+    """Check a plan, apply and record it, in the caller's transaction, which has locked the cluster
+    since before the snapshot. `spent`: seconds on reading the tables and on planning."""
     began = perf_counter()
-    verify(snapshot, plan)
-    changed = store.apply_plan(snapshot, plan, cycle_id)
+    verify(snapshot, plan)  # 3. Check.
+    changed = store.apply_plan(snapshot, plan, cycle_id)  # 4. Apply.
     timing = (*spent, perf_counter() - began)
     if changed:
-        ledger.write(cycle_id, trigger, snapshot, plan, timing)
+        ledger.write(cycle_id, trigger, snapshot, plan, timing)  # 5. Record.
     return CycleResult(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
+
+
+class Stopwatch:
+    """Adds up the seconds that the calls of some functions take."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
+        def call(*args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
+            began = perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds += perf_counter() - began
+
+        return call
 
 
 def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
@@ -92,22 +122,22 @@ def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
     return [(w.priority, max(snapshot.now_ms - w.queued_ms, 0) / 1000) for w in started]
 
 
-def _log(cluster_id: UUID, trigger: Trigger, outcome: CycleResult) -> None:
-    took_s = outcome.load_s + outcome.plan_s + outcome.apply_s
+def _log(cluster_id: UUID, trigger: Trigger, result: CycleResult) -> None:
+    took_s = result.load_s + result.plan_s + result.apply_s
     logger.info(
         "cycle: %s, started %d, evicted %d, in %.0f ms",
         trigger,
-        len(outcome.plan.starts),
-        len(outcome.plan.evictions),
+        len(result.plan.starts),
+        len(result.plan.evictions),
         took_s * 1000,
         extra={
             "cluster_id": str(cluster_id),
             "trigger": str(trigger),
-            "evaluated": len(outcome.snapshot.queued),
-            "started": len(outcome.plan.starts),
-            "evicted": len(outcome.plan.evictions),
-            "load_ms": round(outcome.load_s * 1000, 2),
-            "plan_ms": round(outcome.plan_s * 1000, 2),
-            "apply_ms": round(outcome.apply_s * 1000, 2),
+            "evaluated": len(result.snapshot.queued),
+            "started": len(result.plan.starts),
+            "evicted": len(result.plan.evictions),
+            "load_ms": round(result.load_s * 1000, 2),
+            "plan_ms": round(result.plan_s * 1000, 2),
+            "apply_ms": round(result.apply_s * 1000, 2),
         },
     )

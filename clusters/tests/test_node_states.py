@@ -8,7 +8,7 @@ from clusters.models import Node, NodeState
 from clusters.queries import effective_state
 from clusters.tests.allocation import make_node
 from scheduler.status import status_of
-from scheduler.store.snapshot_reader import load_snapshot
+from scheduler.store.snapshot_reader import read_and_decide
 
 ALL = list(product(NodeState.values, repeat=2))
 STRICTEST = {
@@ -44,5 +44,5 @@ def test_so_do_answers_counts_and_snapshots(api, vera, every):
     assert {state: listed.count(state) for state in NodeState.values} == {
         state: counted[state.lower()] for state in NodeState.values
     }
-    snapshot = load_snapshot(every.pk)
+    snapshot = read_and_decide(every.pk).snapshot
     assert [node.state for node in snapshot.nodes] == listed

@@ -6,6 +6,7 @@ of its own: a gang in a pool is several replicas in that bin. Bins are numbered 
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from heapq import heapify, heappop, heappush
 
 from scheduler.engine.resources import Resources
@@ -36,6 +37,12 @@ class Capacity:
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
         self.changed: list[int] = []  # one entry per change of a free amount (see search.py)
+
+    def copy(self) -> "Capacity":
+        """The same free amounts, to be changed on their own."""
+        other = copy(self)
+        other.free, other._order, other.changed = self.free.copy(), self._order.copy(), []
+        return other
 
     # --- Which bins ------------------------------------------------------------------------------
 

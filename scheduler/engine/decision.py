@@ -1,49 +1,65 @@
-"""One cycle of the planner, on one screen."""
+"""What the planner decides about one snapshot, on one screen."""
+
+from functools import cached_property
 
 from scheduler.engine import reasons
-from scheduler.engine.capacity import Capacity
-from scheduler.engine.drain import drain, drained
-from scheduler.engine.plan import Plan, Wait
+from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.drain import drain
+from scheduler.engine.plan import Eviction, Plan, Start, Wait
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 from scheduler.engine.state import CycleState
 from scheduler.engine.wait_reasons import WaitReasons, impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 
+Waiting = list[tuple[Workload, Reason]]
 
-def make_plan(snapshot: Snapshot, queue: WaitingQueue | None = None, *, tell: bool = True) -> Plan:
-    """Decide who starts, who yields and why the others wait. A pure function of the snapshot.
 
-    Who plans very often may keep a line from one cycle to the next, without the impossible: it is
-    taken in place of the snapshot's queue. Without `tell` nobody is told why it waits; that changes
-    nothing else.
-    """
-    waiting: list[tuple[Workload, Reason]] = []
-    # 1. Impossible: what the empty cluster could not run is told so, and counts for nothing below.
+def make_plan(
+    snapshot: Snapshot, queue: WaitingQueue | None = None, *, with_waits: bool = True
+) -> Plan:
+    """What starts, what is evicted and why the others wait. A pure function of the snapshot."""
+    return decide(snapshot, queue).plan(with_waits=with_waits)
+
+
+def decide(
+    snapshot: Snapshot, queue: WaitingQueue | None = None, view: ClusterView | None = None
+) -> "Decision":
+    """Plan once. `queue`, of possible workloads, is taken in place of the snapshot's: a caller that
+    plans often keeps it from one cycle to the next. `view` is of this snapshot, if there is one."""
+    view, impossible = view or ClusterView(snapshot), []
+    # 1. Impossible: what the empty cluster could not run waits, and counts for nothing below.
     if queue is None:
-        possible, waiting = sift(snapshot)
-        queue = WaitingQueue(snapshot, possible)  # 3. Order.
-    # 2. Gates: a cluster that is paused or draining starts nobody.
+        possible, impossible = sift(view)
+        # 3. Order: priority, then the policy's key, then submit time.
+        queue = WaitingQueue(snapshot, possible)
+    # 2. Gates: a cluster that is paused or draining starts nothing.
     if snapshot.state != ACTIVE:
-        waiting += [(workload, reasons.paused(snapshot.state)) for workload in queue]
-        evictions = tuple(drain(snapshot, running) for running in drained(snapshot))
-        return Plan(evictions=evictions, waits=_told(waiting))
-    # 2. and 4.-6. Each in turn: over its owner's quota it is passed over; place without harm; else
-    # evict, if that makes it start; else wait.
-    state = admit_in_turn(snapshot, queue)
-    full = len(state.starts) >= snapshot.max_starts
-    unfinished = full and any(workload.id not in state.started for workload in queue)
-    # 7. Waits: why, in the numbers of the end of this cycle.
-    waits = _waits(snapshot, queue, state, waiting) if tell else ()
-    starvation = state.reservations.starvation
-    reserved_for = starvation.reserved_for.id if starvation is not None else None
-    unfinished |= state.started_long_running and reserved_for is not None
-    return Plan(tuple(state.starts), tuple(state.evictions), waits, unfinished, reserved_for)
+        return Decision(view, queue, impossible)
+    # 4. Place without harm, 5. preempt where that starts it, 6. and let the others fill the rest.
+    state = admit_in_turn(view, queue)
+    # 7. Waits: the decision tells why, in the numbers of the end of the cycle.
+    return Decision(view, queue, impossible, state)
 
 
-def admit_in_turn(snapshot: Snapshot, queue: WaitingQueue) -> CycleState:
-    """All that changes anything."""
-    state = CycleState(snapshot, queue)
+def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
+    """The workloads that the empty cluster could run, and the others with the reason."""
+    reason_of: dict[str, Reason | None] = {}  # by scheduling key
+    possible, waiting = [], []
+    for workload in view.snapshot.queued:
+        key = workload.scheduling_key
+        if key not in reason_of:
+            reason_of[key] = impossible(view.capacity, workload)
+        if (reason := reason_of[key]) is None:
+            possible.append(workload)
+        else:
+            waiting.append((workload, reason))
+    return possible, waiting
+
+
+def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
+    """Each workload at its turn starts, or is refused and waits."""
+    snapshot, state = view.snapshot, CycleState(view, queue)
     reservations = state.reservations
     iterator = queue.iterate(state.usage)
     strict = snapshot.policy.queueing == STRICT
@@ -56,54 +72,108 @@ def admit_in_turn(snapshot: Snapshot, queue: WaitingQueue) -> CycleState:
         if not state.admit(workload):
             iterator.refuse(workload)
         elif state.starts[-1].victims or reservations.active != before:
-            iterator.retry(state.worth_another_look)  # victims made way, or a promise is kept
-        if (
-            reservations.starvation is not None
-        ):  # an equal may have been refused for the holder's own hold
+            iterator.retry(state.worth_another_look)  # more is free, or less is reserved
+        if reservations.starvation is not None:  # an equal may have been refused because of it
             iterator.revisit(reservations.starvation.reserved_for)
     return state
 
 
-def sift(snapshot: Snapshot) -> tuple[list[Workload], list[tuple[Workload, Reason]]]:
-    """Those who could run in the empty cluster, and those who never could, with the reason."""
-    capacity = Capacity(snapshot)
-    never: dict[str, Reason | None] = {}  # by scheduling key
-    possible, waiting = [], []
-    for workload in snapshot.queued:
-        key = workload.scheduling_key
-        if key not in never:
-            never[key] = impossible(capacity, workload)
-        if (reason := never[key]) is None:
-            possible.append(workload)
-        else:
-            waiting.append((workload, reason))
-    return possible, waiting
+class Decision:
+    """One snapshot, and the state at the end of its cycle: None where a gate was shut."""
+
+    def __init__(
+        self,
+        view: ClusterView,
+        queue: WaitingQueue,
+        impossible: Waiting,
+        state: CycleState | None = None,
+    ) -> None:
+        self.view, self.state = view, state
+        self._queue, self._impossible = queue, impossible
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.view.snapshot
+
+    def plan(self, *, with_waits: bool = True) -> Plan:
+        """The waits, which change nothing else, are found once, when they are first asked for."""
+        return Plan(
+            starts=self.starts,
+            evictions=self._evictions,
+            waits=self._waits if with_waits else (),
+            unfinished=self.is_unfinished,
+            reserved_for=None if self._reserved_for is None else self._reserved_for.id,
+        )
+
+    # --- What it decides -------------------------------------------------------------------------
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        return () if self.state is None else tuple(self.state.starts)
+
+    @property
+    def started(self) -> set[str]:
+        """The ids of the workloads that start."""
+        return set() if self.state is None else self.state.started
+
+    @property
+    def preempted(self) -> frozenset[str]:
+        """The ids of the workloads that make way for others."""
+        return frozenset(each.workload_id for each in self._evictions if each.by is not None)
+
+    @property
+    def head(self) -> Workload | None:
+        """The first workload that was refused, and waits on."""
+        return None if self.state is None else self.state.reservations.head
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it starts as many as one cycle may."""
+        return len(self.started) >= self.snapshot.max_starts
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether another cycle is to follow at once (Plan.unfinished)."""
+        if self.state is None:
+            return False
+        if self.is_full and any(workload.id not in self.started for workload in self._queue):
+            return True
+        return self.state.started_long_running and self._reserved_for is not None
+
+    @property
+    def _reserved_for(self) -> Workload | None:
+        starvation = None if self.state is None else self.state.reservations.starvation
+        return None if starvation is None else starvation.reserved_for
+
+    @property
+    def _evictions(self) -> tuple[Eviction, ...]:
+        if self.state is None:
+            return tuple(drain(self.snapshot, running) for running in self.view.leaving)
+        return tuple(self.state.evictions)
+
+    # --- Why the others wait ---------------------------------------------------------------------
+
+    @cached_property
+    def _waits(self) -> tuple[Wait, ...]:
+        if self.state is None:
+            paused = reasons.paused(self.snapshot.state)
+            return _grouped([*self._impossible, *((each, paused) for each in self._queue)])
+        wait_reasons = WaitReasons(self.snapshot, self.state)
+        left = [workload for workload in self._queue if workload.id not in self.started]
+        waiting = [*self._impossible, *((each, wait_reasons.why(each)) for each in left)]
+        strict = self.snapshot.policy.queueing == STRICT
+        return _grouped(waiting, alone=self.state.reservations.head if strict else None)
 
 
-def _waits(
-    snapshot: Snapshot,
-    queue: WaitingQueue,
-    state: CycleState,
-    waiting: list[tuple[Workload, Reason]],
-) -> tuple[Wait, ...]:
-    explain = WaitReasons(snapshot, state)
-    left = [workload for workload in queue if workload.id not in state.started]
-    told = [*waiting, *((workload, explain.why(workload)) for workload in left)]
-    strict = snapshot.policy.queueing == STRICT
-    return _told(told, alone=state.reservations.head if strict else None)
-
-
-def _told(
-    waiting: list[tuple[Workload, Reason]], alone: Workload | None = None
-) -> tuple[Wait, ...]:
-    """One wait per scheduling key, the last in line speaking for all; others where they differ, and
-    one who speaks for nobody else."""
-    spoken = {
+def _grouped(waiting: Waiting, alone: Workload | None = None) -> tuple[Wait, ...]:
+    """One wait per scheduling key, that of its last workload; one by id for each that differs, and
+    for `alone`, whose reason is nobody else's."""
+    common = {
         workload.scheduling_key: reason for workload, reason in waiting if workload is not alone
     }
     own = [
         Wait(workload.scheduling_key, reason, workload.id)
         for workload, reason in waiting
-        if reason != spoken.get(workload.scheduling_key)
+        if reason != common.get(workload.scheduling_key)
     ]
-    return (*(Wait(key, reason) for key, reason in sorted(spoken.items())), *own)
+    return (*(Wait(key, reason) for key, reason in sorted(common.items())), *own)

@@ -1,4 +1,4 @@
-"""Who has to leave because a cluster or node is drained. Nobody's preemption, no failure."""
+"""Evictions from a cluster or node that drains: neither a preemption nor a failure."""
 
 from scheduler.engine import reasons
 from scheduler.engine.plan import Eviction
@@ -6,8 +6,13 @@ from scheduler.engine.preemption.costs import cost, lost_ms
 from scheduler.engine.snapshot import DRAINING, Running, Snapshot
 
 
+def is_draining(snapshot: Snapshot) -> bool:
+    """Whether the cluster drains, or one of its nodes."""
+    return snapshot.state == DRAINING or any(node.state == DRAINING for node in snapshot.nodes)
+
+
 def drained(snapshot: Snapshot) -> list[Running]:
-    """Those that hold some of what is draining, in the order of their ids; a gang leaves whole."""
+    """The running workloads that a drain evicts, by id; a gang leaves whole."""
     leaving = list(snapshot.running)
     if snapshot.state != DRAINING:
         nodes = {node.id for node in snapshot.nodes if node.state == DRAINING}

@@ -5,6 +5,7 @@ al., NSDI 2011). The owner with the smallest one goes first. Every start counts 
 workload is considered, so no owner takes the whole cluster in one cycle or exceeds a quota.
 """
 
+from copy import copy
 from math import lcm
 
 from scheduler.engine.resources import ENDLESS, ZERO, Resources
@@ -26,6 +27,12 @@ class OwnerUsage:
         self._shares: dict[str, int] = {}
         self._limits = dict(snapshot.quotas)
         self._limit = self._limits.get(DEFAULT_QUOTA, NO_LIMIT)
+
+    def copy(self) -> "OwnerUsage":
+        """The same usage, to be changed on its own."""
+        other = copy(self)
+        other._allocated, other._shares = self._allocated.copy(), self._shares.copy()
+        return other
 
     # --- Fair shares -----------------------------------------------------------------------------
 

@@ -1,22 +1,20 @@
-"""The cycle's working copy of the cluster: what is free, who may yield, who has been admitted."""
+"""The cycle's working copy of the cluster: what is free, what may be evicted, what has started."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
-from scheduler.engine.capacity import Capacity, Usable, Where
-from scheduler.engine.drain import drain, drained
-from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import by_name
+from scheduler.engine.capacity import Usable, Where
+from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.drain import drain
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.search import PreemptionSearch, Request
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.ends import End, ends_of
-from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Snapshot, Workload
+from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
 
 NEVER = Resources(-(2**62), -(2**62), -(2**62))
@@ -25,17 +23,18 @@ NEVER = Resources(-(2**62), -(2**62), -(2**62))
 class CycleState:
     """Admits workloads one by one, in the order in which it is asked."""
 
-    def __init__(self, snapshot: Snapshot, queue: WaitingQueue) -> None:
-        """What a draining node runs has left before anybody is looked at."""
-        self.capacity = Capacity(snapshot)
+    def __init__(self, view: ClusterView, queue: WaitingQueue) -> None:
+        """The workloads on draining nodes leave before any waiting one is looked at."""
+        snapshot = view.snapshot
+        self.capacity = view.capacity.copy()
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
         self.started_long_running = False
-        self.usage = OwnerUsage(snapshot) if snapshot.by_owner else None
-        self._long_running = LongRunning(snapshot, self.capacity)
+        self.usage = view.usage.copy() if snapshot.by_owner else None
+        self._long_running = view.long_running.copy()
         self._snapshot = snapshot
-        self._classes = by_name(snapshot.classes)
+        self._classes = view.classes
         self._room: tuple[PreemptionSearch, Candidates] | None = None
         self._begun: list[End] = []
         self._freed: list[int] = []  # bins in which the last victims were
@@ -44,19 +43,20 @@ class CycleState:
         self._running: dict[str, Running] = {}
         if self.usage is not None:
             self._running = {each.id: each for each in snapshot.running}
-        self._drain_nodes()
+        self._drain_nodes(view.leaving)
         self.reservations = Reservations(
             snapshot,
             queue,
             self.capacity,
-            self.usage,
-            self._long_running,
+            classes=self._classes,
+            usage=self.usage,
+            long_running=self._long_running,
             started=self.started,
             ends=self._ends,
         )
 
-    def _drain_nodes(self) -> None:
-        for running in drained(self._snapshot):
+    def _drain_nodes(self, leaving: Iterable[Running]) -> None:
+        for running in leaving:
             for at, count in self.capacity.bins_of(running.placement):
                 self.capacity.release(at, running.request.times(count))
             if self.usage is not None:
@@ -183,7 +183,7 @@ class CycleState:
 
     def _make_room(self) -> tuple[PreemptionSearch, Candidates]:
         if self._room is None:
-            candidates = Candidates(self._snapshot, self.capacity)
+            candidates = Candidates(self._snapshot, self.capacity, self._classes)
             self._room = PreemptionSearch(self.capacity, candidates), candidates
         return self._room
 

@@ -7,54 +7,54 @@ and a starved workload, for which capacity is reserved.
 
 from collections.abc import Collection, Iterable
 
-from scheduler.engine.capacity import Capacity
-from scheduler.engine.drain import drained
+from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import by_name
-from scheduler.engine.plan import Plan
+from scheduler.engine.plan import Start
 from scheduler.engine.preemption.costs import may_be_evicted
 from scheduler.engine.resources import ZERO, Resources
-from scheduler.engine.snapshot import Running, Snapshot
+from scheduler.engine.snapshot import Running
 
 MOST_BOUNDS = 6
 
 
 def free_by_bin(
-    snapshot: Snapshot, gone: Collection[str] = (), plan: Plan | None = None
+    view: ClusterView, gone: Collection[str] = (), starts: Iterable[Start] = ()
 ) -> list[Resources]:
     """The free amount of each open bin after the drained workloads and those of the ids `gone` have
-    left and, with a plan, after its starts have taken their placements.
+    left, and after `starts` have taken their placements.
 
-    Starts of workloads that are missing from `snapshot.queued` are ignored.
+    Starts of workloads that are missing from the view's queue are ignored.
     """
-    capacity = Capacity(snapshot)
+    capacity, leaving = view.capacity, _leaving(view, gone)
     moved: dict[int, Resources] = {}
-    leaving = {running.id for running in drained(snapshot)}.union(gone)
-    for running in snapshot.running:
+    for running in view.snapshot.running:
         if running.id in leaving:
             for at, count in capacity.bins_of(running.placement):
                 moved[at] = moved.get(at, ZERO).plus(running.request.times(count))
-    queued = {workload.id: workload for workload in snapshot.queued}
-    for start in plan.starts if plan else ():
+    queued = {workload.id: workload for workload in view.snapshot.queued}
+    for start in starts:
         if (workload := queued.get(start.workload_id)) is not None:
             for at, count in capacity.bins_of(start.placement):
                 moved[at] = moved.get(at, ZERO).minus(workload.request.times(count))
     return [capacity.free[at].plus(moved.get(at, ZERO)) for at in capacity.eligible(())]
 
 
-def usage_once_gone(snapshot: Snapshot, gone: Collection[str] = ()) -> OwnerUsage:
+def usage_once_gone(view: ClusterView, gone: Collection[str] = ()) -> OwnerUsage:
     """The owners' usage after the drained workloads and those of the ids `gone` have left."""
-    usage = OwnerUsage(snapshot)
-    leaving = {running.id for running in drained(snapshot)}.union(gone)
-    for running in snapshot.running:
+    usage, leaving = view.usage.copy(), _leaving(view, gone)
+    for running in view.snapshot.running:
         if running.id in leaving:
             usage.shrink(running)
     return usage
 
 
-def evictable_below(snapshot: Snapshot, below: int) -> list[Running]:
+def _leaving(view: ClusterView, gone: Collection[str]) -> set[str]:
+    return {running.id for running in view.leaving}.union(gone)
+
+
+def evictable_below(view: ClusterView, below: int) -> list[Running]:
     """The running workloads of a priority value under `below` that may be evicted now."""
-    classes = by_name(snapshot.classes)
+    snapshot, classes = view.snapshot, view.classes
     return [
         running
         for running in snapshot.running

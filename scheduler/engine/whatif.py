@@ -8,7 +8,7 @@ that equal the unchanged one.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.decision import make_plan, sift
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Plan, Start
@@ -63,8 +63,9 @@ class WhatIf:
     def __init__(self, snapshot: Snapshot, workload: Workload) -> None:
         self._snapshot, self._workload = replace(snapshot, max_starts=EVERY_START), workload
         others = tuple(each for each in snapshot.queued if each.id != workload.id)
-        possible, _ = sift(replace(snapshot, queued=others))
-        self._others, self._capacity = WaitingQueue(snapshot, possible), Capacity(snapshot)
+        view = ClusterView(replace(snapshot, queued=others))
+        possible, _ = sift(view)
+        self._others, self._capacity = WaitingQueue(snapshot, possible), view.capacity
 
     def starts(self) -> bool:
         """Whether the workload would start with nothing changed."""
@@ -160,7 +161,7 @@ class WhatIf:
         if impossible(self._capacity, workload) is not None:
             return None
         queue = self._others.with_one(workload)
-        plan = _plan_of(make_plan(snapshot or self._snapshot, queue, tell=False), workload)
+        plan = _plan_of(make_plan(snapshot or self._snapshot, queue, with_waits=False), workload)
         return plan if plan.start is not None else None
 
 

@@ -155,7 +155,7 @@ class _Clock:
             if self._checked:
                 plan = _checked(snapshot, self._queue)
             else:
-                plan = make_plan(snapshot, self._queue, tell=False)
+                plan = make_plan(snapshot, self._queue, with_waits=False)
             self._reservation_history = history_after(snapshot, plan)
             for eviction in plan.evictions:
                 self._evict(eviction.workload_id, eviction.lost_ms, now_ms)
@@ -219,7 +219,7 @@ class _Clock:
 
 def _checked(snapshot: Snapshot, queue: WaitingQueue) -> Plan:
     """The plan of the snapshot alone, verified, and compared with the plan on the kept queue."""
-    plan, decided = make_plan(snapshot), make_plan(snapshot, queue, tell=False)
+    plan, decided = make_plan(snapshot), make_plan(snapshot, queue, with_waits=False)
     verify(snapshot, plan)
     if replace(plan, waits=()) != decided:
         raise AssertionError(f"the kept queue gives another plan at {snapshot.now_ms} ms")

@@ -1,18 +1,22 @@
-"""Between the tables and the engine: what is told to the planner, and what is made of its plan."""
+"""Between the tables and the engine: rows become a snapshot, and a plan changes rows."""
 
 from scheduler.store.apply import StalePlanError, apply_plan
+from scheduler.store.queue_head import Decide
 from scheduler.store.snapshot_reader import (
+    decide_view,
     empty_snapshots,
-    load_snapshot,
+    read_and_decide,
     read_snapshot,
     see_one_moment,
 )
 
 __all__ = [
+    "Decide",
     "StalePlanError",
     "apply_plan",
+    "decide_view",
     "empty_snapshots",
-    "load_snapshot",
+    "read_and_decide",
     "read_snapshot",
     "see_one_moment",
 ]

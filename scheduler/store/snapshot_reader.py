@@ -13,25 +13,38 @@ from clusters.services.clusters import lock_cluster
 from deployments.models import PriorityClass
 from deployments.scheduling_key import name_owners_of_late
 from mlops_platform.api.ids import milliseconds
-from scheduler.engine import Snapshot
-from scheduler.engine import snapshot as told
+from scheduler.engine import Decision, Snapshot
+from scheduler.engine import decide as engine_decide
+from scheduler.engine import snapshot as engine
+from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.resources import Resources
-from scheduler.store.queue_reader import QueueReader
-from scheduler.store.relevant import bounded, whole
+from scheduler.store.bounds import Bounds
+from scheduler.store.queue_head import Decide, with_workloads
+from scheduler.store.queue_reader import EVERY_KEY, EVERYTHING, QueueReader, SizeClass
+from scheduler.store.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.reservation_history import history_in
-from scheduler.store.running import allocated_in, quotas_in
+from scheduler.store.running import allocated_in, quotas_in, running_in
+from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
 
 
-def load_snapshot(cluster_id: UUID) -> Snapshot:
-    """Lock the cluster's row and read what the planner needs. Raises Cluster.DoesNotExist.
+def decide_view(view: ClusterView) -> Decision:
+    return engine_decide(view.snapshot, view=view)
 
-    The plan is that of the whole queue with everybody who runs; see relevant.py for what is left
-    out.
+
+def read_and_decide(
+    cluster_id: UUID, decide: Decide = decide_view, limits: Limits = LIMITS
+) -> Decision:
+    """Lock the cluster's row, read what matters to the plan, and decide that. Raises
+    Cluster.DoesNotExist.
+
+    What matters depends on what is decided: `decide` is called for each part that is read, most
+    often once. The plan is that of the full queue; see relevant.py for what is left out.
     """
     cluster = lock_cluster(cluster_id)
     if cluster.by_owner:
         name_owners_of_late(cluster)
-    return bounded(*_empty(cluster))
+    snapshot, queue = _empty(cluster)
+    return RelevantReader(queue, decide, limits).read(ClusterView(snapshot))
 
 
 def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = False) -> Snapshot:
@@ -42,7 +55,21 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
     `lock` it holds up nobody, and is of one moment in a REPEATABLE READ transaction.
     """
     found = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
-    return whole(*_empty(found), only_heads=only_heads)
+    return _full(*_empty(found), only_heads=only_heads)
+
+
+def _full(snapshot: Snapshot, queue: QueueReader, *, only_heads: bool) -> Snapshot:
+    """An empty snapshot with all that runs and waits, as far as `read_snapshot` promises."""
+    classes = (each.name for each in snapshot.classes)
+    every = [SizeClass(name, gang, EVERYTHING) for name in classes for gang in (False, True)]
+    heads, _ = queue.heads(every, EVERY_KEY)
+    view = ClusterView(replace(snapshot, running=running_in(snapshot)))
+    view = with_workloads(view, heads)
+    if only_heads:
+        return view.snapshot
+    most = {head: min(head.total.count_in(snapshot.total), snapshot.max_starts) for head in heads}
+    starved = read_starved(view.snapshot, queue, Bounds(view), StarvedPart(MOST_STARVED))
+    return with_workloads(view, [*queue.members(most), *starved]).snapshot
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
@@ -79,7 +106,7 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
     snapshot = replace(
         empty_snapshots([cluster])[cluster.pk],
         classes=tuple(
-            told.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
+            engine.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
             for each in classes
         ),
         reservation_history=history_in(cluster.pk),
@@ -107,8 +134,8 @@ def _snapshot(cluster: Cluster) -> Snapshot:
     )
 
 
-def policy_of(cluster: Cluster) -> told.Policy:
-    return told.Policy(
+def policy_of(cluster: Cluster) -> engine.Policy:
+    return engine.Policy(
         queueing=cluster.queueing,
         ordering=cluster.ordering,
         preemption=cluster.preemption,
@@ -119,12 +146,12 @@ def policy_of(cluster: Cluster) -> told.Policy:
     )
 
 
-def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[told.Node]]:
+def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[engine.Node]]:
     """Of each cluster, by id."""
-    found: dict[UUID, list[told.Node]] = {cluster_id: [] for cluster_id in cluster_ids}
+    found: dict[UUID, list[engine.Node]] = {cluster_id: [] for cluster_id in cluster_ids}
     for node in Node.objects.filter(cluster__in=cluster_ids).order_by("pk"):
         found[node.cluster_id].append(
-            told.Node(
+            engine.Node(
                 id=str(node.pk),
                 name=node.name,
                 capacity=Resources(node.cpu_milli, node.ram_mib, node.gpu),

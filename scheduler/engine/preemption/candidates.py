@@ -7,19 +7,18 @@ costs.py defines the cost of a victim; search.py searches all bins for the cheap
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.order import by_name
 from scheduler.engine.preemption.costs import cost, lost_ms, may_be_evicted
 from scheduler.engine.preemption.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet
 from scheduler.engine.resources import ZERO, Resources, add_up
-from scheduler.engine.snapshot import DRAINING, Snapshot
+from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
 
 # The bits of a weight, from the high end: cost in the highest class, …, in the lowest, count, rank
 # by age. Each part can take the sum over a million victims, so sums of weights compare likewise.
@@ -29,9 +28,11 @@ RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
 class Candidates:
     """The workloads that may still be evicted in this cycle, by bin and priority value."""
 
-    def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
+    def __init__(
+        self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
+    ) -> None:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
-        for candidate in _candidates(snapshot, capacity):
+        for candidate in _candidates(snapshot, capacity, classes):
             self.add(candidate)
 
     def add(self, candidate: Candidate) -> None:
@@ -164,8 +165,9 @@ def _weight(candidate: Candidate) -> int:
     return candidate.weight
 
 
-def _candidates(snapshot: Snapshot, capacity: Capacity) -> Iterable[Candidate]:
-    classes = by_name(snapshot.classes)
+def _candidates(
+    snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
+) -> Iterable[Candidate]:
     policy, now_ms = snapshot.policy, snapshot.now_ms
     draining = {node.id for node in snapshot.nodes if node.state == DRAINING}
     eligible = [

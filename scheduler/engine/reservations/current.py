@@ -4,19 +4,19 @@ Each reserves capacity (backfill.py, starvation.py) and as much of its owner's q
 owner's next workload could use up the quota that the reservation's workload needs to start.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
 from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import by_name, order_key
+from scheduler.engine.order import order_key
 from scheduler.engine.reservations.backfill import BackfillReservation, reserve
 from scheduler.engine.reservations.ends import End
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.resources import ZERO, Resources
-from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
+from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
 
 
@@ -32,9 +32,10 @@ class Reservations:
         snapshot: Snapshot,
         queue: WaitingQueue,
         capacity: Capacity,
+        *,
+        classes: Mapping[str, PriorityClass],
         usage: OwnerUsage | None,
         long_running: LongRunning,
-        *,
         started: Collection[str],
         ends: Callable[[], list[End]],
     ) -> None:
@@ -43,7 +44,7 @@ class Reservations:
         self.backfill: BackfillReservation | None = None
         self._snapshot, self._capacity, self._usage = snapshot, capacity, usage
         self._long_running, self._started, self._ends = long_running, started, ends
-        self._classes = by_name(snapshot.classes)
+        self._classes = classes
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
         self._starved = _starved(snapshot, queue)

@@ -4,10 +4,19 @@ A service has no time limit, so only a stop or an eviction ends it. No capacity 
 workload that does not fit beside the services: it could not start, whatever else came free.
 """
 
+from collections.abc import Mapping
+from copy import copy
+
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.order import by_name
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import LOWER_PRIORITY, READY, Running, Snapshot, Workload
+from scheduler.engine.snapshot import (
+    LOWER_PRIORITY,
+    READY,
+    PriorityClass,
+    Running,
+    Snapshot,
+    Workload,
+)
 
 _Change = tuple[int, Resources, Resources]  # a bin, its free amount before and after
 
@@ -16,16 +25,26 @@ class LongRunning:
     """The services of one cluster. Evictions only shrink their number, so free amounts only
     grow."""
 
-    def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
+    def __init__(
+        self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
+    ) -> None:
         self.evictions = 0
         self._capacity, self._policy = capacity, snapshot.policy
-        self._classes = by_name(snapshot.classes)
+        self._classes = classes
         self._running = {each.id: each for each in snapshot.running if each.endless}
         self._free: dict[str, list[Resources]] = {}  # by priority class, then by bin
         self._changes: dict[str, list[_Change]] = {}
         # By scheduling key: the replicas that fit, and how many changes that number includes.
         self._counts: dict[str, tuple[int, int | None]] = {}
         self._all_open = all(node.state == READY for node in snapshot.nodes)
+
+    def copy(self) -> "LongRunning":
+        """The same services, to be evicted on their own."""
+        other = copy(self)
+        other._running, other._counts = self._running.copy(), self._counts.copy()
+        other._free = {priority: free.copy() for priority, free in self._free.items()}
+        other._changes = {priority: each.copy() for priority, each in self._changes.items()}
+        return other
 
     def evicted(self, id_: str) -> None:
         """Remove an evicted workload, if it is a service."""

@@ -1,11 +1,14 @@
 """A cycle on the real tables: what is admitted, who yields, what each row says afterwards."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
+from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster, State
 from deployments import redis_queues
@@ -13,7 +16,7 @@ from deployments.models import Deployment, EventType, Status, WaitReason
 from deployments.queries import reasons_for
 from deployments.services.stop import stop_deployment
 from scheduler import audit, cycle, store
-from scheduler.engine import make_plan
+from scheduler.engine import Decision, make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.tests.conftest import Submit, run_cycle
@@ -192,43 +195,38 @@ def test_a_draining_cluster_requeues_what_runs_without_counting_it(
     ids=["stopped", "changed"],
 )
 def test_a_plan_overtaken_by_events_is_refused_whole(
-    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch, meanwhile: dict[str, str]
+    cluster: Cluster, submit: Submit, meanwhile: dict[str, str]
 ) -> None:
-    """A double that lets somebody else write between plan and apply, each time."""
+    """The first deployment changes between plan and apply, each time."""
     first, second = submit("LOW", gpu=1), submit("LOW", gpu=1)
-    real = store.apply_plan
 
-    def overtaken(*args: object) -> bool:
+    def read(cluster_id: UUID, decide: store.Decide) -> Decision:
+        decision = store.read_and_decide(cluster_id, decide)
         Deployment.objects.filter(pk=first.pk).update(**meanwhile)
-        return real(*args)  # type: ignore[arg-type]  # passed through as they came
+        return decision
 
-    monkeypatch.setattr(store, "apply_plan", overtaken)
     with pytest.raises(store.StalePlanError):
-        cycle.run(cluster.pk, Trigger.SUBMITTED)
+        cycle.run(cluster.pk, Trigger.SUBMITTED, read=read)
     cluster.refresh_from_db()
     assert fresh(second).status == Status.QUEUED
     assert cluster.allocated_gpu == 0
     assert SchedulingCycle.objects.count() == 0
 
 
-def test_a_plan_overtaken_once_is_made_anew(
-    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_overtaken_once_is_made_anew(cluster: Cluster, submit: Submit) -> None:
     first, second = submit("LOW", gpu=1), submit("LOW", gpu=1)
-    real, calls = store.load_snapshot, []
+    calls = []
 
-    def load(cluster_id: object) -> object:
-        snapshot = real(cluster_id)  # type: ignore[arg-type]  # passed through as it came
-        calls.append(snapshot)
+    def read(cluster_id: UUID, decide: store.Decide) -> Decision:
+        """The first time with a deployment that is gone by then."""
+        decision = store.read_and_decide(cluster_id, decide)
+        calls.append(decision)
+        queued = decision.snapshot.queued
         if len(calls) == 1:
-            from dataclasses import replace
+            return decide(decision.view.with_queue((replace(queued[0], id=str(uuid7())), *queued)))
+        return decision
 
-            ghost = replace(snapshot.queued[0], id=str(cluster.pk))
-            return replace(snapshot, queued=(ghost, *snapshot.queued))
-        return snapshot
-
-    monkeypatch.setattr(store, "load_snapshot", load)
-    run_cycle(cluster)
+    cycle.run(cluster.pk, Trigger.SUBMITTED, read=read)
     assert len(calls) == 2
     assert {fresh(first).status, fresh(second).status} == {Status.RUNNING}
     assert audit.breaches() == []

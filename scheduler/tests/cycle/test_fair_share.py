@@ -16,7 +16,7 @@ from deployments.tests.workloads import body, make
 from scheduler import audit, replay
 from scheduler.engine.resources import Resources
 from scheduler.models import SchedulingCycle
-from scheduler.store import load_snapshot
+from scheduler.store import read_and_decide
 from scheduler.tests.conftest import run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_what_is_held_already_counts(cluster: Cluster, dev: User, ada: User) -> 
     make(cluster, dev, Status.STOPPING, gpu=1)
     make(cluster, dev, Status.STOPPED, gpu=8)
     mine, theirs = submit(dev, cluster, gpu=3), submit(ada, cluster, gpu=3)
-    assert load_snapshot(cluster.pk).allocated_by_owner == (
+    assert read_and_decide(cluster.pk).snapshot.allocated_by_owner == (
         (str(dev.pk), Resources(2000, 1024, 3)),
     )
     run_cycle(cluster)
@@ -102,7 +102,7 @@ def test_one_that_was_submitted_under_the_policy_of_before_is_found(
     """It had read the cluster before the change, and committed after it."""
     late = submit(dev, cluster)
     Deployment.objects.filter(pk=late.pk).update(scheduling_key="LOW/1000/1024/2x1")
-    (workload,) = load_snapshot(cluster.pk).queued
+    (workload,) = read_and_decide(cluster.pk).snapshot.queued
     assert workload.scheduling_key == late.scheduling_key
     assert workload.owner == str(dev.pk)
 
@@ -117,7 +117,7 @@ def test_a_changed_request_keeps_the_owner_in_its_key(cluster: Cluster, dev: Use
 def test_other_clusters_are_told_no_owners(cluster: Cluster, dev: User) -> None:
     change_cluster(cluster, {"ordering": "gpu_weighted"})
     submit(dev, cluster)
-    snapshot = load_snapshot(cluster.pk)
+    snapshot = read_and_decide(cluster.pk).snapshot
     assert snapshot.allocated_by_owner == ()
     assert [each.owner for each in snapshot.queued] == [""]
 

@@ -18,7 +18,7 @@ from scheduler import audit, replay
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.models import SchedulingCycle
-from scheduler.store import load_snapshot
+from scheduler.store import read_and_decide
 from scheduler.tests.conftest import run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +42,7 @@ def test_the_planner_is_told_of_quotas_and_of_what_is_held(
     make(cluster, dev, Status.RUNNING, gpu=2, replicas=2)
     make(cluster, dev, Status.STOPPED, gpu=3)
     submit(ada, cluster)
-    snapshot = load_snapshot(cluster.pk)
+    snapshot = read_and_decide(cluster.pk).snapshot
     assert snapshot.allocated_by_owner == ((str(dev.pk), Resources(2000, 1024, 4)),)
     assert snapshot.quotas == (
         (DEFAULT_QUOTA, Resources(ENDLESS, ENDLESS, 2)),

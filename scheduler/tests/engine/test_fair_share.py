@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
+from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.invariants import check
@@ -175,7 +176,7 @@ def test_the_walk_asks_whoever_is_first_at_that_moment(snapshot: Snapshot) -> No
     plan = make_plan(snapshot)
     never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
     left = [each for each in snapshot.queued if each.scheduling_key not in never]
-    state = CycleState(snapshot, WaitingQueue(snapshot, left))
+    state = CycleState(ClusterView(snapshot), WaitingQueue(snapshot, left))
     while left and len(state.starts) < snapshot.max_starts:
         first = min(left, key=order_key(snapshot, state.usage))
         left.remove(first)
@@ -195,7 +196,7 @@ def test_a_line_that_is_kept_gives_the_same_plan(snapshot: Snapshot) -> None:
     for each in snapshot.queued:
         if each.scheduling_key not in never:
             line.enter(each)
-    assert make_plan(snapshot, line, tell=False) == replace(plan, waits=())
+    assert make_plan(snapshot, line, with_waits=False) == replace(plan, waits=())
 
 
 @given(shared())

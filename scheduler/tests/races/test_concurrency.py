@@ -144,7 +144,7 @@ def assert_every_timeline_is_whole() -> None:
 def assert_nothing_is_left_to_do(cluster: Cluster) -> None:
     cluster.refresh_from_db()
     with transaction.atomic():
-        plan = make_plan(store.load_snapshot(cluster.pk))
+        plan = store.read_and_decide(cluster.pk).plan()
     assert (plan.starts, plan.evictions) == ((), ())
     if cluster.queueing == "best_effort":
         free = Resources(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,8 +28,11 @@ from scheduler import cycle
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.reasons import blocked_by
+from scheduler.explain import as_workload
 from scheduler.models import HeldFor, Trigger
-from scheduler.store import load_snapshot, read_snapshot, relevant
+from scheduler.queries import queue_of
+from scheduler.store import read_and_decide, read_snapshot
+from scheduler.store.relevant import LIMITS, Limits
 from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db
@@ -188,9 +192,12 @@ def decisions(plan: Plan) -> tuple[Any, ...]:
     return starts, [(e.workload_id, e.by) for e in plan.evictions], plan.reserved_for
 
 
-def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
-    part = load_snapshot(cluster.pk)
-    return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms)
+def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot, Snapshot]:
+    """What a cycle reads, and all that waits and runs, at the same moment."""
+    part = read_and_decide(cluster.pk, limits=limits).snapshot
+    rows = queue_of(cluster).select_related("cluster", "priority_class")
+    queued = tuple(as_workload(row) for row in rows)
+    return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms, queued=queued)
 
 
 @given(
@@ -216,6 +223,12 @@ def part_and_whole(cluster: Cluster) -> tuple[Snapshot, Snapshot]:
 @example(
     seed=1968, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="no"
 )  # one who has waited long is read, and not those of its request before it
+@example(
+    seed=13845, most_keys=2000, few=1, most_members=5_000, alike=False, owners_matter="quotas"
+)  # a starved workload is within its quota only once a victim has left
+@example(
+    seed=262, most_keys=1, few=1, most_members=5_000, alike=False, owners_matter="quotas"
+)  # one refused at its turn starts once a reservation ends, unless others in between do
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -224,7 +237,6 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     dev: User,
     ada: User,
     vera: User,
-    monkeypatch: pytest.MonkeyPatch,
     seed: int,
     most_keys: int,
     few: int,
@@ -232,16 +244,13 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     alike: bool,
     owners_matter: str,
 ) -> None:
-    monkeypatch.setattr(relevant, "MOST_MEMBERS", most_members)
-    monkeypatch.setattr(relevant, "MOST_KEYS", most_keys)
-    monkeypatch.setattr(relevant, "FEW_STARVED", few)
-    monkeypatch.setattr(relevant, "FEW_HEADS", few)
+    limits = Limits(keys=most_keys, members=most_members, starved=few, heads=few)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
         owners = (dev, ada, vera)
         fill(Cluster.objects.get(pk=cluster.pk), owners, random, owners_matter, alike=alike)
-        part, whole = part_and_whole(cluster)
+        part, whole = part_and_whole(cluster, limits)
         plan = make_plan(part)
         assert check(part, plan) == []
         assert decisions(plan) == decisions(make_plan(whole))
@@ -266,13 +275,11 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
     dev: User,
     ada: User,
     vera: User,
-    monkeypatch: pytest.MonkeyPatch,
     seed: int,
     most_members: int,
     owners_matter: str,
 ) -> None:
     """Whether the cycle has read it or not."""
-    monkeypatch.setattr(relevant, "MOST_MEMBERS", most_members)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
@@ -282,7 +289,8 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
         plan = make_plan(read_snapshot(cluster.pk))
         own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
         keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
-        cycle.run(cluster.pk, Trigger.SUBMITTED)
+        read = partial(read_and_decide, limits=Limits(members=most_members))
+        cycle.run(cluster.pk, Trigger.SUBMITTED, read=read)
         rows = Deployment.objects.filter(status=Status.QUEUED, reason_code="")
         waiting = list(rows.select_related("priority_class"))
         told = reasons_for(waiting)
@@ -359,7 +367,7 @@ def test_those_for_whom_services_leave_no_room_are_not_read(
     Deployment.objects.filter(pk__in=pks).update(queued_at=timezone.now() - timedelta(hours=3))
     queued_at = timezone.now() - timedelta(hours=2)
     Deployment.objects.filter(pk=big.pk).update(queued_at=queued_at)
-    part = load_snapshot(cluster.pk)
+    part = read_and_decide(cluster.pk).snapshot
     assert [each.id for each in part.queued] == [str(big.pk)]
     assert make_plan(part).reserved_for == str(big.pk)
 

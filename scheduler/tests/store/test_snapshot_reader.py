@@ -11,7 +11,7 @@ from clusters.models import Cluster
 from deployments.models import Deployment, Status
 from scheduler.engine.snapshot import Workload
 from scheduler.queries import overlooked_clusters, queue_of
-from scheduler.store import load_snapshot
+from scheduler.store import read_and_decide
 from scheduler.store.queue_reader import QueueReader
 from scheduler.tests.conftest import Submit
 
@@ -51,5 +51,5 @@ def test_who_becomes_ready_while_it_is_read_brings_nobody_in_twice(
         return found
 
     monkeypatch.setattr(QueueReader, "heads", heads)
-    found = [workload.id for workload in load_snapshot(cluster.pk).queued]
+    found = [workload.id for workload in read_and_decide(cluster.pk).snapshot.queued]
     assert found == [str(head.pk), str(member.pk)]

@@ -1,0 +1,92 @@
+"""What a snapshot implies beside its queue, derived once and shared by all that need it."""
+
+from dataclasses import replace
+from functools import cached_property
+
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.drain import drained, is_draining
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.order import by_name
+from scheduler.engine.reservations.long_running import LongRunning
+from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
+
+
+class _OfCluster:
+    """What depends neither on the queue nor on the running workloads."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        return Capacity(self._snapshot)
+
+    @cached_property
+    def classes(self) -> dict[str, PriorityClass]:
+        return by_name(self._snapshot.classes)
+
+    @cached_property
+    def usage(self) -> OwnerUsage:
+        return OwnerUsage(self._snapshot)
+
+
+class _OfRunning:
+    """What depends on the running workloads, but not on the queue."""
+
+    def __init__(self, snapshot: Snapshot, cluster: _OfCluster) -> None:
+        self._snapshot, self._cluster = snapshot, cluster
+
+    @cached_property
+    def leaving(self) -> list[Running]:
+        return drained(self._snapshot) if is_draining(self._snapshot) else []
+
+    @cached_property
+    def long_running(self) -> LongRunning:
+        return LongRunning(self._snapshot, self._cluster.capacity, self._cluster.classes)
+
+
+class ClusterView:
+    """A snapshot with its derived views, each made when it is first asked for.
+
+    They show the moment before the cycle, and are for reading: a cycle changes copies.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        cluster: _OfCluster | None = None,
+        running: _OfRunning | None = None,
+    ) -> None:
+        self.snapshot = snapshot
+        self._cluster = cluster or _OfCluster(snapshot)
+        self._running = running or _OfRunning(snapshot, self._cluster)
+
+    def with_queue(self, queued: tuple[Workload, ...]) -> "ClusterView":
+        """The same cluster with another queue; it shares all derived views."""
+        return ClusterView(replace(self.snapshot, queued=queued), self._cluster, self._running)
+
+    def with_running(self, running: tuple[Running, ...]) -> "ClusterView":
+        """The same cluster and queue with other running workloads."""
+        return ClusterView(replace(self.snapshot, running=running), self._cluster)
+
+    @property
+    def capacity(self) -> Capacity:
+        return self._cluster.capacity
+
+    @property
+    def classes(self) -> dict[str, PriorityClass]:
+        """By name."""
+        return self._cluster.classes
+
+    @property
+    def usage(self) -> OwnerUsage:
+        return self._cluster.usage
+
+    @property
+    def leaving(self) -> list[Running]:
+        """The running workloads that a drain evicts."""
+        return self._running.leaving
+
+    @property
+    def long_running(self) -> LongRunning:
+        return self._running.long_running
