@@ -20,7 +20,8 @@ from scheduler.models import Trigger
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-_Params, _Result = ParamSpec("_Params"), TypeVar("_Result")
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
 Read = Callable[[UUID, store.Decide], Decision]
 
 

@@ -27,7 +27,7 @@ def decide(
 ) -> "Decision":
     """Plan once. `queue`, of possible workloads, is taken in place of the snapshot's: a caller that
     plans often keeps it from one cycle to the next. `view` is of this snapshot, if there is one."""
-    view, impossible = view or ClusterView(snapshot), []
+    view, impossible = view or ClusterView(snapshot), Waiting()
     # 1. Impossible: what the empty cluster could not run waits, and counts for nothing below.
     if queue is None:
         possible, impossible = sift(view)
