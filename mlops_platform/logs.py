@@ -74,23 +74,18 @@ class RequestIdMiddleware:
 def _log_request(request: HttpRequest, status: int, seconds: float) -> None:
     level = logging.DEBUG if _QUIET_PATHS.fullmatch(request.path) else logging.INFO
     ms = round(seconds * 1000, 1)
+    user = request.__dict__.get("user")
+    if isinstance(user, SimpleLazyObject):  # loading the user here would cost a query
+        user = request.__dict__.get("_cached_user")
+    key = getattr(user, "pk", None)
     facts = {
         "method": request.method,
         "path": request.path,
         "status": status,
         "ms": ms,
-        "user_id": _known_user_id(request),
+        "user_id": None if key is None else str(key),
     }
     requests.log(level, "%s %s %s in %s ms", request.method, request.path, status, ms, extra=facts)
-
-
-def _known_user_id(request: HttpRequest) -> str | None:
-    """The user's id where the request has loaded the user: loading one here costs a query."""
-    user = request.__dict__.get("user")
-    if isinstance(user, SimpleLazyObject):
-        user = request.__dict__.get("_cached_user")
-    key = getattr(user, "pk", None)
-    return None if key is None else str(key)
 
 
 def configure() -> None:
