@@ -42,9 +42,7 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return (
-            f"{self.role} membership {self.pk}"  # names would cost a query per row
-        )
+        return f"{self.role} membership {self.pk}"  # names would cost a query per row
 
 
 def new_code() -> str:

@@ -25,7 +25,7 @@ def test_the_list_costs_the_same_for_few_and_many(operator, django_assert_num_qu
         assert f"user-{size}-0" in answer.content.decode()
 
 
-def test_a_user_is_found_added_and_changed(operator):
+def test_an_operator_finds_adds_and_changes_a_user(operator):
     add = reverse("admin:accounts_user_add")
     assert operator.get(add).status_code == 200
     body = {"username": "ada", "usable_password": "true"}

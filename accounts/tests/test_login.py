@@ -20,7 +20,7 @@ def with_token(token):
     return client
 
 
-def test_a_password_buys_a_pair_of_tokens(anyone, ada):
+def test_a_password_gives_a_pair_of_tokens(anyone, ada):
     answer = anyone.post(URL, {"username": "ada", "password": PASSWORD})
     assert answer.status_code == 200
     body = answer.json()
@@ -30,11 +30,11 @@ def test_a_password_buys_a_pair_of_tokens(anyone, ada):
 
 
 @pytest.mark.parametrize("name", ["ADA", "Ada", "\uff41da"])
-def test_the_name_may_be_written_in_any_way_it_is_taken_in(anyone, ada, name):
+def test_a_user_logs_in_with_the_name_in_any_letter_case(anyone, ada, name):
     assert anyone.post(URL, {"username": name, "password": PASSWORD}).status_code == 200
 
 
-def test_names_that_fold_apart_are_two_users(anyone, django_user_model):
+def test_names_that_differ_in_lower_case_are_two_users(anyone, django_user_model):
     """Upper-casing would make one name of these two, lower-casing keeps them apart."""
     for name in ("i", "\u0131"):
         django_user_model.objects.create_user(name, password=PASSWORD)
@@ -96,7 +96,7 @@ def test_unknown_fields_are_refused(anyone, ada):
     assert answer.json()["fields"] == {"otp": ["Unknown field."]}
 
 
-def test_guessing_one_account_is_slowed_down(anyone, ada, sam, monkeypatch):
+def test_guesses_for_one_account_are_throttled(anyone, ada, sam, monkeypatch):
     monkeypatch.setitem(JsonClient.rates(), "login", "2/min")
     for name in ("ada", "ADA"):
         assert anyone.post(URL, {"username": name, "password": "wrong"}).status_code == 401
@@ -107,7 +107,7 @@ def test_guessing_one_account_is_slowed_down(anyone, ada, sam, monkeypatch):
     assert anyone.post(URL, {"username": "sam", "password": PASSWORD}).status_code == 200
 
 
-def test_an_address_that_tries_many_names_is_slowed_down(anyone, monkeypatch):
+def test_an_address_that_tries_many_names_is_throttled(anyone, monkeypatch):
     monkeypatch.setitem(JsonClient.rates(), "login_address", "2/min")
     for name in ("ada", "dev"):
         assert anyone.post(URL, {"username": name, "password": "wrong"}).status_code == 401

@@ -17,14 +17,14 @@ def token(ada):
     return log_in("ada", PASSWORD).refresh_token
 
 
-def test_the_token_is_dead(anyone, token):
+def test_the_refresh_token_is_ended(anyone, token):
     answer = anyone.post(URL, {"refresh_token": token})
     assert answer.status_code == 205
     assert answer.content == b""
     assert anyone.post(REFRESH, {"refresh_token": token}).status_code == 401
 
 
-def test_another_login_of_the_same_user_goes_on(anyone, token):
+def test_another_login_of_the_same_user_stays_valid(anyone, token):
     other = log_in("ada", PASSWORD).refresh_token
     anyone.post(URL, {"refresh_token": token})
     assert anyone.post(REFRESH, {"refresh_token": other}).status_code == 200
@@ -37,12 +37,12 @@ def test_logging_out_twice_is_401(anyone, token):
     assert answer.json()["code"] == "token_not_valid"
 
 
-def test_a_traded_token_is_401(anyone, token):
+def test_a_used_refresh_token_is_401(anyone, token):
     anyone.post(REFRESH, {"refresh_token": token})
     assert anyone.post(URL, {"refresh_token": token}).status_code == 401
 
 
-def test_what_is_no_token_is_401(anyone, token):
+def test_a_text_that_is_no_token_is_401(anyone, token):
     assert anyone.post(URL, {"refresh_token": "a.b.c"}).status_code == 401
     assert BlacklistedToken.objects.count() == 0
 
@@ -60,7 +60,7 @@ def test_a_body_without_a_token_is_400(anyone, body):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_token_cannot_be_traded_and_ended_at_once(token):
+def test_a_token_is_either_refreshed_or_ended_at_once(token):
     def post(url):
         return lambda: JsonClient().post(url, {"refresh_token": token}).status_code
 

@@ -7,7 +7,7 @@ from accounts.models import User, UserProfile
 URL = "/api/users/me"
 
 
-def test_everyone_sees_themselves(api, ada, org, sam, sams_org):
+def test_each_user_sees_the_own_account(api, ada, org, sam, sams_org):
     answer = api(ada).get(URL)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -36,14 +36,14 @@ def test_it_costs_three_queries_however_many_memberships(api, ada, org, django_a
         assert len(client.get(URL).json()["memberships"]) == 6
 
 
-def test_a_user_made_without_a_profile_sees_an_empty_one(api, ada):
+def test_a_user_without_a_profile_sees_an_empty_profile(api, ada):
     UserProfile.objects.all().delete()
     assert api(ada).get(URL).json()["profile"] == {"display_name": "", "timezone": "UTC"}
     answer = api(ada).patch(URL, {"profile": {"display_name": "Ada"}})
     assert answer.json()["profile"] == {"display_name": "Ada", "timezone": "UTC"}
 
 
-def test_what_is_given_changes_and_the_rest_stays(api, ada, dev):
+def test_the_given_fields_change_and_the_others_stay(api, ada, dev):
     client = api(ada)
     client.patch(URL, {"email": "ada@Example.org", "profile": {"timezone": "Europe/London"}})
     answer = client.patch(URL, {"profile": {"display_name": "Ada Lovelace"}})
@@ -57,7 +57,7 @@ def test_what_is_given_changes_and_the_rest_stays(api, ada, dev):
     assert (dev.email, dev.profile.display_name, dev.profile.timezone) == ("", "", "UTC")
 
 
-def test_nothing_given_changes_nothing(api, ada):
+def test_an_empty_change_changes_nothing(api, ada):
     before = api(ada).get(URL).json()
     answer = api(ada).patch(URL, {})
     assert answer.status_code == 200
@@ -111,7 +111,7 @@ def test_the_inner_field_at_fault_is_named(api, ada):
     assert set(answer.json()["fields"]["profile"]) == {"timezone"}
 
 
-def test_nobody_without_a_token(anyone, db):
+def test_a_call_without_a_token_is_401(anyone, db):
     assert anyone.get(URL).status_code == 401
     assert anyone.patch(URL, {"email": "a@example.org"}).status_code == 401
 

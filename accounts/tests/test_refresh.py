@@ -26,7 +26,7 @@ def token(ada):
     return log_in("ada", PASSWORD).refresh_token
 
 
-def test_a_token_is_traded_for_a_new_pair(anyone, token):
+def test_a_refresh_token_gives_a_new_pair(anyone, token):
     answer = anyone.post(URL, {"refresh_token": token})
     assert answer.status_code == 200
     body = answer.json()
@@ -42,14 +42,14 @@ def test_a_stale_bearer_token_does_not_matter(anyone, token):
     assert anyone.post(URL, {"refresh_token": token}).status_code == 200
 
 
-def test_a_token_is_good_for_one_trade(anyone, token):
+def test_a_refresh_token_can_be_used_once(anyone, token):
     anyone.post(URL, {"refresh_token": token})
     drawn = OutstandingToken.objects.count()
     refused(anyone.post(URL, {"refresh_token": token}))
     assert OutstandingToken.objects.count() == drawn
 
 
-def test_what_is_no_refresh_token_of_ours_is_refused(anyone, ada, token):
+def test_a_text_that_is_no_refresh_token_is_refused(anyone, ada, token):
     late = RefreshToken.for_user(ada)
     late.set_exp(lifetime=timedelta(seconds=-1))
     unknown = RefreshToken.for_user(ada)
@@ -68,13 +68,13 @@ def test_a_changed_password_ends_the_tokens_drawn_before(anyone, ada, token):
     refused(anyone.post(URL, {"refresh_token": token}))
 
 
-def test_a_deactivated_user_gets_nothing(anyone, ada, token):
+def test_a_deactivated_user_gets_no_tokens(anyone, ada, token):
     ada.is_active = False
     ada.save()
     refused(anyone.post(URL, {"refresh_token": token}))
 
 
-def test_a_deleted_user_gets_nothing(anyone, ada, token):
+def test_a_deleted_user_gets_no_tokens(anyone, ada, token):
     ada.delete()
     refused(anyone.post(URL, {"refresh_token": token}))
 
@@ -87,7 +87,7 @@ def test_a_value_that_cannot_be_a_token_is_named(anyone, value):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_spend_one_token_at_once_one_gets_a_pair(token):
+def test_of_many_uses_of_one_token_at_once_one_gets_a_pair(token):
     drawn = OutstandingToken.objects.count()
     calls = [lambda: JsonClient().post(URL, {"refresh_token": token}).status_code] * 6
     assert sorted(all_at_once(*calls)) == [200, 401, 401, 401, 401, 401]

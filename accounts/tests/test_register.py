@@ -21,7 +21,7 @@ def refused(answer, *fields):
     return body
 
 
-def test_anybody_registers(anyone):
+def test_a_new_user_registers(anyone):
     answer = anyone.post(URL, {"username": "ada", "password": PASSWORD})
     assert answer.status_code == 201
     ada = User.objects.get()
@@ -74,7 +74,7 @@ def test_a_weak_password_is_refused(anyone, password):
 @pytest.mark.parametrize(
     "name", ["", " ", "a b", "a/b", "ada ", "<ada>", "a" * 151, "\ufdfa" * 100]
 )
-def test_a_name_that_is_none_is_refused(anyone, name):
+def test_an_invalid_name_is_refused(anyone, name):
     refused(anyone.post(URL, {"username": name, "password": PASSWORD}), "username")
 
 
@@ -87,7 +87,7 @@ def test_wrong_types_are_refused(anyone, value):
 
 
 @pytest.mark.parametrize("email", ["ada", "ada@", "a@b", "a" * 250 + "@example.org", "a\n@b.org"])
-def test_an_email_that_is_none_is_refused(anyone, email):
+def test_an_invalid_email_is_refused(anyone, email):
     body = {"username": "ada", "password": PASSWORD, "email": email}
     refused(anyone.post(URL, body), "email")
 
@@ -103,7 +103,7 @@ def test_spaces_of_a_password_count(anyone):
     assert User.objects.get().check_password(f"  {PASSWORD} ")
 
 
-def test_what_is_missing_is_named(anyone):
+def test_missing_fields_are_named(anyone):
     refused(anyone.post(URL, {}), "username", "password")
 
 
@@ -120,7 +120,7 @@ def test_a_body_that_is_no_object_is_refused(anyone, body):
     assert User.objects.count() == 0
 
 
-def test_an_address_may_register_so_often(anyone, monkeypatch):
+def test_registrations_of_one_address_are_limited(anyone, monkeypatch):
     monkeypatch.setitem(JsonClient.rates(), "register", "2/min")
     for name in ("ada", "dev"):
         assert anyone.post(URL, {"username": name, "password": PASSWORD}).status_code == 201
@@ -132,7 +132,7 @@ def test_an_address_may_register_so_often(anyone, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_take_one_name_at_once_one_has_it():
+def test_of_many_registrations_of_one_name_at_once_one_succeeds():
     names = ["ada", "Ada", "ADA", "aDa"]
 
     def take(name):

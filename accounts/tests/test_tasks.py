@@ -12,7 +12,7 @@ from accounts.tasks import forget_expired_tokens
 
 
 @pytest.mark.django_db
-def test_only_expired_tokens_are_forgotten(ada: User) -> None:
+def test_only_expired_tokens_are_deleted(ada: User) -> None:
     old, new = str(RefreshToken.for_user(ada)["jti"]), str(RefreshToken.for_user(ada)["jti"])
     OutstandingToken.objects.filter(jti=old).update(expires_at=timezone.now() - timedelta(days=1))
     forget_expired_tokens()

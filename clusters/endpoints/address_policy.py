@@ -33,9 +33,7 @@ METADATA = frozenset(
 )
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # Linux takes 0.0.0.0 for this host
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network(
-    "64:ff9b:1::/48"
-)  # with the IPv4 address at varying positions
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # with the IPv4 address at varying positions
 _COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, long out of use
 _MAPPED = ipaddress.ip_network("::ffff:0:0/96")
 _NOT_ASSIGNED = "198.51.100.213"  # reserved for documentation: no interface has it

@@ -47,14 +47,14 @@ def test_certificates_are_read_from_files(docker, tmp_path):
         (["x", "tcp://10.0.0.5:1", "--ca", "/dev/null"], "ca: This field may not be blank."),
     ],
 )
-def test_what_cannot_be_attached_is_told(docker, arguments, said):
-    with pytest.raises(CommandError) as told:
+def test_the_command_reports_why_an_engine_cannot_be_attached(docker, arguments, said):
+    with pytest.raises(CommandError) as raised:
         attach(docker, *arguments)
-    assert str(told.value) == said
+    assert str(raised.value) == said
     assert not Node.objects.exists()
 
 
-def test_only_a_docker_cluster_takes_one(cluster, kube):
+def test_only_a_docker_cluster_takes_an_engine(cluster, kube):
     refusals = ((cluster, "endpoint: Only in a docker"), (kube, "The nodes of a kubernetes"))
     for each, said in refusals:
         with pytest.raises(CommandError, match=said):
@@ -63,7 +63,7 @@ def test_only_a_docker_cluster_takes_one(cluster, kube):
 
 
 @pytest.mark.django_db
-def test_a_cluster_that_is_not_there():
+def test_an_unknown_cluster_is_an_error():
     with pytest.raises(CommandError, match="There is no cluster"):
         call_command("attach_docker", str(uuid4()), "x", SOCKET)
     with pytest.raises(CommandError, match="invalid UUID value"):

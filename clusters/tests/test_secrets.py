@@ -24,14 +24,14 @@ def keys(settings):
     return choose
 
 
-def test_what_is_sealed_comes_out_again_and_shows_nothing(keys):
+def test_sealed_secrets_are_unreadable_and_can_be_opened(keys):
     sealed = seal(SECRETS)
     assert unseal(sealed) == SECRETS
     assert "hunter2" not in sealed
     assert seal(SECRETS) != sealed  # two that are equal cannot be told to be
 
 
-def test_nothing_is_sealed_as_nothing(keys):
+def test_no_secrets_are_sealed_as_an_empty_text(keys):
     assert seal({}) == seal({"ca": "", "key": ""}) == ""
     assert unseal("") == {}
 
@@ -46,24 +46,24 @@ def test_the_first_key_seals_and_all_open(keys):
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: "x", lambda text: "ü"])
-def test_what_is_damaged_is_told_without_any_of_it(keys, damage):
+def test_the_error_for_damaged_credentials_contains_none_of_them(keys, damage):
     with pytest.raises(Unsealable):
         unseal(damage(seal(SECRETS)))
 
 
-def test_what_no_key_opens_is_told_without_any_of_it(keys):
+def test_the_error_for_credentials_that_no_key_opens_contains_none_of_them(keys):
     sealed = seal(SECRETS)
     keys("b")
-    with pytest.raises(Unsealable) as told:
+    with pytest.raises(Unsealable) as raised:
         unseal(sealed)
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "Credentials cannot be opened: none of CREDENTIALS_KEYS sealed them. Add the key that did, "
         "or attach again."
     )
-    assert told.value.__cause__ is None
+    assert raised.value.__cause__ is None
 
 
-def test_what_is_under_the_first_key_is_left_alone(keys):
+def test_secrets_under_the_first_key_stay_as_they_are(keys):
     sealed = seal(SECRETS)
     assert resealed(sealed) == sealed
     assert resealed("") == ""
@@ -101,7 +101,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys, monkey
     assert unseal(row(kept)["secret"]) == {"password": "hunter2"}
 
 
-def test_rotation_may_be_repeated(kept, keys, capsys):
+def test_a_rotation_can_be_repeated(kept, keys, capsys):
     before = row(kept)
     call_command("rotate_credentials")
     assert told(capsys)[1] == (
@@ -110,7 +110,7 @@ def test_rotation_may_be_repeated(kept, keys, capsys):
     assert row(kept) == before
 
 
-def test_rotation_tells_what_no_key_opens_and_leaves_it(kept, keys, capsys):
+def test_rotation_reports_what_no_key_opens_and_leaves_it_as_it_is(kept, keys, capsys):
     before = row(kept)
     keys("b")
     Endpoint.objects.filter(url="tcp://h:1").update(secrets=seal({"key": "1"}))

@@ -28,32 +28,32 @@ def test_a_member_has_their_role(ada, dev, vera, org):
 
 
 @pytest.mark.parametrize("organization_id", [uuid4(), str(uuid4()), "1", "", "x" * 64, "-1"])
-def test_nobody_has_a_role_in_what_is_not_there(ada, organization_id):
+def test_no_user_has_a_role_in_an_unknown_organization(ada, organization_id):
     assert access.role_in(ada, organization_id) is None
     with pytest.raises(NotFound):
         access.require(ada, organization_id, Role.VIEWER)
 
 
-def test_a_stranger_is_told_that_there_is_nothing(org, sam):
+def test_a_stranger_gets_404(org, sam):
     with pytest.raises(NotFound):
         access.require(sam, org.id, Role.VIEWER)
 
 
-def test_a_low_role_is_told_which_one_it_takes(org, vera):
+def test_the_error_names_the_role_that_is_needed(org, vera):
     with pytest.raises(PermissionDenied) as refusal:
         access.require(vera, org.id, Role.DEVELOPER)
     assert str(refusal.value.detail) == "This needs the role DEVELOPER; yours is VIEWER."
     assert refusal.value.get_codes() == "permission_denied"
 
 
-def test_staff_get_nothing_special(org, sam):
+def test_staff_have_no_rights_of_members(org, sam):
     sam.is_staff = sam.is_superuser = True
     sam.save()
     with pytest.raises(NotFound):
         access.require(sam, org.id, Role.VIEWER)
 
 
-def test_the_question_costs_one_query(org, dev, django_assert_num_queries):
+def test_a_check_of_the_role_costs_one_query(org, dev, django_assert_num_queries):
     with django_assert_num_queries(1):
         assert access.require(dev, org.id, Role.DEVELOPER).user_id == dev.pk
     with django_assert_num_queries(1):

@@ -55,7 +55,7 @@ def test_an_organization_shows_its_counts_and_codes(
     assert answer.context["cl"].result_count == 3
 
 
-def test_a_page_that_asks_before_it_deletes_has_no_query_per_row(operator, org, ada):
+def test_the_confirmation_of_a_deletion_has_no_query_per_row(operator, org, ada):
     page = reverse("admin:organizations_organization_delete", args=[org.pk])
     operator.get(page)
     counts = []
@@ -99,7 +99,7 @@ def test_an_operator_appoints_an_admin(operator, org, dev):
 @pytest.mark.parametrize(
     ("field", "value"), [("user", "nobody"), ("user", "0"), ("organization", "1234")]
 )
-def test_what_is_no_id_is_told_beside_its_field(operator, org, vera, sam, field, value):
+def test_a_text_that_is_no_id_is_an_error_at_its_field(operator, org, vera, sam, field, value):
     """And nobody joins."""
     before = Membership.objects.count()
     sent = {"user": str(sam.pk), "organization": str(org.pk), "role": "ADMIN", field: value}

@@ -13,7 +13,7 @@ def cursor(text):
     return f"cursor={urlsafe_b64encode(text.encode()).decode()}"
 
 
-def test_everybody_sees_ids_and_names_and_no_code(api, ada, org, sam, sams_org):
+def test_all_users_see_ids_and_names_and_no_code(api, ada, org, sam, sams_org):
     answer = api(ada).get(URL)
     assert answer.status_code == 200
     assert answer.json() == [
@@ -80,5 +80,5 @@ def test_it_costs_two_queries(api, ada, org, django_assert_num_queries):
         assert len(client.get(URL).json()) == 51
 
 
-def test_nobody_without_a_token(anyone, db):
+def test_a_call_without_a_token_is_401(anyone, db):
     assert anyone.get(URL).status_code == 401

@@ -35,14 +35,14 @@ def test_two_organizations_may_have_one_name(api, ada, sam, org):
 
 
 @pytest.mark.parametrize("name", [None, "", "   ", "x" * 101, 1, True, [], {}])
-def test_a_name_that_is_none_is_refused(api, ada, name):
+def test_an_invalid_name_is_refused(api, ada, name):
     answer = api(ada).post(URL, {"name": name})
     assert answer.status_code == 400
     assert set(answer.json()["fields"]) == {"name"}
     assert not Organization.objects.exists()
 
 
-def test_what_is_missing_or_unknown_is_named(api, ada):
+def test_missing_and_unknown_fields_are_named(api, ada):
     answer = api(ada).post(URL, {"nmae": "Analytical Engines"})
     assert answer.status_code == 400
     assert set(answer.json()["fields"]) == {"name", "nmae"}
@@ -55,6 +55,6 @@ def test_a_nul_character_is_refused(api, ada):
     assert not Organization.objects.exists()
 
 
-def test_nobody_without_a_token(anyone, db):
+def test_a_call_without_a_token_is_401(anyone, db):
     assert anyone.post(URL, {"name": "Analytical Engines"}).status_code == 401
     assert not Organization.objects.exists()

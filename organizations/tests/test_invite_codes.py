@@ -20,7 +20,7 @@ def live(organization):
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_an_admin_replaces_one_role_s_code(api, ada, org, sam, role):
+def test_an_admin_replaces_the_code_of_one_role(api, ada, org, sam, role):
     before = live(org)
     answer = api(ada).post(url(org), {"role": role})
     assert answer.status_code == 201
@@ -55,14 +55,14 @@ def test_null_is_no_limit(api, ada, org):
 
 
 @pytest.mark.parametrize("who", ["dev", "vera"])
-def test_the_others_may_not(api, org, who, request):
+def test_other_roles_get_403(api, org, who, request):
     before = live(org)
     answer = api(request.getfixturevalue(who)).post(url(org), {"role": "VIEWER"})
     assert answer.status_code == 403
     assert live(org) == before
 
 
-def test_a_stranger_is_told_what_is_told_of_nothing(api, org, sam):
+def test_a_stranger_gets_the_404_of_an_unknown_organization(api, org, sam):
     before = live(org)
     strange = api(sam).post(url(org), {"role": "VIEWER"})
     nothing = api(sam).post(f"/api/orgs/{uuid4()}/invite-codes", {"role": "VIEWER"})
@@ -97,7 +97,7 @@ def test_the_ends_of_the_ranges_are_within(api, ada, org, ends):
 
 
 @pytest.mark.parametrize("role", [None, "", "OWNER", "viewer", 1, ["VIEWER"], {}])
-def test_a_role_that_is_none_is_named(api, ada, org, role):
+def test_an_unknown_role_is_named(api, ada, org, role):
     before = live(org)
     answer = api(ada).post(url(org), {"role": role})
     assert answer.status_code == 400
@@ -105,19 +105,19 @@ def test_a_role_that_is_none_is_named(api, ada, org, role):
     assert live(org) == before
 
 
-def test_what_is_missing_or_unknown_is_named(api, ada, org):
+def test_missing_and_unknown_fields_are_named(api, ada, org):
     answer = api(ada).post(url(org), {"code": "mine"})
     assert answer.status_code == 400
     assert set(answer.json()["fields"]) == {"role", "code"}
 
 
-def test_nobody_without_a_token(anyone, org):
+def test_a_call_without_a_token_is_401(anyone, org):
     before = live(org)
     assert anyone.post(url(org), {"role": "VIEWER"}).status_code == 401
     assert live(org) == before
 
 
-def test_of_many_who_replace_a_code_at_once_each_succeeds_and_one_code_lives(transactional_db):
+def test_of_codes_replaced_at_once_one_is_live(transactional_db):
     ada = make_user("ada")
     org = create_organization(ada, "Analytical Engines")
     calls = [lambda: client_for(ada).post(url(org), {"role": "VIEWER"}).status_code] * 5

@@ -32,7 +32,7 @@ def refused(user, organization, code, reason):
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_code_lets_in_with_its_role(api, org, sam, role):
+def test_a_user_joins_in_the_role_of_the_code(api, org, sam, role):
     code = code_for(org, role)
     answer = api(sam).post(URL, {"invite_code": code.code})
     assert answer.status_code == 200
@@ -73,7 +73,7 @@ def test_a_used_up_code(api, org, sam, dev):
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_member_keeps_their_role_and_uses_nothing_up(api, org, vera, role):
+def test_a_member_who_joins_again_keeps_the_role_and_counts_no_use(api, org, vera, role):
     code = code_for(org, role, max_uses=5)
     answer = api(vera).post(URL, {"invite_code": code.code})
     assert answer.status_code == 409
@@ -83,8 +83,8 @@ def test_a_member_keeps_their_role_and_uses_nothing_up(api, org, vera, role):
     assert code.uses == 0
 
 
-def test_coming_again_with_a_code_now_used_up_is_told_so(api, org, sam):
-    """Whose answer got lost tries again, and must not believe to have stayed outside."""
+def test_a_member_who_repeats_a_join_gets_409_also_for_a_used_up_code(api, org, sam):
+    """A user whose answer was lost tries again, and learns of the membership."""
     code = code_for(org, Role.VIEWER, max_uses=1)
     api(sam).post(URL, {"invite_code": code.code})
     assert api(sam).post(URL, {"invite_code": code.code}).status_code == 409
@@ -105,7 +105,7 @@ def test_unknown_fields_are_refused(api, org, sam):
     assert Membership.objects.filter(user=sam).count() == 1
 
 
-def test_nobody_without_a_token(anyone, org):
+def test_a_call_without_a_token_is_401(anyone, org):
     body = {"invite_code": code_for(org, Role.VIEWER).code}
     assert anyone.post(URL, body).status_code == 401
     assert Membership.objects.count() == 1
@@ -115,7 +115,7 @@ def join(user, code):
     return lambda: client_for(user).post(URL, {"invite_code": code.code}).status_code
 
 
-def test_a_code_holds_its_limit_however_many_come_at_once(transactional_db):
+def test_a_code_keeps_its_limit_when_many_users_join_at_once(transactional_db):
     org = create_organization(make_user("ada"), "Analytical Engines")
     code = code_for(org, Role.VIEWER, max_uses=3)
     users = [make_user(f"user-{number}") for number in range(8)]
@@ -126,7 +126,7 @@ def test_a_code_holds_its_limit_however_many_come_at_once(transactional_db):
     assert Membership.objects.filter(organization=org, role="VIEWER").count() == 3
 
 
-def test_one_user_who_comes_twice_at_once_joins_once(transactional_db):
+def test_a_user_who_joins_twice_at_once_is_one_member(transactional_db):
     org = create_organization(make_user("ada"), "Analytical Engines")
     sam = make_user("sam")
     codes = [code_for(org, role) for role in Role]

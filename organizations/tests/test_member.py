@@ -32,7 +32,7 @@ class TestChangingARole:
         assert roles(org) == everyone | {"dev": role}
 
     @pytest.mark.parametrize("who", ["dev", "vera"])
-    def test_the_others_may_not(self, api, dev, vera, org, everyone, who, request):
+    def test_other_roles_get_403(self, api, dev, vera, org, everyone, who, request):
         user = request.getfixturevalue(who)
         for target in (dev, vera):
             answer = api(user).patch(url(org, target), {"role": "ADMIN"})
@@ -46,7 +46,7 @@ class TestChangingARole:
         assert api(sam).patch(url(org, sam), {"role": "ADMIN"}).status_code == 404
         assert roles(org) == everyone
 
-    def test_who_is_no_member_is_not_there(self, api, ada, org, everyone, sam):
+    def test_a_user_who_is_no_member_is_404(self, api, ada, org, everyone, sam):
         for nobody in (sam.pk, uuid4(), "1"):
             path = f"/api/orgs/{org.pk}/members/{nobody}"
             assert api(ada).patch(path, {"role": "VIEWER"}).status_code == 404
@@ -78,7 +78,7 @@ class TestChangingARole:
         "body",
         [{}, *({"role": role} for role in (None, "OWNER", "admin", 1, ["ADMIN"]))],
     )
-    def test_a_role_that_is_none_is_named(self, api, ada, dev, org, everyone, body):
+    def test_an_unknown_role_is_named(self, api, ada, dev, org, everyone, body):
         answer = api(ada).patch(url(org, dev), body)
         assert answer.status_code == 400
         assert set(answer.json()["fields"]) == {"role"}
@@ -99,12 +99,12 @@ class TestEndingAMembership:
         assert api(ada).delete(url(org, dev)).status_code == 404
 
     @pytest.mark.parametrize("who", ["dev", "vera"])
-    def test_everyone_may_leave(self, api, org, everyone, who, request):
+    def test_every_member_may_leave(self, api, org, everyone, who, request):
         user = request.getfixturevalue(who)
         assert api(user).delete(url(org, user)).status_code == 204
         assert who not in roles(org)
 
-    def test_nobody_but_an_admin_removes_others(self, api, ada, dev, vera, org, everyone):
+    def test_only_an_admin_removes_other_members(self, api, ada, dev, vera, org, everyone):
         assert api(dev).delete(url(org, vera)).status_code == 403
         assert api(vera).delete(url(org, ada)).status_code == 403
         assert roles(org) == everyone
@@ -131,13 +131,13 @@ class TestEndingAMembership:
         assert roles(org) == {"dev": "ADMIN", "vera": "VIEWER"}
 
 
-def test_nobody_without_a_token(anyone, dev, org):
+def test_a_call_without_a_token_is_401(anyone, dev, org):
     assert anyone.patch(url(org, dev), {"role": "ADMIN"}).status_code == 401
     assert anyone.delete(url(org, dev)).status_code == 401
     assert roles(org) == {"ada": "ADMIN", "dev": "DEVELOPER"}
 
 
-def test_admins_who_all_go_at_once_leave_one(transactional_db):
+def test_of_all_admins_who_leave_at_once_one_stays(transactional_db):
     ada = make_user("ada")
     org = create_organization(ada, "Analytical Engines")
     admins = [ada, *(make_member(org, f"admin-{number}", Role.ADMIN) for number in range(3))]
@@ -154,7 +154,7 @@ def test_admins_who_all_go_at_once_leave_one(transactional_db):
     assert list(roles(org).values()).count("ADMIN") == 1
 
 
-def test_admins_who_remove_each_other_at_once_leave_one(transactional_db):
+def test_of_two_admins_who_remove_each_other_at_once_one_stays(transactional_db):
     ada = make_user("ada")
     org = create_organization(ada, "Analytical Engines")
     eve = make_member(org, "eve", Role.ADMIN)

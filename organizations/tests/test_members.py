@@ -29,14 +29,14 @@ def test_every_member_sees_all(api, ada, dev, vera, org, who, request):
     ]
 
 
-def test_a_stranger_is_told_what_is_told_of_nothing(api, org, sam):
+def test_a_stranger_gets_the_404_of_an_unknown_organization(api, org, sam):
     strange, nothing = api(sam).get(url(org.pk)), api(sam).get(url(uuid4()))
     assert strange.status_code == nothing.status_code == 404
     assert strange.content == nothing.content
 
 
 @pytest.mark.parametrize("organization_id", ["1", "x", "%00", "0" * 32, "1" * 5000])
-def test_what_is_no_id_is_404(api, ada, organization_id):
+def test_a_text_that_is_no_id_is_404(api, ada, organization_id):
     answer = api(ada).get(url(organization_id))
     assert answer.status_code == 404
     assert answer.json()["code"] == "not_found"
@@ -58,5 +58,5 @@ def test_pages_follow_each_other(api, ada, dev, vera, org):
     assert [row["username"] for row in first.json() + second.json()] == ["ada", "dev", "vera"]
 
 
-def test_nobody_without_a_token(anyone, org):
+def test_a_call_without_a_token_is_401(anyone, org):
     assert anyone.get(url(org.pk)).status_code == 401

@@ -38,7 +38,7 @@ def test_the_others_see_none(api, org, who, request):
         assert code.code not in answer.content.decode()
 
 
-def test_codes_only_of_those_where_one_is_admin(api, ada, org, sam, sams_org):
+def test_codes_are_shown_only_where_the_user_is_an_admin(api, ada, org, sam, sams_org):
     Membership.objects.create(organization=sams_org, user=ada, role=Role.DEVELOPER)
     first, second = api(ada).get(URL).json()
     assert (first["name"], second["name"]) == ("Analytical Engines", "Sam's")
@@ -46,7 +46,7 @@ def test_codes_only_of_those_where_one_is_admin(api, ada, org, sam, sams_org):
     assert not set(second) & CODES
 
 
-def test_a_code_that_lets_nobody_in_is_null(api, ada, org):
+def test_an_expired_or_used_up_code_is_null(api, ada, org):
     yesterday = timezone.now() - timedelta(days=1)
     codes = InviteCode.objects.filter(organization=org)
     codes.filter(role="VIEWER").update(expires_at=yesterday)
@@ -85,5 +85,5 @@ def test_pages_follow_each_other(api, ada, org):
     assert "Link" not in second.headers
 
 
-def test_nobody_without_a_token(anyone, db):
+def test_a_call_without_a_token_is_401(anyone, db):
     assert anyone.get(URL).status_code == 401

@@ -72,7 +72,7 @@ def messages_of(answer):
         (0, 0, "no GPUs"),
     ],
 )
-def test_a_bar_says_in_words_what_it_shows(used, total, text):
+def test_a_bar_has_its_amounts_as_text(used, total, text):
     assert text in markup.gpu_usage(used, total)
 
 
@@ -173,7 +173,7 @@ def test_a_taken_name_is_a_form_error(operator, cluster, org):
         {"queueing": "by-beauty"},
     ],
 )
-def test_what_makes_no_sense_is_a_form_error(operator, cluster, rung, fault):
+def test_an_invalid_value_is_a_form_error(operator, cluster, rung, fault):
     answer = operator.post(page(cluster), form_of(cluster, **fault))
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
@@ -212,7 +212,7 @@ def test_a_made_up_organization_is_a_form_error(operator, made_up):
     assert not Cluster.objects.exists()
 
 
-def test_pause_and_resume_tell_what_they_did(operator, cluster, org, rung):
+def test_pause_and_resume_report_what_they_did(operator, cluster, org, rung):
     paused = make_cluster(org, name="idle", state=State.PAUSED)
     answer = act(operator, "pause", cluster, paused)
     assert messages_of(answer) == [
@@ -240,7 +240,7 @@ def test_an_action_started_on_a_page_comes_back_to_it(operator, cluster):
     assert 'value="resume"' in answer.content.decode()
 
 
-def test_its_nodes_are_counted_and_lead_to_their_list(operator, cluster):
+def test_the_page_of_a_cluster_counts_its_nodes_and_links_to_them(operator, cluster):
     for path in (LIST, page(cluster)):
         assert "one pool" in operator.get(path).content.decode()
     make_node(cluster)
@@ -261,7 +261,7 @@ def test_totals_that_are_the_sum_of_nodes_are_no_fields(operator, cluster, rung)
     assert rung == [cluster.pk]
 
 
-def test_who_may_only_look_changes_nothing(client, cluster, vera):
+def test_a_user_with_the_view_permission_changes_nothing(client, cluster, vera):
     from django.contrib.auth.models import Permission
 
     vera.is_staff = True

@@ -65,7 +65,7 @@ def test_an_engines_endpoint_is_replaced_as_a_whole(operator, engine):
     assert Node.objects.count() == 1
 
 
-def test_looking_and_saving_changes_nothing(operator, engine, kube):
+def test_saving_the_form_without_input_changes_nothing(operator, engine, kube):
     for endpoint in Endpoint.objects.all():
         before = row(endpoint)
         given = {"url": endpoint.url, "namespace": endpoint.namespace}
@@ -73,7 +73,7 @@ def test_looking_and_saving_changes_nothing(operator, engine, kube):
         assert row(endpoint) == before
 
 
-def test_a_tenant_who_replaces_it_is_no_longer_trusted(api, ada, docker):
+def test_an_endpoint_replaced_by_a_tenant_is_no_longer_trusted(api, ada, docker):
     node = attach.add_node(
         docker, {"name": "n", "endpoint": {"url": "tcp://127.0.0.1:2375"}}, trusted=True
     )
@@ -98,7 +98,7 @@ FAULTY = [
 
 
 @pytest.mark.parametrize(("which", "given", "said"), FAULTY)
-def test_what_makes_no_sense_is_a_form_error_without_secrets(operator, which, given, said, request):
+def test_an_invalid_value_is_a_form_error_without_secrets(operator, which, given, said, request):
     cluster = request.getfixturevalue(which)
     Endpoint.objects.all().delete()
     answer = operator.post(ADD, {"cluster": cluster.pk, **given})
@@ -110,7 +110,7 @@ def test_what_makes_no_sense_is_a_form_error_without_secrets(operator, which, gi
     assert not Node.objects.exists()
 
 
-def test_what_the_service_refuses_is_told_in_the_form(operator, docker, engine):
+def test_a_refusal_of_the_service_is_a_form_error(operator, docker, engine):
     again = {"cluster": docker.pk, "node": "node-1", "url": "tcp://10.0.0.6:2375"}
     assert "has a node named" in text_of(operator.post(ADD, again))
     twice = {"cluster": docker.pk, "node": "node-2", "url": "tcp://10.0.0.5:2376"}
@@ -146,13 +146,13 @@ def test_the_list_costs_the_same_for_few_and_many(
         operator.get(LIST)
 
 
-def test_they_are_not_deleted_here(operator, engine):
+def test_endpoints_are_not_deleted_in_the_admin(operator, engine):
     path = reverse("admin:clusters_endpoint_delete", args=[engine.endpoint_id])
     assert operator.post(path, {"post": "yes"}).status_code == 403
     assert Endpoint.objects.count() == 1
 
 
-def test_who_may_only_look_changes_nothing(client, engine, vera):
+def test_a_user_with_the_view_permission_changes_nothing(client, engine, vera):
     vera.is_staff = True
     vera.save()
     vera.user_permissions.add(Permission.objects.get(codename="view_endpoint"))

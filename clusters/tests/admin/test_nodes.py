@@ -75,7 +75,7 @@ def test_the_list_filters_by_cluster_and_state(operator, org, node):
     assert page(node) not in found
 
 
-def test_the_page_tells_what_happens_once_it_is_empty(operator, node):
+def test_the_page_shows_the_change_that_waits_for_an_empty_node(operator, node):
     hold(node)
     nodes.change_node(node, {"gpu": 0}, drain=True)
     assert "It has 4 cores, 8 GiB." in operator.get(page(node)).content.decode()
@@ -83,7 +83,7 @@ def test_the_page_tells_what_happens_once_it_is_empty(operator, node):
     assert "It is deleted." in operator.get(page(node)).content.decode()
 
 
-def test_nothing_is_added_changed_or_deleted_here(operator, node):
+def test_nodes_are_not_added_changed_or_deleted_in_the_admin(operator, node):
     before = row(node)
     assert operator.get(f"{LIST}add/").status_code == 403
     assert operator.post(page(node), {"name": "other", "gpu": "9"}).status_code == 403
@@ -93,7 +93,7 @@ def test_nothing_is_added_changed_or_deleted_here(operator, node):
     assert 'name="_save"' not in operator.get(page(node)).content.decode()
 
 
-def test_cordon_and_uncordon_tell_what_they_did(operator, cluster, node, rung):
+def test_cordon_and_uncordon_report_what_they_did(operator, cluster, node, rung):
     closed = make_node(cluster, name="node-2", state=NodeState.CORDONED)
     rung.clear()
     answer = act(operator, "cordon", node, closed)
@@ -121,12 +121,12 @@ def test_drain_asks_first_where_anything_runs(operator, node, rung):
     assert rung == [node.cluster_id]
 
 
-def test_an_empty_one_is_drained_without_a_question(operator, node):
+def test_an_empty_node_is_drained_without_a_confirmation(operator, node):
     assert messages_of(act(operator, "drain", node)) == ["Draining 1 node."]
 
 
 @pytest.mark.parametrize("state", ["READY", "CORDONED", "DRAINING", "NOT_READY"])
-def test_the_page_offers_what_would_change_something(operator, node, state):
+def test_the_page_offers_only_actions_that_change_the_node(operator, node, state):
     Node.objects.update(state=state)
     text = operator.get(page(node)).content.decode()
     own = {"READY": "uncordon", "CORDONED": "cordon", "DRAINING": "drain"}.get(state)
@@ -134,7 +134,7 @@ def test_the_page_offers_what_would_change_something(operator, node, state):
     assert offered == {"cordon", "uncordon", "drain"} - {own}
 
 
-def test_who_may_only_look_changes_nothing(client, node, vera):
+def test_a_user_with_the_view_permission_changes_nothing(client, node, vera):
     vera.is_staff = True
     vera.save()
     vera.user_permissions.add(Permission.objects.get(codename="view_node"))

@@ -50,7 +50,7 @@ def messages_of(answer):
     return [str(message) for message in answer.context["messages"]]
 
 
-def test_one_is_added_for_a_user_and_for_everybody_else(operator, dev, cluster, rung):
+def test_a_quota_is_added_for_a_user_and_a_default(operator, dev, cluster, rung):
     deployment = make(cluster, dev)
     for user in (dev, None):
         assert operator.post(ADD, of(cluster, user)).status_code == 302
@@ -63,7 +63,7 @@ def test_one_is_added_for_a_user_and_for_everybody_else(operator, dev, cluster, 
         assert said in text
 
 
-def test_one_is_changed_as_a_whole(operator, cluster, kept, rung):
+def test_a_quota_is_changed_as_a_whole(operator, cluster, kept, rung):
     text = operator.get(page(kept)).content.decode()
     assert 'name="max_gpu" value="3"' in text
     assert 'name="user"' not in text
@@ -107,7 +107,7 @@ def test_several_are_never_deleted_at_once(operator, kept):
         {"cluster": "no-id"},
     ],
 )
-def test_what_makes_no_sense_is_a_form_error(operator, dev, cluster, rung, fault):
+def test_an_invalid_value_is_a_form_error(operator, dev, cluster, rung, fault):
     answer = operator.post(ADD, of(cluster, dev) | fault)
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
@@ -115,7 +115,7 @@ def test_what_makes_no_sense_is_a_form_error(operator, dev, cluster, rung, fault
     assert rung == []
 
 
-def test_what_the_service_refuses_is_a_form_error(operator, dev, sam, cluster, kept, rung):
+def test_a_refusal_of_the_service_is_a_form_error(operator, dev, sam, cluster, kept, rung):
     nothing = dict.fromkeys(LIMITS, "")
     for body, said in (
         (of(cluster, sam), "No member of Analytical Engines."),
@@ -133,7 +133,7 @@ def test_what_the_service_refuses_is_a_form_error(operator, dev, sam, cluster, k
     assert rung == []
 
 
-def test_one_of_who_has_left_is_not_changed_but_deleted(operator, dev, kept):
+def test_the_quota_of_a_former_member_can_only_be_deleted(operator, dev, kept):
     dev.memberships.all().delete()
     answer = operator.post(page(kept), LIMITS)
     assert answer.status_code == 200
@@ -176,7 +176,7 @@ def test_the_list_costs_the_same_for_few_and_many(
     assert len(answer.context["cl"].result_list) == size
 
 
-def test_the_page_of_a_cluster_leads_to_its_quotas(operator, org, cluster, vera):
+def test_the_page_of_a_cluster_links_to_its_quotas(operator, org, cluster, vera):
     put_quota(make_cluster(org, name="east"), vera.pk, {"max_gpu": 7})
     link = f"{LIST}?cluster__id__exact={cluster.pk}"
     path = reverse("admin:clusters_cluster_change", args=[cluster.pk])
@@ -195,7 +195,7 @@ def test_a_user_is_deleted_with_their_quotas(operator, org, cluster):
     assert not row(cluster)["has_quotas"]
 
 
-def test_two_of_the_same_at_once_end_in_one(transactional_db, dev, cluster):
+def test_two_quotas_of_one_user_added_at_once_end_in_one(transactional_db, dev, cluster):
     root = User.objects.create_superuser("root", password=PASSWORD)
     clients = [Client(), Client()]
     for client in clients:

@@ -119,7 +119,7 @@ def test_a_sandbox_is_loosened(operator, docker):
         ("cluster", {}),
     ],
 )
-def test_what_a_sandbox_may_not_be(operator, which, fault, request):
+def test_an_invalid_sandbox_is_refused(operator, which, fault, request):
     cluster = request.getfixturevalue(which)
     answer = operator.post(add("sandbox"), {"cluster": cluster.pk, **USUAL, **fault})
     assert answer.status_code == 200
@@ -157,7 +157,7 @@ def test_a_cluster_that_runs_things_is_added_without_totals(operator, org, runti
     assert (made.runtime, made.node_lost_after_s) == (runtime, 60)
 
 
-def test_a_simulated_one_needs_them(operator, org):
+def test_a_simulated_cluster_needs_totals(operator, org):
     body = form_of(Cluster(name="new", **NOTHING), organization=str(org.pk), runtime="simulated")
     body["total_gpu"] = ""
     answer = operator.post(add("cluster"), body)
@@ -176,7 +176,7 @@ def test_its_page_has_no_totals_to_change(operator, docker, engine):
     assert operator.get(page(engine)).status_code == 200
 
 
-def test_a_closing_one_is_shown_and_left_alone(operator, docker):
+def test_a_cluster_being_deleted_is_shown_and_not_changed(operator, docker):
     Cluster.objects.update(state=State.DELETING)
     text = operator.get(page(docker)).content.decode()
     assert "DELETING" in text

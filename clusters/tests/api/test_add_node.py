@@ -106,7 +106,7 @@ def test_others_may_not(api, cluster, rung, who, status, sent, request):
     assert rung == []
 
 
-def test_nobody_without_a_token(anyone, cluster):
+def test_a_call_without_a_token_is_401(anyone, cluster):
     assert anyone.post(path(cluster), body()).status_code == 401
     assert not Node.objects.exists()
 

@@ -26,7 +26,7 @@ def counts():
     return Node.objects.count(), Endpoint.objects.count()
 
 
-def test_an_admin_attaches_an_engine_that_tells_its_sizes_later(api, ada, docker, rung):
+def test_an_admin_attaches_an_engine_without_sizes(api, ada, docker, rung):
     response = api(ada).post(path(docker), body())
     assert response.status_code == 201
     answer = response.json()
@@ -52,7 +52,7 @@ def test_an_admin_attaches_an_engine_that_tells_its_sizes_later(api, ada, docker
         ({"gpu": 1}, ["cpu_milli", "ram_mib"]),
     ],
 )
-def test_what_is_given_is_not_discovered(api, ada, docker, given, discovered):
+def test_a_given_size_is_not_discovered(api, ada, docker, given, discovered):
     answer = api(ada).post(path(docker), body(**given)).json()
     assert {name: answer[name] for name in SIZE} == {**dict.fromkeys(SIZE, 0), **given}
     assert Node.objects.get().discovered == discovered
@@ -104,7 +104,9 @@ def test_others_may_not(api, docker, engine, who, status, request):
     ],
 )
 @pytest.mark.parametrize("call", ["post", "patch"])
-def test_what_a_tenant_may_not_attach(api, ada, docker, engine, endpoint, fault, call, rung):
+def test_a_tenant_may_not_attach_these_addresses(
+    api, ada, docker, engine, endpoint, fault, call, rung
+):
     rung.clear()
     before = row(docker), row(engine), row(engine.endpoint)
     address = path(docker, engine if call == "patch" else None)
@@ -126,7 +128,7 @@ def test_a_node_without_an_engine_is_refused(api, ada, docker):
     assert counts() == (0, 0)
 
 
-def test_an_engine_is_one_node(api, ada, docker, engine):
+def test_an_engine_cannot_be_two_nodes(api, ada, docker, engine):
     response = api(ada).post(path(docker), body(name="node-2"))
     assert response.status_code == 409
     assert response.json() == {

@@ -102,7 +102,7 @@ def test_totals_may_be_left_out_and_are_not_kept(api, ada, org, runtime):
         ({"runtime": "docker", "kubeconfig": None, "namespace": "x"}, "namespace", "Only with"),
     ],
 )
-def test_what_a_tenant_may_not_attach(api, ada, org, fields, field, said):
+def test_a_tenant_may_not_attach_these_addresses(api, ada, org, fields, field, said):
     response = api(ada).post(PATH, body(org, **fields))
     assert response.status_code == 400
     assert list(response.json()["fields"]) == [field]
@@ -209,7 +209,7 @@ def test_other_clusters_have_neither(api, ada, docker, cluster, given):
     assert not Endpoint.objects.exists()
 
 
-def test_a_namespace_without_a_server_says_what_is_missing(api, ada, kube):
+def test_a_namespace_without_a_server_names_the_missing_field(api, ada, kube):
     Endpoint.objects.all().delete()
     response = api(ada).patch(path(kube), {"namespace": "x"})
     assert list(response.json()["fields"]) == ["namespace"]

@@ -26,9 +26,7 @@ def path(cluster):
         ({"state": "draining"}, "state", "DRAINING"),
     ],
 )
-def test_an_admin_changes_one_thing_and_the_scheduler_hears(
-    api, ada, cluster, rung, change, column, value
-):
+def test_a_change_wakes_the_scheduler(api, ada, cluster, rung, change, column, value):
     before = row(cluster)
     response = api(ada).patch(path(cluster), change)
     assert response.status_code == 200
@@ -39,9 +37,7 @@ def test_an_admin_changes_one_thing_and_the_scheduler_hears(
 
 
 @pytest.mark.parametrize("change", [{}, {"name": "east"}, {"total_gpu": 4}, {"policy": {}}])
-def test_the_scheduler_is_not_bothered_with_what_does_not_concern_it(
-    api, ada, cluster, rung, change
-):
+def test_a_change_that_the_scheduler_ignores_does_not_wake_it(api, ada, cluster, rung, change):
     before = row(cluster)
     response = api(ada).patch(path(cluster), change)
     assert response.status_code == 200

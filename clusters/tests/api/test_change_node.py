@@ -31,7 +31,7 @@ def path(node, query=""):
     ],
 )
 @pytest.mark.parametrize("query", ["", "?drain=true"])
-def test_an_admin_changes_one_thing_and_the_scheduler_hears(
+def test_a_change_wakes_the_scheduler(
     api, ada, cluster, node, rung, change, column, value, total, query
 ):
     before, changed_at = row(node), row(cluster)["changed_at"]
@@ -46,7 +46,7 @@ def test_an_admin_changes_one_thing_and_the_scheduler_hears(
 @pytest.mark.parametrize(
     "change", [{}, {"name": "east"}, {"gpu": 2, "cpu": 4}, {"labels": {"zone": "b"}}]
 )
-def test_the_scheduler_is_not_bothered_with_what_does_not_concern_it(
+def test_a_change_that_the_scheduler_ignores_does_not_wake_it(
     api, ada, cluster, node, rung, change
 ):
     before, cluster_before = row(node), row(cluster)
@@ -81,7 +81,7 @@ def test_a_size_cannot_fall_below_what_is_allocated(
 
 
 @pytest.mark.parametrize("state", NodeState.values)
-def test_when_asked_it_is_drained_and_then_has_its_new_sizes_and_its_old_state(
+def test_with_drain_the_node_gets_its_new_sizes_and_its_old_state_once_it_is_empty(
     api, ada, cluster, node, rung, state
 ):
     Node.objects.filter(pk=node.pk).update(state=state)
@@ -104,7 +104,7 @@ def test_when_asked_it_is_drained_and_then_has_its_new_sizes_and_its_old_state(
     assert rung == [cluster.pk] * 2
 
 
-def test_a_second_wish_while_it_drains_adds_to_the_first(api, ada, cluster, node, rung):
+def test_a_second_change_of_a_draining_node_is_added_to_the_first(api, ada, cluster, node, rung):
     hold(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
     assert rung == [cluster.pk]
@@ -124,7 +124,7 @@ def test_a_second_wish_while_it_drains_adds_to_the_first(api, ada, cluster, node
     assert answer["pending"] is None
 
 
-def test_uncordoning_calls_it_off(api, ada, node):
+def test_uncordoning_cancels_the_change(api, ada, node):
     hold(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
     nodes.uncordon(node)
@@ -133,7 +133,7 @@ def test_uncordoning_calls_it_off(api, ada, node):
     assert (after["state"], after["gpu"], after["pending"]) == ("READY", 2, None)
 
 
-def test_drained_on_purpose_it_stays_closed(api, ada, node):
+def test_a_node_drained_by_a_user_stays_closed(api, ada, node):
     hold(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
     nodes.drain(node)
@@ -142,7 +142,7 @@ def test_drained_on_purpose_it_stays_closed(api, ada, node):
     assert (after["state"], after["gpu"], after["pending"]) == ("DRAINING", 1, None)
 
 
-def test_what_is_about_to_go_gets_no_other_size(api, ada, node):
+def test_a_node_being_deleted_cannot_be_resized(api, ada, node):
     hold(node)
     nodes.delete_node(node, drain=True)
     before = row(node)

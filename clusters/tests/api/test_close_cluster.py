@@ -38,7 +38,7 @@ def used(request, ada):
     return cluster
 
 
-def test_what_runs_is_stopped_first(api, ada, used, heard, rung):
+def test_running_deployments_are_stopped_first(api, ada, used, heard, rung):
     response = api(ada).delete(path(used, "?force=true"))
     assert response.status_code == 202
     assert (response.json()["id"], response.json()["state"]) == (str(used.pk), "DELETING")
@@ -54,7 +54,7 @@ def test_asking_again_is_fine(api, ada, used, heard):
     assert len(heard) == 1
 
 
-def test_without_force_it_stays(api, ada, used, heard):
+def test_without_force_the_cluster_stays(api, ada, used, heard):
     before = row(used)
     response = api(ada).delete(path(used))
     assert (response.status_code, response.json()["code"]) == (409, "cluster_in_use")
@@ -64,7 +64,7 @@ def test_without_force_it_stays(api, ada, used, heard):
 
 @pytest.mark.parametrize("query", ["", "?force=true"])
 @pytest.mark.parametrize("which", ["docker", "kube"])
-def test_one_in_which_nothing_runs_goes_at_once(api, ada, which, query, heard, request):
+def test_a_cluster_in_which_nothing_runs_goes_at_once(api, ada, which, query, heard, request):
     cluster = request.getfixturevalue(which)
     make(cluster, ada, Status.COMPLETED)
     assert api(ada).delete(path(cluster, query)).status_code == 204
@@ -73,7 +73,7 @@ def test_one_in_which_nothing_runs_goes_at_once(api, ada, which, query, heard, r
     assert heard == []
 
 
-def test_a_closing_one_goes_once_it_is_empty(api, ada, used, heard):
+def test_a_cluster_being_deleted_goes_once_it_is_empty(api, ada, used, heard):
     api(ada).delete(path(used, "?force=true"))
     Deployment.objects.update(status=Status.STOPPED, next_status="")
     assert delete_cluster(used) is None
@@ -109,7 +109,7 @@ def test_it_is_no_state_to_set(api, ada, docker, cluster, rung):
     assert rung == []
 
 
-def test_nobody_submits_to_it(api, dev, closing):
+def test_a_submit_to_it_is_409(api, dev, closing):
     for address in ("/api/deployments", "/api/deployments/quote"):
         response = api(dev).post(address, body(closing))
         assert response.status_code == 409

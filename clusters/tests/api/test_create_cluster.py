@@ -26,7 +26,7 @@ def body(org, **fields):
     return {"name": "west", "organization_id": str(org.pk), **SIZE, **fields}
 
 
-def test_an_admin_creates_one(api, ada, org):
+def test_an_admin_creates_a_cluster(api, ada, org):
     response = api(ada).post(PATH, body(org))
     assert response.status_code == 201
     cluster = Cluster.objects.get()
@@ -76,7 +76,7 @@ def test_others_may_not(api, org, who, status, request):
     assert not Cluster.objects.exists()
 
 
-def test_nobody_without_a_token(anyone, org):
+def test_a_call_without_a_token_is_401(anyone, org):
     assert anyone.post(PATH, body(org)).status_code == 401
     assert not Cluster.objects.exists()
 
@@ -150,6 +150,6 @@ def test_a_name_is_taken_once_in_an_organization(api, ada, org, sam, sams_org):
     assert api(sam).post(PATH, body(sams_org)).status_code == 201
 
 
-def test_a_race_for_a_name_has_one_winner(transactional_db, api, ada, org):
+def test_of_clusters_added_at_once_with_one_name_one_is_added(transactional_db, api, ada, org):
     calls = [partial(api(ada).post, PATH, body(org)) for _ in range(4)]
     assert sorted(answer.status_code for answer in all_at_once(*calls)) == [201, 409, 409, 409]

@@ -15,7 +15,7 @@ def path(cluster, query=""):
 
 
 @pytest.mark.parametrize("query", ["", "?force=false", "?force=true"])
-def test_an_admin_deletes_an_empty_one(api, ada, cluster, query):
+def test_an_admin_deletes_an_empty_cluster(api, ada, cluster, query):
     assert api(ada).delete(path(cluster, query)).status_code == 204
     assert not Cluster.objects.exists()
 
@@ -33,7 +33,7 @@ def test_the_ended_go_with_it(api, ada, cluster):
 @pytest.mark.parametrize(
     "status", [Status.QUEUED, Status.STARTING, Status.RUNNING, Status.STOPPING]
 )
-def test_what_waits_or_runs_keeps_it(api, ada, cluster, status):
+def test_a_cluster_with_waiting_or_running_deployments_stays(api, ada, cluster, status):
     make(cluster, ada, status)
     make(cluster, ada, Status.COMPLETED)
     response = api(ada).delete(path(cluster))

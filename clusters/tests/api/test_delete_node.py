@@ -21,7 +21,7 @@ def path(node, query=""):
 
 
 @pytest.mark.parametrize("query", ["", "?drain=false", "?drain=true"])
-def test_an_empty_one_goes_at_once_and_the_totals_shrink(api, ada, cluster, node, rung, query):
+def test_an_empty_node_goes_at_once_and_the_totals_shrink(api, ada, cluster, node, rung, query):
     response = api(ada).delete(path(node, query))
     assert (response.status_code, response.content) == (204, b"")
     assert Node.objects.get().name == "node-2"
@@ -30,14 +30,14 @@ def test_an_empty_one_goes_at_once_and_the_totals_shrink(api, ada, cluster, node
     assert api(ada).delete(path(node)).status_code == 404
 
 
-def test_after_the_last_one_the_cluster_is_a_pool_of_what_it_had(api, ada, cluster):
+def test_without_its_last_node_a_cluster_is_a_pool_of_the_same_totals(api, ada, cluster):
     node = make_node(cluster)
     assert api(ada).delete(path(node)).status_code == 204
     assert totals(cluster) == (4000, 8192, 2)
     assert api(ada).patch(f"/api/clusters/{cluster.pk}", {"total_gpu": 1}).status_code == 200
 
 
-def test_one_that_holds_anything_stays(api, ada, cluster, node, rung):
+def test_a_node_in_use_stays(api, ada, cluster, node, rung):
     hold(node, cpu_milli=1000, ram_mib=512, gpu=0)
     before, cluster_before = row(node), row(cluster)
     response = api(ada).delete(path(node))
@@ -53,7 +53,7 @@ def test_one_that_holds_anything_stays(api, ada, cluster, node, rung):
     assert rung == []
 
 
-def test_when_asked_it_is_drained_and_goes_once_it_is_empty(api, ada, cluster, node, rung):
+def test_with_drain_the_node_is_drained_and_goes_once_it_is_empty(api, ada, cluster, node, rung):
     hold(node)
     for _ in range(2):  # asking again is fine
         response = api(ada).delete(path(node, "?drain=true"))
@@ -76,7 +76,7 @@ def test_it_wins_over_a_new_size(api, ada, node):
 
 
 @pytest.mark.parametrize("change", [nodes.cordon, nodes.uncordon])
-def test_opening_or_cordoning_it_calls_that_off(node, change):
+def test_uncordoning_or_cordoning_the_node_cancels_its_deletion(node, change):
     hold(node)
     nodes.delete_node(node, drain=True)
     change(node)
@@ -84,7 +84,7 @@ def test_opening_or_cordoning_it_calls_that_off(node, change):
     assert row(node)["pending"] is None
 
 
-def test_draining_it_does_not(node):
+def test_draining_the_node_does_not_cancel_its_change(node):
     hold(node)
     nodes.delete_node(node, drain=True)
     nodes.drain(node)

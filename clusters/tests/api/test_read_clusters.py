@@ -20,7 +20,7 @@ def test_members_see_their_clusters(api, cluster, sams_org, who, request):
     assert one.json() == listed.json()[0]
 
 
-def test_what_is_allocated_is_not_available(api, ada, org):
+def test_allocated_capacity_is_not_available(api, ada, org):
     cluster = make_cluster(org, allocated_cpu_milli=1500, allocated_ram_mib=384, allocated_gpu=1)
     answer = api(ada).get(f"{PATH}/{cluster.pk}").json()
     assert [answer[f"allocated_{name}"] for name in ("cpu", "ram", "gpu")] == [1.5, 384, 1]
@@ -32,13 +32,13 @@ def test_a_stranger_sees_nothing(api, sam, cluster):
     assert api(sam).get(f"{PATH}/{cluster.pk}").status_code == 404
 
 
-def test_nobody_without_a_token(anyone, cluster):
+def test_a_call_without_a_token_is_401(anyone, cluster):
     assert anyone.get(PATH).status_code == 401
     assert anyone.get(f"{PATH}/{cluster.pk}").status_code == 401
 
 
 @pytest.mark.parametrize("wrong", ["7", "nonsense", "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"])
-def test_what_is_not_there(api, ada, org, wrong):
+def test_an_unknown_cluster_is_404(api, ada, org, wrong):
     assert api(ada).get(f"{PATH}/{wrong}").status_code == 404
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_parameter_is_refused(api, ada, cluster):
     assert list(response.json()["fields"]) == ["nmae"]
 
 
-def test_pages_hold_each_cluster_once(api, ada, org):
+def test_pages_contain_each_cluster_once(api, ada, org):
     for number in range(5):
         make_cluster(org, name=f"cluster {number}")
     names = [row["name"] for row in all_rows(api(ada), f"{PATH}?limit=2")]

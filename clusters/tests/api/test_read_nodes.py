@@ -46,7 +46,7 @@ def test_a_pool_has_none(api, vera, cluster):
     assert api(vera).get(path(cluster)).json() == []
 
 
-def test_what_waits_for_a_drain_is_told(api, vera, cluster, node):
+def test_the_change_that_waits_for_a_drain_is_shown(api, vera, cluster, node):
     hold(node)
     change_node(node, {"cpu_milli": 500}, drain=True)
     answer = api(vera).get(path(cluster, node)).json()
@@ -56,7 +56,7 @@ def test_what_waits_for_a_drain_is_told(api, vera, cluster, node):
     assert api(vera).get(path(cluster, node)).json()["pending"] == {"delete": True}
 
 
-def test_a_stranger_and_nobody_see_nothing(api, anyone, sam, cluster, node):
+def test_a_stranger_gets_404_and_an_anonymous_call_401(api, anyone, sam, cluster, node):
     for address in (path(cluster), path(cluster, node)):
         assert api(sam).get(address).status_code == 404
         assert anyone.get(address).status_code == 401
@@ -70,7 +70,7 @@ def test_a_node_is_found_in_its_own_cluster_only(api, ada, org, cluster, node):
     assert api(ada).get(f"{path(cluster)}/1").status_code == 404
 
 
-def test_pages_hold_each_node_once(api, vera, cluster):
+def test_pages_contain_each_node_once(api, vera, cluster):
     for number in range(5):
         make_node(cluster, name=f"n{number}")
     names = [each["name"] for each in all_rows(api(vera), f"{path(cluster)}?limit=2")]
@@ -83,7 +83,7 @@ def test_an_unknown_parameter_is_refused(api, vera, cluster):
     assert list(response.json()["fields"]) == ["state"]
 
 
-def test_they_take_few_queries(api, vera, cluster, node, django_assert_num_queries):
+def test_the_calls_take_few_queries(api, vera, cluster, node, django_assert_num_queries):
     for number in range(5):
         make_node(cluster, name=f"n{number}")
     # the caller, the cluster, their role, the rows

@@ -69,14 +69,14 @@ def test_others_neither_see_nor_change_them(api, docker, kept, who, status, requ
     assert Registry.objects.count() == 1
 
 
-def test_nobody_without_a_token(anyone, docker, kept):
+def test_a_call_without_a_token_is_401(anyone, docker, kept):
     for call in (anyone.get, anyone.post):
         assert call(path(docker)).status_code == 401
     assert anyone.delete(path(docker, kept)).status_code == 401
     assert Registry.objects.count() == 1
 
 
-def test_a_simulated_cluster_pulls_nothing(api, ada, cluster):
+def test_a_simulated_cluster_has_no_registries(api, ada, cluster):
     response = api(ada).post(path(cluster), GIVEN)
     assert (response.status_code, response.json()["code"]) == (409, "simulated")
     assert not Registry.objects.exists()
@@ -121,14 +121,14 @@ def test_it_goes_with_its_cluster(api, ada, docker, kept):
     assert not Registry.objects.exists()
 
 
-def test_pages_hold_each_once(api, ada, docker):
+def test_pages_contain_each_row_once(api, ada, docker):
     for number in range(5):
         put_registry(docker, f"r{number}.example.com", "u", "p")
     hosts = [each["host"] for each in all_rows(api(ada), f"{path(docker)}?limit=2")]
     assert hosts == [f"r{number}.example.com" for number in range(5)]
 
 
-def test_they_take_few_queries(api, ada, org, docker, kept, django_assert_num_queries):
+def test_the_calls_take_few_queries(api, ada, org, docker, kept, django_assert_num_queries):
     # the caller, the cluster, the role; begin, the lock, how many, look it up, write in a savepoint
     with django_assert_num_queries(3 + 1):
         api(ada).get(path(docker))

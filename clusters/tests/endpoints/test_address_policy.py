@@ -68,7 +68,7 @@ def test_allowed(address):
 
 
 @pytest.mark.parametrize("text", ["", "host", "127.1", "2130706433", "0x7f.1", "1.2.3.4/8"])
-def test_what_is_no_address_is_refused(text):
+def test_a_text_that_is_no_address_is_refused(text):
     assert refusal(text) == f"{text!r} is no IP address."
 
 
@@ -121,7 +121,7 @@ def test_a_resolver_that_hangs_is_waited_for_a_moment_only(monkeypatch):
     assert time.monotonic() - started < 0.9
 
 
-def test_all_addresses_of_a_name_are_told_once(monkeypatch):
+def test_all_addresses_of_a_name_are_listed_once(monkeypatch):
     told = [(0, 0, 0, "", (address, 0)) for address in ("10.0.0.5", "::1", "10.0.0.5")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: told)
     assert resolve("two.example") == ["10.0.0.5", "::1"]

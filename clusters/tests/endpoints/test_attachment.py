@@ -83,24 +83,24 @@ BAD_URLS = [
 
 @pytest.mark.parametrize(("url", "sentence"), BAD_URLS)
 def test_where_a_tenant_may_not_attach(url, sentence):
-    with pytest.raises(BadEndpoint) as told:
+    with pytest.raises(BadEndpoint) as raised:
         docker(url)
-    assert list(told.value.faults) == ["url"]
-    assert sentence in told.value.faults["url"]
-    assert "hunter2" not in str(told.value)
+    assert list(raised.value.faults) == ["url"]
+    assert sentence in raised.value.faults["url"]
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("missing", [["ca"], ["cert"], ["key"], ["ca", "cert", "key"]])
 def test_a_tenant_gives_all_of_tls(missing):
-    with pytest.raises(BadEndpoint) as told:
+    with pytest.raises(BadEndpoint) as raised:
         docker("tcp://10.0.0.5:2376", **dict.fromkeys(missing, ""))
-    assert told.value.faults == dict.fromkeys(missing, "This field is required.")
+    assert raised.value.faults == dict.fromkeys(missing, "This field is required.")
 
 
-def test_what_is_wrong_with_a_certificate_is_told_at_its_field():
-    with pytest.raises(BadEndpoint) as told:
+def test_a_wrong_certificate_is_an_error_at_its_field():
+    with pytest.raises(BadEndpoint) as raised:
         docker("tcp://10.0.0.5:2376", key=pem("two").key)
-    assert told.value.faults == {"key": "It is not the certificate's key."}
+    assert raised.value.faults == {"key": "It is not the certificate's key."}
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_an_operator_attaches_anything(url):
         (pem().body(key=""), "key"),
     ],
 )
-def test_an_operator_is_told_what_makes_no_sense(given, field):
-    with pytest.raises(BadEndpoint) as told:
+def test_an_operator_gets_an_error_for_an_invalid_engine(given, field):
+    with pytest.raises(BadEndpoint) as raised:
         docker_endpoint(given, trusted=True)
-    assert list(told.value.faults) == [field]
-    assert "hunter2" not in str(told.value)
+    assert list(raised.value.faults) == [field]
+    assert "hunter2" not in str(raised.value)
 
 
 def server(url):
@@ -168,11 +168,11 @@ def test_the_namespace_is_the_one_given_or_the_contexts(given, of_context, names
         (kubeconfig(context={"namespace": "../x"}), "namespace of the context is no DNS label."),
     ],
 )
-def test_a_kubeconfig_that_nobody_may_attach(text, sentence, trusted):
-    with pytest.raises(BadEndpoint) as told:
+def test_a_kubeconfig_that_no_user_may_attach(text, sentence, trusted):
+    with pytest.raises(BadEndpoint) as raised:
         kubernetes_endpoint(text, trusted=trusted)
-    assert told.value.faults["kubeconfig"].startswith(sentence)
-    assert "hunter2" not in str(told.value)
+    assert raised.value.faults["kubeconfig"].startswith(sentence)
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,13 @@ def test_a_certificate_is_taken():
     assert read.namespace == "ml"
 
 
-def test_nothing_of_it_is_shown():
+def test_no_part_of_a_kubeconfig_is_shown():
     shown = repr(parse(kubeconfig(user={**CERTIFICATE, "token": "kube-token-hunter2"})))
     assert "hunter2" not in shown
     assert "PRIVATE" not in shown
 
 
-def test_what_changes_nothing_may_stand_there():
+def test_fields_without_effect_are_accepted():
     harmless: dict[str, Any] = {
         "cluster": {"insecure-skip-tls-verify": False, "extensions": [], "tls-server-name": ""},
         "user": {"exec": None, "username": ""},
@@ -47,7 +47,7 @@ def test_what_changes_nothing_may_stand_there():
     assert parse(kubeconfig(**harmless)) == parse(kubeconfig())
 
 
-def test_what_other_contexts_say_is_left_alone():
+def test_other_contexts_are_ignored():
     given = config()
     given["clusters"].append({"name": "evil", "cluster": {"proxy-url": "http://x"}})
     given["users"].append({"name": "evil", "user": {"exec": {"command": "rm"}}})
@@ -77,12 +77,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "key", "value", "said"), REFUSED)
-def test_what_reaches_into_this_host_or_changes_how_one_connects_is_refused(kind, key, value, said):
-    with pytest.raises(BadKubeconfig) as told:
+def test_fields_that_reach_into_this_host_or_change_the_connection_are_refused(
+    kind, key, value, said
+):
+    with pytest.raises(BadKubeconfig) as raised:
         parse(kubeconfig(**{kind: {key: value}}))
-    assert str(told.value).startswith(f"{key} of the {kind} ")
-    assert said in str(told.value)
-    assert "hunter2" not in str(told.value)
+    assert str(raised.value).startswith(f"{key} of the {kind} ")
+    assert said in str(raised.value)
+    assert "hunter2" not in str(raised.value)
 
 
 FAULTY = [
@@ -129,10 +131,10 @@ FAULTY = [
 
 
 @pytest.mark.parametrize(("changes", "sentence"), FAULTY)
-def test_what_is_missing_or_wrong_is_told_by_its_name(changes, sentence):
-    with pytest.raises(BadKubeconfig) as told:
+def test_missing_and_wrong_fields_are_named(changes, sentence):
+    with pytest.raises(BadKubeconfig) as raised:
         parse(kubeconfig(**changes))
-    assert sentence in str(told.value)
+    assert sentence in str(raised.value)
 
 
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
@@ -156,9 +158,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_kubeconfig_is_told_without_any_of_it(text, sentence):
-    with pytest.raises(BadKubeconfig) as told:
+def test_the_error_for_a_text_that_is_no_kubeconfig_contains_none_of_it(text, sentence):
+    with pytest.raises(BadKubeconfig) as raised:
         parse(text)
-    assert sentence in str(told.value)
-    assert "hunter2" not in str(told.value)
-    assert told.value.__cause__ is None
+    assert sentence in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__cause__ is None

@@ -6,7 +6,7 @@ from clusters.endpoints.tls import BadCertificate, Tls, read_tls
 from clusters.tests.endpoints.pki import locked_key, pem
 
 
-def test_what_belongs_together_is_kept_without_what_stood_around_it():
+def test_matching_certificate_and_key_are_kept_without_the_text_around_them():
     one = pem()
     noisy = (f"Bag Attributes: tök\n{one.ca}", f"\n{one.cert}\n\n", f"{one.key}\n")
     assert read_tls(*noisy) == read_tls(*one)
@@ -43,10 +43,10 @@ def test_a_key_is_not_shown():
         ({"key": locked_key()}, "key", "It is locked by a passphrase: give it without."),
     ],
 )
-def test_what_does_not_belong_together_is_told(changes, field, sentence):
-    with pytest.raises(BadCertificate, match=sentence) as told:
+def test_a_certificate_and_key_that_do_not_match_are_refused(changes, field, sentence):
+    with pytest.raises(BadCertificate, match=sentence) as raised:
         read_tls(**{**pem()._asdict(), **changes})
-    assert told.value.field == field
+    assert raised.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_what_does_not_belong_together_is_told(changes, field, sentence):
     [({"ends": -1}, "It expired on 2"), ({"begins": 2}, "It is not valid before 2")],
 )
 def test_a_certificate_is_valid_now(times, sentence):
-    with pytest.raises(BadCertificate, match=sentence) as told:
+    with pytest.raises(BadCertificate, match=sentence) as raised:
         read_tls(*pem("timed", **times))
-    assert told.value.field == "cert"
+    assert raised.value.field == "cert"
