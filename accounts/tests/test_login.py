@@ -35,7 +35,7 @@ def test_a_user_logs_in_with_the_name_in_any_letter_case(anyone, ada, name):
 
 
 def test_names_that_differ_in_lower_case_are_two_users(anyone, django_user_model):
-    """Upper-casing would make one name of these two, lower-casing keeps them apart."""
+    """The two are equal in upper case and differ in lower case."""
     for name in ("i", "\u0131"):
         django_user_model.objects.create_user(name, password=PASSWORD)
         assert anyone.post(URL, {"username": name, "password": PASSWORD}).status_code == 200
@@ -63,7 +63,7 @@ def test_every_refusal_is_the_same(anyone, ada, sam):
 
 
 def test_unknown_names_cost_a_hash_too(anyone, ada, monkeypatch):
-    """So that the time tells no one which names exist."""
+    """Else the time of the answer would show which names exist."""
     hashed = []
     encode = MD5PasswordHasher.encode
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 
 def refused(answer, *fields):
-    """The answer is a 400 that names exactly these fields, and nobody was registered."""
+    """The answer is a 400 that names exactly these fields, and no user was registered."""
     assert answer.status_code == 400, answer.content
     body = answer.json()
     assert set(body.get("fields", {})) == set(fields), body

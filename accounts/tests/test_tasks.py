@@ -1,4 +1,4 @@
-"""The daily forgetting of expired tokens."""
+"""The daily deletion of expired tokens."""
 
 from datetime import timedelta
 

@@ -24,8 +24,8 @@ def make_node(cluster: Cluster, **columns: Any) -> Node:
     return add_node(cluster, {**given, **columns})
 
 
-def hold(node: Node, cpu_milli: int = 1000, ram_mib: int = 512, gpu: int = 1) -> None:
-    """Count so much as allocated there; negative amounts give back."""
+def allocate(node: Node, cpu_milli: int = 1000, ram_mib: int = 512, gpu: int = 1) -> None:
+    """Allocate these amounts on the node; negative amounts are freed."""
     held = Held()
     held.add(str(node.pk), (cpu_milli, ram_mib, gpu))
     move(node.cluster_id, held)
@@ -37,14 +37,14 @@ def totals(cluster: Cluster) -> tuple[int, int, int]:
 
 
 def row(instance: Any) -> dict[str, Any]:
-    """Every column as it stands in the table."""
+    """Every column of the row in the table."""
     instance.refresh_from_db()
     return {field.name: getattr(instance, field.name) for field in instance._meta.concrete_fields}
 
 
 @pytest.fixture
-def rung() -> Iterator[list[UUID]]:
-    """The clusters of which the scheduler is told."""
+def woken() -> Iterator[list[UUID]]:
+    """The ids of the clusters for which the scheduler is woken, in order."""
     heard: list[UUID] = []
 
     def hear(cluster_id: UUID, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Clusters that run things, for tests to attach to; names resolve without a network."""
+"""Clusters with containers, for tests; names resolve without a network."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def docker(org: Organization, names: None) -> Cluster:
 
 @pytest.fixture
 def engine(docker: Cluster) -> Node:
-    """A node whose engine has told nothing yet."""
+    """A node whose engine has not answered yet."""
     return attach.add_node(docker, {"name": "node-1", "endpoint": pem().body()})
 
 
@@ -57,5 +57,5 @@ def kube(org: Organization, names: None) -> Cluster:
 
 
 def secrets(**which: Any) -> dict[str, str]:
-    """What is sealed of the one endpoint."""
+    """The opened secrets of the only endpoint."""
     return secrets_of(Endpoint.objects.get(**which))

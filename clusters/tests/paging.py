@@ -1,4 +1,4 @@
-"""Following a list from page to page, as a caller does: by the Link header."""
+"""Follows a list from page to page by the Link header."""
 
 from typing import Any
 

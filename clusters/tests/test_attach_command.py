@@ -1,4 +1,4 @@
-"""`manage.py attach_docker`: an operator's door to the same service."""
+"""`manage.py attach_docker`"""
 
 from uuid import uuid4
 

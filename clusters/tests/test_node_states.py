@@ -1,4 +1,4 @@
-"""What comes of what people want of a node and what is observed: in Python, SQL and JSON."""
+"""The effective state of a node, in Python, SQL and JSON."""
 
 from itertools import product
 

@@ -53,7 +53,7 @@ def running(cluster, owner, *, ran_s, **columns):
 
 
 @pytest.fixture
-def rung():
+def woken():
     heard = []
 
     def hear(cluster_id, deployment_ids, trigger, **_):
@@ -64,7 +64,7 @@ def rung():
     deployment_stopped.disconnect(hear)
 
 
-def test_what_is_done_completes_and_frees_its_share(dev, cluster, rung):
+def test_what_is_done_completes_and_frees_its_share(dev, cluster, woken):
     now = timezone.now()
     done = running(cluster, dev, ran_s=61, simulated_runtime_s=60, max_runtime_s=90, replicas=2)
     later = running(cluster, dev, ran_s=30, simulated_runtime_s=60)
@@ -76,7 +76,7 @@ def test_what_is_done_completes_and_frees_its_share(dev, cluster, rung):
     assert timeline(done) == [("COMPLETED", None)]
     assert allocated(cluster) == (2000, 1024, 2)
     assert cluster.changed_at == now
-    assert rung == [(cluster.pk, {done.pk}, "FINISHED")]
+    assert woken == [(cluster.pk, {done.pk}, "FINISHED")]
     for other in (later, endless):
         other.refresh_from_db()
         assert other.status == Status.RUNNING
@@ -96,15 +96,15 @@ def test_what_overstays_fails(dev, cluster):
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status != Status.RUNNING])
-def test_only_what_runs_can_end_so(dev, cluster, rung, status):
+def test_only_what_runs_can_end_so(dev, cluster, woken, status):
     row = make(cluster, dev, status, due_at=timezone.now() - timedelta(hours=1))
     assert deadlines.finish_due(timezone.now()) == 0
     row.refresh_from_db()
     assert row.status == status
-    assert rung == []
+    assert woken == []
 
 
-def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, rung, monkeypatch):
+def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, woken, monkeypatch):
     monkeypatch.setattr(deadlines, "BATCH", 2)
     east = make_cluster(org, name="east")
     for place in (cluster, east):
@@ -112,7 +112,7 @@ def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, rung, monkeypa
             running(place, dev, ran_s=61, simulated_runtime_s=60)
     assert deadlines.finish_due(timezone.now()) == 6
     assert allocated(cluster) == allocated(east) == (0, 0, 0)
-    assert sorted((pk, len(ids)) for pk, ids, _ in rung) == sorted(
+    assert sorted((pk, len(ids)) for pk, ids, _ in woken) == sorted(
         [(cluster.pk, 2), (cluster.pk, 1), (east.pk, 2), (east.pk, 1)]
     )
 

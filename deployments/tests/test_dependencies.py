@@ -80,7 +80,7 @@ FAILURES = [overstay, stop_it, stop_it_running]
 
 
 @pytest.fixture
-def rung():
+def woken():
     """What the scheduler was told."""
     heard = []
 
@@ -252,7 +252,7 @@ def test_one_that_completes_between_two_reads_waits_no_more(dev, cluster):
 # --- Completing --------------------------------------------------------------------------------
 
 
-def test_the_last_to_complete_lets_it_go(dev, cluster, rung):
+def test_the_last_to_complete_lets_it_go(dev, cluster, woken):
     first, second = make(cluster, dev, gpu=0), make(cluster, dev, gpu=0)
     row = submit(dev, cluster, first, second)
     complete(first)
@@ -260,7 +260,7 @@ def test_the_last_to_complete_lets_it_go(dev, cluster, rung):
     complete(second)
     assert state(row) == (Status.QUEUED, 0)
     assert timeline(row) == [("SUBMITTED", "dev")]
-    assert rung == [(cluster.pk, {each.pk}, "FINISHED") for each in (first, second)]
+    assert woken == [(cluster.pk, {each.pk}, "FINISHED") for each in (first, second)]
 
 
 def test_both_at_once_count_as_two(dev, cluster):
@@ -291,7 +291,7 @@ def test_an_ended_ones_counter_stays_true(dev, cluster):
 
 
 @pytest.mark.parametrize("fail", FAILURES)
-def test_who_depends_on_what_fails_fails_with_it(dev, cluster, rung, fail):
+def test_who_depends_on_what_fails_fails_with_it(dev, cluster, woken, fail):
     needed, other = make(cluster, dev, gpu=0), make(cluster, dev, gpu=0)
     row, free = submit(dev, cluster, needed, other), submit(dev, cluster, other)
     last = submit(dev, cluster, row)
@@ -299,8 +299,8 @@ def test_who_depends_on_what_fails_fails_with_it(dev, cluster, rung, fail):
     assert blamed(row) == blamed(last) == str(needed.pk)
     assert state(free) == (Status.QUEUED, 1)
     assert allocated(cluster) == (0, 0, 0)
-    assert (cluster.pk, {row.pk, last.pk}, "STOPPED") in rung
-    assert len(rung) == 2
+    assert (cluster.pk, {row.pk, last.pk}, "STOPPED") in woken
+    assert len(woken) == 2
     for each in (row, last):
         assert timeline(each) == [("SUBMITTED", "dev"), ("FAILED", None)]
         event = DeploymentEvent.objects.get(deployment=each, type="FAILED")

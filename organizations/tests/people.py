@@ -1,4 +1,4 @@
-"""The people of every test, and how they call the API.
+"""The users of every test, and their clients.
 
 The organization `org` has three members: `ada` founded it (ADMIN), `dev` is a DEVELOPER, `vera` a
 VIEWER. `sam` is a stranger with an organization of his own, `sams_org`, where he is ADMIN. `api`
@@ -24,7 +24,7 @@ PASSWORD = "correct-horse-battery"
 
 
 class JsonClient(APIClient):
-    """Sends JSON where nothing else is asked for."""
+    """Sends JSON by default."""
 
     default_format = "json"
 

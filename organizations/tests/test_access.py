@@ -1,4 +1,4 @@
-"""Who may do what where."""
+"""Roles of members."""
 
 from uuid import uuid4
 

@@ -100,7 +100,7 @@ def test_an_operator_appoints_an_admin(operator, org, dev):
     ("field", "value"), [("user", "nobody"), ("user", "0"), ("organization", "1234")]
 )
 def test_a_text_that_is_no_id_is_an_error_at_its_field(operator, org, vera, sam, field, value):
-    """And nobody joins."""
+    """No membership is added."""
     before = Membership.objects.count()
     sent = {"user": str(sam.pk), "organization": str(org.pk), "role": "ADMIN", field: value}
     answer = operator.post(reverse("admin:organizations_membership_add"), sent)

@@ -1,4 +1,4 @@
-"""The operators' pages of clusters: what is shown, changed, added, paused."""
+"""The operators' pages of clusters."""
 
 import pytest
 from django.urls import reverse
@@ -23,7 +23,7 @@ def operator(client, db):
 
 
 @pytest.fixture
-def rung():
+def woken():
     heard = []
 
     def hear(cluster_id, **_):
@@ -39,7 +39,7 @@ def page(cluster):
 
 
 def form_of(cluster, **changes):
-    """What the browser sends back when the form is saved with these changes."""
+    """The form's values with these changes, as a browser sends them."""
     given = {
         "name": cluster.name,
         "total_cpu_milli": str(cluster.total_cpu_milli / 1000),
@@ -109,31 +109,31 @@ def test_names_are_escaped(operator, cluster):
         assert "<script>alert(1)" not in operator.get(path).content.decode()
 
 
-def test_a_change_goes_through_the_service(operator, cluster, rung):
+def test_a_change_goes_through_the_service(operator, cluster, woken):
     body = form_of(cluster, total_cpu_milli="2.5", total_gpu="6", ordering="fifo")
     assert operator.post(page(cluster), body).status_code == 302
     before = cluster.changed_at
     cluster.refresh_from_db()
     assert (cluster.total_cpu_milli, cluster.total_gpu, cluster.ordering) == (2500, 6, "fifo")
     assert cluster.changed_at > before
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
-def test_saving_an_unchanged_form_changes_nothing(operator, cluster, rung):
+def test_saving_an_unchanged_form_changes_nothing(operator, cluster, woken):
     assert operator.post(page(cluster), form_of(cluster)).status_code == 302
-    assert rung == []
+    assert woken == []
 
 
-def test_only_what_the_operator_changed_is_written(operator, cluster, rung):
+def test_only_what_the_operator_changed_is_written(operator, cluster, woken):
     body = form_of(cluster, name="east")
-    Cluster.objects.update(total_gpu=9, total_cpu_milli=500)  # meanwhile, by somebody else
+    Cluster.objects.update(total_gpu=9, total_cpu_milli=500)  # another user's change meanwhile
     assert operator.post(page(cluster), body).status_code == 302
     cluster.refresh_from_db()
     assert (cluster.name, cluster.total_gpu, cluster.total_cpu_milli) == ("east", 9, 500)
-    assert rung == []
+    assert woken == []
 
 
-def test_a_total_below_what_is_allocated_is_a_form_error(operator, cluster, rung):
+def test_a_total_below_what_is_allocated_is_a_form_error(operator, cluster, woken):
     Cluster.objects.update(allocated_gpu=3)
     answer = operator.post(page(cluster), form_of(cluster, total_gpu="2", name="east"))
     assert answer.status_code == 200
@@ -143,7 +143,7 @@ def test_a_total_below_what_is_allocated_is_a_form_error(operator, cluster, rung
     assert "3 / 4 GPUs" in text
     cluster.refresh_from_db()
     assert (cluster.name, cluster.total_gpu) == ("west", 4)
-    assert rung == []
+    assert woken == []
 
 
 def test_a_taken_name_is_a_form_error(operator, cluster, org):
@@ -173,11 +173,11 @@ def test_a_taken_name_is_a_form_error(operator, cluster, org):
         {"queueing": "by-beauty"},
     ],
 )
-def test_an_invalid_value_is_a_form_error(operator, cluster, rung, fault):
+def test_an_invalid_value_is_a_form_error(operator, cluster, woken, fault):
     answer = operator.post(page(cluster), form_of(cluster, **fault))
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
-    assert rung == []
+    assert woken == []
 
 
 def test_the_counters_cannot_be_written(operator, cluster):
@@ -212,14 +212,14 @@ def test_a_made_up_organization_is_a_form_error(operator, made_up):
     assert not Cluster.objects.exists()
 
 
-def test_pause_and_resume_report_what_they_did(operator, cluster, org, rung):
+def test_pause_and_resume_report_what_they_did(operator, cluster, org, woken):
     paused = make_cluster(org, name="idle", state=State.PAUSED)
     answer = act(operator, "pause", cluster, paused)
     assert messages_of(answer) == [
         "Paused 1 cluster.",
         "Left as they were: idle is PAUSED already",
     ]
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     answer = act(operator, "resume", cluster, paused)
     assert messages_of(answer) == ["Resumed 2 clusters."]
     assert set(Cluster.objects.values_list("state", flat=True)) == {State.ACTIVE}
@@ -249,16 +249,16 @@ def test_the_page_of_a_cluster_counts_its_nodes_and_links_to_them(operator, clus
         assert link in operator.get(path).content.decode()
 
 
-def test_totals_that_are_the_sum_of_nodes_are_no_fields(operator, cluster, rung):
+def test_totals_that_are_the_sum_of_nodes_are_no_fields(operator, cluster, woken):
     assert 'name="total_gpu"' in operator.get(page(cluster)).content.decode()
     make_node(cluster)
-    rung.clear()
+    woken.clear()
     assert 'name="total_gpu"' not in operator.get(page(cluster)).content.decode()
     body = form_of(cluster, total_gpu="9", ordering="fifo")
     assert operator.post(page(cluster), body).status_code == 302
     cluster.refresh_from_db()
     assert (cluster.total_gpu, cluster.ordering) == (2, "fifo")
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
 def test_a_user_with_the_view_permission_changes_nothing(client, cluster, vera):

@@ -1,4 +1,4 @@
-"""The operators' pages of endpoints: attaching anything, and showing no secret."""
+"""The operators' pages of endpoints."""
 
 import pytest
 from django.contrib.admin.models import LogEntry

@@ -1,4 +1,4 @@
-"""The operators' pages of nodes: what is shown, and closing, emptying and opening them."""
+"""The operators' pages of nodes."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -7,7 +7,7 @@ from django.urls import reverse
 from accounts.models import User
 from clusters.models import Node, NodeState
 from clusters.services import nodes
-from clusters.tests.allocation import hold, make_cluster, make_node, row
+from clusters.tests.allocation import allocate, make_cluster, make_node, row
 from organizations.tests.people import PASSWORD
 
 LIST = "/admin/clusters/node/"
@@ -20,9 +20,9 @@ def operator(client, db):
 
 
 @pytest.fixture
-def node(cluster, rung):
+def node(cluster, woken):
     node = make_node(cluster, labels={"zone": "b", "x": "<b>"})
-    rung.clear()
+    woken.clear()
     return node
 
 
@@ -52,7 +52,7 @@ def test_the_list_costs_the_same_for_few_and_many(
 
 
 def test_list_and_page_show_state_labels_and_use(operator, cluster, node):
-    hold(node, 1000, 2048, 1)
+    allocate(node, 1000, 2048, 1)
     nodes.cordon(node)
     for path in (LIST, page(node)):
         text = operator.get(path).content.decode()
@@ -76,7 +76,7 @@ def test_the_list_filters_by_cluster_and_state(operator, org, node):
 
 
 def test_the_page_shows_the_change_that_waits_for_an_empty_node(operator, node):
-    hold(node)
+    allocate(node)
     nodes.change_node(node, {"gpu": 0}, drain=True)
     assert "It has 4 cores, 8 GiB." in operator.get(page(node)).content.decode()
     nodes.delete_node(node, drain=True)
@@ -93,32 +93,32 @@ def test_nodes_are_not_added_changed_or_deleted_in_the_admin(operator, node):
     assert 'name="_save"' not in operator.get(page(node)).content.decode()
 
 
-def test_cordon_and_uncordon_report_what_they_did(operator, cluster, node, rung):
+def test_cordon_and_uncordon_report_what_they_did(operator, cluster, node, woken):
     closed = make_node(cluster, name="node-2", state=NodeState.CORDONED)
-    rung.clear()
+    woken.clear()
     answer = act(operator, "cordon", node, closed)
     assert messages_of(answer) == [
         "Cordoned 1 node.",
         "Left as they were: node-2 is CORDONED already",
     ]
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert messages_of(act(operator, "uncordon", node, closed)) == ["Opened 2 nodes."]
     assert set(Node.objects.values_list("state", flat=True)) == {NodeState.READY}
 
 
-def test_drain_asks_first_where_anything_runs(operator, node, rung):
-    hold(node)
-    rung.clear()
+def test_drain_asks_first_where_anything_runs(operator, node, woken):
+    allocate(node)
+    woken.clear()
     text = act(operator, "drain", node).content.decode()
     assert "Drain 1 node?" in text
     assert "node-1: what holds 1 core, 512 MiB, 1 GPU will go back into the queue" in text
     assert row(node)["state"] == NodeState.READY
-    assert rung == []
+    assert woken == []
     answer = act(operator, "drain", node, confirmed="yes", _from_page="1")
     assert messages_of(answer) == ["Draining 1 node."]
     assert answer.redirect_chain[-1][0] == page(node)
     assert row(node)["state"] == NodeState.DRAINING
-    assert rung == [node.cluster_id]
+    assert woken == [node.cluster_id]
 
 
 def test_an_empty_node_is_drained_without_a_confirmation(operator, node):

@@ -26,9 +26,9 @@ def operator(client, db):
 
 
 @pytest.fixture
-def kept(cluster, dev, rung):
+def kept(cluster, dev, woken):
     quota, _ = put_quota(cluster, dev.pk, {"max_gpu": 3})
-    rung.clear()
+    woken.clear()
     return quota
 
 
@@ -37,7 +37,7 @@ def page(quota, what="change"):
 
 
 def of(cluster, user=None, **changes):
-    """What the form for a new one sends."""
+    """The values of the form for a new quota."""
     return {"cluster": cluster.pk, "user": user.pk if user else "", **LIMITS, **changes}
 
 
@@ -50,12 +50,12 @@ def messages_of(answer):
     return [str(message) for message in answer.context["messages"]]
 
 
-def test_a_quota_is_added_for_a_user_and_a_default(operator, dev, cluster, rung):
+def test_a_quota_is_added_for_a_user_and_a_default(operator, dev, cluster, woken):
     deployment = make(cluster, dev)
     for user in (dev, None):
         assert operator.post(ADD, of(cluster, user)).status_code == 302
         assert limits(Quota.objects.get(user=user)) == (2500, None, 0)
-    assert rung == [cluster.pk] * 2
+    assert woken == [cluster.pk] * 2
     assert row(cluster)["has_quotas"]
     assert row(deployment)["scheduling_key"].endswith(dev.pk.hex)
     text = operator.get(LIST).content.decode()
@@ -63,7 +63,7 @@ def test_a_quota_is_added_for_a_user_and_a_default(operator, dev, cluster, rung)
         assert said in text
 
 
-def test_a_quota_is_changed_as_a_whole(operator, cluster, kept, rung):
+def test_a_quota_is_changed_as_a_whole(operator, cluster, kept, woken):
     text = operator.get(page(kept)).content.decode()
     assert 'name="max_gpu" value="3"' in text
     assert 'name="user"' not in text
@@ -71,17 +71,17 @@ def test_a_quota_is_changed_as_a_whole(operator, cluster, kept, rung):
     assert operator.post(page(kept), body).status_code == 302
     assert limits(kept) == (2500, None, 0)
     assert kept.user.username == "dev"
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert operator.post(page(kept), body).status_code == 302
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
-def test_one_is_deleted(operator, cluster, kept, rung):
+def test_one_is_deleted(operator, cluster, kept, woken):
     assert operator.get(page(kept, "delete")).status_code == 200
     assert operator.post(page(kept, "delete"), {"post": "yes"}).status_code == 302
     assert not Quota.objects.exists()
     assert not row(cluster)["has_quotas"]
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
 def test_several_are_never_deleted_at_once(operator, kept):
@@ -107,15 +107,15 @@ def test_several_are_never_deleted_at_once(operator, kept):
         {"cluster": "no-id"},
     ],
 )
-def test_an_invalid_value_is_a_form_error(operator, dev, cluster, rung, fault):
+def test_an_invalid_value_is_a_form_error(operator, dev, cluster, woken, fault):
     answer = operator.post(ADD, of(cluster, dev) | fault)
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
     assert not Quota.objects.exists()
-    assert rung == []
+    assert woken == []
 
 
-def test_a_refusal_of_the_service_is_a_form_error(operator, dev, sam, cluster, kept, rung):
+def test_a_refusal_of_the_service_is_a_form_error(operator, dev, sam, cluster, kept, woken):
     nothing = dict.fromkeys(LIMITS, "")
     for body, said in (
         (of(cluster, sam), "No member of Analytical Engines."),
@@ -126,11 +126,11 @@ def test_a_refusal_of_the_service_is_a_form_error(operator, dev, sam, cluster, k
         assert answer.status_code == 200
         assert said in answer.content.decode()
     put_quota(cluster, None, {"max_gpu": 1})
-    rung.clear()
+    woken.clear()
     answer = operator.post(ADD, of(cluster))
     assert "There is one already: change that." in answer.content.decode()
     assert Quota.objects.count() == 2
-    assert rung == []
+    assert woken == []
 
 
 def test_the_quota_of_a_former_member_can_only_be_deleted(operator, dev, kept):
@@ -143,7 +143,7 @@ def test_the_quota_of_a_former_member_can_only_be_deleted(operator, dev, kept):
     assert not Quota.objects.exists()
 
 
-def test_a_cluster_that_is_being_deleted_takes_no_change(operator, cluster, vera, kept, rung):
+def test_a_cluster_that_is_being_deleted_takes_no_change(operator, cluster, vera, kept, woken):
     Cluster.objects.update(state=State.DELETING)
     for answer in (operator.post(ADD, of(cluster, vera)), operator.post(page(kept), LIMITS)):
         assert answer.status_code == 200
@@ -153,7 +153,7 @@ def test_a_cluster_that_is_being_deleted_takes_no_change(operator, cluster, vera
     assert said.startswith("The cluster is being deleted")
     assert limits(kept) == (None, None, 3)
     assert Quota.objects.count() == 1
-    assert rung == []
+    assert woken == []
 
 
 def test_users_are_looked_up_and_not_listed(operator, org, cluster, kept):

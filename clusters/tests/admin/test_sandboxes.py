@@ -1,4 +1,4 @@
-"""The operators' pages of registries and sandboxes, and of clusters that run things."""
+"""The operators' pages of registries and sandboxes, and of clusters with containers."""
 
 import pytest
 from django.urls import reverse

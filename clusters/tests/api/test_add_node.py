@@ -6,7 +6,7 @@ import pytest
 
 from clusters.models import Cluster, Node
 from clusters.services import nodes
-from clusters.tests.allocation import hold, make_cluster, make_node, row, totals
+from clusters.tests.allocation import allocate, make_cluster, make_node, row, totals
 from organizations.tests.people import all_at_once
 
 SIZE = {"cpu": 2.5, "ram": 1024, "gpu": 1}
@@ -20,7 +20,7 @@ def body(**fields):
     return {"name": "node-1", **SIZE, **fields}
 
 
-def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster, rung):
+def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster, woken):
     before = cluster.changed_at
     response = api(ada).post(path(cluster), body(labels={"zone": "b"}))
     assert response.status_code == 201
@@ -43,18 +43,18 @@ def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster
     }
     assert totals(cluster) == (2500, 1024, 1)
     assert cluster.changed_at > before
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
 def test_the_totals_are_the_sum_of_the_nodes_whatever_their_state(api, ada, cluster):
     first = make_node(cluster)
     nodes.cordon(first)
-    hold(first)  # what runs is in nobody's way from the second node on
+    allocate(first)  # only the first node must find nothing allocated
     assert api(ada).post(path(cluster), body(name="node-2")).status_code == 201
     assert totals(cluster) == (6500, 9216, 3)
 
 
-def test_the_first_is_refused_while_the_pool_is_in_use(api, ada, org, rung):
+def test_the_first_is_refused_while_the_pool_is_in_use(api, ada, org, woken):
     cluster = make_cluster(org, allocated_cpu_milli=1500, allocated_ram_mib=64, allocated_gpu=1)
     before = row(cluster)
     response = api(ada).post(path(cluster), body())
@@ -69,12 +69,12 @@ def test_the_first_is_refused_while_the_pool_is_in_use(api, ada, org, rung):
     }
     assert row(cluster) == before
     assert not Node.objects.exists()
-    assert rung == []
+    assert woken == []
 
 
-def test_a_taken_name_is_refused(api, ada, cluster, org, rung):
+def test_a_taken_name_is_refused(api, ada, cluster, org, woken):
     make_node(cluster)
-    rung.clear()
+    woken.clear()
     before = row(cluster)
     response = api(ada).post(path(cluster), body())
     assert response.status_code == 409
@@ -83,7 +83,7 @@ def test_a_taken_name_is_refused(api, ada, cluster, org, rung):
         "code": "name_taken",
     }
     assert row(cluster) == before
-    assert rung == []
+    assert woken == []
     assert api(ada).post(path(make_cluster(org, name="east")), body()).status_code == 201
 
 
@@ -98,12 +98,12 @@ def test_there_is_a_most(api, ada, cluster, monkeypatch):
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("sent", [body(), {"nonsense": 1}])
-def test_others_may_not(api, cluster, rung, who, status, sent, request):
+def test_others_may_not(api, cluster, woken, who, status, sent, request):
     before = row(cluster)
     assert api(request.getfixturevalue(who)).post(path(cluster), sent).status_code == status
     assert not Node.objects.exists()
     assert row(cluster) == before
-    assert rung == []
+    assert woken == []
 
 
 def test_a_call_without_a_token_is_401(anyone, cluster):

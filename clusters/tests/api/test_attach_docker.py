@@ -1,4 +1,4 @@
-"""POST and PATCH …/nodes of a docker cluster: engines, and what of them may be seen."""
+"""POST and PATCH …/nodes of a docker cluster, and the shown parts of an engine."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import pytest
 
 from clusters.models import Endpoint, Node, NodeState
 from clusters.services import attach, nodes
-from clusters.tests.allocation import hold, make_node, row, totals
+from clusters.tests.allocation import allocate, make_node, row, totals
 from clusters.tests.attached import secrets
 from clusters.tests.endpoints.pki import pem
 from organizations.tests.people import all_at_once
@@ -26,7 +26,7 @@ def counts():
     return Node.objects.count(), Endpoint.objects.count()
 
 
-def test_an_admin_attaches_an_engine_without_sizes(api, ada, docker, rung):
+def test_an_admin_attaches_an_engine_without_sizes(api, ada, docker, woken):
     response = api(ada).post(path(docker), body())
     assert response.status_code == 201
     answer = response.json()
@@ -41,7 +41,7 @@ def test_an_admin_attaches_an_engine_without_sizes(api, ada, docker, rung):
     assert "PRIVATE" not in Endpoint.objects.get().secrets
     assert (Endpoint.objects.get().trusted, Endpoint.objects.get().cluster) == (False, docker)
     assert totals(docker) == (0, 0, 0)
-    assert rung == [docker.pk]
+    assert woken == [docker.pk]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_others_may_not(api, docker, engine, who, status, request):
 )
 @pytest.mark.parametrize("call", ["post", "patch"])
 def test_a_tenant_may_not_attach_these_addresses(
-    api, ada, docker, engine, endpoint, fault, call, rung
+    api, ada, docker, engine, endpoint, fault, call, woken
 ):
-    rung.clear()
+    woken.clear()
     before = row(docker), row(engine), row(engine.endpoint)
     address = path(docker, engine if call == "patch" else None)
     response = getattr(api(ada), call)(address, {"name": "new", "endpoint": endpoint})
@@ -119,7 +119,7 @@ def test_a_tenant_may_not_attach_these_addresses(
     assert "hunter2" not in response.content.decode()
     assert (row(docker), row(engine), row(engine.endpoint)) == before
     assert counts() == (1, 1)
-    assert rung == []
+    assert woken == []
 
 
 def test_a_node_without_an_engine_is_refused(api, ada, docker):
@@ -206,10 +206,10 @@ def test_an_engines_endpoint_goes_with_it(api, ada, docker, engine):
 
 def test_it_goes_with_it_once_a_drain_has_emptied_it(api, ada, docker, engine):
     nodes.change_node(engine, {"cpu_milli": 4000, "ram_mib": 8192, "gpu": 2})
-    hold(engine)
+    allocate(engine)
     assert api(ada).delete(path(docker, engine) + "?drain=true").status_code == 202
     assert counts() == (1, 1)
-    hold(engine, -1000, -512, -1)
+    allocate(engine, -1000, -512, -1)
     assert counts() == (0, 0)
     assert totals(docker) == (0, 0, 0)
 

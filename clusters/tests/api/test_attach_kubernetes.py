@@ -1,4 +1,4 @@
-"""POST and PATCH /api/clusters for clusters that run things, and the nodes of Kubernetes."""
+"""POST and PATCH /api/clusters with an API server, and the nodes of Kubernetes."""
 
 from functools import partial
 
@@ -218,14 +218,14 @@ def test_a_namespace_without_a_server_names_the_missing_field(api, ada, kube):
 
 
 @pytest.mark.parametrize("which", ["docker", "kube", "cluster"])
-def test_the_runtime_stays_and_patience_does_not(api, ada, which, rung, request):
+def test_the_runtime_stays_and_patience_does_not(api, ada, which, woken, request):
     cluster = request.getfixturevalue(which)
-    rung.clear()
+    woken.clear()
     answer = api(ada).patch(path(cluster), {"runtime": "simulated"})
     assert list(answer.json()["fields"]) == ["runtime"]
     answer = api(ada).patch(path(cluster), {"node_lost_after_s": 10})
     assert answer.json()["node_lost_after_s"] == row(cluster)["node_lost_after_s"] == 10
-    assert rung == []
+    assert woken == []
 
 
 # --- Nodes ---------------------------------------------------------------------------------------
@@ -233,12 +233,12 @@ def test_the_runtime_stays_and_patience_does_not(api, ada, which, rung, request)
 
 @pytest.fixture
 def node(kube):
-    """As one that was discovered."""
+    """As a discovered node."""
     return make_node(kube, endpoint=kube.endpoints.get())
 
 
-def test_nodes_are_discovered_and_not_peoples_to_change(api, ada, kube, node, rung):
-    rung.clear()
+def test_nodes_are_discovered_and_not_peoples_to_change(api, ada, kube, node, woken):
+    woken.clear()
     before = row(node), row(kube)
     client, nodes_path = api(ada), f"{path(kube)}/nodes"
     answers = [
@@ -253,7 +253,7 @@ def test_nodes_are_discovered_and_not_peoples_to_change(api, ada, kube, node, ru
     assert {answer.json()["code"] for answer in answers} == {"nodes_discovered"}
     assert (row(node), row(kube)) == before
     assert Node.objects.count() == 1
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize(

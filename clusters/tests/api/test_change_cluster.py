@@ -26,34 +26,34 @@ def path(cluster):
         ({"state": "draining"}, "state", "DRAINING"),
     ],
 )
-def test_a_change_wakes_the_scheduler(api, ada, cluster, rung, change, column, value):
+def test_a_change_wakes_the_scheduler(api, ada, cluster, woken, change, column, value):
     before = row(cluster)
     response = api(ada).patch(path(cluster), change)
     assert response.status_code == 200
     after = row(cluster)
     assert after.pop("changed_at") > before.pop("changed_at")
     assert after == {**before, column: value}
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
 @pytest.mark.parametrize("change", [{}, {"name": "east"}, {"total_gpu": 4}, {"policy": {}}])
-def test_a_change_that_the_scheduler_ignores_does_not_wake_it(api, ada, cluster, rung, change):
+def test_a_change_that_the_scheduler_ignores_does_not_wake_it(api, ada, cluster, woken, change):
     before = row(cluster)
     response = api(ada).patch(path(cluster), change)
     assert response.status_code == 200
     assert response.json()["name"] == change.get("name", "west")
     assert row(cluster) == {**before, "name": change.get("name", "west")}
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("change", [{"total_gpu": 8}, {"nonsense": 1}])
-def test_others_may_not(api, cluster, rung, who, status, change, request):
+def test_others_may_not(api, cluster, woken, who, status, change, request):
     before = row(cluster)
     response = api(request.getfixturevalue(who)).patch(path(cluster), change)
     assert response.status_code == status
     assert row(cluster) == before
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_others_may_not(api, cluster, rung, who, status, change, request):
         ({"total_ram": 99}, "MiB of RAM: 100 allocated, so the total cannot be 99."),
     ],
 )
-def test_a_total_cannot_fall_below_what_is_allocated(api, ada, org, rung, change, sentence):
+def test_a_total_cannot_fall_below_what_is_allocated(api, ada, org, woken, change, sentence):
     cluster = make_cluster(org, allocated_cpu_milli=1500, allocated_ram_mib=100, allocated_gpu=2)
     before = row(cluster)
     response = api(ada).patch(path(cluster), {**change, "name": "east"})
     assert response.status_code == 409
     assert response.json() == {"detail": sentence, "code": "below_allocated"}
     assert row(cluster) == before
-    assert rung == []
+    assert woken == []
 
 
 def test_it_can_fall_to_what_is_allocated(api, ada, org):
@@ -80,9 +80,9 @@ def test_it_can_fall_to_what_is_allocated(api, ada, org):
 
 
 @pytest.mark.parametrize("change", [{"total_gpu": 3}, {"total_cpu": 9, "name": "east"}])
-def test_the_totals_of_a_cluster_with_nodes_are_theirs(api, ada, cluster, rung, change):
+def test_the_totals_of_a_cluster_with_nodes_are_theirs(api, ada, cluster, woken, change):
     make_node(cluster)
-    rung.clear()
+    woken.clear()
     before = row(cluster)
     response = api(ada).patch(path(cluster), change)
     assert response.status_code == 409
@@ -91,7 +91,7 @@ def test_the_totals_of_a_cluster_with_nodes_are_theirs(api, ada, cluster, rung, 
         "code": "has_nodes",
     }
     assert row(cluster) == before
-    assert rung == []
+    assert woken == []
     same = {"total_gpu": before["total_gpu"], "policy": {"ordering": "fifo"}}
     assert api(ada).patch(path(cluster), same).status_code == 200
 
@@ -124,12 +124,12 @@ def test_bad_values_are_named(api, ada, cluster, field, value):
     assert row(cluster) == before
 
 
-def test_operators_pause_resume_and_drain(cluster, rung):
+def test_operators_pause_resume_and_drain(cluster, woken):
     assert clusters.pause(cluster).state == State.PAUSED
     assert clusters.pause(cluster).state == State.PAUSED
     assert clusters.resume(cluster).state == State.ACTIVE
     assert clusters.drain(cluster).state == State.DRAINING
-    assert rung == [cluster.pk] * 3
+    assert woken == [cluster.pk] * 3
 
 
 def test_it_takes_few_queries(api, ada, cluster, django_assert_num_queries):

@@ -4,15 +4,15 @@ import pytest
 
 from clusters.models import Node, NodeState
 from clusters.services import nodes
-from clusters.tests.allocation import hold, make_cluster, make_node, row, totals
+from clusters.tests.allocation import allocate, make_cluster, make_node, row, totals
 
 
 @pytest.fixture
-def node(cluster, rung):
-    """Beside another one, and nobody has rung since."""
+def node(cluster, woken):
+    """One of two nodes; `woken` is empty."""
     make_node(cluster, name="node-2", gpu=0)
     node = make_node(cluster, labels={"zone": "b"})
-    rung.clear()
+    woken.clear()
     return node
 
 
@@ -32,7 +32,7 @@ def path(node, query=""):
 )
 @pytest.mark.parametrize("query", ["", "?drain=true"])
 def test_a_change_wakes_the_scheduler(
-    api, ada, cluster, node, rung, change, column, value, total, query
+    api, ada, cluster, node, woken, change, column, value, total, query
 ):
     before, changed_at = row(node), row(cluster)["changed_at"]
     response = api(ada).patch(path(node, query), change)
@@ -40,20 +40,20 @@ def test_a_change_wakes_the_scheduler(
     assert row(node) == {**before, column: value}
     assert totals(cluster) == total
     assert cluster.changed_at > changed_at
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
 
 @pytest.mark.parametrize(
     "change", [{}, {"name": "east"}, {"gpu": 2, "cpu": 4}, {"labels": {"zone": "b"}}]
 )
 def test_a_change_that_the_scheduler_ignores_does_not_wake_it(
-    api, ada, cluster, node, rung, change
+    api, ada, cluster, node, woken, change
 ):
     before, cluster_before = row(node), row(cluster)
     assert api(ada).patch(path(node), change).json()["name"] == change.get("name", "node-1")
     assert row(node) == {**before, "name": change.get("name", "node-1")}
     assert row(cluster) == cluster_before
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_change_that_the_scheduler_ignores_does_not_wake_it(
     ],
 )
 def test_a_size_cannot_fall_below_what_is_allocated(
-    api, ada, cluster, node, rung, change, sentence
+    api, ada, cluster, node, woken, change, sentence
 ):
-    hold(node, cpu_milli=1500, ram_mib=100, gpu=2)
+    allocate(node, cpu_milli=1500, ram_mib=100, gpu=2)
     before, cluster_before = row(node), row(cluster)
     response = api(ada).patch(path(node), {**change, "name": "other", "labels": {"a": "b"}})
     assert response.status_code == 409
@@ -76,40 +76,40 @@ def test_a_size_cannot_fall_below_what_is_allocated(
         "code": "below_allocated",
     }
     assert (row(node), row(cluster)) == (before, cluster_before)
-    assert rung == []
+    assert woken == []
     assert api(ada).patch(path(node), {"cpu": 1.5, "ram": 100, "gpu": 2}).status_code == 200
 
 
 @pytest.mark.parametrize("state", NodeState.values)
 def test_with_drain_the_node_gets_its_new_sizes_and_its_old_state_once_it_is_empty(
-    api, ada, cluster, node, rung, state
+    api, ada, cluster, node, woken, state
 ):
     Node.objects.filter(pk=node.pk).update(state=state)
-    hold(node, gpu=2)
+    allocate(node, gpu=2)
     response = api(ada).patch(path(node, "?drain=true"), {"gpu": 1, "ram": 9000, "name": "small"})
     assert response.status_code == 200
     answer = response.json()
     assert (answer["state"], answer["name"], answer["gpu"]) == ("DRAINING", "small", 2)
     assert answer["pending"] == {"cpu": 4, "ram": 9000, "gpu": 1}
     assert totals(cluster) == (8000, 16384, 2)
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
 
-    hold(node, -500, -256, -1)
+    allocate(node, -500, -256, -1)
     assert row(node)["pending"] is not None  # not empty yet
-    hold(node, -500, -256, -1)
+    allocate(node, -500, -256, -1)
     after = row(node)
     assert (after["state"], after["gpu"], after["ram_mib"]) == (state, 1, 9000)
     assert after["pending"] is None
     assert totals(cluster) == (8000, 17192, 1)
-    assert rung == [cluster.pk] * 2
+    assert woken == [cluster.pk] * 2
 
 
-def test_a_second_change_of_a_draining_node_is_added_to_the_first(api, ada, cluster, node, rung):
-    hold(node, gpu=2)
+def test_a_second_change_of_a_draining_node_is_added_to_the_first(api, ada, cluster, node, woken):
+    allocate(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})  # nothing new
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert api(ada).patch(path(node), {"cpu": 2}).status_code == 409
     api(ada).patch(path(node, "?drain=true"), {"cpu": 2})
     assert row(node)["pending"] == {
@@ -125,25 +125,25 @@ def test_a_second_change_of_a_draining_node_is_added_to_the_first(api, ada, clus
 
 
 def test_uncordoning_cancels_the_change(api, ada, node):
-    hold(node, gpu=2)
+    allocate(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
     nodes.uncordon(node)
-    hold(node, -1000, -512, -2)
+    allocate(node, -1000, -512, -2)
     after = row(node)
     assert (after["state"], after["gpu"], after["pending"]) == ("READY", 2, None)
 
 
 def test_a_node_drained_by_a_user_stays_closed(api, ada, node):
-    hold(node, gpu=2)
+    allocate(node, gpu=2)
     api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
     nodes.drain(node)
-    hold(node, -1000, -512, -2)
+    allocate(node, -1000, -512, -2)
     after = row(node)
     assert (after["state"], after["gpu"], after["pending"]) == ("DRAINING", 1, None)
 
 
 def test_a_node_being_deleted_cannot_be_resized(api, ada, node):
-    hold(node)
+    allocate(node)
     nodes.delete_node(node, drain=True)
     before = row(node)
     response = api(ada).patch(path(node, "?drain=true"), {"gpu": 1})
@@ -163,11 +163,11 @@ def test_a_taken_name_is_refused(api, ada, node):
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("change", [{"gpu": 8}, {"nonsense": 1}])
-def test_others_may_not(api, node, rung, who, status, change, request):
+def test_others_may_not(api, node, woken, who, status, change, request):
     before = row(node)
     assert api(request.getfixturevalue(who)).patch(path(node), change).status_code == status
     assert row(node) == before
-    assert rung == []
+    assert woken == []
 
 
 def test_it_is_found_in_its_own_cluster_only(api, ada, org, node, anyone):

@@ -1,4 +1,5 @@
-"""DELETE /api/clusters/{id}?force=true where containers run, and what a closing cluster refuses."""
+"""DELETE /api/clusters/{id}?force=true where containers run, and calls on a cluster being
+deleted."""
 
 import pytest
 
@@ -18,7 +19,7 @@ def path(cluster, query=""):
 
 @pytest.fixture
 def heard():
-    """The clusters that are told to close, as they are then."""
+    """(id, state) of each cluster whose deletion has begun."""
     told = []
 
     def hear(cluster, **_):
@@ -31,20 +32,20 @@ def heard():
 
 @pytest.fixture(params=["docker", "kube"])
 def used(request, ada):
-    """A cluster that runs things, with one that runs."""
+    """A cluster with containers, in which one deployment runs."""
     cluster = request.getfixturevalue(request.param)
     Cluster.objects.update(total_cpu_milli=8000, total_ram_mib=16384, total_gpu=4)
     make(cluster, ada, Status.RUNNING)
     return cluster
 
 
-def test_running_deployments_are_stopped_first(api, ada, used, heard, rung):
+def test_running_deployments_are_stopped_first(api, ada, used, heard, woken):
     response = api(ada).delete(path(used, "?force=true"))
     assert response.status_code == 202
     assert (response.json()["id"], response.json()["state"]) == (str(used.pk), "DELETING")
     assert row(used)["state"] == State.DELETING
     assert heard == [(used.pk, State.DELETING)]
-    assert rung == [used.pk]
+    assert woken == [used.pk]
     assert Deployment.objects.get().status == Status.STOPPING  # for its runtime to stop
 
 
@@ -88,7 +89,7 @@ def closing(used):
 
 
 @pytest.mark.parametrize("state", ["ACTIVE", "paused", "DRAINING"])
-def test_no_change_of_state_ends_a_deletion(api, ada, closing, rung, state):
+def test_no_change_of_state_ends_a_deletion(api, ada, closing, woken, state):
     before = row(closing)
     response = api(ada).patch(path(closing), {"state": state, "name": "renamed"})
     assert (response.status_code, response.json()["code"]) == (409, "cluster_deleting")
@@ -96,17 +97,17 @@ def test_no_change_of_state_ends_a_deletion(api, ada, closing, rung, state):
         with pytest.raises(Conflict):
             service(closing)
     assert row(closing) == before
-    assert rung == []
+    assert woken == []
     assert api(ada).patch(path(closing), {"state": "DELETING"}).status_code == 200  # as it is
 
 
-def test_it_is_no_state_to_set(api, ada, docker, cluster, rung):
+def test_it_is_no_state_to_set(api, ada, docker, cluster, woken):
     for each in (docker, cluster):
         before = row(each)
         response = api(ada).patch(path(each), {"state": "deleting"})
         assert (response.status_code, response.json()["code"]) == (409, "not_settable")
         assert row(each) == before
-    assert rung == []
+    assert woken == []
 
 
 def test_a_submit_to_it_is_409(api, dev, closing):

@@ -9,9 +9,9 @@ CALLS = {"cordon": "CORDONED", "uncordon": "READY", "drain": "DRAINING"}
 
 
 @pytest.fixture
-def node(cluster, rung):
+def node(cluster, woken):
     node = make_node(cluster)
-    rung.clear()
+    woken.clear()
     return node
 
 
@@ -21,7 +21,7 @@ def path(node, call):
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("state", NodeState.values)
-def test_it_has_the_state_whatever_it_was_before(api, ada, cluster, node, rung, call, state):
+def test_it_has_the_state_whatever_it_was_before(api, ada, cluster, node, woken, call, state):
     node.state = state
     node.save()
     before, changed_at, size = row(node), row(cluster)["changed_at"], totals(cluster)
@@ -32,18 +32,18 @@ def test_it_has_the_state_whatever_it_was_before(api, ada, cluster, node, rung, 
     assert totals(cluster) == size
     changed = state != CALLS[call]
     assert (cluster.changed_at > changed_at) == changed
-    assert rung == [cluster.pk] * changed
+    assert woken == [cluster.pk] * changed
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_may_not(api, node, rung, call, who, status, request):
+def test_others_may_not(api, node, woken, call, who, status, request):
     node.state = NodeState.NOT_READY
     node.save()
     before = row(node)
     assert api(request.getfixturevalue(who)).post(path(node, call), {}).status_code == status
     assert row(node) == before
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -65,6 +65,6 @@ def test_a_body_is_not_asked_for(api, ada, node, call):
 
 def test_it_takes_few_queries(api, ada, node, django_assert_num_queries):
     # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, the write,
-    # the bell, the release
+    # the flag, the release
     with django_assert_num_queries(10):
         api(ada).post(path(node, "drain"), {})

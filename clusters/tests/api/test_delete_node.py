@@ -4,15 +4,15 @@ import pytest
 
 from clusters.models import Node
 from clusters.services import nodes
-from clusters.tests.allocation import hold, make_cluster, make_node, row, totals
+from clusters.tests.allocation import allocate, make_cluster, make_node, row, totals
 
 
 @pytest.fixture
-def node(cluster, rung):
-    """Beside another one, and nobody has rung since."""
+def node(cluster, woken):
+    """One of two nodes; `woken` is empty."""
     make_node(cluster, name="node-2", gpu=0)
     node = make_node(cluster)
-    rung.clear()
+    woken.clear()
     return node
 
 
@@ -21,12 +21,12 @@ def path(node, query=""):
 
 
 @pytest.mark.parametrize("query", ["", "?drain=false", "?drain=true"])
-def test_an_empty_node_goes_at_once_and_the_totals_shrink(api, ada, cluster, node, rung, query):
+def test_an_empty_node_goes_at_once_and_the_totals_shrink(api, ada, cluster, node, woken, query):
     response = api(ada).delete(path(node, query))
     assert (response.status_code, response.content) == (204, b"")
     assert Node.objects.get().name == "node-2"
     assert totals(cluster) == (4000, 8192, 0)
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert api(ada).delete(path(node)).status_code == 404
 
 
@@ -37,8 +37,8 @@ def test_without_its_last_node_a_cluster_is_a_pool_of_the_same_totals(api, ada, 
     assert api(ada).patch(f"/api/clusters/{cluster.pk}", {"total_gpu": 1}).status_code == 200
 
 
-def test_a_node_in_use_stays(api, ada, cluster, node, rung):
-    hold(node, cpu_milli=1000, ram_mib=512, gpu=0)
+def test_a_node_in_use_stays(api, ada, cluster, node, woken):
+    allocate(node, cpu_milli=1000, ram_mib=512, gpu=0)
     before, cluster_before = row(node), row(cluster)
     response = api(ada).delete(path(node))
     assert response.status_code == 409
@@ -50,26 +50,26 @@ def test_a_node_in_use_stays(api, ada, cluster, node, rung):
         "code": "node_in_use",
     }
     assert (row(node), row(cluster)) == (before, cluster_before)
-    assert rung == []
+    assert woken == []
 
 
-def test_with_drain_the_node_is_drained_and_goes_once_it_is_empty(api, ada, cluster, node, rung):
-    hold(node)
+def test_with_drain_the_node_is_drained_and_goes_once_it_is_empty(api, ada, cluster, node, woken):
+    allocate(node)
     for _ in range(2):  # asking again is fine
         response = api(ada).delete(path(node, "?drain=true"))
         assert response.status_code == 202
         answer = response.json()
         assert (answer["state"], answer["pending"]) == ("DRAINING", {"delete": True})
     assert totals(cluster) == (8000, 16384, 2)
-    assert rung == [cluster.pk]
-    hold(node, -1000, -512, -1)
+    assert woken == [cluster.pk]
+    allocate(node, -1000, -512, -1)
     assert Node.objects.get().name == "node-2"
     assert totals(cluster) == (4000, 8192, 0)
-    assert rung == [cluster.pk] * 2
+    assert woken == [cluster.pk] * 2
 
 
 def test_it_wins_over_a_new_size(api, ada, node):
-    hold(node)
+    allocate(node)
     nodes.change_node(node, {"gpu": 0}, drain=True)
     assert api(ada).delete(path(node)).status_code == 409
     assert api(ada).delete(path(node, "?drain=true")).json()["pending"] == {"delete": True}
@@ -77,29 +77,29 @@ def test_it_wins_over_a_new_size(api, ada, node):
 
 @pytest.mark.parametrize("change", [nodes.cordon, nodes.uncordon])
 def test_uncordoning_or_cordoning_the_node_cancels_its_deletion(node, change):
-    hold(node)
+    allocate(node)
     nodes.delete_node(node, drain=True)
     change(node)
-    hold(node, -1000, -512, -1)
+    allocate(node, -1000, -512, -1)
     assert row(node)["pending"] is None
 
 
 def test_draining_the_node_does_not_cancel_its_change(node):
-    hold(node)
+    allocate(node)
     nodes.delete_node(node, drain=True)
     nodes.drain(node)
-    hold(node, -1000, -512, -1)
+    allocate(node, -1000, -512, -1)
     assert not Node.objects.filter(pk=node.pk).exists()
 
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("query", ["", "?drain=true"])
-def test_others_may_not(api, node, rung, who, status, query, request):
-    hold(node)
+def test_others_may_not(api, node, woken, who, status, query, request):
+    allocate(node)
     before = row(node)
     assert api(request.getfixturevalue(who)).delete(path(node, query)).status_code == status
     assert row(node) == before
-    assert rung == []
+    assert woken == []
 
 
 def test_it_is_found_in_its_own_cluster_only(api, ada, org, node, anyone):

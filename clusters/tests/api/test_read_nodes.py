@@ -3,7 +3,7 @@
 import pytest
 
 from clusters.services.nodes import change_node, delete_node
-from clusters.tests.allocation import hold, make_cluster, make_node
+from clusters.tests.allocation import allocate, make_cluster, make_node
 from clusters.tests.paging import all_rows
 
 
@@ -18,7 +18,7 @@ def path(cluster, node=None):
 
 @pytest.mark.parametrize("who", ["ada", "dev", "vera"])
 def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, who, request):
-    hold(node, cpu_milli=1500, ram_mib=192, gpu=1)
+    allocate(node, cpu_milli=1500, ram_mib=192, gpu=1)
     client = api(request.getfixturevalue(who))
     listed = client.get(path(cluster)).json()
     assert listed == [client.get(path(cluster, node)).json()]
@@ -47,7 +47,7 @@ def test_a_pool_has_none(api, vera, cluster):
 
 
 def test_the_change_that_waits_for_a_drain_is_shown(api, vera, cluster, node):
-    hold(node)
+    allocate(node)
     change_node(node, {"cpu_milli": 500}, drain=True)
     answer = api(vera).get(path(cluster, node)).json()
     assert (answer["state"], answer["cpu"]) == ("DRAINING", 4)

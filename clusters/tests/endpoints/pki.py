@@ -1,4 +1,4 @@
-"""Certificates, keys and kubeconfigs to test with; made once, for elliptic curves are quick."""
+"""Certificates, keys and kubeconfigs for tests, each made once."""
 
 import base64
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Where a tenant's endpoint may lead, and where not."""
+"""The address policy for tenants' endpoints."""
 
 import ipaddress
 import socket
@@ -33,7 +33,7 @@ REFUSED = [
     ("100.100.100.200", "a metadata address"),
     ("168.63.129.16", "a metadata address"),
     ("192.0.0.192", "a metadata address"),
-    ("0.0.0.0", "an unspecified address"),  # noqa: S104 - nobody binds to it
+    ("0.0.0.0", "an unspecified address"),  # noqa: S104 - no test binds to it
     ("0.1.2.3", "an unspecified address"),
     ("::", "an unspecified address"),
     ("::ffff:0.0.0.0", "an unspecified address"),
@@ -73,7 +73,7 @@ def test_a_text_that_is_no_address_is_refused(text):
 
 
 def own_address():
-    """The one from which this host would call others; none where it has no network."""
+    """This host's address for outgoing connections; none where it has no network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

@@ -1,4 +1,4 @@
-"""What may be attached as a Docker engine or an API server, and by whom."""
+"""Checks of a Docker engine or an API server before it is attached."""
 
 import pytest
 
@@ -16,7 +16,7 @@ NAMES = {
 
 @pytest.fixture(autouse=True)
 def _resolver(monkeypatch):
-    """No test asks the real one."""
+    """No test uses the real resolver."""
 
     def resolve(host):
         if host in NAMES:

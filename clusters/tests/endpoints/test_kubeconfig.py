@@ -1,4 +1,4 @@
-"""What is taken from a kubeconfig, and what refuses it."""
+"""Reading kubeconfigs."""
 
 from typing import Any
 

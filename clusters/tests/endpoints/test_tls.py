@@ -1,4 +1,4 @@
-"""TLS material: what belongs together, and what is refused."""
+"""Certificates and keys of a TLS connection."""
 
 import pytest
 

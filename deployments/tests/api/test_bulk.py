@@ -66,14 +66,14 @@ def test_an_item_is_answered_and_kept_as_a_submit_is(api, dev, cluster):
 def test_each_has_its_place_and_each_cluster_one_bell(
     transactional_db, api, dev, cluster, other_cluster, monkeypatch
 ):
-    rung = []
-    monkeypatch.setattr(wakeup, "request_cycle", lambda *ring: rung.append(ring))
+    woken = []
+    monkeypatch.setattr(wakeup, "request_cycle", lambda *woken_for: woken.append(woken_for))
     here, there = body(cluster), body(other_cluster)
     answers = submit(api(dev), here, there, here, {**here, "priority": "HIGH"}, there).json()
     assert [answer["queue_position"] for answer in answers] == [2, 1, 3, 1, 2]
     assert redis_queues.lengths(cluster.pk, ["HIGH", "LOW"]) == {"HIGH": 1, "LOW": 2}
     assert redis_queues.lengths(other_cluster.pk, ["LOW"]) == {"LOW": 2}
-    assert rung == [(cluster.pk, Trigger.SUBMITTED), (other_cluster.pk, Trigger.SUBMITTED)]
+    assert woken == [(cluster.pk, Trigger.SUBMITTED), (other_cluster.pk, Trigger.SUBMITTED)]
 
 
 def test_two_hundred_are_scheduled(transactional_db, api, dev, cluster):

@@ -21,7 +21,7 @@ def path(deployment):
 
 
 @pytest.fixture
-def rung():
+def woken():
     heard = []
 
     def hear(deployment_ids, trigger, **_):
@@ -42,7 +42,7 @@ def told(deployment):
 
 
 @pytest.mark.parametrize("status", GOING_ON)
-def test_the_priority_until_it_ends(api, dev, cluster, rung, status):
+def test_the_priority_until_it_ends(api, dev, cluster, woken, status):
     deployment = make(cluster, dev, status)
     response = api(dev).patch(path(deployment), {"priority": "high"})
     assert response.status_code == 200
@@ -50,31 +50,31 @@ def test_the_priority_until_it_ends(api, dev, cluster, rung, status):
     assert row(deployment)["scheduling_key"] == "HIGH/1000/512/1x1"
     assert timeline(deployment) == [("CHANGED", "dev")]
     assert told(deployment) == {"priority": {"from": "LOW", "to": "HIGH"}}
-    assert rung == [([deployment.pk], "CHANGED")]
+    assert woken == [([deployment.pk], "CHANGED")]
 
 
 @pytest.mark.parametrize("status", ENDED)
-def test_not_after(api, dev, cluster, rung, status):
+def test_not_after(api, dev, cluster, woken, status):
     deployment = make(cluster, dev, status)
     before = row(deployment)
     response = api(dev).patch(path(deployment), {"priority": "HIGH"})
     assert (response.status_code, response.json()["code"]) == (409, "ended")
     assert row(deployment) == before
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("status", [*GOING_ON, *ENDED])
-def test_the_name_at_any_time_and_the_scheduler_sleeps_on(api, dev, cluster, rung, status):
+def test_the_name_at_any_time_and_the_scheduler_sleeps_on(api, dev, cluster, woken, status):
     deployment = make(cluster, dev, status)
     before = row(deployment)
     response = api(dev).patch(path(deployment), {"name": "again"})
     assert (response.status_code, response.json()["name"]) == (200, "again")
     assert row(deployment) == {**before, "name": "again"}
     assert told(deployment) == {"name": {"from": "train", "to": "again"}}
-    assert rung == []
+    assert woken == []
 
 
-def test_the_request_while_it_is_queued(api, dev, cluster, rung):
+def test_the_request_while_it_is_queued(api, dev, cluster, woken):
     deployment = make(cluster, dev)
     request = {"required_cpu": 2.5, "required_ram": 1024, "required_gpu": 0, "replicas": 2}
     response = api(dev).patch(path(deployment), request)
@@ -82,30 +82,30 @@ def test_the_request_while_it_is_queued(api, dev, cluster, rung):
     assert {name: response.json()[name] for name in request} == request
     assert row(deployment)["scheduling_key"] == "LOW/2500/1024/0x2"
     assert told(deployment)["required_cpu"] == {"from": 1, "to": 2.5}
-    assert rung == [([deployment.pk], "CHANGED")]
+    assert woken == [([deployment.pk], "CHANGED")]
 
 
 @pytest.mark.parametrize("status", [*GOING_ON[1:], *ENDED])
 @pytest.mark.parametrize("field", ["required_cpu", "required_ram", "required_gpu", "replicas"])
-def test_the_request_not_after(api, dev, cluster, rung, status, field):
+def test_the_request_not_after(api, dev, cluster, woken, status, field):
     deployment = make(cluster, dev, status)
     before, counted = row(deployment), allocated(cluster)
     response = api(dev).patch(path(deployment), {field: 3, "name": "again"})
     assert (response.status_code, response.json()["code"]) == (409, "not_queued")
     assert row(deployment) == before
     assert allocated(cluster) == counted
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("same", [{}, {"name": "train"}, {"priority": "low"}, {"required_gpu": 1}])
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.COMPLETED])
-def test_what_changes_nothing_is_no_event(api, dev, cluster, rung, same, status):
+def test_what_changes_nothing_is_no_event(api, dev, cluster, woken, same, status):
     deployment = make(cluster, dev, status)
     before = row(deployment)
     assert api(dev).patch(path(deployment), same).status_code == 200
     assert row(deployment) == before
     assert timeline(deployment) == []
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize(("who", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])

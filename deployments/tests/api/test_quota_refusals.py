@@ -18,11 +18,11 @@ from organizations.tests.people import all_at_once, client_for, make_member, mak
 
 
 @pytest.fixture
-def kept(cluster, dev, rung):
+def kept(cluster, dev, woken):
     """The default, and one for dev."""
     put_quota(cluster, None, {"max_gpu": 1})
     quota, _ = put_quota(cluster, dev.pk, {"max_gpu": 3, "max_cpu_milli": 1500})
-    rung.clear()
+    woken.clear()
     return quota
 
 
@@ -30,14 +30,14 @@ def kept(cluster, dev, rung):
 
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_do_not_change_them(api, vera, cluster, kept, rung, who, status, request):
+def test_others_do_not_change_them(api, vera, cluster, kept, woken, who, status, request):
     client, before = api(request.getfixturevalue(who)), everything()
     for whose in ("default", kept.user, vera):
         for body in (LIMITS, {"nonsense": 1}):
             assert client.put(path(cluster, whose), body).status_code == status
         assert client.delete(path(cluster, whose)).status_code == status
     assert everything() == before
-    assert rung == []
+    assert woken == []
 
 
 def test_every_member_reads_them_and_no_stranger(api, ada, dev, vera, sam, cluster, kept):
@@ -58,25 +58,25 @@ def test_nobody_without_a_token(anyone, dev, cluster, kept):
     assert everything() == before
 
 
-def test_only_members_are_given_one(api, ada, sam, cluster, rung):
+def test_only_members_are_given_one(api, ada, sam, cluster, woken):
     answers = [api(ada).put(path(cluster, whose), LIMITS) for whose in (sam, uuid4(), "1", "me")]
     assert {each.status_code for each in answers} == {404}
     assert answers[0].json() == answers[1].json() == answers[2].json()
     assert not Quota.objects.exists()
     assert not row(cluster)["has_quotas"]
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("field", list(LIMITS))
 @pytest.mark.parametrize("value", [-1, "1", "", True, [], {}, 1e30, 10**30, 0.0001])
-def test_bad_values_are_named(api, ada, dev, cluster, kept, rung, field, value):
+def test_bad_values_are_named(api, ada, dev, cluster, kept, woken, field, value):
     before = everything()
     for whose in ("default", dev):
         response = api(ada).put(path(cluster, whose), {**LIMITS, field: value})
         assert response.status_code == 400
         assert list(response.json()["fields"]) == [field]
     assert everything() == before
-    assert rung == []
+    assert woken == []
 
 
 def test_an_unknown_field_is_named(api, ada, dev, cluster, kept):
@@ -100,18 +100,18 @@ def test_who_leaves_keeps_theirs_as_their_deployments_go_on(api, ada, dev, org, 
     assert columns(dev) is None
 
 
-def test_with_a_user_their_quotas_go(org, cluster, rung):
+def test_with_a_user_their_quotas_go(org, cluster, woken):
     mia, both = make_member(org, "mia", Role.VIEWER), [cluster, make_cluster(org, name="east")]
     for each in both:
         put_quota(each, mia.pk, {"max_gpu": 1})
     put_quota(cluster, None, {"max_gpu": 1})
-    rung.clear()
+    woken.clear()
     mia.delete()
     assert [row(each)["has_quotas"] for each in both] == [True, False]
     assert Quota.objects.get().user is None
-    assert rung == [each.pk for each in both]
+    assert woken == [each.pk for each in both]
     make_user("nobody").delete()
-    assert len(rung) == 2
+    assert len(woken) == 2
 
 
 def test_with_a_cluster_its_quotas_go(api, ada, cluster, kept):
@@ -123,7 +123,7 @@ def test_with_a_cluster_its_quotas_go(api, ada, cluster, kept):
         delete_quota(cluster, None)
 
 
-def test_one_that_is_being_deleted_takes_no_change(api, ada, dev, cluster, kept, rung):
+def test_one_that_is_being_deleted_takes_no_change(api, ada, dev, cluster, kept, woken):
     Cluster.objects.update(state=State.DELETING)
     before = everything()
     for whose in (dev, "default"):
@@ -133,7 +133,7 @@ def test_one_that_is_being_deleted_takes_no_change(api, ada, dev, cluster, kept,
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "cluster_deleting")
     assert everything() == before
-    assert rung == []
+    assert woken == []
     assert len(api(ada).get(path(cluster)).json()) == 2
 
 

@@ -37,11 +37,11 @@ def everything():
 
 
 @pytest.fixture
-def kept(cluster, dev, rung):
+def kept(cluster, dev, woken):
     """The default, and one for dev."""
     put_quota(cluster, None, {"max_gpu": 1})
     quota, _ = put_quota(cluster, dev.pk, {"max_gpu": 3, "max_cpu_milli": 1500})
-    rung.clear()
+    woken.clear()
     return quota
 
 
@@ -49,7 +49,7 @@ def kept(cluster, dev, rung):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_an_admin_gives_a_user_a_quota(api, ada, dev, cluster, rung, slash):
+def test_an_admin_gives_a_user_a_quota(api, ada, dev, cluster, woken, slash):
     before = row(cluster)
     response = api(ada).put(path(cluster, dev) + slash, LIMITS)
     assert response.status_code == 201
@@ -60,22 +60,22 @@ def test_an_admin_gives_a_user_a_quota(api, ada, dev, cluster, rung, slash):
     after = row(cluster)
     assert after["has_quotas"]
     assert after["changed_at"] > before["changed_at"]
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert api(ada).get(path(cluster, dev) + slash).json() == shown
 
 
-def test_an_admin_sets_the_default(api, ada, cluster, rung):
+def test_an_admin_sets_the_default(api, ada, cluster, woken):
     response = api(ada).put(path(cluster, "default"), {"max_gpu": 0})
     assert response.status_code == 201
     shown = {"user_id": None, "username": None, **NONE, "max_gpu": 0, "held": None}
     assert response.json() == shown
     assert columns() == (None, None, 0)
     assert row(cluster)["has_quotas"]
-    assert rung == [cluster.pk]
+    assert woken == [cluster.pk]
     assert api(ada).get(path(cluster, "default")).json() == shown
 
 
-def test_another_replaces_the_whole(api, ada, dev, cluster, kept, rung):
+def test_another_replaces_the_whole(api, ada, dev, cluster, kept, woken):
     response = api(ada).put(path(cluster, dev), {"max_ram": 1024})
     assert (response.status_code, response.json()["max_cpu"]) == (200, None)
     assert columns(dev) == (None, 1024, None)
@@ -83,7 +83,7 @@ def test_another_replaces_the_whole(api, ada, dev, cluster, kept, rung):
     assert columns() == (1000, None, None)
     assert Quota.objects.count() == 2
     assert Quota.objects.get(user=dev).pk == kept.pk
-    assert rung == [cluster.pk] * 2
+    assert woken == [cluster.pk] * 2
 
 
 @pytest.mark.parametrize("body", [{}, NONE])
@@ -94,37 +94,37 @@ def test_one_without_limits_exempts_from_the_default(api, ada, dev, cluster, kep
 
 
 @pytest.mark.parametrize("body", [{}, NONE, {"max_gpu": None}])
-def test_a_default_without_limits_would_say_nothing(api, ada, cluster, kept, rung, body):
+def test_a_default_without_limits_would_say_nothing(api, ada, cluster, kept, woken, body):
     before = everything()
     response = api(ada).put(path(cluster, "default"), body)
     assert response.status_code == 400
     assert set(response.json()["fields"]) == set(LIMITS)
     assert everything() == before
-    assert rung == []
+    assert woken == []
 
 
-def test_the_same_again_changes_nothing(api, ada, dev, cluster, kept, rung):
+def test_the_same_again_changes_nothing(api, ada, dev, cluster, kept, woken):
     before = everything()
     given = {"max_gpu": 3, "max_cpu": 1.5}
     assert api(ada).put(path(cluster, dev), given).status_code == 200
     assert api(ada).put(path(cluster, "default"), {"max_gpu": 1}).status_code == 200
     assert everything() == before
-    assert rung == []
+    assert woken == []
 
 
-def test_an_admin_deletes_them(api, ada, dev, cluster, kept, rung):
+def test_an_admin_deletes_them(api, ada, dev, cluster, kept, woken):
     for whose, has_quotas in ((dev, True), ("default", False)):
         response = api(ada).delete(path(cluster, whose))
         assert (response.status_code, response.content) == (204, b"")
         assert row(cluster)["has_quotas"] == has_quotas
     assert not Quota.objects.exists()
-    assert rung == [cluster.pk] * 2
+    assert woken == [cluster.pk] * 2
     before = everything()
     for whose in (dev, "default"):
         assert api(ada).get(path(cluster, whose)).status_code == 404
         assert api(ada).delete(path(cluster, whose)).status_code == 404
     assert everything() == before
-    assert len(rung) == 2
+    assert len(woken) == 2
 
 
 def test_another_clusters_are_its_own(api, ada, dev, org, cluster, kept):

@@ -32,7 +32,7 @@ WAYS = [stop_by_post, stop_by_delete, stop_of_cluster]
 
 
 @pytest.fixture
-def rung():
+def woken():
     """What the scheduler was told."""
     heard = []
 
@@ -48,7 +48,7 @@ def rung():
 @pytest.mark.parametrize(
     "status", [Status.QUEUED, Status.STARTING, Status.RUNNING, Status.STOPPING]
 )
-def test_what_goes_on_is_stopped(api, dev, cluster, rung, way, status):
+def test_what_goes_on_is_stopped(api, dev, cluster, woken, way, status):
     other = make(cluster, dev, Status.RUNNING, gpu=2)
     deployment = make(cluster, dev, status, replicas=2, reason_code="PREEMPTED")
     response = way(api(dev), deployment)
@@ -60,7 +60,7 @@ def test_what_goes_on_is_stopped(api, dev, cluster, rung, way, status):
     assert deployment.reason_code == ""
     assert timeline(deployment) == [("STOPPED", "dev")]
     assert allocated(cluster) == (1000, 512, 2)
-    assert rung == [(cluster.pk, [deployment.pk], "STOPPED")]
+    assert woken == [(cluster.pk, [deployment.pk], "STOPPED")]
     assert Deployment.objects.get(pk=other.pk).status == Status.RUNNING
     if way is not stop_by_delete:
         answer = response.json()
@@ -73,29 +73,29 @@ def test_what_goes_on_is_stopped(api, dev, cluster, rung, way, status):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.STOPPED])
-def test_what_has_ended_stays_as_it_is(api, dev, cluster, rung, way, status):
+def test_what_has_ended_stays_as_it_is(api, dev, cluster, woken, way, status):
     deployment = make(cluster, dev, status)
     assert way(api(dev), deployment).status_code in (200, 204)
     deployment.refresh_from_db()
     assert deployment.status == status
     assert timeline(deployment) == []
-    assert rung == []
+    assert woken == []
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_stopping_twice_is_fine(api, dev, cluster, rung, way):
+def test_stopping_twice_is_fine(api, dev, cluster, woken, way):
     deployment = make(cluster, dev, Status.RUNNING)
     first, second = way(api(dev), deployment), way(api(dev), deployment)
     assert first.status_code == second.status_code
     assert first.content == second.content
     assert timeline(deployment) == [("STOPPED", "dev")]
     assert allocated(cluster) == (0, 0, 0)
-    assert len(rung) == 1
+    assert len(woken) == 1
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("who", "status"), [("ada", None), ("vera", 403), ("sam", 404)])
-def test_who_may(api, dev, cluster, rung, way, who, status, request):
+def test_who_may(api, dev, cluster, woken, way, who, status, request):
     deployment = make(cluster, dev, Status.RUNNING)
     response = way(api(request.getfixturevalue(who)), deployment)
     deployment.refresh_from_db()
@@ -106,7 +106,7 @@ def test_who_may(api, dev, cluster, rung, way, who, status, request):
         assert response.status_code == status
         assert deployment.status == Status.RUNNING
         assert allocated(cluster) == (1000, 512, 1)
-        assert rung == []
+        assert woken == []
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -153,7 +153,7 @@ def test_a_running_one_takes_both_locks(api, dev, cluster, django_assert_num_que
         stop_by_post(api(dev), deployment)
 
 
-def test_operators_stop_many_in_several_clusters(dev, ada, org, cluster, rung):
+def test_operators_stop_many_in_several_clusters(dev, ada, org, cluster, woken):
     east = make_cluster(org, name="east")
     here = [make(cluster, dev), make(cluster, dev, Status.RUNNING)]
     there = [make(east, dev, Status.RUNNING)]
@@ -162,7 +162,7 @@ def test_operators_stop_many_in_several_clusters(dev, ada, org, cluster, rung):
     assert allocated(cluster) == allocated(east) == (0, 0, 0)
     assert timeline(here[0]) == timeline(there[0]) == [("STOPPED", "ada")]
     assert timeline(ended) == []
-    assert {(pk, len(ids)) for pk, ids, _ in rung} == {(cluster.pk, 2), (east.pk, 1)}
+    assert {(pk, len(ids)) for pk, ids, _ in woken} == {(cluster.pk, 2), (east.pk, 1)}
     assert stop([row.pk for row in [*here, *there, ended]], ada) == 0
 
 

@@ -90,24 +90,24 @@ def test_every_cluster_with_endpoints_is_looked_through_now_and_then(site: Site,
 def test_a_plan_a_stop_and_a_grace_that_is_over_wake_the_runtime(
     site: Site, a: Node, dev, django_capture_on_commit_callbacks
 ):
-    def rung() -> bool:
+    def woken() -> bool:
         return wakeup.clear_flag(site.cluster.pk) is not None
 
     site.look()
     row = site.submit("deaf")
     with django_capture_on_commit_callbacks(execute=True):
         site.cycle()
-    assert rung()
+    assert woken()
     site.look()
     with django_capture_on_commit_callbacks(execute=True):
         stop_deployment(dev, site.fresh(row))
-    assert rung()
+    assert woken()
     site.look()
     deadlines.wake_overdue(timezone.now())
-    assert not rung()
+    assert not woken()
     site.overdue(row)
     deadlines.wake_overdue(timezone.now())
-    assert rung()
+    assert woken()
 
 
 def test_a_simulated_cluster_wakes_nobody(cluster, dev, django_capture_on_commit_callbacks):
