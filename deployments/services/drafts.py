@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster, Node, Runtime
-from clusters.queries import cluster_for, clusters_for
+from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments.models import Deployment, PriorityClass
 from deployments.queries import Dependency, priority_classes, priority_named
@@ -21,6 +21,7 @@ from deployments.services import dependencies
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.ids import time_of
+from organizations.access import require
 from organizations.models import Role
 
 
@@ -48,7 +49,8 @@ def draft_deployment(
     in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
     deleted. Three queries, one more with dependencies.
     """
-    cluster = cluster_for(user, cluster_id, Role.DEVELOPER)
+    cluster = cluster_by_id(cluster_id)
+    require(user, cluster.organization_id, Role.DEVELOPER)
     needed = spec.get("depends_on")
     found = dependencies.find([cluster.pk], needed) if needed else {}
     return _draft(user, cluster, Order(cluster.pk, spec, priority), priority_classes(), found)
