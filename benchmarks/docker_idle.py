@@ -22,7 +22,7 @@ LISTS = 10
 TIME_PASSES = """
 import json, time
 from uuid import UUID
-from deployments.reconciler import reconcile
+from deployments.reconciler.loop import reconcile
 
 def timed():
     began, burnt = time.perf_counter(), time.process_time()

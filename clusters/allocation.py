@@ -1,6 +1,6 @@
 """The counters of what is allocated: the only code that moves them.
 
-Whoever calls holds the cluster's lock; the CHECK constraints refuse what would over-commit.
+The caller has the cluster's lock; the CHECK constraints refuse what would over-commit.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from clusters.node_changes import apply_pending_changes
 
 Amounts = Iterable[int]  # cpu_milli, ram_mib, gpu
 
-# Answers those that have become empty and were to.
+# Returns the nodes that have become empty and had to.
 _MOVE_NODES = """
 WITH moved AS (
     UPDATE clusters_node n
@@ -33,15 +33,15 @@ SELECT id FROM moved
 """
 
 
-class Held:
-    """Amounts by node (None: the pool), summed up; negative ones give back."""
+class AllocationChange:
+    """Amounts to allocate by node (None: the pool), summed up; negative ones are freed."""
 
     def __init__(self) -> None:
         self.by_node: dict[str | None, tuple[int, int, int]] = {}
 
     def add(self, node_id: str | None, amounts: Amounts) -> None:
-        had = self.by_node.get(node_id, (0, 0, 0))
-        cpu_milli, ram_mib, gpu = (a + b for a, b in zip(had, amounts, strict=True))
+        before = self.by_node.get(node_id, (0, 0, 0))
+        cpu_milli, ram_mib, gpu = (a + b for a, b in zip(before, amounts, strict=True))
         self.by_node[node_id] = (cpu_milli, ram_mib, gpu)
 
     def total(self) -> tuple[int, int, int]:
@@ -50,20 +50,20 @@ class Held:
         return cpu_milli, ram_mib, gpu
 
 
-def move(cluster_id: UUID, held: Held, **columns: Any) -> None:
-    """Add `held` to the cluster's counters and its nodes'. `columns` of the cluster ride along.
+def move(cluster_id: UUID, change: AllocationChange, **columns: Any) -> None:
+    """Add `change` to the cluster's counters and its nodes'. `columns` of the cluster ride along.
 
     One query, and one more where nodes are concerned. A node that was to leave or shrink once it is
     empty does so here, in the transaction that empties it.
     """
-    cpu_milli, ram_mib, gpu = held.total()
+    cpu_milli, ram_mib, gpu = change.total()
     Cluster.objects.filter(pk=cluster_id).update(
         allocated_cpu_milli=F("allocated_cpu_milli") + cpu_milli,
         allocated_ram_mib=F("allocated_ram_mib") + ram_mib,
         allocated_gpu=F("allocated_gpu") + gpu,
         **columns,
     )
-    by_node = {node: amounts for node, amounts in held.by_node.items() if node is not None}
+    by_node = {node: amounts for node, amounts in change.by_node.items() if node is not None}
     if by_node:
         cpus, rams, gpus = zip(*by_node.values(), strict=True)
         params: dict[str, Any] = {

@@ -1,11 +1,11 @@
-"""What a replica wrote: from its runtime while it is there, from what was kept afterwards."""
+"""Reads the log of a replica: from its runtime while its container exists, then as it was kept."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
-from threading import BoundedSemaphore
+from threading import Lock
 from typing import NamedTuple
 
 from django.conf import settings
@@ -20,12 +20,33 @@ from deployments.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from mlops_platform.api.errors import Invalid
 
-FOLLOW_S = 900  # so long one request may follow: who has left unseen gives its place back by then
-ASK_EVERY_S = 0.5  # whether it has started
+FOLLOW_S = 900  # longest time of one follower: a client that has left unseen frees its slot by then
+READ_STATUS_EVERY_S = 0.5
 WAITING = (Status.QUEUED, Status.STARTING)
 
-# Each follower keeps a thread of the web server busy, and others want to be served as well.
-_followers = BoundedSemaphore(max(settings.WEB_THREADS // 2, 1))
+
+class _Followers:
+    """Counts the followers in this process: each one occupies a thread of the web server.
+
+    At most half of the threads follow, so that the others serve other requests.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._lock = 0, Lock()
+
+    def enter(self) -> bool:
+        with self._lock:
+            if self._count >= max(settings.WEB_THREADS // 2, 1):
+                return False
+            self._count += 1
+            return True
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+
+
+_followers = _Followers()
 
 
 class EndpointUnavailable(APIException):
@@ -34,77 +55,78 @@ class EndpointUnavailable(APIException):
     retry_after_s = 5
 
 
-class Wanted(NamedTuple):
-    """Which part of the output; `attempt` None is the present one, or the last."""
+class LogQuery(NamedTuple):
+    """Which part of the log; `attempt` None is the present attempt, or the last."""
 
     attempt: int | None = None
     replica: int = 0
     tail: int | None = None  # lines from the end
-    since: datetime | None = None  # only while its container is there
+    since: datetime | None = None  # only while the container exists
     follow: bool = False
 
 
-def output_of(deployment: Deployment, wanted: Wanted) -> Iterator[bytes]:
-    """Pieces of it; nothing where it never ran, or runs in a simulated cluster.
+def output_of(deployment: Deployment, query: LogQuery) -> Iterator[bytes]:
+    """Pieces of the log; none for a deployment that never ran, or is in a simulated cluster.
 
-    400 for a replica or an attempt that cannot be, 429 where too many follow already, 503 where its
-    endpoint does not answer: all of them before the first piece. An endpoint that goes away while
-    it is followed ends the stream.
+    Raises before the first piece: 400 for a replica or an attempt that cannot exist, 429 for one
+    follower too many, 503 where the endpoint does not answer. An endpoint that goes away later ends
+    the stream.
     """
-    _refuse(deployment, wanted)
-    if not wanted.follow:
-        return _begun(_pieces(deployment, wanted))
-    if not _followers.acquire(blocking=False):
+    _check(deployment, query)
+    if not query.follow:
+        return _with_first_piece(_pieces(deployment, query))
+    if not _followers.enter():
         raise Throttled(wait=10, detail="Too many follow logs just now.")
     try:
-        return _Followed(_to_follow(deployment, wanted))
+        return _Followed(_followed_pieces(deployment, query))
     except BaseException:
-        _followers.release()
+        _followers.leave()
         raise
 
 
-def _refuse(deployment: Deployment, wanted: Wanted) -> None:
-    faults = {}
-    if wanted.replica >= deployment.replicas:
-        faults["replica"] = f"Below {deployment.replicas}: they are counted from 0."
-    if wanted.attempt is not None and wanted.attempt > deployment.attempt:
-        faults["attempt"] = f"It has had {deployment.attempt} so far."
-    if faults:
-        raise Invalid(faults)
+def _check(deployment: Deployment, query: LogQuery) -> None:
+    errors = {}
+    if query.replica >= deployment.replicas:
+        errors["replica"] = f"Below {deployment.replicas}: they are counted from 0."
+    if query.attempt is not None and query.attempt > deployment.attempt:
+        errors["attempt"] = f"It has had {deployment.attempt} so far."
+    if errors:
+        raise Invalid(errors)
 
 
-def _to_follow(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
-    """As `_pieces`; whoever follows one that waits wants to see its first line."""
-    if wanted.attempt is not None or row.status not in WAITING:
-        return _pieces(row, wanted)
-    _begun(_pieces(row, wanted._replace(follow=False, tail=0)))  # whether its endpoint is there
-    return _later(row, wanted)
+def _followed_pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
+    """The pieces; for a deployment that waits, they come once it runs."""
+    if query.attempt is not None or row.status not in WAITING:
+        return _pieces(row, query)
+    # Raises where the endpoint is away, before the response begins.
+    _with_first_piece(_pieces(row, query._replace(follow=False, tail=0)))
+    return _pieces_once_running(row, query)
 
 
-def _later(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
-    yield from _pieces(_once_it_runs(row), wanted)
+def _pieces_once_running(row: Deployment, query: LogQuery) -> Iterator[bytes]:
+    yield from _pieces(_await_start(row), query)
 
 
-def _pieces(row: Deployment, wanted: Wanted) -> Iterator[bytes]:
-    """Whoever has them has been asked once this returns."""
-    attempt = wanted.attempt or row.attempt
+def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
+    """The call to the endpoint has been made once this returns."""
+    attempt = query.attempt or row.attempt
     kept = DeploymentLog.objects.filter(
-        deployment=row, attempt=attempt, replica=wanted.replica
+        deployment=row, attempt=attempt, replica=query.replica
     ).first()
     if kept is not None:
-        return iter([_last_lines(bytes(kept.output), wanted.tail)])
+        return iter([_last_lines(bytes(kept.output), query.tail)])
     simulated = row.cluster.runtime == Runtime.SIMULATED
-    if simulated or attempt != row.attempt or wanted.replica >= len(node_ids(row)):
+    if simulated or attempt != row.attempt or query.replica >= len(node_ids(row)):
         return iter(())
-    node = Node.objects.select_related("endpoint").filter(pk=node_ids(row)[wanted.replica]).first()
+    node = Node.objects.select_related("endpoint").filter(pk=node_ids(row)[query.replica]).first()
     if node is None or node.endpoint is None:
         return iter(())
-    key = Key(str(row.pk), attempt, wanted.replica)
+    key = Key(str(row.pk), attempt, query.replica)
     with _answering(node):
         runtime = runtime_connections.connect(row.cluster, node.endpoint, node.name)
-        if wanted.follow:
+        if query.follow:
             _give_back_connection()
-        pieces = runtime.logs(key, tail=wanted.tail, since=wanted.since, follow=wanted.follow)
+        pieces = runtime.logs(key, tail=query.tail, since=query.since, follow=query.follow)
     return _read(node, pieces)
 
 
@@ -121,11 +143,11 @@ def _answering(node: Node) -> Iterator[None]:
         raise EndpointUnavailable(f"{node.name} does not answer: {one_line(error)}") from None
 
 
-def _once_it_runs(row: Deployment) -> Deployment:
+def _await_start(row: Deployment) -> Deployment:
     give_up = time.monotonic() + FOLLOW_S
     while row.status in WAITING and time.monotonic() < give_up:
         _give_back_connection()
-        time.sleep(ASK_EVERY_S)
+        time.sleep(READ_STATUS_EVERY_S)
         fresh = Deployment.objects.select_related("cluster").filter(pk=row.pk).first()
         if fresh is None:
             break
@@ -134,19 +156,19 @@ def _once_it_runs(row: Deployment) -> Deployment:
 
 
 def _give_back_connection() -> None:
-    """Following takes its time, and PostgreSQL has only so many."""
+    """A follower would keep its database connection for minutes."""
     if not connection.in_atomic_block:
         connection.close()
 
 
-def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, its first piece fetched already: what is wrong is found while one can say so."""
+def _with_first_piece(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Fetches the first piece now, so that an error is raised before the response begins."""
     first = next(pieces, b"")
     return chain([first], pieces)
 
 
 class _Followed:
-    """Pieces that are followed; the place is given back when the response is closed."""
+    """The pieces of a follower; leaves the followers when the response is closed."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._open = pieces, True
@@ -160,13 +182,13 @@ class _Followed:
             raise StopIteration
         try:
             return next(self._pieces)
-        except APIException:  # the answer has begun: it can only end
+        except APIException:  # the response has begun: it can only end
             raise StopIteration from None
 
     def close(self) -> None:
         if self._open:
             self._open = False
-            _followers.release()
+            _followers.leave()
             close = getattr(self._pieces, "close", None)
             if close is not None:
                 close()

@@ -1,4 +1,4 @@
-"""Desired workloads, their life, and why they wait."""
+"""Deployments, their timelines and logs, and why they wait."""
 
 from django.conf import settings
 from django.db import models
@@ -40,8 +40,10 @@ class Status(models.TextChoices):
     STOPPED = "STOPPED"
 
 
-HOLDING = (Status.STARTING, Status.RUNNING, Status.STOPPING)
-HOLDS = Q(status__in=HOLDING, yielded=False)  # capacity
+# STARTING, RUNNING and STOPPING rows have a placement, the others have none.
+PLACED = (Status.STARTING, Status.RUNNING, Status.STOPPING)
+# Of them, a victim that has yielded has no allocation any more.
+ALLOCATED = Q(status__in=PLACED, yielded=False)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
 
 
@@ -53,14 +55,14 @@ class Kind(models.TextChoices):
 class Deployment(models.Model):
     """A container image with the resources it needs and a priority.
 
-    Three writers of `status`, each owning its edges: services (a user's intent), the scheduler's
-    store (a plan), sync (a fact from the runtime). `id` is a UUIDv7 drawn at submit and
-    `created_at` is the millisecond it carries, so that order by id is order by submit time.
+    Three writers move `status`, each along edges of its own: the services (a user's intent), the
+    scheduler's store (a plan), and the reconciler (what a runtime shows). `id` is a UUIDv7 drawn at
+    submit and `created_at` is the millisecond in it, so that order by id is order by submit time.
     `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable.
 
-    Each admission is an attempt. One that is STOPPING becomes `next_status` once its runtime has
-    confirmed that it is gone, is told to end with its grace, and killed after `stop_by`. Where it
-    was preempted it has `yielded`: its capacity is its preemptor's already.
+    Each admission begins an attempt. The runtime stops a STOPPING deployment within its grace and
+    kills it after `stop_by`; once its replicas have ended, its status becomes `next_status`. A
+    preempted deployment has `yielded`: its preemptor has its allocation already.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -124,7 +126,7 @@ class Deployment(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
-            models.Index(  # what fits is found without reading what does not
+            models.Index(  # finds workloads that fit without reading those that do not
                 F("cluster"),
                 F("priority_class"),
                 ExpressionWrapper(Q(replicas__gt=1), models.BooleanField()),
@@ -141,7 +143,7 @@ class Deployment(models.Model):
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_line",
             ),
-            models.Index(  # whoever has no GPUs left, or nothing at all, is passed over whole
+            models.Index(  # passes over all workloads of an owner whose quota is used up
                 F("cluster"),
                 F("priority_class"),
                 F("owner"),
@@ -168,7 +170,7 @@ class Deployment(models.Model):
             ),
             models.Index(
                 fields=["cluster", "priority_class"],
-                condition=Q(status__in=HOLDING),
+                condition=Q(status__in=PLACED),
                 name="deployment_holding",
             ),
             models.Index(
@@ -206,9 +208,9 @@ class Deployment(models.Model):
 class WaitReason(models.Model):
     """Why the queued workloads of a scheduling key wait, as of the cluster's last cycle.
 
-    One row for thousands of equal workloads; a row that names a deployment speaks for it alone
-    (the blocked head of a strict queue). Each cycle replaces what has changed. There is none for
-    those for whom nothing could come free: the cycle does not read them (queries.reasons_for).
+    One row stands for thousands of equal workloads; a row that names a deployment stands for it
+    alone (the blocked head of a strict queue). Each cycle replaces what has changed. Workloads for
+    which nothing could come free have no row: the cycle does not read them (queries.reasons_for).
     """
 
     cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="wait_reasons")
@@ -236,7 +238,7 @@ class EventType(models.TextChoices):
     SUBMITTED = "SUBMITTED"
     CHANGED = "CHANGED"
     STARTED = "STARTED"  # admitted and placed
-    RUNNING = "RUNNING"  # the runtime confirmed it
+    RUNNING = "RUNNING"  # the runtime has confirmed it
     NOTICE = "NOTICE"  # what the runtime said meanwhile
     STOPPING = "STOPPING"
     REQUEUED = "REQUEUED"
@@ -249,7 +251,7 @@ class EventType(models.TextChoices):
 
 
 class DeploymentEvent(models.Model):
-    """One line of a deployment's timeline, written with the change it tells of, never edited."""
+    """An entry of a deployment's timeline, written with the change itself and never edited."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)
@@ -268,7 +270,7 @@ class DeploymentEvent(models.Model):
 
 
 class DeploymentLog(models.Model):
-    """The end of what a replica of an attempt wrote, kept when its container was cleared away."""
+    """The end of a replica's log, kept when its container is removed."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="kept_logs")
     attempt = models.PositiveIntegerField()

@@ -1,7 +1,6 @@
-"""Nodes that do not answer, for those who are on one and for those who wait for its room.
+"""Names nodes that do not answer, to deployments on them and to deployments that wait for them.
 
-Found when it is asked for: it holds for as long as it is so, and nothing has to be written or taken
-back.
+Read with each answer rather than stored, so that nothing has to be written or taken back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,44 +11,44 @@ from clusters.queries import nodes_away
 from deployments.models import Deployment, Status, WaitReason
 from deployments.reasons import AWAY_NODES, CLOSED_NODES, NODE_AWAY, render
 
-ON_A_NODE = (Status.RUNNING, Status.STOPPING)  # one that is STARTING is told by its runtime's pass
+ON_A_NODE = (Status.RUNNING, Status.STOPPING)  # for STARTING rows the reconciler stores a reason
 
 
-class Away:
-    """The nodes that are away now, as far as they concern some rows."""
+class NodesAway:
+    """The nodes that do not answer now, as far as they concern some rows."""
 
     def __init__(self, rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]) -> None:
-        """One query; none where nobody is on a node, and nobody waits for one that is closed."""
-        on, waiting = set[str](), set[UUID]()
+        """One query; none where no row is on a node or waits while nodes are closed."""
+        node_ids, cluster_ids = set[str](), set[UUID]()
         for row in rows:
             if row.status in ON_A_NODE:
-                on |= {place["node_id"] for place in row.placement if place["node_id"]}
+                node_ids |= {each["node_id"] for each in row.placement if each["node_id"]}
             elif row.pk in waits and waits[row.pk].details.get(CLOSED_NODES):
-                waiting.add(row.cluster_id)
-        self._nodes = {str(node.pk): node for node in nodes_away(on, waiting)}
+                cluster_ids.add(row.cluster_id)
+        self._nodes = {str(node.pk): node for node in nodes_away(node_ids, cluster_ids)}
 
     def reason(self, row: Deployment) -> dict[str, Any] | None:
-        """That a node on which it runs or stops does not answer, rendered; None where all do."""
+        """NODE_AWAY, rendered, for a row that runs or stops on such a node; else None."""
         if row.status not in ON_A_NODE:
             return None
-        for place in row.placement:
-            node = self._nodes.get(place["node_id"])
+        for each in row.placement:
+            node = self._nodes.get(each["node_id"])
             if node is not None:
                 since = node.not_ready_since
-                told = {"since": since.isoformat()} if since else {}
-                return render(NODE_AWAY, {"node": node.name, **told})
+                details = {"since": since.isoformat()} if since else {}
+                return render(NODE_AWAY, {"node": node.name, **details})
         return None
 
-    def told(self, row: Deployment, wait: WaitReason | None) -> WaitReason | None:
-        """The same reason, with how many of the closed nodes that it might use do not answer."""
+    def add_to(self, row: Deployment, wait: WaitReason | None) -> WaitReason | None:
+        """The reason with the number of closed nodes that fit the row and do not answer."""
         if wait is None or not wait.details.get(CLOSED_NODES):
             return wait
-        wanted = row.node_selector.items()
+        selector = row.node_selector.items()
         count = sum(
-            node.cluster_id == row.cluster_id and wanted <= node.labels.items()
+            node.cluster_id == row.cluster_id and selector <= node.labels.items()
             for node in self._nodes.values()
         )
         if not count:
             return wait
-        away = min(count, wait.details[CLOSED_NODES])  # which are as the last cycle found them
+        away = min(count, wait.details[CLOSED_NODES])  # closed as of the last cycle
         return WaitReason(code=wait.code, details={**wait.details, AWAY_NODES: away})

@@ -1,4 +1,4 @@
-"""Where deployments are placed, kept in words as well as ids: the only code that rewords it."""
+"""Reads placements, and renames nodes in them: a placement has names as well as ids."""
 
 from uuid import UUID
 
@@ -20,12 +20,12 @@ UPDATE deployments_deployment d
 
 
 def node_ids(row: Deployment) -> list[str]:
-    """The node's id for each replica, in the order of the replicas' numbers."""
+    """The node id of each replica, in the order of the replicas' numbers."""
     return [str(place["node_id"]) for place in row.placement for _ in range(place["replicas"])]
 
 
 def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
-    """Tell what runs on a node its new name; the caller holds the cluster's lock. One query."""
+    """Rename the node in all placements; the caller has the cluster's lock. One query."""
     with connection.cursor() as cursor:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
 

@@ -1,4 +1,4 @@
-"""What may be read of deployments, by whom, and in a fixed number of queries."""
+"""Reads deployments as far as a user may see them, each in a fixed number of queries."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,24 +11,24 @@ from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from deployments import hooks, reasons, redis_queues
 from deployments.models import (
+    ALLOCATED,
     ENDED,
-    HOLDS,
     Deployment,
     DeploymentEvent,
     PriorityClass,
     Status,
     WaitReason,
 )
-from deployments.node_away import Away
+from deployments.node_away import NodesAway
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
-Held = dict[UUID, tuple[int, int, int]]  # millicores, MiB and GPUs, by owner
+AllocatedByOwner = dict[UUID, tuple[int, int, int]]  # millicores, MiB, GPUs
 
 
 def deployments_visible_to(user: User) -> QuerySet[Deployment]:
-    """Those of the user's organizations, newest first; no query of its own."""
+    """The deployments of the user's organizations, newest first; no query of its own."""
     return (
         Deployment.objects.filter(cluster__organization__in=organizations_of(user))
         .select_related("priority_class")
@@ -37,7 +37,7 @@ def deployments_visible_to(user: User) -> QuerySet[Deployment]:
 
 
 def deployments_in(cluster: Cluster) -> QuerySet[Deployment]:
-    """The same of one cluster, which the caller has been found to see."""
+    """The deployments of one cluster, newest first. The caller has checked access to it."""
     return (
         Deployment.objects.filter(cluster=cluster).select_related("priority_class").order_by("-id")
     )
@@ -80,7 +80,7 @@ def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityC
 
 
 class Dependency(NamedTuple):
-    """What another deployment depends on."""
+    """A deployment that another one depends on."""
 
     id: UUID
     status: str
@@ -90,15 +90,15 @@ Dependencies = Mapping[UUID, Sequence[Dependency]]
 
 
 def dependencies_of(deployments: Iterable[Deployment]) -> dict[UUID, list[Dependency]]:
-    """What each depends on, oldest first, by id; nothing for one without. One query."""
+    """The dependencies of each deployment that has any, oldest first, by its id. One query."""
     links = Deployment.depends_on.through.objects.filter(
         from_deployment__in=[row.pk for row in deployments]
     ).order_by("to_deployment")
     found: dict[UUID, list[Dependency]] = {}
-    for key, needed, status in links.values_list(
+    for key, dependency, status in links.values_list(
         "from_deployment_id", "to_deployment_id", "to_deployment__status"
     ):
-        found.setdefault(key, []).append(Dependency(needed, status))
+        found.setdefault(key, []).append(Dependency(dependency, status))
     return found
 
 
@@ -107,31 +107,33 @@ def reasons_for(
 ) -> dict[UUID, dict[str, Any] | None]:
     """Each deployment's rendered reason by id; None where there is nothing to explain.
 
-    A queued one has what the last cycle found, for itself before for its scheduling key; one that
-    was evicted, or has failed and is tried again, also keeps that, with what it waits for now under
-    `waiting_for`. An ended one has why it ended, one that starts what keeps it from running, one
-    that runs or stops whether its node is away. A cycle never looks at one that waits for others to
-    complete, or for its next try, so those reasons are found here; nor at one that nothing could
-    come free for, whose reason the scheduler derives when it is asked. One query if any is queued,
-    one if any waits for others and `dependencies` (of dependencies_of) are not given, up to three
-    if any has to be derived, and one if any is on a node, or nodes that it waits for are closed.
+    A queued deployment has the reason that the last cycle stored for itself, or for its scheduling
+    key. After an eviction or a failed attempt it keeps that reason, with the present one under
+    `waiting_for`. An ended deployment has the reason of its end, a starting one what it still waits
+    for, and a running or stopping one whether its node is away. A cycle never reads a deployment
+    that waits for dependencies or for its next attempt, so those reasons are found here; nor one
+    for which nothing could come free, whose reason the scheduler derives on request.
+
+    One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
+    are not given; up to three if any reason has to be derived; and one if any is on a node, or
+    waits while nodes are closed.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
-    gated = [row for row in queued if row.pending_dependencies]
+    dependent = [row for row in queued if row.pending_dependencies]
     if dependencies is None:
-        dependencies = dependencies_of(gated) if gated else {}
-    looked_at = [row for row in queued if not row.pending_dependencies and not row.retry_at]
-    waits = _wait_reasons(looked_at)
-    waits |= _derived([row for row in looked_at if row.pk not in waits])
-    waits |= _dependency_waits(gated, dependencies)
+        dependencies = dependencies_of(dependent) if dependent else {}
+    eligible = [row for row in queued if not row.pending_dependencies and not row.retry_at]
+    waits = _wait_reasons(eligible)
+    waits |= _derived([row for row in eligible if row.pk not in waits])
+    waits |= _dependency_waits(dependent, dependencies)
     for row in queued:
         if row.retry_at and not row.pending_dependencies:
             details = {"retry_at": row.retry_at.isoformat()}
             waits[row.pk] = WaitReason(code=reasons.BACKOFF, details=details)
-    away = Away(deployments, waits)
+    away = NodesAway(deployments, waits)
     return {
-        row.pk: _reason(row, away.told(row, waits.get(row.pk)), away.reason(row))
+        row.pk: _reason(row, away.add_to(row, waits.get(row.pk)), away.reason(row))
         for row in deployments
     }
 
@@ -139,15 +141,16 @@ def reasons_for(
 def positions_of(
     deployments: Iterable[Deployment], class_names: Sequence[str]
 ) -> dict[UUID, int | None]:
-    """The place in its cluster's queues of each queued deployment by id; one Redis round trip."""
+    """The position of each queued deployment in its cluster's queues, by id; one Redis round
+    trip."""
     queued = [row for row in deployments if row.status == Status.QUEUED]
-    places = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
-    found = redis_queues.positions(places, class_names)
+    entries = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
+    found = redis_queues.positions(entries, class_names)
     return {row.pk: position for row, position in zip(queued, found, strict=True)}
 
 
 def clusters_with_endpoints() -> list[UUID]:
-    """Those in which something really runs, or could. One query."""
+    """The clusters in which containers run, or could. One query."""
     return list(
         Cluster.objects.exclude(runtime=Runtime.SIMULATED)
         .filter(Q(endpoints__isnull=False) | Q(state=State.DELETING))
@@ -161,11 +164,11 @@ def in_use(cluster: Cluster) -> QuerySet[Deployment]:
     return Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
 
 
-def allocated_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, Held]:
-    """What the deployments of each owner hold of each of the clusters, by cluster, the owners in
-    the order of their ids. One query, none for no cluster."""
+def allocated_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, AllocatedByOwner]:
+    """What is allocated to each owner, by cluster, the owners in the order of their ids. One query,
+    none for no cluster."""
     rows = (
-        Deployment.objects.filter(HOLDS, cluster__in=cluster_ids, **filters)
+        Deployment.objects.filter(ALLOCATED, cluster__in=cluster_ids, **filters)
         .order_by("owner_id")
         .values_list("cluster_id", "owner_id")
         .annotate(
@@ -174,20 +177,20 @@ def allocated_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, He
             gpus=Sum(F("gpu") * F("replicas")),
         )
     )
-    found: dict[UUID, Held] = defaultdict(dict)
+    found: dict[UUID, AllocatedByOwner] = defaultdict(dict)
     for cluster, owner, cpu, ram, gpus in rows:
         found[cluster][owner] = (int(cpu), int(ram), int(gpus))
     return found
 
 
 def _dependency_waits(
-    gated: Sequence[Deployment], dependencies: Dependencies
+    dependent: Sequence[Deployment], dependencies: Dependencies
 ) -> dict[UUID, WaitReason]:
     waits = {}
-    for row in gated:
-        needed = [each for each in dependencies.get(row.pk, ()) if each.status != Status.COMPLETED]
-        if needed:  # else the last one has completed since the row was read
-            details = reasons.waiting_for([each.id for each in needed])
+    for row in dependent:
+        pending = [each for each in dependencies.get(row.pk, ()) if each.status != Status.COMPLETED]
+        if pending:  # else the last dependency has completed since the row was read
+            details = reasons.waiting_for([each.id for each in pending])
             waits[row.pk] = WaitReason(code=reasons.WAITING_FOR_DEPENDENCIES, details=details)
     return waits
 

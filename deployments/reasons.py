@@ -1,7 +1,7 @@
-"""Why a deployment waits, or ended as it did: one table of codes, a sentence with numbers for each.
+"""Renders why a deployment waits or has ended: one table of codes, one sentence for each.
 
-Rows store the code and numbers in the scheduler's units (`cpu_milli`, `ram_mib`, `gpu`); sentences
-are made when read, so that a better wording reaches old rows too. No Django here.
+Rows store the code and numbers in the scheduler's units (`cpu_milli`, `ram_mib`, `gpu`). Sentences
+are made when a row is read, so that a better wording reaches old rows too. No Django here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +30,10 @@ NODE_AWAY = "NODE_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 START_DELAYED = "START_DELAYED"
 
-CLOSED_NODES = "closed_nodes"  # in details: of all that are closed,
-AWAY_NODES = "away_nodes"  # so many do not answer
+CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
+AWAY_NODES = "away_nodes"  # how many of them do not answer
 
-MOST_DEPENDENCIES = 20  # told in details
+MOST_DEPENDENCIES = 20  # in details
 NAMED = 3  # in a sentence
 
 
@@ -51,22 +51,23 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
 
 
 def some_of(names: Sequence[str], count: int | None = None) -> str:
-    """`a, b, c and 2 more`; of `count`, where `names` are the first of so many."""
+    """`a, b, c and 2 more`; `count`: how many there are in all, where `names` are the first
+    ones."""
     named = ", ".join(names[:NAMED])
     more = (len(names) if count is None else count) - len(names[:NAMED])
     return f"{named} and {more} more" if more > 0 else named
 
 
 def shown(details: Details) -> dict[str, Any]:
-    """The same with the outside's names and units for resources, however deep.
+    """The details with the API's names and units for resources, at any depth.
 
-    In PostgreSQL's order, whether they were kept there or have just been found.
+    The keys are in PostgreSQL's order, also in details that were never stored there.
     """
     details = dict(sorted(details.items(), key=lambda item: (len(item[0]), item[0])))
     resource = details.get("resource")
     if (
         isinstance(resource, str) and resource in RESOURCES
-    ):  # the numbers beside it are that resource's
+    ):  # the numbers beside it are amounts of that resource
         plain = {
             name: public_amount(resource, value) if isinstance(value, int) else value
             for name, value in details.items()
@@ -74,7 +75,7 @@ def shown(details: Details) -> dict[str, Any]:
         return {**plain, "resource": PUBLIC_NAMES[resource]}
     outside: dict[str, Any] = {}
     for name, value in details.items():
-        if name == "node_selector":  # labels are called as people like
+        if name == "node_selector":  # a label may have the name of a resource
             outside[name] = value
         elif isinstance(value, Mapping):
             outside[name] = shown(value)
@@ -126,12 +127,12 @@ def _insufficient_capacity(details: Details) -> str:
         parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
     away = details.get(AWAY_NODES, 0)
     closed = details.get(CLOSED_NODES, 0) - away
-    told = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
-    told += f" {away} {'node does' if away == 1 else 'nodes do'} not answer." if away else ""
+    nodes = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
+    nodes += f" {away} {'node does' if away == 1 else 'nodes do'} not answer." if away else ""
     if len(parts) == 1:
-        return f"Needs {parts[0][0]}: {parts[0][1]}.{told}"
+        return f"Needs {parts[0][0]}: {parts[0][1]}.{nodes}"
     listed = [f"{need} ({why})" for need, why in parts]
-    return f"Needs {', '.join(listed[:-1])} and {listed[-1]}.{told}"
+    return f"Needs {', '.join(listed[:-1])} and {listed[-1]}.{nodes}"
 
 
 def _blocked_by_head(details: Details) -> str:
@@ -143,13 +144,14 @@ def _reserved_for_head(details: Details) -> str:
 
 
 def _quota_exceeded(details: Details) -> str:
-    """Tells apart what has to wait for others of its owner, and what the quota never allows."""
+    """One sentence while the owner's other deployments use the quota, one for more than the
+    quota."""
     resource = details["resource"]
     requested = amount_in_words(resource, details["requested"])
-    quota, held = (public_amount(resource, details[name]) for name in ("quota", "held"))
+    quota, allocated = (public_amount(resource, details[name]) for name in ("quota", "held"))
     if details["requested"] > details["quota"]:
         return f"Asks for {requested}, and its owner's quota is {quota}."
-    return f"Asks for {requested}: its owner holds {held}, and the quota is {quota}."
+    return f"Asks for {requested}: its owner holds {allocated}, and the quota is {quota}."
 
 
 def _cluster_paused(details: Details) -> str:
@@ -196,17 +198,19 @@ def _backoff(details: Details) -> str:
 
 def _waiting_for_victims(details: Details) -> str:
     count = details["count"]
-    who = "the deployment that it evicted" if count == 1 else f"{count} deployments that make room"
-    return f"Starts as soon as {who} {'has' if count == 1 else 'have'} ended."
+    victims = (
+        "the deployment that it evicted" if count == 1 else f"{count} deployments that make room"
+    )
+    return f"Starts as soon as {victims} {'has' if count == 1 else 'have'} ended."
 
 
 def _on_node(before: str, after: str) -> Callable[[Details], str]:
-    """A sentence with the node's name in it, where there is one."""
+    """A sentence with the node's name in it, where the details have one."""
     return lambda details: f"{before}{' ' + details['node'] if details.get('node') else ''}{after}"
 
 
 def _node_away(details: Details) -> str:
-    """Of one that is to start there, or of one that is there already: since when it is away."""
+    """One sentence for a STARTING deployment, one with the time for one that is on the node."""
     if "since" not in details:
         return _on_node("Its node", " does not answer: it goes on as soon as it does.")(details)
     return f"Its node {details['node']} has not answered since {_moment(details['since'])}."
@@ -235,11 +239,11 @@ def _not_ready_in_time(details: Details) -> str:
 def _said(sentence: str) -> Callable[[Details], str]:
     """A sentence, and what the runtime said, if anything."""
 
-    def told(details: Details) -> str:
+    def with_message(details: Details) -> str:
         said = str(details.get("said") or "").rstrip(".")
         return f"{sentence}: {said}." if said else f"{sentence}."
 
-    return told
+    return with_message
 
 
 def _always(sentence: str) -> Callable[[Details], str]:
@@ -263,7 +267,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
     CONTAINER_LOST: _on_node("Its container is gone from the node", ", and nobody knows why."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
-    # What is said of one that is admitted (runtimes/base.py), and of its attempts that failed.
+    # Codes of a runtime (runtimes/base.py): of a starting deployment, or of a failed attempt.
     WAITING_FOR_VICTIMS: _waiting_for_victims,
     NODE_AWAY: _node_away,
     NOT_READY_IN_TIME: _not_ready_in_time,

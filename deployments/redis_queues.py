@@ -1,11 +1,11 @@
 """Each cluster's queues in Redis: one sorted set of deployment ids per priority class.
 
-They answer "how long" and "which place" in O(log n) and hold no truth: a cycle that finds them off
-rebuilds them from the table. Redis orders by the policy's score, larger first (stored negated), and
-equal scores by id, which as a UUIDv7 is the order of submit.
+The queues give lengths and positions in O(log n). The table is the truth: a cycle that finds a
+queue wrong rebuilds it from the table. Redis orders by the policy's score, larger first (stored
+negated), and equal scores by id, which as a UUIDv7 is the order of submit.
 
-Writes raise RedisError to their caller, who decides. Reads never raise: they answer None while
-Redis is away.
+Writes raise RedisError for the caller to handle. Reads never raise: they return None while Redis is
+away.
 """
 
 import logging
@@ -27,7 +27,8 @@ def queue_key(cluster_id: UUID, class_name: str) -> str:
 
 
 def enter(cluster_id: UUID, entries: Iterable[tuple[str, UUID, int]]) -> None:
-    """Add (class name, deployment id, policy score); one that is there already gets the score."""
+    """Add (class name, deployment id, policy score); a deployment in the queue gets the new
+    score."""
     members: dict[str, list[tuple[UUID, int]]] = {}
     for class_name, deployment_id, score in entries:
         members.setdefault(class_name, []).append((deployment_id, score))
@@ -40,7 +41,7 @@ def enter(cluster_id: UUID, entries: Iterable[tuple[str, UUID, int]]) -> None:
 
 
 def leave(cluster_id: UUID, entries: Iterable[tuple[str, UUID]]) -> None:
-    """Remove (class name, deployment id); what is not there is no error."""
+    """Remove (class name, deployment id); a deployment that is not queued is no error."""
     members: dict[str, list[str]] = {}
     for class_name, deployment_id in entries:
         members.setdefault(class_name, []).append(str(deployment_id))
@@ -59,11 +60,11 @@ def rebuild(
     read: Callable[[], Mapping[str, Sequence[tuple[UUID, int]]]],
     signature: str,
 ) -> bool:
-    """Replace the cluster's queues by what `read` finds, as one: nobody sees them half built.
+    """Replace the cluster's queues by what `read` returns, in one step.
 
-    `class_names` are every class, so that queues with none waiting are emptied. `signature` tells
-    under which ordering and totals the scores were computed. False, and nothing changed, where a
-    queue was written to since before the read: what was read may be older than that.
+    `class_names` are every class, so that queues of classes without waiting deployments are
+    emptied. `signature` names the ordering and totals of the scores. False, and nothing changed,
+    where a queue was written to since before the read: what was read may be older than that.
     """
     keys = {class_name: queue_key(cluster_id, class_name) for class_name in class_names}
     with redis_client().pipeline(transaction=True) as pipe:
@@ -83,30 +84,31 @@ def rebuild(
 
 
 def forget(cluster_id: UUID, class_names: Iterable[str]) -> None:
-    """Drop everything of a cluster that is no more."""
+    """Delete the queues of a deleted cluster."""
     keys = [queue_key(cluster_id, class_name) for class_name in class_names]
     redis_client().delete(_signature_key(cluster_id), *keys)
 
 
 def signature(cluster_id: UUID) -> str | None:
-    """What the last rebuild stored; None where there is none, or Redis is away."""
+    """The signature of the last rebuild; None without one, or while Redis is away."""
     try:
         stored = redis_client().get(_signature_key(cluster_id))
     except RedisError as error:
-        _tell_away(error)
+        _log_away(error)
         return None
     return None if stored is None else str(stored)
 
 
 def lengths(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, int] | None:
-    """How many wait in each class; None while Redis is away."""
+    """How many deployments wait in each class; None while Redis is away."""
     return lengths_of([cluster_id], class_names).get(cluster_id)
 
 
 def lengths_of(
     cluster_ids: Sequence[UUID], class_names: Sequence[str]
 ) -> dict[UUID, dict[str, int]]:
-    """The same for many clusters, in one round trip; empty while Redis is away."""
+    """How many deployments wait in each class of each cluster, in one round trip; empty while Redis
+    is away."""
     try:
         with redis_client().pipeline(transaction=False) as pipe:
             for cluster_id in cluster_ids:
@@ -114,7 +116,7 @@ def lengths_of(
                     pipe.zcard(queue_key(cluster_id, class_name))
             sizes = iter(pipe.execute())
     except RedisError as error:
-        _tell_away(error)
+        _log_away(error)
         return {}
     return {
         cluster_id: {class_name: next(sizes) for class_name in class_names}
@@ -122,10 +124,10 @@ def lengths_of(
     }
 
 
-def place_for(
+def next_position(
     cluster_id: UUID, class_name: str, score: int, class_names: Sequence[str]
 ) -> int | None:
-    """The place that a newcomer would get: behind its equals; None while Redis is away.
+    """The position of a new deployment, behind its equals; None while Redis is away.
 
     `class_names` are every class, most urgent first.
     """
@@ -137,12 +139,12 @@ def place_for(
             pipe.zcount(queue_key(cluster_id, class_name), "-inf", -score)
             return sum(pipe.execute()) + 1
     except RedisError as error:
-        _tell_away(error)
+        _log_away(error)
         return None
 
 
-def look(cluster_id: UUID, *, every_s: int) -> bool:
-    """True at most once in so many seconds, for whoever asks first; always for less than one."""
+def claim_check(cluster_id: UUID, *, every_s: int) -> bool:
+    """True for the first caller in so many seconds; always where `every_s` is below one."""
     if every_s < 1:
         return True
     key = f"{_signature_key(cluster_id)}:looked"
@@ -157,46 +159,46 @@ def members(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, set[str]]
                 pipe.zrange(queue_key(cluster_id, class_name), 0, -1)
             found = pipe.execute()
     except RedisError as error:
-        _tell_away(error)
+        _log_away(error)
         return None
     return {name: set(ids) for name, ids in zip(class_names, found, strict=True)}
 
 
 def positions(
-    places: Sequence[tuple[UUID, str, UUID]], class_names: Sequence[str]
+    entries: Sequence[tuple[UUID, str, UUID]], class_names: Sequence[str]
 ) -> list[int | None]:
-    """The 1-based place of each (cluster id, class name, deployment id) in its cluster's queues.
+    """The 1-based position of each (cluster id, class name, deployment id) in its cluster's queues.
 
-    Counts across classes: all of the more urgent ones come first. `class_names` are every class,
-    most urgent first. One round trip, however many places and clusters; None for one that is in
-    no queue, and for all while Redis is away.
+    Counts across classes: all deployments of the more urgent classes come first. `class_names` are
+    every class, most urgent first. One round trip for any number of entries and clusters; None for
+    a deployment that is in no queue, and for all while Redis is away.
     """
-    if not places:
+    if not entries:
         return []
-    clusters = list(dict.fromkeys(cluster_id for cluster_id, _, _ in places))
+    clusters = list(dict.fromkeys(cluster_id for cluster_id, _, _ in entries))
     queues = [(cluster_id, name) for cluster_id in clusters for name in class_names]
     try:
         with redis_client().pipeline(transaction=False) as pipe:
             for queue in queues:
                 pipe.zcard(queue_key(*queue))
-            for cluster_id, class_name, deployment_id in places:
+            for cluster_id, class_name, deployment_id in entries:
                 pipe.zrank(queue_key(cluster_id, class_name), str(deployment_id))
             answers = pipe.execute()
     except RedisError as error:
-        _tell_away(error)
-        return [None] * len(places)
+        _log_away(error)
+        return [None] * len(entries)
     ahead = _ahead_of(queues, answers[: len(queues)])
     ranks = answers[len(queues) :]
     return [
         None if rank is None else ahead.get((cluster_id, class_name), 0) + rank + 1
-        for (cluster_id, class_name, _), rank in zip(places, ranks, strict=True)
+        for (cluster_id, class_name, _), rank in zip(entries, ranks, strict=True)
     ]
 
 
 def _ahead_of(
     queues: Sequence[tuple[UUID, str]], sizes: Sequence[int]
 ) -> dict[tuple[UUID, str], int]:
-    """How many wait in the more urgent classes of the same cluster, for each queue."""
+    """For each queue, how many deployments wait in the more urgent classes of its cluster."""
     ahead: dict[tuple[UUID, str], int] = {}
     so_far: dict[UUID, int] = {}
     for (cluster_id, class_name), size in zip(queues, sizes, strict=True):
@@ -215,5 +217,5 @@ def _signature_key(cluster_id: UUID) -> str:
     return f"cluster:{cluster_id}:queues"
 
 
-def _tell_away(error: RedisError) -> None:
+def _log_away(error: RedisError) -> None:
     logger.warning("queues unread: redis is away", extra={"error": str(error)})

@@ -1,4 +1,4 @@
-"""The runtimes of a cluster's endpoints, connected and kept by this process."""
+"""Connects to the runtimes of clusters' endpoints; this process keeps the connections."""
 
 import hashlib
 import logging
@@ -17,9 +17,17 @@ from deployments.runtimes.base import Access, Registry, Runtime, RuntimeUnavaila
 
 logger = logging.getLogger(__name__)
 
-_Kept = tuple[str, Runtime]  # a digest of all that the connection depends on
-_kept: dict[UUID, _Kept] = {}
+Factory = Callable[[Cluster, Endpoint, str, Access, Sequence[Registry]], Runtime]
+_factories: dict[str, Factory] = {}
+_open: dict[UUID, tuple[str, Runtime]] = {}  # by endpoint; with a digest of what it depends on
 _lock = threading.Lock()
+
+
+def register(kind: str, factory: Factory) -> Factory | None:
+    """Make clusters of a kind of runtime use this factory; returns the factory from before."""
+    previous = _factories.get(kind)
+    _factories[kind] = factory
+    return previous
 
 
 def connect(
@@ -28,38 +36,53 @@ def connect(
     node: str,
     registries: Sequence[Registry] | None = None,
 ) -> Runtime:
-    """The runtime behind an endpoint; `node` is the name of a Docker engine's only node.
+    """The runtime at an endpoint; `node` is the name of a Docker engine's only node.
 
-    Nothing is sent yet. Raises Unsealable where the secrets cannot be read with the present keys.
-    One query, none where the cluster's registries are given.
+    Sends nothing yet. Raises Unsealable where the credentials cannot be decrypted with the present
+    keys. One query, none where the cluster's registries are given.
     """
     secrets = secrets_of(endpoint)
     if registries is None:
         registries = read_registries(cluster)
     if cluster.runtime == Kind.KUBERNETES:
-        node = ""  # it has many, and knows them itself
-    told = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
-    told += repr([(each.host, each.username, each.password) for each in registries])
-    digest = hashlib.sha256(told.encode()).hexdigest()
+        node = ""  # it has many nodes and knows their names
+    digest = _digest(endpoint, node, secrets, registries)
     with _lock:
-        kept = _kept.get(endpoint.pk)
-        if kept is not None and kept[0] == digest:
-            return kept[1]
+        previous = _open.get(endpoint.pk)
+        if previous is not None and previous[0] == digest:
+            return previous[1]
         access = Access(endpoint.url, **secrets, guard=guard_of(endpoint))
-        runtime = FACTORIES[cluster.runtime](cluster, endpoint, node, access, registries)
-        _kept[endpoint.pk] = (digest, runtime)
-    if kept is not None:
-        kept[1].close()
+        runtime = _factories[cluster.runtime](cluster, endpoint, node, access, registries)
+        _open[endpoint.pk] = (digest, runtime)
+    if previous is not None:
+        previous[1].close()
     return runtime
 
 
-def leave(cluster: Cluster) -> None:
-    """Clear away, after the commit, what is at a cluster's endpoints besides replicas: it is
-    deleted, as the caller has made sure. As far as they answer; nobody will try it again.
+def is_connected(endpoint_id: UUID) -> bool:
+    return endpoint_id in _open
 
-    One query, and another where there is anything to clear away.
+
+def disconnect(endpoint_id: UUID) -> None:
+    """Close the endpoint's connection, if there is one."""
+    with _lock:
+        connection = _open.pop(endpoint_id, None)
+    if connection is not None:
+        connection[1].close()
+
+
+def forget_all() -> None:
+    """Drop all connections without closing them: after a fork they are the parent's."""
+    _open.clear()
+
+
+def leave(cluster: Cluster) -> None:
+    """Remove, after the commit, what a deleted cluster has at its endpoints besides replicas.
+
+    The caller has deleted the cluster. An endpoint that does not answer keeps it; there is no
+    second try. One query, and one more where there is anything to remove.
     """
-    # Elsewhere credentials are not left at the endpoint.
+    # Docker engines store no credentials.
     if cluster.runtime == Kind.KUBERNETES and cluster.registries.exists():
         endpoints = list(Endpoint.objects.select_related("cluster").filter(cluster=cluster))
         transaction.on_commit(partial(_leave, endpoints))
@@ -72,10 +95,7 @@ def _leave(endpoints: Sequence[Endpoint]) -> None:
         except (RuntimeUnavailable, Unsealable) as error:
             extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
             logger.warning("the Secret for pulling images is left behind", extra=extra)
-        with _lock:
-            kept = _kept.pop(endpoint.pk, None)
-        if kept is not None:
-            kept[1].close()
+        disconnect(endpoint.pk)
 
 
 def read_registries(cluster: Cluster) -> list[Registry]:
@@ -83,10 +103,20 @@ def read_registries(cluster: Cluster) -> list[Registry]:
     return [Registry(*row) for row in registries_of(cluster)]
 
 
+def _digest(
+    endpoint: Endpoint, node: str, secrets: dict[str, str], registries: Sequence[Registry]
+) -> str:
+    """Of all that a connection depends on."""
+    text = repr((endpoint.url, endpoint.namespace, endpoint.trusted, node, sorted(secrets.items())))
+    text += repr([(each.host, each.username, each.password) for each in registries])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _docker(
     cluster: Cluster, _: Endpoint, node: str, access: Access, registries: Sequence[Registry]
 ) -> Runtime:
-    from deployments.runtimes.docker import DockerRuntime  # costs every process 20 MiB otherwise
+    # Imported here: it would cost every process 20 MiB.
+    from deployments.runtimes.docker.runtime import DockerRuntime
 
     return DockerRuntime(access, cluster_id=str(cluster.pk), node=node, registries=registries)
 
@@ -94,7 +124,8 @@ def _docker(
 def _kubernetes(
     cluster: Cluster, endpoint: Endpoint, _: str, access: Access, registries: Sequence[Registry]
 ) -> Runtime:
-    from deployments.runtimes.kubernetes import KubernetesRuntime  # 60 MiB
+    # Imported here: it would cost every process 60 MiB.
+    from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
 
     return KubernetesRuntime(
         access,
@@ -104,5 +135,5 @@ def _kubernetes(
     )
 
 
-Factory = Callable[[Cluster, Endpoint, str, Access, Sequence[Registry]], Runtime]
-FACTORIES: dict[str, Factory] = {Kind.DOCKER: _docker, Kind.KUBERNETES: _kubernetes}
+register(Kind.DOCKER, _docker)
+register(Kind.KUBERNETES, _kubernetes)

@@ -1,4 +1,4 @@
-"""The names under which submit and scheduler know the same thing."""
+"""The scheduling key of a deployment: what the scheduler sees of it, as one text."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from clusters.models import Cluster
 from deployments.models import ENDED, Deployment
 from mlops_platform.api.ids import first_uuid_at
 
-# A submit that read the cluster before its policy changed may commit after that.
+# A submit that has read the cluster before its policy changed may commit so much later.
 LATE = timedelta(seconds=60)
 OWNER = "/u"
 EVER = UUID(int=0)
 
-# Whose key has its owner at the end, and should not; or has not, and should.
+# Rows whose key has the owner at the end and should not, or has not and should.
 _NAME_OWNERS = """
 UPDATE deployments_deployment
    SET scheduling_key = CASE WHEN %(by_owner)s
@@ -34,8 +34,8 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
     thousands of them as one. A time limit (`/t3600`), a node selector (`/n` and a digest) and, in
-    clusters where that counts, the owner (`/u` and the id) follow where there are any. `cluster` is
-    its cluster as it is now, where the caller has it at hand.
+    clusters whose policy needs it, the owner (`/u` and the id) follow. `cluster`: the deployment's
+    cluster, where the caller has read it already.
     """
     row = deployment
     key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
@@ -50,20 +50,21 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
 
 
 def request_in(scheduling_key: str) -> str:
-    """Without whose it is."""
+    """The key without its owner."""
     return scheduling_key.partition(OWNER)[0]
 
 
 def owner_in_key(deployment: Deployment) -> str:
-    """The owner as the scheduler knows them, where its key tells them; else the empty text."""
+    """The owner's id where the deployment's key has it; else the empty text."""
     named = deployment.scheduling_key.endswith(_owner(deployment))
     return str(deployment.owner_id) if named else ""
 
 
 def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
-    """Give all that have not ended the keys that the cluster's policy asks for; its row is locked.
+    """Add owners to the keys of all deployments that have not ended, or remove them, as the
+    cluster's policy needs. The caller has locked the cluster's row.
 
-    Those that run too: they may come back to the queue. One statement.
+    Covers running deployments, since they may come back to the queue. One statement.
     """
     params: dict[str, Any] = {
         "cluster": cluster.pk,
@@ -76,7 +77,7 @@ def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
 
 
 def name_owners_of_late(cluster: Cluster) -> None:
-    """The same for what has come since a cycle last looked, perhaps under the policy of before."""
+    """The same for deployments since the last cycle, submitted perhaps under the earlier policy."""
     if cluster.evaluated_at is None:
         name_owners(cluster)
     else:

@@ -1,5 +1,6 @@
-"""Celery's doors: ends by the clock, passes over the runtimes, images to be pulled."""
+"""The Celery tasks: ends by the clock, passes over the runtimes, pulls of images."""
 
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from celery import shared_task
@@ -8,41 +9,44 @@ from django.utils import timezone
 from deployments import wakeup
 from deployments.lifecycle import deadlines, retry_backoff
 from deployments.queries import clusters_with_endpoints
-from deployments.reconciler import image_pulls
-from deployments.reconciler import reconcile as run_pass
-from deployments.reconciler import watcher as watcher  # the runtimes' worker starts it
+from deployments.reconciler import image_pulls, loop, watcher
+from deployments.reconciler.actions import Pull
+
+watcher.connect_to_worker()
 
 
 @shared_task(name="deployments.tasks.finish_due", ignore_result=True)
 def finish_due() -> None:
-    """All that happens by the clock; where nothing does, a query each."""
+    """Everything that happens by the clock. One query each where nothing is due."""
     now = timezone.now()
     deadlines.finish_due(now)
     deadlines.wake_overdue(now)
-    retry_backoff.release(now)
+    retry_backoff.end_pauses(now)
 
 
 @shared_task(name="deployments.tasks.look_everywhere", ignore_result=True)
 def look_everywhere() -> None:
-    """Ask for a full pass over each cluster that has endpoints: it finds whatever was missed."""
+    """Request a full pass over each cluster that has endpoints: it finds what was missed."""
     for cluster_id in clusters_with_endpoints():
         wakeup.request(cluster_id, [wakeup.EVERYTHING], again=True)
 
 
 @shared_task(name="deployments.tasks.reconcile", ignore_result=True)
-def reconcile(cluster_id: str) -> None:
-    """One pass over a cluster, unless another worker is at work or has answered already."""
+def reconcile(
+    cluster_id: str, run_pass: Callable[[UUID, Collection[str], Pull], bool] = loop.reconcile
+) -> None:
+    """Run one pass over a cluster, unless another worker runs one or has answered the request."""
     cluster = UUID(cluster_id)
 
     def work(_: str) -> None:
-        if run_pass(cluster, wakeup.take_looks(cluster), _pull):
+        if run_pass(cluster, wakeup.take_deployment_ids(cluster), _request_pull):
             wakeup.set_flag(cluster)
 
     wakeup.run(cluster, work)
 
 
-def _pull(endpoint_id: UUID, image: str) -> None:
-    if image_pulls.begin(endpoint_id, image):
+def _request_pull(endpoint_id: UUID, image: str) -> None:
+    if image_pulls.should_request(endpoint_id, image):
         pull.delay(str(endpoint_id), image)
 
 

@@ -1,4 +1,4 @@
-"""Wakes the runtimes' worker for a cluster, and says which deployments it is to look at."""
+"""Wakes the runtimes' worker for a cluster, and names the deployments that it has to look at."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -11,24 +11,24 @@ from mlops_platform.api.wakeup import Wakeup, try_lock
 
 logger = logging.getLogger(__name__)
 
-EVERYTHING = "*"
-WORD = "LOOK"  # a flag needs a word; the deployments to look at stand in a set of their own
-STALE_S = 60  # another message has been sent since one that no worker took for so long
+EVERYTHING = "*"  # in place of a deployment's id: all that is at the cluster's endpoints
+WORD = "LOOK"  # a flag needs a word; the ids are in a set of their own
+STALE_S = 60  # a message that no worker has taken for so long has a successor
 PASS_TIMEOUT_S = 10  # a killed worker's lock keeps other workers away for so long
 
 _wakeup = Wakeup("cluster:{}:runtime", "deployments.tasks.reconcile", expires_s=STALE_S)
 enqueue, is_flag_set, clear_flag = _wakeup.enqueue, _wakeup.is_flag_set, _wakeup.clear_flag
 
 
-def request(cluster_id: UUID, looks: Iterable[str] = (), *, again: bool = False) -> None:
-    """Ask for a pass over what starts and stops, and over these deployments, or EVERYTHING.
+def request(cluster_id: UUID, deployment_ids: Iterable[str] = (), *, again: bool = False) -> None:
+    """Request a pass over what starts and stops, and over these deployments, or EVERYTHING.
 
     Never raises for want of Redis: the next full pass finds it all.
     """
-    looks = list(looks)
+    deployment_ids = list(deployment_ids)
     try:
-        if looks:
-            redis_client().sadd(_looks(cluster_id), *looks)
+        if deployment_ids:
+            redis_client().sadd(_ids_key(cluster_id), *deployment_ids)
     except RedisError as error:
         logger.warning("runtime not woken: redis is away", extra={"error": str(error)})
         return
@@ -41,18 +41,18 @@ def set_flag(cluster_id: UUID) -> None:
 
 
 def run(cluster_id: UUID, run_pass: Callable[[str], None]) -> None:
-    """One pass, unless another worker is at work or has answered already."""
+    """Run one pass, unless another worker runs one or has answered the request."""
     lock = try_lock(f"cluster:{cluster_id}:reconciling", PASS_TIMEOUT_S, renew=True)
     _wakeup.run(cluster_id, lock, run_pass)
 
 
-def take_looks(cluster_id: UUID) -> set[str]:
-    """The deployments to look at, as requested since the last call; the set is emptied."""
+def take_deployment_ids(cluster_id: UUID) -> set[str]:
+    """The ids that were requested since the last call; empties their set."""
     with redis_client().pipeline() as pipe:
-        pipe.smembers(_looks(cluster_id))
-        pipe.delete(_looks(cluster_id))
-        return {str(look) for look in pipe.execute()[0]}
+        pipe.smembers(_ids_key(cluster_id))
+        pipe.delete(_ids_key(cluster_id))
+        return {str(each) for each in pipe.execute()[0]}
 
 
-def _looks(cluster_id: UUID) -> str:
+def _ids_key(cluster_id: UUID) -> str:
     return f"cluster:{cluster_id}:looks"

@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
 from deployments import placements, redis_queues
-from deployments.models import ENDED, HOLDING, HOLDS, Deployment, PriorityClass, Status
+from deployments.models import ALLOCATED, ENDED, PLACED, Deployment, PriorityClass, Status
 from deployments.services.dependencies import HOPELESS
 from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
@@ -53,7 +53,7 @@ def _miscounted() -> Iterator[str]:
     """The counters equal the sum over the deployments with an allocation."""
     sums: dict[UUID, dict[str, Any]] = {
         row["cluster"]: dict(row)
-        for row in Deployment.objects.filter(HOLDS)
+        for row in Deployment.objects.filter(ALLOCATED)
         .order_by()
         .values("cluster")
         .annotate(**{name: Sum(F(name) * F("replicas")) for name in RESOURCES})
@@ -73,15 +73,15 @@ def _miscounted() -> Iterator[str]:
 def _half_states() -> Iterator[str]:
     """Every deployment is wholly in one state."""
     rules = {
-        "holds capacity but is placed nowhere": Q(status__in=HOLDING, placement=[]),
+        "holds capacity but is placed nowhere": Q(status__in=PLACED, placement=[]),
         "runs but never started": Q(status=Status.RUNNING, started_at=None),
-        "is placed but holds nothing": ~Q(status__in=HOLDING) & ~Q(placement=[]),
+        "is placed but holds nothing": ~Q(status__in=PLACED) & ~Q(placement=[]),
         "has ended but not when": Q(status__in=ENDED, finished_at=None),
         "has an end but goes on": ~Q(status__in=ENDED) & ~Q(finished_at=None),
         "is to be tried again, but neither waits nor leaves": Q(retry_at__isnull=False)
         & ~Q(status__in=(Status.QUEUED, Status.STOPPING)),
         "waits but has started": Q(status=Status.QUEUED) & ~Q(started_at=None),
-        "is due but holds nothing": ~Q(status__in=HOLDING) & ~Q(due_at=None),
+        "is due but holds nothing": ~Q(status__in=PLACED) & ~Q(due_at=None),
     }
     for sentence, rule in rules.items():
         for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_SENTENCES]:
@@ -111,7 +111,7 @@ def _out_of_turn() -> Iterator[str]:
     )
     rules = {
         "started before what it depends on had completed": Q(
-            unmet, status__in=(*HOLDING, Status.COMPLETED)
+            unmet, status__in=(*PLACED, Status.COMPLETED)
         ),
         "waits for what will never complete": Q(hopeless, status=Status.QUEUED),
         "depends on a deployment of another cluster": Q(elsewhere),

@@ -20,7 +20,7 @@ from accounts.models import User
 from clusters.models import Cluster, Node, NodeState, Ordering, State
 from clusters.queries import effective_state
 from deployments import redis_queues
-from deployments.models import HOLDING, HOLDS, Deployment, PriorityClass, Status
+from deployments.models import ALLOCATED, PLACED, Deployment, PriorityClass, Status
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.score_sql import score_sql
@@ -36,7 +36,7 @@ def overlooked_clusters() -> list[UUID]:
     """Clusters in which something has or may have changed since their last cycle. One query."""
     queued = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
     fresh = queued.filter(queued_at__gt=OuterRef("evaluated_at") - COMMIT_MARGIN)
-    allocated = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+    allocated = Deployment.objects.filter(cluster=OuterRef("pk"), status__in=PLACED)
     allocated_nodes = Node.objects.filter(cluster=OuterRef("pk"), allocated_cpu_milli__gt=0)
     stale = (
         Q(evaluated_at=None)
@@ -98,7 +98,7 @@ def waiting_by_class(cluster: Cluster, names: list[str]) -> dict[str, int]:
 
 def running_count(cluster: Cluster) -> int:
     """The number of deployments with an allocation."""
-    return Deployment.objects.filter(HOLDS, cluster=cluster).count()
+    return Deployment.objects.filter(ALLOCATED, cluster=cluster).count()
 
 
 def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:

@@ -72,7 +72,7 @@ def is_check_due(cluster_id: UUID) -> bool:
     names = _class_names()
     waiting = sum((redis_queues.lengths(cluster_id, names) or {}).values())
     try:
-        return redis_queues.look(cluster_id, every_s=waiting // 1000)
+        return redis_queues.claim_check(cluster_id, every_s=waiting // 1000)
     except RedisError as error:
         _log_away(error)
         return False

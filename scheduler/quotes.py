@@ -21,7 +21,7 @@ from accounts.models import User
 from deployments.models import Deployment
 from deployments.queries import Dependency, priority_classes, reasons_for
 from deployments.reasons import render
-from deployments.redis_queues import place_for
+from deployments.redis_queues import next_position
 from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
@@ -163,4 +163,4 @@ def _reason(answer: WorkloadPlan, workload: Workload) -> dict[str, Any]:
 def _position(deployment: Deployment) -> int | None:
     names = list(priority_classes())
     score = queue_sync.score_of(deployment.cluster, deployment)
-    return place_for(deployment.cluster_id, deployment.priority_class.name, score, names)
+    return next_position(deployment.cluster_id, deployment.priority_class.name, score, names)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from clusters.allocation import Held, move
+from clusters.allocation import AllocationChange, move
 from clusters.models import Cluster, Node
 from clusters.services.nodes import add_node
 from clusters.signals import cluster_changed
@@ -26,9 +26,9 @@ def make_node(cluster: Cluster, **columns: Any) -> Node:
 
 def allocate(node: Node, cpu_milli: int = 1000, ram_mib: int = 512, gpu: int = 1) -> None:
     """Allocate these amounts on the node; negative amounts are freed."""
-    held = Held()
-    held.add(str(node.pk), (cpu_milli, ram_mib, gpu))
-    move(node.cluster_id, held)
+    change = AllocationChange()
+    change.add(str(node.pk), (cpu_milli, ram_mib, gpu))
+    move(node.cluster_id, change)
 
 
 def totals(cluster: Cluster) -> tuple[int, int, int]:

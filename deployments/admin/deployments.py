@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.models import User
 from deployments import queries
 from deployments.admin.presentation import Columns, Details, timeline
-from deployments.models import ENDED, HOLDING, Deployment, Status
+from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.services import stop, update
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.pages import OperatorAdmin, counted
@@ -148,7 +148,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         """Asks first: what a job has done since its last checkpoint is lost."""
         rows = queryset.order_by()
         by_status = dict(rows.values_list("status").annotate(Count("pk")))
-        running = sum(by_status.get(status, 0) for status in HOLDING)
+        running = sum(by_status.get(status, 0) for status in PLACED)
         ended = sum(by_status.get(status, 0) for status in ENDED)
         waiting = by_status.get(Status.QUEUED, 0)
         lines = (

@@ -7,7 +7,7 @@ from django.utils.dateparse import parse_datetime
 from drf_yasg import openapi
 from rest_framework.request import Request
 
-from deployments.logs import Wanted
+from deployments.logs import LogQuery
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.requests import query_of
 from mlops_platform.api.schema import parameter
@@ -25,7 +25,7 @@ PARAMETERS = [
 ]
 
 
-def wanted_logs(request: Request) -> Wanted:
+def wanted_logs(request: Request) -> LogQuery:
     """Which lines the query string asks for; 400 that names each faulty parameter."""
     values = query_of(request, [each.name for each in PARAMETERS])
     found: dict[str, Any] = {}
@@ -51,4 +51,4 @@ def wanted_logs(request: Request) -> Wanted:
         found["follow"] = values["follow"].lower() == "true"
     if faults:
         raise Invalid(faults)
-    return Wanted(**found)
+    return LogQuery(**found)

@@ -1,4 +1,4 @@
-"""What ends by the clock. What ends by itself in a real runtime: reconciler/facts.py."""
+"""Ends deployments by the clock. The reconciler writes the ends that a real runtime shows."""
 
 import logging
 from collections.abc import Sequence
@@ -24,30 +24,31 @@ logger = logging.getLogger(__name__)
 BATCH = 1000  # rows under one lock
 
 
-def finish_due(now: datetime) -> int:
-    """End what runs past its time; how many that were.
+def finish_due(now: datetime, *, batch: int = BATCH) -> int:
+    """End the deployments that have run for their time; returns how many.
 
-    One cluster's trouble does not keep the others from going on. One query where nothing is due.
+    An error in one cluster does not stop the others. One query where nothing is due.
     """
     overdue = Deployment.objects.filter(status=Status.RUNNING, due_at__lte=now)
     finished = 0
     for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
         try:
-            while batch := _finish_batch(cluster_id, now):
-                finished += batch
+            while count := _finish_batch(cluster_id, now, batch):
+                finished += count
         except Exception:
             logger.exception("finishing failed", extra={"cluster_id": str(cluster_id)})
     return finished
 
 
 def wake_overdue(now: datetime) -> None:
-    """Have those killed that did not end within their grace. One query."""
+    """Wake the runtimes of deployments that have outlived their grace: they are killed. One
+    query."""
     overdue = Deployment.objects.filter(status=Status.STOPPING, stop_by__lte=now)
     for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
         wakeup.request(cluster_id)
 
 
-def _finish_batch(cluster_id: UUID, now: datetime) -> int:
+def _finish_batch(cluster_id: UUID, now: datetime, batch: int) -> int:
     with transaction.atomic():
         try:
             cluster = lock_cluster(cluster_id)
@@ -56,18 +57,18 @@ def _finish_batch(cluster_id: UUID, now: datetime) -> int:
         rows = list(
             Deployment.objects.select_for_update(no_key=True)
             .filter(cluster_id=cluster_id, status=Status.RUNNING, due_at__lte=now)
-            .order_by("due_at", "pk")[:BATCH]
+            .order_by("due_at", "pk")[:batch]
         )
         if not rows:
             return 0
         if cluster.runtime != Runtime.SIMULATED:
-            _ask_to_end(cluster_id, rows, now)
+            _begin_stopping(cluster_id, rows, now)
             return len(rows)
         completed = [row for row in rows if _fate(row) == Fate.COMPLETED]
         if completed:
             _complete(cluster_id, completed, now)
-        overstayed = [row for row in rows if _fate(row) == Fate.MAX_RUNTIME_EXCEEDED]
-        for limit_s, late in _by_limit(overstayed).items():
+        exceeded = [row for row in rows if _fate(row) == Fate.MAX_RUNTIME_EXCEEDED]
+        for limit_s, late in _by_limit(exceeded).items():
             _fail(cluster_id, late, limit_s, now)
         deployment_stopped.send(
             Deployment,
@@ -92,13 +93,13 @@ def _complete(cluster_id: UUID, rows: list[Deployment], now: datetime) -> None:
 
 
 def _fail(cluster_id: UUID, rows: list[Deployment], limit_s: int | None, now: datetime) -> None:
-    end(cluster_id, rows, now, status=Status.FAILED, **_overstayed(limit_s))
+    end(cluster_id, rows, now, status=Status.FAILED, **_reason(limit_s))
     _record(rows, EventType.FAILED, limit_s, now)
 
 
-def _ask_to_end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime) -> None:
+def _begin_stopping(cluster_id: UUID, rows: Sequence[Deployment], now: datetime) -> None:
     for limit_s, late in _by_limit(rows).items():
-        begin_stopping(late, now, next_status=Status.FAILED, **_overstayed(limit_s))
+        begin_stopping(late, now, next_status=Status.FAILED, **_reason(limit_s))
         _record(late, EventType.STOPPING, limit_s, now)
     transaction.on_commit(partial(wakeup.request, cluster_id))
 
@@ -110,7 +111,7 @@ def _by_limit(rows: Sequence[Deployment]) -> dict[int | None, list[Deployment]]:
     return found
 
 
-def _overstayed(limit_s: int | None) -> dict[str, Any]:
+def _reason(limit_s: int | None) -> dict[str, Any]:
     return {
         "reason_code": MAX_RUNTIME_EXCEEDED,
         "reason_details": {"max_runtime_s": limit_s},

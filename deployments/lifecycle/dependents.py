@@ -1,4 +1,4 @@
-"""What becomes of the deployments that depend on one that has ended.
+"""Updates the deployments that depend on one that has ended.
 
 `pending_dependencies` counts the dependencies that have not COMPLETED; the scheduler reads only
 rows where it is 0. Each completion counts it anew from the rows, never down, so it cannot drift.
@@ -16,7 +16,8 @@ from deployments.models import Deployment, EventType, Status
 from deployments.reasons import DEPENDENCY_FAILED
 from deployments.signals import deployment_stopped
 
-# Of all that depend on the given ones, whatever their state: an ended one's counter is true too.
+# All dependents of the given deployments, whatever their status: an ended row's counter is right
+# too.
 _RECOUNT = """
 UPDATE deployments_deployment d SET pending_dependencies = truth.pending
   FROM (SELECT e.from_deployment_id AS id,
@@ -30,7 +31,7 @@ UPDATE deployments_deployment d SET pending_dependencies = truth.pending
  WHERE d.id = truth.id AND d.pending_dependencies <> truth.pending
 """
 
-# Every queued one that is reached from the given ones, however far, with all that it depends on.
+# Each queued deployment that depends on the given ones, directly or not, with its dependencies.
 _DOOMED = """
 WITH RECURSIVE doomed(id) AS (
     SELECT d.id FROM deployments_deployment_depends_on e
@@ -46,7 +47,7 @@ SELECT e.to_deployment_id, e.from_deployment_id
  ORDER BY 1, 2
 """
 
-# One that somebody has stopped meanwhile is left as it is.
+# A deployment that a user has stopped meanwhile stays as it is.
 _FAIL = """
 UPDATE deployments_deployment d
    SET status = 'FAILED', finished_at = %(now)s, reason_code = %(code)s,
@@ -57,17 +58,20 @@ RETURNING d.id, p.by
 """
 
 
-def is_awaited(deployment_id: UUID) -> bool:
-    """Whether anybody waits for it to complete."""
+def has_queued_dependents(deployment_id: UUID) -> bool:
+    """Whether a queued deployment waits for this one to complete. One query."""
     return Deployment.objects.filter(depends_on=deployment_id, status=Status.QUEUED).exists()
 
 
-def settled(cluster_id: UUID, ended: Collection[UUID], status: str, now: datetime) -> None:
-    """Those of one cluster, whose lock the caller holds, have ended in that status.
+def update_dependents(
+    cluster_id: UUID, ended: Collection[UUID], status: str, now: datetime
+) -> None:
+    """Update the dependents of deployments of one cluster that have ended in that status.
 
-    Where they completed, who waited for nothing else may start: the bell that every end rings for
-    the cluster is theirs as well. Otherwise all that depend on them, directly or not, fail. One
-    query; where somebody fails, one more, and one for each thousand lines of timeline.
+    The caller has the cluster's lock. After COMPLETED, dependents that wait for nothing else may
+    start: the wake-up that follows every end covers them. After any other status all dependents,
+    direct or not, fail. One query; where dependents fail, one more, and one for each thousand
+    timeline entries.
     """
     if status != Status.COMPLETED:
         _fail_dependents(cluster_id, ended, now)
@@ -103,18 +107,18 @@ def _fail_dependents(cluster_id: UUID, ended: Collection[UUID], now: datetime) -
 def _causes(
     ended: Sequence[UUID], edges: Sequence[tuple[UUID, UUID]]
 ) -> Iterator[tuple[UUID, UUID]]:
-    """(dependent, which of `ended` it fails for): the one with the fewest steps between.
+    """Yields each dependent with the deployment of `ended` that it fails for: the nearest one.
 
-    `edges` lead from what is needed to who needs it.
+    `edges` lead from a dependency to its dependent.
     """
     dependents: dict[UUID, list[UUID]] = {}
-    for needed, dependent in edges:
-        dependents.setdefault(needed, []).append(dependent)
+    for dependency, dependent in edges:
+        dependents.setdefault(dependency, []).append(dependent)
     causes = {key: key for key in ended}
     reached = list(ended)
-    for needed in reached:  # grows as it goes
-        for dependent in dependents.get(needed, ()):
+    for dependency in reached:  # grows meanwhile
+        for dependent in dependents.get(dependency, ()):
             if dependent not in causes:
-                causes[dependent] = causes[needed]
+                causes[dependent] = causes[dependency]
                 reached.append(dependent)
-                yield dependent, causes[needed]
+                yield dependent, causes[dependency]

@@ -1,4 +1,4 @@
-"""Those that failed a moment ago come back into the scheduler's sight when their pause is over."""
+"""Ends the pauses of deployments that wait for another attempt, so that a cycle sees them again."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -14,8 +14,8 @@ from deployments.signals import deployment_stopped
 BATCH = 1000
 
 
-def release(now: datetime) -> int:
-    """End the pauses that are over; how many. One query where none is."""
+def end_pauses(now: datetime) -> int:
+    """End the pauses that are over; returns how many. One query where none is over."""
     over = Deployment.objects.filter(retry_at__lte=now, status=Status.QUEUED)
     found = list(over.order_by("cluster_id").values_list("cluster_id", "pk")[:BATCH])
     for cluster_id, pairs in groupby(found, key=lambda pair: pair[0]):

@@ -1,4 +1,5 @@
-"""A deployment's timeline: lines are only ever added, in the transaction of what they tell of."""
+"""Writes a deployment's timeline: entries are only added, in the transaction of the change
+itself."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -18,7 +19,7 @@ def record(
     cycle_id: UUID | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """One line; one query."""
+    """Add one entry. One query."""
     record_all([(deployment_id, details or {})], event_type, at=at, actor=actor, cycle_id=cycle_id)
 
 
@@ -30,7 +31,7 @@ def record_all(
     actor: User | None = None,
     cycle_id: UUID | None = None,
 ) -> None:
-    """The same thing happened to many, each with its own details; one query per thousand."""
+    """Add an entry of the same type to many deployments. One query for each thousand."""
     DeploymentEvent.objects.bulk_create(
         [
             DeploymentEvent(

@@ -1,6 +1,6 @@
-"""A circuit breaker for each endpoint: who does not answer is asked less and less often.
+"""A circuit breaker for each endpoint: the longer an endpoint does not answer, the rarer the calls.
 
-Kept in Redis, so that the workers of all machines share what one of them has found.
+The state is in Redis, so that the workers of all machines share it.
 """
 
 import time
@@ -13,12 +13,12 @@ FORGET_S = 600
 
 
 def is_open(endpoint_id: UUID) -> bool:
-    """Whether it is too early to ask again."""
+    """Whether it is too early to call the endpoint again."""
     return bool(redis_client().exists(_key(endpoint_id, "open")))
 
 
 def failed(endpoint_id: UUID) -> None:
-    """It gave no answer: the next try is 2, 4, 8, … 60 seconds away."""
+    """The endpoint gave no answer: the next call may come after 2, 4, 8, … 60 seconds."""
     client, counter = redis_client(), _key(endpoint_id, "failures")
     count = int(client.incr(counter))
     client.expire(counter, FORGET_S)

@@ -1,8 +1,8 @@
-"""Whether those who yielded are physically gone: a node's capacity beside all that is on it.
+"""What is physically free on a cluster's nodes, for deployments that are about to start.
 
-An eviction passes capacity on in the books at once, so a node may still be full of what has been
-told to end; and one that comes back after it was given up, of what ran there before. Whoever is
-admitted there starts as soon as it fits beside what has not left yet.
+An eviction hands the victim's allocation to its preemptor at once, so a node may still be full of
+victims that have not ended. A node that returns after it was lost may be full of leftovers, the
+replicas of earlier attempts. A deployment starts as soon as it fits beside both.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,64 +13,67 @@ from clusters.models import Node
 from deployments.models import Deployment, Status
 from deployments.placements import node_ids
 
-_Amounts = tuple[int, int, int]
+_Amounts = tuple[int, int, int]  # cpu_milli, ram_mib, gpu
 
 
-class InTheWay(NamedTuple):
-    """Who yielded and has not left yet; nobody where only remains of earlier attempts are there."""
+class Blocked(NamedTuple):
+    """The deployment does not fit yet, for these victims; with none, for leftovers alone."""
 
-    lingering: list[UUID]
+    victims: list[UUID]
 
 
 class FreeSpace:
-    """What is free on the nodes of a cluster for those that are STARTING and not there yet."""
+    """What is free on each node for deployments that are STARTING and have no replica yet."""
 
-    def __init__(self, nodes: Mapping[str, Node], absent: Iterable[Deployment]) -> None:
-        """`absent`: the rows that hold capacity in the books, but have not been launched."""
-        self._free = {id_: _free(node) for id_, node in nodes.items()}
-        for row in absent:
+    def __init__(self, nodes: Mapping[str, Node], waiting: Iterable[Deployment]) -> None:
+        """`waiting`: the rows that have an allocation and no replica."""
+        self._free = {
+            id_: (node.available_cpu_milli, node.available_ram_mib, node.available_gpu)
+            for id_, node in nodes.items()
+        }
+        for row in waiting:
             self._add(row, 1)
-        self._lingering: dict[str, list[UUID]] = {}
-        self._littered: set[str] = set()
+        self._victims: dict[str, list[UUID]] = {}
+        self._with_leftovers: set[str] = set()
 
     @classmethod
-    def of(
+    def read(
         cls,
         cluster_id: UUID,
         nodes: Mapping[str, Node],
-        absent: Iterable[Deployment],
-        remains: Iterable[tuple[str, Deployment]] = (),
+        waiting: Iterable[Deployment],
+        leftovers: Iterable[tuple[str, Deployment]] = (),
     ) -> "FreeSpace":
-        """With what lingers, read anew, and what is left of earlier attempts. One query."""
-        room = cls(nodes, absent)
-        for node_id, row in remains:
-            room.remains(node_id, row)
-        leaving = Deployment.objects.filter(
+        """With the victims that have not ended, as the table has them now. One query."""
+        free_space = cls(nodes, waiting)
+        for node_id, row in leftovers:
+            free_space.add_leftover(node_id, row)
+        victims = Deployment.objects.filter(
             cluster_id=cluster_id, status=Status.STOPPING, yielded=True
         )
-        for row in leaving:
-            room.lingers(row)
-        return room
+        for row in victims:
+            free_space.add_victim(row)
+        return free_space
 
-    def lingers(self, row: Deployment) -> None:
+    def add_victim(self, row: Deployment) -> None:
         self._add(row, -1)
         for node_id in set(node_ids(row)):
-            self._lingering.setdefault(node_id, []).append(row.pk)
+            self._victims.setdefault(node_id, []).append(row.pk)
 
-    def remains(self, node_id: str, row: Deployment) -> None:
-        """A replica of an earlier attempt is there, and has been killed at best."""
+    def add_leftover(self, node_id: str, row: Deployment) -> None:
+        """One replica of an earlier attempt of the row; it may have been killed a moment ago."""
         self._add_to(node_id, row, -1)
-        self._littered.add(node_id)
+        self._with_leftovers.add(node_id)
 
-    def take(self, row: Deployment) -> "InTheWay | None":
-        """Room for all of its replicas: None. Else, untouched, what is in its way."""
+    def take(self, row: Deployment) -> Blocked | None:
+        """Take the space of all the row's replicas: None. Takes nothing where it is blocked."""
         self._add(row, -1)
         short = [id_ for id_ in set(node_ids(row)) if min(self._free.get(id_, (0, 0, 0))) < 0]
-        lingering = sorted({pk for id_ in short for pk in self._lingering.get(id_, ())})
-        if not lingering and self._littered.isdisjoint(short):
+        victims = sorted({pk for id_ in short for pk in self._victims.get(id_, ())})
+        if not victims and self._with_leftovers.isdisjoint(short):
             return None
         self._add(row, 1)
-        return InTheWay(lingering)
+        return Blocked(victims)
 
     def _add(self, row: Deployment, sign: int) -> None:
         for node_id in node_ids(row):
@@ -78,13 +81,9 @@ class FreeSpace:
 
     def _add_to(self, node_id: str, row: Deployment, sign: int) -> None:
         if node_id in self._free:
-            cpu_milli, ram_mib, gpu = self._free[node_id]
+            free: _Amounts = self._free[node_id]
             self._free[node_id] = (
-                cpu_milli + sign * row.cpu_milli,
-                ram_mib + sign * row.ram_mib,
-                gpu + sign * row.gpu,
+                free[0] + sign * row.cpu_milli,
+                free[1] + sign * row.ram_mib,
+                free[2] + sign * row.gpu,
             )
-
-
-def _free(node: Node) -> _Amounts:
-    return node.available_cpu_milli, node.available_ram_mib, node.available_gpu

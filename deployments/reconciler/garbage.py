@@ -1,112 +1,112 @@
-"""What nobody wants any more: its output is kept, and it is cleared away. No transaction is open
-here."""
+"""Removes replicas that no row wants, and keeps their logs. No transaction is open here."""
 
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
-from deployments.models import HOLDING, Deployment, DeploymentLog
-from deployments.reconciler.observation import AT_ONCE, EndpointView, Observation, Replica
+from deployments.models import PLACED, Deployment, DeploymentLog
+from deployments.reconciler.observation import EndpointView, Observation, Replica, in_parallel
 from deployments.runtimes.base import Key, Phase, Runtime, RuntimeUnavailable
 
 logger = logging.getLogger(__name__)
 
-KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the output of each replica
-MOST_KEPT = 32  # outputs in memory at once
-MOST_ATTEMPTS = 20  # of a deployment, whose outputs are kept
-READ = ("attempt", "status", "cpu_milli", "ram_mib", "gpu")
+KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the log of each replica
+MOST_LOGS_AT_ONCE = 32  # in memory
+MOST_ATTEMPTS = 20  # of a deployment, whose logs are kept
+COLUMNS = ("attempt", "status", "cpu_milli", "ram_mib", "gpu")
 T = TypeVar("T")
 
 
-class Cleared(NamedTuple):
-    """`killed`: the ids of deployments that have to be looked at once more. `remains`: what may be
-    there for a moment still, one replica each: its node's id, and its deployment."""
+class Orphan(NamedTuple):
+    """A replica that no row wants. `known`: its deployment exists."""
 
-    killed: set[str]
-    remains: list[tuple[str, Deployment]]
-
-
-def clear(site: Observation) -> Cleared:
-    """Remove what no row wants: what it wrote is kept first, where its deployment is known.
-
-    Whoever is asked for here was seen before the rows are read again, so what has been launched
-    meanwhile cannot be meant. One query, and another for every 32 replicas whose output is kept.
-    """
-    seen = list(site.sightings())
-    if not seen:
-        return Cleared(set(), [])
-    ids = {sighting.key.deployment_id for _, sighting in seen}
-    here = Deployment.objects.filter(pk__in=ids, cluster=site.cluster).only(*READ)
-    rows = {str(row.pk): row for row in here}
-    ended: list[Unwanted] = []
-    orphans: list[Unwanted] = []
-    remains: list[tuple[str, Deployment]] = []
-    for view, sighting in seen:
-        key = sighting.key
-        row = rows.get(key.deployment_id)
-        if row and row.attempt == key.attempt and row.status in HOLDING:
-            continue
-        unwanted = Unwanted(view, key, known=row is not None)
-        if sighting.phase == Phase.ENDED:
-            ended.append(unwanted)
-            continue
-        orphans.append(unwanted)
-        node_id = site.node_at(view, sighting)
-        if row and node_id:
-            remains.append((node_id, row))
-    with ThreadPoolExecutor(AT_ONCE, "clear") as pool:
-        for start in range(0, len(ended), MOST_KEPT):
-            some = ended[start : start + MOST_KEPT]
-            kept = [each for each in some if each.key in site.kept]
-            kept += _keep(pool, [each for each in some if each.key not in site.kept])
-            list(pool.map(_remove, kept))
-        killed = list(pool.map(_kill, orphans))
-    ids = {each.key.deployment_id for each, done in zip(orphans, killed, strict=True) if done}
-    return Cleared(ids, remains)
-
-
-def tidy(site: Observation) -> None:
-    """Clear away what is there besides replicas; what cannot be done keeps nobody waiting."""
-    with ThreadPoolExecutor(AT_ONCE, "tidy") as pool:
-        list(pool.map(_tidy, site.views.values()))
-
-
-def _tidy(view: EndpointView) -> None:
-    if view.runtime is not None and not view.error:
-        with suppress(RuntimeUnavailable):
-            view.runtime.tidy()
-
-
-class Unwanted(NamedTuple):
-    """A replica that is there for nobody; `known`: its deployment still is."""
-
-    view: EndpointView
+    endpoint_view: EndpointView
     key: Key
     known: bool
 
 
-def keep(site: Observation, ending: Sequence[tuple[Deployment, list[Replica]]]) -> None:
-    """Keep what they wrote before their rows say that they have ended: whoever waits for that asks
-    for it next. A query for every 32 replicas that have ended."""
+class Removal(NamedTuple):
+    """`killed`: the ids of deployments whose orphans have been killed, and need another look.
+    `leftovers`: orphans that may take space for another moment, as node id and deployment."""
+
+    killed: set[str]
+    leftovers: list[tuple[str, Deployment]]
+
+
+def remove_orphans(observation: Observation) -> Removal:
+    """Kill orphans that run, and remove those that have ended, after keeping their logs.
+
+    The replicas were observed before the rows are read here, so a replica that was started
+    meanwhile is no orphan. One query, and one more for every 32 replicas whose logs are kept.
+    """
+    observed = list(observation.replica_statuses())
+    if not observed:
+        return Removal(set(), [])
+    ids = {status.key.deployment_id for _, status in observed}
+    rows = {
+        str(row.pk): row
+        for row in Deployment.objects.filter(pk__in=ids, cluster=observation.cluster).only(*COLUMNS)
+    }
+    ended: list[Orphan] = []
+    running: list[Orphan] = []
+    leftovers: list[tuple[str, Deployment]] = []
+    for endpoint_view, status in observed:
+        key = status.key
+        row = rows.get(key.deployment_id)
+        if row and row.attempt == key.attempt and row.status in PLACED:
+            continue
+        orphan = Orphan(endpoint_view, key, known=row is not None)
+        if status.phase == Phase.ENDED:
+            ended.append(orphan)
+            continue
+        running.append(orphan)
+        node_id = observation.node_id_of(endpoint_view, status)
+        if row and node_id:
+            leftovers.append((node_id, row))
+    for batch in _batches(ended):
+        kept = [each for each in batch if each.key in observation.logs_kept]
+        kept += _keep([each for each in batch if each.key not in observation.logs_kept])
+        in_parallel("remove", _remove, kept)
+    results = in_parallel("kill", _kill, running)
+    killed = {each.key.deployment_id for each, done in zip(running, results, strict=True) if done}
+    return Removal(killed, leftovers)
+
+
+def keep_logs(observation: Observation, ending: Sequence[tuple[Deployment, list[Replica]]]) -> None:
+    """Keep the logs of replicas that have ended, before the rows say that the deployment has ended:
+    a client that waits for the end reads the logs next. One query for every 32 replicas."""
     ended = [
-        Unwanted(view, each.sighting.key, known=True)
+        Orphan(endpoint_view, each.status.key, known=True)
         for _, replicas in ending
         for each in replicas
-        if each.sighting is not None
-        and each.sighting.phase == Phase.ENDED
-        and (view := site.view_of(each.node)) is not None
+        if each.status is not None
+        and each.status.phase == Phase.ENDED
+        and (endpoint_view := observation.endpoint_view_of(each.node)) is not None
     ]
-    with ThreadPoolExecutor(AT_ONCE, "keep") as pool:
-        for start in range(0, len(ended), MOST_KEPT):
-            kept = _keep(pool, ended[start : start + MOST_KEPT])
-            site.kept.update(each.key for each in kept)
+    for batch in _batches(ended):
+        observation.logs_kept.update(each.key for each in _keep(batch))
 
 
-def _keep(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> list[Unwanted]:
-    """Once each; those whose endpoint answered."""
-    outputs = list(pool.map(_output, ended))
+def tidy(observation: Observation) -> None:
+    """Remove what is at the endpoints besides replicas; an endpoint that fails is passed over."""
+    in_parallel("tidy", _tidy, observation.endpoint_views.values())
+
+
+def _tidy(endpoint_view: EndpointView) -> None:
+    if endpoint_view.runtime is not None and not endpoint_view.error:
+        with suppress(RuntimeUnavailable):
+            endpoint_view.runtime.tidy()
+
+
+def _batches(orphans: Sequence[Orphan]) -> Iterator[Sequence[Orphan]]:
+    for start in range(0, len(orphans), MOST_LOGS_AT_ONCE):
+        yield orphans[start : start + MOST_LOGS_AT_ONCE]
+
+
+def _keep(ended: Sequence[Orphan]) -> list[Orphan]:
+    """Store the logs, each once; returns those whose endpoint has answered."""
+    outputs = in_parallel("logs", _output, ended)
     answered = [(each, out) for each, out in zip(ended, outputs, strict=True) if out is not None]
     logs = [
         DeploymentLog(
@@ -120,44 +120,44 @@ def _keep(pool: ThreadPoolExecutor, ended: Sequence[Unwanted]) -> list[Unwanted]
     ]
     DeploymentLog.objects.bulk_create(logs, ignore_conflicts=True)
     for log in logs:
-        if log.attempt > MOST_ATTEMPTS:  # of a service that crashes for ever
+        if log.attempt > MOST_ATTEMPTS:  # of a service that crashes again and again
             older = DeploymentLog.objects.filter(deployment=log.deployment_id)
             older.filter(attempt__lte=log.attempt - MOST_ATTEMPTS).delete()
     return [each for each, _ in answered]
 
 
-def _output(unwanted: Unwanted) -> bytes | None:
-    """The last of what it wrote; None where its endpoint does not answer."""
+def _output(orphan: Orphan) -> bytes | None:
+    """The end of the replica's log; None where the endpoint does not answer."""
 
     def read(runtime: Runtime) -> bytes:
-        kept = b""
-        if unwanted.known:
-            for piece in runtime.logs(unwanted.key, tail=KEPT_LINES):
-                kept = (kept + piece)[-KEPT_BYTES:]
-        return kept
+        output = b""
+        if orphan.known:
+            for piece in runtime.logs(orphan.key, tail=KEPT_LINES):
+                output = (output + piece)[-KEPT_BYTES:]
+        return output
 
-    return _ask(unwanted.view, read)
-
-
-def _remove(unwanted: Unwanted) -> None:
-    _ask(unwanted.view, lambda runtime: runtime.remove(unwanted.key))
+    return _call(orphan.endpoint_view, read)
 
 
-def _kill(orphan: Unwanted) -> bool:
+def _remove(orphan: Orphan) -> None:
+    _call(orphan.endpoint_view, lambda runtime: runtime.remove(orphan.key))
+
+
+def _kill(orphan: Orphan) -> bool:
     def kill(runtime: Runtime) -> bool:
         logger.info("an orphan is killed", extra=orphan.key._asdict())
         runtime.stop(orphan.key, 0)
         return True
 
-    return _ask(orphan.view, kill) or False
+    return _call(orphan.endpoint_view, kill) or False
 
 
-def _ask(view: EndpointView, work: Callable[[Runtime], T]) -> T | None:
-    """None, without asking, once its endpoint has failed in this pass."""
-    if view.runtime is None or view.error:
+def _call(endpoint_view: EndpointView, work: Callable[[Runtime], T]) -> T | None:
+    """None, without a call, once the endpoint has failed in this round."""
+    if endpoint_view.runtime is None or endpoint_view.error:
         return None
     try:
-        return work(view.runtime)
+        return work(endpoint_view.runtime)
     except RuntimeUnavailable as error:
-        view.error = str(error)
+        endpoint_view.error = str(error)
         return None

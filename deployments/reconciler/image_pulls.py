@@ -1,4 +1,4 @@
-"""Fetching images, which may take long, beside the passes that wait for them."""
+"""Pulls images, which may take long, in tasks beside the passes that wait for them."""
 
 import logging
 from threading import BoundedSemaphore
@@ -9,6 +9,7 @@ from django.utils import timezone
 from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
+from deployments.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
@@ -17,53 +18,51 @@ from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 15  # so long a killed worker keeps others from pulling the same
-ASKED_S = 30  # so long a message may be on its way
-MOST_AT_ONCE = 8  # in a worker of 16 threads: passes over other clusters need some too
+LOCK_TIMEOUT_S = 15  # a killed worker keeps other workers from the same pull for so long
+REQUEST_TTL_S = 30  # a request may be on its way for so long
+MOST_AT_ONCE = 8  # in a worker of 16 threads: passes over other clusters need threads too
 
-_places = BoundedSemaphore(MOST_AT_ONCE)
+_slots = BoundedSemaphore(MOST_AT_ONCE)
 
 
-def begin(endpoint_id: UUID, image: str) -> bool:
-    """Whether to have it pulled: not where it is being pulled there, or has just been asked for."""
-    if redis_client().exists(_lock(endpoint_id, image)):
+def should_request(endpoint_id: UUID, image: str) -> bool:
+    """False where a pull of the image runs at the endpoint, or has just been requested."""
+    if redis_client().exists(_lock_key(endpoint_id, image)):
         return False
-    return bool(redis_client().set(_asked(endpoint_id, image), "1", nx=True, ex=ASKED_S))
+    return bool(
+        redis_client().set(_request_key(endpoint_id, image), "1", nx=True, ex=REQUEST_TTL_S)
+    )
 
 
 def pull(endpoint_id: UUID, image: str) -> None:
-    """Fetch it, and fail those that wait for it there where it cannot be had."""
+    """Pull the image; where the registry refuses it, fail the deployments that wait for it."""
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    if not _places.acquire(blocking=False):  # asked for again by the next pass
-        redis_client().delete(_asked(endpoint_id, image))
+    if not _slots.acquire(blocking=False):  # the next pass requests it again
+        redis_client().delete(_request_key(endpoint_id, image))
         return
     try:
-        with try_lock(_lock(endpoint_id, image), LEASE_S, renew=True) as held:
-            if not held:
+        with try_lock(_lock_key(endpoint_id, image), LOCK_TIMEOUT_S, renew=True) as locked:
+            if not locked:
                 return
             _pull(endpoint, image)
-            redis_client().delete(_asked(endpoint_id, image))
+            redis_client().delete(_request_key(endpoint_id, image))
     finally:
-        _places.release()
+        _slots.release()
     wakeup.request(endpoint.cluster_id)
 
 
 def _pull(endpoint: Endpoint, image: str) -> None:
     node = endpoint.nodes.first()
     try:
-        runtime_connections.connect(endpoint.cluster, endpoint, node.name if node else "").pull(
-            image
-        )
+        runtime = runtime_connections.connect(endpoint.cluster, endpoint, node.name if node else "")
+        runtime.pull(image)
     except RefusedError as error:
-        said = {"said": error.trouble.message} if error.trouble.message else {}
-        code = str(error.trouble.code)
-        failed = [
-            (
-                row,
-                Assessment(Outcome.FAIL, code, said, alive=row.replicas > 1),
-            )  # elsewhere some may run
+        details = {"said": error.problem.message} if error.problem.message else {}
+        code = str(error.problem.code)
+        failed = [  # other replicas of a gang may run at other endpoints
+            (row, Assessment(Outcome.FAIL, code, details, alive=row.replicas > 1))
             for row in _waiting(endpoint, image)
         ]
         status_writer.write(endpoint.cluster_id, failed, timezone.now())
@@ -74,20 +73,20 @@ def _pull(endpoint: Endpoint, image: str) -> None:
 
 
 def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
-    """Those that were admitted to its nodes, and do not run for want of the image."""
+    """The deployments that are placed on the endpoint's nodes and wait for the image."""
     nodes = {str(pk) for pk in endpoint.nodes.values_list("pk", flat=True)}
     starting = Deployment.objects.filter(
         cluster=endpoint.cluster_id,
         status=Status.STARTING,
         image=image,
-        reason_code=Code.PULLING_IMAGE,  # others have got it already
+        reason_code=Code.PULLING_IMAGE,  # the others have found the image
     )
-    return [row for row in starting if nodes & {place["node_id"] for place in row.placement}]
+    return [row for row in starting if not nodes.isdisjoint(node_ids(row))]
 
 
-def _lock(endpoint_id: UUID, image: str) -> str:
+def _lock_key(endpoint_id: UUID, image: str) -> str:
     return f"endpoint:{endpoint_id}:pulling:{image}"
 
 
-def _asked(endpoint_id: UUID, image: str) -> str:
+def _request_key(endpoint_id: UUID, image: str) -> str:
     return f"endpoint:{endpoint_id}:pull:{image}"

@@ -1,26 +1,27 @@
-"""From a row to what its runtime is told."""
+"""Turns a row into the launch spec that its runtime starts."""
 
 from collections.abc import Sequence
 
 from clusters.models import Cluster, Node
 from clusters.models import Sandbox as SandboxRow
 from deployments.models import Deployment
-from deployments.runtimes.base import LaunchSpec, Place, Probe, Sandbox
+from deployments.runtimes.base import LaunchSpec, Probe, ReplicaPlacement, Sandbox
 
 
-class Launcher:
-    """What all launches in a cluster have in common. One query."""
+class LaunchSpecs:
+    """Makes the launch specs of one cluster. One query, for its sandbox."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         row = SandboxRow.objects.filter(cluster=cluster).first()
-        self._sandbox = Sandbox() if row is None else sandbox_of(row)
+        self._sandbox = Sandbox() if row is None else _sandbox(row)
 
-    def launch(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
+    def of(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
+        """For the replicas of the row that are placed on one node."""
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
-            places=[Place(number, node.name) for number in replicas],
+            placement=[ReplicaPlacement(number, node.name) for number in replicas],
             name=row.name,
             image=row.image,
             cpu_milli=row.cpu_milli,
@@ -35,7 +36,7 @@ class Launcher:
                 "MLOPS_REPLICAS": str(row.replicas),
             },
             grace_s=row.grace_s,
-            probe=probe_of(row),
+            probe=_probe(row),
             labels={
                 "organization": str(self._cluster.organization_id),
                 "owner": str(row.owner_id),
@@ -44,14 +45,14 @@ class Launcher:
         )
 
 
-def probe_of(row: Deployment) -> Probe | None:
+def _probe(row: Deployment) -> Probe | None:
     if row.readiness is None:
         return None
-    told = {name: value for name, value in row.readiness.items() if name != "within_s"}
-    return Probe(**{**told, "command": tuple(told.get("command", ()))})
+    given = {name: value for name, value in row.readiness.items() if name != "within_s"}
+    return Probe(**{**given, "command": tuple(given.get("command", ()))})
 
 
-def sandbox_of(row: SandboxRow) -> Sandbox:
+def _sandbox(row: SandboxRow) -> Sandbox:
     return Sandbox(
         pids_limit=row.pids_limit,
         add_capabilities=tuple(row.add_capabilities),

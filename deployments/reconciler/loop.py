@@ -1,4 +1,4 @@
-"""One pass over one cluster, on one screen."""
+"""One pass over one cluster: observe, assess, write, act."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster, Runtime, State
 from clusters.services.clusters import delete_cluster
-from deployments.models import ENDED, HOLDING, Deployment, Status
+from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.reconciler import actions, garbage, node_reports, status_writer
 from deployments.reconciler.actions import Pull
 from deployments.reconciler.assessment import Outcome, assess
@@ -16,70 +16,82 @@ from deployments.reconciler.observation import Observation
 from deployments.wakeup import EVERYTHING
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
-ROUNDS = 3  # of looking and acting, before the pass lets others go on
+ROUNDS = 3  # of observing and acting; then the worker turns to other clusters
 
 
-def reconcile(cluster_id: UUID, looks: Collection[str], pull: Pull) -> bool:
-    """Bring rows and runtimes into step; True if there is more to do at once.
+def reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> bool:
+    """Bring rows and runtimes into step; True if the cluster needs another pass at once.
 
-    Looks at what starts and stops and at the deployments in `looks`, or at all that is there.
-    `pull` asks for an image to be fetched meanwhile. Does nothing in a simulated cluster.
+    Covers the deployments that start or stop and those in `deployment_ids`, or with EVERYTHING all
+    that is at the endpoints. `pull` requests an image. Does nothing in a simulated cluster.
     """
     cluster = Cluster.objects.filter(pk=cluster_id).exclude(runtime=Runtime.SIMULATED).first()
     if cluster is None:
         return False
-    everything, killed = EVERYTHING in looks, set[str]()
+    full, killed = EVERYTHING in deployment_ids, set[str]()
     for number in range(ROUNDS):
-        # 1. What should be: the rows that hold something, or are on their way out.
-        rows = _rows(cluster, looks)
-        ids = None if EVERYTHING in looks else {str(row.pk) for row in rows} | set(looks)
+        once_per_full_pass = full and number == 0
+        # 1. Read what should be: the rows that are placed.
+        rows = _rows(cluster, deployment_ids)
+        ids = _ids_to_observe(rows, deployment_ids)
         if ids is not None and not ids:
             return False
-        # 2. What is: every endpoint, outside of any transaction; and what nodes there are.
-        site = Observation(cluster)
-        site.look(ids, capacity=everything and number == 0)
-        if ids is not None and site.somebody_is_back():
-            looks = {EVERYTHING}  # what is left there from before has to be seen first
+        # 2. Observe what is: call every endpoint, outside of any transaction; report its nodes.
+        observation = Observation(cluster)
+        observation.observe(ids, capacity=once_per_full_pass)
+        if ids is not None and observation.has_returned_node():
+            deployment_ids = {EVERYTHING}  # replicas from before come first: observe all of them
             continue
-        node_reports.note(site)
-        # 3. What has become of each attempt is written down.
+        node_reports.write(observation)
+        # 3. Assess each attempt.
         now = timezone.now()
-        seen = [(row, site.replicas(row, now)) for row in rows]
-        judged = [(row, assess(row, replicas, now)) for row, replicas in seen]
-        turns = {row.pk: verdict.turn for row, verdict in judged}
-        garbage.keep(site, [each for each in seen if turns[each[0].pk] in ENDING])
-        status_writer.write(cluster_id, judged, now)
-        # 4. Who is to end is told so, and what nobody wants is cleared away.
-        actions.stop(site, [each for each in seen if turns[each[0].pk] == Outcome.STOP], now)
-        cleared = garbage.clear(site)
-        again = cleared.killed - killed  # who outlives that is the next pass's: it may take long
-        killed |= again
-        if everything and number == 0:
-            garbage.tidy(site)
-        # 5. Who is to start is started, once those who made way for it, and remains, are gone.
-        waiting = [each for each in seen if turns[each[0].pk] == Outcome.LAUNCH]
-        started, refused = (
-            actions.launch(site, waiting, pull, cleared.remains) if waiting else ([], [])
+        observed = [(row, observation.replicas(row, now)) for row in rows]
+        assessed = [(row, assess(row, replicas, now)) for row, replicas in observed]
+        outcomes = {row.pk: assessment.outcome for row, assessment in assessed}
+        # 4. Write the outcomes, after the logs of the replicas that have ended.
+        garbage.keep_logs(
+            observation, [each for each in observed if outcomes[each[0].pk] in ENDING]
         )
-        status_writer.write(cluster_id, refused, timezone.now())
-        # 6. Once more, for those started, and those of whom the rest is to be stopped now.
-        looks = again | {str(row.pk) for row in started}
-        looks |= {str(row.pk) for row, verdict in (*judged, *refused) if verdict.alive}
-        if not looks:
+        status_writer.write(cluster_id, assessed, now)
+        # 5. Act: stop replicas, and remove those that no row wants.
+        stopping = [each for each in observed if outcomes[each[0].pk] == Outcome.STOP]
+        actions.stop(observation, stopping, now)
+        removal = garbage.remove_orphans(observation)
+        newly_killed = removal.killed - killed  # an orphan that outlives its kill may take long
+        killed |= newly_killed
+        if once_per_full_pass:
+            garbage.tidy(observation)
+        # 6. Act: start replicas, once victims and leftovers have made room for them.
+        waiting = [each for each in observed if outcomes[each[0].pk] == Outcome.START]
+        started, not_started = actions.start(observation, waiting, pull, removal.leftovers)
+        status_writer.write(cluster_id, not_started, timezone.now())
+        # 7. Another round for those started, those killed, and gangs of which a part has to stop.
+        deployment_ids = newly_killed | {str(row.pk) for row in started}
+        deployment_ids |= {str(row.pk) for row, each in (*assessed, *not_started) if each.alive}
+        if not deployment_ids:
             break
     else:
         return True
-    if everything and cluster.state == State.DELETING:
+    if full and cluster.state == State.DELETING:
         _delete_if_empty(cluster)
     return False
 
 
-def _rows(cluster: Cluster, looks: Collection[str]) -> list[Deployment]:
-    concerned = Q(status__in=HOLDING)
-    if EVERYTHING not in looks:
-        concerned = Q(status__in=(Status.STARTING, Status.STOPPING))
-        concerned |= Q(status=Status.RUNNING, pk__in=looks)
-    return list(Deployment.objects.filter(concerned, cluster=cluster).order_by("pk"))
+def _rows(cluster: Cluster, deployment_ids: Collection[str]) -> list[Deployment]:
+    wanted = Q(status__in=PLACED)
+    if EVERYTHING not in deployment_ids:
+        wanted = Q(status__in=(Status.STARTING, Status.STOPPING))
+        wanted |= Q(status=Status.RUNNING, pk__in=deployment_ids)
+    return list(Deployment.objects.filter(wanted, cluster=cluster).order_by("pk"))
+
+
+def _ids_to_observe(
+    rows: Collection[Deployment], deployment_ids: Collection[str]
+) -> set[str] | None:
+    """None for all that is at the endpoints."""
+    if EVERYTHING in deployment_ids:
+        return None
+    return {str(row.pk) for row in rows} | set(deployment_ids)
 
 
 def _delete_if_empty(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""What the endpoints showed of their nodes, handed to the clusters' own code where it is news."""
+"""Reports what the endpoints show of their nodes to the clusters app, which writes what is new."""
 
 from clusters import node_status
 from clusters.models import Runtime
@@ -6,30 +6,31 @@ from clusters.node_status import Found
 from deployments.reconciler.observation import EndpointView, Observation
 
 
-def note(site: Observation) -> None:
-    """Nodes that answer are open, those that do not are NOT_READY; sizes follow what is found.
+def write(observation: Observation) -> None:
+    """A node whose endpoint answers opens, one whose endpoint does not is NOT_READY, and its
+    capacity follows what the endpoint reports.
 
-    Refreshes the site's nodes where anything changed.
+    Reads the observation's nodes anew where a node has changed.
     """
     changed = False
-    engines = {node.endpoint_id: node for node in site.nodes.values()}
-    for view in site.views.values():
-        if view.sealed:  # our fault: what runs there is not lost for that
+    node_by_endpoint = {node.endpoint_id: node for node in observation.nodes.values()}
+    for endpoint_view in observation.endpoint_views.values():
+        endpoint = endpoint_view.endpoint
+        if endpoint_view.sealed:  # the platform's fault: what runs there is not lost for it
             continue
-        if view.error:
-            changed |= node_status.is_away(view.endpoint, view.error)
-        elif site.cluster.runtime == Runtime.KUBERNETES:
-            if view.capacities is not None:
-                changed |= node_status.found_all(view.endpoint, _found(view))
+        if endpoint_view.error:
+            changed |= node_status.is_away(endpoint, endpoint_view.error)
+        elif observation.cluster.runtime == Runtime.KUBERNETES:
+            if endpoint_view.capacities is not None:
+                changed |= node_status.found_all(endpoint, _found(endpoint_view))
         else:
-            changed |= node_status.answers(
-                view.endpoint, engines.get(view.endpoint.pk), _found(view)
-            )
+            node = node_by_endpoint.get(endpoint.pk)
+            changed |= node_status.answers(endpoint, node, _found(endpoint_view))
     if changed:
-        site.read_nodes()
+        observation.read_nodes()
 
 
-def _found(view: EndpointView) -> list[Found]:
+def _found(endpoint_view: EndpointView) -> list[Found]:
     return [
         Found(
             each.node,
@@ -40,5 +41,5 @@ def _found(view: EndpointView) -> list[Found]:
             each.ready,
             each.cordoned,
         )
-        for each in view.capacities or ()
+        for each in endpoint_view.capacities or ()
     ]

@@ -1,10 +1,11 @@
-"""A cluster's endpoints, looked at in parallel: what runs where, and who does not answer."""
+"""Observes the endpoints of a cluster in parallel: which replicas run where, which endpoints
+answer."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
@@ -23,178 +24,213 @@ from deployments.runtimes.base import (
     one_line,
 )
 
-AT_ONCE = 8  # calls to the endpoints of one cluster
-TWICE = (
+MOST_CALLS_AT_ONCE = 8  # to the endpoints of one cluster
+MOST_FAILURES = 3  # of calls to an endpoint that has answered in this round
+ALREADY_ATTACHED = (
     "This engine is attached already, as {}. "
     "A machine that was cloned needs an engine ID of its own."
 )
-MOST_FAILURES = 3  # of calls to an endpoint that has just been seen
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_parallel(name: str, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The results in the order of the items; `name` is that of the threads."""
+    with ThreadPoolExecutor(MOST_CALLS_AT_ONCE, name) as pool:
+        return list(pool.map(call, items))
 
 
 @dataclass
 class EndpointView:
-    """What an endpoint showed. `error` says why it showed nothing; then nothing is known of it."""
+    """What an endpoint shows. With an `error` it shows nothing, and nothing is known of it."""
 
     endpoint: Endpoint
     runtime: Runtime | None = None
-    sightings: dict[Key, ReplicaStatus] = field(default_factory=dict)
+    replica_statuses: dict[Key, ReplicaStatus] = field(default_factory=dict)
     capacities: list[Capacity] | None = None
     error: str = ""
-    sealed: bool = False  # it was not asked: its credentials, or a registry's, cannot be opened
-    failures: int = 0  # since it was looked at
+    sealed: bool = False  # not called: its credentials, or a registry's, cannot be decrypted
+    failures: int = 0  # of calls since it was observed
+
+    def observe(self, ids: Collection[str] | None) -> None:
+        """Fetch the status of all replicas, or of those of some deployments."""
+        if self.runtime is None:
+            return
+        try:
+            self.replica_statuses = {each.key: each for each in self.runtime.observe(ids)}
+        except RuntimeUnavailable as error:
+            self._fail(error)
+
+    def measure(self) -> None:
+        """Fetch the nodes' capacities, unless they are known."""
+        if self.runtime is None or self.error or self.capacities is not None:
+            return
+        try:
+            self.capacities = self.runtime.capacity()
+        except RuntimeUnavailable as error:
+            self._fail(error)
+
+    def _fail(self, error: RuntimeUnavailable) -> None:
+        self.error = one_line(error)
+        circuit_breaker.failed(self.endpoint.pk)
 
 
 class Replica(NamedTuple):
-    """One replica of an attempt: where it belongs, and what is seen of it."""
+    """One replica of an attempt: the node it is placed on, and what its endpoint shows of it."""
 
     number: int
-    node: Node | None  # None: the node has gone
-    sighting: ReplicaStatus | None
-    answered: bool  # whether its endpoint showed anything at all
-    lost: bool  # its node has been away for so long that nobody waits for it any more
-    back: bool  # its node was away until just now
+    node: Node | None  # None: the node is deleted
+    status: ReplicaStatus | None  # None: its endpoint does not show it
+    answered: bool  # its endpoint has answered in this round
+    node_lost: bool  # its node has been NOT_READY for longer than the cluster waits
+    node_returned: bool  # its node was NOT_READY until this round
 
 
 class Observation:
-    """The endpoints and nodes of a cluster, as the tables have them, and views of them."""
+    """The endpoints and nodes of a cluster, as the tables have them, and what endpoints show."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
-        self.views: dict[UUID, EndpointView] = {}
-        self.kept: set[Key] = set()  # replicas whose output has been kept in this round
+        self.endpoint_views: dict[UUID, EndpointView] = {}
+        self.logs_kept: set[Key] = set()  # replicas whose log has been stored in this round
         self.read_nodes()
-        self._away = {
+        self._were_away = {
             id_ for id_, node in self.nodes.items() if node.observed == NodeState.NOT_READY
         }
 
     def read_nodes(self) -> None:
-        """As they are now; one query."""
+        """Read the nodes as they are now. One query."""
         self.nodes = {str(node.pk): node for node in Node.objects.filter(cluster=self.cluster)}
 
-    def look(self, ids: Collection[str] | None, *, capacity: bool) -> None:
-        """Observe all endpoints, or those deployments in them. No transaction may be open."""
-        views = [EndpointView(endpoint) for endpoint in self.endpoints.values()]
-        names = {node.endpoint_id: node.name for node in self.nodes.values()}
+    def observe(self, ids: Collection[str] | None, *, capacity: bool) -> None:
+        """Fetch the status of all replicas, or of those of some deployments, and with `capacity`
+        that of the nodes. No transaction may be open."""
+        endpoint_views = [EndpointView(endpoint) for endpoint in self.endpoints.values()]
+        node_names = {node.endpoint_id: node.name for node in self.nodes.values()}
         try:
             registries = runtime_connections.read_registries(self.cluster)
         except Unsealable as error:
-            for view in views:
-                view.error, view.sealed = one_line(error), True
+            for each in endpoint_views:
+                each.error, each.sealed = one_line(error), True
         else:
-            for view in views:
-                self._connect(view, names.get(view.endpoint.pk, ""), registries)
-        with ThreadPoolExecutor(AT_ONCE, "look") as pool:
-            list(pool.map(lambda view: _look(view, ids, capacity=capacity), views))
-        self.views = {view.endpoint.pk: view for view in views}
-        for view in views:
-            if view.runtime is not None and not view.error:
-                circuit_breaker.answered(view.endpoint.pk)
-        if any(not view.error and view.endpoint.seen_at is None for view in views):
-            self._turn_twins_away(names)
+            for each in endpoint_views:
+                self._connect(each, node_names.get(each.endpoint.pk, ""), registries)
 
-    def _turn_twins_away(self, names: Mapping[UUID | None, str]) -> None:
-        """A machine that was attached before by another address would be filled twice: what has
-        never been open stays closed. Whoever is open already goes on, for it may be a clone."""
-        with ThreadPoolExecutor(AT_ONCE, "look") as pool:
-            list(pool.map(_measure, self.views.values()))
+        def observe(endpoint_view: EndpointView) -> None:
+            endpoint_view.observe(ids)
+            if capacity:
+                endpoint_view.measure()
+
+        in_parallel("observe", observe, endpoint_views)
+        self.endpoint_views = {each.endpoint.pk: each for each in endpoint_views}
+        for each in endpoint_views:
+            if each.runtime is not None and not each.error:
+                circuit_breaker.answered(each.endpoint.pk)
+        if any(not each.error and each.endpoint.seen_at is None for each in endpoint_views):
+            self._reject_duplicate_machines(node_names)
+
+    def _reject_duplicate_machines(self, node_names: Mapping[UUID | None, str]) -> None:
+        """An endpoint that leads to a machine of another endpoint stays closed if it has never been
+        open: the scheduler would fill the machine twice. An endpoint that is open stays open, since
+        it may be a clone of the other machine."""
+        in_parallel("observe", EndpointView.measure, self.endpoint_views.values())
         first: dict[str, EndpointView] = {}
-        by_age = sorted(
-            self.views.values(), key=lambda view: (view.endpoint.seen_at is None, view.endpoint.pk)
+        oldest_first = sorted(
+            self.endpoint_views.values(),
+            key=lambda each: (each.endpoint.seen_at is None, each.endpoint.pk),
         )
-        for view in by_age:
-            for machine in {each.machine for each in view.capacities or () if each.machine}:
-                there = first.setdefault(machine, view)
-                if there is not view and view.endpoint.seen_at is None:
-                    name = names.get(there.endpoint.pk) or there.endpoint.url
-                    view.sightings, view.error = {}, TWICE.format(name)
+        for endpoint_view in oldest_first:
+            for machine in {
+                each.machine for each in endpoint_view.capacities or () if each.machine
+            }:
+                other = first.setdefault(machine, endpoint_view)
+                if other is not endpoint_view and endpoint_view.endpoint.seen_at is None:
+                    name = node_names.get(other.endpoint.pk) or other.endpoint.url
+                    endpoint_view.replica_statuses = {}
+                    endpoint_view.error = ALREADY_ATTACHED.format(name)
 
-    def _connect(self, view: EndpointView, node: str, registries: Sequence[Registry]) -> None:
-        if circuit_breaker.is_open(view.endpoint.pk):
-            view.error = view.endpoint.error or "It did not answer a moment ago."
+    def _connect(
+        self, endpoint_view: EndpointView, node: str, registries: Sequence[Registry]
+    ) -> None:
+        endpoint = endpoint_view.endpoint
+        if circuit_breaker.is_open(endpoint.pk):
+            endpoint_view.error = endpoint.error or "It did not answer a moment ago."
             return
         try:
-            view.runtime = runtime_connections.connect(
-                self.cluster, view.endpoint, node, registries
+            endpoint_view.runtime = runtime_connections.connect(
+                self.cluster, endpoint, node, registries
             )
         except Unsealable as error:
-            view.error, view.sealed = one_line(error), True
+            endpoint_view.error, endpoint_view.sealed = one_line(error), True
         except (ValueError, OSError) as error:
-            view.error = one_line(error)
+            endpoint_view.error = one_line(error)
 
     def replicas(self, row: Deployment, now: datetime) -> list[Replica]:
-        """Those of its present attempt, in the order of its placement."""
+        """The replicas of the row's present attempt, in the order of their numbers."""
         lost_since = now - timedelta(seconds=self.cluster.node_lost_after_s)
         found = []
         for number, node_id in enumerate(node_ids(row)):
             node = self.nodes.get(node_id)
-            view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
+            endpoint_view = self._endpoint_view(node)
             key = Key(str(row.pk), row.attempt, number)
-            sighting = view.sightings.get(key) if view else None
-            away = node is None or (
-                node.observed == NodeState.NOT_READY
-                and node.not_ready_since is not None
-                and node.not_ready_since <= lost_since
+            found.append(
+                Replica(
+                    number,
+                    node,
+                    status=endpoint_view.replica_statuses.get(key) if endpoint_view else None,
+                    answered=bool(endpoint_view and not endpoint_view.error),
+                    node_lost=node is None or _is_lost(node, lost_since),
+                    node_returned=node_id in self._were_away,
+                )
             )
-            back = node_id in self._away
-            answered = bool(view and not view.error)
-            found.append(Replica(number, node, sighting, answered, away, back))
         return found
 
-    def somebody_is_back(self) -> bool:
-        """Whether a node that was away has answered in this look."""
-        nodes = [self.nodes[id_] for id_ in self._away if id_ in self.nodes]
-        views = [self.views.get(node.endpoint_id) for node in nodes if node.endpoint_id]
-        return any(view is not None and not view.error for view in views)
+    def has_returned_node(self) -> bool:
+        """Whether the endpoint of a node that was NOT_READY has answered in this round."""
+        nodes = [self.nodes[id_] for id_ in self._were_away if id_ in self.nodes]
+        return any(self.endpoint_view_of(node) is not None for node in nodes)
 
-    def view_of(self, node: Node | None) -> EndpointView | None:
-        """What its endpoint showed, where that has answered in this look."""
-        view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
-        return view if view and not view.error else None
+    def endpoint_view_of(self, node: Node | None) -> EndpointView | None:
+        """What the node's endpoint shows; None where it has not answered in this round."""
+        endpoint_view = self._endpoint_view(node)
+        return endpoint_view if endpoint_view and not endpoint_view.error else None
 
     def runtime_of(self, node: Node | None) -> Runtime | None:
-        view = self.view_of(node)
-        return view.runtime if view else None
+        endpoint_view = self.endpoint_view_of(node)
+        return endpoint_view.runtime if endpoint_view else None
 
-    def sightings(self) -> Iterator[tuple[EndpointView, ReplicaStatus]]:
-        for view in self.views.values():
-            for sighting in view.sightings.values():
-                yield view, sighting
+    def replica_statuses(self) -> Iterator[tuple[EndpointView, ReplicaStatus]]:
+        for endpoint_view in self.endpoint_views.values():
+            for replica_status in endpoint_view.replica_statuses.values():
+                yield endpoint_view, replica_status
 
-    def node_at(self, view: EndpointView, sighting: ReplicaStatus) -> str | None:
-        """The id of the node on which it is seen; None where that has gone."""
+    def node_id_of(self, endpoint_view: EndpointView, replica_status: ReplicaStatus) -> str | None:
+        """The id of the node that the replica is on; None where the node is deleted."""
         for id_, node in self.nodes.items():
-            if (node.endpoint_id, node.name) == (view.endpoint.pk, sighting.node):
+            if (node.endpoint_id, node.name) == (endpoint_view.endpoint.pk, replica_status.node):
                 return id_
         return None
 
-    def failed(self, node: Node | None, error: RuntimeUnavailable) -> None:
-        """Its endpoint gave no answer in the middle of the pass. That may be for what was asked of
-        it, so only after some more it is left alone, and for the rest of the pass."""
-        view = self.views.get(node.endpoint_id) if node and node.endpoint_id else None
-        if view is not None:
-            view.failures += 1
-            if view.failures >= MOST_FAILURES:
-                view.error = one_line(error)
+    def record_failure(self, node: Node | None, error: RuntimeUnavailable) -> None:
+        """Count a call that the node's endpoint did not answer in the middle of the pass.
+
+        The cause may be the deployment that was asked for, so the endpoint counts as away, for the
+        rest of the round, only after MOST_FAILURES calls.
+        """
+        endpoint_view = self._endpoint_view(node)
+        if endpoint_view is not None:
+            endpoint_view.failures += 1
+            if endpoint_view.failures >= MOST_FAILURES:
+                endpoint_view.error = one_line(error)
+
+    def _endpoint_view(self, node: Node | None) -> EndpointView | None:
+        return self.endpoint_views.get(node.endpoint_id) if node and node.endpoint_id else None
 
 
-def _look(view: EndpointView, ids: Collection[str] | None, *, capacity: bool) -> None:
-    if view.runtime is None:
-        return
-    try:
-        view.sightings = {each.key: each for each in view.runtime.observe(ids)}
-    except RuntimeUnavailable as error:
-        view.error = one_line(error)
-        circuit_breaker.failed(view.endpoint.pk)
-    if capacity:
-        _measure(view)
-
-
-def _measure(view: EndpointView) -> None:
-    if view.runtime is None or view.error or view.capacities is not None:
-        return
-    try:
-        view.capacities = view.runtime.capacity()
-    except RuntimeUnavailable as error:
-        view.error = one_line(error)
-        circuit_breaker.failed(view.endpoint.pk)
+def _is_lost(node: Node, lost_since: datetime) -> bool:
+    return (
+        node.observed == NodeState.NOT_READY
+        and node.not_ready_since is not None
+        and node.not_ready_since <= lost_since
+    )

@@ -1,7 +1,7 @@
-"""Verdicts become rows: the only code that moves `status` by what a runtime has shown.
+"""Writes assessments to rows: the only code that moves `status` by what a runtime shows.
 
-Written under the cluster's lock, for rows that are still in the state and the attempt in which they
-were judged; whoever has stopped or evicted one meanwhile has won, and the next round judges anew.
+Writes under the cluster's lock, and only rows that still have the state and the attempt in which
+they were assessed. A stop or an eviction that came meanwhile wins; the next round assesses anew.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,42 +22,42 @@ from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
 from deployments.runtimes.base import Code
 from deployments.signals import deployment_stopped
 
-Judged = tuple[Deployment, Assessment]
+Assessed = tuple[Deployment, Assessment]
 
 BATCH = 500  # rows under one lock
 FIRST_RETRY_S, LAST_RETRY_S = 10, 300
-STEADY = timedelta(minutes=10)  # who ran for so long is tried again as soon as at first
-ELSEWHERE_S = 30  # before one that its node did not take is looked at again
+STABLE_AFTER = timedelta(minutes=10)  # of running; then the next pause is the first one again
+ELSEWHERE_S = 30  # pause after a node did not take the deployment
 
 
-def write(cluster_id: UUID, judged: Iterable[Judged], now: datetime) -> set[UUID]:
-    """Make the verdicts so; the ids of those that were as they had been judged."""
-    telling = [(row, verdict) for row, verdict in judged if verdict.turn in _ONE]
+def write(cluster_id: UUID, assessed: Iterable[Assessed], now: datetime) -> set[UUID]:
+    """Write the assessments; returns the ids of the rows that were still as assessed."""
+    to_write = [(row, each) for row, each in assessed if each.outcome in _WRITERS]
     written: set[UUID] = set()
-    for start in range(0, len(telling), BATCH):
-        written |= _write(cluster_id, telling[start : start + BATCH], now)
+    for start in range(0, len(to_write), BATCH):
+        written |= _write(cluster_id, to_write[start : start + BATCH], now)
     return written
 
 
-def _write(cluster_id: UUID, judged: Sequence[Judged], now: datetime) -> set[UUID]:
+def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set[UUID]:
     with transaction.atomic():
         try:
             lock_cluster(cluster_id)
         except Cluster.DoesNotExist:
             return set()
         locked = Deployment.objects.select_for_update(no_key=True, of=("self",)).in_bulk(
-            [row.pk for row, _ in judged]
+            [row.pk for row, _ in assessed]
         )
         written, freed, to_stop = set(), [], False
-        for judged_row, verdict in judged:
-            row = locked.get(judged_row.pk)
-            if row is None or _version(row) != _version(judged_row):
+        for assessed_row, assessment in assessed:
+            row = locked.get(assessed_row.pk)
+            if row is None or _version(row) != _version(assessed_row):
                 continue
-            settled = _ONE[verdict.turn](cluster_id, row, verdict, now)
+            freed_capacity = _WRITERS[assessment.outcome](cluster_id, row, assessment, now)
             written.add(row.pk)
-            if settled:
+            if freed_capacity:
                 freed.append(row.pk)
-            elif verdict.alive:
+            elif assessment.alive:
                 to_stop = True
         if freed:
             deployment_stopped.send(
@@ -72,8 +72,8 @@ def _version(row: Deployment) -> tuple[Any, ...]:
     return row.status, row.attempt, row.next_status
 
 
-def _confirm(_: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
-    started_at = _started_at(row, verdict, now)
+def _confirm(_: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    started_at = _started_at(row, assessment, now)
     row.status, row.started_at = Status.RUNNING, started_at
     row.reason_code, row.reason_details = "", {}
     if row.max_runtime_s is not None:
@@ -83,83 +83,88 @@ def _confirm(_: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bo
     return False
 
 
-def _note(_: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
-    if (row.reason_code, row.reason_details) != (verdict.code, verdict.details):
-        row.reason_code, row.reason_details = verdict.code, verdict.details
+def _note(_: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    if (row.reason_code, row.reason_details) != (assessment.code, assessment.details):
+        row.reason_code, row.reason_details = assessment.code, assessment.details
         row.save(update_fields=["reason_code", "reason_details"])
-        record(row.pk, EventType.NOTICE, at=now, details={"code": verdict.code, **verdict.details})
+        record(
+            row.pk,
+            EventType.NOTICE,
+            at=now,
+            details={"code": assessment.code, **assessment.details},
+        )
     return False
 
 
-def _complete(cluster_id: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
+def _complete(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
     columns: dict[str, Any] = {"exit_code": 0, "reason_code": "", "reason_details": {}}
-    if row.started_at is None:  # it was over before anybody had seen it run
-        columns["started_at"] = _started_at(row, verdict, now)
+    if row.started_at is None:  # it ended before a pass saw it run
+        columns["started_at"] = _started_at(row, assessment, now)
     end(cluster_id, [row], now, status=Status.COMPLETED, **columns)
     record(row.pk, EventType.COMPLETED, at=now, details={"exit_code": 0})
     return True
 
 
-def _fail(cluster_id: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
-    """Another try where there is one left, which a service always has; else it has failed."""
+def _fail(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    """Back into the queue while a retry is left, which a service always has; else FAILED."""
     columns: dict[str, Any] = {
-        "reason_code": verdict.code,
-        "reason_details": verdict.details,
-        "exit_code": verdict.exit_code,
+        "reason_code": assessment.code,
+        "reason_details": assessment.details,
+        "exit_code": assessment.exit_code,
     }
     if row.kind != Kind.SERVICE and row.retry_count >= row.max_retries:
-        if row.started_at is None and verdict.started_at is not None:
-            columns["started_at"] = _started_at(row, verdict, now)
-        return _leave(cluster_id, row, verdict, now, status=Status.FAILED, columns=columns)
+        if row.started_at is None and assessment.started_at is not None:
+            columns["started_at"] = _started_at(row, assessment, now)
+        return _leave(cluster_id, row, assessment, now, status=Status.FAILED, columns=columns)
     columns["retry_count"] = row.retry_count + 1
-    columns["retry_at"] = now + timedelta(seconds=_pause_s(row, now))
-    return _leave(cluster_id, row, verdict, now, status=Status.QUEUED, columns=columns)
+    columns["retry_at"] = now + timedelta(seconds=_retry_pause_s(row, now))
+    return _leave(cluster_id, row, assessment, now, status=Status.QUEUED, columns=columns)
 
 
-def _requeue(cluster_id: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
-    """Neither a failure nor a retry: it did nothing wrong."""
+def _requeue(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    """Back into the queue without counting a retry: the deployment did nothing wrong."""
     columns: dict[str, Any] = {
-        "reason_code": verdict.code,
-        "reason_details": verdict.details,
-        "exit_code": verdict.exit_code,
+        "reason_code": assessment.code,
+        "reason_details": assessment.details,
+        "exit_code": assessment.exit_code,
     }
-    if verdict.code in (Code.UNSCHEDULABLE, reasons.CONTAINER_LOST):
+    if assessment.code in (Code.UNSCHEDULABLE, reasons.CONTAINER_LOST):
         columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
-    elif verdict.exit_code == TERMINATED:  # it may have told itself to end, and will again
+    elif assessment.exit_code == TERMINATED:  # it may send itself SIGTERM, and do so again
         columns["retry_at"] = now + timedelta(seconds=FIRST_RETRY_S)
-    return _leave(cluster_id, row, verdict, now, status=Status.QUEUED, columns=columns)
+    return _leave(cluster_id, row, assessment, now, status=Status.QUEUED, columns=columns)
 
 
 def _leave(
     cluster_id: UUID,
     row: Deployment,
-    verdict: Assessment,
+    assessment: Assessment,
     now: datetime,
     *,
     status: Status,
     columns: dict[str, Any],
 ) -> bool:
-    """At once, or once those of its replicas that go on have been stopped."""
-    told = {"code": verdict.code, "attempt": row.attempt, **verdict.details}
+    """End or requeue the row at once, or after its live replicas have been stopped."""
+    details = {"code": assessment.code, "attempt": row.attempt, **assessment.details}
     if retry_at := columns.get("retry_at"):
-        told["retry_at"] = retry_at.isoformat()
-    if verdict.alive:
+        details["retry_at"] = retry_at.isoformat()
+    if assessment.alive:
         begin_stopping([row], now, next_status=status, **columns)
-        record(row.pk, EventType.STOPPING, at=now, details=told)
+        record(row.pk, EventType.STOPPING, at=now, details=details)
         return False
     if status == Status.QUEUED:
         requeue(cluster_id, [row], now, **columns)
-        record(row.pk, EventType.REQUEUED, at=now, details=told)
+        record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
         end(cluster_id, [row], now, status=status, **columns)
-        record(row.pk, EventType.FAILED, at=now, details=told)
+        record(row.pk, EventType.FAILED, at=now, details=details)
     return True
 
 
-def _gone(cluster_id: UUID, row: Deployment, verdict: Assessment, now: datetime) -> bool:
-    """What was STOPPING becomes what it was to become."""
-    # Of a gang, the code of the replica that failed first has been noted already.
-    exit_code = row.exit_code if row.exit_code is not None else verdict.exit_code
+def _gone(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    """A STOPPING row moves on to its `next_status`."""
+    # A gang keeps the exit code of the replica that failed first.
+    exit_code = row.exit_code if row.exit_code is not None else assessment.exit_code
     details: dict[str, Any] = {"attempt": row.attempt}
     if exit_code is not None:
         details["exit_code"] = exit_code
@@ -175,7 +180,7 @@ def _gone(cluster_id: UUID, row: Deployment, verdict: Assessment, now: datetime)
     return True
 
 
-_ONE = {
+_WRITERS = {  # each returns True where it has freed the row's capacity
     Outcome.CONFIRM: _confirm,
     Outcome.NOTE: _note,
     Outcome.COMPLETE: _complete,
@@ -185,13 +190,13 @@ _ONE = {
 }
 
 
-def _started_at(row: Deployment, verdict: Assessment, now: datetime) -> datetime:
-    """As the machine tells it, within what its clock can have right."""
-    return min(max(verdict.started_at or now, row.admitted_at or now), now)
+def _started_at(row: Deployment, assessment: Assessment, now: datetime) -> datetime:
+    """By the machine's clock, but not before the admission, nor in the future."""
+    return min(max(assessment.started_at or now, row.admitted_at or now), now)
 
 
-def _pause_s(row: Deployment, now: datetime) -> int:
-    """10, 20, 40, … 300 seconds, as Kubernetes does for containers that crash."""
-    if row.started_at is not None and now - row.started_at >= STEADY:
+def _retry_pause_s(row: Deployment, now: datetime) -> int:
+    """10, 20, 40, … 300 seconds, as the kubelet waits for containers that crash."""
+    if row.started_at is not None and now - row.started_at >= STABLE_AFTER:
         return FIRST_RETRY_S
     return min(FIRST_RETRY_S * 2 ** min(row.retry_count, 10), LAST_RETRY_S)

@@ -1,8 +1,8 @@
-"""Listening to the endpoints, so that a pass comes at once where something has happened.
+"""Watches the endpoints, so that a pass comes as soon as an endpoint reports a change.
 
-A thread an endpoint, in the runtimes' worker: one that hangs keeps nobody else waiting. Nothing
-rests on them: what is not heard is found by the next full pass, which comes at once where an
-endpoint has gone away or come back.
+One thread for each endpoint, in the runtimes' worker, so that an endpoint that hangs delays no
+other. Nothing depends on the threads: the next full pass finds what a watch has missed, and it
+comes at once where an endpoint has gone away or come back.
 """
 
 import logging
@@ -20,43 +20,44 @@ from deployments.runtimes.base import RuntimeUnavailable
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 5.0  # for endpoints that have come or gone
-PAUSE_S = 5.0  # after one has gone away
+READ_ENDPOINTS_EVERY_S = 5.0
+PAUSE_S = 5.0  # before an endpoint that has gone away is tried again
 QUEUE = "runtimes"
 
 
 class Watchers:
-    """One for each endpoint that there is; those of endpoints that go end by themselves."""
+    """One watching thread for each endpoint; it ends when its endpoint is deleted."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._watched: dict[UUID, threading.Event] = {}
+        self.stops: dict[UUID, threading.Event] = {}
 
     def start(self) -> None:
-        threading.Thread(target=self._keep_up, name="watchers", daemon=True).start()
+        threading.Thread(target=self._run, name="watchers", daemon=True).start()
 
     def stop(self) -> None:
         self._stop.set()
-        for stop in list(self._watched.values()):
+        for stop in list(self.stops.values()):
             stop.set()
 
-    def _keep_up(self) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 close_old_connections()
-                self._follow(set(_endpoints()))
-            except Exception:  # whatever it was: nobody else would begin to listen again
+                self.update(set(_endpoints()))
+            except Exception:  # whatever it was: no other thread starts the watches
                 logger.exception("endpoints unknown")
             connection.close()
-            self._stop.wait(LOOK_EVERY_S)
+            self._stop.wait(READ_ENDPOINTS_EVERY_S)
 
-    def _follow(self, present: set[UUID]) -> None:
-        for gone in self._watched.keys() - present:
-            self._watched.pop(gone).set()
-        for new in present - self._watched.keys():
-            stop = self._watched[new] = threading.Event()
+    def update(self, present: set[UUID]) -> None:
+        """Start the threads of new endpoints, stop those of deleted ones."""
+        for gone in self.stops.keys() - present:
+            self.stops.pop(gone).set()
+        for new in present - self.stops.keys():
+            stop = self.stops[new] = threading.Event()
             name = f"watch-{new}"
-            threading.Thread(target=_watch, args=(new, stop), name=name, daemon=True).start()
+            threading.Thread(target=watch, args=(new, stop), name=name, daemon=True).start()
 
 
 def _endpoints() -> list[UUID]:
@@ -65,8 +66,8 @@ def _endpoints() -> list[UUID]:
     )
 
 
-def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
-    """Until it is told to stop; an endpoint that goes away is tried again."""
+def watch(endpoint_id: UUID, stop: threading.Event, pause_s: float = PAUSE_S) -> None:
+    """Watch the endpoint until `stop` is set or it is deleted; try again where it goes away."""
     endpoint = None
     while not stop.is_set():
         try:
@@ -74,24 +75,24 @@ def _watch(endpoint_id: UUID, stop: threading.Event) -> None:
             endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
             if endpoint is None:
                 return
-            _listen(endpoint, stop)
+            _report_changes(endpoint, stop)
         except (RuntimeUnavailable, Unsealable) as error:
             where = endpoint.url if endpoint else endpoint_id
-            told = {"endpoint_id": str(endpoint_id)}
-            logger.info("nothing is heard from %s: %s", where, error, extra=told)
+            extra = {"endpoint_id": str(endpoint_id)}
+            logger.info("nothing is heard from %s: %s", where, error, extra=extra)
             if endpoint is not None:
                 wakeup.request(endpoint.cluster_id, [wakeup.EVERYTHING])
-        except Exception:  # a bug, or PostgreSQL or Redis away: it listens again all the same
+        except Exception:  # a bug, or PostgreSQL or Redis is away: watch again all the same
             logger.exception("listening failed", extra={"endpoint_id": str(endpoint_id)})
-        stop.wait(PAUSE_S)
+        stop.wait(pause_s)
 
 
-def _listen(endpoint: Endpoint, stop: threading.Event) -> None:
+def _report_changes(endpoint: Endpoint, stop: threading.Event) -> None:
     node = endpoint.nodes.first()
     runtime = runtime_connections.connect(endpoint.cluster, endpoint, node.name if node else "")
-    connection.close()  # listening takes hours, and PostgreSQL has only so many
+    connection.close()  # a watch takes hours, and PostgreSQL has only so many connections
     for number, changed in enumerate(runtime.watch(stop)):
-        if number == 0:  # it is there: whatever happened before anybody listened
+        if number == 0:  # it answers; the full pass finds what changed before the watch
             circuit_breaker.answered(endpoint.pk)
             wakeup.request(endpoint.cluster_id, [wakeup.EVERYTHING])
         elif changed is not None:
@@ -101,14 +102,18 @@ def _listen(endpoint: Endpoint, stop: threading.Event) -> None:
 _watchers = Watchers()
 
 
-@worker_ready.connect
-def _begin(sender: object = None, **_: object) -> None:
-    """In the worker that answers the runtimes' queue, and no other."""
+def connect_to_worker() -> None:
+    """Have the Celery worker start and stop the threads (AppConfig.ready)."""
+    worker_ready.connect(_start)
+    worker_shutting_down.connect(_stop)
+
+
+def _start(sender: object = None, **_: object) -> None:
+    """Only in the worker that takes tasks from the runtimes' queue."""
     app = getattr(sender, "app", None)
     if app is not None and QUEUE in app.amqp.queues.consume_from:
         _watchers.start()
 
 
-@worker_shutting_down.connect
-def _end(**_: object) -> None:
+def _stop(**_: object) -> None:
     _watchers.stop()

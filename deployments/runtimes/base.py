@@ -19,11 +19,11 @@ class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, no
 
 
 class RefusedError(Exception):
-    """The runtime takes this launch neither now nor later. `trouble` says why, in its own words."""
+    """The runtime takes this launch neither now nor later. `problem` says why, in its own words."""
 
-    def __init__(self, trouble: "Problem") -> None:
-        super().__init__(trouble.message)
-        self.trouble = trouble
+    def __init__(self, problem: "Problem") -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 class ImageMissing(Exception):  # noqa: N818 - not an error: `pull` comes first
@@ -76,7 +76,7 @@ class ReplicaStatus:
     ready: bool = False  # runs, and its readiness probe passes, where it has one
     stopping: bool = False  # has been told to end
     exit_code: int | None = None
-    trouble: Problem | None = None
+    problem: Problem | None = None
     started_at: datetime | None = None  # of the process, by the machine's clock
     ended_at: datetime | None = None
     node: str | None = None  # the name of its node
@@ -105,7 +105,7 @@ class Sandbox:
     network: str = "bridge"  # Docker: the network's name, or "none"; never "host" or "container:…"
 
 
-class Place(NamedTuple):
+class ReplicaPlacement(NamedTuple):
     """One replica and its node."""
 
     replica: int
@@ -127,7 +127,7 @@ class LaunchSpec:
 
     deployment_id: str
     attempt: int
-    places: Sequence[Place]
+    placement: Sequence[ReplicaPlacement]
     name: str
     image: str
     cpu_milli: int  # of each replica, as are the next two
@@ -182,7 +182,7 @@ class Access:
 class Runtime(Protocol):
     """Every call raises RuntimeUnavailable where the endpoint gives no usable answer in time."""
 
-    def start(self, launch: LaunchSpec) -> None:
+    def start(self, launch_spec: LaunchSpec) -> None:
         """Bring into being what is not there of these replicas; what is there stays as it is.
 
         Raises ImageMissing (nothing was started) and RefusedError.

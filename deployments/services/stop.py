@@ -82,7 +82,7 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
         queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
         if not queued.update(**closing(now), **_STOPPED):
             return False
-        if dependents.is_awaited(deployment.pk):
+        if dependents.has_queued_dependents(deployment.pk):
             transaction.set_rollback(True)
             return False
         record(

@@ -78,10 +78,10 @@ class Platform:
         return found
 
     def becomes(self, id_: str, status: str) -> dict[str, Any]:
-        self.until(lambda: self.get(id_)["status"] == status, lambda: self.get(id_))
+        self.run_until(lambda: self.get(id_)["status"] == status, lambda: self.get(id_))
         return self.get(id_)
 
-    def until(self, done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
+    def run_until(self, done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
         give_up = time.monotonic() + PATIENCE_S
         while not done():
             assert time.monotonic() < give_up, told()
@@ -151,7 +151,7 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
     assert platform.events(id_) == ["SUBMITTED", "STARTED", "RUNNING", "COMPLETED"]
     kept = platform.client.get(f"/api/deployments/{id_}/logs?tail=1")
     assert kept.getvalue() == b"line 3\n"
-    platform.until(lambda: platform.containers(id_) == [])
+    platform.run_until(lambda: platform.containers(id_) == [])
 
     # One fails.
     failed = platform.submit("exit 7")
@@ -162,7 +162,7 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
     platform.becomes(stopped, "RUNNING")
     assert platform.client.post(f"/api/deployments/{stopped}/stop").status_code in (200, 202)
     platform.becomes(stopped, "STOPPED")
-    platform.until(lambda: platform.containers(stopped) == [])
+    platform.run_until(lambda: platform.containers(stopped) == [])
 
     # One yields, and comes back once there is room.
     victim = platform.submit(cpu=0.8, max_retries=3)
@@ -180,12 +180,12 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
         filters={"label": f"mlops-platform.deployment={victim}"}
     )
     platform.engine.client.remove_container(container["Id"], force=True)
-    platform.until(lambda: platform.events(victim).count("REQUEUED") == 2)
+    platform.run_until(lambda: platform.events(victim).count("REQUEUED") == 2)
     paused = Deployment.objects.filter(pk=victim, retry_at__isnull=False, status="QUEUED")
     paused.update(retry_at=timezone.now())  # its pause, where it was not seen going, is over
-    platform.until(lambda: platform.get(victim)["attempt"] == attempt + 1)
+    platform.run_until(lambda: platform.get(victim)["attempt"] == attempt + 1)
     assert platform.becomes(victim, "RUNNING")["retry_count"] == 0
-    platform.until(lambda: platform.containers() == ["running"])
+    platform.run_until(lambda: platform.containers() == ["running"])
 
 
 def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]]:
@@ -205,9 +205,9 @@ def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]
 def test_another_worker_goes_on_with_what_one_was_killed_over(
     platform: Platform, runtimes: "subprocess.Popen[bytes]", start_worker: StartWorker
 ):
-    platform.until(lambda: Node.objects.get(pk=platform.node.pk).effective_state == "READY")
+    platform.run_until(lambda: Node.objects.get(pk=platform.node.pk).effective_state == "READY")
     gang = platform.submit(cpu=0.1, replicas=8)
-    platform.until(lambda: bool(platform.containers(gang)))
+    platform.run_until(lambda: bool(platform.containers(gang)))
     os.killpg(runtimes.pid, signal.SIGKILL)
     runtimes.wait()
     assert platform.get(gang)["status"] == "STARTING"
@@ -228,7 +228,9 @@ def test_an_engine_that_is_stopped_and_started_again_loses_nothing(
     platform.becomes(running, "RUNNING")
     daemon.stop()
     try:
-        platform.until(lambda: Node.objects.get(pk=platform.node.pk).effective_state == "NOT_READY")
+        platform.run_until(
+            lambda: Node.objects.get(pk=platform.node.pk).effective_state == "NOT_READY"
+        )
         late = platform.submit()
         # Whether the engine was seen ending it is chance; it is nobody's failure either way.
         assert platform.get(running)["status"] in ("RUNNING", "QUEUED")
@@ -236,7 +238,7 @@ def test_an_engine_that_is_stopped_and_started_again_loses_nothing(
     finally:
         daemon.start()
     platform.becomes(late, "RUNNING")
-    platform.until(lambda: platform.get(running)["attempt"] == 2)
+    platform.run_until(lambda: platform.get(running)["attempt"] == 2)
     again = platform.becomes(running, "RUNNING")
     assert (again["retry_count"], again["preemption_count"]) == (0, 0)
     assert platform.containers(running) == ["running"]

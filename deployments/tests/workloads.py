@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.models import ENDED, HOLDING, Deployment, DeploymentEvent, PriorityClass, Status
+from deployments.models import ENDED, PLACED, Deployment, DeploymentEvent, PriorityClass, Status
 from deployments.scheduling_key import key_of
 from mlops_platform.api.ids import time_of
 
@@ -38,7 +38,7 @@ def make(
     """A row as it would stand in that status: 1 core, 512 MiB and 1 GPU unless told otherwise."""
     deployment_id = uuid7()
     submitted = time_of(deployment_id)
-    started = timezone.now() - timedelta(hours=1) if status in HOLDING else None
+    started = timezone.now() - timedelta(hours=1) if status in PLACED else None
     given: dict[str, Any] = {
         "name": "train",
         "image": "train:1.2",
@@ -55,7 +55,7 @@ def make(
     row = Deployment(id=deployment_id, cluster=cluster, owner=owner, status=status, **given)
     row.priority_class = PriorityClass.objects.get(name=priority)
     row.scheduling_key = key_of(row)
-    if status in HOLDING:
+    if status in PLACED:
         row.placement = [{"node_id": None, "node": None, "replicas": row.replicas}]
         Cluster.objects.filter(pk=cluster.pk).update(
             allocated_cpu_milli=F("allocated_cpu_milli") + row.cpu_milli * row.replicas,

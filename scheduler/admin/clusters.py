@@ -18,7 +18,7 @@ from clusters.models import Cluster, State
 from clusters.services import clusters as services
 from deployments import queries as deployment_queries
 from deployments import redis_queues
-from deployments.models import HOLDING, Deployment, Status
+from deployments.models import PLACED, Deployment, Status
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import to_list
 from mlops_platform.admin.pages import counted
@@ -45,7 +45,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
         """Each cluster with its number of allocated deployments, counted by a partial index."""
         holding = (
-            Deployment.objects.filter(cluster=OuterRef("pk"), status__in=HOLDING)
+            Deployment.objects.filter(cluster=OuterRef("pk"), status__in=PLACED)
             .order_by()
             .values("cluster")
             .annotate(total=Count("pk"))
@@ -79,7 +79,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     @admin.display(description="running", ordering="running_count")
     def running(self, cluster: Any) -> SafeString:
-        return to_list(Deployment, cluster.running_count, **_list_parameters(cluster, *HOLDING))
+        return to_list(Deployment, cluster.running_count, **_list_parameters(cluster, *PLACED))
 
     @admin.display(description="ledger")
     def cycles(self, cluster: Cluster) -> SafeString:

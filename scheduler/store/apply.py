@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
-from clusters.allocation import Held, move
+from clusters.allocation import AllocationChange, move
 from deployments import wakeup
 from deployments.lifecycle import timeline
 from deployments.models import EventType, Status, WaitReason
@@ -39,7 +39,7 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
     evicted = _evict(snapshot, plan, now)
     told = _start(snapshot, plan, now) or any(row.status != Status.QUEUED for row in evicted)
-    move(cluster_id, _held(snapshot, plan, evicted), evaluated_at=now)
+    move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
     _record(snapshot, plan, cycle_id, now)
     told_anew = _replace_wait_reasons(cluster_id, plan) | remember(snapshot, plan)
     if plan.starts or plan.evictions:
@@ -103,23 +103,23 @@ def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
         return [_Evicted(*row) for row in cursor.fetchall()]
 
 
-def _held(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> Held:
+def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> AllocationChange:
     """By how much the counters move: what started less what gave its capacity back."""
-    held = Held()
+    change = AllocationChange()
     keep = {row.id for row in evicted if row.status != Status.QUEUED and not row.yielded}
     queued = {workload.id: workload for workload in snapshot.queued}
     running = {each.id: each for each in snapshot.running}
     for start in plan.starts:
         request = queued[start.workload_id].request
         for place in start.placement:
-            held.add(place.node_id, request.times(place.replicas))
+            change.add(place.node_id, request.times(place.replicas))
     for eviction in plan.evictions:
         if eviction.workload_id in keep:
             continue
         victim = running[eviction.workload_id]
         for place in victim.placement:
-            held.add(place.node_id, victim.request.times(-place.replicas))
-    return held
+            change.add(place.node_id, victim.request.times(-place.replicas))
+    return change
 
 
 def _record(snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime) -> None:

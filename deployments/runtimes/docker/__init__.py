@@ -1,3 +1,1 @@
-"""Docker engines: one engine is one node."""
-
-from deployments.runtimes.docker.runtime import DockerRuntime as DockerRuntime
+"""The runtime of a Docker engine: one engine is one node."""

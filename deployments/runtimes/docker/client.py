@@ -1,4 +1,4 @@
-"""One engine's REST API: its calls, its streams, and its errors in the runtime's words."""
+"""Calls one engine's REST API; raises its errors as those of a runtime."""
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,7 +26,7 @@ NO_ANSWER = (
     urllib3.exceptions.HTTPError,
     HTTPException,
     OSError,
-    # Whoever answers need not be an engine, and what its answer lacks shows in one of these.
+    # The server need not be an engine; what its answer lacks raises one of these.
     ValueError,
     LookupError,
     TypeError,
@@ -34,7 +34,7 @@ NO_ANSWER = (
 
 
 class Answered(RuntimeUnavailable):
-    """The engine did answer, with an error: whoever knows what it means may tell more."""
+    """The engine answered with an error. A caller that knows its meaning may raise another."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(one_line(sentence))
@@ -42,8 +42,8 @@ class Answered(RuntimeUnavailable):
 
 
 @contextmanager
-def understood() -> Iterator[None]:
-    """Whatever goes wrong while an answer is fetched, or read, is no usable answer."""
+def errors_as_unavailable() -> Iterator[None]:
+    """Any error while an answer is fetched or read becomes RuntimeUnavailable."""
     try:
         yield
     except NO_ANSWER as error:
@@ -51,7 +51,7 @@ def understood() -> Iterator[None]:
 
 
 class Engine:
-    """Connects on the first call, so that whoever makes one needs no engine yet."""
+    """Connects on the first call, so that making an Engine needs no engine."""
 
     def __init__(self, access: Access, timeout_s: float) -> None:
         self._access = access
@@ -60,8 +60,8 @@ class Engine:
         self._lock = Lock()
 
     def call(self, work: Callable[[Any], T]) -> T:
-        """What `work` gets from the client. Raises RuntimeUnavailable, or Answered."""
-        with understood():
+        """The result of `work` with the client. Raises RuntimeUnavailable, or Answered."""
+        with errors_as_unavailable():
             return work(self._connected())
 
     def stream(
@@ -98,16 +98,16 @@ class Engine:
             return self._client
 
     def _connect(self) -> Any:
-        # Its own ways to connect are put aside: over TLS it wants files, for ssh another library.
+        # Replaces the library's own adapters: for TLS they need files, for ssh another library.
         client: Any = docker.APIClient(
             base_url="http://127.0.0.1:2375", version=OLDEST, timeout=self._timeout_s
         )
         client.base_url = base_url(self._access)
         for prefix in list(client.adapters):
             client.mount(prefix, EngineAdapter(self._access, self._timeout_s))
-        client.trust_env = False  # neither a proxy nor a .netrc of whoever runs this
+        client.trust_env = False  # no proxy and no .netrc from the process's environment
         client.max_redirects = 0
-        # Nor what their `docker login` has left behind.
+        # Nor the credentials of a `docker login` on this machine.
         client._general_configs = {}
         client._auth_configs = docker.auth.AuthConfig({})
         known = client.version(api_version=False)
@@ -121,7 +121,7 @@ class Engine:
 def pieces(response: requests.Response) -> Generator[bytes, None, None]:
     """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
     try:
-        with understood():
+        with errors_as_unavailable():
             yield from response.raw.stream(65536, decode_content=False)
     except RuntimeUnavailable as error:
         if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError | TimeoutError):
@@ -132,13 +132,13 @@ def pieces(response: requests.Response) -> Generator[bytes, None, None]:
 
 
 class Quiet(RuntimeUnavailable):
-    """Nothing came within the read timeout. Whether the engine is still there is not known."""
+    """Nothing came within the read timeout. The engine may still be there."""
 
 
 def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
-    """Lines from pieces that keep to none; an empty one where nothing comes.
+    """Lines from pieces of any length; an empty line where nothing comes.
 
-    Raises RuntimeUnavailable for one that does not end.
+    Raises RuntimeUnavailable for a line that does not end.
     """
     rest = b""
     for piece in body:
@@ -166,7 +166,7 @@ def _unavailable(error: BaseException) -> RuntimeUnavailable:
 
 
 def _innermost(error: BaseException) -> str:
-    """The libraries wrap what has happened several times; people want the core of it."""
+    """The libraries wrap an error several times; people need the innermost message."""
     for _ in range(10):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

@@ -18,14 +18,14 @@ from urllib3.connectionpool import HTTPConnectionPool
 from deployments.runtimes.base import Access, one_line
 from deployments.runtimes.transport import ForbiddenAddress, pool_manager
 
-SOCKET = "http://engine"  # what the Host header says where no network is involved
+SOCKET = "http://engine"  # the Host header where no network is involved
 LARGEST = 64 * 1024 * 1024  # bytes of one answer; the list of 1000 containers has some 2 MB
-SLOWEST = 3  # a whole answer may take that many times what a single read may
+SLOWEST = 3  # a whole answer may take so many times the timeout of a single read
 POOL = 10  # connections kept for the next call
 SSH = (
     "ssh",
     "-T",
-    *("-o", "BatchMode=yes"),  # never asks: an unknown host key or a password ends it
+    *("-o", "BatchMode=yes"),  # ssh never prompts: an unknown host key or a password ends it
     *("-o", "ServerAliveInterval=15"),
     *("-o", "ServerAliveCountMax=3"),
 )
@@ -46,19 +46,19 @@ def base_url(access: Access) -> str:
 
 
 class EngineAdapter(HTTPAdapter):
-    """requests' way to one engine and nowhere else, with no proxy, no retry, no other trust."""
+    """Lets requests reach one engine and nothing else, with no proxy, no retry, no other trust."""
 
-    def __init__(self, access: Access, timeout_s: float) -> None:
+    def __init__(self, access: Access, timeout_s: float, largest: int = LARGEST) -> None:
         super().__init__(max_retries=0)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._largest = timeout_s, largest
         self.poolmanager = _pools(access, timeout_s)
 
     def send(
         self, request: PreparedRequest, stream: bool = False, *more: Any, **options: Any
     ) -> Response:
-        """An answer that is not read as it comes is read here: not for ever, and not without end.
+        """Reads an answer that is no stream here, within limits of time and size.
 
-        Engines are other people's; one that drips or floods must not hold or fill a worker.
+        An engine belongs to others: an answer that drips or floods must not block or fill a worker.
         """
         until = time.monotonic() + SLOWEST * self._timeout_s
         response = super().send(request, stream, *more, **options)
@@ -66,9 +66,9 @@ class EngineAdapter(HTTPAdapter):
             body = bytearray()
             while piece := response.raw.read1(65536, decode_content=True):  # what has come so far
                 body += piece
-                if len(body) > LARGEST:
+                if len(body) > self._largest:
                     response.close()
-                    raise ValueError(f"The engine's answer has more than {LARGEST} bytes.")
+                    raise ValueError(f"The engine's answer has more than {self._largest} bytes.")
                 if time.monotonic() > until:
                     response.close()
                     raise TimeoutError("The engine's answer timed out.")
@@ -81,7 +81,7 @@ class EngineAdapter(HTTPAdapter):
         return self.poolmanager.connection_from_url(str(request.url))
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
-        """Nothing: the context verifies. requests would add the public authorities to our own."""
+        """The TLS context verifies. requests would add the public authorities to the given one."""
 
 
 def _pools(access: Access, timeout_s: float) -> urllib3.PoolManager:
@@ -89,12 +89,12 @@ def _pools(access: Access, timeout_s: float) -> urllib3.PoolManager:
     if parts.scheme == "tcp":
         return pool_manager(replace(access, url=base_url(access)), maxsize=POOL)
     if parts.scheme == "ssh":
-        way = _ssh_connection(access, timeout_s)
+        connection_class = _ssh_connection(access, timeout_s)
     else:
-        way = _socket_connection(parts.path)
+        connection_class = _socket_connection(parts.path)
     pools = urllib3.PoolManager(retries=False, maxsize=POOL)
     pools.pool_classes_by_scheme = {
-        "http": type("EnginePool", (HTTPConnectionPool,), {"ConnectionCls": way})
+        "http": type("EnginePool", (HTTPConnectionPool,), {"ConnectionCls": connection_class})
     }
     return pools
 
@@ -116,7 +116,7 @@ def _socket_connection(path: str) -> type[HTTPConnection]:
 
 
 def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
-    """Through `docker system dial-stdio` on the other side, as the docker program does it.
+    """Runs `docker system dial-stdio` on the other side, as the docker program does.
 
     Both ends of the pipe are sockets, so that timeouts hold.
     """
@@ -124,7 +124,7 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
 
     class SshConnection(HTTPConnection):
         _program: "subprocess.Popen[bytes] | None" = None
-        _errors = -1  # a file in memory, to which ssh writes what it complains of
+        _errors = -1  # a file in memory for ssh's error messages
         _complaint = ""
 
         def _new_conn(self) -> socket.socket:
@@ -146,7 +146,7 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
         def getresponse(self) -> Any:
             try:
                 return super().getresponse()
-            except ConnectionError as error:  # ssh has ended: it says why
+            except ConnectionError as error:  # ssh has ended; its message says why
                 self.close()
                 raise ConnectionError(one_line(f"ssh: {self._complaint or error}")) from error
 
@@ -163,7 +163,8 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
 
 
 def _destination(access: Access) -> list[str]:
-    """ssh's words for where to go. A guard judges the address, and ssh is given that very one."""
+    """ssh's arguments for the host. The guard checks the address, and ssh gets that very
+    address."""
     parts = urlsplit(access.url)
     host = str(parts.hostname)
     words = ["-p", str(parts.port)] if parts.port else []

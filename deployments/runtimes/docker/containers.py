@@ -1,4 +1,4 @@
-"""What is asked of the engine for one replica, in the words of its REST API."""
+"""The container of one replica, as the body of the engine's REST API."""
 
 import re
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ CLUSTER = f"{LABEL}.cluster"
 DEPLOYMENT = f"{LABEL}.deployment"
 ATTEMPT = f"{LABEL}.attempt"
 REPLICA = f"{LABEL}.replica"
-FOR_PEOPLE = f"{LABEL}.label."  # and then a label of the launch, which thus hides none of ours
+FOR_PEOPLE = f"{LABEL}.label."  # and then a label of the launch_spec, which thus hides none of ours
 
-LEAST_CPU_MILLI = 10  # the engine takes less for "no limit" or refuses it, as it does for RAM
+LEAST_CPU_MILLI = 10  # less means "no limit" to the engine, or is refused; so for RAM
 LEAST_RAM_MIB = 6
 SECOND = 1_000_000_000  # the engine counts in nanoseconds
 GPUS = "NVIDIA_VISIBLE_DEVICES"
@@ -26,7 +26,7 @@ def name(key: Key) -> str:
 
 
 def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
-    """Whose container it is; None where it is not this cluster's."""
+    """The replica that the labels name; None where they name no replica of this cluster."""
     labels = labels or {}
     if labels.get(CLUSTER) != cluster_id or not labels.get(DEPLOYMENT):
         return None
@@ -37,43 +37,43 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
 
 
 def config(
-    launch: LaunchSpec, replica: int, cluster_id: str, gpus: Sequence[str] = ()
+    launch_spec: LaunchSpec, replica: int, cluster_id: str, gpus: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The body of POST /containers/create, with the indexes of the GPUs that it is to have.
+    """The body of POST /containers/create, with the indexes of the container's GPUs.
 
     Raises RefusedError for what would open the sandbox.
     """
-    key = Key(launch.deployment_id, launch.attempt, replica)
-    env = {name: value for name, value in launch.env_of(replica).items() if name != GPUS}
-    if not launch.gpu:
-        # Where NVIDIA's is the default runtime, an image, or a user, could name GPUs this way.
+    key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
+    env = {name: value for name, value in launch_spec.env_of(replica).items() if name != GPUS}
+    if not launch_spec.gpu:
+        # Where NVIDIA's runtime is the default, an image or a user could name GPUs this way.
         env[GPUS] = "void"
     body: dict[str, Any] = {
-        "Image": launch.image,
+        "Image": launch_spec.image,
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": {
-            **{f"{FOR_PEOPLE}{name}": value for name, value in launch.labels.items()},
+            **{f"{FOR_PEOPLE}{name}": value for name, value in launch_spec.labels.items()},
             CLUSTER: cluster_id,
             DEPLOYMENT: key.deployment_id,
             ATTEMPT: str(key.attempt),
             REPLICA: str(key.replica),
             **({LABEL_OF_GPUS: ",".join(gpus)} if gpus else {}),
         },
-        "Healthcheck": _healthcheck(launch.probe),
-        "HostConfig": _host_config(launch, gpus),
+        "Healthcheck": _healthcheck(launch_spec.probe),
+        "HostConfig": _host_config(launch_spec, gpus),
     }
-    if launch.command:
-        body["Entrypoint"] = list(launch.command)
-    if launch.args:
-        body["Cmd"] = list(launch.args)
+    if launch_spec.command:
+        body["Entrypoint"] = list(launch_spec.command)
+    if launch_spec.args:
+        body["Cmd"] = list(launch_spec.args)
     return body
 
 
-def _host_config(launch: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
-    sandbox = launch.sandbox
-    memory = max(launch.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
+def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
+    sandbox = launch_spec.sandbox
+    memory = max(launch_spec.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
     host: dict[str, Any] = {
-        "NanoCpus": max(launch.cpu_milli, LEAST_CPU_MILLI) * 1_000_000,
+        "NanoCpus": max(launch_spec.cpu_milli, LEAST_CPU_MILLI) * 1_000_000,
         "Memory": memory,
         "MemorySwap": memory,  # of both together: no swap
         "PidsLimit": max(sandbox.pids_limit, 1),
@@ -95,7 +95,7 @@ def _host_config(launch: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
 
 
 def _network(network: str) -> str:
-    """A network of its own. "host" and "container:…" would be somebody else's."""
+    """The container's own network: "host" and "container:…" would share another one."""
     if network == "host" or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", network, re.ASCII):
         raise RefusedError(Problem(Code.REFUSED, "No network that a container may be in."))
     return network
@@ -109,7 +109,7 @@ def _capabilities(names: tuple[str, ...]) -> list[str]:
 
 def _healthcheck(probe: Probe | None) -> dict[str, Any]:
     if probe is None:
-        return {"Test": ["NONE"]}  # the image's own would cost, and tell nobody anything
+        return {"Test": ["NONE"]}  # the image's own would cost, and nothing reads its result
     if probe.kind == "command":
         test = ["CMD", *probe.command]
     elif probe.kind == "tcp":

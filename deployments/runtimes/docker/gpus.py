@@ -1,8 +1,8 @@
-"""Which of an engine's GPUs a container gets.
+"""Chooses which of an engine's GPUs a container gets.
 
-Asked for a count, Docker hands the same first GPUs to every container. So they are named, by index,
-and noted in a label: those that no container of the platform has on this engine, lowest first. That
-there are enough is the scheduler's promise.
+Given a count, Docker gives the same first GPUs to every container. So the platform names them by
+index, and notes them in a label: the lowest ones that no container of the platform on this engine
+has. The scheduler makes sure that there are enough.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ AT_REST = {"exited", "dead"}  # their GPUs are free again
 
 
 def unused(listed: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Indexes that none of the engine's containers has, from `GET /containers/json`; endless."""
+    """Indexes that no container of `GET /containers/json` has, lowest first, without end."""
     used = {
         index
         for item in listed

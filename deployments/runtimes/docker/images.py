@@ -1,4 +1,4 @@
-"""Images: who may fetch them, and what the engine says while it does."""
+"""Pulls images: with which credentials, and what the engine reports meanwhile."""
 
 import json
 import time
@@ -13,20 +13,20 @@ from deployments.runtimes.base import Code, Problem, RefusedError, Registry, one
 from deployments.runtimes.docker.client import Answered, Engine, lines, pieces
 
 LIMIT_S = 3600.0
-QUIET_S = 600.0  # a registry may think, and a large layer may be unpacked
+QUIET_S = 600.0  # a registry may be slow, and a large layer takes time to unpack
 DOCKER_HUB = "docker.io"
-PROXY_TROUBLE = (401, 403, 407, 429, 502, 503, 504)  # of whoever stands before the engine
+PROXY_ERRORS = (401, 403, 407, 429, 502, 503, 504)  # of a proxy in front of the engine
 
 
 def pull(
     engine: Engine, image: str, registries: Sequence[Registry], limit_s: float = LIMIT_S
 ) -> None:
-    """Raises RuntimeUnavailable, and RefusedError with the engine's own sentence."""
+    """Raises RuntimeUnavailable, or RefusedError with the engine's message."""
     until = time.monotonic() + limit_s
     try:
-        params, headers = _asked(image, registries)
+        params, headers = _pull_request(image, registries)
         answer = engine.stream("post", "/images/create", QUIET_S, params=params, headers=headers)
-        with closing(pieces(answer)) as body:  # which ends a pull that is left half-way
+        with closing(pieces(answer)) as body:  # closing it ends an unfinished pull
             for line in lines(body):
                 progress = json.loads(line)
                 if "error" in progress:
@@ -34,19 +34,19 @@ def pull(
                 if time.monotonic() > until:
                     raise _failed(f"It took more than {limit_s:.0f} s.", registries)
     except Answered as error:
-        if error.status in PROXY_TROUBLE:
+        if error.status in PROXY_ERRORS:
             raise
         raise _failed(error, registries) from error
 
 
 def credentials(image: str, registries: Sequence[Registry]) -> Registry | None:
-    """Of the registries that the reference begins with, the one that says most."""
+    """Of the registries that the reference begins with, the longest."""
     host, repository = resolve_repository_name(parse_repository_tag(image)[0])
     reference = f"{host}/{repository}"
-    fitting = [
+    matching = [
         registry for registry in registries if f"{reference}/".startswith(f"{_host(registry)}/")
     ]
-    return max(fitting, key=lambda registry: len(_host(registry)), default=None)
+    return max(matching, key=lambda registry: len(_host(registry)), default=None)
 
 
 def _host(registry: Registry) -> str:
@@ -54,7 +54,9 @@ def _host(registry: Registry) -> str:
     return DOCKER_HUB if host in {"index.docker.io", "registry-1.docker.io"} else host
 
 
-def _asked(image: str, registries: Sequence[Registry]) -> tuple[dict[str, str], dict[str, str]]:
+def _pull_request(
+    image: str, registries: Sequence[Registry]
+) -> tuple[dict[str, str], dict[str, str]]:
     repository, tag = parse_repository_tag(image)
     try:
         registry = credentials(image, registries)

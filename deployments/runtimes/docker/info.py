@@ -1,4 +1,4 @@
-"""What an engine says of its machine."""
+"""A machine's capacity and labels, from the engine's info."""
 
 import re
 from typing import Any
@@ -9,10 +9,10 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the names that images
 
 
 def capacity(node: str, info: dict[str, Any]) -> Capacity:
-    """The engine's labels, and in the same words for every engine `arch` and `os`."""
+    """The labels are the engine's, and `arch` and `os` in the same words for every engine."""
     architecture = str(info.get("Architecture", ""))
-    told = (label.partition("=") for label in info.get("Labels") or ())
-    labels = {name: value for name, _, value in told}
+    pairs = (label.partition("=") for label in info.get("Labels") or ())
+    labels = {name: value for name, _, value in pairs}
     labels["arch"] = ARCHITECTURES.get(architecture, architecture)
     labels["os"] = str(info.get("OSType", ""))
     return Capacity(
@@ -26,7 +26,7 @@ def capacity(node: str, info: dict[str, Any]) -> Capacity:
 
 
 def _gpus(info: dict[str, Any]) -> int | None:
-    """Newer engines name the devices of the Container Device Interface; older ones tell nothing."""
+    """Counts the devices of the Container Device Interface; None for older engines without it."""
     devices = info.get("DiscoveredDevices")
     if devices is None:
         return None

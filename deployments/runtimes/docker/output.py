@@ -1,4 +1,4 @@
-"""What an engine tells as it happens: what containers write, and what becomes of them."""
+"""Streams of an engine: the logs of containers, and the events of their lives."""
 
 import json
 import struct
@@ -17,16 +17,16 @@ from deployments.runtimes.docker.client import (
     LONGEST,
     Engine,
     Quiet,
+    errors_as_unavailable,
     lines,
     pieces,
     ticking,
-    understood,
 )
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
 
 TICK_S = 1.0
-SILENT_S = 3600.0  # a container may say nothing for long
-QUIET_S = 60.0  # without any event; then it is asked again, and a dead machine shows
+SILENT_S = 3600.0  # a container may write nothing for long
+QUIET_S = 60.0  # without any event; the next request then shows a dead machine
 EVENTS = ("start", "die", "oom", "health_status", "destroy")
 HEADER = struct.Struct(">BxxxL")  # which of the two streams, and how many bytes
 
@@ -34,7 +34,7 @@ HEADER = struct.Struct(">BxxxL")  # which of the two streams, and how many bytes
 def logs(
     engine: Engine, container_id: str, tail: int | None, since: datetime | None, follow: bool
 ) -> Iterator[bytes]:
-    """Both streams. Followed, a piece may be empty: so whoever reads may give up in between."""
+    """Both streams. While following, a piece may be empty, so that the reader may leave."""
     params: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
     params["tail"] = "all" if tail is None else tail
     if since is not None:
@@ -46,7 +46,7 @@ def logs(
 
 
 def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
-    """The frames' contents, however the pieces cut them; an empty one where nothing comes."""
+    """The frames' contents, wherever pieces cut them; an empty piece where nothing comes."""
     buffer = bytearray()
     for piece in body:
         if piece is None:
@@ -64,14 +64,16 @@ def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
             del buffer[:end]
 
 
-def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None]:
-    """The deployments of this cluster's events; None as soon as it listens, and now and then."""
+def changes(
+    engine: Engine, cluster_id: str, stop: Event, quiet_s: float = QUIET_S
+) -> Iterator[str | None]:
+    """Deployment ids of this cluster's events; None once the stream is open, and now and then."""
     filters = {"type": ["container"], "label": [f"{CLUSTER}={cluster_id}"], "event": EVENTS}
     params: dict[str, Any] = {"filters": json.dumps(filters)}
     while not stop.is_set():
-        engine.call(lambda client: client.ping())  # says sooner than silence that nobody is there
-        events = engine.stream("get", "/events", QUIET_S, params=params)
-        params.setdefault("since", _said_at(events))
+        engine.call(lambda client: client.ping())  # raises at once where the engine is away
+        events = engine.stream("get", "/events", quiet_s, params=params)
+        params.setdefault("since", _date_of(events))
         yield None
         try:
             with closing(ticking(events, TICK_S)) as body:
@@ -87,7 +89,7 @@ def changes(engine: Engine, cluster_id: str, stop: Event) -> Iterator[str | None
                         _await_end(engine, event.container_id)
                     yield event.deployment_id
         except Quiet:
-            continue  # from where it was; what comes twice does no harm
+            continue  # from the last event on; an event that comes twice does no harm
         raise RuntimeUnavailable("The engine has ended the stream of events.")
 
 
@@ -98,7 +100,7 @@ class _Event(NamedTuple):
     at: str  # in the engine's seconds
 
 
-@understood()
+@errors_as_unavailable()
 def _event(line: bytes) -> _Event:
     event = json.loads(line)
     actor = event["Actor"]
@@ -112,12 +114,12 @@ def _event(line: bytes) -> _Event:
 
 
 def _await_end(engine: Engine, container_id: str) -> None:
-    """Engines tell of an end before their lists know of it; an inspection waits until they do."""
-    with suppress(RuntimeUnavailable):  # gone already, or stuck: a full pass will see
+    """An engine reports an end before its lists contain it; an inspection waits until they do."""
+    with suppress(RuntimeUnavailable):  # gone already, or stuck: a full pass finds out
         engine.call(lambda client: client.inspect_container(container_id))
 
 
-def _said_at(response: requests.Response) -> str:
-    """When an answer began, by the engine's own clock."""
+def _date_of(response: requests.Response) -> str:
+    """When the answer began, by the engine's clock."""
     date = response.headers.get("Date")
     return f"{parsedate_to_datetime(date).timestamp() if date else time.time():.0f}"

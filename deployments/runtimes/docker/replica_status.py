@@ -1,4 +1,4 @@
-"""The engine's lists and inspections, as sightings."""
+"""Replica statuses from the engine's lists and inspections."""
 
 import re
 from collections.abc import Callable
@@ -17,47 +17,47 @@ NOT_FOUND = re.compile(
 def running(
     key: Key, node: str, listed: dict[str, Any], started_at: datetime | None
 ) -> ReplicaStatus:
-    """One whose process runs; the list's status says in words what its health check found."""
+    """Of a container that runs; the list gives its health check's result in words."""
     status = str(listed.get("Status", ""))
-    trouble = None
+    problem = None
     if listed["State"] != "running":
-        trouble = Problem(Code.NOT_READY, f"The container is {listed['State']}.")
+        problem = Problem(Code.NOT_READY, f"The container is {listed['State']}.")
     elif "(unhealthy)" in status or "(health: starting)" in status:
-        trouble = Problem(Code.NOT_READY)
+        problem = Problem(Code.NOT_READY)
     return ReplicaStatus(
         key,
         Phase.RUNNING,
-        ready=trouble is None,
-        trouble=trouble,
+        ready=problem is None,
+        problem=problem,
         started_at=started_at,
         node=node,
     )
 
 
 def at_rest(key: Key, node: str, inspected: dict[str, Any]) -> ReplicaStatus:
-    """One without a process: created, but not begun, or ended, or never able to begin."""
+    """Of a container without a process: not started yet, ended, or unable to start."""
     state = inspected["State"]
     started_at = moment(state.get("StartedAt"))
     if state["Status"] == "created" and not state.get("Error"):
         return ReplicaStatus(key, Phase.PENDING, begun=False, node=node)
-    if state.get("Running"):  # since it was listed
+    if state.get("Running"):  # it has started since it was listed
         return ReplicaStatus(key, Phase.RUNNING, started_at=started_at, node=node)
     ended_at = moment(state.get("FinishedAt"))
-    if started_at and ended_at:  # it may note the end before it notes the start
+    if started_at and ended_at:  # the engine may set the end before the start
         ended_at = max(started_at, ended_at)
     exit_code = int(state.get("ExitCode") or 0)
     return ReplicaStatus(
         key,
         Phase.ENDED,
         exit_code=exit_code if started_at else None,
-        trouble=_trouble(state, exit_code, started_at),
+        problem=_problem(state, exit_code, started_at),
         started_at=started_at,
         ended_at=ended_at,
         node=node,
     )
 
 
-def _trouble(state: dict[str, Any], exit_code: int, started_at: datetime | None) -> Problem | None:
+def _problem(state: dict[str, Any], exit_code: int, started_at: datetime | None) -> Problem | None:
     said = one_line(state.get("Error") or "")
     if state.get("Dead"):
         return Problem(Code.DISRUPTED, said or "It was being removed.")
@@ -72,20 +72,22 @@ def _trouble(state: dict[str, Any], exit_code: int, started_at: datetime | None)
     return None
 
 
-def explained(sighting: ReplicaStatus, last_words: Callable[[], str]) -> ReplicaStatus:
-    """Docker's init says in the log what it could not execute, and so do shells. Who says nothing
-    of the kind has ended with that code for a reason of its own."""
-    trouble = sighting.trouble
-    if trouble is None or trouble.code != Code.COMMAND_FAILED or trouble.message:
-        return sighting
-    said = one_line(last_words())
+def explained(status: ReplicaStatus, last_line: Callable[[], str]) -> ReplicaStatus:
+    """Looks in the log for what could not be executed: Docker's init and shells write it there.
+
+    A program whose log has no such line has exited with 126 or 127 for a reason of its own.
+    """
+    problem = status.problem
+    if problem is None or problem.code != Code.COMMAND_FAILED or problem.message:
+        return status
+    said = one_line(last_line())
     if not NOT_FOUND.search(said):
-        return replace(sighting, trouble=Problem(Code.EXITED))
-    return replace(sighting, trouble=replace(trouble, message=said))
+        return replace(status, problem=Problem(Code.EXITED))
+    return replace(status, problem=replace(problem, message=said))
 
 
 def moment(text: str | None) -> datetime | None:
-    """The engine's nanoseconds cut to microseconds; its year 1 means never."""
+    """The engine's time, cut to microseconds; None for its year 1, which means never."""
     if not text or text.startswith("0001-"):
         return None
     return datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""One Docker engine as a runtime. One container is one replica; its labels say whose."""
+"""One Docker engine as a runtime. One container is one replica; its labels name the deployment."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,7 +19,7 @@ from deployments.runtimes.base import (
     ReplicaStatus,
 )
 from deployments.runtimes.docker import containers, gpus, images, output, replica_status
-from deployments.runtimes.docker.client import Answered, Engine, understood
+from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.info import capacity
 
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
@@ -28,8 +28,8 @@ MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list 
 class DockerRuntime:
     """A `Runtime`. Its node is the whole engine.
 
-    Docker does not remember that a container has been told to end, so none is ever `stopping`;
-    and whoever outlives its grace is killed by the caller, with a stop of 0 s.
+    Docker does not remember that a container has been stopped, so no replica is ever `stopping`,
+    and the caller kills a container that outlives its grace, with a stop of 0 s.
     """
 
     def __init__(
@@ -40,32 +40,34 @@ class DockerRuntime:
         node: str,
         registries: Sequence[Registry] = (),
         timeout_s: float = 10.0,
+        events_quiet_s: float = output.QUIET_S,
     ) -> None:
         self._engine = Engine(access, timeout_s)
+        self._events_quiet_s = events_quiet_s
         self._cluster_id = cluster_id
         self._node = node
         self._registries = tuple(registries)
-        self._choosing = Lock()
-        # By container, since the list does not tell, and a container of ours begins only once.
+        self._choosing_gpus = Lock()
+        # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
 
-    @understood()
-    def start(self, launch: LaunchSpec) -> None:
-        # All are made before any begins: without its image, nothing has started.
-        if launch.gpu:
-            with self._choosing:  # whoever looks next sees what has been taken
-                made = self._make_all(launch, self._unused_gpus())
+    @errors_as_unavailable()
+    def start(self, launch_spec: LaunchSpec) -> None:
+        # All containers are created before any starts: without the image, none has started.
+        if launch_spec.gpu:
+            with self._choosing_gpus:  # the next caller sees which GPUs are taken
+                created = self._create_all(launch_spec, self._unused_gpus())
         else:
-            made = self._make_all(launch, iter(()))
-        for container_id in made:
+            created = self._create_all(launch_spec, iter(()))
+        for container_id in created:
             if container_id is not None:
-                self._begin(container_id)
+                self._start(container_id)
 
-    @understood()
+    @errors_as_unavailable()
     def pull(self, image: str) -> None:
         images.pull(self._engine, image, self._registries)
 
-    @understood()
+    @errors_as_unavailable()
     def stop(self, key: Key, grace_s: int) -> None:
         container = self._find(key)
         if container is None:
@@ -77,13 +79,13 @@ class DockerRuntime:
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
-    @understood()
+    @errors_as_unavailable()
     def remove(self, key: Key) -> None:
         container = self._find(key)
         if container is not None:
             self._remove(container["Id"])
 
-    @understood()
+    @errors_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         if deployment_ids is not None and not deployment_ids:
             return []
@@ -91,24 +93,24 @@ class DockerRuntime:
         if deployment_ids is not None and len(deployment_ids) <= MOST_NAMES:
             filters["name"] = [f"mlops-{re.escape(wanted)}-" for wanted in deployment_ids]
         listed = self._engine.call(lambda client: client.containers(all=True, filters=filters))
-        seen = []
+        statuses = []
         for item in listed:
             key = containers.key_of(item.get("Labels"), self._cluster_id)
             if key is None or (
                 deployment_ids is not None and key.deployment_id not in deployment_ids
             ):
                 continue
-            sighting = self._sight(key, item)
-            if sighting is not None:
-                seen.append(sighting)
+            status = self._status_of(key, item)
+            if status is not None:
+                statuses.append(status)
         if deployment_ids is None:
-            there = {item["Id"] for item in listed}
+            listed_ids = {item["Id"] for item in listed}
             self._started_at = {
-                known: at for known, at in self._started_at.items() if known in there
+                id_: at for id_, at in self._started_at.items() if id_ in listed_ids
             }
-        return seen
+        return statuses
 
-    @understood()
+    @errors_as_unavailable()
     def logs(
         self,
         key: Key,
@@ -127,56 +129,56 @@ class DockerRuntime:
                 return iter(())
             raise
 
-    @understood()
+    @errors_as_unavailable()
     def capacity(self) -> list[Capacity]:
         return [capacity(self._node, self._engine.call(lambda client: client.info()))]
 
     def watch(self, stop: Event) -> Iterator[str | None]:
-        return output.changes(self._engine, self._cluster_id, stop)
+        return output.changes(self._engine, self._cluster_id, stop, self._events_quiet_s)
 
     def tidy(self) -> None:
-        """An engine is told credentials with each pull, and keeps none."""
+        """An engine gets credentials with each pull, and stores none."""
 
     def close(self) -> None:
         self._engine.close()
 
-    def _make_all(self, launch: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
-        made = []
-        for place in launch.places:
-            key = Key(launch.deployment_id, launch.attempt, place.replica)
-            taken = gpus.take(unused, launch.gpu)
-            config = containers.config(launch, place.replica, self._cluster_id, taken)
-            made.append(self._make(key, config))
-        return made
+    def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
+        created = []
+        for replica, _ in launch_spec.placement:
+            key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
+            taken = gpus.take(unused, launch_spec.gpu)
+            config = containers.config(launch_spec, replica, self._cluster_id, taken)
+            created.append(self._create(key, config))
+        return created
 
     def _unused_gpus(self) -> Iterator[str]:
-        """Of all the platform's containers on the engine, those of other clusters included."""
+        """GPUs that no container of the platform has, those of other clusters included."""
         filters = {"label": gpus.LABEL}
         return gpus.unused(
             self._engine.call(lambda client: client.containers(all=True, filters=filters))
         )
 
-    def _make(self, key: Key, config: dict[str, Any]) -> str | None:
-        """The id of a container that has yet to begin; None where it has."""
+    def _create(self, key: Key, config: dict[str, Any]) -> str | None:
+        """Create the container; its id, or None where it exists already and has been started."""
         try:
-            made = self._engine.call(
+            created = self._engine.call(
                 lambda client: client.create_container_from_config(config, containers.name(key))
             )
         except Answered as error:
-            there = self._inspect(containers.name(key))
-            if there is None:
-                _judge(error, config["Image"])
-                raise  # if it is a conflict, another worker makes it, or removes it, right now
-            if not self._is_ours(there, key):
+            existing = self._inspect(containers.name(key))
+            if existing is None:
+                _raise_if_final(error, config["Image"])
+                raise  # a conflict: another worker creates or removes it right now
+            if not self._is_ours(existing, key):
                 why = "A container of others has its name."
                 raise RefusedError(Problem(Code.REFUSED, why)) from error
-            state = there["State"]
-            begun = state["Status"] != "created" or state["Error"]
-            return None if begun else str(there["Id"])
-        return str(made["Id"])
+            state = existing["State"]
+            was_started = state["Status"] != "created" or state["Error"]
+            return None if was_started else str(existing["Id"])
+        return str(created["Id"])
 
-    def _begin(self, container_id: str) -> None:
-        """Whoever cannot begin keeps the engine's sentence, where `observe` finds it."""
+    def _start(self, container_id: str) -> None:
+        """Start the container. If it cannot start, it keeps the engine's message for `observe`."""
         try:
             self._engine.call(lambda client: client.start(container_id))
         except Answered as error:
@@ -184,10 +186,10 @@ class DockerRuntime:
             if container is not None and container["State"]["Error"]:
                 return
             if container is not None:
-                _judge(error)
+                _raise_if_final(error)
             raise
 
-    def _sight(self, key: Key, item: dict[str, Any]) -> ReplicaStatus | None:
+    def _status_of(self, key: Key, item: dict[str, Any]) -> ReplicaStatus | None:
         container_id = item["Id"]
         if item["State"] in {"running", "paused", "restarting"}:
             if container_id not in self._started_at:
@@ -201,18 +203,18 @@ class DockerRuntime:
         container = self._inspect(container_id)
         if container is None:
             return None
-        sighting = replica_status.at_rest(key, self._node, container)
-        return replica_status.explained(sighting, lambda: self._last_words(container_id))
+        status = replica_status.at_rest(key, self._node, container)
+        return replica_status.explained(status, lambda: self._last_line(container_id))
 
-    def _last_words(self, container_id: str) -> str:
+    def _last_line(self, container_id: str) -> str:
         try:
-            said = output.logs(self._engine, container_id, 1, None, follow=False)
-        except Answered:  # gone meanwhile, or its log is
+            last_line = output.logs(self._engine, container_id, 1, None, follow=False)
+        except Answered:  # the container or its log is gone meanwhile
             return ""
-        return b"".join(said).decode(errors="replace")
+        return b"".join(last_line).decode(errors="replace")
 
     def _find(self, key: Key) -> dict[str, Any] | None:
-        """By its name; and it is ours only if its labels say so too."""
+        """The container with the replica's name, if its labels name the replica too."""
         container = self._inspect(containers.name(key))
         return container if container is not None and self._is_ours(container, key) else None
 
@@ -237,12 +239,12 @@ class DockerRuntime:
         try:
             self._engine.call(work)
         except Answered as error:
-            if error.status not in {304, 404, 409}:  # done already, gone, or on its way
+            if error.status not in {304, 404, 409}:  # done already, gone, or being removed
                 raise
 
 
-def _judge(error: Answered, image: str = "") -> None:
-    """Raise what it means that a container is not made, or does not begin, where that is final."""
+def _raise_if_final(error: Answered, image: str = "") -> None:
+    """Raise ImageMissing or RefusedError where the engine's answer is final."""
     if error.status == 404 and "no such image" in str(error).lower():
         raise ImageMissing(image) from error
     if error.status in {400, 404, 422}:

@@ -1,5 +1,1 @@
-"""A Kubernetes cluster as a runtime: one Pod a replica, placed under the kube-scheduler's eyes."""
-
-from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
-
-__all__ = ["KubernetesRuntime"]
+"""The runtime of a Kubernetes cluster: one Pod for each replica, bound by the kube-scheduler."""

@@ -65,7 +65,7 @@ def _create(api: Api, namespace: str, pod: Json, **options: str) -> bool:
 
 
 def objection(refusal: Refusal) -> Exception:
-    """What the refusal of a Pod means for its launch."""
+    """What the refusal of a Pod means for its launch_spec."""
     said = refusal.message
     if refusal.status in {400, 422}:
         return RefusedError(Problem(Code.REFUSED, said))

@@ -1,4 +1,4 @@
-"""A Pod as a sighting: what the API server, the kube-scheduler and the kubelet say of it.
+"""A Pod as a replica_status: what the API server, the kube-scheduler and the kubelet say of it.
 
 The kubelet's reasons are not part of its API; they are those of `pkg/kubelet` (images/types.go,
 container/sync_result.go, lifecycle, eviction, nodeshutdown, preemption) up to Kubernetes 1.36.
@@ -53,7 +53,7 @@ _HOPELESS_PULL = re.compile(
 _NEVER_BEGAN = frozenset({"StartError", "ContainerCannotRun"})  # containerd's and CRI-O's; Docker's
 
 
-def sighting(pod: Json) -> ReplicaStatus | None:
+def replica_status(pod: Json) -> ReplicaStatus | None:
     """None for a Pod whose labels say of no replica whose it is."""
     key = key_of(pod)
     if key is None:
@@ -69,7 +69,7 @@ def sighting(pod: Json) -> ReplicaStatus | None:
         ready=phase is Phase.RUNNING and _condition(status, "Ready").get("status") == "True",
         stopping=stopping,
         exit_code=ended.get("exitCode"),
-        trouble=_trouble(phase, status, state, stopping),
+        problem=_problem(phase, status, state, stopping),
         started_at=_time((state.get("running") or ended).get("startedAt")),
         ended_at=_time(ended.get("finishedAt")),
         node=pod["spec"].get("nodeName"),
@@ -96,7 +96,7 @@ def _phase(pod: Json, status: Json, state: Json, stopping: bool) -> Phase:
     return Phase.PENDING
 
 
-def _trouble(phase: Phase, status: Json, state: Json, stopping: bool) -> Problem | None:
+def _problem(phase: Phase, status: Json, state: Json, stopping: bool) -> Problem | None:
     if phase is Phase.RUNNING:
         return _of_running(status, stopping)
     if phase is Phase.PENDING or (status.get("phase") == "Pending" and "terminated" not in state):

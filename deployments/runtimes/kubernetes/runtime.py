@@ -24,7 +24,7 @@ from deployments.runtimes.kubernetes import (
 )
 from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
 from deployments.runtimes.kubernetes.deletion import grace_to_ask
-from deployments.runtimes.kubernetes.pods import has_ended, sighting
+from deployments.runtimes.kubernetes.pods import has_ended, replica_status
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.streams import ticking
 
@@ -56,14 +56,17 @@ class KubernetesRuntime:
         self._timeout_s = timeout_s
         self._tidy_at = 0.0  # by the monotonic clock
 
-    def start(self, launch: LaunchSpec) -> None:
-        if not launch.places:
+    def start(self, launch_spec: LaunchSpec) -> None:
+        if not launch_spec.placement:
             return
         secret = (
             registries.pull_secret(self._cluster_id, self._registries) if self._registries else None
         )
         secret_name = secret["metadata"]["name"] if secret else None
-        pods = [pod_of(launch, place, self._cluster_id, secret_name) for place in launch.places]
+        pods = [
+            pod_of(launch_spec, place, self._cluster_id, secret_name)
+            for place in launch_spec.placement
+        ]
         creation.try_out(self._api, self._namespace, pods)
         if secret:
             registries.ensure(self._api, self._namespace, secret)
@@ -98,7 +101,7 @@ class KubernetesRuntime:
                 self._namespace,
                 label_selector=names.selector(self._cluster_id, chunk),
             )
-            if (seen := sighting(pod))
+            if (seen := replica_status(pod))
         ]
 
     def logs(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from deployments.runtimes.base import Key, LaunchSpec, Place, Probe, Sandbox
+from deployments.runtimes.base import Key, LaunchSpec, Probe, ReplicaPlacement, Sandbox
 from deployments.runtimes.kubernetes.names import (
     CONTAINER,
     Json,
@@ -16,14 +16,17 @@ VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 
 
 def pod_of(
-    launch: LaunchSpec, place: Place, cluster_id: str, pull_secret: str | None = None
+    launch_spec: LaunchSpec,
+    place: ReplicaPlacement,
+    cluster_id: str,
+    pull_secret: str | None = None,
 ) -> Json:
     """The Pod of one replica. It may use nothing of its node and nothing of the API."""
-    key = Key(launch.deployment_id, launch.attempt, place.replica)
-    labels, annotations = for_people({"name": launch.name, **launch.labels})
+    key = Key(launch_spec.deployment_id, launch_spec.attempt, place.replica)
+    labels, annotations = for_people({"name": launch_spec.name, **launch_spec.labels})
     spec: Json = {
         "restartPolicy": "Never",  # whether it begins again is decided by the platform
-        "terminationGracePeriodSeconds": launch.grace_s,
+        "terminationGracePeriodSeconds": launch_spec.grace_s,
         "affinity": {"nodeAffinity": _only_on(place.node)},
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,  # other services' addresses are no part of its environment
@@ -31,7 +34,7 @@ def pod_of(
         "hostPID": False,
         "hostIPC": False,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(launch, place.replica)],
+        "containers": [_container(launch_spec, place.replica)],
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -57,23 +60,23 @@ def _only_on(node: str) -> Json:
     }
 
 
-def _container(launch: LaunchSpec, replica: int) -> Json:
-    amounts = {"cpu": f"{launch.cpu_milli}m", "memory": f"{launch.ram_mib}Mi"}
-    if launch.gpu:
-        amounts[GPU] = str(launch.gpu)
+def _container(launch_spec: LaunchSpec, replica: int) -> Json:
+    amounts = {"cpu": f"{launch_spec.cpu_milli}m", "memory": f"{launch_spec.ram_mib}Mi"}
+    if launch_spec.gpu:
+        amounts[GPU] = str(launch_spec.gpu)
     container: Json = {
         "name": CONTAINER,
-        "image": launch.image,
-        "env": _env(_without_gpus(launch.env_of(replica), launch.gpu)),
+        "image": launch_spec.image,
+        "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
-        "securityContext": _locked_in(launch.sandbox),
+        "securityContext": _locked_in(launch_spec.sandbox),
     }
-    if launch.command:
-        container["command"] = _literal(launch.command)
-    if launch.args:
-        container["args"] = _literal(launch.args)
-    if launch.probe:
-        container["readinessProbe"] = _readiness(launch.probe)
+    if launch_spec.command:
+        container["command"] = _literal(launch_spec.command)
+    if launch_spec.args:
+        container["args"] = _literal(launch_spec.args)
+    if launch_spec.probe:
+        container["readinessProbe"] = _readiness(launch_spec.probe)
     return container
 
 

@@ -1,6 +1,7 @@
-"""A cluster of two machines whose runtimes are the simulated twins, and a scheduler at hand."""
+"""A testbed: a cluster of machines with fake runtimes, and a scheduler at hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,10 +16,11 @@ from clusters.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.reconciler import circuit_breaker, image_pulls, reconcile
-from deployments.runtimes.base import Capacity, Key, LaunchSpec, Place
+from deployments.reconciler import circuit_breaker, image_pulls
+from deployments.reconciler.loop import reconcile
+from deployments.runtimes.base import Capacity, Key, LaunchSpec, ReplicaPlacement
 from deployments.services.submit import create_deployment
-from deployments.tests.runtimes.fake_runtime import FakeRuntime
+from deployments.tests.runtimes.fake_runtime import FakeRuntime, InterceptedRuntime
 from organizations.models import Organization
 from scheduler import audit
 from scheduler.tests.conftest import run_cycle
@@ -31,18 +33,29 @@ def endpoint_of(node: Node) -> UUID:
     return node.endpoint_id
 
 
-def launch(id_: str, attempt: int = 1, image: str = "sleep") -> LaunchSpec:
-    return LaunchSpec(id_, attempt, [Place(0, "a")], "x", image, 1000, 512, 0)
+def launch_spec(id_: str, attempt: int = 1, image: str = "sleep") -> LaunchSpec:
+    return LaunchSpec(id_, attempt, [ReplicaPlacement(0, "a")], "x", image, 1000, 512, 0)
 
 
-def lose(node: Node) -> None:
-    """As if it had been away for longer than anybody waits."""
+def mark_lost(node: Node) -> None:
+    """As if the node had been NOT_READY for longer than the cluster waits."""
     long_ago = timezone.now() - timedelta(seconds=301)
     Node.objects.filter(pk=node.pk).update(not_ready_since=long_ago)
 
 
-class Site:
-    """The cluster with everything around it: `submit`, `cycle`, `look`, and each node's twin."""
+@contextmanager
+def docker_runtimes_from(factory: runtime_connections.Factory) -> Iterator[None]:
+    """Docker clusters get their runtimes from this factory meanwhile."""
+    previous = runtime_connections.register(Kind.DOCKER, factory)
+    assert previous is not None
+    yield
+    runtime_connections.register(Kind.DOCKER, previous)
+
+
+class Testbed:
+    """A cluster with everything around it: `submit`, `cycle`, `reconcile`, and fake runtimes."""
+
+    __test__ = False  # for pytest, which takes the name for that of a test
 
     def __init__(self, organization: Organization, people: dict[str, User]) -> None:
         self.cluster = make_cluster(
@@ -54,7 +67,8 @@ class Site:
             total_gpu=0,
         )
         self.people = people
-        self.twins: dict[UUID, FakeRuntime] = {}
+        self.runtimes: dict[UUID, FakeRuntime] = {}
+        self._intercepts: dict[UUID, dict[str, Callable[..., Any]]] = {}
 
     def add_node(self, name: str, **columns: Any) -> Node:
         endpoint = Endpoint.objects.create(cluster=self.cluster, url=f"tcp://{name}:2376")
@@ -63,12 +77,28 @@ class Site:
             cluster=self.cluster, name=name, endpoint=endpoint, **{**given, **columns}
         )
         capacity = Capacity(name, 16000, 65536, None)
-        self.twins[endpoint.pk] = FakeRuntime(cluster_id=str(self.cluster.pk), nodes=[capacity])
+        self.runtimes[endpoint.pk] = FakeRuntime(cluster_id=str(self.cluster.pk), nodes=[capacity])
+        self._intercepts[endpoint.pk] = {}
         follow_nodes(self.cluster.pk)
         return node
 
-    def twin(self, node: Node) -> FakeRuntime:
-        return self.twins[endpoint_of(node)]
+    def runtime_of(self, node: Node) -> FakeRuntime:
+        return self.runtimes[endpoint_of(node)]
+
+    def intercept(self, node: Node, call: str, by: Callable[..., Any] | None) -> None:
+        """`by` answers a call to the node's runtime; it gets the runtime's own, and the arguments.
+
+        None ends the interception.
+        """
+        intercepts = self._intercepts[endpoint_of(node)]
+        if by is None:
+            del intercepts[call]
+        else:
+            intercepts[call] = by
+
+    def connect(self, cluster: Cluster, endpoint: Endpoint, *_: Any) -> Any:
+        """The runtime at an endpoint, as a factory of `runtime_connections`."""
+        return InterceptedRuntime(self.runtimes[endpoint.pk], self._intercepts[endpoint.pk])
 
     def submit(self, image: str = "sleep", *, priority: str = "LOW", **columns: Any) -> Deployment:
         spec = {**GIVEN, "image": image, **columns}
@@ -78,28 +108,32 @@ class Site:
     def cycle(self) -> None:
         run_cycle(self.cluster)
 
-    def look(self, *looks: str) -> None:
-        """A pass over everything, or over those; images that are wanted are pulled at once."""
-        wanted: list[tuple[UUID, str]] = []
+    def reconcile(self, *deployment_ids: str) -> None:
+        """Passes over everything, or over those, until none is left; pulls images at once."""
+        requested: list[tuple[UUID, str]] = []
         while True:
-            more = reconcile(self.cluster.pk, looks or ["*"], lambda *pull: wanted.append(pull))
-            for endpoint_id, image in wanted:
-                if image_pulls.begin(endpoint_id, image):
+            more = reconcile(
+                self.cluster.pk, deployment_ids or ["*"], lambda *pull: requested.append(pull)
+            )
+            for endpoint_id, image in requested:
+                if image_pulls.should_request(endpoint_id, image):
                     image_pulls.pull(endpoint_id, image)
-            if not more and not wanted:
+            if not more and not requested:
                 return
-            wanted.clear()
+            requested.clear()
 
     def settle(self) -> None:
-        """Plan and look until both have nothing to do, as the workers would."""
+        """Run cycles and passes until both have nothing to do, as the workers would."""
         for _ in range(4):
             self.cycle()
-            self.look()
+            self.reconcile()
 
-    def away(self, node: Node, away: bool = True) -> None:
-        self.twin(node).unavailable = away
-        if not away:
-            circuit_breaker.answered(endpoint_of(node))  # else it is asked again only after a while
+    def disconnect(self, node: Node) -> None:
+        self.runtime_of(node).unavailable = True
+
+    def reconnect(self, node: Node) -> None:
+        self.runtime_of(node).unavailable = False
+        circuit_breaker.answered(endpoint_of(node))  # else the next call comes after a pause
 
     def fresh(self, row: Deployment) -> Deployment:
         return Deployment.objects.select_related("cluster", "priority_class").get(pk=row.pk)
@@ -113,48 +147,44 @@ class Site:
     def key(self, row: Deployment, replica: int = 0) -> Key:
         return Key(str(row.pk), self.fresh(row).attempt, replica)
 
-    def seen(self) -> set[tuple[str, str]]:
-        """(deployment id, phase) of whatever is on any node."""
+    def replicas(self) -> set[tuple[str, str]]:
+        """(deployment id, phase) of each replica on a node that answers."""
         return {
             (each.key.deployment_id, str(each.phase))
-            for twin in self.twins.values()
-            if not twin.unavailable
-            for each in twin.observe()
+            for runtime in self.runtimes.values()
+            if not runtime.unavailable
+            for each in runtime.observe()
         }
 
     def events(self, row: Deployment) -> list[str]:
-        lines = DeploymentEvent.objects.filter(deployment=row).order_by("id")
-        return [line.type for line in lines]
+        entries = DeploymentEvent.objects.filter(deployment=row).order_by("id")
+        return [entry.type for entry in entries]
 
-    def end_pauses(self) -> None:
-        """As if every pause before another try were over."""
+    def end_retry_pauses(self) -> None:
+        """As if every pause before another attempt were over."""
         Deployment.objects.filter(retry_at__isnull=False, status=Status.QUEUED).update(
             retry_at=None
         )
 
-    def overdue(self, row: Deployment) -> None:
-        """As if its grace were over."""
+    def expire_grace(self, row: Deployment) -> None:
+        """As if the row's grace were over."""
         Deployment.objects.filter(pk=row.pk).update(stop_by=timezone.now())
 
 
 @pytest.fixture
-def site(db: None, org: Organization, dev: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Whatever a test does to it, the books are right afterwards."""
-    site = Site(org, {"dev": dev})
-
-    def twin(cluster: Cluster, endpoint: Endpoint, *_: Any) -> FakeRuntime:
-        return site.twins[endpoint.pk]
-
-    monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, twin)
-    yield site
+def testbed(db: None, org: Organization, dev: User) -> Iterator[Testbed]:
+    """The audit finds no breach afterwards, whatever a test does."""
+    testbed = Testbed(org, {"dev": dev})
+    with docker_runtimes_from(testbed.connect):
+        yield testbed
     assert audit.breaches() == []
 
 
 @pytest.fixture
-def a(site: Site) -> Node:
-    return site.add_node("a")
+def a(testbed: Testbed) -> Node:
+    return testbed.add_node("a")
 
 
 @pytest.fixture
-def b(site: Site, a: Node) -> Node:
-    return site.add_node("b")
+def b(testbed: Testbed, a: Node) -> Node:
+    return testbed.add_node("b")

@@ -1,4 +1,4 @@
-"""A worker that is killed with SIGKILL at a line of one's choice, and a record of its lines.
+"""Kills a worker with SIGKILL before a chosen line, and records the lines that a worker runs.
 
 The worker is a fork of the test's process, with connections of its own. It traces the code that
 keeps rows and runtimes in step, in all of its threads.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connections
 
-from deployments import runtime_connections as runtimes
+from deployments import runtime_connections
 
 TRACED = (
     "deployments/reconciler/",
@@ -30,8 +30,8 @@ TRACED = (
     "clusters/node_status.py",
     "clusters/node_changes.py",
 )
-# What cannot be taken back: a word to an engine, or to the database.
-ACTS = re.compile(
+# Lines that cannot be undone: calls to an engine, or writes to the database.
+IRREVERSIBLE = re.compile(
     r"_engine\.call\(|engine\.stream\(|runtime\.\w+\(|\.pull\(|\.(save|update|delete|bulk_create)\("
     r"|cursor\.execute|lock_cluster|\brecord(_all)?\(|\.send\(|on_commit|redis_client\(\)"
     r"|\b(move|end|requeue|release|begin_stopping|follow_nodes|ring|_put)\("
@@ -41,7 +41,8 @@ ROOT = f"{settings.BASE_DIR}/"
 
 
 class Moment(NamedTuple):
-    """Before a line is run: the first time, or where it opens a block, as it leaves that."""
+    """The moment before a line runs first; for a `with` line also the moment it leaves its
+    block."""
 
     file: str
     line: int
@@ -55,22 +56,22 @@ class Moment(NamedTuple):
         return f"{self.file}:{self.line}{' (leaving)' if self.leaving else ''}  {self.text}"
 
 
-class Seen(NamedTuple):
+class TracedLine(NamedTuple):
     moment: Moment
-    acts: bool  # in front of something that cannot be taken back, or behind it
+    acts: bool  # before or after a line that cannot be undone
 
 
-def dry_run(work: Callable[[], None]) -> list[Seen]:
-    """Each moment of it, in the order of time."""
+def dry_run(work: Callable[[], None]) -> list[TracedLine]:
+    """Each moment of the work, in the order of time."""
     return _in_a_fork(work, None) or []
 
 
 def killed_at(work: Callable[[], None], moment: Moment) -> bool:
-    """Whether it came so far; else it has done all of its work."""
+    """Whether the worker was killed; else it has done all of its work."""
     return _in_a_fork(work, moment) is None
 
 
-def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[Seen] | None:
+def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[TracedLine] | None:
     connections.close_all()
     receiving, sending = os.pipe()
     pid = os.fork()
@@ -95,8 +96,8 @@ def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[Seen] | N
     return found
 
 
-def _work(work: Callable[[], None], fatal: Moment | None) -> list[Seen]:
-    runtimes._kept.clear()  # their sockets are the parent's
+def _work(work: Callable[[], None], fatal: Moment | None) -> list[TracedLine]:
+    runtime_connections.forget_all()
     found: dict[Moment, bool] = {}
     trace = _tracer(found, fatal)
     threading.settrace(trace)
@@ -106,7 +107,7 @@ def _work(work: Callable[[], None], fatal: Moment | None) -> list[Seen]:
     finally:
         sys.settrace(None)
         threading.settrace(None)
-    return [Seen(moment, acts) for moment, acts in found.items()]
+    return [TracedLine(moment, acts) for moment, acts in found.items()]
 
 
 def _tracer(found: dict[Moment, bool], fatal: Moment | None) -> Callable[..., Any]:
@@ -135,7 +136,7 @@ def _tracer(found: dict[Moment, bool], fatal: Moment | None) -> Callable[..., An
             entered.add(number)
             if moment == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
-            acts = bool(ACTS.search(text)) or moment.leaving
+            acts = bool(IRREVERSIBLE.search(text)) or moment.leaving
             found.setdefault(moment, acts or behind)
             behind = acts
             return line

@@ -1,4 +1,4 @@
-"""A cluster on a real engine: what is put there, how it fares, and what is on the engine."""
+"""A testbed on a real Docker engine: submits, outcomes, and the containers on the engine."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog
-from deployments.runtimes.docker import DockerRuntime
-from deployments.tests.reconciler.conftest import Site
+from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.tests.reconciler.conftest import Testbed
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
@@ -26,7 +26,7 @@ def shell(line: str) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """All that tells how a deployment fared, but for notices: they tell of ways, not of ends."""
+    """The end state of a deployment, its containers and logs; without notices, which may vary."""
 
     status: str
     attempt: int = 1
@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
     outputs: tuple[tuple[int, int, bytes], ...] = ()  # attempt, replica
 
 
-class RealSite(Site):
-    """Small, so that two do not fit: 1 core and 256 MiB."""
+class DockerTestbed(Testbed):
+    """One node of 1 core and 256 MiB, too small for two deployments."""
 
     def __init__(self, organization: Organization, people: dict[str, User], engine: DockerEngine):
         super().__init__(organization, people)
@@ -51,7 +51,7 @@ class RealSite(Site):
         self.add_engine()
 
     def add_engine(self, **columns: Any) -> Node:
-        """Its node, as it is when it has just been attached."""
+        """The engine's node, as it is when it has just been attached."""
         given = {"cpu_milli": 1000, "ram_mib": 256, "gpu": 0, "observed": "NOT_READY"}
         return Node.objects.create(
             cluster=self.cluster, name="node-1", endpoint=self.endpoint, **{**given, **columns}
@@ -62,25 +62,25 @@ class RealSite(Site):
         return super().submit(image, priority=priority, **given)
 
     def run(self, **columns: Any) -> Deployment:
-        """One that runs already."""
+        """A deployment that is RUNNING."""
         row = self.submit(**columns)
-        self.until(lambda: self.status(row) == "RUNNING")
+        self.run_until(lambda: self.status(row) == "RUNNING")
         assert self.status(row) == "RUNNING"
         return row
 
     def signal(self, row: Deployment, signal: str, replica: int = 0) -> None:
-        """Sends it, and waits for its end."""
+        """Send the signal, and wait until the container has ended."""
         name = f"mlops-{row.pk}-{self.fresh(row).attempt}-{replica}"
         self.engine.client.kill(name, signal)
         self.engine.client.wait(name, timeout=PATIENCE_S)
 
-    def until(self, done: Callable[[], bool]) -> None:
-        """Plan and look, as the workers would, until it is so; or for as long as is sensible."""
+    def run_until(self, done: Callable[[], bool]) -> None:
+        """Run cycles and passes, as the workers would, until `done`, at most for PATIENCE_S."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
-            self.end_pauses()
+            self.end_retry_pauses()
             self.cycle()
-            self.look()
+            self.reconcile()
             if done() or time.monotonic() > give_up:
                 return
 
@@ -102,13 +102,13 @@ class RealSite(Site):
         lines = DeploymentEvent.objects.filter(deployment=row, type="NOTICE").order_by("id")
         return [line.details for line in lines]
 
-    def strangers(self) -> list[str]:
-        """What is on the engine and belongs to no deployment."""
+    def orphaned_ids(self) -> list[str]:
+        """The deployment ids of containers whose deployment does not exist."""
         known = {str(pk) for pk in Deployment.objects.values_list("pk", flat=True)}
         return [each[0] for each in self.containers() if each[0] not in known]
 
     def containers(self) -> list[tuple[str, int, int, str]]:
-        """Deployment, attempt, replica and state, as the engine itself tells it."""
+        """Deployment, attempt, replica and state of each container, as the engine lists them."""
         ours = {"label": f"mlops-platform.cluster={self.cluster.pk}"}
         found = []
         for each in self.engine.client.containers(all=True, filters=ours):
@@ -118,7 +118,7 @@ class RealSite(Site):
         return sorted(found)
 
     def history(self, since: float) -> list[tuple[str, str]]:
-        """(what happened, deployment id) to containers, as the engine tells it."""
+        """(action, deployment id) of the containers' events, as the engine lists them."""
         events = self.engine.client.events(
             since=since, until=time.time(), decode=True, filters={"type": "container"}
         )
@@ -129,7 +129,7 @@ class RealSite(Site):
         ]
 
     def wipe(self) -> None:
-        """As before the first submit, so that one test can try the same many times."""
+        """Reset everything to before the first submit, so that one test can repeat a scenario."""
         for each in self.runtime.observe():
             self.runtime.remove(each.key)
         Deployment.objects.all().delete()
@@ -142,15 +142,13 @@ class RealSite(Site):
 
 
 @pytest.fixture
-def real_site(
+def docker_testbed(
     transactional_db: None, org: Organization, dev: User, docker_engine: DockerEngine
-) -> Iterator[RealSite]:
-    site = RealSite(org, {"dev": dev}, docker_engine)
-    yield site
-    for each in site.runtime.observe():
-        site.runtime.remove(each.key)
-    site.runtime.close()
-    kept = runtime_connections._kept.pop(site.endpoint.pk, None)
-    if kept is not None:
-        kept[1].close()
+) -> Iterator[DockerTestbed]:
+    testbed = DockerTestbed(org, {"dev": dev}, docker_engine)
+    yield testbed
+    for each in testbed.runtime.observe():
+        testbed.runtime.remove(each.key)
+    testbed.runtime.close()
+    runtime_connections.disconnect(testbed.endpoint.pk)
     assert audit.breaches() == []

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -12,11 +12,11 @@ from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
 from clusters.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
-from deployments import runtime_connections, tasks, wakeup
+from deployments import tasks, wakeup
 from deployments.reconciler import circuit_breaker
-from deployments.runtimes.base import Registry
-from deployments.runtimes.docker import DockerRuntime
-from deployments.tests.reconciler.conftest import Site
+from deployments.runtimes.base import Access, Registry, Runtime
+from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.tests.reconciler.conftest import Testbed, docker_runtimes_from
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,28 +25,28 @@ GENEROUS_S = 30.0
 
 
 class Silence:
-    """A server that says nothing: `asked` once somebody waits for it, until `hang_up`."""
+    """A server that never answers: `called` once a client has connected; `hang_up` ends it."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self.asked = threading.Event()
-        self._callers: list[socket.socket] = []
+        self.called = threading.Event()
+        self._clients: list[socket.socket] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         while True:
             try:
-                caller, _ = self._server.accept()
+                client, _ = self._server.accept()
             except OSError:
                 return
-            self._callers.append(caller)
-            self.asked.set()
+            self._clients.append(client)
+            self.called.set()
 
     def hang_up(self) -> None:
         self._server.close()
-        for caller in self._callers:
-            caller.close()
+        for client in self._clients:
+            client.close()
 
 
 @contextmanager
@@ -65,8 +65,8 @@ def silence() -> Iterator[Silence]:
 
 
 @pytest.fixture
-def dead(org: Organization, silence: Silence, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    """Of a Docker cluster of its own, called by the real client, which would wait for a minute."""
+def dead(org: Organization, silence: Silence) -> Endpoint:
+    """The endpoint of another Docker cluster; the real client would wait a minute for an answer."""
     cluster = make_cluster(org, name="dead", runtime=Kind.DOCKER)
     endpoint = Endpoint.objects.create(cluster=cluster, url=silence.url, trusted=True)
     Node.objects.create(
@@ -77,24 +77,24 @@ def dead(org: Organization, silence: Silence, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def healthy(org: Organization, dev: User, dead: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Site:
-    site = Site(org, {"dev": dev})
+def healthy(org: Organization, dev: User, dead: Endpoint) -> Iterator[Testbed]:
+    testbed = Testbed(org, {"dev": dev})
 
     def connect(
-        cluster: Cluster, endpoint: Endpoint, node: str, access: object, _: list[Registry]
-    ) -> object:
-        if endpoint.pk in site.twins:
-            return site.twins[endpoint.pk]
-        return DockerRuntime(access, cluster_id=str(cluster.pk), node=node, timeout_s=60)  # type: ignore[arg-type]  # as the factories are given it
+        cluster: Cluster, endpoint: Endpoint, node: str, access: Access, _: Sequence[Registry]
+    ) -> Runtime:
+        if endpoint.pk in testbed.runtimes:
+            return testbed.connect(cluster, endpoint)
+        return DockerRuntime(access, cluster_id=str(cluster.pk), node=node, timeout_s=60)
 
-    monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, connect)
-    site.add_node("a")
-    site.look()
-    return site
+    with docker_runtimes_from(connect):
+        testbed.add_node("a")
+        testbed.reconcile()
+        yield testbed
 
 
-def a_pass(cluster: Cluster) -> threading.Thread:
-    """As a worker's thread does it, with a database connection of its own."""
+def pass_over(cluster: Cluster) -> threading.Thread:
+    """A thread that runs one pass as a worker does, with a database connection of its own."""
     from django.db import connections as databases
 
     def work() -> None:
@@ -108,15 +108,15 @@ def a_pass(cluster: Cluster) -> threading.Thread:
     return threading.Thread(target=work, daemon=True)
 
 
-def test_a_dead_endpoint_delays_nobody_else_and_its_breaker_opens(
-    healthy: Site, dead: Endpoint, silence: Silence
+def test_a_dead_endpoint_delays_no_other_cluster_and_its_circuit_breaker_opens(
+    healthy: Testbed, dead: Endpoint, silence: Silence
 ):
-    with in_a_thread(a_pass(dead.cluster)) as hanging:
-        assert silence.asked.wait(GENEROUS_S)
+    with in_a_thread(pass_over(dead.cluster)) as hanging:
+        assert silence.called.wait(GENEROUS_S)
         row = healthy.submit()
         healthy.cycle()
-        for _ in range(2):  # the second is no slower for the first
-            with in_a_thread(a_pass(healthy.cluster)):
+        for _ in range(2):  # a second pass is as fast as the first
+            with in_a_thread(pass_over(healthy.cluster)):
                 pass
         assert healthy.status(row) == "RUNNING"
         assert hanging.is_alive()
@@ -127,21 +127,23 @@ def test_a_dead_endpoint_delays_nobody_else_and_its_breaker_opens(
     assert node.effective_state == "NOT_READY"
 
 
-def test_a_cycle_of_its_own_cluster_waits_for_no_pass_either(
-    healthy: Site, dead: Endpoint, silence: Silence, dev: User
+def test_a_cycle_does_not_wait_for_a_pass_over_its_cluster(
+    healthy: Testbed, dead: Endpoint, silence: Silence, dev: User
 ):
-    """The pass holds no lock of the database while it waits for an answer."""
+    """The pass keeps no lock of the database while it waits for an answer."""
     from scheduler.tests.conftest import run_cycle
 
-    with in_a_thread(a_pass(dead.cluster)) as hanging:
-        assert silence.asked.wait(GENEROUS_S)
+    with in_a_thread(pass_over(dead.cluster)) as hanging:
+        assert silence.called.wait(GENEROUS_S)
         run_cycle(dead.cluster)
         assert hanging.is_alive()
         silence.hang_up()
 
 
-def test_an_open_breaker_asks_nobody(healthy: Site, dead: Endpoint, silence: Silence):
+def test_an_endpoint_with_an_open_circuit_breaker_is_not_called(
+    healthy: Testbed, dead: Endpoint, silence: Silence
+):
     circuit_breaker.failed(dead.pk)
-    with in_a_thread(a_pass(dead.cluster)):
+    with in_a_thread(pass_over(dead.cluster)):
         pass
-    assert not silence.asked.is_set()
+    assert not silence.called.is_set()

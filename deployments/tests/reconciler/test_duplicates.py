@@ -6,22 +6,24 @@ import pytest
 
 from clusters.models import Endpoint, Node
 from clusters.services.attach import delete_node
-from deployments.tests.reconciler.conftest import Site
+from deployments.tests.reconciler.conftest import Testbed
 
 pytestmark = pytest.mark.django_db
 
 ERROR = "This engine is attached already, as a."
 
 
-def on(site: Site, node: Node, machine: str) -> Node:
-    """The same, its engine on that machine."""
-    twin = site.twin(node)
-    twin.nodes = [replace(each, machine=machine) for each in twin.nodes]
+def on(testbed: Testbed, node: Node, machine: str) -> Node:
+    """The node, its engine on that machine."""
+    runtime = testbed.runtime_of(node)
+    runtime.nodes = [replace(each, machine=machine) for each in runtime.nodes]
     return node
 
 
-def states(site: Site) -> dict[str, str]:
-    return {node.name: node.effective_state for node in Node.objects.filter(cluster=site.cluster)}
+def states(testbed: Testbed) -> dict[str, str]:
+    return {
+        node.name: node.effective_state for node in Node.objects.filter(cluster=testbed.cluster)
+    }
 
 
 def error_of(node: Node) -> str:
@@ -29,59 +31,61 @@ def error_of(node: Node) -> str:
 
 
 @pytest.fixture
-def first(site: Site) -> Node:
-    return on(site, site.add_node("a"), "one")
+def first(testbed: Testbed) -> Node:
+    return on(testbed, testbed.add_node("a"), "one")
 
 
 @pytest.fixture
-def second(site: Site, first: Node) -> Node:
-    """Attached when the first one was open."""
-    site.look()
-    return on(site, site.add_node("b"), "one")
+def second(testbed: Testbed, first: Node) -> Node:
+    """Attached while the first node was open."""
+    testbed.reconcile()
+    return on(testbed, testbed.add_node("b"), "one")
 
 
-def test_the_second_stays_closed_and_says_why(site: Site, first: Node, second: Node):
-    rows = [site.submit(gpu=1) for _ in range(3)]
-    site.settle()
-    site.look(str(rows[0].pk))  # nor does a pass that looks at this one alone open it
-    site.settle()
-    assert states(site) == {"a": "READY", "b": "NOT_READY"}
+def test_the_second_node_stays_closed_and_says_why(testbed: Testbed, first: Node, second: Node):
+    rows = [testbed.submit(gpu=1) for _ in range(3)]
+    testbed.settle()
+    testbed.reconcile(str(rows[0].pk))  # a pass over one deployment does not open it either
+    testbed.settle()
+    assert states(testbed) == {"a": "READY", "b": "NOT_READY"}
     assert error_of(second).startswith(ERROR)
     assert error_of(first) == ""
-    assert [site.status(row) for row in rows] == ["RUNNING", "RUNNING", "QUEUED"]
-    assert site.twin(second).launches == []
+    assert [testbed.status(row) for row in rows] == ["RUNNING", "RUNNING", "QUEUED"]
+    assert testbed.runtime_of(second).launch_specs == []
 
 
-def test_of_two_that_come_at_once_the_first_is_opened(site: Site, first: Node):
-    second = on(site, site.add_node("b"), "one")
-    site.look()
-    assert states(site) == {"a": "READY", "b": "NOT_READY"}
+def test_of_two_nodes_attached_at_once_the_first_opens(testbed: Testbed, first: Node):
+    second = on(testbed, testbed.add_node("b"), "one")
+    testbed.reconcile()
+    assert states(testbed) == {"a": "READY", "b": "NOT_READY"}
     assert error_of(second).startswith(ERROR)
 
 
-def test_the_second_is_opened_once_the_first_has_gone(site: Site, first: Node, second: Node):
-    site.look()
+def test_the_second_node_opens_once_the_first_is_deleted(
+    testbed: Testbed, first: Node, second: Node
+):
+    testbed.reconcile()
     delete_node(Node.objects.select_related("cluster").get(pk=first.pk))
-    site.look()
-    assert states(site) == {"b": "READY"}
+    testbed.reconcile()
+    assert states(testbed) == {"b": "READY"}
     assert error_of(second) == ""
 
 
 @pytest.mark.parametrize("machine", ["two", ""])
-def test_another_machine_or_one_that_cannot_tell_is_opened(site: Site, first: Node, machine: str):
-    site.look()
-    on(site, site.add_node("b"), machine)
-    on(site, site.add_node("c"), machine + "x" if machine else "")
-    site.look()
-    assert set(states(site).values()) == {"READY"}
+def test_a_node_on_another_or_an_unknown_machine_opens(testbed: Testbed, first: Node, machine: str):
+    testbed.reconcile()
+    on(testbed, testbed.add_node("b"), machine)
+    on(testbed, testbed.add_node("c"), machine + "x" if machine else "")
+    testbed.reconcile()
+    assert set(states(testbed).values()) == {"READY"}
 
 
-def test_what_is_open_already_is_not_closed(site: Site, first: Node):
-    """A clone that has worked so far, or an engine that was attached twice while one was away."""
-    second = site.add_node("b")
-    site.look()
-    on(site, second, "one")
-    row = site.submit(replicas=4)
-    site.settle()
-    assert states(site) == {"a": "READY", "b": "READY"}
-    assert site.status(row) == "RUNNING"
+def test_a_node_that_is_open_already_stays_open(testbed: Testbed, first: Node):
+    """The machine may be a clone, or its engine was attached twice while one endpoint was away."""
+    second = testbed.add_node("b")
+    testbed.reconcile()
+    on(testbed, second, "one")
+    row = testbed.submit(replicas=4)
+    testbed.settle()
+    assert states(testbed) == {"a": "READY", "b": "READY"}
+    assert testbed.status(row) == "RUNNING"

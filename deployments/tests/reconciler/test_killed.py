@@ -1,10 +1,10 @@
-"""A worker is killed with SIGKILL before a line, on a real engine; others go on as if nothing was.
+"""Kills a worker with SIGKILL before a line, on a real engine; another worker finishes the work.
 
-Each scenario is done once by a worker that lives, which tells the lines that it takes, and then
-again for each of them by one that is killed there. By default for a few of them, spread evenly: of
-the lines in front of and behind whatever cannot be taken back, and of the others. With
-MLOPS_EVERY_LINE=once for each line in the first scenario that takes it, and with
-MLOPS_EVERY_LINE=1 for each line of each scenario, which takes hours.
+A worker that lives runs each scenario once and records its lines. Then, for each chosen line, a
+worker runs the scenario and is killed there. By default a few lines are chosen, spread evenly:
+lines before and after calls that cannot be undone, and other lines. MLOPS_EVERY_LINE=once chooses
+each line in the first scenario that runs it, MLOPS_EVERY_LINE=1 each line of each scenario, which
+takes hours.
 """
 
 import os
@@ -18,10 +18,10 @@ import pytest
 
 from clusters.services.nodes import drain
 from deployments.models import Deployment
-from deployments.runtimes.base import LaunchSpec, Place
+from deployments.runtimes.base import LaunchSpec, ReplicaPlacement
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.killing import Moment, Seen, dry_run, killed_at
-from deployments.tests.reconciler.real import Outcome, RealSite, shell
+from deployments.tests.reconciler.killing import Moment, TracedLine, dry_run, killed_at
+from deployments.tests.reconciler.real import DockerTestbed, Outcome, shell
 from deployments.tests.runtimes.docker.engine import IMAGE
 from mlops_platform.api.redis import redis_client
 from scheduler import audit
@@ -29,101 +29,101 @@ from scheduler import audit
 pytestmark = [pytest.mark.docker, pytest.mark.e2e]
 
 EVERY_LINE = os.environ.get("MLOPS_EVERY_LINE", "")
-ACTING = 4  # of the lines that act or follow upon an act, in each scenario
-BETWEEN = 2  # of the others
+ACTING = 4  # lines before or after an irreversible call, in each scenario
+BETWEEN = 2  # other lines
 AFTER_RUNNING = ("SUBMITTED", "STARTED", "RUNNING")
 UNTIL_TERM = "trap 'echo done; exit {}' TERM; sleep 600 & wait"
 
 Rows = list[Deployment]
-_killed_already: set[Moment] = set()  # in this session, by whatever scenario
+_killed_already: set[Moment] = set()  # in this session, in any scenario
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is there before, and what has come of each deployment afterwards."""
+    """The deployments before, and the outcome of each one afterwards."""
 
     name: str
-    before: Callable[[RealSite], Rows]
+    before: Callable[[DockerTestbed], Rows]
     after: tuple[Outcome, ...]
 
 
-def starting(site: RealSite) -> Rows:
-    row = site.submit(replicas=2)
-    site.cycle()
-    assert site.status(row) == "STARTING"
+def starting(testbed: DockerTestbed) -> Rows:
+    row = testbed.submit(replicas=2)
+    testbed.cycle()
+    assert testbed.status(row) == "STARTING"
     return [row]
 
 
-def first_contact(site: RealSite) -> Rows:
-    site.cluster.nodes.update(cpu_milli=0, ram_mib=0, discovered=["cpu_milli", "ram_mib"])
-    return [site.submit()]
+def first_contact(testbed: DockerTestbed) -> Rows:
+    testbed.cluster.nodes.update(cpu_milli=0, ram_mib=0, discovered=["cpu_milli", "ram_mib"])
+    return [testbed.submit()]
 
 
-def told_to_stop(site: RealSite) -> Rows:
-    row = site.run()
-    stop_deployment(site.people["dev"], site.fresh(row))
+def stopping(testbed: DockerTestbed) -> Rows:
+    row = testbed.run()
+    stop_deployment(testbed.people["dev"], testbed.fresh(row))
     return [row]
 
 
-def deaf_to_its_stop(site: RealSite) -> Rows:
-    row = site.run(**shell("trap '' TERM; sleep 600 & wait"))
-    stop_deployment(site.people["dev"], site.fresh(row))
-    site.look()
-    site.overdue(row)
+def deaf_to_its_stop(testbed: DockerTestbed) -> Rows:
+    row = testbed.run(**shell("trap '' TERM; sleep 600 & wait"))
+    stop_deployment(testbed.people["dev"], testbed.fresh(row))
+    testbed.reconcile()
+    testbed.expire_grace(row)
     return [row]
 
 
-def over(site: RealSite) -> Rows:
-    row = site.run(**shell(UNTIL_TERM.format(0)))
-    site.signal(row, "SIGTERM")
+def completed(testbed: DockerTestbed) -> Rows:
+    row = testbed.run(**shell(UNTIL_TERM.format(0)))
+    testbed.signal(row, "SIGTERM")
     return [row]
 
 
-def failed(site: RealSite) -> Rows:
-    row = site.run(**shell(UNTIL_TERM.format(3)), max_retries=1)
-    site.signal(row, "SIGTERM")
+def failed(testbed: DockerTestbed) -> Rows:
+    row = testbed.run(**shell(UNTIL_TERM.format(3)), max_retries=1)
+    testbed.signal(row, "SIGTERM")
     return [row]
 
 
-def failed_in_part(site: RealSite) -> Rows:
-    row = site.run(replicas=2)
-    site.signal(row, "SIGKILL", replica=1)
+def failed_in_part(testbed: DockerTestbed) -> Rows:
+    row = testbed.run(replicas=2)
+    testbed.signal(row, "SIGKILL", replica=1)
     return [row]
 
 
-def evicted(site: RealSite) -> Rows:
-    victim = site.run(cpu_milli=800)
-    urgent = site.submit(priority="HIGH", cpu_milli=800)
-    site.cycle()
-    assert site.status(victim) == "STOPPING"
+def evicted(testbed: DockerTestbed) -> Rows:
+    victim = testbed.run(cpu_milli=800)
+    urgent = testbed.submit(priority="HIGH", cpu_milli=800)
+    testbed.cycle()
+    assert testbed.status(victim) == "STOPPING"
     return [victim, urgent]
 
 
-def drained(site: RealSite) -> Rows:
-    row = site.run()
-    drain(site.cluster.nodes.get())
-    site.cycle()
+def drained(testbed: DockerTestbed) -> Rows:
+    row = testbed.run()
+    drain(testbed.cluster.nodes.get())
+    testbed.cycle()
     return [row]
 
 
-def lost(site: RealSite) -> Rows:
-    row = site.run()
-    site.runtime.remove(site.key(row))
+def lost(testbed: DockerTestbed) -> Rows:
+    row = testbed.run()
+    testbed.runtime.remove(testbed.key(row))
     return [row]
 
 
-def orphans(site: RealSite) -> Rows:
-    row = site.run()
+def orphans(testbed: DockerTestbed) -> Rows:
+    row = testbed.run()
     for id_, attempt in ((str(uuid4()), 1), (str(row.pk), 7)):
-        place = [Place(0, "node-1")]
+        place = [ReplicaPlacement(0, "node-1")]
         launch = LaunchSpec(id_, attempt, place, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
-        site.runtime.start(launch)
+        testbed.runtime.start(launch)
     return [row]
 
 
-def without_its_image(site: RealSite) -> Rows:
-    row = site.submit(image="127.0.0.1:1/nowhere:1")
-    site.cycle()
+def without_its_image(testbed: DockerTestbed) -> Rows:
+    row = testbed.submit(image="127.0.0.1:1/nowhere:1")
+    testbed.cycle()
     return [row]
 
 
@@ -142,7 +142,7 @@ SCENARIOS = [
     ),
     Scenario(
         "stop",
-        told_to_stop,
+        stopping,
         (
             Outcome(
                 "STOPPED",
@@ -166,7 +166,7 @@ SCENARIOS = [
     ),
     Scenario(
         "complete",
-        over,
+        completed,
         (
             Outcome(
                 "COMPLETED",
@@ -259,19 +259,19 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
-def test_a_worker_may_be_killed_before_any_line(real_site: RealSite, scenario: Scenario):
-    site, wrong = real_site, []
-    rows = prepared(site, scenario)
-    seen = dry_run(lambda: go_on(site, scenario, rows))
-    assert faults(site, scenario, rows) == []
+def test_a_worker_may_be_killed_before_any_line(docker_testbed: DockerTestbed, scenario: Scenario):
+    testbed, wrong = docker_testbed, []
+    rows = prepared(testbed, scenario)
+    seen = dry_run(lambda: go_on(testbed, scenario, rows))
+    assert faults(testbed, scenario, rows) == []
     chosen = choose(seen)
     for moment in chosen:
-        rows = prepared(site, scenario)
+        rows = prepared(testbed, scenario)
         began = time.time()
-        died = killed_at(partial(go_on, site, scenario, rows), moment)
+        died = killed_at(partial(go_on, testbed, scenario, rows), moment)
         leases_end()
-        go_on(site, scenario, rows)
-        found = faults(site, scenario, rows) + side_by_side(site, scenario, rows, began)
+        go_on(testbed, scenario, rows)
+        found = faults(testbed, scenario, rows) + side_by_side(testbed, scenario, rows, began)
         if found:
             wrong.append(f"killed before {moment}: {'; '.join(found)}")
         if died:
@@ -280,48 +280,48 @@ def test_a_worker_may_be_killed_before_any_line(real_site: RealSite, scenario: S
     assert wrong == [], "\n".join(wrong)
 
 
-def prepared(site: RealSite, scenario: Scenario) -> Rows:
-    site.wipe()
+def prepared(testbed: DockerTestbed, scenario: Scenario) -> Rows:
+    testbed.wipe()
     if scenario.before is not first_contact:
-        site.look()
-    return scenario.before(site)
+        testbed.reconcile()
+    return scenario.before(testbed)
 
 
-def go_on(site: RealSite, scenario: Scenario, rows: Rows) -> None:
-    """Until everything is as it should be, and once more, which changes nothing."""
-    site.until(lambda: not faults(site, scenario, rows))
-    site.look()
+def go_on(testbed: DockerTestbed, scenario: Scenario, rows: Rows) -> None:
+    """Run until the outcomes are as expected, and once more, which changes nothing."""
+    testbed.run_until(lambda: not faults(testbed, scenario, rows))
+    testbed.reconcile()
 
 
 def leases_end() -> None:
-    """As if the time were over for which a worker that was killed keeps others away."""
+    """As if the locks of a killed worker had timed out."""
     for key in redis_client().scan_iter("endpoint:*:pull*"):
         redis_client().delete(key)
 
 
-def faults(site: RealSite, scenario: Scenario, rows: Rows) -> list[str]:
+def faults(testbed: DockerTestbed, scenario: Scenario, rows: Rows) -> list[str]:
     found = []
     for row, wanted in zip(rows, scenario.after, strict=True):
-        if (outcome := site.outcome(row)) != wanted:
+        if (outcome := testbed.outcome(row)) != wanted:
             found.append(f"{outcome} instead of {wanted}")
-        notices = [str(sorted(each.items())) for each in site.notices(row)]
+        notices = [str(sorted(each.items())) for each in testbed.notices(row)]
         if len(set(notices)) != len(notices):
-            found.append(f"told twice: {notices}")
-    return [*found, *map(str, site.strangers()), *map(str, audit.breaches())]
+            found.append(f"noted twice: {notices}")
+    return [*found, *map(str, testbed.orphaned_ids()), *map(str, audit.breaches())]
 
 
-def side_by_side(site: RealSite, scenario: Scenario, rows: Rows, began: float) -> list[str]:
-    """Whoever made room has died before whom it made room for has begun."""
+def side_by_side(testbed: DockerTestbed, scenario: Scenario, rows: Rows, began: float) -> list[str]:
+    """The victim's container has to die before the preemptor's starts."""
     if scenario.before is not evicted:
         return []
     victim, urgent = (str(row.pk) for row in rows)
-    history = site.history(began)
+    history = testbed.history(began)
     if history.index(("die", victim)) < history.index(("start", urgent)):
         return []
     return [f"side by side: {history}"]
 
 
-def choose(seen: list[Seen]) -> list[Moment]:
+def choose(seen: list[TracedLine]) -> list[Moment]:
     if EVERY_LINE == "1":
         return [each.moment for each in seen]
     new = [each for each in seen if each.moment not in _killed_already]
@@ -333,5 +333,5 @@ def choose(seen: list[Seen]) -> list[Moment]:
 
 
 def _spread(moments: list[Moment], most: int) -> set[Moment]:
-    """So many of them at most, evenly from the first on."""
+    """At most so many of the moments, spread evenly from the first on."""
     return set(moments[:: -(-len(moments) // most) or 1])

@@ -1,4 +1,4 @@
-"""No call to a runtime is made while a transaction is open, on any thread."""
+"""No call to a runtime is made while a transaction is open in any thread."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,12 +9,17 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import User
-from clusters.models import Runtime as Kind
+from clusters.models import Endpoint
 from clusters.services.nodes import drain, uncordon
-from deployments import runtime_connections
 from deployments.lifecycle import deadlines
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Site, launch, lose
+from deployments.tests.reconciler.conftest import (
+    Testbed,
+    docker_runtimes_from,
+    launch_spec,
+    mark_lost,
+)
+from deployments.tests.runtimes.fake_runtime import InterceptedRuntime
 from organizations.models import Organization
 from scheduler import audit
 
@@ -23,27 +28,19 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull", "tidy"}
 
 
-class Listening:
-    """A runtime in front of another; it notes each call, and who has a transaction open then."""
+def recorded(name: str, open_in: set[int], calls: list[tuple[str, bool]]) -> Callable[..., Any]:
+    """An intercept that records the call, and whether a transaction is open in any thread."""
 
-    def __init__(self, runtime: Any, open_in: set[int], heard: list[tuple[str, bool]]) -> None:
-        self._runtime, self._open_in, self._heard = runtime, open_in, heard
+    def call(own: Callable[..., Any], *args: Any, **given: Any) -> Any:
+        calls.append((name, bool(open_in) or connection.in_atomic_block))
+        return own(*args, **given)
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._runtime, name)
-        if name not in CALLS:
-            return found
-
-        def call(*args: Any, **given: Any) -> Any:
-            self._heard.append((name, bool(self._open_in) or connection.in_atomic_block))
-            return found(*args, **given)
-
-        return call
+    return call
 
 
 @contextmanager
 def transactions_watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
-    """The threads that have one open, for as long as they do."""
+    """The threads that have a transaction open at the moment."""
     open_in: set[int] = set()
     enter: Callable[..., None] = transaction.Atomic.__enter__
     leave: Callable[..., None] = transaction.Atomic.__exit__
@@ -66,78 +63,79 @@ def transactions_watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
 
 
 @pytest.fixture
-def heard() -> list[tuple[str, bool]]:
-    """Calls, and whether a transaction was open."""
+def calls() -> list[tuple[str, bool]]:
+    """The calls to runtimes, and whether a transaction was open."""
     return []
 
 
 @pytest.fixture
-def overheard_site(
+def observed_testbed(
     org: Organization,
     dev: User,
-    heard: list[tuple[str, bool]],
+    calls: list[tuple[str, bool]],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Site]:
-    site = Site(org, {"dev": dev})
+) -> Iterator[Testbed]:
+    testbed = Testbed(org, {"dev": dev})
     with transactions_watched(monkeypatch) as open_in:
+        intercepts = {name: recorded(name, open_in, calls) for name in CALLS}
 
-        def twin(_: object, endpoint: Any, *__: Any) -> Any:
-            return Listening(site.twins[endpoint.pk], open_in, heard)
+        def connect(_: object, endpoint: Endpoint, *__: Any) -> Any:
+            return InterceptedRuntime(testbed.runtimes[endpoint.pk], intercepts)
 
-        monkeypatch.setitem(runtime_connections.FACTORIES, Kind.DOCKER, twin)
-        yield site
+        with docker_runtimes_from(connect):
+            yield testbed
     assert audit.breaches() == []
 
 
-def test_the_whole_life_of_deployments_calls_nobody_from_inside_a_transaction(
-    overheard_site: Site, heard: list[tuple[str, bool]], dev: User
+def test_no_runtime_is_called_inside_a_transaction_in_the_whole_life_of_deployments(
+    observed_testbed: Testbed, calls: list[tuple[str, bool]], dev: User
 ):
-    site = overheard_site
-    a, b = site.add_node("a"), site.add_node("b")
-    site.look()
-    site.twin(a).missing_images.add("sleep")
-    site.twin(b).unpullable_images.add("nothing")
-    site.twin(a).unpullable_images.add("nothing")
-    gang = site.submit(replicas=2)
-    done, bad = site.submit("hello"), site.submit("exit:1", max_retries=1)
-    never = site.submit("nothing", gpu=0)
-    site.settle()
-    site.end_pauses()
-    site.settle()
-    assert [site.status(row) for row in (gang, done, bad, never)] == [
+    testbed = observed_testbed
+    a, b = testbed.add_node("a"), testbed.add_node("b")
+    testbed.reconcile()
+    testbed.runtime_of(a).missing_images.add("sleep")
+    testbed.runtime_of(b).unpullable_images.add("nothing")
+    testbed.runtime_of(a).unpullable_images.add("nothing")
+    gang = testbed.submit(replicas=2)
+    done, bad = testbed.submit("hello"), testbed.submit("exit:1", max_retries=1)
+    never = testbed.submit("nothing", gpu=0)
+    testbed.settle()
+    testbed.end_retry_pauses()
+    testbed.settle()
+    assert [testbed.status(row) for row in (gang, done, bad, never)] == [
         "RUNNING",
         "COMPLETED",
         "FAILED",
         "FAILED",
     ]
-    deaf = site.submit("deaf", gpu=2)
-    site.settle()
-    stop_deployment(dev, site.fresh(gang))
-    site.settle()
-    victim = site.submit("deaf", gpu=2)
-    site.settle()
-    for row in (site.submit(priority="HIGH", gpu=2), site.submit(priority="HIGH", gpu=2)):
-        site.settle()
+    deaf = testbed.submit("deaf", gpu=2)
+    testbed.settle()
+    stop_deployment(dev, testbed.fresh(gang))
+    testbed.settle()
+    victim = testbed.submit("deaf", gpu=2)
+    testbed.settle()
+    for row in (testbed.submit(priority="HIGH", gpu=2), testbed.submit(priority="HIGH", gpu=2)):
+        testbed.settle()
         for each in (deaf, victim):
-            if site.status(each) == "STOPPING":
-                site.overdue(each)
-        site.settle()
-        assert site.status(row) == "RUNNING"
-    site.twin(a).start(launch("01a20000-0000-7000-8000-000000000000"))
-    site.settle()
-    limited = site.node_of(row)
+            if testbed.status(each) == "STOPPING":
+                testbed.expire_grace(each)
+        testbed.settle()
+        assert testbed.status(row) == "RUNNING"
+    testbed.runtime_of(a).start(launch_spec("01a20000-0000-7000-8000-000000000000"))
+    testbed.settle()
+    limited = testbed.node_of(row)
     drain(limited)
-    site.settle()
+    testbed.settle()
     uncordon(type(limited).objects.get(pk=limited.pk))
-    site.settle()
-    site.away(a)
-    site.look()
-    lose(a)
-    site.settle()
-    site.away(a, False)
-    site.settle()
-    admitted_at = site.fresh(row).admitted_at
+    testbed.settle()
+    testbed.disconnect(a)
+    testbed.reconcile()
+    mark_lost(a)
+    testbed.settle()
+    testbed.reconnect(a)
+    testbed.settle()
+    admitted_at = testbed.fresh(row).admitted_at
     assert admitted_at is not None
     deadlines.finish_due(admitted_at)
-    assert {name for name, _ in heard} == CALLS
-    assert [name for name, inside in heard if inside] == []
+    assert {name for name, _ in calls} == CALLS
+    assert [name for name, inside in calls if inside] == []

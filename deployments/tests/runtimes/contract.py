@@ -26,9 +26,9 @@ from deployments.tests.runtimes.harness import (
     ended,
     gone_or_ended,
     key_of,
+    problem_of,
     ready,
     seen,
-    trouble_of,
     wait_until,
     watched,
 )
@@ -50,37 +50,37 @@ class RuntimeContract:
     # Starting
 
     def test_every_replica_of_a_launch_comes_to_run_on_its_node(self, harness, runtime):
-        launch = harness.launch(harness.sleeps(), replicas=2)
-        runtime.start(launch)
-        first, second = ready(runtime, launch)
-        assert [first.key, second.key] == [key_of(launch, 0), key_of(launch, 1)]
+        spec = harness.launch_spec(harness.sleeps(), replicas=2)
+        runtime.start(spec)
+        first, second = ready(runtime, spec)
+        assert [first.key, second.key] == [key_of(spec, 0), key_of(spec, 1)]
         assert first.phase == Phase.RUNNING
         assert first.node == harness.node
         assert first.started_at is not None
-        assert first.trouble is None
+        assert first.problem is None
         assert first.exit_code is None
         assert not first.stopping
 
     def test_what_has_been_started_is_not_started_again(self, harness, runtime):
-        launch = harness.launch(harness.sleeps())
-        runtime.start(launch)
-        before = ready(runtime, launch)
-        runtime.start(launch)
-        assert seen(runtime, launch) == before
+        spec = harness.launch_spec(harness.sleeps())
+        runtime.start(spec)
+        before = ready(runtime, spec)
+        runtime.start(spec)
+        assert seen(runtime, spec) == before
 
     def test_another_worker_starts_only_the_replica_that_is_missing(self, harness, runtime):
-        launch = harness.launch(harness.sleeps(), replicas=2)
-        runtime.start(replace(launch, places=launch.places[:1]))
-        (before,) = ready(runtime, replace(launch, places=launch.places[:1]))
-        harness.runtime("ours").start(launch)
-        assert ready(runtime, launch)[0] == before
+        spec = harness.launch_spec(harness.sleeps(), replicas=2)
+        runtime.start(replace(spec, placement=spec.placement[:1]))
+        (before,) = ready(runtime, replace(spec, placement=spec.placement[:1]))
+        harness.runtime("ours").start(spec)
+        assert ready(runtime, spec)[0] == before
 
     def test_workers_at_once_start_each_replica_once(self, harness, runtime):
-        launch = harness.launch(harness.sleeps(), replicas=2)
+        spec = harness.launch_spec(harness.sleeps(), replicas=2)
 
         def start() -> bool:
             try:
-                runtime.start(launch)
+                runtime.start(spec)
             except RuntimeUnavailable:  # busy with another worker's; a worker comes again
                 return False
             return True
@@ -88,119 +88,119 @@ class RuntimeContract:
         with ThreadPoolExecutor(4) as workers:
             for started in [workers.submit(wait_until, start) for _ in range(4)]:
                 started.result()
-        assert [s.key.replica for s in ready(runtime, launch)] == [0, 1]
+        assert [s.key.replica for s in ready(runtime, spec)] == [0, 1]
 
     def test_one_that_has_ended_stays_ended_when_started_again(self, harness, runtime):
-        launch = harness.launch(harness.exits(3))
-        runtime.start(launch)
-        before = ended(runtime, launch)
-        runtime.start(launch)
-        assert seen(runtime, launch) == [before]
+        spec = harness.launch_spec(harness.exits(3))
+        runtime.start(spec)
+        before = ended(runtime, spec)
+        runtime.start(spec)
+        assert seen(runtime, spec) == [before]
 
     def test_the_next_attempt_is_another_replica(self, harness, runtime):
-        launch = harness.launch(harness.exits(1))
-        runtime.start(launch)
-        ended(runtime, launch)
-        runtime.start(replace(launch, attempt=2))
-        assert [s.key.attempt for s in seen(runtime, launch)] == [1, 2]
+        spec = harness.launch_spec(harness.exits(1))
+        runtime.start(spec)
+        ended(runtime, spec)
+        runtime.start(replace(spec, attempt=2))
+        assert [s.key.attempt for s in seen(runtime, spec)] == [1, 2]
 
     def test_an_image_that_is_nowhere_is_told_as_such(self, harness, runtime):
-        launch = harness.launch(harness.has_no_such_image(), replicas=2)
+        spec = harness.launch_spec(harness.has_no_such_image(), replicas=2)
         try:
-            runtime.start(launch)
+            runtime.start(spec)
         except ImageMissing:  # this runtime pulls when it is told to
-            assert seen(runtime, launch) == []
+            assert seen(runtime, spec) == []
             with pytest.raises(RefusedError) as refusal:
-                runtime.pull(launch.image)
-            assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
-            assert refusal.value.trouble.message
+                runtime.pull(spec.image)
+            assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
+            assert refusal.value.problem.message
         else:  # and this one pulls by itself
-            trouble = wait_until(
+            problem = wait_until(
                 lambda: (
-                    {s.trouble.code for s in seen(runtime, launch) if s.trouble}
+                    {s.problem.code for s in seen(runtime, spec) if s.problem}
                     - {Code.PULLING_IMAGE}
                 )
             )
-            assert trouble == {Code.IMAGE_PULL_FAILED}
+            assert problem == {Code.IMAGE_PULL_FAILED}
 
     def test_a_command_that_is_not_there_is_told_as_such(self, harness, runtime):
-        launch = harness.launch(harness.has_no_such_command())
-        runtime.start(launch)
-        assert trouble_of(ended(runtime, launch)) == Code.COMMAND_FAILED
+        spec = harness.launch_spec(harness.has_no_such_command())
+        runtime.start(spec)
+        assert problem_of(ended(runtime, spec)) == Code.COMMAND_FAILED
 
     # Ending
 
     def test_one_that_did_its_work_has_ended_without_trouble(self, harness, runtime):
-        launch = harness.launch(harness.exits(0))
-        runtime.start(launch)
-        sighting = ended(runtime, launch)
-        assert sighting.exit_code == 0
-        assert sighting.trouble is None
-        assert not sighting.ready
-        assert sighting.started_at is not None
-        assert sighting.ended_at is not None
-        assert sighting.started_at <= sighting.ended_at
+        spec = harness.launch_spec(harness.exits(0))
+        runtime.start(spec)
+        status = ended(runtime, spec)
+        assert status.exit_code == 0
+        assert status.problem is None
+        assert not status.ready
+        assert status.started_at is not None
+        assert status.ended_at is not None
+        assert status.started_at <= status.ended_at
 
     def test_an_exit_code_other_than_zero_is_trouble(self, harness, runtime):
-        launch = harness.launch(harness.exits(3))
-        runtime.start(launch)
-        sighting = ended(runtime, launch)
-        assert sighting.exit_code == 3
-        assert trouble_of(sighting) == Code.EXITED
+        spec = harness.launch_spec(harness.exits(3))
+        runtime.start(spec)
+        status = ended(runtime, spec)
+        assert status.exit_code == 3
+        assert problem_of(status) == Code.EXITED
 
     def test_one_that_is_told_to_end_ends(self, harness, runtime):
-        launch = harness.launch(harness.sleeps(), replicas=2)
-        runtime.start(launch)
-        ready(runtime, launch)
-        runtime.stop(key_of(launch, 0), grace_s=30)
-        wait_until(lambda: not any(s.ready for s in seen(runtime, launch) if s.key.replica == 0))
-        wait_until(lambda: gone_or_ended(runtime, launch, 0))
-        assert [s.ready for s in seen(runtime, launch) if s.key.replica == 1] == [True]
+        spec = harness.launch_spec(harness.sleeps(), replicas=2)
+        runtime.start(spec)
+        ready(runtime, spec)
+        runtime.stop(key_of(spec, 0), grace_s=30)
+        wait_until(lambda: not any(s.ready for s in seen(runtime, spec) if s.key.replica == 0))
+        wait_until(lambda: gone_or_ended(runtime, spec, 0))
+        assert [s.ready for s in seen(runtime, spec) if s.key.replica == 1] == [True]
 
     def test_one_that_does_not_listen_is_killed_with_no_grace(self, harness, runtime):
-        launch = harness.launch(harness.deaf())
-        runtime.start(launch)
-        ready(runtime, launch)
-        runtime.stop(key_of(launch), grace_s=600)
-        assert seen(runtime, launch)[0].phase == Phase.RUNNING
-        runtime.stop(key_of(launch), grace_s=0)
-        wait_until(lambda: gone_or_ended(runtime, launch, 0))
+        spec = harness.launch_spec(harness.deaf())
+        runtime.start(spec)
+        ready(runtime, spec)
+        runtime.stop(key_of(spec), grace_s=600)
+        assert seen(runtime, spec)[0].phase == Phase.RUNNING
+        runtime.stop(key_of(spec), grace_s=0)
+        wait_until(lambda: gone_or_ended(runtime, spec, 0))
 
     def test_to_stop_or_remove_what_is_not_there_does_nothing(self, harness, runtime):
-        absent = key_of(harness.launch(harness.sleeps()))
+        absent = key_of(harness.launch_spec(harness.sleeps()))
         runtime.stop(absent, grace_s=30)
         runtime.stop(absent, grace_s=0)
         runtime.remove(absent)
 
     def test_to_stop_one_that_has_ended_leaves_it_as_it_is(self, harness, runtime):
-        launch = harness.launch(harness.exits(3))
-        runtime.start(launch)
-        before = ended(runtime, launch)
-        runtime.stop(key_of(launch), grace_s=30)
-        runtime.stop(key_of(launch), grace_s=0)
-        assert seen(runtime, launch) == [before]
+        spec = harness.launch_spec(harness.exits(3))
+        runtime.start(spec)
+        before = ended(runtime, spec)
+        runtime.stop(key_of(spec), grace_s=30)
+        runtime.stop(key_of(spec), grace_s=0)
+        assert seen(runtime, spec) == [before]
 
     def test_what_is_removed_is_there_no_more(self, harness, runtime):
-        launch = harness.launch(harness.exits(0))
-        runtime.start(launch)
-        ended(runtime, launch)
-        runtime.remove(key_of(launch))
-        runtime.remove(key_of(launch))
-        wait_until(lambda: not seen(runtime, launch))
+        spec = harness.launch_spec(harness.exits(0))
+        runtime.start(spec)
+        ended(runtime, spec)
+        runtime.remove(key_of(spec))
+        runtime.remove(key_of(spec))
+        wait_until(lambda: not seen(runtime, spec))
 
     def test_one_that_runs_is_killed_when_removed(self, harness, runtime):
-        launch = harness.launch(harness.deaf())
-        runtime.start(launch)
-        ready(runtime, launch)
-        runtime.remove(key_of(launch))
-        wait_until(lambda: not seen(runtime, launch))
+        spec = harness.launch_spec(harness.deaf())
+        runtime.start(spec)
+        ready(runtime, spec)
+        runtime.remove(key_of(spec))
+        wait_until(lambda: not seen(runtime, spec))
 
     # Seeing
 
     def test_only_the_deployments_asked_for_are_seen(self, harness, runtime):
-        one, two, three = (harness.launch(harness.sleeps()) for _ in range(3))
-        for launch in (one, two, three):
-            runtime.start(launch)
+        one, two, three = (harness.launch_spec(harness.sleeps()) for _ in range(3))
+        for spec in (one, two, three):
+            runtime.start(spec)
         wanted = {one.deployment_id, three.deployment_id}
         assert {s.key.deployment_id for s in runtime.observe(wanted)} == wanted
         assert len(runtime.observe()) == 3
@@ -208,17 +208,17 @@ class RuntimeContract:
         assert runtime.observe([str(uuid4())]) == []
 
     def test_another_clusters_replicas_are_neither_seen_nor_touched(self, harness, runtime):
-        launch = harness.launch(harness.says_three_lines_and_runs_on())
-        runtime.start(launch)
-        before = ready(runtime, launch)
+        spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
+        runtime.start(spec)
+        before = ready(runtime, spec)
         others = harness.runtime("theirs")
         assert others.observe() == []
-        assert others.observe([launch.deployment_id]) == []
-        assert b"".join(others.logs(key_of(launch))) == b""
-        others.stop(key_of(launch), grace_s=0)
-        others.remove(key_of(launch))
+        assert others.observe([spec.deployment_id]) == []
+        assert b"".join(others.logs(key_of(spec))) == b""
+        others.stop(key_of(spec), grace_s=0)
+        others.remove(key_of(spec))
         others.close()
-        assert seen(runtime, launch) == before
+        assert seen(runtime, spec) == before
 
     def test_capacity_names_the_node_and_what_it_has(self, harness, runtime):
         nodes = {capacity.node: capacity for capacity in runtime.capacity()}
@@ -228,55 +228,55 @@ class RuntimeContract:
         assert not nodes[harness.node].cordoned
 
     def test_whoever_watches_hears_of_what_begins_and_ends(self, harness, runtime):
-        launch = harness.launch(harness.sleeps())
+        spec = harness.launch_spec(harness.sleeps())
         with watched(harness.runtime("ours")) as heard:
-            runtime.start(launch)
-            wait_until(lambda: launch.deployment_id in heard)
-            ready(runtime, launch)
+            runtime.start(spec)
+            wait_until(lambda: spec.deployment_id in heard)
+            ready(runtime, spec)
             heard.clear()
-            runtime.stop(key_of(launch), grace_s=0)
-            wait_until(lambda: launch.deployment_id in heard)
+            runtime.stop(key_of(spec), grace_s=0)
+            wait_until(lambda: spec.deployment_id in heard)
 
     # Logs
 
     def test_logs_are_what_was_written_or_its_last_lines(self, harness, runtime):
-        launch = harness.launch(harness.says_three_lines())
-        runtime.start(launch)
-        ended(runtime, launch)
-        assert b"".join(runtime.logs(key_of(launch))) == b"one\ntwo\nthree\n"
-        assert b"".join(runtime.logs(key_of(launch), tail=2)) == b"two\nthree\n"
+        spec = harness.launch_spec(harness.says_three_lines())
+        runtime.start(spec)
+        ended(runtime, spec)
+        assert b"".join(runtime.logs(key_of(spec))) == b"one\ntwo\nthree\n"
+        assert b"".join(runtime.logs(key_of(spec), tail=2)) == b"two\nthree\n"
 
     def test_logs_can_begin_at_a_moment(self, harness, runtime):
-        launch = harness.launch(harness.says_three_lines())
-        runtime.start(launch)
-        now = ended(runtime, launch).ended_at or datetime.now(UTC)
+        spec = harness.launch_spec(harness.says_three_lines())
+        runtime.start(spec)
+        now = ended(runtime, spec).ended_at or datetime.now(UTC)
         day = timedelta(days=1)
         everything = b"one\ntwo\nthree\n"
-        assert b"".join(runtime.logs(key_of(launch), since=now - day)) == everything
-        assert b"".join(runtime.logs(key_of(launch), since=now + day)) == b""
+        assert b"".join(runtime.logs(key_of(spec), since=now - day)) == everything
+        assert b"".join(runtime.logs(key_of(spec), since=now + day)) == b""
 
     def test_followed_logs_go_on_until_it_ends(self, harness, runtime):
-        launch = harness.launch(harness.says_three_lines_and_runs_on())
-        runtime.start(launch)
-        ready(runtime, launch)
-        written = runtime.logs(key_of(launch), follow=True)
+        spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
+        runtime.start(spec)
+        ready(runtime, spec)
+        written = runtime.logs(key_of(spec), follow=True)
         heard = b""
         while heard.count(b"\n") < 3:
             heard += next(written)
-        runtime.stop(key_of(launch), grace_s=0)
+        runtime.stop(key_of(spec), grace_s=0)
         assert heard + b"".join(written) == b"one\ntwo\nthree\n"
 
     def test_whoever_follows_may_leave_while_nothing_is_written(self, harness, runtime):
-        launch = harness.launch(harness.sleeps())
-        runtime.start(launch)
-        ready(runtime, launch)
-        written = runtime.logs(key_of(launch), follow=True)
+        spec = harness.launch_spec(harness.sleeps())
+        runtime.start(spec)
+        ready(runtime, spec)
+        written = runtime.logs(key_of(spec), follow=True)
         assert next(written) == b""
         written.close()
         assert len(runtime.observe()) == 1
 
     def test_whoever_is_not_there_has_no_logs(self, harness, runtime):
-        absent = key_of(harness.launch(harness.sleeps()))
+        absent = key_of(harness.launch_spec(harness.sleeps()))
         assert list(runtime.logs(absent)) == []
         assert list(runtime.logs(absent, follow=True)) == []
 
@@ -284,14 +284,14 @@ class RuntimeContract:
 
     def test_an_endpoint_that_does_not_answer_is_unavailable_for_all(self, harness):
         runtime = harness.unreachable()
-        launch = harness.launch(harness.sleeps())
+        spec = harness.launch_spec(harness.sleeps())
         calls: list[Callable[[], object]] = [
-            lambda: runtime.start(launch),
-            lambda: runtime.stop(key_of(launch), grace_s=30),
-            lambda: runtime.remove(key_of(launch)),
+            lambda: runtime.start(spec),
+            lambda: runtime.stop(key_of(spec), grace_s=30),
+            lambda: runtime.remove(key_of(spec)),
             runtime.observe,
-            lambda: runtime.logs(key_of(launch)),
-            lambda: runtime.logs(key_of(launch), follow=True),
+            lambda: runtime.logs(key_of(spec)),
+            lambda: runtime.logs(key_of(spec), follow=True),
             runtime.capacity,
             lambda: list(runtime.watch(Event())),
         ]

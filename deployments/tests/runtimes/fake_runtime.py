@@ -1,13 +1,15 @@
-"""A runtime in memory: what a Docker engine or a Kubernetes cluster would do, without either.
+"""A fake runtime in memory that stands in for a Docker engine or a Kubernetes cluster in tests.
 
-It stands in for them in tests and passes their contract. Its images are little scripts.
+It passes the contract of real runtimes. Its images are little scripts.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from threading import Condition, Event
+from typing import Any
 
 from deployments.runtimes.base import (
     Capacity,
@@ -32,9 +34,9 @@ class Script:
     """What a container of an image does."""
 
     output: tuple[bytes, ...] = ()  # lines, all at once
-    exit_code: int | None = None  # at once; None: it runs until it is told to end
-    trouble: Code | None = None  # why, where an exit code alone does not say it
-    deaf: bool = False  # to anything but a kill
+    exit_code: int | None = None  # at once; None: the process runs until it is stopped
+    problem: Code | None = None  # the reason, where the exit code alone does not give it
+    deaf: bool = False  # to every signal but a kill
     ready: bool = True
 
 
@@ -44,24 +46,24 @@ SCRIPTS: Mapping[str, Script] = {
     "warming": Script(ready=False),
     "hello": Script(output=(b"one\n", b"two\n", b"three\n"), exit_code=0),
     "chatty": Script(output=(b"one\n", b"two\n", b"three\n")),
-    "no-command": Script(exit_code=127, trouble=Code.COMMAND_FAILED),
-    "out-of-memory": Script(exit_code=KILLED, trouble=Code.OUT_OF_MEMORY),
+    "no-command": Script(exit_code=127, problem=Code.COMMAND_FAILED),
+    "out-of-memory": Script(exit_code=KILLED, problem=Code.OUT_OF_MEMORY),
 }
 
 
 @dataclass(slots=True)
 class _Container:
     script: Script
-    sighting: ReplicaStatus
+    status: ReplicaStatus
     written: list[tuple[datetime, bytes]] = field(default_factory=list)
-    killed_at: float | None = None  # by the monotonic clock: its grace ends
+    killed_at: float | None = None  # when its grace ends, by the monotonic clock
 
 
 class FakeRuntime:
     """A `Runtime`. Images are the names in `scripts`, and `exit:N`; any other sleeps.
 
-    Tests turn its controls: `unavailable`, `missing_images` (until they are pulled),
-    `unpullable_images`, `vanish`, `finish`, `set_ready`, `write`.
+    Its controls for tests: `unavailable`, `missing_images` (until they are pulled),
+    `unpullable_images`, `vanish`, `finish`, `set_ready`, `write`, `create`.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class FakeRuntime:
         self.unavailable = False
         self.missing_images: set[str] = set()
         self.unpullable_images: set[str] = set()
-        self.launches: list[LaunchSpec] = []  # all that it was asked to start, in order
+        self.launch_specs: list[LaunchSpec] = []  # of all calls to start, in order
         self.nodes = list(nodes)
         self.cluster_id = cluster_id
         self._scripts = scripts
@@ -82,36 +84,36 @@ class FakeRuntime:
         self._changed = Condition()
         self._changes: list[str] = []
 
-    # What every runtime does.
+    # --- The interface of every runtime ---------------------------------------------------------
 
-    def start(self, launch: LaunchSpec) -> None:
+    def start(self, spec: LaunchSpec) -> None:
         with self._changed:
-            self._answer()
-            self.launches.append(launch)
+            self._check_available()
+            self.launch_specs.append(spec)
             new = [
-                (Key(launch.deployment_id, launch.attempt, place.replica), place.node)
-                for place in launch.places
+                (Key(spec.deployment_id, spec.attempt, place.replica), place.node)
+                for place in spec.placement
             ]
-            new = [(key, node) for key, node in new if key not in self._containers]
-            if new and launch.image in self.missing_images | self.unpullable_images:
-                raise ImageMissing(launch.image)
+            new = [(key, node) for key, node in new if not self._has_begun(key)]
+            if new and spec.image in self.missing_images | self.unpullable_images:
+                raise ImageMissing(spec.image)
             for key, node in new:
-                self._begin(key, node, launch.image)
+                self._begin(key, node, spec.image)
 
     def pull(self, image: str) -> None:
         with self._changed:
-            self._answer()
+            self._check_available()
             if image in self.unpullable_images:
                 raise RefusedError(Problem(Code.IMAGE_PULL_FAILED, f"{image}: not found"))
             self.missing_images.discard(image)
 
     def stop(self, key: Key, grace_s: int) -> None:
         with self._changed:
-            self._answer()
+            self._check_available()
             container = self._containers.get(key)
-            if container is None or container.sighting.phase == Phase.ENDED:
+            if container is None or container.status.phase == Phase.ENDED:
                 return
-            container.sighting = replace(container.sighting, stopping=True)
+            container.status = replace(container.status, stopping=True)
             if grace_s <= 0:
                 self._end(key, KILLED)
             elif not container.script.deaf:
@@ -121,14 +123,14 @@ class FakeRuntime:
 
     def remove(self, key: Key) -> None:
         with self._changed:
-            self._answer()
+            self._check_available()
             self._forget(key)
 
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         with self._changed:
-            self._answer()
+            self._check_available()
             return [
-                container.sighting
+                container.status
                 for key, container in self._containers.items()
                 if deployment_ids is None or key.deployment_id in deployment_ids
             ]
@@ -142,7 +144,7 @@ class FakeRuntime:
         follow: bool = False,
     ) -> Iterator[bytes]:
         with self._changed:
-            self._answer()
+            self._check_available()
             container = self._containers.get(key)
             if container is None:
                 return iter(())
@@ -155,7 +157,7 @@ class FakeRuntime:
 
     def capacity(self) -> list[Capacity]:
         with self._changed:
-            self._answer()
+            self._check_available()
             return list(self.nodes)
 
     def watch(self, stop: Event) -> Iterator[str | None]:
@@ -163,7 +165,7 @@ class FakeRuntime:
             seen = len(self._changes)
         while not stop.is_set():
             with self._changed:
-                self._answer()
+                self._check_available()
                 new, seen = self._changes[seen:], len(self._changes)
                 if not new:
                     self._changed.wait(TICK_S)
@@ -173,45 +175,55 @@ class FakeRuntime:
                 yield None
 
     def tidy(self) -> None:
-        """There is nothing else."""
+        """There is nothing besides replicas."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """No connection is open."""
 
-    # What only tests do.
+    # --- The controls ---------------------------------------------------------------------------
 
     def vanish(self, key: Key) -> None:
-        """Take it away behind everyone's back."""
+        """Remove the container without a call of the platform."""
         with self._changed:
             self._forget(key)
 
-    def finish(self, key: Key, exit_code: int = 0, trouble: Code | None = None) -> None:
-        """Let its process end."""
+    def create(self, key: Key, node: str) -> None:
+        """Create a container without starting its process, as a worker that was killed would."""
         with self._changed:
-            self._end(key, exit_code, trouble)
+            status = ReplicaStatus(key, Phase.PENDING, begun=False, node=node)
+            self._containers[key] = _Container(Script(), status)
+
+    def finish(self, key: Key, exit_code: int = 0, problem: Code | None = None) -> None:
+        """Let the container's process end."""
+        with self._changed:
+            self._end(key, exit_code, problem)
 
     def set_ready(self, key: Key, ready: bool = True) -> None:
         with self._changed:
             container = self._containers[key]
-            trouble = None if ready else Problem(Code.NOT_READY)
-            container.sighting = replace(container.sighting, ready=ready, trouble=trouble)
-            self._tell(key)
+            problem = None if ready else Problem(Code.NOT_READY)
+            container.status = replace(container.status, ready=ready, problem=problem)
+            self._report(key)
 
     def write(self, key: Key, line: bytes) -> None:
-        """Let it say something."""
+        """Let the container write a line."""
         with self._changed:
             self._containers[key].written.append((datetime.now(UTC), line))
             self._changed.notify_all()
 
-    # All below is called with the lock held.
+    # --- The caller of these has the lock -------------------------------------------------------
 
-    def _answer(self) -> None:
+    def _check_available(self) -> None:
         if self.unavailable:
             raise RuntimeUnavailable("The simulated endpoint is away.")
         now = time.monotonic()
         for key, container in self._containers.items():
             if container.killed_at is not None and container.killed_at <= now:
                 self._end(key, KILLED)
+
+    def _has_begun(self, key: Key) -> bool:
+        container = self._containers.get(key)
+        return container is not None and container.status.begun
 
     def _script(self, image: str) -> Script:
         if image.startswith("exit:"):
@@ -220,41 +232,41 @@ class FakeRuntime:
 
     def _begin(self, key: Key, node: str, image: str) -> None:
         script, now = self._script(image), datetime.now(UTC)
-        sighting = ReplicaStatus(key, Phase.RUNNING, ready=script.ready, started_at=now, node=node)
+        status = ReplicaStatus(key, Phase.RUNNING, ready=script.ready, started_at=now, node=node)
         if not script.ready:
-            sighting = replace(sighting, trouble=Problem(Code.NOT_READY))
+            status = replace(status, problem=Problem(Code.NOT_READY))
         written = [(now, line) for line in script.output]
-        self._containers[key] = _Container(script, sighting, written)
-        self._tell(key)
+        self._containers[key] = _Container(script, status, written)
+        self._report(key)
         if script.exit_code is not None:
-            self._end(key, script.exit_code, script.trouble)
+            self._end(key, script.exit_code, script.problem)
 
-    def _end(self, key: Key, exit_code: int, trouble: Code | None = None) -> None:
+    def _end(self, key: Key, exit_code: int, problem: Code | None = None) -> None:
         container = self._containers[key]
-        if container.sighting.phase == Phase.ENDED:
+        if container.status.phase == Phase.ENDED:
             return
-        if trouble is None and exit_code:
-            trouble = Code.EXITED
+        if problem is None and exit_code:
+            problem = Code.EXITED
         container.killed_at = None
-        container.sighting = replace(
-            container.sighting,
+        container.status = replace(
+            container.status,
             phase=Phase.ENDED,
             ready=False,
             exit_code=exit_code,
-            trouble=Problem(trouble) if trouble else None,
+            problem=Problem(problem) if problem else None,
             ended_at=datetime.now(UTC),
         )
-        self._tell(key)
+        self._report(key)
 
     def _forget(self, key: Key) -> None:
         if self._containers.pop(key, None) is not None:
-            self._tell(key)
+            self._report(key)
 
-    def _tell(self, key: Key) -> None:
+    def _report(self, key: Key) -> None:
         self._changes.append(key.deployment_id)
         self._changed.notify_all()
 
-    # And this one takes it for each look.
+    # --- This one takes the lock for each read --------------------------------------------------
 
     def _following(
         self, key: Key, container: _Container, first: list[bytes], seen: int
@@ -262,11 +274,26 @@ class FakeRuntime:
         yield from first
         while True:
             with self._changed:
-                self._answer()
+                self._check_available()
                 new, seen = container.written[seen:], len(container.written)
                 there = self._containers.get(key) is container
-                if not new and (not there or container.sighting.phase == Phase.ENDED):
+                if not new and (not there or container.status.phase == Phase.ENDED):
                     return
                 if not new:
                     self._changed.wait(TICK_S)
             yield from (piece for _, piece in new) if new else [b""]
+
+
+class InterceptedRuntime:
+    """A runtime some of whose calls a test answers: `intercepts`, by the name of the call.
+
+    An intercept gets the runtime's own call first, and then the arguments.
+    """
+
+    def __init__(self, runtime: Any, intercepts: Mapping[str, Callable[..., Any]]) -> None:
+        self._runtime, self._intercepts = runtime, intercepts
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(self._runtime, name)
+        intercept = self._intercepts.get(name)
+        return own if intercept is None else partial(intercept, own)

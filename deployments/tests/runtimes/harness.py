@@ -16,7 +16,7 @@ from deployments.runtimes.base import (
     Key,
     LaunchSpec,
     Phase,
-    Place,
+    ReplicaPlacement,
     ReplicaStatus,
     Runtime,
     Sandbox,
@@ -76,11 +76,11 @@ class Harness(ABC):
     def has_no_such_image(self) -> Work:
         """Its image is nowhere."""
 
-    def launch(self, work: Work, replicas: int = 1, **changes: Any) -> LaunchSpec:
-        launch = LaunchSpec(
+    def launch_spec(self, work: Work, replicas: int = 1, **changes: Any) -> LaunchSpec:
+        spec = LaunchSpec(
             deployment_id=str(uuid4()),
             attempt=1,
-            places=[Place(replica, self.node) for replica in range(replicas)],
+            placement=[ReplicaPlacement(replica, self.node) for replica in range(replicas)],
             name="training",
             image=work.image,
             command=work.command,
@@ -90,15 +90,15 @@ class Harness(ABC):
             gpu=0,
             sandbox=Sandbox(network="none"),
         )
-        return replace(launch, **changes)
+        return replace(spec, **changes)
 
 
-def key_of(launch: LaunchSpec, replica: int = 0) -> Key:
-    return Key(launch.deployment_id, launch.attempt, replica)
+def key_of(spec: LaunchSpec, replica: int = 0) -> Key:
+    return Key(spec.deployment_id, spec.attempt, replica)
 
 
-def trouble_of(sighting: ReplicaStatus) -> Code | None:
-    return sighting.trouble.code if sighting.trouble else None
+def problem_of(status: ReplicaStatus) -> Code | None:
+    return status.problem.code if status.problem else None
 
 
 def wait_until(what: Callable[[], T | None]) -> T:
@@ -111,21 +111,21 @@ def wait_until(what: Callable[[], T | None]) -> T:
     return answer
 
 
-def seen(runtime: Runtime, launch: LaunchSpec) -> list[ReplicaStatus]:
-    return sorted(runtime.observe([launch.deployment_id]), key=lambda sighting: sighting.key)
+def seen(runtime: Runtime, spec: LaunchSpec) -> list[ReplicaStatus]:
+    return sorted(runtime.observe([spec.deployment_id]), key=lambda each: each.key)
 
 
-def ended(runtime: Runtime, launch: LaunchSpec) -> ReplicaStatus:
+def ended(runtime: Runtime, spec: LaunchSpec) -> ReplicaStatus:
     return wait_until(
-        lambda: next((s for s in seen(runtime, launch) if s.phase == Phase.ENDED), None)
+        lambda: next((s for s in seen(runtime, spec) if s.phase == Phase.ENDED), None)
     )
 
 
-def ready(runtime: Runtime, launch: LaunchSpec) -> list[ReplicaStatus]:
+def ready(runtime: Runtime, spec: LaunchSpec) -> list[ReplicaStatus]:
     def all_ready() -> list[ReplicaStatus]:
-        sightings = seen(runtime, launch)
-        complete = len(sightings) >= len(launch.places)
-        return sightings if complete and all(s.ready for s in sightings) else []
+        replica_statuses = seen(runtime, spec)
+        complete = len(replica_statuses) >= len(spec.placement)
+        return replica_statuses if complete and all(s.ready for s in replica_statuses) else []
 
     return wait_until(all_ready)
 
@@ -150,7 +150,7 @@ def watched(runtime: Runtime) -> Iterator[list[str | None]]:
         assert not thread.is_alive()
 
 
-def gone_or_ended(runtime: Runtime, launch: LaunchSpec, replica: int) -> bool:
+def gone_or_ended(runtime: Runtime, spec: LaunchSpec, replica: int) -> bool:
     """Some runtimes clear away by themselves what was told to end."""
-    sightings = [s for s in seen(runtime, launch) if s.key.replica == replica]
-    return all(s.phase == Phase.ENDED for s in sightings)
+    replica_statuses = [s for s in seen(runtime, spec) if s.key.replica == replica]
+    return all(s.phase == Phase.ENDED for s in replica_statuses)

@@ -17,8 +17,8 @@ from deployments.tests.runtimes.harness import (
     Work,
     ended,
     key_of,
+    problem_of,
     seen,
-    trouble_of,
     watched,
 )
 
@@ -81,42 +81,42 @@ class TestContract(RuntimeContract):
 
 
 def test_an_image_is_missing_until_it_is_pulled(harness, runtime):
-    launch = harness.launch(Work("training:1"))
+    spec = harness.launch_spec(Work("training:1"))
     runtime.missing_images.add("training:1")
     with pytest.raises(ImageMissing):
-        runtime.start(launch)
+        runtime.start(spec)
     runtime.pull("training:1")
-    runtime.start(launch)
-    assert [s.phase for s in seen(runtime, launch)] == [Phase.RUNNING]
+    runtime.start(spec)
+    assert [s.phase for s in seen(runtime, spec)] == [Phase.RUNNING]
 
 
 def test_a_pull_can_fail(runtime):
     runtime.unpullable_images.add("training:1")
     with pytest.raises(RefusedError) as refusal:
         runtime.pull("training:1")
-    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+    assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
 def test_one_can_end_by_itself(harness, runtime):
-    launch = harness.launch(harness.sleeps())
-    runtime.start(launch)
-    runtime.finish(key_of(launch), exit_code=137, trouble=Code.OUT_OF_MEMORY)
-    sighting = ended(runtime, launch)
-    assert (sighting.exit_code, trouble_of(sighting)) == (137, Code.OUT_OF_MEMORY)
+    spec = harness.launch_spec(harness.sleeps())
+    runtime.start(spec)
+    runtime.finish(key_of(spec), exit_code=137, problem=Code.OUT_OF_MEMORY)
+    status = ended(runtime, spec)
+    assert (status.exit_code, problem_of(status)) == (137, Code.OUT_OF_MEMORY)
 
 
 def test_one_can_be_lost_and_whoever_watches_hears_of_it(harness, runtime):
-    launch = harness.launch(harness.sleeps())
-    runtime.start(launch)
+    spec = harness.launch_spec(harness.sleeps())
+    runtime.start(spec)
     with watched(runtime) as heard:
-        runtime.vanish(key_of(launch))
+        runtime.vanish(key_of(spec))
         assert runtime.observe() == []
-    assert set(heard) <= {None, launch.deployment_id}
+    assert set(heard) <= {None, spec.deployment_id}
 
 
 def test_the_endpoint_can_go_away_and_come_back(harness, runtime):
-    launch = harness.launch(harness.sleeps())
-    runtime.start(launch)
+    spec = harness.launch_spec(harness.sleeps())
+    runtime.start(spec)
     runtime.unavailable = True
     with pytest.raises(RuntimeUnavailable):
         runtime.observe()
@@ -125,18 +125,18 @@ def test_the_endpoint_can_go_away_and_come_back(harness, runtime):
 
 
 def test_one_is_not_ready_until_it_is(harness, runtime):
-    launch = harness.launch(Work("warming"))
-    runtime.start(launch)
-    (before,) = seen(runtime, launch)
-    runtime.set_ready(key_of(launch))
-    (after,) = seen(runtime, launch)
-    assert (before.ready, trouble_of(before)) == (False, Code.NOT_READY)
-    assert (after.ready, after.trouble) == (True, None)
+    spec = harness.launch_spec(Work("warming"))
+    runtime.start(spec)
+    (before,) = seen(runtime, spec)
+    runtime.set_ready(key_of(spec))
+    (after,) = seen(runtime, spec)
+    assert (before.ready, problem_of(before)) == (False, Code.NOT_READY)
+    assert (after.ready, after.problem) == (True, None)
 
 
 def test_one_that_does_not_listen_is_stopping_until_its_grace_ends(harness, runtime):
-    launch = harness.launch(harness.deaf())
-    runtime.start(launch)
-    runtime.stop(key_of(launch), grace_s=1)
-    assert seen(runtime, launch)[0].stopping
-    assert ended(runtime, launch).exit_code == 137
+    spec = harness.launch_spec(harness.deaf())
+    runtime.start(spec)
+    runtime.stop(key_of(spec), grace_s=1)
+    assert seen(runtime, spec)[0].stopping
+    assert ended(runtime, spec).exit_code == 137

@@ -32,13 +32,13 @@ def test_one_line_that_the_database_takes(said: str, told: str):
 )
 def test_only_what_could_not_be_executed_is_called_so(last_words: str, code: Code):
     """Any program may end with 127."""
-    trouble = Problem(Code.COMMAND_FAILED)
-    seen = ReplicaStatus(Key("x", 1, 0), Phase.ENDED, exit_code=127, trouble=trouble)
-    found = explained(seen, lambda: last_words).trouble
+    problem = Problem(Code.COMMAND_FAILED)
+    seen = ReplicaStatus(Key("x", 1, 0), Phase.ENDED, exit_code=127, problem=problem)
+    found = explained(seen, lambda: last_words).problem
     assert found is not None
     assert found.code == code
 
 
 def test_nobody_overrides_which_replica_one_is():
-    launch = LaunchSpec("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
-    assert launch.env_of(2) == {"MLOPS_REPLICA": "2", "A": "1"}
+    launch_spec = LaunchSpec("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
+    assert launch_spec.env_of(2) == {"MLOPS_REPLICA": "2", "A": "1"}

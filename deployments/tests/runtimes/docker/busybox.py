@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.runtimes.base import Access
-from deployments.runtimes.docker import DockerRuntime
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
 from deployments.tests.runtimes.harness import Harness, Work
 
@@ -54,8 +54,8 @@ class Busybox(Harness):
     def clear_away(self) -> None:
         for cluster_id in self._clusters:
             runtime = self.runtime(cluster_id)
-            for sighting in runtime.observe():
-                runtime.remove(sighting.key)
+            for status in runtime.observe():
+                runtime.remove(status.key)
             runtime.close()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.runtimes.base import Place
+from deployments.runtimes.base import ReplicaPlacement
 from deployments.runtimes.docker import gpus
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
@@ -36,9 +36,13 @@ def test_no_two_containers_of_an_engine_share_one(
 ):
     """They are made, and never begin: this machine has no GPU."""
     monkeypatch.setattr(DockerRuntime, "_begin", lambda *_: None)
-    pair = busybox.launch(busybox.sleeps(), gpu=2, places=[Place(0, "node"), Place(1, "node")])
-    single = busybox.launch(busybox.sleeps(), gpu=1)
-    for launch in (pair, single, pair):
-        docker_runtime.start(launch)
+    pair = busybox.launch_spec(
+        busybox.sleeps(),
+        gpu=2,
+        placement=[ReplicaPlacement(0, "node"), ReplicaPlacement(1, "node")],
+    )
+    single = busybox.launch_spec(busybox.sleeps(), gpu=1)
+    for spec in (pair, single, pair):
+        docker_runtime.start(spec)
     listed = docker_runtime._engine.call(lambda c: c.containers(all=True, filters={"label": LABEL}))
     assert sorted(each["Labels"][LABEL] for each in listed) == ["0,1", "2,3", "4"]

@@ -13,8 +13,9 @@ from deployments.runtimes.base import (
     Registry,
     RuntimeUnavailable,
 )
-from deployments.runtimes.docker import DockerRuntime, images
+from deployments.runtimes.docker import images
 from deployments.runtimes.docker.client import Engine
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.registry import ImageRegistry
 from deployments.tests.runtimes.harness import Work, ended, key_of
 from mlops_platform.tests.equipment.docker_engine import root_file_system
@@ -37,15 +38,15 @@ def pulling(engine, *registries: Registry) -> DockerRuntime:
 @pytest.mark.docker
 def test_an_image_that_was_missing_is_pulled_and_runs(busybox, docker_runtime, registry):
     runtime = pulling(busybox.engine, Registry(registry.host, "ada", "s3cret"))
-    launch = busybox.launch(Work(registry.image, ("sh", "-c", "echo hello")))
+    spec = busybox.launch_spec(Work(registry.image, ("sh", "-c", "echo hello")))
     with pytest.raises(ImageMissing):
-        runtime.start(launch)
-    assert runtime.observe([launch.deployment_id]) == []
-    runtime.pull(launch.image)
-    runtime.start(launch)
-    ended(runtime, launch)
-    assert b"".join(runtime.logs(key_of(launch))) == b"hello\n"
-    docker_runtime.remove(key_of(launch))
+        runtime.start(spec)
+    assert runtime.observe([spec.deployment_id]) == []
+    runtime.pull(spec.image)
+    runtime.start(spec)
+    ended(runtime, spec)
+    assert b"".join(runtime.logs(key_of(spec))) == b"hello\n"
+    docker_runtime.remove(key_of(spec))
     runtime.close()
 
 
@@ -55,9 +56,9 @@ def test_whoever_does_not_know_the_password_gets_nothing(docker_engine, registry
     known = [Registry(registry.host, "ada", password)] if password else []
     with pytest.raises(RefusedError) as refusal:
         pulling(docker_engine, *known).pull(registry.image)
-    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
-    assert refusal.value.trouble.message
-    assert "wrong-secret" not in refusal.value.trouble.message
+    assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
+    assert refusal.value.problem.message
+    assert "wrong-secret" not in refusal.value.problem.message
 
 
 @pytest.mark.docker
@@ -77,7 +78,7 @@ def test_an_image_that_the_registry_does_not_have_is_told_as_such(docker_engine,
     runtime = pulling(docker_engine, Registry(registry.host, "ada", "s3cret"))
     with pytest.raises(RefusedError, match=r"not found|unknown") as refusal:
         runtime.pull(f"{registry.host}/team/nothing:1")
-    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+    assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
 @pytest.mark.docker

@@ -5,61 +5,62 @@ from dataclasses import replace
 import pytest
 
 from deployments.runtimes.base import Code, Phase, Probe, RefusedError, Registry, Sandbox
-from deployments.runtimes.docker import DockerRuntime, containers
+from deployments.runtimes.docker import containers
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.engine import IMAGE
 from deployments.tests.runtimes.harness import (
     Work,
     ended,
     key_of,
+    problem_of,
     ready,
     seen,
-    trouble_of,
     wait_until,
 )
 
 pytestmark = pytest.mark.docker
 
 
-def made_but_not_begun(busybox, launch):
+def made_but_not_begun(busybox, spec):
     """As a worker leaves it that is killed between the two."""
-    config = containers.config(launch, 0, "ours")
+    config = containers.config(spec, 0, "ours")
     client = busybox.engine.client
-    client.create_container_from_config(config, containers.name(key_of(launch)))
+    client.create_container_from_config(config, containers.name(key_of(spec)))
 
 
 def test_one_that_was_made_and_never_begun_begins(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    made_but_not_begun(busybox, launch)
-    assert [s.phase for s in seen(docker_runtime, launch)] == [Phase.PENDING]
-    docker_runtime.start(launch)
-    ready(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.sleeps())
+    made_but_not_begun(busybox, spec)
+    assert [s.phase for s in seen(docker_runtime, spec)] == [Phase.PENDING]
+    docker_runtime.start(spec)
+    ready(docker_runtime, spec)
 
 
 def test_one_that_was_made_and_never_begun_is_removed_when_stopped(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    made_but_not_begun(busybox, launch)
-    docker_runtime.stop(key_of(launch), grace_s=30)
-    assert seen(docker_runtime, launch) == []
+    spec = busybox.launch_spec(busybox.sleeps())
+    made_but_not_begun(busybox, spec)
+    docker_runtime.stop(key_of(spec), grace_s=30)
+    assert seen(docker_runtime, spec) == []
 
 
 def test_one_that_could_not_begin_stays_to_tell_why(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), gpu=1)
-    docker_runtime.start(launch)
-    docker_runtime.start(launch)
-    docker_runtime.stop(key_of(launch), grace_s=30)
-    (sighting,) = seen(docker_runtime, launch)
-    assert sighting.phase == Phase.ENDED
-    assert (sighting.exit_code, sighting.started_at) == (None, None)
-    assert sighting.trouble is not None
-    assert sighting.trouble.message
+    spec = busybox.launch_spec(busybox.sleeps(), gpu=1)
+    docker_runtime.start(spec)
+    docker_runtime.start(spec)
+    docker_runtime.stop(key_of(spec), grace_s=30)
+    (status,) = seen(docker_runtime, spec)
+    assert status.phase == Phase.ENDED
+    assert (status.exit_code, status.started_at) == (None, None)
+    assert status.problem is not None
+    assert status.problem.message
 
 
 def test_one_whose_image_is_gone_stays_as_it_is(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    before = ready(docker_runtime, launch)
-    docker_runtime.start(replace(launch, image="gone:1"))
-    assert seen(docker_runtime, launch) == before
+    spec = busybox.launch_spec(busybox.sleeps())
+    docker_runtime.start(spec)
+    before = ready(docker_runtime, spec)
+    docker_runtime.start(replace(spec, image="gone:1"))
+    assert seen(docker_runtime, spec) == before
 
 
 @pytest.mark.parametrize(
@@ -68,17 +69,17 @@ def test_one_whose_image_is_gone_stays_as_it_is(busybox, docker_runtime):
 def test_a_command_that_cannot_be_executed_is_told_in_the_machines_words(
     busybox, docker_runtime, command, message
 ):
-    launch = busybox.launch(Work(IMAGE, (command,)))
-    docker_runtime.start(launch)
-    sighting = ended(docker_runtime, launch)
-    assert trouble_of(sighting) == Code.COMMAND_FAILED
-    assert message in str(sighting.trouble)
+    spec = busybox.launch_spec(Work(IMAGE, (command,)))
+    docker_runtime.start(spec)
+    status = ended(docker_runtime, spec)
+    assert problem_of(status) == Code.COMMAND_FAILED
+    assert message in str(status.problem)
 
 
 def test_a_name_that_is_no_images_is_refused(docker_runtime):
     with pytest.raises(RefusedError) as refusal:
         docker_runtime.pull("No Image:1")
-    assert refusal.value.trouble.code == Code.IMAGE_PULL_FAILED
+    assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
 def test_a_password_is_not_told_when_a_pull_fails(busybox):
@@ -88,33 +89,33 @@ def test_a_password_is_not_told_when_a_pull_fails(busybox):
     )
     with pytest.raises(RefusedError) as refusal:
         runtime.pull("127.0.0.1:1/team/s3cret:1")
-    assert "s3cret" not in refusal.value.trouble.message
+    assert "s3cret" not in refusal.value.problem.message
     runtime.close()
 
 
 def test_arguments_and_environment_arrive(busybox, docker_runtime):
     work = Work(IMAGE, ("sh", "-c", 'echo "$GREETING $0 $1"'), ("a b", "c"))
-    launch = busybox.launch(work, env={"GREETING": "good day", "EMPTY": ""})
-    docker_runtime.start(launch)
-    ended(docker_runtime, launch)
-    assert b"".join(docker_runtime.logs(key_of(launch))) == b"good day a b c\n"
+    spec = busybox.launch_spec(work, env={"GREETING": "good day", "EMPTY": ""})
+    docker_runtime.start(spec)
+    ended(docker_runtime, spec)
+    assert b"".join(docker_runtime.logs(key_of(spec))) == b"good day a b c\n"
 
 
 def test_what_is_written_to_either_stream_is_in_the_logs(busybox, docker_runtime):
-    launch = busybox.launch(busybox.shell("echo out; echo err >&2"))
-    docker_runtime.start(launch)
-    ended(docker_runtime, launch)
-    lines = b"".join(docker_runtime.logs(key_of(launch))).splitlines()
+    spec = busybox.launch_spec(busybox.shell("echo out; echo err >&2"))
+    docker_runtime.start(spec)
+    ended(docker_runtime, spec)
+    lines = b"".join(docker_runtime.logs(key_of(spec))).splitlines()
     assert sorted(lines) == [b"err", b"out"]
 
 
 def test_much_output_arrives_whole(busybox, docker_runtime):
-    launch = busybox.launch(busybox.shell("seq 100000"))
-    docker_runtime.start(launch)
-    ended(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.shell("seq 100000"))
+    docker_runtime.start(spec)
+    ended(docker_runtime, spec)
     expected = b"".join(b"%d\n" % number for number in range(1, 100001))
-    assert b"".join(docker_runtime.logs(key_of(launch))) == expected
-    assert b"".join(docker_runtime.logs(key_of(launch), follow=True)) == expected
+    assert b"".join(docker_runtime.logs(key_of(spec))) == expected
+    assert b"".join(docker_runtime.logs(key_of(spec), follow=True)) == expected
 
 
 def test_the_images_own_stop_signal_is_sent(busybox, docker_runtime):
@@ -124,17 +125,17 @@ def test_the_images_own_stop_signal_is_sent(busybox, docker_runtime):
     try:
         line = "trap 'exit 7' USR1; trap '' TERM; while true; do sleep 0.1; done"
         work = replace_image(busybox.shell(line), "mlops-platform-tests/usr1:1")
-        launch = busybox.launch(work)
-        docker_runtime.start(launch)
-        ready(docker_runtime, launch)
+        spec = busybox.launch_spec(work)
+        docker_runtime.start(spec)
+        ready(docker_runtime, spec)
 
         def stopped() -> bool:
             """Told again, since it may have been told before it listened."""
-            docker_runtime.stop(key_of(launch), grace_s=30)
-            return seen(docker_runtime, launch)[0].phase == Phase.ENDED
+            docker_runtime.stop(key_of(spec), grace_s=30)
+            return seen(docker_runtime, spec)[0].phase == Phase.ENDED
 
         wait_until(stopped)
-        assert seen(docker_runtime, launch)[0].exit_code in {7, 128 + 10}
+        assert seen(docker_runtime, spec)[0].exit_code in {7, 128 + 10}
     finally:
         busybox.clear_away()
         client.remove_container(plain["Id"], force=True)
@@ -157,39 +158,39 @@ def replace_image(work: Work, image: str) -> Work:
 def test_one_is_ready_when_its_probe_passes(busybox, docker_runtime, probe):
     serve = "mkdir -p /run/www; touch /run/www/ready /run/ready; exec httpd -f -p 8080 -h /run/www"
     waits = f"while [ ! -e /run/go ]; do sleep 0.1; done; {serve}"
-    launch = busybox.launch(busybox.shell(waits), probe=probe)
-    docker_runtime.start(launch)
-    (before,) = seen(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.shell(waits), probe=probe)
+    docker_runtime.start(spec)
+    (before,) = seen(docker_runtime, spec)
     assert (before.phase, before.ready) == (Phase.RUNNING, False)
-    assert trouble_of(before) == Code.NOT_READY
+    assert problem_of(before) == Code.NOT_READY
     client = busybox.engine.client
-    go = client.exec_create(containers.name(key_of(launch)), ["touch", "/run/go"])
+    go = client.exec_create(containers.name(key_of(spec)), ["touch", "/run/go"])
     client.exec_start(go["Id"])
-    (after,) = ready(docker_runtime, launch)
-    assert after.trouble is None
+    (after,) = ready(docker_runtime, spec)
+    assert after.problem is None
 
 
 def test_an_http_probe_does_not_pass_on_an_error(busybox, docker_runtime):
     probe = Probe("http", port=8080, path="/missing", interval_s=1)
     line = "mkdir -p /run/www; exec httpd -f -p 8080 -h /run/www"
-    launch = busybox.launch(busybox.shell(line), probe=probe)
-    docker_runtime.start(launch)
-    name = containers.name(key_of(launch))
+    spec = busybox.launch_spec(busybox.shell(line), probe=probe)
+    docker_runtime.start(spec)
+    name = containers.name(key_of(spec))
     client = busybox.engine.client
     wait_until(lambda: client.inspect_container(name)["State"]["Health"]["Status"] == "unhealthy")
-    (sighting,) = seen(docker_runtime, launch)
-    assert (sighting.ready, trouble_of(sighting)) == (False, Code.NOT_READY)
+    (status,) = seen(docker_runtime, spec)
+    assert (status.ready, problem_of(status)) == (False, Code.NOT_READY)
 
 
 def test_one_that_is_paused_runs_but_is_not_ready(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    ready(docker_runtime, launch)
-    busybox.engine.client.pause(containers.name(key_of(launch)))
-    (sighting,) = seen(docker_runtime, launch)
-    assert (sighting.phase, trouble_of(sighting)) == (Phase.RUNNING, Code.NOT_READY)
-    docker_runtime.stop(key_of(launch), grace_s=0)
-    assert ended(docker_runtime, launch).exit_code == 137
+    spec = busybox.launch_spec(busybox.sleeps())
+    docker_runtime.start(spec)
+    ready(docker_runtime, spec)
+    busybox.engine.client.pause(containers.name(key_of(spec)))
+    (status,) = seen(docker_runtime, spec)
+    assert (status.phase, problem_of(status)) == (Phase.RUNNING, Code.NOT_READY)
+    docker_runtime.stop(key_of(spec), grace_s=0)
+    assert ended(docker_runtime, spec).exit_code == 137
 
 
 def test_what_an_image_calls_a_volume_goes_with_its_container(busybox, docker_runtime):
@@ -198,11 +199,11 @@ def test_what_an_image_calls_a_volume_goes_with_its_container(busybox, docker_ru
     client.commit(plain["Id"], "mlops-platform-tests/volume", "1", conf={"Volumes": {"/data": {}}})
     try:
         work = replace_image(busybox.exits(0), "mlops-platform-tests/volume:1")
-        launch = busybox.launch(work, sandbox=Sandbox(network="none"))
-        docker_runtime.start(launch)
-        ended(docker_runtime, launch)
-        (mount,) = client.inspect_container(containers.name(key_of(launch)))["Mounts"]
-        docker_runtime.remove(key_of(launch))
+        spec = busybox.launch_spec(work, sandbox=Sandbox(network="none"))
+        docker_runtime.start(spec)
+        ended(docker_runtime, spec)
+        (mount,) = client.inspect_container(containers.name(key_of(spec)))["Mounts"]
+        docker_runtime.remove(key_of(spec))
         names = {volume["Name"] for volume in client.volumes()["Volumes"] or []}
         assert mount["Name"] not in names
     finally:

@@ -7,8 +7,9 @@ from threading import Event
 import pytest
 
 from deployments.runtimes.base import Access, Phase, RuntimeUnavailable
-from deployments.runtimes.docker import DockerRuntime, output
+from deployments.runtimes.docker import output
 from deployments.runtimes.docker.client import lines
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.engine import own_engine
 from deployments.tests.runtimes.harness import key_of, ready, wait_until, watched
 
@@ -51,35 +52,38 @@ def test_an_engine_cannot_fill_the_memory_of_whoever_reads():
 @pytest.mark.docker
 def test_nothing_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime, monkeypatch):
     monkeypatch.setattr(output, "QUIET_S", 0.2)
-    launch = busybox.launch(busybox.sleeps())
+    spec = busybox.launch_spec(busybox.sleeps())
     with watched(busybox.runtime("ours")) as heard:
         wait_until(lambda: len(heard) > 2)
-        docker_runtime.start(launch)
-        wait_until(lambda: launch.deployment_id in heard)
+        docker_runtime.start(spec)
+        wait_until(lambda: spec.deployment_id in heard)
 
 
 @pytest.mark.docker
 def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
-    launch, other = busybox.launch(busybox.sleeps()), busybox.launch(busybox.sleeps())
+    spec, other = (
+        busybox.launch_spec(busybox.sleeps()),
+        busybox.launch_spec(busybox.sleeps()),
+    )
     with watched(busybox.runtime("ours")) as heard:
         busybox.runtime("theirs").start(other)
-        docker_runtime.start(launch)
-        wait_until(lambda: launch.deployment_id in heard)
+        docker_runtime.start(spec)
+        wait_until(lambda: spec.deployment_id in heard)
     assert other.deployment_id not in heard
 
 
 @pytest.mark.docker
 def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
     """Though the engine tells of it before its own list knows."""
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    ready(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.sleeps())
+    docker_runtime.start(spec)
+    ready(docker_runtime, spec)
     with closing(busybox.runtime("ours").watch(Event())) as heard:
         next(heard)
-        docker_runtime.stop(key_of(launch), grace_s=30)
-        next(each for each in heard if each == launch.deployment_id)
-        [sighting] = docker_runtime.observe([launch.deployment_id])
-    assert sighting.phase == Phase.ENDED
+        docker_runtime.stop(key_of(spec), grace_s=30)
+        next(each for each in heard if each == spec.deployment_id)
+        [status] = docker_runtime.observe([spec.deployment_id])
+    assert status.phase == Phase.ENDED
 
 
 @pytest.mark.docker

@@ -6,29 +6,30 @@ from typing import Any
 import pytest
 
 from deployments.runtimes.base import Code, LaunchSpec, RefusedError, Sandbox
-from deployments.runtimes.docker import DockerRuntime, containers
+from deployments.runtimes.docker import containers
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
-from deployments.tests.runtimes.harness import ended, key_of, ready, seen, trouble_of
+from deployments.tests.runtimes.harness import ended, key_of, problem_of, ready, seen
 
 pytestmark = pytest.mark.docker
 
 MIB = 1024 * 1024
 
 
-def inspected(busybox: Busybox, launch: LaunchSpec) -> dict[str, Any]:
-    return busybox.engine.client.inspect_container(containers.name(key_of(launch)))
+def inspected(busybox: Busybox, spec: LaunchSpec) -> dict[str, Any]:
+    return busybox.engine.client.inspect_container(containers.name(key_of(spec)))
 
 
-def said(runtime: DockerRuntime, launch: LaunchSpec) -> str:
+def said(runtime: DockerRuntime, spec: LaunchSpec) -> str:
     """What it wrote until its end."""
-    ended(runtime, launch)
-    return b"".join(runtime.logs(key_of(launch))).decode()
+    ended(runtime, spec)
+    return b"".join(runtime.logs(key_of(spec))).decode()
 
 
 def test_a_container_is_locked_in(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    host = inspected(busybox, launch)["HostConfig"]
+    spec = busybox.launch_spec(busybox.sleeps())
+    docker_runtime.start(spec)
+    host = inspected(busybox, spec)["HostConfig"]
     assert host["Privileged"] is False
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
@@ -43,13 +44,13 @@ def test_a_container_is_locked_in(busybox, docker_runtime):
     assert not host["Devices"]
     assert not host["DeviceRequests"]
     assert not host["PortBindings"]
-    assert inspected(busybox, launch)["Mounts"] == []
+    assert inspected(busybox, spec)["Mounts"] == []
 
 
 def test_a_container_is_held_to_its_resources(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), cpu_milli=250, ram_mib=96)
-    docker_runtime.start(launch)
-    host = inspected(busybox, launch)["HostConfig"]
+    spec = busybox.launch_spec(busybox.sleeps(), cpu_milli=250, ram_mib=96)
+    docker_runtime.start(spec)
+    host = inspected(busybox, spec)["HostConfig"]
     assert host["NanoCpus"] == 250_000_000
     assert host["Memory"] == 96 * MIB
     assert host["MemorySwap"] == host["Memory"]
@@ -63,49 +64,49 @@ def test_a_container_is_held_to_its_resources(busybox, docker_runtime):
 
 
 def test_the_smallest_request_is_a_limit_too(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), cpu_milli=1, ram_mib=1)
-    docker_runtime.start(launch)
-    host = inspected(busybox, launch)["HostConfig"]
+    spec = busybox.launch_spec(busybox.sleeps(), cpu_milli=1, ram_mib=1)
+    docker_runtime.start(spec)
+    host = inspected(busybox, spec)["HostConfig"]
     assert host["NanoCpus"] == 10_000_000
     assert host["Memory"] == host["MemorySwap"] == 6 * MIB
 
 
 def test_its_root_has_no_capability_and_cannot_get_one(busybox, docker_runtime):
-    launch = busybox.launch(busybox.shell("grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status"))
-    docker_runtime.start(launch)
-    lines = dict(line.split(":\t") for line in said(docker_runtime, launch).splitlines())
+    spec = busybox.launch_spec(busybox.shell("grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status"))
+    docker_runtime.start(spec)
+    lines = dict(line.split(":\t") for line in said(docker_runtime, spec).splitlines())
     assert {lines[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd")} == {"0" * 16}
     assert lines["NoNewPrivs"] == "1"
 
 
 def test_a_fork_bomb_ends_at_the_limit_of_processes(busybox, docker_runtime):
     line = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait"
-    launch = busybox.launch(busybox.shell(line), sandbox=Sandbox(pids_limit=5, network="none"))
-    docker_runtime.start(launch)
-    assert "can't fork" in said(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.shell(line), sandbox=Sandbox(pids_limit=5, network="none"))
+    docker_runtime.start(spec)
+    assert "can't fork" in said(docker_runtime, spec)
 
 
 def test_whoever_takes_more_memory_than_it_may_is_told_so(busybox, docker_runtime):
     line = "a=x; while true; do a=$a$a; done"
-    launch = busybox.launch(busybox.shell(line), ram_mib=16)
-    docker_runtime.start(launch)
-    sighting = ended(docker_runtime, launch)
-    assert trouble_of(sighting) == Code.OUT_OF_MEMORY
-    assert sighting.exit_code
+    spec = busybox.launch_spec(busybox.shell(line), ram_mib=16)
+    docker_runtime.start(spec)
+    status = ended(docker_runtime, spec)
+    assert problem_of(status) == Code.OUT_OF_MEMORY
+    assert status.exit_code
 
 
 def test_a_read_only_root_cannot_be_written(busybox, docker_runtime):
     sandbox = Sandbox(network="none", read_only_root=True)
-    launch = busybox.launch(busybox.shell("touch /file"), sandbox=sandbox)
-    docker_runtime.start(launch)
-    assert "Read-only file system" in said(docker_runtime, launch)
+    spec = busybox.launch_spec(busybox.shell("touch /file"), sandbox=sandbox)
+    docker_runtime.start(spec)
+    assert "Read-only file system" in said(docker_runtime, spec)
 
 
 def test_an_operator_may_give_back_single_capabilities(busybox, docker_runtime):
     sandbox = Sandbox(network="none", add_capabilities=("CHOWN",), allow_privilege_escalation=True)
-    launch = busybox.launch(busybox.sleeps(), sandbox=sandbox)
-    docker_runtime.start(launch)
-    host = inspected(busybox, launch)["HostConfig"]
+    spec = busybox.launch_spec(busybox.sleeps(), sandbox=sandbox)
+    docker_runtime.start(spec)
+    host = inspected(busybox, spec)["HostConfig"]
     assert [name.removeprefix("CAP_") for name in host["CapAdd"]] == ["CHOWN"]
     assert host["CapDrop"] == ["ALL"]
     assert not host["SecurityOpt"]
@@ -123,20 +124,20 @@ def test_an_operator_may_give_back_single_capabilities(busybox, docker_runtime):
     ],
 )
 def test_no_sandbox_opens_onto_the_host(busybox, docker_runtime, sandbox):
-    launch = busybox.launch(busybox.sleeps(), sandbox=sandbox)
+    spec = busybox.launch_spec(busybox.sleeps(), sandbox=sandbox)
     with pytest.raises(RefusedError) as refusal:
-        docker_runtime.start(launch)
-    assert refusal.value.trouble.code == Code.REFUSED
-    assert seen(docker_runtime, launch) == []
+        docker_runtime.start(spec)
+    assert refusal.value.problem.code == Code.REFUSED
+    assert seen(docker_runtime, spec) == []
 
 
 def test_no_label_of_a_user_hides_one_of_ours(busybox, docker_runtime):
     labels = {"cluster": "theirs", "deployment": "another", "owner": "ada"}
-    launch = busybox.launch(busybox.sleeps(), labels=labels)
-    docker_runtime.start(launch)
-    there = inspected(busybox, launch)["Config"]["Labels"]
+    spec = busybox.launch_spec(busybox.sleeps(), labels=labels)
+    docker_runtime.start(spec)
+    there = inspected(busybox, spec)["Config"]["Labels"]
     assert there["mlops-platform.cluster"] == "ours"
-    assert there["mlops-platform.deployment"] == launch.deployment_id
+    assert there["mlops-platform.deployment"] == spec.deployment_id
     assert there["mlops-platform.attempt"] == "1"
     assert there["mlops-platform.replica"] == "0"
     assert there["mlops-platform.label.owner"] == "ada"
@@ -144,39 +145,39 @@ def test_no_label_of_a_user_hides_one_of_ours(busybox, docker_runtime):
 
 @pytest.mark.parametrize("env", [{}, {"NVIDIA_VISIBLE_DEVICES": "all"}])
 def test_whoever_asked_for_no_gpu_sees_none(busybox, docker_runtime, env):
-    launch = busybox.launch(busybox.sleeps(), env=env)
-    docker_runtime.start(launch)
-    there = inspected(busybox, launch)["Config"]["Env"]
+    spec = busybox.launch_spec(busybox.sleeps(), env=env)
+    docker_runtime.start(spec)
+    there = inspected(busybox, spec)["Config"]["Env"]
     assert [line for line in there if "NVIDIA" in line] == ["NVIDIA_VISIBLE_DEVICES=void"]
 
 
 def test_a_gpu_that_the_machine_does_not_have_is_told_as_refused(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), gpu=1)
-    docker_runtime.start(launch)
-    (sighting,) = seen(docker_runtime, launch)
-    (request,) = inspected(busybox, launch)["HostConfig"]["DeviceRequests"]
+    spec = busybox.launch_spec(busybox.sleeps(), gpu=1)
+    docker_runtime.start(spec)
+    (status,) = seen(docker_runtime, spec)
+    (request,) = inspected(busybox, spec)["HostConfig"]["DeviceRequests"]
     assert (request["DeviceIDs"], request["Capabilities"]) == (["0"], [["gpu"]])
-    assert trouble_of(sighting) == Code.REFUSED
-    assert "gpu" in str(sighting.trouble)
+    assert problem_of(status) == Code.REFUSED
+    assert "gpu" in str(status.problem)
 
 
 def test_more_processors_than_there_are_is_refused(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), cpu_milli=10_000_000)
+    spec = busybox.launch_spec(busybox.sleeps(), cpu_milli=10_000_000)
     with pytest.raises(RefusedError, match="CPUs"):
-        docker_runtime.start(launch)
+        docker_runtime.start(spec)
 
 
 def test_a_container_of_others_with_our_name_is_left_alone(busybox, docker_runtime):
     client = busybox.engine.client
-    launch = busybox.launch(busybox.sleeps())
-    name = containers.name(key_of(launch))
-    config = {"Image": launch.image, "Cmd": ["true"], "Labels": {"theirs": "yes"}}
+    spec = busybox.launch_spec(busybox.sleeps())
+    name = containers.name(key_of(spec))
+    config = {"Image": spec.image, "Cmd": ["true"], "Labels": {"theirs": "yes"}}
     made = client.create_container_from_config(config, name)
     try:
         with pytest.raises(RefusedError):
-            docker_runtime.start(launch)
-        docker_runtime.stop(key_of(launch), grace_s=0)
-        docker_runtime.remove(key_of(launch))
+            docker_runtime.start(spec)
+        docker_runtime.stop(key_of(spec), grace_s=0)
+        docker_runtime.remove(key_of(spec))
         assert docker_runtime.observe() == []
         assert client.inspect_container(made["Id"])["State"]["Status"] == "created"
     finally:
@@ -184,26 +185,26 @@ def test_a_container_of_others_with_our_name_is_left_alone(busybox, docker_runti
 
 
 def test_a_network_that_is_not_there_is_told_as_refused(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), sandbox=Sandbox(network="nowhere"))
+    spec = busybox.launch_spec(busybox.sleeps(), sandbox=Sandbox(network="nowhere"))
     try:
-        docker_runtime.start(launch)
+        docker_runtime.start(spec)
     except RefusedError as refusal:  # newer engines look before they make it
-        said_so = repr(refusal.trouble)
+        said_so = repr(refusal.problem)
     else:
-        said_so = repr(seen(docker_runtime, launch)[0].trouble)
+        said_so = repr(seen(docker_runtime, spec)[0].problem)
     assert "REFUSED" in said_so
     assert "nowhere" in said_so
 
 
 def test_secrets_are_in_no_error(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps(), env={"TOKEN": "s3cret"}, cpu_milli=10_000_000)
+    spec = busybox.launch_spec(busybox.sleeps(), env={"TOKEN": "s3cret"}, cpu_milli=10_000_000)
     with pytest.raises(RefusedError) as refusal:
-        docker_runtime.start(launch)
-    assert "s3cret" not in f"{refusal.value!r} {refusal.value.trouble} {launch!r}"
+        docker_runtime.start(spec)
+    assert "s3cret" not in f"{refusal.value!r} {refusal.value.problem} {spec!r}"
 
 
 def test_ready_means_running_where_nothing_else_was_asked(busybox, docker_runtime):
-    launch = busybox.launch(busybox.sleeps())
-    docker_runtime.start(launch)
-    ready(docker_runtime, launch)
-    assert inspected(busybox, replace(launch))["Config"]["Healthcheck"]["Test"] == ["NONE"]
+    spec = busybox.launch_spec(busybox.sleeps())
+    docker_runtime.start(spec)
+    ready(docker_runtime, spec)
+    assert inspected(busybox, replace(spec))["Config"]["Healthcheck"]["Test"] == ["NONE"]

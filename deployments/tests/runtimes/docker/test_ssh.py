@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
-from deployments.runtimes.docker import DockerRuntime
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.harness import ended, key_of, watched
 
 SCRIPT = """#!{python}
@@ -53,13 +53,13 @@ def test_all_goes_as_it_does_on_the_socket(busybox, docker_engine, ssh):
         pytest.skip("DOCKER_HOST is no socket.")
     calls = ssh(docker_engine.access.url.removeprefix("unix://"))
     runtime = connected()
-    launch = busybox.launch(busybox.says_three_lines())
+    spec = busybox.launch_spec(busybox.says_three_lines())
     with watched(runtime) as heard:
-        runtime.start(launch)
-        assert ended(runtime, launch).exit_code == 0
-        assert b"".join(runtime.logs(key_of(launch), follow=True)) == b"one\ntwo\nthree\n"
-        runtime.remove(key_of(launch))
-    assert launch.deployment_id in heard
+        runtime.start(spec)
+        assert ended(runtime, spec).exit_code == 0
+        assert b"".join(runtime.logs(key_of(spec), follow=True)) == b"one\ntwo\nthree\n"
+        runtime.remove(key_of(spec))
+    assert spec.deployment_id in heard
     runtime.close()
     call = calls.read_text().splitlines()[0]
     assert "BatchMode=yes" in call

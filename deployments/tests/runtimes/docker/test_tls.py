@@ -9,7 +9,8 @@ from threading import Thread
 import pytest
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
-from deployments.runtimes.docker import DockerRuntime, connections
+from deployments.runtimes.docker import connections
+from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.certificates import Authority
 from deployments.tests.runtimes.docker.engine import DockerEngine, TlsAccess, give_up
 from deployments.tests.runtimes.harness import ended, key_of
@@ -30,11 +31,11 @@ def connected(access: Access, timeout_s: float = 10) -> DockerRuntime:
 @pytest.mark.docker
 def test_all_goes_as_it_does_on_the_socket(busybox, tls):
     runtime = connected(Access(tls.url, tls.authority.pem, tls.client.cert, tls.client.key))
-    launch = busybox.launch(busybox.says_three_lines())
-    runtime.start(launch)
-    assert b"".join(runtime.logs(key_of(launch), follow=True)) == b"one\ntwo\nthree\n"
-    assert ended(runtime, launch).exit_code == 0
-    runtime.remove(key_of(launch))
+    spec = busybox.launch_spec(busybox.says_three_lines())
+    runtime.start(spec)
+    assert b"".join(runtime.logs(key_of(spec), follow=True)) == b"one\ntwo\nthree\n"
+    assert ended(runtime, spec).exit_code == 0
+    runtime.remove(key_of(spec))
     runtime.close()
 
 

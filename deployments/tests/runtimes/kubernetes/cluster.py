@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deployments.runtimes.base import Access, Key, LaunchSpec, Place
+from deployments.runtimes.base import Access, Key, LaunchSpec, ReplicaPlacement
 
 if TYPE_CHECKING:
-    from deployments.runtimes.kubernetes import KubernetesRuntime
+    from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
     from deployments.tests.runtimes.kubernetes.api_server import FakeApi
     from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
 
@@ -23,13 +23,13 @@ KEY = Key(DEPLOYMENT, 1, 0)
 POD = f"mlops-{DEPLOYMENT}-1-0"
 
 
-def launch(**given: Any) -> LaunchSpec:
+def launch_spec(**given: Any) -> LaunchSpec:
     """One replica on node-1 that runs until it is stopped."""
     return LaunchSpec(
         **{
             "deployment_id": DEPLOYMENT,
             "attempt": 1,
-            "places": [Place(0, "node-1")],
+            "placement": [ReplicaPlacement(0, "node-1")],
             "name": "train",
             "image": "registry.test/train:1",
             "cpu_milli": 500,
@@ -42,7 +42,7 @@ def launch(**given: Any) -> LaunchSpec:
 
 
 def runtime_at(url: str, **given: Any) -> "KubernetesRuntime":
-    from deployments.runtimes.kubernetes import KubernetesRuntime
+    from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
 
     access = given.pop("access", None) or Access(url=url, token="a-token")
     options = {"cluster_id": CLUSTER, "namespace": NAMESPACE, "timeout_s": 5.0, **given}

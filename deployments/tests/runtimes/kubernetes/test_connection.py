@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
-from deployments.tests.runtimes.kubernetes.cluster import KEY, launch, runtime_at
+from deployments.tests.runtimes.kubernetes.cluster import KEY, launch_spec, runtime_at
 
 PODS = b'{"items": [], "metadata": {}}'
 
@@ -208,7 +208,7 @@ def test_one_that_never_answers():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         runtime = runtime_at(url, timeout_s=0.2)
         calls: list[Callable[[], object]] = [
-            lambda: runtime.start(launch()),
+            lambda: runtime.start(launch_spec()),
             lambda: runtime.stop(KEY, 30),
             lambda: runtime.remove(KEY),
             runtime.observe,

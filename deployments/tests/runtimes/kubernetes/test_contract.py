@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.runtimes.base import Runtime
-from deployments.runtimes.kubernetes import KubernetesRuntime, watches
+from deployments.runtimes.kubernetes import watches
+from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
 from deployments.tests.runtimes.contract import RuntimeContract
 from deployments.tests.runtimes.harness import Harness, Work
 from deployments.tests.runtimes.kubernetes.api_server import FakeApi

@@ -8,10 +8,10 @@ import pytest
 
 from deployments.runtimes.base import (
     Code,
-    Place,
     Problem,
     RefusedError,
     Registry,
+    ReplicaPlacement,
     RuntimeUnavailable,
 )
 from deployments.tests.runtimes.kubernetes.api_server import PODS, SECRETS, error
@@ -22,11 +22,11 @@ from deployments.tests.runtimes.kubernetes.cluster import (
     NAMESPACE,
     OTHER_CLUSTER,
     POD,
-    launch,
+    launch_spec,
     runtime_at,
 )
 
-GANG = [Place(0, "node-1"), Place(1, "node-1"), Place(2, "node-2")]
+GANG = [ReplicaPlacement(0, "node-1"), ReplicaPlacement(1, "node-1"), ReplicaPlacement(2, "node-2")]
 SECRET = (NAMESPACE, f"mlops-{CLUSTER}-registries")
 
 
@@ -39,7 +39,7 @@ def creations(api):
 
 
 def test_each_replica_becomes_a_pod_after_a_dry_run(fake_kubernetes, kubernetes):
-    kubernetes.start(launch(places=GANG))
+    kubernetes.start(launch_spec(placement=GANG))
     assert names(fake_kubernetes) == [f"mlops-{DEPLOYMENT}-1-{n}" for n in range(3)]
     dry, *created = creations(fake_kubernetes)
     assert dry.params["dryRun"] == "All"
@@ -48,32 +48,32 @@ def test_each_replica_becomes_a_pod_after_a_dry_run(fake_kubernetes, kubernetes)
 
 
 def test_starting_again_changes_nothing(fake_kubernetes, kubernetes):
-    kubernetes.start(launch(places=GANG))
+    kubernetes.start(launch_spec(placement=GANG))
     before = {name: pod["metadata"]["uid"] for name, pod in fake_kubernetes.pods.items()}
-    kubernetes.start(launch(places=GANG))
+    kubernetes.start(launch_spec(placement=GANG))
     after = {name: pod["metadata"]["uid"] for name, pod in fake_kubernetes.pods.items()}
     assert after == before
 
 
 def test_starting_again_after_dying_half_way_brings_what_is_missing(fake_kubernetes, kubernetes):
-    kubernetes.start(launch(places=GANG[1:2]))
-    kubernetes.start(launch(places=GANG))
+    kubernetes.start(launch_spec(placement=GANG[1:2]))
+    kubernetes.start(launch_spec(placement=GANG))
     assert len(fake_kubernetes.pods) == 3
 
 
 def test_one_that_is_going_already_is_left(fake_kubernetes, kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     kubernetes.stop(KEY, 30)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     assert fake_kubernetes.pods[NAMESPACE, POD]["metadata"]["deletionTimestamp"]
 
 
 def test_somebody_elses_pod_of_that_name_is_not_taken_for_ours(fake_kubernetes, kubernetes):
     fake_kubernetes.put({"metadata": {"namespace": NAMESPACE, "name": POD}, "status": {}})
     with pytest.raises(RefusedError, match="that is not ours is there") as caught:
-        kubernetes.start(launch())
-    assert caught.value.trouble.code is Code.REFUSED
+        kubernetes.start(launch_spec())
+    assert caught.value.problem.code is Code.REFUSED
     assert "labels" not in fake_kubernetes.pods[NAMESPACE, POD]["metadata"]
 
 
@@ -93,14 +93,14 @@ OBJECTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("objection", "trouble"), OBJECTIONS)
-def test_objections_come_before_anything_is_created(fake_kubernetes, objection, trouble):
+@pytest.mark.parametrize(("objection", "problem"), OBJECTIONS)
+def test_objections_come_before_anything_is_created(fake_kubernetes, objection, problem):
     fake_kubernetes.admit = lambda pod: objection
     with pytest.raises(RefusedError) as caught:
         runtime_at(fake_kubernetes.url, registries=[Registry("r.test", "u", "p")]).start(
-            launch(places=GANG)
+            launch_spec(placement=GANG)
         )
-    assert caught.value.trouble == trouble
+    assert caught.value.problem == problem
     assert not fake_kubernetes.pods
     assert not fake_kubernetes.secrets
     assert len(creations(fake_kubernetes)) == 1
@@ -110,7 +110,7 @@ def test_a_quota_that_ends_half_way(fake_kubernetes, kubernetes):
     full = error(403, "Forbidden", QUOTA)
     fake_kubernetes.admit = lambda pod: full if len(fake_kubernetes.pods) == 2 else None
     with pytest.raises(RefusedError, match="exceeded quota"):
-        kubernetes.start(launch(places=GANG))
+        kubernetes.start(launch_spec(placement=GANG))
     assert len(kubernetes.observe([DEPLOYMENT])) == 2
 
 
@@ -131,28 +131,28 @@ NOT_NOW = [
 def test_what_may_pass_is_no_refusal(fake_kubernetes, kubernetes, answer):
     fake_kubernetes.once("create", PODS, answer)
     with pytest.raises(RuntimeUnavailable, match=answer.message.split('"')[0]):
-        kubernetes.start(launch())
+        kubernetes.start(launch_spec())
 
 
 def test_a_quota_counted_by_others_at_the_same_moment_is_asked_again(fake_kubernetes, kubernetes):
     said = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
     fake_kubernetes.once("create", PODS, *[error(409, "Conflict", said)] * 2)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     assert names(fake_kubernetes) == [POD]
     fake_kubernetes.once("create", PODS, *[error(409, "Conflict", said)] * 3)
     with pytest.raises(RuntimeUnavailable, match="at the same time"):
-        kubernetes.start(launch(attempt=2))
+        kubernetes.start(launch_spec(attempt=2))
 
 
 def test_one_that_is_there_and_then_is_not_is_created(fake_kubernetes, kubernetes):
     there = error(409, "AlreadyExists", f'pods "{POD}" already exists')
     fake_kubernetes.once("create", PODS, there, there)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     assert names(fake_kubernetes) == [POD]
 
 
 def test_a_launch_of_nobody_does_nothing(fake_kubernetes, kubernetes):
-    kubernetes.start(launch(places=[]))
+    kubernetes.start(launch_spec(placement=[]))
     assert not list(fake_kubernetes.server)
 
 
@@ -167,7 +167,7 @@ def with_registries(api, *registries):
 
 def test_registries_become_one_secret_which_pods_refer_to(fake_kubernetes):
     runtime = with_registries(fake_kubernetes, ("r.test", "u", "p"), ("s.test", "v", "q"))
-    runtime.start(launch())
+    runtime.start(launch_spec())
     secret = fake_kubernetes.secrets[SECRET]
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     assert logins(fake_kubernetes) == {"r.test": "p", "s.test": "q"}
@@ -176,29 +176,29 @@ def test_registries_become_one_secret_which_pods_refer_to(fake_kubernetes):
 
 
 def test_the_secret_is_replaced_only_where_its_content_differs(fake_kubernetes):
-    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
     first = fake_kubernetes.secrets[SECRET]["metadata"]["resourceVersion"]
-    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch(attempt=2))
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec(attempt=2))
     assert fake_kubernetes.secrets[SECRET]["metadata"]["resourceVersion"] == first
-    with_registries(fake_kubernetes, ("r.test", "u", "new")).start(launch(attempt=3))
+    with_registries(fake_kubernetes, ("r.test", "u", "new")).start(launch_spec(attempt=3))
     assert logins(fake_kubernetes) == {"r.test": "new"}
 
 
 def test_two_that_write_the_secret_at_once_come_to_an_end(fake_kubernetes):
     conflict = error(409, "AlreadyExists", "already exists")
     fake_kubernetes.once("create", SECRETS, conflict)
-    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
     fake_kubernetes.once("put", SECRETS, error(409, "Conflict", "has been modified"))
-    with_registries(fake_kubernetes, ("r.test", "u", "new")).start(launch(attempt=2))
+    with_registries(fake_kubernetes, ("r.test", "u", "new")).start(launch_spec(attempt=2))
     assert logins(fake_kubernetes) == {"r.test": "new"}
     fake_kubernetes.once("put", SECRETS, *[error(409, "Conflict", "has been modified")] * 3)
     with pytest.raises(RuntimeUnavailable, match="Secret"):
-        with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch(attempt=3))
+        with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec(attempt=3))
     assert names(fake_kubernetes) == [POD, f"mlops-{DEPLOYMENT}-2-0"]
 
 
 def test_the_secret_goes_once_there_are_no_registries(fake_kubernetes, kubernetes):
-    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
     with_registries(fake_kubernetes, ("r.test", "u", "p")).tidy()
     assert list(fake_kubernetes.secrets) == [SECRET]
     runtime_at(fake_kubernetes.url, cluster_id=OTHER_CLUSTER).tidy()
@@ -211,7 +211,7 @@ def test_the_secret_goes_once_there_are_no_registries(fake_kubernetes, kubernete
 
 
 def test_an_account_that_may_not_delete_the_secret_leaves_it(fake_kubernetes, kubernetes):
-    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch())
+    with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
     fake_kubernetes.once("delete", SECRETS, error(403, "Forbidden", "secrets is forbidden"))
     kubernetes.tidy()
     assert list(fake_kubernetes.secrets) == [SECRET]

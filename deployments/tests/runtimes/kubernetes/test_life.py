@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.runtimes.base import Code, Key, Phase, Place, RuntimeUnavailable
+from deployments.runtimes.base import Code, Key, Phase, ReplicaPlacement, RuntimeUnavailable
 from deployments.runtimes.kubernetes.deletion import grace_to_ask
 from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import (
@@ -12,7 +12,7 @@ from deployments.tests.runtimes.kubernetes.cluster import (
     NAMESPACE,
     OTHER_CLUSTER,
     POD,
-    launch,
+    launch_spec,
     runtime_at,
 )
 
@@ -28,7 +28,7 @@ def deletions(api):
 
 
 def test_a_life(kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     assert seen(kubernetes).phase is Phase.PENDING
     kubelet.run()
     running = seen(kubernetes)
@@ -42,19 +42,19 @@ def test_a_life(kubernetes, kubelet):
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "trouble"),
+    ("command", "code", "problem"),
     [
         (["exit", "0"], 0, None),
         (["exit", "3"], 3, Code.EXITED),
         (["trian"], 128, Code.COMMAND_FAILED),
     ],
 )
-def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code, trouble):
-    kubernetes.start(launch(command=command))
+def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code, problem):
+    kubernetes.start(launch_spec(command=command))
     kubelet.run()
     ended = seen(kubernetes)
     assert (ended.phase, ended.exit_code) == (Phase.ENDED, code)
-    assert (ended.trouble.code if ended.trouble else None) == trouble
+    assert (ended.problem.code if ended.problem else None) == problem
     kubernetes.stop(KEY, 0)
     assert seen(kubernetes) == ended
     kubernetes.remove(KEY)
@@ -62,20 +62,20 @@ def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code,
 
 
 def test_a_node_that_is_not_there(kubernetes, kubelet):
-    kubernetes.start(launch(places=[Place(0, "node-9")]))
+    kubernetes.start(launch_spec(placement=[ReplicaPlacement(0, "node-9")]))
     kubelet.run()
     pending = seen(kubernetes)
-    assert (pending.phase, pending.trouble.code) == (Phase.PENDING, Code.UNSCHEDULABLE)
+    assert (pending.phase, pending.problem.code) == (Phase.PENDING, Code.UNSCHEDULABLE)
 
 
 def test_one_that_never_began_is_removed_when_it_is_stopped(kubernetes):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubernetes.stop(KEY, 30)
     assert seen(kubernetes) is None
 
 
 def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     uid = fake_kubernetes.pods[OURS]["metadata"]["uid"]
     for grace in (30, 60, 30, 5, 10, 0, 0):
@@ -86,7 +86,7 @@ def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, ku
 
 
 def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes, kubelet):
-    kubernetes.start(launch(command=["deaf"]))
+    kubernetes.start(launch_spec(command=["deaf"]))
     kubelet.run()
     kubernetes.stop(KEY, 0)
     assert (seen(kubernetes).phase, seen(kubernetes).stopping) == (Phase.RUNNING, True)
@@ -97,7 +97,7 @@ def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes
 def test_one_whose_node_does_not_answer_is_given_up_when_it_is_killed(
     fake_kubernetes, kubernetes, kubelet
 ):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     kubernetes.stop(KEY, 30)
     long_ago = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
@@ -142,21 +142,21 @@ def test_stopping_and_removing_who_is_not_there(fake_kubernetes, kubernetes):
 
 
 def test_one_that_goes_while_it_is_stopped(fake_kubernetes, kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.once("delete", PODS, error(404, "NotFound", "not found"))
     kubernetes.stop(KEY, 30)
 
 
 def test_a_namesake_that_has_come_since_is_spared(fake_kubernetes, kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.once("delete", PODS, error(409, "Conflict", "the UID is another one"))
     kubernetes.stop(KEY, 30)
 
 
 def test_one_that_runs_is_removed_too(kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     kubernetes.remove(KEY)
     kubelet.run()
@@ -164,7 +164,7 @@ def test_one_that_runs_is_removed_too(kubernetes, kubelet):
 
 
 def test_one_that_a_finalizer_holds_has_ended(fake_kubernetes, kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(finalizers=["x/y"]))
     kubernetes.stop(KEY, 1)
@@ -191,7 +191,7 @@ def test_pods_of_others_are_neither_seen_nor_touched(fake_kubernetes, kubernetes
 
 def test_two_clusters_in_one_namespace_do_not_see_each_other(fake_kubernetes, kubernetes):
     other = runtime_at(fake_kubernetes.url, cluster_id=OTHER_CLUSTER)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     assert other.observe() == []
     other.stop(KEY, 0)
     assert seen(kubernetes)
@@ -200,7 +200,7 @@ def test_two_clusters_in_one_namespace_do_not_see_each_other(fake_kubernetes, ku
 def many(runtime, count):
     ids = [f"0190bbbb-0000-7000-8000-{n:012}" for n in range(count)]
     for each in ids:
-        runtime.start(launch(deployment_id=each))
+        runtime.start(launch_spec(deployment_id=each))
     return ids
 
 
@@ -235,7 +235,7 @@ def test_a_list_that_is_never_read_to_its_end_gives_no_answer(fake_kubernetes, k
 
 def test_capacity_is_what_others_have_left(fake_kubernetes, kubernetes, kubelet):
     fake_kubernetes.add_node("node-3", allocatable={"nvidia.com/gpu": "8"}, conditions=[])
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
     requests = {"cpu": "1500m", "memory": "1Gi"}
     fake_kubernetes.put(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from deployments.runtimes.base import Code, Key, Phase, Problem, ReplicaStatus
-from deployments.runtimes.kubernetes.pods import has_ended, sighting
+from deployments.runtimes.kubernetes.pods import has_ended, replica_status
 from deployments.tests.runtimes.kubernetes.cluster import DEPLOYMENT
 
 KEY = Key(DEPLOYMENT, 2, 1)
@@ -56,12 +56,12 @@ RUNNING = {"running": {"startedAt": BEGAN}}
 
 
 def read(pod) -> ReplicaStatus:
-    seen = sighting(pod)
+    seen = replica_status(pod)
     assert seen is not None
     return seen
 
 
-def trouble(code, message):
+def problem(code, message):
     return Problem(Code(code), message)
 
 
@@ -69,7 +69,7 @@ PENDING = {
     "just created": (pod("Pending", node=None), None),
     "no room": (
         pod("Pending", node=None, conditions=[NO_ROOM]),
-        trouble("UNSCHEDULABLE", FULL),
+        problem("UNSCHEDULABLE", FULL),
     ),
     "kept back by a gate": (
         pod("Pending", node=None, conditions=[{**NO_ROOM, "reason": "SchedulingGated"}]),
@@ -79,35 +79,35 @@ PENDING = {
     "initializing": (pod("Pending", waiting("PodInitializing")), None),
     "first pull failed": (
         pod("Pending", waiting("ErrImagePull", "dial tcp: i/o timeout")),
-        trouble("PULLING_IMAGE", "dial tcp: i/o timeout"),
+        problem("PULLING_IMAGE", "dial tcp: i/o timeout"),
     ),
     "no such image": (
         pod("Pending", waiting("ErrImagePull", "registry.test/x:1: not found")),
-        trouble("IMAGE_PULL_FAILED", "registry.test/x:1: not found"),
+        problem("IMAGE_PULL_FAILED", "registry.test/x:1: not found"),
     ),
     "not for us": (
         pod("Pending", waiting("ErrImagePull", "pull access denied for x")),
-        trouble("IMAGE_PULL_FAILED", "pull access denied for x"),
+        problem("IMAGE_PULL_FAILED", "pull access denied for x"),
     ),
     "registry away": (
         pod("Pending", waiting("RegistryUnavailable")),
-        trouble("PULLING_IMAGE", "RegistryUnavailable"),
+        problem("PULLING_IMAGE", "RegistryUnavailable"),
     ),
     "pull backs off": (
         pod("Pending", waiting("ImagePullBackOff", "Back-off pulling image")),
-        trouble("IMAGE_PULL_FAILED", "Back-off pulling image"),
+        problem("IMAGE_PULL_FAILED", "Back-off pulling image"),
     ),
     "missing configuration": (
         pod("Pending", waiting("CreateContainerConfigError", 'secret "x" not found')),
-        trouble("REFUSED", 'secret "x" not found'),
+        problem("REFUSED", 'secret "x" not found'),
     ),
     "no command": (
         pod("Pending", waiting("CreateContainerError", "no command specified")),
-        trouble("COMMAND_FAILED", "no command specified"),
+        problem("COMMAND_FAILED", "no command specified"),
     ),
     "cannot be run": (
         pod("Pending", waiting("RunContainerError", "exec format error")),
-        trouble("COMMAND_FAILED", "exec format error"),
+        problem("COMMAND_FAILED", "exec format error"),
     ),
 }
 
@@ -115,7 +115,7 @@ PENDING = {
 @pytest.mark.parametrize(("pod", "expected"), PENDING.values(), ids=PENDING)
 def test_pending(pod, expected):
     node = pod["spec"].get("nodeName")
-    assert read(pod) == ReplicaStatus(KEY, Phase.PENDING, trouble=expected, node=node)
+    assert read(pod) == ReplicaStatus(KEY, Phase.PENDING, problem=expected, node=node)
 
 
 RUNS = {
@@ -127,17 +127,17 @@ RUNS = {
             conditions=[{**READY, "status": "False", "reason": "ContainersNotReady"}],
         ),
         False,
-        trouble("NOT_READY", "ContainersNotReady"),
+        problem("NOT_READY", "ContainersNotReady"),
     ),
     "about to be evicted": (
         pod("Running", RUNNING, conditions=[READY, DISRUPTED]),
         True,
-        trouble("DISRUPTED", "preempted by pod x on node n"),
+        problem("DISRUPTED", "preempted by pod x on node n"),
     ),
     "node lost": (
         pod("Unknown", RUNNING),
         False,
-        trouble("NOT_READY", "Its node has not been heard of for some time."),
+        problem("NOT_READY", "Its node has not been heard of for some time."),
     ),
 }
 
@@ -145,7 +145,7 @@ RUNS = {
 @pytest.mark.parametrize(("pod", "ready", "expected"), RUNS.values(), ids=RUNS)
 def test_running(pod, ready, expected):
     assert read(pod) == ReplicaStatus(
-        KEY, Phase.RUNNING, ready=ready, trouble=expected, started_at=AT, node="n"
+        KEY, Phase.RUNNING, ready=ready, problem=expected, started_at=AT, node="n"
     )
     assert not has_ended(pod)
 
@@ -155,30 +155,30 @@ GONE = terminated(137, "ContainerStatusUnknown", "The container could not be loc
 NO_PROGRAM = 'exec: "trian": executable file not found in $PATH'
 PROCESSES = {
     "succeeded": ("Succeeded", terminated(0, "Completed"), None),
-    "exit code": ("Failed", terminated(3, "Error"), trouble("EXITED", "Error")),
-    "last words": ("Failed", terminated(1, "Error", "bad\n data"), trouble("EXITED", "bad data")),
-    "a shell's 127": ("Failed", terminated(127, "Error"), trouble("EXITED", "Error")),
-    "out of memory": ("Failed", OOM, trouble("OUT_OF_MEMORY", "OOMKilled")),
+    "exit code": ("Failed", terminated(3, "Error"), problem("EXITED", "Error")),
+    "last words": ("Failed", terminated(1, "Error", "bad\n data"), problem("EXITED", "bad data")),
+    "a shell's 127": ("Failed", terminated(127, "Error"), problem("EXITED", "Error")),
+    "out of memory": ("Failed", OOM, problem("OUT_OF_MEMORY", "OOMKilled")),
     "no such program": (
         "Failed",
         terminated(128, "StartError", NO_PROGRAM),
-        trouble("COMMAND_FAILED", NO_PROGRAM),
+        problem("COMMAND_FAILED", NO_PROGRAM),
     ),
     "not executable": (
         "Failed",
         terminated(126, "ContainerCannotRun", "permission denied"),
-        trouble("COMMAND_FAILED", "permission denied"),
+        problem("COMMAND_FAILED", "permission denied"),
     ),
     "machine came back without it": (
         "Failed",
         GONE,
-        trouble("DISRUPTED", "The container could not be located"),
+        problem("DISRUPTED", "The container could not be located"),
     ),
     "Pod goes on for a sidecar": ("Running", terminated(0, "Completed"), None),
     "before the Pod's phase knows": (
         "Pending",
         terminated(128, "StartError"),
-        trouble("COMMAND_FAILED", "StartError"),
+        problem("COMMAND_FAILED", "StartError"),
     ),
 }
 
@@ -190,7 +190,7 @@ def test_processes_that_ended(phase, state, expected):
         KEY,
         Phase.ENDED,
         exit_code=code,
-        trouble=expected,
+        problem=expected,
         started_at=AT,
         ended_at=LATER,
         node="n",
@@ -214,13 +214,13 @@ def test_what_its_node_did_to_it_is_no_fault_of_its_own(reason):
     for state in (None, OOM, waiting("ContainerCreating"), terminated(0, "Completed")):
         seen = read(pod("Failed", state, reason=reason, message="The node was low on memory."))
         assert seen.phase is Phase.ENDED
-        assert seen.trouble == trouble("DISRUPTED", "The node was low on memory.")
+        assert seen.problem == problem("DISRUPTED", "The node was low on memory.")
 
 
 def test_what_the_cluster_did_to_it_neither():
     seen = read(pod("Failed", terminated(143, "Error"), conditions=[DISRUPTED]))
-    assert seen.trouble == trouble("DISRUPTED", "preempted by pod x on node n")
-    assert read(pod("Succeeded", terminated(0, ""), conditions=[DISRUPTED])).trouble is None
+    assert seen.problem == problem("DISRUPTED", "preempted by pod x on node n")
+    assert read(pod("Succeeded", terminated(0, ""), conditions=[DISRUPTED])).problem is None
 
 
 @pytest.mark.parametrize(
@@ -238,24 +238,24 @@ def test_what_the_cluster_did_to_it_neither():
 def test_a_kubelet_that_has_no_room_after_all(reason):
     seen = read(pod("Failed", reason=reason, message="Node didn't have enough resource"))
     assert (seen.phase, seen.exit_code) == (Phase.ENDED, None)
-    assert seen.trouble == trouble("UNSCHEDULABLE", "Node didn't have enough resource")
+    assert seen.problem == problem("UNSCHEDULABLE", "Node didn't have enough resource")
 
 
 def test_a_kubelet_that_does_not_take_it():
     seen = read(pod("Failed", reason="SysctlForbidden", message="forbidden sysctl"))
-    assert (seen.phase, seen.trouble) == (Phase.ENDED, trouble("REFUSED", "forbidden sysctl"))
+    assert (seen.phase, seen.problem) == (Phase.ENDED, problem("REFUSED", "forbidden sysctl"))
 
 
 def test_an_injected_container_that_failed_before_ours():
     before = [{"name": "init", "state": terminated(1, "Error", "no route")}]
     seen = read(pod("Failed", waiting("PodInitializing"), initContainerStatuses=before))
-    assert (seen.phase, seen.trouble) == (Phase.ENDED, trouble("EXITED", "no route"))
+    assert (seen.phase, seen.problem) == (Phase.ENDED, problem("EXITED", "no route"))
 
 
 def test_a_name_that_is_none_never_starts():
     seen = read(pod("Pending", waiting("InvalidImageName", 'couldn\'t parse "X:"')))
     assert seen.phase is Phase.ENDED
-    assert seen.trouble == trouble("IMAGE_PULL_FAILED", 'couldn\'t parse "X:"')
+    assert seen.problem == problem("IMAGE_PULL_FAILED", 'couldn\'t parse "X:"')
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_name_that_is_none_never_starts():
 def test_one_that_has_been_told_to_end(pod, phase):
     seen = read(pod)
     assert (seen.stopping, seen.phase) == (True, phase)
-    assert seen.trouble is None or seen.exit_code == 143
+    assert seen.problem is None or seen.exit_code == 143
 
 
 def test_the_epoch_is_no_time():
@@ -290,6 +290,6 @@ def test_only_our_container_counts():
 def test_a_pod_that_says_of_no_replica_whose_it_is_is_not_seen(broken):
     seen = pod("Running", RUNNING)
     del seen["metadata"]["labels"][broken]
-    assert sighting(seen) is None
+    assert replica_status(seen) is None
     seen["metadata"]["labels"][broken] = "first"
-    assert (sighting(seen) is None) == (broken == "mlops-platform/attempt")
+    assert (replica_status(seen) is None) == (broken == "mlops-platform/attempt")

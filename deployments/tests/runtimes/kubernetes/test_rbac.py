@@ -9,7 +9,7 @@ from django.conf import settings
 
 from deployments.runtimes.base import Registry
 from deployments.runtimes.kubernetes import watches
-from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch, runtime_at
+from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch_spec, runtime_at
 
 EVERYWHERE = None
 
@@ -43,9 +43,9 @@ def granted(manifest):
 def everything(api, kubelet):
     """All that the runtime can do, and what others make it do."""
     first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
-    first.start(launch())
+    first.start(launch_spec())
     runtime = runtime_at(api.url, registries=[Registry("r.test", "u", "new")])
-    runtime.start(launch())
+    runtime.start(launch_spec())
     runtime.pull("image")
     runtime.observe()
     runtime.observe([KEY.deployment_id])

@@ -2,14 +2,14 @@
 
 import pytest
 
-from deployments.runtimes.base import Place, Probe, Sandbox
+from deployments.runtimes.base import Probe, ReplicaPlacement, Sandbox
 from deployments.runtimes.kubernetes.spec import pod_of
-from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, DEPLOYMENT, launch
+from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, DEPLOYMENT, launch_spec
 
 
 def pod(secret=None, **given):
-    attempt = launch(**given)
-    return pod_of(attempt, attempt.places[0], CLUSTER, secret)
+    attempt = launch_spec(**given)
+    return pod_of(attempt, attempt.placement[0], CLUSTER, secret)
 
 
 def container(**given):
@@ -18,7 +18,7 @@ def container(**given):
 
 
 def test_the_whole_of_it():
-    assert pod(places=[Place(3, "node-7")], attempt=2, gpu=1, args=["--fast"]) == {
+    assert pod(placement=[ReplicaPlacement(3, "node-7")], attempt=2, gpu=1, args=["--fast"]) == {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {

@@ -8,7 +8,13 @@ import pytest
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.runtimes.kubernetes import watches as watching
 from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
-from deployments.tests.runtimes.kubernetes.cluster import DEPLOYMENT, KEY, NAMESPACE, POD, launch
+from deployments.tests.runtimes.kubernetes.cluster import (
+    DEPLOYMENT,
+    KEY,
+    NAMESPACE,
+    POD,
+    launch_spec,
+)
 
 OURS = (NAMESPACE, POD)
 
@@ -19,7 +25,7 @@ def text(pieces):
 
 @pytest.fixture
 def runs(kubernetes, kubelet):
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.run()
 
 
@@ -62,7 +68,7 @@ def test_whoever_follows_may_leave(fake_kubernetes, kubernetes):
 
 def test_there_are_no_logs_of_who_is_not_there_or_waits(kubernetes, kubelet):
     assert text(kubernetes.logs(KEY)) == b""
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     kubelet.step()
     assert text(kubernetes.logs(KEY, follow=True)) == b""
 
@@ -134,7 +140,7 @@ def until_watched(api, watch, count=1):
 
 def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, watch):
     until_watched(fake_kubernetes, watch)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     watch.wait_for(DEPLOYMENT)
     kubelet.run()
     kubernetes.remove(KEY)
@@ -143,7 +149,7 @@ def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, wat
 
 def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, kubernetes, watch):
     until_watched(fake_kubernetes, watch)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     until_watched(fake_kubernetes, watch, 2)
     first, second, *_ = watches(fake_kubernetes)
     assert second > first
@@ -154,7 +160,7 @@ def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, 
 def test_what_happens_between_two_requests_is_not_missed(fake_kubernetes, kubernetes, watch):
     until_watched(fake_kubernetes, watch)
     watch.wait_for(None, 2)  # once before the first request, once after it
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     watch.wait_for(DEPLOYMENT)
 
 
@@ -170,7 +176,7 @@ def test_a_version_that_is_too_old_is_replaced(fake_kubernetes, kubernetes, watc
             break
         watch.stop.wait(0.02)
     until_watched(fake_kubernetes, watch, len(watches(fake_kubernetes)) + 1)
-    kubernetes.start(launch())
+    kubernetes.start(launch_spec())
     watch.wait_for(DEPLOYMENT)
     assert lists(fake_kubernetes) == 2
     assert watch.problem is None
