@@ -74,7 +74,7 @@ def _lost(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
     alive = any(_may_be_alive(each) for each in replicas)
     for each in replicas:
         if each.node_lost and not _has_ended(each):
-            details = {"node": _node_name(each)}
+            details: dict[str, Any] = {"node": _node_name(each)}
             return Assessment(Outcome.REQUEUE, reasons.NODE_LOST, details, alive=alive)
     if row.status == Status.RUNNING:
         for each in replicas:
@@ -123,7 +123,7 @@ def _completed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | Non
 def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
     unanswered = [each for each in replicas if not each.answered]
     if unanswered:
-        details = {"node": _node_name(unanswered[0])}
+        details: dict[str, Any] = {"node": _node_name(unanswered[0])}
         return Assessment(Outcome.NOTE, reasons.NODE_AWAY, details)
     statuses = [each.status for each in replicas if each.status]
     if len(statuses) < len(replicas) or not all(each.begun for each in statuses):

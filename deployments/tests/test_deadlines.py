@@ -1,4 +1,4 @@
-"""What ends by the clock (sync.finish_due)"""
+"""Deployments that end by the clock (deadlines.finish_due)."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
-from clusters.services.clusters import lock_cluster
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
 from deployments.lifecycle import deadlines
@@ -30,7 +29,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
         (10, 10, 10, Fate.COMPLETED),
     ],
 )
-def test_what_comes_first_decides(simulated_s, max_s, after_s, fate):
+def test_the_earlier_end_decides(simulated_s, max_s, after_s, fate):
     ending = due(START, simulated_s, max_s)
     if fate is None:
         assert ending is None
@@ -96,7 +95,7 @@ def test_what_overstays_fails(dev, cluster):
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status != Status.RUNNING])
-def test_only_what_runs_can_end_so(dev, cluster, woken, status):
+def test_only_a_running_deployment_ends_by_the_clock(dev, cluster, woken, status):
     row = make(cluster, dev, status, due_at=timezone.now() - timedelta(hours=1))
     assert deadlines.finish_due(timezone.now()) == 0
     row.refresh_from_db()
@@ -104,46 +103,49 @@ def test_only_what_runs_can_end_so(dev, cluster, woken, status):
     assert woken == []
 
 
-def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, woken, monkeypatch):
-    monkeypatch.setattr(deadlines, "BATCH", 2)
+def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, woken):
     east = make_cluster(org, name="east")
-    for place in (cluster, east):
+    for each in (cluster, east):
         for _ in range(3):
-            running(place, dev, ran_s=61, simulated_runtime_s=60)
-    assert deadlines.finish_due(timezone.now()) == 6
+            running(each, dev, ran_s=61, simulated_runtime_s=60)
+    assert deadlines.finish_due(timezone.now(), batch=2) == 6
     assert allocated(cluster) == allocated(east) == (0, 0, 0)
     assert sorted((pk, len(ids)) for pk, ids, _ in woken) == sorted(
         [(cluster.pk, 2), (cluster.pk, 1), (east.pk, 2), (east.pk, 1)]
     )
 
 
-def test_one_clusters_trouble_is_not_the_others(dev, org, cluster, monkeypatch):
+def test_an_error_in_one_cluster_does_not_stop_the_others(dev, org, cluster):
     east = make_cluster(org, name="east")
-    for place in (cluster, east):
-        running(place, dev, ran_s=61, simulated_runtime_s=60)
+    for each in (cluster, east):
+        running(each, dev, ran_s=61, simulated_runtime_s=60)
 
-    def lock_but_not(cluster_id):
+    def fail(cluster_id, **_):
         if cluster_id == cluster.pk:
             raise RuntimeError
-        return lock_cluster(cluster_id)
 
-    monkeypatch.setattr(deadlines, "lock_cluster", lock_but_not)
-    assert deadlines.finish_due(timezone.now()) == 1
+    deployment_stopped.connect(fail)
+    try:
+        assert deadlines.finish_due(timezone.now()) == 1
+    finally:
+        deployment_stopped.disconnect(fail)
     assert allocated(east) == (0, 0, 0)
     assert allocated(cluster) == (1000, 512, 1)
 
 
-def test_nothing_by_the_clock_is_a_query_each(dev, cluster, django_assert_num_queries):
+def test_a_clock_task_with_nothing_to_do_costs_a_query_each(
+    dev, cluster, django_assert_num_queries
+):
     running(cluster, dev, ran_s=10, simulated_runtime_s=60)
-    with django_assert_num_queries(3):  # what is due, what overstays its grace, what is tried again
+    with django_assert_num_queries(3):  # due deployments, overdue stops, retry pauses
         tasks.finish_due()
 
 
 def test_many_end_in_few_queries(dev, cluster, django_assert_num_queries):
     for _ in range(4):
         running(cluster, dev, ran_s=61, simulated_runtime_s=60)
-    # the clusters; in a savepoint the lock, the rows, the write, the release, who depends on them,
-    # the events; and once more to find that nothing is left
+    # the clusters; in a savepoint the lock, the rows, the write, the release, the dependents,
+    # the events; and once more to find that none is left
     with django_assert_num_queries(13):
         deadlines.finish_due(timezone.now())
 

@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException
 
 from deployments.runtimes import streams
 from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
-from deployments.runtimes.docker.connections import EngineAdapter, base_url
+from deployments.runtimes.docker.connections import LARGEST, EngineAdapter, base_url
 
 OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
 LONGEST = 1024 * 1024  # bytes of a line, or of a frame of a log
@@ -53,9 +53,9 @@ def errors_as_unavailable() -> Iterator[None]:
 class Engine:
     """Connects on the first call, so that making an Engine needs no engine."""
 
-    def __init__(self, access: Access, timeout_s: float) -> None:
+    def __init__(self, access: Access, timeout_s: float, largest_answer: int = LARGEST) -> None:
         self._access = access
-        self._timeout_s = timeout_s
+        self._timeout_s, self._largest_answer = timeout_s, largest_answer
         self._client: Any = None  # docker.APIClient, which has no types
         self._lock = Lock()
 
@@ -104,7 +104,7 @@ class Engine:
         )
         client.base_url = base_url(self._access)
         for prefix in list(client.adapters):
-            client.mount(prefix, EngineAdapter(self._access, self._timeout_s))
+            client.mount(prefix, EngineAdapter(self._access, self._timeout_s, self._largest_answer))
         client.trust_env = False  # no proxy and no .netrc from the process's environment
         client.max_redirects = 0
         # Nor the credentials of a `docker login` on this machine.

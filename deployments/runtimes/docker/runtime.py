@@ -20,6 +20,7 @@ from deployments.runtimes.base import (
 )
 from deployments.runtimes.docker import containers, gpus, images, output, replica_status
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
+from deployments.runtimes.docker.connections import LARGEST
 from deployments.runtimes.docker.info import capacity
 
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
@@ -41,8 +42,9 @@ class DockerRuntime:
         registries: Sequence[Registry] = (),
         timeout_s: float = 10.0,
         events_quiet_s: float = output.QUIET_S,
+        largest_answer: int = LARGEST,
     ) -> None:
-        self._engine = Engine(access, timeout_s)
+        self._engine = Engine(access, timeout_s, largest_answer)
         self._events_quiet_s = events_quiet_s
         self._cluster_id = cluster_id
         self._node = node

@@ -8,7 +8,7 @@ AT_ONCE_S = 1
 OVERDUE = timedelta(seconds=30)
 
 
-def grace_to_ask(pod: Json, grace_s: int, now: datetime) -> int | None:
+def deletion_grace_s(pod: Json, grace_s: int, now: datetime) -> int | None:
     """The grace to delete it with; None where it is going as it should.
 
     To kill is to ask for one second, not for none. With 0 the API server forgets the Pod at once,

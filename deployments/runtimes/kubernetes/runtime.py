@@ -1,4 +1,4 @@
-"""The runtime interface, over one namespace of a Kubernetes cluster."""
+"""One namespace of a Kubernetes cluster as a runtime. One Pod is one replica."""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -17,27 +17,25 @@ from deployments.runtimes.kubernetes import (
     creation,
     names,
     node_capacity,
+    pull_secrets,
     watches,
 )
-from deployments.runtimes.kubernetes import (
-    pull_secrets as registries,
-)
 from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
-from deployments.runtimes.kubernetes.deletion import grace_to_ask
+from deployments.runtimes.kubernetes.deletion import deletion_grace_s
 from deployments.runtimes.kubernetes.pods import has_ended, replica_status
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.streams import ticking
 
-IDS_IN_A_SELECTOR = 100  # some 4 kB of an address
+IDS_IN_A_SELECTOR = 100  # about 4 kB of a URL
 TICK_S = 1.0
 TIDY_EVERY_S = 600.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class KubernetesRuntime:
-    """Starts, stops and watches the Pods of one cluster of ours.
+    """Starts, stops and watches the Pods of one of the platform's clusters.
 
-    Only Pods of `namespace` whose label bears `cluster_id` are ever seen or touched.
+    It sees and touches only Pods in `namespace` whose label has `cluster_id`.
     """
 
     def __init__(
@@ -48,19 +46,24 @@ class KubernetesRuntime:
         namespace: str,
         registries: Sequence[Registry] = (),
         timeout_s: float = 10.0,
+        watch_s: int = watches.WATCH_S,
+        ids_in_a_selector: int = IDS_IN_A_SELECTOR,
     ) -> None:
         self._api = Api(access, timeout_s)
         self._cluster_id = cluster_id
         self._namespace = namespace
         self._registries = registries
-        self._timeout_s = timeout_s
+        self._timeout_s, self._watch_s = timeout_s, watch_s
+        self._ids_in_a_selector = ids_in_a_selector
         self._tidy_at = 0.0  # by the monotonic clock
 
     def start(self, launch_spec: LaunchSpec) -> None:
         if not launch_spec.placement:
             return
         secret = (
-            registries.pull_secret(self._cluster_id, self._registries) if self._registries else None
+            pull_secrets.pull_secret(self._cluster_id, self._registries)
+            if self._registries
+            else None
         )
         secret_name = secret["metadata"]["name"] if secret else None
         pods = [
@@ -69,7 +72,7 @@ class KubernetesRuntime:
         ]
         creation.try_out(self._api, self._namespace, pods)
         if secret:
-            registries.ensure(self._api, self._namespace, secret)
+            pull_secrets.ensure(self._api, self._namespace, secret)
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
 
@@ -77,12 +80,12 @@ class KubernetesRuntime:
         """The kubelet of each node pulls what its Pods need."""
 
     def stop(self, key: Key, grace_s: int) -> None:
-        pod = self._ours(key)
+        pod = self._read_pod(key)
         if pod is not None and not has_ended(pod):
             self._delete(pod, grace_s)
 
     def remove(self, key: Key) -> None:
-        pod = self._ours(key)
+        pod = self._read_pod(key)
         if pod is not None:
             self._delete(pod, 0)
 
@@ -91,17 +94,17 @@ class KubernetesRuntime:
             chunks: list[Sequence[str]] = [()]
         else:
             ids = sorted(set(deployment_ids))
-            step = IDS_IN_A_SELECTOR
+            step = self._ids_in_a_selector
             chunks = [ids[at : at + step] for at in range(0, len(ids), step)]
         return [
-            seen
+            status
             for chunk in chunks
             for pod in self._api.items(
                 "list_namespaced_pod",
                 self._namespace,
                 label_selector=names.selector(self._cluster_id, chunk),
             )
-            if (seen := replica_status(pod))
+            if (status := replica_status(pod))
         ]
 
     def logs(
@@ -112,7 +115,7 @@ class KubernetesRuntime:
         since: datetime | None = None,
         follow: bool = False,
     ) -> Iterator[bytes]:
-        if self._ours(key) is None:
+        if self._read_pod(key) is None:
             return iter(())
         query: names.Json = {"container": names.CONTAINER}
         if tail is not None:
@@ -124,7 +127,7 @@ class KubernetesRuntime:
         try:
             response = self._api.log(self._namespace, names.pod_name(key), query)
         except Refusal as refusal:
-            # Gone in between, or a 400: its container "is waiting to start", or never came.
+            # 404: the Pod is gone. 400: its container "is waiting to start", or never started.
             if refusal.status in {400, 404}:
                 return iter(())
             raise
@@ -134,37 +137,44 @@ class KubernetesRuntime:
         return (piece or b"" for piece in ticking(written, response.shutdown, TICK_S))
 
     def capacity(self) -> list[Capacity]:
-        # Nodes before Pods: one that comes in between is then not taken for an empty one.
+        # Nodes before Pods, so that a new node whose Pods are not listed does not count as empty.
         nodes = self._api.items("list_node")
         pods = self._api.items("list_pod_for_all_namespaces", field_selector=NOT_ENDED)
         return node_capacity.node_capacities(nodes, pods, self._cluster_id, self._namespace)
 
     def watch(self, stop: Event) -> Iterator[str | None]:
         selector = names.selector(self._cluster_id)
-        return watches.changes(self._api, self._namespace, selector, stop, self._timeout_s)
+        return watches.changes(
+            self._api,
+            self._namespace,
+            selector,
+            stop,
+            timeout_s=self._timeout_s,
+            watch_s=self._watch_s,
+        )
 
     def tidy(self) -> None:
-        """The Secret, once there are no registries; now and then, since others may have made it."""
+        """Removes the Secret without registries; now and then, as another worker may create it."""
         if not self._registries and time.monotonic() >= self._tidy_at:
-            registries.remove(self._api, self._namespace, self._cluster_id)
+            pull_secrets.remove(self._api, self._namespace, self._cluster_id)
             self._tidy_at = time.monotonic() + TIDY_EVERY_S
 
     def close(self) -> None:
         self._api.close()
 
-    def _ours(self, key: Key) -> names.Json | None:
-        """The replica's Pod, unless it is somebody else's that happens to bear its name."""
+    def _read_pod(self, key: Key) -> names.Json | None:
+        """The Pod with the replica's name, if its labels name the replica too."""
         pod = creation.read(self._api, self._namespace, names.pod_name(key))
-        ours = names.identity(self._cluster_id, key)
-        return pod if pod and ours.items() <= names.labels_of(pod).items() else None
+        identity = names.identity(self._cluster_id, key)
+        return pod if pod and identity.items() <= names.labels_of(pod).items() else None
 
     def _delete(self, pod: names.Json, grace_s: int) -> None:
-        """Deletes this very Pod; a namesake that has come since is another one's business."""
-        asked = grace_to_ask(pod, grace_s, datetime.now(UTC))
-        if asked is None:
+        """Deletes this very Pod, and not one that was created since under the same name."""
+        period_s = deletion_grace_s(pod, grace_s, datetime.now(UTC))
+        if period_s is None:
             return
         uid = pod["metadata"]["uid"]
-        body = {"gracePeriodSeconds": asked, "preconditions": {"uid": uid}}
+        body = {"gracePeriodSeconds": period_s, "preconditions": {"uid": uid}}
         try:
             self._api.call(
                 "delete_namespaced_pod", pod["metadata"]["name"], self._namespace, body=body

@@ -1,4 +1,4 @@
-"""Which deployments something happens to, as the API server tells."""
+"""Watches Pods: the deployments whose Pods change, as the API server reports."""
 
 from collections.abc import Iterator
 from threading import Event
@@ -7,29 +7,31 @@ from deployments.runtimes.base import RuntimeUnavailable, one_line
 from deployments.runtimes.kubernetes.api import Api, Refusal
 from deployments.runtimes.kubernetes.names import DEPLOYMENT, Json, labels_of
 
-SPELL_S = 5  # how long one request watches; `stop` is looked at in between
-PAUSE_S = 0.2  # a server that ends every request at once shall not be overrun
+WATCH_S = 5  # how long one request watches; `stop` is checked in between
+PAUSE_S = 0.2  # between requests, for the sake of a server that ends each at once
 
 
 class _TooOld(Exception):  # noqa: N818 - a state of the watch, not an error
-    """The server no longer knows what has happened since then."""
+    """The server does not know this version any more."""
 
 
 def changes(
-    api: Api, namespace: str, selector: str, stop: Event, timeout_s: float
+    api: Api, namespace: str, selector: str, stop: Event, *, timeout_s: float, watch_s: int
 ) -> Iterator[str | None]:
-    """From now on: a version, and what has come after it, request by request.
+    """Deployment ids from now on; None once per request.
 
-    Where the server has forgotten our version (410, as an answer or within the stream), from the
-    present again.
+    Each request continues after the last version. Where the server does not know the version any
+    more (410, as an answer or within the stream), the next request begins at the present.
     """
     version: str | None = None
     while not stop.is_set():
         try:
             if version is None:
-                version = _now(api, namespace, selector)
-                yield None  # from here on nothing is missed
-            for event in _spell(api, namespace, selector, version, timeout_s):
+                version = _present_version(api, namespace, selector)
+                yield None  # from here on no change is missed
+            for event in _events(
+                api, namespace, selector, version, timeout_s=timeout_s, watch_s=watch_s
+            ):
                 version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
                     yield labels_of(event["object"]).get(DEPLOYMENT)
@@ -41,14 +43,14 @@ def changes(
         stop.wait(PAUSE_S)
 
 
-def _now(api: Api, namespace: str, selector: str) -> str:
-    """The namespace's version at present. One item is enough to be told."""
+def _present_version(api: Api, namespace: str, selector: str) -> str:
+    """The namespace's version, from a list of one item."""
     answer = api.call("list_namespaced_pod", namespace, label_selector=selector, limit=1)
     return str(answer["metadata"]["resourceVersion"])
 
 
-def _spell(
-    api: Api, namespace: str, selector: str, version: str, timeout_s: float
+def _events(
+    api: Api, namespace: str, selector: str, version: str, *, timeout_s: float, watch_s: int
 ) -> Iterator[Json]:
     try:
         stream = api.stream(
@@ -58,8 +60,8 @@ def _spell(
             resource_version=version,
             watch=True,
             allow_watch_bookmarks=True,
-            timeout_seconds=SPELL_S,
-            silent_s=SPELL_S + timeout_s,
+            timeout_seconds=watch_s,
+            silent_s=watch_s + timeout_s,
         )
     except Refusal as refusal:
         if refusal.status == 410:

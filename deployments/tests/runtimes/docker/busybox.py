@@ -1,6 +1,7 @@
-"""The Docker runtime on a real engine, told what busybox can do."""
+"""The Docker runtime on a real engine, with the work that busybox can do."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ class Busybox(Harness):
         self.engine = engine
         self._clusters: set[str] = set()
 
-    def runtime(self, cluster_id: str) -> DockerRuntime:
+    def runtime(self, cluster_id: str, **options: Any) -> DockerRuntime:
         self._clusters.add(cluster_id)
-        return DockerRuntime(self.engine.access, cluster_id=cluster_id, node=self.node)
+        return DockerRuntime(self.engine.access, cluster_id=cluster_id, node=self.node, **options)
 
     def unreachable(self) -> DockerRuntime:
         access = Access("unix:///nowhere/docker.sock")

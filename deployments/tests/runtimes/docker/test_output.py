@@ -42,7 +42,7 @@ def test_lines_come_whole_however_they_are_cut():
     ]
 
 
-def test_an_engine_cannot_fill_the_memory_of_whoever_reads():
+def test_an_engine_cannot_fill_the_memory_of_its_reader():
     with pytest.raises(RuntimeUnavailable):
         list(output.demultiplexed([struct.pack(">BxxxL", 1, 2**31)]))
     with pytest.raises(RuntimeUnavailable):
@@ -50,10 +50,9 @@ def test_an_engine_cannot_fill_the_memory_of_whoever_reads():
 
 
 @pytest.mark.docker
-def test_nothing_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime, monkeypatch):
-    monkeypatch.setattr(output, "QUIET_S", 0.2)
+def test_no_event_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
-    with watched(busybox.runtime("ours")) as heard:
+    with watched(busybox.runtime("ours", events_quiet_s=0.2)) as heard:
         wait_until(lambda: len(heard) > 2)
         docker_runtime.start(spec)
         wait_until(lambda: spec.deployment_id in heard)

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from deployments.runtimes.base import Access, RuntimeUnavailable
-from deployments.runtimes.docker import connections
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.certificates import Authority
 from deployments.tests.runtimes.docker.engine import DockerEngine, TlsAccess, give_up
@@ -24,8 +24,8 @@ def tls(docker_engine: DockerEngine) -> TlsAccess:
     return docker_engine.tls
 
 
-def connected(access: Access, timeout_s: float = 10) -> DockerRuntime:
-    return DockerRuntime(access, cluster_id="ours", node="node-1", timeout_s=timeout_s)
+def connected(access: Access, timeout_s: float = 10, **options: Any) -> DockerRuntime:
+    return DockerRuntime(access, cluster_id="ours", node="node-1", timeout_s=timeout_s, **options)
 
 
 @pytest.mark.docker
@@ -191,11 +191,10 @@ def test_whoever_is_no_engine_is_unavailable(answer):
         connected(Access(server.url), timeout_s=2).observe()
 
 
-def test_an_engine_that_answers_without_end_is_unavailable(monkeypatch):
-    monkeypatch.setattr(connections, "LARGEST", 1000)
+def test_an_engine_that_answers_without_end_is_unavailable():
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b" " * 5000
     with listener(answer) as server, pytest.raises(RuntimeUnavailable, match="more than 1000"):
-        connected(Access(server.url), timeout_s=2).observe()
+        connected(Access(server.url), timeout_s=2, largest_answer=1000).observe()
 
 
 def test_an_engine_that_answers_bit_by_bit_is_unavailable_after_a_while():

@@ -1,6 +1,6 @@
-"""The Kubernetes cluster that tests run on, and the runtime that speaks with it.
+"""A fake Kubernetes cluster for tests, and the runtime that connects to it.
 
-Loaded by every session, so the libraries for it are loaded by the first test that needs them.
+Every session loads this module, so its fixtures import the libraries when a test needs them.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,13 @@ def runtime_at(url: str, **given: Any) -> "KubernetesRuntime":
     from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
 
     access = given.pop("access", None) or Access(url=url, token="a-token")
-    options = {"cluster_id": CLUSTER, "namespace": NAMESPACE, "timeout_s": 5.0, **given}
+    options = {
+        "cluster_id": CLUSTER,
+        "namespace": NAMESPACE,
+        "timeout_s": 5.0,
+        "watch_s": 1,
+        **given,
+    }
     return KubernetesRuntime(access, **options)
 
 
@@ -62,7 +68,7 @@ def fake_kubernetes() -> "Iterator[FakeApi]":
 
 @pytest.fixture
 def kubelet(fake_kubernetes: "FakeApi") -> "Kubelet":
-    """The kubelets of all nodes, which move when they are told."""
+    """The kubelets of all nodes; they work when a test lets them."""
     from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
 
     return Kubelet(fake_kubernetes)

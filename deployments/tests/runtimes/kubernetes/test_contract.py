@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.runtimes.base import Runtime
-from deployments.runtimes.kubernetes import watches
 from deployments.runtimes.kubernetes.runtime import KubernetesRuntime
 from deployments.tests.runtimes.contract import RuntimeContract
 from deployments.tests.runtimes.harness import Harness, Work
@@ -54,7 +53,6 @@ class KubernetesHarness(Harness):
 
 class TestKubernetes(RuntimeContract):
     @pytest.fixture
-    def harness(self, fake_kubernetes, monkeypatch) -> Iterator[KubernetesHarness]:
-        monkeypatch.setattr(watches, "SPELL_S", 1)
+    def harness(self, fake_kubernetes) -> Iterator[KubernetesHarness]:
         with running(fake_kubernetes):
             yield KubernetesHarness(fake_kubernetes)

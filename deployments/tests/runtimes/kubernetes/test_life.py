@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deployments.runtimes.base import Code, Key, Phase, ReplicaPlacement, RuntimeUnavailable
-from deployments.runtimes.kubernetes.deletion import grace_to_ask
+from deployments.runtimes.kubernetes.deletion import deletion_grace_s
 from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import (
     KEY,
@@ -132,7 +132,7 @@ def test_how_much_time_is_asked_for(granted, due_s_ago, wanted, asked):
     if granted is not None:
         due = NOW - timedelta(seconds=due_s_ago)
         metadata = {"deletionGracePeriodSeconds": granted, "deletionTimestamp": due.isoformat()}
-    assert grace_to_ask({"metadata": metadata}, wanted, NOW) == asked
+    assert deletion_grace_s({"metadata": metadata}, wanted, NOW) == asked
 
 
 def test_stopping_and_removing_who_is_not_there(fake_kubernetes, kubernetes):
@@ -204,12 +204,13 @@ def many(runtime, count):
     return ids
 
 
-def test_observing_some_asks_for_some(fake_kubernetes, kubernetes, monkeypatch):
+def test_only_the_deployments_asked_for_are_observed(fake_kubernetes, kubernetes):
     ids = many(kubernetes, 5)
     assert {each.key.deployment_id for each in kubernetes.observe(ids[1:3])} == {*ids[1:3]}
     assert kubernetes.observe([]) == []
-    monkeypatch.setattr("deployments.runtimes.kubernetes.runtime.IDS_IN_A_SELECTOR", 2)
-    assert [each.key.deployment_id for each in kubernetes.observe([*ids, ids[0]])] == ids
+    paged = runtime_at(fake_kubernetes.url, ids_in_a_selector=2)
+    assert [each.key.deployment_id for each in paged.observe([*ids, ids[0]])] == ids
+    paged.close()
 
 
 def test_long_lists_come_page_by_page(fake_kubernetes, kubernetes):

@@ -8,7 +8,6 @@ import yaml
 from django.conf import settings
 
 from deployments.runtimes.base import Registry
-from deployments.runtimes.kubernetes import watches
 from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch_spec, runtime_at
 
 EVERYWHERE = None
@@ -62,8 +61,7 @@ def everything(api, kubelet):
     runtime_at(api.url).tidy()
 
 
-def test_the_manifest_grants_exactly_what_is_asked(fake_kubernetes, kubelet, manifest, monkeypatch):
-    monkeypatch.setattr(watches, "SPELL_S", 1)
+def test_the_manifest_grants_exactly_what_is_asked(fake_kubernetes, kubelet, manifest):
     everything(fake_kubernetes, kubelet)
     assert fake_kubernetes.requests() == granted(manifest)
     assert {namespace for _, _, namespace in granted(manifest)} == {NAMESPACE, EVERYWHERE}

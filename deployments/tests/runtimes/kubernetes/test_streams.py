@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from deployments.runtimes.base import RuntimeUnavailable
-from deployments.runtimes.kubernetes import watches as watching
 from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import (
     DEPLOYMENT,
@@ -114,8 +113,7 @@ class Watch:
 
 
 @pytest.fixture
-def watch(kubernetes, monkeypatch):
-    monkeypatch.setattr(watching, "SPELL_S", 1)
+def watch(kubernetes):
     watch = Watch(kubernetes)
     yield watch
     watch.end()
