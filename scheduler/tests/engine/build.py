@@ -1,4 +1,4 @@
-"""Small clusters for the engine's tests, written as a person would describe them."""
+"""Builders of small clusters for the engine's tests, with short names and usual values."""
 
 from dataclasses import replace
 from itertools import count
@@ -18,19 +18,26 @@ from scheduler.engine.snapshot import (
 
 LOW = PriorityClass("LOW", 0, may_preempt=False, preemptible=True)
 HIGH = PriorityClass("HIGH", 1000, may_preempt=True, preemptible=True)
+MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
+IDLE = PriorityClass("IDLE", -10, may_preempt=False, preemptible=True)
 NOW = 1_000_000_000
 _numbers = count(1)
 
 
+def ends(seconds: int) -> int:
+    """The moment so many seconds after NOW, in ms."""
+    return NOW + seconds * 1000
+
+
 def size(gpu: int = 0, cpu: int = 1, ram: int = 1) -> Resources:
-    """`cpu` in whole cores, `ram` in GiB, to keep tables short."""
+    """An amount with `cpu` in whole cores and `ram` in GiB, to keep tables short."""
     return Resources(cpu * 1000, ram * 1024, gpu)
 
 
 def job(
     gpu: int = 0, cpu: int = 1, ram: int = 1, *, high: bool = False, priority: str = "", **more: Any
 ) -> Workload:
-    """A waiting workload, submitted just now and later than those built before it."""
+    """A waiting workload, submitted `waited_s` ago; its id sorts after those built before it."""
     number = next(_numbers)
     request, name = size(gpu, cpu, ram), priority or ("HIGH" if high else "LOW")
     replicas = more.pop("replicas", 1)
@@ -53,7 +60,8 @@ def job(
 def run(
     gpu: int = 0, cpu: int = 1, ram: int = 1, *, high: bool = False, priority: str = "", **more: Any
 ) -> Running:
-    """A running workload; `ran_s` seconds ago it started."""
+    """A running workload that started `ran_s` seconds ago (None: it is STARTING). `on` is a node,
+    or the replicas by node of a gang."""
     ran_s = more.pop("ran_s", 600)
     replicas = more.pop("replicas", 1)
     on = more.pop("on", None)
@@ -63,7 +71,7 @@ def run(
         priority=priority or ("HIGH" if high else "LOW"),
         request=size(gpu, cpu, ram),
         replicas=sum(spread.values()),
-        placement=tuple(Placement(where, count) for where, count in spread.items()),
+        placement=tuple(Placement(node_id, count) for node_id, count in spread.items()),
         started_ms=more.pop("started_ms", None if ran_s is None else NOW - ran_s * 1000),
         checkpoint_ms=more.pop("checkpoint_ms", None),
         preemptions=more.pop("preemptions", 0),
@@ -72,22 +80,28 @@ def run(
 
 
 def node(name: str, gpu: int = 8, cpu: int = 64, ram: int = 512, **more: Any) -> Node:
-    """An empty node, which `rack` fills; `labels` as a dict."""
+    """An empty node, which `rack` fills; `labels` are a dict."""
     labels = tuple(sorted(more.pop("labels", {}).items()))
     return Node(name, name, size(gpu, cpu, ram), ZERO, labels, **more)
 
 
+def trio(**sizes: dict[str, int]) -> list[Node]:
+    """Nodes a, b and c: of 8 GPUs, 64 cores and 512 GiB, or of the given `sizes`."""
+    return [node(name, **sizes.get(name, {})) for name in ("a", "b", "c")]
+
+
 def rack(nodes: list[Node], **more: Any) -> Snapshot:
-    """A cluster of nodes. A `run(…, on="a")` holds its node's capacity; `on={"a": 2}` a gang's."""
+    """A cluster of nodes. Keywords are those of `pool`. Every running workload is allocated on its
+    nodes."""
     snapshot = pool(0, 0, 0, **more)
     total, filled = ZERO, []
     for each in nodes:
-        held = ZERO
+        allocated = ZERO
         for running in snapshot.running:
             for placement in running.placement:
                 if placement.node_id == each.id:
-                    held = held.plus(running.request.times(placement.replicas))
-        filled.append(replace(each, allocated=held))
+                    allocated = allocated.plus(running.request.times(placement.replicas))
+        filled.append(replace(each, allocated=allocated))
         total = total.plus(each.capacity)
     return replace(snapshot, nodes=tuple(filled), total=total)
 
@@ -101,7 +115,7 @@ def pool(
     queued: list[Workload] | None = None,
     **more: Any,
 ) -> Snapshot:
-    """A cluster without nodes. Keywords that a Policy has go into its policy."""
+    """A cluster without nodes. Keywords are fields of its Policy or of its Snapshot."""
     running, queued = running or [], queued or []
     policy = {name: more.pop(name) for name in list(more) if name in Policy.__dataclass_fields__}
     allocated = ZERO
@@ -127,26 +141,35 @@ def pool(
 
 
 def of(owner: str, workload: Workload) -> Workload:
+    """The workload, submitted by this owner."""
     return replace(workload, owner=owner, scheduling_key=f"{workload.scheduling_key}/u{owner}")
 
 
 def jobs(owner: str, count: int, *, gpu: int = 1, **more: Any) -> list[Workload]:
-    """`ann-00`, `ann-01`, …"""
+    """Equal workloads of one owner with the ids `ann-00`, `ann-01`, …"""
     return [of(owner, job(gpu=gpu, id=f"{owner}-{n:02}", **more)) for n in range(count)]
 
 
-def holds(owner: str, running: Running) -> Running:
+def allocated_by(owner: str, running: Running) -> Running:
+    """The running workload, submitted by this owner."""
     return replace(running, owner=owner)
 
 
 def owned(base: Snapshot, **quotas: Resources) -> Snapshot:
-    """With what the owners of those who run hold, and the most that they may; `others` is the quota
-    of everybody who has none."""
-    held: dict[str, Resources] = {}
+    """The cluster with the owners' allocations and quotas. `others` is the quota of all owners
+    without one of their own."""
+    allocated: dict[str, Resources] = {}
     for each in base.running:
-        held[each.owner] = held.get(each.owner, ZERO).plus(each.total)
+        allocated[each.owner] = allocated.get(each.owner, ZERO).plus(each.total)
     names = {"others": DEFAULT_QUOTA}
     limits = {names.get(owner, owner): limit for owner, limit in quotas.items()}
     return replace(
-        base, allocated_by_owner=tuple(sorted(held.items())), quotas=tuple(sorted(limits.items()))
+        base,
+        allocated_by_owner=tuple(sorted(allocated.items())),
+        quotas=tuple(sorted(limits.items())),
     )
+
+
+def fair(base: Snapshot) -> Snapshot:
+    """The cluster under fair_share, with the owners' allocations."""
+    return replace(owned(base), policy=replace(base.policy, ordering="fair_share"))

@@ -1,15 +1,14 @@
-"""Random clusters, nearly full, with somebody who would have to evict. A seed gives one, always."""
+"""Random clusters, nearly full, with a workload that would have to evict. A seed gives one
+cluster."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
-from scheduler.tests.engine.build import HIGH, LOW, NOW, job, node, pool, rack, run
+from scheduler.tests.engine.build import HIGH, IDLE, LOW, MID, NOW, job, node, pool, rack, run
 
-IDLE = PriorityClass("IDLE", -10, may_preempt=False, preemptible=True)
-MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
 FIRM = PriorityClass("FIRM", 300, may_preempt=False, preemptible=False)
 CLASSES = (LOW, HIGH, IDLE, MID, FIRM)
 
@@ -17,16 +16,16 @@ Shape = tuple[int, int, int]
 
 
 def cluster(seed: int) -> Snapshot:
-    """A pool or a rack that is nearly full, and one to three who would have to evict somebody."""
+    """A pool or nodes, nearly full, and one to three workloads that would have to evict others."""
     random = Random(seed)
     names = [] if random.random() < 0.3 else [f"n{n:02}" for n in range(random.randint(2, 12))]
     bins = len(names) or 1
     shapes, spanning = _shapes(random), random.choice([0, 0.1, 0.3, 0.6])
     running = [_running(random, shapes, names, spanning) for _ in range(_crowd(random, bins))]
-    asked = [_asking(random, bins, len(running)) for _ in range(random.choice([1, 1, 2, 3]))]
+    waiting = [_preemptor(random, bins, len(running)) for _ in range(random.choice([1, 1, 2, 3]))]
     policy = {"preempt_exempt_s": random.choice([0, 0, 300])}
     if not names:
-        queued = [replace(each, selector=()) for each in asked]
+        queued = [replace(each, selector=()) for each in waiting]
         base = pool(running=running, queued=queued, classes=CLASSES, **policy)
         return replace(base, total=base.allocated.plus(_spare(random)))
     zones = [{"zone": random.choice("xy")} for _ in names]
@@ -35,15 +34,15 @@ def cluster(seed: int) -> Snapshot:
         node(name, labels=zone, state=state)
         for name, zone, state in zip(names, zones, states, strict=True)
     ]
-    base = rack(empty, running=running, queued=asked, classes=CLASSES, **policy)
+    base = rack(empty, running=running, queued=waiting, classes=CLASSES, **policy)
     nodes = tuple(
         replace(each, capacity=each.allocated.plus(_spare(random))) for each in base.nodes
     )
-    return replace(base, nodes=nodes, total=add(each.capacity for each in nodes))
+    return replace(base, nodes=nodes, total=add_up(each.capacity for each in nodes))
 
 
 def _shapes(random: Random) -> list[Shape] | None:
-    """A few sizes that all share, as people have them; or None: everybody has its own."""
+    """A few sizes shared by all workloads, as in real clusters; or None: each has its own."""
     if random.random() < 0.3:
         return None
     return [_shape(random) for _ in range(random.randint(1, 6))]
@@ -78,8 +77,8 @@ def _running(
     )
 
 
-def _asking(random: Random, bins: int, crowd: int) -> Workload:
-    """As large as a few of those that run in a bin."""
+def _preemptor(random: Random, bins: int, crowd: int) -> Workload:
+    """A workload as large as a few of those that run in a bin."""
     parts = [_shape(random) for _ in range(random.randint(1, max(crowd // bins // 2, 1)))]
     gpu, cpu, ram = (sum(amounts) for amounts in zip(*parts, strict=True))
     wide = random.random() < (0.7 if bins > 1 else 0.2)
@@ -99,10 +98,10 @@ def _spare(random: Random) -> Resources:
 
 
 def heap(seed: int) -> Snapshot:
-    """One pool of many, all of different size, and one who needs the room of half of them: the
-    hardest that there is for a search of the cheapest."""
+    """A pool of many workloads of different sizes, and one that needs the capacity of half of them:
+    the hardest case for a search for the cheapest victims."""
     random = Random(seed)
-    weighty = random.random() < 0.5  # cost follows size, so that nobody is clearly the cheaper
+    weighty = random.random() < 0.5  # cost follows size, so no victim is clearly cheaper
     running = [
         run(
             random.randint(0, 8),
@@ -114,14 +113,7 @@ def heap(seed: int) -> Snapshot:
         for _ in range(random.randint(30, 90))
     ]
     some = [each.request for each in running if random.random() < random.choice([0.2, 0.5])]
-    want = add(some or [running[0].request])
-    asked = job(want.gpu, want.cpu_milli // 1000, want.ram_mib // 1024, high=True)
-    base = pool(running=running, queued=[asked], classes=CLASSES)
+    want = add_up(some or [running[0].request])
+    waiting = job(want.gpu, want.cpu_milli // 1000, want.ram_mib // 1024, high=True)
+    base = pool(running=running, queued=[waiting], classes=CLASSES)
     return replace(base, total=base.allocated)
-
-
-def add(amounts: Iterable[Resources]) -> Resources:
-    total = ZERO
-    for each in amounts:
-        total = total.plus(each)
-    return total

@@ -1,7 +1,7 @@
-"""Recorded snapshots and what this version of the engine makes of them.
+"""Recorded snapshots, and the plans of this version of the engine for them.
 
-`python -m scheduler.tests.engine.golden` records them anew, which it refuses where a plan has
-changed and ENGINE_VERSION has not.
+`python -m scheduler.tests.engine.golden` records them anew. It refuses to if a plan has changed and
+ENGINE_VERSION has not.
 """
 
 import json
@@ -19,13 +19,13 @@ from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, enco
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Policy, ReservationRecord, Running, Workload
 from scheduler.tests.engine import crowds
-from scheduler.tests.engine.build import NOW, holds, job, of, owned
+from scheduler.tests.engine.build import NOW, allocated_by, job, of, owned
 
 OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
-BESIDE_A_PROMISE = (86, 92, 111, 150)  # somebody evicts there
-WHERE_HOLDS = (297, 312, 348, 480, 498, 644)  # have doubled, or are not where services are
-SEEDS = (*range(44), *BESIDE_A_PROMISE, *WHERE_HOLDS)
+BESIDE_A_RESERVATION = (86, 92, 111, 150)  # with an eviction
+RESERVATIONS = (297, 312, 348, 480, 498, 644)  # that have doubled, or avoid services
+SEEDS = (*range(44), *BESIDE_A_RESERVATION, *RESERVATIONS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 CHANGED = (
     "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
@@ -39,7 +39,8 @@ NOT_RECORDED = (
 
 
 class UnpinnedError(Exception):
-    """Plans changed and the version did not, or it did; the message says what to do."""
+    """The recorded plans or their version are not those of this engine; the message says what to
+    do."""
 
 
 def verify(recorded: dict[str, Any], plan: Callable[[Snapshot], Plan] = make_plan) -> None:
@@ -63,7 +64,7 @@ def digest_of(text: str, plan: Callable[[Snapshot], Plan] = make_plan) -> str:
 
 
 def snapshot(seed: int) -> Snapshot:
-    """A crowded cluster of any policy with somebody who would have to evict, and a queue."""
+    """A crowded cluster of any policy, with a preemptor and a queue."""
     random = Random(seed)
     base = crowds.cluster(seed)
     policy = Policy(
@@ -82,7 +83,9 @@ def snapshot(seed: int) -> Snapshot:
     running = tuple(
         replace(each, endless=each.ends_ms is None and random.random() < 0.3) for each in running
     )
-    reservation_history = tuple(_held_for(each, random) for each in queued if random.random() < 0.5)
+    reservation_history = tuple(
+        _record_of(each, random) for each in queued if random.random() < 0.5
+    )
     queued = tuple(
         replace(each, endless=each.limit_s is None and random.random() < 0.3) for each in queued
     )
@@ -97,9 +100,9 @@ def snapshot(seed: int) -> Snapshot:
 
 
 def snapshot_of_owners(seed: int) -> Snapshot:
-    """The same of three owners."""
+    """The same cluster with three owners."""
     base, random = snapshot(seed), Random(seed)
-    running = [holds(random.choice(OWNERS), each) for each in base.running]
+    running = [allocated_by(random.choice(OWNERS), each) for each in base.running]
     queued = [of(random.choice(OWNERS), each) for each in base.queued]
     base = replace(base, running=tuple(running), queued=tuple(queued))
     if seed % 2:
@@ -127,7 +130,7 @@ def _waiting(random: Random) -> Workload:
     )
 
 
-def _held_for(workload: Workload, random: Random) -> ReservationRecord:
+def _record_of(workload: Workload, random: Random) -> ReservationRecord:
     before_s, since_s = random.choice([0, 20_000, 10**5]), random.choice([None, 100, 50_000])
     since_ms = None if since_s is None else NOW - 1000 * since_s
     return ReservationRecord(workload.id, 1000 * before_s, since_ms)

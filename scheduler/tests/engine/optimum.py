@@ -1,9 +1,9 @@
-"""What the cheapest victims would be, found without the engine: by CP-SAT, and by trying all sets.
+"""The cheapest victims, found without the engine: by CP-SAT, and by trying all sets.
 
-The model knows nothing of the engine's search. It says only what a set of victims must do: for each
-replica a bin, in each bin no more than is free and comes free. Its objective is the one of
-victims.py in stages: the lowest possible top class, then the cost in the highest class, in the
-next, …, then the number of victims.
+The model is independent of the engine's search. Its constraints say only what a victim set must
+allow: a bin for each replica, and in each bin no more than is free and freed. Its objective is that
+of candidates.py in stages: the lowest possible top class, then the cost in the highest class, in
+the next, …, then the number of victims.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,32 +18,34 @@ from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.tests.engine.build import NOW
 from scheduler.tests.engine.crowds import CLASSES
+from scheduler.tests.engine.plans import FreeAmounts, fitting, free_amounts, release
 
 VALUES = {each.name: each.value for each in CLASSES}
 
-Rooms = dict[str | None, Resources]
 Vector = tuple[int, ...]  # the top value, cost by class from the highest down, number of victims
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What one workload found when its turn came."""
+    """The free amounts and possible victims at one workload's turn."""
 
     workload: Workload
-    rooms: Rooms  # what is free in the bins where it may run
-    victims: tuple[Running, ...]  # those that it may evict
+    free: FreeAmounts  # of the nodes on which it may run
+    victims: tuple[Running, ...]  # the running workloads that it may evict
     total: Resources
 
-    def room_for(self, gone: Sequence[Running]) -> int:
-        rooms = dict(self.rooms)
+    def fitting_without(self, gone: Sequence[Running]) -> int:
+        """The number of replicas that fit after these victims have left."""
+        free = dict(self.free)
         for victim in gone:
-            give(rooms, victim)
-        return sum(self.workload.request.count_in(room) for room in rooms.values())
+            release(free, victim)
+        return fitting(free.values(), self.workload)
 
     def top(self) -> int | None:
-        """The lowest value so that evicting all up to it would do; None where nothing would."""
+        """The lowest priority value up to which all victims together are enough; None if none
+        is."""
         for top in sorted({VALUES[victim.priority] for victim in self.victims}):
-            if self.room_for(self.up_to(top)) >= self.workload.replicas:
+            if self.fitting_without(self.up_to(top)) >= self.workload.replicas:
                 return top
         return None
 
@@ -68,21 +70,14 @@ def cost(victim: Running, total: Resources) -> int:
     return share * (max(NOW - max(victim.started_ms, victim.checkpoint_ms or 0), 0) + 60_000)
 
 
-def give(rooms: Rooms, running: Running) -> None:
-    for each in running.placement:
-        if each.node_id in rooms:
-            rooms[each.node_id] = rooms[each.node_id].plus(running.request.times(each.replicas))
-
-
 def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Running], bool | None]]:
-    """Each start, with its victims and whether they are said to be proved the cheapest; at the end
-    each who waits, with no victims and None."""
-    everything: Rooms = {each.id: each.capacity.minus(each.allocated) for each in snapshot.nodes}
-    everything = everything or {None: snapshot.total.minus(snapshot.allocated)}
+    """Each start, with its victims and whether the plan says they are proved the cheapest; then
+    each waiting workload, with no victims and None."""
+    free = free_amounts(snapshot)
     running = {each.id: each for each in snapshot.running}
     for eviction in plan.evictions:
         if eviction.by is None:
-            give(everything, running.pop(eviction.workload_id))
+            release(free, running.pop(eviction.workload_id))
 
     def moment(workload: Workload) -> Moment:
         suited: set[str | None] = {
@@ -92,9 +87,9 @@ def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Runni
         }
         if not snapshot.nodes:
             suited = {None}
-        rooms: Rooms = {at: room for at, room in everything.items() if at in suited}
+        usable: FreeAmounts = {at: amount for at, amount in free.items() if at in suited}
         victims = tuple(each for each in running.values() if evictable(snapshot, each, workload))
-        return Moment(workload, rooms, victims, snapshot.total)
+        return Moment(workload, usable, victims, snapshot.total)
 
     queued = {each.id: each for each in snapshot.queued}
     for start in plan.starts:
@@ -103,10 +98,10 @@ def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Runni
         victims = [running.pop(each) for each in start.victims]
         yield now, victims, start.proved
         for victim in victims:
-            give(everything, victim)
-        for place in start.placement:
-            taken = workload.request.times(place.replicas)
-            everything[place.node_id] = everything[place.node_id].minus(taken)
+            release(free, victim)
+        for placement in start.placement:
+            taken = workload.request.times(placement.replicas)
+            free[placement.node_id] = free[placement.node_id].minus(taken)
     for workload in queued.values():
         yield moment(workload), [], None
 
@@ -126,14 +121,14 @@ def evictable(snapshot: Snapshot, running: Running, preemptor: Workload) -> bool
 
 
 def optimum(moment: Moment, top: int) -> Vector | None:
-    """The least vector, by CP-SAT; None where that takes it too long."""
+    """The least vector, by CP-SAT; None if that takes too long."""
     victims = moment.up_to(top)
     model = cp_model.CpModel()
     gone = [model.new_bool_var("") for _ in victims]
     workload = moment.workload
-    replicas = {at: model.new_int_var(0, workload.replicas, "") for at in moment.rooms}
+    replicas = {at: model.new_int_var(0, workload.replicas, "") for at in moment.free}
     model.add(sum(replicas.values()) == workload.replicas)
-    for at, room in moment.rooms.items():
+    for at, amount in moment.free.items():
         for dimension, want in enumerate(workload.request):
             freed = sum(
                 yes * victim.request[dimension] * each.replicas
@@ -142,7 +137,7 @@ def optimum(moment: Moment, top: int) -> Vector | None:
                 if each.node_id == at
             )
             if want:
-                model.add(want * replicas[at] <= room[dimension] + freed)
+                model.add(want * replicas[at] <= amount[dimension] + freed)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.max_deterministic_time = 1.0
@@ -159,7 +154,7 @@ def optimum(moment: Moment, top: int) -> Vector | None:
 
 
 def _stages(moment: Moment, victims: Sequence[Running]) -> list[list[int]]:
-    """Objectives in order of importance; neighbours become one where the numbers stay exact."""
+    """Objectives in order of importance; neighbours are merged if the numbers stay exact."""
     values = sorted({VALUES[each.priority] for each in victims}, reverse=True)
     parts = [
         [cost(v, moment.total) if VALUES[v.priority] == value else 0 for v in victims]
@@ -184,5 +179,5 @@ def brute_force(moment: Moment) -> Vector | None:
         for number in range(len(moment.victims) + 1)
         for chosen in combinations(moment.victims, number)
     )
-    enough = (each for each in sets if moment.room_for(each) >= moment.workload.replicas)
+    enough = (each for each in sets if moment.fitting_without(each) >= moment.workload.replicas)
     return min((moment.vector(each) for each in enough if each), default=None)

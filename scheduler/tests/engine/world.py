@@ -1,13 +1,11 @@
-"""A cluster in memory that does what plans say, and looks at each of them first."""
+"""A cluster in memory that checks each plan of the engine and applies it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
-from scheduler.engine.invariants import check
+from scheduler.engine import Plan, Snapshot
 from scheduler.engine.reservations.history import history_after
-from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import (
     FAIR_SHARE,
     Node,
@@ -19,11 +17,12 @@ from scheduler.engine.snapshot import (
     Workload,
 )
 from scheduler.tests.engine.build import NOW
+from scheduler.tests.engine.plans import replayed_plan
 
 
 @dataclass
 class World:
-    """Everybody ever submitted is in `queued`, in `running` or in `ended`."""
+    """Each submitted workload is in exactly one of `queued`, `running` and `ended`."""
 
     classes: tuple[PriorityClass, ...]
     total: Resources
@@ -37,39 +36,39 @@ class World:
     running: dict[str, Running] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     preemptions: dict[str, int] = field(default_factory=dict)
-    evictions: set[tuple[str, str]] = field(default_factory=set)  # (by whom, who), ever
-    allocated: dict[str | None, Resources] = field(default_factory=dict)  # counted as it changes
+    evictions: set[tuple[str, str]] = field(default_factory=set)  # all (preemptor, victim)
+    allocated: dict[str | None, Resources] = field(default_factory=dict)  # running counters
     reservation_history: tuple[ReservationRecord, ...] = ()
     cycles: int = 0
 
-    # --- What people and machines do -------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------
 
     def submit(self, workload: Workload) -> None:
         workload = replace(workload, submitted_ms=self.now_ms, queued_ms=self.now_ms)
         self.submitted[workload.id] = self.queued[workload.id] = workload
 
     def end(self, id_: str) -> None:
-        """It is stopped, waiting or running, or comes to its end."""
+        """Stop or complete a queued or running workload."""
         if id_ in self.running:
-            self._leave(id_)
+            self._release(id_)
         self.queued.pop(id_, None)
         self.ended.add(id_)
 
-    def lose(self, node_id: str) -> None:
-        """The node goes, and whoever ran on it waits again."""
+    def lose_node(self, node_id: str) -> None:
+        """Take a node away. Its workloads return to the queue."""
         self.nodes[node_id] = replace(self.nodes[node_id], state="NOT_READY")
         for each in list(self.running.values()):
-            if any(place.node_id == node_id for place in each.placement):
+            if any(placement.node_id == node_id for placement in each.placement):
                 self._requeue(each.id)
 
-    def turn(self, node_id: str, state: str) -> None:
+    def set_state(self, node_id: str, state: str) -> None:
         self.nodes[node_id] = replace(self.nodes[node_id], state=state)
 
     def checkpoint(self, id_: str) -> None:
         self.running[id_] = replace(self.running[id_], checkpoint_ms=self.now_ms)
 
     def pass_time(self, seconds: int) -> None:
-        """Who was STARTING runs; who reaches a time limit ends."""
+        """Let STARTING workloads run, and end those that reach a time limit."""
         for each in list(self.running.values()):
             if each.started_ms is None:
                 self.running[each.id] = replace(each, started_ms=self.now_ms)
@@ -78,18 +77,17 @@ class World:
             if each.ends_ms is not None and each.ends_ms <= self.now_ms:
                 self.end(each.id)
 
-    # --- What the scheduler does -----------------------------------------------------------------
+    # --- The scheduler ---------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        total = ZERO
-        for each in self.nodes.values():
-            total = total.plus(each.capacity)
+        by_owner = self.quotas or self.policy.ordering == FAIR_SHARE
+        total = add_up(each.capacity for each in self.nodes.values())
         return Snapshot(
             cluster_id="world",
             state="ACTIVE",
             policy=self.policy,
             total=total if self.nodes else self.total,
-            allocated=self._sum(self.allocated.values()),
+            allocated=add_up(self.allocated.values()),
             classes=self.classes,
             nodes=tuple(
                 replace(each, allocated=self.allocated.get(each.id, ZERO))
@@ -99,9 +97,7 @@ class World:
             queued=tuple(self.queued.values()),
             now_ms=self.now_ms,
             max_starts=self.max_starts,
-            allocated_by_owner=self._held()
-            if self.quotas or self.policy.ordering == FAIR_SHARE
-            else (),
+            allocated_by_owner=self._allocated_by_owner() if by_owner else (),
             quotas=tuple(sorted(self.quotas.items())),
             reservation_history=tuple(
                 each for each in self.reservation_history if each.workload_id in self.queued
@@ -109,12 +105,9 @@ class World:
         )
 
     def cycle(self) -> Plan:
-        """Plan, judge the plan, apply it."""
+        """Plan, check the plan and its replay, apply it, check the cluster."""
         snapshot = self.snapshot()
-        plan = make_plan(snapshot)
-        assert check(snapshot, plan) == []
-        again = make_plan(decode_snapshot(encode_snapshot(snapshot)))
-        assert encode_plan(again) == encode_plan(plan), "another plan for the same snapshot"
+        plan = replayed_plan(snapshot)
         self.reservation_history = history_after(snapshot, plan)
         for eviction in plan.evictions:
             if eviction.by is not None:
@@ -124,13 +117,13 @@ class World:
                 self.evictions.add((eviction.by, eviction.workload_id))
             self._requeue(eviction.workload_id)
         for start in plan.starts:
-            self._enter(start.workload_id, start.placement)
+            self._start(start.workload_id, start.placement)
         self.cycles += 1
-        self.judge()
+        self.check_invariants()
         return plan
 
     def settle(self, most: int = 20) -> int:
-        """Cycles until one changes nothing; how many changed something."""
+        """Run cycles until one changes nothing; returns the number of those that did."""
         quiet = False
         for number in range(most):
             plan = self.cycle()
@@ -141,27 +134,27 @@ class World:
                 return number
         raise AssertionError(f"still not settled after {most} cycles")
 
-    def judge(self) -> None:
+    def check_invariants(self) -> None:
         states = [set(self.queued), set(self.running), self.ended]
-        assert sum(map(len, states)) == len(self.submitted), "somebody is lost, or there twice"
+        assert sum(map(len, states)) == len(self.submitted), "a workload is lost, or there twice"
         assert set.union(*states) == set(self.submitted)
-        held: dict[str | None, Resources] = {}
+        allocated: dict[str | None, Resources] = {}
         for each in self.running.values():
-            for place in each.placement:
-                held[place.node_id] = held.get(place.node_id, ZERO).plus(
-                    each.request.times(place.replicas)
+            for placement in each.placement:
+                allocated[placement.node_id] = allocated.get(placement.node_id, ZERO).plus(
+                    each.request.times(placement.replicas)
                 )
         counted = {at: amount for at, amount in self.allocated.items() if amount != ZERO}
-        assert counted == held, "the counters are not the sums"
-        for at, amount in held.items():
+        assert counted == allocated, "the counters are not the sums"
+        for at, amount in allocated.items():
             assert amount.fits_in(self.nodes[at].capacity if at is not None else self.total)
-        assert not list(self.feuds()), "two that evict each other in turn"
+        assert not list(self.feuds()), "two workloads evict each other in turn"
 
     def feuds(self) -> Iterator[str]:
-        """Everybody who, by way of any number of others, has evicted itself."""
+        """The workloads that have, by way of any number of others, evicted themselves."""
         victims: dict[str, set[str]] = {}
-        for by, who in self.evictions:
-            victims.setdefault(by, set()).add(who)
+        for by, victim in self.evictions:
+            victims.setdefault(by, set()).add(victim)
         for first, direct in victims.items():
             reached, ahead = set[str](), set(direct)
             while ahead:
@@ -173,7 +166,7 @@ class World:
 
     # --- Bookkeeping -----------------------------------------------------------------------------
 
-    def _enter(self, id_: str, placement: tuple[Placement, ...]) -> None:
+    def _start(self, id_: str, placement: tuple[Placement, ...]) -> None:
         workload = self.queued.pop(id_)
         limit_s = workload.limit_s
         self.running[id_] = Running(
@@ -191,29 +184,24 @@ class World:
         )
         self._count(self.running[id_], 1)
 
-    def _leave(self, id_: str) -> None:
+    def _release(self, id_: str) -> None:
         self._count(self.running.pop(id_), -1)
 
     def _requeue(self, id_: str) -> None:
-        """At its old submit time."""
-        self._leave(id_)
+        """Return a workload to the queue with its old submit time."""
+        self._release(id_)
         self.queued[id_] = replace(self.submitted[id_], queued_ms=self.now_ms)
 
     def _count(self, running: Running, sign: int) -> None:
-        for place in running.placement:
-            amount = running.request.times(sign * place.replicas)
-            self.allocated[place.node_id] = self.allocated.get(place.node_id, ZERO).plus(amount)
+        for placement in running.placement:
+            amount = running.request.times(sign * placement.replicas)
+            self.allocated[placement.node_id] = self.allocated.get(placement.node_id, ZERO).plus(
+                amount
+            )
 
-    def _held(self) -> tuple[tuple[str, Resources], ...]:
+    def _allocated_by_owner(self) -> tuple[tuple[str, Resources], ...]:
         owners = sorted({each.owner for each in self.running.values()})
         return tuple(
-            (owner, self._sum(each.total for each in self.running.values() if each.owner == owner))
+            (owner, add_up(each.total for each in self.running.values() if each.owner == owner))
             for owner in owners
         )
-
-    @staticmethod
-    def _sum(amounts: Iterable[Resources]) -> Resources:
-        total = ZERO
-        for amount in amounts:
-            total = total.plus(amount)
-        return total

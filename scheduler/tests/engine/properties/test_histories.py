@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: hypothesis lives through histories of a small cluster."""
+"""Random histories of a small cluster: any events in any order, by hypothesis."""
 
 import os
 from dataclasses import replace
@@ -13,10 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from scheduler.engine.reservations.starvation import DOUBLES_AFTER
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA, Policy, PriorityClass
-from scheduler.tests.engine.build import HIGH, LOW, job, node, of, size
+from scheduler.tests.engine.build import HIGH, LOW, MID, job, node, of, size
 from scheduler.tests.engine.world import World
 
-MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
 FIRM = PriorityClass("FIRM", 300, may_preempt=False, preemptible=False)
 IDLE = PriorityClass("IDLE", -10, may_preempt=True, preemptible=True)
 CLASSES = (LOW, HIGH, MID, FIRM, IDLE)
@@ -35,7 +34,7 @@ numbers = st.integers(0, 10**6)
 
 
 class History(RuleBasedStateMachine):
-    """After each event the cluster comes to rest, and all that must hold does (see world.py)."""
+    """After each event the cluster settles, and its invariants hold (see world.py)."""
 
     world: World
 
@@ -79,19 +78,19 @@ class History(RuleBasedStateMachine):
             more["endless"] = service and limit_s is None
             new = job(gpu, cpu, 1, priority=priority, id=f"j{self.jobs:04}", **more)
             self.world.submit(of(owner, new))
-        self.rest()
+        self.settle()
 
     @precondition(lambda self: self.world.running)
     @rule(which=numbers)
     def finish(self, which: int) -> None:
         self.world.end(self.one_of(self.world.running, which))
-        self.rest()
+        self.settle()
 
     @precondition(lambda self: self.world.queued)
     @rule(which=numbers)
     def stop(self, which: int) -> None:
         self.world.end(self.one_of(self.world.queued, which))
-        self.rest()
+        self.settle()
 
     @precondition(lambda self: self.world.running)
     @rule(which=numbers)
@@ -101,24 +100,24 @@ class History(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 59, 60, 300, 3600, 10_000]))
     def wait(self, seconds: int) -> None:
         self.world.pass_time(seconds)
-        self.rest()
+        self.settle()
 
     @precondition(lambda self: self.world.nodes)
     @rule(which=numbers, state=st.sampled_from(["READY", "READY", "CORDONED", "DRAINING"]))
-    def turn(self, which: int, state: str) -> None:
-        self.world.turn(self.one_of(self.world.nodes, which), state)
-        self.rest()
+    def set_node_state(self, which: int, state: str) -> None:
+        self.world.set_state(self.one_of(self.world.nodes, which), state)
+        self.settle()
 
     @precondition(lambda self: self.world.nodes)
     @rule(which=numbers)
-    def lose(self, which: int) -> None:
-        self.world.lose(self.one_of(self.world.nodes, which))
-        self.rest()
+    def lose_node(self, which: int) -> None:
+        self.world.lose_node(self.one_of(self.world.nodes, which))
+        self.settle()
 
     @rule(policy=policies)
     def change_policy(self, policy: Policy) -> None:
         self.world.policy = policy
-        self.rest()
+        self.settle()
 
     @rule(
         owner=st.sampled_from(["ann", "ben", DEFAULT_QUOTA]),
@@ -127,21 +126,21 @@ class History(RuleBasedStateMachine):
     )
     def set_quota(self, owner: str, gpu: int, cpu: int) -> None:
         self.world.quotas[owner] = Resources(min(cpu * 1000, ENDLESS), ENDLESS, gpu)
-        self.rest()
+        self.settle()
 
     @precondition(lambda self: self.world.quotas)
     @rule(which=numbers)
     def drop_quota(self, which: int) -> None:
         del self.world.quotas[self.one_of(self.world.quotas, which)]
-        self.rest()
+        self.settle()
 
-    def rest(self) -> None:
-        self.world.judge()
+    def settle(self) -> None:
+        self.world.check_invariants()
         self.world.settle(most=20 if self.world.max_starts > 2 else 60)
 
     @staticmethod
-    def one_of(those: dict[str, Any], which: int) -> str:
-        return sorted(those)[which % len(those)]
+    def one_of(ids_of: dict[str, Any], which: int) -> str:
+        return sorted(ids_of)[which % len(ids_of)]
 
 
 TestHistories = History.TestCase
@@ -153,14 +152,13 @@ TestHistories.settings = settings(
 )
 
 
-# --- Nobody starves -------------------------------------------------------------------------------
+# --- No workload starves --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
-    """Small ones of the same class come all the time and run for up to a quarter of a minute; one
-    that needs whole nodes, or all of the pool, starts as soon as all the nodes have been held for
-    it."""
+def test_an_endless_stream_of_small_workloads_starves_no_large_one(seed: int) -> None:
+    """Small workloads of the same class arrive all the time and run for up to 15 s. One that needs
+    whole nodes, or the whole pool, starts as soon as all nodes have been reserved for it."""
     random = Random(seed)
     names = "abcd"[: random.choice([0, 1, 2, 3, 4])]
     policy = Policy(
@@ -171,7 +169,7 @@ def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
     )
     machines = {name: node(name, gpu=4, cpu=16, ram=64) for name in names}
     world = World((LOW, HIGH), size(gpu=4, cpu=16, ram=64), machines, policy)
-    limited = random.random() < 0.5  # whether they say how long they take
+    limited = random.random() < 0.5  # whether they have time limits
     replicas = random.randint(1, max(len(names), 1))
     if names and random.random() < 0.5:  # one node that never becomes empty
         replicas = 1 if len(names) == 1 else min(replicas, len(names) - 1)
@@ -197,11 +195,11 @@ def test_an_endless_stream_of_small_ones_starves_nobody(seed: int) -> None:
             started_ms = world.running[id_].started_ms
             if id_ in ends and started_ms == world.now_ms - ends[id_] * 1000:
                 world.end(id_)
-    pytest.fail(f"it starved for {bound_s} s")
+    pytest.fail(f"the large workload starved for {bound_s} s")
 
 
-def test_whoever_has_yielded_often_enough_stays() -> None:
-    """HIGH ones come one after the other, each as large as the pool."""
+def test_a_workload_stays_after_max_preemptions() -> None:
+    """HIGH workloads arrive one after the other, each as large as the pool."""
     world = World((LOW, HIGH), size(gpu=8), policy=Policy(max_preemptions=3))
     world.submit(job(gpu=8, id="low"))
     world.settle()

@@ -1,4 +1,4 @@
-"""No plan changes unnoticed: replay compares plans only within one version of the engine."""
+"""No plan changes unnoticed. Replay compares plans only within one version of the engine."""
 
 import json
 from collections import Counter
@@ -17,11 +17,13 @@ def recorded() -> dict[str, Any]:
     return dict(json.loads(golden.FILE.read_text()))
 
 
-def test_the_plans_are_those_that_this_version_made_before(recorded: dict[str, Any]) -> None:
+def test_the_plans_are_the_recorded_ones(recorded: dict[str, Any]) -> None:
     golden.verify(recorded)
 
 
-def test_another_plan_of_the_same_version_is_told_with_what_to_do(recorded: dict[str, Any]) -> None:
+def test_a_changed_plan_of_the_same_version_is_refused_with_what_to_do(
+    recorded: dict[str, Any],
+) -> None:
     def hasty(snapshot: Snapshot) -> Plan:
         return make_plan(replace(snapshot, now_ms=snapshot.now_ms + 3_600_000))
 
@@ -29,7 +31,7 @@ def test_another_plan_of_the_same_version_is_told_with_what_to_do(recorded: dict
         golden.verify(recorded, hasty)
 
 
-def test_another_version_has_to_be_recorded(recorded: dict[str, Any]) -> None:
+def test_a_new_version_has_to_be_recorded(recorded: dict[str, Any]) -> None:
     with pytest.raises(golden.UnpinnedError, match="engine version 0, and this is"):
         golden.verify(recorded | {"engine_version": "0"})
 
@@ -38,8 +40,8 @@ def _differs(plan: Plan, snapshot: Snapshot, **changes: Any) -> bool:
     return make_plan(replace(snapshot, **changes)).starts != plan.starts
 
 
-def test_what_is_recorded_has_something_of_everything() -> None:
-    """Else a change could pass between the snapshots."""
+def test_the_recorded_plans_include_every_kind_of_decision() -> None:
+    """Otherwise a change could go unnoticed."""
     seen: Counter[str] = Counter()
     snapshots = [*map(golden.snapshot, golden.SEEDS)]
     snapshots += map(golden.snapshot_of_owners, golden.OWNED_SEEDS)
@@ -51,20 +53,22 @@ def test_what_is_recorded_has_something_of_everything() -> None:
         seen.update({"alternative"} if any(each.alternative for each in plan.starts) else {})
         seen.update({"unfinished"} if plan.unfinished else {})
         seen.update({"withheld"} if any(each.withheld for each in plan.starts) else {})
-        seen.update({"holder"} if plan.reserved_for else {})
+        seen.update({"reservation"} if plan.reserved_for else {})
         seen.update(
-            {"holds that doubled"} if _differs(plan, snapshot, reservation_history=()) else {}
+            {"doubled reservation"} if _differs(plan, snapshot, reservation_history=()) else {}
         )
         alike = tuple(replace(each, endless=False) for each in snapshot.running)
         started = {start.workload_id for start in plan.starts}
         services = {each.id for each in snapshot.queued if each.endless}
-        seen.update({"a service beside a hold"} if started & services and plan.reserved_for else {})
+        seen.update(
+            {"service beside a reservation"} if started & services and plan.reserved_for else {}
+        )
         seen.update({"services"} if _differs(plan, snapshot, running=alike) else {})
         seen.update({wait.reason.code.value for wait in plan.waits})
     missing = {
         "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
-        "QUOTA_EXCEEDED", "holder", "holds that doubled", "services",
-        "a service beside a hold",
+        "QUOTA_EXCEEDED", "reservation", "doubled reservation", "services",
+        "service beside a reservation",
     } - set(seen)  # fmt: skip
     assert missing == set()

@@ -1,6 +1,6 @@
-"""The cheapest victims are the cheapest: plans against OR-tools CP-SAT on thousands of clusters.
+"""Plans evict the cheapest victims: compared with OR-tools CP-SAT on thousands of clusters.
 
-MLOPS_OPTIMAL=10000 takes so many clusters instead of the usual number.
+MLOPS_OPTIMAL=10000 sets the number of clusters.
 """
 
 import os
@@ -21,7 +21,7 @@ CLUSTERS = int(os.environ.get("MLOPS_OPTIMAL", "2000"))
 
 @dataclass
 class Tally:
-    """How many preemptions were said to be proved, and what each of the others cost, as a multiple
+    """The number of preemptions proved to be cheapest, and the cost of each other one as a multiple
     of the optimum."""
 
     proved: int = 0
@@ -63,7 +63,7 @@ def compare(snapshots: Iterable[Snapshot]) -> Tally:
 
 
 def times_dearer(found: Vector, best: Vector) -> float:
-    """The cost found against the least, in the highest class in which they differ."""
+    """The cost found as a multiple of the least, in the highest class in which they differ."""
     assert found >= best, "the model missed a cheaper set"
     for ours, least in zip(found[1:-1], best[1:-1], strict=True):
         if ours != least:
@@ -72,7 +72,7 @@ def times_dearer(found: Vector, best: Vector) -> float:
 
 
 def test_the_victims_are_the_cheapest(record_property) -> None:
-    """Pools and racks as they are in life, more or less: nearly all are proved."""
+    """In clusters like real ones nearly all victims are proved to be the cheapest."""
     tally = compare(cluster(seed) for seed in range(CLUSTERS))
     record_property("victims", str(tally))
     assert tally.proved > 0.98 * (tally.proved + len(tally.ratios))
@@ -86,17 +86,17 @@ def test_where_the_search_is_cut_short_the_victims_are_nearly_the_cheapest(recor
     assert tally.average <= 1.05
 
 
-def test_in_haste_too_nobody_is_evicted_in_vain(
+def test_no_workload_is_evicted_in_vain_past_the_cycles_work_limit_either(
     monkeypatch: pytest.MonkeyPatch, record_property
 ) -> None:
-    """Beyond a cycle's own limit searches are short."""
+    """Past a cycle's work limit its searches are short."""
     monkeypatch.setattr(search, "CYCLE_LIMIT", -1)
     tally = compare(cluster(seed) for seed in range(CLUSTERS // 5))
     record_property("victims", str(tally))
     assert tally.average <= 1.05
 
 
-def test_the_model_agrees_with_trying_everything() -> None:
+def test_the_model_agrees_with_trying_all_sets() -> None:
     tried = 0
     for seed in range(CLUSTERS // 4):
         snapshot = cluster(seed)

@@ -6,30 +6,14 @@ from typing import Any
 
 import pytest
 
-from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.invariants import check
+from scheduler.engine import Plan
 from scheduler.engine.snapshot import PriorityClass, Running
-from scheduler.tests.engine.build import HIGH, LOW, NOW, job, pool, run
-
-MID = PriorityClass("MID", 500, may_preempt=True, preemptible=True)
-
-
-def plan(snapshot: Snapshot) -> Plan:
-    made = make_plan(snapshot)
-    assert check(snapshot, made) == []
-    return made
-
-
-def started(made: Plan) -> list[str]:
-    return [start.workload_id for start in made.starts]
-
-
-def evicted(made: Plan) -> set[str]:
-    return {eviction.workload_id for eviction in made.evictions}
+from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, job, pool, run
+from scheduler.tests.engine.plans import evicted_ids, plan, started
 
 
 def reasons(made: Plan, *ids_or_keys: str) -> list[str]:
-    """Why these wait: what is told to the workload itself, else to its key."""
+    """The codes of waits, by workload id or scheduling key."""
     own = {wait.workload_id: wait.reason.code.value for wait in made.waits if wait.workload_id}
     keys = {w.scheduling_key: w.reason.code.value for w in made.waits if not w.workload_id}
     return [own.get(each) or keys[each] for each in ids_or_keys]
@@ -38,7 +22,7 @@ def reasons(made: Plan, *ids_or_keys: str) -> list[str]:
 # --- Order -------------------------------------------------------------------------------------
 
 
-def test_high_goes_before_low_however_late_it_comes() -> None:
+def test_high_starts_before_low_however_late_it_is_submitted() -> None:
     low, high = job(gpu=8, id="a"), job(gpu=8, high=True, id="b")
     assert started(plan(pool(queued=[low, high]))) == ["b"]
 
@@ -47,13 +31,13 @@ def test_high_goes_before_low_however_late_it_comes() -> None:
     ("ordering", "expected"),
     [("gpu_weighted", ["gpu", "cpu"]), ("fifo", ["cpu", "gpu"])],
 )
-def test_the_policy_orders_within_a_class(ordering: str, expected: list[str]) -> None:
+def test_the_policy_orders_workloads_within_a_class(ordering: str, expected: list[str]) -> None:
     first = job(cpu=32, id="cpu", submitted_ms=NOW - 2)
     second = job(gpu=4, id="gpu", submitted_ms=NOW - 1)
     assert started(plan(pool(queued=[first, second], ordering=ordering))) == expected
 
 
-def test_equal_scores_go_by_submit_time_then_id() -> None:
+def test_workloads_of_equal_score_start_by_submit_time_then_id() -> None:
     jobs = [
         job(gpu=1, id="c", submitted_ms=NOW - 5),
         job(gpu=1, id="b", submitted_ms=NOW - 9),
@@ -62,7 +46,7 @@ def test_equal_scores_go_by_submit_time_then_id() -> None:
     assert started(plan(pool(queued=jobs))) == ["b", "a", "c"]
 
 
-def test_units_cannot_drown_the_gpu_weight() -> None:
+def test_large_units_do_not_outweigh_the_gpus() -> None:
     """All of the RAM, in MiB a large number, weighs less than one GPU of ten."""
     ram, gpu = job(ram=512, id="ram"), job(gpu=1, id="gpu")
     assert started(plan(pool(gpu=10, queued=[ram, gpu]))) == ["gpu"]
@@ -71,7 +55,7 @@ def test_units_cannot_drown_the_gpu_weight() -> None:
 # --- Placing -----------------------------------------------------------------------------------
 
 
-def test_low_fills_what_high_leaves() -> None:
+def test_low_fills_the_capacity_that_high_leaves() -> None:
     queued = [job(gpu=6, high=True, id="h"), job(gpu=2, id="l"), job(gpu=2, id="m")]
     assert started(plan(pool(queued=queued))) == ["h", "l"]
 
@@ -99,7 +83,7 @@ def test_a_gang_starts_whole_or_not_at_all() -> None:
     assert made.starts[0].placement[0].replicas == 3
 
 
-def test_what_can_never_fit_is_told_so_and_blocks_nobody() -> None:
+def test_an_impossible_request_has_its_reason_and_blocks_no_other() -> None:
     huge, small = job(gpu=9, high=True, id="huge"), job(gpu=1, id="small")
     for queueing in ("best_effort", "strict"):
         made = plan(pool(queued=[huge, small], queueing=queueing))
@@ -110,13 +94,13 @@ def test_what_can_never_fit_is_told_so_and_blocks_nobody() -> None:
 # --- Queueing ----------------------------------------------------------------------------------
 
 
-def test_best_effort_lets_others_pass_a_blocked_head() -> None:
+def test_best_effort_lets_workloads_pass_a_blocked_head() -> None:
     queued = [job(gpu=8, high=True, id="h"), job(gpu=1, id="l")]
     made = plan(pool(running=[run(gpu=4, high=True)], queued=queued))
     assert started(made) == ["l"]
 
 
-def test_strict_lets_nobody_pass_a_blocked_head() -> None:
+def test_strict_lets_no_workload_pass_a_blocked_head() -> None:
     head = job(gpu=8, high=True, id="h")
     queued = [head, job(gpu=1, high=True, id="i"), job(gpu=1, id="l")]
     made = plan(pool(running=[run(gpu=4, high=True)], queued=queued, queueing="strict"))
@@ -128,7 +112,7 @@ def test_strict_lets_nobody_pass_a_blocked_head() -> None:
     ]
 
 
-def test_strict_tells_the_head_itself_what_it_lacks() -> None:
+def test_the_reason_of_a_strict_queues_head_names_what_it_lacks() -> None:
     twins = [job(gpu=6, id="first"), job(gpu=6, id="second")]
     made = plan(pool(running=[run(gpu=4, high=True)], queued=twins, queueing="strict"))
     assert reasons(made, "first", twins[1].scheduling_key) == [
@@ -138,18 +122,18 @@ def test_strict_tells_the_head_itself_what_it_lacks() -> None:
 
 
 @pytest.mark.parametrize("state", ["PAUSED", "DRAINING"])
-def test_a_closed_cluster_starts_nobody(state: str) -> None:
+def test_a_paused_or_draining_cluster_starts_no_workload(state: str) -> None:
     running, waiting = run(gpu=1, id="r"), job(gpu=1, high=True)
     made = plan(pool(running=[running], queued=[waiting], state=state))
     assert started(made) == []
-    assert evicted(made) == ({"r"} if state == "DRAINING" else set())
+    assert evicted_ids(made) == ({"r"} if state == "DRAINING" else set())
     assert reasons(made, waiting.scheduling_key) == ["CLUSTER_PAUSED"]
 
 
 # --- Preemption --------------------------------------------------------------------------------
 
 
-def test_high_takes_the_place_of_low_and_says_whose() -> None:
+def test_high_evicts_low_and_the_plan_names_both() -> None:
     victim, preemptor = run(gpu=8, id="v", ran_s=120), job(gpu=2, high=True, id="p")
     made = plan(pool(running=[victim], queued=[preemptor]))
     assert made.starts[0].victims == ("v",)
@@ -170,29 +154,29 @@ def test_high_takes_the_place_of_low_and_says_whose() -> None:
     ],
     ids=["equal", "exempt", "still starting", "bounced enough", "never", "not preemptible"],
 )
-def test_who_may_not_be_evicted_is_not(victim: Running, policy: dict[str, Any]) -> None:
+def test_a_workload_that_may_not_be_evicted_stays(victim: Running, policy: dict[str, Any]) -> None:
     firm = PriorityClass("FIRM", 10, may_preempt=False, preemptible=False)
     waiting = job(gpu=1, high=True)
     made = plan(pool(running=[victim], queued=[waiting], classes=(LOW, HIGH, firm), **policy))
-    assert (started(made), evicted(made)) == ([], set())
+    assert (started(made), evicted_ids(made)) == ([], set())
     assert reasons(made, waiting.scheduling_key) == ["INSUFFICIENT_CAPACITY"]
 
 
-def test_low_never_evicts_anybody() -> None:
+def test_low_never_evicts() -> None:
     idle = PriorityClass("IDLE", -5, may_preempt=False, preemptible=True)
     snapshot = pool(running=[run(gpu=8, priority="IDLE")], queued=[job(gpu=1)])
-    assert evicted(plan(replace(snapshot, classes=(LOW, HIGH, idle)))) == set()
+    assert evicted_ids(plan(replace(snapshot, classes=(LOW, HIGH, idle)))) == set()
 
 
-def test_nobody_is_evicted_for_one_who_would_not_start_even_then() -> None:
+def test_no_workload_is_evicted_if_the_preemptor_would_not_start_even_then() -> None:
     running = [run(gpu=4, id="low"), run(gpu=4, high=True)]
-    assert evicted(plan(pool(running=running, queued=[job(gpu=6, high=True)]))) == set()
+    assert evicted_ids(plan(pool(running=running, queued=[job(gpu=6, high=True)]))) == set()
 
 
-def test_the_lowest_class_yields_first_even_if_that_costs_more() -> None:
+def test_the_lowest_class_is_evicted_first_even_if_that_costs_more() -> None:
     running = [run(gpu=4, id="low", ran_s=90_000), run(gpu=4, id="mid", ran_s=1, priority="MID")]
     snapshot = pool(running=running, queued=[job(gpu=4, high=True)], classes=(LOW, MID, HIGH))
-    assert evicted(plan(snapshot)) == {"low"}
+    assert evicted_ids(plan(snapshot)) == {"low"}
 
 
 @pytest.mark.parametrize(
@@ -224,22 +208,24 @@ def test_the_lowest_class_yields_first_even_if_that_costs_more() -> None:
         "fewest",
     ],
 )
-def test_the_cheapest_victims(running: list[Running], need: int, victims: set[str]) -> None:
+def test_the_cheapest_victims_are_evicted(
+    running: list[Running], need: int, victims: set[str]
+) -> None:
     total = sum(each.total.gpu for each in running)
     assert (
-        evicted(plan(pool(gpu=total, running=running, queued=[job(gpu=need, high=True)])))
+        evicted_ids(plan(pool(gpu=total, running=running, queued=[job(gpu=need, high=True)])))
         == victims
     )
 
 
-def test_what_a_large_victim_frees_beyond_the_need_is_used_in_order() -> None:
+def test_what_a_large_victim_frees_beyond_the_need_goes_to_the_queue_in_order() -> None:
     queued = [job(gpu=2, high=True, id="h"), job(gpu=3, id="l"), job(gpu=3, id="m")]
     made = plan(pool(running=[run(gpu=8, id="v")], queued=queued))
-    assert (started(made), evicted(made)) == (["h", "l", "m"], {"v"})
+    assert (started(made), evicted_ids(made)) == (["h", "l", "m"], {"v"})
 
 
-def test_one_passed_over_for_want_of_it_gets_the_rest_of_a_later_victim_first() -> None:
-    """FIRM may not preempt and is looked at before MID, whose victim frees more than MID needs."""
+def test_a_refused_workload_is_the_first_to_use_the_rest_of_a_later_victim() -> None:
+    """FIRM may not preempt and comes before MID, whose victim frees more than MID needs."""
     firm = PriorityClass("FIRM", 700, may_preempt=False, preemptible=True)
     queued = [
         job(gpu=4, priority="FIRM", id="firm"),
@@ -247,11 +233,11 @@ def test_one_passed_over_for_want_of_it_gets_the_rest_of_a_later_victim_first() 
         job(gpu=4, id="low"),
     ]
     made = plan(pool(running=[run(gpu=8, id="v")], queued=queued, classes=(LOW, MID, HIGH, firm)))
-    assert (started(made), evicted(made)) == (["mid", "firm"], {"v"})
+    assert (started(made), evicted_ids(made)) == (["mid", "firm"], {"v"})
 
 
-def test_its_equals_are_passed_over_no_longer_then_too() -> None:
-    """Two FIRM are ahead of LOW, and fit beside MID in what its victim gives back."""
+def test_equals_of_a_refused_workload_use_the_rest_of_a_later_victim_too() -> None:
+    """Two FIRM workloads come before LOW, and fit beside MID in the capacity of its victim."""
     firm = PriorityClass("FIRM", 700, may_preempt=False, preemptible=True)
     queued = [
         job(gpu=2, priority="FIRM", id="firm"),
@@ -267,23 +253,24 @@ def test_its_equals_are_passed_over_no_longer_then_too() -> None:
 # --- Situations that broke other schedulers (scheduling rules, numbered as there) ----------------
 
 
-def test_case_2_what_can_never_fit_finds_no_victim_in_any_cycle() -> None:
+def test_case_2_an_impossible_request_finds_no_victim_in_any_cycle() -> None:
     snapshot = pool(gpu=0, running=[run(cpu=32), run(cpu=32)], queued=[job(gpu=1, high=True)])
     for cycle in range(5):
-        assert evicted(plan(replace(snapshot, now_ms=NOW + cycle * 10**6))) == set()
+        assert evicted_ids(plan(replace(snapshot, now_ms=NOW + cycle * 10**6))) == set()
 
 
 def test_case_3_one_core_costs_one_victim_of_eleven() -> None:
     running = [run(cpu=1) for _ in range(11)]
     made = plan(pool(cpu=11, running=running, queued=[job(cpu=1, high=True)]))
-    assert len(evicted(made)) == 1
+    assert len(evicted_ids(made)) == 1
 
 
 @pytest.mark.parametrize("ordering", ["gpu_weighted", "fifo"])
-def test_case_4_a_stream_of_small_ones_does_not_starve_a_big_one(ordering: str) -> None:
-    """Each second one of eight small ones ends and a new one comes; the big one needs all eight.
+def test_case_4_a_stream_of_small_workloads_does_not_starve_a_large_one(ordering: str) -> None:
+    """Each second one of eight small workloads ends and a new one arrives; the large one needs all
+    eight GPUs.
 
-    Without the hold the big one never starts: there is always a small one to take what comes free.
+    Without a reservation the large one never starts: a small one always takes the free GPU.
     """
     big = job(gpu=8, id="big", submitted_ms=NOW)
     running = [run(gpu=1, id=f"run-{n}") for n in range(8)]
@@ -305,40 +292,40 @@ def test_case_4_a_stream_of_small_ones_does_not_starve_a_big_one(ordering: str) 
         running = running[1:] + [run(gpu=1, id=each) for each in started(made)]
         if second >= 60:
             assert reasons(made, small.scheduling_key) == ["RESERVED_FOR_HEAD"]
-    pytest.fail("the big one starved")
+    pytest.fail("the large workload starved")
 
 
-def test_case_4_a_more_urgent_one_takes_the_hold_over() -> None:
+def test_case_4_a_more_urgent_workload_uses_reserved_capacity() -> None:
     big = job(gpu=8, id="big", waited_s=7200)
     queued = [big, job(gpu=4, high=True, id="high"), job(gpu=4, id="low")]
     made = plan(pool(running=[run(gpu=4, high=True)], queued=queued))
     assert started(made) == ["high"]
 
 
-def test_a_hold_leaves_alone_what_its_holder_does_not_need() -> None:
+def test_a_reservation_leaves_amounts_that_its_workload_does_not_need() -> None:
     big = job(gpu=8, cpu=8, id="big", waited_s=7200)
     queued = [big, job(cpu=40, id="cpu"), job(gpu=1, id="gpu")]
     made = plan(pool(running=[run(gpu=1)], queued=queued))
     assert started(made) == ["cpu"]
 
 
-def test_case_5_thousands_ahead_do_not_hide_the_one_that_fits() -> None:
+def test_case_5_thousands_ahead_do_not_hide_the_workload_that_fits() -> None:
     queued = [job(gpu=1) for _ in range(5000)] + [job(cpu=1, id="cpu")]
     made = plan(pool(running=[run(gpu=8)], queued=queued))
     assert started(made) == ["cpu"]
     assert len(made.waits) == 1
 
 
-def test_case_7_victims_come_back_when_their_preemptor_is_cancelled() -> None:
+def test_case_7_a_victim_keeps_its_submit_time_when_its_preemptor_is_cancelled() -> None:
     victim = run(gpu=8, id="v")
     first = plan(pool(running=[victim], queued=[job(gpu=8, high=True, id="p")]))
-    assert (started(first), evicted(first)) == (["p"], {"v"})
+    assert (started(first), evicted_ids(first)) == (["p"], {"v"})
     back = job(gpu=8, id="v", submitted_ms=NOW - 10**7)
     later = job(gpu=8, id="w", submitted_ms=NOW - 10**6)
     assert started(plan(pool(queued=[later, back]))) == ["v"]
 
 
-def test_case_8_a_thousand_for_what_is_full_ahead_of_a_hundred_that_fit() -> None:
+def test_case_8_a_thousand_blocked_workloads_do_not_delay_a_hundred_that_fit() -> None:
     queued = [job(gpu=1, high=True) for _ in range(1000)] + [job(cpu=1) for _ in range(100)]
     made = plan(pool(cpu=200, running=[run(gpu=8, high=True)], queued=queued))
     assert len(made.starts) == 100
@@ -347,7 +334,7 @@ def test_case_8_a_thousand_for_what_is_full_ahead_of_a_hundred_that_fit() -> Non
 # --- The limit of one cycle -----------------------------------------------------------------------
 
 
-def test_a_cycle_that_reaches_its_limit_says_that_it_is_not_finished() -> None:
+def test_a_cycle_that_reaches_its_limit_is_unfinished() -> None:
     queued = [job(gpu=1) for _ in range(5)]
     made = plan(pool(queued=queued, max_starts=3))
     assert (len(made.starts), made.unfinished) == (3, True)
@@ -355,7 +342,7 @@ def test_a_cycle_that_reaches_its_limit_says_that_it_is_not_finished() -> None:
     assert not plan(pool(queued=queued[:3], max_starts=3)).unfinished
 
 
-def test_waits_are_told_once_per_key() -> None:
+def test_a_plan_has_one_wait_per_scheduling_key() -> None:
     queued = [job(gpu=n % 3 + 1) for n in range(300)]
     made = plan(pool(running=[run(gpu=8)], queued=queued))
     assert Counter(wait.reason.code.value for wait in made.waits) == {"INSUFFICIENT_CAPACITY": 3}

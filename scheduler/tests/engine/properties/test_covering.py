@@ -1,4 +1,4 @@
-"""Covering alone: against trying everything, and where its patience ends."""
+"""The covering search alone, compared with trying all covers, with and without a work limit."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,7 +12,8 @@ from scheduler.engine.preemption.lagrangian import ROUNDS, core, prices
 
 
 def instance(seed: int, groups: int, items: int) -> tuple[Amounts, list[Group]]:
-    """What is short, and items that together give it; some groups give the same, some too much."""
+    """Missing amounts and items that together give them; some groups give the same, some too
+    much."""
     random = Random(seed)
     dimensions = random.randint(1, 3)
     kinds = [tuple(random.randint(0, 6) for _ in range(dimensions)) for _ in range(groups)]
@@ -42,7 +43,7 @@ def assert_minimal(short: Amounts, groups: Sequence[Group], counts: list[int]) -
     for at, count in enumerate(counts):
         if count:
             fewer = [*counts[:at], count - 1, *counts[at + 1 :]]
-            assert not covers(short, groups, fewer), "one could be spared"
+            assert not covers(short, groups, fewer), "an item could be spared"
 
 
 def solvable(groups: int, items: int, seeds: int) -> list[tuple[Amounts, list[Group]]]:
@@ -50,7 +51,7 @@ def solvable(groups: int, items: int, seeds: int) -> list[tuple[Amounts, list[Gr
     return [(s, g) for s, g in made if g and covers(s, g, [len(each.weights) for each in g])]
 
 
-def test_no_cover_is_lighter() -> None:
+def test_no_cover_is_lighter_than_the_proved_one() -> None:
     instances = solvable(groups=4, items=3, seeds=600)
     assert len(instances) > 400
     for short, groups in instances:
@@ -61,7 +62,7 @@ def test_no_cover_is_lighter() -> None:
 
 
 @pytest.mark.parametrize("work_limit", [0, 1, 30, 300, 3_500])
-def test_beyond_its_limit_a_cover_is_minimal_and_no_heavier_than_the_greedy_one(
+def test_a_search_past_its_limit_gives_a_minimal_cover_no_heavier_than_the_greedy_one(
     work_limit: int,
 ) -> None:
     unproved = 0
@@ -75,7 +76,7 @@ def test_beyond_its_limit_a_cover_is_minimal_and_no_heavier_than_the_greedy_one(
     assert unproved > 0 or work_limit > 300
 
 
-def test_with_more_patience_it_never_gets_heavier() -> None:
+def test_a_higher_work_limit_never_gives_a_heavier_cover() -> None:
     for short, groups in solvable(groups=14, items=4, seeds=40):
         weights = [
             weight_of(groups, cover(short, groups, limit).counts) for limit in (0, 3_000, 60_000)
@@ -83,8 +84,8 @@ def test_with_more_patience_it_never_gets_heavier() -> None:
         assert weights == sorted(weights, reverse=True)
 
 
-def test_what_prices_settle_is_so_in_every_lighter_cover() -> None:
-    """Whatever the prices are."""
+def test_every_lighter_cover_agrees_with_what_the_prices_decide() -> None:
+    """For the best prices and for random ones."""
     random = Random(1)
     for short, groups in solvable(groups=4, items=3, seeds=300):
         best = lightest(short, groups)
@@ -101,15 +102,15 @@ def test_what_prices_settle_is_so_in_every_lighter_cover() -> None:
                 assert min(inside, default=best) >= best
 
 
-def test_prices_come_near_the_optimum() -> None:
-    """As many equal small items as it takes: the bound of the best prices is the optimum itself."""
+def test_the_bound_of_the_prices_comes_near_the_optimum() -> None:
+    """With enough equal small items the bound of the best prices is the optimum itself."""
     groups = [Group((1, 2), [10] * 8), Group((2, 1), [10] * 8)]
     mu = prices((9, 9), groups, 60, ROUNDS)
     assert sum(mu) > 0.9 * ONE
 
 
-def test_huge_weights_stay_exact() -> None:
-    """Weights as in victims.py: the cost decides, then the number, then the last bits."""
+def test_huge_weights_are_compared_exactly() -> None:
+    """Weights as in candidates.py: the cost decides, then the number, then the last bits."""
     cost, one = 1 << 160, 1 << 40
     groups = [Group((2,), [cost + one + 1]), Group((1,), [one, one + 1, cost + one])]
     assert cover((2,), groups).counts == [0, 2]
@@ -117,7 +118,7 @@ def test_huge_weights_stay_exact() -> None:
     assert cover((5,), groups).counts == [1, 3]
 
 
-def test_the_heaviest_who_is_not_needed_is_spared() -> None:
+def test_the_heaviest_item_that_is_not_needed_is_spared() -> None:
     groups = [Group((3,), [9]), Group((1,), [1, 2, 5])]
     assert spared((3,), groups, [1, 3]) == [0, 3]
     assert spared((2,), groups, [0, 3]) == [0, 2]

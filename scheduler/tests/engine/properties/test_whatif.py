@@ -1,4 +1,4 @@
-"""What would let a workload start: each answer is the planner's, of the snapshot so changed."""
+"""What would let a workload start: each answer equals the plan of the changed snapshot."""
 
 from dataclasses import replace
 
@@ -11,37 +11,38 @@ from scheduler.engine.snapshot import Workload
 from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.engine.whatif import WhatIf, occupants, plan_with, without
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
-from scheduler.tests.engine.test_properties import snapshots
-from scheduler.tests.engine.test_quotas import limited
+from scheduler.tests.engine.strategies import snapshots, with_quotas
 
-asked = snapshots(max_queued=14) | limited()
+any_snapshot = snapshots(max_queued=14) | with_quotas()
 
 
 def with_another(snapshot: Snapshot, which: int) -> tuple[Snapshot, Workload]:
-    """One of those who wait, or somebody new."""
+    """The snapshot with one of its waiting workloads, or a new one."""
     queued = [*snapshot.queued, replace(job(gpu=1, high=True), owner="ann")]
     return snapshot, queued[which % len(queued)]
 
 
 def starts(snapshot: Snapshot, workload: Workload, old: Workload) -> bool:
-    """The planner asked directly about a changed one, which is nobody's equal."""
+    """Whether the planner itself starts the changed workload, under a key that no other shares."""
     others = tuple(each for each in snapshot.queued if each.id != old.id)
     changed = replace(workload, scheduling_key=f"{workload.scheduling_key}/other")
     return plan_with(replace(snapshot, queued=others), changed).start is not None
 
 
-@given(asked, st.integers(0, 100))
+@given(any_snapshot, st.integers(0, 100))
 @settings(max_examples=300, deadline=None)
-def test_with_nothing_changed(snapshot: Snapshot, which: int) -> None:
+def test_the_unchanged_workload_starts_exactly_if_the_planner_starts_it(
+    snapshot: Snapshot, which: int
+) -> None:
     snapshot, workload = with_another(snapshot, which)
     started = plan_with(snapshot, workload).start is not None
     assert WhatIf(snapshot, workload).starts() == started
 
 
-@given(asked, st.integers(0, 100))
+@given(any_snapshot, st.integers(0, 100))
 @settings(max_examples=150, deadline=None)
-def test_with_less(snapshot: Snapshot, which: int) -> None:
-    """With what is told it starts, and with one GPU more it would not."""
+def test_the_workload_starts_with_the_largest_amounts_named(snapshot: Snapshot, which: int) -> None:
+    """With one GPU more it would not start."""
     snapshot, workload = with_another(snapshot, which)
     for name, amount in WhatIf(snapshot, workload).largest_amounts().items():
         dim = NAMES.index(name)
@@ -56,10 +57,9 @@ def test_with_less(snapshot: Snapshot, which: int) -> None:
             assert not starts(snapshot, less(amount + 1), workload)
 
 
-@given(asked, st.integers(0, 100))
+@given(any_snapshot, st.integers(0, 100))
 @settings(max_examples=150, deadline=None)
-def test_with_another_priority(snapshot: Snapshot, which: int) -> None:
-    """The lowest that would do, and whom it would evict."""
+def test_the_priority_named_is_the_lowest_that_starts(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
     values = {each.name: each.value for each in snapshot.classes}
     found = WhatIf(snapshot, workload).priority_that_starts()
@@ -74,16 +74,16 @@ def test_with_another_priority(snapshot: Snapshot, which: int) -> None:
     assert found is None
 
 
-@given(asked, st.integers(0, 100))
+@given(any_snapshot, st.integers(0, 100))
 @settings(max_examples=150, deadline=None)
-def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
+def test_the_workload_starts_after_the_ends_named(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
     what_if = WhatIf(snapshot, workload)
     some = occupants(snapshot, workload)[:4]
-    told = {each.ids[0] for each in what_if.after_any_of(some)}
+    enough = {each.ids[0] for each in what_if.after_any_of(some)}
     for running in some:
         ended = replace(without(snapshot, [running]), now_ms=snapshot.now_ms)
-        assert (running.id in told) == (plan_with(ended, workload).start is not None)
+        assert (running.id in enough) == (plan_with(ended, workload).start is not None)
     after = what_if.after_limits()
     if after is not None:
         ending = [each for each in snapshot.running if each.ends_ms is not None]
@@ -94,20 +94,22 @@ def test_after_the_ends_of_others(snapshot: Snapshot, which: int) -> None:
         assert after.at_ms == max(ending[last].ends_ms or 0, snapshot.now_ms)
 
 
-@given(asked, st.integers(0, 100))
+@given(any_snapshot, st.integers(0, 100))
 @settings(max_examples=150, deadline=None)
-def test_a_line_with_one_more_is_the_line_of_all(snapshot: Snapshot, which: int) -> None:
+def test_a_queue_with_one_workload_more_equals_the_queue_of_all(
+    snapshot: Snapshot, which: int
+) -> None:
     queued = snapshot.queued
     one = queued[which % len(queued)] if queued else job()
-    line = WaitingQueue(snapshot, (each for each in queued if each is not one))
-    more, whole = line.with_one(one), WaitingQueue(snapshot, {*queued, one})
+    queue = WaitingQueue(snapshot, (each for each in queued if each is not one))
+    more, whole = queue.with_one(one), WaitingQueue(snapshot, {*queued, one})
     assert (list(more), more.heads()) == (list(whole), whole.heads())
     assert list(more.starved(NOW)) == list(whole.starved(NOW))
-    assert one not in list(line)
-    assert one not in list(line.starved(NOW))
+    assert one not in list(queue)
+    assert one not in list(queue.starved(NOW))
 
 
-def test_what_not_even_the_empty_cluster_could_run_starts_after_nobody() -> None:
+def test_an_impossible_request_starts_after_no_end() -> None:
     snapshot = pool(gpu=2, running=[run(gpu=2, ends_ms=NOW + 1000)])
     what_if = WhatIf(snapshot, job(gpu=3))
     assert not what_if.starts()
@@ -115,7 +117,7 @@ def test_what_not_even_the_empty_cluster_could_run_starts_after_nobody() -> None
     assert what_if.largest_amounts() == {"gpu": 0}
 
 
-def test_the_holders_are_those_of_what_is_short_or_of_all_where_it_is_fragmented() -> None:
+def test_the_occupants_have_what_is_short_or_all_that_is_requested_if_it_is_fragmented() -> None:
     gpus, cpus = run(gpu=6), run(cpu=60)
     short = pool(gpu=8, cpu=64, running=[gpus, cpus])
     assert occupants(short, job(gpu=4)) == [gpus]

@@ -1,4 +1,4 @@
-"""The checker finds each kind of breach: plans that are right but for one thing."""
+"""The invariants find each kind of breach: in plans that are right but for one fault."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from scheduler.tests.engine.build import job, pool, run
 
 @pytest.fixture
 def snapshot() -> Snapshot:
-    """One HIGH evicts one of two LOW; one LOW waits."""
+    """A HIGH workload evicts one of two LOW ones; another LOW one waits."""
     return pool(
         running=[run(gpu=4, id="v", ran_s=10), run(gpu=4, id="r", ran_s=99)],
         queued=[job(gpu=4, high=True, id="p"), job(gpu=4, id="w")],
@@ -28,7 +28,7 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             return snapshot, replace(plan, starts=(start, start))
         case "not there":
             return snapshot, replace(plan, starts=(replace(start, workload_id="ghost"),))
-        case "untold":
+        case "no reason":
             return snapshot, replace(plan, waits=())
         case "no victims":
             lone = replace(start, victims=())
@@ -73,14 +73,14 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             more = Start("w", (Placement(None, 1),))
             own = replace(plan.waits[0], workload_id="w")
             return snapshot, replace(plan, starts=(*plan.starts, more), waits=(own,))
-        case "held too soon":
+        case "reserved too soon":
             return snapshot, replace(plan, reserved_for="w")
-        case "held for nobody":
+        case "reserved for an unknown one":
             return snapshot, replace(plan, reserved_for="ghost")
-        case "held for who starts":
+        case "reserved for one that starts":
             at_once = replace(snapshot.policy, reserve_after_s=0)
             return replace(snapshot, policy=at_once), replace(plan, reserved_for="p")
-        case "held in a strict line":
+        case "reserved in a strict queue":
             strict = replace(snapshot.policy, queueing="strict", reserve_after_s=0)
             return replace(snapshot, policy=strict), replace(plan, reserved_for="w")
     raise AssertionError(fault)
@@ -91,7 +91,7 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
     [
         ("started twice", "a second start"),
         ("not there", "start of ghost, which is not there"),
-        ("untold", "w neither starts nor is told why it waits"),
+        ("no reason", "w neither starts nor is told why it waits"),
         ("no victims", "does not fit where it starts"),
         ("full", "does not fit where it starts"),
         ("withheld", "more was withheld from p than was free"),
@@ -106,10 +106,10 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("still exempt", "still exempt"),
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
-        ("held too soon", "reserved for w, which has not waited for so long"),
-        ("held for nobody", "reserved for ghost, which has not waited for so long"),
-        ("held for who starts", "reserved for p, which starts"),
-        ("held in a strict line", "reserved where it never is"),
+        ("reserved too soon", "reserved for w, which has not waited for so long"),
+        ("reserved for an unknown one", "reserved for ghost, which has not waited for so long"),
+        ("reserved for one that starts", "reserved for p, which starts"),
+        ("reserved in a strict queue", "reserved where it never is"),
     ],
 )
 def test_each_fault_is_found(snapshot: Snapshot, fault: str, sentence: str) -> None:
@@ -118,7 +118,7 @@ def test_each_fault_is_found(snapshot: Snapshot, fault: str, sentence: str) -> N
     assert any(sentence in breach for breach in check(*spoilt(snapshot, plan, fault)))
 
 
-def test_verify_refuses_what_check_faults(snapshot: Snapshot) -> None:
+def test_verify_raises_for_a_breach(snapshot: Snapshot) -> None:
     plan = make_plan(snapshot)
     verify(snapshot, plan)
     with pytest.raises(InvalidPlanError, match="does not fit"):
