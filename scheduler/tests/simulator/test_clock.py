@@ -1,4 +1,4 @@
-"""Traces small enough to be done by hand."""
+"""Traces that are small enough to be checked by hand."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,12 +17,12 @@ def job(
 
 
 def on(spec: str, policy: str, jobs: list[Job], **more: Any) -> Result:
-    """Every plan is judged by the checker and compared with `make_plan`'s."""
+    """Simulate; every plan is verified and compared with the plan without the kept queue."""
     return simulate(jobs, cluster_spec.parse(spec), policies.parse(policy), checked=True, **more)
 
 
 def starts(result: Result) -> list[float | None]:
-    """For the first time."""
+    """The first start of each job, in seconds."""
     return [None if f.started_ms is None else f.started_ms / 1000 for f in result.fates]
 
 
@@ -30,7 +30,7 @@ def ends(result: Result) -> list[float | None]:
     return [None if fate.ended_ms is None else fate.ended_ms / 1000 for fate in result.fates]
 
 
-# Four cores. A holds three until 10, so B (two) waits; may C and D (one each) pass it?
+# Four cores. A has three until 10, so B (two) waits; may C and D (one each) pass it?
 THREE = [job(0, 10, 3, 10), job(1, 5, 2, 5), job(2, 3, 1, 8), job(3, 90, 1, 90), job(4, 9, 1, 9)]
 
 
@@ -39,43 +39,43 @@ THREE = [job(0, 10, 3, 10), job(1, 5, 2, 5), job(2, 3, 1, 8), job(3, 90, 1, 90),
     [
         ("strict,fifo", [0, 10, 10, 10, 13]),
         ("best_effort,fifo", [0, 10, 2, 5, 10]),
-        # C ends by 10, when B is to start. D and E do not, but one of the two cores that B leaves
-        # over then is free when C has ended.
+        # C ends by 10, when B is to start. D and E do not, but B leaves two cores over then, and
+        # one of them is free when C has ended.
         ("easy_backfill,fifo", [0, 10, 2, 5, 10]),
     ],
 )
-def test_one_pool_by_three_policies(policy: str, expected: list[float]) -> None:
+def test_three_policies_order_one_pool_differently(policy: str, expected: list[float]) -> None:
     assert starts(on("pool:cpu=4", policy, THREE)) == expected
 
 
-def test_two_users_share_what_comes_free() -> None:
-    """Ann's four of two cores each came first; Ben, who came later, is next after her first two,
-    and again when one of hers has ended: she still holds more than he does."""
+def test_fair_share_alternates_between_two_users() -> None:
+    """Ann's four jobs of two cores each came first. Ben's first is next after two of Ann's, and his
+    second after one of hers has ended, because Ann's share is still the larger one."""
     ann = [replace(job(0, 10 + n, 2), user="ann") for n in range(4)]
     ben = [replace(job(1, 20, 2), user="ben") for _ in range(2)]
     assert starts(on("pool:cpu=4", "fifo", [*ann, *ben])) == [0, 0, 10, 11, 22, 24]
     assert starts(on("pool:cpu=4", "fair_share", [*ann, *ben])) == [0, 0, 11, 23, 10, 30]
 
 
-def test_easy_passes_nobody_who_would_delay_the_head() -> None:
-    """B needs all four at 10. C would hold one until 11; D is done by then."""
+def test_easy_starts_no_job_that_would_delay_the_head() -> None:
+    """B needs all four cores at 10. C would use one until 11; D ends by then."""
     jobs = [job(0, 10, 3, 10), job(1, 5, 4, 5), job(2, 9, 1, 9), job(3, 7, 1, 7)]
     assert starts(on("pool:cpu=4", "easy_backfill,fifo", jobs)) == [0, 10, 15, 3]
 
 
-def test_the_head_starts_when_somebody_ends_before_the_limit() -> None:
+def test_the_head_starts_when_a_job_ends_before_its_limit() -> None:
     jobs = [job(0, 4, 3, 10), job(1, 5, 4, 5)]
     assert starts(on("pool:cpu=4", "easy_backfill,fifo", jobs)) == [0, 4]
 
 
 def test_at_one_moment_limits_end_first_then_submits_then_ends() -> None:
-    """At 10 the first has reached its limit, so its cores are there for the newcomer. The second
-    ends at 10 too, but by itself: had it gone before the newcomer came, the head had started."""
+    """At 10 the first job reaches its limit, so its cores are free for the new job. The second ends
+    at 10 too, without a limit: if it ended before the submit, the head would start instead."""
     jobs = [job(0, 10, 2, 10), job(0, 10, 2, 99), job(9, 1, 4, 1), job(10, 5, 2, 5)]
     assert starts(on("pool:cpu=4", "easy_backfill,fifo", jobs)) == [0, 0, 15, 10]
 
 
-def test_the_impossible_blocks_nobody_and_never_ends() -> None:
+def test_an_impossible_job_blocks_no_other_and_never_ends() -> None:
     jobs = [job(0, 10, 5), job(1, 5, 4)]
     result = on("pool:cpu=4", "strict,fifo", jobs)
     assert ends(result) == [None, 6]
@@ -107,26 +107,26 @@ def test_evicted_work_starts_again(
     assert result.fates[0].lost_ms == lost_s * 1000
 
 
-def test_figures_of_a_preemption() -> None:
-    told = figures(on("pool:cpu=4", "best_effort", LOW_THEN_HIGH))
-    low, high = told.classes["LOW"], told.classes["HIGH"]
+def test_the_figures_count_a_preemption() -> None:
+    result_figures = figures(on("pool:cpu=4", "best_effort", LOW_THEN_HIGH))
+    low, high = result_figures.classes["LOW"], result_figures.classes["HIGH"]
     assert (low.wait_mean_s, low.preemptions, low.lost_core_hours) == (7, 1, round(16 / 3600, 3))
     assert (high.wait_mean_s, high.preemptions) == (0, 0)
     assert low.bounded_slowdown == 1.7
-    assert told.makespan_s == 17
-    assert told.utilisation == {"cpu_milli": 1.0}
-    assert told.goodput == {"cpu_milli": round(13 / 17, 6)}
+    assert result_figures.makespan_s == 17
+    assert result_figures.utilisation == {"cpu_milli": 1.0}
+    assert result_figures.goodput == {"cpu_milli": round(13 / 17, 6)}
 
 
-def test_an_evicted_one_keeps_its_place() -> None:
-    """It was submitted first, so it returns before the other LOW, which has waited for longer."""
+def test_an_evicted_job_keeps_its_position() -> None:
+    """It was submitted first, so it returns before the other LOW job, which has waited longer."""
     jobs = [job(0, 10, 4), job(1, 5, 4), job(4, 3, 4, priority="HIGH")]
     assert ends(on("pool:cpu=4", "best_effort,fifo", jobs)) == [17, 22, 7]
 
 
-def test_evicted_ones_are_looked_at_in_the_same_moment() -> None:
-    """HIGH needs three; the cheapest victim frees four: the fourth goes to the evicted one's
-    smaller neighbour at once."""
+def test_evicted_jobs_are_considered_at_the_same_moment() -> None:
+    """HIGH needs three cores, and the cheapest victim frees four. The fourth core goes at once to a
+    smaller job that waits with the victim."""
     jobs = [job(0, 10, 4), job(1, 5, 1), job(4, 3, 3, priority="HIGH")]
     assert starts(on("pool:cpu=4", "best_effort", jobs)) == [0, 4, 4]
 
@@ -138,7 +138,7 @@ def test_a_gang_on_nodes_is_whole_or_waits() -> None:
 
 
 def test_percentiles_are_nearest_rank() -> None:
-    """A hundred jobs that wait for 0, 1, …, 99 seconds in turn."""
+    """A hundred jobs wait for 0, 1, …, 99 seconds in turn."""
     jobs = [job(0, 1, 1) for _ in range(100)]
     of_all = figures(on("pool:cpu=1", "strict,fifo", jobs)).classes["all"]
     waits = [of_all.wait_median_s, of_all.wait_p95_s, of_all.wait_p99_s, of_all.wait_max_s]
@@ -148,7 +148,7 @@ def test_percentiles_are_nearest_rank() -> None:
 
 def test_series_are_means_over_time() -> None:
     """Half of the pool for half of the time, then all of it."""
-    told = figures(on("pool:cpu=2", "best_effort", [job(0, 20, 1), job(10, 10, 1)]))
-    shares = told.series["cpu_milli"]
+    result_figures = figures(on("pool:cpu=2", "best_effort", [job(0, 20, 1), job(10, 10, 1)]))
+    shares = result_figures.series["cpu_milli"]
     assert (shares[0], shares[-1], sum(shares) / len(shares)) == (0.5, 1.0, 0.75)
-    assert set(told.series["waiting"]) == {0.0}
+    assert set(result_figures.series["waiting"]) == {0.0}

@@ -1,4 +1,4 @@
-"""`manage.py simulate`: what it prints and writes, and one sentence for each mistake."""
+"""`manage.py simulate`: its output and files, and one sentence for each mistake."""
 
 import json
 import os
@@ -39,17 +39,17 @@ def rows(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def test_the_table(trace: Path) -> None:
-    told = rows(simulate(trace, *BOTH))
-    assert told[0] == ["3", "jobs."]
-    by_class = {(row[0], row[1]): row[2:] for row in told if len(row) > 10}
+def test_the_table_has_a_row_per_policy_and_class(trace: Path) -> None:
+    table = rows(simulate(trace, *BOTH))
+    assert table[0] == ["3", "jobs."]
+    by_class = {(row[0], row[1]): row[2:] for row in table if len(row) > 10}
     assert by_class["best_effort,gpu_weighted", "LOW"][:3] == ["2", "10", "s"]
     assert by_class["best_effort,gpu_weighted", "LOW"][-3:] == ["1", "0", "0"]
     assert by_class["strict,fifo,never", "HIGH"][:3] == ["1", "6", "s"]
     assert ("strict,fifo,never", "all") in by_class
 
 
-def test_json_and_pictures(trace: Path, tmp_path: Path) -> None:
+def test_json_and_pictures_are_written(trace: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     text = simulate(trace, *BOTH, "--out", str(tmp_path / "out"))
     written = {path.name for path in (tmp_path / "out").iterdir()}
@@ -69,12 +69,12 @@ def test_json_and_pictures(trace: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_request_gives_the_same_bytes(trace: Path, tmp_path: Path) -> None:
-    """In processes of their own, with other hash seeds."""
-    asked = ["--high-share", "0.5", "--seed", "7", "--no-pictures", "--cluster", "pool:cpu=4"]
+    """In two processes with different hash seeds."""
+    request = ["--high-share", "0.5", "--seed", "7", "--no-pictures", "--cluster", "pool:cpu=4"]
     for name, seed in (("a", "1"), ("b", "2")):
         folder = str(tmp_path / name)
         subprocess.run(
-            [sys.executable, "manage.py", "simulate", str(trace), *asked, *BOTH, "--out", folder],
+            [sys.executable, "manage.py", "simulate", str(trace), *request, *BOTH, "--out", folder],
             check=True,
             cwd=REPOSITORY,
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -84,13 +84,13 @@ def test_the_same_request_gives_the_same_bytes(trace: Path, tmp_path: Path) -> N
     assert a == b
 
 
-def test_checked_decides_the_same(trace: Path) -> None:
-    speed = slice(0, -1)  # the last column says how fast it was
+def test_checked_gives_the_same_decisions(trace: Path) -> None:
+    speed = slice(0, -1)  # the last column is the speed
     plain, judged = simulate(trace, *BOTH), simulate(trace, *BOTH, "--checked")
     assert [row[speed] for row in rows(plain)] == [row[speed] for row in rows(judged)]
 
 
-def test_shares_and_limits(trace: Path) -> None:
+def test_shares_and_limits_change_the_jobs(trace: Path) -> None:
     assert "2 jobs." in simulate(trace, "--limit", "2")
     assert " LOW " not in simulate(trace, "--high-share", "1", "--exact-limits")
 
@@ -104,7 +104,7 @@ def test_shares_and_limits(trace: Path) -> None:
         (["--high-share", "2"], "pool:cpu=4", "'2' should be a number from 0 to 1"),
     ],
 )
-def test_one_sentence_for_what_makes_no_sense(
+def test_a_mistake_is_answered_with_one_sentence(
     trace: Path, args: list[str], on: str, sentence: str
 ) -> None:
     with pytest.raises(CommandError) as caught:
@@ -112,18 +112,18 @@ def test_one_sentence_for_what_makes_no_sense(
     assert sentence in str(caught.value)
 
 
-def test_a_trace_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_trace_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="The trace cannot be read"):
         simulate(tmp_path / "nothing.swf")
 
 
-def test_a_priority_that_the_cluster_does_not_have(trace: Path) -> None:
+def test_a_priority_unknown_to_the_cluster_is_reported(trace: Path) -> None:
     trace.write_text(CSV.replace("HIGH", "URGENT"))
     with pytest.raises(CommandError, match="The trace has the priority 'URGENT'"):
         simulate(trace)
 
 
-def test_without_matplotlib_it_says_so_at_once(
+def test_a_missing_matplotlib_is_reported_at_once(
     trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

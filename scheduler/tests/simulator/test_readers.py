@@ -1,4 +1,4 @@
-"""Traces and words as people write them, and what is said where they cannot be read."""
+"""The parsers of traces, clusters and policies, and their errors."""
 
 import gzip
 from pathlib import Path
@@ -39,8 +39,9 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_swf(tmp_path: Path) -> None:
-    """Requested processors before allocated ones; nobody runs longer than promised; in order."""
+def test_swf_rows_become_jobs(tmp_path: Path) -> None:
+    """Requested processors before allocated ones; no job longer than requested; sorted by
+    submit."""
     trace = traces.read(write(tmp_path, SWF))
     core = Resources(1000)
     assert trace.jobs == [
@@ -51,7 +52,7 @@ def test_swf(tmp_path: Path) -> None:
     assert trace.dropped == {"did not run": 1, "promised no end": 1}
 
 
-def test_csv(tmp_path: Path) -> None:
+def test_csv_rows_become_jobs(tmp_path: Path) -> None:
     trace = traces.read(write(tmp_path, CSV))
     assert trace.jobs == [
         Job(0, 8_000, Resources(500, 1024, 1), 2, "HIGH", 8, "ann"),
@@ -60,8 +61,8 @@ def test_csv(tmp_path: Path) -> None:
     assert trace.dropped == {"did not run": 1}
 
 
-def test_philly(tmp_path: Path) -> None:
-    """Whole nodes of 8 GPUs where they do, else as few equal parts as there can be."""
+def test_philly_rows_become_jobs(tmp_path: Path) -> None:
+    """Jobs of more than 8 GPUs have as few equal replicas as fit on nodes of 8."""
     trace = traces.read(write(tmp_path, PHILLY))
     one = Resources(6000, 61440, 1)
     assert [(job.request, job.replicas) for job in trace.jobs] == [
@@ -73,7 +74,7 @@ def test_philly(tmp_path: Path) -> None:
     assert (second.submit_ms - first.submit_ms, second.run_ms) == (60_000, 66_000)
 
 
-def test_zipped_or_not_is_seen_by_the_contents(tmp_path: Path) -> None:
+def test_a_gzipped_trace_is_detected_by_its_contents(tmp_path: Path) -> None:
     plain, zipped = write(tmp_path, SWF), tmp_path / "zipped"
     zipped.write_bytes(gzip.compress(SWF.encode()))
     assert traces.read(plain).jobs == traces.read(zipped).jobs
@@ -105,7 +106,7 @@ def test_zipped_or_not_is_seen_by_the_contents(tmp_path: Path) -> None:
         (PHILLY.replace(",12,", ",0,"), 3, "num_gpus is '0'"),
     ],
 )
-def test_what_is_wrong_is_told_with_the_line(
+def test_a_faulty_trace_is_reported_with_the_line(
     tmp_path: Path, text: str, line: int, what: str
 ) -> None:
     with pytest.raises(TraceError) as caught:
@@ -118,14 +119,14 @@ def test_what_is_wrong_is_told_with_the_line(
     "data",
     [gzip.compress(SWF.encode())[:-20], gzip.compress(SWF.encode())[:40] + b"\xff" * 40, b"\xff,1"],
 )
-def test_damaged_files(tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "trace"
     path.write_bytes(data)
     with pytest.raises(TraceError, match="it cannot be read"):
         traces.read(path)
 
 
-def test_a_seeded_share_is_the_same_each_time() -> None:
+def test_a_share_with_a_seed_is_the_same_each_time() -> None:
     jobs = [Job(0, 1000, Resources(1000)) for _ in range(3000)]
     first, again, other = (traces.with_share(jobs, "HIGH", 0.3, seed) for seed in (1, 1, 2))
     assert first == again != other
@@ -135,14 +136,14 @@ def test_a_seeded_share_is_the_same_each_time() -> None:
 # --- Clusters and policies ---------------------------------------------------------------------
 
 
-def test_clusters() -> None:
+def test_a_cluster_is_parsed_from_a_text() -> None:
     pool = cluster_spec.parse("pool:cpu=1.5,gpu=2")
     assert (pool.total, pool.nodes) == (Resources(1500, 0, 2), ())
     nodes = cluster_spec.parse("nodes=40,gpu=8,cpu=48,ram=491520")
     assert (len(nodes.nodes), nodes.total) == (40, Resources(1_920_000, 19_660_800, 320))
 
 
-def test_a_cluster_from_a_file(tmp_path: Path) -> None:
+def test_a_cluster_is_parsed_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "cluster.json"
     path.write_text(
         '{"nodes": [{"count": 2, "gpu": 8, "cpu": 4}, {"cpu": 1, "labels": {"zone": "a"}}],'
@@ -170,7 +171,7 @@ def test_a_cluster_from_a_file(tmp_path: Path) -> None:
         "nowhere.json",
     ],
 )
-def test_clusters_that_make_no_sense(spec: str) -> None:
+def test_a_faulty_cluster_is_refused(spec: str) -> None:
     with pytest.raises(SpecError, match=r"cluster"):
         cluster_spec.parse(spec)
 
@@ -178,7 +179,7 @@ def test_clusters_that_make_no_sense(spec: str) -> None:
 @pytest.mark.parametrize(
     "text", ["{}", "[]", "7", "{", '{"nodes": 3}', '{"pool": {"cpu": 1}, "hosts": 1}']
 )
-def test_files_that_make_no_sense(tmp_path: Path, text: str) -> None:
+def test_a_faulty_cluster_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "cluster.json"
     path.write_text(text)
     with pytest.raises(SpecError, match="cannot be understood"):
@@ -198,7 +199,7 @@ def test_files_that_make_no_sense(tmp_path: Path, text: str) -> None:
         ),
     ],
 )
-def test_policies(text: str, policy: Policy, name: str) -> None:
+def test_a_policy_is_parsed_and_named(text: str, policy: Policy, name: str) -> None:
     assert policies.parse(text) == policy
     assert policies.name_of(policy) == name
     assert policies.parse(name) == policy
@@ -214,7 +215,7 @@ def test_policies(text: str, policy: Policy, name: str) -> None:
         ("max_preemptions=-1", "max_preemptions is a whole number, not '-1'."),
     ],
 )
-def test_policies_that_make_no_sense(text: str, sentence: str) -> None:
+def test_a_faulty_policy_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(SpecError) as caught:
         policies.parse(text)
     assert str(caught.value).startswith(sentence)

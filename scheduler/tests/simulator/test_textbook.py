@@ -1,4 +1,4 @@
-"""EASY backfilling beside an independent one of forty lines: every job starts at the same time."""
+"""EASY backfilling compared with an independent one of forty lines: all jobs start alike."""
 
 import random
 from bisect import insort
@@ -17,8 +17,8 @@ def textbook(rows: list[Row], *, backfill: bool) -> list[int]:
     """Start times by first come, first served, with EASY (Mu'alem and Feitelson 2001, figure 2)."""
     free, coming, starts = PROCESSORS, 0, [0] * len(rows)
     queue: list[int] = []
-    running: list[tuple[int, int, int]] = []  # until when by its limit, processors, job
-    ends: list[tuple[int, int, int]] = []  # when, 0 at the limit, else 2, and which job
+    running: list[tuple[int, int, int]] = []  # end by its limit, processors, job
+    ends: list[tuple[int, int, int]] = []  # end, 0 at the limit else 2, job
 
     def start(job: int, now: int) -> None:
         _, run, limit, processors = rows[job]
@@ -62,8 +62,8 @@ def textbook(rows: list[Row], *, backfill: bool) -> list[int]:
 
 
 def workload(count: int, seed: int) -> list[Row]:
-    """In the manner of a supercomputer's log: many small jobs, some wide, limits in round numbers,
-    a few that are ended by them, several submits in one second."""
+    """Jobs as in a supercomputer's log: many small ones, some wide ones, limits in round numbers, a
+    few that end by their limit, several submits in one second."""
     draw = random.Random(seed)
     rows, now = [], 0
     for _ in range(count):
@@ -79,7 +79,9 @@ def workload(count: int, seed: int) -> list[Row]:
 @pytest.mark.parametrize(
     ("policy", "backfill"), [("easy_backfill,fifo", True), ("strict,fifo", False)]
 )
-def test_every_job_starts_when_the_textbook_says(policy: str, backfill: bool, seed: int) -> None:
+def test_every_job_starts_when_the_textbook_algorithm_starts_it(
+    policy: str, backfill: bool, seed: int
+) -> None:
     rows = workload(3000, seed)
     jobs = [
         Job(submit * 1000, run * 1000, Resources(cpu_milli=1000), processors, limit_s=limit)
@@ -89,4 +91,4 @@ def test_every_job_starts_when_the_textbook_says(policy: str, backfill: bool, se
     starts = [fate.started_ms for fate in result.fates]
     assert starts == [1000 * start for start in textbook(rows, backfill=backfill)]
     waited = sum(1 for row, start in zip(rows, starts, strict=True) if start != row[0] * 1000)
-    assert waited > 500, "there was hardly a queue, so this says nothing"
+    assert waited > 500, "there was hardly a queue, so this proves nothing"
