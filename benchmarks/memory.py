@@ -77,7 +77,7 @@ def _by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
     folder = str(stack.folder)
     ours = [psutil.Process(stack.process.pid)]
     ours += ours[0].children(recursive=True)
-    for process in psutil.process_iter():  # the servers may be nobody's children
+    for process in psutil.process_iter():  # a server may have lost its parent process
         if folder in " ".join(_words(process)) and process not in ours:
             ours += [process, *(c for c in process.children(recursive=True) if c not in ours)]
     for process in ours:

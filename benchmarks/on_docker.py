@@ -40,7 +40,7 @@ def _measure(rounds: int, engine: OwnEngine, stack: Stack) -> Result:
             "`none`, its limits the same for all. One at a time: the platform, the docker program "
             "and the engine's API take turns; between them all is cleared away. RUNNING: found "
             "in the table, looked at every 2 ms.",
-            "Preemption: the cluster is full of one LOW, which ends as soon as it is told to.",
+            "Preemption: the cluster is full of one LOW, which ends as soon as it is asked to.",
             f"A crowd: {CROWD} submits by {THREADS} clients, then {CROWD} stops; beside it "
             f"{THREADS} threads that create and start, then kill and remove, over the engine's "
             "API. The platform lets what it stops end by SIGTERM, keeps its output, and removes "

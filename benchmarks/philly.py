@@ -1,4 +1,4 @@
-"""Microsoft's Philly trace on 40 nodes, with preemption and without, and without holds.
+"""Microsoft's Philly trace on 40 nodes, with preemption and without, and without reservations.
 
 Jeon et al., USENIX ATC 2019; as timestamp, duration, num_gpus, gpu_time, cluster. It tells neither
 CPU nor RAM nor priority: 6 cores and 60 GiB a GPU, and a seeded third of the jobs is HIGH.
@@ -17,7 +17,7 @@ HIGH_SHARE, SEED = 1 / 3, 1
 RUNS = (
     ("preemption", "best_effort"),
     ("no preemption", "best_effort,never"),
-    ("neither preemption nor holds", "best_effort,never,reserve_after_s=1000000000"),
+    ("neither preemption nor reservations", "best_effort,never,reserve_after_s=1000000000"),
 )
 HOUR_S = 3600
 
@@ -40,18 +40,18 @@ def measure(rounds: int, folder: Path) -> Result | None:
     )
     for label, words in RUNS:
         run = simulate(jobs, cluster_spec.parse(CLUSTER), policies.parse(words))
-        told = figures(run)
+        measured = figures(run)
         for name in ("HIGH", "LOW"):
-            of = told.classes[name]
+            of = measured.classes[name]
             result.add(f"{label}: {name} waits, mean", "h", [of.wait_mean_s / HOUR_S])
             result.add(f"{label}: {name} waits, median", "h", [of.wait_median_s / HOUR_S])
             result.add(f"{label}: {name} waits, p99", "h", [of.wait_p99_s / HOUR_S])
             result.add(f"{label}: {name} waits, longest", "h", [of.wait_max_s / HOUR_S])
             result.add(f"{label}: {name} slowdown", "", [of.bounded_slowdown])
-        result.add(f"{label}: GPUs allocated", "%", [100 * told.utilisation["gpu"]])
-        result.add(f"{label}: GPUs whose work counted", "%", [100 * told.goodput["gpu"]])
-        result.add(f"{label}: evictions", "", [float(told.classes["all"].preemptions)])
-        result.add(f"{label}: work lost", "GPU h", [told.classes["all"].lost_gpu_hours])
-        result.add(f"{label}: makespan", "days", [told.makespan_s / 86400])
+        result.add(f"{label}: GPUs allocated", "%", [100 * measured.utilisation["gpu"]])
+        result.add(f"{label}: GPUs whose work counted", "%", [100 * measured.goodput["gpu"]])
+        result.add(f"{label}: evictions", "", [float(measured.classes["all"].preemptions)])
+        result.add(f"{label}: work lost", "GPU h", [measured.classes["all"].lost_gpu_hours])
+        result.add(f"{label}: makespan", "days", [measured.makespan_s / 86400])
         result.add(f"{label}: simulated", "jobs/s", [len(jobs) / run.took_s])
     return result

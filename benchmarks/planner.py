@@ -20,12 +20,12 @@ def measure(rounds: int) -> Result:
         notes=[
             "So many wait in a full pool, none of which can start, with 100 different requests or "
             "all of them different.",
-            "Quotas: so many wait in an empty pool, of ten owners who have used up what they may "
-            "hold, and longer than reserve_after_s; of each 1,000 different requests.",
+            "Quotas: so many wait in an empty pool, of ten owners whose quotas are used up, and "
+            "for longer than reserve_after_s; of each 1,000 different requests.",
             "Admission: 100,000 of 20 requests wait for 1,000 nodes of 8 GPUs, 1,000 start in one "
             "cycle. The reference reads the rows of those thousand with one plain SELECT and "
             "writes them with one plain UPDATE.",
-            "Many requests: the same of 1,000 requests, of these by ten owners who share fairly, "
+            "Many requests: the same of 1,000 requests, of these by ten owners with fair shares, "
             "and of 100,000 different ones; each cycle is rolled back.",
             "Storm: 1,000 nodes full of 4,000 LOW of 2 GPUs, 1,000 HIGH of 1, 2 or 4 GPUs arrive "
             "at once.",
@@ -200,11 +200,11 @@ def _storm(result: Result, rounds: int) -> None:
             cluster=cluster, status="QUEUED", priority_class__name="HIGH"
         )
         if waiting.exists():
-            raise AssertionError("every HIGH was to hold capacity")
+            raise AssertionError("every HIGH was to be allocated")
         seconds.append(took)
         useless.append(float(faults))
         evicted.append(float(gone))
-    result.add("storm: until 1,000 HIGH hold capacity", "s", seconds)
+    result.add("storm: until 1,000 HIGH are allocated", "s", seconds)
     result.add("storm: evicted", "", evicted)
     result.add("storm: useless victims", "", useless)
 

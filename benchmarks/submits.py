@@ -37,7 +37,7 @@ def measure(rounds: int) -> Result:
         inserts: list[float] = []
         callers = [stack.caller(token) for _ in range(max(CLIENTS))]
         for view in views.values():
-            client.per_second(view, callers, 0.5)  # nobody's first call counts
+            client.per_second(view, callers, 0.5)  # no caller's first call counts
         insert = _Insert(stack)
         for _ in range(rounds):
             for clients in CLIENTS:
@@ -54,7 +54,7 @@ def measure(rounds: int) -> Result:
 
 
 class _Insert:
-    """The row of a submit, once more, with another id; in a state that nobody schedules."""
+    """The row of a submit, once more, with another id; in a state that no cycle schedules."""
 
     def __init__(self, stack: Stack) -> None:
         self._sql = stack.sql().cursor()

@@ -52,16 +52,16 @@ def make_cluster(name: str, *, cpu: int, ram: int, gpu: int, allocated: bool = F
     from organizations.models import Organization
 
     organization = Organization.objects.create(name=name)
-    held = (cpu, ram, gpu) if allocated else (0, 0, 0)
+    allocation = (cpu, ram, gpu) if allocated else (0, 0, 0)
     return Cluster.objects.create(
         organization=organization,
         name=name,
         total_cpu_milli=cpu,
         total_ram_mib=ram,
         total_gpu=gpu,
-        allocated_cpu_milli=held[0],
-        allocated_ram_mib=held[1],
-        allocated_gpu=held[2],
+        allocated_cpu_milli=allocation[0],
+        allocated_ram_mib=allocation[1],
+        allocated_gpu=allocation[2],
     )
 
 
@@ -133,10 +133,10 @@ def fill(
         cursor.execute("ANALYZE deployments_deployment")
     if nodes is not None:
         each = count // len(nodes)
-        held = {"cpu_milli": 1000 * each, "ram_mib": 1024 * each, "gpu": gpu_of(0) * each}
+        allocation = {"cpu_milli": 1000 * each, "ram_mib": 1024 * each, "gpu": gpu_of(0) * each}
         Node.objects.filter(cluster=cluster).update(
-            **{f"allocated_{name}": amount for name, amount in held.items()}
+            **{f"allocated_{name}": amount for name, amount in allocation.items()}
         )
         Cluster.objects.filter(pk=cluster.pk).update(
-            **{f"allocated_{name}": amount * len(nodes) for name, amount in held.items()}
+            **{f"allocated_{name}": amount * len(nodes) for name, amount in allocation.items()}
         )

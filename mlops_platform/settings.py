@@ -217,7 +217,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER_TIMEOUTS
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker gives up after most of an hour
 CELERY_TASK_DEFAULT_QUEUE = "scheduler"
-# What speaks with endpoints has workers of its own: one that hangs holds up no cycle.
+# Calls to endpoints have workers of their own: one that hangs delays no cycle.
 CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},

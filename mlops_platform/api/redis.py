@@ -1,4 +1,4 @@
-"""The one way to Redis: a pooled client that would rather fail soon than hold up a request."""
+"""The one way to Redis: a pooled client that fails soon rather than delay a request."""
 
 import time
 from functools import cache
@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-STALLED_S = 2.0  # after a timeout, so long nobody in this process waits for another
+STALLED_S = 2.0  # after a timeout, for so long no call in this process waits for another
 
 _stalled_until = 0.0  # time.monotonic()
 
