@@ -23,7 +23,8 @@ def measure(rounds: int) -> Result:
         notes=[
             f"{GPUS} run and fill the cluster, {WAITING:,} wait in {REQUESTS} different requests. "
             "Each cycle is one stop: it frees a GPU, and the cycle finds the deployment that takes "
-            "it. Phases are the ledger's own; the last line is from the stop's first byte until another runs."
+            "it. Phases are the ledger's own; the last line is from the stop's first byte until "
+            "another runs."
         ],
     )
     phases: dict[str, list[float]] = {"load": [], "plan": [], "apply": []}
