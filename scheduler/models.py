@@ -9,7 +9,7 @@ from deployments.models import Deployment
 
 
 class Trigger(models.TextChoices):
-    """What rang the bell first; later rings before the cycle join it."""
+    """What asked for the cycle first; later requests before it begins join it."""
 
     SUBMITTED = "SUBMITTED"
     STOPPED = "STOPPED"
@@ -20,11 +20,12 @@ class Trigger(models.TextChoices):
     CONTINUED = "CONTINUED", "Went on from the cycle before"
 
 
-class HeldFor(models.Model):
-    """A waiting deployment for which its cluster holds capacity back since then; or, where `since`
-    is null, did before, for so long in all: what a cycle leaves to the next (engine/memory.py).
-    Cycles write it, under the cluster's lock. It counts for one wait with one request, whoever's
-    key that has: rows of those that have run since, or ask for something else, count for nothing.
+class ReservationRecord(models.Model):
+    """A waiting deployment for which its cluster reserves capacity since `since`; null if it did so
+    before. `before_ms` is for how long in all, before that (engine/reservations/history.py).
+
+    Cycles write it, under the cluster's lock. It counts for one wait with one request: the row of a
+    deployment that has run since, or asks for something else by now, counts for nothing.
     """
 
     deployment = models.OneToOneField(

@@ -1,4 +1,4 @@
-"""What one cycle leaves to the next: read for the snapshot, written with the plan."""
+"""The reservations that one cycle leaves to the next, as rows."""
 
 from uuid import UUID
 
@@ -16,8 +16,8 @@ REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function
 
 
 def history_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
-    """For whom it has held capacity back, of those who still wait with the same request."""
-    rows = models.HeldFor.objects.filter(
+    """Of the deployments that still wait with the request for which capacity was reserved."""
+    rows = models.ReservationRecord.objects.filter(
         cluster=cluster_id,
         deployment__status=Status.QUEUED,
         deployment__queued_at=F("queued_at"),
@@ -32,16 +32,16 @@ def history_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:
 
 
 def remember(snapshot: Snapshot, plan: Plan) -> bool:
-    """Inside the caller's transaction; True if it is anything new."""
+    """Write what the plan changes, inside the caller's transaction; True if it changes anything."""
     after = history_after(snapshot, plan)
     if after == snapshot.reservation_history:
         return False
     cluster_id = UUID(snapshot.cluster_id)
-    models.HeldFor.objects.filter(cluster=cluster_id).delete()
+    models.ReservationRecord.objects.filter(cluster=cluster_id).delete()
     known = {UUID(each.workload_id): each for each in after}
     rows = Deployment.objects.filter(pk__in=known).values_list("pk", "queued_at", "scheduling_key")
-    models.HeldFor.objects.bulk_create(
-        models.HeldFor(
+    models.ReservationRecord.objects.bulk_create(
+        models.ReservationRecord(
             deployment_id=id_,
             cluster_id=cluster_id,
             queued_at=queued_at,

@@ -12,7 +12,7 @@ from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
 from organizations.tests.people import client_for
 from scheduler import replay
-from scheduler.models import HeldFor, SchedulingCycle
+from scheduler.models import ReservationRecord, SchedulingCycle
 from scheduler.store import read_snapshot, snapshot_reader
 from scheduler.tests.api.test_quote import SUBMIT, body, quoted
 from scheduler.tests.conftest import Submit, run_cycle
@@ -37,11 +37,11 @@ def late(row: Deployment, hours: float = 2) -> Deployment:
 
 
 def remembered() -> dict[str, tuple[int, datetime | None]]:
-    return {str(each.pk): (each.before_ms, each.since) for each in HeldFor.objects.all()}
+    return {str(each.pk): (each.before_ms, each.since) for each in ReservationRecord.objects.all()}
 
 
 def since(row: Deployment) -> datetime:
-    at = HeldFor.objects.get(pk=row.pk).since
+    at = ReservationRecord.objects.get(pk=row.pk).since
     assert at is not None
     return at
 
@@ -72,7 +72,7 @@ def test_who_loses_the_hold_to_one_more_urgent_keeps_the_time(
 ) -> None:
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
-    HeldFor.objects.update(since=timezone.now() - 3 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 3 * HOUR)
     urgent = late(submit("HIGH", gpu=8))
     run_cycle(cluster)
     before_ms, none = remembered()[str(big.pk)]
@@ -106,7 +106,7 @@ def test_nothing_is_held_in_a_paused_cluster(
 ) -> None:
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
-    HeldFor.objects.update(since=timezone.now() - 3 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 3 * HOUR)
     Cluster.objects.filter(pk=cluster.pk).update(state="PAUSED")
     run_cycle(cluster)
     before_ms, none = remembered()[str(big.pk)]
@@ -126,13 +126,13 @@ def test_once_it_has_lasted_long_enough_a_second_node_is_held(
     run_cycle(cluster)
     big = late(submit("LOW", gpu=4))
     run_cycle(cluster)
-    HeldFor.objects.update(since=timezone.now() - 11 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 11 * HOUR)
     small = submit("LOW", gpu=1)
     run_cycle(cluster)
     small.refresh_from_db()
     assert small.status == Status.RUNNING
     stop_one(small, None)
-    HeldFor.objects.update(since=timezone.now() - 12 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 12 * HOUR)
     later = submit("LOW", gpu=1)
     run_cycle(cluster)
     later.refresh_from_db()
@@ -242,7 +242,7 @@ def test_another_request_is_held_for_anew(
     """For the old one, a second cluster's worth might be held by now."""
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
-    HeldFor.objects.update(since=timezone.now() - 50 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 50 * HOUR)
     before = timezone.now() - timedelta(milliseconds=1)
     answer = client_for(dev).patch(f"/api/deployments/{big.pk}", {"required_gpu": 7})
     assert answer.status_code == 200
@@ -261,7 +261,7 @@ def test_another_wait_is_held_for_anew(
     """It has run in between, for less, and asks for as much as before again."""
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
-    HeldFor.objects.update(since=timezone.now() - 50 * HOUR)
+    ReservationRecord.objects.update(since=timezone.now() - 50 * HOUR)
     path = f"/api/deployments/{big.pk}"
     assert client_for(dev).patch(path, {"required_gpu": 1}).status_code == 200
     run_cycle(cluster)

@@ -29,7 +29,7 @@ from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.reasons import blocked_by
 from scheduler.explain import as_workload
-from scheduler.models import HeldFor, Trigger
+from scheduler.models import ReservationRecord, Trigger
 from scheduler.queries import queue_of
 from scheduler.store import read_and_decide, read_snapshot
 from scheduler.store.relevant import LIMITS, Limits
@@ -112,15 +112,15 @@ def fill(
     Node.objects.bulk_create(nodes)
     cluster.save()
     Deployment.objects.bulk_create(rows)
-    HeldFor.objects.bulk_create(
+    ReservationRecord.objects.bulk_create(
         reservation_history(row, random) for row in rows if random.random() < 0.3
     )
 
 
-def reservation_history(row: Deployment, random: Random) -> HeldFor:
+def reservation_history(row: Deployment, random: Random) -> ReservationRecord:
     hours = random.choice([0, 13, 25])
     now = [None, timezone.now() - timedelta(hours=random.choice([0, 13]))]
-    return HeldFor(
+    return ReservationRecord(
         deployment=row,
         cluster=row.cluster,
         queued_at=row.queued_at,
