@@ -1,1 +1,1 @@
-"""What makes a placed deployment run. Each runtime knows neither Django nor the database."""
+"""Runtimes run the replicas of placed deployments. They know neither Django nor the database."""

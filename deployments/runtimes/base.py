@@ -1,8 +1,8 @@
-"""What every runtime does, in the words of no particular one.
+"""The interface of every runtime.
 
-A runtime speaks with one endpoint: a Docker engine, which is one node, or a Kubernetes API server
-with all of its nodes. Its calls are idempotent and keyed by deployment, attempt and replica:
-whoever was killed half-way does the same again. It knows nothing of queues or the database.
+A runtime connects to one endpoint: a Docker engine, which is one node, or a Kubernetes API server
+with all of its nodes. Its calls are idempotent and keyed by deployment, attempt and replica, so a
+worker that was killed half-way repeats them. It knows nothing of queues or the database.
 """
 
 import re
@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple, Protocol
 
 
 class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, not a mistake
-    """No usable answer: refused, timed out, not authorized, or an error of its own. Try later."""
+    """The endpoint gave no usable answer: it refused, timed out, or had an error. Try later."""
 
 
 class RefusedError(Exception):
-    """The runtime takes this launch neither now nor later. `problem` says why, in its own words."""
+    """The runtime will never start this launch spec. `problem` has its own message."""
 
     def __init__(self, problem: "Problem") -> None:
         super().__init__(problem.message)
@@ -27,26 +27,26 @@ class RefusedError(Exception):
 
 
 class ImageMissing(Exception):  # noqa: N818 - not an error: `pull` comes first
-    """The image is not there yet: `pull` it, which may take long, and start again."""
+    """The node does not have the image: `pull` it, which may take long, and start again."""
 
 
 class Code(StrEnum):
-    """What may be wrong with a replica. The codes are those of `reasons` in the REST contract."""
+    """The problems of a replica. The codes are among the reason codes of the REST API."""
 
-    PULLING_IMAGE = "PULLING_IMAGE"  # not wrong: it takes its time
+    PULLING_IMAGE = "PULLING_IMAGE"  # no fault: it takes time
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
-    COMMAND_FAILED = "COMMAND_FAILED"  # no such program, or it may not be executed
+    COMMAND_FAILED = "COMMAND_FAILED"  # there is no such program, or it may not be executed
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     EXITED = "EXITED"  # an exit code other than 0; details: exit_code
-    REFUSED = "REFUSED"  # the runtime does not take it as it is
-    UNSCHEDULABLE = "UNSCHEDULABLE"  # its node has no room for it after all
-    DISRUPTED = "DISRUPTED"  # ended by the machine or its keepers, through no fault of its own
-    NOT_READY = "NOT_READY"  # runs, but its readiness probe does not pass yet
+    REFUSED = "REFUSED"  # the runtime does not accept the launch spec
+    UNSCHEDULABLE = "UNSCHEDULABLE"  # its node does not have the space
+    DISRUPTED = "DISRUPTED"  # ended by the machine or its operators, through no fault of its own
+    NOT_READY = "NOT_READY"  # it runs, and its readiness probe does not pass yet
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A code, and what the runtime said, one line of at most 500 characters without secrets."""
+    """A code and the runtime's message: one line of at most 500 characters, without secrets."""
 
     code: Code
     message: str = ""
@@ -56,25 +56,25 @@ class Key(NamedTuple):
     """One replica of one attempt of a deployment, which becomes one container or Pod."""
 
     deployment_id: str
-    attempt: int  # from 1; each admission is one
+    attempt: int  # from 1; each admission begins one
     replica: int  # from 0
 
 
 class Phase(StrEnum):
-    PENDING = "PENDING"  # it is there, but no process of it yet
+    PENDING = "PENDING"  # created, and without a process yet
     RUNNING = "RUNNING"
-    ENDED = "ENDED"  # its process has ended, or can never start
+    ENDED = "ENDED"  # the process has ended, or can never start
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """What a runtime sees of a replica. One that is not seen is not there."""
+    """What a runtime shows of a replica. A replica that is not shown does not exist."""
 
     key: Key
     phase: Phase
-    begun: bool = True  # False: it was made, but nobody has told it to begin: `start` goes on
-    ready: bool = False  # runs, and its readiness probe passes, where it has one
-    stopping: bool = False  # has been told to end
+    begun: bool = True  # False: created and not started, so that `start` starts it
+    ready: bool = False  # it runs, and passes its readiness probe, if it has one
+    stopping: bool = False  # a stop is under way
     exit_code: int | None = None
     problem: Problem | None = None
     started_at: datetime | None = None  # of the process, by the machine's clock
@@ -84,22 +84,22 @@ class ReplicaStatus:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How to tell that a replica is ready. Asked inside the container's own network."""
+    """A readiness probe, which runs inside the container's own network."""
 
     kind: Literal["http", "tcp", "command"]
     port: int = 0  # http, tcp
-    path: str = "/"  # http: ready where it answers 200 to 399
-    command: tuple[str, ...] = ()  # command: ready where it exits with 0
+    path: str = "/"  # http: ready if the answer is 200 to 399
+    command: tuple[str, ...] = ()  # command: ready if it exits with 0
     interval_s: int = 5
     timeout_s: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """How far a container is locked in. The defaults hold; only an operator may loosen them."""
+    """The limits of a container. Only an operator may loosen the defaults."""
 
     pids_limit: int = 4096
-    add_capabilities: tuple[str, ...] = ()  # all are dropped; these are given back
+    add_capabilities: tuple[str, ...] = ()  # all others are dropped
     allow_privilege_escalation: bool = False
     read_only_root: bool = False
     network: str = "bridge"  # Docker: the network's name, or "none"; never "host" or "container:…"
@@ -123,7 +123,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """One attempt of a deployment, or the part of it that belongs to one endpoint."""
+    """The replicas of one attempt that are placed at one endpoint, and how to run them."""
 
     deployment_id: str
     attempt: int
@@ -133,22 +133,22 @@ class LaunchSpec:
     cpu_milli: int  # of each replica, as are the next two
     ram_mib: int
     gpu: int
-    command: Sequence[str] = ()  # replaces the image's entry point, where given
+    command: Sequence[str] = ()  # replaces the image's entry point, if given
     args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     grace_s: int = 30
     probe: Probe | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner, …
+    labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner
     sandbox: Sandbox = Sandbox()
 
     def env_of(self, replica: int) -> dict[str, str]:
-        """What one replica is told: the environment, and which one it is."""
+        """The environment of one replica, which contains its number."""
         return {**self.env, "MLOPS_REPLICA": str(replica)}
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """A node as its runtime sees it: what there is for us. GPUs are None where it cannot tell."""
+    """What a node offers the platform. GPUs are None where the runtime cannot tell."""
 
     node: str
     cpu_milli: int
@@ -157,18 +157,18 @@ class Capacity:
     labels: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
     cordoned: bool = False
-    machine: str = ""  # the same however it is reached, and no other's; empty where it cannot tell
+    machine: str = ""  # a unique id, the same by every address; empty if the runtime has none
 
 
-Guard = Callable[[str], str | None]  # an IP address: why nobody may connect there, or None
+Guard = Callable[[str], str | None]  # why an IP address may not be connected to, or None
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """How to reach an endpoint. Certificates and the key are PEM text.
 
-    With a guard, the address that a connection has really reached is judged before anything is
-    sent: a name that resolves to another address later changes nothing.
+    The guard checks the address that a connection has reached before anything is sent, so a name
+    that resolves to another address later does no harm.
     """
 
     url: str
@@ -183,30 +183,30 @@ class Runtime(Protocol):
     """Every call raises RuntimeUnavailable where the endpoint gives no usable answer in time."""
 
     def start(self, launch_spec: LaunchSpec) -> None:
-        """Bring into being what is not there of these replicas; what is there stays as it is.
+        """Start those of the replicas that do not exist; replicas that exist stay as they are.
 
-        Raises ImageMissing (nothing was started) and RefusedError.
+        Raises ImageMissing (no replica was started) and RefusedError.
         """
 
     def pull(self, image: str) -> None:
-        """Fetch the image, which may take long; at once where the runtime does so by itself.
+        """Pull the image, which may take long; returns at once if the runtime pulls by itself.
 
-        Raises RefusedError with IMAGE_PULL_FAILED where there is no such image, or not for us.
+        Raises RefusedError with IMAGE_PULL_FAILED if there is no such image, or no access to it.
         """
 
     def stop(self, key: Key, grace_s: int) -> None:
-        """Tell it to end, and return without waiting. With 0 it is killed.
+        """Stop the replica without waiting for its end; with 0, kill it.
 
-        Whoever is not there, or has ended, is left as it is. One that never began is removed.
+        Leaves a replica alone that has ended or does not exist; removes one that never started.
         """
 
     def remove(self, key: Key) -> None:
-        """Clear away one that has ended, and what it wrote; one that runs is killed first."""
+        """Remove the replica and its log; kills it first if it runs."""
 
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
-        """All replicas of this cluster that are there, or those of some deployments.
+        """The status of all replicas of this cluster, or of those of some deployments.
 
-        Only what carries our labels and this cluster's id is ever seen, or touched.
+        Sees and touches only what has the platform's labels and this cluster's id.
         """
 
     def logs(
@@ -217,34 +217,34 @@ class Runtime(Protocol):
         since: datetime | None = None,
         follow: bool = False,
     ) -> Iterator[bytes]:
-        """What it wrote to both of its streams, in pieces; with `follow` on until it ends.
+        """The replica's log of both streams, in pieces; with `follow` on until it ends.
 
-        The endpoint is asked now, and not only for the first piece: whether it answers is known
-        once this returns. `tail` counts lines from the end. Nothing, for one that is not there.
-        Where nothing is written for a while, a piece may be empty: so whoever follows may leave.
+        The endpoint is called now, before the first piece, so an error is raised here. `tail`
+        counts lines from the end. A replica that does not exist has no log. While nothing is
+        written, a piece may be empty, so that the caller may stop following.
         """
 
     def capacity(self) -> list[Capacity]:
         """The endpoint's nodes as they are now."""
 
     def watch(self, stop: Event) -> Iterator[str | None]:
-        """Ids of deployments of which something changed; None now and then, where nothing did.
+        """Ids of deployments whose replicas changed; None now and then while none changes.
 
-        What was missed is not made up for: whoever watches looks at everything now and then. Ends
-        soon after `stop` is set; raises RuntimeUnavailable where the endpoint goes away.
+        Does not repeat a change that was missed: the caller observes all replicas now and then.
+        Ends soon after `stop` is set; raises RuntimeUnavailable if the endpoint goes away.
         """
 
     def tidy(self) -> None:
-        """Clear away what is there for this cluster besides replicas, and of no use any more."""
+        """Remove what this cluster has at the endpoint besides replicas and needs no more."""
 
     def close(self) -> None:
-        """Give back its connections."""
+        """Close the connections."""
 
 
-_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # for a text of PostgreSQL, or for people
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # for a text in PostgreSQL, or for people
 
 
 def one_line(text: object, most: int = 500) -> str:
-    """What a runtime said, fit for a reason, whatever a container had it say."""
+    """A runtime's message as one line that fits a reason, whatever a container put into it."""
     line = " ".join(_UNFIT.sub(" ", str(text)).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"

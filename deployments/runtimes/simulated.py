@@ -1,4 +1,4 @@
-"""The runtime that runs nothing: a deployment starts at once and ends by the clock."""
+"""The simulated runtime runs no containers: a deployment starts at once and ends by the clock."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,9 +20,9 @@ class Due(NamedTuple):
 def due(
     started_at: datetime, simulated_runtime_s: int | None, max_runtime_s: int | None
 ) -> Due | None:
-    """When a deployment started then ends by itself, and how; None if it never does.
+    """When and how a deployment ends that started at that time; None if it never ends by itself.
 
-    One whose work takes exactly as long as it may has completed.
+    A deployment whose work takes exactly as long as its limit has completed.
     """
     if simulated_runtime_s is not None and (
         max_runtime_s is None or simulated_runtime_s <= max_runtime_s

@@ -1,4 +1,4 @@
-"""Streams that may be silent for long, read so that whoever waits may leave in between."""
+"""Reads streams that may be silent for long, so that the reader may leave in between."""
 
 import queue
 from collections.abc import Callable, Generator, Iterable
@@ -9,10 +9,10 @@ from threading import Event, Thread
 def ticking(
     body: Iterable[bytes], shutdown: Callable[[], object], tick_s: float
 ) -> Generator[bytes | None, None, None]:
-    """The body as it comes, and None where nothing comes for `tick_s`.
+    """Yields the body as it comes, and None where nothing comes for `tick_s`.
 
-    A thread reads, since a socket whose read has timed out cannot be read on. `shutdown` has it
-    come back from a read: the body closes what it reads from.
+    A thread reads, because a socket cannot be read further after a timeout. `shutdown` ends the
+    thread's read; the body closes its source.
     """
     arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=64)
     left = Event()
@@ -48,5 +48,5 @@ def ticking(
             yield item
     finally:
         left.set()
-        with suppress(ValueError, RuntimeError, OSError):  # it has come to its end by itself
+        with suppress(ValueError, RuntimeError, OSError):  # the stream has ended already
             shutdown()

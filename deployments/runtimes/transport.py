@@ -1,4 +1,4 @@
-"""Connections to other people's machines: TLS from PEM text, and addresses judged when reached."""
+"""Connections to machines of others: TLS from PEM text, and a guard for the address reached."""
 
 import os
 import ssl
@@ -12,13 +12,13 @@ from deployments.runtimes.base import Access, Guard
 
 
 class ForbiddenAddress(OSError):  # noqa: N818 - an OSError, so that libraries treat it as no answer
-    """The endpoint led to an address where nobody may connect."""
+    """The endpoint led to an address that may not be connected to."""
 
 
 def ssl_context(access: Access) -> ssl.SSLContext:
-    """Verifies the server, and shows it our certificate where there is one.
+    """A context that verifies the server, and presents the client certificate if there is one.
 
-    Raises ssl.SSLError (or ValueError) for what is no PEM, or a key that is not the certificate's.
+    Raises ssl.SSLError or ValueError for text that is no PEM, or a key of another certificate.
     """
     context = ssl.create_default_context(cadata=access.ca or None)
     if access.cert:
@@ -28,7 +28,7 @@ def ssl_context(access: Access) -> ssl.SSLContext:
 
 
 def pool_manager(access: Access, **options: Any) -> urllib3.PoolManager:
-    """urllib3's, without retries of its own, which reaches only where the guard lets it."""
+    """A urllib3 pool manager without retries that connects only to addresses the guard allows."""
     context = ssl_context(access) if access.url.startswith("https:") else None
     pools = urllib3.PoolManager(ssl_context=context, retries=False, **options)
     if access.guard is not None:
@@ -40,9 +40,9 @@ def pool_manager(access: Access, **options: Any) -> urllib3.PoolManager:
 
 
 def _pool(pool_class: Any, connection_class: Any, guard: Guard) -> Any:
-    """The pool's class, whose connections look where they have got to."""
+    """A pool class whose connections check the address that they have reached."""
 
-    class Guarded(connection_class):  # type: ignore[misc]  # one for either scheme
+    class Guarded(connection_class):  # type: ignore[misc]  # the base class depends on the scheme
         def _new_conn(self) -> Any:
             connected = super()._new_conn()
             address = connected.getpeername()[0]
@@ -55,7 +55,7 @@ def _pool(pool_class: Any, connection_class: Any, guard: Guard) -> Any:
 
 
 class _Unlinked:
-    """Text as a file that only this process sees: OpenSSL reads keys from files alone."""
+    """Text as a file that only this process sees, because OpenSSL reads keys only from files."""
 
     def __init__(self, text: str) -> None:
         self._descriptor = os.memfd_create("credentials", os.MFD_CLOEXEC)

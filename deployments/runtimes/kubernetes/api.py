@@ -1,4 +1,4 @@
-"""The API server: requests through the official client, and what its answers mean for everybody."""
+"""Calls the API server with the official client's paths, and raises its errors as a runtime's."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ PAGE = 500  # objects in one answer
 LONGEST_ERROR = 64 * 1024
 PIECE = 64 * 1024
 TRIES = 3
-# What nobody's server needs, and whoever means ill could ask of a worker.
+# Limits that no well-meaning server reaches, so that a hostile one cannot block a worker.
 MOST_BYTES = 64 * 1024 * 1024  # of one answer
 MOST_PAGES = 1000  # of one list
 LONGEST_LINE = 4 * 1024 * 1024  # of a stream
@@ -28,7 +28,7 @@ LONGEST_S = 60.0  # for one answer
 
 _SPEAKS_JSON = {"Accept": "application/json, */*", "Content-Type": "application/json"}
 
-# A machine that has vanished never says so: whoever follows a silent stream must find out.
+# A machine that has vanished sends nothing: keep-alive ends a silent stream from it.
 _KEEPALIVE = [
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -39,7 +39,7 @@ _KEEPALIVE = [
 
 
 class Refusal(RuntimeUnavailable):
-    """The API server says no. For whoever does not know better, it gives no usable answer."""
+    """The API server has refused a call. A caller that does not handle it sees no usable answer."""
 
     def __init__(self, status: int, answer: Json) -> None:
         self.status = status
@@ -51,17 +51,17 @@ class Refusal(RuntimeUnavailable):
 class Api:
     """Calls of the client library by name, with JSON in and JSON out.
 
-    Of the library it is the paths and parameters that are used. Its own connections know neither
-    certificates in memory nor the address guard, and they log what they receive, secrets included;
-    so requests go out through `transport`, and bodies stay the plain JSON that they are.
+    The library provides the paths and parameters. Its own connections support neither certificates
+    in memory nor the address guard, and they log answers with secrets; so requests go out through
+    `transport`, and bodies stay plain JSON.
     """
 
     def __init__(self, access: Access, timeout_s: float) -> None:
-        # Loading the library takes half a second, which only those pay who speak with a cluster.
+        # Imported here: it takes half a second, which only Kubernetes clusters should cost.
         from kubernetes.client import ApiClient, Configuration, CoreV1Api
 
         configuration = Configuration(host=access.url.rstrip("/"))
-        configuration.proxy = None  # it would have come from the environment
+        configuration.proxy = None  # instead of one from the environment
         if access.token:
             configuration.api_key = {"BearerToken": access.token.strip()}
             configuration.api_key_prefix = {"BearerToken": "Bearer"}
@@ -78,14 +78,14 @@ class Api:
         self._core = CoreV1Api(self._client)
 
     def call(self, name: str, *given: object, **options: object) -> Json:
-        """Calls the library's method of that name; the JSON object it answers."""
+        """Call the library's method of that name; returns the JSON object of the answer."""
         with closing(self._called(name, given, options, self._timeout_s)) as response:
             return _json_of(_read(response))
 
     def stream(
         self, name: str, *given: object, silent_s: float, **options: object
     ) -> Iterator[Json]:
-        """The same for a stream of objects, one a line; between two it may be silent so long."""
+        """The same for a stream of objects, one a line, with at most `silent_s` between two."""
         return lines(self._called(name, given, options, silent_s))
 
     def _called(
@@ -105,13 +105,13 @@ class Api:
             query_params=list(query.items()),
             auth_settings=["BearerToken"],
             _preload_content=False,
-            # One that is followed may stay silent for as long as it likes.
+            # A log that is followed may be silent for any time.
             _request_timeout=(self._timeout_s, None if query.get("follow") else self._timeout_s),
         )
         return response
 
     def items(self, name: str, *given: object, **options: object) -> list[Json]:
-        """All items of a list, page by page; from the start again where its pages grow too old."""
+        """All items of a list, page by page; reads from the start again if a page has expired."""
         for _ in range(TRIES):
             try:
                 return self._pages(name, *given, **options)
@@ -146,7 +146,7 @@ class Api:
         _request_timeout: tuple[float, float | None] = (10, 10),
         **_: object,
     ) -> urllib3.BaseHTTPResponse:
-        """Takes the place of the library's `ApiClient.request`."""
+        """Replaces the library's `ApiClient.request`."""
         if query_params:
             url += "?" + urlencode([(k, _text(v)) for k, v in query_params])
         connect_s, read_s = _request_timeout
@@ -157,13 +157,13 @@ class Api:
                 body=None if body is None else json.dumps(body),
                 headers={**headers, **_SPEAKS_JSON},
                 timeout=urllib3.Timeout(connect=connect_s, read=read_s),
-                redirect=False,  # whoever answers elsewhere is not who was asked
+                redirect=False,  # the endpoint is the only server to trust
                 preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unavailable(error) from error
         except ValueError:
-            # The standard library quotes the header that it will not send: the token.
+            # The standard library's message quotes the header it refuses to send: the token.
             raise RuntimeUnavailable("The address or the token has a form that none has.") from None
         if 200 <= response.status < 300:
             return response
@@ -176,7 +176,7 @@ class Api:
 
 
 def unavailable(error: Exception) -> RuntimeUnavailable:
-    """What went wrong on the way, in words for people. None of it contains what was sent."""
+    """The network error in words for people, without anything that was sent."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ForbiddenAddress | ssl.SSLError):
@@ -190,7 +190,7 @@ def unavailable(error: Exception) -> RuntimeUnavailable:
 
 
 def pieces(response: urllib3.BaseHTTPResponse) -> Generator[bytes]:
-    """What a stream brings, as it comes. Closes it at the end, or when nobody wants more."""
+    """The pieces of a stream as they come. Closes it at the end, or when the reader leaves."""
     try:
         with closing(response):
             while piece := response.read1(PIECE):
@@ -213,7 +213,7 @@ def lines(response: urllib3.BaseHTTPResponse) -> Iterator[Json]:
 
 
 def _read(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
-    """Of somebody else's server: neither a flood nor a trickle may hold a worker."""
+    """The whole body, within limits of size and time: the server belongs to others."""
     until, body = time.monotonic() + LONGEST_S, bytearray()
     try:
         while piece := response.read1(min(PIECE, (most or MOST_BYTES) - len(body))):
@@ -239,7 +239,7 @@ def _json_of(text: bytes) -> Json:
 
 
 def _status_of(text: bytes) -> Json:
-    """The API's own account of an error (kind Status), or what a proxy on the way has to say."""
+    """The API server's error (kind Status), or the text of a proxy on the way."""
     try:
         return _json_of(text)
     except RuntimeUnavailable:

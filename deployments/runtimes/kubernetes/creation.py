@@ -1,4 +1,4 @@
-"""Creating Pods, and what the API server's objections mean."""
+"""Creates Pods, and tells final refusals of the API server from others."""
 
 import re
 from collections.abc import Sequence
@@ -7,33 +7,34 @@ from deployments.runtimes.base import Code, Problem, RefusedError, RuntimeUnavai
 from deployments.runtimes.kubernetes.api import TRIES, Api, Refusal
 from deployments.runtimes.kubernetes.names import IDENTITY, Json, labels_of
 
-# A 403 is one of two: we may not, which others can mend, or admission does not want this Pod.
+# A 403 means either that the account lacks a permission, which its operators can grant, or that
+# admission rejects this Pod.
 _NOT_ALLOWED = re.compile(
     r'forbidden: User "|is being terminated|error looking up service account', re.IGNORECASE
 )
-_NO_ROOM = "exceeded quota"
+_NO_SPACE = "exceeded quota"
 
 
 def try_out(api: Api, namespace: str, pods: Sequence[Json]) -> None:
-    """Lets the API server judge the first of Pods that differ in their number and node alone.
+    """Create the first of the Pods as a dry run; the others differ in number and node alone.
 
-    Validation, admission and quota all have their say, and nothing is kept. Raises RefusedError.
+    Validation, admission and quota run, and nothing is stored. Raises RefusedError.
     """
     _create(api, namespace, pods[0], dry_run="All")
 
 
 def create(api: Api, namespace: str, pod: Json) -> None:
-    """Creates it, unless it is there. One that is going already belongs to the same attempt.
+    """Create the Pod, unless it exists. A terminating Pod belongs to the same attempt.
 
-    Raises RefusedError, also where something that is not ours has its name.
+    Raises RefusedError, also if a Pod of others has its name.
     """
     for _ in range(TRIES):
         if _create(api, namespace, pod):
             return
-        there = read(api, namespace, pod["metadata"]["name"])
-        if there is None:
-            continue  # gone in between
-        if _identity(there) != _identity(pod):
+        existing = read(api, namespace, pod["metadata"]["name"])
+        if existing is None:
+            continue  # it was deleted in between
+        if _identity(existing) != _identity(pod):
             name = pod["metadata"]["name"]
             raise RefusedError(Problem(Code.REFUSED, f"A Pod {name} that is not ours is there."))
         return
@@ -50,7 +51,7 @@ def read(api: Api, namespace: str, name: str) -> Json | None:
 
 
 def _create(api: Api, namespace: str, pod: Json, **options: str) -> bool:
-    """Whether it was not there before."""
+    """False if a Pod of that name exists."""
     for _ in range(TRIES):
         try:
             api.call("create_namespaced_pod", namespace, pod, **options)
@@ -60,18 +61,18 @@ def _create(api: Api, namespace: str, pod: Json, **options: str) -> bool:
                 raise objection(refusal) from refusal
             if refusal.reason == "AlreadyExists":
                 return False
-            # A "Conflict": others were counted in the quota at the same moment. Ask again.
+            # A "Conflict": the quota was updated for other Pods at the same moment. Try again.
     raise RuntimeUnavailable("Too many Pods are created in this namespace at the same time.")
 
 
 def objection(refusal: Refusal) -> Exception:
-    """What the refusal of a Pod means for its launch_spec."""
-    said = refusal.message
+    """RefusedError if the refusal of a Pod is final, else the refusal itself."""
+    message = refusal.message
     if refusal.status in {400, 422}:
-        return RefusedError(Problem(Code.REFUSED, said))
-    if refusal.status == 403 and not _NOT_ALLOWED.search(said):
-        code = Code.UNSCHEDULABLE if _NO_ROOM in said else Code.REFUSED
-        return RefusedError(Problem(code, said))
+        return RefusedError(Problem(Code.REFUSED, message))
+    if refusal.status == 403 and not _NOT_ALLOWED.search(message):
+        code = Code.UNSCHEDULABLE if _NO_SPACE in message else Code.REFUSED
+        return RefusedError(Problem(code, message))
     return refusal
 
 

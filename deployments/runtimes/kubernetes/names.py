@@ -1,4 +1,4 @@
-"""What our objects are called, and the labels by which we know them again."""
+"""Names and labels of the platform's objects in a Kubernetes cluster."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from deployments.runtimes.base import Key
 
 Json = dict[str, Any]  # an object of the API, as it is written there
 
-CONTAINER = "main"  # of a Pod's containers the one that is ours; others may be injected
+CONTAINER = "main"  # the replica's own container in a Pod; others may be injected
 
 PREFIX = "mlops-platform/"
 CLUSTER = f"{PREFIX}cluster"
@@ -23,7 +23,7 @@ _LONGEST_LABEL = 63
 
 
 def pod_name(key: Key) -> str:
-    """The same for the same replica, so that it can be created once only."""
+    """The same name for the same replica, so that its Pod can be created only once."""
     return f"mlops-{key.deployment_id}-{key.attempt}-{key.replica}"
 
 
@@ -41,7 +41,7 @@ def identity(cluster_id: str, key: Key) -> dict[str, str]:
 
 
 def key_of(pod: Json) -> Key | None:
-    """Whose Pod it is, as its labels say; None where they say nothing of the kind."""
+    """The replica that the Pod's labels name; None if they name none."""
     labels = labels_of(pod)
     try:
         return Key(labels[DEPLOYMENT], int(labels[ATTEMPT]), int(labels[REPLICA]))
@@ -56,14 +56,14 @@ def labels_of(thing: Json) -> Mapping[str, str]:
 
 def selector(cluster_id: str, deployment_ids: Collection[str] = ()) -> str:
     """Selects this cluster's Pods, or those of some of its deployments."""
-    ours = f"{CLUSTER}={cluster_id}"
-    return f"{ours},{DEPLOYMENT} in ({','.join(deployment_ids)})" if deployment_ids else ours
+    cluster = f"{CLUSTER}={cluster_id}"
+    return f"{cluster},{DEPLOYMENT} in ({','.join(deployment_ids)})" if deployment_ids else cluster
 
 
 def for_people(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Labels and annotations: to select by, as far as the syntax goes, and to read, in full.
+    """Labels to select by, cut to the syntax of labels, and annotations with what was cut.
 
-    All of them are in our own corner of the names, so that they never mean anything to others.
+    All names have the platform's prefix, so that they mean nothing to other programs.
     """
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -78,5 +78,5 @@ def for_people(given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]
 
 
 def _fit(text: str) -> str:
-    """As much of it as a label can hold."""
+    """As much of the text as a label can have."""
     return _OUTSIDE_LABELS.sub("-", text).strip(_LABEL_EDGES)[:_LONGEST_LABEL].rstrip(_LABEL_EDGES)

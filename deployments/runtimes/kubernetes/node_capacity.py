@@ -1,4 +1,4 @@
-"""What nodes have for us: what they offer, less what the Pods of others have requested."""
+"""What nodes offer the platform: their allocatable amounts, less the requests of other Pods."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -29,7 +29,8 @@ ZERO = Amounts()
 def node_capacities(
     nodes: Iterable[Json], pods: Iterable[Json], cluster_id: str, namespace: str
 ) -> list[Capacity]:
-    """`pods` are those of all namespaces; a copy of our label elsewhere makes nobody ours."""
+    """`pods`: those of all namespaces. A Pod of this cluster has its label and is in
+    `namespace`."""
     used: dict[str, Amounts] = defaultdict(Amounts)
     for pod in pods:
         ours = (
@@ -48,7 +49,7 @@ def node_capacity(node: Json, used: Amounts) -> Capacity:
     cpu = int(quantity(offered.get("cpu", 0)) * 1000) - used.cpu_milli
     ram = int(quantity(offered.get("memory", 0))) - used.ram_bytes
     conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
-    # Our Pods tolerate nothing, so that these two effects keep all of them away.
+    # The platform's Pods tolerate no taint, so these two effects keep them away.
     effects = {each["effect"] for each in spec.get("taints") or ()}
     return Capacity(
         node=node["metadata"]["name"],
@@ -62,7 +63,7 @@ def node_capacity(node: Json, used: Amounts) -> Capacity:
 
 
 def requests(spec: Json) -> Amounts:
-    """What the kube-scheduler sets aside for a Pod.
+    """What the kube-scheduler reserves for a Pod.
 
     Containers run together and init containers one after the other, while those before them that
     always restart (sidecars) stay: see "Resource sharing within containers" in the documentation

@@ -1,4 +1,4 @@
-"""A Pod as a replica_status: what the API server, the kube-scheduler and the kubelet say of it.
+"""The replica status of a Pod, from what the API server, kube-scheduler and kubelet report.
 
 The kubelet's reasons are not part of its API; they are those of `pkg/kubelet` (images/types.go,
 container/sync_result.go, lifecycle, eviction, nodeshutdown, preemption) up to Kubernetes 1.36.
@@ -10,20 +10,20 @@ from datetime import datetime
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
 from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of
 
-# Why a Pod has failed, where its node has ended it.
+# Reasons of a Pod's failure where its node has ended it.
 _DISRUPTIONS = frozenset(
     {
         "Evicted",  # its node ran short of memory, disk or process ids
         "NodeLost",
-        "NodeShutdown",  # turned away by a node that is shutting down; "Shutdown" before 1.22
+        "NodeShutdown",  # rejected by a node that is shutting down; "Shutdown" before 1.22
         "Shutdown",
         "Terminated",  # ended by a node that is shutting down
         "Preempting",  # for a Pod that the node itself cannot do without
-        "DeadlineExceeded",  # somebody else's deadline: we set none
+        "DeadlineExceeded",  # a deadline of others: the platform sets none
     }
 )
-# Why a kubelet turns away a Pod before it has begun, beside "OutOf" and the name of a resource.
-_TURNED_AWAY = frozenset(
+# Reasons of a kubelet to reject a Pod, besides "OutOf" and the name of a resource.
+_REJECTED = frozenset(
     {
         "UnexpectedAdmissionError",  # for one: no device left, or none healthy
         "TopologyAffinityError",
@@ -38,7 +38,7 @@ _WAITING = {
     "ImageInspectError": Code.IMAGE_PULL_FAILED,
     "SignatureValidationFailed": Code.IMAGE_PULL_FAILED,
     "InvalidImageName": Code.IMAGE_PULL_FAILED,
-    "ErrImagePull": Code.PULLING_IMAGE,  # the first time may be bad luck, unless it says otherwise
+    "ErrImagePull": Code.PULLING_IMAGE,  # it may pass, unless the message says otherwise
     "RegistryUnavailable": Code.PULLING_IMAGE,
     "CreateContainerConfigError": Code.REFUSED,
     "CreateContainerError": Code.COMMAND_FAILED,
@@ -50,11 +50,12 @@ _HOPELESS_PULL = re.compile(
     r"|no basic auth|no match for platform|invalid reference format",
     re.IGNORECASE,
 )
-_NEVER_BEGAN = frozenset({"StartError", "ContainerCannotRun"})  # containerd's and CRI-O's; Docker's
+# The reason of containerd and CRI-O, and that of Docker.
+_NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 
 
 def replica_status(pod: Json) -> ReplicaStatus | None:
-    """None for a Pod whose labels say of no replica whose it is."""
+    """None for a Pod whose labels name no replica."""
     key = key_of(pod)
     if key is None:
         return None
@@ -85,14 +86,14 @@ def has_ended(pod: Json) -> bool:
 
 def _phase(pod: Json, status: Json, state: Json, stopping: bool) -> Phase:
     if status.get("phase") in {"Succeeded", "Failed"} or "terminated" in state:
-        # Of a Pod that goes on for the sake of a container that was injected, ours has ended.
+        # The Pod may run on for an injected container; the replica's own container has ended.
         return Phase.ENDED
     if stopping and not pod["spec"].get("nodeName"):
-        return Phase.ENDED  # somebody's finalizer holds it, but no node will ever begin it
+        return Phase.ENDED  # a finalizer keeps it, and no node will ever start it
     if "running" in state or status.get("phase") == "Unknown":
         return Phase.RUNNING
     if (state.get("waiting") or {}).get("reason") == "InvalidImageName":
-        return Phase.ENDED  # the kubelet tries again, the name stays what it is
+        return Phase.ENDED  # the kubelet tries again, in vain
     return Phase.PENDING
 
 
@@ -109,56 +110,56 @@ def _problem(phase: Phase, status: Json, state: Json, stopping: bool) -> Problem
 def _of_running(status: Json, stopping: bool) -> Problem | None:
     disrupted = _condition(status, "DisruptionTarget")
     if disrupted.get("status") == "True":
-        return _said(Code.DISRUPTED, disrupted)
+        return _reported(Code.DISRUPTED, disrupted)
     if status.get("phase") == "Unknown":
         return Problem(Code.NOT_READY, "Its node has not been heard of for some time.")
     ready = _condition(status, "Ready")
-    return None if ready.get("status") == "True" or stopping else _said(Code.NOT_READY, ready)
+    return None if ready.get("status") == "True" or stopping else _reported(Code.NOT_READY, ready)
 
 
 def _of_pending(status: Json, waiting: Json) -> Problem | None:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return _said(Code.UNSCHEDULABLE, scheduled)
+        return _reported(Code.UNSCHEDULABLE, scheduled)
     code = _WAITING.get(waiting.get("reason", ""))
     if code is Code.PULLING_IMAGE and _HOPELESS_PULL.search(waiting.get("message") or ""):
         code = Code.IMAGE_PULL_FAILED
-    return _said(code, waiting) if code else None
+    return _reported(code, waiting) if code else None
 
 
 def _of_ended(status: Json, ended: Json | None) -> Problem | None:
-    # 1. What its node or the cluster did to it counts before what it did itself in the end.
+    # 1. What the node or the cluster did to the Pod comes before its exit code.
     reason = status.get("reason") or ""
     if reason in _DISRUPTIONS:
-        return _said(Code.DISRUPTED, status)
+        return _reported(Code.DISRUPTED, status)
     disrupted = _condition(status, "DisruptionTarget")
     if disrupted.get("status") == "True":
-        return _said(Code.DISRUPTED, disrupted)
-    if reason.startswith("OutOf") or reason in _TURNED_AWAY:
-        return _said(Code.UNSCHEDULABLE, status)
-    # 2. What became of its process.
+        return _reported(Code.DISRUPTED, disrupted)
+    if reason.startswith("OutOf") or reason in _REJECTED:
+        return _reported(Code.UNSCHEDULABLE, status)
+    # 2. How its process ended.
     if ended:
         return _of_process(ended)
-    # 3. It had none: an injected container before it has failed, or the kubelet would not have it.
-    before = [
+    # 3. It had no process: an init container has failed, or the kubelet has rejected the Pod.
+    failed_init = [
         each["state"]["terminated"]
         for each in status.get("initContainerStatuses") or ()
         if (each.get("state") or {}).get("terminated", {}).get("exitCode")
     ]
-    if before:
-        return _said(Code.EXITED, before[0])
-    return _said(Code.REFUSED, status) if status.get("phase") == "Failed" else None
+    if failed_init:
+        return _reported(Code.EXITED, failed_init[0])
+    return _reported(Code.REFUSED, status) if status.get("phase") == "Failed" else None
 
 
 def _of_process(ended: Json) -> Problem | None:
     reason = ended.get("reason")
     if reason == "OOMKilled":
-        return _said(Code.OUT_OF_MEMORY, ended)
-    if reason in _NEVER_BEGAN:
-        return _said(Code.COMMAND_FAILED, ended)
-    if reason == "ContainerStatusUnknown":  # its machine was away, and came back without it
-        return _said(Code.DISRUPTED, ended)
-    return _said(Code.EXITED, ended) if ended.get("exitCode") else None
+        return _reported(Code.OUT_OF_MEMORY, ended)
+    if reason in _NEVER_STARTED:
+        return _reported(Code.COMMAND_FAILED, ended)
+    if reason == "ContainerStatusUnknown":  # its machine was away and returned without it
+        return _reported(Code.DISRUPTED, ended)
+    return _reported(Code.EXITED, ended) if ended.get("exitCode") else None
 
 
 def _main(status: Json) -> Json:
@@ -175,12 +176,12 @@ def _condition(status: Json, kind: str) -> Json:
     return {}
 
 
-def _said(code: Code, by: Json) -> Problem:
-    """The message, and where there is none at least the reason."""
+def _reported(code: Code, by: Json) -> Problem:
+    """With the message, or else the reason, of a condition or state."""
     return Problem(code, one_line(by.get("message") or by.get("reason") or ""))
 
 
 def _time(text: str | None) -> datetime | None:
-    """None also for the epoch, which is how Kubernetes writes "never"."""
+    """None also for the epoch, with which Kubernetes means "never"."""
     time = datetime.fromisoformat(text) if text else None
     return time if time and time.timestamp() > 0 else None

@@ -1,4 +1,4 @@
-"""The credentials with which kubelets pull images: one Secret of ours."""
+"""Keeps one Secret with the credentials with which kubelets pull images."""
 
 import json
 from base64 import b64encode
@@ -28,28 +28,28 @@ def pull_secret(cluster_id: str, registries: Sequence[Registry]) -> Json:
 
 
 def ensure(api: Api, namespace: str, secret: Json) -> None:
-    """Creates it, or replaces one with other content; whoever else does the same is let finish."""
+    """Create the Secret, or replace one with other content; tolerates other workers doing so."""
     name = secret["metadata"]["name"]
     for _ in range(TRIES):
-        there = _read(api, name, namespace)
+        existing = _read(api, name, namespace)
         try:
-            if there is None:
+            if existing is None:
                 api.call("create_namespaced_secret", namespace, secret)
-            elif _digest(there) != _digest(secret):
-                version = there["metadata"]["resourceVersion"]
+            elif _digest(existing) != _digest(secret):
+                version = existing["metadata"]["resourceVersion"]
                 metadata = {**secret["metadata"], "resourceVersion": version}
                 replacement = {**secret, "metadata": metadata}
                 api.call("replace_namespaced_secret", name, namespace, replacement)
             return
         except Refusal as refusal:
-            # Somebody came first (409) or took it away (404): look again.
+            # Another worker has written it (409) or removed it (404): read again.
             if refusal.status not in {404, 409}:
                 raise
     raise RuntimeUnavailable("The Secret for pulling images cannot be kept up to date.")
 
 
 def remove(api: Api, namespace: str, cluster_id: str) -> None:
-    """It is not there afterwards, unless the account may not delete it: then it stays."""
+    """Delete the Secret; it stays if the account may not delete it."""
     try:
         api.call("delete_namespaced_secret", secret_name(cluster_id), namespace)
     except Refusal as refusal:

@@ -21,7 +21,7 @@ _LARGEST_EXPONENT = 30  # beyond it a few characters would become millions of di
 
 
 def quantity(text: str | int | float) -> Fraction:
-    """Raises ValueError for what is none."""
+    """Raises ValueError for text that is no quantity."""
     match = _QUANTITY.fullmatch(str(text).strip())
     exponent = int(match["exponent"] or 0) if match else 0
     if not match or abs(exponent) > _LARGEST_EXPONENT or (match["suffix"] and match["exponent"]):
@@ -30,10 +30,10 @@ def quantity(text: str | int | float) -> Fraction:
 
 
 def cpu_milli(text: str | int | float) -> int:
-    """As schedulers count it: what is begun is needed."""
+    """Rounded up, as the kube-scheduler counts it."""
     return ceil(quantity(text) * 1000)
 
 
 def whole(text: str | int | float) -> int:
-    """Bytes of memory, or pieces."""
+    """Bytes of memory or a number of devices, rounded up."""
     return ceil(quantity(text))

@@ -67,8 +67,8 @@ class KubernetesRuntime:
         )
         secret_name = secret["metadata"]["name"] if secret else None
         pods = [
-            pod_of(launch_spec, place, self._cluster_id, secret_name)
-            for place in launch_spec.placement
+            pod_of(launch_spec, each, self._cluster_id, secret_name)
+            for each in launch_spec.placement
         ]
         creation.try_out(self._api, self._namespace, pods)
         if secret:

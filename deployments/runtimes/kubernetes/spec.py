@@ -1,4 +1,4 @@
-"""A launch as Pods."""
+"""Turns a launch spec into Pods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,24 +17,24 @@ VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 
 def pod_of(
     launch_spec: LaunchSpec,
-    place: ReplicaPlacement,
+    placement: ReplicaPlacement,
     cluster_id: str,
     pull_secret: str | None = None,
 ) -> Json:
-    """The Pod of one replica. It may use nothing of its node and nothing of the API."""
-    key = Key(launch_spec.deployment_id, launch_spec.attempt, place.replica)
+    """The Pod of one replica, without access to its node or to the Kubernetes API."""
+    key = Key(launch_spec.deployment_id, launch_spec.attempt, placement.replica)
     labels, annotations = for_people({"name": launch_spec.name, **launch_spec.labels})
     spec: Json = {
-        "restartPolicy": "Never",  # whether it begins again is decided by the platform
+        "restartPolicy": "Never",  # the platform decides about another attempt
         "terminationGracePeriodSeconds": launch_spec.grace_s,
-        "affinity": {"nodeAffinity": _only_on(place.node)},
+        "affinity": {"nodeAffinity": _only_on(placement.node)},
         "automountServiceAccountToken": False,
-        "enableServiceLinks": False,  # other services' addresses are no part of its environment
+        "enableServiceLinks": False,  # keeps other services' addresses out of its environment
         "hostNetwork": False,
         "hostPID": False,
         "hostIPC": False,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(launch_spec, place.replica)],
+        "containers": [_container(launch_spec, placement.replica)],
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -51,7 +51,7 @@ def pod_of(
 
 
 def _only_on(node: str) -> Json:
-    """Not `nodeName`, which passes over the kube-scheduler: it checks that there is room."""
+    """Not `nodeName`, which bypasses the kube-scheduler: it checks that the Pod fits."""
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
     return {
         "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -69,7 +69,7 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
         "image": launch_spec.image,
         "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
-        "securityContext": _locked_in(launch_spec.sandbox),
+        "securityContext": _security_context(launch_spec.sandbox),
     }
     if launch_spec.command:
         container["command"] = _literal(launch_spec.command)
@@ -81,9 +81,9 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
 
 
 def _without_gpus(env: Mapping[str, str], gpu: int) -> dict[str, str]:
-    """Where NVIDIA's runtime is the default, an image, or a user, could name GPUs this way."""
-    told = {name: value for name, value in env.items() if name != VISIBLE_GPUS}
-    return told if gpu else {**told, VISIBLE_GPUS: "void"}
+    """Where NVIDIA's runtime is the default, an image or a user could name GPUs this way."""
+    others = {name: value for name, value in env.items() if name != VISIBLE_GPUS}
+    return others if gpu else {**others, VISIBLE_GPUS: "void"}
 
 
 def _env(env: Mapping[str, str]) -> list[Json]:
@@ -98,7 +98,7 @@ def _literal(words: Sequence[str]) -> list[str]:
     return [word.replace("$", "$$") for word in words]
 
 
-def _locked_in(sandbox: Sandbox) -> Json:
+def _security_context(sandbox: Sandbox) -> Json:
     capabilities: Json = {"drop": ["ALL"]}
     if sandbox.add_capabilities:
         # Docker's names may begin with CAP_, those of Kubernetes do not.
