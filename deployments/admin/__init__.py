@@ -1,4 +1,4 @@
-"""The operators' pages of deployments and priority classes."""
+"""The admin pages of deployments and priority classes."""
 
 from deployments.admin.deployments import DeploymentAdmin
 from deployments.admin.priority_classes import PriorityClassAdmin

@@ -1,5 +1,7 @@
-"""Deployments are looked at, stopped and given another priority; the rest is their owners' and the
-scheduler's. No page shows a value of `env`, nor lets one be guessed by filtering for it."""
+"""The admin pages of deployments: operators read them, stop them, and change their priorities.
+
+No page shows a value of `env`, nor lets an operator find one out by filtering for it.
+"""
 
 from functools import partial
 from typing import Any, cast
@@ -24,7 +26,7 @@ MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
 
 @admin.register(Deployment)
 class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
-    """Newest first by key, a UUIDv7, whose index serves every page."""
+    """Newest first, by the index of the id, a UUIDv7."""
 
     list_display = [
         "name",
@@ -81,14 +83,15 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     ]
     readonly_fields = flatten_fieldsets(fieldsets)
 
-    # --- What is shown -------------------------------------------------------------------------
+    # --- Pages ---------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         related = self.list_select_related
         return super().get_queryset(request).select_related(*related)
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
-        """What `reasons_for` takes, one query and a Redis round trip if any is queued."""
+        """Adds reasons and positions to the rows. The queries of `reasons_for`, and if any row is
+        queued one more and a Redis round trip."""
         found = queries.reasons_for(rows)
         queued = any(row.status == Status.QUEUED for row in rows)
         positions = queries.positions_of(rows, class_names(request)) if queued else {}
@@ -118,13 +121,13 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         column = lookup.partition("__")[0]
         return column not in self.unlisted and super().lookup_allowed(lookup, value, request)
 
-    # --- Who may what --------------------------------------------------------------------------
+    # --- Permissions ---------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # no form: what may be done are the actions
+        return False  # there is no form: operators change deployments by actions
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -132,10 +135,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("deployments.change_deployment")
 
-    # --- What is done --------------------------------------------------------------------------
+    # --- Actions -------------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Also one for each priority class that there is."""
+        """With one action for each priority class."""
         actions: dict[str, Any] = super().get_actions(request)
         if "stop" in actions:
             for name in class_names(request):
@@ -145,7 +148,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
 
     @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> HttpResponse | None:
-        """Asks first: what a job has done since its last checkpoint is lost."""
+        """Stop, after a confirmation: a job loses its work since the last checkpoint."""
         rows = queryset.order_by()
         by_status = dict(rows.values_list("status").annotate(Count("pk")))
         running = sum(by_status.get(status, 0) for status in PLACED)
@@ -175,7 +178,8 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
 def give_priority(
     page: DeploymentAdmin, request: HttpRequest, queryset: QuerySet[Deployment], *, name: str
 ) -> None:
-    """Raise or lower each in a transaction of its own, so that one refusal stops no other."""
+    """Change each priority in a transaction of its own, so that one refusal stops no other
+    change."""
     rows = list(queryset[: MOST_AT_ONCE + 1])
     if len(rows) > MOST_AT_ONCE:
         page.report(
@@ -200,7 +204,7 @@ def give_priority(
 
 
 def class_names(request: HttpRequest) -> list[str]:
-    """Every priority class, most urgent first; read once for a request."""
+    """The names of all priority classes, most urgent first; one query for each request."""
     if not hasattr(request, "priority_class_names"):
         names = list(queries.priority_classes())
         setattr(request, "priority_class_names", names)  # noqa: B010 - not HttpRequest's own
@@ -209,4 +213,4 @@ def class_names(request: HttpRequest) -> list[str]:
 
 
 def operator(request: HttpRequest) -> User:
-    return cast(User, request.user)  # the admin has let nobody else in
+    return cast(User, request.user)  # the admin has checked that a user is logged in

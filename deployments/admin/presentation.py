@@ -1,4 +1,4 @@
-"""How a deployment looks in the operators' pages."""
+"""Columns and details of a deployment on the admin pages."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def status_badge(status: str) -> SafeString:
 
 
 def reason_of(found: dict[str, Any] | None) -> SafeString | str:
-    """The sentence and, for those who search logs for it, its code."""
+    """The reason's sentence and, for searches in logs, its code."""
     if found is None:
         return EMPTY
     return format_html(
@@ -42,7 +42,7 @@ def reason_of(found: dict[str, Any] | None) -> SafeString | str:
 
 
 class Columns:
-    """The columns of the list, which the page of one deployment shows too.
+    """The columns of the list, which the page of one deployment has too.
 
     Rows carry `found_reason` and `found_position` (DeploymentAdmin.prepare).
     """
@@ -57,7 +57,7 @@ class Columns:
 
     @admin.display(description="position")
     def position(self, deployment: Any) -> int | str:
-        """Its place in its cluster's queues, counted over all classes."""
+        """The position in the cluster's queues, counted over all classes."""
         found: int | None = deployment.found_position
         return EMPTY if found is None else found
 
@@ -89,7 +89,7 @@ class Columns:
 
     @admin.display(description="image")
     def image_name(self, deployment: Deployment) -> SafeString:
-        """Without registry and path, which the page of the deployment shows."""
+        """The image's name without registry and path, which the deployment's page shows."""
         name = deployment.image.rpartition("/")[2]
         return format_html('<span class="cut mono" title="{}">{}</span>', deployment.image, name)
 
@@ -115,7 +115,7 @@ class Columns:
 
 
 class Details:
-    """What only the page of one deployment shows."""
+    """The fields that only the page of one deployment has."""
 
     @admin.display(description="command")
     def command_line(self, deployment: Deployment) -> SafeString | str:
@@ -127,7 +127,7 @@ class Details:
 
     @admin.display(description="depends on")
     def needs(self, deployment: Deployment) -> SafeString | str:
-        """Each with its status. One query."""
+        """The dependencies with their statuses. One query."""
         found = deployment.depends_on.order_by("pk").only("name", "status")
         if not found:
             return EMPTY
@@ -137,7 +137,7 @@ class Details:
 
     @admin.display(description="environment")
     def env_names(self, deployment: Deployment) -> SafeString | str:
-        """Names only: a value may be a secret."""
+        """The variables' names alone: a value may be a secret."""
         return _words(sorted(deployment.env))
 
     @admin.display(description="placement")
@@ -148,21 +148,21 @@ class Details:
         return format_html_join(
             ", ",
             "{} {}",
-            [(each["replicas"], _place(each)) for each in deployment.placement],
+            [(each["replicas"], _node_in_words(each)) for each in deployment.placement],
         )
 
 
 def timeline(deployment: Deployment) -> dict[str, Any]:
-    """The latest events, oldest first, and whether there were others before. One query."""
+    """The latest entries, oldest first, and whether there are earlier ones. One query."""
     events = list(queries.events_of(deployment).reverse()[: MOST_EVENTS + 1])
     return {
-        "events": [_line(event) for event in reversed(events[:MOST_EVENTS])],
+        "events": [_entry(event) for event in reversed(events[:MOST_EVENTS])],
         "more": len(events) > MOST_EVENTS,
         "most": MOST_EVENTS,
     }
 
 
-def _line(event: DeploymentEvent) -> dict[str, Any]:
+def _entry(event: DeploymentEvent) -> dict[str, Any]:
     return {
         "at": event.at,
         "type": badge(event.type, EVENT_TONES.get(EventType(event.type), "quiet")),
@@ -178,6 +178,6 @@ def _words(words: list[str]) -> SafeString | str:
     return format_html_join(" ", '<code class="mono">{}</code>', [(word,) for word in words])
 
 
-def _place(each: dict[str, Any]) -> str:
+def _node_in_words(each: dict[str, Any]) -> str:
     node = each.get("node") or each.get("node_id")
     return f"on {node}" if node else "in the pool"

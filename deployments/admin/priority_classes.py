@@ -1,4 +1,4 @@
-"""Priority classes are the operators' own: the API only names them."""
+"""The admin pages of priority classes, which only operators change."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ class PriorityClassForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors:
-            name = cleaned.get("name", self.instance.name)  # LOW and HIGH come without
+            name = cleaned.get("name", self.instance.name)  # the forms of LOW and HIGH have no name
             faults = priority_classes.faults(self.instance, name, cleaned["value"])
             if faults:
                 raise ValidationError(faults)
@@ -50,7 +50,7 @@ class PriorityClassAdmin(OperatorAdmin):
     ordering = ["-value"]
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """None: each is deleted by itself, on its own page."""
+        """No actions: a class is deleted on its own page."""
         return {}
 
     def get_readonly_fields(self, request: HttpRequest, obj: PriorityClass | None = None) -> Any:
@@ -72,7 +72,7 @@ class PriorityClassAdmin(OperatorAdmin):
             return HttpResponseRedirect(page)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Nothing goes with a class; Django would look through all deployments for that."""
+        """A class has no dependent rows; Django would read all deployments to find that out."""
         used = [each for each in objs if priority_classes.is_used(each)]
         protected = [f"Deployments have the priority {each}." for each in used]
         return [str(each) for each in objs], {}, set(), protected

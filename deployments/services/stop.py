@@ -31,7 +31,7 @@ BATCH = 1000  # rows under one lock
 _STOPPED: Any = {"status": Status.STOPPED, "reason_code": "", "reason_details": {}}
 
 
-def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
+def stop(deployment_ids: Collection[UUID], actor: User | None, *, batch: int = BATCH) -> int:
     """Stop those that have not ended, and return their number. The caller has checked access."""
     open_ids = (
         Deployment.objects.filter(pk__in=deployment_ids)
@@ -42,8 +42,8 @@ def stop(deployment_ids: Collection[UUID], actor: User | None) -> int:
     stopped = 0
     for cluster_id, pairs in groupby(open_ids, key=lambda pair: pair[0]):
         ids = [deployment_id for _, deployment_id in pairs]
-        for start in range(0, len(ids), BATCH):
-            stopped += _stop_locked(cluster_id, ids[start : start + BATCH], actor)
+        for start in range(0, len(ids), batch):
+            stopped += _stop_locked(cluster_id, ids[start : start + batch], actor)
     return stopped
 
 

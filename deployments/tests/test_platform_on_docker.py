@@ -1,4 +1,4 @@
-"""The whole of it: submits through the API, workers of both queues, and a real Docker engine."""
+"""The whole platform: submits through the API, workers of both queues, and a real Docker engine."""
 
 import http.client
 import os
@@ -81,10 +81,12 @@ class Platform:
         self.run_until(lambda: self.get(id_)["status"] == status, lambda: self.get(id_))
         return self.get(id_)
 
-    def run_until(self, done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
+    def run_until(
+        self, done: Callable[[], bool], message: Callable[[], object] = lambda: ""
+    ) -> None:
         give_up = time.monotonic() + PATIENCE_S
         while not done():
-            assert time.monotonic() < give_up, told()
+            assert time.monotonic() < give_up, message()
             time.sleep(0.05)
 
     def events(self, id_: str) -> list[str]:
@@ -92,7 +94,7 @@ class Platform:
         return list(lines.order_by("id").values_list("type", flat=True))
 
     def containers(self, id_: str = "") -> list[str]:
-        """The states of those of a deployment, or of all of the cluster."""
+        """The states of a deployment's containers, or of all containers of the cluster."""
         labels = [f"mlops-platform.cluster={self.cluster.pk}"]
         if id_:
             labels.append(f"mlops-platform.deployment={id_}")
@@ -102,12 +104,12 @@ class Platform:
     def clear_away(self) -> None:
         labels = {"label": f"mlops-platform.cluster={self.cluster.pk}"}
         for each in self.engine.client.containers(all=True, filters=labels):
-            with suppress(docker.errors.APIError):  # a worker is at it already
+            with suppress(docker.errors.APIError):  # a worker removes it already
                 self.engine.client.remove_container(each["Id"], force=True)
 
 
 def beat() -> None:
-    """What the clock would ask for, more often."""
+    """The periodic tasks, more often than by the clock."""
     tasks.finish_due()
     tasks.look_everywhere()
     sweep()
@@ -131,7 +133,7 @@ def platform(
 
 @pytest.fixture
 def runtimes(platform: Platform, start_worker: StartWorker) -> "subprocess.Popen[bytes]":
-    """A worker of the runtimes' queue; started after `platform`."""
+    """A worker of the runtimes' queue, which starts after `platform`."""
     return start_runtimes(start_worker)
 
 
@@ -139,7 +141,9 @@ def start_runtimes(start_worker: StartWorker) -> "subprocess.Popen[bytes]":
     return start_worker(concurrency=8, queues="runtimes", pool="threads")
 
 
-def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object, server: str):
+def test_deployments_go_from_submit_to_each_kind_of_end(
+    platform: Platform, runtimes: object, server: str
+):
     # It runs, is followed while it does, and completes.
     id_ = platform.submit("for n in 1 2 3; do echo line $n; sleep 0.5; done")
     encoding, pieces = followed(server, platform.dev, id_)
@@ -189,7 +193,7 @@ def test_from_a_submit_to_each_kind_of_end(platform: Platform, runtimes: object,
 
 
 def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]]:
-    """How the answer is transferred, and its pieces as they came."""
+    """The response's transfer encoding, and its pieces as they came."""
     parts = urlsplit(server)
     client = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {AccessToken.for_user(user)}"}
@@ -202,7 +206,7 @@ def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]
     return answer.getheader("Transfer-Encoding"), pieces
 
 
-def test_another_worker_goes_on_with_what_one_was_killed_over(
+def test_another_worker_finishes_what_a_killed_worker_began(
     platform: Platform, runtimes: "subprocess.Popen[bytes]", start_worker: StartWorker
 ):
     platform.run_until(lambda: Node.objects.get(pk=platform.node.pk).effective_state == "READY")
@@ -218,9 +222,7 @@ def test_another_worker_goes_on_with_what_one_was_killed_over(
     assert platform.events(gang) == ["SUBMITTED", "STARTED", "RUNNING"]
 
 
-def test_an_engine_that_is_stopped_and_started_again_loses_nothing(
-    platform: Platform, runtimes: object
-):
+def test_an_engine_that_is_restarted_loses_no_deployment(platform: Platform, runtimes: object):
     daemon = platform.engine.daemon
     if daemon is None:
         pytest.skip("This engine is not ours to stop.")
@@ -232,7 +234,7 @@ def test_an_engine_that_is_stopped_and_started_again_loses_nothing(
             lambda: Node.objects.get(pk=platform.node.pk).effective_state == "NOT_READY"
         )
         late = platform.submit()
-        # Whether the engine was seen ending it is chance; it is nobody's failure either way.
+        # A pass may or may not see the engine end it; the deployment has not failed either way.
         assert platform.get(running)["status"] in ("RUNNING", "QUEUED")
         assert platform.get(late)["status"] == "QUEUED"
     finally:

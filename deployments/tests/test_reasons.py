@@ -1,4 +1,4 @@
-"""The sentences that tell why"""
+"""The sentences of the reasons."""
 
 import pytest
 
@@ -119,14 +119,14 @@ def test_details_have_the_names_of_the_api():
         {"by": None, "lost_s": "x"},
     ],
 )
-def test_nothing_makes_it_raise(code, details):
+def test_render_never_raises(code, details):
     reason = render(code, details)
     assert reason["code"] == code
     assert isinstance(reason["message"], str)
     assert isinstance(reason["details"], dict)
 
 
-def test_an_unknown_code_is_still_told():
+def test_an_unknown_code_still_has_a_sentence():
     assert render("SOMETHING_NEW", {"x": 1}) == {
         "code": "SOMETHING_NEW",
         "message": "Something new.",

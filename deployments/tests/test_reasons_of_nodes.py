@@ -1,4 +1,4 @@
-"""The sentences of what only clusters with nodes know."""
+"""The sentences of reasons that only clusters with nodes have."""
 
 import pytest
 

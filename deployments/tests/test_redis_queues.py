@@ -1,4 +1,4 @@
-"""The queues in Redis"""
+"""The queues in Redis."""
 
 from uuid import uuid4
 
@@ -19,38 +19,38 @@ def here():
 
 @pytest.fixture
 def redis_away(settings, tmp_path):
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.REDIS_URL = f"unix://{tmp_path}/missing.sock"
 
 
 def order(cluster_id, class_name):
     return redis_client().zrange(redis_queues.queue_key(cluster_id, class_name), 0, -1)
 
 
-def test_the_key_says_whose_and_which(here):
+def test_the_key_has_the_cluster_and_the_class(here):
     assert redis_queues.queue_key(here, "HIGH") == f"cluster:{here}:queue:high"
 
 
-def test_larger_scores_first_then_order_of_submit(here):
+def test_larger_scores_come_first_and_then_the_order_of_submit(here):
     ids = [uuid7() for _ in range(5)]
     scores = [0, 5, 111_000_000, 5, 0]
     redis_queues.enter(here, [("LOW", id_, score) for id_, score in zip(ids, scores, strict=True)])
     assert order(here, "LOW") == [str(ids[index]) for index in (2, 1, 3, 0, 4)]
 
 
-def test_entering_again_keeps_one_and_takes_the_new_score(here):
+def test_entering_again_keeps_one_entry_with_the_new_score(here):
     first, second = uuid7(), uuid7()
     redis_queues.enter(here, [("LOW", first, 1), ("LOW", second, 2), ("LOW", first, 3)])
     assert order(here, "LOW") == [str(first), str(second)]
 
 
-def test_leaving(here):
+def test_a_deployment_that_leaves_is_not_in_the_queue(here):
     first, second = uuid7(), uuid7()
     redis_queues.enter(here, [("LOW", first, 0), ("HIGH", second, 0)])
     redis_queues.leave(here, [("LOW", first), ("HIGH", first), ("LOW", uuid7())])
     assert redis_queues.lengths(here, CLASSES) == {"URGENT": 0, "HIGH": 1, "LOW": 0}
 
 
-def test_nothing_to_do_is_no_call(here, redis_away):
+def test_an_empty_change_makes_no_call(here, redis_away):
     redis_queues.enter(here, [])
     redis_queues.leave(here, [])
     assert redis_queues.positions([], CLASSES) == []
@@ -75,7 +75,7 @@ def test_more_urgent_classes_come_first(here):
     assert redis_queues.positions(asked, CLASSES) == [4, 1, 2, 1, None, 3]
 
 
-def test_rebuilding_replaces_all(here):
+def test_a_rebuild_replaces_the_whole_queue(here):
     old, new = uuid7(), [uuid7() for _ in range(2500)]
     redis_queues.enter(here, [("HIGH", old, 0), ("LOW", old, 0)])
     assert redis_queues.signature(here) is None
@@ -90,7 +90,7 @@ def test_rebuilding_replaces_all(here):
 
 
 @pytest.mark.parametrize("write", ["enter", "leave"])
-def test_what_was_read_before_somebody_wrote_is_not_written(here, write):
+def test_a_rebuild_that_read_before_another_write_changes_nothing(here, write):
     first, second = uuid7(), uuid7()
     redis_queues.enter(here, [("LOW", first, 0)])
 
@@ -107,19 +107,19 @@ def test_what_was_read_before_somebody_wrote_is_not_written(here, write):
     assert redis_queues.lengths(here, CLASSES) == left[write]
 
 
-def test_forgetting_leaves_nothing(here):
+def test_forget_deletes_all_keys(here):
     redis_queues.rebuild(here, CLASSES, lambda: {"LOW": [(uuid7(), 0)]}, "x")
     redis_queues.forget(here, CLASSES)
     assert redis_client().keys("*") == []
 
 
-def test_while_redis_is_away_reads_answer_none(here, redis_away):
+def test_reads_return_none_while_redis_is_away(here, redis_away):
     assert redis_queues.lengths(here, CLASSES) is None
     assert redis_queues.signature(here) is None
     assert redis_queues.positions([(here, "LOW", uuid7())] * 2, CLASSES) == [None, None]
 
 
-def test_while_redis_is_away_writes_say_so(here, redis_away):
+def test_writes_raise_while_redis_is_away(here, redis_away):
     for write in (
         lambda: redis_queues.enter(here, [("LOW", uuid7(), 0)]),
         lambda: redis_queues.leave(here, [("LOW", uuid7())]),

@@ -1,4 +1,4 @@
-"""Deployments to test with, in whatever state, with the counters that belong to it."""
+"""Deployments to test with, in any status, with the counters that belong to it."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def make(
     priority: str = "LOW",
     **columns: Any,
 ) -> Deployment:
-    """A row as it would stand in that status: 1 core, 512 MiB and 1 GPU unless told otherwise."""
+    """A row as it would be in that status; by default it asks for 1 core, 512 MiB and 1 GPU."""
     deployment_id = uuid7()
     submitted = time_of(deployment_id)
     started = timezone.now() - timedelta(hours=1) if status in PLACED else None
@@ -67,12 +67,12 @@ def make(
 
 
 def allocated(cluster: Cluster) -> tuple[int, int, int]:
-    """Millicores, MiB and GPUs as the counters have them."""
+    """The cluster's counters: millicores, MiB and GPUs."""
     cluster.refresh_from_db()
     return cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
 
 
 def timeline(deployment: Deployment) -> list[tuple[str, str | None]]:
-    """What happened to it, and who did it."""
+    """The type and the actor of each timeline entry."""
     lines = DeploymentEvent.objects.filter(deployment=deployment).order_by("id")
     return [(line.type, line.actor.username if line.actor else None) for line in lines]

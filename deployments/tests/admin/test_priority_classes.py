@@ -8,11 +8,14 @@ from clusters.signals import cluster_changed
 from clusters.tests.allocation import make_cluster
 from deployments.models import PriorityClass, Status
 from deployments.services import priority_classes
+from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import make
 from mlops_platform.api.errors import Conflict
 from organizations.tests.people import PASSWORD
 
 LIST = "/admin/deployments/priorityclass/"
+
+USED = 'WHERE "deployments_deployment"."priority_class_id"'  # the query whether a class is used
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_a_class_is_added_in_capitals(operator):
         {"value": "99999999999"},
     ],
 )
-def test_what_makes_no_sense_is_a_form_error(operator, fault):
+def test_an_invalid_class_is_a_form_error(operator, fault):
     answer = operator.post(f"{LIST}add/", form(**fault))
     assert answer.status_code == 200
     assert "errornote" in answer.content.decode()
@@ -125,19 +128,17 @@ def test_an_unused_class_is_deleted_and_a_used_one_stays(operator, cluster, dev)
     assert values() == {"LOW": 0, "MID": 500, "HIGH": 1000}
 
 
-def test_a_class_that_came_into_use_meanwhile_stays(operator, cluster, dev, monkeypatch):
+def test_a_class_that_came_into_use_meanwhile_stays(operator, cluster, dev):
     mid = PriorityClass.objects.create(name="MID", value=500)
-    make(cluster, dev, priority="MID")
-    used = iter([False, True])
-    monkeypatch.setattr(priority_classes, "is_used", lambda _: next(used))
-    answer = operator.post(page(mid, "delete"), {"post": "yes"}, follow=True)
+    with after_statement(USED, lambda: make(cluster, dev, priority="MID")):
+        answer = operator.post(page(mid, "delete"), {"post": "yes"}, follow=True)
     assert [str(message) for message in answer.context["messages"]] == [
         "Deployments have the priority MID, so it stays."
     ]
     assert "MID" in values()
 
 
-def test_a_changed_class_wakes_the_clusters_where_somebody_waits(operator, cluster, dev, org):
+def test_a_changed_class_wakes_the_clusters_with_queued_deployments(operator, cluster, dev, org):
     idle = make_cluster(org, name="idle")
     make(cluster, dev)
     make(idle, dev, Status.RUNNING)

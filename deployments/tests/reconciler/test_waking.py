@@ -132,7 +132,7 @@ def test_a_simulated_cluster_requests_no_pass(cluster, dev, django_capture_on_co
 
 
 def test_redis_away_is_no_error(testbed: Testbed, settings, tmp_path):
-    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.REDIS_URL = f"unix://{tmp_path}/missing.sock"
     wakeup.request(testbed.cluster.pk, ["x"])
 
 

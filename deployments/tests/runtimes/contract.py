@@ -49,7 +49,7 @@ class RuntimeContract:
 
     # Starting
 
-    def test_every_replica_of_a_launch_comes_to_run_on_its_node(self, harness, runtime):
+    def test_every_replica_of_a_launch_spec_runs_on_its_node(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps(), replicas=2)
         runtime.start(spec)
         first, second = ready(runtime, spec)
@@ -61,7 +61,7 @@ class RuntimeContract:
         assert first.exit_code is None
         assert not first.stopping
 
-    def test_what_has_been_started_is_not_started_again(self, harness, runtime):
+    def test_a_started_replica_is_not_started_again(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps())
         runtime.start(spec)
         before = ready(runtime, spec)
@@ -90,7 +90,7 @@ class RuntimeContract:
                 started.result()
         assert [s.key.replica for s in ready(runtime, spec)] == [0, 1]
 
-    def test_one_that_has_ended_stays_ended_when_started_again(self, harness, runtime):
+    def test_a_replica_that_has_ended_stays_ended_when_started_again(self, harness, runtime):
         spec = harness.launch_spec(harness.exits(3))
         runtime.start(spec)
         before = ended(runtime, spec)
@@ -104,7 +104,7 @@ class RuntimeContract:
         runtime.start(replace(spec, attempt=2))
         assert [s.key.attempt for s in seen(runtime, spec)] == [1, 2]
 
-    def test_an_image_that_is_nowhere_is_told_as_such(self, harness, runtime):
+    def test_a_missing_image_fails_the_pull(self, harness, runtime):
         spec = harness.launch_spec(harness.has_no_such_image(), replicas=2)
         try:
             runtime.start(spec)
@@ -123,14 +123,14 @@ class RuntimeContract:
             )
             assert problem == {Code.IMAGE_PULL_FAILED}
 
-    def test_a_command_that_is_not_there_is_told_as_such(self, harness, runtime):
+    def test_a_missing_command_fails_the_replica(self, harness, runtime):
         spec = harness.launch_spec(harness.has_no_such_command())
         runtime.start(spec)
         assert problem_of(ended(runtime, spec)) == Code.COMMAND_FAILED
 
     # Ending
 
-    def test_one_that_did_its_work_has_ended_without_trouble(self, harness, runtime):
+    def test_a_replica_that_exits_with_zero_has_no_problem(self, harness, runtime):
         spec = harness.launch_spec(harness.exits(0))
         runtime.start(spec)
         status = ended(runtime, spec)
@@ -141,14 +141,14 @@ class RuntimeContract:
         assert status.ended_at is not None
         assert status.started_at <= status.ended_at
 
-    def test_an_exit_code_other_than_zero_is_trouble(self, harness, runtime):
+    def test_a_replica_that_exits_with_another_code_has_a_problem(self, harness, runtime):
         spec = harness.launch_spec(harness.exits(3))
         runtime.start(spec)
         status = ended(runtime, spec)
         assert status.exit_code == 3
         assert problem_of(status) == Code.EXITED
 
-    def test_one_that_is_told_to_end_ends(self, harness, runtime):
+    def test_a_stopped_replica_ends(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps(), replicas=2)
         runtime.start(spec)
         ready(runtime, spec)
@@ -157,7 +157,9 @@ class RuntimeContract:
         wait_until(lambda: gone_or_ended(runtime, spec, 0))
         assert [s.ready for s in seen(runtime, spec) if s.key.replica == 1] == [True]
 
-    def test_one_that_does_not_listen_is_killed_with_no_grace(self, harness, runtime):
+    def test_a_replica_that_ignores_its_stop_is_killed_by_a_stop_without_grace(
+        self, harness, runtime
+    ):
         spec = harness.launch_spec(harness.deaf())
         runtime.start(spec)
         ready(runtime, spec)
@@ -166,13 +168,13 @@ class RuntimeContract:
         runtime.stop(key_of(spec), grace_s=0)
         wait_until(lambda: gone_or_ended(runtime, spec, 0))
 
-    def test_to_stop_or_remove_what_is_not_there_does_nothing(self, harness, runtime):
+    def test_stopping_or_removing_a_missing_replica_does_nothing(self, harness, runtime):
         absent = key_of(harness.launch_spec(harness.sleeps()))
         runtime.stop(absent, grace_s=30)
         runtime.stop(absent, grace_s=0)
         runtime.remove(absent)
 
-    def test_to_stop_one_that_has_ended_leaves_it_as_it_is(self, harness, runtime):
+    def test_stopping_a_replica_that_has_ended_changes_nothing(self, harness, runtime):
         spec = harness.launch_spec(harness.exits(3))
         runtime.start(spec)
         before = ended(runtime, spec)
@@ -180,7 +182,7 @@ class RuntimeContract:
         runtime.stop(key_of(spec), grace_s=0)
         assert seen(runtime, spec) == [before]
 
-    def test_what_is_removed_is_there_no_more(self, harness, runtime):
+    def test_a_removed_replica_does_not_exist(self, harness, runtime):
         spec = harness.launch_spec(harness.exits(0))
         runtime.start(spec)
         ended(runtime, spec)
@@ -188,7 +190,7 @@ class RuntimeContract:
         runtime.remove(key_of(spec))
         wait_until(lambda: not seen(runtime, spec))
 
-    def test_one_that_runs_is_killed_when_removed(self, harness, runtime):
+    def test_a_running_replica_is_killed_when_removed(self, harness, runtime):
         spec = harness.launch_spec(harness.deaf())
         runtime.start(spec)
         ready(runtime, spec)
@@ -197,7 +199,7 @@ class RuntimeContract:
 
     # Seeing
 
-    def test_only_the_deployments_asked_for_are_seen(self, harness, runtime):
+    def test_only_the_deployments_asked_for_are_observed(self, harness, runtime):
         one, two, three = (harness.launch_spec(harness.sleeps()) for _ in range(3))
         for spec in (one, two, three):
             runtime.start(spec)
@@ -207,7 +209,7 @@ class RuntimeContract:
         assert runtime.observe([]) == []
         assert runtime.observe([str(uuid4())]) == []
 
-    def test_another_clusters_replicas_are_neither_seen_nor_touched(self, harness, runtime):
+    def test_replicas_of_another_cluster_are_neither_observed_nor_touched(self, harness, runtime):
         spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
         runtime.start(spec)
         before = ready(runtime, spec)
@@ -227,7 +229,7 @@ class RuntimeContract:
         assert nodes[harness.node].ready
         assert not nodes[harness.node].cordoned
 
-    def test_whoever_watches_hears_of_what_begins_and_ends(self, harness, runtime):
+    def test_a_watch_reports_starts_and_ends(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps())
         with watched(harness.runtime("ours")) as heard:
             runtime.start(spec)
@@ -239,7 +241,7 @@ class RuntimeContract:
 
     # Logs
 
-    def test_logs_are_what_was_written_or_its_last_lines(self, harness, runtime):
+    def test_logs_are_everything_written_or_the_last_lines(self, harness, runtime):
         spec = harness.launch_spec(harness.says_three_lines())
         runtime.start(spec)
         ended(runtime, spec)
@@ -255,7 +257,7 @@ class RuntimeContract:
         assert b"".join(runtime.logs(key_of(spec), since=now - day)) == everything
         assert b"".join(runtime.logs(key_of(spec), since=now + day)) == b""
 
-    def test_followed_logs_go_on_until_it_ends(self, harness, runtime):
+    def test_logs_are_followed_until_the_replica_ends(self, harness, runtime):
         spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
         runtime.start(spec)
         ready(runtime, spec)
@@ -266,7 +268,7 @@ class RuntimeContract:
         runtime.stop(key_of(spec), grace_s=0)
         assert heard + b"".join(written) == b"one\ntwo\nthree\n"
 
-    def test_whoever_follows_may_leave_while_nothing_is_written(self, harness, runtime):
+    def test_a_follower_may_leave_while_nothing_is_written(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps())
         runtime.start(spec)
         ready(runtime, spec)
@@ -275,7 +277,7 @@ class RuntimeContract:
         written.close()
         assert len(runtime.observe()) == 1
 
-    def test_whoever_is_not_there_has_no_logs(self, harness, runtime):
+    def test_a_missing_replica_has_no_logs(self, harness, runtime):
         absent = key_of(harness.launch_spec(harness.sleeps()))
         assert list(runtime.logs(absent)) == []
         assert list(runtime.logs(absent, follow=True)) == []

@@ -97,7 +97,7 @@ def test_a_pull_can_fail(runtime):
     assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
-def test_one_can_end_by_itself(harness, runtime):
+def test_a_replica_can_end_by_itself(harness, runtime):
     spec = harness.launch_spec(harness.sleeps())
     runtime.start(spec)
     runtime.finish(key_of(spec), exit_code=137, problem=Code.OUT_OF_MEMORY)
@@ -105,7 +105,7 @@ def test_one_can_end_by_itself(harness, runtime):
     assert (status.exit_code, problem_of(status)) == (137, Code.OUT_OF_MEMORY)
 
 
-def test_one_can_be_lost_and_whoever_watches_hears_of_it(harness, runtime):
+def test_a_replica_can_vanish_and_a_watch_reports_it(harness, runtime):
     spec = harness.launch_spec(harness.sleeps())
     runtime.start(spec)
     with watched(runtime) as heard:
@@ -124,7 +124,7 @@ def test_the_endpoint_can_go_away_and_come_back(harness, runtime):
     assert len(runtime.observe()) == 1
 
 
-def test_one_is_not_ready_until_it_is(harness, runtime):
+def test_a_replica_can_become_ready_later(harness, runtime):
     spec = harness.launch_spec(Work("warming"))
     runtime.start(spec)
     (before,) = seen(runtime, spec)
@@ -134,7 +134,7 @@ def test_one_is_not_ready_until_it_is(harness, runtime):
     assert (after.ready, after.problem) == (True, None)
 
 
-def test_one_that_does_not_listen_is_stopping_until_its_grace_ends(harness, runtime):
+def test_a_replica_that_ignores_its_stop_is_stopping_until_its_grace_ends(harness, runtime):
     spec = harness.launch_spec(harness.deaf())
     runtime.start(spec)
     runtime.stop(key_of(spec), grace_s=1)

@@ -52,7 +52,7 @@ def test_an_image_that_was_missing_is_pulled_and_runs(busybox, docker_runtime, r
 
 @pytest.mark.docker
 @pytest.mark.parametrize("password", ["wrong-secret", None])
-def test_whoever_does_not_know_the_password_gets_nothing(docker_engine, registry, password):
+def test_an_image_is_refused_without_the_registrys_password(docker_engine, registry, password):
     known = [Registry(registry.host, "ada", password)] if password else []
     with pytest.raises(RefusedError) as refusal:
         pulling(docker_engine, *known).pull(registry.image)
@@ -62,9 +62,7 @@ def test_whoever_does_not_know_the_password_gets_nothing(docker_engine, registry
 
 
 @pytest.mark.docker
-def test_what_a_docker_login_has_left_behind_is_not_used(
-    docker_engine, registry, tmp_path, monkeypatch
-):
+def test_credentials_of_a_docker_login_are_not_used(docker_engine, registry, tmp_path, monkeypatch):
     login = base64.b64encode(b"ada:s3cret").decode()
     config = {"auths": {registry.host: {"auth": login}}, "HttpHeaders": {"X-Secret": "s3cret"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -74,7 +72,7 @@ def test_what_a_docker_login_has_left_behind_is_not_used(
 
 
 @pytest.mark.docker
-def test_an_image_that_the_registry_does_not_have_is_told_as_such(docker_engine, registry):
+def test_an_image_that_the_registry_does_not_have_is_refused(docker_engine, registry):
     runtime = pulling(docker_engine, Registry(registry.host, "ada", "s3cret"))
     with pytest.raises(RefusedError, match=r"not found|unknown") as refusal:
         runtime.pull(f"{registry.host}/team/nothing:1")
@@ -88,7 +86,7 @@ def test_a_pull_that_takes_too_long_is_given_up(docker_engine, registry):
         images.pull(Engine(docker_engine.access, 10), registry.image, known, limit_s=0)
 
 
-def test_a_pull_from_an_engine_that_is_away_says_so_of_the_engine():
+def test_a_pull_from_an_engine_that_is_away_is_unavailable():
     runtime = DockerRuntime(Access("unix:///nowhere"), cluster_id="ours", node="node-1")
     with pytest.raises(RuntimeUnavailable):
         runtime.pull("busybox:1")
@@ -119,5 +117,5 @@ def test_credentials_go_to_their_own_registry_only(image, registry):
     assert images.credentials(image, [HUB, OTHER, TEAM]) == registry
 
 
-def test_docker_hub_goes_by_its_old_names_too():
+def test_docker_hub_has_its_old_names_too():
     assert images.credentials("busybox", [OLD_HUB]) == OLD_HUB

@@ -28,7 +28,7 @@ def made_but_not_begun(busybox, spec):
     client.create_container_from_config(config, containers.name(key_of(spec)))
 
 
-def test_one_that_was_made_and_never_begun_begins(busybox, docker_runtime):
+def test_a_container_that_was_created_and_never_started_starts(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     made_but_not_begun(busybox, spec)
     assert [s.phase for s in seen(docker_runtime, spec)] == [Phase.PENDING]
@@ -36,14 +36,14 @@ def test_one_that_was_made_and_never_begun_begins(busybox, docker_runtime):
     ready(docker_runtime, spec)
 
 
-def test_one_that_was_made_and_never_begun_is_removed_when_stopped(busybox, docker_runtime):
+def test_a_container_that_never_started_is_removed_when_stopped(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     made_but_not_begun(busybox, spec)
     docker_runtime.stop(key_of(spec), grace_s=30)
     assert seen(docker_runtime, spec) == []
 
 
-def test_one_that_could_not_begin_stays_to_tell_why(busybox, docker_runtime):
+def test_a_container_that_could_not_start_stays_and_says_why(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps(), gpu=1)
     docker_runtime.start(spec)
     docker_runtime.start(spec)
@@ -55,7 +55,7 @@ def test_one_that_could_not_begin_stays_to_tell_why(busybox, docker_runtime):
     assert status.problem.message
 
 
-def test_one_whose_image_is_gone_stays_as_it_is(busybox, docker_runtime):
+def test_a_container_whose_image_is_gone_stays_as_it_is(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
     before = ready(docker_runtime, spec)
@@ -66,7 +66,7 @@ def test_one_whose_image_is_gone_stays_as_it_is(busybox, docker_runtime):
 @pytest.mark.parametrize(
     ("command", "message"), [("/no/such", "No such file"), ("/run", "Permission denied")]
 )
-def test_a_command_that_cannot_be_executed_is_told_in_the_machines_words(
+def test_a_command_that_cannot_be_executed_fails_with_the_machines_message(
     busybox, docker_runtime, command, message
 ):
     spec = busybox.launch_spec(Work(IMAGE, (command,)))
@@ -76,13 +76,13 @@ def test_a_command_that_cannot_be_executed_is_told_in_the_machines_words(
     assert message in str(status.problem)
 
 
-def test_a_name_that_is_no_images_is_refused(docker_runtime):
+def test_a_name_that_is_no_image_name_is_refused(docker_runtime):
     with pytest.raises(RefusedError) as refusal:
         docker_runtime.pull("No Image:1")
     assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
-def test_a_password_is_not_told_when_a_pull_fails(busybox):
+def test_a_failed_pull_does_not_show_the_password(busybox):
     registry = Registry("127.0.0.1:1", "ada", "s3cret")
     runtime = DockerRuntime(
         busybox.engine.access, cluster_id="ours", node="node-1", registries=[registry]
@@ -93,7 +93,7 @@ def test_a_password_is_not_told_when_a_pull_fails(busybox):
     runtime.close()
 
 
-def test_arguments_and_environment_arrive(busybox, docker_runtime):
+def test_a_container_gets_its_arguments_and_environment(busybox, docker_runtime):
     work = Work(IMAGE, ("sh", "-c", 'echo "$GREETING $0 $1"'), ("a b", "c"))
     spec = busybox.launch_spec(work, env={"GREETING": "good day", "EMPTY": ""})
     docker_runtime.start(spec)
@@ -101,7 +101,7 @@ def test_arguments_and_environment_arrive(busybox, docker_runtime):
     assert b"".join(docker_runtime.logs(key_of(spec))) == b"good day a b c\n"
 
 
-def test_what_is_written_to_either_stream_is_in_the_logs(busybox, docker_runtime):
+def test_the_log_contains_both_streams(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.shell("echo out; echo err >&2"))
     docker_runtime.start(spec)
     ended(docker_runtime, spec)
@@ -109,7 +109,7 @@ def test_what_is_written_to_either_stream_is_in_the_logs(busybox, docker_runtime
     assert sorted(lines) == [b"err", b"out"]
 
 
-def test_much_output_arrives_whole(busybox, docker_runtime):
+def test_a_long_log_arrives_whole(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.shell("seq 100000"))
     docker_runtime.start(spec)
     ended(docker_runtime, spec)
@@ -155,7 +155,7 @@ def replace_image(work: Work, image: str) -> Work:
     ],
     ids=lambda probe: probe.kind,
 )
-def test_one_is_ready_when_its_probe_passes(busybox, docker_runtime, probe):
+def test_a_container_is_ready_when_its_probe_passes(busybox, docker_runtime, probe):
     serve = "mkdir -p /run/www; touch /run/www/ready /run/ready; exec httpd -f -p 8080 -h /run/www"
     waits = f"while [ ! -e /run/go ]; do sleep 0.1; done; {serve}"
     spec = busybox.launch_spec(busybox.shell(waits), probe=probe)
@@ -182,7 +182,7 @@ def test_an_http_probe_does_not_pass_on_an_error(busybox, docker_runtime):
     assert (status.ready, problem_of(status)) == (False, Code.NOT_READY)
 
 
-def test_one_that_is_paused_runs_but_is_not_ready(busybox, docker_runtime):
+def test_a_paused_container_runs_and_is_not_ready(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
     ready(docker_runtime, spec)
@@ -193,7 +193,7 @@ def test_one_that_is_paused_runs_but_is_not_ready(busybox, docker_runtime):
     assert ended(docker_runtime, spec).exit_code == 137
 
 
-def test_what_an_image_calls_a_volume_goes_with_its_container(busybox, docker_runtime):
+def test_an_images_volume_is_removed_with_its_container(busybox, docker_runtime):
     client = busybox.engine.client
     plain = client.create_container_from_config({"Image": IMAGE, "Cmd": ["true"]})
     client.commit(plain["Id"], "mlops-platform-tests/volume", "1", conf={"Volumes": {"/data": {}}})
@@ -212,7 +212,7 @@ def test_what_an_image_calls_a_volume_goes_with_its_container(busybox, docker_ru
         client.remove_image("mlops-platform-tests/volume:1", force=True)
 
 
-def test_its_machine_is_known_by_the_engines_id(busybox, docker_runtime):
+def test_a_machine_has_the_engines_id(busybox, docker_runtime):
     [capacity] = docker_runtime.capacity()
     assert capacity.machine
     assert capacity.machine == busybox.engine.client.info()["ID"]

@@ -19,7 +19,7 @@ def frame(stream: int, text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 9, 100])
-def test_frames_come_whole_however_they_are_cut(size):
+def test_frames_are_whole_wherever_pieces_cut_them(size):
     body = frame(1, b"one\n") + frame(2, b"") + frame(2, b"two\n")
     cut = [body[at : at + size] for at in range(0, len(body), size)]
     assert b"".join(output.demultiplexed(cut)) == b"one\ntwo\n"
@@ -29,11 +29,11 @@ def test_an_unfinished_frame_is_left_out():
     assert list(output.demultiplexed([frame(1, b"one\n"), frame(1, b"two\n")[:-1]])) == [b"one\n"]
 
 
-def test_where_nothing_comes_an_empty_piece_does():
+def test_a_silent_stream_yields_empty_pieces():
     assert list(output.demultiplexed([None, frame(1, b"one\n")])) == [b"", b"one\n"]
 
 
-def test_lines_come_whole_however_they_are_cut():
+def test_lines_are_whole_wherever_pieces_cut_them():
     assert list(lines([b'{"a"', b': 1}\n{"b": 2}', None, b"\n\n3"])) == [
         b'{"a": 1}',
         b"",
@@ -59,7 +59,7 @@ def test_no_event_is_missed_when_a_quiet_engine_is_asked_again(busybox, docker_r
 
 
 @pytest.mark.docker
-def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
+def test_a_watch_reports_no_changes_of_another_cluster(busybox, docker_runtime):
     spec, other = (
         busybox.launch_spec(busybox.sleeps()),
         busybox.launch_spec(busybox.sleeps()),
@@ -72,7 +72,7 @@ def test_another_clusters_changes_are_not_heard(busybox, docker_runtime):
 
 
 @pytest.mark.docker
-def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
+def test_an_end_that_a_watch_reports_is_observed(busybox, docker_runtime):
     """Though the engine tells of it before its own list knows."""
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
@@ -86,7 +86,7 @@ def test_whoever_hears_of_an_end_finds_it(busybox, docker_runtime):
 
 
 @pytest.mark.docker
-def test_whoever_watches_is_told_when_the_engine_goes_away():
+def test_a_watch_ends_when_the_engine_goes_away():
     with own_engine() as (daemon, _):
         runtime = DockerRuntime(Access(daemon.url), cluster_id="ours", node="node-1")
         heard = runtime.watch(Event())

@@ -47,7 +47,7 @@ def test_a_container_is_locked_in(busybox, docker_runtime):
     assert inspected(busybox, spec)["Mounts"] == []
 
 
-def test_a_container_is_held_to_its_resources(busybox, docker_runtime):
+def test_a_container_is_limited_to_its_resources(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps(), cpu_milli=250, ram_mib=96)
     docker_runtime.start(spec)
     host = inspected(busybox, spec)["HostConfig"]
@@ -71,7 +71,7 @@ def test_the_smallest_request_is_a_limit_too(busybox, docker_runtime):
     assert host["Memory"] == host["MemorySwap"] == 6 * MIB
 
 
-def test_its_root_has_no_capability_and_cannot_get_one(busybox, docker_runtime):
+def test_root_in_a_container_has_no_capability_and_cannot_get_one(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.shell("grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status"))
     docker_runtime.start(spec)
     lines = dict(line.split(":\t") for line in said(docker_runtime, spec).splitlines())
@@ -86,7 +86,7 @@ def test_a_fork_bomb_ends_at_the_limit_of_processes(busybox, docker_runtime):
     assert "can't fork" in said(docker_runtime, spec)
 
 
-def test_whoever_takes_more_memory_than_it_may_is_told_so(busybox, docker_runtime):
+def test_a_container_that_takes_too_much_memory_is_out_of_memory(busybox, docker_runtime):
     line = "a=x; while true; do a=$a$a; done"
     spec = busybox.launch_spec(busybox.shell(line), ram_mib=16)
     docker_runtime.start(spec)
@@ -102,7 +102,7 @@ def test_a_read_only_root_cannot_be_written(busybox, docker_runtime):
     assert "Read-only file system" in said(docker_runtime, spec)
 
 
-def test_an_operator_may_give_back_single_capabilities(busybox, docker_runtime):
+def test_an_operator_may_add_single_capabilities(busybox, docker_runtime):
     sandbox = Sandbox(network="none", add_capabilities=("CHOWN",), allow_privilege_escalation=True)
     spec = busybox.launch_spec(busybox.sleeps(), sandbox=sandbox)
     docker_runtime.start(spec)
@@ -131,7 +131,7 @@ def test_no_sandbox_opens_onto_the_host(busybox, docker_runtime, sandbox):
     assert seen(docker_runtime, spec) == []
 
 
-def test_no_label_of_a_user_hides_one_of_ours(busybox, docker_runtime):
+def test_no_label_of_a_user_hides_one_of_the_platform(busybox, docker_runtime):
     labels = {"cluster": "theirs", "deployment": "another", "owner": "ada"}
     spec = busybox.launch_spec(busybox.sleeps(), labels=labels)
     docker_runtime.start(spec)
@@ -144,14 +144,14 @@ def test_no_label_of_a_user_hides_one_of_ours(busybox, docker_runtime):
 
 
 @pytest.mark.parametrize("env", [{}, {"NVIDIA_VISIBLE_DEVICES": "all"}])
-def test_whoever_asked_for_no_gpu_sees_none(busybox, docker_runtime, env):
+def test_a_container_without_gpus_sees_none(busybox, docker_runtime, env):
     spec = busybox.launch_spec(busybox.sleeps(), env=env)
     docker_runtime.start(spec)
     there = inspected(busybox, spec)["Config"]["Env"]
     assert [line for line in there if "NVIDIA" in line] == ["NVIDIA_VISIBLE_DEVICES=void"]
 
 
-def test_a_gpu_that_the_machine_does_not_have_is_told_as_refused(busybox, docker_runtime):
+def test_a_gpu_that_the_machine_does_not_have_is_refused(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps(), gpu=1)
     docker_runtime.start(spec)
     (status,) = seen(docker_runtime, spec)
@@ -167,7 +167,7 @@ def test_more_processors_than_there_are_is_refused(busybox, docker_runtime):
         docker_runtime.start(spec)
 
 
-def test_a_container_of_others_with_our_name_is_left_alone(busybox, docker_runtime):
+def test_a_container_of_others_with_a_replicas_name_is_left_alone(busybox, docker_runtime):
     client = busybox.engine.client
     spec = busybox.launch_spec(busybox.sleeps())
     name = containers.name(key_of(spec))
@@ -184,7 +184,7 @@ def test_a_container_of_others_with_our_name_is_left_alone(busybox, docker_runti
         client.remove_container(made["Id"], force=True)
 
 
-def test_a_network_that_is_not_there_is_told_as_refused(busybox, docker_runtime):
+def test_a_network_that_does_not_exist_is_refused(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps(), sandbox=Sandbox(network="nowhere"))
     try:
         docker_runtime.start(spec)
@@ -203,7 +203,7 @@ def test_secrets_are_in_no_error(busybox, docker_runtime):
     assert "s3cret" not in f"{refusal.value!r} {refusal.value.problem} {spec!r}"
 
 
-def test_ready_means_running_where_nothing_else_was_asked(busybox, docker_runtime):
+def test_a_container_without_a_probe_is_ready_when_it_runs(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
     ready(docker_runtime, spec)

@@ -48,7 +48,7 @@ def connected(url: str = "ssh://ada@engine.example:2222", **more) -> DockerRunti
 
 
 @pytest.mark.docker
-def test_all_goes_as_it_does_on_the_socket(busybox, docker_engine, ssh):
+def test_a_life_goes_as_it_does_over_the_socket(busybox, docker_engine, ssh):
     if not docker_engine.access.url.startswith("unix://"):
         pytest.skip("DOCKER_HOST is no socket.")
     calls = ssh(docker_engine.access.url.removeprefix("unix://"))
@@ -66,7 +66,7 @@ def test_all_goes_as_it_does_on_the_socket(busybox, docker_engine, ssh):
     assert call.endswith("-p 2222 -l ada -- engine.example docker system dial-stdio")
 
 
-def test_what_ssh_complains_of_is_told(ssh):
+def test_the_error_has_sshs_message(ssh):
     ssh(None)
     with pytest.raises(RuntimeUnavailable, match="Permission denied"):
         connected().observe()
@@ -78,14 +78,14 @@ def test_without_the_ssh_program_the_endpoint_is_unavailable(tmp_path, monkeypat
         connected().observe()
 
 
-def test_ssh_is_not_called_for_an_address_where_nobody_may_connect(ssh):
+def test_ssh_is_not_called_for_a_forbidden_address(ssh):
     calls = ssh(None)
     with pytest.raises(RuntimeUnavailable, match="Nobody may"):
         connected("ssh://ada@127.0.0.1", guard=lambda _: "Nobody may connect there.").observe()
     assert not calls.exists()
 
 
-def test_ssh_is_given_the_very_address_that_was_judged(ssh):
+def test_ssh_gets_the_very_address_that_the_guard_checked(ssh):
     calls = ssh(None)
     with pytest.raises(RuntimeUnavailable):
         connected("ssh://ada@localhost", guard=lambda _: None).observe()

@@ -29,7 +29,7 @@ def connected(access: Access, timeout_s: float = 10, **options: Any) -> DockerRu
 
 
 @pytest.mark.docker
-def test_all_goes_as_it_does_on_the_socket(busybox, tls):
+def test_a_life_goes_as_it_does_over_the_socket(busybox, tls):
     runtime = connected(Access(tls.url, tls.authority.pem, tls.client.cert, tls.client.key))
     spec = busybox.launch_spec(busybox.says_three_lines())
     runtime.start(spec)
@@ -40,7 +40,7 @@ def test_all_goes_as_it_does_on_the_socket(busybox, tls):
 
 
 @pytest.mark.docker
-def test_an_engine_that_our_authority_did_not_sign_is_not_believed(tls):
+def test_an_engine_with_a_certificate_of_another_authority_is_not_trusted(tls):
     other = Authority("another authority")
     access = Access(tls.url, other.pem, tls.client.cert, tls.client.key)
     with pytest.raises(RuntimeUnavailable, match="certificate verify failed"):
@@ -48,14 +48,14 @@ def test_an_engine_that_our_authority_did_not_sign_is_not_believed(tls):
 
 
 @pytest.mark.docker
-def test_an_engine_with_a_certificate_of_its_own_making_is_not_believed_by_default(tls):
+def test_an_engine_with_a_self_signed_certificate_is_not_trusted_by_default(tls):
     access = Access(tls.url, "", tls.client.cert, tls.client.key)
     with pytest.raises(RuntimeUnavailable, match="certificate verify failed"):
         connected(access).observe()
 
 
 @pytest.mark.docker
-def test_an_engine_under_another_name_is_not_believed(tls):
+def test_an_engine_under_another_name_is_not_trusted(tls):
     url = tls.url.replace("127.0.0.1", "localhost")
     access = Access(url, tls.authority.pem, tls.client.cert, tls.client.key)
     with pytest.raises(RuntimeUnavailable):
@@ -63,13 +63,13 @@ def test_an_engine_under_another_name_is_not_believed(tls):
 
 
 @pytest.mark.docker
-def test_without_a_certificate_nobody_is_let_in(tls):
+def test_a_client_without_a_certificate_is_rejected(tls):
     with pytest.raises(RuntimeUnavailable, match="certificate"):
         connected(Access(tls.url, tls.authority.pem)).observe()
 
 
 @pytest.mark.docker
-def test_a_certificate_of_another_authority_lets_nobody_in(tls):
+def test_a_client_with_a_certificate_of_another_authority_is_rejected(tls):
     stranger = Authority("another authority").pair("stranger")
     access = Access(tls.url, tls.authority.pem, stranger.cert, stranger.key)
     with pytest.raises(RuntimeUnavailable):
@@ -94,7 +94,7 @@ def test_a_certificate_of_another_authority_lets_nobody_in(tls):
     ],
     ids=lambda access: access.url,
 )
-def test_what_is_no_usable_access_is_an_endpoint_that_is_unavailable(access):
+def test_an_endpoint_with_unusable_access_is_unavailable(access):
     with pytest.raises(RuntimeUnavailable) as nobody:
         connected(access, timeout_s=2).observe()
     assert str(nobody.value)
@@ -148,7 +148,7 @@ def listener(answer: bytes = b"", drip: bytes = b"") -> Iterator[Listener]:
 
 
 @pytest.mark.parametrize("ca", ["", Authority("any").pem], ids=["plain", "TLS"])
-def test_nothing_is_sent_to_an_address_where_nobody_may_connect(ca):
+def test_nothing_is_sent_to_a_forbidden_address(ca):
     judged: list[str] = []
 
     def guard(address: str) -> str:
@@ -162,7 +162,7 @@ def test_nothing_is_sent_to_an_address_where_nobody_may_connect(ca):
         assert server.received == b""
 
 
-def test_an_engine_that_says_nothing_is_unavailable_after_a_while():
+def test_a_silent_engine_is_unavailable_after_a_while():
     with listener() as server:
         with pytest.raises(RuntimeUnavailable, match="timed out"):
             connected(Access(server.url), timeout_s=0.2).observe()
@@ -186,7 +186,7 @@ def test_an_engine_that_hangs_up_is_unavailable():
         b"SSH-2.0-OpenSSH_9.2\r\n",
     ],
 )
-def test_whoever_is_no_engine_is_unavailable(answer):
+def test_a_server_that_is_no_engine_is_unavailable(answer):
     with listener(answer) as server, pytest.raises(RuntimeUnavailable):
         connected(Access(server.url), timeout_s=2).observe()
 
@@ -203,7 +203,7 @@ def test_an_engine_that_answers_bit_by_bit_is_unavailable_after_a_while():
         connected(Access(server.url), timeout_s=0.2).observe()
 
 
-def test_nobody_is_followed_to_elsewhere():
+def test_redirects_are_not_followed():
     with listener() as elsewhere:
         location = elsewhere.url.replace("tcp", "http").encode()
         answer = b"HTTP/1.1 307 Elsewhere\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % location

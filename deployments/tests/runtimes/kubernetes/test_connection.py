@@ -132,7 +132,7 @@ def observe(url, **access):
         runtime.close()
 
 
-def test_a_bearer_token_is_shown():
+def test_the_bearer_token_is_sent():
     with answering() as (url, asked):
         observe(f"{url}/", token="a-token\n")
     [(path, authorization, _)] = asked
@@ -146,7 +146,7 @@ def test_the_path_of_a_gateway_is_kept():
     assert asked[0][0].startswith("/k8s/clusters/c-1/api/v1/")
 
 
-def test_certificates_are_checked_and_shown_from_memory(authority, https):
+def test_certificates_are_checked_and_presented_from_memory(authority, https):
     cert, key = authority.issue("platform")
     with answering(https) as (url, asked):
         assert observe(url, ca=authority.pem, cert=cert, key=key) == []
@@ -154,7 +154,7 @@ def test_certificates_are_checked_and_shown_from_memory(authority, https):
     assert [peer for _, _, peer in asked] == [{"commonName": "platform"}] * 2
 
 
-def test_a_server_that_is_not_the_one_gets_nothing(https):
+def test_a_server_with_another_certificate_gets_nothing(https):
     with answering(https) as (url, asked):
         with pytest.raises(RuntimeUnavailable, match="certificate verify failed"):
             observe(url, ca=Authority().pem, token="a-token")
@@ -163,14 +163,14 @@ def test_a_server_that_is_not_the_one_gets_nothing(https):
     assert asked == []
 
 
-def test_what_is_no_certificate_is_told_without_quoting_it(authority):
+def test_an_invalid_certificate_is_reported_without_quoting_it(authority):
     for access in ({"ca": "secret"}, {"ca": authority.pem, "cert": "secret", "key": "secret"}):
         with pytest.raises(RuntimeUnavailable, match="no PEM") as caught:
             observe("https://127.0.0.1:1", **access)
         assert "secret" not in str(caught.value)
 
 
-def test_where_nobody_may_connect_nothing_is_sent():
+def test_nothing_is_sent_to_a_forbidden_address():
     refused = pytest.raises(RuntimeUnavailable, match=r"^127\.0\.0\.1 is our own$")
     with answering() as (url, asked), refused:
         observe(url, guard=lambda address: f"{address} is our own", token="a-token")
@@ -188,7 +188,7 @@ def test_redirects_are_not_followed(status):
     assert asked == []
 
 
-def test_proxies_of_the_environment_are_passed_over(monkeypatch):
+def test_proxies_of_the_environment_are_not_used(monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with answering() as (url, asked):
@@ -196,14 +196,14 @@ def test_proxies_of_the_environment_are_passed_over(monkeypatch):
     assert len(asked) == 1
 
 
-def test_nobody_there():
+def test_a_server_that_refuses_connections_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(RuntimeUnavailable, match="refused"):
         observe(f"http://127.0.0.1:{port}")
 
 
-def test_one_that_never_answers():
+def test_a_server_that_never_answers_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         runtime = runtime_at(url, timeout_s=0.2)
@@ -222,13 +222,13 @@ def test_one_that_never_answers():
 
 
 @pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"[]", b"\xff", b""])
-def test_what_is_no_api_server(body):
+def test_a_server_that_is_no_api_server_is_unavailable(body):
     with answering(body=body) as (url, _), pytest.raises(RuntimeUnavailable, match="no Kubernetes"):
         observe(url)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
-def test_errors_say_what_the_server_said(status):
+def test_errors_have_the_servers_message(status):
     said = b'{"kind": "Status", "reason": "X", "message": "it is\\n so"}'
     for body, expected in ((said, "it is so"), (b"<h1>Bad</h1>\n", "<h1>Bad</h1>")):
         told = pytest.raises(RuntimeUnavailable, match=expected)
@@ -236,7 +236,7 @@ def test_errors_say_what_the_server_said(status):
             observe(url)
 
 
-def test_no_secret_is_told_or_logged(caplog):
+def test_no_secret_is_in_an_error_or_a_log(caplog):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(RuntimeUnavailable) as caught:
         observe("http://127.0.0.1:1", token="top\nsecret")

@@ -55,13 +55,15 @@ def test_starting_again_changes_nothing(fake_kubernetes, kubernetes):
     assert after == before
 
 
-def test_starting_again_after_dying_half_way_brings_what_is_missing(fake_kubernetes, kubernetes):
+def test_starting_again_after_a_half_way_death_creates_the_missing_pods(
+    fake_kubernetes, kubernetes
+):
     kubernetes.start(launch_spec(placement=GANG[1:2]))
     kubernetes.start(launch_spec(placement=GANG))
     assert len(fake_kubernetes.pods) == 3
 
 
-def test_one_that_is_going_already_is_left(fake_kubernetes, kubernetes, kubelet):
+def test_a_terminating_pod_is_left_alone_by_a_start(fake_kubernetes, kubernetes, kubelet):
     kubernetes.start(launch_spec())
     kubelet.run()
     kubernetes.stop(KEY, 30)
@@ -69,7 +71,7 @@ def test_one_that_is_going_already_is_left(fake_kubernetes, kubernetes, kubelet)
     assert fake_kubernetes.pods[NAMESPACE, POD]["metadata"]["deletionTimestamp"]
 
 
-def test_somebody_elses_pod_of_that_name_is_not_taken_for_ours(fake_kubernetes, kubernetes):
+def test_a_pod_of_others_with_the_same_name_is_not_taken_over(fake_kubernetes, kubernetes):
     fake_kubernetes.put({"metadata": {"namespace": NAMESPACE, "name": POD}, "status": {}})
     with pytest.raises(RefusedError, match="that is not ours is there") as caught:
         kubernetes.start(launch_spec())
@@ -94,7 +96,7 @@ OBJECTIONS = [
 
 
 @pytest.mark.parametrize(("objection", "problem"), OBJECTIONS)
-def test_objections_come_before_anything_is_created(fake_kubernetes, objection, problem):
+def test_a_refusal_comes_before_any_pod_is_created(fake_kubernetes, objection, problem):
     fake_kubernetes.admit = lambda pod: objection
     with pytest.raises(RefusedError) as caught:
         runtime_at(fake_kubernetes.url, registries=[Registry("r.test", "u", "p")]).start(
@@ -106,7 +108,7 @@ def test_objections_come_before_anything_is_created(fake_kubernetes, objection, 
     assert len(creations(fake_kubernetes)) == 1
 
 
-def test_a_quota_that_ends_half_way(fake_kubernetes, kubernetes):
+def test_a_quota_that_is_exceeded_half_way_refuses_the_rest(fake_kubernetes, kubernetes):
     full = error(403, "Forbidden", QUOTA)
     fake_kubernetes.admit = lambda pod: full if len(fake_kubernetes.pods) == 2 else None
     with pytest.raises(RefusedError, match="exceeded quota"):
@@ -128,13 +130,13 @@ NOT_NOW = [
 
 
 @pytest.mark.parametrize("answer", NOT_NOW)
-def test_what_may_pass_is_no_refusal(fake_kubernetes, kubernetes, answer):
+def test_an_error_that_may_pass_is_no_refusal(fake_kubernetes, kubernetes, answer):
     fake_kubernetes.once("create", PODS, answer)
     with pytest.raises(RuntimeUnavailable, match=answer.message.split('"')[0]):
         kubernetes.start(launch_spec())
 
 
-def test_a_quota_counted_by_others_at_the_same_moment_is_asked_again(fake_kubernetes, kubernetes):
+def test_a_conflict_over_the_quota_is_tried_again(fake_kubernetes, kubernetes):
     said = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
     fake_kubernetes.once("create", PODS, *[error(409, "Conflict", said)] * 2)
     kubernetes.start(launch_spec())
@@ -144,14 +146,14 @@ def test_a_quota_counted_by_others_at_the_same_moment_is_asked_again(fake_kubern
         kubernetes.start(launch_spec(attempt=2))
 
 
-def test_one_that_is_there_and_then_is_not_is_created(fake_kubernetes, kubernetes):
+def test_a_pod_that_vanishes_during_a_start_is_created(fake_kubernetes, kubernetes):
     there = error(409, "AlreadyExists", f'pods "{POD}" already exists')
     fake_kubernetes.once("create", PODS, there, there)
     kubernetes.start(launch_spec())
     assert names(fake_kubernetes) == [POD]
 
 
-def test_a_launch_of_nobody_does_nothing(fake_kubernetes, kubernetes):
+def test_a_launch_spec_without_replicas_starts_nothing(fake_kubernetes, kubernetes):
     kubernetes.start(launch_spec(placement=[]))
     assert not list(fake_kubernetes.server)
 
@@ -165,7 +167,7 @@ def with_registries(api, *registries):
     return runtime_at(api.url, registries=[Registry(*each) for each in registries])
 
 
-def test_registries_become_one_secret_which_pods_refer_to(fake_kubernetes):
+def test_registries_become_one_secret_that_pods_refer_to(fake_kubernetes):
     runtime = with_registries(fake_kubernetes, ("r.test", "u", "p"), ("s.test", "v", "q"))
     runtime.start(launch_spec())
     secret = fake_kubernetes.secrets[SECRET]
@@ -184,7 +186,7 @@ def test_the_secret_is_replaced_only_where_its_content_differs(fake_kubernetes):
     assert logins(fake_kubernetes) == {"r.test": "new"}
 
 
-def test_two_that_write_the_secret_at_once_come_to_an_end(fake_kubernetes):
+def test_two_workers_that_write_the_secret_at_once_both_finish(fake_kubernetes):
     conflict = error(409, "AlreadyExists", "already exists")
     fake_kubernetes.once("create", SECRETS, conflict)
     with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
@@ -197,7 +199,7 @@ def test_two_that_write_the_secret_at_once_come_to_an_end(fake_kubernetes):
     assert names(fake_kubernetes) == [POD, f"mlops-{DEPLOYMENT}-2-0"]
 
 
-def test_the_secret_goes_once_there_are_no_registries(fake_kubernetes, kubernetes):
+def test_the_secret_is_deleted_once_there_are_no_registries(fake_kubernetes, kubernetes):
     with_registries(fake_kubernetes, ("r.test", "u", "p")).start(launch_spec())
     with_registries(fake_kubernetes, ("r.test", "u", "p")).tidy()
     assert list(fake_kubernetes.secrets) == [SECRET]
@@ -217,6 +219,6 @@ def test_an_account_that_may_not_delete_the_secret_leaves_it(fake_kubernetes, ku
     assert list(fake_kubernetes.secrets) == [SECRET]
 
 
-def test_pulling_is_the_kubelets_business(fake_kubernetes, kubernetes):
+def test_a_pull_is_left_to_the_kubelet(fake_kubernetes, kubernetes):
     kubernetes.pull("registry.test/none:1")
     assert not list(fake_kubernetes.server)

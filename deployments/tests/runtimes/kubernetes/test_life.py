@@ -27,7 +27,7 @@ def deletions(api):
     return [request.data for request in api.server if request.method == "DELETE"]
 
 
-def test_a_life(kubernetes, kubelet):
+def test_a_pod_starts_runs_stops_and_is_removed(kubernetes, kubelet):
     kubernetes.start(launch_spec())
     assert seen(kubernetes).phase is Phase.PENDING
     kubelet.run()
@@ -49,7 +49,7 @@ def test_a_life(kubernetes, kubelet):
         (["trian"], 128, Code.COMMAND_FAILED),
     ],
 )
-def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code, problem):
+def test_a_pod_that_ends_by_itself_stays(kubernetes, kubelet, command, code, problem):
     kubernetes.start(launch_spec(command=command))
     kubelet.run()
     ended = seen(kubernetes)
@@ -61,20 +61,22 @@ def test_one_that_ends_by_itself_stays_there(kubernetes, kubelet, command, code,
     assert seen(kubernetes) is None
 
 
-def test_a_node_that_is_not_there(kubernetes, kubelet):
+def test_a_pod_for_a_missing_node_is_unschedulable(kubernetes, kubelet):
     kubernetes.start(launch_spec(placement=[ReplicaPlacement(0, "node-9")]))
     kubelet.run()
     pending = seen(kubernetes)
     assert (pending.phase, pending.problem.code) == (Phase.PENDING, Code.UNSCHEDULABLE)
 
 
-def test_one_that_never_began_is_removed_when_it_is_stopped(kubernetes):
+def test_a_pod_that_never_started_is_removed_when_it_is_stopped(kubernetes):
     kubernetes.start(launch_spec())
     kubernetes.stop(KEY, 30)
     assert seen(kubernetes) is None
 
 
-def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, kubelet):
+def test_a_second_stop_may_shorten_the_grace_and_never_prolongs_it(
+    fake_kubernetes, kubernetes, kubelet
+):
     kubernetes.start(launch_spec())
     kubelet.run()
     uid = fake_kubernetes.pods[OURS]["metadata"]["uid"]
@@ -85,7 +87,7 @@ def test_stopping_again_hurries_and_never_delays(fake_kubernetes, kubernetes, ku
     ]
 
 
-def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes, kubelet):
+def test_a_killed_pod_exists_until_its_kubelet_has_ended_it(kubernetes, kubelet):
     kubernetes.start(launch_spec(command=["deaf"]))
     kubelet.run()
     kubernetes.stop(KEY, 0)
@@ -94,7 +96,7 @@ def test_one_that_is_killed_is_there_until_its_kubelet_says_otherwise(kubernetes
     assert seen(kubernetes) is None
 
 
-def test_one_whose_node_does_not_answer_is_given_up_when_it_is_killed(
+def test_a_pod_whose_node_does_not_answer_is_deleted_when_it_is_killed(
     fake_kubernetes, kubernetes, kubelet
 ):
     kubernetes.start(launch_spec())
@@ -127,7 +129,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
         (0, 31, 0, None),
     ],
 )
-def test_how_much_time_is_asked_for(granted, due_s_ago, wanted, asked):
+def test_the_deletion_grace_depends_on_the_one_granted_before(granted, due_s_ago, wanted, asked):
     metadata = {}
     if granted is not None:
         due = NOW - timedelta(seconds=due_s_ago)
@@ -135,27 +137,27 @@ def test_how_much_time_is_asked_for(granted, due_s_ago, wanted, asked):
     assert deletion_grace_s({"metadata": metadata}, wanted, NOW) == asked
 
 
-def test_stopping_and_removing_who_is_not_there(fake_kubernetes, kubernetes):
+def test_stopping_and_removing_a_missing_pod_does_nothing(fake_kubernetes, kubernetes):
     kubernetes.stop(KEY, 30)
     kubernetes.remove(KEY)
     assert deletions(fake_kubernetes) == []
 
 
-def test_one_that_goes_while_it_is_stopped(fake_kubernetes, kubernetes, kubelet):
+def test_a_pod_may_vanish_while_it_is_stopped(fake_kubernetes, kubernetes, kubelet):
     kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.once("delete", PODS, error(404, "NotFound", "not found"))
     kubernetes.stop(KEY, 30)
 
 
-def test_a_namesake_that_has_come_since_is_spared(fake_kubernetes, kubernetes, kubelet):
+def test_a_pod_created_since_under_the_same_name_is_spared(fake_kubernetes, kubernetes, kubelet):
     kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.once("delete", PODS, error(409, "Conflict", "the UID is another one"))
     kubernetes.stop(KEY, 30)
 
 
-def test_one_that_runs_is_removed_too(kubernetes, kubelet):
+def test_a_running_pod_is_removed_too(kubernetes, kubelet):
     kubernetes.start(launch_spec())
     kubelet.run()
     kubernetes.remove(KEY)
@@ -163,7 +165,7 @@ def test_one_that_runs_is_removed_too(kubernetes, kubelet):
     assert seen(kubernetes) is None
 
 
-def test_one_that_a_finalizer_holds_has_ended(fake_kubernetes, kubernetes, kubelet):
+def test_a_pod_that_only_a_finalizer_keeps_has_ended(fake_kubernetes, kubernetes, kubelet):
     kubernetes.start(launch_spec())
     kubelet.run()
     fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(finalizers=["x/y"]))
@@ -219,7 +221,7 @@ def test_long_lists_come_page_by_page(fake_kubernetes, kubernetes):
     assert [each.key for each in kubernetes.observe()] == [Key(each, 1, 0) for each in ids]
 
 
-def test_pages_that_grow_too_old_are_read_from_the_start(fake_kubernetes, kubernetes):
+def test_a_list_is_read_from_the_start_again_when_a_page_has_expired(fake_kubernetes, kubernetes):
     ids = many(kubernetes, 5)
     fake_kubernetes.page = 2
     fake_kubernetes.once("list", PODS, AS_EVER, error(410, "Expired", "too old"))
@@ -228,13 +230,13 @@ def test_pages_that_grow_too_old_are_read_from_the_start(fake_kubernetes, kubern
     assert [bool(token) for token in asked] == [False, True, False, True, True]
 
 
-def test_a_list_that_is_never_read_to_its_end_gives_no_answer(fake_kubernetes, kubernetes):
+def test_a_list_without_an_end_is_unavailable(fake_kubernetes, kubernetes):
     fake_kubernetes.once("list", PODS, *[error(410, "Expired", "too old")] * 3)
     with pytest.raises(RuntimeUnavailable, match="faster than it could be read"):
         kubernetes.observe()
 
 
-def test_capacity_is_what_others_have_left(fake_kubernetes, kubernetes, kubelet):
+def test_capacity_is_what_other_pods_leave(fake_kubernetes, kubernetes, kubelet):
     fake_kubernetes.add_node("node-3", allocatable={"nvidia.com/gpu": "8"}, conditions=[])
     kubernetes.start(launch_spec())
     kubelet.run()

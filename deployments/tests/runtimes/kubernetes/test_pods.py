@@ -113,7 +113,7 @@ PENDING = {
 
 
 @pytest.mark.parametrize(("pod", "expected"), PENDING.values(), ids=PENDING)
-def test_pending(pod, expected):
+def test_a_pending_pod_has_its_problem(pod, expected):
     node = pod["spec"].get("nodeName")
     assert read(pod) == ReplicaStatus(KEY, Phase.PENDING, problem=expected, node=node)
 
@@ -143,7 +143,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize(("pod", "ready", "expected"), RUNS.values(), ids=RUNS)
-def test_running(pod, ready, expected):
+def test_a_running_pod_has_its_problem(pod, ready, expected):
     assert read(pod) == ReplicaStatus(
         KEY, Phase.RUNNING, ready=ready, problem=expected, started_at=AT, node="n"
     )
@@ -184,7 +184,7 @@ PROCESSES = {
 
 
 @pytest.mark.parametrize(("phase", "state", "expected"), PROCESSES.values(), ids=PROCESSES)
-def test_processes_that_ended(phase, state, expected):
+def test_an_ended_process_has_its_problem(phase, state, expected):
     code = state["terminated"]["exitCode"]
     assert read(pod(phase, state)) == ReplicaStatus(
         KEY,
@@ -210,14 +210,14 @@ def test_processes_that_ended(phase, state, expected):
         "DeadlineExceeded",
     ],
 )
-def test_what_its_node_did_to_it_is_no_fault_of_its_own(reason):
+def test_a_pod_that_its_node_ended_is_disrupted(reason):
     for state in (None, OOM, waiting("ContainerCreating"), terminated(0, "Completed")):
         seen = read(pod("Failed", state, reason=reason, message="The node was low on memory."))
         assert seen.phase is Phase.ENDED
         assert seen.problem == problem("DISRUPTED", "The node was low on memory.")
 
 
-def test_what_the_cluster_did_to_it_neither():
+def test_a_pod_that_the_cluster_ended_is_disrupted():
     seen = read(pod("Failed", terminated(143, "Error"), conditions=[DISRUPTED]))
     assert seen.problem == problem("DISRUPTED", "preempted by pod x on node n")
     assert read(pod("Succeeded", terminated(0, ""), conditions=[DISRUPTED])).problem is None
@@ -235,24 +235,24 @@ def test_what_the_cluster_did_to_it_neither():
         "TopologyAffinityError",
     ],
 )
-def test_a_kubelet_that_has_no_room_after_all(reason):
+def test_a_pod_that_does_not_fit_its_kubelet_is_unschedulable(reason):
     seen = read(pod("Failed", reason=reason, message="Node didn't have enough resource"))
     assert (seen.phase, seen.exit_code) == (Phase.ENDED, None)
     assert seen.problem == problem("UNSCHEDULABLE", "Node didn't have enough resource")
 
 
-def test_a_kubelet_that_does_not_take_it():
+def test_a_pod_that_its_kubelet_rejects_is_refused():
     seen = read(pod("Failed", reason="SysctlForbidden", message="forbidden sysctl"))
     assert (seen.phase, seen.problem) == (Phase.ENDED, problem("REFUSED", "forbidden sysctl"))
 
 
-def test_an_injected_container_that_failed_before_ours():
+def test_a_pod_whose_init_container_failed_has_its_exit_code():
     before = [{"name": "init", "state": terminated(1, "Error", "no route")}]
     seen = read(pod("Failed", waiting("PodInitializing"), initContainerStatuses=before))
     assert (seen.phase, seen.problem) == (Phase.ENDED, problem("EXITED", "no route"))
 
 
-def test_a_name_that_is_none_never_starts():
+def test_a_pod_with_an_invalid_image_name_has_ended():
     seen = read(pod("Pending", waiting("InvalidImageName", 'couldn\'t parse "X:"')))
     assert seen.phase is Phase.ENDED
     assert seen.problem == problem("IMAGE_PULL_FAILED", 'couldn\'t parse "X:"')
@@ -269,25 +269,25 @@ def test_a_name_that_is_none_never_starts():
         (pod("Pending", node=None, deleted=True), Phase.ENDED),
     ],
 )
-def test_one_that_has_been_told_to_end(pod, phase):
+def test_a_terminating_pod_is_stopping(pod, phase):
     seen = read(pod)
     assert (seen.stopping, seen.phase) == (True, phase)
     assert seen.problem is None or seen.exit_code == 143
 
 
-def test_the_epoch_is_no_time():
+def test_the_epoch_means_no_time():
     seen = read(pod("Failed", terminated(128, "StartError", began="1970-01-01T00:00:00Z")))
     assert (seen.started_at, seen.ended_at) == (None, LATER)
 
 
-def test_only_our_container_counts():
+def test_only_the_main_container_counts():
     seen = pod("Running", RUNNING, conditions=[READY])
     seen["status"]["containerStatuses"].insert(0, {"name": "proxy", "state": OOM})
     assert read(seen).phase is Phase.RUNNING
 
 
 @pytest.mark.parametrize("broken", ["mlops-platform/attempt", "mlops-platform/deployment"])
-def test_a_pod_that_says_of_no_replica_whose_it_is_is_not_seen(broken):
+def test_a_pod_whose_labels_name_no_replica_is_not_observed(broken):
     seen = pod("Running", RUNNING)
     del seen["metadata"]["labels"][broken]
     assert replica_status(seen) is None

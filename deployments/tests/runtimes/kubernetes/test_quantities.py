@@ -41,12 +41,12 @@ def test_quantities_are_exact(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "1K", "1 Gi", "1Gi2", "1e", "e3", "1e3Ki", "1e999999"])
-def test_what_is_no_quantity_is_told(text):
+def test_text_that_is_no_quantity_is_refused(text):
     with pytest.raises(ValueError, match="no quantity"):
         quantity(text)
 
 
-def test_use_is_rounded_up():
+def test_requests_are_rounded_up():
     assert cpu_milli("0.0001") == 1
     assert whole("1m") == 1
 
@@ -85,7 +85,7 @@ ALWAYS = {"restartPolicy": "Always"}
         ({"containers": [of("1", "1Mi")], **of("5", "7Mi")}, Amounts(5000, 7 * MIB)),
     ],
 )
-def test_effective_requests(spec, needs):
+def test_requests_of_a_pod_are_those_of_the_kube_scheduler(spec, needs):
     assert requests(spec) == needs
 
 
@@ -113,7 +113,7 @@ def left(*pods, **given):
     return capacity
 
 
-def test_a_node_offers_what_others_have_not_requested():
+def test_a_node_offers_what_other_pods_have_not_requested():
     seen = left(pod("500m", "1Gi"), pod("1", "1500Ki", namespace="mlops", cluster="theirs"))
     assert (seen.cpu_milli, seen.ram_mib, seen.gpu) == (2500, 7 * 1024 - 2, 0)
     assert (seen.node, seen.labels) == ("n", {"zone": "a"})
@@ -129,15 +129,15 @@ def test_a_node_offers_what_others_have_not_requested():
         pod("1", on=None),
     ],
 )
-def test_ours_the_ended_and_those_elsewhere_take_nothing(nobody):
+def test_own_ended_and_unbound_pods_request_nothing(nobody):
     assert left(nobody).cpu_milli == 4000
 
 
-def test_our_label_in_another_namespace_makes_nobody_ours():
+def test_a_pod_with_the_clusters_label_in_another_namespace_is_not_its_own():
     assert left(pod("1", namespace="other", cluster="ours")).cpu_milli == 3000
 
 
-def test_capacity_is_rounded_down_and_never_below_nothing():
+def test_capacity_is_rounded_down_and_never_negative():
     seen = left(pod("9", "9Gi"), allocatable={"nvidia.com/gpu": "2"})
     assert (seen.cpu_milli, seen.ram_mib, seen.gpu) == (0, 0, 2)
     seen = left(allocatable={"cpu": "1999500u", "memory": "1048575"})

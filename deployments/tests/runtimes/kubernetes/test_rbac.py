@@ -61,7 +61,7 @@ def everything(api, kubelet):
     runtime_at(api.url).tidy()
 
 
-def test_the_manifest_grants_exactly_what_is_asked(fake_kubernetes, kubelet, manifest):
+def test_the_manifest_grants_exactly_the_calls_of_the_runtime(fake_kubernetes, kubelet, manifest):
     everything(fake_kubernetes, kubelet)
     assert fake_kubernetes.requests() == granted(manifest)
     assert {namespace for _, _, namespace in granted(manifest)} == {NAMESPACE, EVERYWHERE}

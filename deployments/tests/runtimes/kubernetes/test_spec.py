@@ -17,7 +17,7 @@ def container(**given):
     return only
 
 
-def test_the_whole_of_it():
+def test_a_launch_spec_becomes_a_whole_pod():
     assert pod(placement=[ReplicaPlacement(3, "node-7")], attempt=2, gpu=1, args=["--fast"]) == {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -77,7 +77,7 @@ def test_the_whole_of_it():
     }
 
 
-def test_what_is_not_given_is_left_to_the_image_and_the_cluster():
+def test_omitted_fields_are_left_to_the_image_and_the_cluster():
     assert container(command=[], gpu=0).keys() == {
         "name",
         "image",
@@ -89,7 +89,7 @@ def test_what_is_not_given_is_left_to_the_image_and_the_cluster():
     assert not pod()["spec"].keys() & {"tolerations", "volumes", "nodeName", "imagePullSecrets"}
 
 
-def test_a_sandbox_that_an_operator_has_loosened():
+def test_an_operator_may_loosen_the_sandbox():
     sandbox = Sandbox(
         add_capabilities=("CAP_NET_BIND_SERVICE", "CHOWN"),
         allow_privilege_escalation=True,
@@ -111,19 +111,19 @@ def test_a_sandbox_that_an_operator_has_loosened():
         (Probe("command", command=("test", "-f", "x")), {"exec": {"command": ["test", "-f", "x"]}}),
     ],
 )
-def test_probes(probe, asks):
+def test_a_probe_becomes_a_readiness_probe(probe, asks):
     expected = {**asks, "periodSeconds": 5, "timeoutSeconds": 2}
     assert container(probe=probe)["readinessProbe"] == expected
 
 
-def test_a_dollar_is_a_dollar():
+def test_a_dollar_sign_stays_a_dollar_sign():
     seen = container(command=["sh", "-c", "echo $(HOME) $$"], args=["$X"], env={"A": "$(B)"})
     assert seen["command"] == ["sh", "-c", "echo $$(HOME) $$$$"]
     assert seen["args"] == ["$$X"]
     assert {"name": "A", "value": "$$(B)"} in seen["env"]
 
 
-def test_the_secret_for_pulling_is_referred_to():
+def test_a_pod_refers_to_the_secret_for_pulling_images():
     assert pod(secret="s")["spec"]["imagePullSecrets"] == [{"name": "s"}]
 
 
@@ -144,7 +144,7 @@ def test_labels_for_people_fit_the_syntax_and_annotations_have_it_all(given, lab
     assert metadata["annotations"].get("mlops-platform/owner") == annotation
 
 
-def test_no_label_of_a_launch_changes_whose_it_is_or_means_anything_to_others():
+def test_no_label_of_a_launch_spec_changes_the_identity_or_means_anything_to_others():
     given = {
         "cluster": "x",
         "mlops-platform/deployment": "x",

@@ -37,7 +37,7 @@ def test_logs_are_bytes_from_the_end(fake_kubernetes, kubernetes):
 
 
 @pytest.mark.usefixtures("runs")
-def test_logs_since_a_moment_are_asked_for_in_universal_time(fake_kubernetes, kubernetes):
+def test_logs_since_a_moment_are_requested_in_utc(fake_kubernetes, kubernetes):
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     list(kubernetes.logs(KEY, since=noon.astimezone(timezone(timedelta(hours=5)))))
     asked = list(fake_kubernetes.server)[-1]
@@ -45,7 +45,7 @@ def test_logs_since_a_moment_are_asked_for_in_universal_time(fake_kubernetes, ku
 
 
 @pytest.mark.usefixtures("runs")
-def test_logs_are_followed_as_they_come_until_it_ends(fake_kubernetes, kubernetes, kubelet):
+def test_logs_are_followed_until_the_pod_ends(fake_kubernetes, kubernetes, kubelet):
     fake_kubernetes.logs[OURS] = [b"one\n"]
     following = kubernetes.logs(KEY, follow=True)
     assert next(following) == b"one\n"
@@ -57,7 +57,7 @@ def test_logs_are_followed_as_they_come_until_it_ends(fake_kubernetes, kubernete
 
 
 @pytest.mark.usefixtures("runs")
-def test_whoever_follows_may_leave(fake_kubernetes, kubernetes):
+def test_a_follower_may_leave(fake_kubernetes, kubernetes):
     fake_kubernetes.logs[OURS] = [b"one\n"]
     following = kubernetes.logs(KEY, follow=True)
     next(following)
@@ -65,7 +65,7 @@ def test_whoever_follows_may_leave(fake_kubernetes, kubernetes):
     assert kubernetes.observe()
 
 
-def test_there_are_no_logs_of_who_is_not_there_or_waits(kubernetes, kubelet):
+def test_a_missing_or_waiting_pod_has_no_logs(kubernetes, kubelet):
     assert text(kubernetes.logs(KEY)) == b""
     kubernetes.start(launch_spec())
     kubelet.step()
@@ -73,7 +73,7 @@ def test_there_are_no_logs_of_who_is_not_there_or_waits(kubernetes, kubelet):
 
 
 @pytest.mark.usefixtures("runs")
-def test_a_kubelet_that_is_away_gives_no_answer(fake_kubernetes, kubernetes):
+def test_logs_of_a_kubelet_that_is_away_are_unavailable(fake_kubernetes, kubernetes):
     fake_kubernetes.once("fetch", PODS, AS_EVER, error(500, "", "dial tcp: refused"))
     with pytest.raises(RuntimeUnavailable, match="dial tcp"):
         list(kubernetes.logs(KEY))
@@ -136,7 +136,7 @@ def until_watched(api, watch, count=1):
     raise AssertionError("nobody watches")
 
 
-def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, watch):
+def test_a_watch_reports_changes_as_they_come(fake_kubernetes, kubernetes, kubelet, watch):
     until_watched(fake_kubernetes, watch)
     kubernetes.start(launch_spec())
     watch.wait_for(DEPLOYMENT)
@@ -145,7 +145,9 @@ def test_changes_are_told_as_they_come(fake_kubernetes, kubernetes, kubelet, wat
     watch.wait_for(DEPLOYMENT, 4)  # created, bound, running, gone
 
 
-def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, kubernetes, watch):
+def test_a_watch_resumes_where_it_was_and_yields_none_in_between(
+    fake_kubernetes, kubernetes, watch
+):
     until_watched(fake_kubernetes, watch)
     kubernetes.start(launch_spec())
     until_watched(fake_kubernetes, watch, 2)
@@ -155,7 +157,7 @@ def test_a_watch_resumes_where_it_was_and_says_none_in_between(fake_kubernetes, 
     assert lists(fake_kubernetes) == 1
 
 
-def test_what_happens_between_two_requests_is_not_missed(fake_kubernetes, kubernetes, watch):
+def test_a_change_between_two_requests_is_not_missed(fake_kubernetes, kubernetes, watch):
     until_watched(fake_kubernetes, watch)
     watch.wait_for(None, 2)  # once before the first request, once after it
     kubernetes.start(launch_spec())
@@ -187,13 +189,13 @@ def test_a_version_that_is_too_old_is_replaced(fake_kubernetes, kubernetes, watc
         ({"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}},),
     ],
 )
-def test_a_server_that_goes_away_is_told(fake_kubernetes, kubernetes, answer):
+def test_a_watch_ends_when_the_server_goes_away(fake_kubernetes, kubernetes, answer):
     fake_kubernetes.once("watch", PODS, answer)
     with pytest.raises(RuntimeUnavailable, match="etcd is away"):
         list(kubernetes.watch(threading.Event()))
 
 
-def test_whoever_need_not_watch_does_not_ask(fake_kubernetes, kubernetes):
+def test_a_watch_that_is_stopped_before_it_begins_makes_no_request(fake_kubernetes, kubernetes):
     over = threading.Event()
     over.set()
     assert list(kubernetes.watch(over)) == []

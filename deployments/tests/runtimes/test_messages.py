@@ -16,7 +16,7 @@ from deployments.runtimes.docker.replica_status import explained
         ("x" * 600, "x" * 499 + "…"),
     ],
 )
-def test_one_line_that_the_database_takes(said: str, told: str):
+def test_any_text_becomes_one_line_that_the_database_takes(said: str, told: str):
     assert one_line(said) == told
     assert one_line(said).encode().decode() == told  # no lone surrogates
 
@@ -30,7 +30,7 @@ def test_one_line_that_the_database_takes(said: str, told: str):
         ("", Code.EXITED),
     ],
 )
-def test_only_what_could_not_be_executed_is_called_so(last_words: str, code: Code):
+def test_only_a_command_that_could_not_be_executed_is_called_so(last_words: str, code: Code):
     """Any program may end with 127."""
     problem = Problem(Code.COMMAND_FAILED)
     seen = ReplicaStatus(Key("x", 1, 0), Phase.ENDED, exit_code=127, problem=problem)
@@ -39,6 +39,6 @@ def test_only_what_could_not_be_executed_is_called_so(last_words: str, code: Cod
     assert found.code == code
 
 
-def test_nobody_overrides_which_replica_one_is():
+def test_no_environment_overrides_the_replicas_number():
     launch_spec = LaunchSpec("x", 1, [], "x", "x", 1, 1, 0, env={"MLOPS_REPLICA": "7", "A": "1"})
     assert launch_spec.env_of(2) == {"MLOPS_REPLICA": "2", "A": "1"}
