@@ -115,9 +115,9 @@ def lost(testbed: DockerTestbed) -> Rows:
 def orphans(testbed: DockerTestbed) -> Rows:
     row = testbed.run()
     for id_, attempt in ((str(uuid4()), 1), (str(row.pk), 7)):
-        place = [ReplicaPlacement(0, "node-1")]
-        launch = LaunchSpec(id_, attempt, place, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
-        testbed.runtime.start(launch)
+        placement = [ReplicaPlacement(0, "node-1")]
+        spec = LaunchSpec(id_, attempt, placement, "x", IMAGE, 100, 64, 0, ["sleep"], ["600"])
+        testbed.runtime.start(spec)
     return [row]
 
 

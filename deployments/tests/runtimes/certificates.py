@@ -1,4 +1,4 @@
-"""An authority to test TLS with, and what it has signed."""
+"""A certificate authority for tests of TLS, and the certificates that it signs."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ class Authority:
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
     def pair(self, name: str) -> Pair:
-        """For a server and a client alike; a name that is an IP address is one to be reached at."""
+        """A certificate for a server or a client; a name may be an IP address."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _builder(name, self._name, key).add_extension(

@@ -1,7 +1,7 @@
-"""What every runtime has to do, whatever it runs on.
+"""The contract of all runtimes.
 
-A runtime's tests subclass `RuntimeContract` and give it a `harness` fixture. Its sentences know
-nothing but the interface and the harness.
+A runtime's tests subclass `RuntimeContract` and give it a `harness` fixture. The contract uses
+only the interface of runtimes and the harness.
 """
 
 from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ class RuntimeContract:
         def start() -> bool:
             try:
                 runtime.start(spec)
-            except RuntimeUnavailable:  # busy with another worker's; a worker comes again
+            except RuntimeUnavailable:  # busy with another worker's start; a worker tries again
                 return False
             return True
 
@@ -108,13 +108,13 @@ class RuntimeContract:
         spec = harness.launch_spec(harness.has_no_such_image(), replicas=2)
         try:
             runtime.start(spec)
-        except ImageMissing:  # this runtime pulls when it is told to
+        except ImageMissing:  # this runtime pulls when `pull` is called
             assert seen(runtime, spec) == []
             with pytest.raises(RefusedError) as refusal:
                 runtime.pull(spec.image)
             assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
             assert refusal.value.problem.message
-        else:  # and this one pulls by itself
+        else:  # this runtime pulls by itself
             problem = wait_until(
                 lambda: (
                     {s.problem.code for s in seen(runtime, spec) if s.problem}
@@ -282,7 +282,7 @@ class RuntimeContract:
         assert list(runtime.logs(absent)) == []
         assert list(runtime.logs(absent, follow=True)) == []
 
-    # Nobody there
+    # An endpoint that is away
 
     def test_an_endpoint_that_does_not_answer_is_unavailable_for_all(self, harness):
         runtime = harness.unreachable()
@@ -298,7 +298,7 @@ class RuntimeContract:
             lambda: list(runtime.watch(Event())),
         ]
         for call in calls:
-            with pytest.raises(RuntimeUnavailable) as nobody:
+            with pytest.raises(RuntimeUnavailable) as raised:
                 call()
-            assert str(nobody.value)
+            assert str(raised.value)
         runtime.close()

@@ -1,4 +1,4 @@
-"""What the contract must be told of a runtime, and how its tests look at one."""
+"""What the contract needs of a runtime under test, and how tests wait for replicas."""
 
 import time
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a container of the runtime under test can be given to do."""
+    """The work of a container of the runtime under test."""
 
     image: str
     command: tuple[str, ...] = ()
@@ -36,25 +36,25 @@ class Work:
 
 
 class Harness(ABC):
-    """What the contract must be told of a runtime. One that ends clears away what was started."""
+    """What the contract needs of a runtime. A subclass removes the containers in the end."""
 
     node: str
 
     @abstractmethod
     def runtime(self, cluster_id: str) -> Runtime:
-        """Of this endpoint. Two of the same cluster see the same replicas."""
+        """A runtime at this endpoint. Two of the same cluster observe the same replicas."""
 
     @abstractmethod
     def unreachable(self) -> Runtime:
-        """One whose endpoint does not answer."""
+        """A runtime whose endpoint does not answer."""
 
     @abstractmethod
     def sleeps(self) -> Work:
-        """Runs, says nothing, and ends when it is told to."""
+        """Runs, writes nothing, and ends when it is stopped."""
 
     @abstractmethod
     def deaf(self) -> Work:
-        """Runs on when it is told to end, until it is killed."""
+        """Ignores a stop, and runs until it is killed."""
 
     @abstractmethod
     def exits(self, code: int) -> Work:
@@ -66,15 +66,15 @@ class Harness(ABC):
 
     @abstractmethod
     def says_three_lines_and_runs_on(self) -> Work:
-        """Writes them, and then sleeps."""
+        """Writes the lines one, two and three, and then sleeps."""
 
     @abstractmethod
     def has_no_such_command(self) -> Work:
-        """Its image is there, but not the program that it shall run."""
+        """Its image does not have the program to run."""
 
     @abstractmethod
     def has_no_such_image(self) -> Work:
-        """Its image is nowhere."""
+        """Its image does not exist."""
 
     def launch_spec(self, work: Work, replicas: int = 1, **changes: Any) -> LaunchSpec:
         spec = LaunchSpec(
@@ -101,10 +101,10 @@ def problem_of(status: ReplicaStatus) -> Code | None:
     return status.problem.code if status.problem else None
 
 
-def wait_until(what: Callable[[], T | None]) -> T:
-    """The first answer that is true. It is asked again and again, as a reconciler does."""
+def wait_until(condition: Callable[[], T | None]) -> T:
+    """The first true result of repeated calls."""
     deadline = time.monotonic() + PATIENCE_S
-    while not (answer := what()):
+    while not (answer := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"It did not come about within {PATIENCE_S:.0f} s.")
         time.sleep(0.05)
@@ -123,16 +123,16 @@ def ended(runtime: Runtime, spec: LaunchSpec) -> ReplicaStatus:
 
 def ready(runtime: Runtime, spec: LaunchSpec) -> list[ReplicaStatus]:
     def all_ready() -> list[ReplicaStatus]:
-        replica_statuses = seen(runtime, spec)
-        complete = len(replica_statuses) >= len(spec.placement)
-        return replica_statuses if complete and all(s.ready for s in replica_statuses) else []
+        statuses = seen(runtime, spec)
+        complete = len(statuses) >= len(spec.placement)
+        return statuses if complete and all(s.ready for s in statuses) else []
 
     return wait_until(all_ready)
 
 
 @contextmanager
 def watched(runtime: Runtime) -> Iterator[list[str | None]]:
-    """What `watch` yields meanwhile. It listens already, and has ended afterwards."""
+    """What `watch` yields meanwhile. The watch has begun on entry, and has ended on exit."""
     stop, heard = Event(), list[str | None]()
 
     def listen() -> None:
@@ -151,6 +151,6 @@ def watched(runtime: Runtime) -> Iterator[list[str | None]]:
 
 
 def gone_or_ended(runtime: Runtime, spec: LaunchSpec, replica: int) -> bool:
-    """Some runtimes clear away by themselves what was told to end."""
-    replica_statuses = [s for s in seen(runtime, spec) if s.key.replica == replica]
-    return all(s.phase == Phase.ENDED for s in replica_statuses)
+    """True also if the replica does not exist: some runtimes remove a stopped one themselves."""
+    statuses = [s for s in seen(runtime, spec) if s.key.replica == replica]
+    return all(s.phase == Phase.ENDED for s in statuses)

@@ -1,4 +1,4 @@
-"""The runtime in memory keeps the contract, and its controls do what tests want of them."""
+"""The fake runtime passes the contract, and its controls work."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What containers have runtimes say, fit for a reason whatever it is."""
+"""Messages of runtimes, which containers can influence, fit a reason whatever they contain."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from deployments.runtimes.docker.replica_status import explained
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "line"),
     [
         ("two\nlines  and\ttabs", "two lines and tabs"),
         ("nothing\x00 of\x1b[31m that", "nothing of [31m that"),
@@ -16,13 +16,13 @@ from deployments.runtimes.docker.replica_status import explained
         ("x" * 600, "x" * 499 + "…"),
     ],
 )
-def test_any_text_becomes_one_line_that_the_database_takes(said: str, told: str):
-    assert one_line(said) == told
-    assert one_line(said).encode().decode() == told  # no lone surrogates
+def test_any_text_becomes_one_line_that_the_database_takes(text: str, line: str):
+    assert one_line(text) == line
+    assert one_line(text).encode().decode() == line  # no lone surrogates
 
 
 @pytest.mark.parametrize(
-    ("last_words", "code"),
+    ("last_line", "code"),
     [
         ("[FATAL tini (7)] exec /nope failed: No such file or directory", Code.COMMAND_FAILED),
         ("sh: trian: not found", Code.COMMAND_FAILED),
@@ -30,11 +30,11 @@ def test_any_text_becomes_one_line_that_the_database_takes(said: str, told: str)
         ("", Code.EXITED),
     ],
 )
-def test_only_a_command_that_could_not_be_executed_is_called_so(last_words: str, code: Code):
+def test_only_a_command_that_could_not_be_executed_is_called_so(last_line: str, code: Code):
     """Any program may end with 127."""
     problem = Problem(Code.COMMAND_FAILED)
     seen = ReplicaStatus(Key("x", 1, 0), Phase.ENDED, exit_code=127, problem=problem)
-    found = explained(seen, lambda: last_words).problem
+    found = explained(seen, lambda: last_line).problem
     assert found is not None
     assert found.code == code
 

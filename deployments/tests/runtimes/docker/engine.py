@@ -26,7 +26,7 @@ IMAGE = "mlops-platform-tests/busybox:1"
 
 @dataclass(frozen=True, slots=True)
 class TlsAccess:
-    """The same engine over TCP, which lets in only who shows the authority's certificate."""
+    """The same engine over TCP, which accepts only clients with a certificate of the authority."""
 
     url: str
     authority: Authority
@@ -37,12 +37,12 @@ class TlsAccess:
 class DockerEngine:
     access: Access
     tls: TlsAccess | None  # None at DOCKER_HOST
-    client: Any  # docker.APIClient, to look at what the runtime has made
-    daemon: Engine | None  # None at DOCKER_HOST, which is not ours to stop
+    client: Any  # docker.APIClient, to inspect the containers of the runtime
+    daemon: Engine | None  # None at DOCKER_HOST: tests do not stop that engine
 
 
 def give_up(why: str) -> None:
-    """A person may do without an engine; continuous integration would only seem to have tried."""
+    """Skips the tests on a person's machine, and fails them in continuous integration."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 

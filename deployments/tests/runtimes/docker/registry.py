@@ -1,4 +1,4 @@
-"""A registry of one image, which lets in whoever knows the password."""
+"""An image registry with one image, which requires a password."""
 
 import base64
 import gzip
@@ -46,7 +46,7 @@ class ImageRegistry:
         try:
             yield self
         finally:
-            # Not waited for: nobody is left to ask, and a test shall end whatever an engine does.
+            # Not waited for: a test has to end whatever the engine does.
             Thread(target=self._server.shutdown, daemon=True).start()
 
     def answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:

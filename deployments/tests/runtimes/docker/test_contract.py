@@ -1,4 +1,4 @@
-"""Docker keeps the contract."""
+"""The Docker runtime passes the contract."""
 
 import pytest
 

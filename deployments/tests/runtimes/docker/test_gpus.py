@@ -1,4 +1,4 @@
-"""Each GPU of an engine goes to one container at a time."""
+"""Each GPU of an engine is given to one container at a time."""
 
 import pytest
 

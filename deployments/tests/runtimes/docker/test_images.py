@@ -1,4 +1,4 @@
-"""Images: whose credentials go where, and what comes of a pull."""
+"""Pulls of images: which credentials go where, and how a pull ends."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A container's life on a Docker engine, where Docker has its own ways."""
+"""A container's life, as far as it differs on a Docker engine."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.docker
 
 
 def made_but_not_begun(busybox, spec):
-    """As a worker leaves it that is killed between the two."""
+    """As a worker leaves the container that is killed between creating and starting it."""
     config = containers.config(spec, 0, "ours")
     client = busybox.engine.client
     client.create_container_from_config(config, containers.name(key_of(spec)))
@@ -130,7 +130,7 @@ def test_the_images_own_stop_signal_is_sent(busybox, docker_runtime):
         ready(docker_runtime, spec)
 
         def stopped() -> bool:
-            """Told again, since it may have been told before it listened."""
+            """Stop again, as the shell may not have set its trap at the first stop."""
             docker_runtime.stop(key_of(spec), grace_s=30)
             return seen(docker_runtime, spec)[0].phase == Phase.ENDED
 

@@ -1,4 +1,4 @@
-"""What comes from an engine bit by bit: logs and events, and how they end."""
+"""Streams of an engine: logs and events, and how they end."""
 
 import struct
 from contextlib import closing
@@ -73,7 +73,7 @@ def test_a_watch_reports_no_changes_of_another_cluster(busybox, docker_runtime):
 
 @pytest.mark.docker
 def test_an_end_that_a_watch_reports_is_observed(busybox, docker_runtime):
-    """Though the engine tells of it before its own list knows."""
+    """The engine reports an end before its list contains it."""
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
     ready(docker_runtime, spec)

@@ -1,4 +1,4 @@
-"""What the engine holds a container to, asked of the engine itself."""
+"""The limits of a container, as the engine itself reports them."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ def inspected(busybox: Busybox, spec: LaunchSpec) -> dict[str, Any]:
 
 
 def said(runtime: DockerRuntime, spec: LaunchSpec) -> str:
-    """What it wrote until its end."""
+    """The container's log, once it has ended."""
     ended(runtime, spec)
     return b"".join(runtime.logs(key_of(spec))).decode()
 

@@ -1,4 +1,4 @@
-"""A Docker engine through the ssh program, which here is a script that stands in for it."""
+"""A Docker engine over ssh, with a script in place of the ssh program."""
 
 import sys
 from pathlib import Path
@@ -80,8 +80,8 @@ def test_without_the_ssh_program_the_endpoint_is_unavailable(tmp_path, monkeypat
 
 def test_ssh_is_not_called_for_a_forbidden_address(ssh):
     calls = ssh(None)
-    with pytest.raises(RuntimeUnavailable, match="Nobody may"):
-        connected("ssh://ada@127.0.0.1", guard=lambda _: "Nobody may connect there.").observe()
+    with pytest.raises(RuntimeUnavailable, match="No connection may"):
+        connected("ssh://ada@127.0.0.1", guard=lambda _: "No connection may go there.").observe()
     assert not calls.exists()
 
 

@@ -1,4 +1,4 @@
-"""A Docker engine over TCP: who is let in, whom we believe, and where we may not connect."""
+"""A Docker engine over TCP: certificates of both sides, forbidden addresses, and bad servers."""
 
 import socket
 import time
@@ -95,14 +95,14 @@ def test_a_client_with_a_certificate_of_another_authority_is_rejected(tls):
     ids=lambda access: access.url,
 )
 def test_an_endpoint_with_unusable_access_is_unavailable(access):
-    with pytest.raises(RuntimeUnavailable) as nobody:
+    with pytest.raises(RuntimeUnavailable) as raised:
         connected(access, timeout_s=2).observe()
-    assert str(nobody.value)
-    assert "\n" not in str(nobody.value)
+    assert str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 class Listener:
-    """A server that takes connections, notes what it is sent, and answers as it was told."""
+    """A server that accepts connections, records what it receives, and sends a fixed answer."""
 
     def __init__(self, answer: bytes = b"", drip: bytes = b"") -> None:
         self.received = b""
@@ -124,12 +124,12 @@ class Listener:
                 while received := connection.recv(4096):
                     self.received += received
                     if self._answer and b"\r\n\r\n" in self.received:
-                        self._tell(connection)
+                        self._send_answer(connection)
                         break
 
-    def _tell(self, connection: socket.socket) -> None:
+    def _send_answer(self, connection: socket.socket) -> None:
         connection.sendall(self._answer)
-        with suppress(OSError):  # whoever asked has gone
+        with suppress(OSError):  # the client has gone
             while self._drip:
                 connection.sendall(self._drip)
                 time.sleep(0.05)
@@ -153,10 +153,10 @@ def test_nothing_is_sent_to_a_forbidden_address(ca):
 
     def guard(address: str) -> str:
         judged.append(address)
-        return "Nobody may connect there."
+        return "No connection may go there."
 
     with listener() as server:
-        with pytest.raises(RuntimeUnavailable, match="Nobody may connect there"):
+        with pytest.raises(RuntimeUnavailable, match="No connection may go there"):
             connected(Access(server.url, ca, guard=guard)).observe()
         assert judged == ["127.0.0.1"]
         assert server.received == b""

@@ -28,7 +28,7 @@ LAST_WRITTEN = "2026-01-01T12:00:00Z"  # by whatever runs on it
 
 
 class FakeApi:
-    """Objects and their history. Tests and the fake kubelet write to it beside the HTTP server."""
+    """Objects and their history. Tests and the fake kubelet write to it besides the HTTP server."""
 
     def __init__(self) -> None:
         self.pods: dict[Name, Json] = {}
@@ -58,12 +58,12 @@ class FakeApi:
         }
 
     def once(self, action: str, resource: Any, *answers: Any) -> None:
-        """The next answers to such requests; AS_EVER skips one."""
+        """Sets the next answers to such requests; AS_EVER leaves one request alone."""
         following = iter(answers)
         self.server[action, resource] ** 10 << (lambda: next(following, NotImplemented))
 
     def forget(self) -> None:
-        """As etcd does when it is compacted: what came before now is too old from here on."""
+        """As etcd when it is compacted: versions before now are too old from here on."""
         with self._lock:
             self._version += 1
             self._oldest = self._version
@@ -88,7 +88,7 @@ class FakeApi:
                 self._record("DELETED", pod)
 
     def requests(self) -> set[tuple[str, str, str | None]]:
-        """What has been asked of it, as RBAC sees it: verb, resource, namespace."""
+        """The requests so far, as RBAC sees them: verb, resource, namespace."""
         verbs = {"fetch": "get", "update": "patch"}
         seen = set()
         for request in self.server:
@@ -163,8 +163,10 @@ class FakeApi:
         waiting = [each["state"]["waiting"] for each in statuses if "waiting" in each["state"]]
         if waiting:
             reason = waiting[0]["reason"]
-            said = f'container "{container}" in pod "{request.name}" is waiting to start: {reason}'
-            raise error(400, "BadRequest", said)
+            message = (
+                f'container "{container}" in pod "{request.name}" is waiting to start: {reason}'
+            )
+            raise error(400, "BadRequest", message)
         written = self.logs.get((request.namespace, request.name), [])
         if request.params.get("follow") == "true":
             return self._followed((request.namespace, request.name))
@@ -175,13 +177,13 @@ class FakeApi:
 
     async def _followed(self, name: Name) -> AsyncIterator[bytes]:
         yield b""
-        told = 0
+        sent = 0
         while True:
             with self._lock:
-                written = self.logs.get(name, [])[told:]
+                written = self.logs.get(name, [])[sent:]
                 phase = self.pods.get(name, {}).get("status", {}).get("phase")
             for line in written:
-                told += 1
+                sent += 1
                 yield line
             if phase != "Running":
                 return
@@ -298,7 +300,7 @@ def _selected(request: Any, pod: Json) -> bool:
 
 @contextmanager
 def served(api: FakeApi) -> Iterator[FakeApi]:
-    """Runs it in a thread of its own, on a port of its own."""
+    """Serves the API in a thread of its own, on a port of its own."""
     loop = asyncio.new_event_loop()
     ready, over = threading.Event(), asyncio.Event()
 

@@ -14,7 +14,7 @@ from deployments.tests.runtimes.kubernetes.api_server import FakeApi, Json, Name
 AT = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:00:05Z"
 PROGRAMS = {
-    "sleep",  # runs until it is told to end
+    "sleep",  # runs until it is stopped
     "deaf",  # until its time is up
     "exit",  # ends with the code that it is given
     "say",  # writes each word as a line, and ends with 0
@@ -90,7 +90,7 @@ class Kubelet:
             self._finish(name, exitCode=code, reason=reason, startedAt=AT, finishedAt=LATER)
 
     def _end(self, name: Name, pod: Json) -> None:
-        """Tells the process, and once it has ended the API server that nothing is left."""
+        """Stops the process, and deletes the Pod at the API server once the process has ended."""
         program, _ = _command(pod)
         if pod["status"]["phase"] == "Running":
             if program == "deaf" and pod["metadata"]["deletionGracePeriodSeconds"] > 1:
@@ -132,7 +132,7 @@ def _command(pod: Json) -> tuple[str, list[str]]:
 
 @contextmanager
 def running(api: FakeApi) -> Iterator[Kubelet]:
-    """Goes on by itself, as a real one does."""
+    """Lets the kubelets work by themselves, as real ones do."""
     kubelet, over = Kubelet(api), threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Reaching the API server: only there, only as ourselves, and never for ever."""
+"""Connections to the API server: to no other server, with the right credentials, within limits."""
 
 import logging
 import socket
@@ -26,7 +26,7 @@ Asked = tuple[str, str | None, object]  # path, authorization, and the certifica
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers every request alike and remembers it."""
+    """A server that answers every request alike, and records it."""
 
     status, body, headers_sent = 200, PODS, {"Content-Type": "application/json"}
 
@@ -68,7 +68,7 @@ def answering(
 
 
 class Authority:
-    """Signs certificates that are good for a day."""
+    """An authority whose certificates are valid for a day."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -77,7 +77,7 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def issue(self, name: str) -> tuple[str, str]:
-        """A certificate, which holds for 127.0.0.1, and its key."""
+        """A certificate for 127.0.0.1, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._certificate(subject, key.public_key())
@@ -114,7 +114,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def https(authority, tmp_path) -> ssl.SSLContext:
-    """A server's side, which wants to see a certificate of the same authority."""
+    """The server's TLS context, which requires a client certificate of the same authority."""
     for name, text in zip(("cert", "key"), authority.issue("server"), strict=True):
         (tmp_path / name).write_text(text)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -231,8 +231,8 @@ def test_a_server_that_is_no_api_server_is_unavailable(body):
 def test_errors_have_the_servers_message(status):
     said = b'{"kind": "Status", "reason": "X", "message": "it is\\n so"}'
     for body, expected in ((said, "it is so"), (b"<h1>Bad</h1>\n", "<h1>Bad</h1>")):
-        told = pytest.raises(RuntimeUnavailable, match=expected)
-        with answering(status=status, body=body) as (url, _), told:
+        raised = pytest.raises(RuntimeUnavailable, match=expected)
+        with answering(status=status, body=body) as (url, _), raised:
             observe(url)
 
 

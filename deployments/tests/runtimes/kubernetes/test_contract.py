@@ -1,4 +1,4 @@
-"""The contract of all runtimes, held by Kubernetes."""
+"""The Kubernetes runtime passes the contract."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ IMAGE = "registry.test/busybox:1"
 
 
 class KubernetesHarness(Harness):
-    """Its programs are those of the tests' kubelet."""
+    """Its programs are those of the fake kubelet."""
 
     node = "node-1"
 

@@ -1,4 +1,4 @@
-"""Starting: once, whatever happens in between, and with the API server's own objections."""
+"""Starts: each Pod once, whatever happens in between, and refusals of the API server."""
 
 import base64
 import json

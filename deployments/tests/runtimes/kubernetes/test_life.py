@@ -1,4 +1,4 @@
-"""From start to end: what is observed, stopped, removed and offered."""
+"""Pods from start to removal: statuses, stops, lists and capacity."""
 
 from datetime import UTC, datetime, timedelta
 

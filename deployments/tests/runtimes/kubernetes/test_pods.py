@@ -1,4 +1,4 @@
-"""What is read from a Pod, one row for each thing that becomes of Pods."""
+"""The replica status that is read from a Pod, one row for each state of Pods."""
 
 from datetime import UTC, datetime
 
@@ -264,7 +264,7 @@ def test_a_pod_with_an_invalid_image_name_has_ended():
         (pod("Pending", waiting("ContainerCreating"), deleted=True), Phase.PENDING),
         (pod("Running", RUNNING, deleted=True), Phase.RUNNING),
         (pod("Running", terminated(143, "Error"), deleted=True), Phase.ENDED),
-        # Held by somebody's finalizer: nothing of it runs any more, or ever will.
+        # Kept by a finalizer: it does not run, and never will.
         (pod("Failed", terminated(143, "Error"), deleted=True), Phase.ENDED),
         (pod("Pending", node=None, deleted=True), Phase.ENDED),
     ],

@@ -120,7 +120,7 @@ def test_a_node_offers_what_other_pods_have_not_requested():
 
 
 @pytest.mark.parametrize(
-    "nobody",
+    "other",
     [
         pod("1", namespace="mlops", cluster="ours"),
         pod("1", phase="Succeeded"),
@@ -129,8 +129,8 @@ def test_a_node_offers_what_other_pods_have_not_requested():
         pod("1", on=None),
     ],
 )
-def test_own_ended_and_unbound_pods_request_nothing(nobody):
-    assert left(nobody).cpu_milli == 4000
+def test_own_ended_and_unbound_pods_request_nothing(other):
+    assert left(other).cpu_milli == 4000
 
 
 def test_a_pod_with_the_clusters_label_in_another_namespace_is_not_its_own():

@@ -24,7 +24,7 @@ def of_kind(manifest, kind):
 
 
 def granted(manifest):
-    """As verb, resource, namespace, for all roles that are bound to the account."""
+    """(verb, resource, namespace) of all roles that are bound to the account."""
     rights = set()
     for kind in ("Role", "ClusterRole"):
         [role] = of_kind(manifest, kind)
@@ -40,7 +40,7 @@ def granted(manifest):
 
 
 def everything(api, kubelet):
-    """All that the runtime can do, and what others make it do."""
+    """Makes every call of the runtime."""
     first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
     first.start(launch_spec())
     runtime = runtime_at(api.url, registries=[Registry("r.test", "u", "new")])

@@ -1,4 +1,4 @@
-"""What a launch becomes."""
+"""The Pod of a launch spec."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, DEPLOYMENT, l
 
 
 def pod(secret=None, **given):
-    attempt = launch_spec(**given)
-    return pod_of(attempt, attempt.placement[0], CLUSTER, secret)
+    spec = launch_spec(**given)
+    return pod_of(spec, spec.placement[0], CLUSTER, secret)
 
 
 def container(**given):

@@ -1,4 +1,4 @@
-"""Logs and watches: what comes bit by bit."""
+"""Streams of the API server: logs and watches."""
 
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -80,11 +80,11 @@ def test_logs_of_a_kubelet_that_is_away_are_unavailable(fake_kubernetes, kuberne
 
 
 class Watch:
-    """A watch in a thread, and what it has told."""
+    """A watch in a thread, and what it has reported."""
 
     def __init__(self, runtime):
         self.stop = threading.Event()
-        self.told = []
+        self.reported = []
         self.problem = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, args=(runtime,), daemon=True)
@@ -93,19 +93,21 @@ class Watch:
     def _work(self, runtime):
         try:
             for each in runtime.watch(self.stop):
-                self._tell(each)
+                self._report(each)
         except RuntimeUnavailable as problem:
             self.problem = problem
-        self._tell("over")
+        self._report("over")
 
-    def _tell(self, what):
+    def _report(self, what):
         with self._changed:
-            self.told.append(what)
+            self.reported.append(what)
             self._changed.notify_all()
 
     def wait_for(self, what, count=1):
         with self._changed:
-            assert self._changed.wait_for(lambda: self.told.count(what) >= count, 10), self.told
+            assert self._changed.wait_for(lambda: self.reported.count(what) >= count, 10), (
+                self.reported
+            )
 
     def end(self):
         self.stop.set()
@@ -120,8 +122,8 @@ def watch(kubernetes):
 
 
 def watches(api):
-    asked = [request.params for request in api.server if request.params.get("watch") == "true"]
-    return [int(params["resourceVersion"]) for params in asked]
+    parameters = [request.params for request in api.server if request.params.get("watch") == "true"]
+    return [int(params["resourceVersion"]) for params in parameters]
 
 
 def lists(api):
@@ -133,7 +135,7 @@ def until_watched(api, watch, count=1):
         if len(watches(api)) >= count:
             return
         watch.stop.wait(0.02)
-    raise AssertionError("nobody watches")
+    raise AssertionError("no request watches")
 
 
 def test_a_watch_reports_changes_as_they_come(fake_kubernetes, kubernetes, kubelet, watch):
@@ -153,7 +155,7 @@ def test_a_watch_resumes_where_it_was_and_yields_none_in_between(
     until_watched(fake_kubernetes, watch, 2)
     first, second, *_ = watches(fake_kubernetes)
     assert second > first
-    assert watch.told.count(DEPLOYMENT) == 1  # told once, though it is watched for the second time
+    assert watch.reported.count(DEPLOYMENT) == 1  # once, though the second request watches it again
     assert lists(fake_kubernetes) == 1
 
 
