@@ -38,7 +38,7 @@ def test_the_earlier_end_decides(simulated_s, max_s, after_s, fate):
 
 
 def running(cluster, owner, *, ran_s, **columns):
-    """One that started `ran_s` seconds ago, due as its columns say."""
+    """A deployment that started `ran_s` seconds ago, due as its columns say."""
     started = timezone.now() - timedelta(seconds=ran_s)
     ending = due(started, columns.get("simulated_runtime_s"), columns.get("max_runtime_s"))
     return make(
@@ -51,19 +51,7 @@ def running(cluster, owner, *, ran_s, **columns):
     )
 
 
-@pytest.fixture
-def woken():
-    heard = []
-
-    def hear(cluster_id, deployment_ids, trigger, **_):
-        heard.append((cluster_id, set(deployment_ids), trigger))
-
-    deployment_stopped.connect(hear)
-    yield heard
-    deployment_stopped.disconnect(hear)
-
-
-def test_what_is_done_completes_and_frees_its_share(dev, cluster, woken):
+def test_a_deployment_that_is_done_completes_and_frees_its_allocation(dev, cluster, stop_signals):
     now = timezone.now()
     done = running(cluster, dev, ran_s=61, simulated_runtime_s=60, max_runtime_s=90, replicas=2)
     later = running(cluster, dev, ran_s=30, simulated_runtime_s=60)
@@ -75,13 +63,13 @@ def test_what_is_done_completes_and_frees_its_share(dev, cluster, woken):
     assert timeline(done) == [("COMPLETED", None)]
     assert allocated(cluster) == (2000, 1024, 2)
     assert cluster.changed_at == now
-    assert woken == [(cluster.pk, {done.pk}, "FINISHED")]
+    assert stop_signals == [(cluster.pk, {done.pk}, "FINISHED")]
     for other in (later, endless):
         other.refresh_from_db()
         assert other.status == Status.RUNNING
 
 
-def test_what_overstays_fails(dev, cluster):
+def test_a_deployment_that_runs_too_long_fails(dev, cluster):
     late = running(cluster, dev, ran_s=61, max_runtime_s=60)
     later = running(cluster, dev, ran_s=61, max_runtime_s=30, simulated_runtime_s=50)
     assert deadlines.finish_due(timezone.now()) == 2
@@ -95,22 +83,22 @@ def test_what_overstays_fails(dev, cluster):
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status != Status.RUNNING])
-def test_only_a_running_deployment_ends_by_the_clock(dev, cluster, woken, status):
+def test_only_a_running_deployment_ends_by_the_clock(dev, cluster, stop_signals, status):
     row = make(cluster, dev, status, due_at=timezone.now() - timedelta(hours=1))
     assert deadlines.finish_due(timezone.now()) == 0
     row.refresh_from_db()
     assert row.status == status
-    assert woken == []
+    assert stop_signals == []
 
 
-def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, woken):
+def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, stop_signals):
     east = make_cluster(org, name="east")
     for each in (cluster, east):
         for _ in range(3):
             running(each, dev, ran_s=61, simulated_runtime_s=60)
     assert deadlines.finish_due(timezone.now(), batch=2) == 6
     assert allocated(cluster) == allocated(east) == (0, 0, 0)
-    assert sorted((pk, len(ids)) for pk, ids, _ in woken) == sorted(
+    assert sorted((pk, len(ids)) for pk, ids, _ in stop_signals) == sorted(
         [(cluster.pk, 2), (cluster.pk, 1), (east.pk, 2), (east.pk, 1)]
     )
 
@@ -141,7 +129,7 @@ def test_a_clock_task_with_nothing_to_do_costs_a_query_each(
         tasks.finish_due()
 
 
-def test_many_end_in_few_queries(dev, cluster, django_assert_num_queries):
+def test_many_deployments_end_in_few_queries(dev, cluster, django_assert_num_queries):
     for _ in range(4):
         running(cluster, dev, ran_s=61, simulated_runtime_s=60)
     # the clusters; in a savepoint the lock, the rows, the write, the release, the dependents,
@@ -150,7 +138,7 @@ def test_many_end_in_few_queries(dev, cluster, django_assert_num_queries):
         deadlines.finish_due(timezone.now())
 
 
-def test_workers_at_the_same_time_end_each_once(transactional_db, dev, cluster):
+def test_workers_at_the_same_time_end_each_deployment_once(transactional_db, dev, cluster):
     rows = [running(cluster, dev, ran_s=61, simulated_runtime_s=60) for _ in range(4)]
     finished = all_at_once(*[partial(deadlines.finish_due, timezone.now()) for _ in range(4)])
     assert sum(finished) == 4

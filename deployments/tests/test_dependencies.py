@@ -5,7 +5,6 @@ import pytest
 from clusters.services.clusters import delete_cluster
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.services.stop import stop, stop_one
-from deployments.signals import deployment_stopped
 from deployments.tests.dependency_cases import (
     blamed,
     complete,
@@ -22,23 +21,10 @@ PATH = "/api/deployments"
 FAILURES = [overstay, stop_it, stop_it_running]
 
 
-@pytest.fixture
-def woken():
-    """The signals that wake the scheduler."""
-    heard = []
-
-    def hear(cluster_id, deployment_ids, trigger, **_):
-        heard.append((cluster_id, set(deployment_ids), trigger))
-
-    deployment_stopped.connect(hear)
-    yield heard
-    deployment_stopped.disconnect(hear)
-
-
 # --- Completing --------------------------------------------------------------------------------
 
 
-def test_the_last_dependency_to_complete_lets_the_deployment_start(dev, cluster, woken):
+def test_the_last_dependency_to_complete_lets_the_deployment_start(dev, cluster, stop_signals):
     first, second = make(cluster, dev, gpu=0), make(cluster, dev, gpu=0)
     row = submit(dev, cluster, first, second)
     complete(first)
@@ -46,7 +32,7 @@ def test_the_last_dependency_to_complete_lets_the_deployment_start(dev, cluster,
     complete(second)
     assert state(row) == (Status.QUEUED, 0)
     assert timeline(row) == [("SUBMITTED", "dev")]
-    assert woken == [(cluster.pk, {each.pk}, "FINISHED") for each in (first, second)]
+    assert stop_signals == [(cluster.pk, {each.pk}, "FINISHED") for each in (first, second)]
 
 
 def test_two_dependencies_that_complete_at_once_count_as_two(dev, cluster):
@@ -77,7 +63,7 @@ def test_the_counter_of_an_ended_deployment_stays_right(dev, cluster):
 
 
 @pytest.mark.parametrize("fail", FAILURES)
-def test_dependents_of_a_failed_deployment_fail_with_it(dev, cluster, woken, fail):
+def test_dependents_of_a_failed_deployment_fail_with_it(dev, cluster, stop_signals, fail):
     needed, other = make(cluster, dev, gpu=0), make(cluster, dev, gpu=0)
     row, free = submit(dev, cluster, needed, other), submit(dev, cluster, other)
     last = submit(dev, cluster, row)
@@ -85,8 +71,8 @@ def test_dependents_of_a_failed_deployment_fail_with_it(dev, cluster, woken, fai
     assert blamed(row) == blamed(last) == str(needed.pk)
     assert state(free) == (Status.QUEUED, 1)
     assert allocated(cluster) == (0, 0, 0)
-    assert (cluster.pk, {row.pk, last.pk}, "STOPPED") in woken
-    assert len(woken) == 2
+    assert (cluster.pk, {row.pk, last.pk}, "STOPPED") in stop_signals
+    assert len(stop_signals) == 2
     for each in (row, last):
         assert timeline(each) == [("SUBMITTED", "dev"), ("FAILED", None)]
         event = DeploymentEvent.objects.get(deployment=each, type="FAILED")

@@ -1,12 +1,13 @@
 """No call to a runtime is made while a transaction is open in any thread."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connections as connections_of_this_thread
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from accounts.models import User
 from clusters.models import Endpoint
@@ -28,38 +29,31 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CALLS = {"start", "stop", "observe", "remove", "logs", "capacity", "pull", "tidy"}
 
 
-def recorded(name: str, open_in: set[int], calls: list[tuple[str, bool]]) -> Callable[..., Any]:
+def recorded(
+    name: str, connections: set[BaseDatabaseWrapper], calls: list[tuple[str, bool]]
+) -> Callable[..., Any]:
     """An intercept that records the call, and whether a transaction is open in any thread."""
 
     def call(own: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        calls.append((name, bool(open_in) or connection.in_atomic_block))
+        calls.append((name, any(each.in_atomic_block for each in connections)))
         return own(*args, **given)
 
     return call
 
 
 @contextmanager
-def transactions_watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
-    """The threads that have a transaction open at the moment."""
-    open_in: set[int] = set()
-    enter: Callable[..., None] = transaction.Atomic.__enter__
-    leave: Callable[..., None] = transaction.Atomic.__exit__
+def connections_of_all_threads() -> Iterator[set[BaseDatabaseWrapper]]:
+    """The database connections of this thread, and of threads that connect from now on."""
+    connections = {connections_of_this_thread["default"]}
 
-    def entering(self: transaction.Atomic) -> None:
-        enter(self)
-        open_in.add(threading.get_ident())
+    def add(connection: BaseDatabaseWrapper, **_: object) -> None:
+        connections.add(connection)
 
-    def leaving(self: transaction.Atomic, *error: Any) -> None:
-        try:
-            leave(self, *error)
-        finally:
-            if not connection.in_atomic_block:
-                open_in.discard(threading.get_ident())
-
-    with monkeypatch.context() as patch:
-        patch.setattr(transaction.Atomic, "__enter__", entering)
-        patch.setattr(transaction.Atomic, "__exit__", leaving)
-        yield open_in
+    connection_created.connect(add)
+    try:
+        yield connections
+    finally:
+        connection_created.disconnect(add)
 
 
 @pytest.fixture
@@ -70,14 +64,11 @@ def calls() -> list[tuple[str, bool]]:
 
 @pytest.fixture
 def observed_testbed(
-    org: Organization,
-    dev: User,
-    calls: list[tuple[str, bool]],
-    monkeypatch: pytest.MonkeyPatch,
+    org: Organization, dev: User, calls: list[tuple[str, bool]]
 ) -> Iterator[Testbed]:
     testbed = Testbed(org, {"dev": dev})
-    with transactions_watched(monkeypatch) as open_in:
-        intercepts = {name: recorded(name, open_in, calls) for name in CALLS}
+    with connections_of_all_threads() as connections:
+        intercepts = {name: recorded(name, connections, calls) for name in CALLS}
 
         def connect(_: object, endpoint: Endpoint, *__: Any) -> Any:
             return InterceptedRuntime(testbed.runtimes[endpoint.pk], intercepts)
