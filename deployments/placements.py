@@ -21,7 +21,7 @@ UPDATE deployments_deployment d
 
 def node_ids(row: Deployment) -> list[str]:
     """The node id of each replica, in the order of the replicas' numbers."""
-    return [str(place["node_id"]) for place in row.placement for _ in range(place["replicas"])]
+    return [str(each["node_id"]) for each in row.placement for _ in range(each["replicas"])]
 
 
 def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
@@ -32,7 +32,7 @@ def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
 
 def terminating_nodes(cluster_id: UUID) -> set[UUID]:
     """The nodes on which an evicted deployment has not ended yet. One query."""
-    leaving = Deployment.objects.filter(
+    placements = Deployment.objects.filter(
         cluster=cluster_id, status=Status.STOPPING, yielded=True
     ).values_list("placement", flat=True)
-    return {UUID(place["node_id"]) for placement in leaving for place in placement}
+    return {UUID(each["node_id"]) for placement in placements for each in placement}

@@ -59,6 +59,12 @@ def connect(
     return runtime
 
 
+def connect_to(endpoint: Endpoint) -> Runtime:
+    """As `connect`, for a caller that has only the endpoint. Two queries."""
+    node = endpoint.nodes.first()
+    return connect(endpoint.cluster, endpoint, node.name if node else "")
+
+
 def is_connected(endpoint_id: UUID) -> bool:
     return endpoint_id in _open
 

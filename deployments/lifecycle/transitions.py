@@ -80,10 +80,10 @@ def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None
     freed = AllocationChange()
     for row in rows:
         if row.status in PLACED:
-            for place in row.placement:
-                times = 0 if row.yielded else -place["replicas"]
+            for each in row.placement:
+                times = 0 if row.yielded else -each["replicas"]
                 amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
-                freed.add(place["node_id"], amounts)
+                freed.add(each["node_id"], amounts)
     if freed.by_node:
         move(cluster_id, freed, changed_at=now)
 

@@ -54,10 +54,8 @@ def pull(endpoint_id: UUID, image: str) -> None:
 
 
 def _pull(endpoint: Endpoint, image: str) -> None:
-    node = endpoint.nodes.first()
     try:
-        runtime = runtime_connections.connect(endpoint.cluster, endpoint, node.name if node else "")
-        runtime.pull(image)
+        runtime_connections.connect_to(endpoint).pull(image)
     except RefusedError as error:
         details = {"said": error.problem.message} if error.problem.message else {}
         code = str(error.problem.code)

@@ -88,8 +88,7 @@ def watch(endpoint_id: UUID, stop: threading.Event, pause_s: float = PAUSE_S) ->
 
 
 def _report_changes(endpoint: Endpoint, stop: threading.Event) -> None:
-    node = endpoint.nodes.first()
-    runtime = runtime_connections.connect(endpoint.cluster, endpoint, node.name if node else "")
+    runtime = runtime_connections.connect_to(endpoint)
     connection.close()  # a watch takes hours, and PostgreSQL has only so many connections
     for number, changed in enumerate(runtime.watch(stop)):
         if number == 0:  # it answers; the full pass finds what changed before the watch

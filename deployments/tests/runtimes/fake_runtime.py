@@ -91,8 +91,8 @@ class FakeRuntime:
             self._check_available()
             self.launch_specs.append(spec)
             new = [
-                (Key(spec.deployment_id, spec.attempt, place.replica), place.node)
-                for place in spec.placement
+                (Key(spec.deployment_id, spec.attempt, replica), node)
+                for replica, node in spec.placement
             ]
             new = [(key, node) for key, node in new if not self._has_begun(key)]
             if new and spec.image in self.missing_images | self.unpullable_images:

@@ -70,8 +70,8 @@ def test_a_client_without_a_certificate_is_rejected(tls):
 
 @pytest.mark.docker
 def test_a_client_with_a_certificate_of_another_authority_is_rejected(tls):
-    stranger = Authority("another authority").pair("stranger")
-    access = Access(tls.url, tls.authority.pem, stranger.cert, stranger.key)
+    other = Authority("another authority").pair("other")
+    access = Access(tls.url, tls.authority.pem, other.cert, other.key)
     with pytest.raises(RuntimeUnavailable):
         connected(access).observe()
 

@@ -171,8 +171,8 @@ def test_a_pod_that_only_a_finalizer_keeps_has_ended(fake_kubernetes, kubernetes
     fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(finalizers=["x/y"]))
     kubernetes.stop(KEY, 1)
     kubelet.run()
-    held = seen(kubernetes)
-    assert (held.phase, held.stopping) == (Phase.ENDED, True)
+    kept = seen(kubernetes)
+    assert (kept.phase, kept.stopping) == (Phase.ENDED, True)
 
 
 @pytest.mark.parametrize("labels", [{}, {"mlops-platform/cluster": OTHER_CLUSTER}])
