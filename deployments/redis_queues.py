@@ -176,35 +176,27 @@ def positions(
     if not entries:
         return []
     clusters = list(dict.fromkeys(cluster_id for cluster_id, _, _ in entries))
-    queues = [(cluster_id, name) for cluster_id in clusters for name in class_names]
     try:
         with redis_client().pipeline(transaction=False) as pipe:
-            for queue in queues:
-                pipe.zcard(queue_key(*queue))
+            for cluster_id in clusters:
+                for class_name in class_names:
+                    pipe.zcard(queue_key(cluster_id, class_name))
             for cluster_id, class_name, deployment_id in entries:
                 pipe.zrank(queue_key(cluster_id, class_name), str(deployment_id))
-            answers = pipe.execute()
+            answers = iter(pipe.execute())
     except RedisError as error:
         _log_away(error)
         return [None] * len(entries)
-    ahead = _ahead_of(queues, answers[: len(queues)])
-    ranks = answers[len(queues) :]
+    ahead: dict[tuple[UUID, str], int] = {}  # by queue: those in more urgent queues of its cluster
+    for cluster_id in clusters:
+        more_urgent = 0
+        for class_name in class_names:
+            ahead[cluster_id, class_name] = more_urgent
+            more_urgent += next(answers)
     return [
         None if rank is None else ahead.get((cluster_id, class_name), 0) + rank + 1
-        for (cluster_id, class_name, _), rank in zip(entries, ranks, strict=True)
+        for (cluster_id, class_name, _), rank in zip(entries, answers, strict=True)
     ]
-
-
-def _ahead_of(
-    queues: Sequence[tuple[UUID, str]], sizes: Sequence[int]
-) -> dict[tuple[UUID, str], int]:
-    """For each queue, how many deployments wait in the more urgent classes of its cluster."""
-    ahead: dict[tuple[UUID, str], int] = {}
-    so_far: dict[UUID, int] = {}
-    for (cluster_id, class_name), size in zip(queues, sizes, strict=True):
-        ahead[cluster_id, class_name] = so_far.get(cluster_id, 0)
-        so_far[cluster_id] = ahead[cluster_id, class_name] + size
-    return ahead
 
 
 def _add(pipe: Pipeline, key: str, scored: Sequence[tuple[UUID, int]]) -> None:

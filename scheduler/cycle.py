@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
-from scheduler.engine import Decision, Plan, Snapshot
+from scheduler.engine import Decision, Plan, Snapshot, decide
 from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
 
@@ -48,7 +48,7 @@ def run(
     trigger: Trigger,
     *,
     read: Read = store.read_and_decide,
-    decide: store.Decide = store.decide_view,
+    decide: store.Decide = decide,
 ) -> CycleResult | None:
     """None where the cluster is gone. Raises StalePlanError when rows keep changing under it."""
     cycle_id = uuid7()

@@ -79,7 +79,9 @@ def is_check_due(cluster_id: UUID) -> bool:
 
 
 def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
-    """Rebuild the cluster's queues where their lengths or scores are wrong; True where it did.
+    """Rebuild the cluster's queues from the table where their lengths or scores are wrong; True
+    where it did. Queues that were written to meanwhile stay as they are: the change that wrote to
+    them wakes the scheduler, and the next cycle repairs them.
 
     A stop and a submit that both missed Redis leave the lengths right and the members wrong, which
     no comparison finds: `thoroughly` rebuilds the queues in any case.
@@ -87,34 +89,19 @@ def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
     cluster = Cluster.objects.filter(pk=cluster_id).first()
     if cluster is None:
         return False
-    names = _class_names()
+    names, signature = _class_names(), _signature(cluster)
     try:
-        if not thoroughly and _look_right(cluster, names):
-            return False
-        return rebuild(cluster, names)
+        if not thoroughly:
+            waiting = Deployment.objects.filter(cluster=cluster, status=Status.QUEUED).order_by()
+            counts = waiting.values_list("priority_class__name").annotate(Count("id"))
+            lengths = redis_queues.lengths_of([cluster.pk], names).get(cluster.pk)
+            right = lengths == dict.fromkeys(names, 0) | dict(counts)
+            if right and redis_queues.signature(cluster.pk) == signature:
+                return False
+        return redis_queues.rebuild(cluster.pk, names, partial(_members, cluster), signature)
     except RedisError as error:
         _log_away(error)
         return False
-
-
-def _look_right(cluster: Cluster, names: list[str]) -> bool:
-    expected = dict.fromkeys(names, 0) | dict(
-        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
-        .values_list("priority_class__name")
-        .annotate(Count("id"))
-        .order_by()
-    )
-    lengths, signature = redis_queues.lengths(cluster.pk, names), redis_queues.signature(cluster.pk)
-    return lengths == expected and signature == _signature(cluster)
-
-
-def rebuild(cluster: Cluster, names: list[str]) -> bool:
-    """Write all of a cluster's queues anew from the table.
-
-    False where they were written to meanwhile; that change wakes the scheduler, and the next cycle
-    repairs them.
-    """
-    return redis_queues.rebuild(cluster.pk, names, partial(_members, cluster), _signature(cluster))
 
 
 def _members(cluster: Cluster) -> dict[str, list[tuple[UUID, int]]]:

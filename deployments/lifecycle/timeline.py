@@ -20,7 +20,14 @@ def record(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Add one entry. One query."""
-    record_all([(deployment_id, details or {})], event_type, at=at, actor=actor, cycle_id=cycle_id)
+    DeploymentEvent.objects.create(
+        deployment_id=deployment_id,
+        type=event_type,
+        at=at,
+        actor=actor,
+        cycle_id=cycle_id,
+        details=dict(details or {}),
+    )
 
 
 def record_all(

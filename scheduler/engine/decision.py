@@ -19,15 +19,13 @@ def make_plan(
     snapshot: Snapshot, queue: WaitingQueue | None = None, *, with_waits: bool = True
 ) -> Plan:
     """What starts, what is evicted and why the others wait. A pure function of the snapshot."""
-    return decide(snapshot, queue).plan(with_waits=with_waits)
+    return decide(ClusterView(snapshot), queue).plan(with_waits=with_waits)
 
 
-def decide(
-    snapshot: Snapshot, queue: WaitingQueue | None = None, view: ClusterView | None = None
-) -> "Decision":
-    """Plan once. `queue`, of possible workloads, is taken in place of the snapshot's: a caller that
-    plans often keeps it from one cycle to the next. `view` is of this snapshot, if there is one."""
-    view, impossible = view or ClusterView(snapshot), Waiting()
+def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
+    """Plan once. `queue`, of possible workloads, is taken in place of the view's: a caller that
+    plans often keeps it from one cycle to the next."""
+    snapshot, impossible = view.snapshot, Waiting()
     # 1. Impossible: what the empty cluster could not run waits, and counts for nothing below.
     if queue is None:
         possible, impossible = sift(view)

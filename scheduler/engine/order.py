@@ -16,17 +16,14 @@ def score(request: Resources, total: Resources) -> int:
     Shares are cut off at 1, because a larger request can never run. So the score is at most
     111,000,000 and exact in a double, the number type of a Redis sorted set.
     """
-    return (
-        _share(GPU_WEIGHT, request.gpu, total.gpu)
-        + _share(CPU_WEIGHT, request.cpu_milli, total.cpu_milli)
-        + _share(RAM_WEIGHT, request.ram_mib, total.ram_mib)
+    return sum(
+        weight * min(amount, whole) // whole if whole > 0 else weight * (amount > 0)
+        for weight, amount, whole in (
+            (GPU_WEIGHT, request.gpu, total.gpu),
+            (CPU_WEIGHT, request.cpu_milli, total.cpu_milli),
+            (RAM_WEIGHT, request.ram_mib, total.ram_mib),
+        )
     )
-
-
-def _share(weight: int, amount: int, total: int) -> int:
-    if amount >= total:
-        return weight if amount > 0 else 0
-    return weight * amount // total
 
 
 def policy_key(ordering: str, request: Resources, total: Resources) -> int:

@@ -3,7 +3,6 @@
 from scheduler.store.apply import StalePlanError, apply_plan
 from scheduler.store.queue_head import Decide
 from scheduler.store.snapshot_reader import (
-    decide_view,
     empty_snapshots,
     read_and_decide,
     read_snapshot,
@@ -14,7 +13,6 @@ __all__ = [
     "Decide",
     "StalePlanError",
     "apply_plan",
-    "decide_view",
     "empty_snapshots",
     "read_and_decide",
     "read_snapshot",

@@ -13,8 +13,7 @@ from clusters.services.clusters import lock_cluster
 from deployments.models import PriorityClass
 from deployments.scheduling_key import name_owners_of_late
 from mlops_platform.api.ids import milliseconds
-from scheduler.engine import Decision, Snapshot
-from scheduler.engine import decide as engine_decide
+from scheduler.engine import Decision, Snapshot, decide
 from scheduler.engine import snapshot as engine
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.resources import Resources
@@ -27,13 +26,7 @@ from scheduler.store.running import allocated_in, quotas_in, running_in
 from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
 
 
-def decide_view(view: ClusterView) -> Decision:
-    return engine_decide(view.snapshot, view=view)
-
-
-def read_and_decide(
-    cluster_id: UUID, decide: Decide = decide_view, limits: Limits = LIMITS
-) -> Decision:
+def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
     """Lock the cluster's row, read what matters to the plan, and decide that. Raises
     Cluster.DoesNotExist.
 
@@ -77,12 +70,33 @@ def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
     each of what owners hold and may hold, where that matters."""
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
-    quotas = quotas_in([each.pk for each in clusters if each.has_quotas])
-    allocated = allocated_in([each.pk for each in clusters if each.by_owner])
+    with_quotas = [each.pk for each in clusters if each.has_quotas]
+    with_owners = [each.pk for each in clusters if each.by_owner]
+    quotas = quotas_in(with_quotas) if with_quotas else {}
+    allocated = allocated_in(with_owners) if with_owners else {}
     return {
-        each.pk: replace(
-            _snapshot(each),
+        each.pk: Snapshot(
+            cluster_id=str(each.pk),
+            state=each.state,
+            policy=engine.Policy(
+                queueing=each.queueing,
+                ordering=each.ordering,
+                preemption=each.preemption,
+                placement=each.placement,
+                preempt_exempt_s=each.preempt_exempt_s,
+                reserve_after_s=each.reserve_after_s,
+                max_preemptions=each.max_preemptions,
+            ),
+            total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
+            allocated=Resources(
+                each.allocated_cpu_milli, each.allocated_ram_mib, each.allocated_gpu
+            ),
+            classes=(),
             nodes=tuple(nodes[each.pk]),
+            running=(),
+            queued=(),
+            now_ms=milliseconds(timezone.now()),
+            max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
             allocated_by_owner=allocated.get(each.pk, ()),
             quotas=quotas.get(each.pk, ()),
         )
@@ -113,37 +127,6 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
     )
     ids = {each.name: each.pk for each in classes}
     return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner)
-
-
-def _snapshot(cluster: Cluster) -> Snapshot:
-    """What its row tells."""
-    return Snapshot(
-        cluster_id=str(cluster.pk),
-        state=cluster.state,
-        policy=policy_of(cluster),
-        total=Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu),
-        allocated=Resources(
-            cluster.allocated_cpu_milli, cluster.allocated_ram_mib, cluster.allocated_gpu
-        ),
-        classes=(),
-        nodes=(),
-        running=(),
-        queued=(),
-        now_ms=milliseconds(timezone.now()),
-        max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
-    )
-
-
-def policy_of(cluster: Cluster) -> engine.Policy:
-    return engine.Policy(
-        queueing=cluster.queueing,
-        ordering=cluster.ordering,
-        preemption=cluster.preemption,
-        placement=cluster.placement,
-        preempt_exempt_s=cluster.preempt_exempt_s,
-        reserve_after_s=cluster.reserve_after_s,
-        max_preemptions=cluster.max_preemptions,
-    )
 
 
 def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[engine.Node]]:
