@@ -29,14 +29,14 @@ def queue_key(cluster_id: UUID, class_name: str) -> str:
 def enter(cluster_id: UUID, entries: Iterable[tuple[str, UUID, int]]) -> None:
     """Add (class name, deployment id, policy score); a deployment in the queue gets the new
     score."""
-    members: dict[str, list[tuple[UUID, int]]] = {}
+    members: dict[str, dict[str, int]] = {}
     for class_name, deployment_id, score in entries:
-        members.setdefault(class_name, []).append((deployment_id, score))
+        members.setdefault(class_name, {})[str(deployment_id)] = -score
     if not members:
         return
     with redis_client().pipeline(transaction=False) as pipe:
-        for class_name, scored in members.items():
-            _add(pipe, queue_key(cluster_id, class_name), scored)
+        for class_name, negated in members.items():
+            pipe.zadd(queue_key(cluster_id, class_name), negated)
         pipe.execute()
 
 

@@ -65,27 +65,26 @@ class RequestIdMiddleware:
         try:
             response = self.get_response(request)
             response.headers[REQUEST_ID_HEADER] = identifier
-            _log_request(request, response.status_code, time.perf_counter() - started)
+            level = logging.DEBUG if _QUIET_PATHS.fullmatch(request.path) else logging.INFO
+            ms = round((time.perf_counter() - started) * 1000, 1)
+            user = request.__dict__.get("user")
+            if isinstance(user, SimpleLazyObject):  # loading the user here would cost a query
+                user = request.__dict__.get("_cached_user")
+            key = getattr(user, "pk", None)
+            facts = {
+                "method": request.method,
+                "path": request.path,
+                "status": response.status_code,
+                "ms": ms,
+                "user_id": None if key is None else str(key),
+            }
+            line = "%s %s %s in %s ms"
+            requests.log(
+                level, line, request.method, request.path, facts["status"], ms, extra=facts
+            )
         finally:
             request_id.reset(token)
         return response
-
-
-def _log_request(request: HttpRequest, status: int, seconds: float) -> None:
-    level = logging.DEBUG if _QUIET_PATHS.fullmatch(request.path) else logging.INFO
-    ms = round(seconds * 1000, 1)
-    user = request.__dict__.get("user")
-    if isinstance(user, SimpleLazyObject):  # loading the user here would cost a query
-        user = request.__dict__.get("_cached_user")
-    key = getattr(user, "pk", None)
-    facts = {
-        "method": request.method,
-        "path": request.path,
-        "status": status,
-        "ms": ms,
-        "user_id": None if key is None else str(key),
-    }
-    requests.log(level, "%s %s %s in %s ms", request.method, request.path, status, ms, extra=facts)
 
 
 def configure() -> None:

@@ -4,6 +4,7 @@ later cycle repairs the queues."""
 import logging
 from collections.abc import Iterable
 from functools import partial
+from typing import Protocol
 from uuid import UUID
 
 from django.db.models import Count
@@ -106,37 +107,39 @@ def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
 
 def _members(cluster: Cluster) -> dict[str, list[tuple[UUID, int]]]:
     """(deployment id, policy score) of all queued deployments, by class."""
-    rows = (
-        Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
-        .values_list("id", "priority_class__name", "cpu_milli", "ram_mib", "gpu", "replicas")
-        .iterator(chunk_size=5000)
-    )
+    queued = Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
+    columns = ("id", "priority_class__name", "cpu_milli", "ram_mib", "gpu", "replicas")
     members: dict[str, list[tuple[UUID, int]]] = {}
-    total = _total(cluster)
-    for id_, name, cpu_milli, ram_mib, gpu, replicas in rows:
-        request = Resources(cpu_milli, ram_mib, gpu).times(replicas)
-        members.setdefault(name, []).append((id_, -policy_key(cluster.ordering, request, total)))
+    for row in queued.values_list(*columns, named=True).iterator(chunk_size=5000):
+        members.setdefault(row.priority_class__name, []).append((row.id, score_of(cluster, row)))
     return members
 
 
-def score_of(cluster: Cluster, row: Deployment) -> int:
+class _Request(Protocol):
+    """The columns of a deployment that its score depends on."""
+
+    cpu_milli: int
+    ram_mib: int
+    gpu: int
+    replicas: int
+
+
+def score_of(cluster: Cluster, row: _Request) -> int:
     """Orders a deployment within its class; larger goes first."""
-    request = Resources(row.cpu_milli, row.ram_mib, row.gpu).times(row.replicas)
-    return -policy_key(cluster.ordering, request, _total(cluster))
+    count = row.replicas
+    request = Resources(row.cpu_milli * count, row.ram_mib * count, row.gpu * count)
+    total = Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
+    return -policy_key(cluster.ordering, request, total)
 
 
 def _class_names() -> list[str]:
     return list(PriorityClass.objects.order_by("-value").values_list("name", flat=True))
 
 
-def _total(cluster: Cluster) -> Resources:
-    return Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
-
-
 def _signature(cluster: Cluster) -> str:
     """All that the scores depend on: scores of another signature are wrong."""
-    total = _total(cluster)
-    return f"{cluster.ordering}/{total.cpu_milli}/{total.ram_mib}/{total.gpu}"
+    totals = (cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
+    return "/".join(map(str, (cluster.ordering, *totals)))
 
 
 def _log_away(error: RedisError) -> None:

@@ -103,7 +103,8 @@ def _draft(
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
     priority_class = priority_named(order.priority, classes)
-    digest = _digest(cluster.pk, priority_class.name, spec)
+    body = json.dumps([str(cluster.pk), priority_class.name, spec], sort_keys=True)
+    digest = hashlib.sha256(body.encode()).hexdigest()  # a field left out equals its default
     ids = spec.pop("depends_on", ())
     needed = dependencies.select(cluster.pk, ids, found) if ids else []
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
@@ -121,9 +122,3 @@ def _draft(
     )
     deployment.scheduling_key = key_of(deployment)
     return Draft(deployment, digest, list(classes), needed)
-
-
-def _digest(cluster_id: UUID, class_name: str, spec: Mapping[str, Any]) -> str:
-    """Distinguishes bodies without storing them; a field left out equals its default."""
-    body = json.dumps([str(cluster_id), class_name, spec], sort_keys=True)
-    return hashlib.sha256(body.encode()).hexdigest()

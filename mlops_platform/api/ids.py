@@ -4,9 +4,10 @@ Every id is a UUIDv7 (RFC 9562): its first 48 bits are the milliseconds since 19
 made. So the order of ids is the order of creation, in PostgreSQL as in Redis.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 80  # after the milliseconds; version and variant among them
 
 
@@ -26,7 +27,7 @@ def first_uuid_at(at: datetime) -> UUID:
 
 def time_of(id_: UUID) -> datetime:
     """The millisecond at which a UUIDv7 was made."""
-    return moment(id_.int >> _RANDOM_BITS)
+    return EPOCH + timedelta(milliseconds=id_.int >> _RANDOM_BITS)
 
 
 def milliseconds(at: datetime) -> int:
@@ -35,7 +36,5 @@ def milliseconds(at: datetime) -> int:
 
 
 def moment(milliseconds: int) -> datetime:
-    """The time in UTC, exact: a float of seconds would round."""
-    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
-        microsecond=milliseconds % 1000 * 1000
-    )
+    """The time in UTC so many milliseconds after 1970."""
+    return EPOCH + timedelta(milliseconds=milliseconds)

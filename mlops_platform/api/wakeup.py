@@ -38,7 +38,7 @@ class Wakeup:
         `again` enqueues a task even where the flag is set: its message may be lost.
         """
         try:
-            if self.set_flag(id_, word) or again:
+            if redis_client().set(self._flag.format(id_), word, nx=True) or again:
                 self.enqueue(id_)
         except (RedisError, OperationalError, OSError) as error:
             logger.warning(
