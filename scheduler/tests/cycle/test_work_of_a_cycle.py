@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
-from scheduler import cycle, store
-from scheduler.engine import Decision
+from scheduler import cycle
+from scheduler.engine import Decision, decide
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drained
@@ -49,7 +49,7 @@ class Planner:
 
     def __call__(self, view: ClusterView) -> Decision:
         self.planned.append(view)
-        return store.decide_view(view)
+        return decide(view)
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def test_planning_within_the_reading_counts_as_planning(cluster: Cluster, submit
 
     def slow(view: ClusterView) -> Decision:
         sleep(0.2)
-        return store.decide_view(view)
+        return decide(view)
 
     began = perf_counter()
     result = cycle.run(cluster.pk, Trigger.SUBMITTED, decide=slow)
