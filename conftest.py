@@ -9,6 +9,7 @@ pytest_plugins = [
     "deployments.tests.runtimes.kubernetes.cluster",
     "clusters.tests.attached",
     "mlops_platform.tests.equipment.world",
+    "mlops_platform.tests.equipment.workers",
     "mlops_platform.tests.equipment.server",
     "mlops_platform.tests.equipment.browser",
 ]

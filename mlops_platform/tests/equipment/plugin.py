@@ -2,19 +2,21 @@
 
 Tests run on a real PostgreSQL and a real Redis. Where DATABASE_URL or REDIS_URL is unset, both are
 embedded and live below `.data/test`; a second session at the same time takes `.data/test-2`, and so
-on. Redis is always database 1, so a Redis that serves something else keeps its database 0.
+on. Under pytest-xdist each worker has servers of its own in a subfolder such as `.data/test/gw0`,
+so that no two tests share a server; the controller, which runs no test, starts none.
+
+Of a Redis at REDIS_URL the tests use database 1, and a worker the one with its number behind that:
+database 0, which may serve something else, stays as it is. Of a PostgreSQL at DATABASE_URL they use
+the database that pytest-django makes, one for each worker.
 """
 
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -23,25 +25,35 @@ from mlops_platform import embedded
 REPOSITORY = Path(__file__).resolve().parents[3]
 REDIS_DB = 1
 SESSIONS = 9
-WORKER_START_TIMEOUT_S = 30.0
-WORKER_STOP_TIMEOUT_S = 15.0
+SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+EMBEDDED = "MLOPS_TESTS_EMBEDDED"
+"""Names the servers that the controller found no URL for; its workers inherit the URLs it set."""
 
 _until_the_end = ExitStack()
 
+# pytest rewrites each test module's assertions. Where PYTHONDONTWRITEBYTECODE keeps it from storing
+# the result, every process of every session does so anew, which takes half of its start.
+sys.dont_write_bytecode = False
 
-def _own_data_dir() -> Path:
-    """A data folder that no other session uses, held by a lock until this process ends."""
+
+def _session_folder() -> Path:
+    """A data folder that no other session uses, locked until this process ends."""
     for number in range(1, SESSIONS + 1):
         folder = REPOSITORY / ".data" / ("test" if number == 1 else f"test-{number}")
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "session.lock", os.O_RDONLY | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
+        if _lock(folder):
             return folder
     raise pytest.UsageError(f"{SESSIONS} test sessions run in this checkout already.")
+
+
+def _lock(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "session.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
 
 
 def _with_redis_db(url: str, db: int) -> str:
@@ -50,19 +62,30 @@ def _with_redis_db(url: str, db: int) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{db}"))
 
 
-def _prepare_environment() -> dict[str, bool]:
-    """Point the settings, and every process that a test starts, at the tests' own servers."""
-    wanted = {
-        "postgres": not os.environ.get("DATABASE_URL"),
-        "redis": not os.environ.get("REDIS_URL"),
-    }
-    folder = _own_data_dir()
+def _prepare_environment() -> set[str]:
+    """Point the settings, and every process that a test starts, at the tests' own servers.
+
+    Returns the names of those to start.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        folder = Path(os.environ["MLOPS_DATA_DIR"]) / worker
+        folder.mkdir(exist_ok=True)
+        wanted = set(os.environ[EMBEDDED].split())
+    else:
+        folder = _session_folder()
+        wanted = {server for server, name in SERVERS.items() if not os.environ.get(name)}
+        os.environ[EMBEDDED] = " ".join(sorted(wanted))
     (folder / "static").mkdir(exist_ok=True)
-    redis_url = os.environ.get("REDIS_URL") or embedded.redis_url(folder)
     os.environ["MLOPS_DATA_DIR"] = str(folder)
     os.environ["MLOPS_EMBEDDED_DURABLE"] = "0"
-    os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or embedded.postgres_url(folder)
-    os.environ["REDIS_URL"] = _with_redis_db(redis_url, REDIS_DB)
+    if "postgres" in wanted:
+        os.environ["DATABASE_URL"] = embedded.postgres_url(folder)
+    if "redis" in wanted:
+        os.environ["REDIS_URL"] = embedded.redis_url(folder, REDIS_DB)
+    else:
+        number = REDIS_DB + int(worker.removeprefix("gw") or 0)
+        os.environ["REDIS_URL"] = _with_redis_db(os.environ["REDIS_URL"], number)
     return wanted
 
 
@@ -79,7 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # A person may do without; continuous integration would only seem to have tried.
+    # A developer may do without; continuous integration must not pass by leaving tests out.
     give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
         give_up("There is no browser here (Debian: apt install chromium).")
@@ -96,9 +119,16 @@ def _docker_engine_can_be_had() -> bool:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.option.collectonly or session.config.getoption("numprocesses", None):
+        return  # runs no test in this process
     try:
         _until_the_end.enter_context(
-            embedded.services(embedded.data_dir(), **_WANTED, durable=False)
+            embedded.services(
+                embedded.data_dir(),
+                postgres="postgres" in _WANTED,
+                redis="redis" in _WANTED,
+                durable=False,
+            )
         )
     except embedded.EmbeddedServerError as error:
         raise pytest.UsageError(str(error)) from error
@@ -120,62 +150,3 @@ def _redis_client():
 def _empty_redis(_redis_client) -> None:
     """Each test finds Redis as it is after a start: empty."""
     _redis_client.flushdb()
-
-
-@pytest.fixture
-def worker_environment(transactional_db: None) -> dict[str, str]:
-    """The environment in which a real process works on the tests' database and Redis."""
-    from django.db import connection
-
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    name = quote(str(connection.settings_dict["NAME"]))
-    return {**os.environ, "DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}"))}
-
-
-@pytest.fixture
-def start_worker(
-    worker_environment: dict[str, str], tmp_path: Path
-) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Start real Celery workers: `start_worker(concurrency=2)` returns once it takes tasks.
-
-    `queues="runtimes", pool="threads"` starts those that speak with endpoints. They end with the
-    test, and their log is shown when it fails.
-    """
-    started: list[tuple[subprocess.Popen[bytes], Path]] = []
-
-    def start(
-        concurrency: int = 2, queues: str = "scheduler", pool: str = "prefork", **variables: str
-    ) -> "subprocess.Popen[bytes]":
-        log = tmp_path / f"worker-{len(started) + 1}.log"
-        name = f"--hostname=worker{len(started) + 1}@%h"
-        options = ["--quiet", "--app=mlops_platform", "worker", name]
-        speed = [f"--concurrency={concurrency}", "--without-gossip", "--without-mingle"]
-        speed += [f"--queues={queues}", f"--pool={pool}"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "celery", *options, *speed],
-                cwd=REPOSITORY,
-                env={**worker_environment, "LOG_LEVEL": "INFO", **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        started.append((process, log))
-        deadline = time.monotonic() + WORKER_START_TIMEOUT_S
-        while b" ready." not in log.read_bytes():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"The worker did not start:\n{log.read_text()}")
-            time.sleep(0.05)
-        return process
-
-    yield start
-    for process, _ in started:
-        process.terminate()
-    for process, log in started:
-        try:
-            process.wait(WORKER_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        print(f"--- {log.name} ---\n{log.read_text(errors='replace')}")  # noqa: T201 - pytest shows it
