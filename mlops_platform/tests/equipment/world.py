@@ -1,18 +1,19 @@
-"""A world with one of everything, five people who look at it, and its fingerprint.
+"""A world with one of everything, its five people, and its fingerprint.
 
-In `org` one deployment runs on the only node and one waits, decided by a real cycle that stands in
-the ledger. Sam, the stranger, is ADMIN of an organization with a cluster of its own.
+In `org` one deployment runs on the only node and one waits, as a real cycle decided that the ledger
+has recorded. Sam, the stranger, is ADMIN of an organization with a cluster of its own.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from redis import Redis
 from rest_framework_simplejwt.tokens import RefreshToken
 
@@ -23,8 +24,9 @@ from clusters.services.quotas import put_quota
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
 from deployments.services.submit import create_deployment
-from organizations.models import InviteCode, Organization, Role
-from organizations.tests.people import JsonClient, client_for, make_member
+from organizations.models import InviteCode, Role
+from organizations.services import create_organization
+from organizations.tests.people import JsonClient, client_for, make_member, make_user
 from scheduler import cycle
 from scheduler.models import SchedulingCycle, Trigger
 
@@ -34,28 +36,65 @@ PEOPLE = ("anonymous", "stranger", "viewer", "developer", "admin")
 @dataclass(frozen=True)
 class World:
     ids: Mapping[str, str]
-    """What stands in the paths' braces, and what sound bodies are made of."""
+    """The values of a path's and a body's placeholders."""
     users: Mapping[str, User | None]
     secrets: tuple[str, ...]
-    """Invite codes, which an ADMIN may see and nobody else."""
+    """Invite codes, which only an ADMIN may see."""
 
     clients: dict[str, JsonClient] = field(default_factory=dict)
+    redis: dict[bytes, bytes] = field(default_factory=dict)
+    """What Redis has of it, dumped key by key."""
 
     def client(self, person: str) -> JsonClient:
-        """One for each person: making one loads all middleware anew."""
+        """The person's client, kept: making one loads all middleware anew."""
         if person not in self.clients:
             self.clients[person] = client_for(self.users[person])
         return self.clients[person]
 
     def nowhere(self) -> dict[str, str]:
-        """Ids as sound as the real ones, of nothing."""
+        """Well-formed ids of things that do not exist."""
         return {name: str(uuid4()) if name.endswith("_id") else "x" for name in self.ids}
 
 
+@pytest.fixture(scope="module")
+def _world_of_the_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once, in a transaction around all of the module's tests: it takes about 80 queries."""
+    with (
+        django_db_blocker.unblock(),
+        transaction.atomic(),
+        Redis.from_url(settings.REDIS_URL) as redis,
+    ):
+        redis.flushdb()
+        world = _make_world()
+        world.redis.update(_dump(redis))
+        yield world
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def world(
-    org: Organization, ada: User, dev: User, vera: User, sam: User, sams_org: Organization
-) -> World:
+def world(_world_of_the_module: World, db: None, _empty_redis: None) -> World:
+    """The world as it was made, whatever the module's other tests did to it.
+
+    No test of the module may make its people (`ada`, `org`, ...) a second time, or want a database
+    without a transaction around it: for the latter there is `committed_world`.
+    """
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        _restore(redis, _world_of_the_module.redis)
+    return _world_of_the_module
+
+
+@pytest.fixture
+def committed_world(transactional_db: None) -> World:
+    """A world that other processes see."""
+    return _make_world()
+
+
+def _make_world() -> World:
+    ada, sam = make_user("ada"), make_user("sam")
+    org, sams_org = create_organization(ada, "Engines"), create_organization(sam, "Sam's")
+    dev, vera = (
+        make_member(org, role.value.lower(), role) for role in (Role.DEVELOPER, Role.VIEWER)
+    )
     cluster = make_cluster(org, total_gpu=1)
     node = make_node(cluster, gpu=1, labels={"zone": "b"})
     make_cluster(sams_org)
@@ -91,8 +130,31 @@ def world(
     )
 
 
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undoes whatever the block changes in PostgreSQL and in Redis."""
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        before = _dump(redis)
+        try:
+            with transaction.atomic():
+                yield
+                transaction.set_rollback(True)
+        finally:
+            redis.flushdb()
+            _restore(redis, before)
+
+
+def _dump(redis: "Redis") -> dict[bytes, bytes]:
+    return {key: redis.dump(key) for key in redis.scan_iter()}
+
+
+def _restore(redis: "Redis", dumped: Mapping[bytes, bytes]) -> None:
+    for key, value in dumped.items():
+        redis.restore(key, 0, value)
+
+
 def fingerprint() -> dict[str, Any]:
-    """A digest of each table's rows and of what Redis holds but for the throttles' counts.
+    """A digest of each table's rows and of Redis without the throttles' counts.
 
     Two are equal where nothing at all has changed in between.
     """
@@ -112,9 +174,9 @@ def _tables() -> dict[str, str]:
 
 
 def _redis() -> str:
-    held = hashlib.sha256()
+    digest = hashlib.sha256()
     with Redis.from_url(settings.REDIS_URL) as client:
         for key in sorted(client.scan_iter()):
             if b"throttle" not in key:
-                held.update(repr((key, client.dump(key))).encode())
-    return held.hexdigest()
+                digest.update(repr((key, client.dump(key))).encode())
+    return digest.hexdigest()

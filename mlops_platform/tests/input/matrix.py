@@ -1,7 +1,8 @@
-"""One row for each call, with a sound request and the answer that each person gets.
+"""The table of access: for each call a valid request and the status that each person gets.
 
-`answers` are the statuses for an anonymous caller, a stranger (ADMIN of another organization), a
-VIEWER, a DEVELOPER and an ADMIN. Request and path are filled in with the ids of world.py.
+`answers` are the statuses for a caller without a token, a stranger (ADMIN of another organization),
+a VIEWER, a DEVELOPER and an ADMIN. Ids in a request and a path are placeholders such as
+`{cluster_id}`; the tests fill in those of equipment/world.py.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ class Row:
     answers: tuple[int, int, int, int, int]
     body: Body | None = None
     query: str = ""
-    writes: bool = True  # where it is no GET and not refused
+    writes: bool = True
+    """Whether the call changes anything where it is no GET and not refused."""
 
     @property
     def method(self) -> str:
@@ -28,12 +30,12 @@ class Row:
         return self.call.partition(" ")[2]
 
     def filled_body(self, ids: Mapping[str, str]) -> Any:
-        """The body about those ids; None where the call takes none."""
+        """The body with those ids; None where the call takes no body."""
         return None if self.body is None else filled(self.body, ids)
 
 
 def filled(value: Any, ids: Mapping[str, str]) -> Any:
-    """The same with every `{cluster_id}` and the like replaced."""
+    """The same value with every placeholder such as `{cluster_id}` replaced."""
     if isinstance(value, Mapping):
         return {name: filled(inner, ids) for name, inner in value.items()}
     if isinstance(value, list):
@@ -138,7 +140,7 @@ MATRIX = [
     Row(f"POST {NODES}/{{node_id}}/uncordon", (401, 404, 403, 403, 200), {}),
     Row(f"POST {NODES}/{{node_id}}/drain", (401, 404, 403, 403, 200), {}),
     Row(f"GET {REGISTRIES}", (401, 404, 403, 403, 200)),
-    Row(f"POST {REGISTRIES}", (401, 404, 403, 403, 409), REGISTRY),  # for it is simulated
+    Row(f"POST {REGISTRIES}", (401, 404, 403, 403, 409), REGISTRY),  # the cluster is simulated
     Row(f"DELETE {REGISTRIES}/{{registry_id}}", (401, 404, 403, 403, 204)),
     Row(f"GET {QUOTAS}", READ),
     Row(f"GET {QUOTAS}/default", READ),
@@ -177,3 +179,11 @@ MATRIX = [
     Row("GET /swagger.json", OPEN),
     Row("GET /swagger/", OPEN),
 ]
+
+ROWS_OF: dict[str, list[Row]] = {}
+"""The rows of each call."""
+for _row in MATRIX:
+    ROWS_OF.setdefault(_row.call, []).append(_row)
+
+ROW_OF = {call: rows[0] for call, rows in ROWS_OF.items()}
+"""The first row of each call."""

@@ -1,6 +1,7 @@
-"""Whatever a caller sends is answered with a 4xx in the error shape, and changes nothing.
+"""Faulty input is answered with a 4xx in the error shape, and changes nothing.
 
-Driven by each call's own serializer: a new field, or a new call, is tried on the day it is added.
+Each call's own serializer says what to try: a new field, or a new call, is tested on the day it is
+added.
 """
 
 import json
@@ -8,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from mlops_platform.tests.equipment.deviations import every_case
+from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.routes import Route, every_route, routes_with_a_body
 from mlops_platform.tests.equipment.world import World, fingerprint
 from mlops_platform.tests.input.bad_values import NOT_JSON, NOT_TEXT, bad_bodies, to_json
-from mlops_platform.tests.input.matrix import MATRIX, Row
-from mlops_platform.tests.input.test_matrix import told_as_an_error
+from mlops_platform.tests.input.matrix import ROW_OF
 
-ROW_OF: dict[str, Row] = {row.call: row for row in reversed(MATRIX)}
 BODIES = [pytest.param(route, id=str(route)) for route in routes_with_a_body()]
 LISTS = [pytest.param(route, id=str(route)) for route in every_route() if route.pages]
 with_a_body = pytest.mark.parametrize("route", BODIES)
@@ -22,7 +23,7 @@ with_a_body = pytest.mark.parametrize("route", BODIES)
 
 @pytest.fixture
 def unthrottled(anyone, monkeypatch):
-    """Hundreds of bad logins are meant here."""
+    """No throttle: hundreds of bad logins are meant here."""
     for scope in anyone.rates():
         monkeypatch.setitem(anyone.rates(), scope, None)
 
@@ -33,13 +34,13 @@ def sound_body(world: World, route: Route) -> dict[str, Any]:
 
 
 def send(world: World, route: Route, body: Any, content_type: str = "application/json") -> Any:
-    """Text or bytes, as an ADMIN, so that nothing but the body can be at fault."""
+    """Sends text or bytes as an ADMIN, so that nothing but the body can be at fault."""
     path = route.path.format(**world.ids)
     return world.client("admin").generic(route.method, path, body, content_type=content_type)
 
 
-def test_every_call_that_takes_a_body_tells_its_serializer():
-    """Without it the tests below, and Swagger, would pass it by."""
+def test_every_call_that_takes_a_body_names_its_serializer():
+    """Without it the tests below, and Swagger, would pass the call by."""
     for route in every_route():
         if route.method in {"POST", "PUT", "PATCH"}:
             assert route.serializer is not None, route
@@ -47,26 +48,29 @@ def test_every_call_that_takes_a_body_tells_its_serializer():
 
 
 @with_a_body
-def test_a_fault_in_a_field_is_told_with_the_fields_name(world, unthrottled, route):
+def test_a_fault_in_a_field_is_answered_with_the_fields_name(world, unthrottled, route):
     before = fingerprint()
-    for fault, body, name in bad_bodies(route.serializer(), sound_body(world, route)):
-        answer = send(world, route, to_json(body))
-        assert answer.status_code == 400, (fault, answer.status_code, answer.content[:300])
-        told = told_as_an_error(answer)
-        if told["code"] != "parse_error":  # numbers that no parser should try to hold
-            assert list(told["fields"]) == [name], (fault, told)
+    with every_case() as case:
+        for fault, body, name in bad_bodies(route.serializer(), sound_body(world, route)):
+            with case(fault):
+                answer = send(world, route, to_json(body))
+                assert answer.status_code == 400, answer.content[:300]
+                error = error_body(answer)
+                if error["code"] != "parse_error":  # numbers that no parser should try to hold
+                    assert list(error["fields"]) == [name], error
     assert fingerprint() == before
 
 
 @with_a_body
-def test_what_is_not_json_or_holds_what_no_column_can(world, unthrottled, route):
-    before = fingerprint()
-    sound = sound_body(world, route)
-    for value in [*NOT_JSON, *NOT_TEXT]:
-        for body in ({**sound, "x": value}, {**sound, "x": [{"y": value}]}, value):
-            answer = send(world, route, to_json(body))
-            assert answer.status_code == 400, (to_json(body), answer.content[:300])
-            assert told_as_an_error(answer)["code"] == "parse_error"
+def test_what_is_not_json_or_has_what_no_column_can(world, unthrottled, route):
+    before, sound = fingerprint(), sound_body(world, route)
+    with every_case() as case:
+        for value in [*NOT_JSON, *NOT_TEXT]:
+            for body in ({**sound, "x": value}, {**sound, "x": [{"y": value}]}, value):
+                with case(to_json(body)):
+                    answer = send(world, route, to_json(body))
+                    assert answer.status_code == 400, answer.content[:300]
+                    assert error_body(answer)["code"] == "parse_error"
     assert fingerprint() == before
 
 
@@ -95,10 +99,12 @@ BROKEN: dict[str, bytes] = {
 @with_a_body
 def test_a_broken_body(world, unthrottled, route):
     before = fingerprint()
-    for fault, body in BROKEN.items():
-        answer = send(world, route, body)
-        assert answer.status_code == 400, (fault, answer.content[:300])
-        assert told_as_an_error(answer)["code"] == "parse_error", fault
+    with every_case() as case:
+        for fault, body in BROKEN.items():
+            with case(fault):
+                answer = send(world, route, body)
+                assert answer.status_code == 400, answer.content[:300]
+                assert error_body(answer)["code"] == "parse_error"
     assert fingerprint() == before
 
 
@@ -106,10 +112,12 @@ def test_a_broken_body(world, unthrottled, route):
 def test_a_body_that_is_no_object(world, unthrottled, route):
     before = fingerprint()
     tops: list[Any] = [[], [{}], "x", "", 5, 1.5, True, False, None]
-    for top in tops:
-        answer = send(world, route, json.dumps(top))
-        assert answer.status_code == 400, top
-        told_as_an_error(answer)
+    with every_case() as case:
+        for top in tops:
+            with case(repr(top)):
+                answer = send(world, route, json.dumps(top))
+                assert answer.status_code == 400
+                error_body(answer)
     assert fingerprint() == before
 
 
@@ -120,14 +128,14 @@ NEEDS_ONE_OF = {
 
 @with_a_body
 def test_no_body_is_an_empty_object(world, unthrottled, route):
-    """Of which some calls have no need; what the others miss is named."""
+    """Some calls need no more; of the others the answer names each field that is missing."""
     required = [name for name, field in route.serializer().fields.items() if field.required]
     required += NEEDS_ONE_OF.get(str(route), [])
     before = fingerprint()
     empty, nothing = send(world, route, "{}"), send(world, route, "")
     assert (nothing.status_code == 400) == (empty.status_code == 400) == bool(required)
     if required:
-        assert set(told_as_an_error(nothing)["fields"]) == set(required)
+        assert set(error_body(nothing)["fields"]) == set(required)
         assert fingerprint() == before
 
 
@@ -137,10 +145,12 @@ FORM = "application/x-www-form-urlencoded"
 @with_a_body
 def test_another_content_type(world, unthrottled, route):
     before = fingerprint()
-    for content_type in ("text/plain", FORM, "multipart/form-data; boundary=x", "x", ""):
-        answer = send(world, route, to_json(sound_body(world, route)), content_type)
-        assert answer.status_code == 415, content_type
-        assert told_as_an_error(answer)["code"] == "unsupported_media_type"
+    with every_case() as case:
+        for content_type in ("text/plain", FORM, "multipart/form-data; boundary=x", "x", ""):
+            with case(content_type):
+                answer = send(world, route, to_json(sound_body(world, route)), content_type)
+                assert answer.status_code == 415
+                assert error_body(answer)["code"] == "unsupported_media_type"
     assert fingerprint() == before
 
 
@@ -150,7 +160,7 @@ def test_a_body_above_the_limit(world, unthrottled, settings, route):
     sound = to_json(sound_body(world, route))
     answer = send(world, route, sound + " " * settings.MAX_BODY_BYTES)
     assert answer.status_code == 413
-    assert told_as_an_error(answer)["code"] == "too_large"
+    assert error_body(answer)["code"] == "too_large"
     assert fingerprint() == before
 
 
@@ -176,14 +186,16 @@ BAD_QUERIES = {
 
 
 @pytest.mark.parametrize("route", LISTS)
-def test_a_faulty_query_string_is_told_with_the_parameters_name(world, route):
+def test_a_faulty_query_string_is_answered_with_the_parameters_name(world, route):
     path, before = route.path.format(**world.ids), fingerprint()
-    for name, values in BAD_QUERIES.items():
-        for value in values:
-            answer = world.client("admin").get(f"{path}?{name}={value}")
-            assert answer.status_code == 400, (name, value[:50], answer.content[:300])
-            fields = told_as_an_error(answer)["fields"]
-            assert [told.replace("\x00", "%00") for told in fields] == [name]
+    with every_case() as case:
+        for name, values in BAD_QUERIES.items():
+            for value in values:
+                with case(f"{name}={value[:50]}"):
+                    answer = world.client("admin").get(f"{path}?{name}={value}")
+                    assert answer.status_code == 400, answer.content[:300]
+                    fields = error_body(answer)["fields"]
+                    assert [field.replace("\x00", "%00") for field in fields] == [name]
     assert fingerprint() == before
 
 
@@ -192,20 +204,27 @@ ODD_QUERIES = ["%", "%ff=%ff", "&&&", "a" * 8000, "=", "&".join(["a=1"] * 1001),
 
 @pytest.mark.parametrize("route", [pytest.param(route, id=str(route)) for route in every_route()])
 def test_an_odd_query_string_breaks_nothing(world, unthrottled, route):
-    row, before = ROW_OF[str(route)], fingerprint()
-    for query in ODD_QUERIES:
-        if route.method == "GET":
-            path = route.path.format(**world.ids)
-            answer = world.client("admin").get(f"{path}?{query}")
-            assert answer.status_code in {row.answers[-1], 400}, (query, answer.content[:300])
-            if answer.status_code == 400:
-                told_as_an_error(answer)
-        else:
-            path = row.path.format(**world.nowhere())
-            answer = world.client("anonymous").generic(route.method, f"{path}?{query}", b"{}")
-            assert 400 <= answer.status_code < 500, (query, answer.content[:300])
-            told_as_an_error(answer)
+    before = fingerprint()
+    with every_case() as case:
+        for query in ODD_QUERIES:
+            with case(query[:50]):
+                _an_odd_query_string_breaks_nothing(world, route, query)
     assert fingerprint() == before
+
+
+def _an_odd_query_string_breaks_nothing(world: World, route: Route, query: str) -> None:
+    row = ROW_OF[str(route)]
+    if route.method == "GET":
+        path = route.path.format(**world.ids)
+        answer = world.client("admin").get(f"{path}?{query}")
+        assert answer.status_code in {row.answers[-1], 400}, answer.content[:300]
+        if answer.status_code == 400:
+            error_body(answer)
+    else:
+        path = row.path.format(**world.nowhere())
+        answer = world.client("anonymous").generic(route.method, f"{path}?{query}", b"{}")
+        assert 400 <= answer.status_code < 500, answer.content[:300]
+        error_body(answer)
 
 
 ODD_PATHS = [
@@ -215,14 +234,17 @@ ODD_PATHS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("odd", [pytest.param(odd, id=odd[:20]) for odd in ODD_PATHS])
-def test_an_odd_path_leads_nowhere(world, odd):
+def test_an_odd_path_leads_nowhere(world):
     before, admin = fingerprint(), world.client("admin")
-    for start in ("/", "/api/", "/api/clusters/", "/api/deployments/", "/swagger.json"):
-        for method in ("GET", "POST", "DELETE"):
-            answer = admin.generic(method, start + odd, b"{}", content_type="application/json")
-            assert answer.status_code in {404, 405}, (start + odd[:50], answer.status_code)
-            told_as_an_error(answer)
+    with every_case() as case:
+        for odd in ODD_PATHS:
+            for start in ("/", "/api/", "/api/clusters/", "/api/deployments/", "/swagger.json"):
+                for method in ("GET", "POST", "DELETE"):
+                    with case(f"{method} {start}{odd[:50]}"):
+                        path = start + odd
+                        answer = admin.generic(method, path, b"{}", content_type="application/json")
+                        assert answer.status_code in {404, 405}
+                        error_body(answer)
     assert fingerprint() == before
 
 
@@ -234,14 +256,17 @@ BAD_TOKENS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("token", [pytest.param(token, id=token[:20]) for token in BAD_TOKENS])
-def test_a_bad_token_is_told_401_everywhere(world, token):
+@pytest.mark.parametrize(
+    "route", [pytest.param(route, id=str(route)) for route in every_route() if not route.is_open]
+)
+def test_a_bad_token_is_answered_401(world, route):
     anyone, before = world.client("anonymous"), fingerprint()
-    for route in every_route():
-        if not route.is_open:
-            path = route.path.format(**world.ids)
-            answer = anyone.generic(route.method, path, HTTP_AUTHORIZATION=token)
-            assert answer.status_code == 401, (route, answer.content[:300])
-            told_as_an_error(answer)
-            assert answer["WWW-Authenticate"].startswith("Bearer")
+    path = route.path.format(**world.ids)
+    with every_case() as case:
+        for token in BAD_TOKENS:
+            with case(token[:50]):
+                answer = anyone.generic(route.method, path, HTTP_AUTHORIZATION=token)
+                assert answer.status_code == 401, answer.content[:300]
+                error_body(answer)
+                assert answer["WWW-Authenticate"].startswith("Bearer")
     assert fingerprint() == before

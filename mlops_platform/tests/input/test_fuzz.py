@@ -7,11 +7,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.routes import routes_with_a_body
 from mlops_platform.tests.equipment.world import fingerprint
 from mlops_platform.tests.input.bad_values import to_json
-from mlops_platform.tests.input.test_bad_input import ROW_OF, send, sound_body
-from mlops_platform.tests.input.test_matrix import told_as_an_error
+from mlops_platform.tests.input.matrix import ROW_OF
+from mlops_platform.tests.input.test_bad_input import send, sound_body
 
 EDGES = [0, -1, 2**31, 2**63, -(2**63), 1e308, "", " ", "\u202e", "\U0001f4a5", "0" * 400, "me"]
 anything = st.recursive(
@@ -54,7 +55,7 @@ def test_no_body_breaks_it(world, anyone, monkeypatch, route):
                 assert answer.status_code == ROW_OF[str(route)].answers[-1]
             else:
                 assert answer.status_code in {400, 401, 404, 409}, (body, answer.content[:300])
-                told_as_an_error(answer)
+                error_body(answer)
             transaction.set_rollback(True)
 
     answers()

@@ -4,22 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
 
+from mlops_platform.tests.equipment.deviations import every_case
+from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.routes import METHODS, every_path, every_route
-from mlops_platform.tests.equipment.world import PEOPLE, World, fingerprint
-from mlops_platform.tests.input.matrix import MATRIX, Row
+from mlops_platform.tests.equipment.world import PEOPLE, World, fingerprint, undone
+from mlops_platform.tests.input.matrix import MATRIX, ROWS_OF, Row
 
 
-def rows(wanted: Callable[[Row], bool]) -> list[Any]:
-    return [pytest.param(row, id=f"{row.call}{row.query}") for row in MATRIX if wanted(row)]
-
-
-CASES = [
-    pytest.param(row, person, status, id=f"{row.call}{row.query} as {person}")
-    for row in MATRIX
-    for person, status in zip(PEOPLE, row.answers, strict=True)
-]
+def for_each_call(wanted: Callable[[Row], bool] = lambda _: True) -> Any:
+    """Parametrises a test by the calls that have such rows; `rows` are these."""
+    rows_of = {name: [row for row in rows if wanted(row)] for name, rows in ROWS_OF.items()}
+    found = [pytest.param(rows, id=name) for name, rows in rows_of.items() if rows]
+    return pytest.mark.parametrize("rows", found)
 
 
 def call(world: World, person: str, row: Row, slash: str = "", **changed: Any) -> Any:
@@ -30,17 +27,6 @@ def call(world: World, person: str, row: Row, slash: str = "", **changed: Any) -
     return send(path + row.query.format(**ids), row.filled_body(ids))
 
 
-def told_as_an_error(answer: Any) -> dict[str, Any]:
-    """The body, which has the shape of every error."""
-    assert answer["Content-Type"].startswith("application/json"), answer["Content-Type"]
-    body: dict[str, Any] = answer.json()
-    assert {"detail", "code"} <= set(body) <= {"detail", "code", "fields"}, body
-    assert isinstance(body["detail"], str)
-    assert body["detail"]
-    assert isinstance(body["code"], str)
-    return body
-
-
 def test_every_route_has_a_row_and_every_row_a_route():
     assert {row.call for row in MATRIX} == {str(route) for route in every_route()}
 
@@ -48,84 +34,108 @@ def test_every_route_has_a_row_and_every_row_a_route():
 ROUTES = {str(route): route for route in every_route()}
 
 
-@pytest.mark.parametrize("row", rows(lambda row: row.path.startswith("/api/")))
-def test_the_role_that_the_viewset_names_is_the_lowest_that_is_let_in(row):
+def test_the_role_that_the_viewset_names_is_the_lowest_that_is_let_in():
     """Swagger shows the same: it reads the viewset's table too."""
-    answers = zip(PEOPLE[1:], row.answers[1:], strict=True)
-    lowest = next(person for person, status in answers if status not in {403, 404})
-    assert ROUTES[row.call].role == (None if lowest == "stranger" else lowest.upper())
+    with every_case() as case:
+        for row in MATRIX:
+            if row.path.startswith("/api/"):
+                with case(f"{row.call}{row.query}"):
+                    answers = zip(PEOPLE[1:], row.answers[1:], strict=True)
+                    lowest = next(person for person, status in answers if status not in {403, 404})
+                    expected = None if lowest == "stranger" else lowest.upper()
+                    assert ROUTES[row.call].role == expected
 
 
-@pytest.mark.parametrize(("row", "person", "status"), CASES)
-def test_each_person_gets_their_answer(world, row, person, status):
+@for_each_call()
+def test_each_person_gets_their_answer(world, rows):
     before = fingerprint()
-    for slash in ("", "/"):
-        with transaction.atomic():
-            answer = call(world, person, row, slash)
-            assert answer.status_code == status, answer.content[:500]
-            if status >= 400:
-                told_as_an_error(answer)
-            if status >= 400 or row.method == "GET" or not row.writes:
-                assert fingerprint() == before
-            else:
-                assert fingerprint() != before
-            transaction.set_rollback(True)
+    with every_case() as case:
+        for row in rows:
+            for person, status in zip(PEOPLE, row.answers, strict=True):
+                for slash in ("", "/"):
+                    with case(f"{row.query}{slash} as {person}"), undone():
+                        answer = call(world, person, row, slash)
+                        assert answer.status_code == status, answer.content[:500]
+                        if status >= 400:
+                            error_body(answer)
+                        changes = status < 400 and row.method != "GET" and row.writes
+                        assert (fingerprint() != before) == changes
+    assert fingerprint() == before
 
 
-@pytest.mark.parametrize("person", PEOPLE)
-@pytest.mark.parametrize("row", rows(lambda row: row.method == "GET"))
-def test_head_answers_as_get_without_the_body(world, row, person):
-    asked, got = (call(world, person, row, method=method) for method in ("HEAD", "GET"))
-    assert asked.status_code == got.status_code
-    assert asked.getvalue() == b""
+@for_each_call(lambda row: row.method == "GET")
+def test_head_answers_as_get_without_the_body(world, rows):
+    with every_case() as case:
+        for row in rows:
+            for person in PEOPLE:
+                with case(f"{row.query} as {person}"):
+                    asked, got = (call(world, person, row, method=each) for each in ("HEAD", "GET"))
+                    assert asked.status_code == got.status_code
+                    assert asked.getvalue() == b""
 
 
-@pytest.mark.parametrize("row", rows(lambda row: 404 in row.answers))
-def test_what_is_a_strangers_looks_like_what_is_not_there(world, row):
-    yours, nowhere = (call(world, "stranger", row, ids=ids) for ids in (world.ids, world.nowhere()))
-    assert (yours.status_code, yours.json()) == (nowhere.status_code, nowhere.json())
-    assert _headers(yours) == _headers(nowhere)
+@for_each_call(lambda row: 404 in row.answers)
+def test_what_is_a_strangers_looks_like_what_is_not_there(world, rows):
+    with every_case() as case:
+        for row in rows:
+            with case(row.query):
+                yours, nowhere = (
+                    call(world, "stranger", row, ids=ids) for ids in (world.ids, world.nowhere())
+                )
+                assert (yours.status_code, yours.json()) == (nowhere.status_code, nowhere.json())
+                assert _headers(yours) == _headers(nowhere)
 
 
 def _headers(answer: Any) -> dict[str, str]:
     return {name: value for name, value in answer.items() if name != "X-Request-ID"}
 
 
-# The name and id of every organization are for all to see, so that one knows what to ask to join;
-# metrics are for the operators; and a user with a code is no stranger.
+# The name and id of every organization are public, so that a user knows which to ask to join;
+# metrics are for the operators; and a user with an invite code is no stranger.
 TELLING = {"GET /api/orgs/all", "GET /metrics", "POST /api/orgs/join"}
 
 
-@pytest.mark.parametrize("row", rows(lambda row: row.call not in TELLING))
-def test_a_stranger_learns_no_id_and_no_code(world, row):
-    shown = call(world, "stranger", row).getvalue().decode()
-    for name, secret in world.ids.items():
-        assert secret not in shown, name
-    assert "train" not in shown or row.path.startswith("/swagger")
+@for_each_call(lambda row: row.call not in TELLING)
+def test_a_stranger_learns_no_id_and_no_code(world, rows):
+    with every_case() as case:
+        for row in rows:
+            with case(row.query), undone():
+                shown = call(world, "stranger", row).getvalue().decode()
+                leaked = [name for name, secret in world.ids.items() if secret in shown]
+                assert not leaked
+                assert "train" not in shown or row.path.startswith("/swagger")
 
 
-@pytest.mark.parametrize("person", [person for person in PEOPLE if person != "admin"])
-@pytest.mark.parametrize("row", rows(lambda row: True))
-def test_codes_are_shown_to_admins_only(world, row, person):
-    shown = call(world, person, row).getvalue().decode()
-    assert not [code for code in world.secrets if code in shown]
+@for_each_call()
+def test_codes_are_shown_to_admins_only(world, rows):
+    with every_case() as case:
+        for row in rows:
+            for person in PEOPLE:
+                if person != "admin":
+                    with case(f"{row.query} as {person}"), undone():
+                        shown = call(world, person, row).getvalue().decode()
+                        assert not [code for code in world.secrets if code in shown]
 
 
 @pytest.mark.parametrize("path", sorted(every_path()))
-def test_other_methods_are_told_405(world, path):
+def test_other_methods_are_answered_405(world, path):
     allowed, before = every_path()[path], fingerprint()
-    for method in {*METHODS, "OPTIONS", "TRACE", "BREW"} - allowed:
-        answer = world.client("admin").generic(method, path.format(**world.ids))
-        assert answer.status_code == 405, method
-        if path != "/swagger/":  # a page for people
-            assert told_as_an_error(answer)["code"] == "method_not_allowed"
-        assert allowed <= {name.strip() for name in answer["Allow"].split(",")}
+    with every_case() as case:
+        for method in sorted({*METHODS, "OPTIONS", "TRACE", "BREW"} - allowed):
+            with case(method):
+                answer = world.client("admin").generic(method, path.format(**world.ids))
+                assert answer.status_code == 405
+                if path != "/swagger/":  # a page for people
+                    assert error_body(answer)["code"] == "method_not_allowed"
+                assert allowed <= {name.strip() for name in answer["Allow"].split(",")}
     assert fingerprint() == before
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/nothing", "/api/clusters/1"])
-def test_paths_that_lead_nowhere(world, path, method):
-    answer = world.client("admin").generic(method, path)
-    assert answer.status_code == 404
-    assert told_as_an_error(answer)["code"] == "not_found"
+def test_paths_that_lead_nowhere(world):
+    with every_case() as case:
+        for path in ("/api", "/api/", "/api/nothing", "/nothing", "/api/clusters/1"):
+            for method in ("GET", "POST", "DELETE"):
+                with case(f"{method} {path}"):
+                    answer = world.client("admin").generic(method, path)
+                    assert answer.status_code == 404
+                    assert error_body(answer)["code"] == "not_found"

@@ -90,7 +90,9 @@ def test_somebody_new_gets_from_registering_to_a_deployment(visit: Visit) -> Non
     visit.check(refused=1)
 
 
-def test_an_operator_finds_clusters_deployments_and_the_ledger(world: World, visit: Visit) -> None:
+def test_an_operator_finds_clusters_deployments_and_the_ledger(
+    committed_world: World, visit: Visit
+) -> None:
     page = visit.page
     visit.open("/admin/")
     assert "/admin/login/" in page.url

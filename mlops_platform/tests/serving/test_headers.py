@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from mlops_platform.tests.input.test_matrix import told_as_an_error
+from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.wsgi import application
 
 PAGES = ["/api/orgs/my", "/api/nothing", "/healthz", "/swagger/", "/swagger.json", "/admin/login/"]
@@ -44,7 +44,7 @@ def test_api_answers_are_never_stored(ada, api, who):
 def test_a_forged_host_is_refused_in_json(db, path, host):
     answer = Client(raise_request_exception=False).get(path, HTTP_HOST=host)
     assert answer.status_code == 400
-    assert told_as_an_error(answer)["code"] == "bad_request"
+    assert error_body(answer)["code"] == "bad_request"
     assert "evil" not in answer.content.decode()
 
 
@@ -65,7 +65,7 @@ def test_metrics_are_for_whoever_bears_the_token(db, anyone, settings):
     for given in ("", "Bearer", "Bearer scrape", "scrape-me", "Bearer scrape-me2", "Bearer \xe4"):
         answer = anyone.get("/metrics", HTTP_AUTHORIZATION=given)
         assert answer.status_code == 401
-        assert told_as_an_error(answer)["code"] == "not_authenticated"
+        assert error_body(answer)["code"] == "not_authenticated"
     assert anyone.get("/metrics", HTTP_AUTHORIZATION="Bearer scrape-me").status_code == 200
 
 
