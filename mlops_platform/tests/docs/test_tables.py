@@ -184,7 +184,7 @@ def programs() -> Iterator[Path]:
         REPOSITORY / "manage.py",
         *(p for app in APPS for p in (REPOSITORY / app).rglob("*.py")),
     ]:
-        if "tests" not in path.parts:
+        if "tests" not in path.relative_to(REPOSITORY).parts:
             yield path
 
 

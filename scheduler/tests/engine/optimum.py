@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import gcd
 
-from ortools.sat.python import cp_model
-
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
@@ -122,6 +120,8 @@ def evictable(snapshot: Snapshot, running: Running, preemptor: Workload) -> bool
 
 def optimum(moment: Moment, top: int) -> Vector | None:
     """The least vector, by CP-SAT; None if that takes too long."""
+    from ortools.sat.python import cp_model  # slow to import, and collecting tests needs none
+
     victims = moment.up_to(top)
     model = cp_model.CpModel()
     gone = [model.new_bool_var("") for _ in victims]
