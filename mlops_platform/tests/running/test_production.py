@@ -86,7 +86,7 @@ def test_each_missing_name_is_told(proper, name, empty):
         ("CREDENTIALS_KEYS", " , "),
         ("CREDENTIALS_KEYS", "short"),
         ("CREDENTIALS_KEYS", "A" * 43 + "="),
-        ("CREDENTIALS_KEYS", f"{a_key()},{a_key()[:-4]}"),
+        pytest.param("CREDENTIALS_KEYS", f"{a_key()},{a_key()[:-4]}", id="the second too short"),
         ("CREDENTIALS_KEYS", "not-base64-at-all-but-of-the-right-length-!!"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "ml.invalid,*"),

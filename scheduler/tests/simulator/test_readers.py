@@ -118,6 +118,7 @@ def test_a_faulty_trace_is_reported_with_the_line(
 @pytest.mark.parametrize(
     "data",
     [gzip.compress(SWF.encode())[:-20], gzip.compress(SWF.encode())[:40] + b"\xff" * 40, b"\xff,1"],
+    ids=["cut off", "damaged within", "no text"],
 )
 def test_a_damaged_file_is_reported(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "trace"
