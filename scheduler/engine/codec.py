@@ -1,8 +1,9 @@
 """Snapshots and plans as canonical JSON, deflated: what the ledger keeps and replay compares.
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
-same value always gives the same bytes. What is told only where it matters (owners, what they
-hold and may hold, services, holds) is written only there: rows of before there was any read so.
+same value always gives the same bytes. Fields that matter only to some clusters (owners, their
+allocations and quotas, services, reservations) come last, and are left out where they have their
+default: rows from before a field existed are read the same way.
 """
 
 import json
@@ -26,9 +27,9 @@ from scheduler.engine.snapshot import (
 )
 
 FORMAT = 3
-# The values, at the end, of what is told only where it matters.
+# The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], []]
-_RUNNING_ENDS: list[Any] = ["", False]  # and of those who wait
+_RUNNING_ENDS: list[Any] = ["", False]  # and of waiting workloads
 _PLAN_ENDS: list[Any] = [None]
 _Made = TypeVar("_Made")
 
@@ -49,7 +50,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def _without_ends(row: list[Any], ends: list[Any]) -> list[Any]:
-    """Without the last of its values, as far as they are these."""
+    """The row without its last values, as far as they are the defaults `ends`."""
     for end in reversed(ends):
         if row[-1] != end:
             break
@@ -62,7 +63,7 @@ def _with_ends(row: list[Any], ends: list[Any], length: int) -> list[Any]:
 
 
 def canonical(data: bytes) -> bytes:
-    """The canonical JSON itself: deflated bytes are another's business, where zlib is another."""
+    """The canonical JSON itself: another version of zlib may deflate it to other bytes."""
     return zlib.decompress(data)
 
 
@@ -126,7 +127,7 @@ _QUEUED, _RUNNING = ([f.name for f in fields(Snapshot)].index(n) for n in ("queu
 
 
 def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
-    """What equal workloads share, said once; and (shape, id, times) of each."""
+    """What equal workloads share, once; and (shape, id, times) of each."""
     shapes: dict[tuple[Any, ...], int] = {}
     members = []
     for each in queued:

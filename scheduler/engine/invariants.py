@@ -34,17 +34,17 @@ def verify(snapshot: Snapshot, plan: Plan) -> None:
 def check(snapshot: Snapshot, plan: Plan) -> list[str]:
     """What is wrong with `plan`, a sentence each; an empty list when nothing is."""
     return [
-        *_everybody_once(snapshot, plan),
+        *_each_once(snapshot, plan),
         *_capacity(snapshot, plan),
         *_preemptions(snapshot, plan),
         *_quotas(snapshot, plan),
         *_closed(snapshot, plan),
-        *_holder(snapshot, plan),
+        *_reservation(snapshot, plan),
     ]
 
 
-def _everybody_once(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Nobody is lost, nobody is decided twice, everybody who waits is told why."""
+def _each_once(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """No workload is lost or decided twice, and each that waits has a reason."""
     breaches = []
     queued = {workload.id: workload for workload in snapshot.queued}
     started = [start.workload_id for start in plan.starts]
@@ -71,36 +71,36 @@ def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
-    floor = _Floor(snapshot)
+    replayed = _Replay(snapshot)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
-            floor.give(running[eviction.workload_id])
+            replayed.give(running[eviction.workload_id])
     for start in plan.starts:
         workload = queued.get(start.workload_id)
         if workload is None:
             continue
-        floor.withheld = dict(start.withheld)
-        if any(min(floor.reach(at)) < 0 for at in floor.withheld):
+        replayed.withheld = dict(start.withheld)
+        if any(min(replayed.reach(at)) < 0 for at in replayed.withheld):
             breaches.append(f"more was withheld from {workload.id} than was free")
         victims = [running[victim] for victim in start.victims if victim in running]
         for victim in victims:
-            floor.give(victim)
-        breaches += floor.faults(workload, start)
+            replayed.give(victim)
+        breaches += replayed.faults(workload, start)
         breaches += [
             f"{victim.id} was not needed by {workload.id}"
             for victim in victims
-            if floor.room_for(workload, without=victim) >= workload.replicas
+            if replayed.count_of(workload, without=victim) >= workload.replicas
         ]
-        floor.take(workload, start)
+        replayed.take(workload, start)
     return breaches
 
 
-class _Floor:
+class _Replay:
     """What is free on each node (None: in the pool) as the plan is replayed."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.nodes = {node.id: node for node in snapshot.nodes}
-        self.rooms: dict[str | None, Resources] = {
+        self.free: dict[str | None, Resources] = {
             node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
         } or {None: snapshot.total.minus(snapshot.allocated)}
         self.withheld: dict[str | None, Resources] = {}  # from the start that is looked at
@@ -108,16 +108,16 @@ class _Floor:
     def give(self, running: Running) -> None:
         for placement in running.placement:
             amount = running.request.times(placement.replicas)
-            self.rooms[placement.node_id] = self.rooms[placement.node_id].plus(amount)
+            self.free[placement.node_id] = self.free[placement.node_id].plus(amount)
 
     def take(self, workload: Workload, start: Start) -> None:
         for placement in start.placement:
-            if placement.node_id in self.rooms:
+            if placement.node_id in self.free:
                 amount = workload.request.times(placement.replicas)
-                self.rooms[placement.node_id] = self.rooms[placement.node_id].minus(amount)
+                self.free[placement.node_id] = self.free[placement.node_id].minus(amount)
 
     def reach(self, at: str | None) -> Resources:
-        return self.rooms[at].minus(self.withheld.get(at, ZERO))
+        return self.free[at].minus(self.withheld.get(at, ZERO))
 
     def faults(self, workload: Workload, start: Start) -> list[str]:
         breaches = []
@@ -127,7 +127,7 @@ class _Floor:
             breaches.append(f"{workload.id} is placed twice on one node")
         for placement in start.placement:
             at = placement.node_id
-            if at not in self.rooms:
+            if at not in self.free:
                 breaches.append(f"{workload.id} is placed on {at}, which is not there")
                 continue
             if not workload.request.times(placement.replicas).fits_in(self.reach(at)):
@@ -138,21 +138,21 @@ class _Floor:
                 breaches.append(f"{workload.id} is placed on a node without its labels")
         return breaches
 
-    def room_for(self, workload: Workload, without: Running) -> int:
-        """How many replicas there would be room for, had one victim stayed."""
+    def count_of(self, workload: Workload, without: Running) -> int:
+        """How many replicas would fit, had one victim stayed."""
         kept = {place.node_id: place.replicas for place in without.placement}
         cpu_milli, ram_mib, gpu = workload.request
-        roomy = [  # most nodes are too full even with the victim gone: out with them cheaply
+        large_enough = [  # most are too full even without the victim: sorted out cheaply
             at
-            for at, room in self.rooms.items()
-            if room[0] >= cpu_milli and room[1] >= ram_mib and room[2] >= gpu
+            for at, free in self.free.items()
+            if free[0] >= cpu_milli and free[1] >= ram_mib and free[2] >= gpu
         ]
         count = 0
-        for at in roomy:
+        for at in large_enough:
             node = self.nodes[at] if at is not None else None
             if node is None or (node.state == READY and set(workload.selector) <= set(node.labels)):
-                room = self.reach(at).minus(without.request.times(kept.get(at, 0)))
-                count += workload.request.count_in(room)
+                free = self.reach(at).minus(without.request.times(kept.get(at, 0)))
+                count += workload.request.count_in(free)
         return count
 
 
@@ -195,15 +195,16 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
 
 
 def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Start by start: nobody comes to hold more than a quota allows, of what the start asks for."""
+    """Start by start: no owner's allocation exceeds the quota in a resource that the start asks
+    for."""
     breaches: list[str] = []
-    limits, held = dict(snapshot.quotas), dict(snapshot.allocated_by_owner)
+    limits, allocated = dict(snapshot.quotas), dict(snapshot.allocated_by_owner)
     queued = {workload.id: workload for workload in snapshot.queued}
     running = _by_id(snapshot)
 
-    def move(who: Workload | Running, sign: int) -> Resources:
-        held[who.owner] = held.get(who.owner, ZERO).plus(who.total.times(sign))
-        return held[who.owner]
+    def move(each: Workload | Running, sign: int) -> Resources:
+        allocated[each.owner] = allocated.get(each.owner, ZERO).plus(each.total.times(sign))
+        return allocated[each.owner]
 
     for eviction in plan.evictions if limits else ():
         if eviction.by is None and eviction.workload_id in running:
@@ -214,10 +215,10 @@ def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
                 move(running[victim], -1)
         if (workload := queued.get(start.workload_id)) is not None:
             limit = limits.get(workload.owner, limits.get(DEFAULT_QUOTA))
-            holds = move(workload, 1)
+            owned = move(workload, 1)
             if limit is not None and any(
                 asked and has > most
-                for asked, has, most in zip(workload.request, holds, limit, strict=True)
+                for asked, has, most in zip(workload.request, owned, limit, strict=True)
             ):
                 breaches.append(f"{workload.id} takes {workload.owner} over the quota")
     return breaches
@@ -229,8 +230,8 @@ def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
     return []
 
 
-def _holder(snapshot: Snapshot, plan: Plan) -> list[str]:
-    """Capacity is held back for one who has waited long enough, and waits on."""
+def _reservation(snapshot: Snapshot, plan: Plan) -> list[str]:
+    """Capacity is reserved for a workload that has waited long enough, and waits on."""
     if plan.reserved_for is None:
         return []
     if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:

@@ -1,4 +1,4 @@
-"""What the planner answers: who starts where, who yields, and why the others wait."""
+"""The planner's answer: what starts where, what is evicted, and why the others wait."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from scheduler.engine.snapshot import Placement
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A workload is admitted, after its victims have given back what they held.
+    """A workload is admitted, after its victims have released their allocations.
 
-    `withheld` is what it could not draw on at that moment although it was free, by node: held back
-    for a head, or for one who has waited too long. The checker judges victims with that in mind.
+    `withheld` is, by node, what it could not draw on at that moment although it was free: reserved
+    for the head, or for a starved workload. The checker judges victims with that in mind.
     `proved` says that no cheaper victims exist; False where the search was cut short (search.py).
     `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
     """
@@ -28,10 +28,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A running workload goes back to the queue. `by` is its preemptor; None where it drains.
+    """A running workload goes back to the queue. `by` is its preemptor, None for a drain.
 
     `lost_ms` is the work lost: time since it started or last reported a checkpoint. `cost` is that
-    work and the disruption, weighed by its share of the cluster (victims.py).
+    work and the disruption, weighed by its share of the cluster (costs.py).
     """
 
     workload_id: str
@@ -43,7 +43,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why every workload of a scheduling key waits, or this one where `workload_id` says so."""
+    """Why every workload of a scheduling key waits, or only the one of `workload_id`."""
 
     scheduling_key: str
     reason: Reason
@@ -54,9 +54,9 @@ class Wait:
 class Plan:
     """Starts in the order in which they were decided, in which they never over-commit.
 
-    `unfinished` says to run another: the cycle reached its limit with candidates left, or started a
-    service while capacity is held, which may be in vain since. `holder` is the workload that has
-    waited so long that capacity is held back for it, if there is one.
+    `unfinished` asks for another cycle: this one reached its limit with workloads left, or started
+    a service while capacity is reserved, perhaps in vain since. `reserved_for` is the starved
+    workload for which capacity is reserved, if there is one.
     """
 
     starts: tuple[Start, ...] = ()

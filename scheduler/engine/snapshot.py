@@ -1,4 +1,4 @@
-"""What the planner is told: one cluster at one moment, frozen.
+"""The planner's input: one cluster at one moment, frozen.
 
 Times are integer milliseconds since the Unix epoch (`_ms`), durations whole seconds (`_s`).
 Ids are text that sorts by submit time where times are equal (UUIDv7).
@@ -13,10 +13,10 @@ BEST_EFFORT, STRICT, EASY_BACKFILL = "best_effort", "strict", "easy_backfill"
 GPU_WEIGHTED, FIFO, FAIR_SHARE = "gpu_weighted", "fifo", "fair_share"
 LOWER_PRIORITY, NEVER = "lower_priority", "never"
 BINPACK, SPREAD = "binpack", "spread"
-# States of a cluster; a node is READY, CORDONED (takes nobody new), DRAINING or NOT_READY.
+# States of a cluster; a node is READY, CORDONED (takes nothing new), DRAINING or NOT_READY.
 ACTIVE, PAUSED, DRAINING = "ACTIVE", "PAUSED", "DRAINING"
 READY, CORDONED, NOT_READY = "READY", "CORDONED", "NOT_READY"
-DEFAULT_QUOTA = ""  # whose quota is theirs who have none of their own
+DEFAULT_QUOTA = ""  # the owner of the quota of all that have none of their own
 
 Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 
@@ -64,10 +64,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A waiting deployment. Those of one `scheduling_key` differ in nothing but id, times and
-    whether they are services, which changes nothing for themselves.
+    """A waiting deployment. Workloads of one `scheduling_key` differ only in id, times and whether
+    they are services, which changes nothing for themselves.
 
-    `submitted_ms` orders it and survives a preemption; `queued_ms` tells since when it waits now.
+    `submitted_ms` orders it and survives a preemption; it has waited since `queued_ms`.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Workload:
     queued_ms: int
     selector: Labels = ()  # the node must carry all of these
     limit_s: int | None = None  # it is ended after running so long
-    owner: str = ""  # who submitted it, where that matters (Snapshot.by_owner)
+    owner: str = ""  # the user that submitted it, where that matters (Snapshot.by_owner)
     endless: bool = False  # a service without a time limit: it ends if stopped or evicted
 
     @property
@@ -89,7 +89,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A deployment that holds capacity. `started_ms` is None while it is still STARTING."""
+    """A deployment with an allocation. `started_ms` is None while it is still STARTING."""
 
     id: str
     priority: str
@@ -110,8 +110,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class ReservationRecord:
-    """A waiting workload for which capacity is held back since then; or, where `since_ms` is None,
-    was: for so long in all, before."""
+    """A waiting workload for which capacity is reserved since `since_ms`; None if it no longer is.
+    `before_ms` is for how long in all it was, before that."""
 
     workload_id: str
     before_ms: int
@@ -125,11 +125,11 @@ class ReservationRecord:
 class Snapshot:
     """One cluster at `now_ms`, the planner's only clock.
 
-    `allocated` counts everything that holds capacity; `running` may leave out what no waiting
-    workload could evict. `queued` may leave out the back of a scheduling key, as long as it holds
-    one who does not start. `max_starts` bounds the work of one cycle. `allocated_by_owner` is what
-    each owner holds, by owner, where that matters: of everybody, also of those left out. `quotas`
-    are the most that an owner may hold at once, by owner, sorted, and of DEFAULT_QUOTA.
+    `allocated` counts every allocation; `running` may leave out what no waiting workload could
+    evict. `queued` may leave out the back of a scheduling key, as long as one of the key that it
+    includes does not start. `max_starts` bounds the work of one cycle. `allocated_by_owner`, where
+    that matters, is the sum of each owner's allocations, also of those left out. `quotas` are the
+    most that each owner may have allocated at once, sorted by owner, and that of DEFAULT_QUOTA.
     `reservation_history`, by id, is what earlier cycles leave to this one (history.py).
     """
 
@@ -150,5 +150,5 @@ class Snapshot:
 
     @property
     def by_owner(self) -> bool:
-        """Whether it matters who has submitted what."""
+        """Whether the owners of workloads matter."""
         return bool(self.quotas) or self.policy.ordering == FAIR_SHARE

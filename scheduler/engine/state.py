@@ -35,7 +35,7 @@ class CycleState:
         self._long_running = view.long_running.copy()
         self._snapshot = snapshot
         self._classes = view.classes
-        self._room: tuple[PreemptionSearch, Candidates] | None = None
+        self._search: tuple[PreemptionSearch, Candidates] | None = None
         self._begun: list[End] = []
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
@@ -65,8 +65,9 @@ class CycleState:
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
-        """Place it in free capacity, else on its victims'; False, nothing changed, if neither: then
-        no equal of it needs to be asked about, but the holder."""
+        """Place the workload in free capacity, else in that of its victims. False if neither can
+        be: then nothing has changed, and its equals need not be tried, except the workload that
+        capacity is reserved for."""
         if self._is_gated(workload):
             self._gated.add(workload.scheduling_key)
             return False
@@ -78,7 +79,7 @@ class CycleState:
         return False
 
     def _is_gated(self, workload: Workload) -> bool:
-        """Whether its owner's quota leaves too little for it: it is passed over, whoever it is."""
+        """Whether its owner's quota leaves too little for the workload: it is passed over."""
         owed = self.reservations.reserved_quota(workload)
         return self.usage is not None and self.usage.over(workload, owed)
 
@@ -86,9 +87,9 @@ class CycleState:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
 
     def worth_another_look(self, workload: Workload) -> bool:
-        """Whether one who was refused may start now: it fits in what the last victims have freed
-        beyond what was needed, or in what is not held back from it any more; or it was refused for
-        a quota that allows it now."""
+        """Whether a refused workload may start now: it fits in what the last victims have freed
+        beyond what was needed, or in what is no longer reserved; or its owner's quota, for which it
+        was refused, allows it now."""
         if workload.scheduling_key in self._gated:
             if self._is_gated(workload):
                 return False
@@ -118,20 +119,20 @@ class CycleState:
             usable = _Elsewhere(usable, promised)
         below = self.reservations.value(workload)
         ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
-        room, candidates = self._make_room()
+        search, candidates = self._preemption_search()
         with candidates.sparing(promised):
-            victim_set = room.cheapest(ask)
+            victim_set = search.cheapest(ask)
             if victim_set is None:
                 return False
             dearest = max(victim_set.victims, key=lambda victim: victim.weight)
-            alternative = room.cheapest_without(dearest, ask)
+            alternative = search.cheapest_without(dearest, ask)
         withheld = self.reservations.withheld(usable)
         usable = _with(usable, victim_set.victims)
         for victim in victim_set.victims:
             self._evict(victim, workload)
         where = self.fits(workload, usable)
         if where is None:
-            raise AssertionError(f"the victims of {workload.id} made no room for it")
+            raise AssertionError(f"the victims of {workload.id} freed too little for it")
         self._start(workload, where, victim_set, alternative, withheld)
         self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
@@ -175,22 +176,22 @@ class CycleState:
         if self.usage is not None:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
-        self._make_room()[1].evict(victim)
+        self._preemption_search()[1].evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
 
-    def _make_room(self) -> tuple[PreemptionSearch, Candidates]:
-        if self._room is None:
+    def _preemption_search(self) -> tuple[PreemptionSearch, Candidates]:
+        if self._search is None:
             candidates = Candidates(self._snapshot, self.capacity, self._classes)
-            self._room = PreemptionSearch(self.capacity, candidates), candidates
-        return self._room
+            self._search = PreemptionSearch(self.capacity, candidates), candidates
+        return self._search
 
     def _ends(self) -> list[End]:
-        """Who holds what until when at the latest, as it is by now."""
-        gone = {eviction.workload_id for eviction in self.evictions}
-        return ends_of(self._snapshot, self.capacity, gone) + self._begun
+        """When allocations end at the latest, also those of this cycle's starts."""
+        evicted = {eviction.workload_id for eviction in self.evictions}
+        return ends_of(self._snapshot, self.capacity, evicted) + self._begun
 
     def _may_preempt(self, workload: Workload) -> bool:
         policy = self._snapshot.policy
@@ -199,7 +200,7 @@ class CycleState:
 
 @dataclass(frozen=True, slots=True)
 class _Elsewhere:
-    """In these bins nothing can be used, nor what victims would give back there."""
+    """`usable` outside these bins; in them nothing, nor what victims would free there."""
 
     usable: Usable
     bins: frozenset[int]
@@ -209,11 +210,11 @@ class _Elsewhere:
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
-    """`usable` as it is now, and what the victims will give back: that is their preemptor's."""
+    """`usable` as it is now, and what the victims will free: that is for their preemptor."""
     if usable is None:
         return None
-    rooms: dict[int, Resources] = {}
+    amounts: dict[int, Resources] = {}
     for victim in victims:
         for at, amount in victim.frees:
-            rooms[at] = (rooms[at] if at in rooms else usable(at)).plus(amount)
-    return lambda at: rooms[at] if at in rooms else usable(at)
+            amounts[at] = (amounts[at] if at in amounts else usable(at)).plus(amount)
+    return lambda at: amounts[at] if at in amounts else usable(at)

@@ -1,7 +1,7 @@
-"""What a cycle leaves to the next: for whom capacity is held back, and for how long it has been.
+"""What a cycle leaves to the next: for which workload capacity is reserved, and for how long.
 
-All else a cycle sees anew. This it cannot see: how long somebody has waited does not tell it, where
-everybody has waited for long and had the hold for a moment only, or never.
+A cycle sees all else anew. It cannot see this: where every workload has waited for long, its wait
+does not say for how long it had the reservation, if ever.
 """
 
 from scheduler.engine.plan import Plan
@@ -9,8 +9,9 @@ from scheduler.engine.snapshot import ReservationRecord, Snapshot
 
 
 def history_after(snapshot: Snapshot, plan: Plan) -> tuple[ReservationRecord, ...]:
-    """The next snapshot's, of those who wait on. Who loses the hold to one more urgent keeps the
-    time: else a few of these, again and again, would make it begin anew each time."""
+    """The history for the next snapshot, of the workloads that wait on. A workload that loses the
+    reservation to a more urgent one keeps its time: else a few of these, again and again, would
+    make it begin anew each time."""
     now_ms, started = snapshot.now_ms, {start.workload_id for start in plan.starts}
     after = {}
     for each in snapshot.reservation_history:
