@@ -13,16 +13,16 @@ from scheduler.store import empty_snapshots
 
 
 def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[str, Any]]]:
-    """By id, of those that were there when a cycle last looked. Two queries, one more
-    where lines are strict, two where owners matter."""
+    """By id, for the deployments that waited when a cycle last looked. Two queries, one more where
+    queueing is strict, two where owners matter."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
     looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
-    overseen = [
+    seen = [
         row
         for row in deployments
         if (at := looked.get(row.cluster_id)) is not None and row.queued_at <= at
     ]
-    clusters = {pk: clusters[pk] for pk in {row.cluster_id for row in overseen}}
+    clusters = {pk: clusters[pk] for pk in {row.cluster_id for row in seen}}
     if not clusters:
         return {}
     heads = _heads(clusters.values())
@@ -31,14 +31,14 @@ def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[
         for pk, snapshot in empty_snapshots(clusters.values()).items()
     }
     found = {}
-    for row in overseen:
+    for row in seen:
         reason = answers[row.cluster_id].why(as_workload(row))
         found[row.pk] = (reason.code.value, reason.details)
     return found
 
 
 def _heads(clusters: Iterable[Cluster]) -> dict[UUID, str]:
-    """Who is first in strict lines: nobody else there has a reason of its own."""
+    """The heads of clusters with strict queueing: no other deployment there has its own reason."""
     strict = [cluster.pk for cluster in clusters if cluster.queueing == Queueing.STRICT]
     if not strict:
         return {}

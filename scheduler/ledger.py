@@ -24,7 +24,8 @@ def write(
     plan: Plan,
     timing: tuple[float, float, float],
 ) -> None:
-    """One row, in the transaction of what it records. `timing`: load, plan, apply in seconds."""
+    """Record one cycle, in the transaction that it describes. `timing`: the seconds spent on
+    reading the tables, on planning and on applying the plan."""
     load_ms, plan_ms, apply_ms = (round(seconds * 1000, 3) for seconds in timing)
     SchedulingCycle.objects.create(
         id=cycle_id,

@@ -21,7 +21,7 @@ from scheduler.engine.codec import (
 from scheduler.models import SchedulingCycle
 
 CHUNK = 20  # a snapshot may have megabytes
-MOST_TOLD = 50  # differences of one cycle
+MOST_DIFFERENCES = 50  # differences of one cycle
 
 
 class Verdict(Enum):
@@ -33,11 +33,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`told` says why it could not be compared, or what differs, a line each."""
+    """`details` say why it could not be compared, or what differs, a line each."""
 
     cycle_id: UUID
     verdict: Verdict
-    told: list[str]
+    details: list[str]
 
 
 def cycles(
@@ -95,8 +95,8 @@ def differences(before: Plan, now: Plan) -> list[str]:
             lines += [f"- {name}: {old_value}", f"+ {name}: {new_value}"]
     if not lines:
         lines = ["the plans are equal, and written down differently"]
-    if len(lines) > MOST_TOLD:
-        lines = [*lines[:MOST_TOLD], f"and {len(lines) - MOST_TOLD} lines more"]
+    if len(lines) > MOST_DIFFERENCES:
+        lines = [*lines[:MOST_DIFFERENCES], f"and {len(lines) - MOST_DIFFERENCES} lines more"]
     return lines
 
 

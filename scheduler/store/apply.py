@@ -32,26 +32,27 @@ class StalePlanError(Exception):
 
 
 def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
-    """Make the plan so, inside the caller's transaction; True if anything changed.
+    """Write the plan, inside the caller's transaction; True if anything changed.
 
     Raises StalePlanError where a row is not as the snapshot had it.
     """
     cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
     evicted = _evict(snapshot, plan, now)
-    told = _start(snapshot, plan, now) or any(row.status != Status.QUEUED for row in evicted)
+    concerns_runtime = _start(snapshot, plan, now)
+    concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
     move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
     _record(snapshot, plan, cycle_id, now)
-    told_anew = _replace_wait_reasons(cluster_id, plan) | remember(snapshot, plan)
+    explained = _replace_wait_reasons(cluster_id, plan) | remember(snapshot, plan)
     if plan.starts or plan.evictions:
         back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)
         transaction.on_commit(partial(queue_sync.follow, snapshot, plan, back))
-    if told:
+    if concerns_runtime:
         transaction.on_commit(partial(wakeup.request, cluster_id))
-    return bool(plan.starts or plan.evictions or told_anew)
+    return bool(plan.starts or plan.evictions or explained)
 
 
 class _Evicted(NamedTuple):
-    """What became of a victim: in a simulated cluster it waits, elsewhere it has to go first."""
+    """An evicted row: in a simulated cluster it waits again, elsewhere it has to stop first."""
 
     id: str
     status: str
@@ -59,7 +60,7 @@ class _Evicted(NamedTuple):
 
 
 def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
-    """QUEUED → RUNNING where that is simulated, else → STARTING: True if a runtime must be told."""
+    """QUEUED → RUNNING where that is simulated, else → STARTING: True if a runtime has to act."""
     if not plan.starts:
         return False
     keys = {workload.id: workload.scheduling_key for workload in snapshot.queued}
@@ -154,8 +155,8 @@ def _drained(
 
 
 def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:
-    """Write what is new, change what differs, drop what no longer holds; True if anybody is told
-    anything new."""
+    """Write the reasons that are new, change those that differ, drop the others; True if any is new
+    or differs."""
     old = {
         (row.scheduling_key, row.deployment_id): row
         for row in WaitReason.objects.filter(cluster_id=cluster_id)

@@ -1,4 +1,4 @@
-"""Who waits in a cluster, as far as it is asked for."""
+"""Reads parts of a cluster's queue: the deployments that wait for nothing but the scheduler."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,26 +35,26 @@ FreeByClass = Mapping[str, Sequence[Resources]]  # by priority class: what could
 
 
 class SizeClass(NamedTuple):
-    """Those of a class, gangs or not, that ask for no more than `most` in all."""
+    """The workloads of a priority class, gangs or not, that ask for no more than `most` in all."""
 
     priority: str
     gang: bool
     most: Resources
 
 
-def size_classes(rooms: FreeByClass) -> list[SizeClass]:
-    """A single one has to fit in one room, a gang in all of them together."""
-    found = []
-    for priority, amounts in rooms.items():
-        found += [SizeClass(priority, False, box) for box in bounds_of(amounts)]
-        found.append(SizeClass(priority, True, add_up(amounts)))
-    return [lane for lane in found if lane.most.cpu_milli > 0 and lane.most.ram_mib > 0]
+def size_classes(free: FreeByClass) -> list[SizeClass]:
+    """A single replica has to fit in one bin, a gang in all of them together."""
+    sizes = []
+    for priority, amounts in free.items():
+        sizes += [SizeClass(priority, False, bound) for bound in bounds_of(amounts)]
+        sizes.append(SizeClass(priority, True, add_up(amounts)))
+    return [size for size in sizes if size.most.cpu_milli > 0 and size.most.ram_mib > 0]
 
 
-def merged(found: Iterable[SizeClass]) -> list[SizeClass]:
-    """One for each class, gangs or not, that contains all of its lanes."""
+def merged(sizes: Iterable[SizeClass]) -> list[SizeClass]:
+    """One per priority class, gangs or not, that contains all of its size classes."""
     around: dict[tuple[str, bool], Resources] = {}
-    for priority, gang, most in found:
+    for priority, gang, most in sizes:
         had = around.get((priority, gang), most)
         around[priority, gang] = Resources(*map(max, had, most))
     return [SizeClass(*key, most) for key, most in around.items()]
@@ -69,7 +69,7 @@ class OrderKey(NamedTuple):
     id: str
 
 
-FIRST_PLACE = OrderKey(-(2**40), -(2**40), datetime(1, 1, 1, tzinfo=UTC), str(UUID(int=0)))
+FIRST_KEY = OrderKey(-(2**40), -(2**40), datetime(1, 1, 1, tzinfo=UTC), str(UUID(int=0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +81,21 @@ class QueueReader:
     by_owner: bool = False  # whether the planner is to know the owners
 
     def waiting(self, known: Iterable[str]) -> frozenset[str]:
-        """The classes of which anybody waits besides those known."""
+        """The priority classes of which a deployment waits that is not among the ids `known`."""
         rows = self._ask(CLASSES_WAITING, (), known=list(known))
         return frozenset(row["name"] for row in rows)
 
     def heads(
-        self, found: Sequence[SizeClass], most: int, quotas: OwnerUsage | None = None
+        self, sizes: Sequence[SizeClass], most: int, quotas: OwnerUsage | None = None
     ) -> tuple[list[Workload], bool]:
-        """The first of each scheduling key in the lanes, with `quotas` of those that these allow;
-        False where more than `most` steps would have been needed to find all in one of them."""
-        if not found:
+        """The first of each scheduling key in the size classes, with `quotas` of those that these
+        allow; False where one size class would have needed more than `most` steps for all."""
+        if not sizes:
             return [], True
         if quotas is None:
-            rows = self._ask(HEADS, found, most=most)
+            rows = self._ask(HEADS, sizes, most=most)
         else:
-            rows = self._ask(HEADS_WITHIN, found, most=most, **_rooms_of(quotas))
+            rows = self._ask(HEADS_WITHIN, sizes, most=most, **_unused(quotas))
         by_key = {row["scheduling_key"]: self._workload(row) for row in rows if row["fits"]}
         return list(by_key.values()), all(row["hops"] < most for row in rows)
 
@@ -109,15 +109,15 @@ class QueueReader:
         return [_behind(head_of[row["scheduling_key"]], row) for row in rows]
 
     def first_heads(
-        self, snapshot: Snapshot, found: Sequence[SizeClass], quotas: OwnerUsage, most: int
+        self, snapshot: Snapshot, sizes: Sequence[SizeClass], quotas: OwnerUsage, most: int
     ) -> list[Workload]:
-        """Of the heads in the lanes that these quotas allow, the first few in the scheduling order,
-        as far as that does not depend on shares."""
+        """Of the heads in the size classes that these quotas allow, the first `most` in the
+        scheduling order, as far as that does not depend on shares."""
         rows = self._ask(
             FIRST_HEADS_WITHIN,
-            found,
+            sizes,
             **_order_of(snapshot),
-            **_rooms_of(quotas),
+            **_unused(quotas),
             most=EVERY_KEY,
             first=most,
         )
@@ -126,18 +126,18 @@ class QueueReader:
     def in_order(
         self,
         snapshot: Snapshot,
-        found: Sequence[SizeClass],
+        sizes: Sequence[SizeClass],
         after: OrderKey,
         most: int,
         quotas: OwnerUsage | None = None,
     ) -> tuple[list[Workload], OrderKey]:
-        """The next in the scheduling order that fit in the lanes, with `quotas` of those that these
-        allow; and the place of the last."""
+        """The next in the scheduling order that fit in the size classes, with `quotas` of those
+        that these allow; and the order key of the last."""
         more = {**_order_of(snapshot), **after._asdict(), "known": [], "never": [], "most": most}
         if quotas is None:
-            rows = self._ask(IN_ORDER, merged(found), **more)
+            rows = self._ask(IN_ORDER, merged(sizes), **more)
         else:
-            rows = self._ask(IN_ORDER_WITHIN, merged(found), **more, **_rooms_of(quotas))
+            rows = self._ask(IN_ORDER_WITHIN, merged(sizes), **more, **_unused(quotas))
         if rows:
             last = rows[-1]
             after = OrderKey(-last["value"], -last["score"], last["created_at"], last["id"])
@@ -146,32 +146,33 @@ class QueueReader:
     def first(
         self,
         snapshot: Snapshot,
-        found: Sequence[SizeClass],
+        sizes: Sequence[SizeClass],
         known: Iterable[str],
         never: Iterable[str],
     ) -> list[Workload]:
-        """Of each lane, or at least of each class, the first in the scheduling order whose id is
-        not known and whose scheduling key is none of `never`."""
+        """Of each size class, or at least of each priority class, the first in the scheduling order
+        whose id is not known and whose scheduling key is none of `never`."""
         statement = BEST if snapshot.policy.ordering == GPU_WEIGHTED else OLDEST
         more = {"known": list(known), "never": list(never)}
-        rows = self._ask(statement, found, **more, **_totals(snapshot))
+        rows = self._ask(statement, sizes, **more, **_totals(snapshot))
         return [self._workload(row) for row in rows]
 
     def starved(
         self,
-        found: Sequence[SizeClass],
+        sizes: Sequence[SizeClass],
         since_ms: int,
         most: int,
         quotas: OwnerUsage | None = None,
         never: Iterable[str] = (),
     ) -> list[Workload]:
-        """Of each class, the first few in the lanes that have waited since then, by the longest,
-        without the scheduling keys of `never`; with `quotas`, of those that these allow."""
+        """Of each priority class, the first `most` in the size classes that have waited since then,
+        the longest wait first, without the scheduling keys of `never`; with `quotas`, of those that
+        these allow."""
         more = {"known": [], "never": list(never), "since": moment(since_ms + 1), "most": most}
         if quotas is None:
-            rows = self._ask(STARVED, found, **more)
+            rows = self._ask(STARVED, sizes, **more)
         else:
-            rows = self._ask(STARVED_WITHIN, found, **more, **_rooms_of(quotas))
+            rows = self._ask(STARVED_WITHIN, sizes, **more, **_unused(quotas))
         return [self._workload(row) for row in rows]
 
     def _workload(self, row: Mapping[str, Any]) -> Workload:
@@ -190,15 +191,15 @@ class QueueReader:
         )
 
     def _ask(
-        self, statement: str, found: Sequence[SizeClass], **params: Any
+        self, statement: str, sizes: Sequence[SizeClass], **params: Any
     ) -> list[dict[str, Any]]:
         params |= {
             "cluster": self.cluster_id,
-            "classes": [self.classes[lane.priority] for lane in found],
-            "gangs": [lane.gang for lane in found],
-            "gpus": [lane.most.gpu for lane in found],
-            "cpus": [lane.most.cpu_milli for lane in found],
-            "rams": [lane.most.ram_mib for lane in found],
+            "classes": [self.classes[size.priority] for size in sizes],
+            "gangs": [size.gang for size in sizes],
+            "gpus": [size.most.gpu for size in sizes],
+            "cpus": [size.most.cpu_milli for size in sizes],
+            "rams": [size.most.ram_mib for size in sizes],
         }
         with connection.cursor() as cursor:
             cursor.execute(statement, params)
@@ -207,8 +208,7 @@ class QueueReader:
 
 
 def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
-    """An equal of the head. There may be very many: not by `replace`, which takes ten times as
-    long."""
+    """An equal of the head. There may be very many, and `replace` would take ten times as long."""
     return Workload(
         row["id"],
         head.scheduling_key,
@@ -224,13 +224,13 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
     )
 
 
-def _rooms_of(quotas: OwnerUsage) -> dict[str, Any]:
+def _unused(quotas: OwnerUsage) -> dict[str, Any]:
     """What quotas leave, as the statements that end with WITHIN take it."""
-    rooms = quotas.unused_quotas()
-    others = rooms.pop(DEFAULT_QUOTA)
-    found: dict[str, Any] = {"owners": list(rooms)}
+    unused = quotas.unused_quotas()
+    others = unused.pop(DEFAULT_QUOTA)
+    found: dict[str, Any] = {"owners": list(unused)}
     for dim, name in enumerate(("owner_cpus", "owner_rams", "owner_gpus")):
-        found |= {name: [room[dim] for room in rooms.values()], f"other_{name}": others[dim]}
+        found |= {name: [amount[dim] for amount in unused.values()], f"other_{name}": others[dim]}
     return found
 
 
@@ -239,6 +239,6 @@ def _order_of(snapshot: Snapshot) -> dict[str, int]:
 
 
 def _totals(snapshot: Snapshot) -> dict[str, int]:
-    """What shares are of; where there is none of a resource, whoever asks for it asks for all."""
+    """What shares are of. A request for a resource of which there is none is one for all of it."""
     total = snapshot.total
     return {"gpu": total.gpu, "cpu": total.cpu_milli, "ram": total.ram_mib}

@@ -1,8 +1,8 @@
-"""How the queue is read: only whoever could start, however many others wait.
+"""The statements that read the queue: only what could start, however many others wait.
 
 All of it goes through the index `deployment_ready`: cluster, class, whether it is a gang, its GPUs,
-CPUs and RAM in all, scheduling key, id. A lane is one class, gangs or not, and the most that one of
-it may ask for.
+CPUs and RAM in all, scheduling key, id. A size class is one priority class, gangs or not, and the
+most that a workload of it may ask for.
 """
 
 from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
@@ -13,10 +13,10 @@ READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_depe
     AND d.retry_at IS NULL"""
 GPU, CPU, RAM = map(request_sql, ("gpu", "cpu_milli", "ram_mib"))
 
-LANES = """
+SIZES = """
     unnest(%(classes)s::bigint[], %(gangs)s::boolean[], %(gpus)s::bigint[], %(cpus)s::bigint[],
            %(rams)s::bigint[])
-        WITH ORDINALITY AS lane(priority_class, gang, most_gpu, most_cpu, most_ram, number)
+        WITH ORDINALITY AS size(priority_class, gang, most_gpu, most_cpu, most_ram, number)
 """
 
 # Whether only a stop or an eviction ends it.
@@ -30,7 +30,7 @@ COLUMNS = f"""
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
 """
 
-# Which classes have anybody ready besides some that are known.
+# The classes of which any is ready besides some that are known.
 CLASSES_WAITING = f"""
 SELECT p.name FROM deployments_priorityclass p, LATERAL (
         SELECT d.id FROM deployments_deployment d
@@ -38,14 +38,14 @@ SELECT p.name FROM deployments_priorityclass p, LATERAL (
          ORDER BY d.created_at, d.id LIMIT 1) d
 """
 
-# The first of each scheduling key that fits in its lane. From key to key through the index; too
-# much CPU or RAM takes all that is larger along, so the cost follows what fits. `hops` tells
-# whether the scan of a lane was cut short.
+# The first of each scheduling key that fits in its size class. From key to key through the index;
+# too much CPU or RAM skips all that is larger, so the cost follows what fits. `hops` shows whether
+# the scan of a size class was cut short.
 _HOPS = f"""
 WITH RECURSIVE hop AS (
-    SELECT lane.*, 0 AS hops, NULL::uuid AS id, -1::bigint AS gpu, 0::bigint AS cpu,
+    SELECT size.*, 0 AS hops, NULL::uuid AS id, -1::bigint AS gpu, 0::bigint AS cpu,
            0::bigint AS ram, ''::varchar AS key
-      FROM {LANES}
+      FROM {SIZES}
     UNION ALL
     SELECT hop.priority_class, hop.gang, hop.most_gpu, hop.most_cpu, hop.most_ram, hop.number,
            hop.hops + 1, next.*
@@ -72,30 +72,30 @@ SELECT {COLUMNS}, {_FITS} AS fits, hop.hops
  WHERE ({_FITS}) OR hop.hops = %(most)s
 """
 
-# What an owner's quota leaves, by name where somebody holds anything or has a quota of their own.
+# What quotas leave: to each owner with an allocation or a quota of their own, and to all others.
 _OWN = """
     unnest(%(owners)s::uuid[], %(owner_gpus)s::bigint[], %(owner_cpus)s::bigint[],
            %(owner_rams)s::bigint[]) AS own(owner, gpu, cpu, ram)
 """
-_ROOM = """LATERAL (
+_UNUSED = """LATERAL (
     SELECT coalesce(own.gpu, %(other_owner_gpus)s::bigint) AS gpu,
            coalesce(own.cpu, %(other_owner_cpus)s::bigint) AS cpu,
-           coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) room
+           coalesce(own.ram, %(other_owner_rams)s::bigint) AS ram) unused
 """
-_WITHIN = f"{GPU} <= room.gpu AND {CPU} <= room.cpu AND {RAM} <= room.ram"
+_WITHIN = f"{GPU} <= unused.gpu AND {CPU} <= unused.cpu AND {RAM} <= unused.ram"
 
-# The same of those whom their owner's quota allows.
+# The same of those that their owner's quota allows.
 HEADS_WITHIN = f"""
 {_HOPS}
 SELECT {COLUMNS}, {_FITS} AND {_WITHIN} AS fits, hop.hops
   FROM hop JOIN deployments_deployment d ON d.id = hop.id
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
-  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
+  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_UNUSED}
  WHERE ({_FITS} AND {_WITHIN}) OR hop.hops = %(most)s
 """
 
-# Behind the head of each key, at most so many, in submit order. Not by OFFSET: who becomes ready
-# before the head since it was read would bring the head in twice.
+# Behind the head of each key, at most so many, in submit order. Not by OFFSET: one that becomes
+# ready before the head since it was read would bring the head in twice.
 MEMBERS = f"""
 SELECT member.id::text, head.scheduling_key, member.endless,
        floor(extract(epoch FROM member.created_at) * 1000)::bigint AS submitted_ms,
@@ -114,16 +114,16 @@ SELECT member.id::text, head.scheduling_key, member.endless,
 """
 
 FITS = f"""
-    (d.replicas > 1) = lane.gang
-    AND {GPU} <= lane.most_gpu AND {CPU} <= lane.most_cpu AND {RAM} <= lane.most_ram
+    (d.replicas > 1) = size.gang
+    AND {GPU} <= size.most_gpu AND {CPU} <= size.most_cpu AND {RAM} <= size.most_ram
     AND d.id <> ALL(%(known)s::uuid[]) AND d.scheduling_key <> ALL(%(never)s::text[])
 """
-IN_LANE = f"{READY} AND d.priority_class_id = lane.priority_class AND {FITS}"
+IN_SIZE = f"{READY} AND d.priority_class_id = size.priority_class AND {FITS}"
 
 
-# Said so that the planner takes an index with the order, in which the first few fit, as nearly all
-# do, rather than reads all that match, and sorts.
-IN_ITS_LANE = f"(SELECT bool_or({FITS}) FROM {LANES} WHERE lane.priority_class = p.id)"
+# Written so that PostgreSQL takes an index with the order, in which the first few fit, as nearly
+# all do, instead of reading and sorting all that match.
+IN_ITS_SIZE = f"(SELECT bool_or({FITS}) FROM {SIZES} WHERE size.priority_class = p.id)"
 
 
 # The first of each class by submit time, besides those that are known.
@@ -131,7 +131,7 @@ OLDEST = f"""
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
         SELECT d.* FROM deployments_deployment d
-         WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_LANE}
+         WHERE {READY} AND d.priority_class_id = p.id AND {IN_ITS_SIZE}
          ORDER BY d.created_at, d.id LIMIT 1) d
 """
 
@@ -140,15 +140,15 @@ STARVED = f"""
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
         SELECT d.* FROM deployments_deployment d
-         WHERE {READY} AND d.priority_class_id = p.id AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+         WHERE {READY} AND d.priority_class_id = p.id AND d.queued_at < %(since)s AND {IN_ITS_SIZE}
          ORDER BY d.queued_at, d.id LIMIT %(most)s) d
 """
 
 
-# Everybody who waits and whom their quota leaves anything, once for what asks for no GPUs and once,
-# where there are any left, for what does: from owner to owner through the index
-# `deployment_of_owner`, which then has what each of them waits with; ordered as that is, for the
-# one of all owners would lead through the rows of all clusters.
+# Each owner of waiting deployments to whom quotas leave anything: once for those that ask for no
+# GPUs and once, where any GPUs are left, for the others. The query goes from owner to owner through
+# the index `deployment_of_owner`, which then has what of theirs waits; it is ordered as that index
+# is, for the index of all owners would lead through the rows of all clusters.
 _WAITING = f"""
 WITH RECURSIVE waiting AS (
     SELECT p.id AS priority_class, '00000000-0000-0000-0000-000000000000'::uuid AS owner
@@ -161,27 +161,27 @@ WITH RECURSIVE waiting AS (
          ORDER BY d.owner_id, (d.gpu > 0), d.queued_at LIMIT 1)
       FROM waiting WHERE waiting.owner IS NOT NULL
 ), allowed AS (
-    SELECT waiting.*, room.*, asks_for_gpus
-      FROM waiting LEFT JOIN {_OWN} ON own.owner = waiting.owner, {_ROOM},
+    SELECT waiting.*, unused.*, asks_for_gpus
+      FROM waiting LEFT JOIN {_OWN} ON own.owner = waiting.owner, {_UNUSED},
            unnest(ARRAY[false, true]) AS asks_for_gpus
-     WHERE room.cpu > 0 AND room.ram > 0 AND (room.gpu > 0 OR NOT asks_for_gpus)
+     WHERE unused.cpu > 0 AND unused.ram > 0 AND (unused.gpu > 0 OR NOT asks_for_gpus)
 )
 """
 _OF_ALLOWED = f"""
-    {READY} AND d.priority_class_id = room.priority_class AND d.owner_id = room.owner
-    AND (d.gpu > 0) = room.asks_for_gpus AND {_WITHIN}
+    {READY} AND d.priority_class_id = unused.priority_class AND d.owner_id = unused.owner
+    AND (d.gpu > 0) = unused.asks_for_gpus AND {_WITHIN}
 """
 
-# The same of those whom their owner's quota allows.
+# The same of those that their owner's quota allows.
 STARVED_WITHIN = f"""
 {_WAITING}
 SELECT {COLUMNS}
   FROM deployments_priorityclass p, LATERAL (
-        SELECT d.* FROM allowed room, LATERAL (
+        SELECT d.* FROM allowed unused, LATERAL (
                 SELECT d.* FROM deployments_deployment d
-                 WHERE {_OF_ALLOWED} AND d.queued_at < %(since)s AND {IN_ITS_LANE}
+                 WHERE {_OF_ALLOWED} AND d.queued_at < %(since)s AND {IN_ITS_SIZE}
                  ORDER BY d.queued_at, d.id LIMIT %(most)s) d
-         WHERE room.priority_class = p.id
+         WHERE unused.priority_class = p.id
          ORDER BY d.queued_at, d.id LIMIT %(most)s) d
 """
 
@@ -190,21 +190,21 @@ SCORE = score_sql("%(gpu)s", "%(cpu)s", "%(ram)s")
 _HOP_GPUS = share_sql("hop.gpu", GPU_WEIGHT, "%(gpu)s")
 _HOP_CPUS = share_sql("hop.cpu", CPU_WEIGHT, "%(cpu)s")
 
-# The first by score in each lane, besides those that are known. From one pair of GPUs and CPUs to
-# the next smaller one, of which only the most RAM can be the best; and no further than a score
-# could still be better, even with all of the RAM (and of the CPUs, for fewer GPUs).
+# The first by score in each size class, besides those that are known. From one pair of GPUs and
+# CPUs to the next smaller one, of which only the most RAM can be the best; and no further than a
+# score could still be better, even with all of the RAM (and of the CPUs, for fewer GPUs).
 BEST = f"""
 WITH RECURSIVE hop AS (
-    SELECT lane.*, NULL::uuid AS id, lane.most_gpu + 1 AS gpu, 0::bigint AS cpu, 0::bigint AS ram,
+    SELECT size.*, NULL::uuid AS id, size.most_gpu + 1 AS gpu, 0::bigint AS cpu, 0::bigint AS ram,
            -1::numeric AS score, -1::numeric AS best
-      FROM {LANES}
+      FROM {SIZES}
     UNION ALL
     SELECT hop.priority_class, hop.gang, hop.most_gpu, hop.most_cpu, hop.most_ram, hop.number,
            next.*, greatest(hop.best, next.score)
       FROM hop, LATERAL (
         SELECT d.id, {GPU}, {CPU}, {RAM}, {SCORE}::numeric AS score
-          FROM deployments_deployment d, LATERAL (SELECT hop.*) lane
-         WHERE {IN_LANE}
+          FROM deployments_deployment d, LATERAL (SELECT hop.*) size
+         WHERE {IN_SIZE}
            AND ({GPU}, {CPU}) < (
                hop.gpu,
                CASE WHEN hop.id IS NOT NULL
@@ -214,15 +214,15 @@ WITH RECURSIVE hop AS (
      WHERE hop.id IS NULL OR {_HOP_GPUS} + {CPU_WEIGHT} + {RAM_WEIGHT} >= hop.best
 )
 SELECT {COLUMNS}
-  FROM (SELECT hop.*, max(hop.score) OVER (PARTITION BY hop.number) AS top FROM hop) lane,
+  FROM (SELECT hop.*, max(hop.score) OVER (PARTITION BY hop.number) AS top FROM hop) size,
        LATERAL (
         SELECT d.* FROM deployments_deployment d
-         WHERE {IN_LANE} AND {GPU} = lane.gpu AND {CPU} = lane.cpu
-           AND {RAM} BETWEEN lane.ram - %(ram)s / {RAM_WEIGHT} - 1 AND lane.ram
-           AND {SCORE} = lane.score
+         WHERE {IN_SIZE} AND {GPU} = size.gpu AND {CPU} = size.cpu
+           AND {RAM} BETWEEN size.ram - %(ram)s / {RAM_WEIGHT} - 1 AND size.ram
+           AND {SCORE} = size.score
          ORDER BY d.created_at, d.id LIMIT 1) d
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
- WHERE lane.id IS NOT NULL AND lane.score = lane.top
+ WHERE size.id IS NOT NULL AND size.score = size.top
 """
 
 _SCORED = f"%(scored)s::int * {SCORE}"
@@ -231,23 +231,23 @@ _AFTER = f"""(-p.value, -{_SCORED}, d.created_at, d.id) > (
         %(value)s::bigint, %(score)s::numeric, %(submitted)s::timestamptz, %(id)s::uuid)
 """
 
-# In the scheduling order, after a certain place, whoever fits in a lane: where there are too many
-# different ones to look for their heads. Lanes must not overlap.
+# In the scheduling order, after a certain key, all that fit in a size class: where there are too
+# many different ones to look for their heads. Size classes must not overlap.
 IN_ORDER = f"""
 SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
-  FROM {LANES} JOIN deployments_deployment d ON {IN_LANE}
+  FROM {SIZES} JOIN deployments_deployment d ON {IN_SIZE}
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
  WHERE {_AFTER} {_ORDER} LIMIT %(most)s
 """
 
-# The same of those whom their owner's quota allows. OFFSET 0: owner by owner, not all and joined.
+# The same of those that their owner's quota allows. OFFSET 0: owner by owner, not all and joined.
 IN_ORDER_WITHIN = f"""
 {_WAITING}
 SELECT {COLUMNS}, p.value, {_SCORED} AS score, d.created_at
-  FROM {LANES}, allowed room, LATERAL (
+  FROM {SIZES}, allowed unused, LATERAL (
         SELECT d.* FROM deployments_deployment d WHERE {_OF_ALLOWED} AND {FITS} OFFSET 0) d
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
- WHERE room.priority_class = lane.priority_class AND {_AFTER} {_ORDER} LIMIT %(most)s
+ WHERE unused.priority_class = size.priority_class AND {_AFTER} {_ORDER} LIMIT %(most)s
 """
 
 # Of the heads within quotas, the first few in the scheduling order.
@@ -256,6 +256,6 @@ FIRST_HEADS_WITHIN = f"""
 SELECT {COLUMNS}
   FROM hop JOIN deployments_deployment d ON d.id = hop.id
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
-  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_ROOM}
+  LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_UNUSED}
  WHERE {_FITS} AND {_WITHIN} {_ORDER} LIMIT %(first)s
 """

@@ -18,7 +18,7 @@ from scheduler.engine.plan import Start
 from scheduler.engine.snapshot import ACTIVE, FAIR_SHARE, Running, Workload
 from scheduler.store.bounds import Bounds, preempting_classes
 from scheduler.store.queue_head import Decide, HeadReader, with_workloads
-from scheduler.store.queue_reader import EVERY_KEY, FIRST_PLACE, QueueReader
+from scheduler.store.queue_reader import EVERY_KEY, FIRST_KEY, QueueReader
 from scheduler.store.running import running_in
 from scheduler.store.starved import (
     StarvedPart,
@@ -162,7 +162,7 @@ class RelevantReader:
         """With the workloads that fit at their turn: each part of the line leaves less for the
         next."""
         found: list[Workload] = []
-        evicted, after, most = bounds.evicted, FIRST_PLACE, self._limits.keys
+        evicted, after, most = bounds.evicted, FIRST_KEY, self._limits.keys
         while True:
             part, after = self._queue.in_order(
                 view.snapshot, bounds.size_classes, after, most, bounds.quotas

@@ -1,5 +1,5 @@
-"""Who holds capacity: each of them, where they could have to give it back, and owners in all, with
-what they may hold."""
+"""Reads allocations: of each running deployment that could be evicted, and of owners in all, with
+their quotas."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from clusters.models import Quota
 from deployments import queries
 from deployments.models import Deployment, Kind, Status
 from mlops_platform.api.ids import milliseconds
-from scheduler.engine import snapshot as told
+from scheduler.engine import snapshot as engine
 from scheduler.engine.resources import ENDLESS, Resources
 
 EVICTABLE = (Status.STARTING, Status.RUNNING)
@@ -23,15 +23,15 @@ Amounts = tuple[tuple[str, Resources], ...]  # by owner, sorted
 
 
 def allocated_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
-    """What each owner holds in each of the clusters. One query, none for no cluster."""
+    """The sum of each owner's allocations in each cluster. One query, none for no cluster."""
     return {
-        cluster: tuple((str(owner), Resources(*amount)) for owner, amount in held.items())
-        for cluster, held in queries.allocated_in(cluster_ids).items()
+        cluster: tuple((str(owner), Resources(*amount)) for owner, amount in by_owner.items())
+        for cluster, by_owner in queries.allocated_in(cluster_ids).items()
     }
 
 
 def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
-    """The most that each owner may hold in each of the clusters. One query, none for no cluster."""
+    """What each owner may have allocated in each cluster. One query, none for no cluster."""
     columns = ("cluster_id", "user_id", "max_cpu_milli", "max_ram_mib", "max_gpu")
     rows = Quota.objects.filter(cluster__in=cluster_ids).order_by(
         F("user_id").asc(nulls_first=True)
@@ -39,11 +39,12 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     found: dict[UUID, Amounts] = defaultdict(tuple)
     for cluster, user, *limits in rows.values_list(*columns):
         limit = Resources(*(ENDLESS if most is None else most for most in limits))
-        found[cluster] += ((told.DEFAULT_QUOTA if user is None else str(user), limit),)
+        found[cluster] += ((engine.DEFAULT_QUOTA if user is None else str(user), limit),)
     return found
 
 
-def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, ...]:
+def running_in(snapshot: engine.Snapshot, **filters: Any) -> tuple[engine.Running, ...]:
+    """The running deployments of the snapshot's cluster that could be evicted. One query."""
     columns = (
         "id",
         "priority_class__name",
@@ -65,13 +66,13 @@ def running_in(snapshot: told.Snapshot, **filters: Any) -> tuple[told.Running, .
         cluster_id=snapshot.cluster_id, status__in=EVICTABLE, **filters
     )
     return tuple(
-        told.Running(
+        engine.Running(
             id=str(row["id"]),
             priority=row["priority_class__name"],
             request=Resources(row["cpu_milli"], row["ram_mib"], row["gpu"]),
             replicas=row["replicas"],
             placement=tuple(
-                told.Placement(each["node_id"], each["replicas"]) for each in row["placement"]
+                engine.Placement(each["node_id"], each["replicas"]) for each in row["placement"]
             ),
             started_ms=_when(row["started_at"]),
             checkpoint_ms=_when(row["checkpoint_at"]),

@@ -44,8 +44,8 @@ def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = Fa
     """Everything as it is: for questions. Raises Cluster.DoesNotExist.
 
     All that run are in it, and of each scheduling key as many as could ever run at once;
-    `only_heads` takes the first of each, who speak for the rest once a cycle has looked. Without
-    `lock` it holds up nobody, and is of one moment in a REPEATABLE READ transaction.
+    `only_heads` takes the first of each, which stand for the rest once a cycle has looked. Without
+    `lock` it delays no cycle, and is of one moment in a REPEATABLE READ transaction.
     """
     found = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
     return _full(*_empty(found), only_heads=only_heads)
@@ -66,8 +66,8 @@ def _full(snapshot: Snapshot, queue: QueueReader, *, only_heads: bool) -> Snapsh
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
-    """Each cluster without workloads, classes and holds, by id. One query, and one more for
-    each of what owners hold and may hold, where that matters."""
+    """Each cluster without workloads, classes and reservations, by id. One query, and one more each
+    for the allocations and quotas of owners, where these matter."""
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
     with_quotas = [each.pk for each in clusters if each.has_quotas]
@@ -115,7 +115,7 @@ def see_one_moment() -> None:
 
 
 def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
-    """The cluster without its workloads, and whom to ask for these."""
+    """The cluster without its workloads, and the reader of its queue."""
     classes = list(PriorityClass.objects.order_by("-value"))
     snapshot = replace(
         empty_snapshots([cluster])[cluster.pk],

@@ -1,7 +1,7 @@
 """The statements that Django's query language cannot say."""
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
-# A simulated one runs at once; any other has its runtime to be told, and to confirm it.
+# A simulated one runs at once; any other waits until its runtime confirms that it runs.
 START = """
 UPDATE deployments_deployment d
    SET status = CASE c.runtime WHEN 'simulated' THEN 'RUNNING' ELSE 'STARTING' END,
@@ -17,9 +17,9 @@ UPDATE deployments_deployment d
 RETURNING d.status
 """
 
-# Back to QUEUED in its old place: the submit time stays. A drain is nobody's preemption.
+# Back to QUEUED in its old place: the submit time stays. A drain is no preemption.
 # What really runs has to go first: it is STOPPING until then. Its capacity is its preemptor's
-# already; where it makes way for nobody but leaves a closed node, it keeps it until it is gone.
+# already; where it leaves a closed node and makes way for none, it keeps it until it is gone.
 EVICT = """
 UPDATE deployments_deployment d
    SET status = now.status, next_status = now.next_status, reason_code = p.code,
@@ -58,9 +58,9 @@ SELECT n.id, n.name
               sum(d.gpu * (p ->> 'replicas')::int) AS gpu
          FROM deployments_deployment d, jsonb_array_elements(d.placement) p
         WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND NOT d.yielded
-        GROUP BY 1) held ON held.node_id = n.id
+        GROUP BY 1) placed ON placed.node_id = n.id
  WHERE (n.allocated_cpu_milli, n.allocated_ram_mib, n.allocated_gpu)
-       <> (coalesce(held.cpu_milli, 0), coalesce(held.ram_mib, 0), coalesce(held.gpu, 0))
+       <> (coalesce(placed.cpu_milli, 0), coalesce(placed.ram_mib, 0), coalesce(placed.gpu, 0))
  ORDER BY n.id
 """
 

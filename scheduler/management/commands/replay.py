@@ -82,7 +82,7 @@ def _time(text: str | None) -> datetime | None:
 
 def _report(replayed: Replayed) -> str:
     lines = [f"{replayed.cycle_id}: {replayed.verdict.value}"]
-    return "\n    ".join([*lines, *replayed.told])
+    return "\n    ".join([*lines, *replayed.details])
 
 
 def _summary(counts: Counter[Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""A cycle on the real tables: what is admitted, who yields, what each row says afterwards."""
+"""A cycle on the real tables: what starts, what is evicted, what each row says afterwards."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -28,8 +28,8 @@ def fresh(deployment: Deployment) -> Deployment:
     return Deployment.objects.select_related("cluster", "priority_class").get(pk=deployment.pk)
 
 
-def told(deployment: Deployment) -> dict[str, Any]:
-    """Why it waits."""
+def reason_of(deployment: Deployment) -> dict[str, Any]:
+    """Why the deployment waits."""
     reason = reasons_for([fresh(deployment)])[deployment.pk]
     assert reason is not None
     return reason
@@ -90,7 +90,7 @@ def test_a_preemptor_that_is_stopped_gives_its_capacity_back(
     assert audit.breaches() == []
 
 
-def test_one_wait_reason_speaks_for_all_of_a_key(cluster: Cluster, submit: Submit) -> None:
+def test_a_scheduling_key_has_one_wait_reason_for_all(cluster: Cluster, submit: Submit) -> None:
     submit("LOW", gpu=7)
     for _ in range(3):
         submit("LOW", gpu=4)
@@ -100,27 +100,31 @@ def test_one_wait_reason_speaks_for_all_of_a_key(cluster: Cluster, submit: Submi
     assert reason.details["short"] == {"gpu": 3}
 
 
-def test_who_is_not_looked_at_is_told_why_when_asked(cluster: Cluster, submit: Submit) -> None:
+def test_a_deployment_that_no_cycle_reads_has_a_reason_when_asked(
+    cluster: Cluster, submit: Submit
+) -> None:
     submit("LOW", gpu=8)
     run_cycle(cluster)
     late, never = submit("LOW", gpu=4), submit("HIGH", gpu=9)
-    assert {told(row)["code"] for row in (late, never)} == {"NOT_YET_EVALUATED"}
+    assert {reason_of(row)["code"] for row in (late, never)} == {"NOT_YET_EVALUATED"}
     run_cycle(cluster)
     assert not WaitReason.objects.exists()
-    assert told(never)["code"] == "EXCEEDS_CAPACITY"
-    assert told(late)["code"] == "INSUFFICIENT_CAPACITY"
-    assert told(late)["details"]["short"] == {"gpu": 4}
+    assert reason_of(never)["code"] == "EXCEEDS_CAPACITY"
+    assert reason_of(late)["code"] == "INSUFFICIENT_CAPACITY"
+    assert reason_of(late)["details"]["short"] == {"gpu": 4}
 
 
-def test_in_a_strict_line_all_are_told_who_is_first(cluster: Cluster, submit: Submit) -> None:
+def test_under_strict_queueing_all_others_wait_for_the_head(
+    cluster: Cluster, submit: Submit
+) -> None:
     Cluster.objects.update(queueing="strict")
     submit("LOW", gpu=8)
     run_cycle(cluster)
     first, equal, other = submit("LOW", gpu=4), submit("LOW", gpu=4), submit("LOW", gpu=1)
     run_cycle(cluster)
-    assert told(first)["code"] == "INSUFFICIENT_CAPACITY"
+    assert reason_of(first)["code"] == "INSUFFICIENT_CAPACITY"
     for row in (equal, other):
-        assert (told(row)["code"], told(row)["details"]) == (
+        assert (reason_of(row)["code"], reason_of(row)["details"]) == (
             "BLOCKED_BY_HEAD",
             {"head": str(first.pk)},
         )
@@ -154,8 +158,8 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, nodes, holds, starved, heads, members, who else waits; start,
-    # events, count, reasons read, written, ledger, release
+    # savepoint, lock, classes, nodes, reservations, starved, heads, members, other classes waiting;
+    # start, events, count, reasons read, written, ledger, release
     with django_assert_num_queries(16):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
@@ -166,7 +170,7 @@ def test_a_paused_cluster_starts_nothing_and_says_so(cluster: Cluster, submit: S
     row = submit("HIGH", gpu=1)
     run_cycle(cluster)
     assert fresh(row).status == Status.QUEUED
-    assert told(row)["code"] == "CLUSTER_PAUSED"
+    assert reason_of(row)["code"] == "CLUSTER_PAUSED"
 
 
 def test_a_draining_cluster_requeues_what_runs_without_counting_it(

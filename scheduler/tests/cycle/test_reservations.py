@@ -1,4 +1,4 @@
-"""What a cycle leaves to the next: for whom capacity is held back, and for how long it has been."""
+"""What a cycle leaves to the next: for which deployment capacity is reserved, and for how long."""
 
 from datetime import datetime, timedelta
 from unittest.mock import Mock
@@ -24,14 +24,14 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def full(cluster: Cluster, submit: Submit) -> Deployment:
-    """Holds four of the eight GPUs, for who knows how long."""
+    """A job with four of the eight GPUs and without a time limit."""
     row = submit("HIGH", gpu=4)
     run_cycle(cluster)
     return row
 
 
 def late(row: Deployment, hours: float = 2) -> Deployment:
-    """It has waited for so long."""
+    """The deployment has waited for so long."""
     Deployment.objects.filter(pk=row.pk).update(queued_at=timezone.now() - hours * HOUR)
     return row
 
@@ -46,7 +46,7 @@ def since(row: Deployment) -> datetime:
     return at
 
 
-def test_the_first_cycle_that_holds_for_it_is_since_when(
+def test_a_reservation_counts_from_its_first_cycle(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     big = late(submit("LOW", gpu=8))
@@ -59,7 +59,7 @@ def test_the_first_cycle_that_holds_for_it_is_since_when(
     assert since(big) == first
 
 
-def test_nobody_who_has_not_waited_long_is_held_for(
+def test_nothing_is_reserved_for_a_deployment_that_has_not_waited_long(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     submit("LOW", gpu=8)
@@ -67,7 +67,7 @@ def test_nobody_who_has_not_waited_long_is_held_for(
     assert remembered() == {}
 
 
-def test_who_loses_the_hold_to_one_more_urgent_keeps_the_time(
+def test_a_deployment_that_loses_its_reservation_to_a_more_urgent_one_keeps_the_time(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     big = late(submit("LOW", gpu=8))
@@ -84,7 +84,7 @@ def test_who_loses_the_hold_to_one_more_urgent_keeps_the_time(
     assert remembered() == {str(big.pk): (before_ms, since(big))}
 
 
-def test_who_starts_or_is_stopped_is_forgotten(
+def test_a_deployment_that_starts_or_is_stopped_is_forgotten(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     big, other = late(submit("LOW", gpu=8), 3), late(submit("LOW", gpu=7), 2)
@@ -101,7 +101,7 @@ def test_who_starts_or_is_stopped_is_forgotten(
     assert remembered() == {}
 
 
-def test_nothing_is_held_in_a_paused_cluster(
+def test_nothing_is_reserved_in_a_paused_cluster(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     big = late(submit("LOW", gpu=8))
@@ -113,10 +113,10 @@ def test_nothing_is_held_in_a_paused_cluster(
     assert (before_ms // 3_600_000, none) == (3, None)
 
 
-def test_once_it_has_lasted_long_enough_a_second_node_is_held(
+def test_a_reservation_that_has_lasted_long_takes_a_second_node(
     cluster: Cluster, submit: Submit
 ) -> None:
-    """Each node has one that never says when it ends; the small ones would fill both."""
+    """A job without a time limit runs on each node; the small ones would fill both."""
     for name in ("a", "b"):
         labels = {"name": name}
         Node.objects.create(
@@ -140,7 +140,7 @@ def test_once_it_has_lasted_long_enough_a_second_node_is_held(
     assert set(remembered()) == {str(big.pk)}
 
 
-def test_a_service_is_told_as_one_that_never_ends_unless_it_says_when(
+def test_a_service_counts_as_endless_unless_it_has_a_time_limit(
     cluster: Cluster, submit: Submit
 ) -> None:
     rows = [
@@ -154,10 +154,10 @@ def test_a_service_is_told_as_one_that_never_ends_unless_it_says_when(
     assert {each.id: each.endless for each in found} == {str(r.pk): r is rows[0] for r in rows}
 
 
-def test_a_service_that_starts_is_looked_at_again_where_capacity_is_held(
+def test_a_start_of_a_service_asks_for_another_cycle_where_capacity_is_reserved(
     cluster: Cluster, submit: Submit
 ) -> None:
-    """Since it started, what is held for the big one is held in vain, and a small one waits."""
+    """Since it started, the reservation for the big one is in vain, and a small one waits."""
     first = submit("LOW", gpu=5, cpu=60)
     run_cycle(cluster)
     big = late(submit("LOW", gpu=8))
@@ -172,7 +172,7 @@ def test_a_service_that_starts_is_looked_at_again_where_capacity_is_held(
     assert (outcome.plan.reserved_for, outcome.wants_another) == (None, False)
 
 
-def test_a_change_of_the_holder_alone_is_kept_in_the_ledger_and_replays(
+def test_a_change_of_the_reservation_alone_is_kept_in_the_ledger_and_replays(
     cluster: Cluster, submit: Submit, full: Deployment
 ) -> None:
     late(submit("LOW", gpu=8), 3)
@@ -187,18 +187,18 @@ def test_a_change_of_the_holder_alone_is_kept_in_the_ledger_and_replays(
     assert verdicts == [replay.Verdict.SAME] * (count + 1)
 
 
-def test_explain_tells_since_when(
+def test_explain_shows_since_when_capacity_is_reserved(
     cluster: Cluster, submit: Submit, full: Deployment, vera: User
 ) -> None:
     big, other = late(submit("LOW", gpu=8), 3), late(submit("LOW", gpu=8), 2)
     run_cycle(cluster)
     client = client_for(vera)
-    told = [
+    shown = [
         client.get(f"/api/deployments/{row.pk}/explain").json()["reserved_since"]
         for row in (big, other, full)
     ]
-    assert told[1:] == [None, None]
-    assert datetime.fromisoformat(told[0]) == since(big)
+    assert shown[1:] == [None, None]
+    assert datetime.fromisoformat(shown[0]) == since(big)
 
 
 def test_time_that_passes_does_not_make_a_quote_stale(
@@ -215,7 +215,7 @@ def test_time_that_passes_does_not_make_a_quote_stale(
 
 
 @pytest.mark.parametrize(("priority", "status"), [("HIGH", 201), ("LOW", 409)])
-def test_a_hold_that_begins_makes_stale_only_the_quotes_that_it_changes(
+def test_a_new_reservation_makes_stale_only_the_quotes_that_it_changes(
     cluster: Cluster,
     submit: Submit,
     full: Deployment,
@@ -224,7 +224,7 @@ def test_a_hold_that_begins_makes_stale_only_the_quotes_that_it_changes(
     priority: str,
     status: int,
 ) -> None:
-    """A more urgent one may draw on what is held."""
+    """A more urgent one may draw on what is reserved."""
     big = late(submit("LOW", gpu=8), 3590 / 3600)
     given = body(cluster, gpu=1, priority=priority)
     quote = quoted(dev, given)
@@ -236,10 +236,10 @@ def test_a_hold_that_begins_makes_stale_only_the_quotes_that_it_changes(
     assert answer.status_code == status, answer.json()
 
 
-def test_another_request_is_held_for_anew(
+def test_another_request_begins_a_new_reservation(
     cluster: Cluster, submit: Submit, full: Deployment, dev: User
 ) -> None:
-    """For the old one, a second cluster's worth might be held by now."""
+    """For the old one, a second cluster's worth might be reserved by now."""
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
     ReservationRecord.objects.update(since=timezone.now() - 50 * HOUR)
@@ -255,10 +255,10 @@ def test_another_request_is_held_for_anew(
     assert since(big) == first
 
 
-def test_another_wait_is_held_for_anew(
+def test_another_wait_begins_a_new_reservation(
     cluster: Cluster, submit: Submit, full: Deployment, dev: User
 ) -> None:
-    """It has run in between, for less, and asks for as much as before again."""
+    """The deployment has run in between, for less, and asks for as much as before again."""
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
     ReservationRecord.objects.update(since=timezone.now() - 50 * HOUR)
@@ -274,10 +274,10 @@ def test_another_wait_is_held_for_anew(
 
 
 @pytest.mark.parametrize("policy", [{"ordering": "fair_share"}, {"placement": "spread"}])
-def test_another_policy_lets_a_hold_go_on(
+def test_another_policy_lets_a_reservation_go_on(
     cluster: Cluster, submit: Submit, full: Deployment, ada: User, policy: dict[str, str]
 ) -> None:
-    """Also where keys name the owner from then on."""
+    """Also where scheduling keys name the owner from then on."""
     big = late(submit("LOW", gpu=8))
     run_cycle(cluster)
     first = since(big)

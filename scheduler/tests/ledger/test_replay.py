@@ -1,4 +1,4 @@
-"""`manage.py replay`: what was decided is decided again, and what does not hold is told."""
+"""`manage.py replay`: recorded cycles give the same plans, and each difference is shown."""
 
 import json
 import zlib
@@ -27,7 +27,7 @@ def replay(*args: str, **options: Any) -> str:
 
 
 def refused(*args: str, **options: Any) -> tuple[str, str]:
-    """What it printed, and the sentence with which it ended."""
+    """What the command printed, and the sentence with which it ended."""
     out = StringIO()
     with pytest.raises(CommandError) as caught:
         call_command("replay", *args, stdout=out, stderr=StringIO(), **options)
@@ -75,7 +75,7 @@ def other_cluster(cluster: Cluster) -> Cluster:
 
 
 def test_another_plan_is_shown_and_fails(cycles: list[SchedulingCycle]) -> None:
-    """Somebody has changed the row: it says that nobody was evicted."""
+    """The row has been changed: it says that nothing was evicted."""
     plan = decode_plan(bytes(cycles[1].plan))
     cycles[1].plan = encode_plan(type(plan)(plan.starts, (), plan.waits))
     cycles[1].save()
@@ -106,7 +106,7 @@ def test_another_snapshot_is_shown_and_fails(cycles: list[SchedulingCycle]) -> N
         lambda data: zlib.compress(b"7"),
     ],
 )
-def test_a_damaged_row_is_told_and_fails(
+def test_a_damaged_row_is_shown_and_fails(
     cycles: list[SchedulingCycle], column: str, damage: Any
 ) -> None:
     setattr(cycles[0], column, damage(bytes(getattr(cycles[0], column))))
@@ -176,6 +176,6 @@ def test_differences_name_what_differs() -> None:
         " proved=True alternative_cost=0",
         next(line for line in differences(plan, type(plan)()) if line.startswith("- evictions")),
     ]
-    held = changed(plan, reserved_for="big")
-    assert differences(plan, held) == ["- reserved_for: None", "+ reserved_for: big"]
+    reserved = changed(plan, reserved_for="big")
+    assert differences(plan, reserved) == ["- reserved_for: None", "+ reserved_for: big"]
     assert differences(plan, plan) == ["the plans are equal, and written down differently"]

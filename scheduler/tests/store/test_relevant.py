@@ -1,4 +1,4 @@
-"""What a cycle reads is a part of the cluster, and its plan is that of the whole."""
+"""A cycle reads a part of the cluster, and its plan equals the plan of all of it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -52,9 +52,9 @@ def fill(
     *,
     alike: bool = False,
 ) -> None:
-    """Nodes or none, nearly full of all sorts, and all sorts waiting, or two sorts of small ones
-    where they are `alike`; of several owners where they matter, who share the cluster fairly, or
-    have quotas, or both."""
+    """Fill the cluster, with nodes or without, nearly full of deployments of all sorts, and queue
+    all sorts, or two sorts of small ones where they are `alike`; of several owners where these
+    matter, which share the cluster fairly, have quotas, or both."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -87,7 +87,7 @@ def fill(
         node = random.choice(nodes) if nodes else None
         row = new(cluster, owners[0], random.choice(classes), random, shapes)
         row.replicas, row.node_selector = 1, {}
-        if holds(row, node or cluster):
+        if allocate(row, node or cluster):
             where = {"node_id": str(node.pk) if node else None, "node": None, "replicas": 1}
             row.placement, row.status = [where], Status.RUNNING
             row.started_at = timezone.now() - timedelta(seconds=number)
@@ -170,8 +170,8 @@ def new(
     )
 
 
-def holds(row: Deployment, where: Any) -> bool:
-    """Count it there and in its cluster, if it still fits."""
+def allocate(row: Deployment, where: Any) -> bool:
+    """Count the allocation there and in its cluster, if it still fits."""
     counted = [where, row.cluster] if where is not row.cluster else [where]
     names = ("cpu_milli", "ram_mib", "gpu")
     total = {
@@ -187,7 +187,7 @@ def holds(row: Deployment, where: Any) -> bool:
 
 
 def decisions(plan: Plan) -> tuple[Any, ...]:
-    """What changes anything."""
+    """The part of a plan that changes anything."""
     starts = [(s.workload_id, s.placement, s.victims) for s in plan.starts]
     return starts, [(e.workload_id, e.by) for e in plan.evictions], plan.reserved_for
 
@@ -210,19 +210,19 @@ def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot,
 )
 @example(
     seed=351, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no"
-)  # somebody is held up by one further back
+)  # one further back blocks another
 @example(
     seed=278869, most_keys=4, few=5, most_members=5_000, alike=False, owners_matter="no"
 )  # the cycle is full, of one not read
 @example(
     seed=286192, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no"
-)  # all of the first who waited long start
+)  # all of the first starved start
 @example(
     seed=1460495, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="both"
 )  # more of one request change of which others more start
 @example(
     seed=1968, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="no"
-)  # one who has waited long is read, and not those of its request before it
+)  # a starved one is read, and not those of its request before it
 @example(
     seed=13845, most_keys=2000, few=1, most_members=5_000, alike=False, owners_matter="quotas"
 )  # a starved workload is within its quota only once a victim has left
@@ -270,7 +270,7 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_whoever_waits_is_told_what_the_whole_plan_tells(
+def test_every_wait_has_the_reason_that_the_whole_plan_gives(
     cluster: Cluster,
     dev: User,
     ada: User,
@@ -279,7 +279,7 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
     most_members: int,
     owners_matter: str,
 ) -> None:
-    """Whether the cycle has read it or not."""
+    """Whether the cycle has read the deployment or not."""
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
@@ -293,32 +293,32 @@ def test_whoever_waits_is_told_what_the_whole_plan_tells(
         cycle.run(cluster.pk, Trigger.SUBMITTED, read=read)
         rows = Deployment.objects.filter(status=Status.QUEUED, reason_code="")
         waiting = list(rows.select_related("priority_class"))
-        told = reasons_for(waiting)
+        shown = reasons_for(waiting)
         for row in waiting:
             reason = own.get(str(row.pk)) or keys.get(row.scheduling_key)
-            if reason is None:  # behind its equals, of whom the snapshot holds only so many
+            if reason is None:  # behind its equals, of which the snapshot has only so many
                 [head] = own
                 assert head is not None
                 reason = blocked_by(head)
-            assert told[row.pk] == render(reason.code, reason.details)
+            assert shown[row.pk] == render(reason.code, reason.details)
         transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("more", [{"kind": "service"}, {"max_runtime_s": 10**6}], ids=str)
-def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
+def test_all_that_runs_is_read_where_an_eviction_decides_what_is_reserved_for(
     cluster: Cluster, dev: User, ada: User, more: dict[str, Any]
 ) -> None:
-    """Ada's LOW is over her quota until her other one makes way; then where it is held for is up to
-    a service, or one with a limit, of a class that nobody who waits could evict."""
+    """Ada's LOW is over her quota until her other one is evicted. Then a service, or a job with a
+    limit, of a class that no waiting deployment could evict, decides where capacity is reserved."""
     of_nodes(cluster, "abc", cpu_milli=64_000)
     put_quota(cluster, ada.pk, {"max_gpu": 8})
 
     def submit(
-        who: User, priority: str, gpu: int, on: str | None = None, **more: Any
+        owner: User, priority: str, gpu: int, on: str | None = None, **more: Any
     ) -> Deployment:
         spec = {"image": "busybox", "cpu_milli": 1000, "ram_mib": 1024, "gpu": gpu, **more}
         spec["node_selector"] = {"on": on} if on else {}
-        return create_deployment(who, cluster.pk, spec, priority=priority).deployment
+        return create_deployment(owner, cluster.pk, spec, priority=priority).deployment
 
     submit(dev, "HIGH", 1, "a", **more)
     submit(dev, "HIGH", 2, "b")
@@ -335,10 +335,10 @@ def test_all_who_run_are_read_where_a_victim_makes_somebody_the_one_held_for(
     assert decisions(plan) == decisions(make_plan(whole))
 
 
-def test_a_late_gang_goes_where_the_whole_plan_sends_it_also_if_everybody_starts(
+def test_a_starved_gang_goes_where_the_whole_plan_sends_it_also_if_all_start(
     cluster: Cluster, submit: Submit
 ) -> None:
-    """Of one node a service keeps half, of another a job; the third is empty."""
+    """A service has half of one node, a job half of another; the third is empty."""
     of_nodes(cluster, "abc", cpu_milli=64_000)
     Cluster.objects.filter(pk=cluster.pk).update(ordering="fifo")
     submit("LOW", gpu=4, kind="service", node_selector={"on": "a"})
@@ -353,17 +353,17 @@ def test_a_late_gang_goes_where_the_whole_plan_sends_it_also_if_everybody_starts
     assert decisions(make_plan(part)) == decisions(make_plan(whole))
 
 
-def test_those_for_whom_services_leave_no_room_are_not_read(
+def test_a_deployment_for_which_services_leave_too_little_is_not_read(
     cluster: Cluster, submit: Submit
 ) -> None:
-    """Whoever asks for the same as one who is known to be: there may be very many."""
+    """Nor are the others with the same request: there may be very many."""
     of_nodes(cluster, "ab", cpu_milli=640_000)
     submit("HIGH", gpu=1, kind="service", node_selector={"on": "a"})
     submit("HIGH", gpu=1, node_selector={"on": "b"})
     cycle.run(cluster.pk, Trigger.SUBMITTED)
-    vain = [submit("LOW", gpu=8, node_selector={"on": "a"}) for _ in range(40)]
+    hopeless = [submit("LOW", gpu=8, node_selector={"on": "a"}) for _ in range(40)]
     big = submit("LOW", gpu=8)
-    pks = [row.pk for row in vain]
+    pks = [row.pk for row in hopeless]
     Deployment.objects.filter(pk__in=pks).update(queued_at=timezone.now() - timedelta(hours=3))
     queued_at = timezone.now() - timedelta(hours=2)
     Deployment.objects.filter(pk=big.pk).update(queued_at=queued_at)
@@ -373,7 +373,7 @@ def test_those_for_whom_services_leave_no_room_are_not_read(
 
 
 def of_nodes(cluster: Cluster, names: str, *, cpu_milli: int) -> None:
-    """It has these nodes of 8 GPUs, each with its name as a label."""
+    """Give the cluster these nodes of 8 GPUs, each with its name as a label."""
     amounts = {"cpu_milli": cpu_milli, "ram_mib": 512 * 1024, "gpu": 8}
     Node.objects.bulk_create(
         Node(cluster=cluster, name=name, labels={"on": name}, **amounts) for name in names

@@ -1,4 +1,4 @@
-"""Reading what waits: by its indexes, and each of them once."""
+"""Waiting deployments are read by their indexes, and each of them once."""
 
 from copy import copy
 from typing import Any
@@ -18,7 +18,9 @@ from scheduler.tests.conftest import Submit
 pytestmark = pytest.mark.django_db
 
 
-def test_who_waits_is_found_without_reading_who_has_ended(cluster: Cluster, submit: Submit) -> None:
+def test_waiting_deployments_are_found_without_reading_ended_ones(
+    cluster: Cluster, submit: Submit
+) -> None:
     """The history grows for ever; what runs after each cycle and every ten seconds must not."""
     row = submit("LOW", gpu=9)
     ended = Deployment.objects.get(pk=row.pk)
@@ -37,10 +39,10 @@ def test_who_waits_is_found_without_reading_who_has_ended(cluster: Cluster, subm
     assert overlooked_clusters() == [cluster.pk]
 
 
-def test_who_becomes_ready_while_it_is_read_brings_nobody_in_twice(
+def test_a_deployment_that_becomes_ready_meanwhile_is_not_read_twice(
     cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An older equal turns up between the reading of the heads and of those behind them."""
+    """An older equal becomes ready between the reading of the heads and of those behind them."""
     older, head, member = (submit("LOW", gpu=1) for _ in range(3))
     Deployment.objects.filter(pk=older.pk).update(pending_dependencies=1)
     real = QueueReader.heads
