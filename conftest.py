@@ -4,7 +4,7 @@ pytest_plugins = [
     "organizations.tests.people",
     "clusters.tests.allocation",
     "deployments.tests.runtimes.docker.engine",
-    "deployments.tests.reconciler.real",
+    "deployments.tests.reconciler.docker_testbed",
     "deployments.tests.runtimes.docker.busybox",
     "deployments.tests.runtimes.kubernetes.cluster",
     "clusters.tests.attached",

@@ -239,7 +239,7 @@ class EventType(models.TextChoices):
     CHANGED = "CHANGED"
     STARTED = "STARTED"  # admitted and placed
     RUNNING = "RUNNING"  # the runtime has confirmed it
-    NOTICE = "NOTICE"  # what the runtime said meanwhile
+    NOTICE = "NOTICE"  # a message of the runtime
     STOPPING = "STOPPING"
     REQUEUED = "REQUEUED"
     PREEMPTED = "PREEMPTED"

@@ -141,8 +141,7 @@ def reasons_for(
 def positions_of(
     deployments: Iterable[Deployment], class_names: Sequence[str]
 ) -> dict[UUID, int | None]:
-    """The position of each queued deployment in its cluster's queues, by id; one Redis round
-    trip."""
+    """The position of each queued deployment in its cluster, by id; one Redis round trip."""
     queued = [row for row in deployments if row.status == Status.QUEUED]
     entries = [(row.cluster_id, row.priority_class.name, row.pk) for row in queued]
     found = redis_queues.positions(entries, class_names)

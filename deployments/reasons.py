@@ -51,8 +51,7 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
 
 
 def some_of(names: Sequence[str], count: int | None = None) -> str:
-    """`a, b, c and 2 more`; `count`: how many there are in all, where `names` are the first
-    ones."""
+    """`a, b, c and 2 more`; `count` is the number of all, if `names` are only the first."""
     named = ", ".join(names[:NAMED])
     more = (len(names) if count is None else count) - len(names[:NAMED])
     return f"{named} and {more} more" if more > 0 else named
@@ -101,7 +100,7 @@ def _exceeds_capacity(details: Details) -> str:
 
 
 def _fragmented(details: Details) -> str:
-    """Names the resource of which even the best node has too little, where there is one."""
+    """Names a resource of which even the best node has too little, if there is one."""
     if details["replicas"] > 1:
         room_for, replicas = details["room_for"], details["replicas"]
         return (
@@ -144,8 +143,7 @@ def _reserved_for_head(details: Details) -> str:
 
 
 def _quota_exceeded(details: Details) -> str:
-    """One sentence while the owner's other deployments use the quota, one for more than the
-    quota."""
+    """Tells a request above the quota from one that waits for the owner's other deployments."""
     resource = details["resource"]
     requested = amount_in_words(resource, details["requested"])
     quota, allocated = (public_amount(resource, details[name]) for name in ("quota", "held"))
@@ -237,7 +235,7 @@ def _not_ready_in_time(details: Details) -> str:
 
 
 def _said(sentence: str) -> Callable[[Details], str]:
-    """A sentence, and what the runtime said, if anything."""
+    """A sentence, and the runtime's message, if there is one."""
 
     def with_message(details: Details) -> str:
         said = str(details.get("said") or "").rstrip(".")

@@ -27,8 +27,7 @@ def queue_key(cluster_id: UUID, class_name: str) -> str:
 
 
 def enter(cluster_id: UUID, entries: Iterable[tuple[str, UUID, int]]) -> None:
-    """Add (class name, deployment id, policy score); a deployment in the queue gets the new
-    score."""
+    """Add (class name, deployment id, policy score), or set the score of a queued deployment."""
     members: dict[str, dict[str, int]] = {}
     for class_name, deployment_id, score in entries:
         members.setdefault(class_name, {})[str(deployment_id)] = -score
@@ -107,8 +106,7 @@ def lengths(cluster_id: UUID, class_names: Sequence[str]) -> dict[str, int] | No
 def lengths_of(
     cluster_ids: Sequence[UUID], class_names: Sequence[str]
 ) -> dict[UUID, dict[str, int]]:
-    """How many deployments wait in each class of each cluster, in one round trip; empty while Redis
-    is away."""
+    """`lengths` of many clusters in one round trip; empty while Redis is away."""
     try:
         with redis_client().pipeline(transaction=False) as pipe:
             for cluster_id in cluster_ids:

@@ -178,8 +178,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
 def give_priority(
     page: DeploymentAdmin, request: HttpRequest, queryset: QuerySet[Deployment], *, name: str
 ) -> None:
-    """Change each priority in a transaction of its own, so that one refusal stops no other
-    change."""
+    """Change each priority in a transaction of its own: a refusal stops no other change."""
     rows = list(queryset[: MOST_AT_ONCE + 1])
     if len(rows) > MOST_AT_ONCE:
         page.report(
@@ -208,7 +207,7 @@ def class_names(request: HttpRequest) -> list[str]:
     if not hasattr(request, "priority_class_names"):
         names = list(queries.priority_classes())
         setattr(request, "priority_class_names", names)  # noqa: B010 - not HttpRequest's own
-    found: list[str] = getattr(request, "priority_class_names")  # noqa: B009
+    found: list[str] = getattr(request, "priority_class_names")  # noqa: B009 - as above
     return found
 
 

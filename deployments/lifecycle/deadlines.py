@@ -41,8 +41,7 @@ def finish_due(now: datetime, *, batch: int = BATCH) -> int:
 
 
 def wake_overdue(now: datetime) -> None:
-    """Wake the runtimes of deployments that have outlived their grace: they are killed. One
-    query."""
+    """Have deployments killed that have outlived their grace: wake their runtimes. One query."""
     overdue = Deployment.objects.filter(status=Status.STOPPING, stop_by__lte=now)
     for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
         wakeup.request(cluster_id)

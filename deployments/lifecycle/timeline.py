@@ -1,5 +1,4 @@
-"""Writes a deployment's timeline: entries are only added, in the transaction of the change
-itself."""
+"""Writes a deployment's timeline: only adds entries, in the transaction of the change."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,6 +1,6 @@
 """One pass over one cluster: observe, assess, write, act."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from django.db.models import Q
@@ -10,9 +10,10 @@ from clusters.models import Cluster, Runtime, State
 from clusters.services.clusters import delete_cluster
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.reconciler import actions, garbage, node_reports, status_writer
-from deployments.reconciler.actions import Pull
+from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
+from deployments.reconciler.status_writer import Assessed
 from deployments.wakeup import EVERYTHING
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
@@ -47,25 +48,23 @@ def reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> 
         now = timezone.now()
         observed = [(row, observation.replicas(row, now)) for row in rows]
         assessed = [(row, assess(row, replicas, now)) for row, replicas in observed]
-        outcomes = {row.pk: assessment.outcome for row, assessment in assessed}
+        by_outcome = _by_outcome(observed, assessed)
         # 4. Write the outcomes, after the logs of the replicas that have ended.
-        garbage.keep_logs(
-            observation, [each for each in observed if outcomes[each[0].pk] in ENDING]
-        )
+        garbage.keep_logs(observation, [each for end in ENDING for each in by_outcome[end]])
         status_writer.write(cluster_id, assessed, now)
         # 5. Act: stop replicas, and remove those that no row wants.
-        stopping = [each for each in observed if outcomes[each[0].pk] == Outcome.STOP]
-        actions.stop(observation, stopping, now)
+        actions.stop(observation, by_outcome[Outcome.STOP], now)
         removal = garbage.remove_orphans(observation)
         newly_killed = removal.killed - killed  # an orphan that outlives its kill may take long
         killed |= newly_killed
         if once_per_full_pass:
             garbage.tidy(observation)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
-        waiting = [each for each in observed if outcomes[each[0].pk] == Outcome.START]
-        started, not_started = actions.start(observation, waiting, pull, removal.leftovers)
+        started, not_started = actions.start(
+            observation, by_outcome[Outcome.START], pull, removal.leftovers
+        )
         status_writer.write(cluster_id, not_started, timezone.now())
-        # 7. Another round for those started, those killed, and gangs of which a part has to stop.
+        # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}
         deployment_ids |= {str(row.pk) for row, each in (*assessed, *not_started) if each.alive}
         if not deployment_ids:
@@ -92,6 +91,15 @@ def _ids_to_observe(
     if EVERYTHING in deployment_ids:
         return None
     return {str(row.pk) for row in rows} | set(deployment_ids)
+
+
+def _by_outcome(
+    observed: Sequence[Observed], assessed: Sequence[Assessed]
+) -> dict[Outcome, list[Observed]]:
+    found: dict[Outcome, list[Observed]] = {outcome: [] for outcome in Outcome}
+    for each, (_, assessment) in zip(observed, assessed, strict=True):
+        found[assessment.outcome].append(each)
+    return found
 
 
 def _delete_if_empty(cluster: Cluster) -> None:

@@ -1,5 +1,4 @@
-"""Observes the endpoints of a cluster in parallel: which replicas run where, which endpoints
-answer."""
+"""Observes a cluster's endpoints in parallel: what runs there, and which of them answer."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

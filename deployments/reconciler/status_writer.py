@@ -180,7 +180,8 @@ def _gone(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dateti
     return True
 
 
-_WRITERS = {  # each returns True where it has freed the row's capacity
+# Each returns whether it has freed the row's capacity.
+_WRITERS = {
     Outcome.CONFIRM: _confirm,
     Outcome.NOTE: _note,
     Outcome.COMPLETE: _complete,

@@ -163,8 +163,7 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
 
 
 def _destination(access: Access) -> list[str]:
-    """ssh's arguments for the host. The guard checks the address, and ssh gets that very
-    address."""
+    """ssh's arguments for the host, with the very address that the guard has checked."""
     parts = urlsplit(access.url)
     host = str(parts.hostname)
     words = ["-p", str(parts.port)] if parts.port else []

@@ -29,8 +29,7 @@ ZERO = Amounts()
 def node_capacities(
     nodes: Iterable[Json], pods: Iterable[Json], cluster_id: str, namespace: str
 ) -> list[Capacity]:
-    """`pods`: those of all namespaces. A Pod of this cluster has its label and is in
-    `namespace`."""
+    """`pods` of all namespaces; the cluster's own have its label and are in `namespace`."""
     used: dict[str, Amounts] = defaultdict(Amounts)
     for pod in pods:
         ours = (

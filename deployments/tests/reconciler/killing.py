@@ -41,8 +41,7 @@ ROOT = f"{settings.BASE_DIR}/"
 
 
 class Moment(NamedTuple):
-    """The moment before a line runs first; for a `with` line also the moment it leaves its
-    block."""
+    """Just before a line runs first; for a `with` line also as its block is left."""
 
     file: str
     line: int

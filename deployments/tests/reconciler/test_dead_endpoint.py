@@ -16,7 +16,7 @@ from deployments import tasks, wakeup
 from deployments.reconciler import circuit_breaker
 from deployments.runtimes.base import Access, Registry, Runtime
 from deployments.runtimes.docker.runtime import DockerRuntime
-from deployments.tests.reconciler.conftest import Testbed, docker_runtimes_from
+from deployments.tests.reconciler.testbed import Testbed, docker_runtimes_from
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db(transaction=True)

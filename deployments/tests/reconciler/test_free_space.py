@@ -9,8 +9,7 @@ from clusters.models import Node
 from deployments.models import Deployment
 from deployments.runtimes.base import Key
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Testbed, mark_lost
-from deployments.tests.reconciler.test_life import reason
+from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
 from deployments.tests.workloads import allocated
 
 pytestmark = pytest.mark.django_db

@@ -20,8 +20,8 @@ from clusters.services.nodes import drain
 from deployments.models import Deployment
 from deployments.runtimes.base import LaunchSpec, ReplicaPlacement
 from deployments.services.stop import stop_deployment
+from deployments.tests.reconciler.docker_testbed import DockerTestbed, Outcome, shell
 from deployments.tests.reconciler.killing import Moment, TracedLine, dry_run, killed_at
-from deployments.tests.reconciler.real import DockerTestbed, Outcome, shell
 from deployments.tests.runtimes.docker.engine import IMAGE
 from mlops_platform.api.redis import redis_client
 from scheduler import audit

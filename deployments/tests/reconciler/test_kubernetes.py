@@ -16,8 +16,7 @@ from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler.loop import reconcile
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Testbed, mark_lost
-from deployments.tests.reconciler.test_life import reason
+from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
 from deployments.tests.runtimes.kubernetes.api_server import SECRETS, FakeApi, Json, Name, error
 from deployments.tests.runtimes.kubernetes.cluster import NAMESPACE
 from deployments.tests.runtimes.kubernetes.kubelet import Kubelet

@@ -8,19 +8,13 @@ from django.utils import timezone
 
 from clusters.models import Node
 from deployments.lifecycle import deadlines, retry_backoff
-from deployments.models import Deployment, DeploymentLog, Status
-from deployments.queries import reasons_for
+from deployments.models import DeploymentLog, Status
 from deployments.runtimes.base import Code, Key
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Testbed
+from deployments.tests.reconciler.testbed import Testbed, reason
 from deployments.tests.workloads import allocated
 
 pytestmark = pytest.mark.django_db
-
-
-def reason(row: Deployment) -> dict:
-    fresh = Deployment.objects.select_related("priority_class").get(pk=row.pk)
-    return reasons_for([fresh])[row.pk] or {}
 
 
 def test_a_deployment_starts_only_after_its_node_has_answered(testbed: Testbed, a: Node):

@@ -14,7 +14,7 @@ from clusters.models import Endpoint
 from clusters.services.nodes import drain, uncordon
 from deployments.lifecycle import deadlines
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import (
+from deployments.tests.reconciler.testbed import (
     Testbed,
     docker_runtimes_from,
     launch_spec,

@@ -6,7 +6,7 @@ import pytest
 
 from clusters.models import Endpoint, Node
 from clusters.services.attach import delete_node
-from deployments.tests.reconciler.conftest import Testbed
+from deployments.tests.reconciler.testbed import Testbed
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ import pytest
 from clusters.models import Node
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.runtimes.base import RuntimeUnavailable
-from deployments.tests.reconciler.conftest import Testbed
+from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.workloads import make
 
 pytestmark = pytest.mark.django_db

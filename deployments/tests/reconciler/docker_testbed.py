@@ -11,7 +11,7 @@ from clusters.models import Cluster, Endpoint, Node
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog
 from deployments.runtimes.docker.runtime import DockerRuntime
-from deployments.tests.reconciler.conftest import Testbed
+from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization

@@ -14,7 +14,7 @@ from deployments.models import Deployment, Status
 from deployments.reconciler import circuit_breaker, image_pulls, watcher
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Testbed, endpoint_of
+from deployments.tests.reconciler.testbed import Testbed, endpoint_of
 from mlops_platform.api.redis import redis_client
 from mlops_platform.api.wakeup import try_lock
 

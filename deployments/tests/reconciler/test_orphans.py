@@ -1,12 +1,10 @@
-"""Containers of no row, containers that vanish, and containers that others than the platform
-end."""
+"""Containers of no row, containers that vanish, and containers that others end."""
 
 import pytest
 
 from clusters.models import Node
 from deployments.runtimes.base import Code
-from deployments.tests.reconciler.conftest import Testbed, launch_spec
-from deployments.tests.reconciler.test_life import reason
+from deployments.tests.reconciler.testbed import Testbed, launch_spec, reason
 
 pytestmark = pytest.mark.django_db
 

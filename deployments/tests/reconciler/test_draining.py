@@ -9,7 +9,7 @@ from clusters.services.clusters import delete_cluster
 from clusters.services.nodes import delete_node, drain, uncordon
 from deployments.models import Deployment
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.conftest import Testbed
+from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.workloads import allocated
 from mlops_platform.api.errors import Conflict
 
