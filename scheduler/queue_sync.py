@@ -58,10 +58,9 @@ def follow(snapshot: Snapshot, plan: Plan, requeued: frozenset[str]) -> None:
     ordering, total = snapshot.policy.ordering, snapshot.total
     try:
         redis_queues.leave(cluster_id, [(w.priority, UUID(w.id)) for w in started])
-        redis_queues.enter(
-            cluster_id,
-            [(r.priority, UUID(r.id), -policy_key(ordering, r.total, total)) for r in evicted],
-        )
+        if evicted:
+            scored = ((r, -policy_key(ordering, r.total, total)) for r in evicted)
+            redis_queues.enter(cluster_id, [(r.priority, UUID(r.id), score) for r, score in scored])
     except RedisError as error:
         _log_away(error)
 
@@ -95,7 +94,7 @@ def mend(cluster_id: UUID, *, thoroughly: bool = False) -> bool:
         if not thoroughly:
             waiting = Deployment.objects.filter(cluster=cluster, status=Status.QUEUED).order_by()
             counts = waiting.values_list("priority_class__name").annotate(Count("id"))
-            lengths = redis_queues.lengths_of([cluster.pk], names).get(cluster.pk)
+            lengths = redis_queues.lengths(cluster.pk, names)
             right = lengths == dict.fromkeys(names, 0) | dict(counts)
             if right and redis_queues.signature(cluster.pk) == signature:
                 return False

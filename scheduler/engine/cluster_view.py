@@ -11,7 +11,7 @@ from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
 
 
-class _OfCluster:
+class ClusterPart:
     """What depends neither on the queue nor on the running workloads."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -23,6 +23,7 @@ class _OfCluster:
 
     @cached_property
     def classes(self) -> dict[str, PriorityClass]:
+        """By name."""
         return by_name(self._snapshot.classes)
 
     @cached_property
@@ -30,14 +31,15 @@ class _OfCluster:
         return OwnerUsage(self._snapshot)
 
 
-class _OfRunning:
+class RunningPart:
     """What depends on the running workloads, but not on the queue."""
 
-    def __init__(self, snapshot: Snapshot, cluster: _OfCluster) -> None:
+    def __init__(self, snapshot: Snapshot, cluster: ClusterPart) -> None:
         self._snapshot, self._cluster = snapshot, cluster
 
     @cached_property
     def leaving(self) -> list[Running]:
+        """The running workloads that a drain evicts."""
         return drained(self._snapshot) if is_draining(self._snapshot) else []
 
     @cached_property
@@ -54,39 +56,17 @@ class ClusterView:
     def __init__(
         self,
         snapshot: Snapshot,
-        cluster: _OfCluster | None = None,
-        running: _OfRunning | None = None,
+        cluster: ClusterPart | None = None,
+        running: RunningPart | None = None,
     ) -> None:
         self.snapshot = snapshot
-        self._cluster = cluster or _OfCluster(snapshot)
-        self._running = running or _OfRunning(snapshot, self._cluster)
+        self.cluster = cluster or ClusterPart(snapshot)
+        self.running = running or RunningPart(snapshot, self.cluster)
 
     def with_queue(self, queued: tuple[Workload, ...]) -> "ClusterView":
         """The same cluster with another queue; it shares all derived views."""
-        return ClusterView(replace(self.snapshot, queued=queued), self._cluster, self._running)
+        return ClusterView(replace(self.snapshot, queued=queued), self.cluster, self.running)
 
     def with_running(self, running: tuple[Running, ...]) -> "ClusterView":
         """The same cluster and queue with other running workloads."""
-        return ClusterView(replace(self.snapshot, running=running), self._cluster)
-
-    @property
-    def capacity(self) -> Capacity:
-        return self._cluster.capacity
-
-    @property
-    def classes(self) -> dict[str, PriorityClass]:
-        """By name."""
-        return self._cluster.classes
-
-    @property
-    def usage(self) -> OwnerUsage:
-        return self._cluster.usage
-
-    @property
-    def leaving(self) -> list[Running]:
-        """The running workloads that a drain evicts."""
-        return self._running.leaving
-
-    @property
-    def long_running(self) -> LongRunning:
-        return self._running.long_running
+        return ClusterView(replace(self.snapshot, running=running), self.cluster)

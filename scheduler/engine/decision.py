@@ -47,7 +47,7 @@ def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
     for workload in view.snapshot.queued:
         key = workload.scheduling_key
         if key not in reason_of:
-            reason_of[key] = impossible(view.capacity, workload)
+            reason_of[key] = impossible(view.cluster.capacity, workload)
         if (reason := reason_of[key]) is None:
             possible.append(workload)
         else:
@@ -146,7 +146,7 @@ class Decision:
     @property
     def _evictions(self) -> tuple[Eviction, ...]:
         if self.state is None:
-            return tuple(drain(self.snapshot, running) for running in self.view.leaving)
+            return tuple(drain(self.snapshot, running) for running in self.view.running.leaving)
         return tuple(self.state.evictions)
 
     # --- Why the others wait ---------------------------------------------------------------------
@@ -156,8 +156,10 @@ class Decision:
         if self.state is None:
             paused = reasons.paused(self.snapshot.state)
             return _grouped([*self._impossible, *((each, paused) for each in self._queue)])
-        wait_reasons = WaitReasons(self.snapshot, self.state)
         left = [workload for workload in self._queue if workload.id not in self.started]
+        if not left and not self._impossible:
+            return ()
+        wait_reasons = WaitReasons(self.snapshot, self.state)
         waiting = [*self._impossible, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
         return _grouped(waiting, alone=self.state.reservations.head if strict else None)

@@ -26,15 +26,15 @@ class CycleState:
     def __init__(self, view: ClusterView, queue: WaitingQueue) -> None:
         """The workloads on draining nodes leave before any waiting one is looked at."""
         snapshot = view.snapshot
-        self.capacity = view.capacity.copy()
+        self.capacity = view.cluster.capacity.copy()
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
         self.started_long_running = False
-        self.usage = view.usage.copy() if snapshot.by_owner else None
-        self._long_running = view.long_running.copy()
+        self.usage = view.cluster.usage.copy() if snapshot.by_owner else None
+        self._long_running = view.running.long_running.copy()
         self._snapshot = snapshot
-        self._classes = view.classes
+        self._classes = view.cluster.classes
         self._search: tuple[PreemptionSearch, Candidates] | None = None
         self._begun: list[End] = []
         self._freed: list[int] = []  # bins in which the last victims were
@@ -43,7 +43,7 @@ class CycleState:
         self._running: dict[str, Running] = {}
         if self.usage is not None:
             self._running = {each.id: each for each in snapshot.running}
-        self._drain_nodes(view.leaving)
+        self._drain_nodes(view.running.leaving)
         self.reservations = Reservations(
             snapshot,
             queue,
@@ -80,8 +80,9 @@ class CycleState:
 
     def _is_gated(self, workload: Workload) -> bool:
         """Whether its owner's quota leaves too little for the workload: it is passed over."""
-        owed = self.reservations.reserved_quota(workload)
-        return self.usage is not None and self.usage.over(workload, owed)
+        if self.usage is None:
+            return False
+        return self.usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)

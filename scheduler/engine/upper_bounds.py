@@ -25,7 +25,7 @@ def free_by_bin(
 
     Starts of workloads that are missing from the view's queue are ignored.
     """
-    capacity, leaving = view.capacity, _leaving(view, gone)
+    capacity, leaving = view.cluster.capacity, _leaving(view, gone)
     moved: dict[int, Resources] = {}
     for running in view.snapshot.running:
         if running.id in leaving:
@@ -41,7 +41,7 @@ def free_by_bin(
 
 def usage_once_gone(view: ClusterView, gone: Collection[str] = ()) -> OwnerUsage:
     """The owners' usage after the drained workloads and those of the ids `gone` have left."""
-    usage, leaving = view.usage.copy(), _leaving(view, gone)
+    usage, leaving = view.cluster.usage.copy(), _leaving(view, gone)
     for running in view.snapshot.running:
         if running.id in leaving:
             usage.shrink(running)
@@ -49,12 +49,12 @@ def usage_once_gone(view: ClusterView, gone: Collection[str] = ()) -> OwnerUsage
 
 
 def _leaving(view: ClusterView, gone: Collection[str]) -> set[str]:
-    return {running.id for running in view.leaving}.union(gone)
+    return {running.id for running in view.running.leaving}.union(gone)
 
 
 def evictable_below(view: ClusterView, below: int) -> list[Running]:
     """The running workloads of a priority value under `below` that may be evicted now."""
-    snapshot, classes = view.snapshot, view.classes
+    snapshot, classes = view.snapshot, view.cluster.classes
     return [
         running
         for running in snapshot.running

@@ -65,7 +65,7 @@ class WhatIf:
         others = tuple(each for each in snapshot.queued if each.id != workload.id)
         view = ClusterView(replace(snapshot, queued=others))
         possible, _ = sift(view)
-        self._others, self._capacity = WaitingQueue(snapshot, possible), view.capacity
+        self._others, self._capacity = WaitingQueue(snapshot, possible), view.cluster.capacity
 
     def starts(self) -> bool:
         """Whether the workload would start with nothing changed."""

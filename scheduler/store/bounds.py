@@ -34,9 +34,9 @@ class Bounds:
         view = self._view
         usual = free_by_bin(view, self.evicted, self._starts)
         may_evict = preempting_classes(view) if view.snapshot.running else ()
-        found: dict[str, Sequence[Resources]] = dict.fromkeys(view.classes, usual)
+        found: dict[str, Sequence[Resources]] = dict.fromkeys(view.cluster.classes, usual)
         for name in may_evict:
-            victims = {each.id for each in evictable_below(view, view.classes[name].value)}
+            victims = {each.id for each in evictable_below(view, view.cluster.classes[name].value)}
             found[name] = free_by_bin(view, victims | self.evicted, self._starts)
         return found
 
@@ -80,25 +80,25 @@ class Bounds:
         if not self._view.snapshot.running:
             return possible(self._view)
         beside = self._long_running.free_beside
-        return size_classes({name: beside(name) for name in self._view.classes})
+        return size_classes({name: beside(name) for name in self._view.cluster.classes})
 
     def could_ever_start(self, workload: Workload) -> bool:
         """Whether the empty cluster could run it, also beside the long-running services."""
-        if impossible(self._view.capacity, workload) is not None:
+        if impossible(self._view.cluster.capacity, workload) is not None:
             return False
         return self._long_running.leave_enough_for(workload)
 
     @cached_property
     def _long_running(self) -> LongRunning:
-        long_running = self._view.long_running.copy()
-        for id_ in {running.id for running in self._view.leaving} | self.evicted:
+        long_running = self._view.running.long_running.copy()
+        for id_ in {running.id for running in self._view.running.leaving} | self.evicted:
             long_running.evicted(id_)
         return long_running
 
 
 def possible(view: ClusterView) -> list[SizeClass]:
     """What the empty cluster could run, and little more."""
-    return size_classes(dict.fromkeys(view.classes, view.capacity.totals))
+    return size_classes(dict.fromkeys(view.cluster.classes, view.cluster.capacity.totals))
 
 
 def preempting_classes(view: ClusterView) -> frozenset[str]:

@@ -44,7 +44,7 @@ class HeadReader:
         known = [workload.id for workload in snapshot.queued]
         while candidates := self._queue.first(snapshot, found, known, never):
             first = min(candidates, key=order_key(snapshot))
-            if impossible(view.capacity, first) is None:
+            if impossible(view.cluster.capacity, first) is None:
                 return with_workloads(view, [first])
             never.add(first.scheduling_key)
         return view

@@ -108,7 +108,7 @@ class RelevantReader:
         """All, or those below the classes that wait and may evict: most often none."""
         if all_run:
             return running_in(view.snapshot)
-        values = [view.classes[name].value for name in left & preempting_classes(view)]
+        values = [view.cluster.classes[name].value for name in left & preempting_classes(view)]
         if not values:
             return ()
         return running_in(view.snapshot, priority_class__value__lt=max(values))

@@ -57,7 +57,7 @@ def enough_are_read(
     """
     if view.snapshot.policy.queueing == STRICT or part.first >= MOST_STARVED:
         return True
-    most_usage = view.usage.copy()
+    most_usage = view.cluster.usage.copy()
     for workload in view.snapshot.queued:
         if workload.id in started:
             most_usage.grow(workload.owner, workload.total)
@@ -65,9 +65,9 @@ def enough_are_read(
     def waits_on(workload: Workload) -> bool:
         return (
             workload.id not in started
-            and impossible(view.capacity, workload) is None
+            and impossible(view.cluster.capacity, workload) is None
             and not most_usage.over(workload)
-            and view.long_running.leave_enough_for(workload)
+            and view.running.long_running.leave_enough_for(workload)
         )
 
     return all(

@@ -63,6 +63,8 @@ class Reservations:
 
     def usable(self, workload: Workload) -> Usable | None:
         """The amount of a bin that the workload may use; None if it may use all that is free."""
+        if self.backfill is None and self.starvation is None:
+            return None
         backfill, starvation = self.backfill_binding(workload), self.starvation
         if starvation is not None and not starvation.binds(workload, self.value(workload)):
             starvation = None
