@@ -1,0 +1,125 @@
+"""How many functions of the project a request passes through: each is a station for a reader who
+follows it.
+
+Counted are the different functions and methods of this repository that are called; a comprehension
+and a lambda belong to the function around it. The limits are what the code has now: lower them when
+a step goes, and raise them only for a step that a reader would miss.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.tests.allocation import make_cluster
+from deployments.models import Deployment, Status
+from deployments.tests.workloads import body
+from mlops_platform.api.redis import redis_client
+from organizations.models import Organization
+from organizations.tests.people import JsonClient
+from scheduler.tasks import schedule_cluster
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PATH = "/api/deployments"
+Station = tuple[str, str]  # file, qualified name
+
+
+@contextmanager
+def traced() -> Iterator[set[Station]]:
+    """The stations of the block, on this thread."""
+    stations: set[Station] = set()
+    known: dict[CodeType, Station | None] = {}
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            if code not in known:
+                known[code] = station_of(code)
+            if (station := known[code]) is not None:
+                stations.add(station)
+
+    sys.setprofile(note)
+    try:
+        yield stations
+    finally:
+        sys.setprofile(None)
+
+
+def station_of(code: CodeType) -> Station | None:
+    """None for code of libraries and tests, and for `<lambda>`, `<listcomp>` and the like."""
+    path = Path(code.co_filename)
+    if not path.is_relative_to(REPOSITORY) or code.co_name.startswith("<"):
+        return None
+    file = path.relative_to(REPOSITORY)
+    if file.parts[0].startswith(".") or "tests" in file.parts:
+        return None
+    return str(file), code.co_qualname
+
+
+def listed(stations: set[Station]) -> str:
+    """For the message of a failure."""
+    files = {file for file, _ in stations}
+    lines = [f"{len(stations)} functions in {len(files)} files", *map(": ".join, sorted(stations))]
+    return "\n".join(lines)
+
+
+def run_tasks(cluster: Cluster) -> None:
+    """Run the cycles of the cluster that wait in the broker, in this process."""
+    while redis_client().lpop("scheduler"):
+        schedule_cluster(str(cluster.pk))
+
+
+def status_of(answer: dict[str, Any]) -> str:
+    return Deployment.objects.get(pk=answer["id"]).status
+
+
+@pytest.fixture
+def client(api: Callable[[User], JsonClient], dev: User, org: Organization) -> JsonClient:
+    """The developer's client, in a process that has answered, run and stopped one before."""
+    client, warm = api(dev), make_cluster(org, name="warm")
+    answer = client.post(PATH, body(warm, name="train")).json()
+    run_tasks(warm)
+    assert client.post(f"{PATH}/{answer['id']}/stop").status_code == 200
+    run_tasks(warm)
+    return client
+
+
+@pytest.fixture
+def cluster(org: Organization) -> Cluster:
+    """With one GPU, which each deployment asks for."""
+    return make_cluster(org, total_gpu=1)
+
+
+def test_a_submit_and_its_way_to_running_have_few_stations(
+    client: JsonClient, cluster: Cluster
+) -> None:
+    with traced() as post:
+        response = client.post(PATH, body(cluster, name="train"))
+    assert (response.status_code, status_of(response.json())) == (201, Status.QUEUED)
+    with traced() as cycle:
+        run_tasks(cluster)
+    assert status_of(response.json()) == Status.RUNNING
+    assert len(post) <= 50, listed(post)
+    assert len(post | cycle) <= 233, listed(post | cycle)
+
+
+def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: Cluster) -> None:
+    low = client.post(PATH, body(cluster, name="train")).json()
+    run_tasks(cluster)
+    with traced() as preemption:
+        high = client.post(PATH, body(cluster, name="train", priority="HIGH")).json()
+        run_tasks(cluster)
+    assert (status_of(low), status_of(high)) == (Status.QUEUED, Status.RUNNING)
+    with traced() as stop:
+        client.post(f"{PATH}/{high['id']}/stop")
+    assert status_of(high) == Status.STOPPED
+    assert len(preemption) <= 312, listed(preemption)
+    assert len(stop) <= 65, listed(stop)
