@@ -126,6 +126,7 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_TIMEOUT_S = 2.0  # a dead Redis delays a submit by this much at most
+REDIS_STALLED_S = 2.0  # after a timeout, for so long no command of this process waits for Redis
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -109,13 +109,13 @@ class Supervisor:
         """The exit code of a process; negative for a signal, None while it runs."""
         return self._processes[name].poll()
 
-    def stop(self) -> list[str]:
-        """Terminate all processes, then kill those still there after STOP_TIMEOUT_S; returns the
-        names of the killed ones."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
+        """Terminate all processes, then kill those still there after `timeout_s`; returns the names
+        of the killed ones."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()  # it then ends its children itself
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         late = []
         for name, process in self._processes.items():
             try:

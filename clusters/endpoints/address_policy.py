@@ -56,11 +56,11 @@ def refusal(address: str) -> str | None:
     return kind and f"{address} is {kind}, where only an operator may attach."
 
 
-def resolve(host: str) -> list[str]:
+def resolve(host: str, timeout_s: float = RESOLVE_TIMEOUT_S) -> list[str]:
     """All addresses of a host name, or the address itself; raises Unresolvable.
 
     The system's resolver has no timeout, so it runs on a thread that is abandoned after
-    RESOLVE_TIMEOUT_S.
+    `timeout_s`.
     """
     found: list[str] = []
 
@@ -73,7 +73,7 @@ def resolve(host: str) -> list[str]:
 
     thread = threading.Thread(target=look_up, name="resolve", daemon=True)
     thread.start()
-    thread.join(RESOLVE_TIMEOUT_S)
+    thread.join(timeout_s)
     if not found:
         raise Unresolvable(host)
     return found

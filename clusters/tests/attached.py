@@ -1,11 +1,12 @@
 """Clusters with containers, for tests; names resolve without a network."""
 
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
-from clusters.endpoints import attachment
-from clusters.endpoints.address_policy import Unresolvable
 from clusters.models import Cluster, Endpoint, Node, Runtime
 from clusters.queries import secrets_of
 from clusters.secrets import seal
@@ -20,16 +21,18 @@ NOTHING = {"total_cpu_milli": 0, "total_ram_mib": 0, "total_gpu": 0}
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver knows NAMES, and addresses."""
+    """The system's resolver knows NAMES, and addresses."""
+    monkeypatch.setattr(socket, "getaddrinfo", partial(getaddrinfo, NAMES))
 
-    def resolve(host: str) -> list[str]:
-        if host in NAMES:
-            return NAMES[host]
-        if host.replace(".", "").isdigit() or ":" in host:
-            return [host]
-        raise Unresolvable(host)
 
-    monkeypatch.setattr(attachment, "resolve", resolve)
+def getaddrinfo(
+    names: Mapping[str, Sequence[str]], host: str, port: object, **_: object
+) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    """Stands in for the system's, and knows these names alone."""
+    is_address = host.replace(".", "").isdigit() or ":" in host
+    if not is_address and host not in names:
+        raise socket.gaierror(f"no such name: {host}")
+    return [(0, 0, 0, "", (address, 0)) for address in ([host] if is_address else names[host])]
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
-from clusters import secrets as rotation
 from clusters.models import Endpoint, Registry
-from clusters.secrets import Unsealable, resealed, seal, unseal
+from clusters.secrets import BATCH, Unsealable, resealed, seal, unseal
 from clusters.tests.allocation import row
 
 SECRETS = {"key": "-----BEGIN PRIVATE KEY-----\nhunter2", "token": "tök"}
@@ -87,17 +86,22 @@ def told(capsys):
     return capsys.readouterr().out.splitlines()
 
 
-def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys, monkeypatch):
-    monkeypatch.setattr(rotation, "BATCH", 2)
+def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
+    sealed = seal({"key": "another"})
+    Endpoint.objects.bulk_create(
+        Endpoint(cluster=kept.cluster, url=f"tcp://more:{number}", secrets=sealed)
+        for number in range(BATCH)
+    )
     keys("b", "a")
     call_command("rotate_credentials")
     assert told(capsys) == [
-        "Endpoints: 4 sealed again, 0 under the first key already, 0 that no key opens.",
+        f"Endpoints: {BATCH + 4} sealed again, 0 under the first key already, 0 that no key opens.",
         "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
     ]
     keys("b")
     opened = [unseal(each.secrets) for each in Endpoint.objects.order_by("pk")]
-    assert opened == [{}, *({"key": str(number)} for number in range(1, 5))]
+    assert opened[:5] == [{}, *({"key": str(number)} for number in range(1, 5))]
+    assert opened[5:] == [{"key": "another"}] * BATCH
     assert unseal(row(kept)["secret"]) == {"password": "hunter2"}
 
 

@@ -36,11 +36,13 @@ class BoundedPaginator(Paginator):
     Operators do not page further than that; filters and search lead there.
     """
 
+    most = MOST_COUNTED
+
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted: int = rows.order_by()[: MOST_COUNTED + 1].count()
-        return counted if counted <= MOST_COUNTED else AtLeast(MOST_COUNTED)
+        counted: int = rows.order_by()[: self.most + 1].count()
+        return counted if counted <= self.most else AtLeast(self.most)
 
 
 class PageOfRows(ChangeList):

@@ -6,6 +6,7 @@ import pytest
 
 from clusters.models import Cluster, Node
 from clusters.services import nodes
+from clusters.services.nodes import MOST_NODES
 from clusters.tests.allocation import allocate, make_cluster, make_node, row, totals
 from organizations.tests.people import all_at_once
 
@@ -87,13 +88,15 @@ def test_a_taken_name_is_refused(api, ada, cluster, org, woken):
     assert api(ada).post(path(make_cluster(org, name="east")), body()).status_code == 201
 
 
-def test_there_is_a_most(api, ada, cluster, monkeypatch):
-    monkeypatch.setattr(nodes, "MOST_NODES", 1)
-    make_node(cluster)
+def test_there_is_a_most(api, ada, cluster):
+    amounts = {"cpu_milli": 1, "ram_mib": 1, "gpu": 0}
+    Node.objects.bulk_create(
+        Node(cluster=cluster, name=f"n{number}", **amounts) for number in range(MOST_NODES)
+    )
     response = api(ada).post(path(cluster), body(name="node-2"))
     assert response.status_code == 409
     assert response.json()["code"] == "too_many_nodes"
-    assert Node.objects.count() == 1
+    assert Node.objects.count() == MOST_NODES
 
 
 @pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])

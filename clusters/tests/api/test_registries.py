@@ -4,8 +4,7 @@ import pytest
 
 from clusters.models import Registry
 from clusters.queries import registries_of
-from clusters.services import registries
-from clusters.services.registries import put_registry
+from clusters.services.registries import MOST_REGISTRIES, put_registry
 from clusters.tests.allocation import make_cluster, row
 from clusters.tests.paging import all_rows
 
@@ -83,11 +82,12 @@ def test_a_simulated_cluster_has_no_registries(api, ada, cluster):
     assert api(ada).get(path(cluster)).json() == []
 
 
-def test_there_is_a_most_and_replacing_needs_no_room(api, ada, docker, kept, monkeypatch):
-    monkeypatch.setattr(registries, "MOST_REGISTRIES", 1)
+def test_there_is_a_most_and_replacing_needs_no_room(api, ada, docker, kept):
+    others = (Registry(cluster=docker, host=f"r{n}.example.org") for n in range(1, MOST_REGISTRIES))
+    Registry.objects.bulk_create(others)
     response = api(ada).post(path(docker), GIVEN)
     assert (response.status_code, response.json()["code"]) == (409, "too_many_registries")
-    assert Registry.objects.get().host == "docker.io"
+    assert Registry.objects.count() == MOST_REGISTRIES
     assert api(ada).post(path(docker), {**GIVEN, "host": "docker.io"}).status_code == 201
 
 

@@ -1,10 +1,12 @@
 """Checks of a Docker engine or an API server before it is attached."""
 
+import socket
+from functools import partial
+
 import pytest
 
-from clusters.endpoints import attachment
-from clusters.endpoints.address_policy import Unresolvable
 from clusters.endpoints.attachment import BadEndpoint, docker_endpoint, kubernetes_endpoint
+from clusters.tests.attached import getaddrinfo
 from clusters.tests.endpoints.pki import kubeconfig, pem
 
 NAMES = {
@@ -17,15 +19,7 @@ NAMES = {
 @pytest.fixture(autouse=True)
 def _resolver(monkeypatch):
     """No test uses the real resolver."""
-
-    def resolve(host):
-        if host in NAMES:
-            return NAMES[host]
-        if not host.replace(".", "").isdigit() and ":" not in host:
-            raise Unresolvable(host)
-        return [host]
-
-    monkeypatch.setattr(attachment, "resolve", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", partial(getaddrinfo, NAMES))
 
 
 def docker(url, *, trusted=False, **fields):

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_platform import supervisor as supervising
 from mlops_platform.procfile import read_procfile
 from mlops_platform.supervisor import Outcome, Supervisor
 from mlops_platform.tests.equipment.plugin import REPOSITORY
@@ -95,14 +94,11 @@ def test_what_a_process_leaves_behind_is_killed(tmp_path: Path) -> None:
     assert not runs(child)
 
 
-def test_a_process_that_does_not_listen_is_killed_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervising, "STOP_TIMEOUT_S", 0.3)
+def test_a_process_that_does_not_listen_is_killed_and_named(tmp_path: Path) -> None:
     command = "trap '' TERM; echo yes > ready; while true; do sleep 1; done"
     supervisor = supervise(tmp_path, web=f'sh -c "{command}"', beat="sleep 60")
     wait_for(tmp_path / "ready")
-    assert supervisor.stop() == ["web"]
+    assert supervisor.stop(timeout_s=0.3) == ["web"]
     assert supervisor.exit_code("web") == -signal.SIGKILL
 
 

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 from redis.exceptions import RedisError
 
 from mlops_platform.api import redis
 
 
 @pytest.fixture
-def frozen(tmp_path: Path, settings: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def frozen(tmp_path: Path, settings: Settings) -> Iterator[None]:
     path = tmp_path / "frozen.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen(8)
-        monkeypatch.setattr(redis, "_stalled_until", 0.0)
-        settings.REDIS_URL = f"unix://{path}"  # type: ignore[attr-defined]  # pytest-django's
-        settings.REDIS_TIMEOUT_S = 0.2  # type: ignore[attr-defined]
+        settings.REDIS_URL = f"unix://{path}"
+        settings.REDIS_TIMEOUT_S = 0.2
         yield
-    redis._client.cache_clear()
 
 
 def test_only_the_first_of_many_commands_waits_for_it(frozen: None) -> None:
@@ -47,11 +46,10 @@ def test_pipelines_and_locks_are_no_exception(frozen: None) -> None:
     assert time.monotonic() - began < 0.2
 
 
-def test_it_is_asked_again_after_a_while(frozen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_asked_again_after_a_while(frozen: None, settings: Settings) -> None:
+    settings.REDIS_STALLED_S = 0.0
     with pytest.raises(RedisError):
         redis.redis_client().get("x")
-    monkeypatch.setattr(redis, "STALLED_S", 0.0)
-    monkeypatch.setattr(redis, "_stalled_until", 0.0)
     began = time.monotonic()
     with pytest.raises(RedisError):
         redis.redis_client().get("x")

@@ -1,5 +1,6 @@
 """The operators' pages of clusters, as far as they tell of queues and cycles."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from accounts.models import User
 from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, Status
-from mlops_platform.api.errors import Conflict
+from deployments.tests.interleaving import after_statement
 from organizations.models import Organization
 from organizations.tests.people import PASSWORD
 from scheduler import wakeup
@@ -144,13 +145,10 @@ def test_a_cluster_in_use_is_not_deleted(
 
 
 def test_a_cluster_that_came_into_use_meanwhile_is_not_deleted(
-    operator: Client, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    operator: Client, cluster: Cluster, submit: Submit
 ) -> None:
-    def refuse(cluster: Cluster) -> None:
-        raise Conflict("1 deployments wait or run here.", code="cluster_in_use")
-
-    monkeypatch.setattr("clusters.services.clusters.delete_cluster", refuse)
-    answer = operator.post(page(cluster, "delete"), {"post": "yes"}, follow=True)
+    with after_statement('INSERT INTO "django_admin_log"', partial(submit, gpu=1)):
+        answer = operator.post(page(cluster, "delete"), {"post": "yes"}, follow=True)
     assert messages_of(answer) == ["Deployments wait or run here: stop them first."]
     assert answer.redirect_chain[-1][0] == page(cluster)
     assert Cluster.objects.exists()

@@ -10,6 +10,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment
+from deployments.tests.interleaving import after_statement
 from organizations.models import Organization
 from organizations.tests.people import client_for
 from scheduler.tests.conftest import Submit, run_cycle
@@ -151,12 +152,13 @@ def test_what_it_says_starts_now_is_what_the_cycle_starts(
 
 
 def test_a_cluster_deleted_meanwhile_is_not_found(
-    submit: Submit, dev: User, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, submit: Submit, dev: User
 ) -> None:
-    def gone(*_: object, **__: object) -> None:
-        raise Cluster.DoesNotExist
+    def delete() -> None:
+        Deployment.objects.all().delete()
+        cluster.delete()
 
     row = submit("LOW", gpu=1)
-    monkeypatch.setattr("scheduler.explain.read_snapshot", gone)
-    answer = client_for(dev).get(f"/api/deployments/{row.pk}/explain")
+    with after_statement('FROM "deployments_deployment"', delete):
+        answer = client_for(dev).get(f"/api/deployments/{row.pk}/explain")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,5 +1,6 @@
 """POST /api/deployments/quote, and a submit with its token: owner, teammate, stranger."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment, DeploymentEvent, Status
+from deployments.tests.interleaving import after_statement
 from organizations.tests.people import all_at_once, client_for
-from scheduler import audit, quotes, store
+from scheduler import audit, quotes
 from scheduler.models import SchedulingCycle
 from scheduler.tests.conftest import Submit, run_cycle
 
@@ -152,7 +154,8 @@ def test_an_old_quote_has_expired(
     cluster: Cluster, dev: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = quoted(dev, body(cluster))["token"]
-    monkeypatch.setattr(quotes, "VALID_S", -1)
+    later = time.time() + quotes.VALID_S + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     answer = client_for(dev).post(SUBMIT, {**body(cluster), "quote": token})
     assert (answer.status_code, answer.json()["code"]) == (409, "quote_stale")
 
@@ -226,15 +229,13 @@ def test_a_token_is_as_short_for_many_victims_as_for_one(
     assert (answer.status_code, answer.json()["status"]) == (201, "RUNNING")
 
 
-def test_rows_that_change_while_a_quote_is_kept_make_it_stale(
-    cluster: Cluster, dev: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def overtaken(*_: object) -> None:
-        raise store.StalePlanError("start: 0 of 1 rows were as expected")
+def test_rows_that_change_while_a_quote_is_kept_make_it_stale(cluster: Cluster, dev: User) -> None:
+    def stop() -> None:
+        Deployment.objects.update(status=Status.STOPPED)
 
     given = body(cluster)
     token = quoted(dev, given)["token"]
-    monkeypatch.setattr(store, "apply_plan", overtaken)
-    answer = client_for(dev).post(SUBMIT, {**given, "quote": token})
+    with after_statement('FROM "scheduler_reservationrecord"', stop):
+        answer = client_for(dev).post(SUBMIT, {**given, "quote": token})
     assert (answer.status_code, answer.json()["code"]) == (409, "quote_stale")
     assert Deployment.objects.count() == 0

@@ -296,10 +296,9 @@ def _row(cluster: Cluster, dev: User, priority_class: PriorityClass, ask: Ask) -
     return row
 
 
-def test_a_long_queue_is_counted_the_more_rarely(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_queue_is_counted_the_more_rarely(cluster: Cluster) -> None:
     """Empty or short ones after each cycle; one of 60,000 once a minute."""
     assert [queue_sync.is_check_due(cluster.pk) for _ in range(3)] == [True, True, True]
-    monkeypatch.setattr(redis_queues, "lengths", lambda *_: {"HIGH": 1, "LOW": 60_000})
+    redis_queues.enter(cluster.pk, [("HIGH", uuid7(), 0)])
+    redis_queues.enter(cluster.pk, (("LOW", uuid7(), 0) for _ in range(60_000)))
     assert [queue_sync.is_check_due(cluster.pk) for _ in range(3)] == [True, False, False]

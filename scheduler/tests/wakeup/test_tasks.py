@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from django.db.models import F
@@ -14,6 +13,7 @@ from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
+from deployments.tests.interleaving import after_statement
 from mlops_platform.api.redis import redis_client
 from scheduler import audit, cycle, queries, wakeup
 from scheduler.models import SchedulingCycle, Trigger
@@ -85,22 +85,19 @@ def test_a_task_that_finds_the_lock_taken_leaves_the_flag(cluster: Cluster, subm
     assert messages() == 0
 
 
-def test_the_holder_looks_again_after_unlocking(
-    cluster: Cluster, submit: Submit, monkeypatch: pytest.MonkeyPatch
+def test_the_worker_with_the_lock_looks_again_after_unlocking(
+    cluster: Cluster, submit: Submit
 ) -> None:
-    """While a cycle runs, somebody submits, and another worker finds the lock taken."""
-    real = cycle.run
+    """While a cycle runs, a user submits, and another worker finds the lock taken."""
     late: list[Deployment] = []
 
-    def meanwhile(cluster_id: UUID, trigger: Trigger) -> cycle.CycleResult | None:
-        outcome = real(cluster_id, trigger)
-        if not late:
-            late.append(submit("LOW", gpu=1))
-            ring_and_run(cluster)
-        return outcome
+    def meanwhile() -> None:
+        late.append(submit("LOW", gpu=1))
+        ring_and_run(cluster)
 
-    monkeypatch.setattr(cycle, "run", meanwhile)
-    ring_and_run(cluster)
+    submit("LOW", gpu=1)
+    with after_statement('INSERT INTO "scheduler_schedulingcycle"', meanwhile):
+        ring_and_run(cluster)
     assert status_of(late[0]) == Status.QUEUED
     assert messages() == 1
     schedule_cluster(str(cluster.pk))
