@@ -1,7 +1,6 @@
 """Clusters with containers, for tests; names resolve without a network."""
 
 import socket
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from clusters.secrets import seal
 from clusters.services import attach
 from clusters.tests.allocation import make_cluster
 from clusters.tests.endpoints.pki import pem
+from clusters.tests.endpoints.resolver import getaddrinfo
 from organizations.models import Organization
 
 NAMES = {"gpu-1.example.org": ["10.0.0.5"], "here.example.org": ["10.0.0.5", "127.0.0.1"]}
@@ -23,16 +23,6 @@ NOTHING = {"total_cpu_milli": 0, "total_ram_mib": 0, "total_gpu": 0}
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's resolver knows NAMES, and addresses."""
     monkeypatch.setattr(socket, "getaddrinfo", partial(getaddrinfo, NAMES))
-
-
-def getaddrinfo(
-    names: Mapping[str, Sequence[str]], host: str, port: object, **_: object
-) -> list[tuple[int, int, int, str, tuple[str, int]]]:
-    """Stands in for the system's, and knows these names alone."""
-    is_address = host.replace(".", "").isdigit() or ":" in host
-    if not is_address and host not in names:
-        raise socket.gaierror(f"no such name: {host}")
-    return [(0, 0, 0, "", (address, 0)) for address in ([host] if is_address else names[host])]
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from clusters.endpoints.attachment import BadEndpoint, docker_endpoint, kubernetes_endpoint
-from clusters.tests.attached import getaddrinfo
 from clusters.tests.endpoints.pki import kubeconfig, pem
+from clusters.tests.endpoints.resolver import getaddrinfo
 
 NAMES = {
     "gpu-1.example.org": ["10.0.0.5"],

@@ -145,7 +145,8 @@ def undone() -> Iterator[None]:
 
 
 def _dump(redis: "Redis") -> dict[bytes, bytes]:
-    return {key: redis.dump(key) for key in redis.scan_iter()}
+    dumped = {key: redis.dump(key) for key in redis.scan_iter()}
+    return {key: value for key, value in dumped.items() if value is not None}
 
 
 def _restore(redis: "Redis", dumped: Mapping[bytes, bytes]) -> None:

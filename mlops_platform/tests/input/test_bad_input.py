@@ -222,7 +222,7 @@ def _an_odd_query_string_breaks_nothing(world: World, route: Route, query: str) 
             error_body(answer)
     else:
         path = row.path.format(**world.nowhere())
-        answer = world.client("anonymous").generic(route.method, f"{path}?{query}", b"{}")
+        answer = world.client("anonymous").generic(route.method, f"{path}?{query}", "{}")
         assert 400 <= answer.status_code < 500, answer.content[:300]
         error_body(answer)
 
