@@ -1,8 +1,9 @@
-"""The counters of what is allocated: the only code that moves them.
+"""Changes the counters of allocated capacity; no other code does.
 
-The caller has the cluster's lock; the CHECK constraints refuse what would over-commit.
+The caller has the cluster's lock; CHECK constraints refuse to allocate more than there is.
 """
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -12,10 +13,9 @@ from django.db.models import F
 
 from clusters.models import Cluster
 from clusters.node_changes import apply_pending_changes
+from mlops_platform.api.resources import Amounts
 
-Amounts = Iterable[int]  # cpu_milli, ram_mib, gpu
-
-# Returns the nodes that have become empty and had to.
+# Returns the nodes that are empty now and have a pending change.
 _MOVE_NODES = """
 WITH moved AS (
     UPDATE clusters_node n
@@ -33,37 +33,27 @@ SELECT id FROM moved
 """
 
 
-class AllocationChange:
+class AllocationChange(dict[str | None, Amounts]):
     """Amounts to allocate by node (None: the pool), summed up; negative ones are freed."""
 
-    def __init__(self) -> None:
-        self.by_node: dict[str | None, tuple[int, int, int]] = {}
-
-    def add(self, node_id: str | None, amounts: Amounts) -> None:
-        before = self.by_node.get(node_id, (0, 0, 0))
-        cpu_milli, ram_mib, gpu = (a + b for a, b in zip(before, amounts, strict=True))
-        self.by_node[node_id] = (cpu_milli, ram_mib, gpu)
-
-    def total(self) -> tuple[int, int, int]:
-        columns = zip(*self.by_node.values(), strict=True)
-        cpu_milli, ram_mib, gpu = [sum(column) for column in columns] or (0, 0, 0)
-        return cpu_milli, ram_mib, gpu
+    def add(self, node_id: str | None, amounts: Iterable[int]) -> None:
+        self[node_id] = Amounts(*map(operator.add, self.get(node_id, Amounts()), amounts))
 
 
 def move(cluster_id: UUID, change: AllocationChange, **columns: Any) -> None:
-    """Add `change` to the cluster's counters and its nodes'. `columns` of the cluster ride along.
+    """Add `change` to the counters of the cluster and its nodes, and set `columns` of the cluster.
 
-    One query, and one more where nodes are concerned. A node that was to leave or shrink once it is
-    empty does so here, in the transaction that empties it.
+    One query, and one more with nodes. The pending change of a node that is empty now is made here,
+    in the transaction that empties it.
     """
-    cpu_milli, ram_mib, gpu = change.total()
     Cluster.objects.filter(pk=cluster_id).update(
-        allocated_cpu_milli=F("allocated_cpu_milli") + cpu_milli,
-        allocated_ram_mib=F("allocated_ram_mib") + ram_mib,
-        allocated_gpu=F("allocated_gpu") + gpu,
+        allocated_cpu_milli=F("allocated_cpu_milli")
+        + sum(each.cpu_milli for each in change.values()),
+        allocated_ram_mib=F("allocated_ram_mib") + sum(each.ram_mib for each in change.values()),
+        allocated_gpu=F("allocated_gpu") + sum(each.gpu for each in change.values()),
         **columns,
     )
-    by_node = {node: amounts for node, amounts in change.by_node.items() if node is not None}
+    by_node = {node: amounts for node, amounts in change.items() if node is not None}
     if by_node:
         cpus, rams, gpus = zip(*by_node.values(), strict=True)
         params: dict[str, Any] = {

@@ -22,9 +22,10 @@ from deployments.models import (
 from deployments.node_away import NodesAway
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.api.resources import Amounts
 from organizations.access import organizations_of
 
-AllocatedByOwner = dict[UUID, tuple[int, int, int]]  # millicores, MiB, GPUs
+AllocatedByOwner = dict[UUID, Amounts]
 
 
 def deployments_visible_to(user: User) -> QuerySet[Deployment]:
@@ -178,7 +179,7 @@ def allocated_in(cluster_ids: Collection[UUID], **filters: Any) -> dict[UUID, Al
     )
     found: dict[UUID, AllocatedByOwner] = defaultdict(dict)
     for cluster, owner, cpu, ram, gpus in rows:
-        found[cluster][owner] = (int(cpu), int(ram), int(gpus))
+        found[cluster][owner] = Amounts(int(cpu), int(ram), int(gpus))
     return found
 
 

@@ -12,6 +12,7 @@ from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
 from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
 from mlops_platform.api.fields import ShownCores, Text, cores
+from mlops_platform.api.resources import RESOURCES
 from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_NAME = 100
@@ -128,5 +129,5 @@ class NodeSerializer(serializers.Serializer):
     def get_pending(self, node: Node) -> dict[str, Any] | None:
         if node.pending is None or node.pending == DELETE:
             return node.pending
-        cpu_milli, ram_mib, gpu = (node.pending[name] for name in ("cpu_milli", "ram_mib", "gpu"))
+        cpu_milli, ram_mib, gpu = (node.pending[name] for name in RESOURCES)
         return {"cpu": cores(cpu_milli), "ram": ram_mib, "gpu": gpu}

@@ -12,6 +12,7 @@ from django_filters.rest_framework import FilterSet
 from deployments.models import Deployment, Status
 from deployments.queries import priority_classes
 from mlops_platform.api.filters import ReadFilter
+from mlops_platform.api.ids import parse_uuid
 
 Deployments = QuerySet[Deployment]
 
@@ -32,10 +33,10 @@ ME = "me"
 
 
 def an_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValidationError("Not an id.") from None
+    found = parse_uuid(text)
+    if found is None:
+        raise ValidationError("Not an id.")
+    return found
 
 
 def an_owner(text: str) -> UUID | str:

@@ -84,7 +84,7 @@ def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None
                 times = 0 if row.yielded else -each["replicas"]
                 amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
                 freed.add(each["node_id"], amounts)
-    if freed.by_node:
+    if freed:
         move(cluster_id, freed, changed_at=now)
 
 
