@@ -37,8 +37,8 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     Raises StalePlanError where a row is not as the snapshot had it.
     """
     cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
-    evicted = _evict(snapshot, plan, now)
-    concerns_runtime = _start(snapshot, plan, now)
+    evicted = _evict(snapshot, plan, now) if plan.evictions else []
+    concerns_runtime = bool(plan.starts) and _start(snapshot, plan, now)
     concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
     move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
     _record(snapshot, plan, cycle_id, now)
@@ -61,8 +61,6 @@ class _Evicted(NamedTuple):
 
 def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
     """QUEUED → RUNNING where that is simulated, else → STARTING: True if a runtime has to act."""
-    if not plan.starts:
-        return False
     keys = {workload.id: workload.scheduling_key for workload in snapshot.queued}
     names: dict[str | None, str] = {node.id: node.name for node in snapshot.nodes}
     placements = [
@@ -88,8 +86,6 @@ def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
 
 
 def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
-    if not plan.evictions:
-        return []
     params: dict[str, Any] = {
         "cluster": snapshot.cluster_id,
         "now": now,
@@ -125,7 +121,8 @@ def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) 
 
 def _record(snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime) -> None:
     preempted = [(UUID(e.workload_id), e.reason.details) for e in plan.evictions if e.by]
-    drained = _drained(snapshot, [e for e in plan.evictions if not e.by])
+    drains = [e for e in plan.evictions if not e.by]
+    drained = _drained(snapshot, drains) if drains else []
     for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
         if lines:
             timeline.record_all(lines, kind, at=now, cycle_id=cycle_id)

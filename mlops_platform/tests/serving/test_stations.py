@@ -108,7 +108,7 @@ def test_a_submit_and_its_way_to_running_have_few_stations(
         run_tasks(cluster)
     assert status_of(response.json()) == Status.RUNNING
     assert len(post) <= 50, listed(post)
-    assert len(post | cycle) <= 233, listed(post | cycle)
+    assert len(post | cycle) <= 229, listed(post | cycle)
 
 
 def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: Cluster) -> None:
@@ -121,5 +121,5 @@ def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: 
     with traced() as stop:
         client.post(f"{PATH}/{high['id']}/stop")
     assert status_of(high) == Status.STOPPED
-    assert len(preemption) <= 312, listed(preemption)
-    assert len(stop) <= 65, listed(stop)
+    assert len(preemption) <= 309, listed(preemption)
+    assert len(stop) <= 63, listed(stop)
