@@ -29,6 +29,8 @@ SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 EMBEDDED = "MLOPS_TESTS_EMBEDDED"
 """Names the servers that the controller found no URL for; its workers inherit the URLs it set."""
 
+SLOW = ("docker", "e2e", "browser", "concurrency")
+
 _until_the_end = ExitStack()
 
 # pytest rewrites each test module's assertions. Where PYTHONDONTWRITEBYTECODE keeps it from storing
@@ -99,6 +101,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Else every test client looks through all static files before its first request.
     settings.WHITENOISE_AUTOREFRESH = True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests, the slow ones come first: the short ones then even it out."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=lambda item: not any(map(item.get_closest_marker, SLOW)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
