@@ -1,4 +1,4 @@
-"""The embedded servers: they come up whatever the last run left, and go when nobody needs them."""
+"""The embedded servers start whatever the last run left, and stop with their last user."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WAIT_S = 20.0
 
-# Another process that uses the servers: it says when it has them and leaves when told to.
+# Another process that uses the servers: it prints when it has them and leaves on a line of input.
 USER = """
 import sys
 from pathlib import Path
@@ -168,7 +168,7 @@ def test_a_killed_user_leaves_servers_that_the_next_one_takes_over(made_once: Pa
     assert answers(made_once) == (False, False)
 
 
-def test_the_last_user_stops_them_whoever_started_them(made_once: Path) -> None:
+def test_the_last_user_stops_servers_that_another_process_started(made_once: Path) -> None:
     with both(made_once):
         with another_user(made_once) as process:
             process.communicate("out\n", timeout=WAIT_S)
@@ -235,7 +235,7 @@ def test_a_long_path_has_its_sockets_elsewhere(tmp_path: Path) -> None:
     sockets.rmdir()
 
 
-def test_a_sockets_folder_made_by_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_sockets_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30)
     sockets = socket_dir(folder)
     sockets.symlink_to(tmp_path)
@@ -268,7 +268,7 @@ def test_root_runs_it_below_a_folder_that_only_root_may_enter(
     monkeypatch.syspath_prepend(closed)  # the package is found here from now on
     with both(closed / "data"):
         assert answers(closed / "data") == (True, True)
-        assert (closed / "data" / "run").stat().st_uid == 0, "nobody else may reach the socket"
+        assert (closed / "data" / "run").stat().st_uid == 0, "no other user may reach the socket"
     assert closed.stat().st_mode & 0o777 == 0o700
 
 

@@ -1,4 +1,4 @@
-"""A real Chromium that tells on every page: its requests, its errors, what it was refused."""
+"""A real Chromium that records of each page its requests, its errors and its refused calls."""
 
 import os
 import shutil

@@ -56,7 +56,7 @@ def test_a_fault_in_a_field_is_answered_with_the_fields_name(world, unthrottled,
                 answer = send(world, route, to_json(body))
                 assert answer.status_code == 400, answer.content[:300]
                 error = error_body(answer)
-                if error["code"] != "parse_error":  # numbers that no parser should try to hold
+                if error["code"] != "parse_error":  # numbers too large for a parser
                     assert list(error["fields"]) == [name], error
     assert fingerprint() == before
 

@@ -66,7 +66,7 @@ def test_a_proper_environment_is_fit(proper):
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("empty", [True, False])
-def test_each_missing_name_is_told(proper, name, empty):
+def test_the_refusal_names_each_missing_variable(proper, name, empty):
     proper[name] = ""
     if not empty:
         del proper[name]
@@ -94,14 +94,14 @@ def test_each_missing_name_is_told(proper, name, empty):
         ("DATABASE_URL", "postgres://mlops:password@database.invalid/mlops"),
     ],
 )
-def test_each_weak_value_is_told_by_its_name_alone(proper, name, value):
+def test_the_refusal_names_a_weak_variable_alone(proper, name, value):
     with pytest.raises(ImproperlyConfigured) as told:
         refuse_unsafe({**proper, name: value})
     assert name in str(told.value)
     assert not [other for other in REQUIRED if other != name and other in str(told.value)]
 
 
-def test_all_faults_are_told_at_once():
+def test_the_refusal_names_all_faults_at_once():
     with pytest.raises(ImproperlyConfigured) as told:
         refuse_unsafe({})
     assert all(name in str(told.value) for name in REQUIRED)
@@ -114,7 +114,7 @@ def test_no_secret_is_repeated(proper):
     assert proper["METRICS_TOKEN"] not in str(told.value)
 
 
-def test_a_faulty_key_is_told_by_its_place(proper):
+def test_the_refusal_names_a_faulty_key_by_its_place(proper):
     with pytest.raises(
         ImproperlyConfigured, match="CREDENTIALS_KEYS: key 2 is not 32 random"
     ) as told:

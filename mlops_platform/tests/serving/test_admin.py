@@ -1,4 +1,4 @@
-"""The operators' pages as a whole: who may enter, and what does not stand there."""
+"""The operators' pages as a whole: who is let in, and what they leave out."""
 
 import pytest
 from django.contrib import admin

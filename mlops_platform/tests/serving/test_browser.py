@@ -59,7 +59,7 @@ def authorize(visit: Visit, token: str) -> None:
     page.locator(".auth-btn-wrapper").get_by_role("button", name="Close").click()
 
 
-def test_somebody_new_gets_from_registering_to_a_deployment(visit: Visit) -> None:
+def test_a_new_user_gets_from_registering_to_a_deployment(visit: Visit) -> None:
     visit.open("/swagger/")
     who = {"username": "grace", "password": PASSWORD}
     registered = call(visit, "users_register", **who)

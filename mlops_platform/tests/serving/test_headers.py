@@ -54,13 +54,13 @@ def test_no_redirect_leads_elsewhere(db, anyone, path):
     assert answer.status_code == 404 or answer["Location"] == "/swagger/"
 
 
-def test_a_token_without_its_scheme_is_told_what_is_missing(db, anyone):
+def test_a_token_without_its_scheme_is_refused_with_what_is_missing(db, anyone):
     answer = anyone.get("/api/users/me", HTTP_AUTHORIZATION="eyJh.eyJz.c2ln")
     assert answer.status_code == 401
     assert "Bearer" in answer.json()["detail"]
 
 
-def test_metrics_are_for_whoever_bears_the_token(db, anyone, settings):
+def test_metrics_need_the_token(db, anyone, settings):
     settings.METRICS_TOKEN = "scrape-me"
     for given in ("", "Bearer", "Bearer scrape", "scrape-me", "Bearer scrape-me2", "Bearer \xe4"):
         answer = anyone.get("/metrics", HTTP_AUTHORIZATION=given)

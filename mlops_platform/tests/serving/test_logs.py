@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the ids to follow and without what nobody should read."""
+"""Logs: one JSON object a line, with the ids to follow and without secrets."""
 
 import json
 import logging
@@ -104,7 +104,7 @@ def test_a_line_break_in_a_path_stays_in_its_line(lines, rf: RequestFactory) -> 
 
 
 @pytest.mark.django_db
-def test_a_caller_who_is_known_is_named_without_another_query(
+def test_a_known_caller_is_named_without_another_query(
     lines, client: Client, django_user_model, django_assert_num_queries
 ) -> None:
     user = django_user_model.objects.create_user(username="ada", password="Not-a-real-one-1")

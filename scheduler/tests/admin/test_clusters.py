@@ -154,7 +154,7 @@ def test_a_cluster_that_came_into_use_meanwhile_is_not_deleted(
     assert Cluster.objects.exists()
 
 
-def test_a_cluster_that_nobody_uses_goes_with_its_history(
+def test_an_unused_cluster_goes_with_its_history(
     operator: Client, cluster: Cluster, submit: Submit
 ) -> None:
     row = submit(gpu=1)

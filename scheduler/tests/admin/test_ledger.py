@@ -79,7 +79,7 @@ def test_the_list_is_narrowed_to_what_was_evicted(
     assert len(found(within="hour")) == 2
 
 
-def test_the_page_tells_who_started_who_yielded_and_who_waits(
+def test_the_page_names_starts_victims_and_waits(
     operator: Client,
     preemption: SchedulingCycle,
     django_assert_num_queries: DjangoAssertNumQueries,

@@ -36,7 +36,7 @@ def test_members_see_it_and_strangers_find_nothing(
     assert client_for(None).get(path).status_code == 401
 
 
-def test_what_waits_is_told_who_holds_what_it_needs_and_what_would_help(
+def test_a_waiting_deployment_is_explained_by_what_runs_and_by_what_would_help(
     cluster: Cluster, org: Organization, submit: Submit, vera: User
 ) -> None:
     limited = submit("LOW", gpu=4, max_runtime_s=600, name="limited")
@@ -65,7 +65,7 @@ def test_what_waits_is_told_who_holds_what_it_needs_and_what_would_help(
 
 
 def test_each_piece_of_advice_is_true(cluster: Cluster, submit: Submit, dev: User) -> None:
-    """Whoever does what it says, starts."""
+    """A request changed as the answer says starts."""
     submit("LOW", gpu=5)
     run_cycle(cluster)
     waiting = submit("LOW", gpu=8)
@@ -111,7 +111,7 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
     run_cycle(cluster)
     # user, deployment, reasons, cluster and nodes for a reason, classes; the deployment again;
     # snapshot: cluster, classes, nodes, holds, heads, starved, members, running; other clusters,
-    # names of who holds; and the savepoint's two
+    # names of what runs; and the savepoint's two
     with django_assert_num_queries(19):
         explained(dev, waiting)
 
@@ -138,7 +138,7 @@ def test_those_ahead_of_it_are_counted_when_ends_are_asked_about(
 def test_what_it_says_starts_now_is_what_the_cycle_starts(
     cluster: Cluster, submit: Submit, dev: User
 ) -> None:
-    """A short one may pass one for whom capacity is held, where the hold waits for a known end."""
+    """A short request may pass a reservation that waits for a known end."""
     submit("LOW", gpu=6, max_runtime_s=3600)
     run_cycle(cluster)
     old = submit("LOW", gpu=8)

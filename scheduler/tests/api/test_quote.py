@@ -105,7 +105,7 @@ def test_what_can_never_fit_is_quoted_so(cluster: Cluster, dev: User) -> None:
 
 
 @pytest.mark.parametrize("change", ["submit", "stop", "policy", "totals"])
-def test_a_quote_no_longer_holds_once_the_cluster_has_changed(
+def test_a_quote_is_stale_once_the_cluster_has_changed(
     cluster: Cluster, submit: Submit, dev: User, ada: User, change: str
 ) -> None:
     low = submit("LOW", gpu=1)
@@ -128,14 +128,14 @@ def test_a_quote_no_longer_holds_once_the_cluster_has_changed(
     assert fingerprint() == before
 
 
-def test_a_quote_holds_for_its_body_alone(cluster: Cluster, dev: User) -> None:
+def test_a_quote_is_valid_for_its_body_alone(cluster: Cluster, dev: User) -> None:
     token = quoted(dev, body(cluster))["token"]
     answer = client_for(dev).post(SUBMIT, {**body(cluster, gpu=3), "quote": token})
     assert (answer.status_code, answer.json()["code"]) == (409, "quote_mismatch")
     assert Deployment.objects.count() == 0
 
 
-def test_a_quote_holds_for_its_caller_alone(cluster: Cluster, dev: User, ada: User) -> None:
+def test_a_quote_is_valid_for_its_caller_alone(cluster: Cluster, dev: User, ada: User) -> None:
     token = quoted(dev, body(cluster))["token"]
     answer = client_for(ada).post(SUBMIT, {**body(cluster), "quote": token})
     assert answer.status_code == 400
@@ -160,7 +160,7 @@ def test_an_old_quote_has_expired(
     assert (answer.status_code, answer.json()["code"]) == (409, "quote_stale")
 
 
-def test_who_may_not_submit_gets_no_quote(cluster: Cluster, vera: User, sam: User) -> None:
+def test_a_user_that_may_not_submit_gets_no_quote(cluster: Cluster, vera: User, sam: User) -> None:
     assert client_for(vera).post(QUOTE, body(cluster)).status_code == 403
     assert client_for(sam).post(QUOTE, body(cluster)).status_code == 404
     assert client_for(None).post(QUOTE, body(cluster)).status_code == 401
@@ -177,7 +177,7 @@ def test_a_replayed_submit_does_not_redeem_again(cluster: Cluster, dev: User) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_were_quoted_the_same_room_one_gets_it(cluster: Cluster, dev: User) -> None:
+def test_of_many_quotes_for_the_same_capacity_one_is_redeemed(cluster: Cluster, dev: User) -> None:
     given = body(cluster, gpu=8)
     tokens = [quoted(dev, given)["token"] for _ in range(4)]
 

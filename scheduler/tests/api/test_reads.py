@@ -43,7 +43,7 @@ def test_members_read_and_strangers_find_nothing(
     assert client_for(None).get(paths[call]).status_code == 401
 
 
-def test_status_tells_capacity_queues_and_the_last_cycle(
+def test_status_shows_capacity_queues_and_the_last_cycle(
     cluster: Cluster, submit: Submit, vera: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     submit("LOW", gpu=6, cpu=16)
@@ -111,7 +111,7 @@ def test_the_queue_pages_without_losing_or_repeating_anybody(
     assert set(seen) == expected
 
 
-def test_a_cycle_shows_who_yielded_to_whom_and_why(
+def test_a_cycle_shows_victims_preemptors_and_reasons(
     cluster: Cluster, submit: Submit, vera: User
 ) -> None:
     low = submit("LOW", gpu=8)

@@ -42,7 +42,7 @@ def status(*rows: Deployment) -> list[str]:
 
 
 def finish(*rows: Deployment, fails: bool = False) -> None:
-    """Let time run out for these, and for nobody else."""
+    """Let time run out for these, and for no others."""
     now = timezone.now()
     due = {"due_at": now, "max_runtime_s": 1 if fails else None, "simulated_runtime_s": None}
     Deployment.objects.filter(pk__in=[row.pk for row in rows], status=Status.RUNNING).update(**due)
@@ -84,10 +84,10 @@ def test_a_diamond_waits_for_both_sides(cluster: Cluster, submit: Submit) -> Non
 
 
 @pytest.mark.parametrize("queueing", ["best_effort", "strict", "easy_backfill"])
-def test_one_that_waits_for_others_is_in_nobodys_way(
+def test_a_deployment_with_pending_dependencies_blocks_no_other(
     cluster: Cluster, submit: Submit, queueing: str
 ) -> None:
-    """Not even as a HIGH at the head of a strict queue; it evicts nobody and holds nothing back."""
+    """Not even as a HIGH at the head of a strict queue; it evicts none and reserves nothing."""
     Cluster.objects.filter(pk=cluster.pk).update(queueing=queueing)
     needed = submit("LOW", gpu=4)
     gated = submit("HIGH", gpu=8, depends_on=after(needed))
@@ -129,7 +129,7 @@ def test_an_eviction_is_no_end(cluster: Cluster, submit: Submit) -> None:
     assert audit.breaches() == []
 
 
-def test_a_failure_takes_the_tree_with_it_and_nobody_else(cluster: Cluster, submit: Submit) -> None:
+def test_a_failure_ends_its_dependents_and_no_others(cluster: Cluster, submit: Submit) -> None:
     root, other = submit("LOW", gpu=1), submit("LOW", gpu=1)
     child = submit("LOW", gpu=1, depends_on=after(root))
     both = submit("LOW", gpu=1, depends_on=after(child, other))
@@ -221,7 +221,7 @@ class Model:
         return sum(self.status[need] != Status.COMPLETED for need in self.needs[key])
 
     def moved(self, now: dict[str, str]) -> None:
-        """A cycle may only have started who waits for nobody, and requeued who ran."""
+        """A cycle may only have started deployments that wait for none, and requeued running ones."""
         for key, found in now.items():
             if found != self.status[key]:
                 assert {found, self.status[key]} == {Status.QUEUED, Status.RUNNING}
@@ -297,7 +297,9 @@ def test_any_history_goes_as_the_model_says(cluster: Cluster, dev: User) -> None
     assert min(seen["failed"], seen["let go"]) > 20, seen  # it did come to both
 
 
-def test_many_at_once_lose_nobody(transactional_db: None, cluster: Cluster, dev: User) -> None:
+def test_many_completions_at_once_release_every_dependent(
+    transactional_db: None, cluster: Cluster, dev: User
+) -> None:
     """Submits with dependencies, stops by both ways, ends and cycles from several threads."""
 
     def blow(seed: int) -> None:
@@ -329,7 +331,7 @@ def test_many_at_once_lose_nobody(transactional_db: None, cluster: Cluster, dev:
     while Deployment.objects.exclude(status__in=ENDED).exists():  # and it comes to an end
         assert cycle.run(cluster.pk, Trigger.SUBMITTED) is not None
         running = Deployment.objects.filter(status=Status.RUNNING)
-        assert running.exists(), "somebody waits for nobody"
+        assert running.exists(), "a deployment waits for none"
         running.update(due_at=timezone.now(), max_runtime_s=None)
         deadlines.finish_due(timezone.now())
     assert audit.breaches() == []

@@ -36,7 +36,7 @@ def running(*rows: Deployment) -> list[bool]:
     return [Deployment.objects.get(pk=row.pk).status == Status.RUNNING for row in rows]
 
 
-def test_one_who_came_later_gets_as_much(cluster: Cluster, dev: User, ada: User) -> None:
+def test_an_owner_that_came_later_gets_as_much(cluster: Cluster, dev: User, ada: User) -> None:
     first = [submit(dev, cluster) for _ in range(5)]
     later = [submit(ada, cluster) for _ in range(5)]
     run_cycle(cluster)
@@ -44,7 +44,7 @@ def test_one_who_came_later_gets_as_much(cluster: Cluster, dev: User, ada: User)
     assert audit.breaches(queues_too=True) == []
 
 
-def test_what_is_held_already_counts(cluster: Cluster, dev: User, ada: User) -> None:
+def test_what_is_allocated_already_counts(cluster: Cluster, dev: User, ada: User) -> None:
     """Of any class, and until it has ended; not what has made way already."""
     make(cluster, dev, Status.RUNNING, priority="HIGH", gpu=2)
     make(cluster, dev, Status.STOPPING, gpu=1)
@@ -57,7 +57,7 @@ def test_what_is_held_already_counts(cluster: Cluster, dev: User, ada: User) -> 
     assert running(mine, theirs) == [False, True]
 
 
-def test_who_is_evicted_gives_a_share_back(cluster: Cluster, dev: User, ada: User) -> None:
+def test_an_eviction_gives_the_owners_share_back(cluster: Cluster, dev: User, ada: User) -> None:
     change_cluster(cluster, {"total_gpu": 4})
     victim = submit(dev, cluster, gpu=4)
     run_cycle(cluster)
@@ -114,7 +114,7 @@ def test_a_changed_request_keeps_the_owner_in_its_key(cluster: Cluster, dev: Use
     assert renamed.scheduling_key == row.scheduling_key
 
 
-def test_other_clusters_are_told_no_owners(cluster: Cluster, dev: User) -> None:
+def test_other_clusters_snapshots_name_no_owners(cluster: Cluster, dev: User) -> None:
     change_cluster(cluster, {"ordering": "gpu_weighted"})
     submit(dev, cluster)
     snapshot = read_and_decide(cluster.pk).snapshot
@@ -141,7 +141,9 @@ def test_a_quote_is_kept(api: Any, cluster: Cluster, dev: User) -> None:
     assert (made.status_code, made.json()["status"]) == (201, "RUNNING")
 
 
-def test_who_waits_is_explained(api: Any, cluster: Cluster, dev: User, ada: User) -> None:
+def test_a_wait_for_the_fair_share_is_explained(
+    api: Any, cluster: Cluster, dev: User, ada: User
+) -> None:
     """Also by whose end would help, which gives its owner's share back."""
     reserved_for = make(cluster, ada, Status.RUNNING, gpu=8)
     row = submit(dev, cluster)
@@ -156,7 +158,9 @@ def test_an_operator_chooses_it(admin_client: Any, cluster: Cluster) -> None:
     assert b'<option value="fair_share" selected>' in page.content
 
 
-def test_operators_read_whose_request_waits(admin_client: Any, cluster: Cluster, dev: User) -> None:
+def test_operators_read_the_owner_of_a_waiting_request(
+    admin_client: Any, cluster: Cluster, dev: User
+) -> None:
     make(cluster, dev, Status.RUNNING, gpu=6)
     for _ in range(2):
         submit(dev, cluster)

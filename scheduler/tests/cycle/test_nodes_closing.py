@@ -67,7 +67,7 @@ def assert_requeued(deployment: Deployment, node: str = "a") -> None:
     assert (told.type, told.details) == (EventType.DRAINED, {"node": node})
 
 
-def test_a_cordoned_node_keeps_what_runs_and_takes_nobody_new(
+def test_a_cordoned_node_keeps_what_runs_and_takes_no_more(
     cluster: Cluster, a: Node, submit: Submit
 ) -> None:
     first = submit(gpu=1)
@@ -166,7 +166,7 @@ def test_after_its_last_node_the_cluster_goes_on_as_a_pool(
     assert row.placement == [{"node_id": None, "node": None, "replicas": 2}]
 
 
-def test_who_asks_for_labels_waits_when_the_nodes_are_gone(
+def test_a_request_for_labels_waits_when_the_nodes_are_gone(
     cluster: Cluster, a: Node, submit: Submit
 ) -> None:
     nodes.change_node(a, {"labels": {"zone": "x"}})
@@ -215,7 +215,7 @@ def test_a_paused_cluster_drains_its_nodes_too(cluster: Cluster, a: Node, submit
     assert not Node.objects.exists()
 
 
-def test_a_drain_whose_bell_was_lost_is_found_by_the_sweep(
+def test_a_drain_whose_wakeup_was_lost_is_found_by_the_sweep(
     cluster: Cluster, a: Node, submit: Submit
 ) -> None:
     submit(gpu=1)
@@ -227,7 +227,7 @@ def test_a_drain_whose_bell_was_lost_is_found_by_the_sweep(
     assert overlooked_clusters() == []
 
 
-def test_a_crash_leaves_the_node_held_and_the_next_cycle_deletes_it(
+def test_a_crash_leaves_the_node_in_use_and_the_next_cycle_deletes_it(
     cluster: Cluster, a: Node, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = submit(gpu=1)
@@ -250,7 +250,7 @@ def test_a_crash_leaves_the_node_held_and_the_next_cycle_deletes_it(
     assert not Node.objects.exists()
 
 
-def test_labels_that_change_leave_alone_who_runs_and_guide_who_waits(
+def test_changed_labels_leave_running_deployments_alone_and_guide_waiting_ones(
     cluster: Cluster, a: Node, b: Node, submit: Submit, dev: User
 ) -> None:
     nodes.change_node(a, {"labels": {"zone": "x"}})

@@ -1,4 +1,4 @@
-"""Quotas from the tables to the tables: keys, snapshots, cycles, and what people are told."""
+"""Quotas from the tables to the tables: keys, snapshots, cycles and reasons."""
 
 from typing import Any
 
@@ -33,10 +33,10 @@ def statuses(*rows: Deployment) -> list[str]:
     return [Deployment.objects.get(pk=row.pk).status for row in rows]
 
 
-def test_the_planner_is_told_of_quotas_and_of_what_is_held(
+def test_the_snapshot_has_quotas_and_what_is_allocated(
     cluster: Cluster, dev: User, ada: User
 ) -> None:
-    """Of those alone that hold capacity; in cores and MiB as in GPUs."""
+    """Of those alone that have capacity; in cores and MiB as in GPUs."""
     put_quota(cluster, None, {"max_gpu": 2})
     put_quota(cluster, ada.pk, {"max_cpu_milli": 1500, "max_ram_mib": 4096})
     make(cluster, dev, Status.RUNNING, gpu=2, replicas=2)
@@ -70,7 +70,7 @@ def test_keys_tell_the_owner_while_there_are_quotas(cluster: Cluster, dev: User,
         assert row.scheduling_key == key_of(row)
 
 
-def test_nobody_comes_to_hold_more_and_the_rest_is_everybodys(
+def test_no_owner_exceeds_the_quota_and_the_rest_is_for_all(
     cluster: Cluster, dev: User, ada: User
 ) -> None:
     put_quota(cluster, None, {"max_gpu": 2})
@@ -85,8 +85,8 @@ def test_nobody_comes_to_hold_more_and_the_rest_is_everybodys(
     assert audit.breaches(queues_too=True) == []
 
 
-def test_whoever_waits_is_told_the_numbers(cluster: Cluster, dev: User) -> None:
-    """No cycle reads them, as too little is left of the quota: they are told when they ask."""
+def test_the_reason_for_a_wait_has_the_numbers(cluster: Cluster, dev: User) -> None:
+    """No cycle reads them, as too little is left of the quota: the reason is found on demand."""
     put_quota(cluster, dev.pk, {"max_gpu": 3, "max_cpu_milli": 1500})
     submit(dev, cluster, cpu_milli=500)
     run_cycle(cluster)
@@ -102,7 +102,9 @@ def test_whoever_waits_is_told_the_numbers(cluster: Cluster, dev: User) -> None:
     assert (told[huge.pk] or {})["message"] == "Asks for 4 GPUs, and its owner's quota is 3."
 
 
-def test_an_urgent_one_over_its_quota_evicts_nobody(cluster: Cluster, dev: User, ada: User) -> None:
+def test_an_urgent_deployment_over_the_quota_evicts_none(
+    cluster: Cluster, dev: User, ada: User
+) -> None:
     low = submit(ada, cluster, gpu=8)
     run_cycle(cluster)
     put_quota(cluster, dev.pk, {"max_gpu": 1})

@@ -127,7 +127,7 @@ def test_a_preemption_plans_once_in_each_of_its_two_cycles(
 def test_an_eviction_that_frees_more_than_it_must_is_planned_twice(
     cluster: Cluster, submit: Submit
 ) -> None:
-    """Only the first plan tells that the waiting LOW fits in the rest."""
+    """Only the first plan shows that the waiting LOW fits in the rest."""
     submit("LOW", gpu=8)
     run(cluster)
     submit("HIGH", gpu=4)

@@ -102,7 +102,7 @@ def test_a_counter_that_is_not_the_sum(breach: Breach, cluster: Cluster, resourc
     assert f"cluster {cluster.pk}: {resource} counter" in found
 
 
-def test_a_counter_with_nobody_behind_it(breach: Breach, cluster: Cluster) -> None:
+def test_a_counter_without_a_deployment_behind_it(breach: Breach, cluster: Cluster) -> None:
     other = Cluster.objects.create(
         organization=cluster.organization,
         name="empty",
@@ -194,7 +194,7 @@ def test_a_dependency_in_another_cluster(
 
 
 def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deployment]) -> None:
-    """RUNNING to QUEUED behind the scheduler's back: its share is counted, and nobody holds it."""
+    """RUNNING to QUEUED behind the scheduler's back: its share stays counted as allocated."""
     key = rows["running"].pk
     found = breach("UPDATE deployments_deployment SET status = 'QUEUED' WHERE id = %s", key)
     assert any("gpu counter 8, but the sum is 0" in sentence for sentence in found)

@@ -139,7 +139,7 @@ def end_what_is_due() -> None:
     finish_due(timezone.now())
 
 
-# One statement sees one moment: what is held in it must be what is counted, and must be there.
+# One statement sees one moment: the placements in it must equal the counters, and must fit.
 _OVERCOMMITTED = """
 SELECT c.name, c.allocated_cpu_milli, c.allocated_ram_mib, c.allocated_gpu,
        h.cpu_milli, h.ram_mib, h.gpu

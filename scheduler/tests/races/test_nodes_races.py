@@ -1,5 +1,5 @@
 """Changes to nodes against cycles and stops that come at the same moment, on connections of their
-own: whoever takes the cluster's lock first wins, and all is in order afterwards.
+own: the first to lock the cluster wins, and all is in order afterwards.
 """
 
 from functools import partial

@@ -25,7 +25,7 @@ from scheduler.wakeup import try_lock
 pytestmark = pytest.mark.django_db
 
 
-def ring_and_run(cluster: Cluster, trigger: Trigger = Trigger.SUBMITTED) -> None:
+def wake_up_and_run(cluster: Cluster, trigger: Trigger = Trigger.SUBMITTED) -> None:
     wakeup.request_cycle(cluster.pk, trigger)
     redis_client().delete("scheduler")  # the message is taken ...
     schedule_cluster(str(cluster.pk))  # ... and its task run here
@@ -58,7 +58,7 @@ def backdate(cluster: Cluster, *, looked_s_ago: float = 0) -> None:
 
 def test_a_task_runs_one_cycle_and_leaves_all_silent(cluster: Cluster, submit: Submit) -> None:
     row = submit("LOW", gpu=1)
-    ring_and_run(cluster)
+    wake_up_and_run(cluster)
     assert status_of(row) == Status.RUNNING
     assert not wakeup.is_flag_set(cluster.pk)
     assert messages() == 0
@@ -66,7 +66,7 @@ def test_a_task_runs_one_cycle_and_leaves_all_silent(cluster: Cluster, submit: S
     assert SchedulingCycle.objects.get().trigger == Trigger.SUBMITTED
 
 
-def test_a_task_whose_ring_was_answered_already_looks_at_nothing(
+def test_a_task_whose_wakeup_was_answered_already_reads_nothing(
     cluster: Cluster, submit: Submit
 ) -> None:
     row = submit("LOW", gpu=1)
@@ -79,7 +79,7 @@ def test_a_task_that_finds_the_lock_taken_leaves_the_flag(cluster: Cluster, subm
     row = submit("LOW", gpu=1)
     with try_lock(cluster.pk) as held:
         assert held
-        ring_and_run(cluster)
+        wake_up_and_run(cluster)
     assert wakeup.is_flag_set(cluster.pk)
     assert status_of(row) == Status.QUEUED
     assert messages() == 0
@@ -93,11 +93,11 @@ def test_the_worker_with_the_lock_looks_again_after_unlocking(
 
     def meanwhile() -> None:
         late.append(submit("LOW", gpu=1))
-        ring_and_run(cluster)
+        wake_up_and_run(cluster)
 
     submit("LOW", gpu=1)
     with after_statement('INSERT INTO "scheduler_schedulingcycle"', meanwhile):
-        ring_and_run(cluster)
+        wake_up_and_run(cluster)
     assert status_of(late[0]) == Status.QUEUED
     assert messages() == 1
     schedule_cluster(str(cluster.pk))
@@ -111,7 +111,7 @@ def test_a_cycle_that_reached_its_limit_asks_for_another(
     settings.SCHEDULER_MAX_STARTS_PER_CYCLE = 2
     for _ in range(3):
         submit("LOW", gpu=1)
-    ring_and_run(cluster)
+    wake_up_and_run(cluster)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 2
     assert messages() == 1
     assert wakeup.clear_flag(cluster.pk) == Trigger.CONTINUED
@@ -128,7 +128,7 @@ def test_a_failed_cycle_gives_the_lock_back_and_the_sweep_asks_again(
     with monkeypatch.context() as patch:
         patch.setattr(cycle, "run", refuse)
         with pytest.raises(StalePlanError):
-            ring_and_run(cluster)
+            wake_up_and_run(cluster)
     assert redis_client().exists(f"cluster:{cluster.pk}:lock") == 0
     sweep()
     schedule_cluster(str(cluster.pk))
@@ -246,7 +246,7 @@ def test_sweep_finds_a_flag_whose_message_is_lost(cluster: Cluster, submit: Subm
 def test_sweep_finds_a_blocked_head_that_has_left(
     cluster: Cluster, submit: Submit, how: str
 ) -> None:
-    """It held nothing, so nothing was freed; but others waited behind it."""
+    """It had nothing allocated, so nothing was freed; but others waited behind it."""
     Cluster.objects.update(queueing="strict")
     submit("LOW", gpu=4)
     run_cycle(cluster)
