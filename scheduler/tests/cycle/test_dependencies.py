@@ -221,7 +221,7 @@ class Model:
         return sum(self.status[need] != Status.COMPLETED for need in self.needs[key])
 
     def moved(self, now: dict[str, str]) -> None:
-        """A cycle may only have started deployments that wait for none, and requeued running ones."""
+        """A cycle may only have started what waits for no other, and requeued what ran."""
         for key, found in now.items():
             if found != self.status[key]:
                 assert {found, self.status[key]} == {Status.QUEUED, Status.RUNNING}
