@@ -28,3 +28,6 @@ autodoc_typehints_format = "short"
 html_theme = "furo"
 html_title = "MLOps platform"
 html_copy_source = False
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]

@@ -11,8 +11,17 @@ from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 
 NO_CLUSTER = not_there("No such cluster, or not yours")
-KEY_REUSED = error(
-    "Key used with another body",
+REFUSED_SUBMIT = error(
+    "`idempotency_key_reused`: the key came with another body. `quote_stale`: the cluster has "
+    "changed since the quote, or it has expired. `quote_mismatch`: the quote was for another user "
+    "or body. `dependency_failed`: a dependency will never complete. `cluster_deleting`: the "
+    "cluster is being deleted",
+    "idempotency_key_reused",
+    "This Idempotency-Key came with another body before.",
+)
+REFUSED_BULK = error(
+    "`idempotency_key_reused`: the key came with another body. `dependency_failed`: a dependency "
+    "will never complete. `cluster_deleting`: a cluster is being deleted",
     "idempotency_key_reused",
     "This Idempotency-Key came with another body before.",
 )
@@ -50,7 +59,7 @@ DEPLOYMENTS = {
         "deployments",
         "Submit a deployment",
         parameters=[headers.PARAMETER],
-        answers={404: NO_CLUSTER, 409: KEY_REUSED},
+        answers={404: NO_CLUSTER, 409: REFUSED_SUBMIT},
     ),
     "bulk": Doc(
         "deployments",
@@ -64,7 +73,7 @@ DEPLOYMENTS = {
             400: FAULTY_ITEMS,
             403: TOO_LOW_FOR_ITEMS,
             404: NO_CLUSTER_OF_ITEMS,
-            409: KEY_REUSED,
+            409: REFUSED_BULK,
         },
     ),
     "list": Doc("deployments", "The deployments of your organizations"),

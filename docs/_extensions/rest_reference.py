@@ -165,7 +165,7 @@ def tag_page(document: Document, tag: Document) -> str:
 
 def bodies_page(document: Document) -> str:
     """The page of the bodies that calls take and answer."""
-    lines = ["# Bodies", "", "What calls take and answer, by name.", ""]
+    lines = ["# Bodies of requests and answers", "", "What calls take and answer, by name.", ""]
     for name, schema in sorted(document["definitions"].items()):
         lines += [f"({anchor(name)})=", f"## {name}", ""]
         if "description" in schema:

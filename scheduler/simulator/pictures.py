@@ -1,5 +1,6 @@
 """Pictures of a comparison of policies. Only this module imports matplotlib, on the first use."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ def require_matplotlib() -> None:
 
 def draw(results: Sequence[Result], every: Sequence[Figures], folder: Path) -> list[Path]:
     """Three pictures, each as PNG and SVG; returns their paths. Same results, same SVG."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its first run reports its fonts
     import matplotlib as mpl
 
     mpl.use("agg")
