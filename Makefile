@@ -21,7 +21,7 @@ help: ## show this
 run: $(RUN_READY) ## run the platform on http://127.0.0.1:8000 until Ctrl-C (HOST=, PORT=)
 	@$(BIN)/python manage.py run
 
-test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= goes to pytest)
+test: $(DEV_READY) ## all tests, on a real PostgreSQL and a real Redis (ARGS= goes to pytest, COVERAGE=1 measures)
 	@.ci/test $(ARGS)
 
 lint: $(DEV_READY) ## style, types, imports between apps, settings for production, migrations

@@ -11,6 +11,7 @@ the database that pytest-django makes, one for each worker.
 """
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
@@ -36,6 +37,9 @@ _until_the_end = ExitStack()
 # pytest rewrites each test module's assertions. Where PYTHONDONTWRITEBYTECODE keeps it from storing
 # the result, every process of every session does so anew, which takes half of its start.
 sys.dont_write_bytecode = False
+
+# Until the tests are collected nearly all that is made stays: looking for garbage finds none.
+gc.disable()
 
 
 def _session_folder() -> Path:
@@ -103,6 +107,11 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.WHITENOISE_AUTOREFRESH = True
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where workers share the tests, the slow ones come first: the short ones then even it out."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
@@ -127,8 +136,11 @@ def _docker_engine_can_be_had() -> bool:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.option.collectonly or session.config.getoption("numprocesses", None):
-        return  # runs no test in this process
+    if session.config.getoption("numprocesses", None):
+        gc.enable()  # the workers collect the tests and run them, and this process only reports
+        return
+    if session.config.option.collectonly:
+        return
     try:
         _until_the_end.enter_context(
             embedded.services(
