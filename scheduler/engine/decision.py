@@ -25,19 +25,17 @@ def make_plan(
 def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
     """Plan once. `queue`, of possible workloads, is taken in place of the view's: a caller that
     plans often keeps it from one cycle to the next."""
-    snapshot, impossible = view.snapshot, Waiting()
     # 1. Impossible: what the empty cluster could not run waits, and counts for nothing below.
-    if queue is None:
-        possible, impossible = sift(view)
-        # 3. Order: priority, then the policy's key, then submit time.
-        queue = WaitingQueue(snapshot, possible)
-    # 2. Gates: a cluster that is paused or draining starts nothing.
-    if snapshot.state != ACTIVE:
-        return Decision(view, queue, impossible)
-    # 4. Place without harm, 5. preempt where that starts it, 6. and let the others fill the rest.
-    state = admit_in_turn(view, queue)
-    # 7. Waits: the decision tells why, in the numbers of the end of the cycle.
-    return Decision(view, queue, impossible, state)
+    possible, never = sift(view) if queue is None else ([], [])
+    # 2. Gates: a cluster that is paused or draining starts nothing; a quota counts at each turn.
+    is_open = view.snapshot.state == ACTIVE
+    # 3. Order: priority, then the policy's key, then submit time.
+    queue = WaitingQueue(view.snapshot, possible) if queue is None else queue
+    # 4. Place without harm, else 5. preempt where that makes it start; 6. what may not preempt
+    # fills the rest.
+    state = admit_in_turn(view, queue) if is_open else None
+    # 7. Waits: the decision gives the reasons, in the numbers of the end of the cycle.
+    return Decision(view, queue, never, state)
 
 
 def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
@@ -77,17 +75,20 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
 
 
 class Decision:
-    """One snapshot, and the state at the end of its cycle: None where a gate was shut."""
+    """One snapshot, and the state at the end of its cycle: None where the cluster is not open.
+
+    `never` are the impossible workloads, with their reasons.
+    """
 
     def __init__(
         self,
         view: ClusterView,
         queue: WaitingQueue,
-        impossible: Waiting,
-        state: CycleState | None = None,
+        never: Waiting,
+        state: CycleState | None,
     ) -> None:
         self.view, self.state = view, state
-        self._queue, self._impossible = queue, impossible
+        self._queue, self._never = queue, never
 
     @property
     def snapshot(self) -> Snapshot:
@@ -155,12 +156,12 @@ class Decision:
     def _waits(self) -> tuple[Wait, ...]:
         if self.state is None:
             paused = reasons.paused(self.snapshot.state)
-            return _grouped([*self._impossible, *((each, paused) for each in self._queue)])
+            return _grouped([*self._never, *((each, paused) for each in self._queue)])
         left = [workload for workload in self._queue if workload.id not in self.started]
-        if not left and not self._impossible:
+        if not left and not self._never:
             return ()
         wait_reasons = WaitReasons(self.snapshot, self.state)
-        waiting = [*self._impossible, *((each, wait_reasons.why(each)) for each in left)]
+        waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
         return _grouped(waiting, alone=self.state.reservations.head if strict else None)
 
