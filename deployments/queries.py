@@ -73,7 +73,7 @@ def priority_classes() -> dict[str, PriorityClass]:
 
 
 def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityClass:
-    """The class of that name in any letter case; 400 that lists those there are."""
+    """The class of that name in any letter case; 400 that lists the names."""
     found = classes.get(name.upper())
     if found is None:
         raise Invalid({"priority": f"One of {', '.join(classes)}."})
@@ -106,7 +106,7 @@ def dependencies_of(deployments: Iterable[Deployment]) -> dict[UUID, list[Depend
 def reasons_for(
     deployments: Iterable[Deployment], dependencies: Dependencies | None = None
 ) -> dict[UUID, dict[str, Any] | None]:
-    """Each deployment's rendered reason by id; None where there is nothing to explain.
+    """Each deployment's rendered reason by id; None for a deployment without one.
 
     A queued deployment has the reason that the last cycle stored for itself, or for its scheduling
     key. After an eviction or a failed attempt it keeps that reason, with the present one under

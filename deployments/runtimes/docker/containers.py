@@ -13,7 +13,7 @@ CLUSTER = f"{LABEL}.cluster"
 DEPLOYMENT = f"{LABEL}.deployment"
 ATTEMPT = f"{LABEL}.attempt"
 REPLICA = f"{LABEL}.replica"
-FOR_PEOPLE = f"{LABEL}.label."  # and then a label of the launch_spec, which thus hides none of ours
+FOR_PEOPLE = f"{LABEL}.label."  # and a label of the launch spec: it hides none of the above
 
 LEAST_CPU_MILLI = 10  # less means "no limit" to the engine, or is refused; so for RAM
 LEAST_RAM_MIB = 6

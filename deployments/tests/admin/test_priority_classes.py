@@ -142,17 +142,17 @@ def test_a_changed_class_wakes_the_clusters_with_queued_deployments(operator, cl
     idle = make_cluster(org, name="idle")
     make(cluster, dev)
     make(idle, dev, Status.RUNNING)
-    heard = []
+    changed = []
 
-    def hear(cluster_id, **_):
-        heard.append(cluster_id)
+    def receive(cluster_id, **_):
+        changed.append(cluster_id)
 
-    cluster_changed.connect(hear)
+    cluster_changed.connect(receive)
     try:
         operator.post(page(named("LOW")), form(value="1"))
     finally:
-        cluster_changed.disconnect(hear)
-    assert heard == [cluster.pk]
+        cluster_changed.disconnect(receive)
+    assert changed == [cluster.pk]
     before = cluster.changed_at
     cluster.refresh_from_db()
     assert cluster.changed_at > before

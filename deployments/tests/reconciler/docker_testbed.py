@@ -109,9 +109,9 @@ class DockerTestbed(Testbed):
 
     def containers(self) -> list[tuple[str, int, int, str]]:
         """Deployment, attempt, replica and state of each container, as the engine lists them."""
-        ours = {"label": f"mlops-platform.cluster={self.cluster.pk}"}
+        filters = {"label": f"mlops-platform.cluster={self.cluster.pk}"}
         found = []
-        for each in self.engine.client.containers(all=True, filters=ours):
+        for each in self.engine.client.containers(all=True, filters=filters):
             labels = {name.rpartition(".")[2]: text for name, text in each["Labels"].items()}
             attempt, replica = int(labels["attempt"]), int(labels["replica"])
             found.append((labels["deployment"], attempt, replica, each["State"]))

@@ -85,12 +85,12 @@ def _in_a_fork(work: Callable[[], None], fatal: Moment | None) -> list[TracedLin
         os._exit(0)
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
-        said = pipe.read()
+        answer_read = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status == -signal.SIGKILL:
         return None
     assert status == 0, status
-    found = pickle.loads(said)  # noqa: S301 - from a fork of this very process
+    found = pickle.loads(answer_read)  # noqa: S301 - from a fork of this very process
     assert isinstance(found, list), found
     return found
 
