@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -14,14 +13,13 @@ from clusters.models import Cluster
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
 from scheduler.engine import Decision, Plan, Snapshot, decide
+from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-_Params = ParamSpec("_Params")
-_Result = TypeVar("_Result")
 Read = Callable[[UUID, store.Decide], Decision]
 
 
@@ -72,16 +70,25 @@ def run(
 def _once(
     cluster_id: UUID, cycle_id: UUID, trigger: Trigger, read: Read, decide: store.Decide
 ) -> CycleResult:
-    began, planning = perf_counter(), Stopwatch()
+    began, plan_s = perf_counter(), 0.0
+
+    def timed(view: ClusterView) -> Decision:
+        nonlocal plan_s
+        started = perf_counter()
+        decision = decide(view)
+        plan_s += perf_counter() - started
+        return decision
+
     with transaction.atomic():
         # 1. Read, 2. and decide: what matters to the plan depends on what is decided.
-        decision = read(cluster_id, planning.timed(decide))
-        load_s = perf_counter() - began - planning.seconds
-        plan = planning.timed(decision.plan)()
-        return settle(decision.snapshot, plan, cycle_id, trigger, (load_s, planning.seconds))
+        decision = read(cluster_id, timed)
+        load_s = perf_counter() - began - plan_s
+        plan = decision.plan()
+        plan_s = perf_counter() - began - load_s
+        return check_apply_record(decision.snapshot, plan, cycle_id, trigger, (load_s, plan_s))
 
 
-def settle(
+def check_apply_record(
     snapshot: Snapshot,
     plan: Plan,
     cycle_id: UUID,
@@ -97,23 +104,6 @@ def settle(
     if changed:
         ledger.write(cycle_id, trigger, snapshot, plan, timing)  # 5. Record.
     return CycleResult(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
-
-
-class Stopwatch:
-    """Adds up the seconds that the calls of some functions take."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def timed(self, function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
-        def call(*args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
-            began = perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds += perf_counter() - began
-
-        return call
 
 
 def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:

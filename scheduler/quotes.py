@@ -118,7 +118,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     if answer is not None and answer.start is not None:
         planned = replace(snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
         try:
-            done = cycle.settle(planned, answer.plan, uuid7(), Trigger.SUBMITTED)
+            done = cycle.check_apply_record(planned, answer.plan, uuid7(), Trigger.SUBMITTED)
         except store.StalePlanError:  # a deployment that the plan starts has been stopped meanwhile
             raise _stale() from None
         transaction.on_commit(partial(metrics.record, deployment.cluster_id, done))

@@ -5,7 +5,7 @@ from functools import cached_property
 from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
-from scheduler.engine.plan import Eviction, Plan, Start, Wait
+from scheduler.engine.plan import Plan, Start, Wait
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 from scheduler.engine.state import CycleState
@@ -87,83 +87,50 @@ class Decision:
         never: Waiting,
         state: CycleState | None,
     ) -> None:
-        self.view, self.state = view, state
-        self._queue, self._never = queue, never
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return self.view.snapshot
-
-    def plan(self, *, with_waits: bool = True) -> Plan:
-        """The waits, which change nothing else, are found once, when they are first asked for."""
-        return Plan(
-            starts=self.starts,
-            evictions=self._evictions,
-            waits=self._waits if with_waits else (),
-            unfinished=self.is_unfinished,
-            reserved_for=None if self._reserved_for is None else self._reserved_for.id,
-        )
-
-    # --- What it decides -------------------------------------------------------------------------
-
-    @property
-    def starts(self) -> tuple[Start, ...]:
-        return () if self.state is None else tuple(self.state.starts)
-
-    @property
-    def started(self) -> set[str]:
-        """The ids of the workloads that start."""
-        return set() if self.state is None else self.state.started
+        self.view, self.snapshot = view, view.snapshot
+        self._queue, self._never, self._state = queue, never, state
+        self.starts: tuple[Start, ...] = ()
+        self.started: set[str] = set()  # the ids of the workloads that start
+        self.head: Workload | None = None  # the first workload that was refused, and waits on
+        self.is_full = False  # it starts as many as one cycle may
+        self.is_unfinished = False  # another cycle is to follow at once (Plan.unfinished)
+        self._reserved_for: str | None = None
+        if state is None:
+            leaving = view.running.leaving
+            self.evictions = tuple(drain(self.snapshot, running) for running in leaving)
+            return
+        self.starts, self.evictions = tuple(state.starts), tuple(state.evictions)
+        self.started, self.head = state.started, state.reservations.head
+        self.is_full = len(self.starts) >= self.snapshot.max_starts
+        self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
+        if (starvation := state.reservations.starvation) is not None:
+            self._reserved_for = starvation.reserved_for.id
+            self.is_unfinished |= state.started_long_running
 
     @property
     def preempted(self) -> frozenset[str]:
         """The ids of the workloads that make way for others."""
-        return frozenset(each.workload_id for each in self._evictions if each.by is not None)
+        return frozenset(each.workload_id for each in self.evictions if each.by is not None)
 
-    @property
-    def head(self) -> Workload | None:
-        """The first workload that was refused, and waits on."""
-        return None if self.state is None else self.state.reservations.head
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it starts as many as one cycle may."""
-        return len(self.started) >= self.snapshot.max_starts
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether another cycle is to follow at once (Plan.unfinished)."""
-        if self.state is None:
-            return False
-        if self.is_full and any(workload.id not in self.started for workload in self._queue):
-            return True
-        return self.state.started_long_running and self._reserved_for is not None
-
-    @property
-    def _reserved_for(self) -> Workload | None:
-        starvation = None if self.state is None else self.state.reservations.starvation
-        return None if starvation is None else starvation.reserved_for
-
-    @property
-    def _evictions(self) -> tuple[Eviction, ...]:
-        if self.state is None:
-            return tuple(drain(self.snapshot, running) for running in self.view.running.leaving)
-        return tuple(self.state.evictions)
+    def plan(self, *, with_waits: bool = True) -> Plan:
+        """The waits, which change nothing else, are found once, when they are first asked for."""
+        waits = self._waits if with_waits else ()
+        return Plan(self.starts, self.evictions, waits, self.is_unfinished, self._reserved_for)
 
     # --- Why the others wait ---------------------------------------------------------------------
 
     @cached_property
     def _waits(self) -> tuple[Wait, ...]:
-        if self.state is None:
+        if self._state is None:
             paused = reasons.paused(self.snapshot.state)
             return _grouped([*self._never, *((each, paused) for each in self._queue)])
         left = [workload for workload in self._queue if workload.id not in self.started]
         if not left and not self._never:
             return ()
-        wait_reasons = WaitReasons(self.snapshot, self.state)
+        wait_reasons = WaitReasons(self.snapshot, self._state)
         waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
-        return _grouped(waiting, alone=self.state.reservations.head if strict else None)
+        return _grouped(waiting, alone=self._state.reservations.head if strict else None)
 
 
 def _grouped(waiting: Waiting, alone: Workload | None = None) -> tuple[Wait, ...]:

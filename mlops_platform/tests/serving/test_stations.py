@@ -82,13 +82,13 @@ def status_of(answer: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def client(api: Callable[[User], JsonClient], dev: User, org: Organization) -> JsonClient:
-    """The developer's client, in a process that has answered, run and stopped one before."""
-    client, warm = api(dev), make_cluster(org, name="warm")
-    answer = client.post(PATH, body(warm, name="train")).json()
-    run_tasks(warm)
+def client(api: Callable[[User], JsonClient], dev: User, cluster: Cluster) -> JsonClient:
+    """The developer's client, where the process and the cluster have run and stopped one before."""
+    client = api(dev)
+    answer = client.post(PATH, body(cluster, name="train")).json()
+    run_tasks(cluster)
     assert client.post(f"{PATH}/{answer['id']}/stop").status_code == 200
-    run_tasks(warm)
+    run_tasks(cluster)
     return client
 
 
@@ -108,7 +108,7 @@ def test_a_submit_and_its_way_to_running_have_few_stations(
         run_tasks(cluster)
     assert status_of(response.json()) == Status.RUNNING
     assert len(post) <= 50, listed(post)
-    assert len(post | cycle) <= 229, listed(post | cycle)
+    assert len(post | cycle) <= 217, listed(post | cycle)
 
 
 def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: Cluster) -> None:
@@ -121,5 +121,5 @@ def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: 
     with traced() as stop:
         client.post(f"{PATH}/{high['id']}/stop")
     assert status_of(high) == Status.STOPPED
-    assert len(preemption) <= 309, listed(preemption)
+    assert len(preemption) <= 300, listed(preemption)
     assert len(stop) <= 63, listed(stop)
