@@ -15,7 +15,7 @@ from stack import Stack
 LOOK_EVERY_S = 0.002
 TIMEOUT_S = 600.0
 ATTACH = """
-from clusters.attaching import add_node
+from clusters.services.attach import add_node
 from clusters.models import Cluster, Sandbox
 
 cluster = Cluster.objects.get(pk={cluster_id!r})
