@@ -163,7 +163,7 @@ class Quota(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"quota of {self.user_id or 'everybody else'} in {self.cluster_id}"
+        return f"quota of {self.user_id or 'all others'} in {self.cluster_id}"
 
 
 class Endpoint(models.Model):

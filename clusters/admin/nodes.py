@@ -126,7 +126,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
     def pointless_actions(self, instance: Node) -> list[str]:
         return [action for state, action in ACTION_TO.items() if state == instance.state]
 
-    # --- Who may -------------------------------------------------------------------------------
+    # --- Permissions ---------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

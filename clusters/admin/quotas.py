@@ -20,7 +20,7 @@ from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
 from mlops_platform.api.fields import MILLI, cores
 from organizations.access import role_in
 
-EVERYBODY_ELSE = "everybody else"
+ALL_OTHERS = "all others"
 NO_LIMIT = "no limit"
 
 
@@ -41,7 +41,7 @@ class QuotaForm(RefusableForm, forms.ModelForm):
         model = Quota
         fields = ["cluster", "user", *quotas.LIMITS.values()]
         help_texts = {
-            "user": "A member of the organization; without one, the default of everybody else."
+            "user": "A member of the organization; without one, the default of all others."
         }
 
     def clean(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class QuotaAdmin(LookUpMedia, RefusingAdmin):
 
     @admin.display(description="user")
     def whose(self, quota: Quota) -> str:
-        return quota.user.username if quota.user else EVERYBODY_ELSE
+        return quota.user.username if quota.user else ALL_OTHERS
 
     @admin.display(description="cluster")
     def in_cluster(self, quota: Quota) -> SafeString:

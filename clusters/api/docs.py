@@ -77,7 +77,7 @@ NODES = {
         "The cluster's totals are the sum of its nodes from then on, and a replica must fit on "
         "one of them. The first node can be added while nothing is allocated.\n\n"
         "In a docker cluster it is a Docker engine, and `endpoint` says how to reach it; sizes "
-        "that are left out are told by the engine. It is NOT_READY until it has answered. In a "
+        "that are left out come from the engine. It is NOT_READY until it has answered. In a "
         "kubernetes cluster nodes are discovered, and none can be added.",
         answers={409: POOL_IN_USE},
     ),
@@ -105,7 +105,7 @@ NODES = {
     ),
     "cordon": Doc(
         "nodes",
-        "Take nobody new",
+        "Cordon a node: nothing new starts on it",
         "What runs there goes on. Calls off a drain, and what it was for.",
     ),
     "uncordon": Doc("nodes", "Open it again", "Calls off a drain, and what it was for."),

@@ -29,7 +29,7 @@ class GivenEndpointSerializer(StrictSerializer):
         max_length=LONGEST_URL,
         help_text="tcp://host:port, by TLS; other ways are for operators to attach.",
     )
-    ca = _pem("PEM: who vouches for the engine.")
+    ca = _pem("PEM: the CA that signed the engine's certificate.")
     cert = _pem("PEM: whom the engine lets in.")
     key = _pem("PEM: the certificate's private key, without a passphrase.")
 

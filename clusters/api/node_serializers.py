@@ -100,7 +100,7 @@ class NodeSerializer(serializers.Serializer):
         NodeState.values,
         source="effective_state",
         help_text=(
-            "CORDONED: takes nobody new. DRAINING: and what runs there goes back to the queue. "
+            "CORDONED: nothing new starts there. DRAINING: and what runs there is evicted. "
             "NOT_READY: its runtime does not answer, or says so."
         ),
     )

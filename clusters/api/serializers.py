@@ -54,8 +54,8 @@ class PolicySerializer(StrictSerializer):
         Ordering.choices,
         required=False,
         help_text=(
-            "Who goes first in a class: gpu_weighted, who asks for the larger share; fifo, who "
-            "came first; fair_share, whose owner holds the smallest dominant share of the cluster. "
+            "Which deployment of a class goes first: gpu_weighted, that with the larger request; "
+            "fifo, the oldest; fair_share, that of the owner with the smallest dominant share. "
             "That moves with every start, so queues and positions are then shown by submit time."
         ),
     )
@@ -75,7 +75,7 @@ class PolicySerializer(StrictSerializer):
         required=False,
         min_value=0,
         max_value=YEAR_S,
-        help_text="What comes free is held back for one who has waited longer, until it fits.",
+        help_text="Seconds of waiting after which what comes free is reserved for a deployment.",
     )
     max_preemptions = WholeNumber(
         required=False,
@@ -97,7 +97,7 @@ class _Columns(StrictSerializer):
         max_value=LOST_AFTER_S[1],
         help_text=(
             "So long after a node has last answered, what ran there goes back to the queue; 300 "
-            "unless told otherwise."
+            "unless said otherwise."
         ),
     )
     kubeconfig = Text(

@@ -32,7 +32,7 @@ NOT_QUEUED = error(
 )
 NOT_RUNNING = error("Not running", "not_running", "Only what runs can report a checkpoint.")
 FAULTY_ITEMS = error(
-    "Malformed or invalid; every item at fault is told by its number, from 0",
+    "Malformed or invalid; every item at fault is named by its number, from 0",
     "invalid",
     FAULTY,
     deployments={"3": {"required_gpu": ["A valid integer is required."]}},
@@ -66,7 +66,7 @@ DEPLOYMENTS = {
         "Submit many deployments: all of them, or none",
         "Up to 1,000, each the body of a submit without `quote`, in any clusters where you may "
         "submit. Answers them in the order given. With an `Idempotency-Key` the whole is "
-        "repeated safely. What is refused is told under `fields` by the item's number.",
+        "repeated safely. Refused items are listed under `fields` by their numbers.",
         parameters=[headers.PARAMETER],
         answers={
             201: DeploymentSerializer(many=True),
@@ -116,10 +116,10 @@ CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluste
 EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
 
 WHAT_A_QUOTA_IS = (
-    "What a user's deployments hold of the cluster, with all replicas, may not grow beyond the "
-    "user's quota; one that would exceed it waits with QUOTA_EXCEEDED, is in nobody's way and "
-    "evicts nobody. A user's own quota replaces the default as a whole: where it has no limit, "
-    "there is none. A quota below what is held evicts nobody, but nothing starts that asks for "
+    "What a user's deployments have allocated in the cluster, with all replicas, may not exceed the "
+    "user's quota; one that would exceed it waits with QUOTA_EXCEEDED, blocks no other "
+    "deployment and evicts none. A user's own quota replaces the default as a whole: where it has no limit, "
+    "there is none. A quota below what is allocated evicts nothing, but nothing starts that asks for "
     "more of it."
 )
 NO_MEMBER = not_there("No such cluster, or not yours; or the user is no member of its organization")
@@ -147,7 +147,7 @@ QUOTAS = {
         "clusters",
         "Give a user a quota of their own",
         f"It replaces the one of before as a whole. {WHAT_A_QUOTA_IS} Without any limit it "
-        "exempts the user from the default. Whoever leaves the organization keeps theirs, as "
+        "exempts the user from the default. A member who leaves the organization keeps it, as "
         "their deployments go on.",
         answers={**SET, 404: NO_MEMBER},
     ),
@@ -157,10 +157,10 @@ QUOTAS = {
         "From then on the default holds for them, if there is one.",
         answers={409: CLOSING},
     ),
-    "default": Doc("clusters", "The quota of everybody who has none of their own"),
+    "default": Doc("clusters", "The default quota, of all users without one of their own"),
     "set_default": Doc(
         "clusters",
-        "Set the quota of everybody who has none of their own",
+        "Set the default quota, of all users without one of their own",
         "Each of them may hold so much. It replaces the one of before as a whole. "
         f"{WHAT_A_QUOTA_IS}",
         answers={**SET, 400: UNLIMITED},
@@ -168,7 +168,7 @@ QUOTAS = {
     "delete_default": Doc(
         "clusters",
         "Delete the default quota",
-        "From then on only those have limits who have a quota of their own.",
+        "From then on only users with a quota of their own have limits.",
         answers={409: CLOSING},
     ),
 }

@@ -133,7 +133,7 @@ class DeploymentSerializer(serializers.Serializer):
 class EventSerializer(serializers.Serializer):
     at = serializers.DateTimeField()
     type = serializers.ChoiceField(EventType.values)
-    actor_id = serializers.UUIDField(allow_null=True, help_text="Null where nobody asked for it.")
+    actor_id = serializers.UUIDField(allow_null=True, help_text="Null where no user asked for it.")
     actor = serializers.CharField(source="actor.username", default=None, allow_null=True)
     cycle_id = serializers.UUIDField(allow_null=True)
     details = serializers.SerializerMethodField()

@@ -65,7 +65,10 @@ class SubmitSerializer(StrictSerializer):
         help_text="Completes by itself after running so long; in a simulated cluster only.",
     )
     grace_s = WholeNumber(
-        min_value=0, max_value=3600, default=30, help_text="Time to end in after being told to."
+        min_value=0,
+        max_value=3600,
+        default=30,
+        help_text="Seconds between the stop signal and the kill.",
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
     readiness = ReadinessSerializer(

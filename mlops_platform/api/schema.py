@@ -23,9 +23,9 @@ INFO = openapi.Info(
 
 # In the order in which a new user needs them.
 TAGS = {
-    "users": "Who is calling: register, log in, your profile.",
-    "organizations": "Who works together: members, roles, invite codes.",
-    "clusters": "What there is to run on, and who waits for it.",
+    "users": "Register, log in, your profile.",
+    "organizations": "Members, roles, invite codes.",
+    "clusters": "Capacity, nodes, queues and the ledger of decisions.",
     "nodes": "The machines that a cluster is made of, where it is more than a pool.",
     "deployments": "What shall run: submit, watch, change, stop.",
     "ledger": "What the scheduler decided, and on what grounds.",

@@ -12,7 +12,7 @@ LAST_ADMIN = error(
     "The last ADMIN", "last_admin", "An organization needs an ADMIN; appoint another one first."
 )
 UNUSABLE_CODE = error(
-    "A code that lets nobody in: unknown or replaced (invalid_invite_code), expired "
+    "A code that cannot be used: unknown or replaced (invalid_invite_code), expired "
     "(expired_invite_code), used up (used_up_invite_code); or a malformed body",
     "expired_invite_code",
     FAULTY,
@@ -37,7 +37,7 @@ ORGANIZATIONS = {
     "invite_codes": Doc(
         "organizations",
         "Replace a role's invite code (ADMIN)",
-        "The old code lets nobody in from now on; members stay members.",
+        "The old code cannot be used from now on; members stay members.",
         answers={201: CodeSerializer},
     ),
 }

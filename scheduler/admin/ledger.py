@@ -29,7 +29,7 @@ class EvictedFilter(admin.SimpleListFilter):
     parameter_name = "evicted"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("some", "Evicted somebody"), ("none", "Evicted nobody")]
+        return [("some", "With evictions"), ("none", "Without evictions")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == "some":

@@ -50,7 +50,7 @@ def readable(plan: Plan) -> dict[str, Any]:
         ],
         "waits": [
             {
-                "who": _link(wait.workload_id, named)
+                "subject": _link(wait.workload_id, named)
                 if wait.workload_id
                 else _request_of(wait.scheduling_key),
                 "key": wait.scheduling_key,

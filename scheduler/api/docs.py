@@ -12,7 +12,7 @@ CLUSTER_STATUS = {
     )
 }
 QUEUE = {
-    "list": Doc("clusters", "Who waits, in the order in which they will be looked at, and why")
+    "list": Doc("clusters", "The waiting deployments, in the scheduling order, and why they wait")
 }
 CLUSTER_CYCLES = {
     "list": Doc("ledger", "The cycles that changed something, newest first"),
@@ -20,21 +20,21 @@ CLUSTER_CYCLES = {
 CYCLES = {
     "retrieve": Doc(
         "ledger",
-        "One cycle with its plan: who started, who yielded, who waits and why",
+        "One cycle with its plan: starts, evictions, and why the others wait",
         answers={200: CycleWithPlanSerializer},
     ),
 }
 WHAT_IF = {
     "quote": Doc(
         "deployments",
-        "What a submit would get, told before it is made",
+        "What a submit would get, before it is made",
         "Takes the body of a submit and writes nothing. Submit with the `token` as `quote` to "
         "get exactly that, or 409 where the cluster has changed meanwhile.",
         answers={200: QuoteSerializer},
     ),
     "explain": Doc(
         "deployments",
-        "Why it waits, who holds what it needs, and what would start it now",
+        "Why it waits, which deployments have allocated what it needs, and what would start it now",
         answers={200: ExplanationSerializer},
     ),
 }

@@ -157,7 +157,9 @@ class ExplanationSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Since when what comes free is held back for it, after `reserve_after_s`.",
     )
-    held_by = HolderSerializer(many=True, help_text="Who holds what it is short of, most first.")
+    held_by = HolderSerializer(
+        many=True, help_text="The deployments that have allocated what it is short of, most first."
+    )
     starts_now_with = StartsNowWithSerializer(allow_null=True, help_text="While it is QUEUED.")
 
     class Meta:

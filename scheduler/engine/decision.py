@@ -135,7 +135,7 @@ class Decision:
 
 def _grouped(waiting: Waiting, alone: Workload | None = None) -> tuple[Wait, ...]:
     """One wait per scheduling key, that of its last workload; one by id for each that differs, and
-    for `alone`, whose reason is nobody else's."""
+    for `alone`, whose reason is its alone."""
     common = {
         workload.scheduling_key: reason for workload, reason in waiting if workload is not alone
     }

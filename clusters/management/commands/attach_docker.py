@@ -25,9 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("cluster", metavar="CLUSTER_ID", type=UUID)
         parser.add_argument("name", metavar="NODE_NAME")
         parser.add_argument("url", metavar="URL")
-        parser.add_argument("--cpu", type=float, help="Cores; told by the engine if left out.")
-        parser.add_argument("--ram", type=int, help="MiB; told by the engine if left out.")
-        parser.add_argument("--gpu", type=int, help="GPUs; told by the engine if left out.")
+        parser.add_argument("--cpu", type=float, help="Cores; from the engine if left out.")
+        parser.add_argument("--ram", type=int, help="MiB; from the engine if left out.")
+        parser.add_argument("--gpu", type=int, help="GPUs; from the engine if left out.")
         for name, said in zip(TLS_FIELDS, ("the CA", "the certificate", "its key"), strict=True):
             parser.add_argument(f"--{name}", metavar="FILE", type=Path, help=f"PEM of {said}.")
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 
 def _body(options: dict[str, Any]) -> dict[str, Any]:
-    """As the API takes and checks it, where the API would let anybody attach what this may."""
+    """The body as the API takes it; this command may also attach what the API refuses tenants."""
     endpoint = {"url": options["url"]}
     for name in TLS_FIELDS:
         if options[name] is not None:

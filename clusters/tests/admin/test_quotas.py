@@ -59,7 +59,7 @@ def test_a_quota_is_added_for_a_user_and_a_default(operator, dev, cluster, woken
     assert row(cluster)["has_quotas"]
     assert row(deployment)["scheduling_key"].endswith(dev.pk.hex)
     text = operator.get(LIST).content.decode()
-    for said in ("dev", "everybody else", "2.5", "no limit", "Analytical Engines / west"):
+    for said in ("dev", "all others", "2.5", "no limit", "Analytical Engines / west"):
         assert said in text
 
 
