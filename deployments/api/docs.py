@@ -116,11 +116,11 @@ CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluste
 EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
 
 WHAT_A_QUOTA_IS = (
-    "What a user's deployments have allocated in the cluster, with all replicas, may not exceed the "
-    "user's quota; one that would exceed it waits with QUOTA_EXCEEDED, blocks no other "
-    "deployment and evicts none. A user's own quota replaces the default as a whole: where it has no limit, "
-    "there is none. A quota below what is allocated evicts nothing, but nothing starts that asks for "
-    "more of it."
+    "What a user's deployments have allocated in the cluster, with all replicas, may not exceed "
+    "the user's quota; one that would exceed it waits with QUOTA_EXCEEDED, blocks no other "
+    "deployment and evicts none. A user's own quota replaces the default as a whole: where it has "
+    "no limit, there is none. A quota below what is allocated evicts nothing, but nothing starts "
+    "that asks for more of it."
 )
 NO_MEMBER = not_there("No such cluster, or not yours; or the user is no member of its organization")
 CLOSING = error(

@@ -155,7 +155,7 @@ class ExplanationSerializer(serializers.Serializer):
     queue_position = serializers.IntegerField(allow_null=True)
     reserved_since = serializers.DateTimeField(
         allow_null=True,
-        help_text="Since when what comes free is held back for it, after `reserve_after_s`.",
+        help_text="Since when what comes free is reserved for it, after `reserve_after_s`.",
     )
     held_by = HolderSerializer(
         many=True, help_text="The deployments that have allocated what it is short of, most first."
