@@ -11,7 +11,7 @@ PASSWORD = "correct-horse-battery"
 
 
 class Caller:
-    """For one thread. Raises where an answer is no success: a benchmark of errors is none."""
+    """A client for one thread. Raises on any answer that is not a success."""
 
     _IDLE_S = 1.0  # the server closes what is idle for longer than 2 s
 
@@ -55,7 +55,7 @@ def organization(caller: Caller) -> str:
 
 
 def cluster(caller: Caller, organization_id: str, name: str, **columns: Any) -> str:
-    """Room for all where nothing else is said: everything starts at once."""
+    """A cluster, by default large enough that every submit starts at once."""
     body = {
         "name": name,
         "organization_id": organization_id,
@@ -82,7 +82,7 @@ def workload(cluster_id: str, **columns: Any) -> dict[str, Any]:
 
 
 def per_second(act: Callable[[Caller], object], callers: list[Caller], seconds: float) -> float:
-    """How often a second all callers together did it, each on a thread, one call after another."""
+    """The calls per second of all callers together, each on a thread, one call after another."""
 
     def repeat(caller: Caller) -> tuple[int, float]:
         count, began = 0, perf_counter()

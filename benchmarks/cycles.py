@@ -64,7 +64,7 @@ def measure(rounds: int) -> Result:
 
 
 def _queue(sql: Any) -> None:
-    """The waiting rows, as submits would have left them, but for the bell: the first stop rings."""
+    """Insert waiting rows as submits do, without a wake-up: the first stop wakes the scheduler."""
     sql.execute("SELECT * FROM deployments_deployment LIMIT 1")
     names = [column.name for column in sql.description]
     ids = [(str(uuid7()), 1024 + number % REQUESTS) for number in range(WAITING)]
@@ -91,7 +91,7 @@ def _queue(sql: Any) -> None:
 
 
 def _hand_over(caller: client.Caller, sql: Any, key: str) -> float:
-    """Stop one; ms until as many run as before."""
+    """Stop one deployment; returns the ms until as many run as before."""
     began = time.perf_counter()
     caller.post(f"/api/deployments/{key}/stop", {})
     _wait(sql, "SELECT count(*) FROM deployments_deployment WHERE status = 'RUNNING'", GPUS)

@@ -26,7 +26,7 @@ add_node(cluster, {node!r}, trusted=True)
 
 @dataclass(frozen=True)
 class Submitted:
-    """Times until it was found RUNNING, and until its process began by the engine's clock."""
+    """The times from a submit until RUNNING, and until the process began by the engine's clock."""
 
     key: str
     from_first_byte_ms: float
@@ -35,7 +35,7 @@ class Submitted:
 
 
 class DockerCluster:
-    """With room for so many of `body`; attached as an operator does it, and ready."""
+    """A cluster for `replicas` of `body`, attached as an operator does it, and ready."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class DockerCluster:
         organization: str,
         *,
         name: str,
-        room: int,
+        replicas: int,
     ) -> None:
         self._stack, self._token = stack, token
         self.engine, self.caller = engine, stack.caller(token)
@@ -55,8 +55,8 @@ class DockerCluster:
         node = {
             "name": name,
             "endpoint": {"url": engine.url},
-            "cpu_milli": room * CPU_MILLI,
-            "ram_mib": room * RAM_MIB,
+            "cpu_milli": replicas * CPU_MILLI,
+            "ram_mib": replicas * RAM_MIB,
             "gpu": 0,
         }
         stack.python(ATTACH.format(cluster_id=self.id, node=node, pids=PIDS))
@@ -72,7 +72,7 @@ class DockerCluster:
         }
 
     def submit(self, priority: str = "LOW") -> Submitted:
-        """And wait until it runs."""
+        """Submit, and wait until it runs."""
         began = perf_counter()
         key = self._submit(self.caller, priority)
         answered, answered_at = perf_counter(), datetime.now(UTC)
@@ -111,14 +111,14 @@ class DockerCluster:
         self._until(statement, len(keys), keys, status, every_s=0.05)
 
     def await_empty(self) -> None:
-        """No container of it is left on the engine."""
+        """Wait until the engine has no container of the cluster."""
         deadline = perf_counter() + TIMEOUT_S
         while self.engine.count(self.id):
             _not_later_than(deadline)
             time.sleep(0.05)
 
     def stop(self, *keys: str) -> None:
-        """And wait until they and their containers are gone."""
+        """Stop deployments, and wait until they and their containers are gone."""
         for key in keys:
             self.caller.post(f"/api/deployments/{key}/stop", {})
         for key in keys:

@@ -1,4 +1,4 @@
-"""What it costs to keep many running containers in step while nothing happens."""
+"""The cost of watching many running containers while nothing happens."""
 
 import json
 import resource
@@ -74,7 +74,7 @@ def measure_full(result: Result, rounds: int, stack: Stack, cluster: DockerClust
 
 
 def _per_minute(processes: list[psutil.Process]) -> list[float]:
-    """CPU seconds a minute of each, children included."""
+    """CPU seconds per minute of each process, children included."""
     before = [_burnt_s(each) for each in processes]
     time.sleep(SPAN_S)
     after = [_burnt_s(each) for each in processes]
@@ -96,6 +96,6 @@ def _burnt_s(process: psutil.Process) -> float:
 
 
 def _children_s() -> float:
-    """Of those of this process that have ended."""
+    """CPU seconds of this process's ended children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

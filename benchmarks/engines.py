@@ -41,7 +41,8 @@ HOST_CONFIG = {  # the same in the words of the API
 
 
 class OwnEngine:
-    """`with OwnEngine() as engine`: until the block ends. Raises NoEngine where none can be had."""
+    """`with OwnEngine() as engine`: an engine until the block ends. Raises NoEngine if none
+    starts."""
 
     def __enter__(self) -> "OwnEngine":
         with ExitStack() as until_the_end:
@@ -57,7 +58,7 @@ class OwnEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends what runs first: an engine that goes would leave it behind."""
+        """End the containers first: an engine leaves them behind."""
         ids = [each["Id"] for each in self.client.containers(all=True)]
         self._in_threads(self.remove, ids, ENDING_THREADS)
         self._until_the_end.close()
@@ -67,7 +68,7 @@ class OwnEngine:
         return docker.APIClient(base_url=self.url, timeout=120)
 
     def program(self, *words: str) -> str:
-        """What the docker program says."""
+        """The output of the docker program."""
         done = subprocess.run(
             ["docker", "-H", self.url, *words], capture_output=True, check=True, text=True
         )
@@ -78,7 +79,7 @@ class OwnEngine:
         return self.program("run", "-d", "--label", ALONE, *LIMITS, IMAGE, *SLEEPS)
 
     def create_and_start(self, client: Any) -> str:
-        """The same by two calls of the API."""
+        """Create and start a container by two calls of the engine's API; its id."""
         body = {
             "Image": IMAGE,
             "Cmd": list(SLEEPS),
@@ -108,14 +109,14 @@ class OwnEngine:
         self._in_threads(self.kill_and_remove, ids, threads)
 
     def count(self, cluster_id: str, *, alive: bool = False) -> int:
-        """The containers of a cluster that are there, or those that run."""
+        """The number of a cluster's containers, or of the running ones."""
         filters = {"label": f"{CLUSTER}={cluster_id}"}
         return len(self.client.containers(all=not alive, quiet=True, filters=filters))
 
     def _in_threads(
         self, work: Callable[[Any, str], Any], items: list[str], threads: int
     ) -> list[Any]:
-        """`work(client, item)` for each, every thread with a client of its own."""
+        """Call `work(client, item)` for each item, on threads with a client each."""
 
         def share(number: int) -> list[Any]:
             client = self.connect()

@@ -72,7 +72,7 @@ def _look(stack: Stack, when: str, result: Result, looks: int) -> None:
 
 
 def _by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
-    """web, worker, beat, the process that watches them, and the two servers."""
+    """The processes of web, worker, beat, their supervisor and the two servers, by role."""
     found: dict[str, list[psutil.Process]] = {}
     folder = str(stack.folder)
     ours = [psutil.Process(stack.process.pid)]

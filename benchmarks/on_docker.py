@@ -1,6 +1,6 @@
-"""The platform on a real Docker engine, beside what that engine does when it is asked directly.
+"""The platform on a real Docker engine, compared with the same engine called directly.
 
-Not called docker.py, which is the name of the engine's client library.
+The file is not docker.py, because the engine's client library has that name.
 """
 
 from collections.abc import Callable
@@ -51,15 +51,15 @@ def _measure(rounds: int, engine: OwnEngine, stack: Stack) -> Result:
     token = client.newcomer(stack.caller())
     organization = client.organization(stack.caller(token))
 
-    def cluster(name: str, room: int) -> DockerCluster:
-        return DockerCluster(stack, engine, token, organization, name=name, room=room)
+    def cluster(name: str, replicas: int) -> DockerCluster:
+        return DockerCluster(stack, engine, token, organization, name=name, replicas=replicas)
 
-    roomy = cluster("roomy", 2000)
+    large = cluster("roomy", 2000)
     docker_idle.measure_empty(result, rounds, stack)
-    _one_at_a_time(result, rounds * TIMES, roomy)
+    _one_at_a_time(result, rounds * TIMES, large)
     _preemption(result, rounds * TIMES, cluster("full", 1))
-    _crowd(result, min(rounds, MOST_CROWDS), roomy)
-    docker_idle.measure_full(result, rounds, stack, roomy)
+    _crowd(result, min(rounds, MOST_CROWDS), large)
+    docker_idle.measure_full(result, rounds, stack, large)
     return result
 
 
@@ -141,7 +141,7 @@ def _crowd(result: Result, rounds: int, cluster: DockerCluster) -> None:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """(ms, what it gave)."""
+    """(ms, result) of one call."""
     began = perf_counter()
     done = work()
     return (perf_counter() - began) * 1000, done

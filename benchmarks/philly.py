@@ -1,6 +1,6 @@
 """Microsoft's Philly trace on 40 nodes, with preemption and without, and without reservations.
 
-Jeon et al., USENIX ATC 2019; as timestamp, duration, num_gpus, gpu_time, cluster. It tells neither
+Jeon et al., USENIX ATC 2019; as timestamp, duration, num_gpus, gpu_time, cluster. It has neither
 CPU nor RAM nor priority: 6 cores and 60 GiB a GPU, and a seeded third of the jobs is HIGH.
 """
 
@@ -23,8 +23,8 @@ HOUR_S = 3600
 
 
 def measure(rounds: int, folder: Path) -> Result | None:
-    """One round, whatever is asked: all figures but the speed are the same in each. None where the
-    trace is not in the folder."""
+    """Always one round, as all figures but the speed are the same in each. None if the trace is not
+    in the folder."""
     path = folder / FILE
     if not path.exists():
         return None

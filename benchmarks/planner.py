@@ -55,7 +55,7 @@ def _lengths(result: Result, rounds: int) -> None:
 
 
 def _nothing_starts(cluster: Any, rounds: int) -> list[float]:
-    """Milliseconds to load and plan."""
+    """Measure the ms to load and plan while no workload can start."""
     from django.db import transaction
 
     from scheduler.store import read_and_decide
@@ -215,7 +215,7 @@ def _questions(result: Result, rounds: int) -> None:
     from organizations.models import Membership
     from scheduler import explain, quotes
 
-    asks = {"image": "bench", "cpu_milli": 1000, "ram_mib": 1024, "gpu": 4}
+    amounts = {"image": "bench", "cpu_milli": 1000, "ram_mib": 1024, "gpu": 4}
     for length in LENGTHS[1:3]:
         cluster = make_cluster("questions", cpu=0, ram=0, gpu=0)
         running = {"status": "RUNNING", "nodes": make_nodes(cluster)}
@@ -227,7 +227,7 @@ def _questions(result: Result, rounds: int) -> None:
         last = waiting.filter(cluster=cluster, status="QUEUED").latest("id")
         quoted, explained = [], []
         for _ in range(max(rounds, 5)):
-            draft = draft_deployment(owner, cluster.pk, asks, priority="HIGH")
+            draft = draft_deployment(owner, cluster.pk, amounts, priority="HIGH")
             began = time.perf_counter()
             quotes.quote(owner, draft.deployment, draft.digest, [])
             quoted.append((time.perf_counter() - began) * 1000)

@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how it is written down."""
+"""The results of benchmarks, and their files."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Figure:
 
 @dataclass
 class Result:
-    """`name` is the file's, `title` the table's, `notes` what one must know to read it."""
+    """One benchmark's table: `name` is its file's, `title` its heading, `notes` explain it."""
 
     name: str
     title: str
@@ -46,7 +46,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def write(results: list[Result], seconds: float) -> Path:
-    """One JSON file a result, and a page with all tables; answers the page's path."""
+    """Write one JSON file per result, and a page with all tables; returns the page's path."""
     RESULTS.mkdir(exist_ok=True)
     about = _about(seconds)
     for result in results:
@@ -70,7 +70,7 @@ def table(result: Result) -> str:
 
 
 def _page(about: dict[str, Any]) -> str:
-    """Of all results that there are, so that a run of one benchmark keeps the others' tables."""
+    """The page of all recorded results, so a run of one benchmark keeps the others' tables."""
     tables = []
     for path in sorted(RESULTS.glob("*.json")):
         body = json.loads(path.read_text())

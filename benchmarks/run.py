@@ -2,8 +2,8 @@
 
 `make bench ARGS="latency memory --rounds 9"` measures those alone. Figures are for comparing one
 commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
-that are not part of the repository: they are skipped unless `--traces DIR` tells where they are.
-`docker` starts an engine of its own, which takes root and dockerd: it is skipped without.
+that are not part of the repository: they are skipped unless `--traces DIR` names their folder.
+`docker` starts an engine of its own, which needs root and dockerd; without these it is skipped.
 """
 
 import argparse

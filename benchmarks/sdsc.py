@@ -24,7 +24,7 @@ RUNS = (  # label, policy, with exact limits, mean bounded slowdown elsewhere
 
 
 def measure(rounds: int, folder: Path) -> Result | None:
-    """None where the log is not in the folder."""
+    """None if the log is not in the folder."""
     path = folder / FILE
     if not path.exists():
         return None

@@ -99,7 +99,7 @@ class Stack:
         return connection
 
     def python(self, code: str) -> str:
-        """What this code says, run beside the platform, as an operator might."""
+        """The output of code that runs beside the platform, as an operator's script."""
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "--command", code],
             cwd=REPOSITORY,
@@ -111,7 +111,7 @@ class Stack:
         return done.stdout
 
     def runtimes(self) -> psutil.Process:
-        """The worker that speaks with endpoints."""
+        """The worker process that connects to endpoints."""
         children = psutil.Process(self.process.pid).children()
         return next(each for each in children if "runtimes" in each.cmdline())
 

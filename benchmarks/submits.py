@@ -1,4 +1,4 @@
-"""Submits a second over HTTP, beside what the web stack and the database do without us."""
+"""Submits per second over HTTP, compared with the web stack and the database alone."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def measure(rounds: int) -> Result:
 
 
 class _Insert:
-    """The row of a submit, once more, with another id; in a state that no cycle schedules."""
+    """Inserts copies of a submit's row with new ids, in a state that no cycle schedules."""
 
     def __init__(self, stack: Stack) -> None:
         self._sql = stack.sql().cursor()

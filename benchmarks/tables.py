@@ -1,4 +1,4 @@
-"""Rows as submits and cycles would have left them, on servers of a benchmark's own.
+"""Rows as submits and cycles leave them, on database servers of the benchmark's own.
 
 No web server, no worker.
 """
@@ -90,7 +90,7 @@ def fill(
     nodes: list[Any] | None = None,
     owners: list[Any] | None = None,
 ) -> None:
-    """Rows as submits, and the plan for those that run, would have left them."""
+    """Insert rows as submits leave them, or for running ones as plans do."""
     from django.db import connection
     from django.utils import timezone
     from uuid_utils.compat import uuid7

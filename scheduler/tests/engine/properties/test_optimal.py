@@ -40,7 +40,7 @@ class Tally:
 
 
 def compare(snapshots: Iterable[Snapshot]) -> Tally:
-    """Against the optimum: each preemption at its moment, and that whoever waits could not."""
+    """Compare each preemption with the optimum; no victims would let a waiting workload start."""
     tally = Tally()
     for snapshot in snapshots:
         plan = make_plan(snapshot)
