@@ -23,8 +23,8 @@ def test_this_very_host_is_attached(docker, capsys):
     assert (node.endpoint.url, node.endpoint.trusted) == (SOCKET, True)
     assert (node.cpu_milli, node.ram_mib, node.gpu) == (2500, 0, 1)
     assert node.discovered == ["ram_mib"]
-    told = f"local is attached as {node.pk}; it is ready once it has answered.\n"
-    assert capsys.readouterr().out == told
+    shown = f"local is attached as {node.pk}; it is ready once it has answered.\n"
+    assert capsys.readouterr().out == shown
 
 
 def test_certificates_are_read_from_files(docker, tmp_path):

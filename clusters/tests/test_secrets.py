@@ -27,7 +27,7 @@ def test_sealed_secrets_are_unreadable_and_can_be_opened(keys):
     sealed = seal(SECRETS)
     assert unseal(sealed) == SECRETS
     assert "hunter2" not in sealed
-    assert seal(SECRETS) != sealed  # two that are equal cannot be told to be
+    assert seal(SECRETS) != sealed  # equal secrets cannot be recognized as equal
 
 
 def test_no_secrets_are_sealed_as_an_empty_text(keys):
@@ -82,7 +82,7 @@ def kept(cluster, keys):
     return Registry.objects.create(cluster=cluster, host="h", username="u", secret=sealed)
 
 
-def told(capsys):
+def shown(capsys):
     return capsys.readouterr().out.splitlines()
 
 
@@ -94,7 +94,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
     )
     keys("b", "a")
     call_command("rotate_credentials")
-    assert told(capsys) == [
+    assert shown(capsys) == [
         f"Endpoints: {BATCH + 4} sealed again, 0 under the first key already, 0 that no key opens.",
         "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
     ]
@@ -108,7 +108,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
 def test_a_rotation_can_be_repeated(kept, keys, capsys):
     before = row(kept)
     call_command("rotate_credentials")
-    assert told(capsys)[1] == (
+    assert shown(capsys)[1] == (
         "Registries: 0 sealed again, 1 under the first key already, 0 that no key opens."
     )
     assert row(kept) == before
@@ -120,7 +120,7 @@ def test_rotation_reports_what_no_key_opens_and_leaves_it_as_it_is(kept, keys, c
     Endpoint.objects.filter(url="tcp://h:1").update(secrets=seal({"key": "1"}))
     with pytest.raises(CommandError, match="4 cannot be opened: add the key"):
         call_command("rotate_credentials")
-    assert told(capsys)[0] == (
+    assert shown(capsys)[0] == (
         "Endpoints: 0 sealed again, 1 under the first key already, 3 that no key opens."
     )
     assert row(kept) == before

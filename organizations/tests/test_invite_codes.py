@@ -54,10 +54,10 @@ def test_null_is_no_limit(api, ada, org):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("who", ["dev", "vera"])
-def test_other_roles_get_403(api, org, who, request):
+@pytest.mark.parametrize("person", ["dev", "vera"])
+def test_other_roles_get_403(api, org, person, request):
     before = live(org)
-    answer = api(request.getfixturevalue(who)).post(url(org), {"role": "VIEWER"})
+    answer = api(request.getfixturevalue(person)).post(url(org), {"role": "VIEWER"})
     assert answer.status_code == 403
     assert live(org) == before
 

@@ -31,14 +31,14 @@ class TestChangingARole:
         assert (answer.json()["username"], answer.json()["role"]) == ("dev", role)
         assert roles(org) == everyone | {"dev": role}
 
-    @pytest.mark.parametrize("who", ["dev", "vera"])
-    def test_other_roles_get_403(self, api, dev, vera, org, everyone, who, request):
-        user = request.getfixturevalue(who)
+    @pytest.mark.parametrize("person", ["dev", "vera"])
+    def test_other_roles_get_403(self, api, dev, vera, org, everyone, person, request):
+        user = request.getfixturevalue(person)
         for target in (dev, vera):
             answer = api(user).patch(url(org, target), {"role": "ADMIN"})
             assert answer.status_code == 403
             assert answer.json()["code"] == "permission_denied"
-            assert everyone[who] in answer.json()["detail"]
+            assert everyone[person] in answer.json()["detail"]
         assert roles(org) == everyone
 
     def test_a_stranger_finds_nothing(self, api, dev, org, everyone, sam):
@@ -47,8 +47,8 @@ class TestChangingARole:
         assert roles(org) == everyone
 
     def test_a_user_who_is_no_member_is_404(self, api, ada, org, everyone, sam):
-        for nobody in (sam.pk, uuid4(), "1"):
-            path = f"/api/orgs/{org.pk}/members/{nobody}"
+        for stranger in (sam.pk, uuid4(), "1"):
+            path = f"/api/orgs/{org.pk}/members/{stranger}"
             assert api(ada).patch(path, {"role": "VIEWER"}).status_code == 404
         assert roles(org) == everyone
 
@@ -98,11 +98,11 @@ class TestEndingAMembership:
         assert api(dev).get(f"/api/orgs/{org.pk}/members").status_code == 404
         assert api(ada).delete(url(org, dev)).status_code == 404
 
-    @pytest.mark.parametrize("who", ["dev", "vera"])
-    def test_every_member_may_leave(self, api, org, everyone, who, request):
-        user = request.getfixturevalue(who)
+    @pytest.mark.parametrize("person", ["dev", "vera"])
+    def test_every_member_may_leave(self, api, org, everyone, person, request):
+        user = request.getfixturevalue(person)
         assert api(user).delete(url(org, user)).status_code == 204
-        assert who not in roles(org)
+        assert person not in roles(org)
 
     def test_only_an_admin_removes_other_members(self, api, ada, dev, vera, org, everyone):
         assert api(dev).delete(url(org, vera)).status_code == 403
@@ -162,5 +162,5 @@ def test_of_two_admins_who_remove_each_other_at_once_one_stays(transactional_db)
         lambda: client_for(ada).delete(url(org, eve)).status_code,
         lambda: client_for(eve).delete(url(org, ada)).status_code,
     )
-    assert sorted(answers) == [204, 404]  # who was removed first is a stranger by then
+    assert sorted(answers) == [204, 404]  # the member removed first is a stranger by then
     assert list(roles(org).values()) == ["ADMIN"]

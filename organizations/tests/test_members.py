@@ -12,9 +12,9 @@ def url(organization_id):
     return f"/api/orgs/{organization_id}/members"
 
 
-@pytest.mark.parametrize("who", ["ada", "dev", "vera"])
-def test_every_member_sees_all(api, ada, dev, vera, org, who, request):
-    answer = api(request.getfixturevalue(who)).get(url(org.pk))
+@pytest.mark.parametrize("person", ["ada", "dev", "vera"])
+def test_every_member_sees_all(api, ada, dev, vera, org, person, request):
+    answer = api(request.getfixturevalue(person)).get(url(org.pk))
     assert answer.status_code == 200
     joined = org.memberships.get(user=ada).joined_at
     assert answer.json()[0] == {

@@ -29,9 +29,9 @@ def test_an_admin_sees_the_codes(api, ada, org, sam):
     ]
 
 
-@pytest.mark.parametrize("who", ["dev", "vera"])
-def test_the_others_see_none(api, org, who, request):
-    answer = api(request.getfixturevalue(who)).get(URL)
+@pytest.mark.parametrize("person", ["dev", "vera"])
+def test_the_others_see_none(api, org, person, request):
+    answer = api(request.getfixturevalue(person)).get(URL)
     (row,) = answer.json()
     assert set(row) == {"id", "name", "role", "created_at"}
     for code in InviteCode.objects.all():

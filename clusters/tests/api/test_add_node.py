@@ -99,11 +99,11 @@ def test_there_is_a_most(api, ada, cluster):
     assert Node.objects.count() == MOST_NODES
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("sent", [body(), {"nonsense": 1}])
-def test_others_may_not(api, cluster, woken, who, status, sent, request):
+def test_others_may_not(api, cluster, woken, person, status, sent, request):
     before = row(cluster)
-    assert api(request.getfixturevalue(who)).post(path(cluster), sent).status_code == status
+    assert api(request.getfixturevalue(person)).post(path(cluster), sent).status_code == status
     assert not Node.objects.exists()
     assert row(cluster) == before
     assert woken == []

@@ -76,9 +76,9 @@ def test_members_see_where_it_is_and_nothing_else_of_it(api, vera, docker, engin
         assert row(engine.endpoint)["secrets"] not in response.content.decode()
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_may_not(api, docker, engine, who, status, request):
-    client = api(request.getfixturevalue(who))
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+def test_others_may_not(api, docker, engine, person, status, request):
+    client = api(request.getfixturevalue(person))
     before = row(engine), row(engine.endpoint)
     assert client.post(path(docker), body(name="node-2")).status_code == status
     changed = client.patch(path(docker, engine), {"endpoint": pem("two").body()})
@@ -112,10 +112,10 @@ def test_a_tenant_may_not_attach_these_addresses(
     address = path(docker, engine if call == "patch" else None)
     response = getattr(api(ada), call)(address, {"name": "new", "endpoint": endpoint})
     assert response.status_code == 400
-    told = response.json()["fields"]
-    assert list(told) == ["endpoint"]
-    assert list(told["endpoint"]) == list(fault)
-    assert all(said in told["endpoint"][name][0] for name, said in fault.items())
+    shown = response.json()["fields"]
+    assert list(shown) == ["endpoint"]
+    assert list(shown["endpoint"]) == list(fault)
+    assert all(said in shown["endpoint"][name][0] for name, said in fault.items())
     assert "hunter2" not in response.content.decode()
     assert (row(docker), row(engine), row(engine.endpoint)) == before
     assert counts() == (1, 1)
@@ -241,10 +241,10 @@ def test_no_secret_is_logged(api, ada, docker, engine, caplog):
     caplog.set_level("DEBUG")
     api(ada).post(path(docker), body(name="node-2", endpoint=pem().body(url="tcp://10.0.0.6:1")))
     api(ada).patch(path(docker, engine), {"endpoint": pem().body(key=pem("two").key)})
-    told = caplog.text + repr([(record.__dict__, record.args) for record in caplog.records])
-    assert "2376" not in told
-    assert "PRIVATE" not in told
-    assert pem().key.splitlines()[1] not in told
+    shown = caplog.text + repr([(record.__dict__, record.args) for record in caplog.records])
+    assert "2376" not in shown
+    assert "PRIVATE" not in shown
+    assert pem().key.splitlines()[1] not in shown
 
 
 def test_attaching_takes_few_queries(api, ada, docker, django_assert_num_queries):

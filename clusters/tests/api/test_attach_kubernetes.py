@@ -113,13 +113,13 @@ def test_a_tenant_may_not_attach_these_addresses(api, ada, org, fields, field, s
     assert not Endpoint.objects.exists()
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 def test_others_may_not_and_no_name_is_resolved_for_them(
-    api, org, kube, monkeypatch, who, status, request
+    api, org, kube, monkeypatch, person, status, request
 ):
     asked: list[object] = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
-    client, before = api(request.getfixturevalue(who)), row(kube.endpoints.get())
+    client, before = api(request.getfixturevalue(person)), row(kube.endpoints.get())
     assert client.post(PATH, body(org)).status_code == status
     assert client.patch(path(kube), {"kubeconfig": kubeconfig()}).status_code == status
     assert asked == []

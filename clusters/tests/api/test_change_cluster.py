@@ -46,11 +46,11 @@ def test_a_change_that_the_scheduler_ignores_does_not_wake_it(api, ada, cluster,
     assert woken == []
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("change", [{"total_gpu": 8}, {"nonsense": 1}])
-def test_others_may_not(api, cluster, woken, who, status, change, request):
+def test_others_may_not(api, cluster, woken, person, status, change, request):
     before = row(cluster)
-    response = api(request.getfixturevalue(who)).patch(path(cluster), change)
+    response = api(request.getfixturevalue(person)).patch(path(cluster), change)
     assert response.status_code == status
     assert row(cluster) == before
     assert woken == []

@@ -161,11 +161,11 @@ def test_a_taken_name_is_refused(api, ada, node):
     assert row(node) == before
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("change", [{"gpu": 8}, {"nonsense": 1}])
-def test_others_may_not(api, node, woken, who, status, change, request):
+def test_others_may_not(api, node, woken, person, status, change, request):
     before = row(node)
-    assert api(request.getfixturevalue(who)).patch(path(node), change).status_code == status
+    assert api(request.getfixturevalue(person)).patch(path(node), change).status_code == status
     assert row(node) == before
     assert woken == []
 

@@ -20,13 +20,13 @@ def path(cluster, query=""):
 @pytest.fixture
 def heard():
     """(id, state) of each cluster whose deletion has begun."""
-    told = []
+    shown = []
 
     def hear(cluster, **_):
-        told.append((cluster.pk, cluster.state))
+        shown.append((cluster.pk, cluster.state))
 
     cluster_closing.connect(hear)
-    yield told
+    yield shown
     cluster_closing.disconnect(hear)
 
 

@@ -36,12 +36,12 @@ def test_it_has_the_state_whatever_it_was_before(api, ada, cluster, node, woken,
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_may_not(api, node, woken, call, who, status, request):
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+def test_others_may_not(api, node, woken, call, person, status, request):
     node.state = NodeState.NOT_READY
     node.save()
     before = row(node)
-    assert api(request.getfixturevalue(who)).post(path(node, call), {}).status_code == status
+    assert api(request.getfixturevalue(person)).post(path(node, call), {}).status_code == status
     assert row(node) == before
     assert woken == []
 

@@ -69,9 +69,9 @@ def test_it_takes_few_queries(api, ada, org, django_assert_num_queries):
         assert api(ada).post(PATH, body(org)).status_code == 201
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_may_not(api, org, who, status, request):
-    response = api(request.getfixturevalue(who)).post(PATH, body(org))
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+def test_others_may_not(api, org, person, status, request):
+    response = api(request.getfixturevalue(person)).post(PATH, body(org))
     assert response.status_code == status
     assert not Cluster.objects.exists()
 

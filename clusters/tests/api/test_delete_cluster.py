@@ -56,10 +56,10 @@ def test_force_takes_all_with_it(api, ada, cluster):
     assert not WaitReason.objects.exists()
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("query", ["", "?force=true", "?force=nonsense"])
-def test_others_may_not(api, cluster, who, status, query, request):
-    response = api(request.getfixturevalue(who)).delete(path(cluster, query))
+def test_others_may_not(api, cluster, person, status, query, request):
+    response = api(request.getfixturevalue(person)).delete(path(cluster, query))
     assert response.status_code == status
     assert Cluster.objects.count() == 1
 

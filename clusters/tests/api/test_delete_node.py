@@ -92,12 +92,12 @@ def test_draining_the_node_does_not_cancel_its_change(node):
     assert not Node.objects.filter(pk=node.pk).exists()
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("query", ["", "?drain=true"])
-def test_others_may_not(api, node, woken, who, status, query, request):
+def test_others_may_not(api, node, woken, person, status, query, request):
     allocate(node)
     before = row(node)
-    assert api(request.getfixturevalue(who)).delete(path(node, query)).status_code == status
+    assert api(request.getfixturevalue(person)).delete(path(node, query)).status_code == status
     assert row(node) == before
     assert woken == []
 
@@ -118,7 +118,7 @@ def test_a_faulty_parameter_is_named(api, ada, node):
 
 
 def test_it_takes_few_queries(api, ada, node, django_assert_num_queries):
-    # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, who
+    # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, what
     # lingers there, its deletion, the others' sum, the totals, the release
     with django_assert_num_queries(12):
         api(ada).delete(path(node))

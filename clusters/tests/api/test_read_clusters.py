@@ -8,10 +8,10 @@ from clusters.tests.paging import all_rows
 PATH = "/api/clusters"
 
 
-@pytest.mark.parametrize("who", ["ada", "dev", "vera"])
-def test_members_see_their_clusters(api, cluster, sams_org, who, request):
+@pytest.mark.parametrize("person", ["ada", "dev", "vera"])
+def test_members_see_their_clusters(api, cluster, sams_org, person, request):
     make_cluster(sams_org)
-    client = api(request.getfixturevalue(who))
+    client = api(request.getfixturevalue(person))
     listed = client.get(PATH)
     assert listed.status_code == 200
     assert [row["id"] for row in listed.json()] == [str(cluster.pk)]

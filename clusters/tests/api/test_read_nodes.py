@@ -16,10 +16,10 @@ def path(cluster, node=None):
     return f"/api/clusters/{cluster.pk}/nodes" + (f"/{node.pk}" if node else "")
 
 
-@pytest.mark.parametrize("who", ["ada", "dev", "vera"])
-def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, who, request):
+@pytest.mark.parametrize("person", ["ada", "dev", "vera"])
+def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, person, request):
     allocate(node, cpu_milli=1500, ram_mib=192, gpu=1)
-    client = api(request.getfixturevalue(who))
+    client = api(request.getfixturevalue(person))
     listed = client.get(path(cluster)).json()
     assert listed == [client.get(path(cluster, node)).json()]
     assert listed[0] == {

@@ -53,9 +53,9 @@ def test_an_admin_forgets_them(api, ada, docker, kept):
     assert api(ada).delete(path(docker, kept)).status_code == 404
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_neither_see_nor_change_them(api, docker, kept, who, status, request):
-    client, before = api(request.getfixturevalue(who)), row(kept)
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+def test_others_neither_see_nor_change_them(api, docker, kept, person, status, request):
+    client, before = api(request.getfixturevalue(person)), row(kept)
     for answer in (
         client.get(path(docker)),
         client.post(path(docker), {**GIVEN, "host": "docker.io"}),

@@ -119,6 +119,6 @@ def test_a_resolver_that_hangs_is_waited_for_a_moment_only(monkeypatch):
 
 
 def test_all_addresses_of_a_name_are_listed_once(monkeypatch):
-    told = [(0, 0, 0, "", (address, 0)) for address in ("10.0.0.5", "::1", "10.0.0.5")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: told)
+    shown = [(0, 0, 0, "", (address, 0)) for address in ("10.0.0.5", "::1", "10.0.0.5")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: shown)
     assert resolve("two.example") == ["10.0.0.5", "::1"]

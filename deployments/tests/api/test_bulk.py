@@ -89,9 +89,9 @@ def test_two_hundred_are_scheduled(transactional_db, api, dev, cluster):
         assert outcome is not None
         assert outcome.plan.starts
     statuses = dict(Deployment.objects.values_list("id", "status"))
-    told = [statuses[key] for key in sorted(statuses)]
+    shown = [statuses[key] for key in sorted(statuses)]
     assert [str(key) for key in sorted(statuses)] == ids
-    assert told == [Status.RUNNING] * 150 + [Status.QUEUED] * 50
+    assert shown == [Status.RUNNING] * 150 + [Status.QUEUED] * 50
     assert redis_queues.lengths(cluster.pk, ["LOW"]) == {"LOW": 50}
 
 

@@ -57,8 +57,8 @@ def test_a_submit_by_itself_is_another_body(api, dev, cluster):
 
 
 def test_a_key_is_its_owners_alone(api, ada, dev, cluster):
-    for who in (ada, dev):
-        assert "Idempotency-Replayed" not in submit(api(who), body(cluster), key="x").headers
+    for person in (ada, dev):
+        assert "Idempotency-Replayed" not in submit(api(person), body(cluster), key="x").headers
     assert Deployment.objects.count() == 2
 
 

@@ -15,17 +15,17 @@ from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Role
 
 
-def items(told) -> dict[str, Any]:
-    """What is told of each item at fault."""
-    fields = told.json()["fields"]
+def items(shown) -> dict[str, Any]:
+    """The errors of each item at fault."""
+    fields = shown.json()["fields"]
     assert list(fields) == ["deployments"]
     found: dict[str, Any] = fields["deployments"]
     return found
 
 
-@pytest.mark.parametrize(("who", "status"), [("ada", 201), ("vera", 403), ("sam", 404)])
-def test_who_may(api, cluster, who, status, request):
-    client = api(request.getfixturevalue(who))
+@pytest.mark.parametrize(("person", "status"), [("ada", 201), ("vera", 403), ("sam", 404)])
+def test_each_role_gets_its_answer(api, cluster, person, status, request):
+    client = api(request.getfixturevalue(person))
     before = fingerprint()
     response = submit(client, body(cluster), body(cluster))
     assert response.status_code == status
@@ -90,8 +90,8 @@ def test_every_item_at_fault_is_told_at_once(api, dev, cluster):
         "x",
     )
     assert response.status_code == 400
-    told = items(response)
-    assert {number: set(found) for number, found in told.items()} == {
+    shown = items(response)
+    assert {number: set(found) for number, found in shown.items()} == {
         "1": {"required_gpu", "image"},
         "2": {"quote"},
         "3": {"non_field_errors"},
@@ -109,13 +109,13 @@ def test_so_is_what_only_their_clusters_can_tell(api, dev, cluster):
         body(cluster, depends_on=["x"]),
     )
     assert response.status_code == 400
-    told = items(response)
-    assert {number: list(found) for number, found in told.items()} == {
+    shown = items(response)
+    assert {number: list(found) for number, found in shown.items()} == {
         "0": ["priority"],
         "2": ["node_selector"],
         "3": ["depends_on"],
     }
-    assert told["0"] == {"priority": ["One of HIGH, LOW."]}
+    assert shown["0"] == {"priority": ["One of HIGH, LOW."]}
     assert fingerprint() == before
 
 

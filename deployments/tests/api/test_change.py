@@ -37,7 +37,7 @@ def row(deployment):
     return {field.name: getattr(found, field.name) for field in found._meta.concrete_fields}
 
 
-def told(deployment):
+def shown(deployment):
     return DeploymentEvent.objects.get(deployment=deployment).details
 
 
@@ -49,7 +49,7 @@ def test_the_priority_until_it_ends(api, dev, cluster, woken, status):
     assert response.json()["priority"] == "HIGH"
     assert row(deployment)["scheduling_key"] == "HIGH/1000/512/1x1"
     assert timeline(deployment) == [("CHANGED", "dev")]
-    assert told(deployment) == {"priority": {"from": "LOW", "to": "HIGH"}}
+    assert shown(deployment) == {"priority": {"from": "LOW", "to": "HIGH"}}
     assert woken == [([deployment.pk], "CHANGED")]
 
 
@@ -70,7 +70,7 @@ def test_the_name_at_any_time_and_the_scheduler_sleeps_on(api, dev, cluster, wok
     response = api(dev).patch(path(deployment), {"name": "again"})
     assert (response.status_code, response.json()["name"]) == (200, "again")
     assert row(deployment) == {**before, "name": "again"}
-    assert told(deployment) == {"name": {"from": "train", "to": "again"}}
+    assert shown(deployment) == {"name": {"from": "train", "to": "again"}}
     assert woken == []
 
 
@@ -81,7 +81,7 @@ def test_the_request_while_it_is_queued(api, dev, cluster, woken):
     assert response.status_code == 200
     assert {name: response.json()[name] for name in request} == request
     assert row(deployment)["scheduling_key"] == "LOW/2500/1024/0x2"
-    assert told(deployment)["required_cpu"] == {"from": 1, "to": 2.5}
+    assert shown(deployment)["required_cpu"] == {"from": 1, "to": 2.5}
     assert woken == [([deployment.pk], "CHANGED")]
 
 
@@ -108,12 +108,12 @@ def test_what_changes_nothing_is_no_event(api, dev, cluster, woken, same, status
     assert woken == []
 
 
-@pytest.mark.parametrize(("who", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])
+@pytest.mark.parametrize(("person", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])
 @pytest.mark.parametrize("change", [{"priority": "HIGH"}, {"nonsense": 1}])
-def test_who_may(api, dev, cluster, who, status, change, request):
+def test_each_role_gets_its_answer(api, dev, cluster, person, status, change, request):
     deployment = make(cluster, dev)
     before = row(deployment)
-    response = api(request.getfixturevalue(who)).patch(path(deployment), change)
+    response = api(request.getfixturevalue(person)).patch(path(deployment), change)
     if status == 200 and "nonsense" in change:
         status = 400
     assert response.status_code == status

@@ -73,10 +73,10 @@ def test_bad_values_are_named(api, dev, cluster, given):
     assert reported(deployment) is None
 
 
-@pytest.mark.parametrize(("who", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])
-def test_who_may(api, dev, cluster, who, status, request):
+@pytest.mark.parametrize(("person", "status"), [("ada", 200), ("vera", 403), ("sam", 404)])
+def test_each_role_gets_its_answer(api, dev, cluster, person, status, request):
     deployment = make(cluster, dev, Status.RUNNING)
-    assert api(request.getfixturevalue(who)).post(path(deployment)).status_code == status
+    assert api(request.getfixturevalue(person)).post(path(deployment)).status_code == status
     assert (reported(deployment) is not None) == (status == 200)
 
 

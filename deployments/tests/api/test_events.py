@@ -39,10 +39,10 @@ def test_what_nobody_asked_for_has_no_actor(api, dev, cluster):
     assert line["details"] == {"free": {"cpu": 1.5}}
 
 
-@pytest.mark.parametrize(("who", "status"), [("vera", 200), ("sam", 404)])
-def test_who_may(api, dev, cluster, who, status, request):
+@pytest.mark.parametrize(("person", "status"), [("vera", 200), ("sam", 404)])
+def test_each_role_gets_its_answer(api, dev, cluster, person, status, request):
     deployment = make(cluster, dev)
-    assert api(request.getfixturevalue(who)).get(path(deployment.pk)).status_code == status
+    assert api(request.getfixturevalue(person)).get(path(deployment.pk)).status_code == status
 
 
 def test_nobody_without_a_token(anyone, dev, cluster):

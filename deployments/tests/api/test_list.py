@@ -38,10 +38,10 @@ def many(cluster, ada, dev):
     ]
 
 
-@pytest.mark.parametrize("who", ["ada", "dev", "vera"])
-def test_members_see_all_newest_first(api, cluster, many, sams_org, sam, who, request):
+@pytest.mark.parametrize("person", ["ada", "dev", "vera"])
+def test_members_see_all_newest_first(api, cluster, many, sams_org, sam, person, request):
     make(make_cluster(sams_org), sam)
-    client = api(request.getfixturevalue(who))
+    client = api(request.getfixturevalue(person))
     newest_first = texts(*reversed(many))
     assert ids(client.get(PATH)) == newest_first
     assert ids(client.get(inside(cluster))) == newest_first
@@ -158,11 +158,11 @@ def test_each_waiting_one_has_its_reason_and_place(api, dev, cluster, many):
     waiting = [many[0], many[3], many[4], urgent]
     redis_queues.enter(cluster.pk, [(row.priority_class.name, row.pk, 0) for row in waiting])
     found = {row["id"]: row for row in api(dev).get(PATH).json()}
-    told = [
+    shown = [
         (row["queue_position"], row["reason"] and row["reason"]["code"])
         for row in (found[str(row.pk)] for row in [*many, urgent])
     ]
-    assert told == [
+    assert shown == [
         (3, "CLUSTER_PAUSED"),
         (None, None),
         (None, None),
@@ -181,7 +181,7 @@ def test_queries_do_not_grow_with_rows(
             for number in range(copies):
                 make(cluster_of, owner, gpu=number)
                 make(cluster_of, owner, Status.COMPLETED, priority="HIGH")
-    # the caller, the page, what they depend on, the classes, the reasons, who has been looked at
+    # the caller, the page, what they depend on, the classes, the reasons, the clusters' last look
     with django_assert_num_queries(6):
         api(dev).get(PATH)
     # and without a waiting one, none of the last three

@@ -69,8 +69,8 @@ def test_it_changes_while_it_waits_and_the_scheduling_key_follows(api, dev, wait
     waiting.refresh_from_db()
     assert waiting.scheduling_key != key
     assert timeline(waiting)[-1] == ("CHANGED", "dev")
-    told = api(dev).get(f"{path(waiting)}/events").json()[-1]["details"]
-    assert told == {"node_selector": {"from": SELECTOR, "to": {"zone": "c"}}}
+    shown = api(dev).get(f"{path(waiting)}/events").json()[-1]["details"]
+    assert shown == {"node_selector": {"from": SELECTOR, "to": {"zone": "c"}}}
     assert api(dev).patch(path(waiting), {"node_selector": {}}).status_code == 200
     waiting.refresh_from_db()
     assert "/n" not in waiting.scheduling_key
@@ -109,8 +109,8 @@ def test_labels_may_be_called_as_resources_are(api, dev, cluster, node):
     waits = submit(api(dev), cluster, node_selector=selector).json()
     changed = api(dev).patch(f"/api/deployments/{waits['id']}", {"node_selector": {}})
     assert changed.status_code == 200
-    told = api(dev).get(f"/api/deployments/{waits['id']}/events").json()[-1]["details"]
-    assert told["node_selector"]["from"] == selector
+    shown = api(dev).get(f"/api/deployments/{waits['id']}/events").json()[-1]["details"]
+    assert shown["node_selector"]["from"] == selector
 
 
 def test_a_node_that_is_renamed_is_shown_by_its_new_name(api, dev, cluster, node, waiting):

@@ -1,4 +1,4 @@
-"""Of quotas: who may not set them, what is refused, who goes and what stays, and all at once."""
+"""Of quotas: roles that may not set them, refusals, members and users that go, and races."""
 
 from functools import partial
 from uuid import uuid4
@@ -29,9 +29,9 @@ def kept(cluster, dev, woken):
 # --- Refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("who", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
-def test_others_do_not_change_them(api, vera, cluster, kept, woken, who, status, request):
-    client, before = api(request.getfixturevalue(who)), everything()
+@pytest.mark.parametrize(("person", "status"), [("dev", 403), ("vera", 403), ("sam", 404)])
+def test_others_do_not_change_them(api, vera, cluster, kept, woken, person, status, request):
+    client, before = api(request.getfixturevalue(person)), everything()
     for whose in ("default", kept.user, vera):
         for body in (LIMITS, {"nonsense": 1}):
             assert client.put(path(cluster, whose), body).status_code == status
@@ -86,7 +86,7 @@ def test_an_unknown_field_is_named(api, ada, dev, cluster, kept):
     assert everything() == before
 
 
-# --- Who goes ------------------------------------------------------------------------------------
+# --- Users and clusters that go ------------------------------------------------------------------
 
 
 def test_who_leaves_keeps_theirs_as_their_deployments_go_on(api, ada, dev, org, cluster, kept):

@@ -167,7 +167,7 @@ def test_the_list_tells_what_each_holds(api, ada, dev, vera, org, cluster, kept)
         "held": held,
     }
     assert api(vera).get(path(cluster, dev)).json()["held"] == held
-    given = {"max_gpu": 1}  # below what is held: nobody is evicted for it
+    given = {"max_gpu": 1}  # below what is allocated: nothing is evicted for it
     assert api(ada).put(path(cluster, dev), given).json()["held"] == held
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 

@@ -29,11 +29,11 @@ def waits(deployment, code, details):
 
 
 @pytest.mark.parametrize(
-    ("who", "status"), [("ada", 200), ("dev", 200), ("vera", 200), ("sam", 404)]
+    ("person", "status"), [("ada", 200), ("dev", 200), ("vera", 200), ("sam", 404)]
 )
-def test_who_may(api, dev, cluster, who, status, request):
+def test_each_role_gets_its_answer(api, dev, cluster, person, status, request):
     deployment = make(cluster, dev)
-    assert api(request.getfixturevalue(who)).get(path(deployment)).status_code == status
+    assert api(request.getfixturevalue(person)).get(path(deployment)).status_code == status
 
 
 def test_nobody_without_a_token(anyone, dev, cluster):

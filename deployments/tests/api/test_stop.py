@@ -33,7 +33,7 @@ WAYS = [stop_by_post, stop_by_delete, stop_of_cluster]
 
 @pytest.fixture
 def woken():
-    """What the scheduler was told."""
+    """The signals that the scheduler received."""
     heard = []
 
     def hear(cluster_id, deployment_ids, trigger, **_):
@@ -94,10 +94,10 @@ def test_stopping_twice_is_fine(api, dev, cluster, woken, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("who", "status"), [("ada", None), ("vera", 403), ("sam", 404)])
-def test_who_may(api, dev, cluster, woken, way, who, status, request):
+@pytest.mark.parametrize(("person", "status"), [("ada", None), ("vera", 403), ("sam", 404)])
+def test_each_role_gets_its_answer(api, dev, cluster, woken, way, person, status, request):
     deployment = make(cluster, dev, Status.RUNNING)
-    response = way(api(request.getfixturevalue(who)), deployment)
+    response = way(api(request.getfixturevalue(person)), deployment)
     deployment.refresh_from_db()
     if status is None:  # a teammate with a role may
         assert response.status_code in (200, 204)
@@ -138,7 +138,7 @@ def test_a_stop_takes_no_body(api, dev, cluster):
 
 def test_a_queued_one_takes_no_lock_of_the_cluster(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev)
-    # the caller, the deployment, their role; in a savepoint the write, who depends on it, the
+    # the caller, the deployment, their role; in a savepoint the write, its dependents, the
     # event; the answer's two
     with django_assert_num_queries(10) as captured:
         stop_by_post(api(dev), deployment)
@@ -147,7 +147,7 @@ def test_a_queued_one_takes_no_lock_of_the_cluster(api, dev, cluster, django_ass
 
 def test_a_running_one_takes_both_locks(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev, Status.RUNNING)
-    # as above, but in the savepoint: the cluster, the row, the write, the release, who depends on
+    # as above, but in the savepoint: the cluster, the row, the write, the release, what depends on
     # it, the event
     with django_assert_num_queries(13):
         stop_by_post(api(dev), deployment)

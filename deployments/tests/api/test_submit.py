@@ -119,9 +119,9 @@ def test_it_takes_few_queries(api, dev, cluster, django_assert_num_queries):
         assert api(dev).post(PATH, body(cluster)).status_code == 201
 
 
-@pytest.mark.parametrize(("who", "status"), [("ada", 201), ("vera", 403), ("sam", 404)])
-def test_who_may(api, cluster, who, status, request):
-    response = api(request.getfixturevalue(who)).post(PATH, body(cluster))
+@pytest.mark.parametrize(("person", "status"), [("ada", 201), ("vera", 403), ("sam", 404)])
+def test_each_role_gets_its_answer(api, cluster, person, status, request):
+    response = api(request.getfixturevalue(person)).post(PATH, body(cluster))
     assert response.status_code == status
     assert Deployment.objects.count() == DeploymentEvent.objects.count() == (status == 201)
 

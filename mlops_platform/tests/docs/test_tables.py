@@ -55,8 +55,8 @@ def test_every_role_is_explained() -> None:
 
 
 def test_every_field_of_a_submit_is_explained() -> None:
-    told = first_column(f"{REFERENCE}/submit.md", "field")
-    assert sorted(told) == sorted(SubmitSerializer().fields)
+    given = first_column(f"{REFERENCE}/submit.md", "field")
+    assert sorted(given) == sorted(SubmitSerializer().fields)
 
 
 def test_every_default_of_a_submit_is_the_one_that_is_told() -> None:
@@ -94,30 +94,30 @@ def test_every_runtime_is_explained() -> None:
 
 
 def test_every_parameter_of_the_output_is_explained() -> None:
-    told = first_column("docs/how-to/read-output.md", "parameter")
-    assert sorted(told) == sorted(each.name for each in PARAMETERS)
+    given = first_column("docs/how-to/read-output.md", "parameter")
+    assert sorted(given) == sorted(each.name for each in PARAMETERS)
 
 
 def test_every_metric_is_explained() -> None:
     source = (REPOSITORY / "scheduler/metrics.py").read_text()
     measured = set(re.findall(r'"(mlops_scheduler_\w+)"', source))
-    told = {
+    given = {
         name.removesuffix("_total") for name in first_column(f"{REFERENCE}/metrics.md", "metric")
     }
-    assert told == {name.removesuffix("_total") for name in measured}
+    assert given == {name.removesuffix("_total") for name in measured}
 
 
 def test_every_command_of_make_is_explained() -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
-    told = section(f"{REFERENCE}/commands.md", "make")
-    assert targets == set(re.findall(r"^\| `make ([a-z]+)", told, re.MULTILINE))
+    given = section(f"{REFERENCE}/commands.md", "make")
+    assert targets == set(re.findall(r"^\| `make ([a-z]+)", given, re.MULTILINE))
 
 
 def test_every_command_of_manage_is_explained() -> None:
     ours = {name for name, app in get_commands().items() if app in APPS}
-    told = section(f"{REFERENCE}/commands.md", "manage.py")
-    assert ours == set(re.findall(r"^\| `(\w+)`", told, re.MULTILINE))
+    given = section(f"{REFERENCE}/commands.md", "manage.py")
+    assert ours == set(re.findall(r"^\| `(\w+)`", given, re.MULTILINE))
 
 
 def test_every_process_is_explained() -> None:
@@ -153,11 +153,13 @@ def _without_names(path: str) -> str:
 
 def test_every_variable_is_explained_with_its_default() -> None:
     read = variables()
-    told = {row[0].strip("`"): row[1] for row in table(f"{REFERENCE}/configuration.md", "variable")}
-    assert sorted(told) == sorted(read)
+    given = {
+        row[0].strip("`"): row[1] for row in table(f"{REFERENCE}/configuration.md", "variable")
+    }
+    assert sorted(given) == sorted(read)
     for name, default in read.items():
         if default is not None:
-            assert told[name].strip("`") == default, name
+            assert given[name].strip("`") == default, name
 
 
 # What the caller of a process sets, not the person who configures the platform.

@@ -153,7 +153,7 @@ def test_killed_servers_do_not_hinder_the_next_start(made_once: Path) -> None:
         time.sleep(0.2)
     left = made_once / "postgres" / "postmaster.pid"
     assert left.exists()
-    # By now the process id may be anybody's, such as ours.
+    # By now another process may have the id, such as ours.
     left.write_text(f"{os.getpid()}\n" + left.read_text().split("\n", 1)[1])
     with both(made_once):
         assert answers(made_once) == (True, True)

@@ -95,31 +95,31 @@ def test_the_refusal_names_each_missing_variable(proper, name, empty):
     ],
 )
 def test_the_refusal_names_a_weak_variable_alone(proper, name, value):
-    with pytest.raises(ImproperlyConfigured) as told:
+    with pytest.raises(ImproperlyConfigured) as shown:
         refuse_unsafe({**proper, name: value})
-    assert name in str(told.value)
-    assert not [other for other in REQUIRED if other != name and other in str(told.value)]
+    assert name in str(shown.value)
+    assert not [other for other in REQUIRED if other != name and other in str(shown.value)]
 
 
 def test_the_refusal_names_all_faults_at_once():
-    with pytest.raises(ImproperlyConfigured) as told:
+    with pytest.raises(ImproperlyConfigured) as shown:
         refuse_unsafe({})
-    assert all(name in str(told.value) for name in REQUIRED)
+    assert all(name in str(shown.value) for name in REQUIRED)
 
 
 def test_no_secret_is_repeated(proper):
-    with pytest.raises(ImproperlyConfigured) as told:
+    with pytest.raises(ImproperlyConfigured) as shown:
         refuse_unsafe({**proper, "SECRET_KEY": "hunter2", "ALLOWED_HOSTS": ""})
-    assert "hunter2" not in str(told.value)
-    assert proper["METRICS_TOKEN"] not in str(told.value)
+    assert "hunter2" not in str(shown.value)
+    assert proper["METRICS_TOKEN"] not in str(shown.value)
 
 
 def test_the_refusal_names_a_faulty_key_by_its_place(proper):
     with pytest.raises(
         ImproperlyConfigured, match="CREDENTIALS_KEYS: key 2 is not 32 random"
-    ) as told:
+    ) as shown:
         refuse_unsafe({**proper, "CREDENTIALS_KEYS": f"{a_key()},hunter2"})
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(shown.value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The operators' pages as a whole: who is let in, and what they leave out."""
+"""The operators' pages as a whole: which users they let in, and what they leave out."""
 
 import pytest
 from django.contrib import admin

@@ -47,8 +47,8 @@ def call(visit: Visit, operation: str, **changed: Any) -> Answer:
     block.get_by_role("button", name="Execute").click()
     answer = block.locator(".live-responses-table tbody tr").first
     status = int(answer.locator(".response-col_status").inner_text().split()[0])
-    told = answer.locator(".response-col_description pre").first.inner_text()
-    return Answer(status, json.loads(told))
+    shown = answer.locator(".response-col_description pre").first.inner_text()
+    return Answer(status, json.loads(shown))
 
 
 def authorize(visit: Visit, token: str) -> None:
@@ -61,14 +61,14 @@ def authorize(visit: Visit, token: str) -> None:
 
 def test_a_new_user_gets_from_registering_to_a_deployment(visit: Visit) -> None:
     visit.open("/swagger/")
-    who = {"username": "grace", "password": PASSWORD}
-    registered = call(visit, "users_register", **who)
+    person = {"username": "grace", "password": PASSWORD}
+    registered = call(visit, "users_register", **person)
     assert (registered.status, registered.body["username"]) == (201, "grace")
 
     refused = call(visit, "orgs_create")
     assert (refused.status, refused.body["code"]) == (401, "not_authenticated")
 
-    logged_in = call(visit, "users_login", **who)
+    logged_in = call(visit, "users_login", **person)
     assert logged_in.status == 200
     authorize(visit, logged_in.body["access_token"])
 

@@ -24,9 +24,9 @@ def test_every_answer_is_guarded(db, anyone, path):
     assert "Server" not in answer
 
 
-@pytest.mark.parametrize("who", ["ada", None])
-def test_api_answers_are_never_stored(ada, api, who):
-    client = api(ada if who else None)
+@pytest.mark.parametrize("person", ["ada", None])
+def test_api_answers_are_never_stored(ada, api, person):
+    client = api(ada if person else None)
     for path in ("/api/users/me", "/api/orgs/my/", "/api/nothing"):
         assert client.get(path)["Cache-Control"] == "no-store"
     tokens = client.post(
@@ -87,8 +87,8 @@ class Chunks(BytesIO):
 
 def send_in_chunks(path, body):
     body = Chunks(body)
-    told = {"CONTENT_TYPE": "application/json", "HTTP_TRANSFER_ENCODING": "chunked"}
-    environ = RequestFactory().post(path).environ | told | {"wsgi.input": body}
+    shown = {"CONTENT_TYPE": "application/json", "HTTP_TRANSFER_ENCODING": "chunked"}
+    environ = RequestFactory().post(path).environ | shown | {"wsgi.input": body}
     environ.pop("CONTENT_LENGTH", None)
     status: list[str] = []
 
@@ -101,12 +101,12 @@ def send_in_chunks(path, body):
 
 def test_a_body_in_chunks_is_read(transactional_db):
     body = json.dumps({"username": "grace", "password": "correct-horse-battery"}).encode()
-    status, told, _ = send_in_chunks("/api/users/register", body)
-    assert status == 201, told
-    assert told["username"] == "grace"
+    status, shown, _ = send_in_chunks("/api/users/register", body)
+    assert status == 201, shown
+    assert shown["username"] == "grace"
 
 
 def test_a_body_in_chunks_is_read_no_further_than_the_limit(transactional_db, settings):
-    status, told, taken = send_in_chunks("/api/users/register", b" " * 9_000_000)
-    assert (status, told["code"]) == (413, "too_large")
+    status, shown, taken = send_in_chunks("/api/users/register", b" " * 9_000_000)
+    assert (status, shown["code"]) == (413, "too_large")
     assert taken <= settings.MAX_BODY_BYTES + 1

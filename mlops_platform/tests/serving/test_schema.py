@@ -19,8 +19,8 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    told: Document = APIClient().get("/swagger.json").json()
-    return told
+    shown: Document = APIClient().get("/swagger.json").json()
+    return shown
 
 
 def operation(document: Document, route: Route) -> dict[str, Any]:
@@ -42,13 +42,13 @@ def test_the_document_is_valid(document):
 
 
 def test_it_describes_every_call_and_nothing_else(document):
-    told = {
+    shown = {
         f"{method.upper()} {document['basePath']}{path}"
         for path, methods in document["paths"].items()
         for method in methods
         if method != "parameters"
     }
-    assert told == {str(route) for route in api_routes()}
+    assert shown == {str(route) for route in api_routes()}
 
 
 def test_a_call_has_a_summary_and_a_known_tag(document):
@@ -78,15 +78,15 @@ def test_a_success_has_a_schema_with_an_example_or_no_body(document):
             with case(route):
                 call = operation(document, route)
                 successes = {
-                    status: told for status, told in call["responses"].items() if status < "3"
+                    status: shown for status, shown in call["responses"].items() if status < "3"
                 }
                 at_once = successes.keys() - {"202"}  # or accepted and done later
                 assert len(at_once) == 1 or (route.method == "PUT" and at_once == {"200", "201"})
-                for status, told in successes.items():
+                for status, shown in successes.items():
                     if status in {"204", "205"}:
-                        assert "schema" not in told
+                        assert "schema" not in shown
                     else:
-                        assert "examples" in told or has_example(told["schema"], document)
+                        assert "examples" in shown or has_example(shown["schema"], document)
 
 
 def test_a_body_has_a_schema_with_an_example(document):
@@ -108,7 +108,7 @@ def test_the_errors_that_apply_are_documented_with_examples(document):
         for route in api_routes():
             with case(route):
                 call = operation(document, route)
-                told = {status for status in call["responses"] if status >= "4"}
+                shown = {status for status in call["responses"] if status >= "4"}
                 expected = set()
                 if route.serializer is not None:
                     expected |= {"400", "413", "415"}
@@ -120,8 +120,8 @@ def test_the_errors_that_apply_are_documented_with_examples(document):
                     expected |= {"404"}
                     if route.method != "GET":
                         expected |= {"403"}
-                assert expected <= told
-                for status in told:
+                assert expected <= shown
+                for status in shown:
                     answer = call["responses"][status]
                     assert {"detail", "code"} <= set(answer["examples"]["application/json"]), status
                     assert set(answer["schema"]["required"]) == {"detail", "code"}

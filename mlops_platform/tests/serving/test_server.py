@@ -27,12 +27,12 @@ def post_in_chunks(server: str, chunks: Iterator[bytes]) -> tuple[int, dict[str,
 
 def test_a_body_in_chunks_counts_as_any_other(server, settings):
     body = json.dumps({"username": "grace", "password": PASSWORD}).encode()
-    status, told = post_in_chunks(server, (body[at : at + 5] for at in range(0, len(body), 5)))
-    assert (status, told["username"]) == (201, "grace")
+    status, shown = post_in_chunks(server, (body[at : at + 5] for at in range(0, len(body), 5)))
+    assert (status, shown["username"]) == (201, "grace")
 
     too_many = settings.MAX_BODY_BYTES // 65536 + 1
-    status, told = post_in_chunks(server, (b" " * 65536 for _ in range(too_many)))
-    assert (status, told["code"]) == (413, "too_large")
+    status, shown = post_in_chunks(server, (b" " * 65536 for _ in range(too_many)))
+    assert (status, shown["code"]) == (413, "too_large")
 
 
 NO_REQUESTS = (

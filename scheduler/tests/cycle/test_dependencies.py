@@ -178,9 +178,9 @@ def test_ends_let_go_and_fail_in_few_queries(
     now = timezone.now()
     Deployment.objects.filter(pk=bad.pk).update(max_runtime_s=1)
     Deployment.objects.filter(pk__in=[good.pk, bad.pk]).update(due_at=now)
-    # the clusters; in a savepoint the lock and the rows; for who completes the write, the release,
-    # who is let go, the event; for who fails the same, with the dependents' write and events; and
-    # once more to find that nothing is left
+    # the clusters; in a savepoint the lock and the rows; for one that completes the write, the
+    # release, its dependents, the event; for one that fails the same, with the dependents' write
+    # and events; and once more to find that nothing is left
     with django_assert_num_queries(19):
         assert deadlines.finish_due(now) == 2
     rows = Deployment.objects.filter(depends_on=good).distinct()

@@ -148,9 +148,9 @@ def test_a_wait_for_the_fair_share_is_explained(
     reserved_for = make(cluster, ada, Status.RUNNING, gpu=8)
     row = submit(dev, cluster)
     run_cycle(cluster)
-    told = api(dev).get(f"/api/deployments/{row.pk}/explain").json()
-    assert told["reason"]["code"] == "INSUFFICIENT_CAPACITY"
-    assert told["starts_now_with"]["after"]["any_one_of"] == [str(reserved_for.pk)]
+    given = api(dev).get(f"/api/deployments/{row.pk}/explain").json()
+    assert given["reason"]["code"] == "INSUFFICIENT_CAPACITY"
+    assert given["starts_now_with"]["after"]["any_one_of"] == [str(reserved_for.pk)]
 
 
 def test_an_operator_chooses_it(admin_client: Any, cluster: Cluster) -> None:

@@ -62,9 +62,9 @@ def assert_requeued(deployment: Deployment, node: str = "a") -> None:
     assert (row.status, row.reason_code) == (Status.QUEUED, "NODE_DRAINED")
     assert (row.preemption_count, row.retry_count, row.placement) == (0, 0, [])
     assert row.created_at == deployment.created_at
-    told = row.events.order_by("id").last()
-    assert told is not None
-    assert (told.type, told.details) == (EventType.DRAINED, {"node": node})
+    shown = row.events.order_by("id").last()
+    assert shown is not None
+    assert (shown.type, shown.details) == (EventType.DRAINED, {"node": node})
 
 
 def test_a_cordoned_node_keeps_what_runs_and_takes_no_more(

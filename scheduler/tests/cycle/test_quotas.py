@@ -93,13 +93,13 @@ def test_the_reason_for_a_wait_has_the_numbers(cluster: Cluster, dev: User) -> N
     waiting, huge = submit(dev, cluster, cpu_milli=1250), submit(dev, cluster, gpu=4)
     run_cycle(cluster)
     assert not WaitReason.objects.exists()
-    told = reasons_for([waiting, huge])
-    assert told[waiting.pk] == {
+    shown = reasons_for([waiting, huge])
+    assert shown[waiting.pk] == {
         "code": "QUOTA_EXCEEDED",
         "message": "Asks for 1.25 CPU cores: its owner holds 0.5, and the quota is 1.5.",
         "details": {"held": 0.5, "quota": 1.5, "resource": "cpu", "requested": 1.25},
     }
-    assert (told[huge.pk] or {})["message"] == "Asks for 4 GPUs, and its owner's quota is 3."
+    assert (shown[huge.pk] or {})["message"] == "Asks for 4 GPUs, and its owner's quota is 3."
 
 
 def test_an_urgent_deployment_over_the_quota_evicts_none(

@@ -157,7 +157,7 @@ SELECT c.name, c.allocated_cpu_milli, c.allocated_ram_mib, c.allocated_gpu,
 
 
 class Sampler:
-    """Looks at the tables as anybody may, at any moment, and keeps what it should never see."""
+    """Reads the tables at any moment, and keeps what no reader should ever see."""
 
     def __init__(self) -> None:
         self.looks = 0

@@ -246,9 +246,9 @@ def test_redis_table_and_engine_agree_on_the_order(
         queue_sync.mend(cluster.pk)
         snapshot = store.read_snapshot(cluster.pk)
         by_engine = [w.id for w in sorted(snapshot.queued, key=order_key(snapshot))]
-        told = set(by_engine)  # the snapshot may leave out the back of a key
+        shown = set(by_engine)  # the snapshot may leave out the back of a key
         assert in_redis(cluster) == in_table(cluster)
-        assert [id_ for id_ in in_table(cluster) if id_ in told] == by_engine
+        assert [id_ for id_ in in_table(cluster) if id_ in shown] == by_engine
         assert {row.scheduling_key for row in queue_of(cluster)} == {
             w.scheduling_key for w in snapshot.queued
         }
