@@ -49,7 +49,7 @@ CLUSTERS = {
 DRAIN = parameter(
     "drain",
     openapi.TYPE_BOOLEAN,
-    "Where it holds anything, drain it first: done as soon as it is empty.",
+    "Where anything is allocated on it, drain it first: done as soon as it is empty.",
 )
 POOL_IN_USE = error(
     "The pool is in use, name taken, or too many nodes",

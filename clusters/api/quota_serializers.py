@@ -58,7 +58,7 @@ class QuotaSerializer(serializers.Serializer):
     )
     max_gpu = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
     held = serializers.SerializerMethodField(
-        help_text="What the user's deployments hold of the cluster now; null in the default."
+        help_text="What the user's deployments have allocated now; null in the default."
     )
 
     class Meta:

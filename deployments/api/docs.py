@@ -139,10 +139,10 @@ SET = {200: QuotaSerializer, 201: QuotaSerializer, 409: CLOSING}
 QUOTAS = {
     "list": Doc(
         "clusters",
-        "The quotas of a cluster, the default first, with what is held",
+        "The quotas of a cluster, the default first, with what is allocated",
         WHAT_A_QUOTA_IS,
     ),
-    "retrieve": Doc("clusters", "A user's own quota, with what the user holds"),
+    "retrieve": Doc("clusters", "A user's own quota, with what the user has allocated"),
     "update": Doc(
         "clusters",
         "Give a user a quota of their own",
@@ -154,14 +154,14 @@ QUOTAS = {
     "destroy": Doc(
         "clusters",
         "Delete a user's own quota",
-        "From then on the default holds for them, if there is one.",
+        "From then on the default applies to the user, if there is one.",
         answers={409: CLOSING},
     ),
     "default": Doc("clusters", "The default quota, of all users without one of their own"),
     "set_default": Doc(
         "clusters",
         "Set the default quota, of all users without one of their own",
-        "Each of them may hold so much. It replaces the one of before as a whole. "
+        "Each of them may have so much allocated. It replaces the former one as a whole. "
         f"{WHAT_A_QUOTA_IS}",
         answers={**SET, 400: UNLIMITED},
     ),

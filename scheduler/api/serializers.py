@@ -233,7 +233,7 @@ class ActivitySerializer(serializers.Serializer):
     queue_lengths = serializers.DictField(
         child=serializers.IntegerField(), help_text="How many wait, by priority class."
     )
-    running = serializers.IntegerField(help_text="Deployments that hold capacity.")
+    running = serializers.IntegerField(help_text="Deployments with allocated capacity.")
     nodes = NodeCountsSerializer(help_text="How many, and how many in each state.")
     last_cycle = CycleSerializer(allow_null=True, help_text="The last that changed something.")
     evaluated_at = serializers.DateTimeField(allow_null=True, help_text="When a cycle last looked.")
