@@ -49,16 +49,25 @@ def faults_of(page: Path) -> Iterator[str]:
             yield f"{link} leads to no heading"
 
 
+def pages_of(root: Path) -> list[Path]:
+    """The Markdown files that git does not ignore; without git, all but those that tools make."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "*.md"]
+    try:
+        listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or an export without its folder
+        found = sorted(root.rglob("*.md"))
+        return [page for page in found if not made_by_tools(page.relative_to(root))]
+    return [page for name in listed.stdout.splitlines() if (page := root / name).exists()]
+
+
+def made_by_tools(page: Path) -> bool:
+    hidden = any(part.startswith(".") and part != ".github" for part in page.parts)
+    return hidden or "_build" in page.parts or page.parts[:3] == ("docs", "reference", "rest")
+
+
 def main(root: Path) -> int:
     """Prints each faulty link; the exit code."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    pages = [page for name in listed.stdout.splitlines() if (page := root / name).exists()]
+    pages = pages_of(root)
     faults = [f"{page.relative_to(root)}: {fault}" for page in pages for fault in faults_of(page)]
     print("\n".join([*faults, f"{len(pages)} pages, {len(faults)} faulty links"]))
     return bool(faults)

@@ -37,6 +37,9 @@ class ReservationRecord(models.Model):
     before_ms = models.BigIntegerField()
     since = models.DateTimeField(null=True)
 
+    class Meta:
+        db_table = "scheduler_heldfor"  # the model's former name: no upgrade renames a table in use
+
     def __str__(self) -> str:
         return str(self.deployment_id)
 

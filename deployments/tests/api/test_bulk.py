@@ -139,7 +139,9 @@ def test_redis_is_spoken_to_as_often_for_many(transactional_db, api, dev, cluste
         sent.clear()
         assert submit(api(dev), *[body(cluster)] * count).status_code == 201
         spoken.append(len(sent))
-    assert spoken[0] > spoken[1] == spoken[2] == 3  # enter the queue, ring, ask for the places
+    assert (
+        spoken[0] > spoken[1] == spoken[2] == 3
+    )  # enter the queue, wake up, ask for the positions
 
 
 def test_a_redis_that_is_away_refuses_nobody(

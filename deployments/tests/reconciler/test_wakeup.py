@@ -131,9 +131,10 @@ def test_a_simulated_cluster_requests_no_pass(cluster, dev, django_capture_on_co
     assert not wakeup.is_flag_set(cluster.pk)
 
 
-def test_redis_away_is_no_error(testbed: Testbed, settings, tmp_path):
+def test_redis_away_is_a_warning_and_no_error(testbed: Testbed, settings, tmp_path, caplog):
     settings.REDIS_URL = f"unix://{tmp_path}/missing.sock"
     wakeup.request(testbed.cluster.pk, ["x"])
+    assert "runtime not woken: redis is away" in caplog.text
 
 
 # --- Endpoints that come, go and report changes ------------------------------------------------

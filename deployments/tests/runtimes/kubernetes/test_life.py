@@ -155,6 +155,8 @@ def test_a_pod_created_since_under_the_same_name_is_spared(fake_kubernetes, kube
     kubelet.run()
     fake_kubernetes.once("delete", PODS, error(409, "Conflict", "the UID is another one"))
     kubernetes.stop(KEY, 30)
+    kubelet.run()
+    assert seen(kubernetes) is not None
 
 
 def test_a_running_pod_is_removed_too(kubernetes, kubelet):
