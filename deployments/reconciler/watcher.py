@@ -102,7 +102,7 @@ _watchers = Watchers()
 
 
 def connect_to_worker() -> None:
-    """Have the Celery worker start and stop the threads; tasks.py, which workers import, calls it."""
+    """Have the Celery worker start and stop the threads (called on the import of tasks.py)."""
     worker_ready.connect(_start)
     worker_shutting_down.connect(_stop)
 
