@@ -11,7 +11,7 @@ from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.tests.interleaving import after_statement
 from organizations.tests.people import all_at_once, client_for
 from scheduler import audit, quotes
-from scheduler.models import SchedulingCycle
+from scheduler.models import ReservationRecord, SchedulingCycle
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -235,7 +235,7 @@ def test_rows_that_change_while_a_quote_is_kept_make_it_stale(cluster: Cluster, 
 
     given = body(cluster)
     token = quoted(dev, given)["token"]
-    with after_statement('FROM "scheduler_reservationrecord"', stop):
+    with after_statement(f'FROM "{ReservationRecord._meta.db_table}"', stop):
         answer = client_for(dev).post(SUBMIT, {**given, "quote": token})
     assert (answer.status_code, answer.json()["code"]) == (409, "quote_stale")
     assert Deployment.objects.count() == 0
