@@ -17,6 +17,10 @@ REQUIRED = {
     "ALLOWED_HOSTS": "lists the host names that are served",
     "METRICS_TOKEN": "is the bearer token of /metrics",
     "CREDENTIALS_KEYS": "seals the credentials of clusters",
+    "TRUSTED_PROXIES": (
+        "is how many proxies stand in front, or none; without it all clients would share one "
+        "allowance of logins and registrations"
+    ),
 }
 ENVIRONMENTS = ("development", "production")
 PLACEHOLDERS = ("change", "secret", "default", "example", "insecure", "password", "django-")
@@ -24,6 +28,8 @@ SHORTEST = {"SECRET_KEY": 50, "METRICS_TOKEN": 20}
 FEWEST_CHARACTERS = 10  # different ones: "aaaa…" is long, and no secret
 KEYS = ("CREDENTIALS_KEYS",)
 KEY_BYTES = 32
+MOST_PROXIES = 9
+NO_PROXY = "none"
 
 
 def is_production(env: Mapping[str, str]) -> bool:
@@ -32,6 +38,19 @@ def is_production(env: Mapping[str, str]) -> bool:
     if given not in ENVIRONMENTS:
         raise ImproperlyConfigured(f"MLOPS_ENV is {given!r}; use one of {', '.join(ENVIRONMENTS)}.")
     return given == "production"
+
+
+def proxies_in_front(env: Mapping[str, str]) -> int:
+    """What TRUSTED_PROXIES says: how many addresses of X-Forwarded-For proxies of ours have
+    written."""
+    given = (env.get("TRUSTED_PROXIES") or NO_PROXY).strip().lower()
+    if given == NO_PROXY:
+        return 0
+    if given.isascii() and given.isdigit() and len(given) == 1:
+        return int(given)
+    raise ImproperlyConfigured(
+        f"TRUSTED_PROXIES is {given[:20]!r}; use {NO_PROXY} or a number up to {MOST_PROXIES}."
+    )
 
 
 def refuse_unsafe(env: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ import dj_database_url
 
 from mlops_platform import embedded
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
-from mlops_platform.production import is_production, refuse_unsafe
+from mlops_platform.production import is_production, proxies_in_front, refuse_unsafe
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = embedded.data_dir()
@@ -157,7 +157,7 @@ SIMPLE_JWT = {
 
 # --- API ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["mlops_platform.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -170,7 +170,7 @@ REST_FRAMEWORK = {
         "login_address": os.environ.get("THROTTLE_LOGIN_ADDRESS") or "100/min",
         "register": os.environ.get("THROTTLE_REGISTER") or "60/hour",
     },
-    "NUM_PROXIES": int(os.environ.get("TRUSTED_PROXIES", "0")),
+    "NUM_PROXIES": proxies_in_front(os.environ),
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "COERCE_DECIMAL_TO_STRING": False,
 }
@@ -280,6 +280,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600  # an operator logs in once a working day (accounts/receivers.py)
 CSRF_COOKIE_HTTPONLY = True  # no script of ours needs it: forms carry the token themselves
 if PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

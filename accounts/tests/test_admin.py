@@ -1,7 +1,11 @@
 """The operators' pages of users."""
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.sessions.models import Session
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from organizations.tests.people import PASSWORD, make_user
@@ -49,3 +53,21 @@ def test_an_operator_finds_adds_and_changes_a_user(operator):
 def test_the_admin_is_for_staff(client, ada):
     client.force_login(ada)
     assert client.get(reverse("admin:accounts_user_changelist")).status_code == 302
+
+
+def test_a_session_ends_12_hours_after_the_login_however_busy_it_is(client, db, monkeypatch):
+    User.objects.create_superuser("root", password=PASSWORD)
+    asked = timezone.now()
+    client.post("/admin/login/", {"username": "root", "password": PASSWORD})
+    ends = Session.objects.get().expire_date
+    assert timedelta(0) <= ends - asked - timedelta(hours=12) < timedelta(seconds=30)
+    assert int(client.cookies["sessionid"]["max-age"]) <= 12 * 3600
+
+    monkeypatch.setattr(timezone, "now", lambda: asked + timedelta(hours=11))
+    session = client.session
+    session["seen"] = True
+    session.save()
+    assert Session.objects.get().expire_date == ends
+    assert client.get("/admin/").status_code == 200
+    monkeypatch.setattr(timezone, "now", lambda: asked + timedelta(hours=12, minutes=1))
+    assert client.get("/admin/").status_code == 302

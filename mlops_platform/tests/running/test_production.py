@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops_platform.production import REQUIRED, is_production, refuse_unsafe
+from mlops_platform.production import REQUIRED, is_production, proxies_in_front, refuse_unsafe
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CHECK = ("check", "--deploy", "--fail-level", "WARNING")
@@ -30,6 +30,7 @@ def proper():
         "ALLOWED_HOSTS": "ml.invalid",
         "DATABASE_URL": f"postgres://mlops:{secrets.token_hex(16)}@database.invalid/mlops",
         "REDIS_URL": "redis://redis.invalid/0",
+        "TRUSTED_PROXIES": "1",
     }
 
 
@@ -133,3 +134,28 @@ def test_what_the_environment_says(given, production):
 def test_a_misspelt_environment_is_refused(given):
     with pytest.raises(ImproperlyConfigured, match="MLOPS_ENV"):
         is_production({"MLOPS_ENV": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "number"), [("none", 0), ("None ", 0), ("0", 0), ("1", 1), (" 2", 2), ("", 0)]
+)
+def test_how_many_proxies_stand_in_front(given, number):
+    assert proxies_in_front({"TRUSTED_PROXIES": given}) == number
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "ten", "10", "1,2", "\u0661", "true", "10.0.0.1"])
+def test_what_is_no_number_of_proxies_is_refused_by_the_variables_name(given):
+    with pytest.raises(ImproperlyConfigured, match=r"TRUSTED_PROXIES is .*; use none or a number"):
+        proxies_in_front({"TRUSTED_PROXIES": given})
+
+
+def test_production_does_not_start_without_the_number_of_proxies(proper):
+    """Behind a proxy that is not counted, all clients share the proxy's allowance."""
+    for name in ("none", "2"):
+        refuse_unsafe({**proper, "TRUSTED_PROXIES": name})
+    code, said = manage({**proper, "TRUSTED_PROXIES": ""}, *CHECK)
+    assert code != 0
+    assert "TRUSTED_PROXIES is not set; it is how many proxies stand in front, or none" in said
+    code, said = manage({**proper, "TRUSTED_PROXIES": "many"}, *CHECK)
+    assert code != 0
+    assert "TRUSTED_PROXIES is 'many'; use none or a number up to 9." in said
