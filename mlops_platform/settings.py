@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import dj_database_url
@@ -153,11 +154,14 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,  # a changed password ends every token drawn before it
     "UPDATE_LAST_LOGIN": False,
+    # In any letter case (RFC 9110, 11.1): login answers the `token_type` "bearer", which OAuth
+    # clients write before the token as it is. The first spelling is the one that a 401 names.
+    "AUTH_HEADER_TYPES": ("Bearer", *map("".join, product(*zip("bearer", "BEARER", strict=True)))),
 }
 
 # --- API ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.BearerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["mlops_platform.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
