@@ -1,13 +1,13 @@
-"""Encrypts credentials in the database with the keys of the environment.
+"""Encrypts credentials and the environments of containers with the keys of the environment.
 
 Fernet: AES-128 in CBC mode with an HMAC-SHA256. The first of CREDENTIALS_KEYS seals, all of them
 open, so that a key can be replaced without a stop (`manage.py rotate_credentials`).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -15,7 +15,6 @@ from django.conf import settings
 from clusters.models import Endpoint, Registry
 
 BATCH = 500
-SEALED = ((Endpoint, "secrets", "Endpoints"), (Registry, "secret", "Registries"))
 
 
 class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mistake
@@ -66,6 +65,24 @@ def _all_keys() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
 
 
+class SealedColumn(NamedTuple):
+    """A column that a rotation seals again. `reseal` returns the value under the first key, and the
+    value itself where that key has sealed it; it raises Unsealable."""
+
+    model: Any
+    column: str
+    what: str
+    reseal: Callable[[Any], Any] = resealed
+    empty: Sequence[Any] = ("",)  # values without secrets
+
+
+# Upper apps add theirs in `AppConfig.ready`.
+SEALED = [
+    SealedColumn(Endpoint, "secrets", "Endpoints"),
+    SealedColumn(Registry, "secret", "Registries"),
+]
+
+
 @dataclass
 class Rotated:
     """How many rows were sealed again, were current already, or could not be opened."""
@@ -77,12 +94,12 @@ class Rotated:
 
 
 def rotate() -> Iterator[Rotated]:
-    """Seal all credentials with the first key. Can be interrupted and repeated at any time."""
-    for model, column, what in SEALED:
+    """Seal everything with the first key. Can be interrupted and repeated at any time."""
+    for model, column, what, reseal, empty in SEALED:
         done = Rotated(what)
-        for pk, sealed in _rows(model, column):
+        for pk, sealed in _rows(model, column, empty):
             try:
-                fresh = resealed(sealed)
+                fresh = reseal(sealed)
             except Unsealable:
                 done.unopened += 1
                 continue
@@ -95,9 +112,10 @@ def rotate() -> Iterator[Rotated]:
         yield done
 
 
-def _rows(model: Any, column: str) -> Iterator[tuple[Any, str]]:
-    """(key, sealed text) of all rows with secrets. One query for each batch."""
-    rows = model.objects.exclude(**{column: ""}).order_by("pk").values_list("pk", column)
+def _rows(model: Any, column: str, empty: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """(key, sealed value) of all rows with secrets. One query for each batch."""
+    rows = model.objects.exclude(**{f"{column}__in": empty}).order_by("pk")
+    rows = rows.values_list("pk", column)
     batch = list(rows[:BATCH])
     while batch:
         yield from batch

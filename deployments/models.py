@@ -72,7 +72,7 @@ class Deployment(models.Model):
     image = models.CharField(max_length=512)
     command = models.JSONField(default=list, blank=True)
     args = models.JSONField(default=list, blank=True)
-    env = models.JSONField(default=dict, blank=True)
+    env = models.JSONField(default=list, blank=True)  # sealed: see env.py
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.JOB)
 
     cpu_milli = models.BigIntegerField()
@@ -197,6 +197,11 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def env_names(self) -> list[str]:
+        """The names of its containers' variables. The values are sealed, and never shown."""
+        return sorted(self.env) if isinstance(self.env, dict) else self.env[:-1]
 
     @property
     def is_endless(self) -> bool:

@@ -29,6 +29,7 @@ WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
 NODE_AWAY = "NODE_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 START_DELAYED = "START_DELAYED"
+ENV_SEALED = "ENV_SEALED"
 
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
@@ -270,6 +271,10 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     NODE_AWAY: _node_away,
     NOT_READY_IN_TIME: _not_ready_in_time,
     START_DELAYED: _said("It could not be started yet, and is tried again"),
+    ENV_SEALED: _always(
+        "Its env cannot be opened with the platform's present keys: "
+        "ask an operator for the key that sealed it, or submit it again."
+    ),
     "PULLING_IMAGE": _said("Its image is being pulled"),
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
     "COMMAND_FAILED": _said("Its command could not be started"),

@@ -97,6 +97,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
     assert shown(capsys) == [
         f"Endpoints: {BATCH + 4} sealed again, 0 under the first key already, 0 that no key opens.",
         "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
+        "Environments: 0 sealed again, 0 under the first key already, 0 that no key opens.",
     ]
     keys("b")
     opened = [unseal(each.secrets) for each in Endpoint.objects.order_by("pk")]

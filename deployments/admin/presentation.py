@@ -138,7 +138,7 @@ class Details:
     @admin.display(description="environment")
     def env_names(self, deployment: Deployment) -> SafeString | str:
         """The variables' names alone: a value may be a secret."""
-        return _words(sorted(deployment.env))
+        return _words(deployment.env_names)
 
     @admin.display(description="placement")
     def placed_on(self, deployment: Deployment) -> SafeString | str:

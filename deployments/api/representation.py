@@ -81,7 +81,9 @@ class DeploymentSerializer(serializers.Serializer):
     image = serializers.CharField()
     command = serializers.ListField(child=serializers.CharField())
     args = serializers.ListField(child=serializers.CharField())
-    env_names = serializers.SerializerMethodField(help_text="Values may be secret: never shown.")
+    env_names = serializers.ListField(
+        child=serializers.CharField(), help_text="Values may be secret: never shown."
+    )
     kind = serializers.ChoiceField(Kind.values)
     required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
@@ -112,10 +114,6 @@ class DeploymentSerializer(serializers.Serializer):
 
     class Meta:
         swagger_schema_fields: Mapping[str, Any] = {"example": EXAMPLE}
-
-    @swagger_serializer_method(serializers.ListField(child=serializers.CharField()))
-    def get_env_names(self, deployment: Deployment) -> list[str]:
-        return sorted(deployment.env)
 
     @swagger_serializer_method(ReasonSerializer(allow_null=True))
     def get_reason(self, deployment: Deployment) -> dict[str, Any] | None:

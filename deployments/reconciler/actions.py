@@ -1,5 +1,6 @@
 """Calls the runtimes to start and stop replicas. No transaction is open here."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from clusters.models import Node
+from clusters.secrets import Unsealable
 from deployments import reasons
 from deployments.models import Deployment, Status
 from deployments.reconciler.assessment import BLAMELESS, Assessment, Outcome
@@ -24,8 +26,11 @@ from deployments.runtimes.base import (
     one_line,
 )
 
-TRIED_IN_VAIN = (Code.PULLING_IMAGE, reasons.START_DELAYED)
-TRY_FOR = timedelta(minutes=10)  # to start a deployment whose endpoint answers with errors
+logger = logging.getLogger(__name__)
+
+TRIED_IN_VAIN = (Code.PULLING_IMAGE, reasons.START_DELAYED, reasons.ENV_SEALED)
+# To start a deployment whose endpoint answers with errors, or whose env no key opens.
+TRY_FOR = timedelta(minutes=10)
 MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in between
 
 Pull = Callable[[UUID, str], None]  # endpoint, image
@@ -133,6 +138,11 @@ def _start(
             runtime.start(launch_specs.of(row, node, [each.number for each in group]))
         except ImageMissing:
             return node
+        except Unsealable:
+            logger.error("env of %s cannot be opened: its key is gone", row.pk)
+            if _tried_long_enough(row):
+                return Assessment(Outcome.FAIL, reasons.ENV_SEALED, alive=some_exist)
+            return Assessment(Outcome.NOTE, reasons.ENV_SEALED)
         except RefusedError as error:
             outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
             details = {"said": error.problem.message} if error.problem.message else {}
@@ -141,8 +151,12 @@ def _start(
         except RuntimeUnavailable as error:
             observation.record_failure(node, error)
             details = {"said": one_line(error)}
-            if row.admitted_at and timezone.now() - row.admitted_at > TRY_FOR:
+            if _tried_long_enough(row):
                 return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
             return Assessment(Outcome.NOTE, reasons.START_DELAYED, details)
         some_exist = True
     return True
+
+
+def _tried_long_enough(row: Deployment) -> bool:
+    return row.admitted_at is not None and timezone.now() - row.admitted_at > TRY_FOR

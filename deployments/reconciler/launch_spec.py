@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from clusters.models import Cluster, Node
 from clusters.models import Sandbox as SandboxRow
+from deployments.env import unsealed
 from deployments.models import Deployment
 from deployments.runtimes.base import LaunchSpec, Probe, ReplicaPlacement, Sandbox
 
@@ -17,7 +18,8 @@ class LaunchSpecs:
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
     def of(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
-        """For the replicas of the row that are placed on one node."""
+        """For the replicas of the row that are placed on one node. Raises secrets.Unsealable where
+        no key opens its environment."""
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
@@ -30,7 +32,7 @@ class LaunchSpecs:
             command=row.command,
             args=row.args,
             env={
-                **row.env,
+                **unsealed(row.env),
                 "MLOPS_DEPLOYMENT_ID": str(row.pk),
                 "MLOPS_ATTEMPT": str(row.attempt),
                 "MLOPS_REPLICAS": str(row.replicas),

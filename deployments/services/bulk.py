@@ -14,10 +14,10 @@ from deployments.models import Deployment, EventType
 from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import Draft, Order, draft_deployments
+from deployments.services.idempotency import CHUNK
 from deployments.signals import deployments_submitted
-from mlops_platform.api.errors import refuse_items
+from mlops_platform.api.errors import not_found, refuse_items
 
-CHUNK = 500  # rows of one insert
 NO_DETAILS: Mapping[str, Any] = {}
 
 
@@ -44,17 +44,22 @@ def create_deployments(
     keys = idempotency.keys_for(idempotency_key, len(rows)) if idempotency_key else []
     for row, key in zip(rows, keys, strict=False):
         row.idempotency_key = key
-    rows[0].idempotency_digest = digest if keys else ""
     try:
         with transaction.atomic():
-            Deployment.objects.bulk_create(rows, batch_size=CHUNK)
+            if keys:
+                first = idempotency.insert(rows, digest)
+                if first[0] is not rows[0]:
+                    return Bulk(first, True, drafts[0].class_names, {})
+            else:
+                Deployment.objects.bulk_create(rows, batch_size=CHUNK)
+                deployments_submitted.send(Deployment, deployments=rows)
             lines = ((row.pk, NO_DETAILS) for row in rows)
             record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=user)
             needed = _attach(drafts)
-            deployments_submitted.send(Deployment, deployments=rows)
     except IntegrityError as error:
-        first = idempotency.first_answers(error, user, keys, digest)
-        return Bulk(first, True, drafts[0].class_names, {})
+        if "cluster_id" in str(error):  # deleted since it was read
+            raise not_found() from None
+        raise
     return Bulk(rows, False, drafts[0].class_names, needed)
 
 

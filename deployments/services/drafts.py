@@ -14,6 +14,7 @@ from accounts.models import User
 from clusters.models import Cluster, Node, Runtime
 from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
+from deployments import env
 from deployments.models import Deployment, PriorityClass
 from deployments.queries import Dependency, priority_classes, priority_named
 from deployments.scheduling_key import key_of
@@ -108,6 +109,7 @@ def _draft(
     ids = spec.pop("depends_on", ())
     needed = dependencies.select(cluster.pk, ids, found) if ids else []
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
+    spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     deployment_id = uuid7()
     submitted = time_of(deployment_id)
     deployment = Deployment(

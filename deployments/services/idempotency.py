@@ -8,11 +8,13 @@ user's key has.
 import hashlib
 from collections.abc import Sequence
 
-from django.db import IntegrityError
+from django.utils.crypto import salted_hmac
 
-from accounts.models import User
 from deployments.models import Deployment
-from mlops_platform.api.errors import Conflict, not_found
+from deployments.signals import deployments_submitted
+from mlops_platform.api.errors import Conflict
+
+CHUNK = 500  # rows of one insert
 
 
 def keys_for(idempotency_key: str, count: int) -> list[str]:
@@ -21,25 +23,32 @@ def keys_for(idempotency_key: str, count: int) -> list[str]:
     return [idempotency_key, *(f"{base} {number}" for number in range(1, count))]
 
 
-def first_answers(
-    error: IntegrityError, user: User, keys: Sequence[str | None], digest: str
-) -> list[Deployment]:
-    """The rows with the keys on which an insert has failed, in order.
+def insert(rows: Sequence[Deployment], digest: str) -> list[Deployment]:
+    """Insert rows with keys, or return those of the first submit with these keys, in order.
 
-    409 where they were submitted with another body, 404 where the cluster was deleted since it was
-    read. Any other error is raised again.
+    409 where that submit had another body; the caller's transaction must then roll back. A key that
+    is there already makes no statement fail: PostgreSQL would log it with all its values. A query
+    more than an insert without keys has, and another one where a submit is repeated.
     """
-    if "idempotency_key_unique" not in str(error):
-        raise not_found() if "cluster_id" in str(error) else error
-    found = {
-        row.idempotency_key: row
-        for row in Deployment.objects.filter(owner=user, idempotency_key__in=keys).select_related(
-            "priority_class"
-        )
-    }
-    first = found.get(keys[0])
-    if first is None or first.idempotency_digest != digest or len(found) < len(keys):
+    rows[0].idempotency_digest = _kept(digest)
+    Deployment.objects.bulk_create(rows, batch_size=CHUNK, ignore_conflicts=True)
+    owners = Deployment.objects.filter(owner=rows[0].owner_id)
+    same = owners.filter(idempotency_key__in=[row.idempotency_key for row in rows])
+    inserted = set(same.values_list("pk", flat=True)).intersection(row.pk for row in rows)
+    if len(inserted) == len(rows):
+        deployments_submitted.send(Deployment, deployments=rows)
+        return list(rows)
+    found = {row.idempotency_key: row for row in same.select_related("priority_class")}
+    first = found.get(rows[0].idempotency_key)
+    known = first is not None and first.idempotency_digest in (digest, _kept(digest))
+    if inserted or not known or len(found) < len(rows):
         raise Conflict(
             "This Idempotency-Key came with another body before.", code="idempotency_key_reused"
         )
-    return [found[key] for key in keys]
+    return [found[row.idempotency_key] for row in rows]
+
+
+def _kept(digest: str) -> str:
+    """What a row keeps of a body's digest: it needs SECRET_KEY, so a reader of the database cannot
+    try values of `env` on it. Rows of earlier versions have the digest itself."""
+    return salted_hmac("deployments.body", digest, algorithm="sha256").hexdigest()

@@ -13,6 +13,7 @@ from deployments.models import Deployment, EventType
 from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import draft_deployment
+from mlops_platform.api.errors import not_found
 
 
 class Submission(NamedTuple):
@@ -35,24 +36,29 @@ def create_deployment(
 
     Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
     quote that no longer holds, or where one of its dependencies has failed. Five queries, two of
-    them writes in one transaction; with dependencies, three reads and a write more.
+    them writes in one transaction; with dependencies, three reads and a write more; with a key, a
+    read more.
     """
     deployment, digest, class_names, needed = draft_deployment(
         user, cluster_id, spec, priority=priority
     )
     deployment.idempotency_key = idempotency_key
-    deployment.idempotency_digest = digest if idempotency_key else ""
-    replayed = False
     try:
         with transaction.atomic():
-            deployment.save(force_insert=True)
+            if idempotency_key:
+                [row] = idempotency.insert([deployment], digest)
+                if row is not deployment:
+                    return Submission(row, True, class_names, needed)
+            else:
+                deployment.save(force_insert=True)
             record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
-            if needed:  # after the insert, so that a repeated submit never gets here
+            if needed:
                 [needed] = dependencies.attach([(deployment, needed)])
                 dependencies.refuse_hopeless(needed)
             if quote is not None:
                 hooks.redeem_quote(deployment, digest, quote)
     except IntegrityError as error:
-        [deployment] = idempotency.first_answers(error, user, [idempotency_key], digest)
-        replayed = True
-    return Submission(deployment, replayed, class_names, needed)
+        if "cluster_id" in str(error):  # deleted since it was read
+            raise not_found() from None
+        raise
+    return Submission(deployment, False, class_names, needed)

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster
+from deployments import env
 from deployments.models import ENDED, PLACED, Deployment, DeploymentEvent, PriorityClass, Status
 from deployments.scheduling_key import key_of
 from mlops_platform.api.ids import time_of
@@ -51,6 +52,7 @@ def make(
         "finished_at": timezone.now() if status in ENDED else None,
         "next_status": Status.STOPPED if status == Status.STOPPING else "",
         **columns,
+        "env": env.sealed(columns.get("env", {})),
     }
     row = Deployment(id=deployment_id, cluster=cluster, owner=owner, status=status, **given)
     row.priority_class = PriorityClass.objects.get(name=priority)

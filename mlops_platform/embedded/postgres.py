@@ -16,6 +16,7 @@ from pathlib import Path
 from mlops_platform.embedded.account import Account, account_for
 from mlops_platform.embedded.places import DATABASE, DATABASE_USER, POSTGRES_SOCKET, socket_dir
 from mlops_platform.embedded.process import (
+    OWNER_ONLY,
     POLL_S,
     EmbeddedServerError,
     clean_environment,
@@ -41,6 +42,18 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+# A statement contains what users send, so the log has none: not one that fails ("panic" stands for
+# never), nor the rows, values and other sessions' statements in an error's details.
+SILENT_LOG = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
 # For data that may be lost in a power cut, such as the tests'.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -54,6 +67,7 @@ class Postgres:
         self.sockets = socket_dir(data_dir)
         self.settings = {
             **SETTINGS,
+            **SILENT_LOG,
             **({} if durable else NOT_DURABLE),
             "unix_socket_directories": str(self.sockets),
         }
@@ -163,6 +177,7 @@ class Postgres:
             check=False,
             cwd="/",
             env=clean_environment(),
+            umask=OWNER_ONLY,
             **account.popen,
         )
         if result.returncode:

@@ -10,6 +10,7 @@ from typing import Any
 
 START_TIMEOUT_S = 60.0  # crash recovery of a large database takes its time
 POLL_S = 0.01
+OWNER_ONLY = 0o077  # umask: logs and data are for their owner's eyes alone
 
 
 class EmbeddedServerError(Exception):
@@ -33,7 +34,7 @@ def spawn(
     users have ended.
     """
     log.unlink(missing_ok=True)  # only the latest run's, and never one that belongs to another user
-    with log.open("wb") as output:
+    with os.fdopen(os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -42,6 +43,7 @@ def spawn(
             cwd="/",
             env=clean_environment(),
             start_new_session=True,
+            umask=OWNER_ONLY,
             **(popen or {}),
         )
 

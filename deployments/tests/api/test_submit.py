@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 
 from deployments import redis_queues
+from deployments.env import unsealed
 from deployments.models import Deployment, DeploymentEvent, PriorityClass
 from deployments.tests.workloads import allocated, body, timeline
 from mlops_platform.api.ids import time_of
@@ -84,7 +85,7 @@ def test_everything_that_can_be_given(api, dev, cluster):
     assert answer["env_names"] == ["TOKEN", "_seed1"]
     assert "s3cret" not in response.text
     row = Deployment.objects.get()
-    assert row.env == env
+    assert unsealed(row.env) == env
     assert row.cpu_milli == 500
     assert row.scheduling_key == "HIGH/500/512/1x3/t60"
 

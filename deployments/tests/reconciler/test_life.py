@@ -1,20 +1,67 @@
 """From admission to every kind of end, by what the runtimes show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from clusters.models import Node
 from deployments.lifecycle import deadlines, retry_backoff
-from deployments.models import DeploymentLog, Status
-from deployments.runtimes.base import Code, Key
+from deployments.models import Deployment, DeploymentLog, Status
+from deployments.runtimes.base import Code, Key, LaunchSpec
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, reason
 from deployments.tests.workloads import allocated
 
 pytestmark = pytest.mark.django_db
+
+
+def test_a_deployment_starts_with_the_values_of_its_env(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    row = testbed.submit(env={"TOKEN": "hunter2", "EMPTY": ""})
+    started: list[Mapping[str, str]] = []
+
+    def start(own: Callable[[LaunchSpec], None], spec: LaunchSpec) -> None:
+        started.append(spec.env)
+        own(spec)
+
+    testbed.intercept(a, "start", start)
+    testbed.settle()
+    assert testbed.status(row) == "RUNNING"
+    [given] = started
+    assert {name: given[name] for name in ("TOKEN", "EMPTY")} == {"TOKEN": "hunter2", "EMPTY": ""}
+
+
+def test_a_deployment_whose_env_no_key_opens_says_so_and_starts_once_the_key_is_back(
+    testbed: Testbed, a: Node, settings: Any
+):
+    testbed.reconcile()
+    row, other = testbed.submit(env={"TOKEN": "hunter2"}), testbed.submit()
+    keys, settings.CREDENTIALS_KEYS = settings.CREDENTIALS_KEYS, [Fernet.generate_key().decode()]
+    testbed.settle()
+    assert (testbed.status(row), testbed.status(other)) == ("STARTING", "RUNNING")
+    assert reason(row)["code"] == "ENV_SEALED"
+    assert testbed.events(row) == ["SUBMITTED", "STARTED", "NOTICE"]
+    settings.CREDENTIALS_KEYS = keys
+    testbed.reconcile()
+    assert testbed.status(row) == "RUNNING"
+
+
+def test_a_deployment_whose_env_no_key_opens_for_ten_minutes_has_failed(
+    testbed: Testbed, a: Node, settings: Any
+):
+    testbed.reconcile()
+    row = testbed.submit(env={"TOKEN": "hunter2"})
+    testbed.cycle()
+    settings.CREDENTIALS_KEYS = [Fernet.generate_key().decode()]
+    Deployment.objects.update(admitted_at=timezone.now() - timedelta(minutes=11))
+    testbed.reconcile()
+    assert testbed.status(row) == "FAILED"
+    assert reason(row)["code"] == "ENV_SEALED"
+    assert allocated(testbed.cluster) == (0, 0, 0)
 
 
 def test_a_deployment_starts_only_after_its_node_has_answered(testbed: Testbed, a: Node):
