@@ -13,8 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mlops_platform.admin.lookups import LookUpAdmin
-from organizations.models import InviteCode, Membership, Organization, Role
-from organizations.services import replace_code
+from organizations.models import Ban, InviteCode, Membership, Organization, Role
+from organizations.services import ban_member, replace_code, set_role
 
 
 class InviteCodeInline(admin.TabularInline):
@@ -88,6 +88,35 @@ class MembershipAdmin(LookUpAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
         return ["user", "organization", "joined_at"] if obj else ["joined_at"]
+
+    def save_model(self, request: Any, obj: Membership, form: Any, change: bool) -> None:
+        if change:
+            set_role(request.user, obj.organization_id, obj.user_id, Role(obj.role))
+        else:
+            super().save_model(request, obj, form, change)
+            Ban.objects.filter(organization=obj.organization, user=obj.user).delete()
+
+    def delete_model(self, request: Any, obj: Membership) -> None:
+        ban_member(request.user, obj.organization_id, obj.user_id)
+
+    def delete_queryset(self, request: Any, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset.order_by("organization_id", "pk"):
+            self.delete_model(request, membership)
+
+
+@admin.register(Ban)
+class BanAdmin(LookUpAdmin):
+    """Removed members. Deleting a row lets the user join again."""
+
+    list_display = ["user", "organization", "role", "banned_at", "banned_by"]
+    list_filter = ["role", "banned_at"]
+    list_select_related = ["user", "organization", "banned_by"]
+    search_fields = ["user__username", "organization__name"]
+    readonly_fields = ["user", "organization", "role", "banned_at", "banned_by"]
+    ordering = ["-pk"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
 
 class LiveFilter(admin.SimpleListFilter):

@@ -1,4 +1,4 @@
-"""Organizations, the roles of their members, and the codes by which users join."""
+"""Organizations, the roles of their members, the codes by which users join, and removed members."""
 
 import secrets
 
@@ -92,3 +92,26 @@ class InviteCode(models.Model):
         ):
             return False
         return self.expires_at is None or timezone.now() < self.expires_at
+
+
+class Ban(models.Model):
+    """A removed member: no code lets the user in again until an ADMIN has lifted the ban."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="bans")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="bans"
+    )
+    role = models.CharField(max_length=10, choices=Role.choices)
+    """The one that the member had."""
+    banned_at = models.DateTimeField(default=timezone.now, editable=False)
+    banned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user"], name="one_ban_each"),
+        ]
+
+    def __str__(self) -> str:
+        return f"ban {self.pk}"

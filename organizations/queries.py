@@ -7,7 +7,7 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
 from mlops_platform.api.errors import not_found
-from organizations.models import InviteCode, Membership, Organization, Role
+from organizations.models import Ban, InviteCode, Membership, Organization, Role
 
 
 def all_organizations() -> QuerySet[Organization]:
@@ -64,3 +64,12 @@ def member_of(organization_id: UUID, user_id: UUID) -> Membership:
     if membership is None:
         raise not_found()
     return membership
+
+
+def bans_of(organization_id: UUID) -> QuerySet[Ban]:
+    """The removed members, oldest first. The caller has checked that the user is an ADMIN."""
+    return (
+        Ban.objects.filter(organization_id=organization_id)
+        .select_related("user", "banned_by")
+        .order_by("pk")
+    )

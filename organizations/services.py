@@ -1,21 +1,34 @@
 """Creates organizations, and changes their members, roles and codes.
 
 Changes of members and codes lock the organization's row first. Without the lock two changes could
-each count on the other's ADMIN and together leave none. The lock is NO KEY: an insert of a row that
-refers to the organization does not wait for it.
+each count on the other's ADMIN and together leave none, and a user could join with a code that is
+being replaced. The lock is NO KEY: an insert of a row that refers to the organization does not wait
+for it.
+
+A member who is removed or demoted could come back with the codes that the member knows, if need be
+by another account. These codes are replaced in the same transaction: an ADMIN sees all of them, and
+another member knows the one used to join, whose role is not above the member's. A removed member is
+also banned. An ADMIN who leaves takes no code along either. That another member leaves replaces
+none: else each user with a code could make it useless for all others.
 """
 
+import logging
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
+from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
-from mlops_platform.api.errors import Conflict, Invalid
-from organizations.access import require
-from organizations.models import InviteCode, Membership, Organization, Role
+from mlops_platform.api.errors import Conflict, Invalid, not_found
+from organizations.access import ORDER, reaches, require
+from organizations.models import Ban, InviteCode, Membership, Organization, Role
 from organizations.queries import member_of
+
+logger = logging.getLogger(__name__)
+
+BANNED = "An ADMIN has removed you from this organization; only an ADMIN can let you in again."
 
 
 @transaction.atomic
@@ -33,52 +46,102 @@ def create_organization(user: User, name: str) -> Organization:
 def join(user: User, code: str) -> Membership:
     """Make the user a member in the code's role, and count one use.
 
-    The code's row is locked, so `max_uses` is kept also where many users join at once. 400 where
-    the code is unknown, rotated, expired or used up; 409 for a member, without counting a use.
+    400 where the code is unknown, rotated, expired or used up; 409 for a member and 403 for a
+    removed one, without counting a use. `max_uses` is kept also where many users join at once.
     """
-    invite = InviteCode.objects.select_for_update(no_key=True).filter(code=code).first()
-    if invite is None or invite.rotated_at is not None:
+    live = InviteCode.objects.filter(code=code, rotated_at=None)
+    organization_id = live.values_list("organization_id", flat=True).first()
+    if organization_id is not None:
+        _lock_row(organization_id)
+    invite = live.first()  # again: it may have been replaced before the lock was had
+    if invite is None:
         raise _unusable("invalid_invite_code", "This code lets nobody in; ask for the present one.")
     if Membership.objects.filter(organization_id=invite.organization_id, user=user).exists():
-        raise _already_a_member()
+        raise Conflict("You are a member of this organization already.", "already_a_member")
+    if Ban.objects.filter(organization_id=invite.organization_id, user=user).exists():
+        raise PermissionDenied(BANNED, code="banned")
     if invite.expires_at is not None and invite.expires_at <= timezone.now():
         raise _unusable("expired_invite_code", "This code has expired; ask for a new one.")
     if invite.max_uses is not None and invite.uses >= invite.max_uses:
         raise _unusable("used_up_invite_code", "This code is used up; ask for a new one.")
-    try:
-        with transaction.atomic():
-            membership = Membership.objects.create(
-                organization_id=invite.organization_id, user=user, role=invite.role
-            )
-    except IntegrityError:  # the user has joined with another code at the same time
-        raise _already_a_member() from None
+    membership = Membership.objects.create(
+        organization_id=invite.organization_id, user=user, role=invite.role
+    )
     invite.uses += 1
     invite.save(update_fields=["uses"])
+    _note("member joined", membership)
     return membership
 
 
 @transaction.atomic
 def change_role(actor: User, organization_id: UUID, user_id: UUID, role: Role) -> Membership:
-    """Give a member another role; ADMIN only. 409 where the organization would have no ADMIN."""
+    """Give a member another role; ADMIN only. 409 where the organization would have no ADMIN.
+
+    A demotion replaces the codes that the member knows.
+    """
     _lock(actor, organization_id)
     require(actor, organization_id, Role.ADMIN)
     membership = member_of(organization_id, user_id)
     if role != Role.ADMIN:
         _keep_an_admin(membership)
-    membership.role = role
-    membership.save(update_fields=["role"])
-    return membership
+    return _set_role(actor, membership, role)
 
 
 @transaction.atomic
 def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
-    """End a membership: an ADMIN that of any member, others only their own. 409 for that of the
-    last ADMIN."""
+    """End a membership: an ADMIN that of any member, who is banned; others only their own. 409 for
+    that of the last ADMIN."""
     _lock(actor, organization_id)
     require(actor, organization_id, Role.VIEWER if actor.pk == user_id else Role.ADMIN)
     membership = member_of(organization_id, user_id)
     _keep_an_admin(membership)
+    if actor.pk != user_id:
+        _remove(actor, membership)
+        return
+    if membership.role == Role.ADMIN:
+        _replace_known_codes(organization_id, Role.ADMIN)
     membership.delete()
+    _note("member left", membership)
+
+
+@transaction.atomic
+def lift_ban(actor: User, organization_id: UUID, user_id: UUID) -> None:
+    """Let a removed member join again with a code; ADMIN only. 404 where there is no ban."""
+    _lock(actor, organization_id)
+    require(actor, organization_id, Role.ADMIN)
+    ban = Ban.objects.filter(organization_id=organization_id, user_id=user_id).first()
+    if ban is None:
+        raise not_found()
+    ban.delete()
+    _note("ban lifted", ban, actor)
+
+
+# --- By operators, who are no members and may leave an organization without an ADMIN --------------
+
+
+@transaction.atomic
+def set_role(operator: User, organization_id: UUID, user_id: UUID, role: Role) -> Membership:
+    """As change_role, without its checks."""
+    _lock_row(organization_id)
+    return _set_role(operator, member_of(organization_id, user_id), role)
+
+
+@transaction.atomic
+def ban_member(operator: User, organization_id: UUID, user_id: UUID) -> None:
+    """As the removal of another member, without its checks."""
+    _lock_row(organization_id)
+    _remove(operator, member_of(organization_id, user_id))
+
+
+@transaction.atomic
+def replace_codes_known_to(user: User) -> None:
+    """For a user whose account ends or is deactivated: registration may be open."""
+    for membership in Membership.objects.filter(user=user).order_by("organization_id"):
+        _lock_row(membership.organization_id)
+        _replace_known_codes(membership.organization_id, Role(membership.role))
+
+
+# --- Codes ---------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -99,7 +162,7 @@ def replace_code(
     organization_id: UUID, role: Role, expires_in_s: int | None = None, max_uses: int | None = None
 ) -> InviteCode:
     """As rotate_code, without a check of the role: for operators, who are no members."""
-    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    _lock_row(organization_id)
     now = timezone.now()
     InviteCode.objects.filter(organization_id=organization_id, role=role, rotated_at=None).update(
         rotated_at=now
@@ -111,6 +174,71 @@ def replace_code(
         expires_at=now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None,
         max_uses=max_uses,
     )
+
+
+def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
+    before = Role(membership.role)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    if not reaches(role, before):
+        _replace_known_codes(membership.organization_id, before)
+    if role != before:
+        _note("role changed", membership, actor)
+    return membership
+
+
+def _remove(actor: User, membership: Membership) -> None:
+    """End the membership and ban the user."""
+    _replace_known_codes(membership.organization_id, Role(membership.role))
+    membership.delete()
+    Ban.objects.create(
+        organization_id=membership.organization_id,
+        user_id=membership.user_id,
+        role=membership.role,
+        banned_by=actor,
+    )
+    _note("member removed", membership, actor)
+
+
+def _replace_known_codes(organization_id: UUID, role: Role) -> None:
+    """Replace the usable codes of this role and those below, with what is left of their limits.
+
+    The caller has locked the organization.
+    """
+    known = ORDER[: ORDER.index(role) + 1]
+    live = InviteCode.objects.filter(
+        organization_id=organization_id, role__in=known, rotated_at=None
+    )
+    usable = [code for code in live if code.usable]
+    now = timezone.now()
+    live.filter(pk__in=[code.pk for code in usable]).update(rotated_at=now)
+    InviteCode.objects.bulk_create(
+        InviteCode(
+            organization_id=organization_id,
+            role=code.role,
+            created_at=now,
+            expires_at=code.expires_at,
+            max_uses=None if code.max_uses is None else code.max_uses - code.uses,
+        )
+        for code in usable
+    )
+
+
+def _note(event: str, about: Membership | Ban, actor: User | None = None) -> None:
+    """One line of the log, for those who ask later who did what; `actor` where it was another."""
+    logger.info(
+        event,
+        extra={
+            "organization_id": str(about.organization_id),
+            "member_id": str(about.user_id),
+            "role": about.role,
+            "actor_id": str(actor.pk if actor else about.user_id),
+        },
+    )
+
+
+def _lock_row(organization_id: UUID) -> None:
+    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
 
 
 def _lock(member: User, organization_id: UUID) -> None:
@@ -132,10 +260,6 @@ def _keep_an_admin(leaving: Membership) -> None:
     ).exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")
-
-
-def _already_a_member() -> Conflict:
-    return Conflict("You are a member of this organization already.", "already_a_member")
 
 
 def _unusable(code: str, sentence: str) -> Invalid:

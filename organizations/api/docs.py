@@ -7,6 +7,7 @@ from organizations.api.serializers import (
     CreatedOrganizationSerializer,
     JoinedSerializer,
 )
+from organizations.services import BANNED as BANNED_DETAIL
 
 LAST_ADMIN = error(
     "The last ADMIN", "last_admin", "An organization needs an ADMIN; appoint another one first."
@@ -21,6 +22,7 @@ UNUSABLE_CODE = error(
 ALREADY_A_MEMBER = error(
     "A member already", "already_a_member", "You are a member of this organization already."
 )
+BANNED = error("A removed member", "banned", BANNED_DETAIL)
 
 ORGANIZATIONS = {
     "found": Doc(
@@ -32,7 +34,12 @@ ORGANIZATIONS = {
     "join": Doc(
         "organizations",
         "Join an organization with a code",
-        answers={200: JoinedSerializer, 400: UNUSABLE_CODE, 409: ALREADY_A_MEMBER},
+        answers={
+            200: JoinedSerializer,
+            400: UNUSABLE_CODE,
+            403: BANNED,
+            409: ALREADY_A_MEMBER,
+        },
     ),
     "invite_codes": Doc(
         "organizations",
@@ -52,11 +59,25 @@ OWN_ORGANIZATIONS = {
 MEMBERS = {
     "list": Doc("organizations", "The members of an organization"),
     "partial_update": Doc(
-        "organizations", "Change a member's role (ADMIN)", answers={409: LAST_ADMIN}
+        "organizations",
+        "Change a member's role (ADMIN)",
+        "A lower role replaces the invite codes that the member knows.",
+        answers={409: LAST_ADMIN},
     ),
     "destroy": Doc(
         "organizations",
         "Remove a member (ADMIN), or leave",
+        "A removed member is banned. The invite codes that the member knows are replaced, as those "
+        "of an ADMIN who leaves.",
         answers={204: "No longer a member", 409: LAST_ADMIN},
+    ),
+}
+BANS = {
+    "list": Doc("organizations", "The removed members (ADMIN)", "No code lets them in."),
+    "destroy": Doc(
+        "organizations",
+        "Lift a ban (ADMIN)",
+        "The user may join again with a code.",
+        answers={204: "No longer banned"},
     ),
 }

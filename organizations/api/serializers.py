@@ -132,6 +132,29 @@ class MemberSerializer(serializers.Serializer):
         }
 
 
+class BanSerializer(serializers.Serializer):
+    """A removed member, as an ADMIN sees it."""
+
+    user_id = serializers.UUIDField()
+    username = serializers.CharField(source="user.username")
+    role = serializers.ChoiceField(Role.choices, help_text="The one that the member had.")
+    banned_at = serializers.DateTimeField()
+    banned_by = serializers.CharField(
+        source="banned_by.username", default=None, allow_null=True, help_text="The ADMIN's name."
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "user_id": EXAMPLE_USER_ID,
+                "username": "ada",
+                "role": "ADMIN",
+                "banned_at": "2026-03-01T09:00:00Z",
+                "banned_by": "grace",
+            }
+        }
+
+
 class ChangeRoleSerializer(StrictSerializer):
     role = Choice(Role.choices)
 

@@ -13,6 +13,7 @@ from organizations import queries, services
 from organizations.api import docs
 from organizations.api.permissions import RoleViewSet
 from organizations.api.serializers import (
+    BanSerializer,
     ChangeRoleSerializer,
     CodeSerializer,
     CreatedOrganizationSerializer,
@@ -24,7 +25,7 @@ from organizations.api.serializers import (
     OrganizationSerializer,
     OwnOrganizationSerializer,
 )
-from organizations.models import Membership, Organization, Role
+from organizations.models import Ban, Membership, Organization, Role
 
 
 class OrganizationViewSet(RoleViewSet):
@@ -93,4 +94,22 @@ class MemberViewSet(ListModelMixin, RoleViewSet):
 
     def destroy(self, request: UserRequest, **path: Any) -> Response:
         services.remove_member(request.user, **path)
+        return Response(status=204)
+
+
+class BanViewSet(ListModelMixin, RoleViewSet):
+    roles = {"list": Role.ADMIN, "destroy": Role.ADMIN}
+    docs = docs.BANS
+    serializer_class = BanSerializer
+    queryset = Ban.objects.none()
+    lookup_url_kwarg = "banned_user_id"
+
+    def get_queryset(self) -> QuerySet[Ban]:
+        self.check_role(self.kwargs["organization_id"])
+        return queries.bans_of(self.kwargs["organization_id"])
+
+    def destroy(
+        self, request: UserRequest, organization_id: UUID, banned_user_id: UUID
+    ) -> Response:
+        services.lift_ban(request.user, organization_id, banned_user_id)
         return Response(status=204)

@@ -25,7 +25,7 @@ from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
 from deployments.services.submit import create_deployment
 from organizations.models import InviteCode, Role
-from organizations.services import create_organization
+from organizations.services import create_organization, remove_member
 from organizations.tests.people import JsonClient, client_for, make_member, make_user
 from scheduler import cycle
 from scheduler.models import SchedulingCycle, Trigger
@@ -112,11 +112,16 @@ def _make_world() -> World:
     node.save(update_fields=["state"])
     running.refresh_from_db()
     assert running.status == Status.RUNNING
-    codes = dict(InviteCode.objects.filter(organization=org).values_list("role", "code"))
+    banned = make_member(org, "max", Role.VIEWER)
+    remove_member(ada, org.pk, banned.pk)
+    codes = dict(
+        InviteCode.objects.filter(organization=org, rotated_at=None).values_list("role", "code")
+    )
     return World(
         ids={
             "organization_id": str(org.pk),
             "user_id": str(colleague.pk),
+            "banned_user_id": str(banned.pk),
             "cluster_id": str(cluster.pk),
             "node_id": str(node.pk),
             "registry_id": str(registry.pk),

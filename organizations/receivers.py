@@ -1,0 +1,23 @@
+"""Replaces the codes that a user knows when the account is deleted or deactivated."""
+
+from typing import Any
+
+from django.db.models.signals import pre_delete, pre_save
+from django.dispatch import receiver
+
+from accounts.models import User
+from organizations.services import replace_codes_known_to
+
+
+@receiver(pre_delete, sender=User)
+def on_user_deleted(instance: User, **_: Any) -> None:
+    replace_codes_known_to(instance)
+
+
+@receiver(pre_save, sender=User)
+def on_user_deactivated(instance: User, raw: bool = False, **_: Any) -> None:
+    """One query for an inactive user, none for others."""
+    if raw or instance.is_active:
+        return
+    if User.objects.filter(pk=instance.pk, is_active=True).exists():
+        replace_codes_known_to(instance)
