@@ -1,4 +1,4 @@
-"""Users and their profiles."""
+"""Users, their profiles and their logins."""
 
 from typing import ClassVar
 
@@ -51,3 +51,24 @@ class UserProfile(models.Model):
 
     def __str__(self) -> str:
         return self.display_name or str(self.user)
+
+
+class Login(models.Model):
+    """A user's login: the chain of refresh tokens that began with a password.
+
+    One token of the chain is valid; each use replaces it. The row ends with the login, and with it
+    whatever token of the chain is left somewhere. Tokens are known by their ids alone, so a copy of
+    the database lets no reader in.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
+    token_id = models.CharField(max_length=32)
+    """The `jti` of the valid token."""
+    spent_id = models.CharField(max_length=32, blank=True, default="")
+    """That of the token before, which was traded for the valid one at `spent_at`."""
+    spent_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"login {self.pk}"

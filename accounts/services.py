@@ -1,21 +1,36 @@
-"""Registers users, logs them in and out, and changes their profiles."""
+"""Registers users, logs them in and out, and changes their profiles.
 
+A refresh token is used once. A second use means that two clients have it, one of them a thief's, so
+the whole login ends. An honest client that has lost the answer uses it twice too: within RETRY a
+repeated use answers the same next token. A login never has two valid ones: a thief who is that fast
+shares the token with the user, and a later use by the slower of the two ends the login.
+"""
+
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.tokens import RefreshToken
-from rest_framework_simplejwt.utils import get_md5_hash_password
+from rest_framework_simplejwt.tokens import AccessToken, Token
+from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
-from accounts.models import User, UserProfile
+from accounts.models import Login, User, UserProfile
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.ids import parse_uuid
+
+logger = logging.getLogger(__name__)
+
+RETRY = timedelta(seconds=10)
+LOGIN_CLAIM = "login"
 
 
 class Unauthorized(APIException):
@@ -67,20 +82,45 @@ def log_in(username: str, password: str) -> TokenPair:
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
         raise BadCredentials
-    return _pair_for(user)
+    return begin_login(user)
 
 
-@transaction.atomic
+def begin_login(user: User) -> TokenPair:
+    """The first pair of tokens of a login; the caller knows that it is the user."""
+    login = Login(user=user)
+    token = _next_token(login)
+    login.save(force_insert=True)
+    return _pair(user, token)
+
+
 def rotate(refresh_token: str) -> TokenPair:
-    """A new pair of tokens for a refresh token, which is used up by that. 401 where it was
-    before."""
-    return _pair_for(_spend(refresh_token))
+    """A new pair of tokens for a refresh token, which is used up by that. 401 where it was before,
+    which ends its login; within RETRY the answer is the same refresh token as before."""
+    token = _read(refresh_token)
+    with transaction.atomic():
+        login = _login_of(token)
+        pair = None
+        if login is not None and token[api_settings.JTI_CLAIM] == login.token_id:
+            login.spent_id, login.spent_at = login.token_id, timezone.now()
+            pair = _pair(login.user, _next_token(login))
+            login.save(update_fields=["token_id", "spent_id", "spent_at", "expires_at"])
+        elif login is not None:
+            pair = _pair(login.user, _token(login))
+    if pair is None:
+        raise BadToken
+    return pair
 
 
-@transaction.atomic
 def log_out(refresh_token: str) -> None:
-    """End a refresh token; the access tokens of its login expire within minutes."""
-    _spend(refresh_token)
+    """End the login of a refresh token, with every other token of it; its access tokens expire
+    within minutes."""
+    token = _read(refresh_token)
+    with transaction.atomic():
+        login = _login_of(token)
+        if login is not None:
+            login.delete()
+    if login is None:
+        raise BadToken
 
 
 @transaction.atomic
@@ -95,31 +135,61 @@ def change_profile(
         UserProfile.objects.update_or_create(user=user, defaults=profile)
 
 
-def _pair_for(user: User) -> TokenPair:
-    refresh = RefreshToken.for_user(user)
-    return TokenPair(access_token=str(refresh.access_token), refresh_token=str(refresh))
+class LoginToken(Token):
+    """A refresh token. Not simplejwt's, whose table keeps each token as it is."""
+
+    token_type = "refresh"  # noqa: S105  # the kind of a token, not a token
+    lifetime = api_settings.REFRESH_TOKEN_LIFETIME
 
 
-def _spend(refresh_token: str) -> User:
-    """The user of a refresh token, which is used up: of several calls at the same time only one
-    succeeds.
+def _next_token(login: Login) -> LoginToken:
+    """Another token for the login, whose row is not saved yet."""
+    login.token_id = uuid4().hex
+    token = _token(login)
+    login.expires_at = datetime_from_epoch(token["exp"])
+    return token
 
-    The unique row in the blacklist decides: the other inserts wait for the first to commit. The
-    digest of the password is compared as for an access token; simplejwt's own refresh omits that.
-    """
+
+def _token(login: Login) -> LoginToken:
+    token = LoginToken.for_user(login.user)
+    token[api_settings.JTI_CLAIM], token[LOGIN_CLAIM] = login.token_id, str(login.pk)
+    return token
+
+
+def _pair(user: User, refresh: LoginToken) -> TokenPair:
+    return TokenPair(access_token=str(AccessToken.for_user(user)), refresh_token=str(refresh))
+
+
+def _read(refresh_token: str) -> LoginToken:
+    """A token of ours that has not expired; whether it may be used is another question."""
     try:
-        token = RefreshToken(refresh_token)  # type: ignore[arg-type]  # it takes text, its hint is wrong
+        return LoginToken(refresh_token)  # type: ignore[arg-type]  # it takes text, its hint is wrong
     except TokenError:
         raise BadToken from None
-    user = User.objects.filter(pk=token[api_settings.USER_ID_CLAIM], is_active=True).first()
-    if user is None:
-        raise BadToken
-    if token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
-        raise BadToken
-    outstanding = OutstandingToken.objects.filter(jti=token[api_settings.JTI_CLAIM]).first()
-    if outstanding is None or not BlacklistedToken.objects.get_or_create(token=outstanding)[1]:
-        raise BadToken
-    return user
+
+
+def _login_of(token: LoginToken) -> Login | None:
+    """The login, locked, where the token is the valid one, or the one before within RETRY.
+
+    None where it is neither; a token that has been used before then ends the login. The digest of
+    the password is compared as for an access token.
+    """
+    key = parse_uuid(token.get(LOGIN_CLAIM, ""))
+    logins = Login.objects.select_for_update(of=("self",)).select_related("user")
+    login = logins.filter(pk=key).first() if key else None
+    if login is None or not login.user.is_active:
+        return None
+    if token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(login.user.password):
+        return None
+    used, now = token[api_settings.JTI_CLAIM], timezone.now()
+    if used == login.token_id:
+        return login
+    if used == login.spent_id and login.spent_at and now - login.spent_at < RETRY:
+        return login
+    login.delete()
+    extra = {"login_id": str(key), "user_id": str(login.user_id)}
+    logger.warning("a refresh token was used twice: its login is ended", extra=extra)
+    return None
 
 
 def _taken() -> Invalid:

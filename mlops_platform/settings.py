@@ -77,7 +77,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
+    "rest_framework_simplejwt.token_blacklist",  # for processes of before an upgrade to logins
     "drf_yasg",
     "accounts",
     "organizations",
@@ -150,8 +150,6 @@ AUTH_PASSWORD_VALIDATORS = [
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,  # a changed password ends every token drawn before it
     "UPDATE_LAST_LOGIN": False,
     # In any letter case (RFC 9110, 11.1): login answers the `token_type` "bearer", which OAuth

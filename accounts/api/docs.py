@@ -22,13 +22,15 @@ USERS = {
     "refresh": Doc(
         "users",
         "Trade a refresh token for a new pair",
-        "Each refresh token can be used once.",
+        "Each refresh token can be used once. If the answer is lost, repeat the call within 10 "
+        "seconds; a later second use ends the login.",
         answers={200: TokenPairSerializer, 401: BAD_TOKEN},
     ),
     "logout": Doc(
         "users",
-        "Log out: end a refresh token",
-        answers={205: "The token is dead", 401: BAD_TOKEN},
+        "Log out: end a login",
+        "No refresh token of it can be used from now on; access tokens expire within minutes.",
+        answers={205: "Logged out", 401: BAD_TOKEN},
     ),
     "me": Doc("users", "Yourself: profile and memberships", answers={200: MeSerializer}),
     "change_me": Doc(

@@ -15,9 +15,9 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 from redis import Redis
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
+from accounts.services import begin_login
 from clusters.models import NodeState, Registry
 from clusters.secrets import seal
 from clusters.services.quotas import put_quota
@@ -128,7 +128,7 @@ def _make_world() -> World:
             "deployment_id": str(running.pk),
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],
-            "refresh_token": str(RefreshToken.for_user(colleague)),
+            "refresh_token": begin_login(colleague).refresh_token,
         },
         users=dict(zip(PEOPLE, (None, sam, vera, dev, ada), strict=True)),
         secrets=tuple(codes.values()),
