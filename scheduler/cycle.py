@@ -25,20 +25,25 @@ Read = Callable[[UUID, store.Decide], Decision]
 
 @dataclass(frozen=True, slots=True)
 class CycleResult:
-    """What a cycle did, for logs and metrics: its phases, and the waits of the admitted workloads
-    by priority class, in seconds."""
+    """What a cycle did, and the seconds that its phases took, for logs and metrics."""
 
     snapshot: Snapshot
     plan: Plan
     load_s: float
     plan_s: float
     apply_s: float
-    waited_s: list[tuple[str, float]]
 
     @property
     def wants_another(self) -> bool:
         """It reached its limit, or a workload that it evicted waits now and was not looked at."""
         return self.plan.unfinished or bool(self.plan.evictions)
+
+    @property
+    def waited_s(self) -> list[tuple[str, float]]:
+        """(Priority class, seconds from submit or requeue to admission) of each start."""
+        queued = {workload.id: workload for workload in self.snapshot.queued}
+        started = (queued[start.workload_id] for start in self.plan.starts)
+        return [(w.priority, max(self.snapshot.now_ms - w.queued_ms, 0) / 1000) for w in started]
 
 
 def run(
@@ -103,14 +108,7 @@ def check_apply_record(
     timing = (*spent, perf_counter() - began)
     if changed:
         ledger.write(cycle_id, trigger, snapshot, plan, timing)  # 5. Record.
-    return CycleResult(snapshot, plan, *timing, waited_s=_waits(snapshot, plan))
-
-
-def _waits(snapshot: Snapshot, plan: Plan) -> list[tuple[str, float]]:
-    """(Priority class, seconds from submit or requeue to admission) of each start."""
-    queued = {workload.id: workload for workload in snapshot.queued}
-    started = (queued[start.workload_id] for start in plan.starts)
-    return [(w.priority, max(snapshot.now_ms - w.queued_ms, 0) / 1000) for w in started]
+    return CycleResult(snapshot, plan, *timing)
 
 
 def _log(cluster_id: UUID, trigger: Trigger, result: CycleResult) -> None:

@@ -1,21 +1,20 @@
 """What a snapshot implies beside its queue, derived once and shared by all that need it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.drain import drained, is_draining
 from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import by_name
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
 
 
+@dataclass(frozen=True)
 class ClusterPart:
     """What depends neither on the queue nor on the running workloads."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    _snapshot: Snapshot
 
     @cached_property
     def capacity(self) -> Capacity:
@@ -24,18 +23,19 @@ class ClusterPart:
     @cached_property
     def classes(self) -> dict[str, PriorityClass]:
         """By name."""
-        return by_name(self._snapshot.classes)
+        return {each.name: each for each in self._snapshot.classes}
 
     @cached_property
     def usage(self) -> OwnerUsage:
         return OwnerUsage(self._snapshot)
 
 
+@dataclass(frozen=True)
 class RunningPart:
     """What depends on the running workloads, but not on the queue."""
 
-    def __init__(self, snapshot: Snapshot, cluster: ClusterPart) -> None:
-        self._snapshot, self._cluster = snapshot, cluster
+    _snapshot: Snapshot
+    _cluster: ClusterPart
 
     @cached_property
     def leaving(self) -> list[Running]:

@@ -64,10 +64,13 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
             break
         if workload.id in state.started:
             continue
-        before = reservations.active
+        before = (reservations.backfill, reservations.starvation)
         if not state.admit(workload):
             iterator.refuse(workload)
-        elif state.starts[-1].victims or reservations.active != before:
+        elif state.starts[-1].victims or before != (
+            reservations.backfill,
+            reservations.starvation,
+        ):
             iterator.retry(state.worth_another_look)  # more is free, or less is reserved
         if reservations.starvation is not None:  # an equal may have been refused because of it
             iterator.revisit(reservations.starvation.reserved_for)

@@ -3,6 +3,8 @@
 The store asks it before it applies anything; every property test asks it after everything.
 """
 
+from collections.abc import Mapping
+
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
@@ -15,6 +17,8 @@ from scheduler.engine.snapshot import (
     Snapshot,
     Workload,
 )
+
+_Running = Mapping[str, Running]  # by id
 
 
 class InvalidPlanError(Exception):
@@ -33,23 +37,26 @@ def verify(snapshot: Snapshot, plan: Plan) -> None:
 
 def check(snapshot: Snapshot, plan: Plan) -> list[str]:
     """What is wrong with `plan`, a sentence each; an empty list when nothing is."""
-    return [
-        *_each_once(snapshot, plan),
-        *_capacity(snapshot, plan),
-        *_preemptions(snapshot, plan),
-        *_quotas(snapshot, plan),
-        *_closed(snapshot, plan),
-        *_reservation(snapshot, plan),
-    ]
+    running = {each.id: each for each in snapshot.running}
+    breaches = [*_each_once(snapshot, plan, running), *_capacity(snapshot, plan, running)]
+    if plan.evictions or any(start.victims for start in plan.starts):
+        breaches += _preemptions(snapshot, plan, running)
+    if snapshot.quotas:
+        breaches += _quotas(snapshot, plan, running)
+    if snapshot.state != ACTIVE and plan.starts:
+        breaches.append(f"starts in a cluster that is {snapshot.state}")
+    if plan.reserved_for is not None:
+        breaches += _reservation(snapshot, plan, plan.reserved_for)
+    return breaches
 
 
-def _each_once(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _each_once(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """No workload is lost or decided twice, and each that waits has a reason."""
     breaches = []
     queued = {workload.id: workload for workload in snapshot.queued}
     started = [start.workload_id for start in plan.starts]
     evicted = [eviction.workload_id for eviction in plan.evictions]
-    for kind, ids, known in (("start", started, queued), ("eviction", evicted, _by_id(snapshot))):
+    for kind, ids, known in (("start", started, queued), ("eviction", evicted, running)):
         if len(set(ids)) != len(ids):
             breaches.append(f"a second {kind} of one workload")
         breaches += [f"{kind} of {each}, which is not there" for each in ids if each not in known]
@@ -65,12 +72,11 @@ def _each_once(snapshot: Snapshot, plan: Plan) -> list[str]:
     return breaches
 
 
-def _capacity(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Start by start, in the plan's order: nothing is over-committed, every gang is whole, on open
     nodes with the right labels, and no victim could have been spared."""
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
-    running = _by_id(snapshot)
     replayed = _Replay(snapshot)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
@@ -156,11 +162,10 @@ class _Replay:
         return count
 
 
-def _preemptions(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _preemptions(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Victims are lower and allowed; each eviction for a start is that start's."""
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
-    running = _by_id(snapshot)
     by_preemptor = {start.workload_id: set(start.victims) for start in plan.starts}
     breaches += [
         f"{eviction.workload_id} is evicted for nothing"
@@ -194,22 +199,21 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
     return breaches
 
 
-def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Start by start: no owner's allocation exceeds the quota in a resource that the start asks
     for."""
     breaches: list[str] = []
     limits, allocated = dict(snapshot.quotas), dict(snapshot.allocated_by_owner)
     queued = {workload.id: workload for workload in snapshot.queued}
-    running = _by_id(snapshot)
 
     def move(each: Workload | Running, sign: int) -> Resources:
         allocated[each.owner] = allocated.get(each.owner, ZERO).plus(each.total.times(sign))
         return allocated[each.owner]
 
-    for eviction in plan.evictions if limits else ():
+    for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
             move(running[eviction.workload_id], -1)
-    for start in plan.starts if limits else ():
+    for start in plan.starts:
         for victim in start.victims:
             if victim in running:
                 move(running[victim], -1)
@@ -224,26 +228,14 @@ def _quotas(snapshot: Snapshot, plan: Plan) -> list[str]:
     return breaches
 
 
-def _closed(snapshot: Snapshot, plan: Plan) -> list[str]:
-    if snapshot.state != ACTIVE and plan.starts:
-        return [f"starts in a cluster that is {snapshot.state}"]
-    return []
-
-
-def _reservation(snapshot: Snapshot, plan: Plan) -> list[str]:
+def _reservation(snapshot: Snapshot, plan: Plan, id_: str) -> list[str]:
     """Capacity is reserved for a workload that has waited long enough, and waits on."""
-    if plan.reserved_for is None:
-        return []
     if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
         return ["capacity is reserved where it never is"]
-    reserved_for = next((each for each in snapshot.queued if each.id == plan.reserved_for), None)
+    reserved_for = next((each for each in snapshot.queued if each.id == id_), None)
     late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
     if reserved_for is None or reserved_for.queued_ms > late_ms:
-        return [f"capacity is reserved for {plan.reserved_for}, which has not waited for so long"]
-    if any(start.workload_id == plan.reserved_for for start in plan.starts):
-        return [f"capacity is reserved for {plan.reserved_for}, which starts"]
+        return [f"capacity is reserved for {id_}, which has not waited for so long"]
+    if any(start.workload_id == id_ for start in plan.starts):
+        return [f"capacity is reserved for {id_}, which starts"]
     return []
-
-
-def _by_id(snapshot: Snapshot) -> dict[str, Running]:
-    return {running.id: running for running in snapshot.running}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, PriorityClass, Snapshot, Workload
+from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, Snapshot, Workload
 
 # Weights of a workload's shares of the cluster, in millionths so that they stay integers.
 GPU_WEIGHT, CPU_WEIGHT, RAM_WEIGHT = 100_000_000, 10_000_000, 1_000_000
@@ -30,10 +30,6 @@ def policy_key(ordering: str, request: Resources, total: Resources) -> int:
     """The policy's own sort key, smaller first: minus the score, or 0 under a policy that ignores
     the request (fifo, fair_share)."""
     return -score(request, total) if ordering == GPU_WEIGHTED else 0
-
-
-def by_name(classes: tuple[PriorityClass, ...]) -> dict[str, PriorityClass]:
-    return {priority.name: priority for priority in classes}
 
 
 def order_key(

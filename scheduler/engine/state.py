@@ -7,6 +7,7 @@ from scheduler.engine import reasons
 from scheduler.engine.capacity import Usable, Where
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
+from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.search import PreemptionSearch, Request
@@ -43,7 +44,8 @@ class CycleState:
         self._running: dict[str, Running] = {}
         if self.usage is not None:
             self._running = {each.id: each for each in snapshot.running}
-        self._drain_nodes(view.running.leaving)
+        if leaving := view.running.leaving:
+            self._drain_nodes(leaving)
         self.reservations = Reservations(
             snapshot,
             queue,
@@ -68,21 +70,23 @@ class CycleState:
         """Place the workload in free capacity, else in that of its victims. False if neither can
         be: then nothing has changed, and its equals need not be tried, except the workload that
         capacity is reserved for."""
-        if self._is_gated(workload):
+        if self.usage is not None and self._is_gated(workload, self.usage):
             self._gated.add(workload.scheduling_key)
             return False
-        if self._place(workload) or self._preempt(workload):
+        where = self.fits(workload, self.reservations.usable(workload))
+        if where is not None:
+            self._start(workload, where)
+            return True
+        if self._preempt(workload):
             return True
         self.reservations.refuse(workload)
         if self.reservations.usable(workload) is not None:
             self._kept_back.add(workload.scheduling_key)
         return False
 
-    def _is_gated(self, workload: Workload) -> bool:
+    def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
         """Whether its owner's quota leaves too little for the workload: it is passed over."""
-        if self.usage is None:
-            return False
-        return self.usage.over(workload, self.reservations.reserved_quota(workload))
+        return usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
@@ -91,8 +95,8 @@ class CycleState:
         """Whether a refused workload may start now: it fits in what the last victims have freed
         beyond what was needed, or in what is no longer reserved; or its owner's quota, for which it
         was refused, allows it now."""
-        if workload.scheduling_key in self._gated:
-            if self._is_gated(workload):
+        if self.usage is not None and workload.scheduling_key in self._gated:
+            if self._is_gated(workload, self.usage):
                 return False
             self._gated.remove(workload.scheduling_key)
             return True
@@ -101,13 +105,6 @@ class CycleState:
             workload.scheduling_key in self._kept_back
             or any(request.fits_in(free[at]) for at in self._freed)
         ) and self.fits(workload, self.reservations.usable(workload)) is not None
-
-    def _place(self, workload: Workload) -> bool:
-        where = self.fits(workload, self.reservations.usable(workload))
-        if where is None:
-            return False
-        self._start(workload, where)
-        return True
 
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:

@@ -59,6 +59,8 @@ class WaitingQueue:
     def starved(self, since_ms: int) -> Iterator[Workload]:
         """The workloads that have waited since `since_ms` or longer, by 1. the most urgent class,
         2. the longest wait, 3. the id."""
+        if all(workload.queued_ms > since_ms for workload in self._ordered):
+            return iter(())  # most often, and then nothing is sorted
         return (workload for workload in self._by_waiting_time if workload.queued_ms <= since_ms)
 
     @cached_property

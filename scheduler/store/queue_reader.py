@@ -16,6 +16,7 @@ from scheduler.engine.resources import ENDLESS, Resources, add_up
 from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
 from scheduler.engine.upper_bounds import bounds_of
 from scheduler.store.queue_sql import (
+    ALL,
     BEST,
     CLASSES_WAITING,
     FIRST_HEADS_WITHIN,
@@ -79,6 +80,11 @@ class QueueReader:
     cluster_id: UUID
     classes: Mapping[str, int]  # name -> primary key
     by_owner: bool = False  # whether the planner is to know the owners
+
+    def all(self, most: int) -> tuple[Workload, ...] | None:
+        """All of them, unless they are more than `most`. One query."""
+        rows = self._ask(ALL, (), most=most + 1)
+        return tuple(map(self._workload, rows)) if len(rows) <= most else None
 
     def waiting(self, known: Iterable[str]) -> frozenset[str]:
         """The priority classes of which a deployment waits that is not among the ids `known`."""

@@ -38,6 +38,13 @@ SELECT p.name FROM deployments_priorityclass p, LATERAL (
          ORDER BY d.created_at, d.id LIMIT 1) d
 """
 
+# All that are ready, where these are few.
+ALL = f"""
+SELECT {COLUMNS}
+  FROM deployments_deployment d JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+ WHERE {READY} LIMIT %(most)s
+"""
+
 # The first of each scheduling key that fits in its size class. From key to key through the index;
 # too much CPU or RAM skips all that is larger, so the cost follows what fits. `hops` shows whether
 # the scan of a size class was cut short.

@@ -1,9 +1,10 @@
 """Selects the rows a cycle must read so that its plan equals the plan of the full queue.
 
-A workload that asks for more than could come free in any bin (bounds.py) cannot start, so it is not
-read, with two exceptions: the first in line where a blocked head counts for the others
-(queue_head.py), and the first of the starved, since capacity may be reserved for them (starved.py).
-A workload over its owner's quota even then is never read: it is in the way of none.
+A short queue is read whole (short_queue.py). Of a longer one, a workload that asks for more than
+could come free in any bin (bounds.py) cannot start, so it is not read, with two exceptions: the
+first in line where a blocked head counts for the others (queue_head.py), and the first of the
+starved, since capacity may be reserved for them (starved.py). A workload over its owner's quota
+even then is never read: it is in the way of none.
 """
 
 from collections import Counter
@@ -12,14 +13,14 @@ from itertools import takewhile
 
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.drain import is_draining
 from scheduler.engine.order import order_key
 from scheduler.engine.plan import Start
-from scheduler.engine.snapshot import ACTIVE, FAIR_SHARE, Running, Workload
-from scheduler.store.bounds import Bounds, preempting_classes
+from scheduler.engine.snapshot import FAIR_SHARE, Workload
+from scheduler.store.bounds import Bounds
 from scheduler.store.queue_head import Decide, HeadReader, with_workloads
 from scheduler.store.queue_reader import EVERY_KEY, FIRST_KEY, QueueReader
 from scheduler.store.running import running_in
+from scheduler.store.short_queue import running_that_matters
 from scheduler.store.starved import (
     StarvedPart,
     ends_matter,
@@ -32,8 +33,10 @@ from scheduler.store.starved import (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of the queue is read at first; each is widened where it turns out too narrow."""
+    """How much of the queue is read at first; all but `short` are widened where they turn out too
+    narrow."""
 
+    short: int = 8  # waiting deployments up to which all of them are read
     keys: int = 2000  # different requests that fit, beyond which they are read in their order
     members: int = 5_000  # workloads that could start, beyond which a few of each key are read
     starved: int = 8  # of each class
@@ -52,16 +55,13 @@ class RelevantReader:
         self._heads = HeadReader(queue, self._decide, limits.heads)
 
     def read(self, view: ClusterView) -> Decision:
-        """The decision of an empty view once it is wide enough; the last view is decided once.
+        """The decision of a view without a queue once it is wide enough; the last view is decided
+        once.
 
         First the workloads that fit in what is free, which most often are all that can start. Where
         others wait that may evict, or whose turn depends on ends, then what runs, and what could
         start thanks to that, until no eviction frees more than was reckoned with.
         """
-        if is_draining(view.snapshot):
-            view = view.with_running(running_in(view.snapshot))
-        if view.snapshot.state != ACTIVE:
-            return self._decide(view)  # the queue is not looked at
         bounds, starved = Bounds(view), StarvedPart(self._limits.starved)
         view = self._with_queue(view, bounds, starved)
         started = self._started(view, bounds)
@@ -71,7 +71,7 @@ class RelevantReader:
         all_run = bool(view.snapshot.running)
         if not all_run:
             all_run = ends_matter(view.snapshot)
-            view = view.with_running(self._running(view, left, all_run=all_run))
+            view = view.with_running(running_that_matters(view, left))
         if not view.snapshot.running and enough_are_read(view, started, bounds, starved):
             return self._decide(view)
         return self._widen(view, starved, all_run=all_run)
@@ -101,17 +101,6 @@ class RelevantReader:
         if not any(map(bounds.allow, view.snapshot.queued)):
             return set()
         return self._decide(view).started
-
-    def _running(
-        self, view: ClusterView, left: frozenset[str], *, all_run: bool
-    ) -> tuple[Running, ...]:
-        """All, or those below the classes that wait and may evict: most often none."""
-        if all_run:
-            return running_in(view.snapshot)
-        values = [view.cluster.classes[name].value for name in left & preempting_classes(view)]
-        if not values:
-            return ()
-        return running_in(view.snapshot, priority_class__value__lt=max(values))
 
     # --- The queue -------------------------------------------------------------------------------
 

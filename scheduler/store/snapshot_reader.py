@@ -16,6 +16,7 @@ from mlops_platform.api.ids import milliseconds
 from scheduler.engine import Decision, Snapshot, decide
 from scheduler.engine import snapshot as engine
 from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.drain import is_draining
 from scheduler.engine.resources import Resources
 from scheduler.store.bounds import Bounds
 from scheduler.store.queue_head import Decide, with_workloads
@@ -23,6 +24,7 @@ from scheduler.store.queue_reader import EVERY_KEY, EVERYTHING, QueueReader, Siz
 from scheduler.store.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in
+from scheduler.store.short_queue import decide_whole
 from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
 
 
@@ -37,6 +39,12 @@ def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = 
     if cluster.by_owner:
         name_owners_of_late(cluster)
     snapshot, queue = _empty(cluster)
+    if is_draining(snapshot):
+        snapshot = replace(snapshot, running=running_in(snapshot))
+    if snapshot.state != engine.ACTIVE:
+        return decide(ClusterView(snapshot))  # the queue is not looked at
+    if (whole := queue.all(limits.short)) is not None:
+        return decide_whole(ClusterView(replace(snapshot, queued=whole)), decide)
     return RelevantReader(queue, decide, limits).read(ClusterView(snapshot))
 
 

@@ -47,14 +47,13 @@ class Reservations:
         self._classes = classes
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
-        self._starved = _starved(snapshot, queue)
+        self._starved: Iterator[Workload] = iter(())
+        if snapshot.policy.queueing != STRICT:  # a strict queue needs no reservation
+            since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
+            self._starved = queue.starved(since_ms)
         self._passed_over: list[Workload] = []  # starved, but could not start anyhow
         self._seen = (0, 0)  # usage.shrink_count, long_running.evictions when they were passed over
         self._reserve_for_next_starved()
-
-    @property
-    def active(self) -> tuple[BackfillReservation | None, StarvationReservation | None]:
-        return self.backfill, self.starvation
 
     def is_reserved_for(self, workload: Workload) -> bool:
         return self.starvation is not None and self.starvation.reserved_for is workload
@@ -130,7 +129,9 @@ class Reservations:
         """The free but unusable amounts of the reserved bins, by node."""
         if usable is None:
             return ()
-        bins = {at for backfill in self.active if backfill is not None for at in backfill.bins}
+        bins = {
+            at for each in (self.backfill, self.starvation) if each is not None for at in each.bins
+        }
         ids, free = self._capacity.ids, self._capacity.free
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
@@ -260,11 +261,3 @@ class _Both:
 
     def __call__(self, at: int) -> Resources:
         return self.one(at).at_most(self.other(at))
-
-
-def _starved(snapshot: Snapshot, queue: WaitingQueue) -> Iterator[Workload]:
-    """The workloads that have waited reserve_after_s or longer; none in a strict queue, which needs
-    no reservation."""
-    if snapshot.policy.queueing == STRICT:
-        return iter(())
-    return queue.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)

@@ -109,10 +109,10 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
     for _ in range(5):
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
-    # user, deployment, reasons, cluster and nodes for a reason, classes; the deployment again;
+    # user, deployment, reasons, classes; the deployment again;
     # snapshot: cluster, classes, nodes, holds, heads, starved, members, running; other clusters,
     # names of what runs; and the savepoint's two
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(17):
         explained(dev, waiting)
 
 

@@ -82,8 +82,8 @@ def test_the_queue_is_in_scheduling_order_with_positions_and_reasons(
     high, impossible = submit("HIGH", gpu=9), submit("LOW", gpu=9)
     run_cycle(cluster)
     client = client_for(vera)
-    # user, cluster, membership, rows, reasons; cluster and nodes for those derived; classes
-    with django_assert_num_queries(8):
+    # user, cluster, membership, rows, reasons, classes
+    with django_assert_num_queries(6):
         rows = client.get(f"/api/clusters/{cluster.pk}/queue").json()
     assert [row["id"] for row in rows] == [str(d.pk) for d in (high, impossible, big, small)]
     assert [row["position"] for row in rows] == [1, 2, 3, 4]

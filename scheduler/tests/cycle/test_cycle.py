@@ -19,6 +19,7 @@ from scheduler import audit, cycle, store
 from scheduler.engine import Decision, make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle, Trigger
+from scheduler.store.relevant import LIMITS
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +107,8 @@ def test_a_deployment_that_no_cycle_reads_has_a_reason_when_asked(
     submit("LOW", gpu=8)
     run_cycle(cluster)
     late, never = submit("LOW", gpu=4), submit("HIGH", gpu=9)
+    for _ in range(LIMITS.short):  # a shorter queue is read whole
+        submit("LOW", gpu=5)
     assert {reason_of(row)["code"] for row in (late, never)} == {"NOT_YET_EVALUATED"}
     run_cycle(cluster)
     assert not WaitReason.objects.exists()
@@ -158,9 +161,21 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, nodes, reservations, starved, heads, members, other classes waiting;
-    # start, events, count, reasons read, written, ledger, release
-    with django_assert_num_queries(16):
+    # savepoint, lock, classes, nodes, reservations, whether the queue is short, starved, heads,
+    # members, other classes waiting; start, events, count, reasons read, written, ledger, release
+    with django_assert_num_queries(17):
+        cycle.run(cluster.pk, Trigger.SUBMITTED)
+    assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
+
+
+def test_a_short_queue_takes_one_query(
+    cluster: Cluster, submit: Submit, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(LIMITS.short):
+        submit("LOW", gpu=2)
+    # savepoint, lock, classes, nodes, reservations, queue; start, events, count, reasons read,
+    # written, ledger, release
+    with django_assert_num_queries(13):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 

@@ -19,6 +19,7 @@ from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.models import SchedulingCycle
 from scheduler.store import read_and_decide
+from scheduler.store.relevant import LIMITS
 from scheduler.tests.conftest import run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +92,8 @@ def test_the_reason_for_a_wait_has_the_numbers(cluster: Cluster, dev: User) -> N
     submit(dev, cluster, cpu_milli=500)
     run_cycle(cluster)
     waiting, huge = submit(dev, cluster, cpu_milli=1250), submit(dev, cluster, gpu=4)
+    for _ in range(LIMITS.short):  # a shorter queue is read whole
+        submit(dev, cluster, gpu=4)
     run_cycle(cluster)
     assert not WaitReason.objects.exists()
     shown = reasons_for([waiting, huge])

@@ -19,16 +19,15 @@ from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drained
 from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import by_name
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.models import SchedulingCycle, Trigger
+from scheduler.store.relevant import LIMITS
 from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db
 
 DERIVATIONS = (
     Capacity.__init__,
-    by_name,
     drained,
     LongRunning.__init__,
     OwnerUsage.__init__,
@@ -84,7 +83,7 @@ def make_late(row: Deployment) -> None:
 
 
 @each_policy
-@pytest.mark.parametrize("waits", ["LOW", "HIGH", "late LOW", "nothing"])
+@pytest.mark.parametrize("waits", ["LOW", "HIGH", "late LOW", "many LOW", "nothing"])
 def test_an_idle_cycle_plans_once_and_derives_each_view_once(
     cluster: Cluster, submit: Submit, queueing: str, ordering: str, waits: str
 ) -> None:
@@ -92,8 +91,9 @@ def test_an_idle_cycle_plans_once_and_derives_each_view_once(
     submit("HIGH", gpu=8)
     run(cluster)
     if waits != "nothing":
-        row = submit(waits.removeprefix("late "), gpu=8)
-        if waits.startswith("late"):
+        for _ in range(LIMITS.short + 1 if waits == "many LOW" else 1):
+            row = submit(waits.rsplit(maxsplit=1)[-1], gpu=8)
+        if waits == "late LOW":
             make_late(row)
     run(cluster)
     with counted(*DERIVATIONS) as derived:
@@ -101,18 +101,21 @@ def test_an_idle_cycle_plans_once_and_derives_each_view_once(
     assert not result.plan.starts
     assert not result.plan.evictions
     assert [view.snapshot for view in planned] == [result.snapshot]
-    assert derived["Capacity.__init__"] == derived["by_name"] == 1
+    assert derived["Capacity.__init__"] == 1
     assert max(derived.values()) == 1
 
 
 @each_policy
+@pytest.mark.parametrize("behind", [0, LIMITS.short])
 def test_a_preemption_plans_once_in_each_of_its_two_cycles(
-    cluster: Cluster, submit: Submit, queueing: str, ordering: str
+    cluster: Cluster, submit: Submit, queueing: str, ordering: str, behind: int
 ) -> None:
     Cluster.objects.filter(pk=cluster.pk).update(queueing=queueing, ordering=ordering)
     submit("LOW", gpu=8)
     run(cluster)
     submit("HIGH", gpu=8)
+    for _ in range(behind):
+        submit("LOW", gpu=9)
     with counted(*DERIVATIONS) as derived:
         result, planned = run(cluster)
     assert len(result.plan.evictions) == 1
@@ -132,6 +135,8 @@ def test_an_eviction_that_frees_more_than_it_must_is_planned_twice(
     run(cluster)
     submit("HIGH", gpu=4)
     small = submit("LOW", gpu=3)
+    for _ in range(LIMITS.short):  # a shorter queue is read whole
+        submit("LOW", gpu=8)
     result, planned = run(cluster)
     assert len(planned) == 2
     assert planned[-1].snapshot == result.snapshot

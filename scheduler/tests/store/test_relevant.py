@@ -207,27 +207,34 @@ def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot,
     most_members=st.sampled_from([5_000, 4, 0]),
     alike=st.booleans(),
     owners_matter=st.sampled_from(OWNERS_MATTER),
+    short=st.sampled_from([0, 8, 1000]),
 )
 @example(
-    seed=351, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no"
+    seed=351, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no", short=0
 )  # one further back blocks another
 @example(
-    seed=278869, most_keys=4, few=5, most_members=5_000, alike=False, owners_matter="no"
+    seed=278869, most_keys=4, few=5, most_members=5_000, alike=False, owners_matter="no", short=0
 )  # the cycle is full, of one not read
 @example(
-    seed=286192, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no"
+    seed=286192, most_keys=1, few=2, most_members=5_000, alike=False, owners_matter="no", short=0
 )  # all of the first starved start
 @example(
-    seed=1460495, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="both"
+    seed=1460495, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="both", short=0
 )  # more of one request change of which others more start
 @example(
-    seed=1968, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="no"
+    seed=1968, most_keys=2000, few=1, most_members=4, alike=True, owners_matter="no", short=0
 )  # a starved one is read, and not those of its request before it
 @example(
-    seed=13845, most_keys=2000, few=1, most_members=5_000, alike=False, owners_matter="quotas"
+    seed=13845,
+    most_keys=2000,
+    few=1,
+    most_members=5_000,
+    alike=False,
+    owners_matter="quotas",
+    short=0,
 )  # a starved workload is within its quota only once a victim has left
 @example(
-    seed=262, most_keys=1, few=1, most_members=5_000, alike=False, owners_matter="quotas"
+    seed=262, most_keys=1, few=1, most_members=5_000, alike=False, owners_matter="quotas", short=0
 )  # one refused at its turn starts once a reservation ends, unless others in between do
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -243,8 +250,9 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     most_members: int,
     alike: bool,
     owners_matter: str,
+    short: int,
 ) -> None:
-    limits = Limits(keys=most_keys, members=most_members, starved=few, heads=few)
+    limits = Limits(short=short, keys=most_keys, members=most_members, starved=few, heads=few)
     random = Random(seed)
     hurry = override_settings(SCHEDULER_MAX_STARTS_PER_CYCLE=random.choice([1, 1000, 1000]))
     with hurry, transaction.atomic():
@@ -263,9 +271,10 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     seed=st.integers(0, 2**32),
     most_members=st.sampled_from([5_000, 4, 0]),
     owners_matter=st.sampled_from(OWNERS_MATTER),
+    short=st.sampled_from([0, 8]),
 )
 @example(
-    seed=73798, most_members=5_000, owners_matter="no"
+    seed=73798, most_members=5_000, owners_matter="no", short=0
 )  # a strict head is the last of its equals read
 @hypothesis_settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -278,6 +287,7 @@ def test_every_wait_has_the_reason_that_the_whole_plan_gives(
     seed: int,
     most_members: int,
     owners_matter: str,
+    short: int,
 ) -> None:
     """Whether the cycle has read the deployment or not."""
     random = Random(seed)
@@ -289,7 +299,7 @@ def test_every_wait_has_the_reason_that_the_whole_plan_gives(
         plan = make_plan(read_snapshot(cluster.pk))
         own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
         keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
-        read = partial(read_and_decide, limits=Limits(members=most_members))
+        read = partial(read_and_decide, limits=Limits(short=short, members=most_members))
         cycle.run(cluster.pk, Trigger.SUBMITTED, read=read)
         rows = Deployment.objects.filter(status=Status.QUEUED, reason_code="")
         waiting = list(rows.select_related("priority_class"))
