@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
+from accounts import hooks
 from accounts.models import Login, User, UserProfile
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
@@ -58,11 +60,18 @@ class TokenPair:
     token_type: str = "bearer"  # noqa: S105  # the kind of a token, not a token
 
 
-def register(username: str, password: str, email: str = "") -> User:
-    """A new user. 400 naming `username` if taken in any letter case, `password` if weak."""
+def register(username: str, password: str, email: str = "", invite_code: str = "") -> User:
+    """A new user, who is a member by the invite code if there is one.
+
+    400 naming `username` if taken in any letter case, `password` if weak, and what REGISTRATION
+    demands: `email` of another domain, `invite_code` missing or useless. 403 where it is closed.
+    """
+    _refuse_unregistrable(email, invite_code)
     user = User(username=username, email=User.objects.normalize_email(email))
     if User.objects.named(username).exists():
         raise _taken()
+    if invite_code:
+        hooks.check_invitation(invite_code)
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -71,9 +80,27 @@ def register(username: str, password: str, email: str = "") -> User:
     try:
         with transaction.atomic():
             user.save()
+            if invite_code:
+                hooks.accept_invitation(user, invite_code)
     except IntegrityError:  # another user has registered the name meanwhile
         raise _taken() from None
     return user
+
+
+def _refuse_unregistrable(email: str, invite_code: str) -> None:
+    """The registration is not for everybody everywhere: see mlops_platform/admission.py."""
+    allowed = settings.REGISTRATION
+    if allowed.mode == "closed":
+        raise PermissionDenied("Registration is closed; ask an operator.", "registration_closed")
+    if allowed.mode == "invite" and not invite_code:
+        raise Invalid({"invite_code": "Registration needs an invite code of an organization."})
+    _refuse_strange_address(email)
+
+
+def _refuse_strange_address(email: str) -> None:
+    domains = settings.REGISTRATION.domains
+    if domains and email.rpartition("@")[2].lower() not in domains:
+        raise Invalid({"email": f"An address in {', '.join(sorted(domains))} is required."})
 
 
 def log_in(username: str, password: str) -> TokenPair:
@@ -127,8 +154,10 @@ def log_out(refresh_token: str) -> None:
 def change_profile(
     user: User, *, email: str | None = None, profile: Mapping[str, str] | None = None
 ) -> None:
-    """Set what is given; the rest stays as it is."""
+    """Set what is given; the rest stays as it is. 400 for an e-mail address of a domain in which
+    none may register."""
     if email is not None:
+        _refuse_strange_address(email)
         user.email = User.objects.normalize_email(email)
         user.save(update_fields=["email"])
     if profile:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from clusters.endpoints.error_texts import UNSEALABLE
 from clusters.models import Endpoint, Registry
 
 BATCH = 500
@@ -21,10 +22,7 @@ class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mista
     """None of the keys opens the credentials: their key is gone, or they are damaged."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Credentials cannot be opened: none of CREDENTIALS_KEYS sealed them. Add the key that "
-            "did, or attach again."
-        )
+        super().__init__(UNSEALABLE)
 
 
 def seal(secrets: Mapping[str, str]) -> str:

@@ -140,7 +140,10 @@ def _answering(node: Node) -> Iterator[None]:
     try:
         yield
     except (RuntimeUnavailable, Unsealable) as error:
-        raise EndpointUnavailable(f"{node.name} does not answer: {one_line(error)}") from None
+        # Of a tenant's endpoint no more: see clusters/endpoints/error_texts.py.
+        trusted = node.endpoint is None or node.endpoint.trusted
+        cause = f": {one_line(error)}" if trusted else "."
+        raise EndpointUnavailable(f"{node.name} does not answer{cause}") from None
 
 
 def _await_start(row: Deployment) -> Deployment:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from mlops_platform import embedded
+from mlops_platform import admission, embedded
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 from mlops_platform.production import is_production, proxies_in_front, refuse_unsafe
 
@@ -147,6 +147,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+REGISTRATION = admission.registration(os.environ)
+TENANT_ENDPOINT_RANGES = admission.endpoint_ranges(os.environ)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),

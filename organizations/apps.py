@@ -5,4 +5,9 @@ class OrganizationsConfig(AppConfig):
     name = "organizations"
 
     def ready(self) -> None:
-        from organizations import receivers  # noqa: F401  # connects the receivers
+        from accounts import hooks
+        from organizations import receivers, services
+
+        assert receivers  # which are connected by the import
+        hooks.check_invitation = services.check_code
+        hooks.accept_invitation = services.join

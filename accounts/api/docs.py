@@ -9,15 +9,26 @@ BAD_CREDENTIALS = error(
     "Wrong user name or password", BadCredentials.default_code, BadCredentials.default_detail
 )
 BAD_TOKEN = error("A token that cannot be used", BadToken.default_code, BadToken.default_detail)
+CLOSED = error(
+    "Operators alone make users here",
+    "registration_closed",
+    "Registration is closed; ask an operator.",
+)
 TAKEN = error(
-    "Taken, weak or malformed",
+    "Taken, weak or malformed; an e-mail address of another domain; an invite code that is missing "
+    "or cannot be used (as in joining)",
     "invalid",
     FAULTY,
     username=["A user with that name exists already."],
 )
 
 USERS = {
-    "register": Doc("users", "Register a user", answers={201: RegisteredSerializer, 400: TAKEN}),
+    "register": Doc(
+        "users",
+        "Register a user",
+        "Operators may demand an invite code or an e-mail address of their domains.",
+        answers={201: RegisteredSerializer, 400: TAKEN, 403: CLOSED},
+    ),
     "login": Doc("users", "Log in", answers={200: TokenPairSerializer, 401: BAD_CREDENTIALS}),
     "refresh": Doc(
         "users",

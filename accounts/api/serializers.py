@@ -12,6 +12,7 @@ from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_PASSWORD = 128  # hashing is slow on purpose, and slower for a longer one
 LONGEST_TOKEN = 4096
+LONGEST_CODE = 40
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0b2tlbl90eXBlIjoi.Zx8c0v9kq3"  # noqa: S105  # made up
 EXAMPLE_ID = "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11"
 EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
@@ -59,6 +60,11 @@ class RegisterSerializer(StrictSerializer):
     )
     password = Password(help_text="At least 8 characters, not a common one, not like the name.")
     email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    invite_code = Text(
+        max_length=LONGEST_CODE,
+        required=False,
+        help_text="Makes you a member at once. Some platforms register nobody without one.",
+    )
 
     class Meta:
         swagger_schema_fields = {

@@ -5,7 +5,9 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.endpoints.attachment import LONGEST_URL
+from clusters.endpoints.error_texts import shown_error
 from clusters.endpoints.tls import LONGEST_PEM
+from clusters.models import Endpoint
 from mlops_platform.api.fields import Text
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -38,14 +40,15 @@ class GivenEndpointSerializer(StrictSerializer):
         swagger_schema_fields = {"example": EXAMPLE_GIVEN}
 
 
-class TextOrNull(serializers.CharField):
-    """Null where there is nothing to say."""
+class ShownError(serializers.CharField):
+    """Why an endpoint does not answer, as members may read it; null where it does."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_null=True, **kwargs)
+        super().__init__(allow_null=True, source="*", **kwargs)
 
-    def to_representation(self, value: str) -> str | None:  # type: ignore[override]  # null for ""
-        return value or None
+    def to_representation(self, endpoint: Endpoint) -> str | None:  # type: ignore[override]  # null
+        seen = endpoint.seen_at is not None
+        return shown_error(endpoint.error, trusted=endpoint.trusted, seen=seen) or None
 
 
 class EndpointSerializer(serializers.Serializer):
@@ -53,7 +56,7 @@ class EndpointSerializer(serializers.Serializer):
 
     url = serializers.CharField()
     seen_at = serializers.DateTimeField(allow_null=True, help_text="When it last answered.")
-    error = TextOrNull(help_text="Why it does not answer now.")
+    error = ShownError(help_text="Why it does not answer now.")
 
     class Meta:
         ref_name = "Endpoint"

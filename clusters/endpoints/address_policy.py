@@ -1,7 +1,8 @@
 """Refuses addresses for tenants' endpoints: those of this host, link-local ones, and those at which
 clouds give out credentials.
 
-Private ranges are allowed: GPU machines have such addresses. A host name is judged by every address
+Private ranges are allowed: GPU machines have such addresses. TENANT_ENDPOINT_RANGES may narrow that
+to some ranges, and widens nothing. A host name is judged by every address
 that it resolves to; later the runtimes judge each connection by the address that it has reached.
 """
 
@@ -10,6 +11,8 @@ import ipaddress
 import socket
 import threading
 from functools import cache
+
+from django.conf import settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -53,6 +56,8 @@ def refusal(address: str) -> str | None:
     kind = next(filter(None, map(_kind, meant)), None)
     if kind is None and any(_is_own(str(each)) for each in meant):
         kind = "an address of this host"
+    if kind is None and not _is_in_range(given):
+        kind = "outside the ranges of this platform"
     return kind and f"{address} is {kind}, where only an operator may attach."
 
 
@@ -77,6 +82,14 @@ def resolve(host: str, timeout_s: float = RESOLVE_TIMEOUT_S) -> list[str]:
     if not found:
         raise Unresolvable(host)
     return found
+
+
+def _is_in_range(address: Address) -> bool:
+    """Whether TENANT_ENDPOINT_RANGES, where it is set, has the address. An IPv4 address is the same
+    in its mapped form; a tunnel or a translation leads elsewhere and needs a range of its own."""
+    ranges = settings.TENANT_ENDPOINT_RANGES
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return not ranges or any(_in(mapped or address, network) for network in ranges)
 
 
 def _kind(address: Address) -> str | None:

@@ -141,12 +141,20 @@ def _check_host(parts: SplitResult) -> None:
 
 
 def _check_address(parts: SplitResult) -> None:
-    """Refuse a host unless the policy allows all of its addresses."""
+    """Refuse a host unless the policy allows all of its addresses.
+
+    A name is refused with one sentence: which names the platform's own resolver knows, and where
+    they lead, is not for tenants to find out.
+    """
     host = parts.hostname or ""
     try:
         addresses = resolve(host)
     except Unresolvable:
-        raise BadUrl(f"The host {host[:100]} does not resolve to any address.") from None
-    for address in addresses:
-        if reason := refusal(address):
-            raise BadUrl(f"{host[:100]}: {reason}" if host != address else reason)
+        addresses = []
+    reasons = [refusal(address) for address in addresses]
+    if addresses == [host] and reasons[0]:
+        raise BadUrl(reasons[0])
+    if not addresses or any(reasons):
+        raise BadUrl(
+            f"The host {host[:100]} does not resolve, or leads to where only an operator may attach."
+        )

@@ -50,9 +50,7 @@ TOO_LOW_FOR_ITEMS = error(
 TEXT = openapi.Response(
     "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
 )
-ENDPOINT_AWAY = error(
-    "Its node does not answer", "endpoint_unavailable", "node-1 does not answer: timed out"
-)
+ENDPOINT_AWAY = error("Its node does not answer", "endpoint_unavailable", "node-1 does not answer.")
 
 DEPLOYMENTS = {
     "create": Doc(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from clusters.endpoints.error_texts import ALREADY_ATTACHED
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.secrets import Unsealable
 from deployments import runtime_connections
@@ -25,10 +26,6 @@ from deployments.runtimes.base import (
 
 MOST_CALLS_AT_ONCE = 8  # to the endpoints of one cluster
 MOST_FAILURES = 3  # of calls to an endpoint that has answered in this round
-ALREADY_ATTACHED = (
-    "This engine is attached already, as {}. "
-    "A machine that was cloned needs an engine ID of its own."
-)
 T = TypeVar("T")
 R = TypeVar("R")
 

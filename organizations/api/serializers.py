@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.api.serializers import LONGEST_CODE
 from mlops_platform.api.fields import Choice, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.models import InviteCode, Membership, Organization, Role
@@ -101,7 +102,7 @@ class OwnOrganizationSerializer(CodesSerializer):
 
 
 class JoinSerializer(StrictSerializer):
-    invite_code = Text(max_length=40)
+    invite_code = Text(max_length=LONGEST_CODE)
 
     class Meta:
         swagger_schema_fields = {"example": {"invite_code": EXAMPLE_CODES["developer_invite_code"]}}
