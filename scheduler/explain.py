@@ -2,7 +2,8 @@
 start now.
 
 The production planner gives each answer, on a snapshot of one moment that is read without a lock.
-So an explanation delays no cycle.
+So an explanation delays no cycle. Snapshot and planning are bounded (store/part_reader.py,
+budget.py): an answer that rests on less than it would need says so.
 """
 
 from dataclasses import replace
@@ -20,12 +21,13 @@ from deployments.reasons import shown
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
+from scheduler.budget import Budget
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
-from scheduler.engine.whatif import WhatIf
-from scheduler.store import read_snapshot, see_one_moment
+from scheduler.engine.whatif import Unanswered, WhatIf
+from scheduler.store import Part, part_reader, see_one_moment
 
 MOST_OCCUPANTS = 10
 MOST_CLUSTERS = 10
@@ -42,6 +44,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "reserved_since": None,
         "held_by": [],
         "starts_now_with": None,
+        "complete": True,
     }
     if deployment.status != Status.QUEUED:
         return base
@@ -49,27 +52,43 @@ def explain(deployment: Deployment) -> dict[str, Any]:
     base["queue_position"] = positions_of([deployment], names)[deployment.pk]
     if deployment.pending_dependencies or deployment.retry_at:
         return base  # the reason names its dependencies, or the time of its retry
+    budget = Budget()
     with transaction.atomic():
         see_one_moment()
         found = Deployment.objects.select_related("priority_class", "cluster")
         deployment = found.filter(pk=deployment.pk, status=Status.QUEUED).first() or deployment
-        whole = read_snapshot(deployment.cluster_id)
-        others = _other_clusters(deployment)
-    if deployment.pk in {UUID(each.id) for each in whole.running}:
-        return base  # it has started since the request
-    workload = as_workload(deployment)
-    what_if = WhatIf(whole, workload)
-    base["reserved_since"] = _reserved_since(whole, workload)
-    occupants = whatif.occupants(whole, workload)[:MOST_OCCUPANTS]
-    base["held_by"] = _occupants(occupants)
-    base["starts_now_with"] = {
-        "nothing_changed": what_if.starts(),
-        "less": _less(what_if),
-        "priority": _priority(what_if),
-        "another_cluster": _elsewhere(others, replace(workload, owner=str(deployment.owner_id))),
-        "after": _after(what_if, occupants),
-    }
+        reader = part_reader(deployment.cluster_id)
+        ever = reader.ever
+        workload = as_workload(deployment)
+        now = ever if ever.covers(workload) else reader.now
+        if deployment.pk in {UUID(each.id) for each in now.snapshot.running}:
+            return base  # it has started since the request
+        base |= _what_if(deployment, workload, now, ever, budget)
     return base
+
+
+def _what_if(
+    deployment: Deployment, workload: Workload, now: Part, ever: Part, budget: Budget
+) -> dict[str, Any]:
+    """`now` and `ever` are the parts of the queue that matter while nothing ends, and once
+    allocations end. Later questions get what earlier ones leave of the budget."""
+    at_present = WhatIf(now.snapshot, workload, covers=now.covers, check=budget.check)
+    after = at_present
+    if ever is not now:
+        after = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
+    occupants = whatif.occupants(now.snapshot, workload)[:MOST_OCCUPANTS]
+    found = {
+        "reserved_since": _reserved_since(now.snapshot, workload),
+        "held_by": _occupants(occupants),
+        "starts_now_with": {
+            "nothing_changed": at_present.starts(),
+            "priority": _priority(at_present),
+            "after": _after(after, occupants),
+            "less": _less(at_present),
+            "another_cluster": _elsewhere(deployment, workload, at_present, budget),
+        },
+    }
+    return found | {"complete": at_present.complete and after.complete}
 
 
 def as_workload(deployment: Deployment) -> Workload:
@@ -134,9 +153,11 @@ def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
-    """The organization's other clusters with their snapshots: simulated ones for a deployment of a
-    simulated cluster, else real ones. At most MOST_CLUSTERS."""
+def _elsewhere(
+    deployment: Deployment, workload: Workload, what_if: WhatIf, budget: Budget
+) -> list[dict[str, Any]]:
+    """The clusters of the organization in which the workload would start now: of at most
+    MOST_CLUSTERS others, simulated ones for a deployment of a simulated cluster, else real ones."""
     simulated = Q(runtime=Runtime.SIMULATED)
     if deployment.cluster.runtime != Runtime.SIMULATED:
         simulated = ~simulated
@@ -145,26 +166,39 @@ def _other_clusters(deployment: Deployment) -> list[tuple[Cluster, Snapshot]]:
         .exclude(pk=deployment.cluster_id)
         .order_by("created_at", "id")[:MOST_CLUSTERS]
     )
-    return [(cluster, read_snapshot(cluster.pk, only_heads=True)) for cluster in others]
-
-
-def _elsewhere(others: list[tuple[Cluster, Snapshot]], workload: Workload) -> list[dict[str, Any]]:
-    """The clusters in which the workload would start now."""
     found = []
-    for cluster, snapshot in others:
-        newcomer = replace(workload, submitted_ms=snapshot.now_ms, queued_ms=snapshot.now_ms)
-        if not snapshot.by_owner:
-            newcomer = replace(newcomer, owner="")
-        plan = whatif.plan_with(snapshot, newcomer)
-        if plan.start is not None:
-            found.append(
-                {
-                    "cluster_id": cluster.pk,
-                    "name": cluster.name,
-                    "evicts": evicted(plan.evictions),
-                }
-            )
+    for cluster in others:
+        try:
+            evictions = _start_in(cluster, deployment, workload, budget)
+        except Unanswered:
+            what_if.complete = False
+        else:
+            if evictions is not None:
+                evicts = evicted(evictions)
+                found.append({"cluster_id": cluster.pk, "name": cluster.name, "evicts": evicts})
     return found
+
+
+def _start_in(
+    cluster: Cluster, deployment: Deployment, workload: Workload, budget: Budget
+) -> tuple[Eviction, ...] | None:
+    """The evictions with which the workload would start now in another cluster; None if it would
+    not start there. Raises Unanswered."""
+    budget.check()
+    part = part_reader(cluster.pk).now
+    now_ms = part.snapshot.now_ms
+    newcomer = replace(
+        workload,
+        submitted_ms=now_ms,
+        queued_ms=now_ms,
+        owner=str(deployment.owner_id) if part.snapshot.by_owner else "",
+    )
+    plan = whatif.plan_with(part.snapshot, newcomer, budget.check, with_waits=False)
+    if plan.start is None:
+        return None
+    if not part.covers(newcomer):
+        raise Unanswered
+    return plan.evictions
 
 
 def _after(what_if: WhatIf, occupants: list[Running]) -> dict[str, Any]:

@@ -5,6 +5,9 @@ body, the outcome, and the state of the cluster: a digest of the planner's whole
 A submit with the token is planned again under the cluster's lock. If state and outcome are the
 same, the deployment is admitted in the same transaction; otherwise the answer is 409. The planner
 does not see a deployment with pending dependencies, so its quote only says that it waits for them.
+
+Input and planning are bounded (store/part_reader.py, budget.py). Where more would matter, the
+outcome is UNKNOWN and the token promises nothing: a submit with it waits for a cycle.
 """
 
 import hashlib
@@ -26,12 +29,17 @@ from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, queue_sync, store
-from scheduler.engine import Snapshot, whatif
+from scheduler.budget import Budget
+from scheduler.engine import Plan, whatif
 from scheduler.engine.codec import encode_snapshot
+from scheduler.engine.order import order_key
+from scheduler.engine.plan import Eviction
+from scheduler.engine.reasons import NOT_YET_EVALUATED
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.whatif import WhatIf, WorkloadPlan
+from scheduler.engine.whatif import Unanswered, WhatIf
 from scheduler.explain import as_workload, evicted
 from scheduler.models import Trigger
+from scheduler.store import Part
 
 SALT = "scheduler.quote"
 VALID_S = 300
@@ -39,6 +47,7 @@ VALID_S = 300
 STARTS_NOW = "STARTS_NOW"
 STARTS_BY_PREEMPTING = "STARTS_BY_PREEMPTING"
 WAITS = "WAITS"
+UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +78,33 @@ def quote(
     409 if a dependency will never complete.
     """
     refuse_hopeless(needed)
-    workload = as_workload(deployment)
+    workload, budget = as_workload(deployment), Budget()
     with transaction.atomic():
         store.see_one_moment()
-        snapshot = store.read_snapshot(deployment.cluster_id)
-    answer = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
-    promise = _promise(user, digest, snapshot, answer)
-    waiting = answer is None or answer.start is None
-    after = WhatIf(snapshot, workload).after_limits() if answer and waiting else None
-    if answer is None:
+        reader = store.part_reader(deployment.cluster_id)
+        part = reader.now
+        if deployment.pending_dependencies:
+            outcome = _Outcome(WAITS)
+        else:
+            outcome = _outcome(part, workload, budget)
+        waits, what_if = outcome.kind in (WAITS, UNKNOWN), None
+        if waits and outcome.plan is not None:
+            ever = reader.ever
+            what_if = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
+    after = what_if.after_limits() if what_if is not None else None
+    if deployment.pending_dependencies:
         reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
     else:
-        reason = _reason(answer, workload) if waiting else None
+        reason = _reason(outcome, workload) if waits else None
     return {
-        "outcome": promise.kind,
-        "preempts": evicted(answer.evictions) if answer else [],
+        "outcome": outcome.kind,
+        "preempts": evicted(outcome.evictions),
         "reason": reason,
-        "queue_position": _position(deployment) if waiting else None,
+        "queue_position": _position(deployment) if waits else None,
         "earliest_start": moment(after.at_ms) if after and after.at_ms else None,
+        "complete": outcome.kind != UNKNOWN and (what_if is None or what_if.complete),
         "valid_s": VALID_S,
-        "token": promise.sign(),
+        "token": _promise(user, digest, part, workload, outcome).sign(),
     }
 
 
@@ -108,20 +124,47 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
         raise Invalid({"quote": "Not a quote of yours."})
     if promise.digest != digest:
         raise Conflict("The quote was given for another body.", code="quote_mismatch")
-    snapshot = store.read_snapshot(deployment.cluster_id, lock=True)
-    workload = as_workload(deployment)
-    before = tuple(each for each in snapshot.queued if each.id != workload.id)
-    snapshot = replace(snapshot, queued=before)
-    answer = None if deployment.pending_dependencies else whatif.plan_with(snapshot, workload)
-    if _promise(deployment.owner, digest, snapshot, answer) != promise:
+    part, workload = (
+        store.part_reader(deployment.cluster_id, lock=True).now,
+        as_workload(deployment),
+    )
+    before = tuple(each for each in part.snapshot.queued if each.id != workload.id)
+    part = replace(part, snapshot=replace(part.snapshot, queued=before))
+    if deployment.pending_dependencies:
+        outcome = _Outcome(WAITS)
+    else:
+        outcome = _outcome(part, workload, Budget())
+    if _promise(deployment.owner, digest, part, workload, outcome) != promise:
         raise _stale()
-    if answer is not None and answer.start is not None:
-        planned = replace(snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
+    if outcome.plan is not None and outcome.kind in (STARTS_NOW, STARTS_BY_PREEMPTING):
+        planned = replace(part.snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
         try:
-            done = cycle.check_apply_record(planned, answer.plan, uuid7(), Trigger.SUBMITTED)
+            done = cycle.check_apply_record(planned, outcome.plan, uuid7(), Trigger.SUBMITTED)
         except store.StalePlanError:  # a deployment that the plan starts has been stopped meanwhile
             raise _stale() from None
         transaction.on_commit(partial(metrics.record, deployment.cluster_id, done))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """`plan` is None for a deployment with pending dependencies, and where the budget was spent."""
+
+    kind: str
+    plan: Plan | None = None
+    evictions: tuple[Eviction, ...] = ()
+
+
+def _outcome(part: Part, workload: Workload, budget: Budget) -> _Outcome:
+    try:
+        found = whatif.plan_with(part.snapshot, workload, budget.check)
+    except Unanswered:
+        return _Outcome(UNKNOWN)
+    if not part.covers(workload):
+        return _Outcome(UNKNOWN, found.plan)
+    if found.start is None:
+        return _Outcome(WAITS, found.plan)
+    kind = STARTS_BY_PREEMPTING if found.evictions else STARTS_NOW
+    return _Outcome(kind, found.plan, found.evictions)
 
 
 def _stale() -> Conflict:
@@ -130,32 +173,37 @@ def _stale() -> Conflict:
     )
 
 
-def _promise(user: User, digest: str, snapshot: Snapshot, answer: WorkloadPlan | None) -> Promise:
-    """`answer` is None for a deployment with pending dependencies."""
-    if answer is None or answer.start is None:
-        kind = WAITS
-    else:
-        kind = STARTS_BY_PREEMPTING if answer.evictions else STARTS_NOW
-    victims = sorted(each.workload_id for each in answer.evictions) if answer else []
+def _promise(user: User, digest: str, part: Part, workload: Workload, outcome: _Outcome) -> Promise:
+    state = "" if outcome.kind == UNKNOWN else state_version(part, workload)
+    victims = sorted(each.workload_id for each in outcome.evictions)
     evicts = hashlib.sha256(" ".join(victims).encode()).hexdigest()
-    return Promise(str(user.pk), digest, state_version(snapshot), kind, evicts)
+    return Promise(str(user.pk), digest, state, outcome.kind, evicts)
 
 
-def state_version(snapshot: Snapshot) -> str:
-    """A digest of the planner's input without what changes by time alone: running and queued
-    workloads, capacity, quotas, policy."""
+def state_version(part: Part, workload: Workload) -> str:
+    """A digest of the planner's input without what changes by time alone: running workloads, the
+    others that wait and fit, capacity, quotas, policy. Of a queue that was not read to its end,
+    those ahead of the workload: how far it was read depends on the workload's own presence."""
+    snapshot = part.snapshot
+    others = (each for each in part.fitting if each.id != workload.id)
+    queued = sorted(others, key=lambda each: each.id)
+    if part.last is not None:
+        key = order_key(snapshot)
+        queued = [each for each in queued if key(each) < key(workload)]
     still = replace(
         snapshot,
         now_ms=0,
         reservation_history=(),
-        queued=tuple(sorted(snapshot.queued, key=lambda each: each.id)),
+        queued=tuple(queued),
         running=tuple(sorted(snapshot.running, key=lambda each: each.id)),
     )
     return hashlib.sha256(encode_snapshot(still)).hexdigest()
 
 
-def _reason(answer: WorkloadPlan, workload: Workload) -> dict[str, Any]:
-    waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in answer.plan.waits}
+def _reason(outcome: _Outcome, workload: Workload) -> dict[str, Any]:
+    if outcome.kind == UNKNOWN or outcome.plan is None:
+        return render(NOT_YET_EVALUATED.code, NOT_YET_EVALUATED.details)
+    waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
     return render(found.code, found.details)
 

@@ -11,7 +11,12 @@ from scheduler.api.serializers import (
     EXAMPLE_VICTIM,
     WaitingSerializer,
 )
-from scheduler.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, WAITS
+from scheduler.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
+
+COMPLETE = (
+    "False where more waits or runs than one answer considers, or finding it took too long: what "
+    "is null or missing may be possible nevertheless."
+)
 
 
 class EvictedSerializer(serializers.Serializer):
@@ -28,6 +33,7 @@ QUOTE_EXAMPLE = {
     "reason": None,
     "queue_position": None,
     "earliest_start": None,
+    "complete": True,
     "valid_s": 300,
     "token": ".eJyrVkpUslIqLU4tUtJRSslMVbJSMjQyNjE1M7ewNDKuBQCXOgmD:1t9XyZ:signature",
 }
@@ -36,13 +42,17 @@ QUOTE_EXAMPLE = {
 class QuoteSerializer(serializers.Serializer):
     """The outcome if it were submitted now."""
 
-    outcome = serializers.ChoiceField([STARTS_NOW, STARTS_BY_PREEMPTING, WAITS])
+    outcome = serializers.ChoiceField(
+        [STARTS_NOW, STARTS_BY_PREEMPTING, WAITS, UNKNOWN],
+        help_text="UNKNOWN: more waits or runs than one answer considers.",
+    )
     preempts = EvictedSerializer(many=True)
     reason = ReasonSerializer(allow_null=True, help_text="Why it would wait.")
     queue_position = serializers.IntegerField(allow_null=True, help_text="If it would wait.")
     earliest_start = serializers.DateTimeField(
         allow_null=True, help_text="If it would wait: when time limits let it start."
     )
+    complete = serializers.BooleanField(help_text=COMPLETE)
     valid_s = serializers.IntegerField(help_text="So long, and while nothing changes.")
     token = serializers.CharField(help_text="Submit with it as `quote`.")
 
@@ -104,7 +114,9 @@ class AfterSerializer(serializers.Serializer):
 class StartsNowWithSerializer(serializers.Serializer):
     """Each found by asking the planner about a changed request."""
 
-    nothing_changed = serializers.BooleanField(help_text="True: the next cycle starts it.")
+    nothing_changed = serializers.BooleanField(
+        allow_null=True, help_text="True: the next cycle starts it; null: unknown."
+    )
     less = LessSerializer(many=True, help_text="The most of one resource, all else the same.")
     priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
     another_cluster = AnotherClusterSerializer(many=True)
@@ -143,6 +155,7 @@ EXPLANATION_EXAMPLE = {
             "any_one_of": [EXAMPLE_VICTIM],
         },
     },
+    "complete": True,
 }
 
 
@@ -161,6 +174,7 @@ class ExplanationSerializer(serializers.Serializer):
         many=True, help_text="The deployments that have allocated what it is short of, most first."
     )
     starts_now_with = StartsNowWithSerializer(allow_null=True, help_text="While it is QUEUED.")
+    complete = serializers.BooleanField(help_text=COMPLETE)
 
     class Meta:
         ref_name = "Explanation"

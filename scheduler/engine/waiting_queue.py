@@ -90,6 +90,7 @@ class QueueIterator:
         self._key = queue.key
         self._heap = queue.heads()
         self._last: Entry | None = None
+        self.before_turn: Callable[[], None] | None = None  # may raise, which ends the cycle
         self._refused: dict[str, Entry] = {}  # by scheduling key: the first refused workload
         self._revisited: Workload | None = None
 
@@ -97,6 +98,8 @@ class QueueIterator:
         return self
 
     def __next__(self) -> Workload:
+        if self.before_turn is not None:
+            self.before_turn()
         if self._last is not None:
             _, number, group = self._last
             if number + 1 < len(group):

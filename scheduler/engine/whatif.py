@@ -1,25 +1,29 @@
 """What would let a workload start: the planner's decision on a changed snapshot.
 
-Every answer is `make_plan` of the snapshot with the workload in its queue and one thing changed. A
+Every answer is the plan of the snapshot with the workload in its queue and one thing changed. A
 changed workload gets a scheduling key of its own, so that it never shares the answer of workloads
 that equal the unchanged one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.decision import make_plan, sift
+from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
-from scheduler.engine.snapshot import Node, PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.snapshot import ACTIVE, Node, PriorityClass, Running, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
-from scheduler.engine.waiting_queue import WaitingQueue
+from scheduler.engine.waiting_queue import QueueIterator, WaitingQueue
 
 EVERY_START = 2**31
 MOST_TRIED = 64
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,46 @@ class WorkloadPlan:
     evictions: tuple[Eviction, ...]
 
 
-def plan_with(snapshot: Snapshot, workload: Workload) -> WorkloadPlan:
-    """Plan the snapshot with the workload in its queue. It replaces a queued one of the same id."""
+class Unanswered(Exception):  # noqa: N818  # the answer is unknown, which is no error
+    """The budget is spent, or the snapshot was read too narrowly for the question."""
+
+
+Check = Callable[[], None]
+"""Raises Unanswered once all plans of one answer have cost too much."""
+
+
+def plan_with(
+    snapshot: Snapshot, workload: Workload, check: Check, *, with_waits: bool = True
+) -> WorkloadPlan:
+    """Plan the snapshot with the workload in its queue. It replaces a queued one of the same id.
+
+    Raises what `check` does.
+    """
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
-    planned = replace(snapshot, queued=(*others, workload), max_starts=EVERY_START)
-    return _plan_of(make_plan(planned), workload)
+    view = ClusterView(replace(snapshot, queued=(*others, workload), max_starts=EVERY_START))
+    possible, never = sift(view)
+    queue = MeteredQueue(view.snapshot, possible, check)
+    state = admit_in_turn(view, queue) if snapshot.state == ACTIVE else None
+    return _plan_of(Decision(view, queue, never, state).plan(with_waits=with_waits), workload)
 
 
 def _plan_of(plan: Plan, workload: Workload) -> WorkloadPlan:
     start = next((each for each in plan.starts if each.workload_id == workload.id), None)
     evictions = tuple(each for each in plan.evictions if each.by == workload.id)
     return WorkloadPlan(plan, start, evictions)
+
+
+class MeteredQueue(WaitingQueue):
+    """A queue that calls `check` before each turn."""
+
+    def __init__(self, snapshot: Snapshot, workloads: Iterable[Workload], check: Check) -> None:
+        super().__init__(snapshot, workloads)
+        self._check = check
+
+    def iterate(self, usage: OwnerUsage | None = None) -> QueueIterator:
+        iterator = super().iterate(usage)
+        iterator.before_turn = self._check
+        return iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +90,30 @@ class WhatIf:
     """Questions about one workload, which the snapshot's queue may contain already.
 
     The queue of all other workloads is made once, so the cost of an answer grows with the number of
-    workloads that could start, not with the number that wait.
+    workloads that could start, not with the number that wait. A question that is Unanswered gets
+    the answer of one without a finding, and `complete` is False from then on.
     """
 
-    def __init__(self, snapshot: Snapshot, workload: Workload) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        workload: Workload,
+        *,
+        covers: Callable[[Workload], bool],
+        check: Check,
+    ) -> None:
+        """`covers` says whether the snapshot has enough of the queue for a workload's answer."""
+        self.complete = True
         self._snapshot, self._workload = replace(snapshot, max_starts=EVERY_START), workload
+        self._covers, self._check = covers, check
         others = tuple(each for each in snapshot.queued if each.id != workload.id)
-        view = ClusterView(replace(snapshot, queued=others))
-        possible, _ = sift(view)
-        self._others, self._capacity = WaitingQueue(snapshot, possible), view.cluster.capacity
+        self._view = ClusterView(replace(self._snapshot, queued=others))
+        possible, _ = sift(self._view)
+        self._others = MeteredQueue(snapshot, possible, check)
 
-    def starts(self) -> bool:
-        """Whether the workload would start with nothing changed."""
-        return self._starting_plan(self._workload) is not None
+    def starts(self) -> bool | None:
+        """Whether the workload would start with nothing changed; None if Unanswered."""
+        return self._answer(lambda: self._starting_plan(self._workload) is not None, None)
 
     def largest_amounts(self) -> dict[str, int]:
         """By resource, the largest amount per replica with which the workload would start now, all
@@ -80,7 +124,7 @@ class WhatIf:
         """
         found = {}
         for dim, name in enumerate(NAMES):
-            amount = self._largest(dim)
+            amount = self._answer(partial(self._largest, dim), None)
             if amount is not None:
                 found[name] = amount
         return found
@@ -111,6 +155,9 @@ class WhatIf:
 
     def priority_that_starts(self) -> tuple[PriorityClass, WorkloadPlan] | None:
         """The lowest class above the workload's own with which it would start now, and the plan."""
+        return self._answer(self._lowest_priority, None)
+
+    def _lowest_priority(self) -> tuple[PriorityClass, WorkloadPlan] | None:
         classes = sorted(self._snapshot.classes, key=lambda each: each.value)
         own = next(each.value for each in classes if each.name == self._workload.priority)
         for priority in classes:
@@ -122,10 +169,11 @@ class WhatIf:
 
     def after_limits(self) -> After | None:
         """The first end set by a time limit after which the workload would start; None if there is
-        no such end.
+        no such end."""
+        return self._answer(self._first_end, None)
 
-        Bisection over the ends in their order, each of which includes all ends before it.
-        """
+    def _first_end(self) -> After | None:
+        """Bisection over the ends in their order, each of which includes all ends before it."""
         ending = sorted(
             (running for running in self._snapshot.running if running.ends_ms is not None),
             key=lambda running: (running.ends_ms, running.id),
@@ -143,13 +191,17 @@ class WhatIf:
         at_ms = max(last.ends_ms or FOREVER_MS, self._snapshot.now_ms)
         return After((last.id,), at_ms)
 
-    def after_any_of(self, candidates: Iterable[Running]) -> Iterator[After]:
+    def after_any_of(self, candidates: Iterable[Running]) -> list[After]:
         """The candidates whose end alone, if it came now, would let the workload start."""
-        for running in candidates:
-            ended = without(self._snapshot, [running])
-            ended_now = replace(ended, now_ms=self._snapshot.now_ms)
-            if self._starting_plan(self._workload, ended_now) is not None:
-                yield After((running.id,), running.ends_ms)
+        return [
+            After((running.id,), running.ends_ms)
+            for running in candidates
+            if self._answer(partial(self._starts_without_now, running), False)
+        ]
+
+    def _starts_without_now(self, running: Running) -> bool:
+        ended_now = replace(without(self._snapshot, [running]), now_ms=self._snapshot.now_ms)
+        return self._starting_plan(self._workload, ended_now) is not None
 
     def _starts_without(self, ended: list[Running]) -> bool:
         return self._starting_plan(self._workload, without(self._snapshot, ended)) is not None
@@ -158,11 +210,24 @@ class WhatIf:
         self, workload: Workload, snapshot: Snapshot | None = None
     ) -> WorkloadPlan | None:
         """The plan with the workload in the queue; None if the workload would not start."""
-        if impossible(self._capacity, workload) is not None:
+        if impossible(self._view.cluster.capacity, workload) is not None:
             return None
+        if self._snapshot.state != ACTIVE:
+            return None
+        if not self._covers(workload):
+            raise Unanswered
+        self._check()
+        view = self._view if snapshot is None else ClusterView(snapshot)
         queue = self._others.with_one(workload)
-        plan = _plan_of(make_plan(snapshot or self._snapshot, queue, with_waits=False), workload)
+        plan = _plan_of(decide(view, queue).plan(with_waits=False), workload)
         return plan if plan.start is not None else None
+
+    def _answer(self, question: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            return question()
+        except Unanswered:
+            self.complete = False
+            return otherwise
 
 
 def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:

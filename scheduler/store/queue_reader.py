@@ -12,7 +12,7 @@ from django.db import connection
 from mlops_platform.api.ids import moment
 from scheduler.engine import Snapshot
 from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.resources import ENDLESS, Resources, add_up
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
 from scheduler.engine.upper_bounds import bounds_of
 from scheduler.store.queue_sql import (
@@ -31,7 +31,6 @@ from scheduler.store.queue_sql import (
 )
 
 EVERY_KEY = 2**31 - 1
-EVERYTHING = Resources(ENDLESS, ENDLESS, ENDLESS)
 FreeByClass = Mapping[str, Sequence[Resources]]  # by priority class: what could be free, bin by bin
 
 

@@ -43,8 +43,11 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     return found
 
 
-def running_in(snapshot: engine.Snapshot, **filters: Any) -> tuple[engine.Running, ...]:
-    """The running deployments of the snapshot's cluster that could be evicted. One query."""
+def running_in(
+    snapshot: engine.Snapshot, *, most: int | None = None, **filters: Any
+) -> tuple[engine.Running, ...]:
+    """The running deployments of the snapshot's cluster that could be evicted, at most `most`. One
+    query."""
     columns = (
         "id",
         "priority_class__name",
@@ -83,7 +86,7 @@ def running_in(snapshot: engine.Snapshot, **filters: Any) -> tuple[engine.Runnin
             and row["max_runtime_s"] is None
             and row["simulated_runtime_s"] is None,
         )
-        for row in rows.values(*columns).iterator(chunk_size=5000)
+        for row in rows.values(*columns)[:most].iterator(chunk_size=5000)
     )
 
 

@@ -18,14 +18,13 @@ from scheduler.engine import snapshot as engine
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import is_draining
 from scheduler.engine.resources import Resources
-from scheduler.store.bounds import Bounds
-from scheduler.store.queue_head import Decide, with_workloads
-from scheduler.store.queue_reader import EVERY_KEY, EVERYTHING, QueueReader, SizeClass
+from scheduler.store.part_reader import PART_LIMITS, PartLimits, PartReader
+from scheduler.store.queue_head import Decide
+from scheduler.store.queue_reader import QueueReader
 from scheduler.store.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in
 from scheduler.store.short_queue import decide_whole
-from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
 
 
 def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
@@ -48,29 +47,15 @@ def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = 
     return RelevantReader(queue, decide, limits).read(ClusterView(snapshot))
 
 
-def read_snapshot(cluster_id: UUID, *, only_heads: bool = False, lock: bool = False) -> Snapshot:
-    """Everything as it is: for questions. Raises Cluster.DoesNotExist.
+def part_reader(
+    cluster_id: UUID, *, lock: bool = False, limits: PartLimits = PART_LIMITS
+) -> PartReader:
+    """For questions. Raises Cluster.DoesNotExist.
 
-    All that run are in it, and of each scheduling key as many as could ever run at once;
-    `only_heads` takes the first of each, which stand for the rest once a cycle has looked. Without
-    `lock` it delays no cycle, and is of one moment in a REPEATABLE READ transaction.
+    Without `lock` it delays no cycle, and is of one moment in a REPEATABLE READ transaction.
     """
-    found = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
-    return _full(*_empty(found), only_heads=only_heads)
-
-
-def _full(snapshot: Snapshot, queue: QueueReader, *, only_heads: bool) -> Snapshot:
-    """An empty snapshot with all that runs and waits, as far as `read_snapshot` promises."""
-    classes = (each.name for each in snapshot.classes)
-    every = [SizeClass(name, gang, EVERYTHING) for name in classes for gang in (False, True)]
-    heads, _ = queue.heads(every, EVERY_KEY)
-    view = ClusterView(replace(snapshot, running=running_in(snapshot)))
-    view = with_workloads(view, heads)
-    if only_heads:
-        return view.snapshot
-    most = {head: min(head.total.count_in(snapshot.total), snapshot.max_starts) for head in heads}
-    starved = read_starved(view.snapshot, queue, Bounds(view), StarvedPart(MOST_STARVED))
-    return with_workloads(view, [*queue.members(most), *starved]).snapshot
+    cluster = lock_cluster(cluster_id) if lock else Cluster.objects.get(pk=cluster_id)
+    return PartReader(*_empty(cluster), limits)
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:

@@ -13,9 +13,10 @@ from deployments.services.stop import stop_one
 from organizations.tests.people import client_for
 from scheduler import replay
 from scheduler.models import ReservationRecord, SchedulingCycle
-from scheduler.store import read_snapshot, snapshot_reader
+from scheduler.store import snapshot_reader
 from scheduler.tests.api.test_quote import SUBMIT, body, quoted
 from scheduler.tests.conftest import Submit, run_cycle
+from scheduler.tests.store.whole import read_whole
 
 pytestmark = pytest.mark.django_db
 
@@ -91,7 +92,7 @@ def test_a_deployment_that_starts_or_is_stopped_is_forgotten(
     run_cycle(cluster)
     assert set(remembered()) == {str(big.pk)}
     stop_one(big, None)
-    assert read_snapshot(cluster.pk).reservation_history == ()
+    assert read_whole(cluster.pk).reservation_history == ()
     run_cycle(cluster)
     assert set(remembered()) == {str(other.pk)}
     stop_one(full, None)
@@ -150,7 +151,7 @@ def test_a_service_counts_as_endless_unless_it_has_a_time_limit(
         submit("LOW", gpu=1),
     ]
     run_cycle(cluster)
-    found = read_snapshot(cluster.pk).running
+    found = read_whole(cluster.pk).running
     assert {each.id: each.endless for each in found} == {str(r.pk): r is rows[0] for r in rows}
 
 
@@ -270,7 +271,7 @@ def test_another_wait_begins_a_new_reservation(
     run_cycle(cluster)
     assert client_for(dev).get(path).json()["status"] == "QUEUED"
     assert client_for(dev).patch(path, {"required_gpu": 8}).status_code == 200
-    assert read_snapshot(cluster.pk).reservation_history == ()
+    assert read_whole(cluster.pk).reservation_history == ()
 
 
 @pytest.mark.parametrize("policy", [{"ordering": "fair_share"}, {"placement": "spread"}])

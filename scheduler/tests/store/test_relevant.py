@@ -31,9 +31,10 @@ from scheduler.engine.reasons import blocked_by
 from scheduler.explain import as_workload
 from scheduler.models import ReservationRecord, Trigger
 from scheduler.queries import queue_of
-from scheduler.store import read_and_decide, read_snapshot
+from scheduler.store import read_and_decide
 from scheduler.store.relevant import LIMITS, Limits
 from scheduler.tests.conftest import Submit
+from scheduler.tests.store.whole import read_whole
 
 pytestmark = pytest.mark.django_db
 
@@ -197,7 +198,7 @@ def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot,
     part = read_and_decide(cluster.pk, limits=limits).snapshot
     rows = queue_of(cluster).select_related("cluster", "priority_class")
     queued = tuple(as_workload(row) for row in rows)
-    return part, replace(read_snapshot(cluster.pk), now_ms=part.now_ms, queued=queued)
+    return part, replace(read_whole(cluster.pk), now_ms=part.now_ms, queued=queued)
 
 
 @given(
@@ -296,7 +297,7 @@ def test_every_wait_has_the_reason_that_the_whole_plan_gives(
         fill(Cluster.objects.get(pk=cluster.pk), (dev, ada, vera), random, owners_matter)
         state = random.choice(["ACTIVE", "ACTIVE", "ACTIVE", "PAUSED", "DRAINING"])
         Cluster.objects.filter(pk=cluster.pk).update(state=state)
-        plan = make_plan(read_snapshot(cluster.pk))
+        plan = make_plan(read_whole(cluster.pk))
         own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
         keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
         read = partial(read_and_decide, limits=Limits(short=short, members=most_members))

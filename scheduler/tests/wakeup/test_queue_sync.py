@@ -22,13 +22,14 @@ from deployments.services.update import change_deployment
 from mlops_platform.api.ids import time_of
 from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
-from scheduler import queue_sync, store, wakeup
+from scheduler import queue_sync, wakeup
 from scheduler.audit import breaches
 from scheduler.engine.order import order_key
 from scheduler.models import Trigger
 from scheduler.queries import queue_lengths, queue_of
 from scheduler.tasks import schedule_cluster
 from scheduler.tests.conftest import Submit, run_cycle
+from scheduler.tests.store.whole import read_whole
 
 pytestmark = pytest.mark.django_db
 
@@ -244,7 +245,7 @@ def test_redis_table_and_engine_agree_on_the_order(
     with transaction.atomic():
         cluster = _line_up(org, dev, [*asked, *asked[:twins]], total, ordering)
         queue_sync.mend(cluster.pk)
-        snapshot = store.read_snapshot(cluster.pk)
+        snapshot = read_whole(cluster.pk)
         by_engine = [w.id for w in sorted(snapshot.queued, key=order_key(snapshot))]
         shown = set(by_engine)  # the snapshot may leave out the back of a key
         assert in_redis(cluster) == in_table(cluster)

@@ -1,0 +1,125 @@
+"""Reads the bounded part of a cluster that an answer about one workload rests on.
+
+A cycle reads on until nothing left out could change its plan (relevant.py). An answer must not: it
+is asked for by any member at any time. So it rests on so many rows at most, and knows whether those
+left out could change it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from scheduler.engine import Snapshot, decide
+from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.order import order_key
+from scheduler.engine.snapshot import ACTIVE, BEST_EFFORT, FAIR_SHARE, Workload
+from scheduler.store.bounds import Bounds, possible
+from scheduler.store.queue_head import HeadReader, with_workloads
+from scheduler.store.queue_reader import FIRST_KEY, QueueReader, SizeClass
+from scheduler.store.running import running_in
+from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """How much one answer rests on."""
+
+    keys: int = 2000  # different requests; where there are more, the first workloads in line
+    members: int = 4000  # workloads in all behind the first of each scheduling key
+    running: int = 10_000
+
+
+PART_LIMITS = PartLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A snapshot with as much of the queue as was read.
+
+    `fitting` are the workloads that were read since they fit, whatever the time. `last` is the last
+    workload in line up to which these were read: None where all were. `is_cut` says that workloads
+    may be missing anywhere.
+    """
+
+    snapshot: Snapshot
+    fitting: tuple[Workload, ...] = ()
+    last: Workload | None = None
+    is_cut: bool = False
+
+    def covers(self, workload: Workload) -> bool:
+        """Whether a plan of this part says of the workload what a plan of the cluster would. The
+        workloads behind it in line do not matter for that."""
+        if self.is_cut or self.last is None:
+            return not self.is_cut
+        if self.snapshot.policy.ordering == FAIR_SHARE:  # the line follows the shares
+            return False
+        key = order_key(self.snapshot)
+        return key(workload) <= key(self.last)
+
+
+class PartReader:
+    """Of one cluster, in the caller's transaction: all that runs, read once, and of the queue what
+    is asked for."""
+
+    def __init__(
+        self, snapshot: Snapshot, queue: QueueReader, limits: PartLimits = PART_LIMITS
+    ) -> None:
+        """`snapshot` is the cluster without its workloads."""
+        self._queue, self._limits = queue, limits
+        running = running_in(snapshot, most=limits.running + 1)
+        self._runs_more = len(running) > limits.running
+        self._view = ClusterView(replace(snapshot, running=running[: limits.running]))
+        self._bounds = Bounds(self._view)
+
+    @cached_property
+    def now(self) -> Part:
+        """With what could start now: in what is free, or in what it may evict."""
+        policy, bounds = self._view.snapshot.policy, self._bounds
+        if self._view.snapshot.state != ACTIVE:  # nothing starts, whatever waits
+            return Part(self._view.snapshot)
+        if policy.queueing == BEST_EFFORT:
+            return self._read(bounds.size_classes, bounds.count, bounds.quotas)
+        if policy.ordering == FAIR_SHARE or bounds.quotas is not None:
+            return self.ever  # any workload may be the head
+        part = self._read(bounds.size_classes, bounds.count, None)
+        if part.last is not None:
+            return self.ever
+        heads = HeadReader(self._queue, decide, self._limits.keys)
+        view = heads.with_head(self._view.with_queue(part.snapshot.queued), bounds)
+        return replace(part, snapshot=view.snapshot)
+
+    @cached_property
+    def ever(self) -> Part:
+        """With what could start once others have ended."""
+        snapshot = self._view.snapshot
+
+        def count(head: Workload) -> int:
+            return min(head.total.count_in(snapshot.total), snapshot.max_starts)
+
+        return self._read(possible(self._view), count, None)
+
+    def _read(
+        self,
+        sizes: Sequence[SizeClass],
+        count: Callable[[Workload], int],
+        quotas: OwnerUsage | None,
+    ) -> Part:
+        """`count` is how many workloads like one could start."""
+        limits, snapshot = self._limits, self._view.snapshot
+        last, is_cut = None, self._runs_more
+        heads, complete = self._queue.heads(sizes, limits.keys, quotas)
+        if complete:
+            few = max(limits.members // max(len(heads), 1), 1)
+            most = {head: count(head) for head in heads}
+            behind = self._queue.members({head: min(n, few) for head, n in most.items()})
+            read = Counter(workload.scheduling_key for workload in behind)
+            is_cut |= any(read[head.scheduling_key] == few < n for head, n in most.items())
+            found = [*heads, *behind]
+        else:
+            found, _ = self._queue.in_order(snapshot, sizes, FIRST_KEY, limits.keys, quotas)
+            last = found[-1] if len(found) == limits.keys else None
+        starved = read_starved(snapshot, self._queue, self._bounds, StarvedPart(MOST_STARVED))
+        view = with_workloads(self._view, [*found, *starved])
+        return Part(view.snapshot, tuple(found), last, is_cut)
