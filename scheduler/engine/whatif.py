@@ -43,8 +43,12 @@ Check = Callable[[], None]
 """Raises Unanswered once all plans of one answer have cost too much."""
 
 
+def no_limit() -> None:
+    """The Check of a caller that has the time."""
+
+
 def plan_with(
-    snapshot: Snapshot, workload: Workload, check: Check, *, with_waits: bool = True
+    snapshot: Snapshot, workload: Workload, check: Check = no_limit, *, with_waits: bool = True
 ) -> WorkloadPlan:
     """Plan the snapshot with the workload in its queue. It replaces a queued one of the same id.
 
@@ -99,8 +103,8 @@ class WhatIf:
         snapshot: Snapshot,
         workload: Workload,
         *,
-        covers: Callable[[Workload], bool],
-        check: Check,
+        covers: Callable[[Workload], bool] = lambda _: True,
+        check: Check = no_limit,
     ) -> None:
         """`covers` says whether the snapshot has enough of the queue for a workload's answer."""
         self.complete = True

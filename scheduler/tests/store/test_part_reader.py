@@ -25,7 +25,7 @@ Outcome = tuple[object, ...]
 
 
 def outcome(snapshot: Snapshot, workload: Workload) -> Outcome:
-    found = plan_with(snapshot, workload, lambda: None)
+    found = plan_with(snapshot, workload)
     placement = found.start.placement if found.start else None
     return placement, sorted(each.workload_id for each in found.evictions)
 
