@@ -18,6 +18,18 @@ class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, no
     """The endpoint gave no usable answer: it refused, timed out, or had an error. Try later."""
 
 
+class LimitExceeded(RuntimeUnavailable):
+    """A conversation took longer, or its answer was larger, than is allowed (limits.py)."""
+
+
+class AnswerTooLarge(LimitExceeded):
+    """The answer had more bytes than is allowed, or more values than a sound one."""
+
+
+class OutOfTime(RuntimeUnavailable):
+    """The caller's own deadline is over, which says nothing of the endpoint."""
+
+
 class RefusedError(Exception):
     """The runtime will never start this launch spec. `problem` has its own message."""
 
@@ -188,10 +200,12 @@ class Runtime(Protocol):
         Raises ImageMissing (no replica was started) and RefusedError.
         """
 
-    def pull(self, image: str) -> None:
+    def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         """Pull the image, which may take long; returns at once if the runtime pulls by itself.
 
-        Raises RefusedError with IMAGE_PULL_FAILED if there is no such image, or no access to it.
+        `wanted` is called about once a second; the pull ends, and its connection is closed, once
+        the image is not wanted any more. Raises RefusedError with IMAGE_PULL_FAILED if there is no
+        such image, or no access to it.
         """
 
     def stop(self, key: Key, grace_s: int) -> None:
@@ -216,12 +230,18 @@ class Runtime(Protocol):
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        within_s: float | None = None,
+        most_bytes: int | None = None,
     ) -> Iterator[bytes]:
         """The replica's log of both streams, in pieces; with `follow` on until it ends.
 
         The endpoint is called now, before the first piece, so an error is raised here. `tail`
         counts lines from the end. A replica that does not exist has no log. While nothing is
         written, a piece may be empty, so that the caller may stop following.
+
+        `within_s` limits the time from the call to the end of the log, `most_bytes` what the
+        endpoint sends for it; None is the runtime's own limit. Beyond either, the next piece is
+        LimitExceeded: the pieces before it are sound.
         """
 
     def capacity(self) -> list[Capacity]:

@@ -1,9 +1,13 @@
 """Reads streams that may be silent for long, so that the reader may leave in between."""
 
 import queue
-from collections.abc import Callable, Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def ticking(
@@ -50,3 +54,14 @@ def ticking(
         left.set()
         with suppress(ValueError, RuntimeError, OSError):  # the stream has ended already
             shutdown()
+
+
+def paced(items: Iterable[T], most_per_s: int) -> Iterator[T]:
+    """The items, at most so many a second: a stream that floods waits instead of its reader."""
+    begun, count = time.monotonic(), 0
+    for item in items:
+        yield item
+        count += 1
+        if count >= most_per_s:
+            time.sleep(max(0.0, begun + 1 - time.monotonic()))
+            begun, count = time.monotonic(), 0

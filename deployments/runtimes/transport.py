@@ -1,14 +1,24 @@
-"""Connections to machines of others: TLS from PEM text, and a guard for the address reached."""
+"""Connections to machines of others: TLS from PEM text, a guard for their addresses, and limits."""
 
+import io
 import os
+import socket
 import ssl
+import threading
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from deployments.runtimes import limits
 from deployments.runtimes.base import Access, Guard
+from deployments.runtimes.limits import Limits
+
+MOST_ADDRESSES = 4  # of a host, that are tried one after the other
+UNLIMITED_S = 10.0  # for a connection outside of a conversation
+LONGEST_LINE = 64 * 1024  # of headers, and of a chunk's size
 
 
 class ForbiddenAddress(OSError):  # noqa: N818 - an OSError, so that libraries treat it as no answer
@@ -21,6 +31,7 @@ def ssl_context(access: Access) -> ssl.SSLContext:
     Raises ssl.SSLError or ValueError for text that is no PEM, or a key of another certificate.
     """
     context = ssl.create_default_context(cadata=access.ca or None)
+    context.sslsocket_class = _LimitedTlsSocket
     if access.cert:
         with _Unlinked(f"{access.cert}\n{access.key}\n") as path:
             context.load_cert_chain(path)
@@ -31,27 +42,157 @@ def pool_manager(access: Access, **options: Any) -> urllib3.PoolManager:
     """A urllib3 pool manager without retries that connects only to addresses the guard allows."""
     context = ssl_context(access) if access.url.startswith("https:") else None
     pools = urllib3.PoolManager(ssl_context=context, retries=False, **options)
-    if access.guard is not None:
-        pools.pool_classes_by_scheme = {
-            "http": _pool(HTTPConnectionPool, HTTPConnection, access.guard),
-            "https": _pool(HTTPSConnectionPool, HTTPSConnection, access.guard),
-        }
+    pools.pool_classes_by_scheme = {
+        "http": pool_class(HTTPConnectionPool, _tcp(HTTPConnection, access.guard)),
+        "https": pool_class(HTTPSConnectionPool, _tcp(HTTPSConnection, access.guard)),
+    }
     return pools
 
 
-def _pool(pool_class: Any, connection_class: Any, guard: Guard) -> Any:
-    """A pool class whose connections check the address that they have reached."""
+def pool_class(base: Any, connection_class: Any) -> Any:
+    """A pool class whose connections keep to the limits of the conversation they are used in."""
+    limited = type("LimitedConnection", (_LimitedConnection, connection_class), {})
+    return type("LimitedPool", (base,), {"ConnectionCls": limited})
 
-    class Guarded(connection_class):  # type: ignore[misc]  # the base class depends on the scheme
-        def _new_conn(self) -> Any:
-            connected = super()._new_conn()
-            address = connected.getpeername()[0]
-            if refusal := guard(address):
-                connected.close()
-                raise ForbiddenAddress(refusal)
-            return connected
 
-    return type("GuardedPool", (pool_class,), {"ConnectionCls": Guarded})
+def limited(connected: socket.socket) -> socket.socket:
+    """The same socket, which keeps to limits from now on."""
+    timeout_s = connected.gettimeout()
+    own = _LimitedSocket(fileno=connected.detach())
+    own.settimeout(timeout_s)
+    return own
+
+
+class _Limited:
+    """What a socket asks its limits, before and after each call."""
+
+    limits: Limits | None = None
+    _idle_s: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._idle_s = value
+        super().settimeout(value)  # type: ignore[misc]  # the socket class comes next
+
+    def recv_into(self, *given: Any) -> int:
+        self._wait()
+        try:
+            count: int = super().recv_into(*given)  # type: ignore[misc]  # the same
+        except TimeoutError:
+            self._wait()  # says so where the whole time is over
+            raise
+        if self.limits is not None:
+            self.limits.receive(count)
+        return count
+
+    def send(self, *given: Any) -> int:
+        self._wait()
+        return super().send(*given)  # type: ignore[misc,no-any-return]  # the same
+
+    def sendall(self, *given: Any) -> None:
+        self._wait()
+        super().sendall(*given)  # type: ignore[misc]  # the same
+
+    def makefile(self, mode: str = "r", buffering: int | None = None, **more: Any) -> Any:
+        if mode != "rb":
+            return super().makefile(mode, buffering, **more)  # type: ignore[misc]  # the same
+        return _Lines(super().makefile("rb", 0))  # type: ignore[misc]  # the same
+
+    def _wait(self) -> None:
+        if self.limits is not None:
+            super().settimeout(self.limits.timeout_s(self._idle_s))  # type: ignore[misc]  # the same
+
+
+class _LimitedSocket(_Limited, socket.socket):
+    """Over TCP, a Unix socket or a pipe."""
+
+
+class _LimitedTlsSocket(_Limited, ssl.SSLSocket):
+    """Over TLS."""
+
+
+class _Lines(io.BufferedReader):
+    """urllib3 reads the line with a chunk's size without a limit of its length."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
+
+
+class _LimitedConnection:
+    """A urllib3 connection. One that is used again gets the limits of its new conversation."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # the library's class comes next
+        self._limit()
+
+    def request(self, *given: Any, **options: Any) -> None:
+        self._limit()
+        super().request(*given, **options)  # type: ignore[misc]  # the same
+
+    def _limit(self) -> None:
+        if self.sock is not None:
+            self.sock.limits = limits.of_this_conversation()
+
+
+def _tcp(base: Any, guard: Guard | None) -> Any:
+    """A connection class whose address the guard has allowed."""
+
+    class Guarded(base):  # type: ignore[misc]  # the base class depends on the scheme
+        def _new_conn(self) -> socket.socket:
+            present = limits.of_this_conversation() or Limits(self.timeout or UNLIMITED_S)
+            failure: OSError | None = None
+            for family, address in _addresses(self, present):
+                if guard is not None and (refusal := guard(str(address[0]))):
+                    raise ForbiddenAddress(refusal)
+                connected = socket.socket(family, socket.SOCK_STREAM)
+                try:
+                    for option in self.socket_options or ():
+                        connected.setsockopt(*option)
+                    connected.settimeout(present.timeout_s(self.timeout))
+                    connected.connect(address)
+                    connected.settimeout(present.timeout_s(self.timeout))  # for TLS's handshake
+                    return limited(connected)
+                except OSError as error:
+                    connected.close()
+                    failure = error
+            present.timeout_s()
+            if isinstance(failure, TimeoutError):
+                raise ConnectTimeoutError(self, f"Connecting to {self.host} timed out.")
+            raise NewConnectionError(self, f"Connecting failed: {failure}") from failure
+
+    return Guarded
+
+
+def _addresses(connection: Any, present: Limits) -> list[tuple[socket.AddressFamily, Any]]:
+    """The first few addresses of the connection's host.
+
+    The system's resolver has no timeout, so it runs on a thread that is abandoned in the end.
+    """
+    found: list[tuple[socket.AddressFamily, Any]] = []
+    failures: list[OSError] = []
+
+    def look_up() -> None:
+        try:
+            answers = socket.getaddrinfo(
+                connection._dns_host, connection.port, type=socket.SOCK_STREAM
+            )
+            found.extend((family, address) for family, *_, address in answers[:MOST_ADDRESSES])
+        except (OSError, UnicodeError) as error:
+            failures.append(error if isinstance(error, OSError) else OSError(str(error)))
+
+    if connection._dns_host.replace(".", "").isdigit() or ":" in connection._dns_host:
+        look_up()  # an address: nothing is asked
+    else:
+        thread = threading.Thread(target=look_up, name="resolve", daemon=True)
+        thread.start()
+        thread.join(present.timeout_s(connection.timeout))
+    if not found:
+        failure = failures[0] if failures else socket.gaierror("The name server timed out.")
+        if not isinstance(failure, socket.gaierror):
+            raise failure
+        raise NameResolutionError(connection.host, connection, failure)
+    return found
 
 
 class _Unlinked:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
 from typing import Any, Literal, TypeVar
 
@@ -13,9 +14,10 @@ import urllib3
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 
-from deployments.runtimes import streams
-from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
-from deployments.runtimes.docker.connections import LARGEST, EngineAdapter, base_url
+from deployments.runtimes import limits, streams
+from deployments.runtimes.base import Access, LimitExceeded, OutOfTime, RuntimeUnavailable, one_line
+from deployments.runtimes.docker.connections import EngineAdapter, base_url
+from deployments.runtimes.limits import ANSWER_BYTES, SLOWEST, Limits
 
 OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
 LONGEST = 1024 * 1024  # bytes of a line, or of a frame of a log
@@ -30,6 +32,9 @@ NO_ANSWER = (
     ValueError,
     LookupError,
     TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
 )
 
 
@@ -53,7 +58,9 @@ def errors_as_unavailable() -> Iterator[None]:
 class Engine:
     """Connects on the first call, so that making an Engine needs no engine."""
 
-    def __init__(self, access: Access, timeout_s: float, largest_answer: int = LARGEST) -> None:
+    def __init__(
+        self, access: Access, timeout_s: float, largest_answer: int = ANSWER_BYTES
+    ) -> None:
         self._access = access
         self._timeout_s, self._largest_answer = timeout_s, largest_answer
         self._client: Any = None  # docker.APIClient, which has no types
@@ -62,16 +69,21 @@ class Engine:
     def call(self, work: Callable[[Any], T]) -> T:
         """The result of `work` with the client. Raises RuntimeUnavailable, or Answered."""
         with errors_as_unavailable():
-            return work(self._connected())
+            client = self._connected()
+            with limits.conversation(self._limits()):
+                return work(client)
 
     def stream(
         self,
         method: Literal["get", "post"],
         path: str,
         read_timeout_s: float,
+        *,
+        within_s: float,
+        most_bytes: int,
         **options: Any,
     ) -> requests.Response:
-        """An answer whose body is read as it comes. Raises as `call` does."""
+        """An answer whose body is read as it comes, within limits. Raises as `call` does."""
 
         def open_stream(client: Any) -> requests.Response:
             response: requests.Response = getattr(client, method)(
@@ -85,17 +97,29 @@ class Engine:
                     raise Answered(response.status_code, _message(response))
             return response
 
-        return self.call(open_stream)
+        with errors_as_unavailable():
+            client = self._connected()
+            with limits.conversation(Limits(within_s, most_bytes)):
+                return open_stream(client)
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
+    def _limits(self) -> Limits:
+        return Limits(SLOWEST * self._timeout_s, self._largest_answer)
+
     def _connected(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
+        """The first caller's client; callers do not wait for each other's connecting."""
+        if self._client is None:
+            with limits.conversation(self._limits()):
+                client = self._connect()
+            with self._lock:
+                if self._client is None:
+                    self._client = client
+                    return client
+            client.close()
+        return self._client
 
     def _connect(self) -> Any:
         # Replaces the library's own adapters: for TLS they need files, for ssh another library.
@@ -104,9 +128,11 @@ class Engine:
         )
         client.base_url = base_url(self._access)
         for prefix in list(client.adapters):
-            client.mount(prefix, EngineAdapter(self._access, self._timeout_s, self._largest_answer))
+            client.mount(prefix, EngineAdapter(self._access, self._timeout_s))
         client.trust_env = False  # no proxy and no .netrc from the process's environment
         client.max_redirects = 0
+        client.headers["Accept-Encoding"] = "identity"
+        client.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # none are kept
         # Nor the credentials of a `docker login` on this machine.
         client._general_configs = {}
         client._auth_configs = docker.auth.AuthConfig({})
@@ -123,6 +149,8 @@ def pieces(response: requests.Response) -> Generator[bytes, None, None]:
     try:
         with errors_as_unavailable():
             yield from response.raw.stream(65536, decode_content=False)
+    except (LimitExceeded, OutOfTime):
+        raise
     except RuntimeUnavailable as error:
         if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError | TimeoutError):
             raise Quiet("The engine said nothing for too long.") from error
@@ -140,17 +168,20 @@ def lines(body: Iterable[bytes | None]) -> Iterator[bytes]:
 
     Raises RuntimeUnavailable for a line that does not end.
     """
-    rest = b""
+    rest = bytearray()
     for piece in body:
         if piece is None:
             yield b""
             continue
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line for line in whole if line.strip())
+        rest += piece
+        if b"\n" in piece:
+            *whole, last = bytes(rest).split(b"\n")
+            rest = bytearray(last)
+            yield from (line for line in whole if line.strip())
         if len(rest) > LONGEST:
             raise RuntimeUnavailable("The engine sends a line that does not end.")
     if rest.strip():
-        yield rest
+        yield bytes(rest)
 
 
 def ticking(response: requests.Response, tick_s: float) -> Generator[bytes | None, None, None]:
@@ -159,6 +190,8 @@ def ticking(response: requests.Response, tick_s: float) -> Generator[bytes | Non
 
 
 def _unavailable(error: BaseException) -> RuntimeUnavailable:
+    if (limit := limits.exceeded(error)) is not None:
+        return limit
     if isinstance(error, APIError):
         status = error.response.status_code if error.response is not None else 0
         return Answered(status, str(error.explanation or error.args[0]))
@@ -179,7 +212,7 @@ def _innermost(error: BaseException) -> str:
 
 def _message(response: requests.Response) -> str:
     try:
-        return str(json.loads(response.raw.read(65536, decode_content=True))["message"])
+        return str(json.loads(response.raw.read(65536, decode_content=False))["message"])
     except NO_ANSWER:
         return f"{response.status_code} {response.reason}"
 

@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import subprocess
-import time
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +15,11 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from deployments.runtimes.base import Access, one_line
-from deployments.runtimes.transport import ForbiddenAddress, pool_manager
+from deployments.runtimes.limits import Body
+from deployments.runtimes.transport import ForbiddenAddress, limited, pool_class, pool_manager
 
 SOCKET = "http://engine"  # the Host header where no network is involved
-LARGEST = 64 * 1024 * 1024  # bytes of one answer; the list of 1000 containers has some 2 MB
-SLOWEST = 3  # a whole answer may take so many times the timeout of a single read
+PIECE = 64 * 1024
 POOL = 10  # connections kept for the next call
 SSH = (
     "ssh",
@@ -48,31 +47,27 @@ def base_url(access: Access) -> str:
 class EngineAdapter(HTTPAdapter):
     """Lets requests reach one engine and nothing else, with no proxy, no retry, no other trust."""
 
-    def __init__(self, access: Access, timeout_s: float, largest: int = LARGEST) -> None:
+    def __init__(self, access: Access, timeout_s: float) -> None:
         super().__init__(max_retries=0)
-        self._timeout_s, self._largest = timeout_s, largest
         self.poolmanager = _pools(access, timeout_s)
 
     def send(
         self, request: PreparedRequest, stream: bool = False, *more: Any, **options: Any
     ) -> Response:
-        """Reads an answer that is no stream here, within limits of time and size.
+        """Reads an answer that is no stream here, as the conversation's limits allow.
 
-        An engine belongs to others: an answer that drips or floods must not block or fill a worker.
+        Nothing is decompressed: a small answer could become a large one.
         """
-        until = time.monotonic() + SLOWEST * self._timeout_s
         response = super().send(request, stream, *more, **options)
         if not stream:
-            body = bytearray()
-            while piece := response.raw.read1(65536, decode_content=True):  # what has come so far
-                body += piece
-                if len(body) > self._largest:
-                    response.close()
-                    raise ValueError(f"The engine's answer has more than {self._largest} bytes.")
-                if time.monotonic() > until:
-                    response.close()
-                    raise TimeoutError("The engine's answer timed out.")
-            response._content = bytes(body)
+            body = Body()
+            try:
+                while piece := response.raw.read1(PIECE, decode_content=False):
+                    body.add(piece)
+                response._content = body.whole()
+            except BaseException:
+                response.close()
+                raise
         return response
 
     def get_connection_with_tls_context(
@@ -93,9 +88,7 @@ def _pools(access: Access, timeout_s: float) -> urllib3.PoolManager:
     else:
         connection_class = _socket_connection(parts.path)
     pools = urllib3.PoolManager(retries=False, maxsize=POOL)
-    pools.pool_classes_by_scheme = {
-        "http": type("EnginePool", (HTTPConnectionPool,), {"ConnectionCls": connection_class})
-    }
+    pools.pool_classes_by_scheme = {"http": pool_class(HTTPConnectionPool, connection_class)}
     return pools
 
 
@@ -110,7 +103,7 @@ def _socket_connection(path: str) -> type[HTTPConnection]:
             except OSError:
                 connected.close()
                 raise
-            return connected
+            return limited(connected)
 
     return SocketConnection
 
@@ -141,7 +134,7 @@ def _ssh_connection(access: Access, timeout_s: float) -> type[HTTPConnection]:
                     os.close(errors)
                     raise
             self._errors = errors
-            return ours
+            return limited(ours)
 
         def getresponse(self) -> Any:
             try:

@@ -1,8 +1,7 @@
 """Pulls images: with which credentials, and what the engine reports meanwhile."""
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from docker.auth import encode_header, resolve_repository_name
@@ -10,29 +9,54 @@ from docker.errors import DockerException
 from docker.utils import parse_repository_tag
 
 from deployments.runtimes.base import Code, Problem, RefusedError, Registry, one_line
-from deployments.runtimes.docker.client import Answered, Engine, lines, pieces
+from deployments.runtimes.docker.client import Answered, Engine, lines, ticking
+from deployments.runtimes.limits import parsed
+from deployments.runtimes.streams import paced
 
 LIMIT_S = 3600.0
-QUIET_S = 600.0  # a registry may be slow, and a large layer takes time to unpack
+QUIET_S = 300.0  # a registry may be slow, and a large layer takes time to unpack
+TICK_S = 1.0
+MOST_REPORTS_PER_S = 1000
+PROGRESS_BYTES = 256 * 1024 * 1024  # of an hour's reports; a layer makes ten a second
 DOCKER_HUB = "docker.io"
 PROXY_ERRORS = (401, 403, 407, 429, 502, 503, 504)  # of a proxy in front of the engine
 
 
 def pull(
-    engine: Engine, image: str, registries: Sequence[Registry], limit_s: float = LIMIT_S
+    engine: Engine,
+    image: str,
+    registries: Sequence[Registry],
+    limit_s: float = LIMIT_S,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Raises RuntimeUnavailable, or RefusedError with the engine's message."""
+    """Raises RuntimeUnavailable, or RefusedError with the engine's message.
+
+    `wanted` is called about once a second: the pull ends where it answers False.
+    """
     until = time.monotonic() + limit_s
     try:
         params, headers = _pull_request(image, registries)
-        answer = engine.stream("post", "/images/create", QUIET_S, params=params, headers=headers)
-        with closing(pieces(answer)) as body:  # closing it ends an unfinished pull
-            for line in lines(body):
-                progress = json.loads(line)
-                if "error" in progress:
+        answer = engine.stream(
+            "post",
+            "/images/create",
+            QUIET_S,
+            within_s=limit_s + 60,
+            most_bytes=PROGRESS_BYTES,
+            params=params,
+            headers=headers,
+        )
+        with closing(ticking(answer, TICK_S)) as body:  # closing it ends an unfinished pull
+            asked_at = time.monotonic()
+            for line in paced(lines(body), MOST_REPORTS_PER_S):
+                if line and "error" in (progress := parsed(line)):
                     raise _failed(progress["error"], registries)
-                if time.monotonic() > until:
+                now = time.monotonic()
+                if now > until:
                     raise _failed(f"It took more than {limit_s:.0f} s.", registries)
+                if now > asked_at + TICK_S:
+                    if not wanted():
+                        return
+                    asked_at = now
     except Answered as error:
         if error.status in PROXY_ERRORS:
             raise

@@ -23,26 +23,44 @@ from deployments.runtimes.docker.client import (
     ticking,
 )
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
+from deployments.runtimes.limits import parsed
+from deployments.runtimes.streams import paced
 
 TICK_S = 1.0
+LOG_S, LOG_BYTES = 15.0, 64 * 1024 * 1024  # of a log as it is now
+FOLLOW_S = 3600.0
+EVENTS_S, EVENTS_BYTES = 3600.0, 64 * 1024 * 1024  # of one request; then the next one
 SILENT_S = 3600.0  # a container may write nothing for long
 QUIET_S = 60.0  # without any event; the next request then shows a dead machine
+EVENTS_PER_S = 500
 EVENTS = ("start", "die", "oom", "health_status", "destroy")
 HEADER = struct.Struct(">BxxxL")  # which of the two streams, and how many bytes
 
 
 def logs(
-    engine: Engine, container_id: str, tail: int | None, since: datetime | None, follow: bool
+    engine: Engine,
+    container_id: str,
+    tail: int | None,
+    since: datetime | None,
+    follow: bool,
+    *,
+    within_s: float | None = None,
+    most_bytes: int | None = None,
 ) -> Iterator[bytes]:
     """Both streams. While following, a piece may be empty, so that the reader may leave."""
     params: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
     params["tail"] = "all" if tail is None else tail
     if since is not None:
         params["since"] = f"{since.timestamp():.6f}"
-    path = f"/containers/{container_id}/logs"
-    if not follow:
-        return demultiplexed(pieces(engine.stream("get", path, QUIET_S, params=params)))
-    return demultiplexed(ticking(engine.stream("get", path, SILENT_S, params=params), TICK_S))
+    answer = engine.stream(
+        "get",
+        f"/containers/{container_id}/logs",
+        SILENT_S if follow else QUIET_S,
+        within_s=within_s or (FOLLOW_S if follow else LOG_S),
+        most_bytes=most_bytes or LOG_BYTES,
+        params=params,
+    )
+    return demultiplexed(ticking(answer, TICK_S) if follow else pieces(answer))
 
 
 def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
@@ -53,15 +71,20 @@ def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
             yield b""
             continue
         buffer += piece
-        while len(buffer) >= HEADER.size:
-            _, length = HEADER.unpack_from(buffer)
+        found = bytearray()
+        at = 0
+        while len(buffer) - at >= HEADER.size:
+            _, length = HEADER.unpack_from(buffer, at)
             if length > LONGEST:
                 raise RuntimeUnavailable("The engine sends what is no container's log.")
-            end = HEADER.size + length
+            end = at + HEADER.size + length
             if len(buffer) < end:
                 break
-            yield bytes(buffer[HEADER.size : end])
-            del buffer[:end]
+            found += buffer[at + HEADER.size : end]
+            at = end
+        del buffer[:at]
+        if found:
+            yield bytes(found)
 
 
 def changes(
@@ -72,12 +95,19 @@ def changes(
     params: dict[str, Any] = {"filters": json.dumps(filters)}
     while not stop.is_set():
         engine.call(lambda client: client.ping())  # raises at once where the engine is away
-        events = engine.stream("get", "/events", quiet_s, params=params)
+        events = engine.stream(
+            "get",
+            "/events",
+            quiet_s,
+            within_s=EVENTS_S,
+            most_bytes=EVENTS_BYTES,
+            params=params,
+        )
         params.setdefault("since", _date_of(events))
         yield None
         try:
             with closing(ticking(events, TICK_S)) as body:
-                for line in lines(body):
+                for line in paced(lines(body), EVENTS_PER_S):
                     if stop.is_set():
                         return
                     if not line:
@@ -102,7 +132,7 @@ class _Event(NamedTuple):
 
 @errors_as_unavailable()
 def _event(line: bytes) -> _Event:
-    event = json.loads(line)
+    event = parsed(line)
     actor = event["Actor"]
     seconds, nanoseconds = divmod(event["timeNano"], 10**9)
     return _Event(

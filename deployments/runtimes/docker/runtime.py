@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.runtimes.base import (
     Access,
+    AnswerTooLarge,
     Capacity,
     Code,
     ImageMissing,
@@ -20,9 +21,11 @@ from deployments.runtimes.base import (
 )
 from deployments.runtimes.docker import containers, gpus, images, output, replica_status
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
-from deployments.runtimes.docker.connections import LARGEST
 from deployments.runtimes.docker.info import capacity
+from deployments.runtimes.limits import ANSWER_BYTES
 
+LISTED = ("Id", "Labels", "State", "Status")
+LAST_LINE_BYTES = 64 * 1024
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
 
@@ -42,7 +45,7 @@ class DockerRuntime:
         registries: Sequence[Registry] = (),
         timeout_s: float = 10.0,
         events_quiet_s: float = output.QUIET_S,
-        largest_answer: int = LARGEST,
+        largest_answer: int = ANSWER_BYTES,
     ) -> None:
         self._engine = Engine(access, timeout_s, largest_answer)
         self._events_quiet_s = events_quiet_s
@@ -66,8 +69,8 @@ class DockerRuntime:
                 self._start(container_id)
 
     @errors_as_unavailable()
-    def pull(self, image: str) -> None:
-        images.pull(self._engine, image, self._registries)
+    def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
+        images.pull(self._engine, image, self._registries, wanted=wanted)
 
     @errors_as_unavailable()
     def stop(self, key: Key, grace_s: int) -> None:
@@ -94,7 +97,7 @@ class DockerRuntime:
         filters: dict[str, Any] = {"label": f"{containers.CLUSTER}={self._cluster_id}"}
         if deployment_ids is not None and len(deployment_ids) <= MOST_NAMES:
             filters["name"] = [f"mlops-{re.escape(wanted)}-" for wanted in deployment_ids]
-        listed = self._engine.call(lambda client: client.containers(all=True, filters=filters))
+        listed = self._list(filters)
         statuses = []
         for item in listed:
             key = containers.key_of(item.get("Labels"), self._cluster_id)
@@ -120,12 +123,22 @@ class DockerRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        within_s: float | None = None,
+        most_bytes: int | None = None,
     ) -> Iterator[bytes]:
         container = self._find(key)
         if container is None:
             return iter(())
         try:
-            return output.logs(self._engine, container["Id"], tail, since, follow)
+            return output.logs(
+                self._engine,
+                container["Id"],
+                tail,
+                since,
+                follow,
+                within_s=within_s,
+                most_bytes=most_bytes,
+            )
         except Answered as error:
             if error.status == 404:
                 return iter(())
@@ -155,10 +168,16 @@ class DockerRuntime:
 
     def _unused_gpus(self) -> Iterator[str]:
         """GPUs that no container of the platform has, those of other clusters included."""
-        filters = {"label": gpus.LABEL}
-        return gpus.unused(
-            self._engine.call(lambda client: client.containers(all=True, filters=filters))
-        )
+        return gpus.unused(self._list({"label": gpus.LABEL}))
+
+    def _list(self, filters: dict[str, Any]) -> list[dict[str, Any]]:
+        """The containers, of each no more than is used of it."""
+
+        def listed(client: Any) -> list[dict[str, Any]]:
+            found = client.containers(all=True, filters=filters)
+            return [{name: each.get(name) for name in LISTED} for each in found]
+
+        return self._engine.call(listed)
 
     def _create(self, key: Key, config: dict[str, Any]) -> str | None:
         """Create the container; its id, or None where it exists already and has been started."""
@@ -209,11 +228,15 @@ class DockerRuntime:
         return replica_status.explained(status, lambda: self._last_line(container_id))
 
     def _last_line(self, container_id: str) -> str:
+        last_line = b""
         try:
-            last_line = output.logs(self._engine, container_id, 1, None, follow=False)
-        except Answered:  # the container or its log is gone meanwhile
-            return ""
-        return b"".join(last_line).decode(errors="replace")
+            for piece in output.logs(
+                self._engine, container_id, 1, None, follow=False, most_bytes=LAST_LINE_BYTES
+            ):
+                last_line += piece
+        except (Answered, AnswerTooLarge):  # the log is gone meanwhile, or its line is long
+            pass
+        return last_line.decode(errors="replace")
 
     def _find(self, key: Key) -> dict[str, Any] | None:
         """The container with the replica's name, if its labels name the replica too."""

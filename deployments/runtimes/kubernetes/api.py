@@ -3,28 +3,29 @@
 import json
 import socket
 import ssl
-import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
 from urllib3.connection import HTTPConnection
 
-from deployments.runtimes.base import Access, RuntimeUnavailable, one_line
+from deployments.runtimes import limits
+from deployments.runtimes.base import Access, AnswerTooLarge, RuntimeUnavailable, one_line
 from deployments.runtimes.kubernetes.names import Json
+from deployments.runtimes.limits import ANSWER_BYTES, SLOWEST, Body, Limits
 from deployments.runtimes.transport import ForbiddenAddress, pool_manager
 
-PAGE = 500  # objects in one answer
+PAGE = 200  # objects in one answer, and fewer where they are too large for one
+LEAST_PAGE = 10
 LONGEST_ERROR = 64 * 1024
 PIECE = 64 * 1024
 TRIES = 3
 # Limits that no well-meaning server reaches, so that a hostile one cannot block a worker.
-MOST_BYTES = 64 * 1024 * 1024  # of one answer
-MOST_PAGES = 1000  # of one list
-LONGEST_LINE = 4 * 1024 * 1024  # of a stream
-LONGEST_S = 60.0  # for one answer
+MOST_ITEMS = 500_000  # of one list
+LONGEST_LINE = 2 * 1024 * 1024  # of a stream
+STREAM_BYTES = 64 * 1024 * 1024  # of one request
 
 _SPEAKS_JSON = {"Accept": "application/json, */*", "Content-Type": "application/json"}
 
@@ -36,6 +37,8 @@ _KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
+
+T = TypeVar("T")
 
 
 class Refusal(RuntimeUnavailable):
@@ -79,14 +82,18 @@ class Api:
 
     def call(self, name: str, *given: object, **options: object) -> Json:
         """Call the library's method of that name; returns the JSON object of the answer."""
-        with closing(self._called(name, given, options, self._timeout_s)) as response:
+        with (
+            limits.conversation(Limits(SLOWEST * self._timeout_s)),
+            closing(self._called(name, given, options, self._timeout_s)) as response,
+        ):
             return _json_of(_read(response))
 
     def stream(
-        self, name: str, *given: object, silent_s: float, **options: object
+        self, name: str, *given: object, silent_s: float, within_s: float, **options: object
     ) -> Iterator[Json]:
         """The same for a stream of objects, one a line, with at most `silent_s` between two."""
-        return lines(self._called(name, given, options, silent_s))
+        with limits.conversation(Limits(within_s, STREAM_BYTES)):
+            return lines(self._called(name, given, options, silent_s))
 
     def _called(
         self, name: str, given: Sequence[object], options: Json, read_s: float
@@ -96,41 +103,59 @@ class Api:
         )
         return response
 
-    def log(self, namespace: str, name: str, query: Json) -> urllib3.BaseHTTPResponse:
+    def log(
+        self, namespace: str, name: str, query: Json, of_log: Limits
+    ) -> urllib3.BaseHTTPResponse:
         """A Pod's log. The library's own method lacks `sinceTime`."""
-        response: urllib3.BaseHTTPResponse = self._client.call_api(
-            "/api/v1/namespaces/{namespace}/pods/{name}/log",
-            "GET",
-            path_params={"namespace": namespace, "name": name},
-            query_params=list(query.items()),
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            # A log that is followed may be silent for any time.
-            _request_timeout=(self._timeout_s, None if query.get("follow") else self._timeout_s),
-        )
+        with limits.conversation(of_log):
+            response: urllib3.BaseHTTPResponse = self._client.call_api(
+                "/api/v1/namespaces/{namespace}/pods/{name}/log",
+                "GET",
+                path_params={"namespace": namespace, "name": name},
+                query_params=list(query.items()),
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                # A log that is followed may be silent for any time.
+                _request_timeout=(
+                    self._timeout_s,
+                    None if query.get("follow") else self._timeout_s,
+                ),
+            )
         return response
 
-    def items(self, name: str, *given: object, **options: object) -> list[Json]:
-        """All items of a list, page by page; reads from the start again if a page has expired."""
+    def items(
+        self, name: str, keep: Callable[[Json], T], *given: object, **options: object
+    ) -> list[T]:
+        """What `keep` makes of each item of a list, which is read page by page, so that no more
+        than a page is in memory; reads from the start again if a page has expired."""
         for _ in range(TRIES):
             try:
-                return self._pages(name, *given, **options)
+                return self._pages(name, keep, *given, **options)
             except Refusal as refusal:
                 if refusal.status != 410:
                     raise
         raise RuntimeUnavailable("The list changed faster than it could be read.")
 
-    def _pages(self, name: str, *given: object, **options: object) -> list[Json]:
-        items: list[Json] = []
+    def _pages(
+        self, name: str, keep: Callable[[Json], T], *given: object, **options: object
+    ) -> list[T]:
+        items: list[T] = []
         more: Json = {}
-        for _ in range(MOST_PAGES):
-            answer = self.call(name, *given, limit=PAGE, **options, **more)
-            items += answer.get("items") or ()
+        page = PAGE
+        for _ in range(MOST_ITEMS // PAGE):
+            try:
+                answer = self.call(name, *given, limit=page, **options, **more)
+            except AnswerTooLarge:
+                if page <= LEAST_PAGE:
+                    raise
+                page = max(page // 4, LEAST_PAGE)
+                continue
+            items += map(keep, answer.get("items") or ())
             following = (answer.get("metadata") or {}).get("continue")
             if not following:
                 return items
             more = {"_continue": following}
-        raise RuntimeUnavailable("The API server's list has no end.")
+        raise AnswerTooLarge("The API server's list has no end.")
 
     def close(self) -> None:
         self._pools.clear()
@@ -159,6 +184,7 @@ class Api:
                 timeout=urllib3.Timeout(connect=connect_s, read=read_s),
                 redirect=False,  # the endpoint is the only server to trust
                 preload_content=False,
+                decode_content=False,  # a small answer could become a large one
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unavailable(error) from error
@@ -175,8 +201,19 @@ class Api:
         raise RuntimeUnavailable(f"HTTP status {response.status}: {refusal.message}")
 
 
+@contextmanager
+def nonsense_as_unavailable() -> Iterator[None]:
+    """An answer without what every API server sends, or with another type, is none."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise RuntimeUnavailable("The API server's answer makes no sense.") from error
+
+
 def unavailable(error: Exception) -> RuntimeUnavailable:
     """The network error in words for people, without anything that was sent."""
+    if (limit := limits.exceeded(error)) is not None:
+        return limit
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ForbiddenAddress | ssl.SSLError):
@@ -201,36 +238,36 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Generator[bytes]:
 
 def lines(response: urllib3.BaseHTTPResponse) -> Iterator[Json]:
     """A stream of JSON objects, one a line."""
-    rest = b""
+    rest = bytearray()
     with closing(pieces(response)) as stream:
         for piece in stream:
-            *whole, rest = (rest + piece).split(b"\n")
+            rest += piece
+            if b"\n" in piece:
+                *whole, last = bytes(rest).split(b"\n")
+                rest = bytearray(last)
+                for line in whole:
+                    if line.strip():
+                        yield _json_of(line)
             if len(rest) > LONGEST_LINE:
                 raise RuntimeUnavailable("The API server's line has no end.")
-            for line in whole:
-                if line.strip():
-                    yield _json_of(line)
 
 
 def _read(response: urllib3.BaseHTTPResponse, most: int | None = None) -> bytes:
-    """The whole body, within limits of size and time: the server belongs to others."""
-    until, body = time.monotonic() + LONGEST_S, bytearray()
+    """The body, of which no more than `most` bytes are read, where they are given."""
+    body, left = Body(), ANSWER_BYTES if most is None else most
     try:
-        while piece := response.read1(min(PIECE, (most or MOST_BYTES) - len(body))):
-            body += piece
-            if most is not None and len(body) >= most:
-                break
-            if len(body) >= MOST_BYTES or time.monotonic() > until:
-                response.close()
-                raise RuntimeUnavailable("The API server's answer has no end.")
-        return bytes(body)
+        while left > 0 and (piece := response.read1(min(PIECE, left))):
+            body.add(piece)
+            left -= len(piece)
+        return body.whole()
     except (urllib3.exceptions.HTTPError, OSError) as error:
+        response.close()
         raise unavailable(error) from error
 
 
 def _json_of(text: bytes) -> Json:
     try:
-        answer = json.loads(text)
+        answer = limits.parsed(text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -26,20 +26,35 @@ class Amounts(NamedTuple):
 ZERO = Amounts()
 
 
+def used_by(pod: Json, cluster_id: str, namespace: str) -> tuple[str, Amounts] | None:
+    """The node of a Pod that is not the cluster's own, and what the Pod takes of it.
+
+    The cluster's own Pods have its label and are in `namespace`.
+    """
+    ours = labels_of(pod).get(CLUSTER) == cluster_id and pod["metadata"]["namespace"] == namespace
+    ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    node = pod["spec"].get("nodeName")
+    return (str(node), requests(pod["spec"])) if node and not ours and not ended else None
+
+
 def node_capacities(
-    nodes: Iterable[Json], pods: Iterable[Json], cluster_id: str, namespace: str
+    nodes: Iterable[Json], used: Iterable[tuple[str, Amounts] | None]
 ) -> list[Capacity]:
-    """`pods` of all namespaces; the cluster's own have its label and are in `namespace`."""
-    used: dict[str, Amounts] = defaultdict(Amounts)
-    for pod in pods:
-        ours = (
-            labels_of(pod).get(CLUSTER) == cluster_id and pod["metadata"]["namespace"] == namespace
-        )
-        ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-        node = pod["spec"].get("nodeName")
-        if node and not ours and not ended:
-            used[node] = used[node].plus(requests(pod["spec"]))
-    return [node_capacity(node, used[node["metadata"]["name"]]) for node in nodes]
+    """The capacities of the nodes, less what Pods take of them (`used_by`)."""
+    by_node: dict[str, Amounts] = defaultdict(Amounts)
+    for node_name, amounts in filter(None, used):
+        by_node[node_name] = by_node[node_name].plus(amounts)
+    return [node_capacity(node, by_node[node["metadata"]["name"]]) for node in nodes]
+
+
+def what_matters(node: Json) -> Json:
+    """The node without the rest of it, such as the list of its images."""
+    metadata, spec, status = node["metadata"], node.get("spec", {}), node.get("status", {})
+    return {
+        "metadata": {"name": metadata["name"], "labels": metadata.get("labels")},
+        "spec": {name: spec.get(name) for name in ("taints", "unschedulable")},
+        "status": {name: status.get(name) for name in ("allocatable", "conditions")},
+    }
 
 
 def node_capacity(node: Json, used: Amounts) -> Capacity:

@@ -1,7 +1,7 @@
 """One namespace of a Kubernetes cluster as a runtime. One Pod is one replica."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from threading import Event
 
@@ -20,14 +20,17 @@ from deployments.runtimes.kubernetes import (
     pull_secrets,
     watches,
 )
-from deployments.runtimes.kubernetes.api import Api, Refusal, pieces
+from deployments.runtimes.kubernetes.api import Api, Refusal, nonsense_as_unavailable, pieces
 from deployments.runtimes.kubernetes.deletion import deletion_grace_s
 from deployments.runtimes.kubernetes.pods import has_ended, replica_status
 from deployments.runtimes.kubernetes.spec import pod_of
+from deployments.runtimes.limits import Limits
 from deployments.runtimes.streams import ticking
 
 IDS_IN_A_SELECTOR = 100  # about 4 kB of a URL
 TICK_S = 1.0
+LOG_S, LOG_BYTES = 15.0, 64 * 1024 * 1024  # of a log as it is now
+FOLLOW_S = 3600.0
 TIDY_EVERY_S = 600.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -57,6 +60,7 @@ class KubernetesRuntime:
         self._ids_in_a_selector = ids_in_a_selector
         self._tidy_at = 0.0  # by the monotonic clock
 
+    @nonsense_as_unavailable()
     def start(self, launch_spec: LaunchSpec) -> None:
         if not launch_spec.placement:
             return
@@ -76,19 +80,22 @@ class KubernetesRuntime:
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
 
-    def pull(self, image: str) -> None:
+    def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         """The kubelet of each node pulls what its Pods need."""
 
+    @nonsense_as_unavailable()
     def stop(self, key: Key, grace_s: int) -> None:
         pod = self._read_pod(key)
         if pod is not None and not has_ended(pod):
             self._delete(pod, grace_s)
 
+    @nonsense_as_unavailable()
     def remove(self, key: Key) -> None:
         pod = self._read_pod(key)
         if pod is not None:
             self._delete(pod, 0)
 
+    @nonsense_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         if deployment_ids is None:
             chunks: list[Sequence[str]] = [()]
@@ -99,14 +106,16 @@ class KubernetesRuntime:
         return [
             status
             for chunk in chunks
-            for pod in self._api.items(
+            for status in self._api.items(
                 "list_namespaced_pod",
+                replica_status,
                 self._namespace,
                 label_selector=names.selector(self._cluster_id, chunk),
             )
-            if (status := replica_status(pod))
+            if status
         ]
 
+    @nonsense_as_unavailable()
     def logs(
         self,
         key: Key,
@@ -114,6 +123,8 @@ class KubernetesRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        within_s: float | None = None,
+        most_bytes: int | None = None,
     ) -> Iterator[bytes]:
         if self._read_pod(key) is None:
             return iter(())
@@ -125,7 +136,8 @@ class KubernetesRuntime:
         if follow:
             query["follow"] = True
         try:
-            response = self._api.log(self._namespace, names.pod_name(key), query)
+            of_log = Limits(within_s or (FOLLOW_S if follow else LOG_S), most_bytes or LOG_BYTES)
+            response = self._api.log(self._namespace, names.pod_name(key), query, of_log)
         except Refusal as refusal:
             # 404: the Pod is gone. 400: its container "is waiting to start", or never started.
             if refusal.status in {400, 404}:
@@ -136,11 +148,16 @@ class KubernetesRuntime:
             return written
         return (piece or b"" for piece in ticking(written, response.shutdown, TICK_S))
 
+    @nonsense_as_unavailable()
     def capacity(self) -> list[Capacity]:
         # Nodes before Pods, so that a new node whose Pods are not listed does not count as empty.
-        nodes = self._api.items("list_node")
-        pods = self._api.items("list_pod_for_all_namespaces", field_selector=NOT_ENDED)
-        return node_capacity.node_capacities(nodes, pods, self._cluster_id, self._namespace)
+        nodes = self._api.items("list_node", node_capacity.what_matters)
+        used = self._api.items(
+            "list_pod_for_all_namespaces",
+            lambda pod: node_capacity.used_by(pod, self._cluster_id, self._namespace),
+            field_selector=NOT_ENDED,
+        )
+        return node_capacity.node_capacities(nodes, used)
 
     def watch(self, stop: Event) -> Iterator[str | None]:
         selector = names.selector(self._cluster_id)

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from threading import Event
 
 from deployments.runtimes.base import RuntimeUnavailable, one_line
-from deployments.runtimes.kubernetes.api import Api, Refusal
+from deployments.runtimes.kubernetes.api import Api, Refusal, nonsense_as_unavailable
 from deployments.runtimes.kubernetes.names import DEPLOYMENT, Json, labels_of
+from deployments.runtimes.streams import paced
 
 WATCH_S = 5  # how long one request watches; `stop` is checked in between
+EVENTS_PER_S = 500
 PAUSE_S = 0.2  # between requests, for the sake of a server that ends each at once
 
 
@@ -26,17 +28,18 @@ def changes(
     version: str | None = None
     while not stop.is_set():
         try:
-            if version is None:
-                version = _present_version(api, namespace, selector)
-                yield None  # from here on no change is missed
-            for event in _events(
-                api, namespace, selector, version, timeout_s=timeout_s, watch_s=watch_s
-            ):
-                version = event["object"]["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    yield labels_of(event["object"]).get(DEPLOYMENT)
-                if stop.is_set():
-                    return
+            with nonsense_as_unavailable():
+                if version is None:
+                    version = _present_version(api, namespace, selector)
+                    yield None  # from here on no change is missed
+                for event in _events(
+                    api, namespace, selector, version, timeout_s=timeout_s, watch_s=watch_s
+                ):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        yield labels_of(event["object"]).get(DEPLOYMENT)
+                    if stop.is_set():
+                        return
         except _TooOld:
             version = None
         yield None
@@ -62,12 +65,13 @@ def _events(
             allow_watch_bookmarks=True,
             timeout_seconds=watch_s,
             silent_s=watch_s + timeout_s,
+            within_s=watch_s + 2 * timeout_s,
         )
     except Refusal as refusal:
         if refusal.status == 410:
             raise _TooOld from refusal
         raise
-    for event in stream:
+    for event in paced(stream, EVENTS_PER_S):
         if event["type"] == "ERROR":
             status = event.get("object") or {}
             if status.get("code") == 410:

@@ -100,7 +100,7 @@ class FakeRuntime:
             for key, node in new:
                 self._begin(key, node, spec.image)
 
-    def pull(self, image: str) -> None:
+    def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         with self._changed:
             self._check_available()
             if image in self.unpullable_images:
@@ -142,6 +142,8 @@ class FakeRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        within_s: float | None = None,
+        most_bytes: int | None = None,
     ) -> Iterator[bytes]:
         with self._changed:
             self._check_available()

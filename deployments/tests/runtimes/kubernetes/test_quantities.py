@@ -4,7 +4,13 @@ from fractions import Fraction
 
 import pytest
 
-from deployments.runtimes.kubernetes.node_capacity import Amounts, node_capacities, requests
+from deployments.runtimes.kubernetes.node_capacity import (
+    Amounts,
+    node_capacities,
+    requests,
+    used_by,
+    what_matters,
+)
 from deployments.runtimes.kubernetes.quantities import MIB, cpu_milli, quantity, whole
 
 
@@ -109,7 +115,8 @@ def pod(cpu, memory="0", on="n", namespace="other", cluster=None, phase="Running
 
 
 def left(*pods, **given):
-    [capacity] = node_capacities([node(**given)], pods, "ours", "mlops")
+    used = [used_by(pod, "ours", "mlops") for pod in pods]
+    [capacity] = node_capacities([what_matters(node(**given))], used)
     return capacity
 
 
