@@ -113,13 +113,14 @@ class Engine:
         """The first caller's client; callers do not wait for each other's connecting."""
         if self._client is None:
             with limits.conversation(self._limits()):
-                client = self._connect()
-            with self._lock:
-                if self._client is None:
-                    self._client = client
-                    return client
-            client.close()
+                self._offer(self._connect())
         return self._client
+
+    def _offer(self, client: Any) -> None:
+        with self._lock:
+            kept = self._client = self._client or client
+        if kept is not client:
+            client.close()
 
     def _connect(self) -> Any:
         # Replaces the library's own adapters: for TLS they need files, for ssh another library.
