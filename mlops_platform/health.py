@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.csrf import csrf_exempt
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from mlops_platform.api.errors import method_not_allowed
 from mlops_platform.api.redis import redis_client
+from mlops_platform.database import try_again
 from scheduler import metrics as scheduler_metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -96,11 +97,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
     try:
         registry.register(_Scheduler())
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-    except (OperationalError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
+        answer = try_again(error)
+        if answer is None:
+            raise
         return JsonResponse(
-            {"detail": "The database is away; try again soon.", "code": "database_unavailable"},
+            {"detail": answer.detail, "code": answer.code},
             status=503,
-            headers={"Retry-After": "5"},
+            headers={"Retry-After": str(answer.after_s)},
         )
 
 

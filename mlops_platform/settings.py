@@ -7,15 +7,18 @@ secret key drawn once and kept beside their data. `MLOPS_ENV=production` refuses
 import base64
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
 from mlops_platform import admission, embedded
+from mlops_platform.database import deadlines
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 from mlops_platform.production import is_production, proxies_in_front, refuse_unsafe
 
@@ -119,12 +122,15 @@ TEMPLATES = [
 # --- PostgreSQL and Redis -------------------------------------------------------------------
 DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.postgres_url(DATA_DIR)
 REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **dj_database_url.parse(DATABASE_URL, conn_max_age=300, conn_health_checks=True),
         "TEST": {"NAME": "test_mlops"},
     }
 }
+_options = DATABASES["default"].setdefault("OPTIONS", {})
+_options["options"] = f"{deadlines(sys.argv[0])} {_options.get('options', '')}".strip()
+_options.setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_TIMEOUT_S = 2.0  # a dead Redis delays a submit by this much at most
 REDIS_STALLED_S = 2.0  # after a timeout, for so long no command of this process waits for Redis

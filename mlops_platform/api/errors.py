@@ -5,15 +5,18 @@ Any other exception is a bug: it is logged with its trace and answered without o
 """
 
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+
+from mlops_platform.database import BUSY, try_again
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +73,16 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
         error = not_found()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
-    elif isinstance(error, OperationalError | InterfaceError):
-        logger.error("database unavailable", exc_info=error)
+    elif (answer := try_again(error)) is not None:
+        if answer is BUSY:
+            logger.warning(answer.code, extra={"error": str(error)})
+        else:
+            logger.error(answer.code, exc_info=error)
         _roll_back()
         return Response(
-            {"detail": "The database is away; try again soon.", "code": "database_unavailable"},
+            {"detail": answer.detail, "code": answer.code},
             status=status.HTTP_503_SERVICE_UNAVAILABLE,
-            headers={"Retry-After": "5"},
+            headers={"Retry-After": str(answer.after_s)},
         )
     if not isinstance(error, exceptions.APIException):
         return None
@@ -160,4 +166,10 @@ def method_not_allowed(request: HttpRequest, allowed: Iterable[str]) -> JsonResp
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
+    """Django calls this while it handles the exception of a view that is none of DRF's."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and (answer := try_again(error)) is not None:
+        response = _answer(503, answer.detail, answer.code)
+        response["Retry-After"] = str(answer.after_s)
+        return response
     return _answer(500, "Something went wrong on our side; it has been logged.", "internal_error")

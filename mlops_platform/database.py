@@ -1,0 +1,58 @@
+"""Deadlines in PostgreSQL, and which of its errors mean that a later try may succeed."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+# In seconds; 0 is no deadline. In what serves users, nothing waits for another's lock or computes
+# without an end, and a transaction that its process has forgotten gives its locks back.
+SERVING = {
+    "lock_timeout": 2,
+    "statement_timeout": 30,
+    "idle_in_transaction_session_timeout": 30,
+}
+# A command that an operator runs may compute for long, but a migration that waits for a table's
+# lock makes every request wait behind it.
+COMMAND = {
+    "lock_timeout": 10,
+    "statement_timeout": 0,
+    "idle_in_transaction_session_timeout": 600,
+}
+
+
+class TryAgain(NamedTuple):
+    """An answer with the status 503."""
+
+    detail: str
+    code: str
+    after_s: int
+
+
+AWAY = TryAgain("The database is away; try again soon.", "database_unavailable", 5)
+BUSY = TryAgain("Another change of the same is under way; try again soon.", "busy", 1)
+TOO_SLOW = TryAgain("This takes too long at present; try again later.", "too_slow", 5)
+
+BY_SQLSTATE = {
+    "55P03": BUSY,  # lock_not_available: lock_timeout
+    "40P01": BUSY,  # deadlock_detected
+    "40001": BUSY,  # serialization_failure
+    "57014": TOO_SLOW,  # query_canceled: statement_timeout
+}
+
+
+def deadlines(program: str) -> str:
+    """Options of a connection (libpq's `options`) for a process that runs this program."""
+    limits = COMMAND if Path(program).name == "manage.py" else SERVING
+    return " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items())
+
+
+def try_again(error: Exception) -> TryAgain | None:
+    """None for an error that a second try would meet again.
+
+    While PostgreSQL starts or stops, psycopg2 raises a plain DatabaseError for some statements.
+    """
+    may_pass = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+    if not may_pass:
+        return None
+    return BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or "", AWAY)
