@@ -156,5 +156,5 @@ def _check_address(parts: SplitResult) -> None:
         raise BadUrl(reasons[0])
     if not addresses or any(reasons):
         raise BadUrl(
-            f"The host {host[:100]} does not resolve, or leads to where only an operator may attach."
+            f"{host[:100]} does not resolve, or leads to where only an operator may attach."
         )

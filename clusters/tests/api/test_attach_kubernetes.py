@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from clusters.endpoints.error_texts import NOT_YET
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.services import attach, nodes
 from clusters.tests.allocation import make_cluster, make_node, row
@@ -17,7 +18,7 @@ SERVER = {
     "url": "https://10.0.0.9:6443",
     "namespace": "default",
     "seen_at": None,
-    "error": None,
+    "error": NOT_YET,
 }
 
 pytestmark = pytest.mark.usefixtures("names")
@@ -89,7 +90,7 @@ def test_totals_may_be_left_out_and_are_not_kept(api, ada, org, runtime):
         (
             {"kubeconfig": kubeconfig(cluster={"server": "https://here.example.org"})},
             "kubeconfig",
-            "here.example.org: 127.0.0.1 is a loopback address",
+            "here.example.org does not resolve, or leads to where only an operator may attach.",
         ),
         (
             {"kubeconfig": kubeconfig(cluster={"server": "https://nowhere.example.org"})},
@@ -130,7 +131,8 @@ def test_others_may_not_and_no_name_is_resolved_for_them(
 def test_members_see_where_it_is_and_nothing_else_of_it(api, vera, kube):
     for address in (PATH, path(kube), f"{path(kube)}/status"):
         text = api(vera).get(address).content.decode()
-        assert '"url":"https://10.0.0.9:6443","seen_at":null,"error":null,"namespace":"ml"' in text
+        shown = f'"url":"https://10.0.0.9:6443","seen_at":null,"error":"{NOT_YET}","namespace":"ml"'
+        assert shown in text
         assert "BEGIN" not in text
         assert kube.endpoints.get().secrets not in text
 
@@ -150,7 +152,7 @@ def test_a_kubeconfig_replaces_the_credentials_and_keeps_the_namespace(api, ada,
     response = api(ada).patch(path(kube), {"kubeconfig": config, "name": "renamed"})
     assert response.status_code == 200
     assert response.json()["name"] == "renamed"
-    seen = {**SERVER, "namespace": "ml", "seen_at": "2026-03-01T09:00:00Z"}
+    seen = {**SERVER, "namespace": "ml", "seen_at": "2026-03-01T09:00:00Z", "error": None}
     assert response.json()["endpoint"] == seen
     assert secrets()["token"] == "kube-token-hunter2"
     assert not Endpoint.objects.get().trusted

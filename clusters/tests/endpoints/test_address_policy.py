@@ -71,6 +71,36 @@ def test_a_text_that_is_no_address_is_refused(text):
     assert refusal(text) == f"{text!r} is no IP address."
 
 
+RANGES = tuple(map(ipaddress.ip_network, ("10.20.0.0/16", "192.168.7.7/32", "fd12:3456::/32")))
+OUTSIDE = "outside the ranges of this platform"
+
+
+@pytest.mark.parametrize(
+    "address", ["10.20.0.0", "10.20.255.255", "192.168.7.7", "fd12:3456::9", "::ffff:10.20.0.5"]
+)
+def test_allowed_in_the_ranges_of_tenants(settings, address):
+    settings.TENANT_ENDPOINT_RANGES = RANGES
+    assert refusal(address) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.21.0.0", "10.19.255.255", "192.168.7.8", "8.8.8.8", "fd12:3457::1", "2606:4700::1111",
+        "::ffff:10.21.0.1", "64:ff9b::10.20.0.5", "2002:0a14:0005::1", "64:ff9b::808:808",
+    ],
+)  # fmt: skip
+def test_refused_outside_the_ranges_of_tenants(settings, address):
+    settings.TENANT_ENDPOINT_RANGES = RANGES
+    assert refusal(address) == f"{address} is {OUTSIDE}, where only an operator may attach."
+
+
+@pytest.mark.parametrize(("address", "kind"), REFUSED)
+def test_a_range_allows_nothing_that_is_refused_without_it(settings, address, kind):
+    settings.TENANT_ENDPOINT_RANGES = tuple(map(ipaddress.ip_network, ("0.0.0.0/0", "::/0")))
+    assert refusal(address) == f"{address} is {kind}, where only an operator may attach."
+
+
 def own_address():
     """This host's address for outgoing connections; none where it has no network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -2,6 +2,7 @@
 
 import socket
 from functools import partial
+from ipaddress import ip_network
 
 import pytest
 
@@ -69,9 +70,9 @@ BAD_URLS = [
     ("tcp://127.0.0.1:2376", "127.0.0.1 is a loopback address, where only an operator may attach."),
     ("tcp://[::1]:2376", "::1 is a loopback address"),
     ("tcp://169.254.169.254:80", "169.254.169.254 is a metadata address"),
-    ("tcp://meta.example.org:80", "meta.example.org: 169.254.169.254 is a metadata address"),
-    ("tcp://two.example.org:80", "two.example.org: 127.0.0.1 is a loopback address"),
-    ("tcp://nowhere.example.org:80", "nowhere.example.org does not resolve to any address."),
+    ("tcp://meta.example.org:80", "meta.example.org does not resolve, or leads to where only"),
+    ("tcp://two.example.org:80", "two.example.org does not resolve, or leads to where only"),
+    ("tcp://nowhere.example.org:80", "nowhere.example.org does not resolve, or leads to where"),
 ]
 
 
@@ -82,6 +83,16 @@ def test_where_a_tenant_may_not_attach(url, sentence):
     assert list(raised.value.faults) == ["url"]
     assert sentence in raised.value.faults["url"]
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_tenant_does_not_learn_which_names_the_platform_can_resolve():
+    """Nor where they lead."""
+    said = set()
+    for name in ("meta.example.org", "two.example.org", "nowhere.example.org"):
+        with pytest.raises(BadEndpoint) as raised:
+            docker(f"tcp://{name}:80")
+        said.add(raised.value.faults["url"].replace(name, "NAME"))
+    assert said == {"NAME does not resolve, or leads to where only an operator may attach."}
 
 
 @pytest.mark.parametrize("missing", [["ca"], ["cert"], ["key"], ["ca", "cert", "key"]])
@@ -176,3 +187,12 @@ def test_only_an_operator_attaches_an_api_server_here(url):
     with pytest.raises(BadEndpoint, match="server of the cluster: "):
         kubernetes_endpoint(server(url))
     assert kubernetes_endpoint(server(url), trusted=True).url == url
+
+
+def test_an_operator_may_attach_outside_the_ranges_of_tenants(settings):
+    settings.TENANT_ENDPOINT_RANGES = (ip_network("10.20.0.0/16"),)
+    for url in ("tcp://10.0.0.5:2376", "tcp://gpu-1.example.org:2376"):
+        with pytest.raises(BadEndpoint, match="where only an operator may attach"):
+            docker(url)
+        assert docker(url, trusted=True).url == url
+    assert docker("tcp://10.20.3.4:2376").url == "tcp://10.20.3.4:2376"
