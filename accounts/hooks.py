@@ -22,9 +22,14 @@ class AcceptInvitation(Protocol):
     def __call__(self, user: User, code: str) -> object: ...
 
 
-def _refuse(*_: object) -> None:
+def _know_no_code(code: str) -> None:
+    """Without an upper app there are no organizations."""
     raise Invalid({"invite_code": "There is nothing to be invited to."})
 
 
-check_invitation: CheckInvitation = _refuse
-accept_invitation: AcceptInvitation = _refuse
+def _accept_none(user: User, code: str) -> None:
+    _know_no_code(code)
+
+
+check_invitation: CheckInvitation = _know_no_code
+accept_invitation: AcceptInvitation = _accept_none

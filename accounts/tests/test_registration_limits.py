@@ -1,6 +1,7 @@
 """POST /api/users/register where not everybody may, and with an invite code"""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -52,7 +53,7 @@ class TestByInvitation:
 
     def test_a_code_that_cannot_be_used_makes_no_user(self, anyone, org):
         code = code_of(org)
-        changes = [
+        changes: list[tuple[dict[str, Any], str]] = [
             ({"rotated_at": timezone.now()}, "invalid_invite_code"),
             ({"expires_at": timezone.now() - timedelta(seconds=1)}, "expired_invite_code"),
             ({"max_uses": 1, "uses": 1}, "used_up_invite_code"),
