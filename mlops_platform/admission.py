@@ -16,8 +16,8 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63
 
 @dataclass(frozen=True)
 class Registration:
-    """Who may register: anybody, users with an invite code, users with an e-mail address in one of
-    `domains`, or nobody but operators' own users."""
+    """By `mode`, who may register: every visitor, users with an invite code, users with an e-mail
+    address in one of `domains`, or no user: then operators alone make users."""
 
     mode: str
     domains: frozenset[str] = frozenset()
