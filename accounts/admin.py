@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from accounts.models import User, UserProfile
+from mlops_platform.admin.lookups import FilteredAdmin
 
 
 class NewUserForm(AdminUserCreationForm):
@@ -25,8 +28,16 @@ class ProfileInline(admin.StackedInline):
     can_delete = False
 
 
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(FilteredAdmin, DjangoGroupAdmin):
+    """Rights that several operators share."""
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     form = ChangeUserForm
     add_form = NewUserForm
     list_display = [

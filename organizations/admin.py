@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from mlops_platform.admin.lookups import LookUpAdmin
+from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from organizations.models import Ban, InviteCode, Membership, Organization, Role
 from organizations.services import ban_member, replace_code, set_role
 
@@ -38,7 +38,7 @@ class InviteCodeInline(admin.TabularInline):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin):
+class OrganizationAdmin(FilteredAdmin):
     """Organizations are founded through the API, where the founder becomes their ADMIN."""
 
     list_display = ["name", "members", "admins", "created_at", "id"]
@@ -81,10 +81,7 @@ class MembershipAdmin(LookUpAdmin):
     search_fields = ["user__username", "user__email", "organization__name"]
     autocomplete_fields = ["user", "organization"]
     ordering = ["-pk"]
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Also the link from an organization to its members."""
-        return lookup == "organization__id__exact" or super().lookup_allowed(lookup, value, request)
+    linked = ["organization__id__exact"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
         return ["user", "organization", "joined_at"] if obj else ["joined_at"]
@@ -135,7 +132,7 @@ class LiveFilter(admin.SimpleListFilter):
 
 
 @admin.register(InviteCode)
-class InviteCodeAdmin(admin.ModelAdmin):
+class InviteCodeAdmin(FilteredAdmin):
     """Codes are looked at and replaced, never written by hand."""
 
     list_display = [

@@ -117,10 +117,6 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
             return super().get_search_results(request, queryset, search_term)
         return queryset.filter(pk=deployment_id), False
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        column = lookup.partition("__")[0]
-        return column not in self.unlisted and super().lookup_allowed(lookup, value, request)
-
     # --- Permissions ---------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
-"""Foreign keys that the operators' pages look up by typing."""
+"""What the operators' pages look up: related objects by typing, and rows by their filters alone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -19,7 +19,35 @@ class LookUp(AutocompleteSelect):
             return super().optgroups(name, [], *args)
 
 
-class LookUpAdmin(admin.ModelAdmin):
+class FilteredAdmin(admin.ModelAdmin):
+    """Its list is filtered by what its filters offer alone.
+
+    Django takes any column of the query string, with any lookup: by `?secret__startswith=a` an
+    operator without the right to see a secret would find it out letter by letter.
+    """
+
+    linked: Collection[str] = ()
+    """Parameters of links that lead to the list, beside those of its filters."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup in self.linked or any(
+            _offers(each, lookup) for each in self.get_list_filter(request)
+        )
+
+
+OFFERED = {"exact", "isnull", "in", "gte", "lt", "id__exact", "name__exact", "user__exact"}
+"""The lookups that filters of lists use, and links to them."""
+
+
+def _offers(list_filter: Any, lookup: str) -> bool:
+    """Whether an entry of `list_filter` has that parameter."""
+    if isinstance(list_filter, type) and issubclass(list_filter, admin.SimpleListFilter):
+        return lookup == list_filter.parameter_name
+    field = list_filter if isinstance(list_filter, str) else list_filter[0]
+    return lookup.startswith(f"{field}__") and lookup.removeprefix(f"{field}__") in OFFERED
+
+
+class LookUpAdmin(FilteredAdmin):
     """Its `autocomplete_fields` are LookUps."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
