@@ -46,6 +46,7 @@ def test_only_the_columns_of_its_filters_filter_a_list(operator, rf, model_admin
     request = rf.get("/")
     request.user = User.objects.get()
     exactly, below = set(model_admin.linked), set()
+    each: Any
     for each in model_admin.get_list_filter(request):
         if isinstance(each, type):
             exactly.add(each.parameter_name)
