@@ -138,7 +138,12 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": REDIS_TIMEOUT_S, "socket_timeout": REDIS_TIMEOUT_S},
+        "VERSION": 2,  # entries of the first version are pickles, which nothing reads any more
+        "OPTIONS": {
+            "serializer": "mlops_platform.api.cache.JsonSerializer",
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+            "socket_timeout": REDIS_TIMEOUT_S,
+        },
     }
 }
 
@@ -233,6 +238,7 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
 }
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
