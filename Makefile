@@ -53,7 +53,6 @@ clean: ## remove the virtual environment, the tests' data and caches (a run's da
 $(RUN_READY): requirements.txt | $(BIN)/python
 	@echo "Installing what the platform needs into $(VENV) ..."
 	@$(INSTALL) --requirement requirements.txt
-	@.ci/redis-binary $(BIN)/python
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt $(RUN_READY)

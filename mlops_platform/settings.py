@@ -36,7 +36,7 @@ def _kept(name: str, draw: Callable[[], str]) -> str:
     """
     path = DATA_DIR / name
     if not path.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         drawn = DATA_DIR / f"{name}.{os.getpid()}"
         with os.fdopen(os.open(drawn, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
             file.write(draw())

@@ -7,6 +7,7 @@ can make this lock exclusive on leaving was the last.
 
 import fcntl
 import os
+import pwd
 import signal
 import stat
 import sys
@@ -16,8 +17,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from mlops_platform.embedded.places import data_dir as default_data_dir
-from mlops_platform.embedded.places import socket_dir
+from mlops_platform.embedded.account import SHARED
+from mlops_platform.embedded.places import data_dir as chosen_data_dir
+from mlops_platform.embedded.places import default_data_dir, run_dir
 from mlops_platform.embedded.postgres import Postgres
 from mlops_platform.embedded.process import EmbeddedServerError
 from mlops_platform.embedded.redis import Redis
@@ -46,10 +48,14 @@ def services(
     with _lock_file(locks / "users.lock") as users, _lock_file(locks / "start.lock") as start:
         try:
             fcntl.flock(start, fcntl.LOCK_EX)
+            alone = _is_last_user(users)
             fcntl.flock(users, fcntl.LOCK_SH)
             for server in servers:
-                if not server.is_ready():
-                    server.start()
+                if server.is_ready():
+                    continue
+                if server.runs_elsewhere():
+                    _end_of_earlier_version(server, alone=alone)
+                server.start()
             fcntl.flock(start, fcntl.LOCK_UN)
             yield
         finally:
@@ -76,25 +82,56 @@ def services_for_environment() -> Iterator[None]:
         if any(asked.values()):
             stack.enter_context(_signals_unwind())
         try:
-            stack.enter_context(services(default_data_dir(), **asked, durable=durable))
+            stack.enter_context(services(chosen_data_dir(), **asked, durable=durable))
         except EmbeddedServerError as error:
             sys.exit(str(error))
         yield
 
 
 def _make_folders(data_dir: Path) -> None:
+    """Each closed to other users, also where an earlier version left it open. A data folder that a
+    user has chosen and made stays as it is."""
     try:
-        for folder in (data_dir, data_dir / "run", data_dir / "log"):
-            folder.mkdir(parents=True, exist_ok=True)
-        sockets = socket_dir(data_dir)
-        sockets.mkdir(mode=0o700, exist_ok=True)
+        if not data_dir.exists() or data_dir == default_data_dir():
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _close(data_dir)
+        sockets = run_dir(data_dir)
+        for folder in (data_dir / "run", data_dir / "log", sockets):
+            folder.mkdir(mode=0o700, exist_ok=True)
         if sockets.parent != data_dir.resolve():
             _refuse_if_foreign(sockets, cluster=data_dir / "postgres")
-        sockets.chmod(0o700)
+        for folder in (data_dir / "run", data_dir / "log", sockets):
+            _close(folder)
     except PermissionError as error:
         raise EmbeddedServerError(
             f"{error.filename} cannot be written: make {data_dir} yours or set MLOPS_DATA_DIR."
         ) from error
+
+
+def _close(folder: Path) -> None:
+    """Take a folder's rights from other users. Of root's, a group may pass through (account.py)."""
+    found = folder.stat()
+    if os.geteuid() == 0 and found.st_uid and found.st_uid == _uid_of(SHARED):
+        os.chown(folder, 0, 0)
+    kept = 0o710 if os.geteuid() == 0 else 0o700
+    if found.st_mode & 0o777 & ~kept:
+        folder.chmod(found.st_mode & kept)
+
+
+def _uid_of(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def _end_of_earlier_version(server: Postgres | Redis, *, alone: bool) -> None:
+    """Stop a server that a killed run of an earlier version has left behind."""
+    if not alone:
+        raise EmbeddedServerError(
+            "Processes of an earlier version use the embedded servers: stop them first."
+        )
+    server.stop()
 
 
 def _refuse_if_foreign(sockets: Path, *, cluster: Path) -> None:
@@ -110,7 +147,7 @@ def _refuse_if_foreign(sockets: Path, *, cluster: Path) -> None:
 
 @contextmanager
 def _lock_file(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         yield descriptor
     finally:

