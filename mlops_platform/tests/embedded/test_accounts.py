@@ -179,7 +179,7 @@ def test_where_no_account_can_be_created_nobody_is_lent_and_that_is_said(
     monkeypatch.setattr(
         account, "_account", lambda name: pwd.getpwnam(name) if name == "nobody" else None
     )
-    monkeypatch.setattr(account.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with embedded.services(folder, postgres=True, redis=False, durable=False):
         assert query(folder, "SELECT 1") == (1,)
     assert (

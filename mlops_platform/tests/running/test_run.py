@@ -106,7 +106,7 @@ def test_it_starts_serves_stops_and_starts_again(
         assert get(free_port, path) == 200, path
     family = first.family()
     names = " ".join(" ".join(process.cmdline()) for process in family)
-    assert all(name in names for name in ("gunicorn", "celery", "postgres", "redis-server"))
+    assert all(name in names for name in ("gunicorn", "celery", "postgres", "valkey-server"))
 
     assert first.end(signal.SIGINT) == 0, first.output
     _, alive = psutil.wait_procs(family, timeout=5)
