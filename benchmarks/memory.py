@@ -90,7 +90,7 @@ def _by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
 def _role(words: str, process: psutil.Process) -> str:
     for role, sign in (
         ("PostgreSQL", "postgres"),
-        ("Redis", "redis-server"),
+        ("Redis", "valkey-server"),
         ("web", "gunicorn"),
         ("beat", " beat"),
         ("worker", "celery"),
