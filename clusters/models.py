@@ -56,6 +56,9 @@ class Placement(models.TextChoices):
 class Cluster(models.Model):
     """A pool of capacity. The counters change only under this row's lock; CHECKs keep them sound.
 
+    Operators set `max_queued` and `max_queued_per_user`; None: MAX_QUEUED_PER_CLUSTER and
+    MAX_QUEUED_PER_USER of the settings.
+
     `changed_at` is set when capacity is freed or the policy changes, `evaluated_at` by each cycle:
     a cluster whose first is later than its second needs a cycle (scheduler sweep).
     """
@@ -93,6 +96,8 @@ class Cluster(models.Model):
     max_preemptions = models.PositiveIntegerField(default=5)
     node_lost_after_s = models.PositiveIntegerField(default=300)
     has_quotas = models.BooleanField(default=False, editable=False)
+    max_queued = models.PositiveIntegerField(null=True, blank=True)
+    max_queued_per_user = models.PositiveIntegerField(null=True, blank=True)
 
     changed_at = models.DateTimeField(default=timezone.now, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)

@@ -239,6 +239,29 @@ class WaitReason(models.Model):
         return f"{self.scheduling_key}: {self.code}"
 
 
+class QueueAllowance(models.Model):
+    """How many more deployments may be queued in a cluster, or, with `owner`, of that user in it:
+    as of the last count, less those submitted since (services/queue_limits.py)."""
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    most = models.PositiveIntegerField(help_text="The limit that was counted against.")
+    remaining = models.PositiveIntegerField()
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "owner"], nulls_distinct=False, name="one_allowance_each"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.most}"
+
+
 class EventType(models.TextChoices):
     SUBMITTED = "SUBMITTED"
     CHANGED = "CHANGED"

@@ -19,6 +19,7 @@ import dj_database_url
 
 from mlops_platform import admission, embedded
 from mlops_platform.database import deadlines
+from mlops_platform.limits import rate, whole_number
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 from mlops_platform.production import is_production, proxies_in_front, refuse_unsafe
 
@@ -181,9 +182,18 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS would tell of serializers that the views do not name
     "EXCEPTION_HANDLER": "mlops_platform.api.errors.answer_exception",
     "DEFAULT_THROTTLE_RATES": {
-        "login": os.environ.get("THROTTLE_LOGIN") or "10/min",  # per user name and address
-        "login_address": os.environ.get("THROTTLE_LOGIN_ADDRESS") or "100/min",
-        "register": os.environ.get("THROTTLE_REGISTER") or "60/hour",
+        # per user name and address; per user name, from addresses that are new to it; per address
+        "login": rate("THROTTLE_LOGIN", os.environ.get("THROTTLE_LOGIN") or "10/min"),
+        "login_account": rate(
+            "THROTTLE_LOGIN_ACCOUNT", os.environ.get("THROTTLE_LOGIN_ACCOUNT") or "60/hour"
+        ),
+        "login_address": rate(
+            "THROTTLE_LOGIN_ADDRESS", os.environ.get("THROTTLE_LOGIN_ADDRESS") or "100/min"
+        ),
+        "register": rate("THROTTLE_REGISTER", os.environ.get("THROTTLE_REGISTER") or "60/hour"),
+        # per user
+        "quote": rate("THROTTLE_QUOTE", os.environ.get("THROTTLE_QUOTE") or "30/min"),
+        "explain": rate("THROTTLE_EXPLAIN", os.environ.get("THROTTLE_EXPLAIN") or "30/min"),
     },
     "NUM_PROXIES": proxies_in_front(os.environ),
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -275,6 +285,12 @@ CELERY_BEAT_SCHEDULE = {
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
+MAX_QUEUED_PER_CLUSTER = whole_number(
+    "MAX_QUEUED_PER_CLUSTER", os.environ.get("MAX_QUEUED_PER_CLUSTER") or "20000"
+)
+MAX_QUEUED_PER_USER = whole_number(  # in a cluster
+    "MAX_QUEUED_PER_USER", os.environ.get("MAX_QUEUED_PER_USER") or "10000"
+)
 LEDGER_RETENTION_DAYS = int(os.environ.get("LEDGER_RETENTION_DAYS", "30"))
 
 # --- Web ------------------------------------------------------------------------------------

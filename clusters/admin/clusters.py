@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from clusters.admin.forms import POLICY, TOTALS, ClusterForm
+from clusters.admin.forms import POLICY, QUEUE_LIMITS, TOTALS, ClusterForm
 from clusters.models import Cluster, Endpoint, Node, Quota, Runtime, State
 from clusters.services import clusters
 from mlops_platform.admin.markup import (
@@ -61,6 +61,7 @@ class ClusterAdmin(RefusingAdmin):
         ("In use", {"fields": ["cpu", "ram", "gpus", "machines", "reached_at"]}),
         ("Totals", {"fields": [*TOTALS]}),
         ("Policy", {"fields": [*POLICY, "node_lost_after_s", "its_quotas"]}),
+        ("Queue", {"fields": QUEUE_LIMITS}),
         ("Record", {"fields": ["looked_at", "created_at", "id"]}),
     ]
     add_fieldsets = [
@@ -73,6 +74,7 @@ class ClusterAdmin(RefusingAdmin):
             },
         ),
         ("Policy", {"fields": [*POLICY, "node_lost_after_s"]}),
+        ("Queue", {"fields": QUEUE_LIMITS}),
     ]
     readonly_fields = [
         "state_now",

@@ -12,6 +12,8 @@ from mlops_platform.api.fields import MILLI
 
 TOTALS = ["total_cpu_milli", "total_ram_mib", "total_gpu"]
 POLICY = list(PolicySerializer().fields)
+MOST_QUEUED = 1_000_000_000
+QUEUE_LIMITS = ["max_queued", "max_queued_per_user"]
 
 
 class CoresField(forms.DecimalField):
@@ -58,10 +60,30 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     node_lost_after_s = forms.IntegerField(
         label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]
     )
+    max_queued = forms.IntegerField(
+        label="Most queued",
+        min_value=1,
+        max_value=MOST_QUEUED,
+        required=False,
+        help_text="Deployments; empty: MAX_QUEUED_PER_CLUSTER of the settings.",
+    )
+    max_queued_per_user = forms.IntegerField(
+        label="Most queued of a user",
+        min_value=1,
+        max_value=MOST_QUEUED,
+        required=False,
+        help_text="Empty: MAX_QUEUED_PER_USER of the settings.",
+    )
 
     class Meta:
         model = Cluster
-        fields = ["organization", "name", "runtime", *TOTALS, *POLICY, "node_lost_after_s"]
+        fields = [
+            *["organization", "name", "runtime"],
+            *TOTALS,
+            *POLICY,
+            "node_lost_after_s",
+            *QUEUE_LIMITS,
+        ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

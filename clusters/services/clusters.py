@@ -20,7 +20,9 @@ from organizations.access import require
 from organizations.models import Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
-NOT_READ_BY_SCHEDULER = frozenset({"name", "node_lost_after_s"})
+NOT_READ_BY_SCHEDULER = frozenset(
+    {"name", "node_lost_after_s", "max_queued", "max_queued_per_user"}
+)
 
 
 def lock_cluster(cluster_id: UUID) -> Cluster:

@@ -15,13 +15,15 @@ REFUSED_SUBMIT = error(
     "`idempotency_key_reused`: the key came with another body. `quote_stale`: the cluster has "
     "changed since the quote, or it has expired. `quote_mismatch`: the quote was for another user "
     "or body. `dependency_failed`: a dependency will never complete. `cluster_deleting`: the "
-    "cluster is being deleted",
+    "cluster is being deleted. `queue_full`: as many are queued in the cluster as may be, or of "
+    "yours",
     "idempotency_key_reused",
     "This Idempotency-Key came with another body before.",
 )
 REFUSED_BULK = error(
     "`idempotency_key_reused`: the key came with another body. `dependency_failed`: a dependency "
-    "will never complete. `cluster_deleting`: a cluster is being deleted",
+    "will never complete. `cluster_deleting`: a cluster is being deleted. `queue_full`: more would "
+    "be queued in a cluster than may be, or of yours",
     "idempotency_key_reused",
     "This Idempotency-Key came with another body before.",
 )

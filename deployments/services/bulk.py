@@ -15,6 +15,7 @@ from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import Draft, Order, draft_deployments
 from deployments.services.idempotency import CHUNK
+from deployments.services.queue_limits import refuse_too_many
 from deployments.signals import deployments_submitted
 from mlops_platform.api.errors import not_found, refuse_items
 
@@ -56,6 +57,7 @@ def create_deployments(
             lines = ((row.pk, NO_DETAILS) for row in rows)
             record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=user)
             needed = _attach(drafts)
+            refuse_too_many(rows)
     except IntegrityError as error:
         if "cluster_id" in str(error):  # deleted since it was read
             raise not_found() from None

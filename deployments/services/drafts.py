@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from clusters.models import Cluster, Node, Runtime
+from clusters.models import Cluster, Node, Runtime, State
 from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments import env
@@ -100,7 +100,8 @@ def _draft(
     spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
-    refuse_closing(cluster)
+    if cluster.state == State.DELETING:
+        refuse_closing(cluster)
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
     priority_class = priority_named(order.priority, classes)

@@ -13,6 +13,7 @@ from deployments.models import Deployment, EventType
 from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import draft_deployment
+from deployments.services.queue_limits import refuse_too_many
 from mlops_platform.api.errors import not_found
 
 
@@ -35,9 +36,9 @@ def create_deployment(
     """Queue a deployment; post_save wakes the scheduler.
 
     Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
-    quote that no longer holds, or where one of its dependencies has failed. Five queries, two of
-    them writes in one transaction; with dependencies, three reads and a write more; with a key, a
-    read more.
+    quote that no longer holds, where one of its dependencies has failed, or where as many are
+    queued as may be. Six queries, three of them writes in one transaction; with dependencies, three
+    reads and a write more; with a key, a read more; each ten seconds, a read and a write more.
     """
     deployment, digest, class_names, needed = draft_deployment(
         user, cluster_id, spec, priority=priority
@@ -57,6 +58,7 @@ def create_deployment(
                 dependencies.refuse_hopeless(needed)
             if quote is not None:
                 hooks.redeem_quote(deployment, digest, quote)
+            refuse_too_many([deployment])
     except IntegrityError as error:
         if "cluster_id" in str(error):  # deleted since it was read
             raise not_found() from None

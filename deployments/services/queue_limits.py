@@ -1,0 +1,105 @@
+"""How many deployments may be queued in a cluster, and of one user in it: operators set both.
+
+Submits alone are refused. What comes back into the queue, after an eviction or for a retry, is let
+in and counts.
+
+The queue is counted once in COUNT_EVERY_S at most, or where the allowance that was left by then is
+used up. In between a submit takes from the allowance, whatever the length of the queue.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from clusters.models import Cluster
+from deployments.models import Deployment, QueueAllowance
+from mlops_platform.api.errors import Conflict
+
+COUNT_EVERY_S = 10
+
+# The locks end with the transaction. The first keeps a deletion of the cluster away, as the foreign
+# key does only at the end; with the second, no other submit to the cluster commits from here on.
+_LOCK_AND_TAKE = """
+SELECT id FROM clusters_cluster WHERE id = %(cluster)s FOR KEY SHARE;
+SELECT pg_advisory_xact_lock(%(lock)s);
+UPDATE deployments_queueallowance SET remaining = remaining - %(new)s
+ WHERE cluster_id = %(cluster)s AND remaining >= %(new)s
+   AND (owner_id IS NULL AND most = %(most)s OR owner_id = %(owner)s AND most = %(most_of_owner)s)
+   AND counted_at > clock_timestamp() - make_interval(secs => %(every_s)s)
+RETURNING id
+"""
+
+# No further than one beyond the limit.
+_COUNT = """
+SELECT count(*), count(*) FILTER (WHERE queued.owner_id = %(owner)s)
+  FROM (SELECT owner_id FROM deployments_deployment
+         WHERE cluster_id = %(cluster)s AND status = 'QUEUED' LIMIT %(most)s + 1) queued
+"""
+
+
+def refuse_too_many(rows: Sequence[Deployment]) -> None:
+    """409 where more are queued than may be with these rows of one owner, which were just inserted.
+
+    Call it last in the transaction. One query for each cluster, and three more where it counts.
+    """
+    new = Counter(row.cluster_id for row in rows)
+    clusters = {row.cluster_id: row.cluster for row in rows}
+    for cluster_id in sorted(clusters):  # in one order, so that no deadlock arises
+        cluster = clusters[cluster_id]
+        params = {
+            "lock": int.from_bytes(cluster_id.bytes[-8:], signed=True),
+            "new": new[cluster_id],
+            "cluster": cluster_id,
+            "owner": rows[0].owner_id,
+            "most": cluster.max_queued or settings.MAX_QUEUED_PER_CLUSTER,
+            "most_of_owner": cluster.max_queued_per_user or settings.MAX_QUEUED_PER_USER,
+            "every_s": COUNT_EVERY_S,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_AND_TAKE, params)
+            taken = len(cursor.fetchall())
+        if taken < 2:  # of the cluster's allowance and the owner's in it
+            _count(cluster, params)
+
+
+def _count(cluster: Cluster, params: dict[str, int | UUID]) -> None:
+    """Count what is queued, and write down what the limits leave."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, params)
+        queued, of_owner = cursor.fetchone()
+    most, most_of_owner = int(params["most"]), int(params["most_of_owner"])
+    if queued > most:
+        raise _full(f"in the cluster {cluster.name!r}", most, queued - int(params["new"]))
+    if of_owner > most_of_owner:
+        raise _full(
+            f"of yours in the cluster {cluster.name!r}",
+            most_of_owner,
+            of_owner - int(params["new"]),
+        )
+    common = {"cluster": cluster, "counted_at": Now()}
+    QueueAllowance.objects.bulk_create(
+        [
+            QueueAllowance(owner_id=None, most=most, remaining=most - queued, **common),
+            QueueAllowance(
+                owner_id=params["owner"],
+                most=most_of_owner,
+                remaining=most_of_owner - of_owner,
+                **common,
+            ),
+        ],
+        update_conflicts=True,
+        unique_fields=["cluster", "owner"],
+        update_fields=["most", "remaining", "counted_at"],
+    )
+
+
+def _full(where: str, most: int, others: int) -> Conflict:
+    return Conflict(
+        f"At most {most} deployments may be queued {where}; {max(others, 0)} are, and nothing was "
+        "added.",
+        code="queue_full",
+    )
