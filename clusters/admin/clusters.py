@@ -61,7 +61,7 @@ class ClusterAdmin(RefusingAdmin):
         ("In use", {"fields": ["cpu", "ram", "gpus", "machines", "reached_at"]}),
         ("Totals", {"fields": [*TOTALS]}),
         ("Policy", {"fields": [*POLICY, "node_lost_after_s", "its_quotas"]}),
-        ("Queue", {"fields": QUEUE_LIMITS}),
+        ("Queue", {"fields": [*QUEUE_LIMITS]}),
         ("Record", {"fields": ["looked_at", "created_at", "id"]}),
     ]
     add_fieldsets = [
@@ -74,7 +74,7 @@ class ClusterAdmin(RefusingAdmin):
             },
         ),
         ("Policy", {"fields": [*POLICY, "node_lost_after_s"]}),
-        ("Queue", {"fields": QUEUE_LIMITS}),
+        ("Queue", {"fields": [*QUEUE_LIMITS]}),
     ]
     readonly_fields = [
         "state_now",

@@ -49,47 +49,47 @@ def refuse_too_many(rows: Sequence[Deployment]) -> None:
     new = Counter(row.cluster_id for row in rows)
     clusters = {row.cluster_id: row.cluster for row in rows}
     for cluster_id in sorted(clusters):  # in one order, so that no deadlock arises
-        cluster = clusters[cluster_id]
-        params = {
+        params: dict[str, int | UUID] = {
             "lock": int.from_bytes(cluster_id.bytes[-8:], signed=True),
             "new": new[cluster_id],
             "cluster": cluster_id,
             "owner": rows[0].owner_id,
-            "most": cluster.max_queued or settings.MAX_QUEUED_PER_CLUSTER,
-            "most_of_owner": cluster.max_queued_per_user or settings.MAX_QUEUED_PER_USER,
+            "most": clusters[cluster_id].max_queued or settings.MAX_QUEUED_PER_CLUSTER,
+            "most_of_owner": clusters[cluster_id].max_queued_per_user
+            or settings.MAX_QUEUED_PER_USER,
             "every_s": COUNT_EVERY_S,
         }
         with connection.cursor() as cursor:
             cursor.execute(_LOCK_AND_TAKE, params)
             taken = len(cursor.fetchall())
         if taken < 2:  # of the cluster's allowance and the owner's in it
-            _count(cluster, params)
+            _count(clusters[cluster_id], rows[0].owner_id, new[cluster_id])
 
 
-def _count(cluster: Cluster, params: dict[str, int | UUID]) -> None:
+def _count(cluster: Cluster, owner_id: UUID, new: int) -> None:
     """Count what is queued, and write down what the limits leave."""
+    most = cluster.max_queued or settings.MAX_QUEUED_PER_CLUSTER
+    most_of_owner = cluster.max_queued_per_user or settings.MAX_QUEUED_PER_USER
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, params)
+        cursor.execute(_COUNT, {"cluster": cluster.pk, "owner": owner_id, "most": most})
         queued, of_owner = cursor.fetchone()
-    most, most_of_owner = int(params["most"]), int(params["most_of_owner"])
     if queued > most:
-        raise _full(f"in the cluster {cluster.name!r}", most, queued - int(params["new"]))
+        raise _full(f"in the cluster {cluster.name!r}", most, queued - new)
     if of_owner > most_of_owner:
-        raise _full(
-            f"of yours in the cluster {cluster.name!r}",
-            most_of_owner,
-            of_owner - int(params["new"]),
-        )
-    common = {"cluster": cluster, "counted_at": Now()}
+        raise _full(f"of yours in the cluster {cluster.name!r}", most_of_owner, of_owner - new)
     QueueAllowance.objects.bulk_create(
         [
-            QueueAllowance(owner_id=None, most=most, remaining=most - queued, **common),
             QueueAllowance(
-                owner_id=params["owner"],
-                most=most_of_owner,
-                remaining=most_of_owner - of_owner,
-                **common,
-            ),
+                cluster=cluster,
+                owner_id=owner,
+                most=limit,
+                remaining=limit - counted,
+                counted_at=Now(),
+            )
+            for owner, limit, counted in (
+                (None, most, queued),
+                (owner_id, most_of_owner, of_owner),
+            )
         ],
         update_conflicts=True,
         unique_fields=["cluster", "owner"],

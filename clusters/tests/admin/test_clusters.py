@@ -288,3 +288,13 @@ def test_a_long_list_is_counted_to_a_bound(cluster):
     paginator = BoundedPaginator(Cluster.objects.order_by("pk"), 2)
     paginator.most = 5
     assert str(paginator.count) == "5"
+
+
+def test_an_operator_limits_the_queue_of_a_cluster(operator, cluster, woken):
+    answer = operator.post(page(cluster), form_of(cluster, max_queued="50", max_queued_per_user=""))
+    assert answer.status_code == 302, answer.context["errors"]
+    cluster.refresh_from_db()
+    assert (cluster.max_queued, cluster.max_queued_per_user) == (50, None)
+    assert woken == []  # the scheduler does not read it
+    refused = operator.post(page(cluster), form_of(cluster, max_queued="0"))
+    assert "max_queued" in refused.context["adminform"].form.errors
