@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check bench docs pictures lock outdated clean
+.PHONY: help run test lint check bench refusals docs pictures lock outdated clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -31,6 +31,9 @@ check: lint test ## lint and test
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+refusals: $(DEV_READY) ## the CPU that hostile requests cost, call by call (ARGS= is a part of a call's name)
+	@$(BIN)/python benchmarks/refusals.py $(ARGS)
 
 docs: $(DOCS_READY) ## build the documentation's site into docs/_build; warnings are errors
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build

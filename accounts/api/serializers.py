@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from rest_framework import serializers
 
 from accounts.models import User
-from mlops_platform.api.fields import Text
+from mlops_platform.api.fields import Email, Text
 from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_PASSWORD = 128  # hashing is slow on purpose, and slower for a longer one
@@ -20,6 +20,8 @@ EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
 
 class Username(Text):
     """A user name in the normal form (NFKC) that Django keeps, and so measured in that form."""
+
+    longest_as_sent = 600  # to normalize a long text may take minutes
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=150, trim_whitespace=False, **kwargs)
@@ -59,7 +61,7 @@ class RegisterSerializer(StrictSerializer):
         help_text="Up to 150 letters, digits and @ . + - _; unique in any letter case.",
     )
     password = Password(help_text="At least 8 characters, not a common one, not like the name.")
-    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    email = Email(max_length=254, required=False, allow_blank=True)
     invite_code = Text(
         max_length=LONGEST_CODE,
         required=False,
@@ -157,7 +159,7 @@ class MeSerializer(serializers.Serializer):
 
 
 class ChangeMeSerializer(StrictSerializer):
-    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    email = Email(max_length=254, required=False, allow_blank=True)
     profile = ProfileSerializer(required=False)
 
     class Meta:

@@ -43,8 +43,8 @@ class Labels(serializers.DictField):
                 found = NAME.fullmatch(name)
                 if not found or len(found["prefix"] or "") > LONGEST_PREFIX:
                     self.fail("bad_name", name=repr(name[:50]))
+            for value in data.values():
+                if isinstance(value, str) and not VALUE.fullmatch(value):
+                    self.fail("bad_value", value=repr(value[:50]))
         labels: dict[str, str] = super().to_internal_value(data)
-        for value in labels.values():
-            if not VALUE.fullmatch(value):
-                self.fail("bad_value", value=repr(value[:50]))
         return labels

@@ -1,10 +1,12 @@
 """Checks the certificates and the key of a TLS connection, as PEM text."""
 
+import base64
 from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -15,6 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
 from django.utils import timezone
 
 LONGEST_PEM = 32 * 1024
+MOST_RSA_BITS = 4096  # that its factors are primes takes a second to check at twice as many
+
+_LABEL_OF_ANY_KIND = "PRIVATE KEY"
+_KNOWN_LABELS = {_LABEL_OF_ANY_KIND, "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"}
+_KNOWN_KINDS = (  # object identifiers in DER: RSA, elliptic curves, Ed25519, Ed448
+    bytes.fromhex("06092a864886f70d010101"),
+    bytes.fromhex("06072a8648ce3d0201"),
+    bytes.fromhex("06032b6570"),
+    bytes.fromhex("06032b6571"),
+)
+_KIND_WITHIN = 40  # bytes: the lengths and the version stand before it
 
 
 class BadCertificate(ValueError):  # noqa: N818 - it is a sentence for users
@@ -69,15 +82,45 @@ def _certificates(name: str, text: str) -> list[x509.Certificate]:
 
 
 def _key_of(certificate: x509.Certificate, text: str) -> str:
+    """The certificate's key. It is the size of the key that decides how long checking it takes, so
+    it is measured first: reading a key without checking it takes no time."""
+    unchecked = _private_key(text, unchecked=True)
     try:
-        key = load_pem_private_key(text.encode(), password=None)
+        of_certificate = _public(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadCertificate("cert", "Its key is of a kind that is not taken.") from None
+    if _public(unchecked.public_key()) != of_certificate:
+        raise BadCertificate("key", "It is not the certificate's key.")
+    if isinstance(unchecked, RSAPrivateKey) and unchecked.key_size > MOST_RSA_BITS:
+        raise BadCertificate("key", f"An RSA key may have {MOST_RSA_BITS} bits at most.")
+    key = _private_key(text, unchecked=False)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _private_key(text: str, *, unchecked: bool) -> PrivateKeyTypes:
+    try:
+        _refuse_unknown_kinds(text)
+        return load_pem_private_key(
+            text.encode(), password=None, unsafe_skip_rsa_key_validation=unchecked
+        )
     except TypeError:  # how the library reports an encrypted key
         raise BadCertificate("key", "It is locked by a passphrase: give it without.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise BadCertificate("key", "It is no private key in PEM form.") from None
-    if _public(key.public_key()) != _public(certificate.public_key()):
-        raise BadCertificate("key", "It is not the certificate's key.")
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _refuse_unknown_kinds(text: str) -> None:
+    """ValueError for keys of other kinds, some of which take long to read whatever they are for."""
+    label, _, rest = text.partition("-----BEGIN ")[2].partition("-----")
+    if label == "EC PARAMETERS":  # OpenSSL writes them before the key
+        label, _, rest = rest.partition("-----BEGIN ")[2].partition("-----")
+    if label not in _KNOWN_LABELS:
+        raise ValueError("not known")
+    if label == _LABEL_OF_ANY_KIND:
+        beginning = "".join(rest[: 4 * _KIND_WITHIN].split())[: 2 * _KIND_WITHIN // 4 * 4]
+        der = base64.b64decode(beginning)[:_KIND_WITHIN]
+        if not any(kind in der for kind in _KNOWN_KINDS):
+            raise ValueError("not known")
 
 
 def _public(key: PublicKeyTypes) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from mlops_platform.api.fields import Reference, Text
+from mlops_platform.api.fields import BoundedList, Reference, Text
 from mlops_platform.api.ids import parse_uuid
 
 LONGEST_IMAGE = 512
@@ -38,12 +38,12 @@ class Image(Text):
         return image
 
 
-class Arguments(serializers.ListField):
+class Arguments(BoundedList):
     """A list of strings, each passed on exactly as it is."""
 
     def __init__(self, **kwargs: Any) -> None:
         child = Text(allow_blank=True, trim_whitespace=False, max_length=LONGEST_ARGUMENT)
-        super().__init__(child=child, max_length=MOST_ARGUMENTS, **kwargs)
+        super().__init__(child, most=MOST_ARGUMENTS, **kwargs)
 
 
 class Environment(serializers.DictField):
@@ -68,13 +68,13 @@ class Environment(serializers.DictField):
         return super().to_internal_value(data)
 
 
-class Dependencies(serializers.ListField):
+class Dependencies(BoundedList):
     """Ids in one spelling, each once; their order has no meaning, so they come out sorted."""
 
     default_error_messages = {"twice": "Each deployment at most once."}
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=Reference(), max_length=MOST_DEPENDENCIES, **kwargs)
+        super().__init__(Reference(), most=MOST_DEPENDENCIES, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[str]:
         texts = super().to_internal_value(data)
@@ -84,14 +84,8 @@ class Dependencies(serializers.ListField):
         return ids
 
 
-class Items(serializers.ListField):
-    """Objects, each read by a serializer; a list that is too long is refused unread."""
+class Items(BoundedList):
+    """Objects, each read by a serializer."""
 
     def __init__(self, child: serializers.Serializer, *, most: int, **kwargs: Any) -> None:
-        self.most = most
-        super().__init__(child=child, allow_empty=False, max_length=most, **kwargs)
-
-    def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self.most:
-            raise serializers.ValidationError(f"At most {self.most} items.")
-        return super().to_internal_value(data)
+        super().__init__(child, most=most, elements="items", allow_empty=False, **kwargs)

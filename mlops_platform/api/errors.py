@@ -1,12 +1,15 @@
 """One shape for every error: `{"detail": sentence, "code": token}`, field errors under `fields`.
 
+An answer names MOST_FAULTS faults at most: a request of many faults must not cost much to refuse.
+
 Services raise these; the handler turns them, DRF's own and PostgreSQL's absence into answers.
 Any other exception is a bug: it is logged with its trace and answered without one.
 """
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -21,6 +24,11 @@ from mlops_platform.database import BUSY, try_again
 logger = logging.getLogger(__name__)
 
 FAULTY = "The request has faults; see fields."
+MOST_FAULTS = 20
+VERY_FAULTY = f"The request has many faults; see fields for the first {MOST_FAULTS}."
+THE_FIRST = f"The first {MOST_FAULTS} are in fields."
+LONGEST_SENTENCE = 500
+LONGEST_NAME = 100
 NOT_FOUND = "There is nothing here, or it is not yours to see."
 
 
@@ -114,16 +122,67 @@ def _body(error: exceptions.APIException) -> dict[str, Any]:
     detail = error.detail
     if isinstance(error, exceptions.ValidationError):
         if isinstance(detail, list):
-            return {"detail": " ".join(map(str, detail)), "code": _first_code(detail)}
-        fields = {str(name): _flat(value) for name, value in cast(dict[str, Any], detail).items()}
+            return {"detail": _joined(detail), "code": _first_code(detail)}
+        fields = dict(cast(dict[str, Any], detail))
         whole = fields.pop("non_field_errors", None)
         if whole and not fields:
-            return {"detail": " ".join(map(str, whole)), "code": "invalid"}
-        return {"detail": FAULTY, "code": getattr(error, "code", "invalid"), "fields": fields}
+            return {"detail": _joined(whole), "code": "invalid"}
+        return _naming(fields, FAULTY, getattr(error, "code", "invalid"))
     if isinstance(detail, dict):  # simplejwt answers {"detail", "code", "messages"}
         return {"detail": str(detail.get("detail", error.default_detail)), "code": _code_of(detail)}
-    body = {"detail": str(detail), "code": getattr(detail, "code", error.default_code)}
-    return {**body, "fields": error.fields} if hasattr(error, "fields") else body
+    said, code = _sentence(detail), getattr(detail, "code", error.default_code)
+    if hasattr(error, "fields"):
+        return _naming(error.fields, said, code)
+    return {"detail": said, "code": code}
+
+
+def _naming(fields: dict[str, Any], detail: str, code: str) -> dict[str, Any]:
+    """The body that names the fields at fault, the first MOST_FAULTS of them."""
+    first = _First()
+    shown = first.of(fields)
+    if first.cut:
+        detail = VERY_FAULTY if detail == FAULTY else f"{detail} {THE_FIRST}"
+    return {"detail": detail, "code": code, "fields": shown}
+
+
+class _First:
+    """Copies lists of sentences, nested by name or index where the field nests, until it has
+    MOST_FAULTS sentences; `cut` where there are more."""
+
+    def __init__(self) -> None:
+        self._left, self.cut = MOST_FAULTS, False
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                str(name)[:LONGEST_NAME]: self.of(_listed(each))
+                for name, each in self._some(value.items())
+            }
+        if isinstance(value, list):
+            return [self.of(each) for each in self._some(value)]
+        self._left -= 1
+        return _sentence(value)
+
+    def _some(self, values: Iterable[Any]) -> Iterator[Any]:
+        for each in values:
+            if self._left <= 0:
+                self.cut = True
+                return
+            yield each
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, dict | list) else [value]
+
+
+def _sentence(said: Any) -> str:
+    """A sentence may repeat what was sent, which may be long."""
+    text = str(said)
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[: LONGEST_SENTENCE - 1]}…"
+
+
+def _joined(sentences: Iterable[Any]) -> str:
+    return " ".join(_sentence(each) for each in islice(sentences, MOST_FAULTS))
 
 
 def _code_of(detail: Mapping[str, Any]) -> str:
@@ -132,15 +191,6 @@ def _code_of(detail: Mapping[str, Any]) -> str:
 
 def _first_code(detail: list[Any]) -> str:
     return str(getattr(detail[0], "code", "invalid")) if detail else "invalid"
-
-
-def _flat(value: Any) -> Any:
-    """Lists of sentences, or the same nested by name or index where the field nests."""
-    if isinstance(value, dict):
-        return {str(name): _flat(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_flat(item) if isinstance(item, dict | list) else str(item) for item in value]
-    return [str(value)]
 
 
 def _answer(status_code: int, detail: str, code: str) -> JsonResponse:

@@ -5,7 +5,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from mlops_platform.api.errors import MOST_FAULTS
+
 MILLI = 1000
+LONGEST_CHOICE = 100
 
 
 class WholeNumber(serializers.IntegerField):
@@ -62,12 +65,59 @@ class Cores(ShownCores):
 
 
 class Text(serializers.CharField):
-    """A JSON string; numbers and booleans are not quietly made into one."""
+    """A JSON string; numbers and booleans are not quietly made into one.
 
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
+    It is measured before anything else is done with it: some validators take long for a long text.
+    """
+
+    longest_as_sent: int | None = None
+    """The limit before the text is brought into a normal form, where that may make it shorter."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is not None and data is not serializers.empty:
+            if not isinstance(data, str):
+                self.fail("invalid")
+            most = self.longest_as_sent or self.max_length
+            shortest = data.strip() if self.trim_whitespace else data
+            if most is not None and len(shortest) > most:
+                self.fail("max_length", max_length=self.max_length)
+        return super().run_validation(data)
+
+
+class Email(Text, serializers.EmailField):
+    """An e-mail address."""
+
+
+class BoundedList(serializers.ListField):
+    """A list that is refused unread where it is too long, and read no further once very many of its
+    elements were faulty."""
+
+    default_error_messages = {"too_long": "At most {most} {elements}."}
+
+    def __init__(
+        self, child: serializers.Field, *, most: int, elements: str = "elements", **kwargs: Any
+    ) -> None:
+        self.most, self.elements = most, elements
+        super().__init__(child=child, max_length=most, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.most:
+            self.fail("too_long", most=self.most, elements=self.elements)
+        read: list[Any] = super().to_internal_value(data)
+        return read
+
+    def run_child_validation(self, data: list[Any]) -> list[Any]:
+        read, faults = [], dict[int, Any]()
+        for number, each in enumerate(data):
+            try:
+                read.append(self.child.run_validation(each))
+            except serializers.ValidationError as error:
+                faults[number] = error.detail
+                if len(faults) > MOST_FAULTS:
+                    break
+        if faults:
+            raise serializers.ValidationError(faults)
+        return read
 
 
 class Choice(serializers.ChoiceField):
@@ -79,8 +129,15 @@ class Choice(serializers.ChoiceField):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
-            self.fail("invalid_choice", input=data)
+            self.fail("invalid_choice", input=_brief(data))
+        if len(data) > LONGEST_CHOICE:
+            self.fail("invalid_choice", input=data[:LONGEST_CHOICE])
         return super().to_internal_value(data.upper() if self.upper else data)
+
+
+def _brief(data: Any) -> str:
+    """What a sentence says of a value: a list of a mebibyte takes long to write."""
+    return {list: "a list", dict: "an object"}.get(type(data)) or str(data)[:LONGEST_CHOICE]
 
 
 class Reference(serializers.Field):

@@ -1,4 +1,5 @@
-"""JSON as the contract wants it: finite numbers, no deep nesting, no NULs or lone surrogates."""
+"""JSON as the contract wants it: finite numbers, not too many values nor too deep, no NULs or lone
+surrogates."""
 
 import codecs
 import json
@@ -12,7 +13,9 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
 DEEPEST = 32
+MOST_VALUES = 100_000  # a bulk of 1,000 submits has about 20,000
 _UNSOUND = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text takes neither
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # never looks back
 
 
 class StrictJSONParser(BaseParser):
@@ -29,6 +32,7 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         try:
             text = codecs.decode(stream.read(), "utf-8")
+            _refuse_too_many(text)
             value = json.loads(
                 text,
                 parse_float=_decimal,
@@ -37,8 +41,19 @@ class StrictJSONParser(BaseParser):
             )
         except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not valid JSON: {_why(error)}") from None
-        _check(value, 0)
+        _check(value, text)
         return value
+
+
+def _refuse_too_many(text: str) -> None:
+    """400 where the text has more values than any call takes, before they are made."""
+    if _begun(text) > MOST_VALUES and _begun(_STRING.sub("", text)) > MOST_VALUES:
+        raise ParseError(f"The body has more than {MOST_VALUES:,} values.")
+
+
+def _begun(text: str) -> int:
+    """How many values the text's punctuation begins; that in strings counts too."""
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def _refuse_constant(name: str) -> Any:
@@ -68,16 +83,23 @@ def _why(error: Exception) -> str:
     return f"{error}."
 
 
-def _check(value: Any, depth: int) -> None:
-    if depth > DEEPEST:
-        raise ParseError(f"The body is nested more than {DEEPEST} deep.")
-    if isinstance(value, str):
-        if _UNSOUND.search(value):
-            raise ParseError("Text must not hold NUL characters or lone surrogates.")
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            _check(name, depth)
-            _check(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner, depth + 1)
+def _check(value: Any, text: str) -> None:
+    """400 for a value, read from `text`, that is too deep or has what no column can.
+
+    Goes from level to level, and calls no function for each value: there may be very many.
+    """
+    escaped = "\\u" in text  # UTF-8 has no surrogates and JSON no bare NULs, only escapes make them
+    level, depth = [value], 0
+    while level:
+        if depth > DEEPEST:
+            raise ParseError(f"The body is nested more than {DEEPEST} deep.")
+        objects = [each for each in level if each.__class__ is dict]
+        lists = [each for each in level if each.__class__ is list]
+        inner = [each for values in lists for each in values]
+        inner += [each for values in objects for each in values.values()]
+        if escaped:
+            names = [name for values in objects for name in values]
+            if any(each.__class__ is str and _UNSOUND.search(each) for each in (*level, *names)):
+                raise ParseError("Text must not hold NUL characters or lone surrogates.")
+        level = inner
+        depth += bool(objects or lists)

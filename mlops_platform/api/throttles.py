@@ -15,6 +15,8 @@ from rest_framework.throttling import SimpleRateThrottle
 
 logger = logging.getLogger(__name__)
 
+LONGEST_NAME = 600  # to normalize a long text may take minutes
+
 
 class AddressThrottle(SimpleRateThrottle):
     """So many requests per address; a subclass names its scope (DEFAULT_THROTTLE_RATES)."""
@@ -45,7 +47,8 @@ class LoginThrottle(AddressThrottle):
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         name = request.data.get("username") if isinstance(request.data, dict) else None
-        one_form = unicodedata.normalize("NFKC", str(name)).lower()  # as the login itself reads it
+        measured = name[:LONGEST_NAME] if isinstance(name, str) else ""  # a longer one is refused
+        one_form = unicodedata.normalize("NFKC", measured).lower()  # as the login itself reads it
         digest = hashlib.sha256(one_form.encode()).hexdigest()[:16]
         ident = f"{self.get_ident(request)}:{digest}"
         return self.cache_format % {"scope": self.scope, "ident": ident}

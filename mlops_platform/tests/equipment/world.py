@@ -65,7 +65,7 @@ def _world_of_the_module(django_db_setup: None, django_db_blocker: Any) -> Itera
         Redis.from_url(settings.REDIS_URL) as redis,
     ):
         redis.flushdb()
-        world = _make_world()
+        world = make_world()
         world.redis.update(_dump(redis))
         yield world
         transaction.set_rollback(True)
@@ -86,10 +86,10 @@ def world(_world_of_the_module: World, db: None, _empty_redis: None) -> World:
 @pytest.fixture
 def committed_world(transactional_db: None) -> World:
     """A world that other processes see."""
-    return _make_world()
+    return make_world()
 
 
-def _make_world() -> World:
+def make_world() -> World:
     ada, sam = make_user("ada"), make_user("sam")
     org, sams_org = create_organization(ada, "Engines"), create_organization(sam, "Sam's")
     dev, vera = (
