@@ -117,8 +117,7 @@ def _refuse_unknown_kinds(text: str) -> None:
     if label not in _KNOWN_LABELS:
         raise ValueError("not known")
     if label == _LABEL_OF_ANY_KIND:
-        beginning = "".join(rest[: 4 * _KIND_WITHIN].split())[: 2 * _KIND_WITHIN // 4 * 4]
-        der = base64.b64decode(beginning)[:_KIND_WITHIN]
+        der = base64.b64decode(rest.partition("-----")[0])[:_KIND_WITHIN]
         if not any(kind in der for kind in _KNOWN_KINDS):
             raise ValueError("not known")
 
