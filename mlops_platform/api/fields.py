@@ -100,14 +100,10 @@ class BoundedList(serializers.ListField):
         self.most, self.elements = most, elements
         super().__init__(child=child, max_length=most, **kwargs)
 
-    def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self.most:
-            self.fail("too_long", most=self.most, elements=self.elements)
-        read: list[Any] = super().to_internal_value(data)
-        return read
-
     def run_child_validation(self, data: list[Any]) -> list[Any]:
-        read, faults = [], dict[int, Any]()
+        if len(data) > self.most:
+            self.fail("too_long", most=self.most, elements=self.elements)
+        read, faults = [], dict[Any, Any]()
         for number, each in enumerate(data):
             try:
                 read.append(self.child.run_validation(each))
@@ -137,7 +133,9 @@ class Choice(serializers.ChoiceField):
 
 def _brief(data: Any) -> str:
     """What a sentence says of a value: a list of a mebibyte takes long to write."""
-    return {list: "a list", dict: "an object"}.get(type(data)) or str(data)[:LONGEST_CHOICE]
+    if isinstance(data, list | dict):
+        return "a list" if isinstance(data, list) else "an object"
+    return str(data)[:LONGEST_CHOICE]
 
 
 class Reference(serializers.Field):

@@ -32,7 +32,8 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         try:
             text = codecs.decode(stream.read(), "utf-8")
-            _refuse_too_many(text)
+            if len(text) > MOST_VALUES:
+                _refuse_too_many(text)
             value = json.loads(
                 text,
                 parse_float=_decimal,

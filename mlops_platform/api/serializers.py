@@ -1,7 +1,6 @@
 """The serializer base of every request body."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -17,7 +16,12 @@ class StrictSerializer(serializers.Serializer):
     """
 
     def to_internal_value(self, data: Any) -> Any:
-        faults = self._unknown(data) if isinstance(data, dict) else {}
+        faults: dict[str, list[str]] = {}
+        if isinstance(data, dict):
+            known = self.fields
+            unknown = (name for name in data if name not in known or known[name].read_only)
+            for name in islice(unknown, MOST_FAULTS + 1):  # one more: some are not named
+                faults[str(name)[:LONGEST_NAME]] = ["Unknown field."]
         if len(faults) > MOST_FAULTS:
             raise serializers.ValidationError(faults)
         try:
@@ -29,16 +33,6 @@ class StrictSerializer(serializers.Serializer):
         if faults:
             raise serializers.ValidationError(faults)
         return value
-
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(name for name, each in self.fields.items() if not each.read_only)
-
-    def _unknown(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
-        """A fault for each name that is no field, and for one more than an answer names."""
-        names = (name for name in data if name not in self._known)
-        first = islice(names, MOST_FAULTS + 1)
-        return {str(name)[:LONGEST_NAME]: ["Unknown field."] for name in first}
 
 
 class EmptySerializer(StrictSerializer):

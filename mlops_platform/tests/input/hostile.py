@@ -157,7 +157,7 @@ def hostile_requests(
         for number, text in enumerate(texts):
             yield Hostile(f"{name} {number}", json.dumps(sound).encode(), headers={name: text})
     if route.serializer is not None:
-        serializer = route.serializer()
+        serializer: Any = route.serializer()
         for what, text in _bodies(serializer, sound, size):
             yield Hostile(what, text.encode())
         for what, text in _bodies_with_one_field(serializer, sound, size) if thorough else ():
@@ -174,7 +174,7 @@ def _bodies(
     for path, each in _fields(serializer):
         for what, text in {**YAML, **PEM}.items() if path[-1] in _READ_DEEPLY else ():
             fixed = json.dumps(text, ensure_ascii=False)
-            yield f"{'.'.join(path)}: {what}", _with(sound, path, lambda _, t=fixed: t, size)
+            yield f"{'.'.join(path)}: {what}", _with(sound, path, _always(fixed), size)
         if isinstance(each, Items):
             for what, text in _items(each, sound[path[-1]][0], size).items():
                 yield _list_of(path[-1], each, what, text, size)
@@ -219,6 +219,10 @@ def _with(
     return around.replace(f'"{_HERE}"', make(size - len(around)))
 
 
+def _always(text: str) -> Callable[[int], str]:
+    return lambda _: text
+
+
 def _in_all_fields(
     serializer: serializers.Serializer, make: Callable[[int], str], size: int
 ) -> str:
@@ -243,7 +247,7 @@ def _items(items: Items, sound: dict[str, Any], size: int) -> dict[str, str]:
 
 
 def _items_with_one_field(items: Items, size: int) -> dict[str, str]:
-    needed = {"cluster_id": "x", "image": "x"}
+    needed: dict[str, Any] = {"cluster_id": "x", "image": "x"}
     needed |= {"required_cpu": 1, "required_ram": 1, "required_gpu": 0}
     each = {}
     for name in items.child.fields:  # type: ignore[attr-defined]  # a serializer
