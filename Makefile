@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check bench refusals docs pictures lock outdated clean
+.PHONY: help run test lint check audit bench refusals docs pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -28,6 +28,9 @@ lint: $(DEV_READY) ## style, types, imports between apps, settings for productio
 	@.ci/lint
 
 check: lint test ## lint and test
+
+audit: $(DEV_READY) ## known vulnerabilities of what is locked; skipped where their database does not answer
+	@$(BIN)/python .ci/audit.py
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)
@@ -46,8 +49,11 @@ pictures: $(DEV_READY) ## take the documentation's pictures anew (needs chromium
 lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)
 	@.ci/lock $(ARGS)
 
-outdated: $(DEV_READY) ## list the requirements of which there are newer versions
-	@$(BIN)/python .ci/pins.py outdated
+outdated: $(DEV_READY) ## list the requirements of which there are newer versions, and images with another digest
+	@status=0; for each in pins images; do $(BIN)/python .ci/$$each.py outdated || status=1; done; exit $$status
+
+digests: $(DEV_READY) ## write the digests of the container images behind their tags (needs docker buildx or skopeo)
+	@$(BIN)/python .ci/images.py pin
 
 clean: ## remove the virtual environment, the tests' data and caches (a run's data stays in .data)
 	@rm -rf $(VENV) .data/test .data/test-[0-9] .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache docs/_build docs/reference/rest
