@@ -9,7 +9,7 @@ from django.utils import timezone
 from deployments import wakeup
 from deployments.lifecycle import deadlines, retry_backoff
 from deployments.queries import clusters_with_endpoints
-from deployments.reconciler import image_pulls, loop, watcher
+from deployments.reconciler import image_pulls, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
 
 watcher.connect_to_worker()
@@ -35,14 +35,17 @@ def look_everywhere() -> None:
 def reconcile(
     cluster_id: str, run_pass: Callable[[UUID, Collection[str], Pull], bool] = loop.reconcile
 ) -> None:
-    """Run one pass over a cluster, unless another worker runs one or has answered the request."""
-    cluster = UUID(cluster_id)
+    """Run one pass over a cluster, unless another worker runs one or has answered the request, and
+    then over clusters that have waited for a thread."""
 
-    def work(_: str) -> None:
-        if run_pass(cluster, wakeup.take_deployment_ids(cluster), _request_pull):
-            wakeup.set_flag(cluster)
+    def work(cluster: UUID) -> None:
+        def one_pass(_: str) -> None:
+            if run_pass(cluster, wakeup.take_deployment_ids(cluster), _request_pull):
+                wakeup.set_flag(cluster)
 
-    wakeup.run(cluster, work)
+        wakeup.run(cluster, one_pass)
+
+    thread_shares.run(UUID(cluster_id), work)
 
 
 def _request_pull(endpoint_id: UUID, image: str) -> None:
@@ -52,4 +55,5 @@ def _request_pull(endpoint_id: UUID, image: str) -> None:
 
 @shared_task(name="deployments.tasks.pull", ignore_result=True)
 def pull(endpoint_id: str, image: str) -> None:
-    image_pulls.pull(UUID(endpoint_id), image)
+    """Begin to pull an image, on a thread that is not one of the worker's own."""
+    image_pulls.start(UUID(endpoint_id), image)

@@ -17,7 +17,7 @@ STALE_S = 60  # a message that no worker has taken for so long has a successor
 PASS_TIMEOUT_S = 10  # a killed worker's lock keeps other workers away for so long
 
 _wakeup = Wakeup("cluster:{}:runtime", "deployments.tasks.reconcile", expires_s=STALE_S)
-is_flag_set, clear_flag = _wakeup.is_flag_set, _wakeup.clear_flag
+is_flag_set, clear_flag, enqueue = _wakeup.is_flag_set, _wakeup.clear_flag, _wakeup.enqueue
 
 
 def request(cluster_id: UUID, deployment_ids: Iterable[str] = (), *, again: bool = False) -> None:

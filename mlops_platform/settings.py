@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
 from mlops_platform import admission, embedded
 from mlops_platform.database import deadlines
@@ -61,6 +62,14 @@ def _listed(name: str, default: str = "") -> list[str]:
 
 def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _count(name: str, default: int) -> int:
+    """A whole number above 0."""
+    text = os.environ.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
+        raise ImproperlyConfigured(f"{name} is {text[:40]!r}; give a number from 1 to 10000.")
+    return int(text)
 
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or _kept("secret_key", _signing_key)
@@ -249,6 +258,8 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.pull": {"queue": "runtimes"},
 }
 CELERY_ACCEPT_CONTENT = ["json"]
+RUNTIMES_THREADS = _count("RUNTIMES_THREADS", 16)  # of each of their workers
+RUNTIMES_WATCHERS = _count("RUNTIMES_WATCHERS", 256)  # endpoints that each of them watches
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

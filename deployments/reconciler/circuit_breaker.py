@@ -4,6 +4,7 @@ The state is in Redis, so that the workers of all machines share it.
 """
 
 import time
+from collections.abc import Collection
 from uuid import UUID
 
 from mlops_platform.api.redis import redis_client
@@ -24,6 +25,18 @@ def failed(endpoint_id: UUID) -> None:
     client.expire(counter, FORGET_S)
     pause_s = min(FIRST_S * 2 ** min(count - 1, 10), LONGEST_S)
     client.set(_key(endpoint_id, "open"), time.time(), px=int(pause_s * 1000))
+
+
+def doubt(endpoint_id: UUID) -> None:
+    """The endpoint cost much time: `are_doubtful` for a while, and called all the same."""
+    redis_client().set(_key(endpoint_id, "failures"), 0, nx=True, ex=FORGET_S)
+
+
+def are_doubtful(endpoint_ids: Collection[UUID]) -> bool:
+    """Whether any of the endpoints has failed, or has cost much time, of late."""
+    if not endpoint_ids:
+        return False
+    return bool(redis_client().exists(*(_key(each, "failures") for each in endpoint_ids)))
 
 
 def answered(endpoint_id: UUID) -> None:

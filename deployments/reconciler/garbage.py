@@ -1,17 +1,27 @@
 """Removes replicas that no row wants, and keeps their logs. No transaction is open here."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from deployments.models import PLACED, Deployment, DeploymentLog
 from deployments.reconciler.observation import EndpointView, Observation, Replica, in_parallel
-from deployments.runtimes.base import Key, Phase, Runtime, RuntimeUnavailable
+from deployments.runtimes.base import (
+    AnswerTooLarge,
+    Key,
+    LimitExceeded,
+    OutOfTime,
+    Phase,
+    Runtime,
+    RuntimeUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
 KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the log of each replica
+FEW_LINES = 200  # of a log whose lines are long: an engine cuts them at 16 KiB
+LOG_S, LOG_BYTES = 5.0, 4 * 1024 * 1024  # to read, until the kept end of it is reached
 MOST_LOGS_AT_ONCE = 32  # in memory
 MOST_ATTEMPTS = 20  # of a deployment, whose logs are kept
 COLUMNS = ("attempt", "status", "cpu_milli", "ram_mib", "gpu")
@@ -130,13 +140,31 @@ def _output(orphan: Orphan) -> bytes | None:
     """The end of the replica's log; None where the endpoint does not answer."""
 
     def read(runtime: Runtime) -> bytes:
-        output = b""
-        if orphan.known:
-            for piece in runtime.logs(orphan.key, tail=KEPT_LINES):
-                output = (output + piece)[-KEPT_BYTES:]
+        if not orphan.known:
+            return b""
+        output, whole = _end_of(_pieces(runtime, orphan.key, KEPT_LINES))
+        if not whole:
+            output, _ = _end_of(_pieces(runtime, orphan.key, FEW_LINES))
         return output
 
     return _call(orphan.endpoint_view, read)
+
+
+def _pieces(runtime: Runtime, key: Key, lines: int) -> Iterator[bytes]:
+    return runtime.logs(key, tail=lines, within_s=LOG_S, most_bytes=LOG_BYTES)
+
+
+def _end_of(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
+    """The last KEPT_BYTES of the pieces, and whether these are all that there is."""
+    end, whole = bytearray(), True
+    try:
+        for piece in pieces:
+            end += piece
+            if len(end) > 2 * KEPT_BYTES:
+                del end[:-KEPT_BYTES]
+    except AnswerTooLarge:
+        whole = False
+    return bytes(end[-KEPT_BYTES:]), whole
 
 
 def _remove(orphan: Orphan) -> None:
@@ -158,6 +186,8 @@ def _call(endpoint_view: EndpointView, work: Callable[[Runtime], T]) -> T | None
         return None
     try:
         return work(endpoint_view.runtime)
+    except (LimitExceeded, OutOfTime) as error:
+        endpoint_view.fail(error)
     except RuntimeUnavailable as error:
-        endpoint_view.error = str(error)
-        return None
+        endpoint_view.error = endpoint_view.error or str(error)
+    return None

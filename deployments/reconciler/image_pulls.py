@@ -1,9 +1,18 @@
-"""Pulls images, which may take long, in tasks beside the passes that wait for them."""
+"""Pulls images, which may take long, on threads beside the passes that wait for them.
+
+An engine that hangs, or a registry, may take an hour for a pull. So pulls have threads of their
+own, of which an endpoint and an organization have at most a few, and a pull ends as soon as no
+deployment waits for it.
+"""
 
 import logging
-from threading import BoundedSemaphore
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from uuid import UUID
 
+from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from clusters.models import Endpoint
@@ -20,9 +29,51 @@ logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 15  # a killed worker keeps other workers from the same pull for so long
 REQUEST_TTL_S = 30  # a request may be on its way for so long
-MOST_AT_ONCE = 8  # in a worker of 16 threads: passes over other clusters need threads too
+MOST_AT_ONCE, MOST_OF_ORGANIZATION, MOST_OF_ENDPOINT = 32, 4, 2  # in this process
+LONG_S = 600.0  # where all threads are taken, a pull that took longer makes way for another
+READ_WANTED_EVERY_S = 5.0
 
-_slots = BoundedSemaphore(MOST_AT_ONCE)
+
+class Pulling:
+    """A pull that has a thread."""
+
+    def __init__(self, organization_id: UUID, endpoint_id: UUID) -> None:
+        self.organization_id, self.endpoint_id = organization_id, endpoint_id
+        self.since = time.monotonic()
+        self.makes_way = False
+
+
+class PullSlots:
+    """Counts the pulls that run in this process."""
+
+    def __init__(self) -> None:
+        self._running: list[Pulling] = []
+        self._lock = threading.Lock()
+
+    def enter(self, organization_id: UUID, endpoint_id: UUID) -> Pulling | None:
+        """None where the organization or the endpoint has all pulls that it may have, or all
+        threads are taken: then one that has taken long makes way for the next try."""
+        with self._lock:
+            of_organization = Counter(each.organization_id for each in self._running)
+            of_endpoint = Counter(each.endpoint_id for each in self._running)
+            if of_organization[organization_id] >= MOST_OF_ORGANIZATION:
+                return None
+            if of_endpoint[endpoint_id] >= MOST_OF_ENDPOINT:
+                return None
+            if len(self._running) >= MOST_AT_ONCE:
+                oldest = min(self._running, key=lambda each: each.since)
+                oldest.makes_way |= time.monotonic() - oldest.since > LONG_S
+                return None
+            pulling = Pulling(organization_id, endpoint_id)
+            self._running.append(pulling)
+            return pulling
+
+    def leave(self, pulling: Pulling) -> None:
+        with self._lock:
+            self._running.remove(pulling)
+
+
+_slots = PullSlots()
 
 
 def should_request(endpoint_id: UUID, image: str) -> bool:
@@ -34,34 +85,67 @@ def should_request(endpoint_id: UUID, image: str) -> bool:
     )
 
 
-def pull(endpoint_id: UUID, image: str) -> None:
-    """Pull the image; where the registry refuses it, fail the deployments that wait for it."""
+def start(endpoint_id: UUID, image: str) -> None:
+    """Pull the image on a thread of its own, unless too many are pulled: then the next pass
+    requests it again."""
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    if not _slots.acquire(blocking=False):  # the next pass requests it again
+    pulling = _slots.enter(endpoint.cluster.organization_id, endpoint_id)
+    if pulling is None:
         redis_client().delete(_request_key(endpoint_id, image))
         return
-    try:
-        with try_lock(_lock_key(endpoint_id, image), LOCK_TIMEOUT_S, renew=True) as locked:
-            if not locked:
-                return
-            _pull(endpoint, image)
-            redis_client().delete(_request_key(endpoint_id, image))
-    finally:
-        _slots.release()
+
+    def work() -> None:
+        try:
+            close_old_connections()
+            pull(endpoint_id, image, lambda: not pulling.makes_way)
+        except Exception:  # whatever it was: the next pass requests the image again
+            logger.exception("pull failed", extra={"endpoint_id": str(endpoint_id)})
+        finally:
+            _slots.leave(pulling)
+            connection.close()
+
+    threading.Thread(target=work, name=f"pull-{endpoint_id}", daemon=True).start()
+
+
+def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: True) -> None:
+    """Pull the image; where the registry refuses it, fail the deployments that wait for it.
+
+    Ends where no deployment waits for it any more, or `may_go_on` says no.
+    """
+    endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
+    if endpoint is None:
+        return
+    with try_lock(_lock_key(endpoint_id, image), LOCK_TIMEOUT_S, renew=True) as locked:
+        if not locked:
+            return
+        _pull(endpoint, image, may_go_on)
+        redis_client().delete(_request_key(endpoint_id, image))
     wakeup.request(endpoint.cluster_id)
 
 
-def _pull(endpoint: Endpoint, image: str) -> None:
+def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None:
+    read_at = time.monotonic()
+
+    def is_wanted() -> bool:
+        nonlocal read_at
+        if time.monotonic() - read_at >= READ_WANTED_EVERY_S:
+            read_at = time.monotonic()
+            return may_go_on() and _is_awaited(endpoint, image)
+        return may_go_on()
+
     try:
-        runtime_connections.connect_to(endpoint).pull(image)
+        runtime = runtime_connections.connect_to(endpoint)
+        _give_back_connection()
+        runtime.pull(image, is_wanted)
     except RefusedError as error:
         details = {"said": error.problem.message} if error.problem.message else {}
         code = str(error.problem.code)
         failed = [  # other replicas of a gang may run at other endpoints
             (row, Assessment(Outcome.FAIL, code, details, alive=row.replicas > 1))
             for row in _waiting(endpoint, image)
+            if row.reason_code == Code.PULLING_IMAGE  # the others have found the image
         ]
         status_writer.write(endpoint.cluster_id, failed, timezone.now())
     except RuntimeUnavailable as error:
@@ -70,14 +154,25 @@ def _pull(endpoint: Endpoint, image: str) -> None:
         logger.warning("pull interrupted", extra=extra)
 
 
+def _is_awaited(endpoint: Endpoint, image: str) -> bool:
+    is_awaited = bool(_waiting(endpoint, image))
+    _give_back_connection()
+    return is_awaited
+
+
+def _give_back_connection() -> None:
+    """A pull takes long, and PostgreSQL has only so many connections."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
-    """The deployments that are placed on the endpoint's nodes and wait for the image."""
+    """The deployments that are placed on the endpoint's nodes and start from the image."""
     nodes = {str(pk) for pk in endpoint.nodes.values_list("pk", flat=True)}
     starting = Deployment.objects.filter(
         cluster=endpoint.cluster_id,
         status=Status.STARTING,
         image=image,
-        reason_code=Code.PULLING_IMAGE,  # the others have found the image
     )
     return [row for row in starting if not nodes.isdisjoint(node_ids(row))]
 

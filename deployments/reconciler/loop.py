@@ -14,10 +14,12 @@ from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
 from deployments.reconciler.status_writer import Assessed
+from deployments.runtimes import limits
 from deployments.wakeup import EVERYTHING
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
 ROUNDS = 3  # of observing and acting; then the worker turns to other clusters
+PASS_S = 60.0  # for all calls to endpoints of one pass
 
 
 def reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> bool:
@@ -25,7 +27,13 @@ def reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> 
 
     Covers the deployments that start or stop and those in `deployment_ids`, or with EVERYTHING all
     that is at the endpoints. `pull` requests an image. Does nothing in a simulated cluster.
+    What the pass has no time for is left to the next one.
     """
+    with limits.within(PASS_S):
+        return _reconcile(cluster_id, deployment_ids, pull) or limits.is_over()
+
+
+def _reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> bool:
     cluster = Cluster.objects.filter(pk=cluster_id).exclude(runtime=Runtime.SIMULATED).first()
     if cluster is None:
         return False
@@ -64,10 +72,11 @@ def reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) -> 
             observation, by_outcome[Outcome.START], pull, removal.leftovers
         )
         status_writer.write(cluster_id, not_started, timezone.now())
+        observation.close_circuit_breakers()
         # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}
         deployment_ids |= {str(row.pk) for row, each in (*assessed, *not_started) if each.alive}
-        if not deployment_ids:
+        if not deployment_ids or limits.is_over():
             break
     else:
         return True

@@ -16,7 +16,7 @@ def write(observation: Observation) -> None:
     node_by_endpoint = {node.endpoint_id: node for node in observation.nodes.values()}
     for endpoint_view in observation.endpoint_views.values():
         endpoint = endpoint_view.endpoint
-        if endpoint_view.sealed:  # the platform's fault: what runs there is not lost for it
+        if endpoint_view.unknown:  # not the endpoint's fault: what runs there is not lost for it
             continue
         if endpoint_view.error:
             changed |= node_status.is_away(endpoint, endpoint_view.error)

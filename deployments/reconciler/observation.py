@@ -1,7 +1,9 @@
 """Observes a cluster's endpoints in parallel: what runs there, and which of them answer."""
 
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -14,9 +16,12 @@ from deployments import runtime_connections
 from deployments.models import Deployment
 from deployments.placements import node_ids
 from deployments.reconciler import circuit_breaker
+from deployments.runtimes import limits
 from deployments.runtimes.base import (
     Capacity,
     Key,
+    LimitExceeded,
+    OutOfTime,
     Registry,
     ReplicaStatus,
     Runtime,
@@ -25,15 +30,19 @@ from deployments.runtimes.base import (
 )
 
 MOST_CALLS_AT_ONCE = 8  # to the endpoints of one cluster
+ENDPOINT_S = 15.0  # for all that one endpoint is asked in one observation
+ALL_ENDPOINTS_S = 25.0  # for one observation of all of them
 MOST_FAILURES = 3  # of calls to an endpoint that has answered in this round
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def in_parallel(name: str, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The results in the order of the items; `name` is that of the threads."""
+    """The results in the order of the items; `name` is that of the threads, which keep to the
+    caller's deadline."""
     with ThreadPoolExecutor(MOST_CALLS_AT_ONCE, name) as pool:
-        return list(pool.map(call, items))
+        results = [pool.submit(copy_context().run, call, each) for each in items]
+        return [each.result() for each in results]
 
 
 @dataclass
@@ -45,8 +54,9 @@ class EndpointView:
     replica_statuses: dict[Key, ReplicaStatus] = field(default_factory=dict)
     capacities: list[Capacity] | None = None
     error: str = ""
-    sealed: bool = False  # not called: its credentials, or a registry's, cannot be decrypted
+    unknown: bool = False  # why it shows nothing is the platform's fault, or want of time
     failures: int = 0  # of calls since it was observed
+    slow: bool = False  # one of these has exceeded its limits
 
     def observe(self, ids: Collection[str] | None) -> None:
         """Fetch the status of all replicas, or of those of some deployments."""
@@ -55,7 +65,7 @@ class EndpointView:
         try:
             self.replica_statuses = {each.key: each for each in self.runtime.observe(ids)}
         except RuntimeUnavailable as error:
-            self._fail(error)
+            self.fail(error)
 
     def measure(self) -> None:
         """Fetch the nodes' capacities, unless they are known."""
@@ -64,11 +74,19 @@ class EndpointView:
         try:
             self.capacities = self.runtime.capacity()
         except RuntimeUnavailable as error:
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: RuntimeUnavailable) -> None:
+    def fail(self, error: RuntimeUnavailable) -> None:
+        """From here on the endpoint shows nothing. Its circuit breaker opens, unless the pass had
+        no time left for it."""
+        if self.error:
+            return
         self.error = one_line(error)
-        circuit_breaker.failed(self.endpoint.pk)
+        if isinstance(error, OutOfTime):
+            self.unknown = True
+            circuit_breaker.doubt(self.endpoint.pk)
+        else:
+            circuit_breaker.failed(self.endpoint.pk)
 
 
 class Replica(NamedTuple):
@@ -103,26 +121,27 @@ class Observation:
         """Fetch the status of all replicas, or of those of some deployments, and with `capacity`
         that of the nodes. No transaction may be open."""
         endpoint_views = [EndpointView(endpoint) for endpoint in self.endpoints.values()]
+        # Those that answered last time come first, and the others in turns.
+        endpoint_views.sort(key=lambda each: (bool(each.endpoint.error), random.random()))
         node_names = {node.endpoint_id: node.name for node in self.nodes.values()}
         try:
             registries = runtime_connections.read_registries(self.cluster)
         except Unsealable as error:
             for each in endpoint_views:
-                each.error, each.sealed = one_line(error), True
+                each.error, each.unknown = one_line(error), True
         else:
             for each in endpoint_views:
                 self._connect(each, node_names.get(each.endpoint.pk, ""), registries)
 
         def observe(endpoint_view: EndpointView) -> None:
-            endpoint_view.observe(ids)
-            if capacity:
-                endpoint_view.measure()
+            with limits.within(ENDPOINT_S, by_endpoint=True):
+                endpoint_view.observe(ids)
+                if capacity:
+                    endpoint_view.measure()
 
-        in_parallel("observe", observe, endpoint_views)
+        with limits.within(ALL_ENDPOINTS_S):
+            in_parallel("observe", observe, endpoint_views)
         self.endpoint_views = {each.endpoint.pk: each for each in endpoint_views}
-        for each in endpoint_views:
-            if each.runtime is not None and not each.error:
-                circuit_breaker.answered(each.endpoint.pk)
         if any(not each.error and each.endpoint.seen_at is None for each in endpoint_views):
             self._reject_duplicate_machines(node_names)
 
@@ -130,7 +149,8 @@ class Observation:
         """An endpoint that leads to a machine of another endpoint stays closed if it has never been
         open: the scheduler would fill the machine twice. An endpoint that is open stays open, since
         it may be a clone of the other machine."""
-        in_parallel("observe", EndpointView.measure, self.endpoint_views.values())
+        with limits.within(ALL_ENDPOINTS_S):
+            in_parallel("observe", EndpointView.measure, self.endpoint_views.values())
         first: dict[str, EndpointView] = {}
         oldest_first = sorted(
             self.endpoint_views.values(),
@@ -158,7 +178,7 @@ class Observation:
                 self.cluster, endpoint, node, registries
             )
         except Unsealable as error:
-            endpoint_view.error, endpoint_view.sealed = one_line(error), True
+            endpoint_view.error, endpoint_view.unknown = one_line(error), True
         except (ValueError, OSError) as error:
             endpoint_view.error = one_line(error)
 
@@ -217,8 +237,20 @@ class Observation:
         endpoint_view = self._endpoint_view(node)
         if endpoint_view is not None:
             endpoint_view.failures += 1
-            if endpoint_view.failures >= MOST_FAILURES:
+            too_many = endpoint_view.failures >= MOST_FAILURES
+            if isinstance(error, OutOfTime) or (too_many and isinstance(error, LimitExceeded)):
+                endpoint_view.fail(error)
+            elif isinstance(error, LimitExceeded):
+                endpoint_view.slow = True
+                circuit_breaker.doubt(endpoint_view.endpoint.pk)
+            elif too_many:
                 endpoint_view.error = one_line(error)
+
+    def close_circuit_breakers(self) -> None:
+        """Of the endpoints that have answered this round's calls, and each of them in time."""
+        for each in self.endpoint_views.values():
+            if each.runtime is not None and not each.error and not each.slow:
+                circuit_breaker.answered(each.endpoint.pk)
 
     def _endpoint_view(self, node: Node | None) -> EndpointView | None:
         return self.endpoint_views.get(node.endpoint_id) if node and node.endpoint_id else None

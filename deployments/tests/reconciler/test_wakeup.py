@@ -188,9 +188,9 @@ def test_an_endpoint_that_goes_away_and_returns_gets_a_full_pass(testbed: Testbe
 @pytest.mark.django_db(transaction=True)
 def test_the_watch_of_a_deleted_endpoint_ends(testbed: Testbed, a: Node):
     watchers = watcher.Watchers()
-    watchers.update({endpoint_of(a)})
+    watchers.update([watcher.Watched(endpoint_of(a), testbed.cluster.organization_id)])
     before = dict(watchers.stops)
-    watchers.update(set())
+    watchers.update([])
     assert watchers.stops == {}
     assert before[endpoint_of(a)].is_set()
 

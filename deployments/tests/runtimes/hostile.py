@@ -6,10 +6,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import NamedTuple
 
-Answer = Callable[[str, str], Iterable[bytes]]
-"""From the method and the path to what is sent, piece by piece; then the connection is closed."""
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes = b""
+
+
+Answer = Callable[[Request], Iterable[bytes]]
+"""What is sent for a request, piece by piece; then the connection is closed."""
 
 DRIP_S = 0.05
 
@@ -49,16 +56,17 @@ class HostileServer:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.requests: list[tuple[str, str]] = []
+        self.requests: list[Request] = []
         self.open = 0  # connections
         self._over, self._lock = Event(), Lock()
         self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._server.getsockname()[1]
+        self.url = f"tcp://127.0.0.1:{self.port}"
         Thread(target=self._listen, daemon=True).start()
 
     def asked(self, fragment: str) -> int:
         """How many requests had this in their path."""
-        return sum(fragment in path for _, path in self.requests)
+        return sum(fragment in each.path for each in self.requests)
 
     def close(self) -> None:
         self._over.set()
@@ -79,7 +87,7 @@ class HostileServer:
         with client, suppress(OSError, ValueError):
             request = _request(client)
             self.requests.append(request)
-            for piece in self.answer(*request):
+            for piece in self.answer(request):
                 if self._over.is_set():
                     break
                 client.sendall(piece)
@@ -99,7 +107,7 @@ def hostile(answer: Answer) -> Iterator[HostileServer]:
         server.close()
 
 
-def _request(client: socket.socket) -> tuple[str, str]:
+def _request(client: socket.socket) -> Request:
     received = b""
     while b"\r\n\r\n" not in received:
         piece = client.recv(65536)
@@ -113,53 +121,4 @@ def _request(client: socket.socket) -> tuple[str, str]:
         if name.lower() == b"content-length":
             while len(body) < int(value):
                 body += client.recv(65536)
-    return method.decode(), path.decode()
-
-
-VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24"}
-INFO = {"NCPU": 4, "MemTotal": 8 * 1024**3, "Architecture": "x86_64", "OSType": "linux"}
-
-
-def engine(answer: Callable[[str, str], Iterable[bytes] | None]) -> Answer:
-    """A Docker engine that is sound where `answer` has none of its own."""
-
-    def answered(method: str, path: str) -> Iterable[bytes]:
-        own = answer(method, path)
-        if own is not None:
-            return own
-        if "/version" in path:
-            return whole(VERSION)
-        if "/info" in path:
-            return whole(INFO)
-        if "/containers/json" in path:
-            return whole([])
-        if "/events" in path:
-            return chunked(dripping(b"\n", 0.5))
-        return whole({"message": "No such container"}, 404)
-
-    return answered
-
-
-class DockerEngine:
-    """An engine in memory whose containers say what a test lets them say: `state` of all of them.
-
-    `answer` replaces what it answers, by a fragment of the path.
-    """
-
-    def __init__(self) -> None:
-        self.state: dict[str, Any] = {"Status": "running", "Running": True}
-        self.names: dict[str, dict[str, str]] = {}
-        self.answers: dict[str, Callable[[], Iterable[bytes]]] = {}
-
-    def __call__(self, method: str, path: str) -> Iterable[bytes]:
-        for fragment, answer in self.answers.items():
-            if fragment in path:
-                return answer()
-        return engine(self._sound)(method, path)
-
-    def _sound(self, method: str, path: str) -> Iterable[bytes] | None:
-        if "/containers/create" in path:
-            name = path.partition("name=")[2].partition("&")[0]
-            self.names[name] = {}
-            return whole({"Id": name}, 201)
-        return None
+    return Request(method.decode(), path.decode(), body)

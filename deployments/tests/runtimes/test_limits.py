@@ -23,13 +23,14 @@ from deployments.runtimes.base import (
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.hostile import (
     HostileServer,
+    Request,
     chunked,
     dripping,
     endless,
-    engine,
     hostile,
     whole,
 )
+from deployments.tests.runtimes.hostile_docker import engine
 
 TIMEOUT_S = 0.4
 GENEROUS_S = 3.0
@@ -40,7 +41,7 @@ BOMB = gzip.compress(b" " * 60 * MIB)
 
 
 def docker_at(server: HostileServer, cluster_id: str = "ours") -> DockerRuntime:
-    access = Access(f"tcp://127.0.0.1:{server.port}")
+    access = Access(server.url)
     return DockerRuntime(access, cluster_id=cluster_id, node="n", timeout_s=TIMEOUT_S)
 
 
@@ -72,10 +73,11 @@ def head(*lines: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s\r\n" % line for line in lines)
 
 
-def listing(answer: Callable[[], Iterable[bytes]]) -> Callable[[str, str], Iterable[bytes]]:
+def listing(answer: Callable[[], Iterable[bytes]]) -> Callable[[Request], Iterable[bytes]]:
     """An endpoint that answers lists so, and is a sound engine otherwise."""
 
-    def answered(_: str, path: str) -> Iterable[bytes] | None:
+    def answered(request: Request) -> Iterable[bytes] | None:
+        path = request.path
         return answer() if "/containers/json" in path or "/pods" in path else None
 
     return engine(answered)
@@ -142,7 +144,7 @@ def test_an_answer_that_floods_is_refused_before_it_fills_the_memory(connected, 
 
 def test_a_handshake_of_tls_that_hangs_ends_with_the_conversations_time():
     with hostile(lambda *_: dripping(b"\x16")) as server, soon():
-        access = Access(f"tcp://127.0.0.1:{server.port}", ca=_authority())
+        access = Access(server.url, ca=_authority())
         runtime = DockerRuntime(access, cluster_id="ours", node="n", timeout_s=TIMEOUT_S)
         with pytest.raises(RuntimeUnavailable):
             runtime.observe()
@@ -158,8 +160,8 @@ def test_a_list_of_large_objects_is_read_in_smaller_pages():
     """A page of 4 MiB and more is too large, one of a few objects is not."""
     asked: list[int] = []
 
-    def pods(_: str, path: str) -> Iterable[bytes]:
-        limit = int(path.partition("limit=")[2].partition("&")[0])
+    def pods(request: Request) -> Iterable[bytes]:
+        limit = int(request.path.partition("limit=")[2].partition("&")[0])
         asked.append(limit)
         pod = {"metadata": {"labels": {}, "annotations": {"x": "y" * 40_000}}, "spec": {}}
         return whole({"items": [pod] * limit, "metadata": {}})
@@ -169,7 +171,7 @@ def test_a_list_of_large_objects_is_read_in_smaller_pages():
     assert asked == [200, 50]
 
 
-def of_log(pieces: Callable[[], Iterable[bytes]]) -> Callable[[str, str], Iterable[bytes]]:
+def of_log(pieces: Callable[[], Iterable[bytes]]) -> Callable[[Request], Iterable[bytes]]:
     """An endpoint with one replica, whose log is this."""
     labels = {"cluster": "ours", "deployment": KEY[0], "attempt": "1", "replica": "0"}
     container = {
@@ -182,7 +184,8 @@ def of_log(pieces: Callable[[], Iterable[bytes]]) -> Callable[[str, str], Iterab
     labels["cluster"] = CLUSTER
     pod = {"metadata": {"labels": {f"mlops-platform/{name}": of for name, of in labels.items()}}}
 
-    def answered(_: str, path: str) -> Iterable[bytes] | None:
+    def answered(request: Request) -> Iterable[bytes] | None:
+        path = request.path
         if "/logs" in path or path.partition("?")[0].endswith("/log"):
             return chunked(pieces())
         return whole({**container, **pod}) if "mlops-" in path else None
@@ -240,8 +243,8 @@ def test_several_callers_of_a_silent_engine_do_not_wait_for_each_other():
 # --- Pulls ---------------------------------------------------------------------------------------
 
 
-def pulling(reports: Callable[[], Iterable[bytes]]) -> Callable[[str, str], Iterable[bytes]]:
-    return engine(lambda _, path: chunked(reports()) if "/images/create" in path else None)
+def pulling(reports: Callable[[], Iterable[bytes]]) -> Callable[[Request], Iterable[bytes]]:
+    return engine(lambda each: chunked(reports()) if "/images/create" in each.path else None)
 
 
 @pytest.mark.parametrize("every_s", [0.1, 60.0])
