@@ -189,5 +189,5 @@ def _call(endpoint_view: EndpointView, work: Callable[[Runtime], T]) -> T | None
     except (LimitExceeded, OutOfTime) as error:
         endpoint_view.fail(error)
     except RuntimeUnavailable as error:
-        endpoint_view.error = endpoint_view.error or str(error)
+        endpoint_view.error = str(error)
     return None

@@ -16,6 +16,7 @@ from deployments.reconciler.loop import reconcile
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.hostile import HostileServer, chunked, dripping, endless, whole
 from deployments.tests.runtimes.hostile_docker import DockerEngine
+from mlops_platform.api.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit
 
@@ -40,7 +41,7 @@ class SocketTestbed(Testbed):
         node = super().add_node(name, **columns)
         self.engines[name] = DockerEngine()
         self.servers.append(HostileServer(self.engines[name]))
-        Endpoint.objects.filter(pk=node.endpoint_id).update(url=self.servers[-1].url, trusted=True)
+        Endpoint.objects.filter(nodes=node).update(url=self.servers[-1].url, trusted=True)
         return node
 
     def endpoint(self, name: str) -> Endpoint:
@@ -93,9 +94,9 @@ def test_a_log_that_drips_costs_seconds_and_opens_the_circuit_breaker_of_its_end
     assert circuit_breaker.is_open(sockets.endpoint("a").pk)
     assert not circuit_breaker.is_open(sockets.endpoint("b").pk)
     for _ in range(3):  # an answer to a list does not close what the logs keep open
-        circuit_breaker.redis_client().delete(f"endpoint:{sockets.endpoint('a').pk}:open")
+        redis_client().delete(f"endpoint:{sockets.endpoint('a').pk}:open")
         pass_s(sockets)
-    paused_ms = circuit_breaker.redis_client().pttl(f"endpoint:{sockets.endpoint('a').pk}:open")
+    paused_ms = redis_client().pttl(f"endpoint:{sockets.endpoint('a').pk}:open")
     assert paused_ms > 8_000
 
 

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -36,6 +37,9 @@ class Passes:
             self._ended.update(cluster_ids)
             self._changed.notify_all()
 
+    def has_begun_or_waits(self, turn: Turn, task: "Future[None]") -> bool:
+        return turn.cluster_id in self.begun or task.done()
+
     def wait_for(self, count: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.begun) >= count, GENEROUS_S), self.begun
@@ -46,9 +50,8 @@ def running(turns: list[Turn], passes: Passes, shares: ThreadShares) -> Iterator
     """A worker of 16 threads that has taken these tasks, one after the other."""
     with ThreadPoolExecutor(16) as pool:
         for turn in turns:
-            before = len(passes.begun)
             task = pool.submit(shares.run, turn, passes.work)
-            _until(lambda task=task, before=before: task.done() or len(passes.begun) > before)
+            _until(partial(passes.has_begun_or_waits, turn, task))
         try:
             yield turns
         finally:
