@@ -19,7 +19,7 @@ from accounts.api.serializers import (
     RegisterSerializer,
     TokenPairSerializer,
 )
-from mlops_platform.api.throttles import LoginAddressThrottle, LoginThrottle, RegisterThrottle
+from mlops_platform.api.throttles import LOGIN_THROTTLES, RegisterThrottle, remember_address
 from mlops_platform.api.viewsets import ApiViewSet
 
 # Calls that come before a login read no bearer header, which may be a stale one.
@@ -46,9 +46,11 @@ class UserViewSet(ApiViewSet):
         user = services.register(**self.body())
         return Response(RegisteredSerializer(user).data, status=201)
 
-    @action(**OPEN, throttle_classes=[LoginThrottle, LoginAddressThrottle])
+    @action(**OPEN, throttle_classes=LOGIN_THROTTLES)
     def login(self, request: Request) -> Response:
-        return Response(TokenPairSerializer(services.log_in(**self.body())).data)
+        pair = services.log_in(**self.body())
+        remember_address(request)
+        return Response(TokenPairSerializer(pair).data)
 
     @action(**OPEN)
     def refresh(self, request: Request) -> Response:

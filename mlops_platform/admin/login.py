@@ -10,16 +10,18 @@ from django.core.exceptions import ValidationError
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 
-from mlops_platform.api.throttles import LoginAddressThrottle, LoginThrottle
+from mlops_platform.api.throttles import LOGIN_THROTTLES, remember_address
 
 
 class ThrottledLoginForm(AdminAuthenticationForm):
     def clean(self) -> dict[str, Any]:
         assert self.request is not None  # the login view gives it
         asked = Request(self.request, parsers=[FormParser()])
-        for throttle in (LoginThrottle(), LoginAddressThrottle()):
-            if not throttle.allow_request(asked, None):
+        for throttle in LOGIN_THROTTLES:
+            if not throttle().allow_request(asked, None):
                 raise ValidationError(
                     "Too many attempts; wait a minute, then try again.", code="throttled"
                 )
-        return super().clean()
+        cleaned = super().clean()
+        remember_address(asked)
+        return cleaned

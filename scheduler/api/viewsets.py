@@ -10,12 +10,15 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from clusters.api.nested import ClusterChildViewSet
 from clusters.api.serializers import ClusterSerializer
+from clusters.models import Cluster
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Deployment
 from deployments.queries import positions_of, priority_classes, reasons_for
 from deployments.services.drafts import draft_deployment
+from mlops_platform.api.concurrency import Share, slot
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.throttles import ExplainThrottle, QuoteThrottle
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
 from scheduler import queries, quotes
@@ -88,7 +91,7 @@ class WhatIfViewSet(DeploymentChildViewSet):
     bodies = {"quote": SubmitSerializer}
     docs = docs.WHAT_IF
 
-    @action(detail=False, methods=["post"])
+    @action(detail=False, methods=["post"], throttle_classes=[QuoteThrottle])
     def quote(self, request: UserRequest) -> Response:
         body = self.body()
         if body.pop("quote", None) is not None:
@@ -96,9 +99,22 @@ class WhatIfViewSet(DeploymentChildViewSet):
         draft = draft_deployment(
             request.user, body.pop("cluster_id"), body, priority=body.pop("priority")
         )
-        answer = quotes.quote(request.user, draft.deployment, draft.digest, draft.dependencies)
+        with slot(_shares(draft.deployment.cluster)):
+            answer = quotes.quote(request.user, draft.deployment, draft.digest, draft.dependencies)
         return Response(QuoteSerializer(answer).data)
 
-    @action(detail=True)
+    @action(detail=True, throttle_classes=[ExplainThrottle])
     def explain(self, request: UserRequest, **path: Any) -> Response:
-        return Response(ExplanationSerializer(explain(self.get_deployment())).data)
+        deployment = self.get_deployment()
+        with slot(_shares(deployment.cluster)):
+            answer = explain(deployment)
+        return Response(ExplanationSerializer(answer).data)
+
+
+def _shares(cluster: Cluster) -> list[Share]:
+    """Of the explanations and quotes that are answered at once: this cluster's, and this
+    organization's."""
+    return [
+        Share(f"what-if:cluster:{cluster.pk}", running=1, waiting=2),
+        Share(f"what-if:organization:{cluster.organization_id}", running=2, waiting=4),
+    ]
