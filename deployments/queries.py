@@ -25,6 +25,9 @@ from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.resources import Amounts
 from organizations.access import organizations_of
 
+LARGE = ("command", "args", "env", "env_names", "readiness")
+"""What lists of deployments leave out: a page of it could have a hundred megabytes."""
+
 AllocatedByOwner = dict[UUID, Amounts]
 
 
@@ -42,6 +45,12 @@ def deployments_in(cluster: Cluster) -> QuerySet[Deployment]:
     return (
         Deployment.objects.filter(cluster=cluster).select_related("priority_class").order_by("-id")
     )
+
+
+def without_large(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    """For a list: the columns that it leaves out are not read either."""
+    columns = {field.name for field in Deployment._meta.fields}
+    return deployments.defer(*(name for name in LARGE if name in columns))
 
 
 def deployment_for(user: User, deployment_id: UUID | str) -> Deployment:

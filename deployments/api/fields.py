@@ -9,7 +9,8 @@ from mlops_platform.api.fields import BoundedList, Reference, Text
 from mlops_platform.api.ids import parse_uuid
 
 LONGEST_IMAGE = 512
-MOST_ARGUMENTS, LONGEST_ARGUMENT = 256, 4096
+MOST_ARGUMENTS, LONGEST_ARGUMENT = 1000, 128 * 1024 - 1  # the longest that Linux takes
+LARGEST_PROBE = 16 * 1024  # bytes of its command
 MOST_VARIABLES, LONGEST_VALUE = 256, 32 * 1024
 MOST_DEPENDENCIES = 100
 
@@ -39,7 +40,7 @@ class Image(Text):
 
 
 class Arguments(BoundedList):
-    """A list of strings, each passed on exactly as it is."""
+    """A list of strings, each passed on exactly as it is. drafts.py measures them all together."""
 
     def __init__(self, **kwargs: Any) -> None:
         child = Text(allow_blank=True, trim_whitespace=False, max_length=LONGEST_ARGUMENT)

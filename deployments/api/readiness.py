@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments.api.fields import Arguments
+from deployments.api.fields import LARGEST_PROBE, Arguments
 from mlops_platform.api.fields import Choice, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -45,6 +45,8 @@ class ReadinessSerializer(StrictSerializer):
         faults |= {name: "Not for this kind." for name in attrs if name not in allowed}
         if not str(attrs.get("path", "/")).startswith("/"):
             faults["path"] = "Must begin with /."
+        if sum(len(each.encode()) for each in attrs.get("command", ())) > LARGEST_PROBE:
+            faults["command"] = f"It may have {LARGEST_PROBE // 1024} KiB at most."
         if faults:
             raise serializers.ValidationError(faults)
         return attrs

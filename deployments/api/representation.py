@@ -128,6 +128,21 @@ class DeploymentSerializer(serializers.Serializer):
         return [str(each.id) for each in self.context["dependencies"].get(deployment.pk, ())]
 
 
+class ListedDeploymentSerializer(DeploymentSerializer):
+    """A deployment in a list: without what may be large, which its own page shows."""
+
+    command = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
+    args = None  # type: ignore[assignment]
+    env_names = None  # type: ignore[assignment]
+    readiness = None  # type: ignore[assignment]
+
+    class Meta:
+        ref_name = "ListedDeployment"
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {name: value for name, value in EXAMPLE.items() if name not in queries.LARGE}
+        }
+
+
 class EventSerializer(serializers.Serializer):
     at = serializers.DateTimeField()
     type = serializers.ChoiceField(EventType.values)
@@ -153,8 +168,16 @@ class EventSerializer(serializers.Serializer):
         return reasons.shown(event.details)
 
 
-def present(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
-    """A page of deployments. One query; if any is queued, two more and one Redis round trip; one if
+def present_page(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
+    """A page of a list, as `present` but without what may be large."""
+    return present(deployments, ListedDeploymentSerializer)
+
+
+def present(
+    deployments: Sequence[Deployment],
+    serializer: type[DeploymentSerializer] = DeploymentSerializer,
+) -> list[dict[str, Any]]:
+    """Deployments in full. One query; if any is queued, two more and one Redis round trip; one if
     any runs or stops on a node (queries.reasons_for)."""
     dependencies = queries.dependencies_of(deployments)
     queued = any(row.status == Status.QUEUED for row in deployments)
@@ -164,7 +187,7 @@ def present(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
         "positions": queries.positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
-    return list(DeploymentSerializer(deployments, many=True, context=context).data)
+    return list(serializer(deployments, many=True, context=context).data)
 
 
 def present_one(deployment: Deployment) -> dict[str, Any]:

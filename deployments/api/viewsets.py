@@ -20,9 +20,11 @@ from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.representation import (
     DeploymentSerializer,
     EventSerializer,
+    ListedDeploymentSerializer,
     present,
     present_new,
     present_one,
+    present_page,
 )
 from deployments.api.serializers import (
     BulkSerializer,
@@ -67,9 +69,12 @@ class DeploymentViewSet(DeploymentChildViewSet):
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest) -> Response:
-        visible = queries.deployments_visible_to(request.user)
+        visible = queries.without_large(queries.deployments_visible_to(request.user))
         page = self.paginate_queryset(self.filter_queryset(visible))
-        return self.get_paginated_response(present(page or []))
+        return self.get_paginated_response(present_page(page or []))
+
+    def get_serializer_class(self) -> Any:
+        return ListedDeploymentSerializer if self.action == "list" else DeploymentSerializer
 
     def create(self, request: UserRequest) -> Response:
         body = self.body()
@@ -146,14 +151,14 @@ class DeploymentViewSet(DeploymentChildViewSet):
 class ClusterDeploymentsViewSet(ClusterChildViewSet):
     roles = {"list": Role.VIEWER}
     docs = docs.CLUSTER_DEPLOYMENTS
-    serializer_class = DeploymentSerializer
+    serializer_class = ListedDeploymentSerializer
     filterset_class = ClusterDeploymentFilterSet
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest, **path: Any) -> Response:
-        inside = queries.deployments_in(self.get_cluster())
+        inside = queries.without_large(queries.deployments_in(self.get_cluster()))
         page = self.paginate_queryset(self.filter_queryset(inside))
-        return self.get_paginated_response(present(page or []))
+        return self.get_paginated_response(present_page(page or []))
 
 
 class EventViewSet(ListModelMixin, DeploymentChildViewSet):

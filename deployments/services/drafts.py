@@ -25,6 +25,9 @@ from mlops_platform.api.ids import time_of
 from organizations.access import require
 from organizations.models import Role
 
+MOST_ARGUMENT_BYTES = 128 * 1024  # of command and args together, with a NUL behind each
+TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 1024} KiB together."
+
 
 class Order(NamedTuple):
     """One submit of a bulk. `spec` as in draft_deployment."""
@@ -100,6 +103,10 @@ def _draft(
     spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
+        MOST_ARGUMENT_BYTES
+    ):
+        raise Invalid({"args": TOO_MANY_ARGUMENT_BYTES})
     if cluster.state == State.DELETING:
         refuse_closing(cluster)
     if spec.get("node_selector"):

@@ -63,7 +63,4 @@ def answer(request: HttpRequest, document: Document) -> HttpResponseBase:
     response = HttpResponse(document.content, content_type=document.content_type)
     response["ETag"] = document.etag
     response["Cache-Control"] = f"public, max-age={MAX_AGE_S}"
-    conditional: HttpResponseBase = get_conditional_response(
-        request, etag=document.etag, response=response
-    )
-    return conditional
+    return get_conditional_response(request, etag=document.etag, response=response) or response

@@ -26,10 +26,18 @@ from mlops_platform.api.errors import Invalid
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+MOST_BYTES = 2 * 1024 * 1024
+"""Of the texts and the JSON of a page's rows: a page with more ends early."""
+FIRST_READ = DEFAULT_LIMIT + 1
+"""Rows of the first query; their size says how many the next may read."""
+_HEAVY = (str, dict, list)
 
 
 class KeysetPagination(BasePagination):
     """`?limit=` and `?cursor=` in, a JSON array and a `Link: <…>; rel="next"` header out.
+
+    A page has about MOST_BYTES at most, so it may have fewer rows than `limit`. The Link header
+    says whether there are more.
 
     The queryset's own ordering decides; every view orders by columns that end in a unique one.
     """
@@ -42,12 +50,11 @@ class KeysetPagination(BasePagination):
         cursor = request.query_params.get("cursor")
         if cursor is not None:
             queryset = _after(queryset, ordering, _decode(cursor, len(ordering)))
-        rows = list(queryset[: limit + 1])
-        if len(rows) > limit:
-            rows = rows[:limit]
-            key = [_value(rows[-1], name.lstrip("-")) for name in ordering]
+        rows, more = _page(queryset, ordering, limit)
+        if more:
             url = request.build_absolute_uri()
-            self.next_link = replace_query_param(url, "cursor", _encode(key))
+            key = _encode(_key_of(rows[-1], ordering))
+            self.next_link = replace_query_param(url, "cursor", key)
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -95,6 +102,42 @@ def _after(queryset: QuerySet[Any], ordering: Sequence[str], key: Sequence[Any])
         return queryset.filter(behind)
     except (FieldError, TypeError, ValueError, ValidationError):
         raise _bad_cursor() from None
+
+
+def _page(queryset: QuerySet[Any], ordering: Sequence[str], limit: int) -> tuple[list[Any], bool]:
+    """The page's rows, and whether there are more. One query for a page of FIRST_READ rows, another
+    for a larger one, and more where its rows are heavy."""
+    rows: list[Any] = []
+    size, wanted = 0, min(limit + 1, FIRST_READ)
+    while True:
+        rest = _after(queryset, ordering, _key_of(rows[-1], ordering)) if rows else queryset
+        read = list(rest[:wanted])
+        for row in read:
+            if len(rows) == limit or (size > MOST_BYTES and rows):
+                return rows, True
+            rows.append(row)
+            size += _weight(row)
+        if len(read) < wanted:
+            return rows, False
+        fit = max(MOST_BYTES - size, 0) * len(rows) // max(size, 1)
+        wanted = min(limit + 1 - len(rows), fit + 1)
+
+
+def _weight(row: Any) -> int:
+    """The bytes of a row's texts and JSON, roughly."""
+    return sum(_weight_of(value) for value in row.__dict__.values() if value.__class__ in _HEAVY)
+
+
+def _weight_of(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _weight_of(each) for name, each in value.items())
+    return sum(map(_weight_of, value)) if isinstance(value, list) else 8
+
+
+def _key_of(row: Any, ordering: Sequence[str]) -> list[Any]:
+    return [_value(row, name.lstrip("-")) for name in ordering]
 
 
 def _value(row: Any, path: str) -> Any:

@@ -112,7 +112,7 @@ def _by_kind(field: Any) -> list[Any]:
         case Reference():
             return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
         case Arguments():
-            return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 5000], ["x"] * 257, *vast]
+            return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 128 * 1024], ["x"] * 1001, *vast]
         case Items():
             return ["x", 5, True, {}, [], ["x"], [None], [[]], [{}], [{}] * (field.most + 1), *vast]
         case Dependencies():
