@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User, UserProfile
 from mlops_platform.admin.lookups import FilteredAdmin
+from mlops_platform.admin.second_factor import forget_devices
 
 
 class NewUserForm(AdminUserCreationForm):
@@ -53,6 +55,14 @@ class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     list_select_related = ["profile"]
     search_fields = ["username", "email", "profile__display_name"]
     ordering = ["username"]
+    actions = ["reset_second_factor"]
+
+    @admin.action(description="Remove the second factor", permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """For operators who have lost their device and their recovery codes."""
+        for user in queryset:
+            forget_devices(user)
+        self.message_user(request, "They enrol a new device at the next login.", messages.SUCCESS)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         """None on the page that adds a user: the profile is created with the user

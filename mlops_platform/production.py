@@ -53,6 +53,14 @@ def proxies_in_front(env: Mapping[str, str]) -> int:
     )
 
 
+def requires_staff_totp(env: Mapping[str, str]) -> bool:
+    """Whether operators need a second factor: in production, unless REQUIRE_STAFF_TOTP says no."""
+    given = env.get("REQUIRE_STAFF_TOTP") or str(int(is_production(env)))
+    if given not in ("0", "1"):
+        raise ImproperlyConfigured(f"REQUIRE_STAFF_TOTP is {given[:20]!r}; use 0 or 1.")
+    return given == "1"
+
+
 def refuse_unsafe(env: Mapping[str, str]) -> None:
     """Raise ImproperlyConfigured with every fault of `env` at once; None when it is fit."""
     faults = [

@@ -22,7 +22,12 @@ from mlops_platform import admission, embedded
 from mlops_platform.database import deadlines
 from mlops_platform.limits import rate, whole_number
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
-from mlops_platform.production import is_production, proxies_in_front, refuse_unsafe
+from mlops_platform.production import (
+    is_production,
+    proxies_in_front,
+    refuse_unsafe,
+    requires_staff_totp,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = embedded.data_dir()
@@ -82,13 +87,16 @@ ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
-    "mlops_platform",  # before the admin, some of whose templates it extends
-    "django.contrib.admin",
+    "mlops_platform.apps.PlatformConfig",  # before the admin, some of whose templates it extends
+    "mlops_platform.apps.OperatorsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",  # for processes of before an upgrade to logins
     "drf_yasg",
@@ -109,6 +117,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -323,6 +332,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+REQUIRE_STAFF_TOTP = requires_staff_totp(os.environ)
+OTP_TOTP_ISSUER = "MLOps platform"  # how an authenticator app names the account
 SESSION_COOKIE_AGE = 12 * 3600  # an operator logs in once a working day (accounts/receivers.py)
 CSRF_COOKIE_HTTPONLY = True  # no script of ours needs it: forms carry the token themselves
 if PRODUCTION:

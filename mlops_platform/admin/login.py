@@ -3,25 +3,34 @@
 Without a throttle an attacker could guess an operator's password here.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 
-from mlops_platform.api.throttles import LOGIN_THROTTLES, remember_address
+from mlops_platform.api.throttles import LOGIN_THROTTLES, RateThrottle, remember_address
 
 
 class ThrottledLoginForm(AdminAuthenticationForm):
     def clean(self) -> dict[str, Any]:
         assert self.request is not None  # the login view gives it
-        asked = Request(self.request, parsers=[FormParser()])
-        for throttle in LOGIN_THROTTLES:
-            if not throttle().allow_request(asked, None):
-                raise ValidationError(
-                    "Too many attempts; wait a minute, then try again.", code="throttled"
-                )
+        asked = refuse_too_many(self.request, LOGIN_THROTTLES)
         cleaned = super().clean()
         remember_address(asked)
         return cleaned
+
+
+def refuse_too_many(request: HttpRequest, throttles: Iterable[type[RateThrottle]]) -> Request:
+    """A form's error where one of the throttles lets the request through no more; else the request
+    as they read it."""
+    asked = Request(request, parsers=[FormParser()])
+    for throttle in throttles:
+        if not throttle().allow_request(asked, None):
+            raise ValidationError(
+                "Too many attempts; wait a minute, then try again.", code="throttled"
+            )
+    return asked

@@ -5,11 +5,14 @@ all else goes through the pages.
 """
 
 import json
+import time
+from base64 import b32decode
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from django.conf import global_settings
+from django_otp.oath import TOTP
 
 from accounts.models import User
 from mlops_platform.tests.equipment.browser import Visit
@@ -106,4 +109,61 @@ def test_an_operator_finds_clusters_deployments_and_the_ledger(
         page.locator("#result_list tbody th a").first.click()
         page.wait_for_url(f"**/admin/{path}/*/change/**")
         visit.open("/admin/")
+    visit.check()
+
+
+def log_in(visit: Visit) -> None:
+    visit.open("/admin/")
+    visit.page.get_by_label("Username").fill("olga")
+    visit.page.get_by_label("Password").fill(PASSWORD)
+    visit.page.get_by_role("button", name="Log in").click()
+
+
+def code_of(key: str, steps: int = 0) -> str:
+    """What an authenticator app shows for the key, so many half minutes from now."""
+    totp = TOTP(b32decode(key.replace(" ", "")))
+    totp.time = time.time() + 30 * steps
+    return f"{totp.token():06}"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_operator_enrols_a_second_factor_and_logs_in_with_it(visit: Visit, width: int) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": width, "height": 844})
+
+    def fits() -> None:
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    def give(code: str, button: str) -> None:
+        page.get_by_label("Code").fill(code)
+        page.get_by_role("button", name=button).click()
+
+    log_in(visit)
+    page.get_by_role("link", name="Second factor").click()
+    image = page.get_by_alt_text("QR code of the key below")
+    assert image.evaluate("image => image.complete && image.naturalWidth > 100")
+    fits()
+    key = page.locator(".enrol-device code").inner_text()
+    give(code_of(key, 5), "Enrol")
+    page.get_by_text("This is not the code that the app shows now.").wait_for()
+    give(code_of(key), "Enrol")
+    codes = page.locator(".recovery-codes code")
+    assert codes.count() == 10
+    fits()
+    recovery = codes.first.inner_text()
+    page.get_by_role("link", name="I have kept them").click()
+    page.get_by_role("button", name="Log out").click()
+
+    log_in(visit)
+    page.get_by_text("one of your recovery codes").wait_for()
+    fits()
+    visit.open("/admin/clusters/cluster/")
+    assert "/admin/second-factor/" in page.url
+    give(code_of(key, 1), "Go on")
+    page.locator("#changelist").wait_for()
+    page.get_by_role("button", name="Log out").click()
+
+    log_in(visit)
+    give(recovery, "Go on")
+    page.get_by_text("That recovery code is used up; you have 9 more.").wait_for()
     visit.check()
