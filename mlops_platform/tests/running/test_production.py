@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops_platform.production import REQUIRED, is_production, proxies_in_front, refuse_unsafe
+from mlops_platform.production import (
+    REQUIRED,
+    is_production,
+    proxies_in_front,
+    refuse_unsafe,
+    requires_staff_totp,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CHECK = ("check", "--deploy", "--fail-level", "WARNING")
@@ -159,3 +165,23 @@ def test_production_does_not_start_without_the_number_of_proxies(proper):
     code, said = manage({**proper, "TRUSTED_PROXIES": "many"}, *CHECK)
     assert code != 0
     assert "TRUSTED_PROXIES is 'many'; use none or a number up to 9." in said
+
+
+@pytest.mark.parametrize(
+    ("env", "required"),
+    [
+        ({}, False),
+        ({"MLOPS_ENV": "production"}, True),
+        ({"MLOPS_ENV": "production", "REQUIRE_STAFF_TOTP": "0"}, False),
+        ({"REQUIRE_STAFF_TOTP": "1"}, True),
+        ({"REQUIRE_STAFF_TOTP": ""}, False),
+    ],
+)
+def test_operators_need_a_second_factor_in_production(env, required):
+    assert requires_staff_totp(env) is required
+
+
+@pytest.mark.parametrize("given", ["true", "yes", "2", "off"])
+def test_another_value_is_refused_by_the_variables_name(given):
+    with pytest.raises(ImproperlyConfigured, match="REQUIRE_STAFF_TOTP is"):
+        requires_staff_totp({"REQUIRE_STAFF_TOTP": given})
