@@ -5,6 +5,9 @@ from django.contrib.admin.apps import AdminConfig
 class PlatformConfig(AppConfig):
     name = "mlops_platform"
 
+    def ready(self) -> None:
+        from mlops_platform import checks  # noqa: F401  # registers them
+
 
 class OperatorsConfig(AdminConfig):
     default_site = "mlops_platform.operator_site.OperatorSite"

@@ -5,10 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 import psycopg2
@@ -270,6 +272,53 @@ def test_root_runs_it_below_a_folder_that_only_root_may_enter(
         assert answers(closed / "data") == (True, True)
         assert (closed / "data" / "run").stat().st_uid == 0, "no other user may reach the socket"
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_statement_that_fails_is_logged_with_its_values(made_once: Path) -> None:
+    """Nor another session's in the details of a deadlock, nor that of an ended connection."""
+    with both(made_once):
+        query(made_once, "CREATE TABLE secrets (id int PRIMARY KEY, value text CHECK (id < 9))")
+        query(made_once, "INSERT INTO secrets VALUES (1, 'hunter2'), (2, 'hunter2')")
+        for statement in (
+            "INSERT INTO secrets VALUES (1, 'hunter2')",
+            "INSERT INTO secrets VALUES (10, 'hunter2')",
+            "SELECT 1 / 0, 'hunter2'",
+            "SELECT '{\"a\": hunter2'::jsonb",
+            "SET statement_timeout = 10; SELECT pg_sleep(5), 'hunter2'",
+            "SET log_min_messages = warning; DO $$ BEGIN RAISE EXCEPTION 'x' "
+            "USING DETAIL = 'hunter2'; END $$",
+        ):
+            with pytest.raises(psycopg2.Error):
+                query(made_once, statement)
+        deadlock(made_once)
+        with pytest.raises(psycopg2.Error):
+            query(made_once, "SELECT 'hunter2', pg_terminate_backend(pg_backend_pid())")
+    log = (made_once / "log" / "postgres.log").read_text()
+    assert "deadlock detected" in log
+    assert log.count("ERROR") >= 7
+    assert "hunter2" not in log
+
+
+def deadlock(folder: Path) -> None:
+    parsed = dj_database_url.parse(embedded.postgres_url(folder))
+    first, second = (
+        psycopg2.connect(host=parsed["HOST"], user=parsed["USER"], dbname=parsed["NAME"])
+        for _ in range(2)
+    )
+    update = "UPDATE secrets SET value = 'hunter2' WHERE id = %s"
+    first.cursor().execute(update, [1])
+    second.cursor().execute(update, [2])
+    waiting = threading.Thread(target=_ignoring_errors, args=(first, update, [2]))
+    waiting.start()
+    _ignoring_errors(second, update, [1])
+    waiting.join()
+    first.close()
+    second.close()
+
+
+def _ignoring_errors(connection: Any, statement: str, values: list[int]) -> None:
+    with suppress(psycopg2.Error):
+        connection.cursor().execute(statement, values)
 
 
 def test_joining_is_quick(made_once: Path) -> None:
