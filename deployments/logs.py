@@ -5,54 +5,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
-from threading import Lock
 from typing import NamedTuple
 
-from django.conf import settings
-from django.db import connection
 from rest_framework.exceptions import APIException, Throttled
 
+from accounts.api.requests import Bearer
 from clusters.models import Node, Runtime
 from clusters.secrets import Unsealable
-from deployments import runtime_connections
+from deployments import queries, runtime_connections
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.places import Places
+from mlops_platform.api.streams import Stream
 
-FOLLOW_S = 900  # longest time of one follower: a client that has left unseen frees its slot by then
-READ_STATUS_EVERY_S = 0.5
+FOLLOW_S = 900.0
+READ_S = 30.0
+READ_BYTES = 16 * 1024 * 1024
+CUT = b"\n[cut: a log that is not followed is read for 30 s and up to 16 MiB; ask for a tail]\n"
 WAITING = (Status.QUEUED, Status.STARTING)
 
-
-class _Followers:
-    """Counts the followers in this process: each one occupies a thread of the web server.
-
-    At most half of the threads follow, so that the others serve other requests.
-    """
-
-    def __init__(self) -> None:
-        self._count, self._lock = 0, Lock()
-
-    def enter(self) -> bool:
-        with self._lock:
-            if self._count >= max(settings.WEB_THREADS // 2, 1):
-                return False
-            self._count += 1
-            return True
-
-    def leave(self) -> None:
-        with self._lock:
-            self._count -= 1
-
-
-_followers = _Followers()
+# In each process of the web server. A reader, and a follower of what runs, occupies a thread.
+FOLLOWERS = Places(all=64, organization=16, endpoint=8, user=4)
+READERS = Places(all=16, organization=8, endpoint=4, user=4)
 
 
 class EndpointUnavailable(APIException):
     status_code = 503
     default_code = "endpoint_unavailable"
-    retry_after_s = 5
+    wait = 4  # Retry-After: 5
 
 
 class LogQuery(NamedTuple):
@@ -64,27 +46,13 @@ class LogQuery(NamedTuple):
     since: datetime | None = None  # only while the container exists
     follow: bool = False
 
-
-def output_of(deployment: Deployment, query: LogQuery) -> Iterator[bytes]:
-    """Pieces of the log; none for a deployment that never ran, or is in a simulated cluster.
-
-    Raises before the first piece: 400 for a replica or an attempt that cannot exist, 429 for one
-    follower too many, 503 where the endpoint does not answer. An endpoint that goes away later ends
-    the stream.
-    """
-    _check(deployment, query)
-    if not query.follow:
-        return _with_first_piece(_pieces(deployment, query))
-    if not _followers.enter():
-        raise Throttled(wait=10, detail="Too many follow logs just now.")
-    try:
-        return _Followed(_followed_pieces(deployment, query))
-    except BaseException:
-        _followers.leave()
-        raise
+    def waits_for(self, row: Deployment) -> bool:
+        """Whether the log is followed from a start that is still to come."""
+        return self.follow and self.attempt is None and row.status in WAITING
 
 
-def _check(deployment: Deployment, query: LogQuery) -> None:
+def check(deployment: Deployment, query: LogQuery) -> None:
+    """Raises 400 for a replica or an attempt that cannot exist."""
     errors = {}
     if query.replica >= deployment.replicas:
         errors["replica"] = f"Below {deployment.replicas}: they are counted from 0."
@@ -94,45 +62,103 @@ def _check(deployment: Deployment, query: LogQuery) -> None:
         raise Invalid(errors)
 
 
-def _followed_pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
-    """The pieces; for a deployment that waits, they come once it runs."""
-    if query.attempt is not None or row.status not in WAITING:
-        return _pieces(row, query)
-    # Raises where the endpoint is away, before the response begins.
-    _with_first_piece(_pieces(row, query._replace(follow=False, tail=0)))
-    return _pieces_once_running(row, query)
+def source_of(row: Deployment, query: LogQuery) -> bytes | Node:
+    """The log as it was kept, or the node whose endpoint has it.
 
-
-def _pieces_once_running(row: Deployment, query: LogQuery) -> Iterator[bytes]:
-    yield from _pieces(_await_start(row), query)
-
-
-def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
-    """The call to the endpoint has been made once this returns."""
+    Empty for a deployment that never ran, or is in a simulated cluster. Up to two queries.
+    """
     attempt = query.attempt or row.attempt
     kept = DeploymentLog.objects.filter(
         deployment=row, attempt=attempt, replica=query.replica
     ).first()
     if kept is not None:
-        return iter([_last_lines(bytes(kept.output), query.tail)])
+        return _last_lines(bytes(kept.output), query.tail)
     simulated = row.cluster.runtime == Runtime.SIMULATED
     if simulated or attempt != row.attempt or query.replica >= len(node_ids(row)):
-        return iter(())
+        return b""
     node = Node.objects.select_related("endpoint").filter(pk=node_ids(row)[query.replica]).first()
-    if node is None or node.endpoint is None:
-        return iter(())
-    key = Key(str(row.pk), attempt, query.replica)
-    with _answering(node):
-        runtime = runtime_connections.connect(row.cluster, node.endpoint, node.name)
+    return b"" if node is None or node.endpoint is None else node
+
+
+class LogStream(Stream):
+    """The log of a replica that is at its endpoint, or, followed, will be.
+
+    Before the first piece it raises 429 where all places are taken, and 503 where the endpoint does
+    not answer. An endpoint that goes away later ends the stream.
+    """
+
+    def __init__(
+        self, row: Deployment, query: LogQuery, source: Node | None, bearer: Bearer
+    ) -> None:
+        """`source` is None for a deployment that waits."""
+        self._row, self._query, self._bearer = row, query, bearer
+        self.longest_s = min(FOLLOW_S if query.follow else READ_S, bearer.expires_in_s)
+        self._places = FOLLOWERS if query.follow else READERS
+        self._keys = {
+            "user": str(bearer.user_id),
+            "organization": str(row.cluster.organization_id),
+        }
+        if source is not None:
+            self._keys["endpoint"] = str(source.endpoint_id)
+
+    def enter(self) -> None:
+        if not self._places.take(self._keys):
+            verb = "follow" if self._query.follow else "read"
+            raise Throttled(wait=10, detail=f"You, or others, {verb} too many logs just now.")
+
+    def leave(self) -> None:
+        self._places.give_back(self._keys)
+
+    def open(self) -> Iterator[bytes] | None:
+        row, query = self._row, self._query
+        if query.waits_for(row):
+            # Raises where the endpoint is away, before the response begins.
+            _with_first_piece(_pieces(row, query._replace(follow=False, tail=0)))
+            return None
         if query.follow:
-            _give_back_connection()
+            return _pieces(row, query)
+        return _with_first_piece(_limited(_pieces(row, query)))
+
+    def is_ready(self) -> bool:
+        """One query."""
+        fresh = Deployment.objects.select_related("cluster").filter(pk=self._row.pk).first()
+        if fresh is not None:
+            self._row = fresh
+        return fresh is None or not self._query.waits_for(fresh)
+
+    def is_allowed(self) -> bool:
+        """Two queries."""
+        queries.deployment_for(self._bearer.authenticate(), self._row.pk)
+        return True
+
+
+def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
+    """The call to the endpoint has been made once this returns."""
+    source = source_of(row, query)
+    if isinstance(source, bytes):
+        return iter([source])
+    assert source.endpoint is not None
+    key = Key(str(row.pk), query.attempt or row.attempt, query.replica)
+    with _answering(source):
+        runtime = runtime_connections.connect(row.cluster, source.endpoint, source.name)
         pieces = runtime.logs(key, tail=query.tail, since=query.since, follow=query.follow)
-    return _read(node, pieces)
+    return _read(source, pieces)
 
 
 def _read(node: Node, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with _answering(node):
         yield from pieces
+
+
+def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, cut after READ_BYTES and READ_S: an engine may drip for ever."""
+    until, left = time.monotonic() + READ_S - 1, READ_BYTES
+    for piece in pieces:
+        yield piece[:left]
+        left -= len(piece)
+        if left < 0 or time.monotonic() > until:
+            yield CUT
+            return
 
 
 @contextmanager
@@ -146,55 +172,10 @@ def _answering(node: Node) -> Iterator[None]:
         raise EndpointUnavailable(f"{node.name} does not answer{cause}") from None
 
 
-def _await_start(row: Deployment) -> Deployment:
-    give_up = time.monotonic() + FOLLOW_S
-    while row.status in WAITING and time.monotonic() < give_up:
-        _give_back_connection()
-        time.sleep(READ_STATUS_EVERY_S)
-        fresh = Deployment.objects.select_related("cluster").filter(pk=row.pk).first()
-        if fresh is None:
-            break
-        row = fresh
-    return row
-
-
-def _give_back_connection() -> None:
-    """A follower would keep its database connection for minutes."""
-    if not connection.in_atomic_block:
-        connection.close()
-
-
 def _with_first_piece(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Fetches the first piece now, so that an error is raised before the response begins."""
     first = next(pieces, b"")
     return chain([first], pieces)
-
-
-class _Followed:
-    """The pieces of a follower; leaves the followers when the response is closed."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._open = pieces, True
-        self._until = time.monotonic() + FOLLOW_S
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if time.monotonic() > self._until:
-            raise StopIteration
-        try:
-            return next(self._pieces)
-        except APIException:  # the response has begun: it can only end
-            raise StopIteration from None
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            _followers.leave()
-            close = getattr(self._pieces, "close", None)
-            if close is not None:
-                close()
 
 
 def _last_lines(output: bytes, count: int | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Gunicorn's settings: `gunicorn -c python:mlops_platform.gunicorn mlops_platform.wsgi`.
+"""Gunicorn's settings: `gunicorn -c python:mlops_platform.gunicorn mlops_platform.asgi`.
 
 Each name is one of gunicorn's settings.
 """
@@ -10,8 +10,7 @@ from mlops_platform.logs import LOGGING
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "8"))
+worker_class = "mlops_platform.web.worker.WebWorker"  # runs WEB_THREADS threads
 preload_app = True  # the workers share the memory of what is loaded once
 graceful_timeout = 10
 control_socket_disable = True  # would write a socket into the home folder

@@ -18,7 +18,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
+from mlops_platform.api.addresses import CLIENT
+from mlops_platform.api.streams import StreamResponse
+
 REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_LINE = "%(method)s %(path)s %(status)s in %(ms)s ms"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _QUIET_PATHS = re.compile(r"/(healthz|readyz|metrics)/?")  # asked every few seconds by machines
 
@@ -52,7 +56,10 @@ def bind_cycle(cycle: uuid.UUID) -> Iterator[None]:
 
 
 class RequestIdMiddleware:
-    """Gives each request an id (the caller's, if it is well-formed) and logs one line about it."""
+    """Gives each request an id (the caller's, if it is well-formed) and logs one line about it.
+
+    The web server logs the line of a stream, whose answer it knows later.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -66,7 +73,6 @@ class RequestIdMiddleware:
             response = self.get_response(request)
             response.headers[REQUEST_ID_HEADER] = identifier
             level = logging.DEBUG if _QUIET_PATHS.fullmatch(request.path) else logging.INFO
-            ms = round((time.perf_counter() - started) * 1000, 1)
             user = request.__dict__.get("user")
             if isinstance(user, SimpleLazyObject):  # loading the user here would cost a query
                 user = request.__dict__.get("_cached_user")
@@ -75,16 +81,42 @@ class RequestIdMiddleware:
                 "method": request.method,
                 "path": request.path,
                 "status": response.status_code,
-                "ms": ms,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
                 "user_id": None if key is None else str(key),
+                "client": request.META.get(CLIENT) or request.META.get("REMOTE_ADDR"),
             }
-            line = "%s %s %s in %s ms"
-            requests.log(
-                level, line, request.method, request.path, facts["status"], ms, extra=facts
-            )
+            if isinstance(response, StreamResponse) and response.on_loop:
+                response.request_facts = {**facts, "request_id": identifier}
+            else:
+                requests.log(level, REQUEST_LINE, facts, extra=facts)
         finally:
             request_id.reset(token)
         return response
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines for a person at a terminal, which no caller's control characters reach."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = _escaped(record.message, but="")
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return _escaped(super().formatException(ei), but="\n\t")
+
+
+def _escaped(text: str, but: str) -> str:
+    """`text` with what would move a terminal's cursor, or reorder its line, written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in but else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def configure() -> None:
@@ -108,7 +140,11 @@ LOGGING: dict[str, Any] = {
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": "time",
         },
-        "plain": {"format": "{levelname:.1} {name}: {message}", "style": "{"},
+        "plain": {
+            "()": "mlops_platform.logs.PlainFormatter",
+            "fmt": "{levelname:.1} {name}: {message}",
+            "style": "{",
+        },
     },
     "handlers": {
         "console": {
@@ -124,6 +160,12 @@ LOGGING: dict[str, Any] = {
         "celery.worker.strategy": _level("WARNING"),
         "celery.app.trace": _level("WARNING"),
         "django.request": _level("ERROR"),
+        # Anonymous callers can write these at will, each with a trace; the request's line says 400.
+        **{
+            f"django.security.{name}": _level("CRITICAL")
+            for name in ("DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent")
+        },
+        "uvicorn.error": _level("ERROR"),  # below: each request that is none
         "gunicorn.error": _level("WARNING"),
         "gunicorn.access": _level("CRITICAL"),  # would log query strings
         # Django gives these handlers of their own; ours is the only one.

@@ -1,4 +1,4 @@
-"""The WSGI entry point that gunicorn serves."""
+"""Django as a WSGI application, which the threads of the web server run (`asgi.py`)."""
 
 import os
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-    """Django, with a Content-Length for chunked API bodies, which Django would take for empty.
+    """Django, with a Content-Length for chunked bodies, which Django would take for empty.
 
     Reads at most one byte more than the limit; the middleware then refuses the body.
     """
     chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if chunked and environ.get("PATH_INFO", "").startswith("/api/"):
+    if chunked:
         body = environ["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
         environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
     return _django(environ, start_response)

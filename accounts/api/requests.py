@@ -1,5 +1,10 @@
 """A request of a user, as the views of every app get it."""
 
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
 from rest_framework.request import Request
 
 from accounts.models import User
@@ -9,3 +14,19 @@ class UserRequest(Request):
     """A request that IsAuthenticated has let through. For the types only: DRF makes a Request."""
 
     user: User
+
+
+class Bearer(NamedTuple):
+    """The user of a request that goes on for long, as the access token says."""
+
+    user_id: UUID
+    authenticate: Callable[[], User]
+    """Finds the user anew; raises 401 where the token does not count any more. One query."""
+    expires_in_s: float
+
+
+def bearer_of(request: UserRequest) -> Bearer:
+    authenticator, token = request.successful_authenticator, request.auth
+    return Bearer(
+        request.user.pk, lambda: authenticator.get_user(token), token["exp"] - time.time()
+    )

@@ -3,15 +3,16 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
 
-from accounts.api.requests import UserRequest
+from accounts.api.requests import UserRequest, bearer_of
 from clusters.api.nested import ClusterChildViewSet
-from deployments import queries
+from clusters.models import Node
+from deployments import logs, queries
 from deployments.api import docs
 from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
 from deployments.api.headers import REPLAYED, idempotency_key
@@ -33,13 +34,15 @@ from deployments.api.serializers import (
     StopOfClusterSerializer,
     SubmitSerializer,
 )
-from deployments.logs import output_of
 from deployments.models import Deployment, DeploymentEvent
 from deployments.services import bulk, checkpoint, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.serializers import EmptySerializer
+from mlops_platform.api.streams import StreamResponse
 from organizations.models import Role
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 class DeploymentViewSet(DeploymentChildViewSet):
@@ -140,9 +143,16 @@ class DeploymentViewSet(DeploymentChildViewSet):
     @action(detail=True)
     def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:
         deployment, wanted = self.get_deployment(), wanted_logs(request)
-        response = StreamingHttpResponse(
-            output_of(deployment, wanted), content_type="text/plain; charset=utf-8"
-        )
+        logs.check(deployment, wanted)
+        source: bytes | Node | None = None
+        if not wanted.waits_for(deployment):
+            source = logs.source_of(deployment, wanted)
+        response: HttpResponseBase
+        if isinstance(source, bytes):
+            response = HttpResponse(source, content_type=PLAIN_TEXT)
+        else:
+            stream = logs.LogStream(deployment, wanted, source, bearer_of(request))
+            response = StreamResponse(request, stream, content_type=PLAIN_TEXT)
         response["Cache-Control"] = "no-store"
         response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end
         return response

@@ -25,7 +25,7 @@ class ApiPathMiddleware:
             length = int(request.META.get("CONTENT_LENGTH") or 0)
         except ValueError:
             length = 0
-        if request.path_info.startswith("/api/") and length > settings.MAX_BODY_BYTES:
+        if length > settings.MAX_BODY_BYTES:
             limit = settings.MAX_BODY_BYTES // 1024
             return JsonResponse(
                 {"detail": f"A body may have {limit} KiB at most.", "code": "too_large"}, status=413

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from clusters.models import Node
+from deployments.logs import CUT, FOLLOWERS, READERS
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.testbed import Testbed
@@ -40,8 +41,7 @@ def test_members_may_read_logs(api, anyone, request, chatty, person, status):
     client = api(request.getfixturevalue(person)) if person else anyone
     answer = client.get(path(chatty))
     assert answer.status_code == status
-    if status != 200:
-        assert b"two" not in answer.getvalue()
+    assert (b"two" in answer.getvalue()) == (status == 200)
 
 
 def test_the_log_so_far_is_returned(api, vera, chatty):
@@ -143,12 +143,13 @@ def test_a_waiting_or_simulated_deployment_has_no_log(api, vera, dev, cluster):
 @pytest.mark.parametrize("query", ["", "?follow=true", "?follow=true&attempt=1"])
 @pytest.mark.parametrize("status", ["STARTING", "RUNNING"])
 def test_a_log_request_gets_503_while_the_node_is_away(
-    api, vera, chatty, testbed, a, settings, status, query
+    api, vera, chatty, testbed, a, monkeypatch, status, query
 ):
-    settings.WEB_THREADS = 2
+    for places in (FOLLOWERS, READERS):
+        monkeypatch.setitem(places.limits, "user", 1)
     Deployment.objects.filter(pk=chatty.pk).update(status=status)
     testbed.disconnect(a)
-    for _ in range(2):  # the slot of a follower that failed is free again
+    for _ in range(2):  # the place of a reader that failed is free again
         answer = api(vera).get(path(chatty, query))
         assert answer.status_code == 503
         assert answer.json()["code"] == "endpoint_unavailable"
@@ -166,7 +167,7 @@ def test_a_starting_deployment_is_followed_once_it_runs(api, vera, chatty, testb
         Deployment.objects.filter(pk=chatty.pk).update(status="RUNNING")
         testbed.runtime_of(a).finish(testbed.key(chatty), 0)
 
-    monkeypatch.setattr("deployments.logs.time.sleep", lambda _: run_and_finish())
+    monkeypatch.setattr("mlops_platform.api.streams.time.sleep", lambda _: run_and_finish())
     Deployment.objects.filter(pk=chatty.pk).update(status="STARTING")
     assert text(api(vera).get(path(chatty, "?follow=true"))) == "one\ntwo\nthree\n"
 
@@ -194,11 +195,33 @@ def test_an_invalid_parameter_is_named(api, vera, chatty, query, field):
     assert field in answer.json()["fields"]
 
 
-def test_one_follower_too_many_gets_429_with_retry_after(api, vera, chatty, testbed, a, settings):
-    settings.WEB_THREADS = 2
-    first = api(vera).get(path(chatty, "?follow=true"))
-    second = api(vera).get(path(chatty, "?follow=true"))
+@pytest.mark.parametrize("kind", ["user", "organization", "endpoint", "all"])
+@pytest.mark.parametrize(("query", "places"), [("?follow=true", FOLLOWERS), ("", READERS)])
+def test_one_reader_too_many_gets_429_with_retry_after(
+    api, vera, chatty, testbed, a, monkeypatch, kind, query, places
+):
+    monkeypatch.setitem(places.limits, kind, 1)
+    first = api(vera).get(path(chatty, query))
+    second = api(vera).get(path(chatty, query))
     assert (second.status_code, second["Retry-After"]) == (429, "11")
     testbed.runtime_of(a).finish(testbed.key(chatty), 0)
     assert text(first) == "one\ntwo\nthree\n"
-    assert text(api(vera).get(path(chatty, "?follow=true"))) == "one\ntwo\nthree\n"
+    assert text(api(vera).get(path(chatty, query))) == "one\ntwo\nthree\n"
+
+
+def test_a_log_that_drips_is_cut(api, vera, chatty, testbed, a, monkeypatch):
+    def drip(*_: object, **__: object):
+        while True:
+            time.sleep(0.01)
+            yield b"."
+
+    monkeypatch.setattr("deployments.logs.READ_S", 1.5)
+    testbed.intercept(a, "logs", drip)
+    began = time.monotonic()
+    assert text(api(vera).get(path(chatty))).rstrip("\n").endswith("ask for a tail]")
+    assert time.monotonic() - began < 5
+
+
+def test_a_long_log_is_cut(api, vera, chatty, testbed, a, monkeypatch):
+    monkeypatch.setattr("deployments.logs.READ_BYTES", 5)
+    assert text(api(vera).get(path(chatty))) == "one\nt" + CUT.decode()

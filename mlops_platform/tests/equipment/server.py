@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from django.conf import settings
@@ -15,12 +16,27 @@ from mlops_platform.healthcheck import is_healthy
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
-COMMAND = ("gunicorn", "--config", "python:mlops_platform.gunicorn", "mlops_platform.wsgi")
+COMMAND = ("gunicorn", "--config", "python:mlops_platform.gunicorn", "mlops_platform.asgi")
+
+
+class ServerProcess(NamedTuple):
+    address: str
+    process: "subprocess.Popen[bytes]"
 
 
 @pytest.fixture
-def server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+def server(_server: ServerProcess) -> str:
     """Its address. The log is shown when the test fails."""
+    return _server.address
+
+
+@pytest.fixture
+def server_process(_server: ServerProcess) -> "subprocess.Popen[bytes]":
+    return _server.process
+
+
+@pytest.fixture
+def _server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[ServerProcess]:
     call_command("collectstatic", verbosity=0, interactive=False)
     port = _free_port()
     log = tmp_path / "server.log"
@@ -40,7 +56,7 @@ def server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"The web server did not start:\n{log.read_text()}")
             time.sleep(0.05)
-        yield f"http://{HOST}:{port}"
+        yield ServerProcess(f"http://{HOST}:{port}", process)
     finally:
         process.terminate()
         try:

@@ -102,7 +102,7 @@ def web(redis: OwnRedis, worker_environment: dict[str, str], dev: User) -> Itera
     gunicorn = ["-m", "gunicorn", "--config", "python:mlops_platform.gunicorn"]
     variables = {"REDIS_URL": redis.url, "PORT": str(port), "WEB_CONCURRENCY": "1"}
     process = subprocess.Popen(
-        [sys.executable, *gunicorn, "mlops_platform.wsgi"],
+        [sys.executable, *gunicorn, "mlops_platform.asgi"],
         cwd=REPOSITORY,
         env={**worker_environment, **variables},
         stdin=subprocess.DEVNULL,

@@ -1,0 +1,98 @@
+"""Answers that go on for long, such as a log that is followed.
+
+The platform's web server runs a view in a thread, and serves the stream that its `StreamResponse`
+names outside of it: `open` and the pieces in a thread that the stream has to itself, `is_ready` and
+`is_allowed` now and then in one that all streams share. Under another WSGI server, and in tests,
+the view's thread iterates.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+from rest_framework.exceptions import APIException
+
+ON_LOOP = "mlops_platform.on_loop"
+"""Names the WSGI environ's entry by which the platform's own web server is recognized."""
+READY_EVERY_S = 0.5
+
+
+class Stream:
+    """What a stream does; a subclass overrides what differs. Times are in seconds."""
+
+    longest_s = 900.0
+    """The longest time of one stream."""
+
+    def enter(self) -> None:
+        """Takes the stream's places; raises 429 where there are none. The first call."""
+
+    def open(self) -> Iterator[bytes] | None:
+        """The pieces, or None where they have to wait until `is_ready`.
+
+        May take long, and raises the APIException to answer. A piece is empty where a second has
+        passed without one, so that the reader can leave.
+        """
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Whether `open` has pieces now."""
+        return True
+
+    def is_allowed(self) -> bool:
+        """Whether the user may still read; asked every few seconds."""
+        return True
+
+    def leave(self) -> None:
+        """Gives the places back. The last call, also after an `open` that raised."""
+
+
+class StreamResponse(StreamingHttpResponse):
+    """The headers of a stream, and, outside the platform's own web server, its pieces too."""
+
+    def __init__(self, request: HttpRequest, stream: Stream, **options: Any) -> None:
+        self.stream = stream
+        self.request_facts: dict[str, Any] = {}
+        """What the web server logs of the request."""
+        self.on_loop = bool(request.META.get(ON_LOOP))
+        super().__init__(() if self.on_loop else _Pieces(stream), **options)
+
+
+class _Pieces:
+    """Iterates a stream, whose beginning it has made before the response begins."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._until = time.monotonic() + stream.longest_s
+        self._opened: Iterator[bytes] | None = None
+        stream.enter()
+        self._is_open = True
+        try:
+            self._opened = stream.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._await_pieces():
+                if time.monotonic() > self._until:
+                    return
+                yield piece
+        except APIException:  # the response has begun: it can only end
+            return
+
+    def _await_pieces(self) -> Iterator[bytes]:
+        while self._opened is None:
+            time.sleep(READY_EVERY_S)
+            if time.monotonic() > self._until or not self._stream.is_allowed():
+                return iter(())
+            if self._stream.is_ready():
+                self._opened = self._stream.open()
+        return self._opened
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            getattr(self._opened, "close", lambda: None)()
+            self._stream.leave()
