@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from rest_framework.request import Request
@@ -26,7 +26,8 @@ class Bearer(NamedTuple):
 
 
 def bearer_of(request: UserRequest) -> Bearer:
-    authenticator, token = request.successful_authenticator, request.auth
+    authenticator: Any = request.successful_authenticator  # simplejwt's
+    token: Any = request.auth
     return Bearer(
         request.user.pk, lambda: authenticator.get_user(token), token["exp"] - time.time()
     )

@@ -13,7 +13,7 @@ def client_address(peer: str, forwarded_for: str) -> str:
 
     What is no IP address there is not believed.
     """
-    proxies = settings.REST_FRAMEWORK["NUM_PROXIES"]
+    proxies = int(str(settings.REST_FRAMEWORK["NUM_PROXIES"]))
     if not proxies or not forwarded_for:
         return peer
     hops = forwarded_for.split(",")

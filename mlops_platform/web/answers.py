@@ -1,6 +1,7 @@
 """Answers without a thread: they only pass those middlewares that give headers and log requests."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
@@ -53,8 +54,7 @@ def _prepared(request: HttpRequest) -> HttpResponse:
     return response
 
 
-_chain = RequestIdMiddleware(
-    SafetyHeadersMiddleware(
-        convert_exception_to_response(SecurityMiddleware(XFrameOptionsMiddleware(_prepared)))
-    )
+_guard: Any = SecurityMiddleware(XFrameOptionsMiddleware(_prepared))
+_chain: Any = RequestIdMiddleware(
+    SafetyHeadersMiddleware(convert_exception_to_response(_guard))  # type: ignore[arg-type]  # not async
 )

@@ -151,7 +151,7 @@ def _unreceived(head: Head, status: int) -> Answer:
         limit = settings.MAX_BODY_BYTES // 1024
         return answers.refusal(head, 413, "too_large", f"A body may have {limit} KiB at most.")
     detail = "The request's body did not arrive in time."
-    return answers.refusal(head, 408, "too_slow", detail, {"Connection": "close"})
+    return answers.refusal(head, 408, "request_timeout", detail, {"Connection": "close"})
 
 
 def _busy(head: Head, busy: Busy) -> Answer:

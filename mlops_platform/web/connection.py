@@ -7,7 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from mlops_platform.headers import CONTENT_SECURITY_POLICY
@@ -18,7 +22,7 @@ GUARDS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 BAD_REQUEST = (400, "bad_request", "The request cannot be read.")
-TOO_SLOW = (408, "too_slow", "The request did not arrive in time.")
+TOO_SLOW = (408, "request_timeout", "The request did not arrive in time.")
 HEAD_TOO_LARGE = (431, "head_too_large", "The request has too many or too long headers.")
 TARGET_TOO_LONG = (414, "target_too_long", "The request's path and query are too long.")
 
@@ -141,7 +145,8 @@ class Connection(HttpToolsProtocol):
             self._deadline = None
 
     def _is_answering(self) -> bool:
-        return bool(self.pipeline) or not (self.cycle is None or self.cycle.response_complete)
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return bool(self.pipeline) or (cycle is not None and not cycle.response_complete)
 
     def _expire(self) -> None:
         if self._is_answering() and not self.transport.is_closing():

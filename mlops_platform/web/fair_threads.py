@@ -5,7 +5,6 @@ import queue
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from mlops_platform.web import limits
@@ -56,10 +55,14 @@ class FairThreads:
             if not is_wanted():
                 self._end(client)
                 return None
-        done: asyncio.Future[T] = self._loop.create_future()
-        finish = partial(self._loop.call_soon_threadsafe, self._finish, client, done)
+        done: asyncio.Future[Any] = self._loop.create_future()
+
+        def finish(result: Any, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._finish, client, done, result, error)
+
         self._work.put((work, finish))
-        return await done
+        result: T = await done
+        return result
 
     def stop(self) -> None:
         for _ in self._threads:

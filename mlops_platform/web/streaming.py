@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from django.db import close_old_connections
 from rest_framework.exceptions import APIException
@@ -42,7 +43,7 @@ class Streams:
         self._checks.shutdown(wait=False, cancel_futures=True)
 
     async def serve(
-        self, result: Result, over: "asyncio.Future[object]", start: Start, send: Send
+        self, result: Result, over: "asyncio.Future[Any]", start: Start, send: Send
     ) -> None:
         """Sends the answer until the pieces end, the time is up, the user may not read any more, or
         `over` is done: the client has left, or the server ends."""
@@ -55,7 +56,7 @@ class Streams:
         served = _Served(result.stream, self._ask)
         try:
             opening = asyncio.ensure_future(served.open())
-            await asyncio.wait({opening, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([opening, over], return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 opening.cancel()
                 return
@@ -107,11 +108,11 @@ class _Served:
         except TimeoutError:
             raise TooLate from None
 
-    async def send_until(self, over: "asyncio.Future[object]", send: Send) -> None:
+    async def send_until(self, over: "asyncio.Future[Any]", send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
         allowed = asyncio.ensure_future(self._while_allowed())
         try:
-            await asyncio.wait({sending, allowed, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([sending, allowed, over], return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         finally:

@@ -4,7 +4,8 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ def ask(
     method: str = "GET",
     body: bytes | None = None,
     timeout_s: float = 60,
-    **headers: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Answered:
     connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=timeout_s)
     try:
@@ -64,7 +65,12 @@ def connect(server: str, sent: bytes = b"") -> socket.socket:
     return raw
 
 
-def request(path: str, user: User | None = None, method: str = "GET", **headers: str) -> bytes:
+def request(
+    path: str,
+    user: User | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Its head; the connection is closed after the answer, unless `headers` say otherwise."""
     given = {
         "Host": "localhost",

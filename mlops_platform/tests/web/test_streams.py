@@ -2,9 +2,9 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from clusters.models import Endpoint, Node, Runtime
 from clusters.secrets import seal
@@ -152,7 +152,7 @@ def test_a_stream_ends_when_its_user_may_not_read_any_more(
 
 
 def test_a_stream_ends_with_its_access_token(server, dripping, vera, monkeypatch):
-    short = timezone.timedelta(seconds=3)
+    short = timedelta(seconds=3)
     monkeypatch.setattr("rest_framework_simplejwt.tokens.AccessToken.lifetime", short)
     began = time.monotonic()
     assert ask(server, path(dripping, "?follow=true"), vera).body.startswith(b".\n")
