@@ -5,12 +5,14 @@ of its own: a gang in a pool is several replicas in that bin. Bins are numbered 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from heapq import heapify, heappop, heappush
 
+from scheduler.engine.amounts import Amounts
+from scheduler.engine.budget import Budget
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import READY, SPREAD, Labels, Placement, Snapshot
+from scheduler.engine.snapshot import READY, SPREAD, Labels, Node, Placement, Snapshot
 
 Where = list[tuple[int, int]]  # (bin, replicas)
 Usable = Callable[[int], Resources]  # the amount of a bin that a workload may use
@@ -18,7 +20,10 @@ _Key = tuple[int, int, int, int]
 
 
 class Capacity:
-    """The bins and their free amounts. The state is `free`, and the order of bins that follows."""
+    """The bins and their free amounts. The state is `free`, and the order of bins that follows.
+
+    `budget` counts the steps of the cycle whose state this is.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         nodes = sorted(snapshot.nodes, key=lambda node: node.id)
@@ -36,12 +41,16 @@ class Capacity:
         self._open = [not nodes or nodes[at].state == READY for at in range(len(self.ids))]
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
+        self._empty: dict[Labels, Amounts] = {}
+        self._by_label: dict[tuple[str, str], frozenset[int]] | None = None
         self.changed: list[int] = []  # one entry per change of a free amount (see search.py)
+        self.budget = Budget()
 
     def copy(self) -> "Capacity":
         """The same free amounts, to be changed on their own."""
         other = copy(self)
         other.free, other._order, other.changed = self.free.copy(), self._order.copy(), []
+        other.budget = Budget()
         return other
 
     # --- Which bins ------------------------------------------------------------------------------
@@ -55,25 +64,31 @@ class Capacity:
         matching = self._match(selector)
         return self._open[at] and (matching is None or at in matching)
 
-    def ever_eligible(self, selector: Labels) -> Iterable[int]:
+    def ever_eligible(self, selector: Labels) -> Sequence[int]:
         """All bins that carry the selector's labels, also the closed ones."""
         matching = self._match(selector)
         return range(len(self.ids)) if matching is None else sorted(matching)
 
+    def empty(self, selector: Labels) -> Amounts:
+        """The totals of all bins that carry the selector's labels."""
+        if selector not in self._empty:
+            self._empty[selector] = Amounts(self.totals[at] for at in self.ever_eligible(selector))
+        return self._empty[selector]
+
     def _match(self, selector: Labels) -> frozenset[int] | None:
         if selector not in self._matching:
-            wanted = set(selector)
-            self._matching[selector] = frozenset(
-                at for at, node in enumerate(self._nodes) if wanted <= set(node.labels)
-            )
+            if self._by_label is None:
+                self._by_label = _by_label(self._nodes)
+            carriers = [self._by_label.get(label, frozenset()) for label in selector]
+            self._matching[selector] = frozenset.intersection(*carriers)
         return self._matching[selector]
 
     # --- Fitting ---------------------------------------------------------------------------------
 
     def possible(self, request: Resources, replicas: int, selector: Labels) -> bool:
         """Whether the replicas would fit if every bin were empty and open."""
-        bins = self.ever_eligible(selector)
-        return fits((request.count_in(self.totals[at]) for at in bins), replicas)
+        shapes = self.empty(selector).shapes.items()
+        return fits((request.count_in(total) * number for total, number in shapes), replicas)
 
     def place(
         self, request: Resources, replicas: int, selector: Labels, usable: Usable | None = None
@@ -103,18 +118,25 @@ class Capacity:
         matching, order = self._match(selector), self._order
         cpu_milli, ram_mib, gpu = request
         if self._spread:
-            for left_gpu, left_cpu, left_ram, at in order:
+            for index, (left_gpu, left_cpu, left_ram, at) in enumerate(order):
                 if -left_gpu < gpu:
+                    self.budget.spent += index // 8
                     return
                 enough = -left_cpu >= cpu_milli and -left_ram >= ram_mib
                 if enough and (matching is None or at in matching):
+                    self.budget.spent += 1
                     yield at
+            self.budget.spent += len(order) // 8
             return
-        for index in range(bisect_left(order, (gpu, cpu_milli, 0, 0)), len(order)):
+        counted = bisect_left(order, (gpu, cpu_milli, 0, 0))
+        for index in range(counted, len(order)):
             _, left_cpu, left_ram, at = order[index]
             enough = left_cpu >= cpu_milli and left_ram >= ram_mib
             if enough and (matching is None or at in matching):
+                self.budget.spent += 1 + (index - counted) // 8
+                counted = index
                 yield at
+        self.budget.spent += (len(order) - counted) // 8
 
     def _spread_out(
         self, request: Resources, replicas: int, selector: Labels, usable: Usable | None
@@ -171,6 +193,14 @@ class Capacity:
 
 def _spread_key(free: Resources, at: int) -> _Key:
     return (-free.gpu, -free.cpu_milli, -free.ram_mib, at)
+
+
+def _by_label(nodes: Iterable[Node]) -> dict[tuple[str, str], frozenset[int]]:
+    carriers: dict[tuple[str, str], list[int]] = {}
+    for at, node in enumerate(nodes):
+        for label in node.labels:
+            carriers.setdefault(label, []).append(at)
+    return {label: frozenset(bins) for label, bins in carriers.items()}
 
 
 def fits(counts: Iterable[int], replicas: int) -> bool:

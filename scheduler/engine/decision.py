@@ -13,6 +13,7 @@ from scheduler.engine.wait_reasons import WaitReasons, impossible
 from scheduler.engine.waiting_queue import WaitingQueue
 
 Waiting = list[tuple[Workload, Reason]]
+WORKLOAD_STEPS = 5
 
 
 def make_plan(
@@ -58,10 +59,13 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
     snapshot, state = view.snapshot, CycleState(view, queue)
     reservations = state.reservations
     iterator = queue.iterate(state.usage)
-    strict = snapshot.policy.queueing == STRICT
+    strict, budget = snapshot.policy.queueing == STRICT, state.budget
     for workload in iterator:
         if len(state.starts) >= snapshot.max_starts or (strict and reservations.head is not None):
             break
+        if state.starts and budget.spent > budget.most:
+            break
+        budget.spent += WORKLOAD_STEPS
         if workload.id in state.started:
             continue
         before = (reservations.backfill, reservations.starvation)
@@ -70,8 +74,8 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
         elif state.starts[-1].victims or before != (
             reservations.backfill,
             reservations.starvation,
-        ):
-            iterator.retry(state.worth_another_look)  # more is free, or less is reserved
+        ):  # more is free, or less is reserved
+            budget.spent += 2 * iterator.retry(state.worth_another_look)
         if reservations.starvation is not None:  # an equal may have been refused because of it
             iterator.revisit(reservations.starvation.reserved_for)
     return state
@@ -95,7 +99,7 @@ class Decision:
         self.starts: tuple[Start, ...] = ()
         self.started: set[str] = set()  # the ids of the workloads that start
         self.head: Workload | None = None  # the first workload that was refused, and waits on
-        self.is_full = False  # it starts as many as one cycle may
+        self.is_full = False  # it starts as many as one cycle may, or has spent its steps
         self.is_unfinished = False  # another cycle is to follow at once (Plan.unfinished)
         self._reserved_for: str | None = None
         if state is None:
@@ -104,7 +108,8 @@ class Decision:
             return
         self.starts, self.evictions = tuple(state.starts), tuple(state.evictions)
         self.started, self.head = state.started, state.reservations.head
-        self.is_full = len(self.starts) >= self.snapshot.max_starts
+        is_spent = bool(self.starts) and state.budget.spent > state.budget.most
+        self.is_full = is_spent or len(self.starts) >= self.snapshot.max_starts
         self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
         if (starvation := state.reservations.starvation) is not None:
             self._reserved_for = starvation.reserved_for.id

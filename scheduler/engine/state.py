@@ -10,7 +10,8 @@ from scheduler.engine.drain import drain
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.candidates import Candidates
-from scheduler.engine.preemption.search import PreemptionSearch, Request
+from scheduler.engine.preemption.request import Request
+from scheduler.engine.preemption.search import PreemptionSearch
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.ends import End, ends_of
@@ -28,6 +29,7 @@ class CycleState:
         """The workloads on draining nodes leave before any waiting one is looked at."""
         snapshot = view.snapshot
         self.capacity = view.cluster.capacity.copy()
+        self.budget = self.capacity.budget
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
@@ -38,6 +40,7 @@ class CycleState:
         self._classes = view.cluster.classes
         self._search: tuple[PreemptionSearch, Candidates] | None = None
         self._begun: list[End] = []
+        self._promised: dict[str, End] | None = None  # the ends of what runs, by id
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
         self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
@@ -108,6 +111,8 @@ class CycleState:
 
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
+            return False
+        if self.budget.spent > self.budget.most:
             return False
         usable, promised = (
             self.reservations.usable(workload),
@@ -188,8 +193,11 @@ class CycleState:
 
     def _ends(self) -> list[End]:
         """When allocations end at the latest, also those of this cycle's starts."""
+        if self._promised is None:
+            self._promised = ends_of(self._snapshot, self.capacity)
         evicted = {eviction.workload_id for eviction in self.evictions}
-        return ends_of(self._snapshot, self.capacity, evicted) + self._begun
+        self.budget.spent += len(self._promised) // 4
+        return [end for id_, end in self._promised.items() if id_ not in evicted] + self._begun
 
     def _may_preempt(self, workload: Workload) -> bool:
         policy = self._snapshot.policy

@@ -1,14 +1,13 @@
 """The reason why a workload waits, in the numbers of the end of a cycle."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
+from scheduler.engine.amounts import Amounts
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason
-from scheduler.engine.resources import Resources, add_up
+from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload
 from scheduler.engine.state import CycleState
 
@@ -18,17 +17,15 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     request, replicas = workload.request, workload.replicas
     if capacity.possible(request, replicas, workload.selector):
         return None
-    bins = list(capacity.ever_eligible(workload.selector))
-    if not bins:
+    empty = capacity.empty(workload.selector)
+    if not empty.shapes:
         return reasons.no_node(dict(workload.selector))
-    total = add_up(capacity.totals[at] for at in bins)
-    if not workload.total.fits_in(total):
-        return reasons.exceeds_capacity(workload.total, total)
-    largest = max((capacity.totals[at] for at in bins), key=lambda r: _rank(request, r))
+    if not workload.total.fits_in(empty.total):
+        return reasons.exceeds_capacity(workload.total, empty.total)
+    largest = max(empty.largest, key=lambda shape: _rank(request, shape))
     if not request.fits_in(largest):
         return reasons.exceeds_capacity(request, largest, on_a_node=True)
-    fitting = sum(request.count_in(capacity.totals[at]) for at in bins)
-    return reasons.too_many_replicas(replicas, fitting)
+    return reasons.too_many_replicas(replicas, empty.count_of(request))
 
 
 def over_quota(usage: OwnerUsage, workload: Workload) -> Reason:
@@ -102,22 +99,21 @@ class Shortage:
     def of(self, workload: Workload) -> Reason:
         """INSUFFICIENT_CAPACITY if the sum over all open nodes is too small, else FRAGMENTED."""
         request, nodes = workload.request, self._free_nodes(workload.selector)
-        if not workload.total.fits_in(nodes.total):
-            return reasons.insufficient(workload.total, nodes.total, nodes.closed)
-        best = max(nodes.largest, key=lambda free: _rank(request, free))
+        total = nodes.free.total
+        if not workload.total.fits_in(total):
+            return reasons.insufficient(workload.total, total, nodes.closed)
+        best = max(nodes.free.largest, key=lambda free: _rank(request, free))
         fitting = 0  # a single replica that fitted would have started
         if workload.replicas > 1:
-            fitting = sum(request.count_in(free) * n for free, n in nodes.counts.items())
-        return reasons.fragmented(request, workload.replicas, nodes.total, best, fitting)
+            fitting = nodes.free.count_of(request)
+        return reasons.fragmented(request, workload.replicas, total, best, fitting)
 
     def _free_nodes(self, selector: Labels) -> "_FreeNodes":
         if selector not in self._known:
             capacity = self._capacity
             free = [capacity.free[at] for at in capacity.eligible(selector)]
-            closed = len(list(capacity.ever_eligible(selector))) - len(free)
-            self._known[selector] = _FreeNodes(
-                add_up(free), closed, Counter(free), _largest(set(free))
-            )
+            closed = len(capacity.ever_eligible(selector)) - len(free)
+            self._known[selector] = _FreeNodes(Amounts(free), closed)
         return self._known[selector]
 
 
@@ -125,19 +121,8 @@ class Shortage:
 class _FreeNodes:
     """The free amounts of the open nodes that match one selector."""
 
-    total: Resources
+    free: Amounts
     closed: int  # the number of closed nodes that match
-    counts: Counter[Resources]  # by free amount: the number of nodes
-    largest: list[Resources]
-
-
-def _largest(amounts: Iterable[Resources]) -> list[Resources]:
-    """The amounts that fit in none of the others. One of them comes nearest to any request."""
-    found: list[Resources] = []
-    for amount in sorted(amounts, reverse=True):
-        if not any(amount.fits_in(larger) for larger in found):
-            found.append(amount)
-    return found
 
 
 def _rank(request: Resources, free: Resources) -> tuple[int, ...]:

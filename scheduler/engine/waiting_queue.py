@@ -123,13 +123,15 @@ class QueueIterator:
             self._refused.setdefault(workload.scheduling_key, self._last)
         self._last = None
 
-    def retry(self, fits: Callable[[Workload], bool]) -> None:
+    def retry(self, fits: Callable[[Workload], bool]) -> int:
         """Yield the refused workloads that now satisfy `fits` again, at their position in the
-        order."""
-        for scheduling_key, (_, number, group) in list(self._refused.items()):
+        order. Returns the number of groups looked at."""
+        refused = list(self._refused.items())
+        for scheduling_key, (_, number, group) in refused:
             if fits(group[number]):
                 del self._refused[scheduling_key]
                 self._push((self._key(group[number]), number, group))
+        return len(refused)
 
     def revisit(self, workload: Workload) -> None:
         """Yield a workload of a refused group alone, at its position in the order or, if that is

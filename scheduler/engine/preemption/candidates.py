@@ -9,6 +9,7 @@ costs.py defines the cost of a victim; search.py searches all bins for the cheap
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
@@ -23,6 +24,7 @@ from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
 # The bits of a weight, from the high end: cost in the highest class, …, in the lowest, count, rank
 # by age. Each part can take the sum over a million victims, so sums of weights compare likewise.
 RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
+BOUND_STEPS = 4  # of each candidate in a new lower bound
 
 
 class Candidates:
@@ -32,16 +34,17 @@ class Candidates:
         self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
     ) -> None:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
+        self.changed: list[int] = []  # one entry per change of a bin's candidates
+        self._budget = capacity.budget
         for candidate in _candidates(snapshot, capacity, classes):
             self.add(candidate)
+        # The priority values of all candidates, lowest first.
+        self.values = sorted({value for tiers in self.tiers for value in tiers})
 
     def add(self, candidate: Candidate) -> None:
         for at, amount in candidate.frees:
             self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
-
-    def values(self, below: int) -> list[int]:
-        """The priority values of candidates that are under `below`, lowest first."""
-        return sorted({value for tiers in self.tiers for value in tiers if value < below})
+            self.changed.append(at)
 
     def freed(self, at: int, up_to: int) -> Resources:
         """The amount that a bin gets back if all its candidates of a value up to `up_to` leave."""
@@ -55,6 +58,8 @@ class Candidates:
             tier = self.tiers[at][value]
             rest = need.minus(tier.frees)
             if max(rest) <= 0:
+                if tier.is_unbounded:
+                    self._budget.spent += BOUND_STEPS * tier.count
                 return value, tier.lower_bound().of(need)
             need = rest
         return None
@@ -87,14 +92,25 @@ class Candidates:
             group for value, tier in tiers if value <= up_to for group in tier.equal_candidates()
         ]
 
+    def lightest_first(self, at: int, up_to: int) -> Iterator[tuple[int, Candidate, Resources]]:
+        """(Weight, candidate, amount) of the candidates of a bin of a value up to `up_to`."""
+        tiers = sorted(self.tiers[at].items())
+        return (each for value, tier in tiers if value <= up_to for each in tier.lightest_first())
+
+    def count(self, at: int) -> int:
+        """The number of candidates in a bin."""
+        return sum(tier.count for tier in self.tiers[at].values())
+
     def evict(self, victim: Candidate) -> None:
         for at, amount in victim.frees:
             self.tiers[at][victim.value].remove(victim, amount)
+            self.changed.append(at)
 
     @contextmanager
     def sparing(self, bins: frozenset[int]) -> Iterator[None]:
         """A context in which candidates with a placement both in these bins and in others are left
         out."""
+        self._budget.spent += sum(self.count(at) for at in bins)
         tiers = (tier for at in sorted(bins) for tier in self.tiers[at].values())
         members = (each for tier in tiers for group in tier.groups.values() for each in group)
         spared = {each.id: each for each in members if any(at not in bins for at, _ in each.frees)}
@@ -133,18 +149,34 @@ class _Tier:
 
     def __init__(self) -> None:
         self.frees = ZERO
+        self.count = 0
         self.groups: dict[Resources, list[Candidate]] = {}
         self._lower_bound: LowerBound | None = None
+        self._ordered: list[tuple[int, Candidate, Resources]] | None = None  # by weight
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether the next `lower_bound` is made anew."""
+        return self._lower_bound is None
 
     def lower_bound(self) -> LowerBound:
         if self._lower_bound is None:
             self._lower_bound = LowerBound(self.equal_candidates())
         return self._lower_bound
 
+    def lightest_first(self) -> list[tuple[int, Candidate, Resources]]:
+        if self._ordered is None:
+            self._ordered = sorted(
+                (each.weight, each, amount) for amount, group in self.groups.items() for each in group
+            )
+        return self._ordered
+
     def add(self, candidate: Candidate, amount: Resources) -> None:
         self._lower_bound = None
-        self.frees = self.frees.plus(amount)
+        self.frees, self.count = self.frees.plus(amount), self.count + 1
         insort(self.groups.setdefault(amount, []), candidate, key=_weight)
+        if self._ordered is not None:
+            insort(self._ordered, (candidate.weight, candidate, amount))
 
     def remove(self, candidate: Candidate, amount: Resources) -> None:
         self._lower_bound = None
@@ -152,7 +184,9 @@ class _Tier:
         del group[bisect_left(group, candidate.weight, key=_weight)]
         if not group:
             del self.groups[amount]
-        self.frees = self.frees.minus(amount)
+        if self._ordered is not None:
+            del self._ordered[bisect_left(self._ordered, candidate.weight, key=itemgetter(0))]
+        self.frees, self.count = self.frees.minus(amount), self.count - 1
 
     def equal_candidates(self) -> list[EqualCandidates]:
         return [

@@ -35,6 +35,7 @@ from scheduler.engine.preemption.lagrangian import ROUNDS, core, prices
 
 WORK_LIMIT = 60_000
 QUICK_LIMIT = 3_000  # of the search without prices
+IMPROVE_STEPS = 2  # of each group, when an item is exchanged
 
 
 class Cover(NamedTuple):
@@ -126,7 +127,8 @@ def _priced(short: Amounts, groups: list[Group], best: Counts, work_limit: int) 
     spent = 4 * rounds * items  # about the cost of two calls of `prices`, in steps of the search
     mu = prices(short, groups, weight(best), rounds)
     other = filled(short, groups, [0] * len(groups), mu)
-    best = improved(short, groups, min(best, other or best, key=weight), mu, work_limit)
+    best, extra = improved(short, groups, min(best, other or best, key=weight), mu, work_limit)
+    spent += IMPROVE_STEPS * extra
     mu = prices(short, groups, weight(best), rounds)
     bounds = core(short, groups, mu, weight(best))
     if bounds is None:

@@ -1,8 +1,9 @@
 """The search for a gang: the cheapest victims in several bins that let all replicas start.
 
-Let f(k) be the least weight of victims that lets a bin take k replicas more than now. Dynamic
-programming distributes the missing replicas over the bins (the multiple-choice knapsack of
-Kellerer, Pferschy and Pisinger, 2004, chapter 11). That is exact while each victim is in one bin.
+Let f(k) be the least weight of victims that lets a bin take k replicas more than now (curves.py).
+The missing replicas are distributed over the bins so that the sum is least (distribution.py). Most
+values of f are ruled out by their lower bounds and never searched. That is exact while each victim
+is in one bin.
 
 The weight of a victim in several bins is split: each bin that takes replicas in its place pays a
 share. The dynamic program is then a relaxation (a Lagrangian one, Fisher 1981: the shares are its
@@ -11,9 +12,8 @@ differ, best-first branch and bound decides about a victim for which some bins h
 victim leaves, or it stays.
 
 The answer is exact, and marked as proved, unless the search or the search of one bin (covering.py)
-passes its work limit. Then the answer is the best victims found. If even the first dynamic program
-is too large, replicas are placed step by step, the cheapest step per replica first. No victim in an
-answer can be spared.
+passes its work limit. Then the answer is the best victims found: at worst replicas are placed step
+by step, the cheapest step per replica first. No victim in an answer can be spared.
 """
 
 from bisect import insort
@@ -23,28 +23,28 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Usable
-from scheduler.engine.preemption.candidates import Candidates, cheapest_of
-from scheduler.engine.preemption.lower_bound import LowerBound
+from scheduler.engine.preemption.candidates import Candidates
+from scheduler.engine.preemption.curves import Bin, Choice, Curve, Settled
+from scheduler.engine.preemption.distribution import (
+    Shares,
+    lightest,
+    step_by_step,
+    without_surplus,
+    within_reach,
+)
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet, weight_of
-from scheduler.engine.resources import Resources, add_up
+from scheduler.engine.resources import Resources
 
 WORK_LIMIT = 300_000  # steps of a search's dynamic programs and of the searches of its bins
 SCALE = 20  # bits that keep the rounding of divided weights below one unit of weight
 BIN_LIMITS = (500, 5_000)  # the least and the largest work limit of a search in one bin
 
-_Settled = tuple[tuple[Candidate, bool], ...]  # a branch's decisions: whether each candidate leaves
-_Curves = Mapping[int, "_Curve"]
+BIN_STEPS = 80  # of looking at a bin for the first time
+DYNAMIC_PER_STEP = 4  # steps of the dynamic program
+ROUNDING = 8  # of a lower bound, in units of the scaled weight
 
-
-class _Choice(NamedTuple):
-    """Victims that let a bin take some replicas more, and the weight that the bin pays, scaled."""
-
-    weight: int
-    victims: tuple[Candidate, ...]
-
-
-_Shared = list[tuple[int, _Choice]]  # by bin
-_Options = dict[int, dict[int, _Choice]]  # by bin, then by the number of replicas more
+_Curves = Mapping[int, Curve]
+_Shared = list[tuple[int, Choice]]  # by bin
 
 
 class _Relaxed(NamedTuple):
@@ -80,8 +80,8 @@ class GangSearch:
         )
         self._bins = sorted(bins)
         self._inside = frozenset(self._bins)
-        self._known: dict[int, _Bin] = {}
-        self._curves: dict[int, _Curve] = {}
+        self._known: dict[int, Bin] = {}
+        self._curves: dict[int, Curve] = {}
         self._work, self._exact, self._work_limit = 0, True, WORK_LIMIT
 
     def forget(self, bins: Iterable[int]) -> None:
@@ -92,15 +92,16 @@ class GangSearch:
         self, usable: Usable, spared: Candidate | None = None, work_limit: int = WORK_LIMIT
     ) -> VictimSet:
         """The cheapest victims without `spared`. All other candidates together must free enough."""
+        self._work, self._exact, self._work_limit = 0, True, work_limit
         for at in self._bins:
             if at not in self._known:
+                self._work += BIN_STEPS + 4 * self._candidates.count(at)
                 split = [
                     self._split(group) for group in self._candidates.equal_candidates(at, self._top)
                 ]
-                self._known[at] = _Bin(at, self._request, usable(at), split)
+                self._known[at] = Bin(at, self._request, self._replicas, usable(at), split)
         self._curves = {at: self._known[at].as_it_is for at in self._bins}
-        self._work, self._exact, self._work_limit = 0, True, work_limit
-        settled: _Settled = () if spared is None else ((spared, False),)
+        settled: Settled = () if spared is None else ((spared, False),)
         root = self._relax(settled)
         if root is None:
             raise AssertionError("all candidates together free too little")
@@ -123,18 +124,18 @@ class GangSearch:
 
     # --- One branch ------------------------------------------------------------------------------
 
-    def _relax(self, settled: _Settled) -> _Relaxed | None:
+    def _relax(self, settled: Settled) -> _Relaxed | None:
         """Distribute the missing replicas after the branch's leaving candidates have left; None if
         that is impossible."""
         gone = [candidate for candidate, leaves in settled if leaves]
-        settled_by_bin: dict[int, _Settled] = {}
+        settled_by_bin: dict[int, Settled] = {}
         for pair in settled:
             for at in self._where(pair[0]):
                 settled_by_bin[at] = (*settled_by_bin.get(at, ()), pair)
         curves = dict(self._curves)
         for at, pairs in settled_by_bin.items():
             curves[at] = self._known[at].curve(pairs)
-        self._work += len(curves)
+        self._work += 2 * len(curves)
         missing = self._replicas - sum(curve.now for curve in curves.values())
         shared = self._share_out(curves, missing) if missing > 0 else []
         if shared is None:
@@ -163,41 +164,111 @@ class GangSearch:
     def _where(self, candidate: Candidate) -> list[int]:
         return [at for at, _ in candidate.frees if at in self._inside]
 
+    # --- Distribution over bins ------------------------------------------------------------------
+
     def _share_out(self, curves: _Curves, missing: int) -> _Shared | None:
+        """The lightest choices that together take the missing replicas; None if there are none.
+
+        1. Choose step by step by the greedy weights. 2. Rule out what that shows to be too heavy.
+        3. Search the f of the rest. 4. Choose step by step by f, and rule out again. 5. Decide
+        about the rest by dynamic programming.
+        """
+        curves = {at: curve for at, curve in curves.items() if curve.most > 0}
         if sum(min(curve.most, missing) for curve in curves.values()) < missing:
             return None
-        options: _Options = {}
-        for more in range(1, missing + 1):
-            for at, choice in self._lightest(curves, more, missing):
-                options.setdefault(at, {})[more] = choice
-        steps = missing * sum(map(len, options.values()))
-        if steps > WORK_LIMIT:
+        first = step_by_step({at: curve.greedy() for at, curve in curves.items()}, missing)
+        self._work += BIN_STEPS * len(first.shares)
+        if self._work > self._work_limit:
             self._exact = False
-            return _step_by_step(options, missing)
-        self._work += steps
-        return _dynamic(options, missing)
+            return [(at, curves[at].greedy_choice(more)) for at, more in first.shares.items()]
+        found: dict[int, dict[int, int]] = {}
+        for at, more in without_surplus(first.shares, missing).items():
+            self._find(curves[at], more, missing)
+            found[at] = {more: curves[at].choices[more].weight}
+        best = {at: more for at, each in found.items() for more in each}
+        beat = sum(weight for each in found.values() for weight in each.values())
+        for more, bins in self._worth_a_search(curves, missing, first.price, beat).items():
+            for at in self._lightest({at: curves[at] for at in bins}, more, missing):
+                found.setdefault(at, {})[more] = curves[at].choices[more].weight
+        second = step_by_step(found, missing)
+        if second.weight < beat:
+            best, beat = second.shares, second.weight
+        reach = within_reach(found, missing, second.price, beat)
+        shares = self._decide(reach, found, best, beat, missing)
+        return [(at, curves[at].choices[more]) for at, more in shares.items()]
 
-    def _lightest(self, curves: _Curves, more: int, missing: int) -> list[tuple[int, _Choice]]:
+    def _worth_a_search(
+        self, curves: _Curves, missing: int, price: int, beat: int
+    ) -> dict[int, list[int]]:
+        """By number of replicas, the bins whose f may be part of a solution lighter than `beat`.
+
+        As `within_reach` by lower bounds. These are convex, so a bin's numbers are neighbours.
+        """
+        least: dict[int, tuple[int, int]] = {}  # by bin: the least reduced bound, and its number
+        for at, curve in curves.items():
+            low, high = 1, min(curve.most, missing)
+            while low < high:
+                middle = (low + high) // 2
+                if curve.lower_bound(middle + 1) - curve.lower_bound(middle) < price:
+                    low = middle + 1
+                else:
+                    high = middle
+            least[at] = (curve.lower_bound(low) - price * low - ROUNDING, low)
+        slack = beat - price * missing - sum(min(bound, 0) for bound, _ in least.values())
+        worth: dict[int, list[int]] = {}
+        for at, (bound, number) in least.items():
+            curve, most = curves[at], slack + min(bound, 0)
+            for numbers in (range(number, 0, -1), range(number + 1, min(curve.most, missing) + 1)):
+                for more in numbers:
+                    if curve.lower_bound(more) - price * more - ROUNDING >= most:
+                        break
+                    worth.setdefault(more, []).append(at)
+                    self._work += 1
+        return worth
+
+    def _lightest(self, curves: _Curves, more: int, missing: int) -> list[int]:
         """The `missing` bins that take `more` replicas for the least weight.
 
         A solution uses at most `missing` bins, so any other bin can be exchanged for an unused one
         of these. Bins are searched in the order of their lower bounds, until the next bound is no
         lower than the weights found.
         """
-        least, most = BIN_LIMITS
-        limit = min(max(self._work_limit // (missing * min(missing, len(curves))), least), most)
-        bounds = [
-            (curve.lower_bound(more), at) for at, curve in curves.items() if curve.most >= more
-        ]
+        bounds = [(curve.lower_bound(more), at) for at, curve in curves.items()]
         heapify(bounds)
         self._work += len(bounds)
         found: list[tuple[int, int]] = []  # weight, bin: ascending
         while bounds and (len(found) < missing or bounds[0][0] < found[missing - 1][0]):
+            if self._work > self._work_limit:
+                self._exact = False
+                break
             _, at = heappop(bounds)
-            self._work += curves[at].find(more, limit)
+            self._find(curves[at], more, missing)
             self._exact = self._exact and curves[at].exact
             insort(found, (curves[at].choices[more].weight, at))
-        return [(at, curves[at].choices[more]) for _, at in found[:missing]]
+        return [at for _, at in found[:missing]]
+
+    def _find(self, curve: Curve, more: int, missing: int) -> None:
+        least, most = BIN_LIMITS
+        limit = self._work_limit // (missing * min(missing, len(self._curves)))
+        self._work += curve.find(more, min(max(limit, least), most))
+
+    def _decide(
+        self,
+        reach: Mapping[int, Sequence[int]],
+        found: Mapping[int, Mapping[int, int]],
+        best: Shares,
+        beat: int,
+        missing: int,
+    ) -> Shares:
+        """The lightest shares: those within reach if they weigh less than `beat`, else `best`."""
+        steps = missing * sum(map(len, reach.values())) // DYNAMIC_PER_STEP
+        if steps > self._work_limit:
+            self._exact = False
+            return best
+        self._work += steps
+        options = {at: {more: found[at][more] for more in numbers} for at, numbers in reach.items()}
+        better = lightest(options, missing)
+        return better.shares if better is not None and better.weight < beat else best
 
     def _torn(self, shared: _Shared) -> Candidate | None:
         """The victim with the largest unpaid weight, if some of its bins have not paid."""
@@ -233,120 +304,3 @@ class GangSearch:
                 over -= lost
                 free.update(less)
         return tuple(needed)
-
-
-class _Bin:
-    """The f of one bin, for each set of decisions about candidates in it."""
-
-    def __init__(
-        self, at: int, request: Resources, free: Resources, groups: Sequence[EqualCandidates]
-    ) -> None:
-        self.free = free
-        self.as_it_is = _Curve(request, free, groups)
-        self._at, self._request, self._groups = at, request, groups
-        self._curves: dict[frozenset[tuple[str, bool]], _Curve] = {}
-
-    def curve(self, settled: _Settled) -> "_Curve":
-        key = frozenset((candidate.id, leaves) for candidate, leaves in settled)
-        if key not in self._curves:
-            ids = {candidate.id for candidate, _ in settled}
-            gone = [candidate for candidate, leaves in settled if leaves]
-            freed = (amount for each in gone for at, amount in each.frees if at == self._at)
-            groups = [_without(group, ids) for group in self._groups]
-            self._curves[key] = _Curve(self._request, self.free.plus(add_up(freed)), groups)
-        return self._curves[key]
-
-
-def _without(group: EqualCandidates, ids: set[str]) -> EqualCandidates:
-    left = [
-        (weight, candidate)
-        for weight, candidate in zip(group.weights, group.members, strict=True)
-        if candidate.id not in ids
-    ]
-    return EqualCandidates(group.frees, [weight for weight, _ in left], [each for _, each in left])
-
-
-class _Curve:
-    """One bin's f: the choices for 1, 2, … replicas more than `now`, the number that fits without
-    an eviction. `choices` has those that `find` has searched."""
-
-    def __init__(
-        self, request: Resources, free: Resources, groups: Sequence[EqualCandidates]
-    ) -> None:
-        self.now = request.count_in(free)
-        self.choices: dict[int, _Choice] = {}
-        self.exact = True
-        self._request, self._free = request, free
-        self._groups = [group for group in groups if group.members]
-        all_freed = add_up(group.frees.times(len(group.members)) for group in self._groups)
-        self.most = request.count_in(free.plus(all_freed)) - self.now
-        self._lower_bounds: dict[int, int] = {}
-        self._bound: LowerBound | None = None
-
-    def _need(self, more: int) -> Resources:
-        return self._request.times(self.now + more).minus(self._free)
-
-    def lower_bound(self, more: int) -> int:
-        """A lower bound of the weight of the choice for `more` replicas."""
-        if more not in self._lower_bounds:
-            if self._bound is None:
-                self._bound = LowerBound(self._groups)
-            self._lower_bounds[more] = self._bound.of(self._need(more))
-        return self._lower_bounds[more]
-
-    def find(self, more: int, limit: int) -> int:
-        """Search the choice for `more` replicas if it is not known yet; returns the work."""
-        if more in self.choices:
-            return 0
-        found = cheapest_of(self._need(more), self._groups, limit)
-        self.choices[more] = _Choice(found.weight, found.victims)
-        self.exact = self.exact and found.proved
-        return found.work
-
-
-# --- Distribution over bins ----------------------------------------------------------------------
-
-
-def _dynamic(options: _Options, missing: int) -> _Shared | None:
-    """Dynamic programming: best[r] is the least weight for r replicas, with the path to it."""
-    best: list[tuple[int, object] | None] = [(0, None), *[None] * missing]
-    for at, choices in sorted(options.items()):
-        before = list(best)
-        for more, choice in choices.items():
-            for had, entry in enumerate(before):
-                if entry is None:
-                    continue
-                total, weight = min(had + more, missing), entry[0] + choice.weight
-                known = best[total]
-                if known is None or weight < known[0]:
-                    best[total] = (weight, (entry[1], at, choice))
-    found = best[missing]
-    if found is None:
-        return None
-    shared, path = [], found[1]
-    while path is not None:
-        path, at, choice = path  # type: ignore[misc]  # a recursive tuple type has no name
-        shared.append((at, choice))
-    return shared
-
-
-def _step_by_step(options: _Options, missing: int) -> _Shared:
-    """Take the cheapest step per replica until none is missing (Sinha and Zoltners 1979)."""
-
-    def next_step(at: int, had: int) -> None:
-        choices, paid = options[at], options[at][had].weight if had else 0
-        per_replica = [((choices[k].weight - paid) // (k - had), k) for k in choices if k > had]
-        if per_replica:
-            price, k = min(per_replica)
-            heappush(steps, (price, at, had, k))
-
-    steps: list[tuple[int, int, int, int]] = []
-    for at in sorted(options):
-        next_step(at, 0)
-    taken: dict[int, int] = {}
-    while missing > 0:
-        _, at, had, k = heappop(steps)
-        taken[at] = k
-        missing -= k - had
-        next_step(at, k)
-    return [(at, options[at][k]) for at, k in taken.items()]

@@ -112,14 +112,15 @@ def filled(
 
 def improved(
     short: Amounts, groups: Sequence[Group], counts: Counts, mu: Sequence[int], work_limit: int
-) -> Counts:
-    """Exchange one item for others as long as that makes the cover lighter."""
+) -> tuple[Counts, int]:
+    """Exchange one item for others as long as that makes the cover lighter. Returns the cover, and
+    the number of groups looked at."""
     lightest, work = weight_of(groups, counts), 0
     for _ in range(PASSES):
         before = lightest
         for at in range(len(groups)):
             if work > work_limit:
-                return counts
+                return counts, work
             if counts[at]:
                 fewer = [*counts[:at], counts[at] - 1, *counts[at + 1 :]]
                 other = filled(short, groups, fewer, mu, barred=at)
@@ -128,4 +129,4 @@ def improved(
                     counts, lightest = other, weight
         if lightest == before:
             break
-    return counts
+    return counts, work

@@ -6,8 +6,9 @@ Bins are searched in the order of a lower bound of their prices, until the next 
 than the best price. For each request, a bin is searched again only after a change in it. A gang
 takes several bins: see gang.py.
 
-Every search has a work limit. A cycle has one too: after it, searches run under HASTY_LIMIT.
-`VictimSet.proved` is False if a limit cut the search off. No victim in an answer can be spared.
+Every search has a work limit, and a cycle has one for all of them (budget.py): after it, victims are
+found without a search (hasty.py), and no alternative. `VictimSet.proved` is False if a limit cut the
+search off. No victim in an answer can be spared.
 """
 
 from collections.abc import Iterable
@@ -18,28 +19,13 @@ from scheduler.engine.capacity import Capacity, Usable, fits
 from scheduler.engine.preemption import covering, gang
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.gang import GangSearch
+from scheduler.engine.preemption.hasty import HastySearch
+from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.resources import ZERO, Resources
-from scheduler.engine.snapshot import Labels
 
-CYCLE_LIMIT = 2_000_000
-HASTY_LIMIT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The replicas that are to start, and the priority value `below` which victims must be.
-
-    `usable` gives the usable amount of a bin; without it, all that is free is usable. Its answer
-    for a bin may change only when the bin changes.
-    """
-
-    per_replica: Resources
-    replicas: int
-    selector: Labels
-    below: int
-    usable: Usable | None = None
-
+BOUND_STEPS = 8  # of the lower bound of a bin
+BIN_STEPS, CANDIDATE_STEPS = 30, 5  # of a bin's search and of each of its candidates, beside `work`
 
 _Entry = tuple[tuple[int, int], int, int]  # price, number, bin
 
@@ -72,17 +58,24 @@ class PreemptionSearch:
         self._capacity, self._candidates = capacity, candidates
         self._rankings: dict[Request, _Ranking] = {}
         self._gangs: dict[tuple[Request, int], _Gang] = {}
-        self._work = 0
+        self._budget = capacity.budget
+        self._hasty: HastySearch | None = None
 
     def cheapest(self, request: Request) -> VictimSet | None:
         """The cheapest victims that let the request start; None if no victims would."""
         if self._needs_several_bins(request):
             return self._for_gang(request)
+        if self._budget.spent > self._budget.exact:
+            if self._hasty is None:
+                self._hasty = HastySearch(self._capacity, self._candidates)
+            return self._hasty.cheap(request)
         return self._cheapest_bin(self._ranked(request), request)
 
     def cheapest_without(self, spared: Candidate, request: Request) -> VictimSet | None:
         """The cheapest victims if the candidate `spared` could not be evicted: the next-best
-        alternative."""
+        alternative. None also once the cycle is hasty."""
+        if self._budget.spent > self._budget.exact:
+            return None
         if self._needs_several_bins(request):
             return self._for_gang(request, spared)
         ranking = self._ranked(request)
@@ -100,7 +93,7 @@ class PreemptionSearch:
         return request.usable or self._capacity.free.__getitem__
 
     def _limit(self, usual: int) -> int:
-        return usual if self._work < CYCLE_LIMIT else HASTY_LIMIT
+        return max(min(usual, self._budget.exact - self._budget.spent), 0)
 
     # --- One bin ---------------------------------------------------------------------------------
 
@@ -109,8 +102,9 @@ class PreemptionSearch:
         found = self._candidates.cheapest_in(
             at, need, request.below, self._limit(covering.WORK_LIMIT)
         )
+        self._budget.spent += BIN_STEPS + CANDIDATE_STEPS * self._candidates.count(at)
         if found is not None:
-            self._work += found.work
+            self._budget.spent += found.work
         return found
 
     def _ranked(self, request: Request) -> _Ranking:
@@ -122,6 +116,7 @@ class PreemptionSearch:
         else:
             stale = ranking.bins.intersection(changed[ranking.seen :])
         ranking.seen = len(changed)
+        self._budget.spent += BOUND_STEPS * len(stale)
         usable = self._usable(request)
         for at in sorted(stale):
             ranking.found.pop(at, None)
@@ -159,13 +154,16 @@ class PreemptionSearch:
         """The cheapest victims up to the lowest priority value at which all candidates but `spared`
         together free enough."""
         bins = frozenset(self._capacity.eligible(request.selector))
-        for top in self._candidates.values(request.below):
+        for top in self._candidates.values:
+            if top >= request.below:
+                return None
+            self._budget.spent += 2 * len(bins)
             if fits(self._replicas_by_bin(request, bins, top, spared), request.replicas):
                 limit = self._limit(gang.WORK_LIMIT)
                 found = self._gang(request, bins, top).cheapest(
                     self._usable(request), spared, limit
                 )
-                self._work += found.work
+                self._budget.spent += found.work
                 return found
         return None
 

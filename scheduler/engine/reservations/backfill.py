@@ -7,6 +7,8 @@ from scheduler.engine.reservations.ends import End, runs_after
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
+END_STEPS = 4  # of the end of an allocation
+
 
 class BackfillReservation:
     """Under `easy_backfill` the blocked head starts at `at_ms` at the latest, and no other workload
@@ -58,6 +60,7 @@ def reserve(
     then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
     count = sum(request.count_in(free) for free in then.values())
     at_ms: int | None = None
+    capacity.budget.spent += 2 * len(then) + END_STEPS * len(ends)
     for ends_ms, where, amount in sorted(ends):
         if at_ms is not None and ends_ms > at_ms:
             break  # ends at the same moment add to the spare amounts, later ones do not

@@ -183,6 +183,7 @@ class Reservations:
         if not (head_left or starved_left or returned):
             return
         if head_left:
+            self._capacity.budget.spent += len(self._refused)
             waiting = (each for each in self._refused if not self._has_left(each))
             self.head, self.backfill = min(waiting, key=self._key, default=None), None
         if self.starvation is None or starved_left or returned:
@@ -203,6 +204,7 @@ class Reservations:
         if (seen := (shrink_count, self._long_running.evictions)) == self._seen:
             return False
         self._seen = seen
+        self._capacity.budget.spent += 2 * len(self._passed_over)
         waiting = (each for each in self._passed_over if each.id not in self._started)
         different = {each.scheduling_key: each for each in waiting}.values()
         if all(map(self._could_not_start, different)):

@@ -1,8 +1,6 @@
 """The latest moments at which running workloads release their allocations: reservations rely on
 them."""
 
-from collections.abc import Set
-
 from scheduler.engine.capacity import Capacity, Where
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
@@ -10,13 +8,13 @@ from scheduler.engine.snapshot import Snapshot, Workload
 End = tuple[int, Where, Resources]  # (latest end in ms, bins with replicas, request of a replica)
 
 
-def ends_of(snapshot: Snapshot, capacity: Capacity, gone: Set[str]) -> list[End]:
-    """The ends of the running workloads that have a time limit and whose ids are not in `gone`."""
-    return [
-        (running.ends_ms, capacity.bins_of(running.placement), running.request)
+def ends_of(snapshot: Snapshot, capacity: Capacity) -> dict[str, End]:
+    """By id, the ends of the running workloads that have a time limit."""
+    return {
+        running.id: (running.ends_ms, capacity.bins_of(running.placement), running.request)
         for running in snapshot.running
-        if running.ends_ms is not None and running.id not in gone
-    ]
+        if running.ends_ms is not None
+    }
 
 
 def runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:

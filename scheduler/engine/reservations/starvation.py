@@ -13,6 +13,7 @@ FOREVER_MS = 2**62
 DOUBLES_AFTER = 12  # times reserve_after_s
 AT_ONCE_S = 3600  # replaces a reserve_after_s of 0 there
 MOST_DOUBLINGS = 30
+END_STEPS = 5  # of the end of an allocation
 
 
 class StarvationReservation:
@@ -105,6 +106,7 @@ def _soonest(
     """
     request, replicas = reserved_for.request, reserved_for.replicas
     by_bin = _by_bin(ends)
+    capacity.budget.spent += 3 * len(capacity.ids) + END_STEPS * len(ends)
     bins = list(capacity.eligible(reserved_for.selector))
 
     def when(at: int, want: Resources) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pytest
 
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.invariants import check
-from scheduler.engine.preemption import search
+from scheduler.engine.budget import Budget
 from scheduler.tests.engine.crowds import cluster, heap
 from scheduler.tests.engine.optimum import Vector, brute_force, moments, optimum
 
@@ -90,7 +90,7 @@ def test_no_workload_is_evicted_in_vain_past_the_cycles_work_limit_either(
     monkeypatch: pytest.MonkeyPatch, record_property
 ) -> None:
     """Past a cycle's work limit its searches are short."""
-    monkeypatch.setattr(search, "CYCLE_LIMIT", -1)
+    monkeypatch.setattr(Budget, "exact", -1)
     tally = compare(cluster(seed) for seed in range(CLUSTERS // 5))
     record_property("victims", str(tally))
     assert tally.average <= 1.05
