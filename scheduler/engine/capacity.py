@@ -5,6 +5,7 @@ of its own: a gang in a pool is several replicas in that bin. Bins are numbered 
 """
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from heapq import heapify, heappop, heappush
@@ -42,6 +43,7 @@ class Capacity:
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
         self._empty: dict[Labels, Amounts] = {}
+        self._shapes: dict[Labels, Counter[Resources]] = {}  # the totals, each different one once
         self._by_label: dict[tuple[str, str], frozenset[int]] | None = None
         self.changed: list[int] = []  # one entry per change of a free amount (see search.py)
         self.budget = Budget()
@@ -87,8 +89,19 @@ class Capacity:
 
     def possible(self, request: Resources, replicas: int, selector: Labels) -> bool:
         """Whether the replicas would fit if every bin were empty and open."""
-        shapes = self.empty(selector).shapes.items()
-        return fits((request.count_in(total) * number for total, number in shapes), replicas)
+        if selector not in self._shapes:
+            totals = (self.totals[at] for at in self.ever_eligible(selector))
+            self._shapes[selector] = Counter(totals)
+        shapes = self._shapes[selector]
+        if replicas > 1:
+            return fits(
+                (request.count_in(one) * number for one, number in shapes.items()), replicas
+            )
+        cpu_milli, ram_mib, gpu = request
+        for has_cpu, has_ram, has_gpu in shapes:
+            if cpu_milli <= has_cpu and ram_mib <= has_ram and gpu <= has_gpu:
+                return max(request) > 0
+        return False
 
     def place(
         self, request: Resources, replicas: int, selector: Labels, usable: Usable | None = None

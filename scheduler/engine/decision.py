@@ -99,7 +99,8 @@ class Decision:
         self.starts: tuple[Start, ...] = ()
         self.started: set[str] = set()  # the ids of the workloads that start
         self.head: Workload | None = None  # the first workload that was refused, and waits on
-        self.is_full = False  # it starts as many as one cycle may, or has spent its steps
+        self.is_spent = False  # it has ended early: it starts some, and its steps are spent
+        self.is_full = False  # it starts as many as one cycle may
         self.is_unfinished = False  # another cycle is to follow at once (Plan.unfinished)
         self._reserved_for: str | None = None
         if state is None:
@@ -108,8 +109,8 @@ class Decision:
             return
         self.starts, self.evictions = tuple(state.starts), tuple(state.evictions)
         self.started, self.head = state.started, state.reservations.head
-        is_spent = bool(self.starts) and state.budget.spent > state.budget.most
-        self.is_full = is_spent or len(self.starts) >= self.snapshot.max_starts
+        self.is_spent = bool(self.starts) and state.budget.spent > state.budget.most
+        self.is_full = self.is_spent or len(self.starts) >= self.snapshot.max_starts
         self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
         if (starvation := state.reservations.starvation) is not None:
             self._reserved_for = starvation.reserved_for.id

@@ -92,11 +92,13 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
         for victim in victims:
             replayed.give(victim)
         breaches += replayed.faults(workload, start)
-        breaches += [
-            f"{victim.id} was not needed by {workload.id}"
-            for victim in victims
-            if replayed.count_of(workload, without=victim) >= workload.replicas
-        ]
+        if victims:
+            surplus = replayed.count_of(workload) - workload.replicas
+            breaches += [
+                f"{victim.id} was not needed by {workload.id}"
+                for victim in victims
+                if replayed.count_of(workload, on=victim) <= surplus
+            ]
         replayed.take(workload, start)
     return breaches
 
@@ -144,21 +146,25 @@ class _Replay:
                 breaches.append(f"{workload.id} is placed on a node without its labels")
         return breaches
 
-    def count_of(self, workload: Workload, without: Running) -> int:
-        """How many replicas would fit, had one victim stayed."""
-        kept = {place.node_id: place.replicas for place in without.placement}
+    def count_of(self, workload: Workload, on: Running | None = None) -> int:
+        """How many replicas would fit; or with `on`, how many fewer if that victim had stayed."""
+        kept = {} if on is None else {place.node_id: place.replicas for place in on.placement}
         cpu_milli, ram_mib, gpu = workload.request
-        large_enough = [  # most are too full even without the victim: sorted out cheaply
+        large_enough = [  # most are too full: sorted out cheaply
             at
-            for at, free in self.free.items()
+            for at, free in (
+                self.free if on is None else {at: self.free[at] for at in kept}
+            ).items()
             if free[0] >= cpu_milli and free[1] >= ram_mib and free[2] >= gpu
         ]
         count = 0
         for at in large_enough:
             node = self.nodes[at] if at is not None else None
             if node is None or (node.state == READY and set(workload.selector) <= set(node.labels)):
-                free = self.reach(at).minus(without.request.times(kept.get(at, 0)))
-                count += workload.request.count_in(free)
+                count += workload.request.count_in(free := self.reach(at))
+                if on is not None:
+                    stayed = free.minus(on.request.times(kept[at]))
+                    count -= workload.request.count_in(stayed)
         return count
 
 

@@ -87,7 +87,7 @@ class RelevantReader:
                 continue
             decision = self._decide(view)
             enough = enough_are_read(view, decision.started, bounds, starved)
-            if decision.preempted <= evicted and enough:
+            if decision.is_spent or (decision.preempted <= evicted and enough):
                 return decision
             if not enough:
                 hopeless = starved.hopeless | hopeless_keys(view.snapshot, bounds)
@@ -130,7 +130,10 @@ class RelevantReader:
         found = self._queue.members(asked)
         while True:
             wider = self._heads.with_head(with_workloads(view, found), bounds)
-            started = self._decide(wider).started
+            decision = self._decide(wider)
+            if decision.is_spent:
+                return wider
+            started = decision.started
             waiting = {w.scheduling_key for w in (*most, *found) if w.id not in started}
             read = Counter(workload.scheduling_key for workload in found)
             more = {
@@ -163,6 +166,8 @@ class RelevantReader:
             decision = self._decide(wider)
             starts = _starts_up_to(found[-1], decision)
             if decision.is_unfinished and len(starts) >= view.snapshot.max_starts:
+                return wider
+            if decision.is_spent:
                 return wider
             evicted |= decision.preempted
             bounds = Bounds(wider, evicted, starts)

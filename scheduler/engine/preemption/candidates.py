@@ -35,6 +35,7 @@ class Candidates:
     ) -> None:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
         self.changed: list[int] = []  # one entry per change of a bin's candidates
+        self._spanning: dict[str, Candidate] = {}  # by id: those in several bins
         self._budget = capacity.budget
         for candidate in _candidates(snapshot, capacity, classes):
             self.add(candidate)
@@ -42,6 +43,8 @@ class Candidates:
         self.values = sorted({value for tiers in self.tiers for value in tiers})
 
     def add(self, candidate: Candidate) -> None:
+        if len(candidate.frees) > 1:
+            self._spanning[candidate.id] = candidate
         for at, amount in candidate.frees:
             self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
             self.changed.append(at)
@@ -58,9 +61,10 @@ class Candidates:
             tier = self.tiers[at][value]
             rest = need.minus(tier.frees)
             if max(rest) <= 0:
-                if tier.is_unbounded:
+                if tier.bound is None:
                     self._budget.spent += BOUND_STEPS * tier.count
-                return value, tier.lower_bound().of(need)
+                    tier.bound = LowerBound(tier.equal_candidates())
+                return value, tier.bound.of(need)
             need = rest
         return None
 
@@ -102,6 +106,7 @@ class Candidates:
         return sum(tier.count for tier in self.tiers[at].values())
 
     def evict(self, victim: Candidate) -> None:
+        self._spanning.pop(victim.id, None)
         for at, amount in victim.frees:
             self.tiers[at][victim.value].remove(victim, amount)
             self.changed.append(at)
@@ -110,14 +115,16 @@ class Candidates:
     def sparing(self, bins: frozenset[int]) -> Iterator[None]:
         """A context in which candidates with a placement both in these bins and in others are left
         out."""
-        self._budget.spent += sum(self.count(at) for at in bins)
-        tiers = (tier for at in sorted(bins) for tier in self.tiers[at].values())
-        members = (each for tier in tiers for group in tier.groups.values() for each in group)
-        spared = {each.id: each for each in members if any(at not in bins for at, _ in each.frees)}
-        for candidate in spared.values():
+        self._budget.spent += len(self._spanning) if bins else 0
+        spared = [
+            each
+            for each in (self._spanning.values() if bins else ())
+            if len({at in bins for at, _ in each.frees}) == 2
+        ]
+        for candidate in spared:
             self.evict(candidate)
         yield
-        for candidate in spared.values():
+        for candidate in spared:
             self.add(candidate)
 
 
@@ -151,35 +158,27 @@ class _Tier:
         self.frees = ZERO
         self.count = 0
         self.groups: dict[Resources, list[Candidate]] = {}
-        self._lower_bound: LowerBound | None = None
+        self.bound: LowerBound | None = None  # made when it is first asked for
         self._ordered: list[tuple[int, Candidate, Resources]] | None = None  # by weight
-
-    @property
-    def is_unbounded(self) -> bool:
-        """Whether the next `lower_bound` is made anew."""
-        return self._lower_bound is None
-
-    def lower_bound(self) -> LowerBound:
-        if self._lower_bound is None:
-            self._lower_bound = LowerBound(self.equal_candidates())
-        return self._lower_bound
 
     def lightest_first(self) -> list[tuple[int, Candidate, Resources]]:
         if self._ordered is None:
             self._ordered = sorted(
-                (each.weight, each, amount) for amount, group in self.groups.items() for each in group
+                (each.weight, each, amount)
+                for amount, group in self.groups.items()
+                for each in group
             )
         return self._ordered
 
     def add(self, candidate: Candidate, amount: Resources) -> None:
-        self._lower_bound = None
+        self.bound = None
         self.frees, self.count = self.frees.plus(amount), self.count + 1
         insort(self.groups.setdefault(amount, []), candidate, key=_weight)
         if self._ordered is not None:
             insort(self._ordered, (candidate.weight, candidate, amount))
 
     def remove(self, candidate: Candidate, amount: Resources) -> None:
-        self._lower_bound = None
+        self.bound = None
         group = self.groups[amount]
         del group[bisect_left(group, candidate.weight, key=_weight)]
         if not group:

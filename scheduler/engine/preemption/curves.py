@@ -1,4 +1,5 @@
-"""The price of room in one bin: f(k), the least weight of victims that lets it take k replicas more.
+"""The price of room in one bin: f(k), the least weight of victims that make room for k replicas
+more.
 
 Where one resource binds, which is so in most bins, a single dynamic program over its amounts gives
 f for all k. Elsewhere covering.py searches each f(k) that is asked for.
@@ -119,7 +120,12 @@ class Curve:
         need = self._need(self.most)
         return sorted(
             (
-                ((weight << 40) // (worth_of(group.frees, need) + 1), weight, group.frees, candidate)
+                (
+                    (weight << 40) // (worth_of(group.frees, need) + 1),
+                    weight,
+                    group.frees,
+                    candidate,
+                )
                 for group in self._groups
                 for weight, candidate in zip(group.weights, group.members, strict=True)
             ),

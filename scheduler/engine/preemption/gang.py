@@ -29,8 +29,8 @@ from scheduler.engine.preemption.distribution import (
     Shares,
     lightest,
     step_by_step,
-    without_surplus,
     within_reach,
+    without_surplus,
 )
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet, weight_of
 from scheduler.engine.resources import Resources

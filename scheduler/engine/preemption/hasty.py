@@ -38,7 +38,9 @@ class HastySearch:
         self._seen = (len(logs[0]), len(logs[1]))
         self._update({at for log, seen in zip(logs, changes, strict=True) for at in log[seen:]})
         tops = [value for value in self._candidates.values if value < request.below]
-        lowest = bisect_left(tops, True, key=lambda top: any(True for _ in self._bins(request, top)))
+        lowest = bisect_left(
+            tops, True, key=lambda top: any(True for _ in self._bins(request, top))
+        )
         if lowest == len(tops):
             return None
         bins = islice(self._bins(request, tops[lowest]), EXAMINED)
@@ -64,9 +66,7 @@ class HastySearch:
                 continue
             if capacity.is_eligible(at, request.selector):
                 self._budget.spent += 2
-                if usable is None or need.fits_in(
-                    usable(at).plus(self._candidates.freed(at, top))
-                ):
+                if usable is None or need.fits_in(usable(at).plus(self._candidates.freed(at, top))):
                     yield at
 
     def _in_bin(self, at: int, request: Request, top: int) -> VictimSet:

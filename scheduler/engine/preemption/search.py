@@ -6,9 +6,9 @@ Bins are searched in the order of a lower bound of their prices, until the next 
 than the best price. For each request, a bin is searched again only after a change in it. A gang
 takes several bins: see gang.py.
 
-Every search has a work limit, and a cycle has one for all of them (budget.py): after it, victims are
-found without a search (hasty.py), and no alternative. `VictimSet.proved` is False if a limit cut the
-search off. No victim in an answer can be spared.
+Every search has a work limit, and a cycle has one for all of them (budget.py): after it, victims
+are found without a search (hasty.py), and no alternatives are. `VictimSet.proved` is False if a
+limit cut the search off. No victim in an answer can be spared.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from scheduler.engine.preemption.gang import GangSearch
 from scheduler.engine.preemption.hasty import HastySearch
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.victims import Candidate, VictimSet
-from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.resources import ZERO
 
 BOUND_STEPS = 8  # of the lower bound of a bin
 BIN_STEPS, CANDIDATE_STEPS = 30, 5  # of a bin's search and of each of its candidates, beside `work`

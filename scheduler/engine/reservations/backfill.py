@@ -7,7 +7,7 @@ from scheduler.engine.reservations.ends import End, runs_after
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
-END_STEPS = 4  # of the end of an allocation
+END_STEPS = 2  # of the end of an allocation
 
 
 class BackfillReservation:

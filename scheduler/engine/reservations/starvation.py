@@ -13,7 +13,7 @@ FOREVER_MS = 2**62
 DOUBLES_AFTER = 12  # times reserve_after_s
 AT_ONCE_S = 3600  # replaces a reserve_after_s of 0 there
 MOST_DOUBLINGS = 30
-END_STEPS = 5  # of the end of an allocation
+END_STEPS = 2  # of the end of an allocation
 
 
 class StarvationReservation:

@@ -11,8 +11,8 @@ from math import inf
 import pytest
 
 from scheduler.engine import Snapshot, make_plan
-from scheduler.engine.invariants import check
 from scheduler.engine.budget import Budget
+from scheduler.engine.invariants import check
 from scheduler.tests.engine.crowds import cluster, heap
 from scheduler.tests.engine.optimum import Vector, brute_force, moments, optimum
 
