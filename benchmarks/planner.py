@@ -29,7 +29,7 @@ def measure(rounds: int) -> Result:
             "and of 100,000 different ones; each cycle is rolled back.",
             "Storm: 1,000 nodes full of 4,000 LOW of 2 GPUs, 1,000 HIGH of 1, 2 or 4 GPUs arrive "
             "at once.",
-            "Hard plans: processor time of one make_plan for the snapshots of hard_plans.py; proved "
+            "Hard plans: processor time of one make_plan of each snapshot of hard_plans.py; proved "
             "is the share of its preemptions whose victims are proved to be the cheapest.",
         ],
     )
