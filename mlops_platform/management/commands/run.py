@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
+from mlops_platform.embedded.process import OWNER_ONLY
 from mlops_platform.healthcheck import is_healthy, reachable
 from mlops_platform.procfile import read_procfile
 from mlops_platform.supervisor import Outcome, Supervisor
@@ -35,6 +36,7 @@ class Command(BaseCommand):
     help = "Runs web server, workers and beat with everything they need, until Ctrl-C."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
+        os.umask(OWNER_ONLY)  # of this process and of all that it starts
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _leave)
         host, port = _free_address()

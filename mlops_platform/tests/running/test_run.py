@@ -112,6 +112,9 @@ def test_it_starts_serves_stops_and_starts_again(
     _, alive = psutil.wait_procs(family, timeout=5)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert "Traceback" not in first.output
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and "static" not in path.parts]
+    assert {"secret_key", "credentials_key", "dump.rdb"} <= {path.name for path in kept}
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
     second = Run(tmp_path, free_port)
     runs.append(second)
