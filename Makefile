@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit bench refusals docs pictures lock outdated digests clean
+.PHONY: help run test lint check audit fuzz bench refusals docs pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -31,6 +31,9 @@ check: lint test ## lint and test
 
 audit: $(DEV_READY) ## known vulnerabilities of what is locked; skipped where their database does not answer
 	@$(BIN)/python .ci/audit.py
+
+fuzz: $(DEV_READY) ## requests made of the OpenAPI document, at random, as each kind of user (SECONDS=600)
+	@FUZZ_SECONDS=$(or $(SECONDS),600) .ci/test mlops_platform/tests/contract/test_schemathesis.py --numprocesses=logical $(ARGS)
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python benchmarks/run.py $(ARGS)

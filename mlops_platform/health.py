@@ -21,15 +21,15 @@ from scheduler import metrics as scheduler_metrics
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+def for_reading(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Allows GET and HEAD. Other methods get the API's 405, not an error about a CSRF token, which
     no view here needs."""
 
     @csrf_exempt
     @wraps(view)
-    def wrapped(request: HttpRequest) -> HttpResponse:
+    def wrapped(request: HttpRequest, **path: str) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
-            return view(request)
+            return view(request, **path)
         return method_not_allowed(request, ("GET", "HEAD"))
 
     return wrapped

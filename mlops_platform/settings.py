@@ -224,8 +224,8 @@ METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 SWAGGER_USE_COMPAT_RENDERERS = False
 SWAGGER_SETTINGS = {
     "DEFAULT_INFO": "mlops_platform.api.schema.INFO",
-    "DEFAULT_GENERATOR_CLASS": "mlops_platform.api.schema.ApiGenerator",
-    "DEFAULT_AUTO_SCHEMA_CLASS": "mlops_platform.api.schema.ApiSchema",
+    "DEFAULT_GENERATOR_CLASS": "mlops_platform.api.schema.generator.ApiGenerator",
+    "DEFAULT_AUTO_SCHEMA_CLASS": "mlops_platform.api.schema.generator.ApiSchema",
     "SECURITY_DEFINITIONS": {
         "Bearer": {
             "type": "apiKey",

@@ -6,8 +6,7 @@ from django.urls import include, path
 from accounts.api import urls as accounts
 from clusters.api import urls as clusters
 from deployments.api import urls as deployments
-from mlops_platform import health
-from mlops_platform.api.documents import SchemaView
+from mlops_platform import documents, health
 from mlops_platform.api.routers import ApiRouter
 from organizations.api import urls as organizations
 from scheduler.api import urls as scheduler
@@ -18,8 +17,11 @@ for app in (accounts, organizations, clusters, deployments, scheduler):
 
 urlpatterns = [
     path("api/", include(router.urls)),
-    path("swagger/", SchemaView.with_ui("swagger"), name="swagger"),
-    path("swagger.json", SchemaView.without_ui(), {"format": "json"}, name="swagger-json"),
+    path("swagger/", documents.SwaggerView.with_ui("swagger"), name="swagger"),
+    path("swagger.json", documents.show, {"name": "swagger.json"}),
+    path("swagger.yaml", documents.show, {"name": "swagger.yaml"}),
+    path("openapi.json", documents.show, {"name": "openapi.json"}),
+    path("openapi.yaml", documents.show, {"name": "openapi.yaml"}),
     path("", health.front),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

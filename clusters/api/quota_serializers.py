@@ -38,13 +38,13 @@ class LimitsSerializer(StrictSerializer):
         swagger_schema_fields = {"example": EXAMPLE_LIMITS}
 
 
-class HeldSerializer(serializers.Serializer):
+class AllocationSerializer(serializers.Serializer):
     cpu = ShownCores(help_text="Cores.")
     ram = serializers.IntegerField(help_text="MiB.")
     gpu = serializers.IntegerField()
 
     class Meta:
-        ref_name = "Held"
+        ref_name = "Allocation"
 
 
 class QuotaSerializer(serializers.Serializer):
@@ -76,9 +76,9 @@ class QuotaSerializer(serializers.Serializer):
     def get_username(self, quota: Quota) -> str | None:
         return quota.user.username if quota.user else None
 
-    @swagger_serializer_method(HeldSerializer(allow_null=True))
+    @swagger_serializer_method(AllocationSerializer(allow_null=True))
     def get_held(self, quota: Quota) -> dict[str, Any] | None:
         if quota.user_id is None:
             return None
         cpu, ram, gpu = self.context["held"].get(quota.user_id, (0, 0, 0))
-        return dict(HeldSerializer({"cpu": cpu, "ram": ram, "gpu": gpu}).data)
+        return dict(AllocationSerializer({"cpu": cpu, "ram": ram, "gpu": gpu}).data)

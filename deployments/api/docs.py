@@ -52,12 +52,22 @@ TOO_LOW_FOR_ITEMS = error(
 TEXT = openapi.Response(
     "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
 )
-ENDPOINT_AWAY = error("Its node does not answer", "endpoint_unavailable", "node-1 does not answer.")
+TOO_MANY_FOLLOWERS = error(
+    "Too many follow logs just now",
+    "throttled",
+    "Too many follow logs just now. Expected available in 10 seconds.",
+)
+ENDPOINT_AWAY = error(
+    "Its node does not answer, or the database is away",
+    "endpoint_unavailable",
+    "node-1 does not answer.",
+)
 
 DEPLOYMENTS = {
     "create": Doc(
         "deployments",
         "Submit a deployment",
+        operation_id="deployments_submit",
         parameters=[headers.PARAMETER],
         answers={404: NO_CLUSTER, 409: REFUSED_SUBMIT},
     ),
@@ -67,6 +77,7 @@ DEPLOYMENTS = {
         "Up to 1,000, each the body of a submit without `quote`, in any clusters where you may "
         "submit. Answers them in the order given. With an `Idempotency-Key` the whole is "
         "repeated safely. Refused items are listed under `fields` by their numbers.",
+        operation_id="deployments_submit_bulk",
         parameters=[headers.PARAMETER],
         answers={
             201: DeploymentSerializer(many=True),
@@ -109,7 +120,7 @@ DEPLOYMENTS = {
         "Plain text of both its streams, as it comes. After the end the last 256 KiB of each "
         "replica are kept. Nothing for what is simulated, or never ran.",
         parameters=LOG_PARAMETERS,
-        answers={200: TEXT, 503: ENDPOINT_AWAY},
+        answers={200: TEXT, 429: TOO_MANY_FOLLOWERS, 503: ENDPOINT_AWAY},
     ),
 }
 CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluster")}

@@ -77,17 +77,25 @@ def an_ordering(text: str) -> tuple[str, ...]:
 class ClusterDeploymentFilterSet(FilterSet):
     """Where the path names the cluster already."""
 
-    status = ReadFilter("status", read=a_status, help_text=f"One of {', '.join(Status.values)}.")
+    status = ReadFilter(
+        "status",
+        read=a_status,
+        schema={"enum": Status.values},
+        help_text=f"One of {', '.join(Status.values)}.",
+    )
     priority = ReadFilter(
         "priority_class__name",
         read=a_priority,
         help_text="A priority class, in any letter case.",
     )
     owner = ReadFilter(read=an_owner, method="of_owner", help_text="A user's id, or `me`.")
-    created_after = ReadFilter("created_at", "gt", read=a_time, help_text="RFC 3339.")
+    created_after = ReadFilter(
+        "created_at", "gt", read=a_time, schema={"format": "date-time"}, help_text="RFC 3339."
+    )
     ordering = ReadFilter(
         read=an_ordering,
         method="in_order",
+        schema={"enum": list(ORDERINGS)},
         help_text=f"One of {', '.join(ORDERINGS)}; newest first without it.",
     )
 
@@ -102,4 +110,6 @@ class ClusterDeploymentFilterSet(FilterSet):
 
 
 class DeploymentFilterSet(ClusterDeploymentFilterSet):
-    cluster_id = ReadFilter("cluster", read=an_id, help_text="Only those of this cluster.")
+    cluster_id = ReadFilter(
+        "cluster", read=an_id, schema={"format": "uuid"}, help_text="Only those of this cluster."
+    )

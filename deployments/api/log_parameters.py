@@ -16,12 +16,30 @@ MOST_LINES = 100_000
 # The whole numbers, each with the least and the most.
 RANGES = {"tail": (0, MOST_LINES), "replica": (0, 999), "attempt": (1, 2**31 - 1)}
 
+
+def _limits(name: str) -> dict[str, Any]:
+    least, most = RANGES[name]
+    return {"minimum": least, "maximum": most}
+
+
 PARAMETERS = [
-    parameter("tail", openapi.TYPE_INTEGER, "So many lines from the end."),
-    parameter("since", openapi.TYPE_STRING, "RFC 3339; while its container is there."),
+    parameter("tail", openapi.TYPE_INTEGER, "So many lines from the end.", **_limits("tail")),
+    parameter(
+        "since",
+        openapi.TYPE_STRING,
+        "RFC 3339; while its container is there.",
+        format=openapi.FORMAT_DATETIME,
+    ),
     parameter("follow", openapi.TYPE_BOOLEAN, "Go on until it ends; waits until it starts."),
-    parameter("replica", openapi.TYPE_INTEGER, "From 0, which is the default."),
-    parameter("attempt", openapi.TYPE_INTEGER, "From 1; else the present one, or the last."),
+    parameter(
+        "replica", openapi.TYPE_INTEGER, "From 0, which is the default.", **_limits("replica")
+    ),
+    parameter(
+        "attempt",
+        openapi.TYPE_INTEGER,
+        "From 1; else the present one, or the last.",
+        **_limits("attempt"),
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from deployments import queries, reasons
+from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
 from mlops_platform.api.fields import ShownCores
 
@@ -102,7 +103,7 @@ class DeploymentSerializer(serializers.Serializer):
     simulated_runtime_s = serializers.IntegerField(allow_null=True)
     grace_s = serializers.IntegerField()
     max_retries = serializers.IntegerField()
-    readiness = serializers.DictField(allow_null=True)
+    readiness = ReadinessSerializer(allow_null=True)
     attempt = serializers.IntegerField(help_text="How often it has been admitted.")
     retry_count = serializers.IntegerField()
     preemption_count = serializers.IntegerField()

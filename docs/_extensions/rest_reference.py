@@ -21,13 +21,9 @@ def openapi_document() -> Document:
     import django
 
     django.setup()
-    from drf_yasg.codecs import OpenAPICodecJson
+    from mlops_platform.documents import swagger
 
-    from mlops_platform.api.schema import INFO, ApiGenerator
-
-    encoded = OpenAPICodecJson([]).encode(ApiGenerator(INFO).get_schema(None, public=True))
-    document: Document = json.loads(encoded)
-    return document
+    return swagger()
 
 
 def cell(text: object) -> str:
@@ -52,6 +48,9 @@ def type_of(schema: Document) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{anchor(name)})"
+    if "allOf" in schema:
+        words = type_of(schema["allOf"][0])
+        return words + ", or null" if schema.get("x-nullable") else words
     if schema.get("type") == "array":
         return f"array of {type_of(schema['items'])}"
     words = str(schema.get("type", "any"))

@@ -28,9 +28,6 @@ def cores(milli: int) -> int | float:
 class ShownCores(serializers.Field):
     """CPU in an answer: a JSON number of cores, made of integer millicores."""
 
-    class Meta:
-        swagger_schema_fields = {"type": "number"}
-
     to_representation = staticmethod(cores)  # type: ignore[assignment]  # the stubs want a method
 
 
@@ -146,10 +143,15 @@ class Reference(serializers.Field):
     the row up answers 404 where the user may not see it.
     """
 
+    LONGEST = 64
     default_error_messages = {"invalid": "An id is required."}
 
     def to_internal_value(self, data: Any) -> str:
-        if isinstance(data, bool) or not isinstance(data, str | int) or len(str(data)) > 64:
+        if (
+            isinstance(data, bool)
+            or not isinstance(data, str | int)
+            or len(str(data)) > self.LONGEST
+        ):
             self.fail("invalid")
         return str(data)
 

@@ -1,6 +1,6 @@
 """Query strings of lists: each parameter is known and sound, or the answer is 400."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -38,7 +38,7 @@ class StrictFilterBackend(filters.DjangoFilterBackend):
                 "name": name,
                 "in": "query",
                 "description": one.extra["help_text"],
-                "schema": {"type": "string"},
+                "schema": {"type": "string", **one.schema},
             }
             for name, one in self._filters(view).items()
         ]
@@ -60,9 +60,13 @@ class ReadField(forms.Field):
 
 
 class ReadFilter(filters.Filter):
-    """A filter by what its function `read` makes of the text.
+    """A filter by what its function `read` makes of the text, with what Swagger says of the text.
 
     For a faulty text `read` raises Django's ValidationError with the sentence to answer.
     """
 
     field_class = ReadField
+
+    def __init__(self, *args: Any, schema: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.schema = dict(schema or {})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-MACHINE_PATHS = re.compile(r"/(api/.*[^/]|healthz|readyz|metrics|swagger\.json)/")
+MACHINE_PATHS = re.compile(r"/(api/.*[^/]|healthz|readyz|metrics|(swagger|openapi)\.(json|yaml))/")
 
 
 class ApiPathMiddleware:

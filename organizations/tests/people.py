@@ -17,6 +17,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
+from mlops_platform.tests.equipment.conformance import faults_of
 from organizations.models import Membership, Organization, Role
 from organizations.services import create_organization
 
@@ -24,9 +25,16 @@ PASSWORD = "correct-horse-battery"
 
 
 class JsonClient(APIClient):
-    """Sends JSON by default."""
+    """Sends JSON by default, and accepts no answer but those that the OpenAPI document declares."""
 
     default_format = "json"
+
+    def request(self, **kwargs: Any) -> Any:
+        answer = super().request(**kwargs)
+        method, path = answer.request["REQUEST_METHOD"], answer.request["PATH_INFO"]
+        faults = list(faults_of(method, path, answer))
+        assert not faults, f"{method} {path} answers {answer.status_code}: {'; '.join(faults)}"
+        return answer
 
     @staticmethod
     def rates() -> dict[str, str | None]:

@@ -1,8 +1,16 @@
 """What Swagger says of the scheduler's calls."""
 
-from mlops_platform.api.schema import Doc
+from mlops_platform.api.schema import Doc, error, not_there
 from scheduler.api.serializers import CycleWithPlanSerializer, StatusSerializer
 from scheduler.api.whatif_serializers import ExplanationSerializer, QuoteSerializer
+
+NO_CLUSTER = not_there("No such cluster, or not yours")
+REFUSED_QUOTE = error(
+    "`dependency_failed`: a dependency will never complete. `cluster_deleting`: the cluster is "
+    "being deleted",
+    "dependency_failed",
+    "It could never start: 0199d1c5-1a7c-7d90-b2c4-5e8f6a0d3b17, on which it depends, is STOPPED.",
+)
 
 CLUSTER_STATUS = {
     "status": Doc(
@@ -30,7 +38,7 @@ WHAT_IF = {
         "What a submit would get, before it is made",
         "Takes the body of a submit and writes nothing. Submit with the `token` as `quote` to "
         "get exactly that, or 409 where the cluster has changed meanwhile.",
-        answers={200: QuoteSerializer},
+        answers={200: QuoteSerializer, 404: NO_CLUSTER, 409: REFUSED_QUOTE},
     ),
     "explain": Doc(
         "deployments",

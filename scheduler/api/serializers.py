@@ -10,7 +10,7 @@ from deployments import reasons
 from deployments.api.representation import ReasonSerializer
 from mlops_platform.api.fields import ShownCores
 from scheduler import ledger
-from scheduler.engine.plan import Plan, Start
+from scheduler.api.plan_serializers import RULE, PlanSerializer, shown_plan
 from scheduler.models import SchedulingCycle, Trigger
 
 EXAMPLE_ID = "0199d1c6-8c02-7a11-b5f3-7de1a0c94b21"
@@ -18,7 +18,6 @@ EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 EXAMPLE_DEPLOYMENT = "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34"
 EXAMPLE_VICTIM = "0199d1c5-1a7c-7d90-b2c4-5e8f6a0d3b17"
 CLUSTER_EXAMPLE = ClusterSerializer.Meta.swagger_schema_fields["example"]
-RULE = "lowest class first, then the least work lost, then the fewest, then the youngest"
 CYCLE_EXAMPLE = {
     "id": EXAMPLE_ID,
     "cluster_id": EXAMPLE_CLUSTER,
@@ -99,55 +98,10 @@ class CycleWithPlanSerializer(CycleSerializer):
             }
         }
 
-    @swagger_serializer_method(serializers.DictField())
+    @swagger_serializer_method(PlanSerializer(allow_null=True))
     def get_plan(self, cycle: SchedulingCycle) -> dict[str, Any] | None:
         plan = ledger.plan_of(cycle)
-        return _shown(plan) if plan is not None else None
-
-
-def _started(start: Start) -> dict[str, Any]:
-    """A start; with victims also whether no cheaper ones exist, and which came next."""
-    shown: dict[str, Any] = {
-        "deployment_id": start.workload_id,
-        "placement": [{"node_id": p.node_id, "replicas": p.replicas} for p in start.placement],
-        "victims": list(start.victims),
-    }
-    if start.victims:
-        shown["rule"] = RULE
-        shown["proved_cheapest"] = start.proved
-        shown["next_best"] = list(start.alternative)
-        shown["next_best_cost"] = _cost(start.alternative_cost)
-    return shown
-
-
-def _cost(cost: int) -> float:
-    """The engine's millionths of the cluster times milliseconds, as shares times seconds."""
-    return round(cost / 1e9, 3)
-
-
-def _shown(plan: Plan) -> dict[str, Any]:
-    return {
-        "starts": [_started(start) for start in plan.starts],
-        "evictions": [
-            {
-                "deployment_id": eviction.workload_id,
-                "by": eviction.by,
-                "lost_s": eviction.lost_ms // 1000,
-                "cost": _cost(eviction.cost),
-                "reason": reasons.render(eviction.reason.code, eviction.reason.details),
-            }
-            for eviction in plan.evictions
-        ],
-        "waits": [
-            {
-                "scheduling_key": wait.scheduling_key,
-                "deployment_id": wait.workload_id,
-                "reason": reasons.render(wait.reason.code, wait.reason.details),
-            }
-            for wait in plan.waits
-        ],
-        "reserved_for": plan.reserved_for,
-    }
+        return shown_plan(plan) if plan is not None else None
 
 
 class WaitingSerializer(serializers.Serializer):

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.representation import ReasonSerializer
 from scheduler.api.serializers import (
     EXAMPLE_DEPLOYMENT,
@@ -65,7 +66,7 @@ class HolderSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
     name = serializers.CharField()
     priority = serializers.CharField()
-    holds = serializers.DictField(help_text="CPU in cores, RAM in MiB, GPUs.")
+    holds = AllocationSerializer(help_text="What it has allocated.")
     ends_at = serializers.DateTimeField(allow_null=True, help_text="At the latest, if limited.")
 
     class Meta:

@@ -178,7 +178,11 @@ MATRIX = [
     Row("GET /healthz", OPEN),
     Row("GET /readyz", OPEN),
     Row("GET /metrics", OPEN),
-    Row("GET /swagger.json", OPEN),
+    *(
+        Row(f"GET /{name}.{form}", OPEN)
+        for name in ("swagger", "openapi")
+        for form in ("json", "yaml")
+    ),
     Row("GET /swagger/", OPEN),
 ]
 

@@ -83,7 +83,7 @@ def test_a_new_user_gets_from_registering_to_a_deployment(visit: Visit) -> None:
     assert cluster.status == 201
     assert cluster.body["available_gpu"] == cluster.body["total_gpu"]
 
-    deployment = call(visit, "deployments_create", cluster_id=cluster.body["id"])
+    deployment = call(visit, "deployments_submit", cluster_id=cluster.body["id"])
     assert (deployment.status, deployment.body["status"]) == (201, "QUEUED")
     assert deployment.body["queue_position"] == 1
 

@@ -9,7 +9,7 @@ from clusters.tests.allocation import make_node
 from deployments.models import Deployment
 from mlops_platform.api.redis import redis_client
 from organizations.tests.people import client_for
-from scheduler.api.serializers import RULE
+from scheduler.api.plan_serializers import RULE
 from scheduler.models import SchedulingCycle
 from scheduler.queue_sync import mend
 from scheduler.tests.conftest import Submit, run_cycle

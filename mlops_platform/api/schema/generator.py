@@ -1,7 +1,6 @@
-"""What Swagger shows: each call's text, and the answers that follow from the code itself."""
+"""Makes the Swagger 2.0 document, and finds the answers that follow from the code itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from drf_yasg import openapi
@@ -9,89 +8,10 @@ from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import SwaggerAutoSchema
 from rest_framework.permissions import AllowAny
 
-from mlops_platform import __version__
-from mlops_platform.api.errors import FAULTY, NOT_FOUND
+from mlops_platform.api.schema import texts
+from mlops_platform.api.schema.inspectors import INSPECTORS
+from mlops_platform.api.schema.texts import JSON, TAGS, Doc, error
 
-INFO = openapi.Info(
-    title="MLOps platform",
-    default_version=__version__,
-    description=(
-        "Clusters, deployments and the scheduler between them. Register, log in, press Authorize "
-        "and paste `Bearer <access_token>`; every call below then runs as you."
-    ),
-)
-
-# In the order in which a new user needs them.
-TAGS = {
-    "users": "Register, log in, your profile.",
-    "organizations": "Members, roles, invite codes.",
-    "clusters": "Capacity, nodes, queues and the ledger of decisions.",
-    "nodes": "The machines that a cluster is made of, where it is more than a pool.",
-    "deployments": "What shall run: submit, watch, change, stop.",
-    "ledger": "What the scheduler decided, and on what grounds.",
-}
-
-ERROR = openapi.Schema(
-    type=openapi.TYPE_OBJECT,
-    required=["detail", "code"],
-    properties={
-        "detail": openapi.Schema(type=openapi.TYPE_STRING, description="A sentence for people."),
-        "code": openapi.Schema(type=openapi.TYPE_STRING, description="A token for programs."),
-        "fields": openapi.Schema(
-            type=openapi.TYPE_OBJECT, description="Sentences by the name of the field at fault."
-        ),
-    },
-)
-
-
-def error(description: str, code: str, detail: str, **fields: Any) -> openapi.Response:
-    """An error answer with its example body."""
-    body: dict[str, Any] = {"detail": detail, "code": code}
-    if fields:
-        body["fields"] = fields
-    return openapi.Response(description, ERROR, examples={"application/json": body})
-
-
-def not_there(description: str = "Not there, or not yours", **fields: Any) -> openapi.Response:
-    return error(description, "not_found", NOT_FOUND, **fields)
-
-
-def parameter(
-    name: str, kind: str, description: str, *, at: str = openapi.IN_QUERY
-) -> openapi.Parameter:
-    return openapi.Parameter(name, at, type=kind, description=description)
-
-
-@dataclass(frozen=True)
-class Doc:
-    """What Swagger says of one call, beyond what ApiSchema finds out by itself."""
-
-    tag: str
-    summary: str
-    description: str = ""
-    parameters: Sequence[openapi.Parameter] = ()
-    answers: Mapping[int, Any] = field(default_factory=dict)
-    operation_id: str = ""
-
-
-MALFORMED = error("Malformed or invalid", "invalid", FAULTY, field=["A valid number is required."])
-TOO_LARGE = error("Body too large", "too_large", "A body may have 1024 KiB at most.")
-NOT_JSON = error(
-    "Not JSON", "unsupported_media_type", 'Unsupported media type "text/plain" in request.'
-)
-BAD_PAGE = error(
-    "A faulty limit or cursor", "invalid", FAULTY, limit=["A whole number from 1 to 1000."]
-)
-NO_TOKEN = error(
-    "No token, or a bad one",
-    "not_authenticated",
-    "Authentication credentials were not provided.",
-)
-TOO_OFTEN = error(
-    "Too often; see Retry-After",
-    "throttled",
-    "Request was throttled. Expected available in 42 seconds.",
-)
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "change", "DELETE": "delete"}
 
 
@@ -102,6 +22,13 @@ class ApiGenerator(OpenAPISchemaGenerator):
         document = super().get_schema(request, public)
         document["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
         return document
+
+    def get_path_parameters(self, path: str, view_cls: Any) -> list[openapi.Parameter]:
+        """All of them are ids (routers.py)."""
+        parameters: list[openapi.Parameter] = super().get_path_parameters(path, view_cls)
+        for each in parameters:
+            each["format"] = openapi.FORMAT_UUID
+        return parameters
 
     def get_overrides(self, view: Any, method: str) -> dict[str, Any]:
         """The view's tables (viewsets.py), in the words of `swagger_auto_schema`."""
@@ -137,6 +64,8 @@ def is_open(view: Any) -> bool:
 class ApiSchema(SwaggerAutoSchema):
     """Adds what follows from the call itself: its name, the role it needs, its answers."""
 
+    field_inspectors = [*INSPECTORS, *SwaggerAutoSchema.field_inspectors]
+
     def get_operation_id(self, operation_keys: Sequence[str] | None = None) -> str:
         """`clusters_list`, `orgs_members_change`: generated clients name their methods by it.
 
@@ -159,15 +88,50 @@ class ApiSchema(SwaggerAutoSchema):
     def has_list_response(self) -> bool:
         return bool(self.view.action == "list")
 
+    def make_body_parameter(self, schema: Any) -> openapi.Parameter:
+        """Where no field is required, a body may be left out: it is as good as an empty one."""
+        fields = self.get_request_serializer().fields.values()
+        parameter: openapi.Parameter = super().make_body_parameter(schema)
+        parameter.required = any(field.required for field in fields)
+        return parameter
+
+    def get_produces(self) -> list[str]:
+        """JSON, and what the view's table gives an example of."""
+        answers = self.overrides["responses"].values()
+        examples = [each.get("examples") or {} for each in answers if isinstance(each, dict)]
+        return list(dict.fromkeys([*(kind for each in examples for kind in each), JSON]))
+
     def get_default_responses(self) -> dict[str, Any]:
         """The resource, or a page of it; 201 where the call makes it, 204 where it goes."""
         if self.method == "DELETE":
             return {"204": "Gone"}
-        answer = self.view.get_serializer_class()(many=self.should_page())
+        pages = self.should_page()
+        answer = self.view.get_serializer_class()(many=pages)
+        if pages:
+            return {"200": openapi.Response("A page", answer, headers=texts.NEXT_PAGE)}
         return {"201" if self.view.action == "create" else "200": answer}
 
     def get_response_serializers(self) -> Any:
         return {**self._errors(), **super().get_response_serializers()}
+
+    def get_response_schemas(self, response_serializers: Any) -> Any:
+        """The answers, with the headers that all of their status have.
+
+        drf-yasg writes into them, and other calls and other documents share them: it gets copies.
+        """
+        answers = dict(response_serializers)
+        for status, each in answers.items():
+            if isinstance(each, openapi.Response):
+                headers = {**(each.get("headers") or {}), **self._headers(status)}
+                answers[status] = openapi.Response(
+                    each.description, each.schema, each.get("examples"), headers or None
+                )
+        return super().get_response_schemas(answers)
+
+    def _headers(self, status: str) -> dict[str, Any]:
+        if status in ("429", "503"):
+            return texts.RETRY_AFTER
+        return texts.CHALLENGE if status == "401" and not is_open(self.view) else {}
 
     def _needs(self) -> str:
         if is_open(self.view):
@@ -178,19 +142,27 @@ class ApiSchema(SwaggerAutoSchema):
         return "Any user may call it."
 
     def _errors(self) -> dict[str, openapi.Response]:
-        """What can go wrong, by the view's body, pages, permissions, path and throttles."""
-        errors: dict[str, openapi.Response] = {}
+        """What can go wrong, by the view's body, parameters, permissions, path and throttles.
+
+        Any call can be malformed, too large, ask for another type of answer, or find no database.
+        """
+        errors = {
+            "400": texts.UNREADABLE,
+            "406": texts.NOT_ACCEPTABLE,
+            "413": texts.TOO_LARGE,
+            "503": texts.UNAVAILABLE,
+        }
         if self.view.action in self.view.bodies:
-            errors |= {"400": MALFORMED, "413": TOO_LARGE, "415": NOT_JSON}
-        elif self.should_page():
-            errors["400"] = BAD_PAGE
+            errors |= {"400": texts.MALFORMED, "415": texts.NOT_JSON}
+        elif self.should_page() or self.overrides["manual_parameters"]:
+            errors["400"] = texts.BAD_QUERY
         if not is_open(self.view):
-            errors["401"] = NO_TOKEN
+            errors["401"] = texts.NO_TOKEN
         for permission in self.view.get_permissions():
             if isinstance(permission, NamesRoles) and (detail := permission.refusal(self.view)):
                 errors["403"] = error("Role too low", "permission_denied", detail)
         if "{" in self.path:
-            errors["404"] = not_there()
+            errors["404"] = texts.not_there()
         if self.view.get_throttles():
-            errors["429"] = TOO_OFTEN
+            errors["429"] = texts.TOO_OFTEN
         return errors
