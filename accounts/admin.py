@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -9,18 +10,35 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from rest_framework.exceptions import APIException
 
-from accounts.models import User, UserProfile
+from accounts.models import TAKEN, User, UserProfile
 from mlops_platform.admin.lookups import FilteredAdmin
 from mlops_platform.admin.second_factor import forget_devices
+from mlops_platform.api.names import check_name
 
 
-class NewUserForm(AdminUserCreationForm):
+class NamedForm(forms.ModelForm):
+    """Names as the API takes them: in any letter case one, and none that looks like another."""
+
+    def clean_username(self) -> str:
+        name: str = User.normalize_username(self.cleaned_data["username"])
+        if name != self.instance.username:
+            try:
+                check_name(name)
+            except APIException as refusal:
+                raise forms.ValidationError([str(each) for each in refusal.detail]) from None
+        if User.objects.named(name).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError(TAKEN)
+        return name
+
+
+class NewUserForm(NamedForm, AdminUserCreationForm):
     class Meta(AdminUserCreationForm.Meta):
         model = User
 
 
-class ChangeUserForm(UserChangeForm):
+class ChangeUserForm(NamedForm, UserChangeForm):
     class Meta(UserChangeForm.Meta):
         model = User
 

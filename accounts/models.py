@@ -1,32 +1,44 @@
 """Users, their profiles and their logins."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
-from django.db.models import QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Lower
 from uuid_utils.compat import uuid7
+
+from mlops_platform.api.names import folded
+
+TAKEN = "A user with that name exists already."
 
 
 class AccountManager(UserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Ignores letter case, as registration does.
-
-        LOWER uses the unique index; `iexact` would compare by UPPER, scan the table, and find two
-        users where the two differ (i and the dotless i).
-        """
-        return self.named(username).get()
+        """Ignores letter case, as registration does; one query."""
+        return self.named(username)[:1].get()
 
     def named(self, username: str | None) -> QuerySet["User"]:
-        """The user of that name in any letter case; empty where there is none."""
-        return self.alias(folded=Lower("username")).filter(folded=Lower(Value(username or "")))
+        """The user of that name in any letter case; empty where there is none.
+
+        A row without `folded` comes from before that column, and is found by PostgreSQL's LOWER;
+        it comes first, since another user may have its name by now.
+        """
+        name = username or ""
+        by_lower = Q(folded=None, lower=Lower(Value(name)))
+        return (
+            self.alias(lower=Lower("username"))
+            .filter(Q(folded=folded(name)) | by_lower)
+            .order_by(F("folded").asc(nulls_first=True))
+        )
 
 
 class User(AbstractUser):
     """A person or a program with a password. Staff are the operators, who use the admin."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    folded = models.CharField(max_length=600, null=True, unique=True, editable=False)
+    """The name in the form in which names are compared, written with each save."""
 
     objects: ClassVar[AccountManager] = AccountManager()
 
@@ -35,9 +47,16 @@ class User(AbstractUser):
             models.UniqueConstraint(
                 Lower("username"),
                 name="username_unique_in_any_case",
-                violation_error_message="A user with that name exists already.",
+                violation_error_message=TAKEN,
             )
         ]
+
+    def save(self, **kwargs: Any) -> None:
+        self.folded = folded(self.username)
+        columns = kwargs.get("update_fields")
+        if columns is not None and "username" in columns:
+            kwargs["update_fields"] = {*columns, "folded"}
+        super().save(**kwargs)
 
 
 class UserProfile(models.Model):

@@ -25,7 +25,7 @@ from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
 from accounts import hooks
-from accounts.models import Login, User, UserProfile
+from accounts.models import TAKEN, Login, User, UserProfile
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 
@@ -222,4 +222,4 @@ def _login_of(token: LoginToken) -> Login | None:
 
 
 def _taken() -> Invalid:
-    return Invalid({"username": "A user with that name exists already."})
+    return Invalid({"username": TAKEN})

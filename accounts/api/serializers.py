@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from mlops_platform.api.fields import Email, Text
+from mlops_platform.api.names import check_name
 from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_PASSWORD = 128  # hashing is slow on purpose, and slower for a longer one
@@ -57,7 +58,7 @@ class Timezone(Text):
 
 class RegisterSerializer(StrictSerializer):
     username = Username(
-        validators=[User.username_validator],
+        validators=[User.username_validator, check_name],
         help_text="Up to 150 letters, digits and @ . + - _; unique in any letter case.",
     )
     password = Password(help_text="At least 8 characters, not a common one, not like the name.")
@@ -121,7 +122,7 @@ class TokenPairSerializer(serializers.Serializer):
 
 
 class ProfileSerializer(StrictSerializer):
-    display_name = Text(max_length=100, required=False, allow_blank=True)
+    display_name = Text(max_length=100, required=False, allow_blank=True, validators=[check_name])
     timezone = Timezone(max_length=64, required=False)
 
 

@@ -12,6 +12,7 @@ from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
 from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
 from mlops_platform.api.fields import ShownCores, Text, cores
+from mlops_platform.api.names import check_name
 from mlops_platform.api.resources import RESOURCES
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -39,7 +40,7 @@ _SIZE = "Needed in a simulated cluster; elsewhere the runtime tells it, where it
 
 
 class NewNodeSerializer(StrictSerializer):
-    name = Text(max_length=LONGEST_NAME)
+    name = Text(max_length=LONGEST_NAME, validators=[check_name])
     cpu = cpu_field(required=False, help_text=f"Cores; up to three decimals. {_SIZE}")
     ram = ram_field(required=False, help_text=f"MiB. {_SIZE}")
     gpu = gpu_field(required=False, help_text=_SIZE)
@@ -64,7 +65,7 @@ class NewNodeSerializer(StrictSerializer):
 class ChangeNodeSerializer(StrictSerializer):
     """What is not given stays as it is."""
 
-    name = Text(max_length=LONGEST_NAME, required=False)
+    name = Text(max_length=LONGEST_NAME, required=False, validators=[check_name])
     cpu = cpu_field(required=False)
     ram = ram_field(required=False)
     gpu = gpu_field(required=False)

@@ -21,6 +21,7 @@ from clusters.models import (
     State,
 )
 from mlops_platform.api.fields import Choice, Reference, ShownCores, Text, WholeNumber
+from mlops_platform.api.names import check_name
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -132,7 +133,7 @@ _TOTAL = (
 
 
 class NewClusterSerializer(_Columns):
-    name = Text(max_length=100)
+    name = Text(max_length=100, validators=[check_name])
     organization_id = Reference()
     total_cpu = cpu_field(
         "total_cpu_milli",
@@ -186,7 +187,7 @@ class NewClusterSerializer(_Columns):
 class ChangeClusterSerializer(_Columns):
     """What is not given stays as it is."""
 
-    name = Text(max_length=100, required=False)
+    name = Text(max_length=100, required=False, validators=[check_name])
     total_cpu = cpu_field("total_cpu_milli", required=False)
     total_ram = ram_field("total_ram_mib", required=False)
     total_gpu = gpu_field(required=False)

@@ -9,7 +9,7 @@ from clusters.api.labels import Labels
 from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
 from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Kind
-from mlops_platform.api.fields import Choice, Reference, Text, WholeNumber
+from mlops_platform.api.fields import Choice, Label, Reference, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -38,7 +38,7 @@ class SubmitSerializer(StrictSerializer):
     priority = _priority(
         default="LOW", help_text="A priority class: LOW, HIGH or one that operators added."
     )
-    name = Text(
+    name = Label(
         max_length=LONGEST_NAME,
         default="",
         allow_blank=True,
@@ -135,7 +135,7 @@ class BulkSerializer(StrictSerializer):
 class ChangeDeploymentSerializer(StrictSerializer):
     """What is not given stays as it is."""
 
-    name = Text(max_length=LONGEST_NAME, required=False)
+    name = Label(max_length=LONGEST_NAME, required=False)
     priority = _priority(required=False, help_text="Until it has ended.")
     required_cpu = cpu_field(required=False, help_text="While it is QUEUED.")
     required_ram = ram_field(required=False, help_text="While it is QUEUED.")

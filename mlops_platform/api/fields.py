@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from mlops_platform.api.errors import MOST_FAULTS
+from mlops_platform.api.names import INVISIBLE, WIDE_SPACE
 
 MILLI = 1000
 LONGEST_CHOICE = 100
@@ -69,6 +70,7 @@ class Text(serializers.CharField):
 
     longest_as_sent: int | None = None
     """The limit before the text is brought into a normal form, where that may make it shorter."""
+    is_name = False
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if data is not None and data is not serializers.empty:
@@ -78,7 +80,16 @@ class Text(serializers.CharField):
             shortest = data.strip() if self.trim_whitespace else data
             if most is not None and len(shortest) > most:
                 self.fail("max_length", max_length=self.max_length)
+            if self.is_name and not shortest.replace(WIDE_SPACE, " ").isprintable():
+                self.fail("invisible")
         return super().run_validation(data)
+
+
+class Label(Text):
+    """A name that people give a thing; for what others could take for another one, see names.py."""
+
+    default_error_messages = {"invisible": INVISIBLE}
+    is_name = True
 
 
 class Email(Text, serializers.EmailField):

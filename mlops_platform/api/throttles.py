@@ -8,7 +8,6 @@ Redis is away, each process counts for itself.
 import hashlib
 import logging
 import time
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -21,6 +20,7 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from mlops_platform.api.names import folded
 from mlops_platform.api.redis import redis_client
 
 logger = logging.getLogger(__name__)
@@ -180,5 +180,4 @@ def _account(request: Request) -> str:
     """A digest of the name, in the form in which the login itself reads it."""
     name = request.data.get("username") if isinstance(request.data, dict) else None
     measured = name[:LONGEST_NAME] if isinstance(name, str) else ""  # a longer one is refused
-    one_form = unicodedata.normalize("NFKC", measured).lower()
-    return hashlib.sha256(one_form.encode()).hexdigest()[:16]
+    return hashlib.sha256(folded(measured).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from accounts.api.serializers import LONGEST_CODE
 from mlops_platform.api.fields import Choice, Text, WholeNumber
+from mlops_platform.api.names import check_name
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.models import InviteCode, Membership, Organization, Role
 from organizations.queries import codes_of, shown_codes
@@ -29,7 +30,7 @@ def flat_codes(codes: Iterable[InviteCode]) -> dict[str, str | None]:
 
 
 class NewOrganizationSerializer(StrictSerializer):
-    name = Text(max_length=100)
+    name = Text(max_length=100, validators=[check_name])
 
     class Meta:
         swagger_schema_fields = {"example": {"name": "Analytical Engines"}}
