@@ -11,11 +11,24 @@ from uuid import UUID
 from clusters.models import Cluster
 
 
-class DeleteWorkloads(Protocol):
-    """Deletes all that was deployed in a cluster, in the caller's transaction, which has locked
-    the cluster's row. Raises a Conflict where any of it is in use and `force` is not given."""
+class CountInUse(Protocol):
+    """How many workloads of a cluster wait or run. The caller has locked the cluster's row."""
 
-    def __call__(self, cluster: Cluster, *, force: bool) -> None: ...
+    def __call__(self, cluster: Cluster) -> int: ...
+
+
+class DeleteSomeRows(Protocol):
+    """Deletes up to `most` rows that belong to a deleted cluster, in a transaction of its own.
+    Returns how many; 0 once none is left."""
+
+    def __call__(self, cluster_id: UUID, most: int) -> int: ...
+
+
+class LeaveCluster(Protocol):
+    """Removes what a deleted cluster has outside of the tables, at its endpoints and in Redis. No
+    transaction is open, and it may be called again."""
+
+    def __call__(self, cluster: Cluster) -> None: ...
 
 
 class TerminatingNodes(Protocol):
@@ -25,13 +38,20 @@ class TerminatingNodes(Protocol):
     def __call__(self, cluster_id: UUID) -> Collection[UUID]: ...
 
 
-def _delete_nothing(cluster: Cluster, *, force: bool) -> None:
-    """Without an upper app nothing is deployed; foreign keys refuse what is there all the same."""
+def _none_in_use(cluster: Cluster) -> int:
+    return 0
+
+
+def _leave_nothing(cluster: Cluster) -> None:
+    """Without an upper app nothing is deployed, so there is nothing to leave."""
 
 
 def _no_nodes(cluster_id: UUID) -> Collection[UUID]:
     return ()
 
 
-delete_workloads: DeleteWorkloads = _delete_nothing
+count_in_use: CountInUse = _none_in_use
+delete_some_rows: list[DeleteSomeRows] = []
+"""Each upper app with rows of clusters appends its function."""
+leave_cluster: LeaveCluster = _leave_nothing
 terminating_nodes: TerminatingNodes = _no_nodes

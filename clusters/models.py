@@ -53,6 +53,13 @@ class Placement(models.TextChoices):
     SPREAD = "spread"
 
 
+class LiveClusters(models.Manager["Cluster"]):
+    """The clusters that have not been deleted."""
+
+    def get_queryset(self) -> models.QuerySet["Cluster"]:
+        return super().get_queryset().filter(deleted_at=None)
+
+
 class Cluster(models.Model):
     """A pool of capacity. The counters change only under this row's lock; CHECKs keep them sound.
 
@@ -60,7 +67,8 @@ class Cluster(models.Model):
     MAX_QUEUED_PER_USER of the settings.
 
     `changed_at` is set when capacity is freed or the policy changes, `evaluated_at` by each cycle:
-    a cluster whose first is later than its second needs a cycle (scheduler sweep).
+    a cluster whose first is later than its second needs a cycle (scheduler sweep). A cluster with
+    `deleted_at` is found by `with_deleted` alone, until its rows are gone (services/deletion.py).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -102,9 +110,18 @@ class Cluster(models.Model):
     changed_at = models.DateTimeField(default=timezone.now, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)
 
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    objects = LiveClusters()
+    with_deleted = models.Manager()  # noqa: DJ012 - the check takes it for a column
+
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["organization", "name"], name="cluster_name_unique"),
+            models.UniqueConstraint(
+                fields=["organization", "name"],
+                condition=Q(deleted_at=None),
+                name="cluster_name_unique",
+            ),
             *(
                 models.CheckConstraint(
                     condition=Q(**{f"allocated_{resource}__gte": 0})

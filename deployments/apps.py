@@ -8,10 +8,12 @@ class DeploymentsConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks, secrets
         from deployments import env, placements, receivers  # receivers: connects them
-        from deployments.services.clear import clear_cluster
+        from deployments.services import clear
 
         post_migrate.connect(receivers.on_migrated, sender=self)
-        hooks.delete_workloads = clear_cluster
+        hooks.count_in_use = clear.count_in_use
+        hooks.delete_some_rows.append(clear.delete_some_rows)
+        hooks.leave_cluster = clear.leave_cluster
         hooks.terminating_nodes = placements.terminating_nodes
         column = secrets.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})

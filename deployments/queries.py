@@ -34,7 +34,9 @@ AllocatedByOwner = dict[UUID, Amounts]
 def deployments_visible_to(user: User) -> QuerySet[Deployment]:
     """The deployments of the user's organizations, newest first; no query of its own."""
     return (
-        Deployment.objects.filter(cluster__organization__in=organizations_of(user))
+        Deployment.objects.filter(
+            cluster__organization__in=organizations_of(user), cluster__deleted_at=None
+        )
         .select_related("priority_class")
         .order_by("-id")
     )
@@ -135,8 +137,10 @@ def reasons_for(
         dependencies = dependencies_of(dependent) if dependent else {}
     eligible = [row for row in queued if not row.pending_dependencies and not row.retry_at]
     waits = _wait_reasons(eligible)
-    waits |= _derived([row for row in eligible if row.pk not in waits])
-    waits |= _dependency_waits(dependent, dependencies)
+    if without := [row for row in eligible if row.pk not in waits]:
+        waits |= _derived(without)
+    if dependent:
+        waits |= _dependency_waits(dependent, dependencies)
     for row in queued:
         if row.retry_at and not row.pending_dependencies:
             details = {"retry_at": row.retry_at.isoformat()}
@@ -230,8 +234,6 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 
 
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
-    if not missing:
-        return {}
     derived = hooks.derive_wait_reasons(missing)
     return {pk: WaitReason(code=code, details=details) for pk, (code, details) in derived.items()}
 

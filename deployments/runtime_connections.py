@@ -4,10 +4,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from uuid import UUID
-
-from django.db import transaction
 
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
@@ -83,15 +80,14 @@ def forget_all() -> None:
 
 
 def leave(cluster: Cluster) -> None:
-    """Remove, after the commit, what a deleted cluster has at its endpoints besides replicas.
+    """Remove what a deleted cluster has at its endpoints besides replicas, before its rows go.
 
-    The caller has deleted the cluster. An endpoint that does not answer keeps it; there is no
-    second try. One query, and one more where there is anything to remove.
+    An endpoint that does not answer keeps it; there is no second try. One query, and one more where
+    there is anything to remove.
     """
     # Docker engines store no credentials.
     if cluster.runtime == Kind.KUBERNETES and cluster.registries.exists():
-        endpoints = list(Endpoint.objects.select_related("cluster").filter(cluster=cluster))
-        transaction.on_commit(partial(_leave, endpoints))
+        _leave(list(Endpoint.objects.select_related("cluster").filter(cluster=cluster)))
 
 
 def _leave(endpoints: Sequence[Endpoint]) -> None:

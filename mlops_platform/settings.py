@@ -266,6 +266,7 @@ CELERY_TASK_DEFAULT_QUEUE = "scheduler"
 CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
+    "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
 }
 CELERY_ACCEPT_CONTENT = ["json"]
 RUNTIMES_THREADS = _count("RUNTIMES_THREADS", 16)  # of each of their workers
@@ -285,6 +286,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "deployments.tasks.finish_due",
         "schedule": 1.0,
         "options": {"expires": 2},
+    },
+    "resume-deletions": {
+        "task": "clusters.tasks.resume_deletions",
+        "schedule": 15.0,
+        "options": {"expires": 15},
     },
     "look-everywhere": {
         "task": "deployments.tasks.look_everywhere",

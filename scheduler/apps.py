@@ -5,8 +5,10 @@ class SchedulerConfig(AppConfig):
     name = "scheduler"
 
     def ready(self) -> None:
+        from clusters import hooks as clusters
         from deployments import hooks
-        from scheduler import lazy_reasons, quotes, receivers  # noqa: F401  # connects the receivers
+        from scheduler import lazy_reasons, ledger, quotes, receivers  # noqa: F401  # connects the receivers
 
+        clusters.delete_some_rows.append(ledger.delete_some_rows)
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
         hooks.redeem_quote = quotes.redeem

@@ -16,6 +16,8 @@ from scheduler.engine.codec import (
 )
 from scheduler.models import SchedulingCycle, Trigger
 
+MOST_DELETED = 100  # at once: a snapshot may have megabytes
+
 
 def write(
     cycle_id: UUID,
@@ -51,6 +53,15 @@ def plan_of(cycle: SchedulingCycle) -> Plan | None:
         return decode_plan(bytes(cycle.plan))
     except (UnreadableLedgerError, ValueError, TypeError):
         return None
+
+
+def delete_some_rows(cluster_id: UUID, most: int) -> int:
+    """Delete some of a deleted cluster's cycles, which are large; returns how many."""
+    cycles = SchedulingCycle.objects.filter(cluster=cluster_id).order_by("-started_at", "-id")
+    ids = list(cycles.values_list("pk", flat=True)[: min(most, MOST_DELETED)])
+    if ids:
+        SchedulingCycle.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def forget_old() -> int:

@@ -112,5 +112,7 @@ def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
 
 def cycles_visible_to(user: User) -> QuerySet[SchedulingCycle]:
     """The ledger's rows of the user's organizations, each with its plan."""
-    visible = SchedulingCycle.objects.filter(cluster__organization__in=organizations_of(user))
+    visible = SchedulingCycle.objects.filter(
+        cluster__organization__in=organizations_of(user), cluster__deleted_at=None
+    )
     return visible.defer("snapshot")

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from clusters.admin.forms import POLICY, QUEUE_LIMITS, TOTALS, ClusterForm
 from clusters.models import Cluster, Endpoint, Node, Quota, Runtime, State
-from clusters.services import clusters
+from clusters.services import clusters, deletion
 from mlops_platform.admin.markup import (
     EMPTY,
     ago,
@@ -176,7 +176,7 @@ class ClusterAdmin(RefusingAdmin):
             return HttpResponseRedirect(reverse("admin:clusters_cluster_change", args=[object_id]))
 
     def delete_model(self, request: HttpRequest, obj: Cluster) -> None:
-        clusters.delete_cluster(obj)
+        deletion.delete_cluster(obj)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Without the deletion of many at once: each deletes a history."""

@@ -20,7 +20,7 @@ from clusters.api.serializers import (
     NewClusterSerializer,
 )
 from clusters.models import Cluster, Node, Registry
-from clusters.services import attach, clusters, nodes, registries
+from clusters.services import attach, deletion, nodes, registries
 from mlops_platform.api.requests import flag_of
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
@@ -62,7 +62,7 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
 
     def destroy(self, request: UserRequest, **path: Any) -> Response:
         cluster = self.get_cluster()
-        closing = clusters.delete_cluster(cluster, force=flag_of(request, "force"))
+        closing = deletion.delete_cluster(cluster, force=flag_of(request, "force"))
         if closing is None:
             return Response(status=204)
         return Response(ClusterSerializer(closing).data, status=202)

@@ -1,4 +1,4 @@
-"""Creates, changes and deletes clusters, under the row's lock. The caller has checked access.
+"""Creates and changes clusters, under the row's lock. The caller has checked access.
 
 Lock order of the whole platform: the cluster's row first, deployments' rows after it.
 """
@@ -11,9 +11,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from clusters import hooks
 from clusters.models import Cluster, Runtime, State
-from clusters.signals import cluster_changed, cluster_closing, owners_matter
+from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from organizations.access import require
@@ -100,44 +99,6 @@ def refuse_closing(cluster: Cluster) -> None:
             "The cluster is being deleted: it goes once what runs in it has been stopped.",
             code="cluster_deleting",
         )
-
-
-def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
-    """Delete the cluster with its history; 409 while a workload in it waits or runs, unless forced.
-
-    None once it is gone. A cluster with containers goes only after them: it is returned, and is
-    DELETING until they are stopped. The row is locked against new foreign keys too: a submit at the
-    same time gets 404.
-    """
-    with transaction.atomic():
-        locked = Cluster.objects.select_for_update().filter(pk=cluster.pk).first()
-        if locked is None:
-            raise not_found()
-        if locked.runtime == Runtime.SIMULATED:
-            _delete(locked, force=force)
-            return None
-        try:
-            with transaction.atomic():
-                _delete(locked, force=False)
-        except Conflict:
-            if not force:
-                raise
-            _close(locked)
-            return locked
-    return None
-
-
-def _delete(locked: Cluster, *, force: bool) -> None:
-    hooks.delete_workloads(locked, force=force)
-    locked.delete()
-
-
-def _close(locked: Cluster) -> None:
-    if locked.state != State.DELETING:
-        locked.state, locked.changed_at = State.DELETING, timezone.now()
-        locked.save(update_fields=["state", "changed_at"])
-        cluster_closing.send(Cluster, cluster=locked)
-        cluster_changed.send(Cluster, cluster_id=locked.pk)
 
 
 def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:

@@ -16,7 +16,9 @@ BATCH = 1000
 
 def end_pauses(now: datetime) -> int:
     """End the pauses that are over; returns how many. One query where none is over."""
-    over = Deployment.objects.filter(retry_at__lte=now, status=Status.QUEUED)
+    over = Deployment.objects.filter(
+        retry_at__lte=now, status=Status.QUEUED, cluster__deleted_at=None
+    )
     found = list(over.order_by("cluster_id").values_list("cluster_id", "pk")[:BATCH])
     for cluster_id, pairs in groupby(found, key=lambda pair: pair[0]):
         ids = [pk for _, pk in pairs]

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from clusters.models import Cluster, Runtime, State
-from clusters.services.clusters import delete_cluster
+from clusters.services.deletion import delete_cluster
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.reconciler import actions, garbage, node_reports, status_writer
 from deployments.reconciler.actions import Observed, Pull

@@ -1,7 +1,6 @@
-"""Delete all that was ever deployed in a cluster, before the cluster itself goes."""
+"""Deletes all that was ever deployed in a deleted cluster, some rows at a time."""
 
 from contextlib import suppress
-from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -9,28 +8,35 @@ from redis.exceptions import RedisError
 
 from clusters.models import Cluster
 from deployments import redis_queues, runtime_connections
-from deployments.models import Deployment, DeploymentEvent
+from deployments.models import Deployment, DeploymentEvent, DeploymentLog
 from deployments.queries import in_use, priority_classes
-from mlops_platform.api.errors import Conflict
+
+MOST_LOGS = 20  # each may have 256 KiB
 
 
-def clear_cluster(cluster: Cluster, *, force: bool) -> None:
-    """Delete the deployments, events and queues of a cluster whose row the caller has locked, and
-    clear its endpoints. 409 while a deployment waits or runs there, unless forced.
-    """
-    using = in_use(cluster).count()
-    if using and not force:
-        raise Conflict(
-            f"{using} deployments wait or run here: stop them first, or delete with ?force=true.",
-            code="cluster_in_use",
-        )
-    DeploymentEvent.objects.filter(deployment__cluster=cluster).delete()
-    cluster.wait_reasons.all().delete()
-    Deployment.objects.filter(cluster=cluster).only("pk").delete()  # there may be very many
-    transaction.on_commit(partial(_forget_queues, cluster.pk, list(priority_classes())))
-    runtime_connections.leave(cluster)
+def count_in_use(cluster: Cluster) -> int:
+    return in_use(cluster).count()
 
 
-def _forget_queues(cluster_id: UUID, class_names: list[str]) -> None:
+def delete_some_rows(cluster_id: UUID, most: int) -> int:
+    """Delete some events, logs or deployments, the newest first; returns how many, 0 once none is
+    left. Two to four queries, and what hangs on the deployments goes with them."""
+    newest = Deployment.objects.filter(cluster=cluster_id).order_by("-pk")
+    ids = list(newest.values_list("pk", flat=True)[:most])
+    if not ids:
+        return 0
+    for model, limit in ((DeploymentEvent, most), (DeploymentLog, min(most, MOST_LOGS))):
+        found = list(model.objects.filter(deployment__in=ids).values_list("pk", flat=True)[:limit])
+        if found:
+            model.objects.filter(pk__in=found).delete()
+            return len(found)
+    with transaction.atomic():
+        Deployment.objects.filter(pk__in=ids).only("pk").delete()
+    return len(ids)
+
+
+def leave_cluster(cluster: Cluster) -> None:
+    """Forget its queues, and remove what it has at its endpoints besides replicas."""
     with suppress(RedisError):  # then they stay behind, and are never read again
-        redis_queues.forget(cluster_id, class_names)
+        redis_queues.forget(cluster.pk, list(priority_classes()))
+    runtime_connections.leave(cluster)

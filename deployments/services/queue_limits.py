@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from clusters.models import Cluster
+from clusters.models import Cluster, State
+from clusters.services.clusters import refuse_closing
 from deployments.models import Deployment, QueueAllowance
-from mlops_platform.api.errors import Conflict
+from mlops_platform.api.errors import Conflict, not_found
 
 COUNT_EVERY_S = 10
 
@@ -28,6 +29,8 @@ SELECT id FROM clusters_cluster WHERE id = %(cluster)s FOR KEY SHARE;
 SELECT pg_advisory_xact_lock(%(lock)s);
 UPDATE deployments_queueallowance SET remaining = remaining - %(new)s
  WHERE cluster_id = %(cluster)s AND remaining >= %(new)s
+   AND EXISTS (SELECT FROM clusters_cluster
+                WHERE id = %(cluster)s AND deleted_at IS NULL AND state <> 'DELETING')
    AND (owner_id IS NULL AND most = %(most)s OR owner_id = %(owner)s AND most = %(most_of_owner)s)
    AND counted_at > clock_timestamp() - make_interval(secs => %(every_s)s)
 RETURNING id
@@ -35,7 +38,9 @@ RETURNING id
 
 # No further than one beyond the limit.
 _COUNT = """
-SELECT count(*), count(*) FILTER (WHERE queued.owner_id = %(owner)s)
+SELECT count(*), count(*) FILTER (WHERE queued.owner_id = %(owner)s),
+       (SELECT CASE WHEN deleted_at IS NULL THEN state END
+          FROM clusters_cluster WHERE id = %(cluster)s)
   FROM (SELECT owner_id FROM deployments_deployment
          WHERE cluster_id = %(cluster)s AND status = 'QUEUED' LIMIT %(most)s + 1) queued
 """
@@ -43,6 +48,7 @@ SELECT count(*), count(*) FILTER (WHERE queued.owner_id = %(owner)s)
 
 def refuse_too_many(rows: Sequence[Deployment]) -> None:
     """409 where more are queued than may be with these rows of one owner, which were just inserted.
+    404 where the cluster was deleted meanwhile, 409 where its deletion began.
 
     Call it last in the transaction. One query for each cluster, and three more where it counts.
     """
@@ -72,7 +78,11 @@ def _count(cluster: Cluster, owner_id: UUID, new: int) -> None:
     most_of_owner = cluster.max_queued_per_user or settings.MAX_QUEUED_PER_USER
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {"cluster": cluster.pk, "owner": owner_id, "most": most})
-        queued, of_owner = cursor.fetchone()
+        queued, of_owner, state = cursor.fetchone()
+    if state is None:
+        raise not_found()
+    if state == State.DELETING:
+        refuse_closing(Cluster(state=state))
     if queued > most:
         raise _full(f"in the cluster {cluster.name!r}", most, queued - new)
     if of_owner > most_of_owner:

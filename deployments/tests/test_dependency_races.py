@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework.exceptions import NotFound
 
 from clusters.models import Cluster
-from clusters.services.clusters import delete_cluster
+from clusters.services.deletion import delete_cluster
 from deployments.lifecycle import deadlines
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
@@ -23,7 +23,7 @@ from mlops_platform.api.errors import Conflict
 LONG_ENOUGH_S = 0.3  # to reach the lock that it has to wait for
 LINKED = 'INSERT INTO "deployments_deployment_depends_on"'
 RECORDED = 'INSERT INTO "deployments_deploymentevent"'
-CLUSTER_DELETED = 'DELETE FROM "clusters_cluster"'
+CLUSTER_DELETED = 'UPDATE "clusters_cluster" SET "state"'
 Call = Callable[[], Any]
 
 

@@ -4,7 +4,8 @@ deleted."""
 import pytest
 
 from clusters.models import Cluster, Endpoint, Node, State
-from clusters.services.clusters import delete_cluster, pause, resume
+from clusters.services.clusters import pause, resume
+from clusters.services.deletion import delete_cluster
 from clusters.signals import cluster_closing
 from clusters.tests.allocation import row
 from clusters.tests.endpoints.pki import kubeconfig, pem

@@ -7,7 +7,7 @@ import pytest
 from rest_framework.exceptions import NotFound
 
 from clusters.models import Cluster, Quota, State
-from clusters.services.clusters import delete_cluster
+from clusters.services.deletion import delete_cluster
 from clusters.services.quotas import delete_quota, put_quota
 from clusters.tests.allocation import make_cluster, row
 from deployments.models import Status

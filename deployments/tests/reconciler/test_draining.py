@@ -5,7 +5,7 @@ import pytest
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.services import attach
-from clusters.services.clusters import delete_cluster
+from clusters.services.deletion import delete_cluster
 from clusters.services.nodes import delete_node, drain, uncordon
 from deployments.models import Deployment
 from deployments.services.stop import stop_deployment

@@ -9,7 +9,7 @@ from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node, Registry
 from clusters.models import Runtime as Kind
 from clusters.secrets import seal
-from clusters.services.clusters import delete_cluster
+from clusters.services.deletion import delete_cluster, take_turn
 from clusters.services.registries import delete_registry, put_registry
 from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
@@ -329,6 +329,8 @@ def test_the_secret_is_deleted_with_a_cluster_in_use(
         kubernetes_testbed.kubelet.run()
         kubernetes_testbed.reconcile()
     assert not Cluster.objects.exists()
+    take_turn(kubernetes_testbed.cluster.pk)
+    assert not Cluster.with_deleted.exists()
     assert secrets == {}
 
 
@@ -345,7 +347,9 @@ def test_the_secret_is_deleted_with_an_empty_cluster_if_its_server_answers(
     if not answers:
         kubernetes_testbed.api.once("delete", SECRETS, error(500, "", "etcd is away"))
     with django_capture_on_commit_callbacks(execute=True):
-        assert delete_cluster(kubernetes_testbed.cluster) is None
+        assert delete_cluster(kubernetes_testbed.cluster) is not None  # no request calls a server
     assert not Cluster.objects.exists()
+    take_turn(kubernetes_testbed.cluster.pk)
+    assert not Cluster.with_deleted.exists()
     assert (secrets == {}) == answers
     assert not runtime_connections.is_connected(kubernetes_testbed.endpoint.pk)

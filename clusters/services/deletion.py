@@ -1,0 +1,122 @@
+"""Deletes clusters: at once for users, and in the tables little by little.
+
+A deletion marks the cluster under its lock. From then on no query of a user, the scheduler or a
+worker finds it, and its name is free. The rows, of which there may be millions, go in batches, each
+in a short transaction that locks no other cluster's rows: the first in the request, the others in
+Celery tasks. What a killed worker leaves undone the next sweep takes up.
+"""
+
+import logging
+from uuid import UUID
+
+from celery import current_app
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from clusters import hooks
+from clusters.models import Cluster, Runtime, State
+from clusters.signals import cluster_changed, cluster_closing
+from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.wakeup import try_lock
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500  # rows of one transaction
+AT_ONCE = 500  # rows that the request itself deletes
+OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
+TASK = "clusters.tasks.delete_rows"
+LOCK_S = 15  # so long a killed worker's lock keeps others away
+
+
+def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
+    """Delete the cluster with its history; 409 while a workload in it waits or runs, unless forced.
+
+    None where all of it is gone by now. Otherwise the cluster is returned. With containers it goes
+    only after them, and is DELETING until they are stopped. In any other case it is deleted by now
+    and tasks delete its rows. The row is locked against new foreign keys too: a submit at the same
+    time gets 404.
+    """
+    with transaction.atomic():
+        locked = Cluster.objects.select_for_update().filter(pk=cluster.pk).first()
+        if locked is None:
+            raise not_found()
+        using = hooks.count_in_use(locked)
+        if using and not force:
+            raise Conflict(
+                f"{using} deployments wait or run here: stop them first, or delete with "
+                "?force=true.",
+                code="cluster_in_use",
+            )
+        if using and locked.runtime != Runtime.SIMULATED:
+            _close(locked)
+            return locked
+        locked.state, locked.deleted_at = State.DELETING, timezone.now()
+        locked.save(update_fields=["state", "deleted_at"])
+    if not _has_secrets_elsewhere(locked) and delete_rows(locked.pk, AT_ONCE):
+        return None
+    transaction.on_commit(lambda: request(locked.pk))
+    return locked
+
+
+def delete_rows(cluster_id: UUID, most: int) -> bool:
+    """Delete up to about `most` rows of a deleted cluster; True once none is left, nor the cluster.
+
+    Any number of calls at the same time delete each row once.
+    """
+    left = most
+    for delete_some in hooks.delete_some_rows:
+        while count := delete_some(cluster_id, min(left, BATCH)):
+            left -= count
+            if left <= 0:
+                return False
+    deleted = Cluster.with_deleted.exclude(deleted_at=None)
+    cluster = deleted.filter(pk=cluster_id).first()
+    if cluster is None:
+        return True
+    hooks.leave_cluster(cluster)
+    try:
+        with transaction.atomic():
+            deleted.filter(pk=cluster_id).delete()
+    except ProtectedError:  # a submit that had begun before the deletion
+        return False
+    return True
+
+
+def take_turn(cluster_id: UUID) -> None:
+    """Delete some rows, unless another worker does, and ask for another turn if some are left."""
+    with try_lock(f"deletion:{cluster_id}", LOCK_S, renew=True) as locked:
+        finished = not locked or delete_rows(cluster_id, OF_A_TURN)
+    if not finished:
+        request(cluster_id)
+
+
+def request(cluster_id: UUID) -> None:
+    """Ask for a turn. Never raises for want of Redis: the sweep asks again."""
+    try:
+        current_app.send_task(TASK, (str(cluster_id),))
+    except (RedisError, OperationalError, OSError) as error:
+        extra = {"cluster_id": str(cluster_id), "error": str(error)}
+        logger.warning("deletion not requested: redis is away; the sweep asks again", extra=extra)
+
+
+def resume_all() -> None:
+    """Ask for a turn for every deletion that is not finished. One query."""
+    unfinished = Cluster.with_deleted.exclude(deleted_at=None)
+    for cluster_id in unfinished.order_by("deleted_at").values_list("pk", flat=True):
+        request(cluster_id)
+
+
+def _has_secrets_elsewhere(cluster: Cluster) -> bool:
+    """Whether its endpoint has to be called, which no request does."""
+    return cluster.runtime == Runtime.KUBERNETES and cluster.registries.exists()
+
+
+def _close(locked: Cluster) -> None:
+    if locked.state != State.DELETING:
+        locked.state, locked.changed_at = State.DELETING, timezone.now()
+        locked.save(update_fields=["state", "changed_at"])
+        cluster_closing.send(Cluster, cluster=locked)
+        cluster_changed.send(Cluster, cluster_id=locked.pk)
