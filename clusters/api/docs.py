@@ -35,11 +35,15 @@ CLUSTERS = {
     "destroy": Doc(
         "clusters",
         "Delete a cluster with its history",
-        "Where containers run in it, `?force=true` stops them first: 202, and its state is "
-        "DELETING until it is gone.",
+        "204 where all of it is gone, 202 where its history is still being deleted: nobody sees it "
+        "any more, and its name is free. Where containers run in it, `?force=true` stops them "
+        "first: 202 too, and it is shown as DELETING until then.",
         parameters=[FORCE],
         answers={
-            202: openapi.Response("Gone once what runs there has been stopped", ClusterSerializer),
+            202: openapi.Response(
+                "Gone but for its history, or once what runs there has been stopped",
+                ClusterSerializer,
+            ),
             204: "Gone",
             409: CLUSTER_IN_USE,
         },

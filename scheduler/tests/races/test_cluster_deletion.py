@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -67,10 +68,9 @@ def record_cycles(cluster: Cluster, count: int) -> None:
 
 
 def requested() -> list[str]:
-    """The clusters for which a turn waits in the broker."""
-    return [
-        message for message in redis_client().lrange("runtimes", 0, -1) if deletion.TASK in message
-    ]
+    """The messages in the broker that ask for a turn."""
+    messages: Any = redis_client().lrange("runtimes", 0, -1)
+    return [message for message in messages if deletion.TASK in message]
 
 
 def finish(cluster: Cluster) -> int:
@@ -92,7 +92,7 @@ def old(cluster: Cluster, ada: Any) -> Cluster:
 
 @pytest.mark.parametrize("query", ["", "?force=true"])
 def test_it_is_gone_for_users_at_once_and_in_the_tables_soon(api, ada, old, query):
-    deployment, recorded = Deployment.objects.first(), SchedulingCycle.objects.first()
+    deployment, recorded = Deployment.objects.all()[0], SchedulingCycle.objects.all()[0]
     answer = api(ada).delete(path(old, query))
     assert answer.status_code == 202
     assert (answer.json()["id"], answer.json()["state"]) == (str(old.pk), "DELETING")
@@ -308,7 +308,7 @@ def test_while_redis_is_away_it_is_deleted_and_the_sweep_asks_later(api, ada, ol
     def fail(*_: Any, **__: Any) -> None:
         raise RedisConnectionError
 
-    monkeypatch.setattr(deletion.current_app, "send_task", fail)
+    monkeypatch.setattr(current_app, "send_task", fail)
     assert api(ada).delete(path(old)).status_code == 202
     monkeypatch.undo()
     assert requested() == []
