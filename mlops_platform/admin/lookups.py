@@ -8,6 +8,8 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from mlops_platform.admin.deletion import BoundedDeletion
+
 
 class LookUp(AutocompleteSelect):
     """Stays empty where the sent value is no id; Django's own widget would raise a second error."""
@@ -19,7 +21,7 @@ class LookUp(AutocompleteSelect):
             return super().optgroups(name, [], *args)
 
 
-class FilteredAdmin(admin.ModelAdmin):
+class FilteredAdmin(BoundedDeletion):
     """Its list is filtered by what its filters offer alone.
 
     Django takes any column of the query string, with any lookup: by `?secret__startswith=a` an
