@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
@@ -18,6 +17,7 @@ from clusters.node_changes import follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
 from mlops_platform.api.resources import RESOURCES
 
+BATCH = 500  # rows of one statement
 SEEN_EVERY = timedelta(seconds=15)  # the precision of `seen_at`
 
 
@@ -80,14 +80,15 @@ def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
         if not _lock(endpoint):
             return False
         here = {node.name: node for node in Node.objects.filter(endpoint=endpoint)}
+        new = []
         for each in found:
             node = here.pop(each.name, None)
             if node is None:
-                _add(endpoint, each)
+                new.append(_new(endpoint, each))
             elif columns := _differing(node, each):
                 _put(node, **columns)
-        for node in here.values():
-            _leave(node)
+        Node.objects.bulk_create(new, batch_size=BATCH)
+        _leave(list(here.values()))
         follow_nodes(endpoint.cluster_id)
     return True
 
@@ -145,22 +146,22 @@ def _at_least(node: Node, name: str, size: int) -> int:
     return max(size, getattr(node, f"allocated_{name}"))
 
 
-def _add(endpoint: Endpoint, found: Found) -> None:
+def _new(endpoint: Endpoint, found: Found) -> Node:
     node = Node(cluster_id=endpoint.cluster_id, endpoint=endpoint, name=found.name)
     for name, value in _differing(node, found).items():
         setattr(node, name, value)
     node.cpu_milli, node.ram_mib, node.gpu = found.cpu_milli, found.ram_mib, found.gpu or 0
-    node.save(force_insert=True)
+    return node
 
 
-def _leave(node: Node) -> None:
-    """The API no longer has the node: deleted now, or NOT_READY while anything is allocated on
-    it."""
-    in_use = Q(pk=node.pk) & ~Q(**{f"allocated_{name}": 0 for name in RESOURCES})
-    if not Node.objects.filter(in_use).exists():
-        node.delete()
-    elif node.observed != NodeState.NOT_READY:
-        _put(node, observed=NodeState.NOT_READY, not_ready_since=timezone.now())
+def _leave(nodes: Sequence[Node]) -> None:
+    """The API no longer has the nodes: deleted now, or NOT_READY while anything is allocated."""
+    if not nodes:
+        return
+    gone = Node.objects.filter(pk__in=[node.pk for node in nodes])
+    gone.filter(**{f"allocated_{name}": 0 for name in RESOURCES}).delete()
+    in_use = gone.exclude(observed=NodeState.NOT_READY)
+    in_use.update(observed=NodeState.NOT_READY, not_ready_since=timezone.now())
 
 
 def _put(node: Node, **columns: Any) -> None:

@@ -10,14 +10,18 @@ from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
 from clusters.queries import guard_of, registries_of, secrets_of
 from clusters.secrets import Unsealable
+from deployments.runtimes import limits
 from deployments.runtimes.base import Access, Registry, Runtime, RuntimeUnavailable
 
 logger = logging.getLogger(__name__)
 
 Factory = Callable[[Cluster, Endpoint, str, Access, Sequence[Registry]], Runtime]
 _factories: dict[str, Factory] = {}
-_open: dict[UUID, tuple[str, Runtime]] = {}  # by endpoint; with a digest of what it depends on
+# By endpoint, the latest used last; with a digest of what the connection depends on.
+_open: dict[UUID, tuple[str, Runtime]] = {}
 _lock = threading.Lock()
+MOST_OPEN = 500  # each keeps two sockets, and a process has only so many
+LEAVE_S = 5.0  # for an API server to answer while a user waits for the deletion of a cluster
 
 
 def register(kind: str, factory: Factory) -> Factory | None:
@@ -44,15 +48,21 @@ def connect(
     if cluster.runtime == Kind.KUBERNETES:
         node = ""  # it has many nodes and knows their names
     digest = _digest(endpoint, node, secrets, registries)
+    superseded: list[Runtime] = []
     with _lock:
-        previous = _open.get(endpoint.pk)
+        previous = _open.pop(endpoint.pk, None)
         if previous is not None and previous[0] == digest:
+            _open[endpoint.pk] = previous
             return previous[1]
+        if previous is not None:
+            superseded.append(previous[1])
         access = Access(endpoint.url, **secrets, guard=guard_of(endpoint))
         runtime = _factories[cluster.runtime](cluster, endpoint, node, access, registries)
         _open[endpoint.pk] = (digest, runtime)
-    if previous is not None:
-        previous[1].close()
+        while len(_open) > MOST_OPEN:
+            superseded.append(_open.pop(next(iter(_open)))[1])
+    for each in superseded:
+        each.close()  # its idle sockets: a call that is under way ends as it would
     return runtime
 
 
@@ -93,7 +103,8 @@ def leave(cluster: Cluster) -> None:
 def _leave(endpoints: Sequence[Endpoint]) -> None:
     for endpoint in endpoints:
         try:
-            connect(endpoint.cluster, endpoint, "", registries=()).tidy()
+            with limits.within(LEAVE_S):
+                connect(endpoint.cluster, endpoint, "", registries=()).tidy()
         except (RuntimeUnavailable, Unsealable) as error:
             extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
             logger.warning("the Secret for pulling images is left behind", extra=extra)

@@ -39,6 +39,11 @@ def are_doubtful(endpoint_ids: Collection[UUID]) -> bool:
     return bool(redis_client().exists(*(_key(each, "failures") for each in endpoint_ids)))
 
 
+def call_again(endpoint_id: UUID) -> None:
+    """Let the next pass call the endpoint: it shows a sign of life. It stays doubtful."""
+    redis_client().delete(_key(endpoint_id, "open"))
+
+
 def answered(endpoint_id: UUID) -> None:
     redis_client().delete(_key(endpoint_id, "open"), _key(endpoint_id, "failures"))
 

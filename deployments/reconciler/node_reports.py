@@ -1,9 +1,19 @@
 """Reports what the endpoints show of their nodes to the clusters app, which writes what is new."""
 
+import re
+from collections.abc import Mapping
+
 from clusters import node_status
-from clusters.models import Runtime
+from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Runtime
 from clusters.node_status import Found
 from deployments.reconciler.observation import EndpointView, Observation
+from deployments.runtimes.base import Capacity
+
+# What the tables can store, and no more than any real cluster has.
+_NAME = re.compile(r"[\w.:@-]{1,100}", re.ASCII)
+_LABEL = re.compile(r"[\w./-]{1,317}", re.ASCII)
+_VALUE = re.compile(r"[\w.-]{0,63}", re.ASCII)
+MOST_LABELS = 200
 
 
 def write(observation: Observation) -> None:
@@ -31,15 +41,32 @@ def write(observation: Observation) -> None:
 
 
 def _found(endpoint_view: EndpointView) -> list[Found]:
-    return [
-        Found(
-            each.node,
-            each.cpu_milli,
-            each.ram_mib,
-            each.gpu,
-            dict(each.labels),
-            each.ready,
-            each.cordoned,
-        )
-        for each in endpoint_view.capacities or ()
-    ]
+    """The nodes, each once; without those whose names are none. An endpoint may report anything."""
+    by_name = {str(each.node): each for each in endpoint_view.capacities or ()}
+    return [_storable(name, each) for name, each in by_name.items() if _NAME.fullmatch(name)]
+
+
+def _storable(name: str, capacity: Capacity) -> Found:
+    return Found(
+        name,
+        _between(capacity.cpu_milli, MAX_CPU_MILLI),
+        _between(capacity.ram_mib, MAX_RAM_MIB),
+        None if capacity.gpu is None else _between(capacity.gpu, MAX_GPU),
+        _labels(capacity.labels),
+        capacity.ready,
+        capacity.cordoned,
+    )
+
+
+def _between(amount: int, most: int) -> int:
+    return max(0, min(amount, most))
+
+
+def _labels(given: Mapping[str, object]) -> dict[str, str]:
+    """As many labels as a node may have, without those that Kubernetes itself would refuse."""
+    labels = {
+        key: value
+        for key, value in given.items()
+        if isinstance(value, str) and _LABEL.fullmatch(key) and _VALUE.fullmatch(value)
+    }
+    return dict(list(labels.items())[:MOST_LABELS])

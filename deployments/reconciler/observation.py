@@ -28,11 +28,13 @@ from deployments.runtimes.base import (
     RuntimeUnavailable,
     one_line,
 )
+from mlops_platform.api.ids import parse_uuid
 
 MOST_CALLS_AT_ONCE = 8  # to the endpoints of one cluster
 ENDPOINT_S = 15.0  # for all that one endpoint is asked in one observation
 ALL_ENDPOINTS_S = 25.0  # for one observation of all of them
 MOST_FAILURES = 3  # of calls to an endpoint that has answered in this round
+MAX_INTEGER = 2**31 - 1  # of a column
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -63,7 +65,8 @@ class EndpointView:
         if self.runtime is None:
             return
         try:
-            self.replica_statuses = {each.key: each for each in self.runtime.observe(ids)}
+            found = filter(_is_storable, self.runtime.observe(ids))
+            self.replica_statuses = {each.key: each for each in found}
         except RuntimeUnavailable as error:
             self.fail(error)
 
@@ -254,6 +257,17 @@ class Observation:
 
     def _endpoint_view(self, node: Node | None) -> EndpointView | None:
         return self.endpoint_views.get(node.endpoint_id) if node and node.endpoint_id else None
+
+
+def _is_storable(status: ReplicaStatus) -> bool:
+    """Whether the tables can store what it says: an endpoint may report anything."""
+    numbers = (status.key.attempt, status.key.replica, status.exit_code or 0)
+    times = (each for each in (status.started_at, status.ended_at) if each is not None)
+    return (
+        parse_uuid(status.key.deployment_id) is not None
+        and all(abs(each) <= MAX_INTEGER for each in numbers)
+        and all(each.tzinfo is not None for each in times)
+    )
 
 
 def _is_lost(node: Node, lost_since: datetime) -> bool:

@@ -6,6 +6,7 @@ does not answer has none. Nothing depends on them: the next full pass finds what
 """
 
 import logging
+import resource
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ READ_ENDPOINTS_EVERY_S = 5.0
 PAUSE_S = 5.0  # before an endpoint that has gone away is tried again
 CHANGES_PER_S = 50  # that one endpoint may report; what it reports beyond that waits
 QUEUE = "runtimes"
+MOST_FILES = 16_384
 
 
 class Watched(NamedTuple):
@@ -127,7 +129,7 @@ def _report_changes(endpoint: Endpoint, stop: threading.Event) -> None:
     connection.close()  # a watch takes hours, and PostgreSQL has only so many connections
     for number, changed in enumerate(paced(runtime.watch(stop), CHANGES_PER_S)):
         if number == 0:  # it answers; the full pass finds what changed before the watch
-            circuit_breaker.answered(endpoint.pk)
+            circuit_breaker.call_again(endpoint.pk)
             wakeup.request(endpoint.cluster_id, [wakeup.EVERYTHING])
         elif changed is not None and parse_uuid(changed):  # else it is no deployment's
             wakeup.request(endpoint.cluster_id, [changed])
@@ -146,7 +148,16 @@ def _start(sender: object = None, **_: object) -> None:
     """Only in the worker that takes tasks from the runtimes' queue."""
     app = getattr(sender, "app", None)
     if app is not None and QUEUE in app.amqp.queues.consume_from:
+        _allow_many_sockets()
         _watchers.start()
+
+
+def _allow_many_sockets() -> None:
+    """Many systems allow a process 1024 open files unless it asks for more."""
+    present, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if most == resource.RLIM_INFINITY else min(most, MOST_FILES)
+    if present != resource.RLIM_INFINITY and present < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _stop(**_: object) -> None:

@@ -149,7 +149,8 @@ def pieces(response: requests.Response) -> Generator[bytes, None, None]:
     """The body as it comes. Raises RuntimeUnavailable, and Quiet where nothing comes in time."""
     try:
         with errors_as_unavailable():
-            yield from response.raw.stream(65536, decode_content=False)
+            body = response.raw.stream(65536, decode_content=False)
+            yield from streams.paced(body, streams.PIECES_PER_S)
     except (LimitExceeded, OutOfTime):
         raise
     except RuntimeUnavailable as error:

@@ -20,7 +20,7 @@ from deployments.runtimes.transport import ForbiddenAddress, limited, pool_class
 
 SOCKET = "http://engine"  # the Host header where no network is involved
 PIECE = 64 * 1024
-POOL = 10  # connections kept for the next call
+POOL = 2  # connections kept for the next call; a process with many engines has only so many
 SSH = (
     "ssh",
     "-T",

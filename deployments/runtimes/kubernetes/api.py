@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from deployments.runtimes import limits
 from deployments.runtimes.base import Access, AnswerTooLarge, RuntimeUnavailable, one_line
 from deployments.runtimes.kubernetes.names import Json
 from deployments.runtimes.limits import ANSWER_BYTES, SLOWEST, Body, Limits
+from deployments.runtimes.streams import PIECES_PER_S, paced
 from deployments.runtimes.transport import ForbiddenAddress, pool_manager
 
 PAGE = 200  # objects in one answer, and fewer where they are too large for one
@@ -22,6 +24,7 @@ LEAST_PAGE = 10
 LONGEST_ERROR = 64 * 1024
 PIECE = 64 * 1024
 TRIES = 3
+CONNECTIONS = 2  # kept for the next call; a process with many API servers has only so many
 # Limits that no well-meaning server reaches, so that a hostile one cannot block a worker.
 MOST_ITEMS = 500_000  # of one list
 LONGEST_LINE = 2 * 1024 * 1024  # of a stream
@@ -71,7 +74,7 @@ class Api:
         self._timeout_s = timeout_s
         try:
             self._pools = pool_manager(
-                access, num_pools=2, maxsize=8, socket_options=list(_KEEPALIVE)
+                access, num_pools=1, maxsize=CONNECTIONS, socket_options=list(_KEEPALIVE)
             )
         except (ssl.SSLError, ValueError) as error:
             raise RuntimeUnavailable("The certificates or the key are no PEM.") from error
@@ -230,8 +233,7 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Generator[bytes]:
     """The pieces of a stream as they come. Closes it at the end, or when the reader leaves."""
     try:
         with closing(response):
-            while piece := response.read1(PIECE):
-                yield piece
+            yield from paced(iter(partial(response.read1, PIECE), b""), PIECES_PER_S)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise unavailable(error) from error
 

@@ -7,6 +7,7 @@ from threading import Event
 
 from deployments.runtimes.base import (
     Access,
+    AnswerTooLarge,
     Capacity,
     Key,
     LaunchSpec,
@@ -27,6 +28,7 @@ from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.limits import Limits
 from deployments.runtimes.streams import ticking
 
+MOST_NODES = 5000  # as Kubernetes supports at most
 IDS_IN_A_SELECTOR = 100  # about 4 kB of a URL
 TICK_S = 1.0
 LOG_S, LOG_BYTES = 15.0, 64 * 1024 * 1024  # of a log as it is now
@@ -152,6 +154,8 @@ class KubernetesRuntime:
     def capacity(self) -> list[Capacity]:
         # Nodes before Pods, so that a new node whose Pods are not listed does not count as empty.
         nodes = self._api.items("list_node", node_capacity.what_matters)
+        if len(nodes) > MOST_NODES:
+            raise AnswerTooLarge(f"The API server has more than {MOST_NODES} nodes.")
         used = self._api.items(
             "list_pod_for_all_namespaces",
             lambda pod: node_capacity.used_by(pod, self._cluster_id, self._namespace),
