@@ -106,7 +106,11 @@ def start(endpoint_id: UUID, image: str) -> None:
             _slots.leave(pulling)
             connection.close()
 
-    threading.Thread(target=work, name=f"pull-{endpoint_id}", daemon=True).start()
+    try:
+        threading.Thread(target=work, name=f"pull-{endpoint_id}", daemon=True).start()
+    except RuntimeError:  # the system has no thread left
+        _slots.leave(pulling)
+        raise
 
 
 def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: True) -> None:
