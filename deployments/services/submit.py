@@ -33,7 +33,7 @@ def create_deployment(
     idempotency_key: str | None = None,
     quote: str | None = None,
 ) -> Submission:
-    """Queue a deployment; post_save wakes the scheduler.
+    """Queue a deployment; post_save, or with a key deployments_submitted, wakes the scheduler.
 
     Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
     quote that no longer holds, where one of its dependencies has failed, or where as many are
