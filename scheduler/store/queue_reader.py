@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -28,9 +29,12 @@ from scheduler.store.queue_sql import (
     OLDEST,
     STARVED,
     STARVED_WITHIN,
+    STEP_BY_STEP,
+    WITHOUT_SORTING,
 )
 
 EVERY_KEY = 2**31 - 1
+_cursors = count()  # for their names, each of which a transaction uses once
 FreeByClass = Mapping[str, Sequence[Resources]]  # by priority class: what could be free, bin by bin
 
 
@@ -206,6 +210,9 @@ class QueueReader:
             "cpus": [size.most.cpu_milli for size in sizes],
             "rams": [size.most.ram_mib for size in sizes],
         }
+        if statement in STEP_BY_STEP:
+            name = f"step_by_step_{next(_cursors)}"
+            statement = WITHOUT_SORTING.format(name=name, statement=statement)
         with connection.cursor() as cursor:
             cursor.execute(statement, params)
             names = [column.name for column in cursor.description]

@@ -102,7 +102,10 @@ SELECT {COLUMNS}, {_FITS} AND {_WITHIN} AS fits, hop.hops
 """
 
 # Behind the head of each key, at most so many, in submit order. Not by OFFSET: one that becomes
-# ready before the head since it was read would bring the head in twice.
+# ready before the head since it was read would bring the head in twice. By comparisons of rows, not
+# by what is equal, for else PostgreSQL may take an index in the order of ids.
+_HEAD = """head.gpu * head.replicas, head.cpu_milli * head.replicas, head.ram_mib * head.replicas,
+               head.scheduling_key"""
 MEMBERS = f"""
 SELECT member.id::text, head.scheduling_key, member.endless,
        floor(extract(epoch FROM member.created_at) * 1000)::bigint AS submitted_ms,
@@ -113,11 +116,9 @@ SELECT member.id::text, head.scheduling_key, member.endless,
         SELECT d.id, d.created_at, d.queued_at, {ENDLESS_ONE} FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = head.priority_class_id
            AND (d.replicas > 1) = (head.replicas > 1)
-           AND {GPU} = head.gpu * head.replicas
-           AND {CPU} = head.cpu_milli * head.replicas
-           AND {RAM} = head.ram_mib * head.replicas
-           AND d.scheduling_key = head.scheduling_key AND d.id > head.id
-         ORDER BY d.id LIMIT wanted.most) member
+           AND ({GPU}, {CPU}, {RAM}, d.scheduling_key, d.id) > ({_HEAD}, head.id)
+           AND ({GPU}, {CPU}, {RAM}, d.scheduling_key) <= ({_HEAD})
+         ORDER BY {GPU}, {CPU}, {RAM}, d.scheduling_key, d.id LIMIT wanted.most) member
 """
 
 FITS = f"""
@@ -265,4 +266,15 @@ SELECT {COLUMNS}
   JOIN deployments_priorityclass p ON p.id = d.priority_class_id
   LEFT JOIN {_OWN} ON own.owner = d.owner_id, {_UNUSED}
  WHERE {_FITS} AND {_WITHIN} {_ORDER} LIMIT %(first)s
+"""
+
+# These go from row to row through `deployment_ready`, in its order. PostgreSQL must not sort for
+# each step instead, as it would where it expects few rows: of a table, or a cluster, that has grown
+# since it was last analyzed. A cursor keeps the plan that was made while sorting was off.
+STEP_BY_STEP = frozenset({HEADS, HEADS_WITHIN, MEMBERS, BEST})
+WITHOUT_SORTING = """
+SET LOCAL enable_sort = off;
+DECLARE {name} NO SCROLL CURSOR FOR {statement};
+SET LOCAL enable_sort = on;
+FETCH ALL FROM {name}
 """

@@ -4,19 +4,21 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import User
 from clusters.models import Cluster
+from deployments.models import Deployment
 from scheduler.engine import Snapshot
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import plan_with
 from scheduler.store import part_reader
 from scheduler.store.part_reader import PART_LIMITS, PartLimits
-from scheduler.tests.conftest import Submit
+from scheduler.tests.api.test_bounded_answers import queue_many
+from scheduler.tests.conftest import Submit, run_cycle
 from scheduler.tests.store.test_relevant import OWNERS_MATTER, fill
 from scheduler.tests.store.whole import read_whole
 
@@ -83,3 +85,26 @@ def test_equals_beyond_the_limit_are_noticed(cluster: Cluster, submit: Submit) -
     assert part.is_cut
     assert not part.covers(read_whole(cluster.pk).queued[0])
     assert not part_reader(cluster.pk, limits=PartLimits(keys=5, members=len(rows))).now.is_cut
+
+
+def rows_fetched() -> int:
+    """By index scans of this transaction, of deployments."""
+    table = Deployment._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = %s", [table]
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_reading_costs_little_though_postgresql_expects_few_rows(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    """The table was never analyzed, as right after a bulk."""
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    queue_many(cluster, dev, 1500, gpu=1)
+    reader = part_reader(cluster.pk)
+    before = rows_fetched()
+    assert len(reader.ever.snapshot.queued) == 1500
+    assert rows_fetched() - before < 20_000  # not of each row all others
