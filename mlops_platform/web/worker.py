@@ -2,12 +2,15 @@
 
 import logging
 import resource
+import sys
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from uvicorn_worker import UvicornWorker
 
 from mlops_platform.web import limits
 from mlops_platform.web.connection import Connection
+from mlops_platform.web.listening import SharingServer
 
 GRACEFUL_S = 8
 SPARE_FILES = 500  # beside connections from clients: database, Redis, endpoints, static files
@@ -31,6 +34,14 @@ class WebWorker(UvicornWorker):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [], True
             logger.setLevel(logging.ERROR)  # below: each request that is none
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = SharingServer(config=self.config)
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_process(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
