@@ -13,7 +13,7 @@ PASSWORD = "correct-horse-battery"
 class Caller:
     """A client for one thread. Raises on any answer that is not a success."""
 
-    _IDLE_S = 1.0  # the server closes what is idle for longer than 2 s
+    _IDLE_S = 1.0  # the server closes what is idle for longer than 15 s
 
     def __init__(self, port: int, token: str | None = None) -> None:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=60)

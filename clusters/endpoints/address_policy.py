@@ -17,6 +17,8 @@ from django.conf import settings
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 RESOLVE_TIMEOUT_S = 3.0
+MOST_LOOKUPS = 32  # in each process
+_lookups = threading.BoundedSemaphore(MOST_LOOKUPS)
 
 # Metadata services, most of them outside the link-local range.
 METADATA = frozenset(
@@ -65,15 +67,20 @@ def resolve(host: str, timeout_s: float = RESOLVE_TIMEOUT_S) -> list[str]:
     """All addresses of a host name, or the address itself; raises Unresolvable.
 
     The system's resolver has no timeout, so it runs on a thread that is abandoned after
-    `timeout_s`.
+    `timeout_s`. A name whose server never answers occupies such a thread for long, so there are
+    MOST_LOOKUPS at most; beyond, no name resolves until one of them ends.
     """
     found: list[str] = []
+    if not _lookups.acquire(blocking=False):
+        raise Unresolvable(host)
 
     def look_up() -> None:
         try:
             answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return
+        finally:
+            _lookups.release()
         found.extend(dict.fromkeys(str(address[0]) for *_, address in answers))
 
     thread = threading.Thread(target=look_up, name="resolve", daemon=True)

@@ -52,10 +52,10 @@ TOO_LOW_FOR_ITEMS = error(
 TEXT = openapi.Response(
     "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
 )
-TOO_MANY_FOLLOWERS = error(
-    "Too many follow logs just now",
+TOO_MANY_READERS = error(
+    "Too many read logs just now",
     "throttled",
-    "Too many follow logs just now. Expected available in 10 seconds.",
+    "You, or others, follow too many logs just now. Expected available in 10 seconds.",
 )
 ENDPOINT_AWAY = error(
     "Its node does not answer, or the database is away",
@@ -120,7 +120,7 @@ DEPLOYMENTS = {
         "Plain text of both its streams, as it comes. After the end the last 256 KiB of each "
         "replica are kept. Nothing for what is simulated, or never ran.",
         parameters=LOG_PARAMETERS,
-        answers={200: TEXT, 429: TOO_MANY_FOLLOWERS, 503: ENDPOINT_AWAY},
+        answers={200: TEXT, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
     ),
 }
 CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluster")}

@@ -2,10 +2,12 @@
 
 import ipaddress
 import socket
+import threading
 import time
 
 import pytest
 
+from clusters.endpoints import address_policy
 from clusters.endpoints.address_policy import Unresolvable, refusal, resolve
 
 REFUSED = [
@@ -152,3 +154,22 @@ def test_all_addresses_of_a_name_are_listed_once(monkeypatch):
     shown = [(0, 0, 0, "", (address, 0)) for address in ("10.0.0.5", "::1", "10.0.0.5")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: shown)
     assert resolve("two.example") == ["10.0.0.5", "::1"]
+
+
+def test_names_whose_servers_never_answer_occupy_few_threads(monkeypatch):
+    answered = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(address_policy, "_lookups", threading.BoundedSemaphore(2))
+    for _ in range(2):
+        with pytest.raises(Unresolvable):
+            resolve("slow.example.org", timeout_s=0.05)
+    began = time.monotonic()
+    with pytest.raises(Unresolvable):
+        resolve("slow.example.org", timeout_s=10)
+    assert time.monotonic() - began < 5
+    answered.set()

@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 from pythonjsonlogger.json import JsonFormatter
 
 from mlops_platform import logs
+from mlops_platform.api.addresses import client_address
 
 
 class Lines(logging.Handler):
@@ -114,3 +115,67 @@ def test_a_known_caller_is_named_without_another_query(
     assert [line["user_id"] for line in lines if "path" in line] == [None]
     client.get("/admin/")
     assert [line["user_id"] for line in lines if "path" in line] == [None, str(user.pk)]
+
+
+def test_a_line_names_the_clients_address(lines, rf: RequestFactory, client: Client) -> None:
+    answer_with(200)(rf.get("/", REMOTE_ADDR="192.0.2.7"))
+    assert lines[-1]["client"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "198.51.100.1", "192.0.2.7"),
+        (1, "", "192.0.2.7"),
+        (1, "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        (2, "203.0.113.9, 198.51.100.1", "203.0.113.9"),
+        (2, "203.0.113.9", "203.0.113.9"),
+        (1, "not\x1b[31man address", "192.0.2.7"),
+    ],
+)
+def test_the_address_is_the_one_before_our_proxies(settings, proxies, forwarded, address) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": proxies}
+    assert client_address("192.0.2.7", forwarded) == address
+
+
+def plain(message: str, *arguments: object) -> str:
+    wanted = {k: v for k, v in logs.LOGGING["formatters"]["plain"].items() if k != "()"}
+    record = logging.LogRecord("a", logging.INFO, "", 0, message, arguments, None)
+    return logs.PlainFormatter(**wanted).format(record)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/a\nI mlops_platform: forged", "/a\\nI mlops_platform: forged"),
+        ("/\x1b[2J\x9b\x07", "/\\x1b[2J\\x9b\\x07"),
+        ("/\u202egpj", "/\\u202egpj"),
+        ("/\u2028", "/\\u2028"),
+        ("/ä ö", "/ä ö"),
+    ],
+)
+def test_control_characters_stay_out_of_plain_lines(path: str, shown: str) -> None:
+    assert plain("GET %s", path) == f"I a: GET {shown}"
+
+
+def test_a_trace_keeps_its_lines_in_plain_logs() -> None:
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError as error:
+        shown = logs.PlainFormatter().formatException((ValueError, error, error.__traceback__))
+    assert "\n" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.django_db
+def test_an_unknown_host_is_one_line_without_a_trace(client: Client, capfd) -> None:
+    handlers, level = logging.root.handlers, logging.root.level
+    logs.configure()
+    try:
+        client.get("/healthz", headers={"Host": "evil.example"})
+    finally:
+        logging.root.handlers = handlers
+        logging.root.setLevel(level)
+    shown = capfd.readouterr().err
+    assert "evil.example" not in shown
+    assert "Traceback" not in shown

@@ -1,0 +1,198 @@
+"""Threads are shared fairly among clients, and so is memory."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mlops_platform.web import limits
+from mlops_platform.web.budget import Budget
+from mlops_platform.web.fair_threads import Busy, FairThreads
+from mlops_platform.web.listening import Listener
+
+
+def run(test: Callable[[FairThreads], Awaitable[Any]], count: int = 4) -> None:
+    async def with_threads() -> None:
+        threads = FairThreads(count)
+        try:
+            await asyncio.wait_for(test(threads), 30)
+        finally:
+            threads.stop()
+
+    asyncio.run(with_threads())
+
+
+class Gate:
+    """Work that is blocked until the gate opens; counts how much of it runs."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self.order: list[str] = []
+
+    def work(self, name: str) -> Callable[[], str]:
+        def blocked() -> str:
+            self.order.append(name)
+            self._open.wait(20)
+            return name
+
+        return blocked
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def settle() -> None:
+    await asyncio.sleep(0.1)
+
+
+def test_a_client_runs_half_of_the_threads_and_another_one_goes_on():
+    async def test(threads: FairThreads) -> None:
+        gate = Gate()
+        greedy = [asyncio.ensure_future(threads.run("greedy", gate.work("g"))) for _ in range(10)]
+        await settle()
+        assert gate.order == ["g", "g"]
+        assert await threads.run("other", lambda: "at once") == "at once"
+        gate.open()
+        assert await asyncio.gather(*greedy) == ["g"] * 10
+
+    run(test)
+
+
+def test_waiting_clients_take_turns():
+    async def test(threads: FairThreads) -> None:
+        gate, order = Gate(), []
+        first = asyncio.ensure_future(threads.run("a", gate.work("a")))
+        await settle()
+        waiting = [
+            asyncio.ensure_future(threads.run(name, partial(order.append, name)))
+            for name in ("a", "a", "a", "b", "b", "c")
+        ]
+        await settle()
+        gate.open()
+        await asyncio.gather(first, *waiting)
+        assert order == ["a", "b", "c", "a", "b", "a"]
+
+    run(test, count=1)
+
+
+def test_too_many_waiting_requests_are_refused(monkeypatch):
+    monkeypatch.setattr(limits, "WAITING_OF_CLIENT", 2)
+    monkeypatch.setattr(limits, "WAITING", 3)
+
+    async def test(threads: FairThreads) -> None:
+        gate = Gate()
+        tasks = [asyncio.ensure_future(threads.run("a", gate.work("a"))) for _ in range(3)]
+        await settle()
+        with pytest.raises(Busy) as refused:
+            await threads.run("a", gate.work("a"))
+        assert refused.value.by_client
+        tasks.append(asyncio.ensure_future(threads.run("b", gate.work("b"))))
+        await settle()
+        with pytest.raises(Busy) as refused:
+            await threads.run("c", gate.work("c"))
+        assert not refused.value.by_client
+        gate.open()
+        assert sorted(filter(None, await asyncio.gather(*tasks))) == ["a", "a", "a", "b"]
+
+    run(test, count=1)
+
+
+def test_a_turn_that_does_not_come_in_time_is_refused_and_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(limits, "TURN_S", 0.1)
+
+    async def test(threads: FairThreads) -> None:
+        gate = Gate()
+        first = asyncio.ensure_future(threads.run("a", gate.work("a")))
+        await settle()
+        with pytest.raises(Busy):
+            await threads.run("b", gate.work("b"))
+        gate.open()
+        assert await first == "a"
+        assert await threads.run("b", lambda: "b") == "b"
+        assert gate.order == ["a"]
+
+    run(test, count=1)
+
+
+def test_a_request_whose_client_has_left_is_not_run():
+    async def test(threads: FairThreads) -> None:
+        gate, ran = Gate(), []
+        first = asyncio.ensure_future(threads.run("a", gate.work("a")))
+        await settle()
+        left = asyncio.ensure_future(threads.run("b", lambda: ran.append("b"), lambda: False))
+        cancelled = asyncio.ensure_future(threads.run("c", lambda: ran.append("c")))
+        await settle()
+        cancelled.cancel()
+        gate.open()
+        assert await first == "a"
+        assert await left is None
+        assert await threads.run("d", lambda: "d") == "d"
+        assert ran == []
+
+    run(test, count=1)
+
+
+def test_errors_reach_the_request_and_free_the_thread():
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    async def test(threads: FairThreads) -> None:
+        for _ in range(3):
+            with pytest.raises(ValueError, match="a bug"):
+                await threads.run("a", fail)
+
+    run(test, count=1)
+
+
+def test_threads_persist():
+    async def test(threads: FairThreads) -> None:
+        names = {await threads.run("a", lambda: threading.current_thread().name) for _ in range(20)}
+        assert names <= {"web-0", "web-1"}
+
+    run(test, count=2)
+
+
+def test_a_budget_drops_what_has_lain_there_for_longest():
+    dropped: list[str] = []
+    budget = Budget(100)
+    for name in "abc":
+        budget.charge(name, 40, partial(dropped.append, name))
+    assert dropped == ["a"]
+    budget.release("b")
+    budget.charge("d", 50, lambda: dropped.append("d"))
+    assert dropped == ["a"]
+    budget.charge("d", 20, lambda: dropped.append("d"))
+    assert dropped == ["a", "c"]
+    budget.charge("d", 1000, lambda: dropped.append("d"))
+    assert dropped == ["a", "c"]  # the last one is bounded by its own limit
+
+
+def test_connections_are_accepted_one_at_a_time():
+    """Another process that shares the socket takes some of a burst in between."""
+    accepted: list[asyncio.BaseTransport] = []
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(transport)
+
+    async def accept() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+            listening.setblocking(False)
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(16)]
+            listener = Listener(listening, Noting)
+            while not accepted:
+                await asyncio.sleep(0)
+            assert len(accepted) == 1
+            while len(accepted) < len(clients):
+                await asyncio.sleep(0.01)
+            listener.close()
+            for transport in accepted:
+                transport.close()
+            for client in clients:
+                client.close()
+
+    asyncio.run(asyncio.wait_for(accept(), 20))
