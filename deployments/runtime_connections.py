@@ -21,7 +21,7 @@ _factories: dict[str, Factory] = {}
 _open: dict[UUID, tuple[str, Runtime]] = {}
 _lock = threading.Lock()
 MOST_OPEN = 500  # each keeps two sockets, and a process has only so many
-LEAVE_S = 5.0  # for an API server to answer while a user waits for the deletion of a cluster
+LEAVE_S = 5.0  # for an API server to answer a deleted cluster's last call
 
 
 def register(kind: str, factory: Factory) -> Factory | None:

@@ -20,6 +20,7 @@ from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing
 from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.places import Places
 from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ BATCH = 500  # rows of one transaction
 AT_ONCE = 500  # rows that the request itself deletes
 OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
 TASK = "clusters.tasks.delete_rows"
+TURNS = Places(all=4, organization=2)  # at the same time: the threads are those of passes, too
 LOCK_S = 15  # so long a killed worker's lock keeps others away
 
 
@@ -86,9 +88,20 @@ def delete_rows(cluster_id: UUID, most: int) -> bool:
 
 
 def take_turn(cluster_id: UUID) -> None:
-    """Delete some rows, unless another worker does, and ask for another turn if some are left."""
-    with try_lock(f"deletion:{cluster_id}", LOCK_S, renew=True) as locked:
-        finished = not locked or delete_rows(cluster_id, OF_A_TURN)
+    """Delete some rows, unless another worker does, and ask for another turn if some are left.
+
+    Where this process, or the cluster's organization in it, takes as many turns as it may, the
+    thread is given back at once, and the sweep asks again.
+    """
+    cluster = Cluster.with_deleted.filter(pk=cluster_id).only("organization_id").first()
+    keys = {"organization": str(cluster.organization_id if cluster else "")}
+    if not TURNS.take(keys):
+        return
+    try:
+        with try_lock(f"deletion:{cluster_id}", LOCK_S, renew=True) as locked:
+            finished = not locked or delete_rows(cluster_id, OF_A_TURN)
+    finally:
+        TURNS.give_back(keys)
     if not finished:
         request(cluster_id)
 
