@@ -141,7 +141,13 @@ def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
     key = Key(str(row.pk), query.attempt or row.attempt, query.replica)
     with _answering(source):
         runtime = runtime_connections.connect(row.cluster, source.endpoint, source.name)
-        pieces = runtime.logs(key, tail=query.tail, since=query.since, follow=query.follow)
+        pieces = runtime.logs(
+            key,
+            tail=query.tail,
+            since=query.since,
+            follow=query.follow,
+            within_s=FOLLOW_S if query.follow else READ_S,
+        )
     return _read(source, pieces)
 
 
