@@ -1,4 +1,9 @@
-"""One scheduling cycle of one cluster: read, decide, check, apply, record, in one transaction."""
+"""One scheduling cycle of one cluster: read, decide, check, apply, record, in one transaction.
+
+The transaction sees one moment (REPEATABLE READ), and locks the cluster's row only to apply. So a
+stop never waits for a plan: if it frees capacity meanwhile, PostgreSQL refuses the lock, and the
+cycle plans again. Its last attempt locks the row first, and plans in few steps (ADR 19).
+"""
 
 import logging
 from collections.abc import Callable
@@ -6,10 +11,12 @@ from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
+from psycopg2.errors import SerializationFailure
 from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
+from clusters.services.clusters import lock_cluster
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
 from scheduler.engine import Decision, Plan, Snapshot, decide
@@ -20,6 +27,7 @@ from scheduler.models import Trigger
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+STEPS_UNDER_LOCK = 100_000
 Read = Callable[[UUID, store.Decide], Decision]
 
 
@@ -58,11 +66,15 @@ def run(
     with bind_cycle(cycle_id):
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                result = _once(cluster_id, cycle_id, trigger, read, decide)
+                result = _once(
+                    cluster_id, cycle_id, trigger, read, decide, locked=attempt == ATTEMPTS
+                )
             except Cluster.DoesNotExist:
                 logger.info("cycle skipped: the cluster is gone")
                 return None
-            except store.StalePlanError as error:
+            except (store.StalePlanError, OperationalError) as error:
+                if not _is_stale(error):
+                    raise
                 logger.warning("plan refused", extra={"attempt": attempt, "error": str(error)})
                 if attempt == ATTEMPTS:
                     raise
@@ -72,19 +84,37 @@ def run(
     return None
 
 
+def _is_stale(error: Exception) -> bool:
+    """Whether the cycle failed since another transaction has changed what it read."""
+    return isinstance(error, store.StalePlanError) or isinstance(
+        error.__cause__, SerializationFailure
+    )
+
+
 def _once(
-    cluster_id: UUID, cycle_id: UUID, trigger: Trigger, read: Read, decide: store.Decide
+    cluster_id: UUID,
+    cycle_id: UUID,
+    trigger: Trigger,
+    read: Read,
+    decide: store.Decide,
+    *,
+    locked: bool,
 ) -> CycleResult:
     began, plan_s = perf_counter(), 0.0
 
     def timed(view: ClusterView) -> Decision:
         nonlocal plan_s
         started = perf_counter()
-        decision = decide(view)
+        decision = decide(view.with_steps(STEPS_UNDER_LOCK) if locked else view)
         plan_s += perf_counter() - started
         return decision
 
     with transaction.atomic():
+        if locked:
+            lock_cluster(cluster_id)
+        elif not connection.savepoint_ids:  # not within another transaction
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         # 1. Read, 2. and decide: what matters to the plan depends on what is decided.
         decision = read(cluster_id, timed)
         load_s = perf_counter() - began - plan_s
@@ -100,10 +130,13 @@ def check_apply_record(
     trigger: Trigger,
     spent: tuple[float, float] = (0.0, 0.0),
 ) -> CycleResult:
-    """Check a plan, apply and record it, in the caller's transaction, which has locked the cluster
-    since before the snapshot. `spent`: seconds on reading the tables and on planning."""
+    """Check a plan, apply and record it, in the transaction that has read the snapshot: one that
+    has locked the cluster's row before, or else a REPEATABLE READ one, in which the lock fails if
+    another transaction has changed the row since. `spent`: seconds on reading the tables and on
+    planning."""
     began = perf_counter()
     verify(snapshot, plan)  # 3. Check.
+    lock_cluster(UUID(snapshot.cluster_id))
     changed = store.apply_plan(snapshot, plan, cycle_id)  # 4. Apply.
     timing = (*spent, perf_counter() - began)
     if changed:

@@ -67,6 +67,11 @@ class ClusterView:
         """The same cluster with another queue; it shares all derived views."""
         return ClusterView(replace(self.snapshot, queued=queued), self.cluster, self.running)
 
+    def with_steps(self, most_steps: int) -> "ClusterView":
+        """The same, for a plan of so many steps."""
+        snapshot = replace(self.snapshot, most_steps=most_steps)
+        return ClusterView(snapshot, self.cluster, self.running)
+
     def with_running(self, running: tuple[Running, ...]) -> "ClusterView":
         """The same cluster and queue with other running workloads."""
         return ClusterView(replace(self.snapshot, running=running), self.cluster)

@@ -28,7 +28,7 @@ from scheduler.engine.snapshot import (
 
 FORMAT = 3
 # The defaults of the last fields, which are left out.
-_SNAPSHOT_ENDS: list[Any] = [[], [], []]
+_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
 _RUNNING_ENDS: list[Any] = ["", False]  # and of waiting workloads
 _PLAN_ENDS: list[Any] = [None]
 _Made = TypeVar("_Made")

@@ -131,6 +131,7 @@ class Snapshot:
     that matters, is the sum of each owner's allocations, also of those left out. `quotas` are the
     most that each owner may have allocated at once, sorted by owner, and that of DEFAULT_QUOTA.
     `reservation_history`, by id, is what earlier cycles leave to this one (history.py).
+    `most_steps` bounds the plan's work (budget.py) where it is to be less than usual; 0 elsewhere.
     """
 
     cluster_id: str
@@ -147,6 +148,7 @@ class Snapshot:
     allocated_by_owner: tuple[tuple[str, Resources], ...] = ()
     quotas: tuple[tuple[str, Resources], ...] = ()
     reservation_history: tuple[ReservationRecord, ...] = ()
+    most_steps: int = 0
 
     @property
     def by_owner(self) -> bool:

@@ -30,6 +30,8 @@ class CycleState:
         snapshot = view.snapshot
         self.capacity = view.cluster.capacity.copy()
         self.budget = self.capacity.budget
+        if snapshot.most_steps:
+            self.budget.exact, self.budget.most = snapshot.most_steps // 2, snapshot.most_steps
         self.starts: list[Start] = []
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []

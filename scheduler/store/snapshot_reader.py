@@ -28,13 +28,14 @@ from scheduler.store.short_queue import decide_whole
 
 
 def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
-    """Lock the cluster's row, read what matters to the plan, and decide that. Raises
-    Cluster.DoesNotExist.
+    """Read what matters to the plan, and decide that. Raises Cluster.DoesNotExist.
+
+    The caller's transaction sees one moment, or has locked the cluster's row.
 
     What matters depends on what is decided: `decide` is called for each part that is read, most
     often once. The plan is that of the full queue; see relevant.py for what is left out.
     """
-    cluster = lock_cluster(cluster_id)
+    cluster = Cluster.objects.get(pk=cluster_id)
     if cluster.by_owner:
         name_owners_of_late(cluster)
     snapshot, queue = _empty(cluster)

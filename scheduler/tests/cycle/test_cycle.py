@@ -161,9 +161,10 @@ def test_the_number_of_queries_does_not_follow_the_queue(
 ) -> None:
     for _ in range(12):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, nodes, reservations, whether the queue is short, starved, heads,
-    # members, other classes waiting; start, events, count, reasons read, written, ledger, release
-    with django_assert_num_queries(17):
+    # savepoint, cluster, classes, nodes, reservations, whether the queue is short, starved, heads,
+    # members, other classes waiting; lock, start, events, count, reasons read, written, ledger,
+    # release
+    with django_assert_num_queries(18):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 
@@ -173,9 +174,9 @@ def test_a_short_queue_takes_one_query(
 ) -> None:
     for _ in range(LIMITS.short):
         submit("LOW", gpu=2)
-    # savepoint, lock, classes, nodes, reservations, queue; start, events, count, reasons read,
-    # written, ledger, release
-    with django_assert_num_queries(13):
+    # savepoint, cluster, classes, nodes, reservations, queue; lock, start, events, count, reasons
+    # read, written, ledger, release
+    with django_assert_num_queries(14):
         cycle.run(cluster.pk, Trigger.SUBMITTED)
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 
