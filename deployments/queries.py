@@ -85,7 +85,7 @@ def priority_classes() -> dict[str, PriorityClass]:
 
 def priority_named(name: str, classes: Mapping[str, PriorityClass]) -> PriorityClass:
     """The class of that name in any letter case; 400 that lists the names."""
-    found = classes.get(name.upper())
+    found = classes.get(name.upper() if name.isascii() else name)
     if found is None:
         raise Invalid({"priority": f"One of {', '.join(classes)}."})
     return found

@@ -36,7 +36,7 @@ def registration(env: Mapping[str, str]) -> Registration:
             )
     if bool(domains) != (mode == DOMAINS):
         raise ImproperlyConfigured(
-            "REGISTRATION_DOMAINS goes with REGISTRATION=domains, and it with them."
+            "REGISTRATION=domains needs REGISTRATION_DOMAINS, and no other value takes them."
         )
     return Registration(mode, frozenset(domains))
 

@@ -231,3 +231,18 @@ def test_no_user_organization_cluster_node_or_display_name_has_it(api, ada, org,
         answer = call(path, body)
         assert answer.status_code == 400, path
         assert field in answer.json()["fields"], path
+
+
+@pytest.mark.django_db
+def test_a_word_of_the_api_is_not_written_with_letters_that_become_ours(api, ada, dev, cluster):
+    """The capital of the dotless i is I, that of the long s is S."""
+    body = {"cluster_id": str(cluster.pk), "image": "train:1", "priority": "h\u0131gh"}
+    body |= {"required_cpu": 1, "required_ram": 512, "required_gpu": 0}
+    for answer, field in [
+        (api(dev).post("/api/deployments", body), "priority"),
+        (api(dev).get("/api/deployments?status=runn\u0131ng"), "status"),
+        (api(dev).get("/api/deployments?priority=h\u0131gh"), "priority"),
+        (api(ada).patch(f"/api/clusters/{cluster.pk}", {"state": "pau\u017fed"}), "state"),
+    ]:
+        assert answer.status_code == 400
+        assert set(answer.json()["fields"]) == {field}

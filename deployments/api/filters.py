@@ -44,7 +44,7 @@ def an_owner(text: str) -> UUID | str:
 
 
 def a_status(text: str) -> str:
-    if text.upper() not in Status.values:
+    if not text.isascii() or text.upper() not in Status.values:
         raise ValidationError(f"One of {', '.join(Status.values)}.")
     return text.upper()
 
@@ -52,9 +52,10 @@ def a_status(text: str) -> str:
 def a_priority(text: str) -> str:
     """A class's name. One query."""
     classes = priority_classes()
-    if text.upper() not in classes:
+    found = text.upper() if text.isascii() else text
+    if found not in classes:
         raise ValidationError(f"One of {', '.join(classes)}.")
-    return text.upper()
+    return found
 
 
 def a_time(text: str) -> datetime:

@@ -136,7 +136,8 @@ class Choice(serializers.ChoiceField):
             self.fail("invalid_choice", input=_brief(data))
         if len(data) > LONGEST_CHOICE:
             self.fail("invalid_choice", input=data[:LONGEST_CHOICE])
-        return super().to_internal_value(data.upper() if self.upper else data)
+        # Letters of other alphabets, such as the dotless i, have ours for capitals.
+        return super().to_internal_value(data.upper() if self.upper and data.isascii() else data)
 
 
 def _brief(data: Any) -> str:
