@@ -10,6 +10,7 @@ from django.urls import reverse
 from rest_framework.serializers import ValidationError
 
 from accounts.models import User
+from deployments.tests.workloads import body
 from mlops_platform.api.fields import Label
 from mlops_platform.api.names import check_name, folded
 from organizations.tests.people import PASSWORD, JsonClient, make_user
@@ -227,8 +228,8 @@ def test_no_user_organization_cluster_node_or_display_name_has_it(api, ada, org,
         (client.patch, f"/api/clusters/{cluster.pk}", {"name": name}, "name"),
         (client.post, nodes, {"name": name, "cpu": 1, "ram": 1, "gpu": 0}, "name"),
     ]
-    for call, path, body, field in calls:
-        answer = call(path, body)
+    for call, path, sent, field in calls:
+        answer = call(path, sent)
         assert answer.status_code == 400, path
         assert field in answer.json()["fields"], path
 
@@ -236,10 +237,9 @@ def test_no_user_organization_cluster_node_or_display_name_has_it(api, ada, org,
 @pytest.mark.django_db
 def test_a_word_of_the_api_is_not_written_with_letters_that_become_ours(api, ada, dev, cluster):
     """The capital of the dotless i is I, that of the long s is S."""
-    body = {"cluster_id": str(cluster.pk), "image": "train:1", "priority": "h\u0131gh"}
-    body |= {"required_cpu": 1, "required_ram": 512, "required_gpu": 0}
+    submit = body(cluster, priority="h\u0131gh")
     for answer, field in [
-        (api(dev).post("/api/deployments", body), "priority"),
+        (api(dev).post("/api/deployments", submit), "priority"),
         (api(dev).get("/api/deployments?status=runn\u0131ng"), "status"),
         (api(dev).get("/api/deployments?priority=h\u0131gh"), "priority"),
         (api(ada).patch(f"/api/clusters/{cluster.pk}", {"state": "pau\u017fed"}), "state"),
