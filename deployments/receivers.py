@@ -1,21 +1,25 @@
 """What deployments do at the news of clusters: each receiver calls one function."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.apps.registry import Apps
 from django.apps.registry import apps as present_apps
+from django.db import transaction
 from django.dispatch import receiver
 
 from clusters.models import Cluster
 from clusters.signals import cluster_closing, node_renamed, owners_matter
-from deployments import placements, scheduling_key
+from deployments import placements, scheduling_key, wakeup
 from deployments.services import priority_classes, stop
 
 
 @receiver(cluster_closing)
 def on_cluster_closing(cluster: Cluster, **_: Any) -> None:
-    stop.stop_all(cluster)
+    """Passes of the reconciler stop what is left."""
+    if stop.stop_some(cluster, most=stop.AT_ONCE):
+        transaction.on_commit(partial(wakeup.request, cluster.pk, [wakeup.EVERYTHING]))
 
 
 @receiver(owners_matter)

@@ -15,6 +15,7 @@ from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
 from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes import limits
+from deployments.services import stop
 from deployments.wakeup import EVERYTHING
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
@@ -37,6 +38,11 @@ def _reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) ->
     cluster = Cluster.objects.filter(pk=cluster_id).exclude(runtime=Runtime.SIMULATED).first()
     if cluster is None:
         return False
+    others_are_left = cluster.state == State.DELETING and stop.stop_some(cluster)
+    return _run(cluster, deployment_ids, pull) or others_are_left
+
+
+def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
     full, killed = EVERYTHING in deployment_ids, set[str]()
     for number in range(ROUNDS):
         once_per_full_pass = full and number == 0
@@ -59,7 +65,7 @@ def _reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) ->
         by_outcome = _by_outcome(observed, assessed)
         # 4. Write the outcomes, after the logs of the replicas that have ended.
         garbage.keep_logs(observation, [each for end in ENDING for each in by_outcome[end]])
-        status_writer.write(cluster_id, assessed, now)
+        status_writer.write(cluster.pk, assessed, now)
         # 5. Act: stop replicas, and remove those that no row wants.
         actions.stop(observation, by_outcome[Outcome.STOP], now)
         removal = garbage.remove_orphans(observation)
@@ -71,7 +77,7 @@ def _reconcile(cluster_id: UUID, deployment_ids: Collection[str], pull: Pull) ->
         started, not_started = actions.start(
             observation, by_outcome[Outcome.START], pull, removal.leftovers
         )
-        status_writer.write(cluster_id, not_started, timezone.now())
+        status_writer.write(cluster.pk, not_started, timezone.now())
         observation.close_circuit_breakers()
         # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -28,6 +29,7 @@ from deployments.queries import deployment_by_id
 from deployments.signals import deployment_stopped
 
 BATCH = 1000  # rows under one lock
+AT_ONCE = 200  # rows that a request stops before it answers that the cluster is being deleted
 _STOPPED: Any = {"status": Status.STOPPED, "reason_code": "", "reason_details": {}}
 
 
@@ -47,12 +49,15 @@ def stop(deployment_ids: Collection[UUID], actor: User | None, *, batch: int = B
     return stopped
 
 
-def stop_all(cluster: Cluster) -> None:
-    """Stop all deployments of a cluster that is to be deleted; the caller has its lock."""
-    rows = Deployment.objects.filter(cluster=cluster).exclude(status__in=ENDED)
-    ids = list(rows.order_by("-pk").values_list("pk", flat=True))
-    for start in range(0, len(ids), BATCH):
-        _stop_locked(cluster.pk, ids[start : start + BATCH], None)
+def stop_some(cluster: Cluster, *, most: int = BATCH) -> bool:
+    """Stop the newest deployments of a cluster that is to be deleted, `most` of them; True where
+    others are left."""
+    going = Q(status__in=ENDED) | Q(status=Status.STOPPING, next_status=Status.STOPPED)
+    rows = Deployment.objects.filter(cluster=cluster).exclude(going)
+    ids = list(rows.order_by("-pk").values_list("pk", flat=True)[: most + 1])
+    if ids:
+        _stop_locked(cluster.pk, ids[:most], None)
+    return len(ids) > most
 
 
 def stop_deployment(user: User, deployment: Deployment) -> Deployment:

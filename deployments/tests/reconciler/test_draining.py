@@ -7,10 +7,11 @@ from clusters.models import Cluster, Endpoint, Node
 from clusters.services import attach
 from clusters.services.deletion import delete_cluster
 from clusters.services.nodes import delete_node, drain, uncordon
-from deployments.models import Deployment
+from deployments.models import Deployment, Status
+from deployments.services import stop
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed
-from deployments.tests.workloads import allocated
+from deployments.tests.workloads import allocated, make
 from mlops_platform.api.errors import Conflict
 
 pytestmark = pytest.mark.django_db
@@ -133,3 +134,14 @@ def test_a_cluster_in_use_is_deleted_once_its_deployments_have_stopped(testbed: 
     testbed.reconcile()
     assert not Cluster.objects.filter(pk=testbed.cluster.pk).exists()
     assert testbed.runtime_of(a).observe() == []
+
+
+def test_a_request_stops_few_of_many_and_passes_stop_the_rest(testbed: Testbed, a: Node, dev: User):
+    rows = [make(testbed.cluster, dev) for _ in range(2 * stop.AT_ONCE + 1)]
+    queued = Deployment.objects.filter(cluster=testbed.cluster, status=Status.QUEUED)
+    delete_cluster(testbed.cluster, force=True)
+    assert queued.count() == len(rows) - stop.AT_ONCE
+    testbed.reconcile()
+    assert not queued.exists()
+    testbed.reconcile()
+    assert not Cluster.objects.filter(pk=testbed.cluster.pk).exists()
