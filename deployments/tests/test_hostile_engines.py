@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -21,7 +22,7 @@ from deployments import tasks
 from deployments.models import Deployment
 from deployments.reconciler import circuit_breaker
 from deployments.services.submit import create_deployment
-from deployments.tests.runtimes.hostile import HostileServer, chunked, dripping, whole
+from deployments.tests.runtimes.hostile import HostileServer, Request, chunked, dripping, whole
 from deployments.tests.runtimes.hostile_docker import DockerEngine
 from organizations.models import Organization
 from scheduler import audit
@@ -30,7 +31,7 @@ from scheduler.tests.conftest import run_cycle
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
 HOSTILE = 20
-ATTACK_S = 8.0  # before the other organization submits anything
+ATTACK_S = 5.0  # before the other organization submits anything
 PATIENCE_S = 90.0
 UNHURT_S = 12.0  # longest time of a start; some 2 s on an idle machine
 FRAME = b"\x01\x00\x00\x00\x00\x00\x00\x02x\n"
@@ -134,8 +135,43 @@ def hangs_its_pulls(engine: DockerEngine) -> None:
     engine.answers["/images/create"] = lambda: chunked(dripping(b'{"status": "Waiting"}\n', 1.0))
 
 
+def has_masses_of_containers(engine: DockerEngine) -> None:
+    """Each of them an orphan that has ended, and is there again after its removal."""
+
+    def answer(request: Request) -> Iterable[bytes] | None:
+        if request.method == "DELETE":
+            return whole(b"", 204)
+        if "/containers/json" in request.path:
+            cluster_id = request.path.partition("mlops-platform.cluster%3D")[2][:36]
+            return whole(
+                [
+                    {"Id": f"c{number}", "State": "exited", "Status": "", "Labels": _of(cluster_id)}
+                    for number in range(1500)
+                ]
+            )
+        if "/containers/c" in request.path and request.path.endswith("/json"):
+            state = {"Status": "exited", "Error": "", "Running": False, "ExitCode": 0}
+            return whole({"Id": "c", "State": state, "Config": {"Labels": {}}})
+        return None
+
+    engine.own = answer
+
+
+def _of(cluster_id: str) -> dict[str, str]:
+    labels = {"cluster": cluster_id, "deployment": str(uuid4()), "attempt": "1", "replica": "0"}
+    return {f"mlops-platform.{name}": value for name, value in labels.items()}
+
+
 @pytest.mark.parametrize(
-    "harm", [drips_its_logs, hangs, is_slow, drips_all_that_is_asked, hangs_its_pulls]
+    "harm",
+    [
+        drips_its_logs,
+        hangs,
+        is_slow,
+        drips_all_that_is_asked,
+        hangs_its_pulls,
+        has_masses_of_containers,
+    ],
 )
 def test_one_organizations_engines_delay_no_start_of_another_organization(
     start_worker: StartWorker,

@@ -25,6 +25,7 @@ from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
 
 LISTED = ("Id", "Labels", "State", "Status")
+MOST_CONTAINERS = 5000  # of the platform, on one engine
 LAST_LINE_BYTES = 64 * 1024
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
@@ -175,6 +176,8 @@ class DockerRuntime:
 
         def listed(client: Any) -> list[dict[str, Any]]:
             found = client.containers(all=True, filters=filters)
+            if len(found) > MOST_CONTAINERS:  # each that has ended is inspected
+                raise AnswerTooLarge(f"The engine has more than {MOST_CONTAINERS} containers.")
             return [{name: each.get(name) for name in LISTED} for each in found]
 
         return self._engine.call(listed)

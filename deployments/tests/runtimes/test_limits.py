@@ -171,6 +171,15 @@ def test_a_list_of_large_objects_is_read_in_smaller_pages():
     assert asked == [200, 50]
 
 
+def test_an_engine_with_more_containers_than_any_has_is_unavailable():
+    listed = [{"Id": "c", "State": "running", "Labels": {}}] * 6000
+    with hostile(listing(lambda: whole(listed))) as server, soon():
+        runtime = docker_at(server)
+        with pytest.raises(AnswerTooLarge, match="more than 5000 containers"):
+            runtime.observe()
+        assert server.asked("/json") == 1
+
+
 def of_log(pieces: Callable[[], Iterable[bytes]]) -> Callable[[Request], Iterable[bytes]]:
     """An endpoint with one replica, whose log is this."""
     labels = {"cluster": "ours", "deployment": KEY[0], "attempt": "1", "replica": "0"}
