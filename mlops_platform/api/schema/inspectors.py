@@ -29,7 +29,8 @@ class SerializerInspector(ReferencingSerializerInspector):
         super().add_manual_fields(serializer_or_field, schema)
         if not isinstance(serializer_or_field, serializers.Serializer):
             return
-        schema.pop("description", None)  # it is that of the first field that has this object
+        for of_the_first_field in ("description", "x-nullable", "default"):
+            schema.pop(of_the_first_field, None)
         if isinstance(serializer_or_field, StrictSerializer):
             schema["additionalProperties"] = False
             return

@@ -127,6 +127,14 @@ def test_null_is_told_from_what_is_never_null(document):
     assert properties["replicas"]["type"] == "integer"
 
 
+def test_an_object_says_nothing_of_the_fields_that_have_it(document):
+    with every_case() as case:
+        for name, schema in document["components"]["schemas"].items():
+            with case(name):
+                assert schema["type"] in ("object", "string")
+                assert not {"description", "default"} & set(schema)
+
+
 def test_details_have_values_of_any_type(document):
     schemas = document["components"]["schemas"]
     for name in ("Reason", "Event"):
