@@ -64,7 +64,8 @@ def test_a_client_runs_half_of_the_threads_and_another_one_goes_on():
 
 def test_waiting_clients_take_turns():
     async def test(threads: FairThreads) -> None:
-        gate, order = Gate(), []
+        gate = Gate()
+        order: list[str] = []
         first = asyncio.ensure_future(threads.run("a", gate.work("a")))
         await settle()
         waiting = [
@@ -120,16 +121,17 @@ def test_a_turn_that_does_not_come_in_time_is_refused_and_leaves_nothing(monkeyp
 
 def test_a_request_whose_client_has_left_is_not_run():
     async def test(threads: FairThreads) -> None:
-        gate, ran = Gate(), []
+        gate = Gate()
+        ran: list[str] = []
         first = asyncio.ensure_future(threads.run("a", gate.work("a")))
         await settle()
-        left = asyncio.ensure_future(threads.run("b", lambda: ran.append("b"), lambda: False))
-        cancelled = asyncio.ensure_future(threads.run("c", lambda: ran.append("c")))
+        left = asyncio.ensure_future(threads.run("b", partial(ran.append, "b"), lambda: False))
+        cancelled = asyncio.ensure_future(threads.run("c", partial(ran.append, "c")))
         await settle()
         cancelled.cancel()
         gate.open()
         assert await first == "a"
-        assert await left is None
+        await left
         assert await threads.run("d", lambda: "d") == "d"
         assert ran == []
 
