@@ -14,7 +14,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import User
 
 QUICK_S = 3.0
-"""So long may an answer take on a busy machine that is not kept waiting by anybody."""
+"""So long may an answer take on a busy machine."""
 
 
 class Answered(NamedTuple):
@@ -51,7 +51,7 @@ def ask(
 
 
 def assert_quick(server: str, user: User) -> None:
-    """A user who harms nobody gets an answer at once, and so does the liveness probe."""
+    """Another user gets an answer at once, and so does the liveness probe."""
     for path, who in (("/healthz", None), ("/api/orgs/my", user)):
         began = time.monotonic()
         assert ask(server, path, who, timeout_s=QUICK_S).status == 200, path

@@ -27,7 +27,7 @@ def form_of(size: int) -> bytes:
     return head + b"." * size + b"\r\n--x--\r\n"
 
 
-def test_32_half_sent_requests_stop_nobody(server, ada):
+def test_32_half_sent_requests_stop_no_other_user(server, ada):
     for sent in HALF_SENT.values():
         half_sent = [connect(server, sent) for _ in range(32)]
         assert_quick(server, ada)
@@ -132,7 +132,7 @@ def test_pipelined_requests_are_answered_in_order(server, ada):
     assert answers.index(b'"status": "ok"') < answers.index(b'"username"')
 
 
-def test_clients_that_do_not_read_their_answers_stop_nobody(server, ada):
+def test_clients_that_do_not_read_their_answers_stop_no_other_user(server, ada):
     unread = [connect(server) for _ in range(16)]
     for raw in unread:
         raw.sendall(request("/swagger.json", headers={"Connection": "keep-alive"}) * 20)

@@ -60,7 +60,7 @@ def status_of(raw) -> int:
     return int(raw.recv(65536).split()[1])
 
 
-def test_16_reads_of_a_dripping_log_stop_nobody(server, dripping, vera, sam, engine):
+def test_16_reads_of_a_dripping_log_stop_no_other_user(server, dripping, vera, sam, engine):
     with ThreadPoolExecutor(16) as readers:
         reads = [readers.submit(ask, server, path(dripping), vera) for _ in range(16)]
         eventually(lambda: sum(read.done() for read in reads) == 12)
