@@ -59,6 +59,7 @@ class Streams:
             await asyncio.wait([opening, over], return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 opening.cancel()
+                _log(result, result.answer.status)
                 return
             try:
                 opening.result()
