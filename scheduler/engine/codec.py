@@ -29,7 +29,8 @@ from scheduler.engine.snapshot import (
 FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
-_RUNNING_ENDS: list[Any] = ["", False]  # and of waiting workloads
+_WORKLOAD_ENDS: list[Any] = ["", False]
+_RUNNING_ENDS: list[Any] = ["", False, None]
 _PLAN_ENDS: list[Any] = [None]
 _Made = TypeVar("_Made")
 
@@ -138,7 +139,7 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.replicas,
             each.selector,
             each.limit_s,
-            *_without_ends([each.owner, each.endless], _RUNNING_ENDS),
+            *_without_ends([each.owner, each.endless], _WORKLOAD_ENDS),
         )
         shape = shapes.setdefault(shared, len(shapes))
         members.append((shape, each.id, each.submitted_ms, each.queued_ms))

@@ -199,7 +199,8 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
             breaches.append(f"{victim.id} may not be preempted by {preemptor.id}")
         if victim.preemptions >= snapshot.policy.max_preemptions:
             breaches.append(f"{victim.id} was preempted too often already")
-        ran_ms = snapshot.now_ms - victim.started_ms if victim.started_ms is not None else 0
+        began_ms = victim.admitted_ms if victim.started_ms is None else victim.started_ms
+        ran_ms = 0 if began_ms is None else snapshot.now_ms - began_ms
         if ran_ms < snapshot.policy.preempt_exempt_s * 1000:
             breaches.append(f"{victim.id} is still exempt")
     return breaches

@@ -89,7 +89,8 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A deployment with an allocation. `started_ms` is None while it is still STARTING."""
+    """A deployment with an allocation since `admitted_ms`, which only matters while it is STARTING:
+    then `started_ms` is None."""
 
     id: str
     priority: str
@@ -102,6 +103,7 @@ class Running:
     ends_ms: int | None = None  # at the latest, where it has a time limit
     owner: str = ""
     endless: bool = False
+    admitted_ms: int | None = None
 
     @property
     def total(self) -> Resources:

@@ -56,6 +56,7 @@ def running_in(
         "gpu",
         "replicas",
         "placement",
+        "admitted_at",
         "started_at",
         "checkpoint_at",
         "preemption_count",
@@ -85,6 +86,7 @@ def running_in(
             endless=row["kind"] == Kind.SERVICE
             and row["max_runtime_s"] is None
             and row["simulated_runtime_s"] is None,
+            admitted_ms=_when(row["admitted_at"]) if row["started_at"] is None else None,
         )
         for row in rows.values(*columns)[:most].iterator(chunk_size=5000)
     )

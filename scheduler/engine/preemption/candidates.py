@@ -13,7 +13,12 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.preemption.costs import cost, lost_ms, may_be_evicted
+from scheduler.engine.preemption.costs import (
+    assumed_checkpoints,
+    cost,
+    lost_ms,
+    may_be_evicted,
+)
 from scheduler.engine.preemption.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
@@ -214,9 +219,10 @@ def _candidates(
     eligible.sort(key=lambda r: now_ms if r.started_ms is None else r.started_ms, reverse=True)
     values = sorted({classes[running.priority].value for running in eligible})
     shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
+    assumed = assumed_checkpoints(snapshot)
     for rank, running in enumerate(eligible):
         value = classes[running.priority].value
-        eviction_cost = cost(running, snapshot.total, now_ms)
+        eviction_cost = cost(running, snapshot.total, now_ms, assumed)
         yield Candidate(
             id=running.id,
             value=value,

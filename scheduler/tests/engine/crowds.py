@@ -73,6 +73,8 @@ def _running(
         priority=random.choice(["LOW"] * 6 + ["IDLE", "IDLE", "MID", "MID", "HIGH", "FIRM"]),
         ran_s=ran_s,
         checkpoint_ms=random.choice([None, None, NOW - 60_000 * random.randint(0, 500)]),
+        endless=random.random() < 0.1,
+        admitted_ms=random.choice([None, NOW - 1000 * random.randint(0, 600)]),
         preemptions=random.choice([0] * 9 + [5]),
     )
 

@@ -6,6 +6,7 @@ of candidates.py in stages: the lowest possible top class, then the cost in the 
 the next, …, then the number of victims.
 """
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -31,6 +32,7 @@ class Moment:
     free: FreeAmounts  # of the nodes on which it may run
     victims: tuple[Running, ...]  # the running workloads that it may evict
     total: Resources
+    reports: dict[str, list[int]]  # by class, the last checkpoints
 
     def fitting_without(self, gone: Sequence[Running]) -> int:
         """The number of replicas that fit after these victims have left."""
@@ -53,25 +55,36 @@ class Moment:
     def vector(self, victims: Sequence[Running]) -> Vector:
         tops = sorted({VALUES[each.priority] for each in self.victims}, reverse=True)
         costs = [
-            sum(cost(v, self.total) for v in victims if VALUES[v.priority] == value)
-            for value in tops
+            sum(self.cost(v) for v in victims if VALUES[v.priority] == value) for value in tops
         ]
         return (max(VALUES[v.priority] for v in victims), *costs, len(victims))
 
-
-def cost(victim: Running, total: Resources) -> int:
-    """Its dominant share in millionths, times the milliseconds lost and 60 s for the disruption."""
-    if victim.started_ms is None:
-        return 0
-    whole = victim.request.times(victim.replicas)
-    share = max(1_000_000 * part // all_ for part, all_ in zip(whole, total, strict=True) if all_)
-    return share * (max(NOW - max(victim.started_ms, victim.checkpoint_ms or 0), 0) + 60_000)
+    def cost(self, victim: Running) -> int:
+        """Its dominant share in millionths, times the milliseconds lost and 60 s for the
+        disruption. A job without checkpoints has one when half of its class had theirs; a service
+        loses nothing."""
+        if victim.started_ms is None:
+            return 0
+        whole = victim.request.times(victim.replicas)
+        share = max(
+            1_000_000 * part // all_ for part, all_ in zip(whole, self.total, strict=True) if all_
+        )
+        if victim.endless:
+            return share * 60_000
+        reports = self.reports.get(victim.priority, [])
+        usual = statistics.median_high(reports) if reports else 0
+        last = usual if victim.checkpoint_ms is None else victim.checkpoint_ms
+        return share * (max(NOW - max(victim.started_ms, last), 0) + 60_000)
 
 
 def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Running], bool | None]]:
     """Each start, with its victims and whether the plan says they are proved the cheapest; then
     each waiting workload, with no victims and None."""
     free = free_amounts(snapshot)
+    reports: dict[str, list[int]] = {}
+    for each in snapshot.running:
+        if each.checkpoint_ms is not None and not each.endless:
+            reports.setdefault(each.priority, []).append(each.checkpoint_ms)
     running = {each.id: each for each in snapshot.running}
     for eviction in plan.evictions:
         if eviction.by is None:
@@ -87,7 +100,7 @@ def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Runni
             suited = {None}
         usable: FreeAmounts = {at: amount for at, amount in free.items() if at in suited}
         victims = tuple(each for each in running.values() if evictable(snapshot, each, workload))
-        return Moment(workload, usable, victims, snapshot.total)
+        return Moment(workload, usable, victims, snapshot.total, reports)
 
     queued = {each.id: each for each in snapshot.queued}
     for start in plan.starts:
@@ -106,7 +119,8 @@ def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Runni
 
 def evictable(snapshot: Snapshot, running: Running, preemptor: Workload) -> bool:
     policy = snapshot.policy
-    ran_ms = 0 if running.started_ms is None else NOW - running.started_ms
+    began_ms = running.admitted_ms if running.started_ms is None else running.started_ms
+    ran_ms = 0 if began_ms is None else NOW - began_ms
     return (
         VALUES[running.priority] < VALUES[preemptor.priority]
         and running.priority != "FIRM"
@@ -157,8 +171,7 @@ def _stages(moment: Moment, victims: Sequence[Running]) -> list[list[int]]:
     """Objectives in order of importance; neighbours are merged if the numbers stay exact."""
     values = sorted({VALUES[each.priority] for each in victims}, reverse=True)
     parts = [
-        [cost(v, moment.total) if VALUES[v.priority] == value else 0 for v in victims]
-        for value in values
+        [moment.cost(v) if VALUES[v.priority] == value else 0 for v in victims] for value in values
     ]
     stages = [[1] * len(victims)]
     for part in reversed(parts):

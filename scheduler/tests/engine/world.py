@@ -181,6 +181,7 @@ class World:
             ends_ms=None if limit_s is None else self.now_ms + limit_s * 1000,
             owner=workload.owner,
             endless=workload.endless,
+            admitted_ms=self.now_ms,
         )
         self._count(self.running[id_], 1)
 

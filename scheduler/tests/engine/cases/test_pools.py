@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.engine import Plan
 from scheduler.engine.snapshot import PriorityClass, Running
-from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, job, pool, run
+from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, ends, job, pool, run
 from scheduler.tests.engine.plans import evicted_ids, plan, started
 
 
@@ -147,7 +147,7 @@ def test_high_evicts_low_and_the_plan_names_both() -> None:
     [
         (run(gpu=8, high=True), {}),
         (run(gpu=8, ran_s=59), {"preempt_exempt_s": 60}),
-        (run(gpu=8, ran_s=None), {"preempt_exempt_s": 60}),
+        (run(gpu=8, ran_s=None, admitted_ms=ends(-59)), {"preempt_exempt_s": 60}),
         (run(gpu=8, preemptions=5), {}),
         (run(gpu=8), {"preemption": "never"}),
         (run(gpu=8, priority="FIRM"), {}),
@@ -160,6 +160,38 @@ def test_a_workload_that_may_not_be_evicted_stays(victim: Running, policy: dict[
     made = plan(pool(running=[victim], queued=[waiting], classes=(LOW, HIGH, firm), **policy))
     assert (started(made), evicted_ids(made)) == ([], set())
     assert reasons(made, waiting.scheduling_key) == ["INSUFFICIENT_CAPACITY"]
+
+
+def test_a_workload_that_is_still_starting_is_exempt_from_its_admission_on() -> None:
+    """An image that never comes would exempt it for ever."""
+    starting = run(gpu=8, ran_s=None, admitted_ms=ends(-60), id="starting")
+    waiting = job(gpu=1, high=True)
+    made = plan(pool(running=[starting], queued=[waiting], preempt_exempt_s=60))
+    assert [each.workload_id for each in made.evictions] == ["starting"]
+
+
+def test_the_uptime_of_a_service_is_no_work_that_its_eviction_loses() -> None:
+    service = run(gpu=4, ran_s=30 * 24 * 3600, endless=True, id="service")
+    training = run(gpu=4, ran_s=5 * 3600, id="training")
+    made = plan(pool(running=[service, training], queued=[job(gpu=4, high=True)]))
+    assert [(each.workload_id, each.lost_ms) for each in made.evictions] == [("service", 0)]
+
+
+@pytest.mark.parametrize("reporter_is_older", [True, False])
+def test_a_job_does_not_gain_by_reporting_no_checkpoints(reporter_is_older: bool) -> None:
+    """The cost of two jobs that started together is equal, so the tie decides, here the age."""
+    ages = (5 * 3600 + reporter_is_older, 5 * 3600 + 1 - reporter_is_older)
+    reporter = run(gpu=4, ran_s=ages[0], checkpoint_ms=ends(-60), id="reports")
+    hides = run(gpu=4, ran_s=ages[1], id="hides")
+    made = plan(pool(running=[reporter, hides], queued=[job(gpu=4, high=True)]))
+    younger = "hides" if reporter_is_older else "reports"
+    assert [each.workload_id for each in made.evictions] == [younger]
+
+
+def test_a_job_without_checkpoints_loses_what_it_has_done_where_no_other_reports_any() -> None:
+    old, young = run(gpu=4, ran_s=5 * 3600), run(gpu=4, ran_s=3600, id="young")
+    made = plan(pool(running=[old, young], queued=[job(gpu=4, high=True)]))
+    assert [(each.workload_id, each.lost_ms) for each in made.evictions] == [("young", 3600_000)]
 
 
 def test_low_never_evicts() -> None:
@@ -183,7 +215,14 @@ def test_the_lowest_class_is_evicted_first_even_if_that_costs_more() -> None:
     ("running", "need", "victims"),
     [
         ([run(gpu=2, id="old", ran_s=900), run(gpu=2, id="new", ran_s=9)], 2, {"new"}),
-        ([run(gpu=2, id="saved", ran_s=900, checkpoint_ms=NOW), run(gpu=2, id="b")], 2, {"saved"}),
+        (
+            [
+                run(gpu=2, id="saved", ran_s=900, checkpoint_ms=NOW),
+                run(gpu=2, id="b", checkpoint_ms=ends(-60)),
+            ],
+            2,
+            {"saved"},
+        ),
         ([run(gpu=2, id="ran", ran_s=1), run(gpu=8, id="starting", ran_s=None)], 2, {"starting"}),
         ([run(gpu=1, id="a"), run(gpu=1, id="b"), run(gpu=2, id="c", ran_s=100)], 2, {"c"}),
         ([run(gpu=4, id="big"), run(gpu=2, id="small")], 2, {"small"}),
