@@ -6,7 +6,7 @@ of its own: a gang in a pool is several replicas in that bin. Bins are numbered 
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from heapq import heapify, heappop, heappush
 
@@ -17,7 +17,7 @@ from scheduler.engine.snapshot import READY, SPREAD, Labels, Node, Placement, Sn
 
 Where = list[tuple[int, int]]  # (bin, replicas)
 Usable = Callable[[int], Resources]  # the amount of a bin that a workload may use
-_Key = tuple[int, int, int, int]
+_Key = tuple[bool, int, int, int, int]
 
 
 class Capacity:
@@ -60,7 +60,7 @@ class Capacity:
     def eligible(self, selector: Labels) -> Iterator[int]:
         """Open bins that carry the selector's labels."""
         matching = self._match(selector)
-        return (at for _, _, _, at in self._order if matching is None or at in matching)
+        return (at for *_, at in self._order if matching is None or at in matching)
 
     def is_eligible(self, at: int, selector: Labels) -> bool:
         matching = self._match(selector)
@@ -109,41 +109,50 @@ class Capacity:
         """The bins for all replicas, or None if they do not fit together. `usable` gives the usable
         amount of a bin; without it, all that is free is usable.
 
-        binpack: the bin with 1. the least GPU left over, 2. the least CPU, 3. the least RAM,
-        4. the first id. The remainders after one request have the order of the free amounts, so
-        one order of the bins serves every request. spread: the most instead of the least.
+        A request without GPUs takes 1. a bin that has none, before one that has. binpack: the bin
+        with 2. the least GPU left over, 3. the least CPU, 4. the least RAM, 5. the first id. The
+        remainders after one request have the order of the free amounts, so one order of the bins
+        serves every request. spread: the most instead of the least. A gang takes the fewest bins
+        under binpack.
         """
-        if self._spread and replicas > 1:
-            return self._spread_out(request, replicas, selector, usable)
-        where: Where = []
-        for at in self._candidates(request, selector):
-            free = usable(at) if usable else self.free[at]
-            if request.fits_in(free):
-                count = 1 if replicas == 1 else min(request.count_in(free), replicas)
-                where.append((at, count))
-                replicas -= count
-                if replicas == 0:
-                    return where
-        return None
+        if replicas == 1:
+            for at in self._candidates(request, selector):
+                if request.fits_in(usable(at) if usable else self.free[at]):
+                    return [(at, 1)]
+            return None
+        amounts = {
+            at: usable(at) if usable else self.free[at]
+            for at in self._candidates(request, selector)
+        }
+        if self._spread:
+            return self._spread_out(request, replicas, amounts)
+        counts = {at: request.count_in(amount) for at, amount in amounts.items()}
+        if request.gpu == 0:
+            without_gpus = {at: n for at, n in counts.items() if not self.totals[at].gpu}
+            if sum(without_gpus.values()) >= replicas:
+                counts = without_gpus
+        return _fewest(counts, replicas)
 
     def _candidates(self, request: Resources, selector: Labels) -> Iterator[int]:
         """Eligible bins in the policy's order, without bins whose free amount is too small."""
         matching, order = self._match(selector), self._order
         cpu_milli, ram_mib, gpu = request
         if self._spread:
-            for index, (left_gpu, left_cpu, left_ram, at) in enumerate(order):
+            first = bisect_left(order, (gpu > 0,))
+            for index in range(first, len(order)):
+                _, left_gpu, left_cpu, left_ram, at = order[index]
                 if -left_gpu < gpu:
-                    self.budget.spent += index // 8
+                    self.budget.spent += (index - first) // 8
                     return
                 enough = -left_cpu >= cpu_milli and -left_ram >= ram_mib
                 if enough and (matching is None or at in matching):
                     self.budget.spent += 1
                     yield at
-            self.budget.spent += len(order) // 8
+            self.budget.spent += (len(order) - first) // 8
             return
-        counted = bisect_left(order, (gpu, cpu_milli, 0, 0))
+        counted = bisect_left(order, (gpu > 0, gpu, cpu_milli, 0, 0))
         for index in range(counted, len(order)):
-            _, left_cpu, left_ram, at = order[index]
+            _, _, left_cpu, left_ram, at = order[index]
             enough = left_cpu >= cpu_milli and left_ram >= ram_mib
             if enough and (matching is None or at in matching):
                 self.budget.spent += 1 + (index - counted) // 8
@@ -152,14 +161,11 @@ class Capacity:
         self.budget.spent += (len(order) - counted) // 8
 
     def _spread_out(
-        self, request: Resources, replicas: int, selector: Labels, usable: Usable | None
+        self, request: Resources, replicas: int, free: dict[int, Resources]
     ) -> Where | None:
-        """Place one replica at a time, each in the bin with the most left."""
-        free = {
-            at: usable(at) if usable else self.free[at]
-            for at in self._candidates(request, selector)
-        }
-        heap = [(_spread_key(each, at), at) for at, each in free.items() if request.fits_in(each)]
+        """Place one replica at a time, each in the bin with the most left of `free`."""
+        key = self._spread_key
+        heap = [(key(each, at), at) for at, each in free.items() if request.fits_in(each)]
         heapify(heap)
         counts: dict[int, int] = {}
         while heap and replicas:
@@ -168,7 +174,7 @@ class Capacity:
             replicas -= 1
             free[at] = free[at].minus(request)
             if request.fits_in(free[at]):
-                heappush(heap, (_spread_key(free[at], at), at))
+                heappush(heap, (key(free[at], at), at))
         return sorted(counts.items()) if replicas == 0 else None
 
     # --- Changing --------------------------------------------------------------------------------
@@ -191,9 +197,12 @@ class Capacity:
 
     def _key(self, at: int) -> _Key:
         if self._spread:
-            return _spread_key(self.free[at], at)
+            return self._spread_key(self.free[at], at)
         cpu_milli, ram_mib, gpu = self.free[at]
-        return (gpu, cpu_milli, ram_mib, at)
+        return (self.totals[at].gpu > 0, gpu, cpu_milli, ram_mib, at)
+
+    def _spread_key(self, free: Resources, at: int) -> _Key:
+        return (self.totals[at].gpu > 0, -free.gpu, -free.cpu_milli, -free.ram_mib, at)
 
     # --- Conversion from and to placements -------------------------------------------------------
 
@@ -204,8 +213,23 @@ class Capacity:
         return [(self.number[each.node_id], each.replicas) for each in placement]
 
 
-def _spread_key(free: Resources, at: int) -> _Key:
-    return (-free.gpu, -free.cpu_milli, -free.ram_mib, at)
+def _fewest(counts: Mapping[int, int], replicas: int) -> Where | None:
+    """As few bins as take all replicas. `counts`: how many each takes, in order of preference.
+
+    The bins that take the most come first, but the last of them is the one that is filled best:
+    with fewer bins the largest counts would not have been enough either.
+    """
+    where: Where = []
+    by_count = sorted(counts, key=lambda at: counts[at], reverse=True)  # stable: ties in order
+    for position, at in enumerate(by_count):
+        if counts[at] >= replicas:
+            enough = (each for each in by_count[position:] if counts[each] >= replicas)
+            return [*where, (min(enough, key=lambda each: counts[each]), replicas)]
+        if counts[at] == 0:
+            return None
+        where.append((at, counts[at]))
+        replicas -= counts[at]
+    return None
 
 
 def _by_label(nodes: Iterable[Node]) -> dict[tuple[str, str], frozenset[int]]:

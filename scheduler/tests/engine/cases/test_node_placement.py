@@ -53,8 +53,9 @@ def test_one_replica_is_placed_by_the_policy(
     ("placement", "replicas", "expected"),
     [
         ("binpack", 2, {"b": 2}),
-        ("binpack", 3, {"b": 2, "a": 1}),
-        ("binpack", 7, {"b": 2, "a": 4, "c": 1}),
+        ("binpack", 3, {"a": 3}),
+        ("binpack", 7, {"a": 4, "c": 3}),
+        ("binpack", 9, {"a": 4, "b": 1, "c": 4}),
         ("spread", 2, {"a": 1, "c": 1}),
         ("spread", 5, {"a": 2, "b": 1, "c": 2}),
         ("spread", 10, {"a": 4, "b": 2, "c": 4}),
@@ -70,6 +71,40 @@ def test_a_gang_is_placed_by_the_policy_whole_or_not_at_all(
     busy = [run(gpu=4, high=True, on="b")]
     made = plan(rack(trio(), running=busy, queued=[gang], placement=placement))
     assert placed(made) == ({"g": expected} if expected else {})
+
+
+def test_a_gang_takes_the_fewest_nodes_and_of_these_the_one_that_it_fills_best() -> None:
+    """Eight nodes have one GPU left each, another one has eight, and a larger one has twelve."""
+    ones = [f"one-{n}" for n in range(8)]
+    nodes = [*map(node, ones), node("twelve", gpu=12), node("eight", gpu=8)]
+    busy = [run(gpu=7, high=True, on=each) for each in ones]
+    gang = job(gpu=1, replicas=8, id="g")
+    assert placed(plan(rack(nodes, running=busy, queued=[gang]))) == {"g": {"eight": 8}}
+
+
+@pytest.mark.parametrize("placement", ["binpack", "spread"])
+@pytest.mark.parametrize(
+    ("cores", "replicas", "expected"),
+    [
+        (2, 1, {"cpu": 1}),
+        (2, 2, {"cpu": 2}),
+        (5, 1, {"taken": 1}),  # it fits on no node without GPUs
+        (2, 3, {"cpu": 2, "taken": 1}),
+    ],
+)
+def test_work_without_gpus_avoids_nodes_with_gpus(
+    placement: str, cores: int, replicas: int, expected: dict[str, int]
+) -> None:
+    """Otherwise it would occupy the cores that the next training on these GPUs needs."""
+    nodes = [node("taken", gpu=8, cpu=8), node("cpu", gpu=0, cpu=4)]
+    busy = [run(gpu=8, cpu=3, high=True, on="taken")]
+    waiting = job(gpu=0, cpu=cores, replicas=replicas, id="j")
+    made = plan(rack(nodes, running=busy, queued=[waiting], placement=placement))
+    found = placed(made)["j"]
+    if replicas < 3:
+        assert found == expected
+    else:  # the gang needs both
+        assert found.keys() == expected.keys()
 
 
 def test_spread_counts_the_gangs_own_replicas() -> None:
