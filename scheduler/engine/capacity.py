@@ -20,6 +20,15 @@ Usable = Callable[[int], Resources]  # the amount of a bin that a workload may u
 _Key = tuple[bool, int, int, int, int]
 
 
+class OverAllocatedError(ValueError):
+    """A snapshot of a cluster that cannot be: nothing can be planned in it."""
+
+    def __init__(self, id_: str | None, total: Resources, free: Resources) -> None:
+        bin_name = "the cluster" if id_ is None else f"the node {id_}"
+        allocated = total.minus(free).named()
+        super().__init__(f"{bin_name} has {allocated} allocated, and only {total.named()} in all")
+
+
 class Capacity:
     """The bins and their free amounts. The state is `free`, and the order of bins that follows.
 
@@ -27,6 +36,7 @@ class Capacity:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
+        """Raises OverAllocatedError."""
         nodes = sorted(snapshot.nodes, key=lambda node: node.id)
         if nodes:
             self.ids: list[str | None] = [node.id for node in nodes]
@@ -36,6 +46,9 @@ class Capacity:
             self.ids = [None]
             self.totals = [snapshot.total]
             self.free = [snapshot.total.minus(snapshot.allocated)]
+        for id_, total, free in zip(self.ids, self.totals, self.free, strict=True):
+            if min(free) < 0:
+                raise OverAllocatedError(id_, total, free)
         self.number = {id_: at for at, id_ in enumerate(self.ids)}
         self._nodes = nodes
         self._spread = snapshot.policy.placement == SPREAD

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan
+from scheduler.engine.capacity import OverAllocatedError
 from scheduler.engine.snapshot import PriorityClass, Running
-from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, ends, job, pool, run
+from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, ends, job, node, pool, rack, run
 from scheduler.tests.engine.plans import evicted_ids, plan, started
 
 
@@ -192,6 +193,13 @@ def test_a_job_without_checkpoints_loses_what_it_has_done_where_no_other_reports
     old, young = run(gpu=4, ran_s=5 * 3600), run(gpu=4, ran_s=3600, id="young")
     made = plan(pool(running=[old, young], queued=[job(gpu=4, high=True)]))
     assert [(each.workload_id, each.lost_ms) for each in made.evictions] == [("young", 3600_000)]
+
+
+def test_a_snapshot_that_allocates_more_than_there_is_says_so() -> None:
+    with pytest.raises(OverAllocatedError, match=r"the cluster has .*'gpu': 9.*'gpu': 8"):
+        plan(pool(gpu=8, running=[run(gpu=9)], queued=[job(gpu=1, high=True)]))
+    with pytest.raises(OverAllocatedError, match=r"the node a has .*'gpu': 9.*'gpu': 8"):
+        plan(rack([node("a"), node("b")], running=[run(gpu=9, on="a")], queued=[job(gpu=1)]))
 
 
 def test_low_never_evicts() -> None:
