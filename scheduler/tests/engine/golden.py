@@ -23,8 +23,8 @@ from scheduler.tests.engine.build import NOW, allocated_by, job, of, owned
 
 OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
-BESIDE_A_RESERVATION = (86, 92, 111, 150)  # with an eviction
-RESERVATIONS = (297, 312, 348, 480, 498, 644)  # that have doubled, or avoid services
+BESIDE_A_RESERVATION = (66, 134, 150, 182)  # with an eviction
+RESERVATIONS = (56, 60, 78, 1694, 1698, 1880)  # that have doubled, or avoid services
 SEEDS = (*range(44), *BESIDE_A_RESERVATION, *RESERVATIONS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 CHANGED = (
