@@ -21,6 +21,7 @@ from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
 from scheduler.engine import Decision, Plan, Snapshot, decide
 from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
 
@@ -136,11 +137,13 @@ def check_apply_record(
     planning."""
     began = perf_counter()
     verify(snapshot, plan)  # 3. Check.
+    # Written down before the lock, as that takes long for a large cluster.
+    encoded = encode_snapshot(snapshot) if plan.starts or plan.evictions else None
     lock_cluster(UUID(snapshot.cluster_id))
     changed = store.apply_plan(snapshot, plan, cycle_id)  # 4. Apply.
     timing = (*spent, perf_counter() - began)
     if changed:
-        ledger.write(cycle_id, trigger, snapshot, plan, timing)  # 5. Record.
+        ledger.write(cycle_id, trigger, snapshot, plan, timing, encoded=encoded)  # 5. Record.
     return CycleResult(snapshot, plan, *timing)
 
 

@@ -25,9 +25,12 @@ def write(
     snapshot: Snapshot,
     plan: Plan,
     timing: tuple[float, float, float],
+    *,
+    encoded: bytes | None = None,
 ) -> None:
     """Record one cycle, in the transaction that it describes. `timing`: the seconds spent on
-    reading the tables, on planning and on applying the plan."""
+    reading the tables, on planning and on applying the plan. `encoded` is the encoded snapshot,
+    where the caller has it."""
     load_ms, plan_ms, apply_ms = (round(seconds * 1000, 3) for seconds in timing)
     SchedulingCycle.objects.create(
         id=cycle_id,
@@ -42,7 +45,7 @@ def write(
         evicted_count=len(plan.evictions),
         waiting_count=len(snapshot.queued) - len(plan.starts),
         engine_version=ENGINE_VERSION,
-        snapshot=encode_snapshot(snapshot),
+        snapshot=encoded or encode_snapshot(snapshot),
         plan=encode_plan(plan),
     )
 

@@ -197,10 +197,12 @@ SELECT {COLUMNS}
 SCORE = score_sql("%(gpu)s", "%(cpu)s", "%(ram)s")
 _HOP_GPUS = share_sql("hop.gpu", GPU_WEIGHT, "%(gpu)s")
 _HOP_CPUS = share_sql("hop.cpu", CPU_WEIGHT, "%(cpu)s")
+_MOST_CPUS = share_sql("hop.most_cpu", CPU_WEIGHT, "%(cpu)s")
+_MOST_RAM = share_sql("hop.most_ram", RAM_WEIGHT, "%(ram)s")
 
 # The first by score in each size class, besides those that are known. From one pair of GPUs and
 # CPUs to the next smaller one, of which only the most RAM can be the best; and no further than a
-# score could still be better, even with all of the RAM (and of the CPUs, for fewer GPUs).
+# score could still be better, even with the most RAM (and CPUs, for fewer GPUs) of the size class.
 BEST = f"""
 WITH RECURSIVE hop AS (
     SELECT size.*, NULL::uuid AS id, size.most_gpu + 1 AS gpu, 0::bigint AS cpu, 0::bigint AS ram,
@@ -216,10 +218,10 @@ WITH RECURSIVE hop AS (
            AND ({GPU}, {CPU}) < (
                hop.gpu,
                CASE WHEN hop.id IS NOT NULL
-                     AND {_HOP_GPUS} + {_HOP_CPUS} + {RAM_WEIGHT} < hop.best
+                     AND {_HOP_GPUS} + {_HOP_CPUS} + {_MOST_RAM} < hop.best
                     THEN -1 ELSE hop.cpu END)
          ORDER BY {GPU} DESC, {CPU} DESC, {RAM} DESC LIMIT 1) next
-     WHERE hop.id IS NULL OR {_HOP_GPUS} + {CPU_WEIGHT} + {RAM_WEIGHT} >= hop.best
+     WHERE hop.id IS NULL OR {_HOP_GPUS} + {_MOST_CPUS} + {_MOST_RAM} >= hop.best
 )
 SELECT {COLUMNS}
   FROM (SELECT hop.*, max(hop.score) OVER (PARTITION BY hop.number) AS top FROM hop) size,
