@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest, bearer_of
@@ -38,6 +39,7 @@ from deployments.models import Deployment, DeploymentEvent
 from deployments.services import bulk, checkpoint, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.renderers import PlainTextRenderer
 from mlops_platform.api.serializers import EmptySerializer
 from mlops_platform.api.streams import StreamResponse
 from organizations.models import Role
@@ -140,7 +142,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
         deployment, at = self.get_deployment(), self.body().get("at")
         return Response(present_one(checkpoint.report_checkpoint(request.user, deployment, at)))
 
-    @action(detail=True)
+    @action(detail=True, renderer_classes=[JSONRenderer, PlainTextRenderer])
     def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:
         deployment, wanted = self.get_deployment(), wanted_logs(request)
         logs.check(deployment, wanted)

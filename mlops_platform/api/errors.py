@@ -23,6 +23,7 @@ from mlops_platform.database import BUSY, try_again
 
 logger = logging.getLogger(__name__)
 
+JSON = "application/json"  # an error's type, whichever the call has
 FAULTY = "The request has faults; see fields."
 MOST_FAULTS = 20
 VERY_FAULTY = f"The request has many faults; see fields for the first {MOST_FAULTS}."
@@ -91,6 +92,7 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
             {"detail": answer.detail, "code": answer.code},
             status=status.HTTP_503_SERVICE_UNAVAILABLE,
             headers={"Retry-After": str(answer.after_s)},
+            content_type=JSON,
         )
     if not isinstance(error, exceptions.APIException):
         return None
@@ -104,7 +106,7 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     if (wait := getattr(error, "wait", None)) is not None:
         headers["Retry-After"] = str(int(wait) + 1)
     set_rollback()
-    return Response(_body(error), status=error.status_code, headers=headers)
+    return Response(_body(error), status=error.status_code, headers=headers, content_type=JSON)
 
 
 def _bare_token(request: Any) -> bool:

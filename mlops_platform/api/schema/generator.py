@@ -8,9 +8,10 @@ from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import SwaggerAutoSchema
 from rest_framework.permissions import AllowAny
 
+from mlops_platform.api.errors import JSON
 from mlops_platform.api.schema import texts
 from mlops_platform.api.schema.inspectors import INSPECTORS
-from mlops_platform.api.schema.texts import JSON, TAGS, Doc, error
+from mlops_platform.api.schema.texts import TAGS, Doc, error
 
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "change", "DELETE": "delete"}
 
@@ -144,12 +145,16 @@ class ApiSchema(SwaggerAutoSchema):
     def _errors(self) -> dict[str, openapi.Response]:
         """What can go wrong, by the view's body, parameters, permissions, path and throttles.
 
-        Any call can be malformed, too large, ask for another type of answer, or find no database.
+        Any call can be malformed, too large or too slow, ask for another type of answer, be one of
+        too many, or find no database (web/ and middleware.py answer some of these).
         """
         errors = {
             "400": texts.UNREADABLE,
             "406": texts.NOT_ACCEPTABLE,
+            "408": texts.TOO_SLOW,
             "413": texts.TOO_LARGE,
+            "429": texts.TOO_OFTEN,
+            "431": texts.HEAD_TOO_LARGE,
             "503": texts.UNAVAILABLE,
         }
         if self.view.action in self.view.bodies:
@@ -163,6 +168,4 @@ class ApiSchema(SwaggerAutoSchema):
                 errors["403"] = error("Role too low", "permission_denied", detail)
         if "{" in self.path:
             errors["404"] = texts.not_there()
-        if self.view.get_throttles():
-            errors["429"] = texts.TOO_OFTEN
         return errors

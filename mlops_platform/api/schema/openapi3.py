@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import TextChoices
 
-from mlops_platform.api.schema.texts import JSON
+from mlops_platform.api.errors import JSON
 
 Document = dict[str, Any]
 

@@ -8,7 +8,7 @@ from drf_yasg import openapi
 from rest_framework import serializers
 
 from mlops_platform import __version__
-from mlops_platform.api.errors import FAULTY, NOT_FOUND
+from mlops_platform.api.errors import FAULTY, JSON, NOT_FOUND
 
 INFO = openapi.Info(
     title="MLOps platform",
@@ -28,8 +28,6 @@ TAGS = {
     "deployments": "What shall run: submit, watch, change, stop.",
     "ledger": "What the scheduler decided, and on what grounds.",
 }
-
-JSON = "application/json"
 
 
 class ErrorSerializer(serializers.Serializer):
@@ -105,17 +103,21 @@ NOT_ACCEPTABLE = error(
     "not_acceptable",
     "Could not satisfy the request Accept header.",
 )
+TOO_SLOW = error("The body came too slowly", "request_timeout", "The body did not arrive in time.")
+HEAD_TOO_LARGE = error(
+    "Headers too long", "head_too_large", "The request has too many or too long headers."
+)
 TOO_LARGE = error("Body too large", "too_large", "A body may have 1024 KiB at most.")
 NOT_JSON = error(
     "Not JSON", "unsupported_media_type", 'Unsupported media type "text/plain" in request.'
 )
 TOO_OFTEN = error(
-    "Too often; see Retry-After",
+    "Too often, or too many at the same time; see Retry-After",
     "throttled",
     "Request was throttled. Expected available in 42 seconds.",
 )
 UNAVAILABLE = error(
-    "The database is away",
+    "The database is away, or the web server is busy",
     "database_unavailable",
     "The database is away; try again soon.",
 )

@@ -95,6 +95,17 @@ def test_another_type_of_answer_is_not_to_be_had(world, unthrottled, route):
     assert error_body(answer)["code"] == "not_acceptable"
 
 
+@pytest.mark.parametrize("accepted", ["text/plain", "text/*", "*/*", "application/json"])
+def test_a_log_is_plain_text_and_a_refusal_json(world, accepted):
+    client = world.client("viewer")
+    path = "/api/deployments/{deployment_id}/logs"
+    found = client.get(path.format(**world.ids), HTTP_ACCEPT=accepted)
+    assert (found.status_code, found["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    refused = client.get(path.format(**world.nowhere()), HTTP_ACCEPT=accepted)
+    assert refused.status_code == 404
+    assert error_body(refused)["code"] == "not_found"
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_any_call_is_refused_with_a_body_above_the_limit(world, settings, route):
     answer = send(world, route, CONTENT_LENGTH=str(settings.MAX_BODY_BYTES + 1))

@@ -1,0 +1,10 @@
+"""Types of answers besides JSON."""
+
+from rest_framework.renderers import JSONRenderer
+
+
+class PlainTextRenderer(JSONRenderer):
+    """Lets a client ask for `text/plain`. The view writes the text, and errors stay JSON."""
+
+    media_type = "text/plain"
+    format = "txt"
