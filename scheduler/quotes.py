@@ -43,6 +43,7 @@ from scheduler.store import Part
 
 SALT = "scheduler.quote"
 VALID_S = 300
+MOST_STEPS = 300_000  # of the plan, which a submit with the token makes under the cluster's lock
 
 STARTS_NOW = "STARTS_NOW"
 STARTS_BY_PREEMPTING = "STARTS_BY_PREEMPTING"
@@ -82,7 +83,7 @@ def quote(
     with transaction.atomic():
         store.see_one_moment()
         reader = store.part_reader(deployment.cluster_id)
-        part = reader.now
+        part = _in_few_steps(reader.now)
         if deployment.pending_dependencies:
             outcome = _Outcome(WAITS)
         else:
@@ -124,10 +125,8 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
         raise Invalid({"quote": "Not a quote of yours."})
     if promise.digest != digest:
         raise Conflict("The quote was given for another body.", code="quote_mismatch")
-    part, workload = (
-        store.part_reader(deployment.cluster_id, lock=True).now,
-        as_workload(deployment),
-    )
+    part = _in_few_steps(store.part_reader(deployment.cluster_id, lock=True).now)
+    workload = as_workload(deployment)
     before = tuple(each for each in part.snapshot.queued if each.id != workload.id)
     part = replace(part, snapshot=replace(part.snapshot, queued=before))
     if deployment.pending_dependencies:
@@ -152,6 +151,10 @@ class _Outcome:
     kind: str
     plan: Plan | None = None
     evictions: tuple[Eviction, ...] = ()
+
+
+def _in_few_steps(part: Part) -> Part:
+    return replace(part, snapshot=replace(part.snapshot, most_steps=MOST_STEPS))
 
 
 def _outcome(part: Part, workload: Workload, budget: Budget) -> _Outcome:

@@ -52,14 +52,18 @@ def plan_with(
 ) -> WorkloadPlan:
     """Plan the snapshot with the workload in its queue. It replaces a queued one of the same id.
 
-    Raises what `check` does.
+    Raises what `check` does, and Unanswered where the plan's steps were spent before the workload's
+    turn.
     """
     others = tuple(each for each in snapshot.queued if each.id != workload.id)
     view = ClusterView(replace(snapshot, queued=(*others, workload), max_starts=EVERY_START))
     possible, never = sift(view)
     queue = MeteredQueue(view.snapshot, possible, check)
     state = admit_in_turn(view, queue) if snapshot.state == ACTIVE else None
-    return _plan_of(Decision(view, queue, never, state).plan(with_waits=with_waits), workload)
+    decision = Decision(view, queue, never, state)
+    if decision.is_spent and workload.id not in decision.started:
+        raise Unanswered
+    return _plan_of(decision.plan(with_waits=with_waits), workload)
 
 
 def _plan_of(plan: Plan, workload: Workload) -> WorkloadPlan:
@@ -223,7 +227,10 @@ class WhatIf:
         self._check()
         view = self._view if snapshot is None else ClusterView(snapshot)
         queue = self._others.with_one(workload)
-        plan = _plan_of(decide(view, queue).plan(with_waits=False), workload)
+        decision = decide(view, queue)
+        if decision.is_spent and workload.id not in decision.started:
+            raise Unanswered
+        plan = _plan_of(decision.plan(with_waits=False), workload)
         return plan if plan.start is not None else None
 
     def _answer(self, question: Callable[[], _T], otherwise: _T) -> _T:

@@ -13,6 +13,7 @@ from scheduler.engine.decision import admit_in_turn, sift
 from scheduler.engine.invariants import check
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
+from scheduler.engine.whatif import Unanswered, plan_with
 from scheduler.tests.engine.build import job, node, pool, rack, run
 
 SLACK = 200_000  # steps of what one workload may cost at its turn: they are counted, not foreseen
@@ -151,6 +152,14 @@ def test_a_cycle_without_steps_ends_after_one_start_and_asks_for_another() -> No
     plan = make_plan(snapshot)
     assert (len(plan.starts), plan.unfinished) == (1, True)
     assert check(snapshot, plan) == []
+
+
+@pytest.mark.usefixtures("spent")
+def test_of_a_workload_that_the_steps_did_not_reach_no_answer_is_given() -> None:
+    first, last = job(1), job(1)
+    assert plan_with(pool(gpu=8, queued=[last]), first).start is not None
+    with pytest.raises(Unanswered):
+        plan_with(pool(gpu=8, queued=[first]), last)
 
 
 @pytest.mark.usefixtures("spent")
