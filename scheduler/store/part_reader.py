@@ -15,7 +15,8 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.order import order_key
 from scheduler.engine.snapshot import ACTIVE, BEST_EFFORT, FAIR_SHARE, Workload
-from scheduler.store.bounds import Bounds, possible
+from scheduler.engine.upper_bounds import evictable_below
+from scheduler.store.bounds import Bounds, possible, preempting_classes
 from scheduler.store.queue_head import HeadReader, with_workloads
 from scheduler.store.queue_reader import FIRST_KEY, QueueReader, SizeClass
 from scheduler.store.running import running_in
@@ -49,11 +50,15 @@ class Part:
     is_cut: bool = False
 
     def covers(self, workload: Workload) -> bool:
-        """Whether a plan of this part says of the workload what a plan of the cluster would. The
-        workloads behind it in line do not matter for that."""
+        """Whether a plan of this part says of the workload what a plan of the cluster would.
+
+        Without quotas the workloads behind it in line do not matter for that.
+        """
         if self.is_cut or self.last is None:
             return not self.is_cut
         if self.snapshot.policy.ordering == FAIR_SHARE:  # the line follows the shares
+            return False
+        if self.snapshot.quotas:  # one behind it may evict what takes up its owner's quota
             return False
         key = order_key(self.snapshot)
         return key(workload) <= key(self.last)
@@ -75,20 +80,29 @@ class PartReader:
 
     @cached_property
     def now(self) -> Part:
-        """With what could start now: in what is free, or in what it may evict."""
+        """With what could start now: in what is free, in what it may evict, or in what others may
+        evict beyond their need."""
         policy, bounds = self._view.snapshot.policy, self._bounds
         if self._view.snapshot.state != ACTIVE:  # nothing starts, whatever waits
             return Part(self._view.snapshot)
         if policy.queueing == BEST_EFFORT:
-            return self._read(bounds.size_classes, bounds.count, bounds.quotas)
+            part = self._read(bounds.size_classes, bounds.count, bounds.quotas)
+            return self.ever if self._may_evict(part) else part
         if policy.ordering == FAIR_SHARE or bounds.quotas is not None:
             return self.ever  # any workload may be the head
         part = self._read(bounds.size_classes, bounds.count, None)
-        if part.last is not None:
+        if part.last is not None or self._may_evict(part):
             return self.ever
         heads = HeadReader(self._queue, decide, self._limits.keys)
         view = heads.with_head(self._view.with_queue(part.snapshot.queued), bounds)
         return replace(part, snapshot=view.snapshot)
+
+    def _may_evict(self, part: Part) -> bool:
+        """Whether a workload that was read has possible victims: what these free beyond its need
+        may let others start, which then have to be read."""
+        classes = self._view.cluster.classes
+        names = {each.priority for each in part.snapshot.queued} & preempting_classes(self._view)
+        return any(evictable_below(self._view, classes[name].value) for name in names)
 
     @cached_property
     def ever(self) -> Part:
