@@ -30,6 +30,7 @@ VERY_FAULTY = f"The request has many faults; see fields for the first {MOST_FAUL
 THE_FIRST = f"The first {MOST_FAULTS} are in fields."
 LONGEST_SENTENCE = 500
 LONGEST_NAME = 100
+SERVER_ERROR = "Something went wrong on our side; it has been logged."
 NOT_FOUND = "There is nothing here, or it is not yours to see."
 
 
@@ -224,4 +225,4 @@ def server_error(request: HttpRequest) -> JsonResponse:
         response = _answer(503, answer.detail, answer.code)
         response["Retry-After"] = str(answer.after_s)
         return response
-    return _answer(500, "Something went wrong on our side; it has been logged.", "internal_error")
+    return _answer(500, SERVER_ERROR, "internal_error")

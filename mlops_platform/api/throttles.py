@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterable
 from functools import cache
-from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 from limits import RateLimitItemPerSecond
@@ -20,6 +19,7 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from mlops_platform.api.addresses import client_address, network_of
 from mlops_platform.api.names import folded
 from mlops_platform.api.redis import redis_client
 
@@ -65,19 +65,13 @@ class RateThrottle(SimpleRateThrottle):
         """(Number of requests, key) of each window that counts the request."""
         return [(self.num_requests, f"{self.scope}:{self.identity(request)}")]
 
+    def get_ident(self, request: Request) -> str:
+        """The address that the web server and the log's lines name, too."""
+        meta = request.META
+        return client_address(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""))
+
     def identity(self, request: Request) -> str:
-        return _network(self.get_ident(request))
-
-
-def _network(address: str) -> str:
-    """The address; of one in IPv6, the /64 network, all of which is one client's."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv4Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
+        return network_of(self.get_ident(request))
 
 
 @cache
@@ -157,7 +151,7 @@ LOGIN_THROTTLES: list[type[RateThrottle]] = [
 
 def remember_address(request: Request) -> None:
     """Note that the account which this request names has logged in from its address."""
-    address = _network(LoginAccountThrottle().get_ident(request))
+    address = network_of(LoginAccountThrottle().get_ident(request))
     try:
         redis_client().set(_known_key(_account(request), address), "1", ex=KNOWN_FOR_S)
     except (RedisError, OSError):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from mlops_platform.api.errors import SERVER_ERROR
 from mlops_platform.web import answers, limits
 from mlops_platform.web.bodies import Receive, Unreceived, receive_body
 from mlops_platform.web.budget import Budget
@@ -67,8 +68,7 @@ class WebApplication:
             return Result(_busy(head, busy))
         except Exception:
             logger.exception("Django has not answered")
-            detail = "Something went wrong on our side; it has been logged."
-            return Result(answers.refusal(head, 500, "internal_error", detail))
+            return Result(answers.refusal(head, 500, "internal_error", SERVER_ERROR))
 
     async def send_all(self, answer: Answer, connection: Connection, sender: "_Sender") -> None:
         size = sum(map(len, answer.body))

@@ -1,15 +1,14 @@
 """By whose share of the threads a request counts."""
 
-import ipaddress
 from typing import Any
 
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.state import token_backend
 
+from mlops_platform.api.addresses import network_of
 from mlops_platform.web.messages import Head
 
 LONGEST_TOKEN = 4096
-IPV6_NETWORK = 64  # what one subscriber has: counted as one client
 
 
 def client_of(head: Head) -> str:
@@ -22,14 +21,4 @@ def client_of(head: Head) -> str:
             pass
         else:
             return f"user {claims.get('user_id')}"
-    return f"address {_network(head.address)}"
-
-
-def _network(address: str) -> str:
-    try:
-        given = ipaddress.ip_address(address)
-    except ValueError:  # a Unix socket's peer has none
-        return address
-    if given.version == 6:
-        return str(ipaddress.ip_network((given, IPV6_NETWORK), strict=False))
-    return address
+    return f"address {network_of(head.address)}"

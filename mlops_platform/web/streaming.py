@@ -10,9 +10,10 @@ from typing import Any
 
 from django.db import close_old_connections
 from rest_framework.exceptions import APIException
+from rest_framework.response import Response
 
 from mlops_platform import logs
-from mlops_platform.api.errors import answer_exception
+from mlops_platform.api.errors import SERVER_ERROR, answer_exception
 from mlops_platform.api.streams import Stream
 from mlops_platform.web import limits
 from mlops_platform.web.messages import Answer
@@ -53,7 +54,11 @@ class Streams:
         except APIException as error:
             await _send_whole(_refusal(result, error), start, send)
             return
-        served = _Served(result.stream, self._ask)
+        try:
+            served = _Served(result.stream, self._ask)
+        except RuntimeError:  # the system has no thread left
+            result.stream.leave()
+            raise
         try:
             opening = asyncio.ensure_future(served.open())
             await asyncio.wait([opening, over], return_when=asyncio.FIRST_COMPLETED)
@@ -63,7 +68,7 @@ class Streams:
                 return
             try:
                 opening.result()
-            except APIException as error:
+            except Exception as error:
                 await _send_whole(_refusal(result, error), start, send)
                 return
             await start(result.answer)
@@ -147,10 +152,12 @@ class _Served:
                 return
 
 
-def _refusal(result: Result, error: APIException) -> Answer:
+def _refusal(result: Result, error: Exception) -> Answer:
     """The error's answer, with those headers of Django's answer that do not describe its body."""
     response = answer_exception(error, {})
-    assert response is not None
+    if response is None:
+        logger.error("a stream could not be opened", exc_info=error)
+        response = Response({"detail": SERVER_ERROR, "code": "internal_error"}, status=500)
     body = json.dumps(response.data).encode()
     kept = [each for each in result.answer.headers if not each[0].startswith(b"content-t")]
     own = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
