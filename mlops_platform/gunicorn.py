@@ -6,10 +6,11 @@ Each name is one of gunicorn's settings.
 import os
 from pathlib import Path
 
+from mlops_platform.limits import MOST_AT_ONCE, whole_number
 from mlops_platform.logs import LOGGING
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = whole_number("WEB_CONCURRENCY", os.environ.get("WEB_CONCURRENCY") or "2", MOST_AT_ONCE)
 worker_class = "mlops_platform.web.worker.WebWorker"  # runs WEB_THREADS threads
 preload_app = True  # the workers share the memory of what is loaded once
 graceful_timeout = 10

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
 
 from mlops_platform import admission, embedded
 from mlops_platform.database import deadlines
-from mlops_platform.limits import rate, whole_number
+from mlops_platform.limits import MOST, MOST_AT_ONCE, rate, whole_number
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 from mlops_platform.production import (
     is_production,
@@ -69,12 +68,13 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _count(name: str, default: int) -> int:
-    """A whole number above 0."""
-    text = os.environ.get(name) or str(default)
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10_000:
-        raise ImproperlyConfigured(f"{name} is {text[:40]!r}; give a number from 1 to 10000.")
-    return int(text)
+def _number(name: str, default: int, most: int = MOST) -> int:
+    """A whole number from 1 to `most`."""
+    return whole_number(name, os.environ.get(name) or str(default), most)
+
+
+def _rate(name: str, default: str) -> str:
+    return rate(name, os.environ.get(name) or default)
 
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or _kept("secret_key", _signing_key)
@@ -201,17 +201,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "mlops_platform.api.errors.answer_exception",
     "DEFAULT_THROTTLE_RATES": {
         # per user name and address; per user name, from addresses that are new to it; per address
-        "login": rate("THROTTLE_LOGIN", os.environ.get("THROTTLE_LOGIN") or "10/min"),
-        "login_account": rate(
-            "THROTTLE_LOGIN_ACCOUNT", os.environ.get("THROTTLE_LOGIN_ACCOUNT") or "60/hour"
-        ),
-        "login_address": rate(
-            "THROTTLE_LOGIN_ADDRESS", os.environ.get("THROTTLE_LOGIN_ADDRESS") or "100/min"
-        ),
-        "register": rate("THROTTLE_REGISTER", os.environ.get("THROTTLE_REGISTER") or "60/hour"),
+        "login": _rate("THROTTLE_LOGIN", "10/min"),
+        "login_account": _rate("THROTTLE_LOGIN_ACCOUNT", "60/hour"),
+        "login_address": _rate("THROTTLE_LOGIN_ADDRESS", "100/min"),
+        "register": _rate("THROTTLE_REGISTER", "60/hour"),
         # per user
-        "quote": rate("THROTTLE_QUOTE", os.environ.get("THROTTLE_QUOTE") or "30/min"),
-        "explain": rate("THROTTLE_EXPLAIN", os.environ.get("THROTTLE_EXPLAIN") or "30/min"),
+        "quote": _rate("THROTTLE_QUOTE", "30/min"),
+        "explain": _rate("THROTTLE_EXPLAIN", "30/min"),
     },
     "NUM_PROXIES": proxies_in_front(os.environ),
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -269,8 +265,9 @@ CELERY_TASK_ROUTES = {
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
 }
 CELERY_ACCEPT_CONTENT = ["json"]
-RUNTIMES_THREADS = _count("RUNTIMES_THREADS", 16)  # of each of their workers
-RUNTIMES_WATCHERS = _count("RUNTIMES_WATCHERS", 256)  # endpoints that each of them watches
+RUNTIMES_THREADS = _number("RUNTIMES_THREADS", 16, MOST_AT_ONCE)  # of each of their workers
+# Endpoints that each of them watches.
+RUNTIMES_WATCHERS = _number("RUNTIMES_WATCHERS", 256, MOST_AT_ONCE)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -312,16 +309,12 @@ CELERY_BEAT_SCHEDULE = {
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
-MAX_QUEUED_PER_CLUSTER = whole_number(
-    "MAX_QUEUED_PER_CLUSTER", os.environ.get("MAX_QUEUED_PER_CLUSTER") or "20000"
-)
-MAX_QUEUED_PER_USER = whole_number(  # in a cluster
-    "MAX_QUEUED_PER_USER", os.environ.get("MAX_QUEUED_PER_USER") or "10000"
-)
-LEDGER_RETENTION_DAYS = int(os.environ.get("LEDGER_RETENTION_DAYS", "30"))
+MAX_QUEUED_PER_CLUSTER = _number("MAX_QUEUED_PER_CLUSTER", 20_000)
+MAX_QUEUED_PER_USER = _number("MAX_QUEUED_PER_USER", 10_000)  # in a cluster
+LEDGER_RETENTION_DAYS = _number("LEDGER_RETENTION_DAYS", 30, MOST_AT_ONCE)
 
 # --- Web ------------------------------------------------------------------------------------
-WEB_THREADS = int(os.environ.get("WEB_THREADS", "8"))  # of each process of the web server
+WEB_THREADS = _number("WEB_THREADS", 8, MOST_AT_ONCE)  # of each process of the web server
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {

@@ -30,6 +30,7 @@ AT_ONCE = 500  # rows that the request itself deletes
 OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
 TASK = "clusters.tasks.delete_rows"
 TURNS = Places(all=4, organization=2)  # at the same time: the threads are those of passes, too
+STALE_S = 60  # a request that no worker has taken for so long has a successor
 LOCK_S = 15  # so long a killed worker's lock keeps others away
 
 
@@ -109,7 +110,7 @@ def take_turn(cluster_id: UUID) -> None:
 def request(cluster_id: UUID) -> None:
     """Ask for a turn. Never raises for want of Redis: the sweep asks again."""
     try:
-        current_app.send_task(TASK, (str(cluster_id),))
+        current_app.send_task(TASK, (str(cluster_id),), expires=STALE_S)
     except (RedisError, OperationalError, OSError) as error:
         extra = {"cluster_id": str(cluster_id), "error": str(error)}
         logger.warning("deletion not requested: redis is away; the sweep asks again", extra=extra)

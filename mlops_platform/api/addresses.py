@@ -1,4 +1,4 @@
-"""The address of the client that a request comes from, and the network that counts as one client."""
+"""The address of the client that a request comes from, and the network that counts as one."""
 
 from ipaddress import IPv4Address, ip_address, ip_network
 

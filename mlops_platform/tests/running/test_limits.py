@@ -32,7 +32,16 @@ def test_what_is_no_rate_is_refused(given: str) -> None:
         rate("THROTTLE_QUOTE", given)
 
 
-@pytest.mark.parametrize("name", ["MAX_QUEUED_PER_CLUSTER", "THROTTLE_EXPLAIN"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MAX_QUEUED_PER_CLUSTER",
+        "THROTTLE_EXPLAIN",
+        "WEB_THREADS",
+        "RUNTIMES_WATCHERS",
+        "LEDGER_RETENTION_DAYS",
+    ],
+)
 def test_the_platform_does_not_start_with_it(name: str) -> None:
     ended = subprocess.run(
         [sys.executable, "manage.py", "check"],

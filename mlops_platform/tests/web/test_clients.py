@@ -1,4 +1,4 @@
-"""A client without a token is known by its address, by which its share of the threads is counted."""
+"""A client without a token is known by its address, which has a share of the threads."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def client_at(address: str) -> str:
     return client_of(Head({}, 0.0, "GET", "/", {}, address))
 
 
-def test_clients_with_ipv4_addresses_are_apart_also_where_the_socket_serves_both_protocols() -> None:
+def test_ipv4_addresses_are_apart_also_in_their_ipv6_form() -> None:
     assert client_at("::ffff:192.0.2.7") != client_at("::ffff:192.0.2.8")
     assert client_at("::ffff:192.0.2.7") == client_at("192.0.2.7")
 

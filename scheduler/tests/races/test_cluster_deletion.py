@@ -1,9 +1,11 @@
 """Deleting a cluster with a long history: gone for users at once, and in the tables in batches."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from celery import current_app
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 from uuid_utils.compat import uuid7
 
@@ -314,6 +317,15 @@ def test_while_redis_is_away_it_is_deleted_and_the_sweep_asks_later(api, ada, ol
     assert requested() == []
     tasks.resume_deletions()
     assert len(requested()) == 1
+    finish(old)
+
+
+def test_requests_that_no_worker_takes_do_not_pile_up(api, ada, old):
+    """The sweep asks anew every 15 seconds, so a request is worth nothing after a while."""
+    api(ada).delete(path(old))
+    [message] = requested()
+    expires = datetime.fromisoformat(json.loads(message)["headers"]["expires"])
+    assert expires - timezone.now() < timedelta(seconds=deletion.STALE_S)
     finish(old)
 
 
