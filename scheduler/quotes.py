@@ -83,7 +83,7 @@ def quote(
     with transaction.atomic():
         store.see_one_moment()
         reader = store.part_reader(deployment.cluster_id)
-        part = _in_few_steps(reader.now)
+        part = _in_few_steps(reader.now_with(workload))
         if deployment.pending_dependencies:
             outcome = _Outcome(WAITS)
         else:
@@ -125,8 +125,8 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
         raise Invalid({"quote": "Not a quote of yours."})
     if promise.digest != digest:
         raise Conflict("The quote was given for another body.", code="quote_mismatch")
-    part = _in_few_steps(store.part_reader(deployment.cluster_id, lock=True).now)
     workload = as_workload(deployment)
+    part = _in_few_steps(store.part_reader(deployment.cluster_id, lock=True).now_with(workload))
     before = tuple(each for each in part.snapshot.queued if each.id != workload.id)
     part = replace(part, snapshot=replace(part.snapshot, queued=before))
     if deployment.pending_dependencies:

@@ -82,26 +82,35 @@ class PartReader:
     def now(self) -> Part:
         """With what could start now: in what is free, in what it may evict, or in what others may
         evict beyond their need."""
+        return self._now(set())
+
+    def now_with(self, workload: Workload) -> Part:
+        """The same part, whether or not the workload is queued yet: its own victims count too."""
+        return self._now({workload.priority})
+
+    def _now(self, asked: set[str]) -> Part:
+        """`asked`: classes of which a workload waits, or is about to."""
         policy, bounds = self._view.snapshot.policy, self._bounds
         if self._view.snapshot.state != ACTIVE:  # nothing starts, whatever waits
             return Part(self._view.snapshot)
         if policy.queueing == BEST_EFFORT:
             part = self._read(bounds.size_classes, bounds.count, bounds.quotas)
-            return self.ever if self._may_evict(part) else part
+            return self.ever if self._may_evict(part, asked) else part
         if policy.ordering == FAIR_SHARE or bounds.quotas is not None:
             return self.ever  # any workload may be the head
         part = self._read(bounds.size_classes, bounds.count, None)
-        if part.last is not None or self._may_evict(part):
+        if part.last is not None or self._may_evict(part, asked):
             return self.ever
         heads = HeadReader(self._queue, decide, self._limits.keys)
         view = heads.with_head(self._view.with_queue(part.snapshot.queued), bounds)
         return replace(part, snapshot=view.snapshot)
 
-    def _may_evict(self, part: Part) -> bool:
-        """Whether a workload that was read has possible victims: what these free beyond its need
-        may let others start, which then have to be read."""
+    def _may_evict(self, part: Part, asked: set[str]) -> bool:
+        """Whether a workload that was read, or one of the classes `asked`, has possible victims:
+        what these free beyond its need may let others start, which then have to be read."""
         classes = self._view.cluster.classes
-        names = {each.priority for each in part.snapshot.queued} & preempting_classes(self._view)
+        waiting = {each.priority for each in part.snapshot.queued} | asked
+        names = waiting & preempting_classes(self._view)
         return any(evictable_below(self._view, classes[name].value) for name in names)
 
     @cached_property

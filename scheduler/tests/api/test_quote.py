@@ -51,6 +51,25 @@ def test_a_quote_writes_nothing(cluster: Cluster, submit: Submit, dev: User) -> 
     assert fingerprint() == before
 
 
+def test_what_is_quoted_to_evict_does_so_while_another_waits_for_the_same_capacity(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    """Only with the submit waits a deployment that may evict, so that more of the queue matters."""
+    victim = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    other = submit("LOW", gpu=4)
+    run_cycle(cluster)
+    given = body(cluster, gpu=4, priority="HIGH")
+    quote = quoted(dev, given)
+    assert quote["outcome"] == "STARTS_BY_PREEMPTING"
+    answer = client_for(dev).post(SUBMIT, {**given, "quote": quote["token"]})
+    assert answer.status_code == 201, answer.json()
+    assert answer.json()["status"] == "RUNNING"
+    victim.refresh_from_db()
+    other.refresh_from_db()
+    assert (victim.status, other.status) == (Status.QUEUED, Status.RUNNING)
+
+
 def test_what_fits_is_quoted_to_start_and_does_so_at_once(cluster: Cluster, dev: User) -> None:
     given = body(cluster)
     quote = quoted(dev, given)
