@@ -140,7 +140,7 @@ def _blocked_by_head(details: Details) -> str:
 
 
 def _reserved_for_head(details: Details) -> str:
-    return f"What is free is held for {details['head']}, which has waited longest."
+    return f"What is free is reserved for {details['head']}, which has waited longest."
 
 
 def _quota_exceeded(details: Details) -> str:
@@ -150,7 +150,7 @@ def _quota_exceeded(details: Details) -> str:
     quota, allocated = (public_amount(resource, details[name]) for name in ("quota", "held"))
     if details["requested"] > details["quota"]:
         return f"Asks for {requested}, and its owner's quota is {quota}."
-    return f"Asks for {requested}: its owner holds {allocated}, and the quota is {quota}."
+    return f"Asks for {requested}: its owner has {allocated} allocated, and the quota is {quota}."
 
 
 def _cluster_paused(details: Details) -> str:
@@ -264,7 +264,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "PREEMPTED": _preempted,
     "NODE_DRAINED": _always("What it ran on was drained, so it went back into the queue."),
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
-    CONTAINER_LOST: _on_node("Its container is gone from the node", ", and nobody knows why."),
+    CONTAINER_LOST: _on_node("Its container is gone from the node", ", and why is unknown."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
     # Codes of a runtime (runtimes/base.py): of a starting deployment, or of a failed attempt.
     WAITING_FOR_VICTIMS: _waiting_for_victims,

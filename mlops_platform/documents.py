@@ -1,6 +1,6 @@
 """The documents about the API: Swagger 2.0 with its page, and OpenAPI 3.1 made of it.
 
-Anybody may ask for them without a token, and making one takes about a second. They name no host
+Every visitor may ask for them, and making one takes about a second. They name no host
 and depend on the code alone, so each process makes each of them once.
 """
 
@@ -67,7 +67,7 @@ _SchemaView: Any = get_schema_view(
 
 
 class SwaggerView(_SchemaView):
-    """Swagger UI, and for whatever asks for no page the document."""
+    """Swagger UI; a client that asks for no page gets the document."""
 
     def get(self, request: Request, version: str = "", format: Any = None) -> HttpResponse:  # noqa: A002 - DRF's name
         if isinstance(request.accepted_renderer, SwaggerUIRenderer):

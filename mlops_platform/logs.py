@@ -41,7 +41,7 @@ class ContextFilter(logging.Filter):
             value = variable.get()
             if value is not None:
                 setattr(record, variable.name, value)
-        # Django hands the whole request to some lines, and its text holds the query string.
+        # Django hands the whole request to some lines, and its text contains the query string.
         record.__dict__.pop("request", None)
         return True
 

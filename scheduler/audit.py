@@ -73,15 +73,15 @@ def _miscounted() -> Iterator[str]:
 def _half_states() -> Iterator[str]:
     """Every deployment is wholly in one state."""
     rules = {
-        "holds capacity but is placed nowhere": Q(status__in=PLACED, placement=[]),
+        "has capacity allocated but is placed nowhere": Q(status__in=PLACED, placement=[]),
         "runs but never started": Q(status=Status.RUNNING, started_at=None),
-        "is placed but holds nothing": ~Q(status__in=PLACED) & ~Q(placement=[]),
+        "is placed but has nothing allocated": ~Q(status__in=PLACED) & ~Q(placement=[]),
         "has ended but not when": Q(status__in=ENDED, finished_at=None),
         "has an end but goes on": ~Q(status__in=ENDED) & ~Q(finished_at=None),
         "is to be tried again, but neither waits nor leaves": Q(retry_at__isnull=False)
         & ~Q(status__in=(Status.QUEUED, Status.STOPPING)),
         "waits but has started": Q(status=Status.QUEUED) & ~Q(started_at=None),
-        "is due but holds nothing": ~Q(status__in=PLACED) & ~Q(due_at=None),
+        "is due but has nothing allocated": ~Q(status__in=PLACED) & ~Q(due_at=None),
     }
     for sentence, rule in rules.items():
         for key in Deployment.objects.filter(rule).values_list("pk", flat=True)[:MOST_SENTENCES]:

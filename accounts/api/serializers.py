@@ -66,7 +66,7 @@ class RegisterSerializer(StrictSerializer):
     invite_code = Text(
         max_length=LONGEST_CODE,
         required=False,
-        help_text="Makes you a member at once. Some platforms register nobody without one.",
+        help_text="Makes you a member at once. Some platforms demand one.",
     )
 
     class Meta:

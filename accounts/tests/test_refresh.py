@@ -67,7 +67,7 @@ def test_a_refresh_token_can_be_used_once(anyone, token, monkeypatch):
 
 
 def test_a_reused_token_ends_the_whole_login(anyone, token, monkeypatch, caplog):
-    """A thief has used one of the tokens before the user, or after: nobody can tell."""
+    """A thief has used one of the tokens before the user, or after: the two look the same."""
     chain = [token]
     for _ in range(3):
         chain.append(next_of(chain[-1]))

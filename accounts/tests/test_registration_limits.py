@@ -1,4 +1,4 @@
-"""POST /api/users/register where not everybody may, and with an invite code"""
+"""POST /api/users/register where not every visitor may, and with an invite code"""
 
 from datetime import timedelta
 from typing import Any

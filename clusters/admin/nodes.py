@@ -163,8 +163,8 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
                     node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
                 )
                 consequences.append(
-                    f"{node.name}: what holds {allocated} will go back into the queue and lose "
-                    "what it has not saved; the node stays closed until you uncordon it."
+                    f"{node.name}: what has {allocated} allocated will go back into the queue "
+                    "and lose what it has not saved; the node stays closed until you uncordon it."
                 )
             title = f"Drain {counted(queryset.count(), 'node')}?"
             if question := self.confirm(request, title, consequences):

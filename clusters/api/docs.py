@@ -35,8 +35,8 @@ CLUSTERS = {
     "destroy": Doc(
         "clusters",
         "Delete a cluster with its history",
-        "204 where all of it is gone, 202 where its history is still being deleted: nobody sees it "
-        "any more, and its name is free. Where containers run in it, `?force=true` stops them "
+        "204 where all of it is gone, 202 where its history is still being deleted: no user sees "
+        "it any more, and its name is free. Where containers run in it, `?force=true` stops them "
         "first: 202 too, and it is shown as DELETING until then.",
         parameters=[FORCE],
         answers={

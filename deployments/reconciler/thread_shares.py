@@ -3,7 +3,7 @@
 An endpoint that drips or hangs costs a thread for the whole time of a pass. So the passes of one
 organization have at most a quarter of a worker's threads at a time. Half of them is left to passes
 over clusters whose endpoints are not doubtful: that have answered, and have not failed or cost much
-time of late. Whoever makes many organizations, each with an endpoint that hangs, gains no more.
+time of late. So a user with many organizations, each with an endpoint that hangs, gains no more.
 
 A pass that finds its share taken gives its thread back at once, and its cluster waits; a thread
 that ends a pass takes the next cluster whose turn has come. The counts are of this process, as its

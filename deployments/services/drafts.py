@@ -49,7 +49,7 @@ def draft_deployment(
 ) -> Draft:
     """The deployment that a submit would save; writes nothing.
 
-    `spec` holds columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
+    `spec` has columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
     in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
     deleted. Three queries, one more with dependencies.
     """

@@ -76,7 +76,7 @@ class LookUpMedia:
 
 
 class AgeFilter(admin.SimpleListFilter):
-    """Filters by when a row was made. Its UUIDv7 key holds the time, so this is an index range."""
+    """Filters by when a row was made. Its UUIDv7 key has the time, so this is an index range."""
 
     title = "age"
     parameter_name = "within"

@@ -102,6 +102,6 @@ def _check(value: Any, text: str) -> None:
         if escaped:
             names = [name for values in objects for name in values]
             if any(each.__class__ is str and _UNSOUND.search(each) for each in (*level, *names)):
-                raise ParseError("Text must not hold NUL characters or lone surrogates.")
+                raise ParseError("Text must not contain NUL characters or lone surrogates.")
         level = inner
         depth += bool(objects or lists)

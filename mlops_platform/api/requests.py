@@ -24,7 +24,7 @@ def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
         elif len(given) > 1:
             faults[name] = "Give it once."
         elif "\x00" in value:
-            faults[name] = "Must not hold NUL characters."
+            faults[name] = "Must not contain NUL characters."
         values[name] = value
     if faults:
         raise Invalid(faults)

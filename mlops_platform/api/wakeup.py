@@ -51,7 +51,7 @@ class Wakeup:
         current_app.send_task(self._task, (str(id_),), expires=self._expires_s)
 
     def set_flag(self, id_: UUID, word: str) -> bool:
-        """Set the flag alone: the lock's holder reads it at the end. True where it was clear."""
+        """Set the flag alone: the worker with the lock reads it last. True where it was clear."""
         return bool(redis_client().set(self._flag.format(id_), word, nx=True))
 
     def clear_flag(self, id_: UUID) -> str | None:
@@ -65,11 +65,12 @@ class Wakeup:
     def run(
         self, id_: UUID, lock: AbstractContextManager[bool], work: Callable[[str], None]
     ) -> str | None:
-        """Do the work once under the lock, unless another worker holds it or has done the work.
+        """Do the work once under the lock, unless another worker has the lock or has done the work.
 
-        A task that finds the lock taken leaves the flag set, and the lock's holder reads the flag
-        again at the end. A second run is a second task, so that a busy id takes turns with others.
-        Returns the word that was answered; None where no work was done or another run follows.
+        A task that finds the lock taken leaves the flag set, and the worker with the lock reads
+        it again at the end. A second run is a second task, so that a busy id takes turns with
+        others. Returns the word that was answered; None where no work was done or another run
+        follows.
         """
         with lock as locked:
             if not locked:

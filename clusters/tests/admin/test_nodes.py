@@ -111,7 +111,7 @@ def test_drain_asks_first_where_anything_runs(operator, node, woken):
     woken.clear()
     text = act(operator, "drain", node).content.decode()
     assert "Drain 1 node?" in text
-    assert "node-1: what holds 1 core, 512 MiB, 1 GPU will go back into the queue" in text
+    assert "node-1: what has 1 core, 512 MiB, 1 GPU allocated will go back into the queue" in text
     assert row(node)["state"] == NodeState.READY
     assert woken == []
     answer = act(operator, "drain", node, confirmed="yes", _from_page="1")

@@ -137,7 +137,7 @@ def test_another_clusters_are_its_own(api, ada, dev, org, cluster, kept):
     assert not row(other)["has_quotas"]
 
 
-# --- What is held --------------------------------------------------------------------------------
+# --- What is allocated ---------------------------------------------------------------------------
 
 
 def test_the_list_tells_what_each_holds(api, ada, dev, vera, org, cluster, kept):

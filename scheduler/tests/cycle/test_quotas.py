@@ -99,7 +99,7 @@ def test_the_reason_for_a_wait_has_the_numbers(cluster: Cluster, dev: User) -> N
     shown = reasons_for([waiting, huge])
     assert shown[waiting.pk] == {
         "code": "QUOTA_EXCEEDED",
-        "message": "Asks for 1.25 CPU cores: its owner holds 0.5, and the quota is 1.5.",
+        "message": "Asks for 1.25 CPU cores: its owner has 0.5 allocated, and the quota is 1.5.",
         "details": {"held": 0.5, "quota": 1.5, "resource": "cpu", "requested": 1.25},
     }
     assert (shown[huge.pk] or {})["message"] == "Asks for 4 GPUs, and its owner's quota is 3."

@@ -117,14 +117,14 @@ def test_a_counter_without_a_deployment_behind_it(breach: Breach, cluster: Clust
 @pytest.mark.parametrize(
     ("which", "change", "sentence"),
     [
-        ("running", "placement = '[]'", "holds capacity but is placed nowhere"),
+        ("running", "placement = '[]'", "has capacity allocated but is placed nowhere"),
         ("running", "started_at = NULL", "runs but never started"),
         ("running", "finished_at = now()", "has an end but goes on"),
         ("waiting", "finished_at = now()", "has an end but goes on"),
         (
             "waiting",
             """placement = '[{"node_id": null, "node": null, "replicas": 1}]'""",
-            "is placed but holds nothing",
+            "is placed but has nothing allocated",
         ),
         ("ended", "finished_at = NULL", "has ended but not when"),
         (
@@ -133,8 +133,8 @@ def test_a_counter_without_a_deployment_behind_it(breach: Breach, cluster: Clust
             "is placed in part",
         ),
         ("waiting", "started_at = now()", "waits but has started"),
-        ("waiting", "due_at = now()", "is due but holds nothing"),
-        ("ended", "due_at = now()", "is due but holds nothing"),
+        ("waiting", "due_at = now()", "is due but has nothing allocated"),
+        ("ended", "due_at = now()", "is due but has nothing allocated"),
     ],
 )
 def test_a_deployment_in_half_a_state(
@@ -198,7 +198,7 @@ def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deploy
     key = rows["running"].pk
     found = breach("UPDATE deployments_deployment SET status = 'QUEUED' WHERE id = %s", key)
     assert any("gpu counter 8, but the sum is 0" in sentence for sentence in found)
-    assert f"deployment {key} is placed but holds nothing" in found
+    assert f"deployment {key} is placed but has nothing allocated" in found
 
 
 def test_queues_that_lack_some_or_have_too_many(
