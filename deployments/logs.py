@@ -17,7 +17,7 @@ from deployments.models import Deployment, DeploymentLog, Status
 from deployments.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.places import Places
+from mlops_platform.api.slots import Slots
 from mlops_platform.api.streams import Stream
 
 FOLLOW_S = 900.0
@@ -27,8 +27,8 @@ CUT = b"\n[cut: a log that is not followed is read for 30 s and up to 16 MiB; as
 WAITING = (Status.QUEUED, Status.STARTING)
 
 # In each process of the web server. A reader, and a follower of what runs, occupies a thread.
-FOLLOWERS = Places(all=64, organization=16, endpoint=8, user=4)
-READERS = Places(all=16, organization=8, endpoint=4, user=4)
+FOLLOWERS = Slots(all=64, organization=16, endpoint=8, user=4)
+READERS = Slots(all=16, organization=8, endpoint=4, user=4)
 
 
 class EndpointUnavailable(APIException):
@@ -83,7 +83,7 @@ def source_of(row: Deployment, query: LogQuery) -> bytes | Node:
 class LogStream(Stream):
     """The log of a replica that is at its endpoint, or, followed, will be.
 
-    Before the first piece it raises 429 where all places are taken, and 503 where the endpoint does
+    Before the first piece it raises 429 where all slots are taken, and 503 where the endpoint does
     not answer. An endpoint that goes away later ends the stream.
     """
 
@@ -93,7 +93,7 @@ class LogStream(Stream):
         """`source` is None for a deployment that waits."""
         self._row, self._query, self._bearer = row, query, bearer
         self.longest_s = min(FOLLOW_S if query.follow else READ_S, bearer.expires_in_s)
-        self._places = FOLLOWERS if query.follow else READERS
+        self._slots = FOLLOWERS if query.follow else READERS
         self._keys = {
             "user": str(bearer.user_id),
             "organization": str(row.cluster.organization_id),
@@ -102,12 +102,12 @@ class LogStream(Stream):
             self._keys["endpoint"] = str(source.endpoint_id)
 
     def enter(self) -> None:
-        if not self._places.take(self._keys):
+        if not self._slots.acquire(self._keys):
             verb = "follow" if self._query.follow else "read"
             raise Throttled(wait=10, detail=f"You, or others, {verb} too many logs just now.")
 
     def leave(self) -> None:
-        self._places.give_back(self._keys)
+        self._slots.release(self._keys)
 
     def open(self) -> Iterator[bytes] | None:
         row, query = self._row, self._query

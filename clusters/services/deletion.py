@@ -20,7 +20,7 @@ from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing
 from mlops_platform.api.errors import Conflict, not_found
-from mlops_platform.api.places import Places
+from mlops_platform.api.slots import Slots
 from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ BATCH = 500  # rows of one transaction
 AT_ONCE = 500  # rows that the request itself deletes
 OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
 TASK = "clusters.tasks.delete_rows"
-TURNS = Places(all=4, organization=2)  # at the same time: the threads are those of passes, too
+TURNS = Slots(all=4, organization=2)  # at the same time: the threads are those of passes, too
 STALE_S = 60  # a request that no worker has taken for so long has a successor
 LOCK_S = 15  # so long a killed worker's lock keeps others away
 
@@ -96,13 +96,13 @@ def take_turn(cluster_id: UUID) -> None:
     """
     cluster = Cluster.with_deleted.filter(pk=cluster_id).only("organization_id").first()
     keys = {"organization": str(cluster.organization_id if cluster else "")}
-    if not TURNS.take(keys):
+    if not TURNS.acquire(keys):
         return
     try:
         with try_lock(f"deletion:{cluster_id}", LOCK_S, renew=True) as locked:
             finished = not locked or delete_rows(cluster_id, OF_A_TURN)
     finally:
-        TURNS.give_back(keys)
+        TURNS.release(keys)
     if not finished:
         request(cluster_id)
 

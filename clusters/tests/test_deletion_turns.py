@@ -8,15 +8,15 @@ from django.utils import timezone
 from clusters.models import Cluster, State
 from clusters.services import deletion
 from clusters.tests.allocation import make_cluster
-from mlops_platform.api.places import Places
+from mlops_platform.api.slots import Slots
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
-    turns = Places(all=4, organization=2)
+def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slots]:
+    turns = Slots(all=4, organization=2)
     monkeypatch.setattr(deletion, "TURNS", turns)
     yield turns
     assert not turns._taken
@@ -34,18 +34,18 @@ def is_there(cluster: Cluster) -> bool:
 
 
 def test_an_organization_takes_two_turns_at_once_and_the_next_sweep_finds_the_rest(
-    org: Organization, sams_org: Organization, turns: Places
+    org: Organization, sams_org: Organization, turns: Slots
 ):
     first, other = deleted(org), deleted(sams_org)
     taken = {"organization": str(org.pk)}
-    assert turns.take(taken)
-    assert turns.take(taken)
+    assert turns.acquire(taken)
+    assert turns.acquire(taken)
     for cluster in (first, other):
         deletion.take_turn(cluster.pk)
     assert is_there(first)
     assert not is_there(other)
     for _ in range(2):
-        turns.give_back(taken)
+        turns.release(taken)
     deletion.take_turn(first.pk)
     assert not is_there(first)
 

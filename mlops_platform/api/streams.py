@@ -25,7 +25,7 @@ class Stream:
     """The longest time of one stream."""
 
     def enter(self) -> None:
-        """Takes the stream's places; raises 429 where there are none. The first call."""
+        """Takes the stream's slots; raises 429 where there are none. The first call."""
 
     def open(self) -> Iterator[bytes] | None:
         """The pieces, or None where they have to wait until `is_ready`.
@@ -44,7 +44,7 @@ class Stream:
         return True
 
     def leave(self) -> None:
-        """Gives the places back. The last call, also after an `open` that raised."""
+        """Gives the slots back. The last call, also after an `open` that raised."""
 
 
 class StreamResponse(StreamingHttpResponse):

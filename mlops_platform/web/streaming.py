@@ -1,4 +1,4 @@
-"""Serves streams on the loop: headers at once, places and access watched until the end."""
+"""Serves streams on the loop: headers at once, slots and access watched until the end."""
 
 import asyncio
 import json
@@ -127,7 +127,7 @@ class _Served:
             await asyncio.gather(sending, allowed, return_exceptions=True)
 
     def close(self) -> None:
-        """The places are free once no thread works for the stream any more."""
+        """The slots are free once no thread works for the stream any more."""
         self._reader.stop(then=self._stream.leave)
 
     async def _send(self, send: Send) -> None:

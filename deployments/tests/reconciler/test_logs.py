@@ -145,8 +145,8 @@ def test_a_waiting_or_simulated_deployment_has_no_log(api, vera, dev, cluster):
 def test_a_log_request_gets_503_while_the_node_is_away(
     api, vera, chatty, testbed, a, monkeypatch, status, query
 ):
-    for places in (FOLLOWERS, READERS):
-        monkeypatch.setitem(places.limits, "user", 1)
+    for slots in (FOLLOWERS, READERS):
+        monkeypatch.setitem(slots.limits, "user", 1)
     Deployment.objects.filter(pk=chatty.pk).update(status=status)
     testbed.disconnect(a)
     for _ in range(2):  # the place of a reader that failed is free again
@@ -196,11 +196,11 @@ def test_an_invalid_parameter_is_named(api, vera, chatty, query, field):
 
 
 @pytest.mark.parametrize("kind", ["user", "organization", "endpoint", "all"])
-@pytest.mark.parametrize(("query", "places"), [("?follow=true", FOLLOWERS), ("", READERS)])
+@pytest.mark.parametrize(("query", "slots"), [("?follow=true", FOLLOWERS), ("", READERS)])
 def test_one_reader_too_many_gets_429_with_retry_after(
-    api, vera, chatty, testbed, a, monkeypatch, kind, query, places
+    api, vera, chatty, testbed, a, monkeypatch, kind, query, slots
 ):
-    monkeypatch.setitem(places.limits, kind, 1)
+    monkeypatch.setitem(slots.limits, kind, 1)
     first = api(vera).get(path(chatty, query))
     second = api(vera).get(path(chatty, query))
     assert (second.status_code, second["Retry-After"]) == (429, "11")

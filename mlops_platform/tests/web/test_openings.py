@@ -1,4 +1,4 @@
-"""A stream that cannot be opened is answered in the API's shape, and gives its places back."""
+"""A stream that cannot be opened is answered in the API's shape, and gives its slots back."""
 
 import asyncio
 import json

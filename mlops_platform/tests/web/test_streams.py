@@ -93,7 +93,7 @@ def test_an_endpoint_that_hangs_is_answered_with_503(server, dripping, vera, sam
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
 
 
-def test_followers_of_a_queued_deployment_that_have_left_free_their_places(
+def test_followers_of_a_queued_deployment_that_have_left_free_their_slots(
     server, cluster, dev, vera, sam
 ):
     queued = make(cluster, dev, Status.QUEUED)
@@ -108,7 +108,7 @@ def test_followers_of_a_queued_deployment_that_have_left_free_their_places(
         time.sleep(2)
 
 
-def test_followers_of_a_running_deployment_that_have_left_free_their_places(
+def test_followers_of_a_running_deployment_that_have_left_free_their_slots(
     server, dripping, vera, engine
 ):
     followers = [connect(server, request(path(dripping, "?follow=true"), vera)) for _ in range(4)]
