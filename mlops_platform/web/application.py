@@ -135,6 +135,8 @@ class _Sender:
         )
 
     async def send(self, piece: bytes, more: bool) -> None:
+        if self._connection.transport.is_closing():
+            return  # closed for its limits, which the protocol learns in the loop's next turn only
         message = {"type": "http.response.body", "body": piece, "more_body": more}
         if not self._connection.flow.write_paused:
             await self._send(message)

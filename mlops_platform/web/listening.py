@@ -1,7 +1,9 @@
 """Accepts connections so that the processes, which share a socket, share the connections too.
 
 The loops' own way accepts all that wait at once: a proxy's eight connections would often be served
-by one process, while the other one idles.
+by one process, while the other one idles. One at a time would be too slow for a flood, behind which
+other clients wait: a turn of the loop takes milliseconds while threads compute. So the first turn
+accepts one connection, and each next turn twice as many, until none waits.
 """
 
 import asyncio
@@ -15,12 +17,13 @@ from uvicorn.server import Server
 
 from mlops_platform.web.connection import Connection
 
-PAUSE_S = 0.001  # after each connection, in which another process may take the next one
+PAUSE_S = 0.001  # after each turn, in which another process may take the next connections
+MOST_AT_ONCE = 64  # connections of one turn
 WITHOUT_FILES_S = 0.5  # no file descriptor is free: until the next try
 
 
 class SharingServer(Server):
-    """uvicorn's server, whose sockets are accepted from one connection at a time."""
+    """uvicorn's server, whose connections are accepted by a `Listener`."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
@@ -43,6 +46,7 @@ class Listener:
         self._listening, self._protocol = listening, protocol
         self._loop = asyncio.get_running_loop()
         self._is_open = True
+        self._at_once = 1  # connections of the next turn
         self._opening: set[asyncio.Task[object]] = set()
         self._resume()
 
@@ -58,21 +62,28 @@ class Listener:
             self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        pause_s = PAUSE_S
         try:
-            accepted, _ = self._listening.accept()
+            for _ in range(self._at_once):
+                self._open(self._listening.accept()[0])
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was faster, or the client has left
+            self._at_once = 1  # none waits: another process was faster, or the client has left
+            return
         except OSError:
-            pause_s = WITHOUT_FILES_S
+            self._pause(WITHOUT_FILES_S)
         else:
-            accepted.setblocking(False)
-            if accepted.family != socket.AF_UNIX:
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opening = self._loop.create_task(
-                self._loop.connect_accepted_socket(self._protocol, accepted)
-            )
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+            self._at_once = min(2 * self._at_once, MOST_AT_ONCE)
+            self._pause(PAUSE_S)
+
+    def _open(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opening = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._protocol, accepted)
+        )
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    def _pause(self, pause_s: float) -> None:
         self._loop.remove_reader(self._listening)
         self._loop.call_later(pause_s, self._resume)
