@@ -14,8 +14,16 @@ from rest_framework.request import Request
 
 from mlops_platform.api.throttles import LOGIN_THROTTLES, RateThrottle, remember_address
 
+LONGEST = 1024  # characters of a name, a password or another field of the form
+
 
 class ThrottledLoginForm(AdminAuthenticationForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Django normalizes a name before it measures it, and shows it again in its answer."""
+        super().__init__(*args, **kwargs)
+        if any(len(text) > LONGEST for text in self.data.values()):
+            self.data = {}  # both are missing
+
     def clean(self) -> dict[str, Any]:
         assert self.request is not None  # the login view gives it
         asked = refuse_too_many(self.request, LOGIN_THROTTLES)
