@@ -17,8 +17,8 @@ from deployments.models import Deployment, DeploymentLog, Status
 from deployments.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.slots import Slots
 from mlops_platform.api.streams import Stream
+from mlops_platform.api.throttling.slots import Slots
 
 FOLLOW_S = 900.0
 READ_S = 30.0

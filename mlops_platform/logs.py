@@ -19,8 +19,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
-from mlops_platform.api.addresses import CLIENT
 from mlops_platform.api.streams import StreamResponse
+from mlops_platform.api.throttling.addresses import CLIENT
 
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_LINE = "%(method)s %(path)s %(status)s in %(ms)s ms"

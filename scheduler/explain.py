@@ -3,7 +3,7 @@ start now.
 
 The production planner gives each answer, on a snapshot of one moment that is read without a lock.
 So an explanation delays no cycle. Snapshot and planning are bounded (store/part_reader.py,
-budget.py): an answer that rests on less than it would need says so.
+answer_budget.py): an answer that rests on less than it would need says so.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from deployments.reasons import shown
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
-from scheduler.budget import Budget
+from scheduler.answer_budget import AnswerBudget
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
@@ -52,7 +52,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
     base["queue_position"] = positions_of([deployment], names)[deployment.pk]
     if deployment.pending_dependencies or deployment.retry_at:
         return base  # the reason names its dependencies, or the time of its retry
-    budget = Budget()
+    budget = AnswerBudget()
     with transaction.atomic():
         see_one_moment()
         found = Deployment.objects.select_related("priority_class", "cluster")
@@ -68,7 +68,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
 
 
 def _what_if(
-    deployment: Deployment, workload: Workload, now: Part, ever: Part, budget: Budget
+    deployment: Deployment, workload: Workload, now: Part, ever: Part, budget: AnswerBudget
 ) -> dict[str, Any]:
     """`now` and `ever` are the parts of the queue that matter while nothing ends, and once
     allocations end. Later questions get what earlier ones leave of the budget."""
@@ -154,7 +154,7 @@ def evicted(evictions: tuple[Eviction, ...]) -> list[dict[str, Any]]:
 
 
 def _elsewhere(
-    deployment: Deployment, workload: Workload, what_if: WhatIf, budget: Budget
+    deployment: Deployment, workload: Workload, what_if: WhatIf, budget: AnswerBudget
 ) -> list[dict[str, Any]]:
     """The clusters of the organization in which the workload would start now: of at most
     MOST_CLUSTERS others, simulated ones for a deployment of a simulated cluster, else real ones."""
@@ -180,7 +180,7 @@ def _elsewhere(
 
 
 def _start_in(
-    cluster: Cluster, deployment: Deployment, workload: Workload, budget: Budget
+    cluster: Cluster, deployment: Deployment, workload: Workload, budget: AnswerBudget
 ) -> tuple[Eviction, ...] | None:
     """The evictions with which the workload would start now in another cluster; None if it would
     not start there. Raises Unanswered."""

@@ -6,8 +6,8 @@ A submit with the token is planned again under the cluster's lock. If state and 
 same, the deployment is admitted in the same transaction; otherwise the answer is 409. The planner
 does not see a deployment with pending dependencies, so its quote only says that it waits for them.
 
-Input and planning are bounded (store/part_reader.py, budget.py). Where more would matter, the
-outcome is UNKNOWN and the token promises nothing: a submit with it waits for a cycle.
+Input and planning are bounded (store/part_reader.py, answer_budget.py). Where more would matter,
+the outcome is UNKNOWN and the token promises nothing: a submit with it waits for a cycle.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, queue_sync, store
-from scheduler.budget import Budget
+from scheduler.answer_budget import AnswerBudget
 from scheduler.engine import Plan, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.order import order_key
@@ -79,7 +79,7 @@ def quote(
     409 if a dependency will never complete.
     """
     refuse_hopeless(needed)
-    workload, budget = as_workload(deployment), Budget()
+    workload, budget = as_workload(deployment), AnswerBudget()
     with transaction.atomic():
         store.see_one_moment()
         reader = store.part_reader(deployment.cluster_id)
@@ -132,7 +132,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     if deployment.pending_dependencies:
         outcome = _Outcome(WAITS)
     else:
-        outcome = _outcome(part, workload, Budget())
+        outcome = _outcome(part, workload, AnswerBudget())
     if _promise(deployment.owner, digest, part, workload, outcome) != promise:
         raise _stale()
     if outcome.plan is not None and outcome.kind in (STARTS_NOW, STARTS_BY_PREEMPTING):
@@ -157,7 +157,7 @@ def _in_few_steps(part: Part) -> Part:
     return replace(part, snapshot=replace(part.snapshot, most_steps=MOST_STEPS))
 
 
-def _outcome(part: Part, workload: Workload, budget: Budget) -> _Outcome:
+def _outcome(part: Part, workload: Workload, budget: AnswerBudget) -> _Outcome:
     try:
         found = whatif.plan_with(part.snapshot, workload, budget.check)
     except Unanswered:

@@ -19,7 +19,11 @@ from accounts.api.serializers import (
     RegisterSerializer,
     TokenPairSerializer,
 )
-from mlops_platform.api.throttles import LOGIN_THROTTLES, RegisterThrottle, remember_address
+from mlops_platform.api.throttling.throttles import (
+    LOGIN_THROTTLES,
+    RegisterThrottle,
+    remember_address,
+)
 from mlops_platform.api.viewsets import ApiViewSet
 
 # Calls that come before a login read no bearer header, which may be a stale one.

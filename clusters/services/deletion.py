@@ -20,7 +20,7 @@ from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing
 from mlops_platform.api.errors import Conflict, not_found
-from mlops_platform.api.slots import Slots
+from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from clusters.models import Cluster, State
 from clusters.services import deletion
 from clusters.tests.allocation import make_cluster
-from mlops_platform.api.slots import Slots
+from mlops_platform.api.throttling.slots import Slots
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db

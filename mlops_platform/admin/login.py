@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 
-from mlops_platform.api.throttles import LOGIN_THROTTLES, RateThrottle, remember_address
+from mlops_platform.api.throttling.throttles import LOGIN_THROTTLES, RateThrottle, remember_address
 
 LONGEST = 1024  # characters of a name, a password or another field of the form
 

@@ -35,7 +35,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 
 from mlops_platform.admin.login import refuse_too_many
-from mlops_platform.api.throttles import LoginAddressThrottle
+from mlops_platform.api.throttling.throttles import LoginAddressThrottle
 
 logger = logging.getLogger(__name__)
 

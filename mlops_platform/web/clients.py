@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.state import token_backend
 
-from mlops_platform.api.addresses import network_of
+from mlops_platform.api.throttling.addresses import network_of
 from mlops_platform.web.messages import Head
 
 LONGEST_TOKEN = 4096

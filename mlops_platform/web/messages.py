@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from mlops_platform.api.addresses import client_address
+from mlops_platform.api.throttling.addresses import client_address
 
 
 class Head(NamedTuple):

@@ -6,8 +6,8 @@ from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mlops_platform.api.addresses import CLIENT
 from mlops_platform.api.streams import ON_LOOP, Stream, StreamResponse
+from mlops_platform.api.throttling.addresses import CLIENT
 from mlops_platform.web.messages import Answer, Head
 
 LOOPBACK = ("127.0.0.1", "::1")

@@ -16,9 +16,9 @@ from deployments.api.serializers import SubmitSerializer
 from deployments.models import Deployment
 from deployments.queries import positions_of, priority_classes, reasons_for
 from deployments.services.drafts import draft_deployment
-from mlops_platform.api.concurrency import Share, slot
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.throttles import ExplainThrottle, QuoteThrottle
+from mlops_platform.api.throttling.concurrency import Share, slot
+from mlops_platform.api.throttling.throttles import ExplainThrottle, QuoteThrottle
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
 from scheduler import queries, quotes

@@ -9,7 +9,7 @@ import pytest
 from deployments.tests.workloads import body as body_of
 from mlops_platform.api.errors import FAULTY, MOST_FAULTS, VERY_FAULTY
 from mlops_platform.api.parsers import MOST_VALUES
-from mlops_platform.api.throttles import LONGEST_NAME
+from mlops_platform.api.throttling.throttles import LONGEST_NAME
 from mlops_platform.tests.equipment.errors import error_body
 from organizations.tests.people import PASSWORD
 

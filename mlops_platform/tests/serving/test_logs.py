@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 from pythonjsonlogger.json import JsonFormatter
 
 from mlops_platform import logs
-from mlops_platform.api.addresses import client_address
+from mlops_platform.api.throttling.addresses import client_address
 
 
 class Lines(logging.Handler):

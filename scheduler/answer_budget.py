@@ -8,7 +8,7 @@ CPU_S = 0.8  # the reading of the tables and the answer itself come on top
 WALL_S = 4.0  # also of waiting for PostgreSQL, or for other threads
 
 
-class Budget:
+class AnswerBudget:
     """CPU seconds of this thread, and seconds in all, for the plans of one answer together."""
 
     def __init__(self) -> None:
