@@ -237,7 +237,7 @@ def test_a_crash_leaves_the_node_in_use_and_the_next_cycle_deletes_it(
     class CrashError(Exception):
         pass
 
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise CrashError
 
     with monkeypatch.context() as patched:
