@@ -309,6 +309,10 @@ CELERY_BEAT_SCHEDULE = {
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
+# Of the clusters whose cycles take long: so many run one at the same time, in all workers together.
+SCHEDULER_LONG_CYCLES = _number("SCHEDULER_LONG_CYCLES", 1, MOST_AT_ONCE)
+MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN
+MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)
 MAX_QUEUED_PER_CLUSTER = _number("MAX_QUEUED_PER_CLUSTER", 20_000)
 MAX_QUEUED_PER_USER = _number("MAX_QUEUED_PER_USER", 10_000)  # in a cluster
 LEDGER_RETENTION_DAYS = _number("LEDGER_RETENTION_DAYS", 30, MOST_AT_ONCE)

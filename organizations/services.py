@@ -16,6 +16,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
@@ -33,7 +34,12 @@ BANNED = "An ADMIN has removed you from this organization; only an ADMIN can let
 
 @transaction.atomic
 def create_organization(user: User, name: str) -> Organization:
-    """A new organization with a code for each role; `user` is its ADMIN."""
+    """A new organization with a code for each role; `user` is its ADMIN. 409 where the user is an
+    ADMIN of as many as allowed."""
+    most = settings.MAX_ORGANIZATIONS_PER_USER
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)  # counted one after the other
+    if Membership.objects.filter(user=user, role=Role.ADMIN).count() >= most:
+        raise Conflict(f"You are an ADMIN of {most} organizations, and may be of no more.", "full")
     organization = Organization.objects.create(name=name)
     Membership.objects.create(organization=organization, user=user, role=Role.ADMIN)
     InviteCode.objects.bulk_create(

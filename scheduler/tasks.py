@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from scheduler import cycle, ledger, metrics, queries, queue_sync, wakeup
+from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_sync, wakeup
 from scheduler.models import Trigger
 
 
@@ -13,11 +13,15 @@ from scheduler.models import Trigger
 def schedule_cluster(cluster_id: str) -> None:
     """Run one cycle, unless another worker is at work or has answered already.
 
-    Order: lock, (begin, read, decide, check, apply, record, commit), unlock, and a last look at
-    the flag. A cluster to which nothing more happens has its Redis queues compared with the table.
+    A cluster whose cycles take long waits for its turn. Order: lock, (begin, read, decide, check,
+    apply, record, commit), unlock, and a last look at the flag. A cluster to which nothing more
+    happens has its Redis queues compared with the table.
     """
     cluster = UUID(cluster_id)
-    trigger = wakeup.run(cluster, partial(_run, cluster))
+    with long_cycles.turn(cluster) as may_run:
+        if not may_run:
+            return
+        trigger = wakeup.run(cluster, partial(_run, cluster))
     if trigger is not None and queue_sync.is_check_due(cluster):
         queue_sync.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
 
@@ -25,8 +29,10 @@ def schedule_cluster(cluster_id: str) -> None:
 def _run(cluster: UUID, trigger: Trigger) -> None:
     outcome = cycle.run(cluster, trigger)
     metrics.record(cluster, outcome)
-    if outcome is not None and outcome.wants_another:
-        wakeup.set_flag(cluster, Trigger.CONTINUED)
+    if outcome is not None:
+        long_cycles.mark(cluster, outcome.load_s + outcome.plan_s + outcome.apply_s)
+        if outcome.wants_another:
+            wakeup.set_flag(cluster, Trigger.CONTINUED)
 
 
 @shared_task(name="scheduler.tasks.sweep")

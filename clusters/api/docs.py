@@ -9,7 +9,9 @@ from mlops_platform.api.schema import Doc, error, not_there, parameter
 FORCE = parameter("force", openapi.TYPE_BOOLEAN, "Also stop and delete what waits or runs there.")
 NO_ORGANIZATION = not_there("No such organization, or not yours")
 NAME_TAKEN = error(
-    "Name taken", "name_taken", "The organization has a cluster named 'gpu-west' already."
+    "Name taken, or `full`: as many clusters as allowed",
+    "name_taken",
+    "The organization has a cluster named 'gpu-west' already.",
 )
 TOTAL_BELOW_ALLOCATED = error(
     "Below what is allocated, or name taken",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -16,7 +17,7 @@ from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from organizations.access import require
-from organizations.models import Role
+from organizations.models import Organization, Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
 NOT_READ_BY_SCHEDULER = frozenset(
@@ -49,10 +50,16 @@ def lock_clusters(cluster_ids: Iterable[UUID]) -> list[Cluster]:
 
 def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str, Any]) -> Cluster:
     """A new cluster. 404 or 403 by the user's role in the organization, 409 where it has a cluster
-    of that name."""
+    of that name, or as many as allowed."""
     membership = require(user, organization_id, Role.ADMIN)
+    most = settings.MAX_CLUSTERS_PER_ORGANIZATION
     try:
         with transaction.atomic():
+            Organization.objects.select_for_update(no_key=True).get(pk=membership.organization_id)
+            if Cluster.objects.filter(organization=membership.organization_id).count() >= most:
+                raise Conflict(
+                    f"The organization has {most} clusters, and may have no more.", "full"
+                )
             return Cluster.objects.create(organization_id=membership.organization_id, **columns)
     except IntegrityError as error:
         raise _name_taken(error, columns["name"]) from None

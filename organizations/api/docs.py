@@ -22,6 +22,9 @@ UNUSABLE_CODE = error(
 ALREADY_A_MEMBER = error(
     "A member already", "already_a_member", "You are a member of this organization already."
 )
+FULL = error(
+    "As many as allowed", "full", "You are an ADMIN of 50 organizations, and may be of no more."
+)
 BANNED = error("A removed member", "banned", BANNED_DETAIL)
 
 ORGANIZATIONS = {
@@ -29,7 +32,7 @@ ORGANIZATIONS = {
         "organizations",
         "Create an organization",
         "You become its ADMIN. Each code lets others join in its role.",
-        answers={201: CreatedOrganizationSerializer},
+        answers={201: CreatedOrganizationSerializer, 409: FULL},
     ),
     "join": Doc(
         "organizations",

@@ -58,3 +58,13 @@ def test_a_nul_character_is_refused(api, ada):
 def test_a_call_without_a_token_is_401(anyone, db):
     assert anyone.post(URL, {"name": "Analytical Engines"}).status_code == 401
     assert not Organization.objects.exists()
+
+
+def test_a_user_founds_no_more_organizations_than_allowed(api, ada, sam, org, settings):
+    settings.MAX_ORGANIZATIONS_PER_USER = 2
+    assert api(ada).post(URL, {"name": "second"}).status_code == 201
+    refused = api(ada).post(URL, {"name": "third"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "full")
+    assert Membership.objects.filter(user=ada).count() == 2
+    assert not Organization.objects.filter(name="third").exists()
+    assert api(sam).post(URL, {"name": "another user's"}).status_code == 201

@@ -64,8 +64,9 @@ def test_a_cluster_may_have_no_gpus(api, ada, org):
 
 
 def test_it_takes_few_queries(api, ada, org, django_assert_num_queries):
-    # the caller, their role, and the row between a savepoint and its release
-    with django_assert_num_queries(5):
+    # the caller, their role; the organization, the number of its clusters and the row between a
+    # savepoint and its release
+    with django_assert_num_queries(7):
         assert api(ada).post(PATH, body(org)).status_code == 201
 
 
@@ -153,3 +154,17 @@ def test_a_name_is_taken_once_in_an_organization(api, ada, org, sam, sams_org):
 def test_of_clusters_added_at_once_with_one_name_one_is_added(transactional_db, api, ada, org):
     calls = [partial(api(ada).post, PATH, body(org)) for _ in range(4)]
     assert sorted(answer.status_code for answer in all_at_once(*calls)) == [201, 409, 409, 409]
+
+
+def test_an_organization_has_no_more_clusters_than_allowed(
+    transactional_db, api, ada, org, sam, sams_org, settings
+):
+    settings.MAX_CLUSTERS_PER_ORGANIZATION = 2
+    calls = [partial(api(ada).post, PATH, body(org, name=f"c{n}")) for n in range(4)]
+    answers = all_at_once(*calls)
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409]
+    assert {answer.json().get("code") for answer in answers if answer.status_code == 409} == {
+        "full"
+    }
+    assert Cluster.objects.filter(organization=org).count() == 2
+    assert api(sam).post(PATH, body(sams_org)).status_code == 201
