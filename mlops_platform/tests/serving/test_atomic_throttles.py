@@ -7,6 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import User
+from mlops_platform.api.redis import redis_client
 from organizations.tests.people import PASSWORD, JsonClient, all_at_once
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,10 @@ def log_in(name: str, password: str = "wrong", *, of: str = "127.0.0.1") -> int:
 
 @pytest.fixture
 def rates(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
-    """The rates by scope, to be changed; they are as before at the end of the test."""
+    """The rates by scope, to be changed; they are as before at the end of the test. What earlier
+    tests have asked does not count."""
+    for key in redis_client().scan_iter("*throttle*"):
+        redis_client().delete(key)
     for scope, rate in JsonClient.rates().items():
         monkeypatch.setitem(JsonClient.rates(), scope, rate)
     return JsonClient.rates()
