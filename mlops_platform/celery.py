@@ -6,9 +6,13 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
+from mlops_platform import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
 
-app = Celery("mlops_platform")
+broker.use()
+app = Celery("mlops_platform", amqp=broker.AMQP)
+app.steps["consumer"].add(broker.LookForLost)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

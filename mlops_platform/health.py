@@ -18,6 +18,7 @@ from mlops_platform.api.redis import redis_client
 from mlops_platform.database import try_again
 from scheduler import metrics as scheduler_metrics
 
+PROOF_TTL_S = 10  # of the key that proves that Redis takes writes
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -50,7 +51,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 while PostgreSQL answers, 503 otherwise. Submits work without Redis, so a Redis that is
-    away shows in the body alone."""
+    away, or takes no writes, shows in the body alone."""
     checks = {"postgresql": _answers(_ask_postgresql), "redis": _answers(_ask_redis)}
     ready = checks["postgresql"]
     body = {
@@ -74,7 +75,7 @@ def _ask_postgresql() -> None:
 
 
 def _ask_redis() -> None:
-    redis_client().ping()
+    redis_client().set("readyz", "1", ex=PROOF_TTL_S)
 
 
 @for_reading

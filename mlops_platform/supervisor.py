@@ -1,4 +1,4 @@
-"""Runs the Procfile's processes side by side and ends them together.
+"""Runs the Procfile's processes side by side, starts them again, and ends them together.
 
 Honcho reads Procfiles too, but it stops a whole process group at once, which kills a worker's
 children in the middle of a task; here a worker lets them finish it.
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from mlops_platform.procfile import argv
+from mlops_platform.restarts import GrowingPause
 
 STOP_TIMEOUT_S = 15.0
 WATCH_S = 0.2
@@ -43,7 +44,7 @@ class Outcome(Enum):
 
 
 class Supervisor:
-    """A set of processes that start and end together.
+    """A set of processes that start and end together; none takes another down with it.
 
     Each process has a session of its own, so that Ctrl-C in the terminal reaches the supervisor
     alone.
@@ -56,6 +57,9 @@ class Supervisor:
         self._folder = folder
         self._env = dict(env)
         self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._started_at: dict[str, float] = {}  # these are by time.monotonic()
+        self._restart_at: dict[str, float] = {}  # of the processes that have ended
+        self._pauses = {name: GrowingPause() for name in commands}
         self._printers: list[threading.Thread] = []
         self._asked_to_stop = threading.Event()
         self.died: str | None = None
@@ -71,23 +75,27 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all processes; each line of their output is printed with the process's name."""
-        for name, command in self._commands.items():
-            process = subprocess.Popen(
-                argv(command),
-                cwd=self._folder,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, no lock
-            )
-            self._processes[name] = process
-            printer = threading.Thread(target=self._print_lines, args=(name, process), daemon=True)
-            printer.start()
-            self._printers.append(printer)
+        for name in self._commands:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        process = subprocess.Popen(
+            argv(self._commands[name]),
+            cwd=self._folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, no lock
+        )
+        self._processes[name] = process
+        self._started_at[name] = time.monotonic()
+        printer = threading.Thread(target=self._print_lines, args=(name, process), daemon=True)
+        printer.start()
+        self._printers = [each for each in self._printers if each.is_alive()] + [printer]
 
     def watch(
         self, until: Callable[[], bool] | None = None, timeout_s: float = math.inf
@@ -104,6 +112,31 @@ class Supervisor:
             if time.monotonic() > deadline:
                 return Outcome.TIMED_OUT
         return Outcome.ASKED_TO_STOP
+
+    def keep_running(self, say: Callable[[str], None]) -> None:
+        """Start each process that ends by itself again, after a growing pause, and say so in one
+        line; until a stop is asked for."""
+        while not self._asked_to_stop.wait(WATCH_S):
+            for name, process in list(self._processes.items()):
+                if process.poll() is None:
+                    continue
+                if name not in self._restart_at:
+                    pause_s = self._note_end(name, process)
+                    say(
+                        f"{name} ended by itself (code {process.returncode}); "
+                        f"it is started again in {pause_s:.0f} s."
+                    )
+                elif time.monotonic() >= self._restart_at[name]:
+                    del self._restart_at[name]
+                    self._start(name)
+
+    def _note_end(self, name: str, process: "subprocess.Popen[str]") -> float:
+        """Plan the next start, for which nothing is left of the process; returns the pause."""
+        _kill_group(process.pid)
+        now = time.monotonic()
+        pause_s = self._pauses[name].after(now - self._started_at[name])
+        self._restart_at[name] = now + pause_s
+        return pause_s
 
     def exit_code(self, name: str) -> int | None:
         """The exit code of a process; negative for a signal, None while it runs."""

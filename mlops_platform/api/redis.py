@@ -8,6 +8,7 @@ from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -18,7 +19,8 @@ _stalled_until: dict[str, float] = {}
 def redis_client() -> Redis:
     """The process's client; answers are text. Safe to share among threads and across a fork.
 
-    A connection that broke while it lay idle (Redis was restarted) is tried once more at once. A
+    A connection that broke while it lay idle (Redis was restarted) is tried once more at once, and
+    so is one whose server has become a replica: the address may lead to another server by now. A
     timeout is not, and what follows it within REDIS_STALLED_S fails at once: a submit speaks to
     Redis three times, and a frozen Redis must cost it one timeout, not three.
     """
@@ -40,7 +42,7 @@ class _Impatient(Retry):
     """Every command and every connecting goes through here."""
 
     def __init__(self, url: str, stalled_s: float) -> None:
-        super().__init__(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        super().__init__(NoBackoff(), 1, supported_errors=(RedisConnectionError, ReadOnlyError))
         self._url, self._stalled_s = url, stalled_s
 
     def call_with_retry(self, *args: Any, **kwargs: Any) -> Any:

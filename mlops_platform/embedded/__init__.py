@@ -11,13 +11,14 @@ package does not import Django: settings import the addresses, and `manage.py` s
 before Django exists.
 """
 
-from mlops_platform.embedded.lifetime import services, services_for_environment
+from mlops_platform.embedded.lifetime import kept_alive, services, services_for_environment
 from mlops_platform.embedded.places import data_dir, postgres_url, redis_url
 from mlops_platform.embedded.process import EmbeddedServerError
 
 __all__ = [
     "EmbeddedServerError",
     "data_dir",
+    "kept_alive",
     "postgres_url",
     "redis_url",
     "services",

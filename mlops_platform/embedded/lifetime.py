@@ -2,7 +2,8 @@
 
 Two lock files. A process locks `start.lock` while it starts or stops the servers, so that no two do
 so at once. Each process that uses the servers has a shared lock on `users.lock`; the process that
-can make this lock exclusive on leaving was the last.
+can make this lock exclusive on leaving was the last. `make run` also starts a server again that was
+killed under it.
 """
 
 import fcntl
@@ -12,10 +13,12 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict
 
 from mlops_platform.embedded.account import SHARED
 from mlops_platform.embedded.places import data_dir as chosen_data_dir
@@ -23,6 +26,16 @@ from mlops_platform.embedded.places import default_data_dir, run_dir
 from mlops_platform.embedded.postgres import Postgres
 from mlops_platform.embedded.process import EmbeddedServerError
 from mlops_platform.embedded.redis import Redis
+from mlops_platform.restarts import GrowingPause
+
+LOOK_EVERY_S = 0.5  # whether the servers are there
+LAUNCH_S = 1.0  # until one that was started has its socket
+
+
+class _Asked(TypedDict):
+    postgres: bool
+    redis: bool
+    durable: bool
 
 
 @contextmanager
@@ -35,11 +48,7 @@ def services(
     `durable=False` trades safety in a power cut for speed; it counts for the process that starts
     the server. Raises EmbeddedServerError, with a sentence for people, where a server cannot run.
     """
-    servers: list[Postgres | Redis] = []
-    if postgres:
-        servers.append(Postgres(data_dir, durable=durable))
-    if redis:
-        servers.append(Redis(data_dir))
+    servers = _servers(data_dir, postgres=postgres, redis=redis, durable=durable)
     if not servers:
         yield
         return
@@ -73,19 +82,83 @@ def services_for_environment() -> Iterator[None]:
     SIGTERM and SIGHUP end Python at once and would leave the servers behind, so they become an
     orderly exit.
     """
-    asked = {
-        "postgres": not os.environ.get("DATABASE_URL"),
-        "redis": not os.environ.get("REDIS_URL"),
-    }
-    durable = os.environ.get("MLOPS_EMBEDDED_DURABLE", "1") != "0"
+    asked = _asked_of_environment()
     with ExitStack() as stack:
-        if any(asked.values()):
+        if asked["postgres"] or asked["redis"]:
             stack.enter_context(_signals_unwind())
         try:
-            stack.enter_context(services(chosen_data_dir(), **asked, durable=durable))
+            stack.enter_context(services(chosen_data_dir(), **asked))
         except EmbeddedServerError as error:
             sys.exit(str(error))
         yield
+
+
+@contextmanager
+def kept_alive(say: Callable[[str], None]) -> Iterator[None]:
+    """Inside the block, the embedded servers of this environment are started again when they end
+    by themselves, after a growing pause. `say` gets a line about each end and each return.
+
+    Only for a process that has the servers by `services_for_environment`.
+    """
+    data_dir, asked = chosen_data_dir(), _asked_of_environment()
+    servers = _servers(data_dir, **asked)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_keep_alive, args=(server, data_dir, say, stop), daemon=True)
+        for server in servers
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _keep_alive(
+    server: Postgres | Redis, data_dir: Path, say: Callable[[str], None], stop: threading.Event
+) -> None:
+    pause, started_at, was_ready = GrowingPause(), time.monotonic(), True
+    while not stop.wait(LOOK_EVERY_S):
+        if server.is_there():
+            if not was_ready and server.is_ready():
+                was_ready = True
+                say(f"{server.name} answers again.")
+            continue
+        pause_s = pause.after(time.monotonic() - started_at)
+        say(f"{server.name} ended by itself; it is started again in {pause_s:.0f} s.")
+        if stop.wait(pause_s):
+            return
+        was_ready, started_at = False, time.monotonic()
+        try:
+            with _lock_file(data_dir / "run" / "start.lock") as start:
+                fcntl.flock(start, fcntl.LOCK_EX)
+                server.launch()
+        except (EmbeddedServerError, OSError) as error:
+            say(f"{server.name} could not be started: {error}")
+        if stop.wait(LAUNCH_S):
+            return
+
+
+def _asked_of_environment() -> _Asked:
+    return {
+        "postgres": not os.environ.get("DATABASE_URL"),
+        "redis": not os.environ.get("REDIS_URL"),
+        "durable": os.environ.get("MLOPS_EMBEDDED_DURABLE", "1") != "0",
+    }
+
+
+def _servers(
+    data_dir: Path, *, postgres: bool, redis: bool, durable: bool
+) -> list[Postgres | Redis]:
+    servers: list[Postgres | Redis] = []
+    if postgres:
+        servers.append(Postgres(data_dir, durable=durable))
+    if redis:
+        servers.append(Redis(data_dir))
+    return servers
 
 
 def _make_folders(data_dir: Path) -> None:

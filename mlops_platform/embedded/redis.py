@@ -15,6 +15,7 @@ from mlops_platform.embedded.account import account_for, adopt
 from mlops_platform.embedded.places import redis_socket, run_dir
 from mlops_platform.embedded.process import (
     EmbeddedServerError,
+    listens,
     packaged_binary,
     spawn,
     wait_until_ready,
@@ -31,6 +32,8 @@ class Redis:
     """One Redis server below a data folder. This class speaks Redis' protocol itself, so that it
     needs no client library."""
 
+    name = "Redis"
+
     def __init__(self, data_dir: Path) -> None:
         self.data = data_dir / "redis"
         self.log = data_dir / "log" / "redis.log"
@@ -46,10 +49,20 @@ class Redis:
         """Whether a server of an earlier version, with its socket in another folder, is alive."""
         return self._answers(self._earlier_socket)
 
+    def is_there(self) -> bool:
+        """Whether a server has the socket open, ready or not."""
+        return listens(self.socket)
+
     def start(self) -> None:
-        """Start it and wait until it answers. A socket left over by a killed run is replaced by
-        Redis itself.
-        """
+        """Start it, unless it is there, and wait until it answers."""
+        self.launch()
+        wait_until_ready(self.name, self.is_ready, self._is_alive, self.log)
+
+    def launch(self) -> None:
+        """Start it without waiting, unless it is there. A socket left over by a killed run is
+        replaced by Redis itself."""
+        if self.is_there():
+            return
         binary, version = _server()
         account = account_for(ACCOUNT, data=self.data, socket=self.socket, binary=binary)
         for folder in (self.data, self.socket.parent):
@@ -72,7 +85,11 @@ class Redis:
             account.popen,
             note=f"{binary}, version {'.'.join(map(str, version))}\n",
         )
-        wait_until_ready("Redis", self.is_ready, self._process, self.log)
+
+    def _is_alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self.is_there()
 
     def stop(self) -> None:
         """Save and end the server, also one that another process started; it has ended once it

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
+from mlops_platform import embedded
 from mlops_platform.embedded.process import OWNER_ONLY
 from mlops_platform.healthcheck import is_healthy, reachable
 from mlops_platform.procfile import read_procfile
@@ -57,7 +58,8 @@ class Command(BaseCommand):
             outcome = supervisor.watch(lambda: is_healthy(host, port), READY_TIMEOUT_S)
             if outcome is Outcome.REACHED:
                 self._say(_addresses(host, port))
-                outcome = supervisor.watch()
+                with embedded.kept_alive(self._say):
+                    supervisor.keep_running(self._say)
         finally:
             self._say("Stopping ...")
             for name in supervisor.stop():
@@ -66,7 +68,9 @@ class Command(BaseCommand):
             sys.exit(f"/healthz did not answer within {READY_TIMEOUT_S:.0f} s.")
         if supervisor.died is not None:
             code = supervisor.exit_code(supervisor.died)
-            sys.exit(f"{supervisor.died} ended by itself (code {code}), so the rest was stopped.")
+            sys.exit(
+                f"{supervisor.died} ended at the start (code {code}), so the rest was stopped."
+            )
 
     def _say(self, sentence: str) -> None:
         with suppress(OSError):  # the terminal may be gone; the processes must still be stopped

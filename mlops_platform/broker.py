@@ -1,0 +1,101 @@
+"""Celery's transport to Redis, for which any error reply of Redis means that Redis is away.
+
+Kombu reconnects after a lost connection. An error reply it takes for a programming error, which
+ends the worker: READONLY of a master that became a replica, MISCONF of a full disk, OOM, NOAUTH,
+UNBLOCKED of a failover. All of them pass, so here a process reconnects after each, with short
+pauses, and a connection counts as made only once Redis has taken a write on it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import kombu
+from celery import bootsteps
+from celery.app import amqp
+from kombu.exceptions import KombuError
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+from redis.exceptions import RedisError, ResponseError
+
+logger = logging.getLogger(__name__)
+
+PROBE = "broker:probe"  # a key that each new connection writes
+PROBE_TTL_S = 10
+# Between two attempts to connect, in seconds. Kombu's own 30 would delay what was submitted
+# meanwhile by as much.
+FIRST_PAUSE_S, PAUSE_STEP_S, LONGEST_PAUSE_S = 0.5, 0.5, 3.0
+
+TAKES_CYCLES = "scheduler"  # the queue whose workers look for what Redis has lost
+LOST_AND_FOUND = ("scheduler.tasks.sweep", "deployments.tasks.look_everywhere")
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """A client for commands. An error reply closes the idle connections: after a failover the
+        same address may lead to another server."""
+        try:
+            with super().conn_or_acquire(client) as connected:
+                yield connected
+        except ResponseError:
+            self.pool.disconnect(inuse_connections=False)
+            raise
+
+
+class Transport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types
+    Channel = Channel
+    connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
+
+    def establish_connection(self) -> Any:
+        """Raises the RedisError of a Redis that answers but takes no writes."""
+        connection = super().establish_connection()
+        try:
+            with self._avail_channels[-1].conn_or_acquire() as client:
+                client.set(PROBE, "1", ex=PROBE_TTL_S)
+        except BaseException:
+            self.close_connection(connection)
+            raise
+        return connection
+
+
+class Connection(kombu.Connection):  # type: ignore[misc]  # kombu has no types
+    """A connection that is tried again soon, however long Redis has been away."""
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        pauses = {
+            "interval_start": FIRST_PAUSE_S,
+            "interval_step": PAUSE_STEP_S,
+            "interval_max": LONGEST_PAUSE_S,
+        }
+        return super()._ensure_connection(*args, **pauses | options)
+
+
+class AMQP(amqp.AMQP):  # type: ignore[misc]  # Celery has no types
+    Connection = Connection
+    BrokerConnection = Connection
+
+
+class LookForLost(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Whenever a worker has connected, it asks for what Redis may have lost meanwhile, rather than
+    leave this to beat's next sweep."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        app = consumer.app
+        if TAKES_CYCLES not in app.amqp.queues.consume_from:
+            return
+        send: Callable[..., Any] = app.send_task
+        try:
+            for task in LOST_AND_FOUND:
+                send(task, expires=PROBE_TTL_S)
+        except (KombuError, RedisError, OSError) as error:
+            logger.warning("not asked for: redis is away", extra={"error": str(error)})
+
+
+def use() -> None:
+    """Have all Redis URLs of this process lead to this transport."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
