@@ -66,6 +66,8 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class Postgres:
     """One PostgreSQL server below a data folder."""
 
+    name = "PostgreSQL"
+
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.cluster = data_dir / "postgres"
         self.log = data_dir / "log" / "postgres.log"

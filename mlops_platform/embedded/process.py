@@ -87,8 +87,8 @@ def wait_until_ready(
         if now - said > SAY_EVERY_S:
             said = now
             sys.stderr.write(
-                f"{name} reads its data since {now - began:.0f} s (after a crash it recovers, which "
-                f"takes as long as it takes): {_last_words(log)}\n"
+                f"{name} reads its data since {now - began:.0f} s (after a crash it recovers): "
+                f"{_last_words(log)}\n"
             )
         time.sleep(POLL_S)
 

@@ -68,9 +68,7 @@ class Command(BaseCommand):
             sys.exit(f"/healthz did not answer within {READY_TIMEOUT_S:.0f} s.")
         if supervisor.died is not None:
             code = supervisor.exit_code(supervisor.died)
-            sys.exit(
-                f"{supervisor.died} ended at the start (code {code}), so the rest was stopped."
-            )
+            sys.exit(f"{supervisor.died} ended at the start (code {code}); the rest was stopped.")
 
     def _say(self, sentence: str) -> None:
         with suppress(OSError):  # the terminal may be gone; the processes must still be stopped

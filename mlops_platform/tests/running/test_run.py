@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,12 @@ class Run:
     def wait_until_it_runs(self) -> None:
         assert self._started.wait(START_TIMEOUT_S), self.output
         assert "Ctrl-C stops it." in self.output, self.output
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while words not in self.output:
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
 
     def family(self) -> list[psutil.Process]:
         """It and everything below it, the servers included."""
@@ -124,17 +131,32 @@ def test_it_starts_serves_stops_and_starts_again(
     assert second.end(signal.SIGTERM) == 0, second.output
 
 
-def test_when_one_process_dies_it_is_named_and_the_rest_ends(
+def test_what_is_killed_is_started_again_and_takes_nothing_down(
     tmp_path: Path, free_port: int, runs: list[Run]
 ) -> None:
     run = Run(tmp_path, free_port)
     runs.append(run)
     run.wait_until_it_runs()
     family = run.family()
-    next(process for process in family if "beat" in process.cmdline()).kill()
-    assert run.wait() == 1
-    assert run.output.endswith("beat ended by itself (code -9), so the rest was stopped.\n")
-    _, alive = psutil.wait_procs(family, timeout=5)
+    postmaster = int((tmp_path / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+    killed = [
+        next(process for process in family if "beat" in process.cmdline()),
+        next(process for process in family if "valkey-server" in process.cmdline()[0]),
+        psutil.Process(postmaster),
+    ]
+    for process in killed:
+        process.kill()
+    run.wait_for("beat ended by itself (code -9); it is started again in 1 s.")
+    run.wait_for("Redis answers again.")
+    run.wait_for("PostgreSQL answers again.")
+    assert get(free_port, "/readyz") == 200
+    started = [process for process in run.family() if process not in family]
+    names = " ".join(" ".join(process.cmdline()) for process in started)
+    assert all(name in names for name in ("beat", "postgres", "valkey-server"))
+    for name in ("web", "worker", "runtimes"):
+        assert f"{name} ended" not in run.output
+    assert run.end(signal.SIGINT) == 0, run.output
+    _, alive = psutil.wait_procs([*family, *started], timeout=5)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

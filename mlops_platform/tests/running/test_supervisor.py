@@ -59,6 +59,30 @@ def test_the_one_that_ends_by_itself_is_named(tmp_path: Path) -> None:
     assert supervisor.exit_code("web") == -signal.SIGTERM
 
 
+def test_the_one_that_ends_by_itself_is_started_again_after_growing_pauses(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    supervisor = supervise(tmp_path, web="sleep 60", worker="sh -c 'exit 3'")
+    supervisor.listen_to_signals()
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        supervisor.keep_running(say)
+    finally:
+        supervisor.stop()
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    assert said == [
+        f"worker ended by itself (code 3); it is started again in {pause_s} s."
+        for pause_s in (1, 2, 4)
+    ]
+    assert supervisor.exit_code("web") == -signal.SIGTERM
+
+
 def test_waiting_ends_when_it_comes_true(tmp_path: Path) -> None:
     supervisor = supervise(tmp_path, web="sleep 60")
     assert supervisor.watch(lambda: True) is Outcome.REACHED

@@ -1,0 +1,69 @@
+"""Error replies of Redis: workers wait for its return, and find what was submitted meanwhile."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.test import Client
+from redis import Redis
+
+from clusters.tests.allocation import make_cluster
+from deployments.models import Deployment, Status
+from deployments.services.submit import create_deployment
+from mlops_platform.api.redis import redis_client
+from organizations.services import create_organization
+from organizations.tests.people import make_user
+
+pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
+AWAY_S, RECOVERY_S = 2.0, 10.0
+SPEC = {"image": "train:1.2", "cpu_milli": 1, "ram_mib": 1, "gpu": 0}
+
+
+@contextmanager
+def a_replica(redis: Redis) -> Iterator[None]:
+    """READONLY, and UNBLOCKED for the workers that wait for messages."""
+    redis.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        redis.replicaof("NO", "ONE")
+
+
+@contextmanager
+def out_of_memory(redis: Redis) -> Iterator[None]:
+    redis.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+@contextmanager
+def without_the_right_to_write(redis: Redis) -> Iterator[None]:
+    redis.execute_command("ACL", "SETUSER", "default", "-@write")
+    try:
+        yield
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+@pytest.mark.parametrize("fault", [a_replica, out_of_memory, without_the_right_to_write])
+def test_workers_outlive_it_and_start_what_came_meanwhile(
+    fault: Callable[[Redis], "contextmanager[None]"],
+    start_worker: Callable[..., "subprocess.Popen[bytes]"],
+    client: Client,
+) -> None:
+    ada = make_user("ada")
+    cluster = make_cluster(create_organization(ada, "Engines"))
+    workers = [start_worker(), start_worker(queues="runtimes", pool="threads", concurrency=1)]
+    with fault(redis_client()):
+        submitted = create_deployment(ada, cluster.pk, SPEC).deployment
+        assert client.get("/readyz").json()["checks"]["redis"] == "away"
+        time.sleep(AWAY_S)
+    deadline = time.monotonic() + RECOVERY_S
+    while Deployment.objects.get(pk=submitted.pk).status != Status.RUNNING:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [worker.poll() for worker in workers] == [None, None]
