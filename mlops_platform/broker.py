@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import kombu
 from celery import bootsteps
 from celery.app import amqp
+from kombu.connection import Connection as KombuConnection
 from kombu.exceptions import KombuError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
@@ -31,7 +31,7 @@ TAKES_CYCLES = "scheduler"  # the queue whose workers look for what Redis has lo
 LOST_AND_FOUND = ("scheduler.tasks.sweep", "deployments.tasks.look_everywhere")
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(kombu_redis.Channel):
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """A client for commands. An error reply closes the idle connections: after a failover the
@@ -44,23 +44,23 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
             raise
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]  # kombu has no types
+class Transport(kombu_redis.Transport):
     Channel = Channel
     connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
 
     def establish_connection(self) -> Any:
         """Raises the RedisError of a Redis that answers but takes no writes."""
-        connection = super().establish_connection()
+        connection = super().establish_connection()  # type: ignore[no-untyped-call]  # kombu has no types
         try:
             with self._avail_channels[-1].conn_or_acquire() as client:
                 client.set(PROBE, "1", ex=PROBE_TTL_S)
         except BaseException:
-            self.close_connection(connection)
+            self.close_connection(connection)  # type: ignore[no-untyped-call]  # as above
             raise
         return connection
 
 
-class Connection(kombu.Connection):  # type: ignore[misc]  # kombu has no types
+class Connection(KombuConnection):
     """A connection that is tried again soon, however long Redis has been away."""
 
     def _ensure_connection(self, *args: Any, **options: Any) -> Any:
@@ -72,12 +72,12 @@ class Connection(kombu.Connection):  # type: ignore[misc]  # kombu has no types
         return super()._ensure_connection(*args, **pauses | options)
 
 
-class AMQP(amqp.AMQP):  # type: ignore[misc]  # Celery has no types
+class AMQP(amqp.AMQP):
     Connection = Connection
     BrokerConnection = Connection
 
 
-class LookForLost(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+class LookForLost(bootsteps.StartStopStep):
     """Whenever a worker has connected, it asks for what Redis may have lost meanwhile, rather than
     leave this to beat's next sweep."""
 

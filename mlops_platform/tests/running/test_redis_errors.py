@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from celery import current_app
@@ -52,7 +52,7 @@ def without_the_right_to_write(redis: Redis) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", [a_replica, out_of_memory, without_the_right_to_write])
 def test_workers_outlive_it_and_start_what_came_meanwhile(
-    fault: Callable[[Redis], "contextmanager[None]"],
+    fault: Callable[[Redis], AbstractContextManager[None]],
     start_worker: Callable[..., "subprocess.Popen[bytes]"],
     client: Client,
 ) -> None:
