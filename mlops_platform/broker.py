@@ -69,7 +69,7 @@ class Connection(KombuConnection):
             "interval_step": PAUSE_STEP_S,
             "interval_max": LONGEST_PAUSE_S,
         }
-        return super()._ensure_connection(*args, **pauses | options)
+        return super()._ensure_connection(*args, **pauses | options)  # type: ignore[no-untyped-call]  # kombu
 
 
 class AMQP(amqp.AMQP):
