@@ -9,6 +9,7 @@ pauses, and a connection counts as made only once Redis has taken a write on it.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from typing import Any
 
 from celery import bootsteps
@@ -63,13 +64,12 @@ class Transport(kombu_redis.Transport):
 class Connection(KombuConnection):
     """A connection that is tried again soon, however long Redis has been away."""
 
-    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
-        pauses = {
-            "interval_start": FIRST_PAUSE_S,
-            "interval_step": PAUSE_STEP_S,
-            "interval_max": LONGEST_PAUSE_S,
-        }
-        return super()._ensure_connection(*args, **pauses | options)  # type: ignore[no-untyped-call]  # kombu
+    _ensure_connection = partialmethod(
+        KombuConnection._ensure_connection,
+        interval_start=FIRST_PAUSE_S,
+        interval_step=PAUSE_STEP_S,
+        interval_max=LONGEST_PAUSE_S,
+    )
 
 
 class AMQP(amqp.AMQP):

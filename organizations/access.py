@@ -43,7 +43,7 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
     membership = members.filter(organization_id=key).first() if key else None
     if membership is None:
         raise not_found()
-    if not reaches(Role(membership.role), role):
+    if ORDER.index(Role(membership.role)) < ORDER.index(role):
         raise role_too_low(role, membership.role)
     return membership
 

@@ -280,9 +280,9 @@ def test_the_last_node_takes_the_totals_with_it_and_leaves_the_server(kube, node
 
 
 def test_attaching_takes_few_queries(api, ada, org, django_assert_num_queries):
-    # the caller, the role twice, and two rows between two savepoints and their releases; its own
-    # endpoint, read again
-    with django_assert_num_queries(10):
+    # the caller, the role twice, the organization, the number of its clusters, and two rows between
+    # two savepoints and their releases; its own endpoint, read again
+    with django_assert_num_queries(12):
         assert api(ada).post(PATH, body(org)).status_code == 201
 
 
