@@ -88,7 +88,8 @@ def register(username: str, password: str, email: str = "", invite_code: str = "
 
 
 def _refuse_unregistrable(email: str, invite_code: str) -> None:
-    """What REGISTRATION demands, before anything else costs time (mlops_platform/admission.py)."""
+    """What REGISTRATION demands (mlops_platform/environment/admission.py), before anything else
+    costs time."""
     allowed = settings.REGISTRATION
     if allowed.mode == "closed":
         raise PermissionDenied("Registration is closed; ask an operator.", "registration_closed")

@@ -10,4 +10,4 @@ class PlatformConfig(AppConfig):
 
 
 class OperatorsConfig(AdminConfig):
-    default_site = "mlops_platform.operator_site.OperatorSite"
+    default_site = "mlops_platform.admin.operator_site.OperatorSite"

@@ -6,7 +6,7 @@ Each name is one of gunicorn's settings.
 import os
 from pathlib import Path
 
-from mlops_platform.limits import MOST_AT_ONCE, whole_number
+from mlops_platform.environment.limits import MOST_AT_ONCE, whole_number
 from mlops_platform.logs import LOGGING
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from mlops_platform.api.errors import method_not_allowed
 from mlops_platform.api.redis import redis_client
-from mlops_platform.database import try_again
+from mlops_platform.environment.database import try_again
 from scheduler import metrics as scheduler_metrics
 
 PROOF_TTL_S = 10  # of the key that proves that Redis takes writes

@@ -17,16 +17,17 @@ from typing import Any
 
 import dj_database_url
 
-from mlops_platform import admission, embedded
-from mlops_platform.database import deadlines
-from mlops_platform.limits import MOST, MOST_AT_ONCE, rate, whole_number
-from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
-from mlops_platform.production import (
+from mlops_platform import embedded
+from mlops_platform.environment import admission
+from mlops_platform.environment.database import deadlines
+from mlops_platform.environment.limits import MOST, MOST_AT_ONCE, rate, whole_number
+from mlops_platform.environment.production import (
     is_production,
     proxies_in_front,
     refuse_unsafe,
     requires_staff_totp,
 )
+from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = embedded.data_dir()

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from mlops_platform.admission import Registration
+from mlops_platform.environment.admission import Registration
 from organizations.models import InviteCode, Membership, Role
 from organizations.services import create_organization
 from organizations.tests.people import PASSWORD, JsonClient, all_at_once, make_user

@@ -4,7 +4,7 @@ django-otp keeps the devices, checks codes, takes each one once, and makes the n
 longer the more have failed. It adds to Django's login; django-allauth would replace it, with its
 forms, pages and throttles. Here are the pages: they ask for a code, enrol a device with a QR code,
 and show recovery codes, each good for one login where the device is lost. A session that has a
-password alone opens none of the other pages (mlops_platform/operator_site.py).
+password alone opens none of the other pages (mlops_platform/admin/operator_site.py).
 """
 
 import logging

@@ -19,7 +19,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from mlops_platform.database import BUSY, try_again
+from mlops_platform.environment.database import BUSY, try_again
 
 logger = logging.getLogger(__name__)
 

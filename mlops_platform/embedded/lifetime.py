@@ -26,7 +26,7 @@ from mlops_platform.embedded.places import default_data_dir, run_dir
 from mlops_platform.embedded.postgres import Postgres
 from mlops_platform.embedded.process import EmbeddedServerError
 from mlops_platform.embedded.redis import Redis
-from mlops_platform.restarts import GrowingPause
+from mlops_platform.processes.restarts import GrowingPause
 
 LOOK_EVERY_S = 0.5  # whether the servers are there
 LAUNCH_S = 1.0  # until one that was started has its socket

@@ -20,8 +20,8 @@ from django.db import connections
 from mlops_platform import embedded
 from mlops_platform.embedded.process import OWNER_ONLY
 from mlops_platform.healthcheck import is_healthy, reachable
+from mlops_platform.processes.supervisor import Outcome, Supervisor
 from mlops_platform.procfile import read_procfile
-from mlops_platform.supervisor import Outcome, Supervisor
 
 OPERATOR = "operator"
 READY_TIMEOUT_S = 60.0

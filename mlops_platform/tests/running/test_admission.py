@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops_platform.admission import endpoint_ranges, registration
+from mlops_platform.environment.admission import endpoint_ranges, registration
 
 
 @pytest.mark.parametrize(

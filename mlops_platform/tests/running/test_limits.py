@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops_platform.limits import rate, whole_number
+from mlops_platform.environment.limits import rate, whole_number
 
 
 @pytest.mark.parametrize("given", ["1", "20000", "1000000000"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops_platform.production import (
+from mlops_platform.environment.production import (
     REQUIRED,
     is_production,
     proxies_in_front,

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_platform.processes.supervisor import Outcome, Supervisor
 from mlops_platform.procfile import read_procfile
-from mlops_platform.supervisor import Outcome, Supervisor
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WAIT_S = 10.0

@@ -12,7 +12,15 @@ from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment
 from deployments.tests.workloads import body
-from mlops_platform.database import AWAY, BUSY, COMMAND, SERVING, TOO_SLOW, deadlines, try_again
+from mlops_platform.environment.database import (
+    AWAY,
+    BUSY,
+    COMMAND,
+    SERVING,
+    TOO_SLOW,
+    deadlines,
+    try_again,
+)
 from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Organization

@@ -18,8 +18,8 @@ from enum import Enum
 from pathlib import Path
 from types import FrameType
 
+from mlops_platform.processes.restarts import GrowingPause
 from mlops_platform.procfile import argv
-from mlops_platform.restarts import GrowingPause
 
 STOP_TIMEOUT_S = 15.0
 WATCH_S = 0.2

@@ -1,0 +1,1 @@
+"""What the settings take from the environment's variables, each judged before it is used."""
