@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Start
-from scheduler.engine.preemption.costs import may_be_evicted
+from scheduler.engine.preemption.exemption import may_be_evicted
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Running
 

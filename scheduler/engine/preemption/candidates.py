@@ -13,13 +13,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.preemption.costs import (
-    assumed_checkpoints,
-    cost,
-    lost_ms,
-    may_be_evicted,
-)
+from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covering import WORK_LIMIT, cover
+from scheduler.engine.preemption.exemption import may_be_evicted
 from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet

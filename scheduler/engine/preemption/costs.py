@@ -1,4 +1,4 @@
-"""What an eviction costs, and which workloads may be evicted at all.
+"""What an eviction costs.
 
 A victim's cost is the work that it would lose, plus a fixed disruption of 60 s. Both are measured
 as its dominant share of the cluster (Ghodsi et al., NSDI 2011) times a duration. The lost work's
@@ -9,19 +9,10 @@ to work towards, so its eviction loses no work.
 from collections.abc import Mapping
 
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Policy, PriorityClass, Running, Snapshot
+from scheduler.engine.snapshot import Running, Snapshot
 
 DISRUPTION_MS = 60_000
 SHARE_SCALE = 1_000_000  # shares of the cluster are counted in millionths
-
-
-def may_be_evicted(running: Running, priority: PriorityClass, policy: Policy, now_ms: int) -> bool:
-    """Whether any workload may evict this one, by its class, exempt time and past evictions."""
-    if not priority.preemptible or running.preemptions >= policy.max_preemptions:
-        return False
-    began_ms = running.admitted_ms if running.started_ms is None else running.started_ms
-    ran_ms = 0 if began_ms is None else now_ms - began_ms
-    return ran_ms >= policy.preempt_exempt_s * 1000
 
 
 def lost_ms(running: Running, now_ms: int) -> int:
