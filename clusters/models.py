@@ -97,13 +97,16 @@ class Cluster(models.Model):
         max_length=16, choices=Preemption.choices, default=Preemption.LOWER_PRIORITY
     )
     placement = models.CharField(
-        max_length=16, choices=Placement.choices, default=Placement.BINPACK
+        max_length=16,
+        choices=Placement.choices,
+        default=Placement.BINPACK,
+        db_default=Placement.BINPACK,
     )
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)
-    node_lost_after_s = models.PositiveIntegerField(default=300)
-    has_quotas = models.BooleanField(default=False, editable=False)
+    node_lost_after_s = models.PositiveIntegerField(default=300, db_default=300)
+    has_quotas = models.BooleanField(default=False, db_default=False, editable=False)
     max_queued = models.PositiveIntegerField(null=True, blank=True)
     max_queued_per_user = models.PositiveIntegerField(null=True, blank=True)
 
@@ -269,7 +272,11 @@ class Node(models.Model):
     )
     state = models.CharField(max_length=10, choices=NodeState.choices, default=NodeState.READY)
     observed = models.CharField(
-        max_length=10, choices=NodeState.choices, default=NodeState.READY, editable=False
+        max_length=10,
+        choices=NodeState.choices,
+        default=NodeState.READY,
+        db_default=NodeState.READY,
+        editable=False,
     )
     not_ready_since = models.DateTimeField(null=True, editable=False)
     labels = models.JSONField(default=dict, blank=True)
@@ -279,7 +286,7 @@ class Node(models.Model):
     allocated_cpu_milli = models.BigIntegerField(default=0, editable=False)
     allocated_ram_mib = models.BigIntegerField(default=0, editable=False)
     allocated_gpu = models.BigIntegerField(default=0, editable=False)
-    discovered = models.JSONField(default=list, blank=True, editable=False)
+    discovered = models.JSONField(default=list, db_default=[], blank=True, editable=False)
     pending = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:

@@ -82,12 +82,15 @@ class Deployment(models.Model):
     priority_class = models.ForeignKey(PriorityClass, on_delete=models.PROTECT, related_name="+")
     scheduling_key = models.CharField(max_length=120, editable=False)
 
-    node_selector = models.JSONField(default=dict, blank=True)
+    node_selector = models.JSONField(default=dict, db_default={}, blank=True)
     depends_on = models.ManyToManyField(
         "self", symmetrical=False, blank=True, related_name="dependents"
     )
     pending_dependencies = models.PositiveIntegerField(
-        default=0, editable=False, help_text="Those it depends on that have not completed."
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Those it depends on that have not completed.",
     )
 
     max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
@@ -100,9 +103,11 @@ class Deployment(models.Model):
     reason_code = models.CharField(max_length=32, blank=True, default="")
     reason_details = models.JSONField(default=dict, blank=True)
     placement = models.JSONField(default=list, blank=True)
-    attempt = models.PositiveIntegerField(default=0, editable=False)
-    next_status = models.CharField(max_length=10, blank=True, default="", editable=False)
-    yielded = models.BooleanField(default=False, editable=False)
+    attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    next_status = models.CharField(
+        max_length=10, blank=True, default="", db_default="", editable=False
+    )
+    yielded = models.BooleanField(default=False, db_default=False, editable=False)
     retry_count = models.PositiveIntegerField(default=0)
     preemption_count = models.PositiveIntegerField(default=0)
     exit_code = models.IntegerField(null=True, blank=True)

@@ -144,13 +144,21 @@ DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.postgres_url(DATA_DIR)
 REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL, conn_max_age=300, conn_health_checks=True),
+        **dj_database_url.parse(
+            DATABASE_URL,
+            # PostgreSQL of Django, with migrations that keep no table locked
+            engine="django_zero_downtime_migrations.backends.postgres",
+            conn_max_age=300,
+            conn_health_checks=True,
+        ),
         "TEST": {"NAME": "test_mlops"},
     }
 }
 _options = DATABASES["default"].setdefault("OPTIONS", {})
 _options["options"] = f"{deadlines(sys.argv[0])} {_options.get('options', '')}".strip()
 _options.setdefault("connect_timeout", 5)
+ZERO_DOWNTIME_MIGRATIONS_LOCK_TIMEOUT = "2s"  # as long as requests wait for a lock themselves
+ZERO_DOWNTIME_MIGRATIONS_IDEMPOTENT_SQL = True  # a migration that gave up goes on where it was
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_TIMEOUT_S = 2.0  # a dead Redis delays a submit by this much at most
 REDIS_STALLED_S = 2.0  # after a timeout, for so long no command of this process waits for Redis

@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 choices=[("binpack", "Binpack"), ("spread", "Spread")],
                 default="binpack",
+                db_default="binpack",
                 max_length=16,
             ),
         ),

@@ -4,6 +4,8 @@ import django.db.models.deletion
 import uuid_utils.compat
 from django.db import migrations, models
 
+from mlops_platform.api.migrations import AddFieldThenCheck
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -11,10 +13,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
+        AddFieldThenCheck(
             model_name="cluster",
             name="node_lost_after_s",
-            field=models.PositiveIntegerField(default=300),
+            field=models.PositiveIntegerField(default=300, db_default=300),
         ),
         migrations.AddField(
             model_name="node",
@@ -32,6 +34,7 @@ class Migration(migrations.Migration):
                     ("NOT_READY", "Not Ready"),
                 ],
                 default="READY",
+                db_default="READY",
                 editable=False,
                 max_length=10,
             ),

@@ -1,5 +1,7 @@
 from django.db import migrations, models
 
+from mlops_platform.api.migrations import AddFieldThenCheck
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -7,12 +9,12 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
+        AddFieldThenCheck(
             model_name="cluster",
             name="max_queued",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
-        migrations.AddField(
+        AddFieldThenCheck(
             model_name="cluster",
             name="max_queued_per_user",
             field=models.PositiveIntegerField(blank=True, null=True),

@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import migrations, models
 
+from mlops_platform.api.migrations import AddFieldThenCheck
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -26,13 +28,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="deployment",
             name="node_selector",
-            field=models.JSONField(blank=True, default=dict),
+            field=models.JSONField(blank=True, default=dict, db_default={}),
         ),
-        migrations.AddField(
+        AddFieldThenCheck(
             model_name="deployment",
             name="pending_dependencies",
             field=models.PositiveIntegerField(
-                default=0, editable=False, help_text="Those it depends on that have not completed."
+                default=0,
+                db_default=0,
+                editable=False,
+                help_text="Those it depends on that have not completed.",
             ),
         ),
         migrations.AddIndex(

@@ -4,6 +4,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from mlops_platform.api.migrations import AddFieldThenCheck
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -25,6 +27,14 @@ class Migration(migrations.Migration):
                 ("attempt", models.PositiveIntegerField()),
                 ("replica", models.PositiveIntegerField()),
                 ("output", models.BinaryField()),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="kept_logs",
+                        to="deployments.deployment",
+                    ),
+                ),
             ],
         ),
         migrations.RemoveIndex(
@@ -36,15 +46,17 @@ class Migration(migrations.Migration):
             name="admitted_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
-        migrations.AddField(
+        AddFieldThenCheck(
             model_name="deployment",
             name="attempt",
-            field=models.PositiveIntegerField(default=0, editable=False),
+            field=models.PositiveIntegerField(default=0, db_default=0, editable=False),
         ),
         migrations.AddField(
             model_name="deployment",
             name="next_status",
-            field=models.CharField(blank=True, default="", editable=False, max_length=10),
+            field=models.CharField(
+                blank=True, default="", db_default="", editable=False, max_length=10
+            ),
         ),
         migrations.AddField(
             model_name="deployment",
@@ -71,7 +83,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="deployment",
             name="yielded",
-            field=models.BooleanField(default=False, editable=False),
+            field=models.BooleanField(default=False, db_default=False, editable=False),
         ),
         migrations.AlterField(
             model_name="deploymentevent",
@@ -134,15 +146,6 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="stopping_leads_somewhere",
-            ),
-        ),
-        migrations.AddField(
-            model_name="deploymentlog",
-            name="deployment",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="kept_logs",
-                to="deployments.deployment",
             ),
         ),
         migrations.AddConstraint(

@@ -1,0 +1,1 @@
+"""Upgrades: migrations on live tables, processes of two versions, backups."""
