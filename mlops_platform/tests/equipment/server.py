@@ -1,10 +1,12 @@
 """The web server as it is run, gunicorn and WhiteNoise included, on the tests' own database."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from mlops_platform.healthcheck import is_healthy
+from mlops_platform.tests.equipment.workers import environment_of_tests
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
@@ -21,31 +24,61 @@ COMMAND = ("gunicorn", "--config", "python:mlops_platform.gunicorn", "mlops_plat
 
 class ServerProcess(NamedTuple):
     address: str
+    log: Path
     process: "subprocess.Popen[bytes]"
 
 
-@pytest.fixture
-def server(_server: ServerProcess) -> str:
-    """Its address. The log is shown when the test fails."""
-    return _server.address
+@pytest.fixture(scope="module")
+def server_module() -> tuple[str, ...]:
+    """What `python -m` runs, with its arguments."""
+    return COMMAND
 
 
 @pytest.fixture
-def server_process(_server: ServerProcess) -> "subprocess.Popen[bytes]":
-    return _server.process
+def server(_shared_server: ServerProcess, transactional_db: None) -> Iterator[str]:
+    """The address of a server that the tests of a module share, as it takes seconds to start. What
+    it logs during a test is shown when the test fails."""
+    assert _shared_server.process.poll() is None, "an earlier test has ended the server"
+    with _shared_server.log.open(errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        yield _shared_server.address
+        print(f"--- {log.name} ---\n{log.read()}")  # noqa: T201 - pytest shows it
 
 
 @pytest.fixture
-def _server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[ServerProcess]:
+def own_server(
+    worker_environment: dict[str, str], server_module: tuple[str, ...], tmp_path: Path
+) -> Iterator[ServerProcess]:
+    """A server that the test may end."""
+    with _running(worker_environment, server_module, tmp_path) as started:
+        yield started
+    print(f"--- {started.log.name} ---\n{started.log.read_text(errors='replace')}")  # noqa: T201
+
+
+@pytest.fixture(scope="module")
+def _shared_server(
+    django_db_setup: None,
+    server_module: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("server")
+    with _running(environment_of_tests(), server_module, folder) as started:
+        yield started
+
+
+@contextmanager
+def _running(
+    environment: dict[str, str], module: tuple[str, ...], folder: Path
+) -> Iterator[ServerProcess]:
     call_command("collectstatic", verbosity=0, interactive=False)
     port = _free_port()
-    log = tmp_path / "server.log"
+    log = folder / "server.log"
     variables = {"HOST": HOST, "PORT": str(port), "WEB_CONCURRENCY": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *COMMAND],
+            [sys.executable, "-m", *module],
             cwd=settings.BASE_DIR,
-            env={**worker_environment, **variables},
+            env={**environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -56,7 +89,7 @@ def _server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[Serv
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"The web server did not start:\n{log.read_text()}")
             time.sleep(0.05)
-        yield ServerProcess(f"http://{HOST}:{port}", process)
+        yield ServerProcess(f"http://{HOST}:{port}", log, process)
     finally:
         process.terminate()
         try:
@@ -64,7 +97,6 @@ def _server(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[Serv
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        print(f"--- {log.name} ---\n{log.read_text(errors='replace')}")  # noqa: T201 - pytest shows it
 
 
 def _free_port() -> int:

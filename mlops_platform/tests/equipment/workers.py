@@ -18,7 +18,12 @@ WORKER_STOP_TIMEOUT_S = 15.0
 
 @pytest.fixture
 def worker_environment(transactional_db: None) -> dict[str, str]:
-    """The environment in which a real process works on the tests' database and Redis."""
+    return environment_of_tests()
+
+
+def environment_of_tests() -> dict[str, str]:
+    """The environment in which a real process works on the tests' database and Redis, once the
+    database has been made."""
     from django.db import connection
 
     parts = urlsplit(os.environ["DATABASE_URL"])

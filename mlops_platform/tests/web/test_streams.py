@@ -174,11 +174,11 @@ def test_a_follower_that_does_not_read_is_disconnected(server, dripping, vera, e
         eventually(lambda: engine.reading == 0, within_s=limits.UNREAD_S + 30)
 
 
-def test_streams_end_with_the_server(server, server_process, dripping, vera):
-    raw = connect(server, request(path(dripping, "?follow=true"), vera))
+def test_streams_end_with_the_server(own_server, dripping, vera):
+    raw = connect(own_server.address, request(path(dripping, "?follow=true"), vera))
     assert status_of(raw) == 200
     began = time.monotonic()
-    server_process.terminate()
+    own_server.process.terminate()
     assert received(raw)[-5:] == b"0\r\n\r\n"
-    assert server_process.wait(10) == 0
+    assert own_server.process.wait(10) == 0
     assert time.monotonic() - began < 8

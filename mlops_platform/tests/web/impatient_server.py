@@ -1,0 +1,26 @@
+"""`python -m mlops_platform.tests.web.impatient_server`, followed by gunicorn's arguments: the web
+server with a fifth of its patience, so that no test waits for half a minute."""
+
+import os
+import sys
+
+import django
+from gunicorn.app.wsgiapp import run
+
+PATIENCE_S = {
+    "mlops_platform.web.limits.HEAD_S": 2.0,
+    "mlops_platform.web.limits.BODY_S": 4.0,
+    "mlops_platform.web.limits.IDLE_S": 3.0,
+    "mlops_platform.web.limits.UNREAD_S": 6.0,
+    "mlops_platform.web.limits.ALLOWED_EVERY_S": 1.0,
+    "deployments.logs.READ_S": 6.0,
+}
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
+    django.setup()
+    for name, seconds in PATIENCE_S.items():
+        module, _, constant = name.rpartition(".")
+        __import__(module)
+        setattr(sys.modules[module], constant, seconds)
+    run()
