@@ -39,8 +39,8 @@ def reconcile(
     then over clusters that have waited for a thread."""
 
     def work(cluster: UUID) -> None:
-        def one_pass(_: str) -> None:
-            if run_pass(cluster, wakeup.take_deployment_ids(cluster), _request_pull):
+        def one_pass(deployment_ids: Collection[str]) -> None:
+            if run_pass(cluster, deployment_ids, _request_pull):
                 wakeup.set_flag(cluster)
 
         wakeup.run(cluster, one_pass)

@@ -7,16 +7,21 @@ from uuid import UUID
 from redis.exceptions import RedisError
 
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import Wakeup, try_lock
+from mlops_platform.api.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
 EVERYTHING = "*"  # in place of a deployment's id: all that is at the cluster's endpoints
 WORD = "LOOK"  # a flag needs a word; the ids are in a set of their own
 STALE_S = 60  # a message that no worker has taken for so long has a successor
-PASS_TIMEOUT_S = 10  # a killed worker's lock keeps other workers away for so long
 
-_wakeup = Wakeup("cluster:{}:runtime", "deployments.tasks.reconcile", expires_s=STALE_S)
+_wakeup = Wakeup(
+    "deployments.tasks.reconcile",
+    flag="cluster:{}:runtime",
+    lock="cluster:{}:reconciling",
+    queue="runtimes",
+    expires_s=STALE_S,
+)
 is_flag_set, clear_flag, enqueue = _wakeup.is_flag_set, _wakeup.clear_flag, _wakeup.enqueue
 
 
@@ -40,10 +45,24 @@ def set_flag(cluster_id: UUID) -> None:
     _wakeup.set_flag(cluster_id, WORD)
 
 
-def run(cluster_id: UUID, run_pass: Callable[[str], None]) -> None:
-    """Run one pass, unless another worker runs one or has answered the request."""
-    lock = try_lock(f"cluster:{cluster_id}:reconciling", PASS_TIMEOUT_S, renew=True)
-    _wakeup.run(cluster_id, lock, run_pass)
+def run(cluster_id: UUID, run_pass: Callable[[set[str]], None]) -> None:
+    """Run one pass over the ids that were requested, unless another worker runs one or has answered
+    the request. A pass that failed has taken its ids, so the next one covers everything."""
+
+    def work(_: str, failures: int) -> None:
+        run_pass(take_deployment_ids(cluster_id) | ({EVERYTHING} if failures else set()))
+
+    _wakeup.run(cluster_id, work)
+
+
+def ask_again() -> None:
+    """Ask for the passes again that a killed or frozen worker has taken, or the broker has lost.
+
+    With a worker the ids that it had taken are gone, so those passes cover everything.
+    """
+    _wakeup.ask_again(
+        WORD, lambda cluster_id: redis_client().sadd(_ids_key(cluster_id), EVERYTHING)
+    )
 
 
 def take_deployment_ids(cluster_id: UUID) -> set[str]:

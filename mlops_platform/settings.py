@@ -283,6 +283,11 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000  # KiB
 CELERY_BEAT_SCHEDULE = {
+    "ask-again": {
+        "task": "scheduler.tasks.ask_again",
+        "schedule": 0.5,
+        "options": {"expires": 2},
+    },
     "sweep": {
         "task": "scheduler.tasks.sweep",
         "schedule": 10.0,
@@ -317,7 +322,6 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
-SCHEDULER_LOCK_TIMEOUT_S = 15  # so long a killed worker's lock keeps others away
 # Of the clusters whose cycles take long: so many run one at the same time, in all workers together.
 SCHEDULER_LONG_CYCLES = _number("SCHEDULER_LONG_CYCLES", 1, MOST_AT_ONCE)
 MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN

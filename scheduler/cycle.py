@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 STEPS_UNDER_LOCK = 100_000
+PLANNING_S = 20  # the most that they take on a busy machine
 Read = Callable[[UUID, store.Decide], Decision]
 
 
@@ -112,7 +113,7 @@ def _once(
 
     with transaction.atomic():
         if locked:
-            lock_cluster(cluster_id)
+            lock_cluster(cluster_id, idle_s=PLANNING_S)
         elif not connection.savepoint_ids:  # not within another transaction
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -17,8 +17,8 @@ from uuid import UUID
 from django.conf import settings
 
 from clusters.models import Cluster
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import try_lock
 from scheduler import wakeup
 
 LONG_S = 0.5
@@ -26,7 +26,6 @@ MARKED_S = 60
 MARK = "cluster:{}:long"
 WAITING = "scheduler:long:waiting"  # a sorted set: `organization/cluster` by the time since which
 TURNS = "scheduler:long:turns"  # a hash: by organization, the time of its last turn
-LOCK_S = 15
 
 
 def mark(cluster_id: UUID, took_s: float) -> None:
@@ -71,7 +70,7 @@ def _take_slot(slot: ExitStack) -> bool:
     """Take one of the slots until `slot` closes; False where all are taken."""
     for number in range(settings.SCHEDULER_LONG_CYCLES):
         name = f"scheduler:long:slot:{number}"
-        if slot.enter_context(try_lock(name, LOCK_S, renew=True)):
+        if slot.enter_context(try_lock(name)):
             return True
     return False
 

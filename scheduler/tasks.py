@@ -5,6 +5,8 @@ from uuid import UUID
 
 from celery import shared_task
 
+from clusters.services.clusters import refuse_locked
+from deployments import wakeup as runtimes_wakeup
 from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_sync, wakeup
 from scheduler.models import Trigger
 
@@ -26,7 +28,10 @@ def schedule_cluster(cluster_id: str) -> None:
         queue_sync.mend(cluster, thoroughly=trigger == Trigger.SWEEP)
 
 
-def _run(cluster: UUID, trigger: Trigger) -> None:
+def _run(cluster: UUID, trigger: Trigger, failures: int) -> None:
+    """A cluster whose cycle has failed is read and planned only once its row can be locked."""
+    if failures:
+        refuse_locked(cluster)
     outcome = cycle.run(cluster, trigger)
     metrics.record(cluster, outcome)
     if outcome is not None:
@@ -40,6 +45,13 @@ def sweep() -> None:
     """Ask for the cycles that Redis lost: whatever changed and has not been looked at since."""
     for cluster_id in queries.overlooked_clusters():
         wakeup.request_cycle(cluster_id, Trigger.SWEEP, again=True)
+
+
+@shared_task(name="scheduler.tasks.ask_again", ignore_result=True)
+def ask_again() -> None:
+    """Ask again for what a killed or frozen worker has taken, or the broker has lost."""
+    wakeup.ask_again()
+    runtimes_wakeup.ask_again()
 
 
 @shared_task(name="scheduler.tasks.forget_old_cycles")

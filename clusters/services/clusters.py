@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Func, TextField, Value
 from django.utils import timezone
 
 from accounts.models import User
@@ -20,17 +21,35 @@ from organizations.access import require
 from organizations.models import Organization, Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
+IDLE_S = 3  # that a process with a cluster's lock may be silent
 NOT_READ_BY_SCHEDULER = frozenset(
     {"name", "node_lost_after_s", "max_queued", "max_queued_per_user"}
 )
 
 
-def lock_cluster(cluster_id: UUID) -> Cluster:
+def lock_cluster(cluster_id: UUID, *, idle_s: int = IDLE_S) -> Cluster:
     """The row, locked until the transaction ends; raises Cluster.DoesNotExist.
 
-    NO KEY, so that the foreign key check of an insert never waits for a cycle.
+    NO KEY, so that the foreign key check of an insert never waits for a cycle. PostgreSQL ends the
+    session, and with it the lock, of a process that then says nothing for `idle_s`: it is frozen.
     """
-    return Cluster.objects.select_for_update(no_key=True).get(pk=cluster_id)
+    rows = Cluster.objects.select_for_update(no_key=True)
+    if not connection.savepoint_ids:  # else the limit would outlive this block
+        rows = rows.annotate(_idle=_limit_idle(idle_s))
+    return rows.get(pk=cluster_id)
+
+
+def _limit_idle(seconds: int) -> Func:
+    """Sets the limit for the rest of the transaction, without a statement of its own."""
+    name, value = Value("idle_in_transaction_session_timeout"), Value(f"{seconds}s")
+    return Func(name, value, Value(True), function="set_config", output_field=TextField())
+
+
+def refuse_locked(cluster_id: UUID) -> None:
+    """Raises the OperationalError of a lock that is not available, at once, where another session
+    has locked the row."""
+    with transaction.atomic():
+        Cluster.objects.select_for_update(no_key=True, nowait=True).filter(pk=cluster_id).first()
 
 
 def lock_cluster_or_404(cluster_id: UUID) -> Cluster:

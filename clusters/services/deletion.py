@@ -20,8 +20,8 @@ from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing
 from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.throttling.slots import Slots
-from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
 TASK = "clusters.tasks.delete_rows"
 TURNS = Slots(all=4, organization=2)  # at the same time: the threads are those of passes, too
 STALE_S = 60  # a request that no worker has taken for so long has a successor
-LOCK_S = 15  # so long a killed worker's lock keeps others away
 
 
 def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
@@ -99,7 +98,7 @@ def take_turn(cluster_id: UUID) -> None:
     if not TURNS.acquire(keys):
         return
     try:
-        with try_lock(f"deletion:{cluster_id}", LOCK_S, renew=True) as locked:
+        with try_lock(f"deletion:{cluster_id}") as locked:
             finished = not locked or delete_rows(cluster_id, OF_A_TURN)
     finally:
         TURNS.release(keys)

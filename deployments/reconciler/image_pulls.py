@@ -22,12 +22,11 @@ from deployments.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import try_lock
 
 logger = logging.getLogger(__name__)
 
-LOCK_TIMEOUT_S = 15  # a killed worker keeps other workers from the same pull for so long
 REQUEST_TTL_S = 30  # a request may be on its way for so long
 MOST_AT_ONCE, MOST_OF_ORGANIZATION, MOST_OF_ENDPOINT = 32, 4, 2  # in this process
 LONG_S = 600.0  # where all threads are taken, a pull that took longer makes way for another
@@ -121,7 +120,7 @@ def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: 
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    with try_lock(_lock_key(endpoint_id, image), LOCK_TIMEOUT_S, renew=True) as locked:
+    with try_lock(_lock_key(endpoint_id, image)) as locked:
         if not locked:
             return
         _pull(endpoint, image, may_go_on)

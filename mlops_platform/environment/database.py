@@ -7,14 +7,16 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 # In seconds; 0 is no deadline. In what serves users, nothing waits for another's lock or computes
 # without an end, and a transaction that its process has forgotten gives its locks back.
-SERVING = {
+SERVING: dict[str, float] = {
     "lock_timeout": 2,
     "statement_timeout": 30,
     "idle_in_transaction_session_timeout": 30,
 }
+# A worker puts off what is locked and turns to other clusters.
+WORKER: dict[str, float] = {**SERVING, "lock_timeout": 0.2}
 # A command that an operator runs may compute for long, but a migration that waits for a table's
 # lock makes every request wait behind it.
-COMMAND = {
+COMMAND: dict[str, float] = {
     "lock_timeout": 10,
     "statement_timeout": 0,
     "idle_in_transaction_session_timeout": 600,
@@ -43,8 +45,14 @@ BY_SQLSTATE = {
 
 def deadlines(program: str) -> str:
     """Options of a connection (libpq's `options`) for a process that runs this program."""
-    limits = COMMAND if Path(program).name == "manage.py" else SERVING
-    return " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items())
+    path = Path(program)
+    if path.name == "manage.py":
+        limits = COMMAND
+    elif "celery" in (path.name, path.parent.name):  # the script, and `python -m celery`
+        limits = WORKER
+    else:
+        limits = SERVING
+    return " ".join(f"-c {name}={seconds * 1000:.0f}ms" for name, seconds in limits.items())
 
 
 def try_again(error: Exception) -> TryAgain | None:

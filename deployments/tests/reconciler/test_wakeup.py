@@ -15,8 +15,8 @@ from deployments.reconciler import circuit_breaker, image_pulls, watcher
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import try_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ def test_a_worker_that_finds_the_cluster_locked_leaves_the_request_to_the_locks_
     testbed: Testbed, passes, reconcile
 ):
     wakeup.request(testbed.cluster.pk, ["x"])
-    with try_lock(f"cluster:{testbed.cluster.pk}:reconciling", 5):
+    with try_lock(f"cluster:{testbed.cluster.pk}:reconciling"):
         reconcile()
     assert passes == []
     assert wakeup.is_flag_set(testbed.cluster.pk)
@@ -239,22 +239,32 @@ def test_the_circuit_breaker_opens_for_longer_each_time_and_closes_with_an_answe
 
 
 def test_a_lock_is_renewed_during_the_work_and_free_soon_after_its_owner_died():
-    with try_lock("long", 0.3, renew=True) as locked:
+    with try_lock("long", lock_s=0.5) as locked:
         assert locked
-        time.sleep(0.6)
-        with try_lock("long", 0.3) as other:
+        time.sleep(1.0)
+        with try_lock("long") as other:
             assert not other
-    dead = try_lock("dead", 0.2)
-    assert dead.__enter__()
-    time.sleep(0.3)
-    with try_lock("dead", 0.3) as locked:
+    redis_client().set("dead", "its token", px=500)
+    with try_lock("dead") as locked:
+        assert not locked
+    time.sleep(0.6)
+    with try_lock("dead") as locked:
         assert locked
+
+
+def test_a_lock_that_redis_has_lost_meanwhile_is_another_workers():
+    with try_lock("lost", lock_s=0.3) as locked:
+        assert locked
+        redis_client().set("lost", "another worker's")
+        time.sleep(0.4)
+        assert redis_client().ttl("lost") == -1
+    assert redis_client().get("lost") == "another worker's"
 
 
 def test_a_pull_whose_worker_died_is_requested_again_soon(testbed: Testbed, a: Node):
     assert image_pulls.should_request(endpoint_of(a), "x")
     assert 0 < redis_client().ttl(image_pulls._request_key(endpoint_of(a), "x")) <= 30
-    with try_lock(image_pulls._lock_key(endpoint_of(a), "x"), 5):
+    with try_lock(image_pulls._lock_key(endpoint_of(a), "x")):
         redis_client().delete(image_pulls._request_key(endpoint_of(a), "x"))
         assert not image_pulls.should_request(endpoint_of(a), "x")
     assert image_pulls.should_request(endpoint_of(a), "x")

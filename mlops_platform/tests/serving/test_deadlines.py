@@ -66,6 +66,13 @@ def test_a_command_may_compute_for_long_but_not_wait_for_a_lock() -> None:
     assert deadlines("/srv/mlops/manage.py") == deadlines("manage.py") != deadlines("gunicorn")
 
 
+def test_a_worker_waits_for_a_lock_for_a_fifth_of_a_second() -> None:
+    module = "/srv/lib/celery/__main__.py"  # python -m celery
+    assert deadlines("/srv/bin/celery") == deadlines(module) == deadlines("celery")
+    assert "lock_timeout=200ms" in deadlines("celery")
+    assert "lock_timeout=2000ms" in deadlines("gunicorn")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "table"),
     [

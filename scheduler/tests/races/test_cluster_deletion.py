@@ -27,8 +27,8 @@ from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import body, make
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import try_lock
 from organizations.tests.people import all_at_once
 from scheduler import cycle
 from scheduler.models import SchedulingCycle, Trigger
@@ -236,7 +236,7 @@ def test_a_worker_that_is_killed_is_replaced(old, ada, start_worker):
     left = Deployment.objects.count()
     assert left
     redis_client().delete("runtimes")
-    redis_client().delete(f"deletion:{old.pk}")  # as LOCK_S later
+    redis_client().delete(f"deletion:{old.pk}")  # as when it has ended
     start_worker(1, "runtimes", "threads")
     tasks.resume_deletions()
     _wait(lambda: not Cluster.with_deleted.exists())
@@ -253,7 +253,7 @@ def _wait(until: Callable[[], bool]) -> None:
 def test_while_another_worker_is_at_it_a_turn_does_nothing(old):
     delete_cluster(old)
     before = Deployment.objects.count()
-    with try_lock(f"deletion:{old.pk}", 10) as locked:
+    with try_lock(f"deletion:{old.pk}") as locked:
         assert locked
         take_turn(old.pk)
     assert Deployment.objects.count() == before
