@@ -35,14 +35,16 @@ def lock_cluster(cluster_id: UUID, *, idle_s: int = IDLE_S) -> Cluster:
     """
     rows = Cluster.objects.select_for_update(no_key=True)
     if not connection.savepoint_ids:  # else the limit would outlive this block
-        rows = rows.annotate(_idle=_limit_idle(idle_s))
+        rows = rows.annotate(  # sets it until the transaction ends, without another statement
+            _idle=Func(
+                Value("idle_in_transaction_session_timeout"),
+                Value(f"{idle_s}s"),
+                Value(True),
+                function="set_config",
+                output_field=TextField(),
+            )
+        )
     return rows.get(pk=cluster_id)
-
-
-def _limit_idle(seconds: int) -> Func:
-    """Sets the limit for the rest of the transaction, without a statement of its own."""
-    name, value = Value("idle_in_transaction_session_timeout"), Value(f"{seconds}s")
-    return Func(name, value, Value(True), function="set_config", output_field=TextField())
 
 
 def refuse_locked(cluster_id: UUID) -> None:
