@@ -28,6 +28,10 @@ from organizations.models import Role
 MOST_ARGUMENT_BYTES = 128 * 1024  # of command and args together, with a NUL behind each
 TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 1024} KiB together."
 
+# Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
+# that one version has answered is known to the next.
+LATER = frozenset({"node_selector", "readiness", "depends_on"})
+
 
 class Order(NamedTuple):
     """One submit of a bulk. `spec` as in draft_deployment."""
@@ -112,7 +116,8 @@ def _draft(
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
     priority_class = priority_named(order.priority, classes)
-    body = json.dumps([str(cluster.pk), priority_class.name, spec], sort_keys=True)
+    told = {name: value for name, value in spec.items() if value or name not in LATER}
+    body = json.dumps([str(cluster.pk), priority_class.name, told], sort_keys=True)
     digest = hashlib.sha256(body.encode()).hexdigest()  # a field left out equals its default
     ids = spec.pop("depends_on", ())
     needed = dependencies.select(cluster.pk, ids, found) if ids else []
