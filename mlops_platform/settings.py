@@ -288,6 +288,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 0.5,
         "options": {"expires": 2},
     },
+    "look-for-unanswered": {
+        "task": "scheduler.tasks.look_for_unanswered",
+        "schedule": 2.0,
+        "options": {"expires": 2},
+    },
+    "check-queues": {
+        "task": "scheduler.tasks.check_queues",
+        "schedule": 2.0,
+        "options": {"expires": 2},
+    },
     "sweep": {
         "task": "scheduler.tasks.sweep",
         "schedule": 10.0,

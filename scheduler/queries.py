@@ -1,8 +1,10 @@
 """The database queries of the scheduler's API, admin pages and sweep."""
 
+import time
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import (
     BigIntegerField,
     Count,
@@ -55,6 +57,34 @@ def overlooked_clusters() -> list[UUID]:
             )
         ).values_list("pk", flat=True)
     )
+
+
+# Each part reads little where nothing is found: ids are in the order of the submits, and a table of
+# clusters is short. What is younger than a second has a cycle on its way.
+_UNANSWERED = """
+SELECT c.id
+  FROM deployments_deployment d JOIN clusters_cluster c ON c.id = d.cluster_id
+ WHERE d.id > %(since)s AND d.status = 'QUEUED' AND d.queued_at < now() - interval '1 second'
+   AND (c.evaluated_at IS NULL OR d.queued_at > c.evaluated_at) AND c.deleted_at IS NULL
+ UNION
+SELECT c.id
+  FROM clusters_cluster c
+ WHERE c.changed_at BETWEEN now() - %(back)s * interval '1 second' AND now() - interval '1 second'
+   AND (c.evaluated_at IS NULL OR c.changed_at > c.evaluated_at) AND c.deleted_at IS NULL
+   AND EXISTS (SELECT FROM deployments_deployment d
+                WHERE d.cluster_id = c.id AND d.status = 'QUEUED')
+"""
+UNANSWERED_BACK_S = 90  # what is older is left to the sweep
+
+
+def unanswered_clusters() -> list[UUID]:
+    """Clusters in which no cycle has followed a submit or a change of the last minute and a half:
+    Redis has lost the wake-up, or the process before it sent it. One query, cheap enough for every
+    other second; the sweep finds what this leaves."""
+    since = UUID(int=int((time.time() - UNANSWERED_BACK_S) * 1000) << 80)  # as a UUIDv7 begins
+    with connection.cursor() as cursor:
+        cursor.execute(_UNANSWERED, {"since": since, "back": UNANSWERED_BACK_S})
+        return [cluster_id for (cluster_id,) in cursor.fetchall()]
 
 
 def queue_of(cluster: Cluster) -> QuerySet[Deployment]:

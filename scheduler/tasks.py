@@ -7,7 +7,7 @@ from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup as runtimes_wakeup
-from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_sync, wakeup
+from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
 from scheduler.models import Trigger
 
 
@@ -45,6 +45,19 @@ def sweep() -> None:
     """Ask for the cycles that Redis lost: whatever changed and has not been looked at since."""
     for cluster_id in queries.overlooked_clusters():
         wakeup.request_cycle(cluster_id, Trigger.SWEEP, again=True)
+
+
+@shared_task(name="scheduler.tasks.look_for_unanswered", ignore_result=True)
+def look_for_unanswered() -> None:
+    """Ask for the cycles of the last minute that Redis, or a killed process, has lost."""
+    for cluster_id in queries.unanswered_clusters():
+        wakeup.request_cycle(cluster_id, Trigger.SWEEP)
+
+
+@shared_task(name="scheduler.tasks.check_queues", ignore_result=True)
+def check_queues() -> None:
+    """Mend Redis queues that no cycle looks at."""
+    queue_check.check_some()
 
 
 @shared_task(name="scheduler.tasks.ask_again", ignore_result=True)

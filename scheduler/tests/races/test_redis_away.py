@@ -1,67 +1,28 @@
 """A Redis that goes away under the running platform: submits go on, and nothing stays lost."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
 from clusters.models import Cluster
-from mlops_platform import embedded
-from mlops_platform.celery import app as celery_app
+from mlops_platform.tests.equipment.own_redis import OwnRedis
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 
 ANSWER_TIMEOUT_S = 20.0
 WAIT_S = 60.0
-
-
-class OwnRedis:
-    """A server of this test's alone, to be stopped and frozen at will."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = embedded.redis_url(folder)
-        self._folder = folder
-        self._running = ExitStack()
-
-    def start(self) -> None:
-        self._running.enter_context(
-            embedded.services(self._folder, postgres=False, redis=True, durable=False)
-        )
-
-    def stop(self) -> None:
-        self._running.close()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """It takes connections, and never says a word: the worst way to be away."""
-        with Redis.from_url(self.url) as client:
-            process = int(client.info("server")["process_id"])
-        os.kill(process, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(process, signal.SIGCONT)
-
-    def sweep(self) -> None:
-        """What beat does every few seconds."""
-        path, _, db = self.url.removeprefix("unix://").partition("?db=")
-        broker = f"redis+socket://{path}?virtual_host={db}"
-        with celery_app.connection_for_write(url=broker) as connection:
-            celery_app.send_task("scheduler.tasks.sweep", connection=connection)
 
 
 class Web:

@@ -18,7 +18,7 @@ from mlops_platform.api.redis import redis_client
 from scheduler import audit, cycle, queries, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import StalePlanError
-from scheduler.tasks import forget_old_cycles, schedule_cluster, sweep
+from scheduler.tasks import forget_old_cycles, look_for_unanswered, schedule_cluster, sweep
 from scheduler.tests.conftest import Submit, messages, run_cycle
 from scheduler.wakeup import lock_name
 
@@ -304,3 +304,62 @@ def test_old_cycles_are_forgotten(cluster: Cluster, submit: Submit, settings: Se
     run_cycle(cluster)
     forget_old_cycles()
     assert SchedulingCycle.objects.count() == 1
+
+
+# --- What was lost a moment ago --------------------------------------------------------------
+
+
+def unanswered(cluster: Cluster) -> bool:
+    look_for_unanswered()
+    return wakeup.is_flag_set(cluster.pk) and messages() > 0
+
+
+def a_moment_ago(cluster: Cluster, *, evaluated_s_ago: float | None = None) -> None:
+    """As if what has just happened had happened 2 s ago."""
+    ago = timedelta(seconds=2)
+    Deployment.objects.filter(cluster=cluster).update(queued_at=F("queued_at") - ago)
+    Cluster.objects.filter(pk=cluster.pk).update(changed_at=F("changed_at") - ago)
+    if evaluated_s_ago is not None:
+        looked_at = timezone.now() - timedelta(seconds=evaluated_s_ago)
+        Cluster.objects.filter(pk=cluster.pk).update(evaluated_at=looked_at)
+
+
+@pytest.mark.parametrize("evaluated_s_ago", [None, 60])
+def test_a_submit_whose_wakeup_is_lost_is_found_a_moment_later(
+    cluster: Cluster, submit: Submit, evaluated_s_ago: float | None
+) -> None:
+    row = submit("LOW", gpu=1)
+    assert not unanswered(cluster)  # its cycle may be on the way
+    a_moment_ago(cluster, evaluated_s_ago=evaluated_s_ago)
+    assert unanswered(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(row) == Status.RUNNING
+
+
+def test_what_a_cycle_has_seen_is_not_found_again(cluster: Cluster, submit: Submit) -> None:
+    submit("LOW", gpu=8)
+    waiting = submit("LOW", gpu=1)
+    run_cycle(cluster)
+    a_moment_ago(cluster)
+    assert status_of(waiting) == Status.QUEUED
+    assert not unanswered(cluster)
+
+
+@pytest.mark.parametrize("freed_by", ["stop", "end", "totals"])
+def test_freed_capacity_whose_wakeup_is_lost_is_found_a_moment_later(
+    cluster: Cluster, submit: Submit, freed_by: str
+) -> None:
+    reserved_for = submit("LOW", gpu=8, simulated_runtime_s=60)
+    run_cycle(cluster)
+    waiting = submit("LOW", gpu=8)
+    run_cycle(cluster)
+    a_moment_ago(cluster, evaluated_s_ago=60)
+    Deployment.objects.filter(cluster=cluster).update(queued_at=F("queued_at") - timedelta(hours=1))
+    Cluster.objects.update(changed_at=F("changed_at") - timedelta(hours=1))
+    assert not unanswered(cluster)
+    _free(cluster, reserved_for, freed_by)
+    redis_client().flushdb()
+    Cluster.objects.update(changed_at=timezone.now() - timedelta(seconds=2))
+    assert unanswered(cluster)
+    schedule_cluster(str(cluster.pk))
+    assert status_of(waiting) == Status.RUNNING
