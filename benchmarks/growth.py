@@ -1,0 +1,232 @@
+"""What each list, page and question costs in a platform with a long history, beside one without.
+
+In one process, through the whole of Django, on two databases of one server: no web server, no
+worker. Both have the same people, clusters, queue and running deployments; they differ in what has
+ended.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from statistics import median
+from typing import Any
+
+from growth_rows import DEPLOYMENTS_OF_A_CYCLE, EVENTS_OF_EACH, LARGE, SMALL, World
+from growth_rows import add_history, make_world, tidy
+from client import workload
+from report import Result
+from tables import platform
+
+CALLS = 5  # of a round, in each database; the round's value is the ratio of their medians
+UNTHROTTLED = ("THROTTLE_QUOTE", "THROTTLE_EXPLAIN")
+DATABASES = {"small": "bench_small", "large": "bench_large"}
+Ask = Callable[[], Any]
+
+
+def measure(rounds: int) -> Result:
+    result = Result(
+        "growth",
+        "A long history beside a short one",
+        notes=[
+            f"Large: {LARGE:,} ended deployments, {LARGE * EVENTS_OF_EACH:,} events, "
+            f"{LARGE // DEPLOYMENTS_OF_A_CYCLE:,} cycles; small: a hundredth of each. Each round is "
+            "the median of some calls in the large one over that in the small one, in turn. In "
+            "italics the large one's time. Failed, stopped, HIGH and services are rare and all "
+            "old: the worst case for a list that is read newest first. The neighbour is in another "
+            "organization, with 300 old deployments in both.",
+        ],
+    )
+    os.environ.update(dict.fromkeys(UNTHROTTLED, "100000/min"))
+    with platform():
+        world = _databases()
+        for label, ask in _questions(world):
+            ratios, times = _measured(ask, rounds)
+            result.add(label, "x", ratios)
+            result.add(f"{label}, large", "ms", times, reference=True)
+    return result
+
+
+def _databases() -> World:
+    """The small database, and its copy with the longer history."""
+    from django.db import connection
+
+    connection.settings_dict["TEST_MIRROR"] = None
+    original = connection.settings_dict["NAME"]
+    world = make_world()
+    add_history(SMALL)
+    for name in DATABASES.values():
+        connection.close()
+        connection.settings_dict["NAME"] = "postgres"
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
+    for size in DATABASES:
+        _use(size)
+        if size == "large":
+            add_history(LARGE, already=SMALL)
+        tidy()
+    return world
+
+
+def _use(size: str) -> None:
+    from django.db import connection
+
+    if connection.settings_dict["NAME"] != DATABASES[size]:
+        connection.close()
+        connection.settings_dict["NAME"] = DATABASES[size]
+        connection.ensure_connection()
+
+
+def _measured(ask: Ask, rounds: int) -> tuple[list[float], list[float]]:
+    """(large beside small, large in ms) of each round."""
+    ratios, large = [], []
+    for _ in range(rounds):
+        medians = {}
+        for size in DATABASES:
+            _use(size)
+            ask()
+            medians[size] = median(_time(ask) for _ in range(CALLS))
+        ratios.append(medians["large"] / medians["small"])
+        large.append(medians["large"])
+    return ratios, large
+
+
+def _time(ask: Ask) -> float:
+    began = time.perf_counter()
+    ask()
+    return (time.perf_counter() - began) * 1000
+
+
+def _questions(world: World) -> Iterator[tuple[str, Ask]]:
+    member, neighbour = _client(world.member), _client(world.neighbour)
+    for query in _lists(world):
+        yield f"GET /api/deployments?{query}", member(f"/api/deployments?{query}")
+    busy = f"/api/clusters/{world.busy.pk}"
+    for query in _lists(world):
+        if "cluster_id" not in query:
+            path = f"/deployments?{query}"
+            yield f"GET /api/clusters/…{path}", member(busy + path)
+    for query in ("", "status=FAILED", "ordering=-priority", "owner=me"):
+        label = f"GET /api/deployments?{query}, the neighbour"
+        yield label, neighbour(f"/api/deployments?{query}")
+    for path in ("/queue", "/cycles", "/status", "/nodes", "/quotas"):
+        yield f"GET /api/clusters/…{path}", member(busy + path)
+    yield "GET /api/clusters", member("/api/clusters")
+    yield from _of_one(world, member)
+    yield "GET /metrics", member("/metrics")
+    yield from _admin(world)
+
+
+def _lists(world: World) -> Iterator[str]:
+    from django.utils import timezone
+
+    yield ""
+    yield "limit=1000"
+    for status in ("COMPLETED", "FAILED", "STOPPED", "RUNNING", "QUEUED"):
+        yield f"status={status}"
+    yield "priority=HIGH"
+    yield "priority=LOW"
+    yield "owner=me"
+    yield f"owner={world.neighbour.pk}"
+    for days in (1, 300):
+        at = timezone.now() - timedelta(days=days)
+        yield f"created_after={at:%Y-%m-%dT%H:%M:%SZ}"
+    for column in ("created_at", "priority", "name", "status"):
+        yield f"ordering={column}"
+        yield f"ordering=-{column}"
+    yield f"cluster_id={world.busy.pk}"
+    yield "status=FAILED&priority=HIGH"
+    yield "owner=me&status=FAILED&ordering=-priority"
+
+
+def _of_one(world: World, member: Callable[..., Ask]) -> Iterator[tuple[str, Ask]]:
+    from deployments.models import Deployment
+
+    _use("small")
+    rows = Deployment.objects.filter(cluster=world.busy, owner=world.member)
+    waiting = rows.filter(status="QUEUED").order_by("pk")[0]
+    ended = rows.filter(status="COMPLETED").order_by("-pk")[0]
+    for name, row in (("waiting", waiting), ("ended", ended)):
+        path = f"/api/deployments/{row.pk}"
+        yield f"GET /api/deployments/…, {name}", member(path)
+        yield f"GET /api/deployments/…/events, {name}", member(f"{path}/events")
+    yield "GET /api/deployments/…/explain", member(f"/api/deployments/{waiting.pk}/explain")
+    body = workload(str(world.busy.pk), priority="HIGH")
+    yield "POST /api/deployments/quote", member("/api/deployments/quote", body)
+
+
+def _admin(world: World) -> Iterator[tuple[str, Ask]]:
+    from django.test import Client
+
+    clients = {}
+    for size in DATABASES:
+        _use(size)
+        clients[size] = Client(HTTP_HOST="localhost")
+        clients[size].force_login(world.operator)
+
+    def page(path: str) -> Ask:
+        from django.db import connection
+
+        names = {name: size for size, name in DATABASES.items()}
+        return lambda: _ok(clients[names[connection.settings_dict["NAME"]]].get(path))
+
+    high = _high()
+    deployments, cycles = "/admin/deployments/deployment/", "/admin/scheduler/schedulingcycle/"
+    for query in (
+        "",
+        "p=3",
+        "status__exact=FAILED",
+        f"priority_class__id__exact={high}",
+        "kind__exact=service",
+        f"cluster__id__exact={world.quiet.pk}",
+        f"cluster__organization__id__exact={world.quiet.organization_id}",
+        "within=day",
+        "q=rare",
+        "q=train-resnet-77",
+        "q=no-such-thing",
+        "q=neighbour",
+        "q=registry.example.com/vision/train:3",
+        "q=0198",
+        "o=8",
+    ):
+        yield f"admin, deployments?{query}", page(f"{deployments}?{query}")
+    for query in (
+        "",
+        "evicted=some",
+        "trigger__exact=SWEEP",
+        f"cluster__id__exact={world.quiet.pk}",
+        "within=day",
+        "q=0198",
+    ):
+        yield f"admin, cycles?{query}", page(f"{cycles}?{query}")
+    yield "admin, clusters", page("/admin/clusters/cluster/")
+    yield "admin, users?q=coll", page("/admin/accounts/user/?q=coll")
+    yield "admin, one cluster", page(f"/admin/clusters/cluster/{world.busy.pk}/change/")
+
+
+def _high() -> int:
+    from deployments.models import PriorityClass
+
+    return int(PriorityClass.objects.get(name="HIGH").pk)
+
+
+def _client(user: Any) -> Callable[..., Ask]:
+    from django.test import Client
+    from rest_framework_simplejwt.tokens import AccessToken
+
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=timedelta(days=1))
+    client = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {token}")
+
+    def prepared(path: str, body: dict[str, Any] | None = None) -> Ask:
+        if body is None:
+            return lambda: _ok(client.get(path))
+        return lambda: _ok(client.post(path, body, content_type="application/json"))
+
+    return prepared
+
+
+def _ok(response: Any) -> None:
+    if response.status_code != 200:
+        path = response.request["PATH_INFO"] + "?" + response.request["QUERY_STRING"]
+        raise RuntimeError(f"{path}: {response.status_code} {response.content[:300]!r}")
