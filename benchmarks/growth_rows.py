@@ -28,9 +28,10 @@ class World:
 def make_world() -> World:
     """Two organizations. One has a busy cluster and small ones, the other has one quiet cluster
     of 300 old deployments, which stays as it is however the other one grows."""
+    from tables import make_cluster
+
     from accounts.models import User
     from organizations.models import Membership, Organization, Role
-    from tables import make_cluster
 
     ours, theirs = (Organization.objects.create(name=name) for name in ("Ours", "Theirs"))
     member, neighbour = (User.objects.create_user(name) for name in ("member", "neighbour"))

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
+from django.db.models.functions import Collate
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -130,7 +131,17 @@ class Deployment(models.Model):
 
     class Meta:
         indexes = [
+            # Lists read these alone (listing.py). They have all columns that no update changes but
+            # status and priority, and lead with the foreign keys, which need no index of their own.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
+            models.Index(
+                fields=["priority_class", "cluster", "status", "id"], name="deployment_by_priority"
+            ),
+            models.Index(
+                fields=["owner", "cluster", "status", "priority_class", "id"],
+                name="deployment_by_owner",
+            ),
+            models.Index(F("cluster"), Collate("name", "C"), F("id"), name="deployment_by_name"),
             models.Index(  # finds workloads that fit without reading those that do not
                 F("cluster"),
                 F("priority_class"),

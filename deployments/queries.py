@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet, Sum
@@ -29,6 +29,7 @@ LARGE = ("command", "args", "env", "env_names", "readiness")
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 
 AllocatedByOwner = dict[UUID, Amounts]
+Rows = TypeVar("Rows", bound=QuerySet[Deployment])
 
 
 def deployments_visible_to(user: User) -> QuerySet[Deployment]:
@@ -42,14 +43,7 @@ def deployments_visible_to(user: User) -> QuerySet[Deployment]:
     )
 
 
-def deployments_in(cluster: Cluster) -> QuerySet[Deployment]:
-    """The deployments of one cluster, newest first. The caller has checked access to it."""
-    return (
-        Deployment.objects.filter(cluster=cluster).select_related("priority_class").order_by("-id")
-    )
-
-
-def without_large(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+def without_large(deployments: Rows) -> Rows:
     """For a list: the columns that it leaves out are not read either."""
     columns = {field.name for field in Deployment._meta.fields}
     return deployments.defer(*(name for name in LARGE if name in columns))

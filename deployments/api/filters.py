@@ -1,20 +1,19 @@
 """The query string of a deployment list: which ones, in which order."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import FilterSet
 
-from deployments.models import Deployment, Status
+from deployments.listing import DeploymentList
+from deployments.models import Status
 from deployments.queries import priority_classes
+from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
-from mlops_platform.api.ids import parse_uuid
-
-Deployments = QuerySet[Deployment]
+from mlops_platform.api.ids import first_uuid_at, parse_uuid
 
 # Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
 # submit (scheduling_key.py), so order by id alone is order by that time, and an index leads to any
@@ -76,41 +75,74 @@ def an_ordering(text: str) -> tuple[str, ...]:
 
 
 class ClusterDeploymentFilterSet(FilterSet):
-    """Where the path names the cluster already."""
+    """Where the path names the cluster already. Each filter narrows the list's selection."""
 
     status = ReadFilter(
-        "status",
         read=a_status,
+        method="of_status",
         schema={"enum": Status.values},
         help_text=f"One of {', '.join(Status.values)}.",
     )
     priority = ReadFilter(
-        "priority_class__name",
         read=a_priority,
+        method="of_priority",
         help_text="A priority class, in any letter case.",
     )
     owner = ReadFilter(read=an_owner, method="of_owner", help_text="A user's id, or `me`.")
     created_after = ReadFilter(
-        "created_at", "gt", read=a_time, schema={"format": "date-time"}, help_text="RFC 3339."
+        read=a_time,
+        method="submitted_after",
+        schema={"format": "date-time"},
+        help_text="RFC 3339, to the millisecond.",
     )
     ordering = ReadFilter(
         read=an_ordering,
         method="in_order",
         schema={"enum": list(ORDERINGS)},
-        help_text=f"One of {', '.join(ORDERINGS)}; newest first without it.",
+        help_text=f"One of {', '.join(ORDERINGS)}; newest first without it. By name only without "
+        "`status`, `priority`, `owner` and `created_after`.",
     )
 
-    def of_owner(self, deployments: Deployments, name: str, owner: UUID | str) -> Deployments:
+    def filter_queryset(self, queryset: DeploymentList) -> DeploymentList:
+        narrowed: DeploymentList = super().filter_queryset(queryset)
+        if "name" in narrowed.selection.columns and narrowed.selection.is_narrowed:
+            offered = ", ".join(each for each in ORDERINGS if each.lstrip("-") != "name")
+            raise Invalid({"ordering": f"With these filters, one of {offered}."})
+        return narrowed
+
+    def of_status(self, deployments: DeploymentList, name: str, status: str) -> DeploymentList:
+        return deployments.narrowed(statuses=(status,))
+
+    def of_priority(self, deployments: DeploymentList, name: str, priority: str) -> DeploymentList:
+        return deployments.narrowed(priority=priority)
+
+    def of_owner(self, deployments: DeploymentList, name: str, owner: UUID | str) -> DeploymentList:
         user_id = self.request.user.pk if isinstance(owner, str) else owner
-        return deployments.filter(owner=user_id)
+        return deployments.narrowed(owner=user_id)
+
+    def submitted_after(
+        self, deployments: DeploymentList, name: str, time: datetime
+    ) -> DeploymentList:
+        """Those of the milliseconds after that of `time`, which their ids have."""
+        try:
+            since = first_uuid_at(time + timedelta(milliseconds=1))
+        except (OverflowError, ValueError):
+            raise Invalid({"created_after": "Too late or too early a time."}) from None
+        return deployments.narrowed(since=since)
 
     def in_order(
-        self, deployments: Deployments, name: str, columns: tuple[str, ...]
-    ) -> Deployments:
-        return deployments.order_by(*columns)
+        self, deployments: DeploymentList, name: str, columns: tuple[str, ...]
+    ) -> DeploymentList:
+        return deployments.narrowed(ordering=columns)
 
 
 class DeploymentFilterSet(ClusterDeploymentFilterSet):
     cluster_id = ReadFilter(
-        "cluster", read=an_id, schema={"format": "uuid"}, help_text="Only those of this cluster."
+        read=an_id,
+        method="of_cluster",
+        schema={"format": "uuid"},
+        help_text="Only those of this cluster.",
     )
+
+    def of_cluster(self, deployments: DeploymentList, name: str, cluster: UUID) -> DeploymentList:
+        return deployments.narrowed(clusters=deployments.selection.clusters.filter(pk=cluster))

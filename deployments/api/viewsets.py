@@ -12,13 +12,15 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest, bearer_of
 from clusters.api.nested import ClusterChildViewSet
-from clusters.models import Node
+from clusters.models import Cluster, Node
+from clusters.queries import clusters_visible_to
 from deployments import logs, queries
 from deployments.api import docs
 from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
 from deployments.api.headers import REPLAYED, idempotency_key
 from deployments.api.log_parameters import wanted_logs
 from deployments.api.nested import DeploymentChildViewSet
+from deployments.api.pagination import DeploymentPagination
 from deployments.api.representation import (
     DeploymentSerializer,
     EventSerializer,
@@ -35,6 +37,7 @@ from deployments.api.serializers import (
     StopOfClusterSerializer,
     SubmitSerializer,
 )
+from deployments.listing import deployments_of
 from deployments.models import Deployment, DeploymentEvent
 from deployments.services import bulk, checkpoint, stop, submit, update
 from deployments.services.drafts import Order
@@ -71,10 +74,11 @@ class DeploymentViewSet(DeploymentChildViewSet):
     docs = docs.DEPLOYMENTS
     serializer_class = DeploymentSerializer
     filterset_class = DeploymentFilterSet
+    pagination_class = DeploymentPagination
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest) -> Response:
-        visible = queries.without_large(queries.deployments_visible_to(request.user))
+        visible = queries.without_large(deployments_of(clusters_visible_to(request.user)))
         page = self.paginate_queryset(self.filter_queryset(visible))
         return self.get_paginated_response(present_page(page or []))
 
@@ -165,10 +169,12 @@ class ClusterDeploymentsViewSet(ClusterChildViewSet):
     docs = docs.CLUSTER_DEPLOYMENTS
     serializer_class = ListedDeploymentSerializer
     filterset_class = ClusterDeploymentFilterSet
+    pagination_class = DeploymentPagination
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest, **path: Any) -> Response:
-        inside = queries.without_large(queries.deployments_in(self.get_cluster()))
+        only = Cluster.objects.filter(pk=self.get_cluster().pk)
+        inside = queries.without_large(deployments_of(only))
         page = self.paginate_queryset(self.filter_queryset(inside))
         return self.get_paginated_response(present_page(page or []))
 

@@ -37,7 +37,7 @@ def make(
     **columns: Any,
 ) -> Deployment:
     """A row as it would be in that status; by default it asks for 1 core, 512 MiB and 1 GPU."""
-    deployment_id = uuid7()
+    deployment_id = columns.pop("id", None) or uuid7()
     submitted = time_of(deployment_id)
     started = timezone.now() - timedelta(hours=1) if status in PLACED else None
     given: dict[str, Any] = {

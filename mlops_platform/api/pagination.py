@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import FieldError, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -39,23 +39,64 @@ class KeysetPagination(BasePagination):
     A page has about MOST_BYTES at most, so it may have fewer rows than `limit`. The Link header
     says whether there are more.
 
-    The queryset's own ordering decides; every view orders by columns that end in a unique one.
+    The queryset's own ordering decides; every view orders by columns that end in a unique one. A
+    subclass may read its lists in another way (`ordering_of`, `after`, `first_rows`).
     """
 
     next_link: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         limit = _limit(request.query_params.get("limit"))
-        ordering = tuple(str(name) for name in queryset.query.order_by) or ("pk",)
+        ordering = self.ordering_of(queryset)
         cursor = request.query_params.get("cursor")
         if cursor is not None:
-            queryset = _after(queryset, ordering, _decode(cursor, len(ordering)))
-        rows, more = _page(queryset, ordering, limit)
+            queryset = self.after(queryset, ordering, _decode(cursor, len(ordering)))
+        rows, more = self._page(queryset, ordering, limit)
         if more:
             url = request.build_absolute_uri()
             key = _encode(_key_of(rows[-1], ordering))
             self.next_link = replace_query_param(url, "cursor", key)
         return rows
+
+    def ordering_of(self, queryset: Any) -> tuple[str, ...]:
+        """The columns of the list's order, with `-` where it descends."""
+        return tuple(str(name) for name in queryset.query.order_by) or ("pk",)
+
+    def after(self, queryset: Any, ordering: Sequence[str], key: Sequence[Any]) -> Any:
+        """The rows behind `key`: later in the first column, or equal there and later in the next,
+        ... 400 where `key` is none of this ordering."""
+        behind, equal = Q(), Q()
+        for name, value in zip(ordering, key, strict=True):
+            column = name.lstrip("-")
+            later = Q(**{f"{column}__{'lt' if name.startswith('-') else 'gt'}": value})
+            behind |= equal & later
+            equal &= Q(**{column: value})
+        try:
+            return queryset.filter(behind)
+        except (FieldError, TypeError, ValueError, ValidationError):
+            raise bad_cursor() from None
+
+    def first_rows(self, queryset: Any, count: int) -> list[Any]:
+        """So many rows at most. One query."""
+        return list(queryset[:count])
+
+    def _page(self, queryset: Any, ordering: Sequence[str], limit: int) -> tuple[list[Any], bool]:
+        """The page's rows, and whether there are more. One query for a page of FIRST_READ rows,
+        another for a larger one, and more where its rows are heavy."""
+        rows: list[Any] = []
+        size, wanted = 0, min(limit + 1, FIRST_READ)
+        while True:
+            rest = self.after(queryset, ordering, _key_of(rows[-1], ordering)) if rows else queryset
+            read = self.first_rows(rest, wanted)
+            for row in read:
+                if len(rows) == limit or (size > MOST_BYTES and rows):
+                    return rows, True
+                rows.append(row)
+                size += _weight(row)
+            if len(read) < wanted:
+                return rows, False
+            fit = max(MOST_BYTES - size, 0) * len(rows) // max(size, 1)
+            wanted = min(limit + 1 - len(rows), fit + 1)
 
     def get_paginated_response(self, data: Any) -> Response:
         headers = {"Link": f'<{self.next_link}>; rel="next"'} if self.next_link else {}
@@ -88,39 +129,6 @@ def _limit(text: str | None) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise Invalid({"limit": f"A whole number from 1 to {MAX_LIMIT}."})
     return int(text)
-
-
-def _after(queryset: QuerySet[Any], ordering: Sequence[str], key: Sequence[Any]) -> QuerySet[Any]:
-    """Rows behind `key`: later in the first column, or equal there and later in the next, ..."""
-    behind, equal = Q(), Q()
-    for name, value in zip(ordering, key, strict=True):
-        column = name.lstrip("-")
-        later = Q(**{f"{column}__{'lt' if name.startswith('-') else 'gt'}": value})
-        behind |= equal & later
-        equal &= Q(**{column: value})
-    try:
-        return queryset.filter(behind)
-    except (FieldError, TypeError, ValueError, ValidationError):
-        raise _bad_cursor() from None
-
-
-def _page(queryset: QuerySet[Any], ordering: Sequence[str], limit: int) -> tuple[list[Any], bool]:
-    """The page's rows, and whether there are more. One query for a page of FIRST_READ rows, another
-    for a larger one, and more where its rows are heavy."""
-    rows: list[Any] = []
-    size, wanted = 0, min(limit + 1, FIRST_READ)
-    while True:
-        rest = _after(queryset, ordering, _key_of(rows[-1], ordering)) if rows else queryset
-        read = list(rest[:wanted])
-        for row in read:
-            if len(rows) == limit or (size > MOST_BYTES and rows):
-                return rows, True
-            rows.append(row)
-            size += _weight(row)
-        if len(read) < wanted:
-            return rows, False
-        fit = max(MOST_BYTES - size, 0) * len(rows) // max(size, 1)
-        wanted = min(limit + 1 - len(rows), fit + 1)
 
 
 def _weight(row: Any) -> int:
@@ -166,26 +174,27 @@ def _decode(cursor: str, columns: int) -> list[Any]:
         raw = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         key = json.loads(raw)
         if not isinstance(key, list) or len(key) != columns:
-            raise _bad_cursor()
+            raise bad_cursor()
         return [_parsed(value) for value in key]
     except (binascii.Error, ValueError, RecursionError):
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
 
 
 def _parsed(value: Any) -> Any:
     if isinstance(value, dict):
         moment = parse_datetime(str(value.get("at")))
         if moment is None or moment.tzinfo is None:
-            raise _bad_cursor()
+            raise bad_cursor()
         return moment
     if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
-        raise _bad_cursor()
+        raise bad_cursor()
     if isinstance(value, list | float):  # no list is ordered by a float, which may be infinite
-        raise _bad_cursor()
+        raise bad_cursor()
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise _bad_cursor()
+        raise bad_cursor()
     return value
 
 
-def _bad_cursor() -> Invalid:
+def bad_cursor() -> Invalid:
+    """400 for a cursor that no page of the list has given."""
     return Invalid({"cursor": "Not a cursor of this list; start without one."})

@@ -7,8 +7,9 @@ import pytest
 from clusters.tests.allocation import make_cluster
 from clusters.tests.paging import all_rows
 from deployments import redis_queues
-from deployments.models import Deployment, PriorityClass, Status, WaitReason
+from deployments.models import PriorityClass, Status, WaitReason
 from deployments.tests.workloads import make
+from mlops_platform.api.ids import first_uuid_at
 
 PATH = "/api/deployments"
 
@@ -92,11 +93,11 @@ def test_by_owner_cluster_and_age(api, ada, dev, org, cluster, many):
     assert ids(api(dev).get(PATH, {"owner": str(ada.pk)})) == texts(many[4], many[1])
     found = api(dev).get(PATH, {"cluster_id": str(elsewhere.cluster_id)})
     assert ids(found) == texts(elsewhere)
-    Deployment.objects.filter(pk=many[4].pk).update(
-        created_at=many[4].created_at + timedelta(hours=1)
-    )
-    since = (many[4].created_at + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
-    assert ids(api(dev).get(PATH, {"created_after": since})) == texts(many[4])
+    later = many[4].created_at + timedelta(hours=1)
+    last = make(cluster, dev, id=first_uuid_at(later), created_at=later)
+    for before, found in ((1, texts(last)), (0, [])):
+        since = (later - timedelta(milliseconds=before)).isoformat().replace("+00:00", "Z")
+        assert ids(api(dev).get(PATH, {"created_after": since})) == found
 
 
 @pytest.mark.parametrize(
@@ -181,12 +182,13 @@ def test_queries_do_not_grow_with_rows(
             for number in range(copies):
                 make(cluster_of, owner, gpu=number)
                 make(cluster_of, owner, Status.COMPLETED, priority="HIGH")
-    # the caller, the page, what they depend on, the classes, the reasons, the clusters' last look
-    with django_assert_num_queries(6):
+    # the caller, the page (two), what they depend on, the classes, the reasons, the clusters' last
+    # look
+    with django_assert_num_queries(7):
         api(dev).get(PATH)
     # and without a waiting one, none of the last three
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         api(dev).get(PATH, {"status": "COMPLETED"})
     # the cluster and the role besides
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         api(dev).get(inside(cluster))

@@ -1,0 +1,41 @@
+"""Pages of deployment lists."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from deployments.listing import DeploymentList
+from deployments.models import Deployment
+from mlops_platform.api.pagination import KeysetPagination, bad_cursor
+
+KINDS = {"id": UUID, "name": str, "status": str, "priority_class__value": int}
+"""The type of each column of an ordering."""
+
+
+class DeploymentPagination(KeysetPagination):
+    """Reads each page as ranges of indexes (listing.py)."""
+
+    def ordering_of(self, queryset: DeploymentList) -> tuple[str, ...]:
+        return queryset.selection.ordering
+
+    def after(
+        self, queryset: DeploymentList, ordering: Sequence[str], key: Sequence[Any]
+    ) -> DeploymentList:
+        columns = queryset.selection.columns
+        try:
+            values = tuple(_value(column, each) for column, each in zip(columns, key, strict=True))
+        except (TypeError, ValueError):
+            raise bad_cursor() from None
+        return queryset.narrowed(after=values)
+
+    def first_rows(self, queryset: DeploymentList, count: int) -> list[Deployment]:
+        return queryset.first_rows(count)
+
+
+def _value(column: str, given: Any) -> Any:
+    kind: Any = KINDS[column]
+    if kind is UUID:
+        return UUID(str(given))
+    if type(given) is not kind or (kind is int and abs(given) >= 2**31):
+        raise ValueError
+    return given

@@ -1,0 +1,185 @@
+"""Pages of deployment lists, read as ranges of indexes: no list reads more rows the longer the
+history is.
+
+PostgreSQL reads a page from one index only where the first columns of that index have one value
+each. A list goes over several clusters, statuses and priority classes; so each combination of them
+is a range that gives its first rows in the order of their ids, and the page is merged from these.
+All of it is one query, whose cost grows with the number of ranges and the size of the page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Collate
+
+from clusters.models import Cluster
+from deployments.models import Deployment, Status
+
+NAME_ORDER = "C"
+"""The collation of names in `deployment_by_name`: the same order in every database."""
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+_LEADING = {"status": ("s.status", "text"), "priority_class__value": ("p.value", "integer")}
+"""What a list may be ordered by before the id, with few values: the column, and its type."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which deployments a list shows, by what the indexes are ordered by, and in which order."""
+
+    clusters: QuerySet[Cluster]
+    statuses: Sequence[str] = ()
+    priority: str | None = None
+    owner: UUID | None = None
+    since: UUID = FIRST
+    ordering: tuple[str, ...] = ("-id",)
+    after: tuple[Any, ...] = field(default=())
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it leaves out some of its clusters' deployments."""
+        return bool(self.statuses or self.priority or self.owner or self.since != FIRST)
+
+    @property
+    def descends(self) -> bool:
+        return self.ordering[0].startswith("-")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name.lstrip("-") for name in self.ordering)
+
+
+class DeploymentList(QuerySet[Deployment]):
+    """A list before it is read: it carries its selection through filters and paging."""
+
+    selection: Selection
+
+    def narrowed(self, **changes: Any) -> Self:
+        """The same list with another selection."""
+        clone = self.all()
+        clone.selection = replace(self.selection, **changes)
+        return clone
+
+    def first_rows(self, count: int) -> list[Deployment]:
+        """The first rows of the selection, in its order. One query, and one that keeps PostgreSQL
+        from reading a whole range before it sorts it, where it takes the range for a short one."""
+        ids = RawSQL(*ranges(self.selection, count))  # noqa: S611  # what users send is bound
+        descends = self.selection.descends
+        order: list[Any] = []
+        for column in self.selection.columns:
+            value = Collate(F(column), NAME_ORDER) if column == "name" else F(column)
+            order.append(value.desc() if descends else value.asc())
+        with transaction.atomic(savepoint=False):
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL enable_bitmapscan = off")
+            return list(self.filter(pk__in=ids).order_by(*order)[:count])
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]  # no part of the stubs
+        clone.selection = self.selection
+        return clone
+
+
+def deployments_of(clusters: QuerySet[Cluster]) -> DeploymentList:
+    """The list of all deployments of these clusters, newest first; no query of its own."""
+    found = DeploymentList(Deployment)
+    found.selection = Selection(clusters)
+    return found.select_related("priority_class")
+
+
+def ranges(selection: Selection, count: int) -> tuple[str, list[Any]]:
+    """SQL and parameters that give the first ids of the selection."""
+    clusters, given = selection.clusters.order_by().values("pk").query.sql_with_params()
+    if "name" in selection.columns:
+        return _by_name(selection, clusters, given, count)
+    if not selection.is_narrowed and selection.columns == ("id",):
+        return _by_id(selection, clusters, given, count)
+    return _by_group(selection, clusters, given, count)
+
+
+def _by_id(
+    selection: Selection, clusters: str, given: Sequence[Any], count: int
+) -> tuple[str, list[Any]]:
+    """A range for each cluster, of `deployment_by_cluster`."""
+    direction = "DESC" if selection.descends else "ASC"
+    after = f"AND d.id {_comparison(selection)} %s::uuid" if selection.after else ""
+    text = f"""
+        SELECT d.id FROM ({clusters}) c(id)
+         CROSS JOIN LATERAL (
+               SELECT d.id FROM deployments_deployment d WHERE d.cluster_id = c.id {after}
+                ORDER BY d.id {direction} LIMIT %s) d
+         ORDER BY d.id {direction} LIMIT %s"""  # noqa: S608  # what users send is bound
+    return text, [*given, *selection.after, count, count]
+
+
+def _by_name(
+    selection: Selection, clusters: str, given: Sequence[Any], count: int
+) -> tuple[str, list[Any]]:
+    """A range for each cluster, of `deployment_by_name`."""
+    direction = "DESC" if selection.descends else "ASC"
+    name = f'd.name COLLATE "{NAME_ORDER}"'
+    order = f"{name} {direction}, d.id {direction}"
+    after = f"AND ({name}, d.id) {_comparison(selection)} (%s, %s::uuid)" if selection.after else ""
+    text = f"""
+        SELECT d.id FROM ({clusters}) c(id)
+         CROSS JOIN LATERAL (
+               SELECT d.id, d.name FROM deployments_deployment d WHERE d.cluster_id = c.id {after}
+                ORDER BY {order} LIMIT %s) d
+         ORDER BY {order} LIMIT %s"""  # noqa: S608  # what users send is bound
+    return text, [*given, *selection.after, count, count]
+
+
+def _by_group(
+    selection: Selection, clusters: str, given: Sequence[Any], count: int
+) -> tuple[str, list[Any]]:
+    """A range for each cluster, status and priority class: of `deployment_by_owner`, or of
+    `deployment_by_priority`.
+
+    A page goes on after a row of one status, say, in that status behind its id, and in each later
+    status from the beginning.
+    """
+    direction = "DESC" if selection.descends else "ASC"
+    compare = _comparison(selection)
+    leading = _LEADING.get(selection.columns[0])
+    inner, inner_params = "", []
+    outer, outer_params = "", []
+    if selection.owner is not None:
+        inner, inner_params = " AND d.owner_id = %s", [selection.owner]
+    if selection.since != FIRST:
+        inner, inner_params = f"{inner} AND d.id >= %s::uuid", [*inner_params, selection.since]
+    if selection.after and leading:
+        (value, key), (column, kind) = selection.after, leading
+        start = LAST if selection.descends else FIRST
+        inner += f" AND d.id {compare} CASE WHEN {column} = %s::{kind} THEN %s ELSE %s END::uuid"
+        inner_params += [value, key, start]
+        outer, outer_params = f" AND {column} {compare}= %s::{kind}", [value]
+    elif selection.after:
+        inner, inner_params = (
+            f"{inner} AND d.id {compare} %s::uuid",
+            [*inner_params, *selection.after],
+        )
+    if selection.priority is not None:
+        outer, outer_params = f"{outer} AND p.name = %s", [*outer_params, selection.priority]
+    order = f"{leading[0]} {direction}, " if leading else ""
+    text = f"""
+        SELECT d.id FROM ({clusters}) c(id)
+         CROSS JOIN unnest(%s::text[]) s(status)
+         CROSS JOIN deployments_priorityclass p
+         CROSS JOIN LATERAL (
+               SELECT d.id FROM deployments_deployment d
+                WHERE d.cluster_id = c.id AND d.status = s.status
+                  AND d.priority_class_id = p.id{inner}
+                ORDER BY d.id {direction} LIMIT %s) d
+         WHERE true{outer}
+         ORDER BY {order}d.id {direction} LIMIT %s"""  # noqa: S608  # what users send is bound
+    statuses = list(selection.statuses or Status.values)
+    return text, [*given, statuses, *inner_params, count, *outer_params, count]
+
+
+def _comparison(selection: Selection) -> str:
+    return "<" if selection.descends else ">"
