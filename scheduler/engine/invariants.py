@@ -201,7 +201,8 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
             breaches.append(f"{victim.id} was preempted too often already")
         began_ms = victim.admitted_ms if victim.started_ms is None else victim.started_ms
         ran_ms = 0 if began_ms is None else snapshot.now_ms - began_ms
-        if ran_ms < snapshot.policy.preempt_exempt_s * 1000:
+        lasted_ms = max(ran_ms, snapshot.now_ms - preemptor.queued_ms)  # since either was there
+        if lasted_ms < snapshot.policy.preempt_exempt_s * 1000:
             breaches.append(f"{victim.id} is still exempt")
     return breaches
 

@@ -9,9 +9,8 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Start
-from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.request import Request
-from scheduler.engine.preemption.search import PreemptionSearch
+from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.ends import End, ends_of
@@ -40,7 +39,7 @@ class CycleState:
         self._long_running = view.running.long_running.copy()
         self._snapshot = snapshot
         self._classes = view.cluster.classes
-        self._search: tuple[PreemptionSearch, Candidates] | None = None
+        self._searches: Searches | None = None
         self._begun: list[End] = []
         self._promised: dict[str, End] | None = None  # the ends of what runs, by id
         self._freed: list[int] = []  # bins in which the last victims were
@@ -98,18 +97,20 @@ class CycleState:
 
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
-        beyond what was needed, or in what is no longer reserved; or its owner's quota, for which it
-        was refused, allows it now."""
+        beyond what was needed, or in what is no longer reserved, or might evict there; or its
+        owner's quota, for which it was refused, allows it now."""
         if self.usage is not None and workload.scheduling_key in self._gated:
             if self._is_gated(workload, self.usage):
                 return False
             self._gated.remove(workload.scheduling_key)
             return True
         free, request = self.capacity.free, workload.request
-        return (
-            workload.scheduling_key in self._kept_back
-            or any(request.fits_in(free[at]) for at in self._freed)
-        ) and self.fits(workload, self.reservations.usable(workload)) is not None
+        kept_back = workload.scheduling_key in self._kept_back
+        if not kept_back and not any(request.fits_in(free[at]) for at in self._freed):
+            return False
+        if self.fits(workload, self.reservations.usable(workload)) is not None:
+            return True
+        return kept_back and self._may_preempt(workload)
 
     def _preempt(self, workload: Workload) -> bool:
         if not self._may_preempt(workload) or not self._snapshot.running:
@@ -124,7 +125,7 @@ class CycleState:
             usable = _Elsewhere(usable, promised)
         below = self.reservations.value(workload)
         ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
-        search, candidates = self._preemption_search()
+        search, candidates = self._victim_searches().of(workload)
         with candidates.sparing(promised):
             victim_set = search.cheapest(ask)
             if victim_set is None:
@@ -181,17 +182,16 @@ class CycleState:
         if self.usage is not None:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
-        self._preemption_search()[1].evict(victim)
+        self._victim_searches().evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
 
-    def _preemption_search(self) -> tuple[PreemptionSearch, Candidates]:
-        if self._search is None:
-            candidates = Candidates(self._snapshot, self.capacity, self._classes)
-            self._search = PreemptionSearch(self.capacity, candidates), candidates
-        return self._search
+    def _victim_searches(self) -> Searches:
+        if self._searches is None:
+            self._searches = Searches(self._snapshot, self.capacity, self._classes)
+        return self._searches
 
     def _ends(self) -> list[End]:
         """When allocations end at the latest, also those of this cycle's starts."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Start
-from scheduler.engine.preemption.exemption import may_be_evicted
+from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Running
 
@@ -53,13 +53,14 @@ def _leaving(view: ClusterView, gone: Collection[str]) -> set[str]:
 
 
 def evictable_below(view: ClusterView, below: int) -> list[Running]:
-    """The running workloads of a priority value under `below` that may be evicted now."""
+    """The running workloads of a priority value under `below` that may be evicted, be it only by
+    one that has waited for their exempt time."""
     snapshot, classes = view.snapshot, view.cluster.classes
     return [
         running
         for running in snapshot.running
         if classes[running.priority].value < below
-        and may_be_evicted(running, classes[running.priority], snapshot.policy, snapshot.now_ms)
+        and could_be_evicted(running, classes[running.priority], snapshot.policy)
     ]
 
 

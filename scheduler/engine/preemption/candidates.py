@@ -15,7 +15,7 @@ from typing import NamedTuple
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covering import WORK_LIMIT, cover
-from scheduler.engine.preemption.exemption import may_be_evicted
+from scheduler.engine.preemption.exemption import could_be_evicted, may_be_evicted
 from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet
@@ -31,14 +31,12 @@ BOUND_STEPS = 4  # of each candidate in a new lower bound
 class Candidates:
     """The workloads that may still be evicted in this cycle, by bin and priority value."""
 
-    def __init__(
-        self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
-    ) -> None:
+    def __init__(self, capacity: Capacity, candidates: Iterable[Candidate]) -> None:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
         self.changed: list[int] = []  # one entry per change of a bin's candidates
         self._spanning: dict[str, Candidate] = {}  # by id: those in several bins
         self._budget = capacity.budget
-        for candidate in _candidates(snapshot, capacity, classes):
+        for candidate in candidates:
             self.add(candidate)
         # The priority values of all candidates, lowest first.
         self.values = sorted({value for tiers in self.tiers for value in tiers})
@@ -199,16 +197,17 @@ def _weight(candidate: Candidate) -> int:
     return candidate.weight
 
 
-def _candidates(
+def candidates_of(
     snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
-) -> Iterable[Candidate]:
+) -> Iterator[Candidate]:
+    """The workloads that may be evicted, also those that are exempt from impatient preemptors."""
     policy, now_ms = snapshot.policy, snapshot.now_ms
     draining = {node.id for node in snapshot.nodes if node.state == DRAINING}
     eligible = [
         running
         for running in snapshot.running
         if not any(each.node_id in draining for each in running.placement)
-        and may_be_evicted(running, classes[running.priority], policy, now_ms)
+        and could_be_evicted(running, classes[running.priority], policy)
     ]
     # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
     eligible.sort(key=lambda r: r.id, reverse=True)
@@ -229,4 +228,5 @@ def _candidates(
             cost=eviction_cost,
             lost_ms=lost_ms(running, now_ms),
             weight=(eviction_cost << shift[value]) + (1 << RANK_BITS) + rank,
+            is_exempt=not may_be_evicted(running, classes[running.priority], policy, now_ms),
         )

@@ -17,6 +17,7 @@ class Candidate:
     cost: int
     lost_ms: int
     weight: int
+    is_exempt: bool = False  # from preemptors that are not patient (costs.py)
 
 
 @dataclass(frozen=True, slots=True)

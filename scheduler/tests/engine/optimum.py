@@ -125,7 +125,7 @@ def evictable(snapshot: Snapshot, running: Running, preemptor: Workload) -> bool
         VALUES[running.priority] < VALUES[preemptor.priority]
         and running.priority != "FIRM"
         and running.preemptions < policy.max_preemptions
-        and ran_ms >= policy.preempt_exempt_s * 1000
+        and max(ran_ms, NOW - preemptor.queued_ms) >= policy.preempt_exempt_s * 1000
     )
 
 

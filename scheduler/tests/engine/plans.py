@@ -1,12 +1,14 @@
 """Plans for the engine's tests: made, checked against the invariants, and read."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.codec import decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.invariants import check
-from scheduler.engine.resources import Resources
+from scheduler.engine.reservations.history import history_after
+from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import Running, Workload
 
 FreeAmounts = dict[str | None, Resources]  # by node; None: the pool
@@ -58,6 +60,48 @@ def reason(made: Plan, workload: Workload) -> tuple[str, dict[str, Any]]:
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in made.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
     return found.code.value, found.details
+
+
+def carried_out(snapshot: Snapshot, made: Plan) -> Snapshot:
+    """The same moment once the plan has been carried out, without the evicted workloads."""
+    queued = {each.id: each for each in snapshot.queued}
+    gone, starts = evicted_ids(made), {each.workload_id: each for each in made.starts}
+    started_now = tuple(
+        Running(
+            id=id_,
+            priority=queued[id_].priority,
+            request=queued[id_].request,
+            replicas=queued[id_].replicas,
+            placement=start.placement,
+            started_ms=None,
+            checkpoint_ms=None,
+            preemptions=0,
+            ends_ms=None if (limit := queued[id_].limit_s) is None else snapshot.now_ms + limit * 1000,
+            owner=queued[id_].owner,
+            endless=queued[id_].endless,
+            admitted_ms=snapshot.now_ms,
+        )
+        for id_, start in starts.items()
+    )
+    left = tuple(each for each in snapshot.running if each.id not in gone)
+    free, allocated = free_after(snapshot, made), dict(snapshot.allocated_by_owner)
+    for sign, moved in ((-1, [e for e in snapshot.running if e.id in gone]), (1, started_now)):
+        for each in moved:
+            amount = allocated.get(each.owner, Resources()).plus(each.total.times(sign))
+            allocated[each.owner] = amount
+    in_use = [node.capacity.minus(free[node.id]) for node in snapshot.nodes]
+    return replace(
+        snapshot,
+        running=(*left, *started_now),
+        queued=tuple(each for each in snapshot.queued if each.id not in starts),
+        nodes=tuple(
+            replace(node, allocated=amount)
+            for node, amount in zip(snapshot.nodes, in_use, strict=True)
+        ),
+        allocated=add_up(in_use) if snapshot.nodes else snapshot.total.minus(free[None]),
+        allocated_by_owner=tuple(sorted(allocated.items())) if snapshot.by_owner else (),
+        reservation_history=history_after(snapshot, made),
+    )
 
 
 # --- Free amounts ---------------------------------------------------------------------------------

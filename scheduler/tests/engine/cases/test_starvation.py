@@ -86,7 +86,7 @@ def test_case_4_a_node_is_reserved_if_its_service_may_be_evicted_later() -> None
     nodes = [node("a"), node("b")]
     assert churn(nodes, pinned, 200, high=True, **policy) == 16
     young, other = replace(service, started_ms=NOW - 30_000), run(gpu=2, high=True, on="b")
-    assert reserved_on([young, other], high=True, **policy) == {"a"}
+    assert reserved_on([young, other], high=True, waited_s=20, **policy) == {"a"}
     spared = replace(young, preemptions=5)
     assert reserved_on(
         [spared, other], ReservationRecord("big", 10**9, None), high=True, **policy
@@ -142,11 +142,12 @@ def reserved_on(
     running: list[Running],
     *reservation_history: ReservationRecord,
     high: bool = False,
+    waited_s: int = 10**7,
     **policy: Any,
 ) -> set[str]:
     """The nodes on which no small workload starts while one as large as a node is starved."""
     names = sorted({at.node_id or "" for each in running for at in each.placement})
-    queued = [job(gpu=8, high=high, id="big", waited_s=10**7)]
+    queued = [job(gpu=8, high=high, id="big", waited_s=waited_s)]
     queued += [job(gpu=1, id=f"s{n}") for n in range(40)]
     snapshot = rack(
         [node(name) for name in names],

@@ -9,8 +9,8 @@ from scheduler.engine.codec import decode_plan, decode_snapshot, encode_plan, en
 from scheduler.engine.invariants import check
 from scheduler.engine.snapshot import Workload
 from scheduler.tests.engine.build import NOW
-from scheduler.tests.engine.plans import FreeAmounts, fitting, free_after
-from scheduler.tests.engine.strategies import snapshots
+from scheduler.tests.engine.plans import FreeAmounts, carried_out, fitting, free_after, started
+from scheduler.tests.engine.strategies import snapshots, with_quotas
 
 
 @given(snapshots())
@@ -53,6 +53,18 @@ def test_a_waiting_workload_could_not_have_started(snapshot: Snapshot) -> None:
         if workload.id not in started and fitting(usable, workload) >= workload.replicas:
             code = own.get(workload.id) or by_key[workload.scheduling_key]
             assert code in ("BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD")
+
+
+@given(snapshots(max_queued=14) | with_quotas())
+@settings(max_examples=1500, deadline=None)
+def test_what_one_cycle_refuses_another_at_the_same_moment_does_not_start(
+    snapshot: Snapshot,
+) -> None:
+    """Otherwise its reason would be wrong, and a quote would say that it waits."""
+    snapshot = replace(snapshot, state="ACTIVE")
+    plan = make_plan(snapshot)
+    if not plan.unfinished:
+        assert started(make_plan(carried_out(snapshot, plan))) == []
 
 
 @given(snapshots())

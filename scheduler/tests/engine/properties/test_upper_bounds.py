@@ -53,7 +53,8 @@ def test_the_starts_of_a_plan_are_subtracted() -> None:
 
 
 def test_only_workloads_that_may_be_evicted_count() -> None:
-    young, old = run(gpu=1, ran_s=10, id="young"), run(gpu=1, ran_s=900, id="old")
+    """A young one counts: one that has waited for its exempt time may evict it."""
+    young, old = run(gpu=1, ran_s=10, id="young"), run(gpu=1, preemptions=5, id="evicted often")
     equal = run(gpu=1, high=True, id="equal")
     snapshot = rack([node("a")], running=[young, old, equal], preempt_exempt_s=60)
-    assert [running.id for running in evictable_below(ClusterView(snapshot), below=1000)] == ["old"]
+    assert [each.id for each in evictable_below(ClusterView(snapshot), below=1000)] == ["young"]
