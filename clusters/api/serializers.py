@@ -70,7 +70,7 @@ class PolicySerializer(StrictSerializer):
         required=False,
         min_value=0,
         max_value=YEAR_S,
-        help_text="A victim must have run at least this long.",
+        help_text="A victim must have run, or its preemptor waited, at least this long.",
     )
     reserve_after_s = WholeNumber(
         required=False,

@@ -76,7 +76,9 @@ def carried_out(snapshot: Snapshot, made: Plan) -> Snapshot:
             started_ms=None,
             checkpoint_ms=None,
             preemptions=0,
-            ends_ms=None if (limit := queued[id_].limit_s) is None else snapshot.now_ms + limit * 1000,
+            ends_ms=None
+            if (limit := queued[id_].limit_s) is None
+            else snapshot.now_ms + limit * 1000,
             owner=queued[id_].owner,
             endless=queued[id_].endless,
             admitted_ms=snapshot.now_ms,
