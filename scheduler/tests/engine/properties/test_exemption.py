@@ -19,17 +19,25 @@ POLICIES = st.builds(
 TOP = replace(CLASSES[1], name="TOP", value=10_000)
 
 
-@given(running_on([None]), POLICIES, st.sampled_from([None, NOW - 5000]))
+@given(
+    running_on([None]),
+    POLICIES,
+    st.sampled_from([None, NOW - 5000]),
+    st.none() | st.integers(-10_000, 0).map(lambda seconds: NOW + 1000 * seconds),
+)
 def test_it_is_the_first_moment_at_which_the_planner_evicts_it(
-    running: Running, policy: Policy, admitted_ms: int | None
+    running: Running, policy: Policy, admitted_ms: int | None, waits_since_ms: int | None
 ) -> None:
+    """For one that waits since then, or has just begun to wait."""
     running = replace(running, admitted_ms=admitted_ms)
     preemptor = replace(job(priority="TOP"), request=running.total)
     classes = {each.name: each for each in CLASSES}
-    from_ms = evictable_from(running, classes[running.priority], policy)
+    from_ms = evictable_from(running, classes[running.priority], policy, waits_since_ms)
 
     def at(now_ms: int) -> Snapshot:
-        base = pool(running=[running], queued=[preemptor], classes=(*CLASSES, TOP))
+        queued_ms = now_ms if waits_since_ms is None else waits_since_ms
+        waiting = replace(preemptor, queued_ms=queued_ms)
+        base = pool(running=[running], queued=[waiting], classes=(*CLASSES, TOP))
         return replace(base, policy=policy, total=running.total, now_ms=now_ms)
 
     assert running.total != ZERO
@@ -38,5 +46,5 @@ def test_it_is_the_first_moment_at_which_the_planner_evicts_it(
             assert evicted_ids(plan(at(now_ms))) == set()
         return
     assert evicted_ids(plan(at(from_ms))) == {running.id}
-    if from_ms > 0:
+    if policy.preempt_exempt_s:  # else it is never exempt
         assert evicted_ids(plan(at(from_ms - 1))) == set()
