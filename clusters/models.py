@@ -164,7 +164,9 @@ class Quota(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="quotas")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="quotas", db_index=False
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
@@ -216,7 +218,9 @@ class Registry(models.Model):
     """Credentials for a cluster's images whose reference begins with `host`; `secret` is sealed."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="registries")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="registries", db_index=False
+    )
     host = models.CharField(max_length=253)
     username = models.CharField(max_length=255)
     secret = models.TextField(editable=False)
@@ -265,7 +269,9 @@ class Node(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="nodes")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="nodes", db_index=False
+    )
     name = models.CharField(max_length=100)
     endpoint = models.ForeignKey(
         Endpoint, on_delete=models.CASCADE, null=True, editable=False, related_name="nodes"

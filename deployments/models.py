@@ -67,8 +67,12 @@ class Deployment(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="deployments")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.PROTECT, related_name="deployments", db_index=False
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     name = models.CharField(max_length=100)
     image = models.CharField(max_length=512)
     command = models.JSONField(default=list, blank=True)
@@ -80,7 +84,9 @@ class Deployment(models.Model):
     ram_mib = models.BigIntegerField()
     gpu = models.BigIntegerField()
     replicas = models.PositiveIntegerField(default=1)
-    priority_class = models.ForeignKey(PriorityClass, on_delete=models.PROTECT, related_name="+")
+    priority_class = models.ForeignKey(
+        PriorityClass, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     scheduling_key = models.CharField(max_length=120, editable=False)
 
     node_selector = models.JSONField(default=dict, db_default={}, blank=True)
@@ -131,8 +137,8 @@ class Deployment(models.Model):
 
     class Meta:
         indexes = [
-            # Lists read these alone (listing.py). They have all columns that no update changes but
-            # status and priority, and lead with the foreign keys, which need no index of their own.
+            # Lists read these four alone (listing.py). They lead with the foreign keys, each of
+            # which needs no index of its own then.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
             models.Index(
                 fields=["priority_class", "cluster", "status", "id"], name="deployment_by_priority"
@@ -197,7 +203,9 @@ class Deployment(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["owner", "idempotency_key"], name="idempotency_key_unique"
+                fields=["owner", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="idempotency_key_once",
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="known_status"),
             models.CheckConstraint(
@@ -234,7 +242,9 @@ class WaitReason(models.Model):
     which nothing could come free have no row: the cycle does not read them (queries.reasons_for).
     """
 
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="wait_reasons")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="wait_reasons", db_index=False
+    )
     scheduling_key = models.CharField(max_length=120)
     deployment = models.ForeignKey(
         Deployment, on_delete=models.CASCADE, null=True, related_name="+"
@@ -259,7 +269,7 @@ class QueueAllowance(models.Model):
     """How many more deployments may be queued in a cluster, or, with `owner`, of that user in it:
     as of the last count, less those submitted since (services/queue_limits.py)."""
 
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+", db_index=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
     )
@@ -297,17 +307,27 @@ class EventType(models.TextChoices):
 class DeploymentEvent(models.Model):
     """An entry of a deployment's timeline, written with the change itself and never edited."""
 
-    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="events")
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     at = models.DateTimeField(default=timezone.now)
     type = models.CharField(max_length=12, choices=EventType.choices)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
     )
     cycle_id = models.UUIDField(null=True, blank=True)
     details = models.JSONField(default=dict, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["deployment", "id"], name="event_by_deployment")]
+        indexes = [
+            models.Index(fields=["deployment", "id"], name="event_by_deployment"),
+            models.Index(fields=["actor"], condition=Q(actor__isnull=False), name="event_by_actor"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%F %T} {self.type}"
@@ -316,7 +336,9 @@ class DeploymentEvent(models.Model):
 class DeploymentLog(models.Model):
     """The end of a replica's log, kept when its container is removed."""
 
-    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="kept_logs")
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="kept_logs", db_index=False
+    )
     attempt = models.PositiveIntegerField()
     replica = models.PositiveIntegerField()
     output = models.BinaryField()

@@ -27,7 +27,7 @@ class Organization(models.Model):
 
 class Membership(models.Model):
     organization = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, related_name="memberships"
+        Organization, on_delete=models.CASCADE, related_name="memberships", db_index=False
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
@@ -97,7 +97,9 @@ class InviteCode(models.Model):
 class Ban(models.Model):
     """A removed member: no code lets the user in again until an ADMIN has lifted the ban."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="bans")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="bans", db_index=False
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="bans"
     )

@@ -52,7 +52,9 @@ class SchedulingCycle(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="cycles")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="cycles", db_index=False
+    )
     trigger = models.CharField(max_length=10, choices=Trigger.choices)
     started_at = models.DateTimeField(default=timezone.now)
     load_ms = models.FloatField()

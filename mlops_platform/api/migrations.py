@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations import AddField
+from django.db.migrations.operations import AddField, RunSQL
 from django.db.migrations.state import ProjectState
 
 
@@ -33,3 +33,24 @@ class AddFieldThenCheck(AddField):
         editor: Any = schema_editor
         name = f"{model._meta.db_table}_{field.column}_check"
         editor.execute(editor._create_check_sql(model, name, check))
+
+
+def drop_index(name: str, table: str, columns: str) -> RunSQL:
+    """Drops an index that Django made by itself, while reads and writes go on.
+
+    AlterField with `db_index=False` would find it by its column, and with it each partial index of
+    that column alone. The migration must not be atomic.
+    """
+    return RunSQL(
+        f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"',
+        f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{name}" ON "{table}" ({columns})',
+    )
+
+
+def storage(table: str, *settings: str) -> RunSQL:
+    """Sets a table's storage parameters (`name = value` each) while reads and writes go on."""
+    names = ", ".join(each.partition(" ")[0] for each in settings)
+    return RunSQL(
+        f'ALTER TABLE "{table}" SET ({", ".join(settings)})',
+        f'ALTER TABLE "{table}" RESET ({names})',
+    )
