@@ -4,24 +4,34 @@ from collections.abc import Callable, Collection
 from uuid import UUID
 
 from celery import shared_task
-from django.utils import timezone
 
 from deployments import wakeup
-from deployments.lifecycle import deadlines, retry_backoff
+from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.queries import clusters_with_endpoints
 from deployments.reconciler import image_pulls, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
+from mlops_platform.api.clock import database_now
 
 watcher.connect_to_worker()
 
 
+@shared_task(name="deployments.tasks.end_due", ignore_result=True)
+def end_due(cluster_id: str) -> None:
+    """End what is due in one cluster, unless another worker does."""
+    cluster = UUID(cluster_id)
+
+    def work() -> None:
+        now = database_now()
+        deadlines.finish_due(cluster, now)
+        retry_backoff.end_pauses(cluster, now)
+
+    due.run(cluster, work)
+
+
 @shared_task(name="deployments.tasks.finish_due", ignore_result=True)
 def finish_due() -> None:
-    """Everything that happens by the clock. One query each where nothing is due."""
-    now = timezone.now()
-    deadlines.finish_due(now)
-    deadlines.wake_overdue(now)
-    retry_backoff.end_pauses(now)
+    """What processes of the version before this one send every second."""
+    due.wake_all()
 
 
 @shared_task(name="deployments.tasks.look_everywhere", ignore_result=True)

@@ -1,4 +1,4 @@
-"""The ledger: what the scheduler saw and what it decided, kept so that it can be replayed."""
+"""The ledger, what one cycle leaves to the next, and when the timer has something to do."""
 
 from django.db import models
 from django.utils import timezone
@@ -17,6 +17,7 @@ class Trigger(models.TextChoices):
     CHANGED = "CHANGED"
     OPERATOR = "OPERATOR"
     SWEEP = "SWEEP"
+    TIMER = "TIMER", "A moment came at which it could decide differently"
     CONTINUED = "CONTINUED", "Went on from the cycle before"
 
 
@@ -42,6 +43,16 @@ class ReservationRecord(models.Model):
 
     def __str__(self) -> str:
         return str(self.deployment_id)
+
+
+class PeriodicJob(models.Model):
+    """When a job of the timer's is due next, by the database's clock (timer/jobs.py)."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SchedulingCycle(models.Model):

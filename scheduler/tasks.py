@@ -9,6 +9,7 @@ from clusters.services.clusters import refuse_locked
 from deployments import wakeup as runtimes_wakeup
 from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
 from scheduler.models import Trigger
+from scheduler.timer import jobs
 
 
 @shared_task(name="scheduler.tasks.schedule_cluster")
@@ -38,6 +39,12 @@ def _run(cluster: UUID, trigger: Trigger, failures: int) -> None:
         long_cycles.mark(cluster, outcome.load_s + outcome.plan_s + outcome.apply_s)
         if outcome.wants_another:
             wakeup.set_flag(cluster, Trigger.CONTINUED)
+
+
+@shared_task(name=jobs.RUN)
+def run_job(name: str) -> None:
+    """Run one of the timer's periodic jobs."""
+    jobs.run(name)
 
 
 @shared_task(name="scheduler.tasks.sweep")

@@ -1,6 +1,5 @@
 """Ends deployments by the clock. The reconciler writes the ends that a real runtime shows."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -19,32 +18,18 @@ from deployments.reasons import MAX_RUNTIME_EXCEEDED
 from deployments.runtimes.simulated import Fate, due
 from deployments.signals import deployment_stopped
 
-logger = logging.getLogger(__name__)
-
 BATCH = 1000  # rows under one lock
 
 
-def finish_due(now: datetime, *, batch: int = BATCH) -> int:
-    """End the deployments that have run for their time; returns how many.
-
-    An error in one cluster does not stop the others. One query where nothing is due.
-    """
-    overdue = Deployment.objects.filter(status=Status.RUNNING, due_at__lte=now)
+def finish_due(cluster_id: UUID, now: datetime, *, batch: int = BATCH) -> int:
+    """End the cluster's deployments that have run for their time by `now`, the database's; returns
+    how many."""
     finished = 0
-    for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
-        try:
-            while count := _finish_batch(cluster_id, now, batch):
-                finished += count
-        except Exception:
-            logger.exception("finishing failed", extra={"cluster_id": str(cluster_id)})
+    while count := _finish_batch(cluster_id, now, batch):
+        finished += count
+        if count < batch:
+            break
     return finished
-
-
-def wake_overdue(now: datetime) -> None:
-    """Have deployments killed that have outlived their grace: wake their runtimes. One query."""
-    overdue = Deployment.objects.filter(status=Status.STOPPING, stop_by__lte=now)
-    for cluster_id in overdue.order_by().values_list("cluster_id", flat=True).distinct():
-        wakeup.request(cluster_id)
 
 
 def _finish_batch(cluster_id: UUID, now: datetime, batch: int) -> int:

@@ -1,8 +1,7 @@
 """Ends the pauses of deployments that wait for another attempt, so that a cycle sees them again."""
 
-from contextlib import suppress
 from datetime import datetime
-from itertools import groupby
+from uuid import UUID
 
 from django.db import transaction
 
@@ -14,18 +13,20 @@ from deployments.signals import deployment_stopped
 BATCH = 1000
 
 
-def end_pauses(now: datetime) -> int:
-    """End the pauses that are over; returns how many. One query where none is over."""
-    over = Deployment.objects.filter(
-        retry_at__lte=now, status=Status.QUEUED, cluster__deleted_at=None
-    )
-    found = list(over.order_by("cluster_id").values_list("cluster_id", "pk")[:BATCH])
-    for cluster_id, pairs in groupby(found, key=lambda pair: pair[0]):
-        ids = [pk for _, pk in pairs]
-        with transaction.atomic(), suppress(Cluster.DoesNotExist):
+def end_pauses(cluster_id: UUID, now: datetime) -> int:
+    """End the cluster's pauses that are over by `now`, the database's; returns how many. One query
+    where none is over."""
+    over = Deployment.objects.filter(cluster_id=cluster_id, retry_at__lte=now, status=Status.QUEUED)
+    ids = list(over.order_by("retry_at", "pk").values_list("pk", flat=True)[:BATCH])
+    if not ids:
+        return 0
+    with transaction.atomic():
+        try:
             lock_cluster(cluster_id)
-            if Deployment.objects.filter(pk__in=ids, retry_at__lte=now).update(retry_at=None):
-                deployment_stopped.send(
-                    Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="CHANGED"
-                )
-    return len(found)
+        except Cluster.DoesNotExist:
+            return 0
+        if Deployment.objects.filter(pk__in=ids, retry_at__lte=now).update(retry_at=None):
+            deployment_stopped.send(
+                Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="CHANGED"
+            )
+    return len(ids)

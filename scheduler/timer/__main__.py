@@ -1,0 +1,27 @@
+"""`python -m scheduler.timer`: takes turns until it is told to stop."""
+
+import os
+import signal
+from threading import Event
+from types import FrameType
+
+import django
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
+    django.setup()
+    # After the set-up: they import models.
+    from scheduler.timer import heartbeat, loop, turn
+
+    stop = Event()
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    loop.run(turn.take_turn, stop, heartbeat.beat)
+
+
+main()

@@ -1,0 +1,102 @@
+"""The periodic jobs. A new one is a line in JOBS; its task needs no argument.
+
+The row of a job says when it is due next. A timer that finds it due moves it on in one statement,
+so of any number of timers one asks for it. A flag in Redis keeps messages from piling up while no
+worker takes them.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from celery import current_app
+from django.db import connection
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from mlops_platform.api.redis import redis_client
+from mlops_platform.api.wakeup import try_lock
+
+RUN = "scheduler.tasks.run_job"
+FLAG = "job:{}:wanted"  # with a job's name
+LOCK = "job:{}:running"
+SHORTEST_FLAG_S = 60  # a lost message delays a job by this much, or by one period if that is longer
+LOCK_S = 15  # so long a killed worker's lock keeps others away
+AGAIN_S = 5  # a job that Redis did not take is asked for again after so long
+
+
+class Job(NamedTuple):
+    name: str
+    task: str
+    every_s: int
+
+
+HOUR_S = 3600
+JOBS = (
+    Job("sweep", "scheduler.tasks.sweep", 10),
+    Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
+    Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
+    Job("forget-old-cycles", "scheduler.tasks.forget_old_cycles", HOUR_S),
+    Job("forget-expired-tokens", "accounts.tasks.forget_expired_tokens", 24 * HOUR_S),
+)
+
+# A job is due as well if its row is missing, or lies further ahead than its period: the database's
+# clock has been put back since. An overdue job is due once, however many periods it has missed.
+_CLAIM = """
+WITH wanted AS (
+    SELECT name, statement_timestamp() + every_s * interval '1 second' AS next_at
+      FROM unnest(%(names)s::text[], %(periods)s::int[]) AS job(name, every_s))
+INSERT INTO scheduler_periodicjob AS job (name, next_at)
+SELECT wanted.name, wanted.next_at
+  FROM wanted LEFT JOIN scheduler_periodicjob known USING (name)
+ WHERE known.name IS NULL
+    OR known.next_at NOT BETWEEN statement_timestamp() AND wanted.next_at
+ ORDER BY wanted.name
+    ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at
+ WHERE job.next_at NOT BETWEEN statement_timestamp() AND excluded.next_at
+RETURNING job.name
+"""
+
+_AGAIN = """
+UPDATE scheduler_periodicjob
+   SET next_at = statement_timestamp() + least(%(again_s)s, %(every_s)s) * interval '1 second'
+ WHERE name = %(name)s
+"""
+
+
+def claim_due() -> list[Job]:
+    """The jobs that are due, each for one caller. One query."""
+    params = {
+        "names": [job.name for job in JOBS],
+        "periods": [job.every_s for job in JOBS],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, params)
+        due = {name for (name,) in cursor.fetchall()}
+    return [job for job in JOBS if job.name in due]
+
+
+def ask_for(job: Job) -> None:
+    """Send the job's message, unless one is on its way. Raises where Redis is away, and the job is
+    due again soon."""
+    try:
+        lasts_s = max(job.every_s, SHORTEST_FLAG_S)
+        if redis_client().set(FLAG.format(job.name), "1", nx=True, ex=lasts_s):
+            current_app.send_task(RUN, (job.name,))
+    except (RedisError, OperationalError, OSError):
+        params = {"name": job.name, "every_s": job.every_s, "again_s": AGAIN_S}
+        with connection.cursor() as cursor:
+            cursor.execute(_AGAIN, params)
+        raise
+
+
+def run(name: str) -> None:
+    """Run the job here, unless another worker runs it or has run it already."""
+    for job in _named(name):
+        with try_lock(LOCK.format(name), LOCK_S, renew=True) as locked:
+            if locked and redis_client().getdel(FLAG.format(name)):
+                current_app.tasks[job.task].run()
+
+
+def _named(name: str) -> Iterator[Job]:
+    """None, where a timer of another version knows more jobs."""
+    return (job for job in JOBS if job.name == name)
