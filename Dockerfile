@@ -1,4 +1,4 @@
-# One image for web, worker, beat and the migrations; the command names the Procfile's process.
+# One image for web, worker, timer and the migrations; the command names the Procfile's process.
 FROM python:3.11-slim
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \

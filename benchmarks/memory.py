@@ -72,7 +72,7 @@ def _look(stack: Stack, when: str, result: Result, looks: int) -> None:
 
 
 def _by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
-    """The processes of web, worker, beat, their supervisor and the two servers, by role."""
+    """The processes of web, worker, timer, their supervisor and the two servers, by role."""
     found: dict[str, list[psutil.Process]] = {}
     folder = str(stack.folder)
     ours = [psutil.Process(stack.process.pid)]
@@ -92,7 +92,7 @@ def _role(words: str, process: psutil.Process) -> str:
         ("PostgreSQL", "postgres"),
         ("Redis", "valkey-server"),
         ("web", "gunicorn"),
-        ("beat", " beat"),
+        ("timer", "scheduler.timer"),
         ("worker", "celery"),
         ("supervisor", "manage.py"),
     ):

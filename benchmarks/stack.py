@@ -32,7 +32,7 @@ UNTHROTTLED = {
 
 
 class Stack:
-    """`with Stack() as stack`: web, worker, beat, PostgreSQL and Redis, until the block ends.
+    """`with Stack() as stack`: web, worker, timer, PostgreSQL and Redis, until the block ends.
 
     Settings are those of `make run` on a bare machine, the throttles apart.
     """

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
+from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.queries import clusters_with_endpoints
@@ -20,7 +21,9 @@ def end_due(cluster_id: str) -> None:
     """End what is due in one cluster, unless another worker does."""
     cluster = UUID(cluster_id)
 
-    def work() -> None:
+    def work(failures: int) -> None:
+        if failures:
+            refuse_locked(cluster)
         now = database_now()
         deadlines.finish_due(cluster, now)
         retry_backoff.end_pauses(cluster, now)

@@ -79,7 +79,7 @@ class AMQP(amqp.AMQP):
 
 class LookForLost(bootsteps.StartStopStep):
     """Whenever a worker has connected, it asks for what Redis may have lost meanwhile, rather than
-    leave this to beat's next sweep."""
+    leave this to the next sweep."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -90,7 +90,7 @@ class LookForLost(bootsteps.StartStopStep):
         send: Callable[..., Any] = app.send_task
         try:
             for task in LOST_AND_FOUND:
-                send(task, expires=PROBE_TTL_S)
+                send(task)
         except (KombuError, RedisError, OSError) as error:
             logger.warning("not asked for: redis is away", extra={"error": str(error)})
 

@@ -1,4 +1,5 @@
-"""The Celery application. Tasks live in each app's `tasks.py`; the schedule is in the settings."""
+"""The Celery application. Tasks live in each app's `tasks.py`; scheduler/timer/ sends them at
+their time."""
 
 import os
 from typing import Any

@@ -156,8 +156,7 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"level": os.environ.get("LOG_LEVEL", "INFO").upper(), "handlers": ["console"]},
     "loggers": {
-        # These log once a second, or once a request, what our own lines say better.
-        "celery.beat": _level("WARNING"),
+        # These log once a task, or once a request, what our own lines say better.
         "celery.worker.strategy": _level("WARNING"),
         "celery.app.trace": _level("WARNING"),
         "django.request": _level("ERROR"),

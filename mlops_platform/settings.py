@@ -282,53 +282,6 @@ CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not t
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000  # KiB
-CELERY_BEAT_SCHEDULE = {
-    "ask-again": {
-        "task": "scheduler.tasks.ask_again",
-        "schedule": 0.5,
-        "options": {"expires": 2},
-    },
-    "look-for-unanswered": {
-        "task": "scheduler.tasks.look_for_unanswered",
-        "schedule": 2.0,
-        "options": {"expires": 2},
-    },
-    "check-queues": {
-        "task": "scheduler.tasks.check_queues",
-        "schedule": 2.0,
-        "options": {"expires": 2},
-    },
-    "sweep": {
-        "task": "scheduler.tasks.sweep",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "finish-due": {
-        "task": "deployments.tasks.finish_due",
-        "schedule": 1.0,
-        "options": {"expires": 2},
-    },
-    "resume-deletions": {
-        "task": "clusters.tasks.resume_deletions",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "look-everywhere": {
-        "task": "deployments.tasks.look_everywhere",
-        "schedule": 15.0,
-        "options": {"expires": 15},
-    },
-    "forget-expired-tokens": {
-        "task": "accounts.tasks.forget_expired_tokens",
-        "schedule": 24 * 3600.0,
-        "options": {"expires": 3600},
-    },
-    "forget-old-cycles": {
-        "task": "scheduler.tasks.forget_old_cycles",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-}
 
 # --- Scheduler ------------------------------------------------------------------------------
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000

@@ -16,7 +16,7 @@ from django.db.models import (
     Value,
 )
 from django.db.models.expressions import RawSQL
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.models import User
 from clusters.models import Cluster, Node, NodeState, Ordering, State
@@ -43,7 +43,8 @@ def overlooked_clusters() -> list[UUID]:
     stale = (
         Q(evaluated_at=None)
         | Q(changed_at__gt=F("evaluated_at") - COMMIT_MARGIN)
-        | Q(evaluated_at__lt=timezone.now() - LOOK_AGAIN)
+        | Q(evaluated_at__lt=Now() - LOOK_AGAIN)
+        | Q(evaluated_at__gt=Now())  # the database's clock has been put back since
     )
     return list(
         Cluster.objects.filter(

@@ -6,7 +6,6 @@ from uuid import UUID
 from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
-from deployments import wakeup as runtimes_wakeup
 from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
 from scheduler.models import Trigger
 from scheduler.timer import jobs
@@ -65,13 +64,6 @@ def look_for_unanswered() -> None:
 def check_queues() -> None:
     """Mend Redis queues that no cycle looks at."""
     queue_check.check_some()
-
-
-@shared_task(name="scheduler.tasks.ask_again", ignore_result=True)
-def ask_again() -> None:
-    """Ask again for what a killed or frozen worker has taken, or the broker has lost."""
-    wakeup.ask_again()
-    runtimes_wakeup.ask_again()
 
 
 @shared_task(name="scheduler.tasks.forget_old_cycles")

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from deployments.lifecycle import deadlines
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
+from deployments.tests import clock
 
 SPEC = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 0}
 
@@ -55,12 +55,12 @@ def run(*deployments, **columns):
 
 def complete(*deployments):
     run(*deployments)
-    assert deadlines.finish_due(timezone.now()) == len(deployments)
+    assert clock.finish_due(timezone.now()) == len(deployments)
 
 
 def overstay(deployment):
     run(deployment, max_runtime_s=60)
-    assert deadlines.finish_due(timezone.now()) == 1
+    assert clock.finish_due(timezone.now()) == 1
 
 
 def stop_it(deployment):

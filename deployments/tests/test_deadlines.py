@@ -1,18 +1,24 @@
-"""Deployments that end by the clock (deadlines.finish_due)."""
+"""Deployments that end by the clock (deadlines.py, due.py)."""
 
+import json
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from django.utils import timezone
 
+from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
-from deployments.lifecycle import deadlines
+from deployments.lifecycle import due
 from deployments.models import DeploymentEvent, Status
-from deployments.runtimes.simulated import Fate, due
+from deployments.runtimes import simulated
+from deployments.runtimes.simulated import Fate
 from deployments.signals import deployment_stopped
+from deployments.tests import clock
 from deployments.tests.workloads import allocated, make, timeline
+from mlops_platform.api.redis import redis_client
 from organizations.tests.people import all_at_once
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,7 +36,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
     ],
 )
 def test_the_earlier_end_decides(simulated_s, max_s, after_s, fate):
-    ending = due(START, simulated_s, max_s)
+    ending = simulated.due(START, simulated_s, max_s)
     if fate is None:
         assert ending is None
     else:
@@ -40,7 +46,9 @@ def test_the_earlier_end_decides(simulated_s, max_s, after_s, fate):
 def running(cluster, owner, *, ran_s, **columns):
     """A deployment that started `ran_s` seconds ago, due as its columns say."""
     started = timezone.now() - timedelta(seconds=ran_s)
-    ending = due(started, columns.get("simulated_runtime_s"), columns.get("max_runtime_s"))
+    ending = simulated.due(
+        started, columns.get("simulated_runtime_s"), columns.get("max_runtime_s")
+    )
     return make(
         cluster,
         owner,
@@ -56,7 +64,7 @@ def test_a_deployment_that_is_done_completes_and_frees_its_allocation(dev, clust
     done = running(cluster, dev, ran_s=61, simulated_runtime_s=60, max_runtime_s=90, replicas=2)
     later = running(cluster, dev, ran_s=30, simulated_runtime_s=60)
     endless = running(cluster, dev, ran_s=10_000)
-    assert deadlines.finish_due(now) == 1
+    assert clock.finish_due(now) == 1
     done.refresh_from_db()
     assert (done.status, done.exit_code, done.reason_code) == (Status.COMPLETED, 0, "")
     assert (done.finished_at, done.placement, done.due_at) == (now, [], None)
@@ -72,7 +80,7 @@ def test_a_deployment_that_is_done_completes_and_frees_its_allocation(dev, clust
 def test_a_deployment_that_runs_too_long_fails(dev, cluster):
     late = running(cluster, dev, ran_s=61, max_runtime_s=60)
     later = running(cluster, dev, ran_s=61, max_runtime_s=30, simulated_runtime_s=50)
-    assert deadlines.finish_due(timezone.now()) == 2
+    assert clock.finish_due(timezone.now()) == 2
     for row, limit in ((late, 60), (later, 30)):
         row.refresh_from_db()
         assert (row.status, row.exit_code) == (Status.FAILED, None)
@@ -85,7 +93,7 @@ def test_a_deployment_that_runs_too_long_fails(dev, cluster):
 @pytest.mark.parametrize("status", [status for status in Status if status != Status.RUNNING])
 def test_only_a_running_deployment_ends_by_the_clock(dev, cluster, stop_signals, status):
     row = make(cluster, dev, status, due_at=timezone.now() - timedelta(hours=1))
-    assert deadlines.finish_due(timezone.now()) == 0
+    assert clock.finish_due(timezone.now()) == 0
     row.refresh_from_db()
     assert row.status == status
     assert stop_signals == []
@@ -96,11 +104,28 @@ def test_every_cluster_has_its_turn_in_batches(dev, org, cluster, stop_signals):
     for each in (cluster, east):
         for _ in range(3):
             running(each, dev, ran_s=61, simulated_runtime_s=60)
-    assert deadlines.finish_due(timezone.now(), batch=2) == 6
+    assert clock.finish_due(timezone.now(), batch=2) == 6
     assert allocated(cluster) == allocated(east) == (0, 0, 0)
     assert sorted((pk, len(ids)) for pk, ids, _ in stop_signals) == sorted(
         [(cluster.pk, 2), (cluster.pk, 1), (east.pk, 2), (east.pk, 1)]
     )
+
+
+def woken() -> list[str]:
+    """The clusters for which a task waits, in the order of their messages."""
+    messages = reversed(redis_client().lrange("scheduler", 0, -1))
+    return [json.loads(b64decode(json.loads(each)["body"]))[0][0] for each in messages]
+
+
+def test_each_cluster_in_which_something_is_due_gets_a_task_of_its_own(dev, org, cluster):
+    east, north = make_cluster(org, name="east"), make_cluster(org, name="north")
+    for _ in range(3):
+        running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    running(east, dev, ran_s=59, simulated_runtime_s=60)
+    make(north, dev, retry_at=timezone.now())
+    due.wake_all()
+    due.wake_all()  # what has been asked for is not asked for again
+    assert sorted(woken()) == sorted([str(cluster.pk), str(north.pk)])
 
 
 def test_an_error_in_one_cluster_does_not_stop_the_others(dev, org, cluster):
@@ -114,33 +139,56 @@ def test_an_error_in_one_cluster_does_not_stop_the_others(dev, org, cluster):
 
     deployment_stopped.connect(fail)
     try:
-        assert deadlines.finish_due(timezone.now()) == 1
+        due.wake_all()
+        with pytest.raises(RuntimeError):
+            tasks.end_due(str(cluster.pk))
+        tasks.end_due(str(east.pk))
     finally:
         deployment_stopped.disconnect(fail)
     assert allocated(east) == (0, 0, 0)
     assert allocated(cluster) == (1000, 512, 1)
+    redis_client().delete("scheduler")
+    redis_client().zadd("wakeups:deployments.tasks.end_due", {str(cluster.pk): 0})  # its pause ends
+    due.ask_again()
+    assert woken() == [str(cluster.pk)]
 
 
-def test_a_clock_task_with_nothing_to_do_costs_a_query_each(
-    dev, cluster, django_assert_num_queries
-):
+def test_a_message_that_redis_has_lost_has_a_successor(dev, cluster):
+    running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    due.wake_all()
+    redis_client().delete("scheduler")
+    due.wake_all()
+    assert woken() == []
+    redis_client().zadd("wakeups:deployments.tasks.end_due", {str(cluster.pk): 0})  # as later on
+    due.ask_again()
+    assert woken() == [str(cluster.pk)]
+
+
+def test_a_deleted_cluster_is_left_alone(dev, cluster):
+    running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    Cluster.objects.update(deleted_at=timezone.now())
+    due.wake_all()
+    assert woken() == []
+
+
+def test_a_look_at_what_is_due_costs_one_query(dev, cluster, django_assert_num_queries):
     running(cluster, dev, ran_s=10, simulated_runtime_s=60)
-    with django_assert_num_queries(3):  # due deployments, overdue stops, retry pauses
-        tasks.finish_due()
+    with django_assert_num_queries(1):
+        due.wake_all()
 
 
 def test_many_deployments_end_in_few_queries(dev, cluster, django_assert_num_queries):
     for _ in range(4):
         running(cluster, dev, ran_s=61, simulated_runtime_s=60)
     # the clusters; in a savepoint the lock, the rows, the write, the release, the dependents,
-    # the events; and once more to find that none is left
-    with django_assert_num_queries(13):
-        deadlines.finish_due(timezone.now())
+    # the events
+    with django_assert_num_queries(9):
+        clock.finish_due(timezone.now())
 
 
 def test_workers_at_the_same_time_end_each_deployment_once(transactional_db, dev, cluster):
     rows = [running(cluster, dev, ran_s=61, simulated_runtime_s=60) for _ in range(4)]
-    finished = all_at_once(*[partial(deadlines.finish_due, timezone.now()) for _ in range(4)])
+    finished = all_at_once(*[partial(clock.finish_due, timezone.now()) for _ in range(4)])
     assert sum(finished) == 4
     assert allocated(cluster) == (0, 0, 0)
     assert DeploymentEvent.objects.count() == len(rows)

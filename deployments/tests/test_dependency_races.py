@@ -12,9 +12,9 @@ from rest_framework.exceptions import NotFound
 
 from clusters.models import Cluster
 from clusters.services.deletion import delete_cluster
-from deployments.lifecycle import deadlines
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
+from deployments.tests import clock
 from deployments.tests.dependency_cases import blamed, state, submit
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import make
@@ -68,7 +68,7 @@ def due(transactional_db, dev, cluster):
 
 
 def finish() -> int:
-    return deadlines.finish_due(timezone.now())
+    return clock.finish_due(timezone.now())
 
 
 def test_a_dependency_completes_during_the_submit(dev, cluster, due, between):

@@ -87,7 +87,7 @@ class Tenant:
 
 
 def sweep(number: int) -> None:
-    """Each fifteenth time, every three seconds, request full passes, as beat does more rarely."""
+    """Each fifteenth time, every three seconds, request full passes; the timer does more rarely."""
     if number % 15 == 0:
         tasks.look_everywhere()
 

@@ -108,7 +108,7 @@ class Platform:
                 self.engine.client.remove_container(each["Id"], force=True)
 
 
-def beat() -> None:
+def jobs() -> None:
     """The periodic tasks, more often than by the clock."""
     tasks.finish_due()
     tasks.look_everywhere()
@@ -125,7 +125,7 @@ def platform(
 ) -> Iterator[Platform]:
     platform = Platform(org, dev, api(dev), docker_engine)
     start_worker(concurrency=1)
-    with meanwhile(beat, every_s=1.0):
+    with meanwhile(jobs, every_s=1.0):
         yield platform
     platform.clear_away()
     assert audit.breaches() == []

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from clusters.models import Cluster, Node
 from clusters.services.clusters import lock_cluster
@@ -60,8 +60,8 @@ def part_reader(
 
 
 def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
-    """Each cluster without workloads, classes and reservations, by id. One query, and one more each
-    for the allocations and quotas of owners, where these matter."""
+    """Each cluster without workloads, classes, reservations and time, by id. One query, and one
+    more each for the allocations and quotas of owners, where these matter."""
     clusters = list(clusters)
     nodes = _nodes([each.pk for each in clusters])
     with_quotas = [each.pk for each in clusters if each.has_quotas]
@@ -89,7 +89,7 @@ def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
             nodes=tuple(nodes[each.pk]),
             running=(),
             queued=(),
-            now_ms=milliseconds(timezone.now()),
+            now_ms=0,
             max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
             allocated_by_owner=allocated.get(each.pk, ()),
             quotas=quotas.get(each.pk, ()),
@@ -109,14 +109,19 @@ def see_one_moment() -> None:
 
 
 def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
-    """The cluster without its workloads, and the reader of its queue."""
-    classes = list(PriorityClass.objects.order_by("-value"))
+    """The cluster without its workloads, and the reader of its queue.
+
+    The database's time comes with the classes, of which there always are some. It is the snapshot's
+    time, since it is compared with times in rows that other hosts have written.
+    """
+    classes = list(PriorityClass.objects.annotate(read_at=Now()).order_by("-value"))
     snapshot = replace(
         empty_snapshots([cluster])[cluster.pk],
         classes=tuple(
             engine.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
             for each in classes
         ),
+        now_ms=milliseconds(classes[0].read_at),
         reservation_history=history_in(cluster.pk),
     )
     ids = {each.name: each.pk for each in classes}

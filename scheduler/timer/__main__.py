@@ -12,7 +12,8 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
     django.setup()
     # After the set-up: they import models.
-    from scheduler.timer import heartbeat, loop, turn
+    from scheduler.timer import heartbeat, loop
+    from scheduler.timer.turn import Turn
 
     stop = Event()
 
@@ -21,7 +22,7 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    loop.run(turn.take_turn, stop, heartbeat.beat)
+    loop.run(Turn().take, stop, heartbeat.beat)
 
 
 main()

@@ -6,6 +6,7 @@ worker takes them.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from celery import current_app
@@ -13,14 +14,13 @@ from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import try_lock
 
 RUN = "scheduler.tasks.run_job"
 FLAG = "job:{}:wanted"  # with a job's name
 LOCK = "job:{}:running"
-SHORTEST_FLAG_S = 60  # a lost message delays a job by this much, or by one period if that is longer
-LOCK_S = 15  # so long a killed worker's lock keeps others away
+SHORTEST_FLAG_S = 10  # a lost message delays a job by this much, or by one period if that is longer
 AGAIN_S = 5  # a job that Redis did not take is asked for again after so long
 
 
@@ -32,6 +32,8 @@ class Job(NamedTuple):
 
 HOUR_S = 3600
 JOBS = (
+    Job("look-for-unanswered", "scheduler.tasks.look_for_unanswered", 2),
+    Job("check-queues", "scheduler.tasks.check_queues", 2),
     Job("sweep", "scheduler.tasks.sweep", 10),
     Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
@@ -40,7 +42,8 @@ JOBS = (
 )
 
 # A job is due as well if its row is missing, or lies further ahead than its period: the database's
-# clock has been put back since. An overdue job is due once, however many periods it has missed.
+# clock has been put back since. Another timer's claim, which may be a little younger than this one,
+# is not meant by that. An overdue job is due once, however many periods it has missed.
 _CLAIM = """
 WITH wanted AS (
     SELECT name, statement_timestamp() + every_s * interval '1 second' AS next_at
@@ -49,10 +52,10 @@ INSERT INTO scheduler_periodicjob AS job (name, next_at)
 SELECT wanted.name, wanted.next_at
   FROM wanted LEFT JOIN scheduler_periodicjob known USING (name)
  WHERE known.name IS NULL
-    OR known.next_at NOT BETWEEN statement_timestamp() AND wanted.next_at
+    OR known.next_at NOT BETWEEN statement_timestamp() AND wanted.next_at + interval '5 seconds'
  ORDER BY wanted.name
     ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at
- WHERE job.next_at NOT BETWEEN statement_timestamp() AND excluded.next_at
+ WHERE job.next_at NOT BETWEEN statement_timestamp() AND excluded.next_at + interval '5 seconds'
 RETURNING job.name
 """
 
@@ -78,11 +81,13 @@ def claim_due() -> list[Job]:
 def ask_for(job: Job) -> None:
     """Send the job's message, unless one is on its way. Raises where Redis is away, and the job is
     due again soon."""
+    flag, lasts_s = FLAG.format(job.name), max(job.every_s, SHORTEST_FLAG_S)
     try:
-        lasts_s = max(job.every_s, SHORTEST_FLAG_S)
-        if redis_client().set(FLAG.format(job.name), "1", nx=True, ex=lasts_s):
+        if redis_client().set(flag, "1", nx=True, ex=lasts_s):
             current_app.send_task(RUN, (job.name,))
     except (RedisError, OperationalError, OSError):
+        with suppress(RedisError):
+            redis_client().delete(flag)
         params = {"name": job.name, "every_s": job.every_s, "again_s": AGAIN_S}
         with connection.cursor() as cursor:
             cursor.execute(_AGAIN, params)
@@ -92,7 +97,7 @@ def ask_for(job: Job) -> None:
 def run(name: str) -> None:
     """Run the job here, unless another worker runs it or has run it already."""
     for job in _named(name):
-        with try_lock(LOCK.format(name), LOCK_S, renew=True) as locked:
+        with try_lock(LOCK.format(name)) as locked:
             if locked and redis_client().getdel(FLAG.format(name)):
                 current_app.tasks[job.task].run()
 

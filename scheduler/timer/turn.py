@@ -2,45 +2,73 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from deployments import wakeup as runtimes_wakeup
 from deployments.lifecycle import due
+from scheduler import wakeup
 from scheduler.timer import jobs
 
 logger = logging.getLogger(__name__)
 
-# By which moment something will be due next. Each part reads the first entry of an index.
+# Each part reads the first entry of an index.
 _NEXT = """
-SELECT extract(epoch FROM min(due.at) - clock_timestamp())
+SELECT extract(epoch FROM min(next.at) - clock_timestamp())
   FROM (SELECT min(next_at) AS at FROM scheduler_periodicjob
          UNION ALL
-        {parts}) due
-""".format(parts="\n         UNION ALL\n        ".join(f"({part})" for part in due.NEXT))
+        SELECT min(due_at) FROM deployments_deployment
+         WHERE status = 'RUNNING' AND due_at > statement_timestamp()
+         UNION ALL
+        SELECT min(retry_at) FROM deployments_deployment
+         WHERE status = 'QUEUED' AND retry_at > statement_timestamp()
+         UNION ALL
+        SELECT min(stop_by) FROM deployments_deployment
+         WHERE status = 'STOPPING' AND stop_by > statement_timestamp()) next
+"""
 
 
-def take_turn() -> float | None:
-    """Ask for everything that is due. Returns in how many seconds something will be due next, as
-    far as is known by now; None if nothing is.
+class Turn:
+    """The turns of one timer. It remembers only what it has logged."""
 
-    What Redis did not take stays due, and one that it refuses keeps nothing else waiting. Three
-    queries where nothing is due.
-    """
-    for job in jobs.claim_due():
-        _try(lambda job=job: jobs.ask_for(job), job.name)
-    _try(due.wake_all, "ends")
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT)
-        (seconds,) = cursor.fetchone()
-    return None if seconds is None else float(seconds)
+    def __init__(self) -> None:
+        self._redis_is_away = False
+
+    def take(self) -> float | None:
+        """Ask for everything that is due. Returns in how many seconds something will be due next,
+        as far as is known by now; None if nothing is.
+
+        What Redis does not take stays due. Three queries and three round trips to Redis where
+        nothing is due.
+        """
+        wanted = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
+        asks = (*wanted, due.wake_all, ask_again)
+        errors = [error for ask in asks if (error := _error_of(ask)) is not None]
+        if errors and not self._redis_is_away:
+            logger.warning("the timer waits: redis is away", extra={"error": str(errors[0])})
+        self._redis_is_away = bool(errors)
+        return self._next_s()
+
+    def _next_s(self) -> float | None:
+        with connection.cursor() as cursor:
+            cursor.execute(_NEXT)
+            (seconds,) = cursor.fetchone()
+        return None if seconds is None else float(seconds)
 
 
-def _try(ask: Callable[[], None], what: str) -> None:
+def ask_again() -> None:
+    """Ask again for what a killed or frozen worker has taken, or the broker has lost."""
+    wakeup.ask_again()
+    due.ask_again()
+    runtimes_wakeup.ask_again()
+
+
+def _error_of(ask: Callable[[], None]) -> Exception | None:
     try:
         ask()
     except (RedisError, OperationalError, OSError) as error:
-        logger.warning(
-            "not asked for: redis is away", extra={"what": what, "error": str(error)}
-        )
+        return error
+    return None

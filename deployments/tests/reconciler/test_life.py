@@ -9,10 +9,10 @@ from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from clusters.models import Node
-from deployments.lifecycle import deadlines, retry_backoff
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.runtimes.base import Code, Key, LaunchSpec
 from deployments.services.stop import stop_deployment
+from deployments.tests import clock
 from deployments.tests.reconciler.testbed import Testbed, reason
 from deployments.tests.workloads import allocated
 
@@ -154,9 +154,9 @@ def test_a_retry_pause_ends_by_the_clock_and_not_before(testbed: Testbed, a: Nod
     testbed.settle()
     at = testbed.fresh(row).retry_at
     assert at is not None
-    assert retry_backoff.end_pauses(at - timedelta(seconds=1)) == 0
+    assert clock.end_pauses(at - timedelta(seconds=1)) == 0
     assert testbed.fresh(row).retry_at == at
-    assert retry_backoff.end_pauses(at) == 1
+    assert clock.end_pauses(at) == 1
     assert testbed.fresh(row).retry_at is None
     testbed.settle()
     assert testbed.status(row) == "FAILED"
@@ -231,7 +231,7 @@ def test_a_deployment_that_runs_too_long_is_stopped_and_has_failed(testbed: Test
     testbed.settle()
     due = testbed.fresh(row).due_at
     assert due is not None
-    assert deadlines.finish_due(due) == 1
+    assert clock.finish_due(due) == 1
     assert (testbed.status(row), testbed.fresh(row).next_status) == ("STOPPING", "FAILED")
     testbed.reconcile()
     testbed.reconcile()

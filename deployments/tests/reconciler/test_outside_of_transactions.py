@@ -12,8 +12,8 @@ from django.db.backends.signals import connection_created
 from accounts.models import User
 from clusters.models import Endpoint
 from clusters.services.nodes import drain, uncordon
-from deployments.lifecycle import deadlines
 from deployments.services.stop import stop_deployment
+from deployments.tests import clock
 from deployments.tests.reconciler.testbed import (
     Testbed,
     docker_runtimes_from,
@@ -127,6 +127,6 @@ def test_no_runtime_is_called_inside_a_transaction_in_the_whole_life_of_deployme
     testbed.settle()
     admitted_at = testbed.fresh(row).admitted_at
     assert admitted_at is not None
-    deadlines.finish_due(admitted_at)
+    clock.finish_due(admitted_at)
     assert {name for name, _ in calls} == CALLS
     assert [name for name, inside in calls if inside] == []

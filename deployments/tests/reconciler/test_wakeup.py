@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Collection
 
 import pytest
-from django.utils import timezone
 
 from clusters.models import Node
 from deployments import tasks, wakeup
-from deployments.lifecycle import deadlines
+from deployments.lifecycle import due
 from deployments.models import Deployment, Status
 from deployments.reconciler import circuit_breaker, image_pulls, watcher
 from deployments.runtimes.base import RuntimeUnavailable
@@ -112,10 +111,10 @@ def test_a_plan_a_stop_and_a_grace_that_is_over_wake_the_runtime(
         stop_deployment(dev, testbed.fresh(row))
     assert was_requested()
     testbed.reconcile()
-    deadlines.wake_overdue(timezone.now())
+    due.wake_all()
     assert not was_requested()
     testbed.expire_grace(row)
-    deadlines.wake_overdue(timezone.now())
+    due.wake_all()
     assert was_requested()
 
 

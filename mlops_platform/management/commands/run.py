@@ -34,7 +34,7 @@ PAGES = {
 
 
 class Command(BaseCommand):
-    help = "Runs web server, workers and beat with everything they need, until Ctrl-C."
+    help = "Runs web server, workers and timer with everything they need, until Ctrl-C."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         os.umask(OWNER_ONLY)  # of this process and of all that it starts

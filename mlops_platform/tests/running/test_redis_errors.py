@@ -63,7 +63,7 @@ def test_workers_outlive_it_and_start_what_came_meanwhile(
         submitted = create_deployment(ada, cluster.pk, SPEC).deployment
         assert client.get("/readyz").json()["checks"]["redis"] == "away"
         time.sleep(AWAY_S)
-    current_app.send_task("scheduler.tasks.sweep")  # as beat does every 10 s
+    current_app.send_task("scheduler.tasks.sweep")  # as the timer does every 10 s
     deadline = time.monotonic() + RECOVERY_S
     while Deployment.objects.get(pk=submitted.pk).status != Status.RUNNING:
         assert time.monotonic() < deadline

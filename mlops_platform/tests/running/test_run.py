@@ -140,19 +140,19 @@ def test_what_is_killed_is_started_again_and_takes_nothing_down(
     family = run.family()
     postmaster = int((tmp_path / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
     killed = [
-        next(process for process in family if "beat" in process.cmdline()),
+        next(process for process in family if "scheduler.timer" in process.cmdline()),
         next(process for process in family if "valkey-server" in process.cmdline()[0]),
         psutil.Process(postmaster),
     ]
     for process in killed:
         process.kill()
-    run.wait_for("beat ended by itself (code -9); it is started again in 1 s.")
+    run.wait_for("timer ended by itself (code -9); it is started again in 1 s.")
     run.wait_for("Redis answers again.")
     run.wait_for("PostgreSQL answers again.")
     assert get(free_port, "/readyz") == 200
     started = [process for process in run.family() if process not in family]
     names = " ".join(" ".join(process.cmdline()) for process in started)
-    assert all(name in names for name in ("beat", "postgres", "valkey-server"))
+    assert all(name in names for name in ("scheduler.timer", "postgres", "valkey-server"))
     for name in ("web", "worker", "runtimes"):
         assert f"{name} ended" not in run.output
     assert run.end(signal.SIGINT) == 0, run.output

@@ -39,8 +39,8 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_the_procfile_starts_web_workers_and_beat() -> None:
-    assert list(read_procfile()) == ["web", "worker", "runtimes", "beat"]
+def test_the_procfile_starts_web_workers_and_timer() -> None:
+    assert list(read_procfile()) == ["web", "worker", "runtimes", "timer"]
 
 
 def test_output_carries_the_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,7 @@ def test_what_a_process_leaves_behind_is_killed(tmp_path: Path) -> None:
 
 def test_a_process_that_does_not_listen_is_killed_and_named(tmp_path: Path) -> None:
     command = "trap '' TERM; echo yes > ready; while true; do sleep 1; done"
-    supervisor = supervise(tmp_path, web=f'sh -c "{command}"', beat="sleep 60")
+    supervisor = supervise(tmp_path, web=f'sh -c "{command}"', timer="sleep 60")
     wait_for(tmp_path / "ready")
     assert supervisor.stop(timeout_s=0.3) == ["web"]
     assert supervisor.exit_code("web") == -signal.SIGKILL
@@ -130,4 +130,4 @@ def test_a_containers_entry_point_becomes_the_process() -> None:
     command = [sys.executable, "-m", "mlops_platform.procfile", "cook"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "{web,worker,runtimes,beat}" in result.stderr
+    assert "{web,worker,runtimes,timer}" in result.stderr

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.lifecycle import deadlines
 from deployments.models import ENDED, Deployment, Status
 from deployments.queries import deployment_by_id
 from deployments.services.stop import stop, stop_deployment
 from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
+from deployments.tests import clock
 from mlops_platform.api.errors import Conflict
 from organizations.tests.people import all_at_once, client_for
 from scheduler import audit, cycle
@@ -46,7 +46,7 @@ def finish(*rows: Deployment, fails: bool = False) -> None:
     now = timezone.now()
     due = {"due_at": now, "max_runtime_s": 1 if fails else None, "simulated_runtime_s": None}
     Deployment.objects.filter(pk__in=[row.pk for row in rows], status=Status.RUNNING).update(**due)
-    deadlines.finish_due(now)
+    clock.finish_due(now)
 
 
 # --- End to end --------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_ends_let_go_and_fail_in_few_queries(
     # release, its dependents, the event; for one that fails the same, with the dependents' write
     # and events; and once more to find that nothing is left
     with django_assert_num_queries(19):
-        assert deadlines.finish_due(now) == 2
+        assert clock.finish_due(now) == 2
     rows = Deployment.objects.filter(depends_on=good).distinct()
     assert rows.filter(status=Status.FAILED).count() == 40
     assert rows.filter(status=Status.QUEUED, pending_dependencies=0).count() == 40
@@ -321,7 +321,7 @@ def test_many_completions_at_once_release_every_dependent(
                 late = timezone.now() - timedelta(seconds=1)
                 running = Deployment.objects.filter(pk__in=some, status=Status.RUNNING)
                 running.update(due_at=late, max_runtime_s=choice.choice([None, None, 1]))
-                deadlines.finish_due(timezone.now())
+                clock.finish_due(timezone.now())
             else:
                 with suppress(StalePlanError):  # too much has changed under it
                     cycle.run(cluster.pk, Trigger.SUBMITTED)
@@ -333,5 +333,5 @@ def test_many_completions_at_once_release_every_dependent(
         running = Deployment.objects.filter(status=Status.RUNNING)
         assert running.exists(), "a deployment waits for none"
         running.update(due_at=timezone.now(), max_runtime_s=None)
-        deadlines.finish_due(timezone.now())
+        clock.finish_due(timezone.now())
     assert audit.breaches() == []

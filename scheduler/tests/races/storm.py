@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
 from deployments.queries import deployment_by_id
 from deployments.services.stop import stop, stop_deployment
 from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
+from deployments.tests.clock import finish_due
 from mlops_platform.api.errors import Conflict
 from mlops_platform.api.redis import redis_client
 from scheduler.tasks import sweep

@@ -23,8 +23,8 @@ from clusters.services import deletion
 from clusters.services.deletion import delete_cluster, delete_rows, take_turn
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
-from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status
+from deployments.tests.clock import finish_due
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import body, make
 from mlops_platform.api.locks import try_lock

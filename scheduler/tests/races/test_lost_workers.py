@@ -17,7 +17,7 @@ from deployments.models import Deployment, EventType, Status
 from mlops_platform.api.redis import redis_client
 from scheduler import audit, wakeup
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.tasks import ask_again
+from scheduler.timer.turn import ask_again
 from scheduler.tests.conftest import Submit
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]

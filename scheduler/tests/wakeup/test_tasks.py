@@ -8,14 +8,14 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clusters.models import Cluster, State
-from deployments.lifecycle.deadlines import finish_due
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
+from deployments.tests.clock import finish_due
 from deployments.tests.interleaving import after_statement
 from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
-from scheduler import audit, cycle, queries, wakeup
+from scheduler import audit, cycle, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import StalePlanError
 from scheduler.tasks import forget_old_cycles, look_for_unanswered, schedule_cluster, sweep
@@ -290,9 +290,17 @@ def test_sweep_settles(cluster: Cluster, submit: Submit) -> None:
     submit("LOW", gpu=8)
     submit("LOW", gpu=8)
     run_cycle(cluster)
-    later = timezone.now() + queries.COMMIT_MARGIN + timedelta(seconds=1)
-    Cluster.objects.update(evaluated_at=later)
+    backdate(cluster)
     assert not swept(cluster)
+
+
+def test_a_cycle_that_lies_in_the_future_is_none(cluster: Cluster, submit: Submit) -> None:
+    """The database's clock was ahead when the cycle looked, and has been put right since."""
+    submit("LOW", gpu=8)
+    submit("LOW", gpu=8)
+    run_cycle(cluster)
+    backdate(cluster, looked_s_ago=-3600)
+    assert swept(cluster)
 
 
 def test_old_cycles_are_forgotten(cluster: Cluster, submit: Submit, settings: Settings) -> None:
