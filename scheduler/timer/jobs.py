@@ -7,7 +7,7 @@ worker takes them.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from celery import current_app
 from django.db import connection
@@ -68,7 +68,7 @@ UPDATE scheduler_periodicjob
 
 def claim_due() -> list[Job]:
     """The jobs that are due, each for one caller. One query."""
-    params = {
+    params: dict[str, Any] = {
         "names": [job.name for job in JOBS],
         "periods": [job.every_s for job in JOBS],
     }
@@ -88,7 +88,7 @@ def ask_for(job: Job) -> None:
     except (RedisError, OperationalError, OSError):
         with suppress(RedisError):
             redis_client().delete(flag)
-        params = {"name": job.name, "every_s": job.every_s, "again_s": AGAIN_S}
+        params: dict[str, Any] = {"name": job.name, "every_s": job.every_s, "again_s": AGAIN_S}
         with connection.cursor() as cursor:
             cursor.execute(_AGAIN, params)
         raise

@@ -44,8 +44,8 @@ class Turn:
         What Redis does not take stays due. Three queries and three round trips to Redis where
         nothing is due.
         """
-        wanted = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
-        asks = (*wanted, due.wake_all, ask_again)
+        asks: list[Callable[[], None]] = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
+        asks += [due.wake_all, ask_again]
         errors = [error for ask in asks if (error := _error_of(ask)) is not None]
         if errors and not self._redis_is_away:
             logger.warning("the timer waits: redis is away", extra={"error": str(errors[0])})

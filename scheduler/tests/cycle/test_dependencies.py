@@ -180,8 +180,8 @@ def test_ends_let_go_and_fail_in_few_queries(
     Deployment.objects.filter(pk__in=[good.pk, bad.pk]).update(due_at=now)
     # the clusters; in a savepoint the lock and the rows; for one that completes the write, the
     # release, its dependents, the event; for one that fails the same, with the dependents' write
-    # and events; and once more to find that nothing is left
-    with django_assert_num_queries(19):
+    # and events
+    with django_assert_num_queries(15):
         assert clock.finish_due(now) == 2
     rows = Deployment.objects.filter(depends_on=good).distinct()
     assert rows.filter(status=Status.FAILED).count() == 40

@@ -1,9 +1,9 @@
 """What a cycle leaves to the next: for which deployment capacity is reserved, and for how long."""
 
 from datetime import datetime, timedelta
-from unittest.mock import Mock
 
 import pytest
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
@@ -230,7 +230,7 @@ def test_a_new_reservation_makes_stale_only_the_quotes_that_it_changes(
     given = body(cluster, gpu=1, priority=priority)
     quote = quoted(dev, given)
     assert quote["outcome"] == "STARTS_NOW"
-    monkeypatch.setattr(snapshot_reader, "timezone", Mock(now=lambda: timezone.now() + HOUR))
+    monkeypatch.setattr(snapshot_reader, "Now", lambda: Now() + HOUR)
     run_cycle(cluster)
     assert set(remembered()) == {str(big.pk)}
     answer = client_for(dev).post(SUBMIT, given | {"quote": quote["token"]})

@@ -17,8 +17,8 @@ from deployments.models import Deployment, EventType, Status
 from mlops_platform.api.redis import redis_client
 from scheduler import audit, wakeup
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.timer.turn import ask_again
 from scheduler.tests.conftest import Submit
+from scheduler.timer.turn import ask_again
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 
