@@ -40,7 +40,7 @@ class OwnRedis:
             os.kill(process, signal.SIGCONT)
 
     def sweep(self) -> None:
-        """What beat does every few seconds."""
+        """What the timer does every few seconds."""
         path, _, db = self.url.removeprefix("unix://").partition("?db=")
         broker = f"redis+socket://{path}?virtual_host={db}"
         with celery_app.connection_for_write(url=broker) as connection:
