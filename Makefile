@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit fuzz bench refusals docs pictures lock outdated digests clean
+.PHONY: help run test lint check audit fuzz bench refusals rehearse backup restore docs pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -40,6 +40,15 @@ bench: $(RUN_READY) ## speed and memory, measured on this machine
 
 refusals: $(DEV_READY) ## the CPU that hostile requests cost, call by call (ARGS= is a part of a call's name)
 	@$(BIN)/python benchmarks/refusals.py $(ARGS)
+
+rehearse: $(DEV_READY) ## migrate a table of a million deployments, and measure what waits for it (ROWS=1000000)
+	@$(BIN)/python benchmarks/rehearse.py --rows $(or $(ROWS),1000000) $(ARGS)
+
+backup: $(RUN_READY) ## the database into a file while the platform runs (FILE=)
+	@$(BIN)/python manage.py backup "$(FILE)"
+
+restore: $(RUN_READY) ## the database from a file, while nothing runs (FILE=, ARGS=--replace)
+	@$(BIN)/python manage.py restore $(ARGS) "$(FILE)"
 
 docs: $(DOCS_READY) ## build the documentation's site into docs/_build; warnings are errors
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build

@@ -8,11 +8,27 @@ import sys
 import time
 from pathlib import Path
 
+from django.conf import settings
+
 from mlops_platform.healthcheck import is_healthy
+from mlops_platform.procfile import read_procfile
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
+
+
+def environment_on(database_url: str) -> dict[str, str]:
+    """What all processes on this database agree on."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": settings.REDIS_URL,
+        "SECRET_KEY": "of all versions " * 4,
+        "CREDENTIALS_KEYS": settings.CREDENTIALS_KEYS[0],
+        "THROTTLE_LOGIN": "1000/min",
+        "THROTTLE_REGISTER": "1000/min",
+        "LOG_LEVEL": "WARNING",
+    }
 
 
 class Installation:
@@ -25,7 +41,7 @@ class Installation:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         given = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         programs = Path(sys.executable).parent
-        self._environment = given | {
+        self.environment = given | {
             **environment,
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "MLOPS_DATA_DIR": str(logs),
@@ -34,12 +50,16 @@ class Installation:
             "WEB_CONCURRENCY": "1",
         }
 
+    def others(self) -> list[str]:
+        """Its processes beside the web server."""
+        return [name for name in read_procfile(self.folder / "Procfile") if name != "web"]
+
     def manage(self, *arguments: str) -> str:
         """What `manage.py` says; fails unless it ends with 0."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -55,7 +75,7 @@ class Installation:
                 self._processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "mlops_platform.procfile", name],
                     cwd=self.folder,
-                    env=self._environment,
+                    env=self.environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

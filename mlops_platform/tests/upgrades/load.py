@@ -125,3 +125,21 @@ def workload(cluster: str, **columns: Any) -> dict[str, Any]:
         "simulated_runtime_s": 1,
         **columns,
     }
+
+
+def set_up(proxy: Proxy) -> tuple[str, str]:
+    """A user and two clusters: in one most have to wait, in the other everything starts at once."""
+    name = {"username": "olga", "password": "correct-horse-battery"}
+    assert proxy.call("POST", "/api/users/register", name).status == 201
+    proxy.token = proxy.call("POST", "/api/users/login", name).body["access_token"]
+    organization = proxy.call("POST", "/api/orgs/create", {"name": "Lab"}).body["id"]
+    sizes = {"tight": 4, "roomy": 1000}
+    clusters = [create_cluster(proxy, organization, name, size) for name, size in sizes.items()]
+    return clusters[0], clusters[1]
+
+
+def create_cluster(proxy: Proxy, organization: str, name: str, size: int) -> str:
+    body = {"organization_id": organization, "name": name, "total_ram": size * 1024}
+    answer = proxy.call("POST", "/api/clusters", body | {"total_cpu": size, "total_gpu": size})
+    assert answer.status == 201, answer
+    return str(answer.body["id"])

@@ -4,45 +4,23 @@ processes beside old ones, one after another."""
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
 import pytest
-from django.conf import settings
-from psycopg2 import sql
 
 from mlops_platform.tests.equipment.plugin import REPOSITORY
-from mlops_platform.tests.upgrades.installation import Installation
+from mlops_platform.tests.upgrades.ends import wait_for_the_end
+from mlops_platform.tests.upgrades.installation import Installation, environment_on
 from mlops_platform.tests.upgrades.last_version import unpack
-from mlops_platform.tests.upgrades.load import Load, Proxy, workload
+from mlops_platform.tests.upgrades.load import Load, Proxy, create_cluster, set_up, workload
 
 pytestmark = pytest.mark.e2e
-DATABASE = "test_upgrade"
 WAIT_S = 60.0
-QUIET = {"LOG_LEVEL": "WARNING"}
-UNTHROTTLED = {"THROTTLE_LOGIN": "1000/min", "THROTTLE_REGISTER": "1000/min"}
-KEYS = {"SECRET_KEY": "of both versions " * 4, "CREDENTIALS_KEYS": settings.CREDENTIALS_KEYS[0]}
-
-
-@pytest.fixture
-def database_url() -> Iterator[str]:
-    """A database of its own on the tests' server, empty."""
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
-    server = psycopg2.connect(settings.DATABASE_URL)
-    server.autocommit = True
-    with server.cursor() as cursor:
-        cursor.execute(drop)
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        yield urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{DATABASE}"))
-        cursor.execute(drop)
-    server.close()
 
 
 @pytest.fixture
 def versions(database_url: str, tmp_path: Path) -> Iterator[tuple[Installation, Installation]]:
     """The last version and this one. Their logs are shown when the test fails."""
-    environment = QUIET | UNTHROTTLED | KEYS | {"DATABASE_URL": database_url}
-    environment["REDIS_URL"] = settings.REDIS_URL
+    environment = environment_on(database_url)
     for name in ("code", "old", "new"):
         (tmp_path / name).mkdir()
     unpack(tmp_path / "code")
@@ -54,24 +32,6 @@ def versions(database_url: str, tmp_path: Path) -> Iterator[tuple[Installation, 
     for version in both:
         version.kill()
     print("".join(version.logs() for version in both))  # noqa: T201 - pytest shows it
-
-
-def set_up(proxy: Proxy) -> tuple[str, str]:
-    """A user and two clusters: in one most have to wait, in the other everything starts at once."""
-    name = {"username": "olga", "password": "correct-horse-battery"}
-    assert proxy.call("POST", "/api/users/register", name).status == 201
-    proxy.token = proxy.call("POST", "/api/users/login", name).body["access_token"]
-    organization = proxy.call("POST", "/api/orgs/create", {"name": "Lab"}).body["id"]
-    sizes = {"tight": 4, "roomy": 1000}
-    clusters = [create_cluster(proxy, organization, name, size) for name, size in sizes.items()]
-    return clusters[0], clusters[1]
-
-
-def create_cluster(proxy: Proxy, organization: str, name: str, size: int) -> str:
-    body = {"organization_id": organization, "name": name, "total_ram": size * 1024}
-    answer = proxy.call("POST", "/api/clusters", body | {"total_cpu": size, "total_gpu": size})
-    assert answer.status == 201, answer
-    return str(answer.body["id"])
 
 
 def submit(proxy: Proxy, port: int, cluster: str) -> str:
@@ -94,7 +54,7 @@ def test_an_upgrade_under_load_loses_nothing_and_answers_every_request(
     old, new = versions
     proxy = Proxy()
     old.manage("migrate", "--verbosity=0")
-    old.start("web", "worker", "beat")
+    old.start("web", *old.others())
     proxy.ports = [old.port]
     tight, roomy = set_up(proxy)
     with Load(proxy, tight) as load:
@@ -118,9 +78,9 @@ def test_an_upgrade_under_load_loses_nothing_and_answers_every_request(
         assert (first.status, again.body["id"]) == (201, first.body["id"])
         load.more(10)
 
-        new.start("worker", "runtimes", "beat")
+        new.start(*new.others())
         load.more(10)
-        old.stop("worker", "beat")
+        old.stop(*old.others())
         to_new_worker = submit(proxy, old.port, roomy)
         wait_until(proxy, to_new_worker, "RUNNING")
         stop = proxy.call("POST", f"/api/deployments/{of_before}/stop", {}, port=old.port)
@@ -142,19 +102,3 @@ def test_an_upgrade_under_load_loses_nothing_and_answers_every_request(
     assert "of another version" in replayed
     assert "the same plan" in replayed
     assert sum("Traceback" in version.logs() for version in versions) == 0
-
-
-def wait_for_the_end(database_url: str, deployments: set[str]) -> None:
-    """Until each of them has ended as it should; one that is lost never does."""
-    ended = dict.fromkeys(deployments, True)
-    deadline = time.monotonic() + WAIT_S
-    with psycopg2.connect(database_url) as database, database.cursor() as cursor:
-        database.autocommit = True
-        found: dict[str, bool] = {}
-        while found != ended:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.2)
-            cursor.execute("SELECT id::text, status FROM deployments_deployment")
-            rows = {key: status in {"COMPLETED", "STOPPED"} for key, status in cursor}
-            found = {key: value for key, value in rows.items() if key in deployments}
-    database.close()

@@ -1,0 +1,221 @@
+"""How long each migration since the last version makes readers and writers of a large table wait.
+
+`make rehearse` fills the last version's tables with a million deployments and events, applies the
+migrations one after another while a reader and a writer work on the same rows, and prints for each
+the longest read and the longest write that met it. It starts a PostgreSQL of its own, durable as
+that of `make run`.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ACCEPTED = REPOSITORY / ".ci" / "accepted_migrations.toml"
+QUIET_S = 5.0  # of reads and writes without any migration, to compare with
+HISTORY = 0.98  # of all deployments: those that have ended
+MILLION = 1_000_000
+BATCH = 100_000
+TABLE, EVENTS = "deployments_deployment", "deployments_deploymentevent"
+
+
+class Call(NamedTuple):
+    began: float  # time.monotonic()
+    ended: float
+
+
+class User(threading.Thread):
+    """Makes one kind of call again and again, and notes how long each took."""
+
+    def __init__(self, act: Callable[[Any], None]) -> None:
+        super().__init__(daemon=True)
+        self.calls: list[Call] = []
+        self.errors = 0
+        self._act, self._end = act, threading.Event()
+
+    def run(self) -> None:
+        import psycopg2
+
+        session = _session()
+        with session.cursor() as cursor:
+            while not self._end.wait(0.002):
+                began = time.monotonic()
+                try:
+                    self._act(cursor)
+                except psycopg2.Error:
+                    self.errors += 1
+                self.calls.append(Call(began, time.monotonic()))
+        session.close()
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
+
+    def longest_ms(self, began: float, ended: float) -> float:
+        met = (each for each in self.calls if each.ended > began and each.began < ended)
+        return max((1000 * (each.ended - each.began) for each in met), default=0.0)
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    sys.path.insert(0, str(REPOSITORY))
+    from mlops_platform import embedded
+
+    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
+        folder = Path(name)
+        os.environ |= {
+            "MLOPS_DATA_DIR": name,
+            "DATABASE_URL": embedded.postgres_url(folder),
+            "REDIS_URL": embedded.redis_url(folder),
+            "DJANGO_SETTINGS_MODULE": "mlops_platform.settings",
+            "LOG_LEVEL": "ERROR",
+        }
+        with embedded.services(folder, postgres=True, redis=True):
+            import django
+            from django.db import connections
+
+            django.setup()
+            try:
+                yield
+            finally:
+                connections.close_all()
+
+
+def make_last_version(rows: int) -> None:
+    """The last version's tables, filled."""
+    from django.apps import apps
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    released = tomllib.loads(ACCEPTED.read_text())["released"]
+    names = {tuple(each.split(".")) for version in released.values() for each in version}
+    executor = MigrationExecutor(connection)
+    ours = {app for app, _ in names}
+    others = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in ours]
+    targets = [*names, *(node for node in others if node[0] not in {"otp_totp", "otp_static"})]
+    executor.migrate(targets)
+    assert all(apps.is_installed(app) for app in ours)
+    old = MigrationExecutor(connection).loader.project_state(targets).apps
+    _fill(old, rows)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+def _fill(old: Any, rows: int) -> None:
+    """One deployment of each kind by the models of that version, then copies of them in SQL."""
+    model = old.get_model
+    owner = model("accounts", "User").objects.create(username="bench")
+    organization = model("organizations", "Organization").objects.create(name="Bench")
+    sizes = {"total_cpu_milli": 10**9, "total_ram_mib": 10**9, "total_gpu": 10**6}
+    cluster = model("clusters", "Cluster").objects.create(
+        organization=organization, name="bench", **sizes
+    )
+    low = model("deployments", "PriorityClass").objects.create(name="LOW", value=0)
+    common = {"cluster": cluster, "owner": owner, "priority_class": low, "image": "train"}
+    common |= {"cpu_milli": 4000, "ram_mib": 16384, "gpu": 1, "scheduling_key": "LOW/4000/16384/1"}
+    common |= {"command": ["python", "train.py"], "args": ["--epochs", "10"], "env": {"SEED": "42"}}
+    for status, share in {"COMPLETED": HISTORY, "QUEUED": 1 - HISTORY}.items():
+        deployment = model("deployments", "Deployment").objects.create(
+            status=status, name="train-resnet", **common
+        )
+        _copy(TABLE, deployment.pk, int(rows * share), {"id": "uuidv7()"})
+    event = model("deployments", "DeploymentEvent").objects.create(
+        deployment=deployment, type="SUBMITTED"
+    )
+    identity = "nextval(pg_get_serial_sequence('deployments_deploymentevent', 'id'))"
+    _copy(EVENTS, event.pk, rows, {"id": identity})
+
+
+def _copy(table: str, key: Any, count: int, fresh: dict[str, str]) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        described = connection.introspection.get_table_description(cursor, table)
+        columns = [column.name for column in described]
+        values = ", ".join(fresh.get(column, f'"{column}"') for column in columns)
+        names = ", ".join(f'"{column}"' for column in columns)
+        insert = (
+            f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {table}, "
+            "generate_series(1, %s) WHERE id = %s"
+        )
+        for done in range(0, count, BATCH):
+            cursor.execute(insert, [min(BATCH, count - done), key])
+
+
+def _session() -> Any:
+    import psycopg2
+
+    session = psycopg2.connect(os.environ["DATABASE_URL"])
+    session.autocommit = True
+    return session
+
+
+def read(cursor: Any) -> None:
+    cursor.execute(f"SELECT id, status FROM {TABLE} ORDER BY id DESC LIMIT 20")
+    cursor.execute(f"SELECT id FROM {EVENTS} ORDER BY id DESC LIMIT 20")
+    cursor.fetchall()
+
+
+def write(cursor: Any) -> None:
+    newest = f"(SELECT id FROM {TABLE} ORDER BY id DESC LIMIT 1)"
+    cursor.execute(f"UPDATE {TABLE} SET reason_code = 'X' WHERE id = {newest}")
+    cursor.execute(
+        f"INSERT INTO {EVENTS} (deployment_id, at, type, details) "
+        f"SELECT id, now(), 'CHANGED', '{{}}' FROM {TABLE} ORDER BY id DESC LIMIT 1"
+    )
+
+
+def measure(rows: int) -> None:
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    print(f"Making the last version's tables with {rows:,} deployments ...", flush=True)
+    make_last_version(rows)
+    reader, writer = User(read), User(write)
+    reader.start()
+    writer.start()
+    quiet = time.monotonic()
+    time.sleep(QUIET_S)
+    windows = [("none, to compare with", quiet, time.monotonic())]
+    began = 0.0
+
+    def note(action: str, migration: Any = None, fake: bool = False) -> None:
+        nonlocal began
+        if action == "apply_start":
+            began = time.monotonic()
+        elif action == "apply_success":
+            windows.append((str(migration), began, time.monotonic()))
+
+    executor = MigrationExecutor(connection, progress_callback=note)
+    try:
+        executor.migrate(executor.loader.graph.leaf_nodes())
+    finally:
+        reader.stop()
+        writer.stop()
+    print(f"{'migration':45} {'took':>9} {'longest read':>13} {'longest write':>13}")
+    for name, start, end in windows:
+        longest = (reader.longest_ms(start, end), writer.longest_ms(start, end))
+        print(f"{name:45} {end - start:7.2f} s {longest[0]:10.0f} ms {longest[1]:10.0f} ms")
+    print(f"{reader.errors} reads and {writer.errors} writes failed.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=MILLION)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with database():
+        measure(options.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""`manage.py backup` and `manage.py restore`: what comes back, and what is refused."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+from psycopg2 import sql
+
+from accounts.models import User
+from clusters.models import Cluster
+from deployments import env
+from deployments.models import Deployment, PriorityClass
+from mlops_platform.api.redis import redis_client
+from mlops_platform.backup import dump as dumping
+from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
+from mlops_platform.backup.restore import IN_USE
+from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
+from organizations.models import Organization
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DATABASE = "test_backup"
+
+
+@pytest.fixture
+def platform(transactional_db: None) -> Iterator[None]:
+    """A database with a user, a cluster and a deployment; Django's connection leads to it."""
+    template = database_name()
+    connection.close()
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute(drop)
+        cursor.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(template)))
+    with django_on(DATABASE):
+        user = User.objects.create_user("olga", password="correct-horse")
+        cluster = Cluster.objects.create(
+            name="gpu",
+            organization=Organization.objects.create(name="Lab"),
+            total_cpu_milli=1000,
+            total_ram_mib=1024,
+            total_gpu=1,
+        )
+        Deployment.objects.create(
+            cluster=cluster,
+            owner=user,
+            name="tab\tand\\line\nand ü",
+            image="train",
+            env=env.sealed({"TOKEN": "hunter2"}),
+            priority_class=PriorityClass.objects.get(name="LOW"),
+            cpu_milli=500,
+            ram_mib=512,
+            gpu=1,
+            scheduling_key="LOW/500/512/1",
+        )
+        connection.close()
+        yield
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute(drop)
+
+
+@pytest.fixture
+def backup(platform: None, tmp_path: Path) -> Path:
+    path = tmp_path / "backup"
+    call_command("backup", str(path))
+    return path
+
+
+def content(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest, and the rows of each table."""
+    with path.open("rb") as file:
+        reader = Reader(file)
+        rows = {}
+        for name, _ in reader.manifest["tables"]:
+            reader.begin_table()
+            rows[name] = b"".join(iter(lambda: reader.read(8192), b""))
+        return reader.manifest, rows
+
+
+def everything(tmp_path: Path) -> tuple[Any, ...]:
+    """All rows and sequences as they are now, and which databases the server has."""
+    path = tmp_path / f"now-{len(list(tmp_path.iterdir()))}"
+    call_command("backup", str(path))
+    manifest, rows = content(path)
+    with session(MAINTENANCE) as server, server.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database ORDER BY datname")
+        return cursor.fetchall(), manifest["sequences"], manifest["migrations"], rows
+
+
+def test_what_is_restored_equals_what_was_backed_up(backup: Path, tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    Deployment.objects.update(name="changed since")
+    User.objects.create_user("made since")
+    connection.close()
+    redis_client().set("cluster:of:before", "1")
+    call_command("restore", str(backup), replace=True)
+    Cluster.objects.update(changed_at=Cluster.objects.values("created_at")[:1])
+    databases, sequences, migrations, rows = everything(tmp_path)
+    assert (databases, sequences, migrations) == before[:3]
+    # Each cluster counts as changed, so that it has a cycle: all but this column is the same.
+    assert rows.pop("clusters_cluster") is not None
+    assert rows == {name: kept for name, kept in before[3].items() if name != "clusters_cluster"}
+    restored = Deployment.objects.get()
+    assert env.unsealed(restored.env) == {"TOKEN": "hunter2"}
+    assert User.objects.get().check_password("correct-horse")
+    assert redis_client().dbsize() == 0
+
+
+def test_a_file_of_an_earlier_version_is_brought_to_this_one(
+    platform: None, tmp_path: Path
+) -> None:
+    for app, name in {"scheduler": "0001", "deployments": "0008", "clusters": "0008"}.items():
+        call_command("migrate", app, name, verbosity=0)
+    connection.close()
+    call_command("backup", str(tmp_path / "earlier"))
+    call_command("migrate", verbosity=0)
+    connection.close()
+    call_command("restore", str(tmp_path / "earlier"), replace=True)
+    assert Deployment.objects.get().cluster.deleted_at is None
+    call_command("migrate", check_unapplied=True, verbosity=0)
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def one_bit_off(data: bytes) -> bytes:
+    return data[:100] + bytes([data[100] ^ 1]) + data[101:]
+
+
+def a_dump_of_another_program(_data: bytes) -> bytes:
+    return gzip.compress(b"-- PostgreSQL database dump\n")
+
+
+def nothing(_data: bytes) -> bytes:
+    return b""
+
+
+def of_a_later_form(data: bytes) -> bytes:
+    return data.replace(MAGIC + b"1", MAGIC + b"2", 1)
+
+
+def of_a_later_version(data: bytes) -> bytes:
+    def add(manifest: dict[str, Any]) -> None:
+        manifest["version"] = "9.0.0"
+        manifest["migrations"].append(["deployments", "9999_of_the_future"])
+
+    return rewritten(data, add)
+
+
+def sealed_with_another_key(data: bytes) -> bytes:
+    def replace(manifest: dict[str, Any]) -> None:
+        manifest["keys"]["credentials"] = "gAAAAAB" + "x" * 100
+
+    return rewritten(data, replace)
+
+
+def with_a_column_that_no_migration_made(data: bytes) -> bytes:
+    def add(manifest: dict[str, Any]) -> None:
+        manifest["tables"][0][1].append("note")
+
+    return rewritten(data, add)
+
+
+def rewritten(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The file with another manifest and a right checksum."""
+    first, _, body = data[:-CHECKSUM_BYTES].partition(b"\n")
+    line, _, frames = gzip.decompress(body).partition(b"\n")
+    manifest = json.loads(line)
+    change(manifest)
+    whole = first + b"\n" + gzip.compress(json.dumps(manifest).encode() + b"\n" + frames)
+    return whole + hashlib.sha256(whole).digest()
+
+
+BAD = {
+    cut_off: "cut off or damaged",
+    one_bit_off: "cut off or damaged",
+    nothing: "no backup of the platform",
+    a_dump_of_another_program: "no backup of the platform",
+    of_a_later_form: "has the form 2",
+    of_a_later_version: "Version 9.0.0 made this file",
+    sealed_with_another_key: "None of CREDENTIALS_KEYS opens",
+    with_a_column_that_no_migration_made: "is not as its migrations make it",
+}
+
+
+@pytest.mark.parametrize("damage", BAD)
+def test_a_file_that_does_not_fit_changes_nothing(
+    damage: Callable[[bytes], bytes], backup: Path, tmp_path: Path
+) -> None:
+    before = everything(tmp_path)
+    backup.write_bytes(damage(backup.read_bytes()))
+    redis_client().set("kept", "1")
+    with pytest.raises(CommandError, match=BAD[damage]) as refusal:
+        call_command("restore", str(backup), replace=True)
+    assert str(refusal.value).endswith("Nothing has changed.")
+    assert everything(tmp_path) == before
+    assert redis_client().get("kept") == "1"
+
+
+def test_rows_that_do_not_fit_change_nothing(backup: Path, tmp_path: Path) -> None:
+    def forget_users(manifest: dict[str, Any]) -> None:
+        manifest["tables"] = [each for each in manifest["tables"] if each[0] != "accounts_user"]
+
+    before = everything(tmp_path)
+    backup.write_bytes(rewritten(backup.read_bytes(), forget_users))
+    with pytest.raises(CommandError, match="Nothing has changed"):
+        call_command("restore", str(backup), replace=True)
+    assert everything(tmp_path) == before
+
+
+def test_a_database_with_users_is_replaced_only_where_that_is_asked_for(
+    backup: Path, tmp_path: Path
+) -> None:
+    before = everything(tmp_path)
+    with pytest.raises(CommandError, match="pass --replace to lose all of it"):
+        call_command("restore", str(backup))
+    assert everything(tmp_path) == before
+
+
+def test_nothing_is_restored_under_running_processes(backup: Path, tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    with session(DATABASE), pytest.raises(CommandError, match=IN_USE):
+        call_command("restore", str(backup), replace=True)
+    assert everything(tmp_path) == before
+
+
+def test_other_keys_may_be_accepted_and_an_empty_database_is_replaced_at_once(
+    backup: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE accounts_user CASCADE")
+    connection.close()
+    backup.write_bytes(sealed_with_another_key(backup.read_bytes()))
+    call_command("restore", str(backup), other_keys=True)
+    assert "opens no credential of this file" in capsys.readouterr().err
+    assert User.objects.get().username == "olga"
+
+
+def test_only_its_owner_reads_a_backup_and_it_contains_no_key(backup: Path) -> None:
+    assert backup.stat().st_mode & 0o777 == 0o600
+    manifest, rows = content(backup)
+    words = json.dumps(manifest).encode() + b"".join(rows.values())
+    for secret in (settings.SECRET_KEY, *settings.CREDENTIALS_KEYS, "hunter2"):
+        assert secret.encode() not in words
+
+
+def test_a_backup_overwrites_nothing_and_leaves_no_half(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = backup.read_bytes()
+    with pytest.raises(CommandError, match="a backup overwrites nothing"):
+        call_command("backup", str(backup))
+    assert backup.read_bytes() == first
+
+    def fail(_cursor: object) -> None:
+        raise psycopg2.OperationalError("the server has gone away")
+
+    monkeypatch.setattr(dumping, "sequences", fail)
+    with pytest.raises(psycopg2.OperationalError):
+        call_command("backup", str(tmp_path / "half"))
+    assert [each.name for each in tmp_path.iterdir()] == ["backup"]
