@@ -95,7 +95,7 @@ class Decision:
         state: CycleState | None,
     ) -> None:
         self.view, self.snapshot = view, view.snapshot
-        self._queue, self._never, self._state = queue, never, state
+        self._queue, self._never, self.state = queue, never, state
         self.starts: tuple[Start, ...] = ()
         self.started: set[str] = set()  # the ids of the workloads that start
         self.head: Workload | None = None  # the first workload that was refused, and waits on
@@ -130,16 +130,16 @@ class Decision:
 
     @cached_property
     def _waits(self) -> tuple[Wait, ...]:
-        if self._state is None:
+        if self.state is None:
             paused = reasons.paused(self.snapshot.state)
             return _grouped([*self._never, *((each, paused) for each in self._queue)])
         left = [workload for workload in self._queue if workload.id not in self.started]
         if not left and not self._never:
             return ()
-        wait_reasons = WaitReasons(self.snapshot, self._state)
+        wait_reasons = WaitReasons(self.snapshot, self.state)
         waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
-        return _grouped(waiting, alone=self._state.reservations.head if strict else None)
+        return _grouped(waiting, alone=self.state.reservations.head if strict else None)
 
 
 def _grouped(waiting: Waiting, alone: Workload | None = None) -> tuple[Wait, ...]:

@@ -16,9 +16,12 @@ from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
-from scheduler.engine.snapshot import ACTIVE, Node, PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.snapshot import ACTIVE, PriorityClass, Running, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
 from scheduler.engine.waiting_queue import QueueIterator, WaitingQueue
+from scheduler.engine.whatif.earliest_start import EarliestStart, earliest_start
+from scheduler.engine.whatif.later import at_moment, without
+from scheduler.engine.whatif.spared import Spared, spared_by_cause
 
 EVERY_START = 2**31
 MOST_TRIED = 64
@@ -199,6 +202,30 @@ class WhatIf:
         at_ms = max(last.ends_ms or FOREVER_MS, self._snapshot.now_ms)
         return After((last.id,), at_ms)
 
+    def earliest_start(self) -> EarliestStart | None:
+        """When the workload would start if nothing but the time changed, by the ends that time
+        limits set or by evictions after exempt times; None if it never would."""
+        return self._answer(
+            lambda: earliest_start(self._view, self._workload, self._evictions_at), None
+        )
+
+    def _evictions_at(self, at_ms: int) -> tuple[Eviction, ...] | None:
+        plan = self._starting_plan(self._workload, at_moment(self._snapshot, at_ms))
+        return None if plan is None else plan.evictions
+
+    def spared(self, among: list[Running]) -> tuple[Spared, ...]:
+        """Why none of these running workloads (of `occupants`) is evicted now, by cause; empty if
+        the workload would start, or could not even in the empty cluster."""
+        return self._answer(partial(self._spared, among), ())
+
+    def _spared(self, among: list[Running]) -> tuple[Spared, ...]:
+        if impossible(self._view.cluster.capacity, self._workload) is not None:
+            return ()
+        decision = self._decide(self._workload)
+        if self._workload.id in decision.started:
+            return ()
+        return spared_by_cause(decision, self._workload, among)
+
     def after_any_of(self, candidates: Iterable[Running]) -> list[After]:
         """The candidates whose end alone, if it came now, would let the workload start."""
         return [
@@ -222,16 +249,21 @@ class WhatIf:
             return None
         if self._snapshot.state != ACTIVE:
             return None
+        decision = self._decide(workload, snapshot)
+        if workload.id not in decision.started:
+            return None
+        return _plan_of(decision.plan(with_waits=False), workload)
+
+    def _decide(self, workload: Workload, snapshot: Snapshot | None = None) -> Decision:
+        """Raises Unanswered where more of the queue, or more steps, would be needed."""
         if not self._covers(workload):
             raise Unanswered
         self._check()
         view = self._view if snapshot is None else ClusterView(snapshot)
-        queue = self._others.with_one(workload)
-        decision = decide(view, queue)
+        decision = decide(view, self._others.with_one(workload))
         if decision.is_spent and workload.id not in decision.started:
             raise Unanswered
-        plan = _plan_of(decision.plan(with_waits=False), workload)
-        return plan if plan.start is not None else None
+        return decision
 
     def _answer(self, question: Callable[[], _T], otherwise: _T) -> _T:
         try:
@@ -239,40 +271,6 @@ class WhatIf:
         except Unanswered:
             self.complete = False
             return otherwise
-
-
-def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
-    """The snapshot after these workloads have ended, at the moment when the last of them ends."""
-    gone = {running.id for running in ended}
-    freed: dict[str | None, Resources] = {}
-    for running in ended:
-        for placement in running.placement:
-            amount = running.request.times(placement.replicas)
-            freed[placement.node_id] = freed.get(placement.node_id, Resources()).plus(amount)
-    allocated = snapshot.allocated
-    for amount in freed.values():
-        allocated = allocated.minus(amount)
-    return replace(
-        snapshot,
-        allocated=allocated,
-        allocated_by_owner=_still_allocated(snapshot, ended),
-        nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
-        running=tuple(each for each in snapshot.running if each.id not in gone),
-        now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
-    )
-
-
-def _still_allocated(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[str, Resources], ...]:
-    """The snapshot's `allocated_by_owner` after these workloads have ended."""
-    allocated = dict(snapshot.allocated_by_owner)
-    for running in ended:
-        if running.owner in allocated:
-            allocated[running.owner] = allocated[running.owner].minus(running.total)
-    return tuple(allocated.items())
-
-
-def _emptied(node: Node, freed: Resources | None) -> Node:
-    return node if freed is None else replace(node, allocated=node.allocated.minus(freed))
 
 
 def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:

@@ -1,0 +1,115 @@
+"""Why running workloads are not evicted for a waiting one.
+
+Only what has allocated some of the resources that the waiting workload lacks could make room.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scheduler.engine.decision import Decision
+from scheduler.engine.preemption.exemption import evictable_from
+from scheduler.engine.reservations.starvation import FOREVER_MS
+from scheduler.engine.snapshot import LOWER_PRIORITY, STRICT, Running, Snapshot, Workload
+from scheduler.engine.state import CycleState
+
+MOST_EXAMPLES = 3
+
+
+class Cause(StrEnum):
+    """The first that applies, in this order."""
+
+    LEAVES_ANYWAY = "LEAVES_ANYWAY"  # its node drains
+    CLASS_MAY_NOT_PREEMPT = "CLASS_MAY_NOT_PREEMPT"  # that of the waiting workload
+    SAME_OR_HIGHER_CLASS = "SAME_OR_HIGHER_CLASS"
+    PREEMPTION_OFF = "PREEMPTION_OFF"
+    OTHER_NODES = "OTHER_NODES"  # closed ones, or without the labels that it selects
+    CLASS_NOT_PREEMPTIBLE = "CLASS_NOT_PREEMPTIBLE"
+    MAX_PREEMPTIONS = "MAX_PREEMPTIONS"
+    EXEMPT = "EXEMPT"
+    NOT_ITS_TURN = "NOT_ITS_TURN"  # a pause, a quota or the head of a strict queue comes first
+    RESERVED = "RESERVED"  # what would come free there is promised to another workload
+    TOO_LITTLE = "TOO_LITTLE"  # all that may be evicted would free too little
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """The running workloads that are spared for one cause.
+
+    `until_ms` is the first moment at which the cause no longer applies to one of them: None where
+    time does not end it. `examples` have such a moment each: the first ones to lose their exempt
+    time, else the largest workloads.
+    """
+
+    cause: Cause
+    count: int
+    until_ms: int | None
+    examples: tuple[tuple[Running, int | None], ...]
+
+
+def spared_by_cause(
+    decision: Decision, workload: Workload, occupants: list[Running]
+) -> tuple[Spared, ...]:
+    """The `occupants` by the cause for which they are not evicted, in the order of Cause.
+
+    `decision` is that of a cycle in which the workload waits on, and `occupants` what has allocated
+    the resources that it lacks, the largest first (whatif.occupants).
+    """
+    cause_of, snapshot = _causes(decision, workload), decision.snapshot
+    classes = decision.view.cluster.classes
+    found: dict[Cause, list[tuple[Running, int | None]]] = {}
+    for running in occupants:
+        cause, until_ms = cause_of(running), None
+        if cause is Cause.EXEMPT:
+            until_ms = evictable_from(running, classes[running.priority], snapshot.policy)
+        found.setdefault(cause, []).append((running, until_ms))
+    return tuple(_spared(cause, found[cause]) for cause in Cause if cause in found)
+
+
+def _spared(cause: Cause, those: list[tuple[Running, int | None]]) -> Spared:
+    those = sorted(those, key=lambda each: FOREVER_MS if each[1] is None else each[1])  # stable
+    return Spared(cause, len(those), those[0][1], tuple(those[:MOST_EXAMPLES]))
+
+
+def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause]:
+    snapshot, capacity = decision.snapshot, decision.view.cluster.capacity
+    policy, classes = snapshot.policy, decision.view.cluster.classes
+    own, state = classes[workload.priority], decision.state
+    eligible = set(capacity.eligible(workload.selector))
+    leaving = {each.id for each in decision.view.running.leaving}
+    is_turn = state is not None and _is_its_turn(snapshot, state, workload)
+    promised = frozenset[int]() if state is None else state.reservations.promised_bins(workload)
+
+    def cause_of(running: Running) -> Cause:
+        its = classes[running.priority]
+        bins = {at for at, _ in capacity.bins_of(running.placement)}
+        if running.id in leaving:
+            return Cause.LEAVES_ANYWAY
+        if not own.may_preempt:
+            return Cause.CLASS_MAY_NOT_PREEMPT
+        if its.value >= own.value:
+            return Cause.SAME_OR_HIGHER_CLASS
+        if policy.preemption != LOWER_PRIORITY:
+            return Cause.PREEMPTION_OFF
+        if not bins & eligible:
+            return Cause.OTHER_NODES
+        if not its.preemptible:
+            return Cause.CLASS_NOT_PREEMPTIBLE
+        if running.preemptions >= policy.max_preemptions:
+            return Cause.MAX_PREEMPTIONS
+        from_ms = evictable_from(running, its, policy)
+        if from_ms is None or from_ms > snapshot.now_ms:
+            return Cause.EXEMPT
+        if not is_turn:
+            return Cause.NOT_ITS_TURN
+        return Cause.RESERVED if bins & promised else Cause.TOO_LITTLE
+
+    return cause_of
+
+
+def _is_its_turn(snapshot: Snapshot, state: CycleState, workload: Workload) -> bool:
+    """Whether the cycle looks for victims at the workload's turn."""
+    reservations, usage = state.reservations, state.usage
+    if snapshot.policy.queueing == STRICT and reservations.head not in (None, workload):
+        return False
+    return usage is None or not usage.over(workload, reservations.reserved_quota(workload))
