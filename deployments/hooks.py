@@ -21,6 +21,16 @@ class DeriveWaitReasons(Protocol):
     ) -> Mapping[UUID, tuple[str, dict[str, Any]]]: ...
 
 
+class FindSpared(Protocol):
+    """Why nothing is preempted for waiting deployments whose classes may preempt: by id, the causes
+    with their counts (preemption_reasons.py). The argument is each with the details of its
+    reason."""
+
+    def __call__(
+        self, waiting: Sequence[tuple[Deployment, Mapping[str, Any]]]
+    ) -> Mapping[UUID, list[dict[str, Any]]]: ...
+
+
 class RedeemQuote(Protocol):
     """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
     `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
@@ -32,9 +42,16 @@ def _no_reasons(deployments: Sequence[Deployment]) -> Mapping[UUID, tuple[str, d
     return {}
 
 
+def _none_spared(
+    waiting: Sequence[tuple[Deployment, Mapping[str, Any]]],
+) -> Mapping[UUID, list[dict[str, Any]]]:
+    return {}
+
+
 def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
 
 derive_wait_reasons: DeriveWaitReasons = _no_reasons
+find_spared: FindSpared = _none_spared
 redeem_quote: RedeemQuote = _refuse_quote

@@ -20,10 +20,14 @@ from deployments.models import (
     WaitReason,
 )
 from deployments.node_away import NodesAway
+from deployments.preemption_reasons import SPARED
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.resources import Amounts
 from organizations.access import organizations_of
+
+LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED")
+"""The codes of those for which preemption could free what they lack."""
 
 LARGE = ("command", "args", "env", "env_names", "readiness")
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
@@ -121,8 +125,8 @@ def reasons_for(
     for which nothing could come free, whose reason the scheduler derives on request.
 
     One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
-    are not given; up to three if any reason has to be derived; and one if any is on a node, or
-    waits while nodes are closed.
+    are not given; up to three if any reason has to be derived; one if any lacks capacity though its
+    class may preempt; and one if any is on a node, or waits while nodes are closed.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -133,6 +137,7 @@ def reasons_for(
     waits = _wait_reasons(eligible)
     if without := [row for row in eligible if row.pk not in waits]:
         waits |= _derived(without)
+    waits |= _with_spared(eligible, waits)
     if dependent:
         waits |= _dependency_waits(dependent, dependencies)
     for row in queued:
@@ -230,6 +235,23 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
     derived = hooks.derive_wait_reasons(missing)
     return {pk: WaitReason(code=code, details=details) for pk, (code, details) in derived.items()}
+
+
+def _with_spared(
+    rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
+) -> dict[UUID, WaitReason]:
+    """The reasons of the deployments that lack capacity, and that may preempt, with the causes for
+    which nothing is preempted. Read with each answer rather than stored, as exempt times end."""
+    lacking = [
+        (row, waits[row.pk].details)
+        for row in rows
+        if row.pk in waits and waits[row.pk].code in LACKING and row.priority_class.may_preempt
+    ]
+    found = hooks.find_spared(lacking) if lacking else {}
+    return {
+        pk: WaitReason(code=waits[pk].code, details={**waits[pk].details, SPARED: causes})
+        for pk, causes in found.items()
+    }
 
 
 def _reason(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from deployments.preemption_reasons import SPARED, moment_in_words, sentences_of
 from mlops_platform.api.resources import (
     PUBLIC_NAMES,
     RESOURCES,
@@ -46,6 +47,8 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     details = details if isinstance(details, Mapping) else {}
     try:
         message = SENTENCES[code](details)
+        if details.get(SPARED):
+            message += f" {sentences_of(details[SPARED])}"
     except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
         message = f"{code.replace('_', ' ').capitalize()}."
     return {"code": code, "message": message, "details": shown(details)}
@@ -192,7 +195,7 @@ def _max_runtime_exceeded(details: Details) -> str:
 
 
 def _backoff(details: Details) -> str:
-    return f"It is tried again at {_moment(details['retry_at'])}."
+    return f"It is tried again at {moment_in_words(details['retry_at'])}."
 
 
 def _waiting_for_victims(details: Details) -> str:
@@ -212,11 +215,7 @@ def _node_away(details: Details) -> str:
     """One sentence for a STARTING deployment, one with the time for one that is on the node."""
     if "since" not in details:
         return _on_node("Its node", " does not answer: it goes on as soon as it does.")(details)
-    return f"Its node {details['node']} has not answered since {_moment(details['since'])}."
-
-
-def _moment(iso: str) -> str:
-    return f"{iso[:19].replace('T', ' ')} UTC"
+    return f"Its node {details['node']} has not answered since {moment_in_words(details['since'])}."
 
 
 def _exited(details: Details) -> str:

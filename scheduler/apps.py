@@ -8,7 +8,9 @@ class SchedulerConfig(AppConfig):
         from clusters import hooks as clusters
         from deployments import hooks
         from scheduler import lazy_reasons, ledger, quotes, receivers  # noqa: F401  # connects the receivers
+        from scheduler.store import spared
 
         clusters.delete_some_rows.append(ledger.delete_some_rows)
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
+        hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem

@@ -27,6 +27,7 @@ from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
+from scheduler.preemption import Names, examples_of, names_of, preemption_shown
 from scheduler.store import Part, part_reader, see_one_moment
 
 MOST_OCCUPANTS = 10
@@ -42,6 +43,8 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "reason": reasons_for([deployment])[deployment.pk],
         "queue_position": None,
         "reserved_since": None,
+        "earliest_start": None,
+        "preemption": None,
         "held_by": [],
         "starts_now_with": None,
         "complete": True,
@@ -76,14 +79,20 @@ def _what_if(
     after = at_present
     if ever is not now:
         after = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
-    occupants = whatif.occupants(now.snapshot, workload)[:MOST_OCCUPANTS]
+    occupants = whatif.occupants(now.snapshot, workload)
+    largest = occupants[:MOST_OCCUPANTS]
+    starts, after_ends = at_present.starts(), _after(after, largest)
+    earliest, spared = after.earliest_start(), at_present.spared(occupants)
+    names = names_of([*largest, *examples_of(spared)])
     found = {
         "reserved_since": _reserved_since(now.snapshot, workload),
-        "held_by": _occupants(occupants),
+        "earliest_start": moment(earliest.at_ms) if earliest else None,
+        "preemption": preemption_shown(earliest, spared, names, complete=after.complete),
+        "held_by": _occupants(largest, names),
         "starts_now_with": {
-            "nothing_changed": at_present.starts(),
+            "nothing_changed": starts,
             "priority": _priority(at_present),
-            "after": _after(after, occupants),
+            "after": after_ends,
             "less": _less(at_present),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
@@ -115,10 +124,7 @@ def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
     return moment(since) if since is not None else None
 
 
-def _occupants(running: list[Running]) -> list[dict[str, Any]]:
-    names = dict(
-        Deployment.objects.filter(pk__in=[each.id for each in running]).values_list("pk", "name")
-    )
+def _occupants(running: list[Running], names: Names) -> list[dict[str, Any]]:
     return [
         {
             "deployment_id": each.id,

@@ -36,9 +36,10 @@ from scheduler.engine.order import order_key
 from scheduler.engine.plan import Eviction
 from scheduler.engine.reasons import NOT_YET_EVALUATED
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.whatif import Unanswered, WhatIf
+from scheduler.engine.whatif import Spared, Unanswered, WhatIf
 from scheduler.explain import as_workload, evicted
 from scheduler.models import Trigger
+from scheduler.preemption import examples_of, names_of, preemption_shown, with_causes
 from scheduler.store import Part
 
 SALT = "scheduler.quote"
@@ -92,17 +93,23 @@ def quote(
         if waits and outcome.plan is not None:
             ever = reader.ever
             what_if = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
-    after = what_if.after_limits() if what_if is not None else None
+    earliest = what_if.earliest_start() if what_if is not None else None
+    spared = _spared(part, workload, what_if)
     if deployment.pending_dependencies:
         reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
     else:
-        reason = _reason(outcome, workload) if waits else None
+        reason = _reason(outcome, workload, spared) if waits else None
     return {
         "outcome": outcome.kind,
         "preempts": evicted(outcome.evictions),
         "reason": reason,
         "queue_position": _position(deployment) if waits else None,
-        "earliest_start": moment(after.at_ms) if after and after.at_ms else None,
+        "earliest_start": moment(earliest.at_ms) if earliest else None,
+        "preemption": None
+        if what_if is None
+        else preemption_shown(
+            earliest, spared, names_of(examples_of(spared)), complete=what_if.complete
+        ),
         "complete": outcome.kind != UNKNOWN and (what_if is None or what_if.complete),
         "valid_s": VALID_S,
         "token": _promise(user, digest, part, workload, outcome).sign(),
@@ -203,12 +210,19 @@ def state_version(part: Part, workload: Workload) -> str:
     return hashlib.sha256(encode_snapshot(still)).hexdigest()
 
 
-def _reason(outcome: _Outcome, workload: Workload) -> dict[str, Any]:
+def _spared(part: Part, workload: Workload, what_if: WhatIf | None) -> tuple[Spared, ...]:
+    """Why nothing is evicted for it, where it would wait."""
+    if what_if is None:
+        return ()
+    return what_if.spared(whatif.occupants(part.snapshot, workload))
+
+
+def _reason(outcome: _Outcome, workload: Workload, spared: tuple[Spared, ...]) -> dict[str, Any]:
     if outcome.kind == UNKNOWN or outcome.plan is None:
         return render(NOT_YET_EVALUATED.code, NOT_YET_EVALUATED.details)
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
-    return render(found.code, found.details)
+    return render(found.code, with_causes(found, spared))
 
 
 def _position(deployment: Deployment) -> int | None:

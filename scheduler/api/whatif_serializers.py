@@ -6,12 +6,14 @@ from rest_framework import serializers
 
 from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.representation import ReasonSerializer
+from deployments.preemption_reasons import sentence_of
 from scheduler.api.serializers import (
     EXAMPLE_DEPLOYMENT,
     EXAMPLE_ID,
     EXAMPLE_VICTIM,
     WaitingSerializer,
 )
+from scheduler.engine.whatif import Cause
 from scheduler.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
 
 COMPLETE = (
@@ -28,12 +30,86 @@ class EvictedSerializer(serializers.Serializer):
         ref_name = "Evicted"
 
 
+class SparedDeploymentSerializer(serializers.Serializer):
+    """One of the running deployments that are not preempted."""
+
+    deployment_id = serializers.UUIDField()
+    name = serializers.CharField()
+    priority = serializers.CharField()
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="The end of its exempt time; null: time does not change it."
+    )
+
+    class Meta:
+        ref_name = "SparedDeployment"
+
+
+class SparedSerializer(serializers.Serializer):
+    """The running deployments that could make room, and are not preempted for one cause."""
+
+    cause = serializers.ChoiceField([cause.value for cause in Cause])
+    message = serializers.CharField(help_text="A sentence for people.")
+    count = serializers.IntegerField()
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="When the first exempt time ends; null: time changes nothing."
+    )
+    deployments = SparedDeploymentSerializer(many=True, help_text="Up to three of them.")
+
+    class Meta:
+        ref_name = "Spared"
+
+
+class PreemptionSerializer(serializers.Serializer):
+    """Why nothing is preempted for it now, and when that may change."""
+
+    starts_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When preemption starts it, if nothing else changes, as exempt times end by "
+        "then; null: never, or time limits do so before.",
+    )
+    message = serializers.CharField(
+        allow_null=True, help_text="That in a sentence, also where time alone does not start it."
+    )
+    spared = SparedSerializer(many=True)
+
+    class Meta:
+        ref_name = "Preemption"
+
+
+PREEMPTION_EXAMPLE = {
+    "starts_at": "2026-03-01T09:10:00Z",
+    "message": "If nothing else changes, preemption starts it at 2026-03-01 09:10:00 UTC.",
+    "spared": [
+        {
+            "cause": "EXEMPT",
+            "message": sentence_of(
+                {"cause": "EXEMPT", "count": 1, "until": "2026-03-01T09:10:00+00:00"}
+            ),
+            "count": 1,
+            "until": "2026-03-01T09:10:00Z",
+            "deployments": [
+                {
+                    "deployment_id": EXAMPLE_VICTIM,
+                    "name": "nightly",
+                    "priority": "LOW",
+                    "until": "2026-03-01T09:10:00Z",
+                }
+            ],
+        }
+    ],
+}
+EARLIEST_START = (
+    "If it would wait: when time limits, or preemption after exempt times, start it, if nothing "
+    "else changes."
+)
+
 QUOTE_EXAMPLE = {
     "outcome": "STARTS_BY_PREEMPTING",
     "preempts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
     "reason": None,
     "queue_position": None,
     "earliest_start": None,
+    "preemption": None,
     "complete": True,
     "valid_s": 300,
     "token": ".eJyrVkpUslIqLU4tUtJRSslMVbJSMjQyNjE1M7ewNDKuBQCXOgmD:1t9XyZ:signature",
@@ -50,8 +126,9 @@ class QuoteSerializer(serializers.Serializer):
     preempts = EvictedSerializer(many=True)
     reason = ReasonSerializer(allow_null=True, help_text="Why it would wait.")
     queue_position = serializers.IntegerField(allow_null=True, help_text="If it would wait.")
-    earliest_start = serializers.DateTimeField(
-        allow_null=True, help_text="If it would wait: when time limits let it start."
+    earliest_start = serializers.DateTimeField(allow_null=True, help_text=EARLIEST_START)
+    preemption = PreemptionSerializer(
+        allow_null=True, help_text="If it would wait: why nothing is preempted for it."
     )
     complete = serializers.BooleanField(help_text=COMPLETE)
     valid_s = serializers.IntegerField(help_text="So long, and while nothing changes.")
@@ -133,6 +210,8 @@ EXPLANATION_EXAMPLE = {
     "reason": WaitingSerializer.Meta.swagger_schema_fields["example"]["reason"],
     "queue_position": 1,
     "reserved_since": None,
+    "earliest_start": "2026-03-01T09:10:00Z",
+    "preemption": PREEMPTION_EXAMPLE,
     "held_by": [
         {
             "deployment_id": EXAMPLE_VICTIM,
@@ -170,6 +249,10 @@ class ExplanationSerializer(serializers.Serializer):
     reserved_since = serializers.DateTimeField(
         allow_null=True,
         help_text="Since when what comes free is reserved for it, after `reserve_after_s`.",
+    )
+    earliest_start = serializers.DateTimeField(allow_null=True, help_text=EARLIEST_START)
+    preemption = PreemptionSerializer(
+        allow_null=True, help_text="Why nothing is preempted for it; while it is QUEUED."
     )
     held_by = HolderSerializer(
         many=True, help_text="The deployments that have allocated what it is short of, most first."

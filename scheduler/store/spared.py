@@ -1,0 +1,122 @@
+"""Reads why running deployments are not preempted, for the reasons of waiting ones.
+
+A page of a list may ask for many at once, so PostgreSQL counts by cause, in one statement. The
+causes are those of engine/whatif/spared.py that no plan is needed for; a test compares the two. An
+explanation names the deployments and plans the moment (explain.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+from psycopg2.extras import Json
+
+from deployments.models import Deployment
+from scheduler.engine.whatif import Cause
+
+MOST_ASKED = 20  # different questions of one answer
+MOST_COUNTED = 10_000  # running deployments for one question: beyond, it gets no answer
+COUNTED = (
+    Cause.SAME_OR_HIGHER_CLASS,
+    Cause.PREEMPTION_OFF,
+    Cause.CLASS_NOT_PREEMPTIBLE,
+    Cause.MAX_PREEMPTIONS,
+    Cause.EXEMPT,
+)
+
+# What may be preempted has no cause: it is read so that the limit counts it, too.
+SPARED = """
+SELECT asked.number, found.cause, count(*),
+       date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT'))
+  FROM unnest(%(numbers)s::int[], %(clusters)s::uuid[], %(values)s::int[], %(selectors)s::jsonb[],
+              %(with_gpu)s::bool[], %(by_node)s::bool[])
+       AS asked(number, cluster_id, value, selector, with_gpu, by_node)
+  JOIN clusters_cluster c ON c.id = asked.cluster_id
+ CROSS JOIN LATERAL (
+       SELECT exempt.until,
+              CASE WHEN p.value >= asked.value THEN 'SAME_OR_HIGHER_CLASS'
+                   WHEN c.preemption = 'never' THEN 'PREEMPTION_OFF'
+                   WHEN NOT p.preemptible THEN 'CLASS_NOT_PREEMPTIBLE'
+                   WHEN d.preemption_count >= c.max_preemptions THEN 'MAX_PREEMPTIONS'
+                   WHEN exempt.until > %(now)s THEN 'EXEMPT'
+                   WHEN exempt.until IS NULL AND c.preempt_exempt_s > 0 THEN 'EXEMPT'
+              END AS cause
+         FROM deployments_deployment d
+         JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+        CROSS JOIN LATERAL (
+              SELECT coalesce(d.started_at, d.admitted_at)
+                     + c.preempt_exempt_s * interval '1 second' AS until) exempt
+        WHERE d.cluster_id = asked.cluster_id AND d.status IN ('STARTING', 'RUNNING')
+          AND (d.gpu > 0 OR NOT asked.with_gpu)
+          AND (NOT asked.by_node OR EXISTS (
+              SELECT FROM jsonb_array_elements(d.placement) e
+                LEFT JOIN clusters_node n ON n.id = (e ->> 'node_id')::uuid
+               WHERE e ->> 'node_id' IS NULL
+                  OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector))
+        LIMIT %(most)s) found
+ GROUP BY 1, 2
+"""
+
+
+class _Question(NamedTuple):
+    """What the answer for a waiting deployment depends on."""
+
+    cluster_id: UUID
+    value: int  # of its priority class
+    selector: tuple[tuple[str, str], ...]
+    with_gpu: bool  # it lacks GPUs alone
+    by_node: bool  # not every node can run it
+
+
+def causes_of(
+    waiting: Sequence[tuple[Deployment, Mapping[str, Any]]],
+) -> dict[UUID, list[dict[str, Any]]]:
+    """By id: `{"cause", "count", "until"}` in the order of Cause. One query.
+
+    Each comes with the details of its reason. What asks beyond the first MOST_ASKED questions, or
+    about a cluster in which more runs than MOST_COUNTED, gets no answer.
+    """
+    question_of = {row.pk: _question(row, details) for row, details in waiting}
+    questions = list(dict.fromkeys(question_of.values()))[:MOST_ASKED]
+    answers = dict(zip(questions, _answers(questions), strict=True))
+    found = ((pk, answers.get(question)) for pk, question in question_of.items())
+    return {pk: causes for pk, causes in found if causes}
+
+
+def _question(row: Deployment, details: Mapping[str, Any]) -> _Question:
+    return _Question(
+        cluster_id=row.cluster_id,
+        value=row.priority_class.value,
+        selector=tuple(sorted(row.node_selector.items())),
+        with_gpu=set(details.get("short", ())) == {"gpu"},
+        by_node=bool(row.node_selector or details.get("closed_nodes") or "short" not in details),
+    )
+
+
+def _answers(questions: Sequence[_Question]) -> list[list[dict[str, Any]]]:
+    params: dict[str, Any] = {
+        "numbers": list(range(len(questions))),
+        "clusters": [each.cluster_id for each in questions],
+        "values": [each.value for each in questions],
+        "selectors": [Json(dict(each.selector)) for each in questions],
+        "with_gpu": [each.with_gpu for each in questions],
+        "by_node": [each.by_node for each in questions],
+        "now": timezone.now(),
+        "most": MOST_COUNTED,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(SPARED, params)
+        rows = cursor.fetchall()
+    counted = [0] * len(questions)
+    by_cause: list[dict[str, dict[str, Any]]] = [{} for _ in questions]
+    for number, cause, count, until in rows:
+        counted[number] += count
+        if cause is not None:
+            ends = until.isoformat() if until is not None else None
+            by_cause[number][cause] = {"cause": cause, "count": count, "until": ends}
+    return [
+        [found[cause] for cause in COUNTED if cause in found] if count < MOST_COUNTED else []
+        for count, found in zip(counted, by_cause, strict=True)
+    ]
