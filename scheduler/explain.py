@@ -81,21 +81,23 @@ def _what_if(
         after = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
     occupants = whatif.occupants(now.snapshot, workload)
     largest = occupants[:MOST_OCCUPANTS]
-    starts, after_ends = at_present.starts(), _after(after, largest)
-    earliest, spared = after.earliest_start(), at_present.spared(occupants)
+    spared = at_present.spared(occupants)
     names = names_of([*largest, *examples_of(spared)])
     found = {
         "reserved_since": _reserved_since(now.snapshot, workload),
-        "earliest_start": moment(earliest.at_ms) if earliest else None,
-        "preemption": preemption_shown(earliest, spared, names, complete=after.complete),
         "held_by": _occupants(largest, names),
         "starts_now_with": {
-            "nothing_changed": starts,
+            "nothing_changed": at_present.starts(),
             "priority": _priority(at_present),
-            "after": after_ends,
+            "after": _after(after, largest),
             "less": _less(at_present),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
+    }
+    earliest = after.earliest_start()
+    found |= {
+        "earliest_start": moment(earliest.at_ms) if earliest else None,
+        "preemption": preemption_shown(earliest, spared, names, complete=after.complete),
     }
     return found | {"complete": at_present.complete and after.complete}
 

@@ -18,7 +18,7 @@ from scheduler.engine.whatif import Cause
 
 MOST_ASKED = 20  # different questions of one answer
 MOST_COUNTED = 10_000  # running deployments for one question: beyond, it gets no answer
-COUNTED = (
+COUNTED = (  # in the order of Cause
     Cause.SAME_OR_HIGHER_CLASS,
     Cause.PREEMPTION_OFF,
     Cause.CLASS_NOT_PREEMPTIBLE,

@@ -22,6 +22,8 @@ from mlops_platform.tests.equipment.routes import api_routes
 from organizations.models import Role
 from scheduler.engine.reasons import Code
 from scheduler.engine.snapshot import Policy
+from scheduler.engine.whatif import Cause
+from scheduler.store.spared import COUNTED
 
 REFERENCE = "docs/reference"
 APPS = ("mlops_platform", "accounts", "organizations", "clusters", "deployments", "scheduler")
@@ -32,6 +34,12 @@ def test_every_reason_is_explained() -> None:
     assert len(set(explained)) == len(explained)
     assert set(explained) == SENTENCES.keys()
     assert set(Code) | set(ProblemCode) <= set(explained)
+
+
+def test_every_cause_for_which_nothing_is_preempted_is_explained() -> None:
+    rows = table(f"{REFERENCE}/reasons.md", "cause")
+    assert [named(cause) for cause, _, _ in rows] == [[str(cause)] for cause in Cause]
+    assert [named(cause)[0] for cause, _, in_reason in rows if in_reason == "yes"] == list(COUNTED)
 
 
 def test_every_state_of_a_deployment_is_explained() -> None:
