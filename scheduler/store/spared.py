@@ -5,7 +5,8 @@ causes are those of engine/whatif/spared.py that no plan is needed for; a test c
 explanation names the deployments and plans the moment (explain.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 from psycopg2.extras import Json
 
 from deployments.models import Deployment
+from mlops_platform.api.ids import milliseconds, moment
 from scheduler.engine.whatif import Cause
 
 MOST_ASKED = 20  # different questions of one answer
@@ -29,7 +31,8 @@ COUNTED = (  # in the order of Cause
 # What may be preempted has no cause: it is read so that the limit counts it, too.
 SPARED = """
 SELECT asked.number, found.cause, count(*),
-       date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT'))
+       date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT')),
+       c.preempt_exempt_s
   FROM unnest(%(numbers)s::int[], %(clusters)s::uuid[], %(values)s::int[], %(selectors)s::jsonb[],
               %(with_gpu)s::bool[], %(by_node)s::bool[])
        AS asked(number, cluster_id, value, selector, with_gpu, by_node)
@@ -56,7 +59,7 @@ SELECT asked.number, found.cause, count(*),
                WHERE e ->> 'node_id' IS NULL
                   OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector))
         LIMIT %(most)s) found
- GROUP BY 1, 2
+ GROUP BY 1, 2, 5
 """
 
 
@@ -70,6 +73,16 @@ class _Question(NamedTuple):
     by_node: bool  # not every node can run it
 
 
+class _Count(NamedTuple):
+    """How many are spared for a cause. `until` and `exempt` are the first end of an exempt time,
+    where it is known, and that time."""
+
+    cause: Cause
+    number: int
+    until: datetime | None
+    exempt: timedelta
+
+
 def causes_of(
     waiting: Sequence[tuple[Deployment, Mapping[str, Any]]],
 ) -> dict[UUID, list[dict[str, Any]]]:
@@ -78,11 +91,26 @@ def causes_of(
     Each comes with the details of its reason. What asks beyond the first MOST_ASKED questions, or
     about a cluster in which more runs than MOST_COUNTED, gets no answer.
     """
+    now = timezone.now()
     question_of = {row.pk: _question(row, details) for row, details in waiting}
     questions = list(dict.fromkeys(question_of.values()))[:MOST_ASKED]
-    answers = dict(zip(questions, _answers(questions), strict=True))
-    found = ((pk, answers.get(question)) for pk, question in question_of.items())
-    return {pk: causes for pk, causes in found if causes}
+    answers = dict(zip(questions, _answers(questions, now), strict=True))
+    found = {
+        row.pk: list(_causes(row, answers.get(question_of[row.pk], ()), now)) for row, _ in waiting
+    }
+    return {pk: causes for pk, causes in found.items() if causes}
+
+
+def _causes(row: Deployment, counts: Iterable[_Count], now: datetime) -> Iterator[dict[str, Any]]:
+    """No exempt time counts against a deployment that has waited for as long."""
+    for cause, number, until, exempt in counts:
+        ends: str | None = None
+        if cause is Cause.EXEMPT:
+            waited = moment(milliseconds(row.queued_at)) + exempt
+            if waited <= now:
+                continue
+            ends = min(until or waited, waited).isoformat()
+        yield {"cause": cause.value, "count": number, "until": ends}
 
 
 def _question(row: Deployment, details: Mapping[str, Any]) -> _Question:
@@ -95,7 +123,7 @@ def _question(row: Deployment, details: Mapping[str, Any]) -> _Question:
     )
 
 
-def _answers(questions: Sequence[_Question]) -> list[list[dict[str, Any]]]:
+def _answers(questions: Sequence[_Question], now: datetime) -> list[list[_Count]]:
     params: dict[str, Any] = {
         "numbers": list(range(len(questions))),
         "clusters": [each.cluster_id for each in questions],
@@ -103,19 +131,19 @@ def _answers(questions: Sequence[_Question]) -> list[list[dict[str, Any]]]:
         "selectors": [Json(dict(each.selector)) for each in questions],
         "with_gpu": [each.with_gpu for each in questions],
         "by_node": [each.by_node for each in questions],
-        "now": timezone.now(),
+        "now": now,
         "most": MOST_COUNTED,
     }
     with connection.cursor() as cursor:
         cursor.execute(SPARED, params)
         rows = cursor.fetchall()
     counted = [0] * len(questions)
-    by_cause: list[dict[str, dict[str, Any]]] = [{} for _ in questions]
-    for number, cause, count, until in rows:
+    by_cause: list[dict[Cause, _Count]] = [{} for _ in questions]
+    for number, cause, count, until, exempt_s in rows:
         counted[number] += count
         if cause is not None:
-            ends = until.isoformat() if until is not None else None
-            by_cause[number][cause] = {"cause": cause, "count": count, "until": ends}
+            found = _Count(Cause(cause), count, until, timedelta(seconds=exempt_s))
+            by_cause[number][found.cause] = found
     return [
         [found[cause] for cause in COUNTED if cause in found] if count < MOST_COUNTED else []
         for count, found in zip(counted, by_cause, strict=True)

@@ -3,7 +3,8 @@
 By a time limit a running workload ends, and after its exempt time it may be evicted. So the search
 plans the snapshot as it will be at some of these moments. It begins at the first one at which the
 capacity that may have come free by then is large enough: before, no plan could start the workload.
-Most often that is the answer, after one plan; where there is no such moment, there is none.
+Most often that is the answer, after one plan; where there is no such moment, there is none. Next
+comes the first moment at which the workload itself could evict enough.
 
 Later moments are tried at growing steps, and then by bisection. A start at a moment does not imply
 one at each later moment (another workload may be starved by then), so the answer is a moment at
@@ -44,13 +45,18 @@ def earliest_start(view: ClusterView, workload: Workload, plan_at: PlanAt) -> Ea
 
     `view` is the cluster now, and `plan_at` plans it later, with the workload in its queue.
     """
-    first_ms = first_with_enough(view, workload)
-    if first_ms is None:
+    before_ms = first_with_enough(view, workload)
+    if before_ms is None:
         return None
-    evictions = plan_at(first_ms)
-    if evictions is not None:
-        return EarliestStart(first_ms, evictions)
-    return _after(first_ms, _moments(view, workload), plan_at)
+    if (found := plan_at(before_ms)) is not None:
+        return EarliestStart(before_ms, found)
+    moments = _moments(view, workload)
+    own_ms = first_with_enough(view, workload, alone=True)
+    if own_ms is not None and own_ms > before_ms:  # what others evict has left it too little
+        if (found := plan_at(own_ms)) is not None:
+            return _between(before_ms, own_ms, found, plan_at)
+        before_ms = own_ms
+    return _after(before_ms, moments, plan_at)
 
 
 def _after(before_ms: int, moments: list[int], plan_at: PlanAt) -> EarliestStart | None:
@@ -75,8 +81,8 @@ def _after(before_ms: int, moments: list[int], plan_at: PlanAt) -> EarliestStart
 def _between(
     before_ms: int, at_ms: int, evictions: tuple[Eviction, ...], plan_at: PlanAt
 ) -> EarliestStart:
-    """The start between two moments that follow each other: nearly always at the second one. Only
-    what waits for long may change the plan in between."""
+    """The start at the second of two moments or before, at the first of which the workload would
+    not start: nearly always at the second one."""
     if at_ms - before_ms == 1 or (found := plan_at(at_ms - 1)) is None:
         return EarliestStart(at_ms, evictions)
     low_ms, high_ms, evictions = before_ms, at_ms - 1, found
@@ -91,20 +97,24 @@ def _between(
 
 def _moments(view: ClusterView, workload: Workload) -> list[int]:
     """The moments from now on at which the plan may change, in their order: ends, ends of exempt
-    times, and when the workload has waited so long that capacity is reserved for it."""
-    snapshot = view.snapshot
+    times, and when the workload has waited so long that capacity is reserved for it, or that no
+    exempt time counts against one that waits."""
+    snapshot, policy = view.snapshot, view.snapshot.policy
     moments = {snapshot.now_ms}
     for running in snapshot.running:
-        from_ms = evictable_from(running, view.cluster.classes[running.priority], snapshot.policy)
+        from_ms = evictable_from(running, view.cluster.classes[running.priority], policy)
         moments |= {at_ms for at_ms in (running.ends_ms, from_ms) if at_ms is not None}
-    if snapshot.policy.queueing != STRICT:
-        moments.add(workload.queued_ms + snapshot.policy.reserve_after_s * 1000)
+    for preemptor in _preemptors(view, workload):
+        moments.add(preemptor.queued_ms + policy.preempt_exempt_s * 1000)
+    if policy.queueing != STRICT:
+        moments.add(workload.queued_ms + policy.reserve_after_s * 1000)
     return sorted(at_ms for at_ms in moments if at_ms >= snapshot.now_ms)
 
 
-def first_with_enough(view: ClusterView, workload: Workload) -> int | None:
+def first_with_enough(view: ClusterView, workload: Workload, *, alone: bool = False) -> int | None:
     """The first moment from now on at which enough could be free for the workload; None if there is
-    none. What may be evicted then counts as free, whichever waiting workload may evict it."""
+    none. What it may evict then counts as free, and unless it is `alone`, what any waiting workload
+    may evict."""
     snapshot, capacity = view.snapshot, view.cluster.capacity
     bins = set(capacity.eligible(workload.selector))
     free = {at: capacity.free[at] for at in bins}
@@ -112,8 +122,10 @@ def first_with_enough(view: ClusterView, workload: Workload) -> int | None:
     fitting = sum(request.count_in(each) for each in free.values())
     if fitting >= workload.replicas:
         return snapshot.now_ms
-    below = _highest_that_preempts(view, workload)
-    for at_ms, running in _leaving(view, below):
+    preemptors = _preemptors(view, workload)
+    if alone:
+        preemptors = [each for each in preemptors if each is workload]
+    for at_ms, running in _leaving(view, preemptors):
         for at, count in capacity.bins_of(running.placement):
             if at in bins:
                 more = free[at].plus(running.request.times(count))
@@ -124,10 +136,12 @@ def first_with_enough(view: ClusterView, workload: Workload) -> int | None:
     return None
 
 
-def _leaving(view: ClusterView, below: int | None) -> Iterable[tuple[int, Running]]:
-    """The running workloads that end, leave with their node or may be evicted by one of the
-    priority value `below`, in the order of the moments from which one of these is so."""
+def _leaving(view: ClusterView, preemptors: list[Workload]) -> Iterable[tuple[int, Running]]:
+    """The running workloads that end, leave with their node or may be evicted by one of these, in
+    the order of the first moments at which one of these is so."""
     snapshot, classes = view.snapshot, view.cluster.classes
+    below = max((classes[each.priority].value for each in preemptors), default=None)
+    since_ms = min((each.queued_ms for each in preemptors), default=None)
     drained = {each.id for each in view.running.leaving}
     found = []
     for running in snapshot.running:
@@ -135,17 +149,16 @@ def _leaving(view: ClusterView, below: int | None) -> Iterable[tuple[int, Runnin
         if running.id in drained:
             at_ms = snapshot.now_ms
         elif below is not None and priority.value < below:
-            from_ms = evictable_from(running, priority, snapshot.policy)
+            from_ms = evictable_from(running, priority, snapshot.policy, since_ms)
             at_ms = min((each for each in (at_ms, from_ms) if each is not None), default=None)
         if at_ms is not None:
             found.append((at_ms, running))
     return sorted(found, key=lambda each: (each[0], each[1].id))
 
 
-def _highest_that_preempts(view: ClusterView, workload: Workload) -> int | None:
-    """The highest priority value of the waiting workloads that may preempt; None if none may."""
+def _preemptors(view: ClusterView, workload: Workload) -> list[Workload]:
+    """The waiting workloads that may preempt."""
     if view.snapshot.policy.preemption != LOWER_PRIORITY:
-        return None
-    names = {workload.priority, *(each.priority for each in view.snapshot.queued)}
-    waiting = (view.cluster.classes[name] for name in names)
-    return max((each.value for each in waiting if each.may_preempt), default=None)
+        return []
+    others = (each for each in view.snapshot.queued if each.id != workload.id)
+    return [each for each in (workload, *others) if view.cluster.classes[each.priority].may_preempt]

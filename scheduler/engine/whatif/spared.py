@@ -61,7 +61,8 @@ def spared_by_cause(
     for running in occupants:
         cause, until_ms = cause_of(running), None
         if cause is Cause.EXEMPT:
-            until_ms = evictable_from(running, classes[running.priority], snapshot.policy)
+            its = classes[running.priority]
+            until_ms = evictable_from(running, its, snapshot.policy, workload.queued_ms)
         found.setdefault(cause, []).append((running, until_ms))
     return tuple(_spared(cause, found[cause]) for cause in Cause if cause in found)
 
@@ -97,7 +98,7 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
             return Cause.CLASS_NOT_PREEMPTIBLE
         if running.preemptions >= policy.max_preemptions:
             return Cause.MAX_PREEMPTIONS
-        from_ms = evictable_from(running, its, policy)
+        from_ms = evictable_from(running, its, policy, workload.queued_ms)
         if from_ms is None or from_ms > snapshot.now_ms:
             return Cause.EXEMPT
         if not is_turn:

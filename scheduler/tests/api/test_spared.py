@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from pytest_django.fixtures import DjangoAssertNumQueries
@@ -114,7 +115,7 @@ def test_the_moment_of_the_exempt_times_end_is_said_and_kept(
     assert found["starts_now_with"]["after"]["at"] is not None  # later, by its time limit
     assert quote["earliest_start"] is None  # the one of 8 GPUs goes first, and has no limit
     left = promised - timezone.now()
-    Deployment.objects.filter(pk=low.pk).update(started_at=low.started_at - left)
+    Deployment.objects.filter(pk=low.pk).update(started_at=F("started_at") - left)
     run_cycle(cluster)
     waiting.refresh_from_db()
     assert waiting.status == Status.RUNNING
@@ -317,7 +318,8 @@ def test_postgresql_counts_as_the_planner_does(
             started_at=None if starting else began, admitted_at=began
         )
     for priority in ("HIGH", "MID"):
-        waiting = make(cluster, dev, priority=priority, gpu=90)
+        since = timezone.now() - timedelta(seconds=choose.choice([0, 0, 200, 600]))
+        waiting = make(cluster, dev, priority=priority, gpu=90, queued_at=since)
         assert by_sql(waiting, {"short": {"gpu": 1}}) == by_planner(cluster, waiting) != {}
 
 

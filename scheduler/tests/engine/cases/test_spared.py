@@ -75,8 +75,8 @@ ONE, TWO = (run(gpu=2, ran_s=100), run(gpu=2, ran_s=400))
         ),
         pytest.param(
             full(run(gpu=2, ran_s=None), preempt_exempt_s=60),
-            ({"EXEMPT": (1, None)}, None),
-            id="nothing is promised where no admission is known",
+            ({"EXEMPT": (1, ends(60))}, ends(60)),
+            id="where no admission is known, the wait of the preemptor counts",
         ),
         pytest.param(
             full(ONE, preemption="never"),
@@ -147,6 +147,26 @@ def test_case_2_all_that_are_exempt_are_needed_one_after_the_other() -> None:
     causes, start = of_high(snapshot, gpu=5)
     assert causes == {"EXEMPT": (8, ends(30))}
     assert start == ends(70)
+
+
+def test_no_exempt_time_counts_against_one_that_has_waited_for_as_long() -> None:
+    """It starts then, however young what runs is. Of two that wait the older one goes first."""
+    snapshot = full(run(gpu=2, ran_s=10), preempt_exempt_s=60)
+    waiting = job(gpu=2, high=True, waited_s=35)
+    assert answer(snapshot, waiting) == ({"EXEMPT": (1, ends(25))}, ends(25))
+    assert answer(replace(snapshot, queued=(waiting,)), job(gpu=2, high=True))[1] is None
+    assert answer(snapshot, job(gpu=2, high=True, waited_s=60)) == ({}, NOW)
+
+
+def test_what_another_preemptor_may_evict_is_no_promise() -> None:
+    """One that has waited for long may evict at once, but asks for more than it could get. The
+    younger one starts when the exempt time ends against itself."""
+    patient = job(gpu=8, high=True, waited_s=100)
+    snapshot = full(run(gpu=2, ran_s=10), run(gpu=4, high=True), preempt_exempt_s=60)
+    snapshot = replace(snapshot, queued=(patient,))
+    causes, start = of_high(snapshot)
+    assert causes == {"SAME_OR_HIGHER_CLASS": (1, None), "EXEMPT": (1, ends(50))}
+    assert start == ends(50)
 
 
 def test_case_3_a_class_that_may_not_preempt_says_so() -> None:
