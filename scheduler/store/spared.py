@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 from psycopg2.extras import Json
 
 from deployments.models import Deployment
@@ -32,7 +31,7 @@ COUNTED = (  # in the order of Cause
 SPARED = """
 SELECT asked.number, found.cause, count(*),
        date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT')),
-       c.preempt_exempt_s
+       c.preempt_exempt_s, statement_timestamp()
   FROM unnest(%(numbers)s::int[], %(clusters)s::uuid[], %(values)s::int[], %(selectors)s::jsonb[],
               %(with_gpu)s::bool[], %(by_node)s::bool[])
        AS asked(number, cluster_id, value, selector, with_gpu, by_node)
@@ -43,7 +42,7 @@ SELECT asked.number, found.cause, count(*),
                    WHEN c.preemption = 'never' THEN 'PREEMPTION_OFF'
                    WHEN NOT p.preemptible THEN 'CLASS_NOT_PREEMPTIBLE'
                    WHEN d.preemption_count >= c.max_preemptions THEN 'MAX_PREEMPTIONS'
-                   WHEN exempt.until > %(now)s THEN 'EXEMPT'
+                   WHEN exempt.until > statement_timestamp() THEN 'EXEMPT'
                    WHEN exempt.until IS NULL AND c.preempt_exempt_s > 0 THEN 'EXEMPT'
               END AS cause
          FROM deployments_deployment d
@@ -75,12 +74,13 @@ class _Question(NamedTuple):
 
 class _Count(NamedTuple):
     """How many are spared for a cause. `until` and `exempt` are the first end of an exempt time,
-    where it is known, and that time."""
+    where it is known, and that time; `now` is when they were counted."""
 
     cause: Cause
     number: int
     until: datetime | None
     exempt: timedelta
+    now: datetime
 
 
 def causes_of(
@@ -91,19 +91,16 @@ def causes_of(
     Each comes with the details of its reason. What asks beyond the first MOST_ASKED questions, or
     about a cluster in which more runs than MOST_COUNTED, gets no answer.
     """
-    now = timezone.now()
     question_of = {row.pk: _question(row, details) for row, details in waiting}
     questions = list(dict.fromkeys(question_of.values()))[:MOST_ASKED]
-    answers = dict(zip(questions, _answers(questions, now), strict=True))
-    found = {
-        row.pk: list(_causes(row, answers.get(question_of[row.pk], ()), now)) for row, _ in waiting
-    }
+    answers = dict(zip(questions, _answers(questions), strict=True))
+    found = {row.pk: list(_causes(row, answers.get(question_of[row.pk], ()))) for row, _ in waiting}
     return {pk: causes for pk, causes in found.items() if causes}
 
 
-def _causes(row: Deployment, counts: Iterable[_Count], now: datetime) -> Iterator[dict[str, Any]]:
+def _causes(row: Deployment, counts: Iterable[_Count]) -> Iterator[dict[str, Any]]:
     """No exempt time counts against a deployment that has waited for as long."""
-    for cause, number, until, exempt in counts:
+    for cause, number, until, exempt, now in counts:
         ends: str | None = None
         if cause is Cause.EXEMPT:
             waited = moment(milliseconds(row.queued_at)) + exempt
@@ -123,7 +120,7 @@ def _question(row: Deployment, details: Mapping[str, Any]) -> _Question:
     )
 
 
-def _answers(questions: Sequence[_Question], now: datetime) -> list[list[_Count]]:
+def _answers(questions: Sequence[_Question]) -> list[list[_Count]]:
     params: dict[str, Any] = {
         "numbers": list(range(len(questions))),
         "clusters": [each.cluster_id for each in questions],
@@ -131,7 +128,6 @@ def _answers(questions: Sequence[_Question], now: datetime) -> list[list[_Count]
         "selectors": [Json(dict(each.selector)) for each in questions],
         "with_gpu": [each.with_gpu for each in questions],
         "by_node": [each.by_node for each in questions],
-        "now": now,
         "most": MOST_COUNTED,
     }
     with connection.cursor() as cursor:
@@ -139,10 +135,10 @@ def _answers(questions: Sequence[_Question], now: datetime) -> list[list[_Count]
         rows = cursor.fetchall()
     counted = [0] * len(questions)
     by_cause: list[dict[Cause, _Count]] = [{} for _ in questions]
-    for number, cause, count, until, exempt_s in rows:
+    for number, cause, count, until, exempt_s, now in rows:
         counted[number] += count
         if cause is not None:
-            found = _Count(Cause(cause), count, until, timedelta(seconds=exempt_s))
+            found = _Count(Cause(cause), count, until, timedelta(seconds=exempt_s), now)
             by_cause[number][found.cause] = found
     return [
         [found[cause] for cause in COUNTED if cause in found] if count < MOST_COUNTED else []
