@@ -32,7 +32,34 @@ TAKES_CYCLES = "scheduler"  # the queue whose workers look for what Redis has lo
 LOST_AND_FOUND = ("scheduler.tasks.sweep", "deployments.tasks.look_everywhere")
 
 
+class QoS(kombu_redis.QoS):
+    """How many messages a worker may have at once.
+
+    A message that cannot be acknowledged, since Redis takes no writes, makes room nevertheless: a
+    worker that was busy with all that it may have would take no message ever again. Redis gives
+    such a message again after a while, and its task then finds nothing to do.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        with self._made_room_for_another(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has no types
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        with self._made_room_for_another(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]  # as above
+
+    @contextmanager
+    def _made_room_for_another(self, delivery_tag: str) -> Iterator[None]:
+        try:
+            yield
+        except RedisError:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class Channel(kombu_redis.Channel):
+    QoS = QoS
+
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """A client for commands. An error reply closes the idle connections: after a failover the

@@ -8,7 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from celery import current_app
 from django.test import Client
+from kombu.entity import Queue
+from kombu.message import Message
+from kombu.messaging import Consumer
 from redis import Redis
+from redis.exceptions import RedisError
 
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
@@ -69,3 +73,26 @@ def test_workers_outlive_it_and_start_what_came_meanwhile(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert [worker.poll() for worker in workers] == [None, None]
+
+
+@pytest.mark.parametrize("fault", [a_replica, without_the_right_to_write])
+@pytest.mark.parametrize("settle", [Message.ack, Message.reject, Message.requeue])
+def test_a_message_that_cannot_be_settled_makes_room_for_the_next(
+    settle: Callable[[Message], None], fault: Callable[[Redis], AbstractContextManager[None]]
+) -> None:
+    """Else a worker that was busy with as many messages as it may take takes no other for ever."""
+    taken: list[Message] = []
+    queue = Queue("busy", routing_key="busy")
+    with (
+        current_app.connection_for_read() as connection,
+        connection.channel() as channel,
+        Consumer(channel, [queue], on_message=taken.append, prefetch_count=1),
+    ):
+        for number in range(2):
+            channel.basic_publish(channel.prepare_message(str(number)), "", "busy")
+        connection.drain_events(timeout=RECOVERY_S)
+        with fault(redis_client()), pytest.raises(RedisError):
+            settle(taken[0])
+        while len(taken) < 2:
+            connection.drain_events(timeout=RECOVERY_S)
+        assert [message.body for message in taken] == [b"0", b"1"]
