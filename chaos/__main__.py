@@ -37,6 +37,7 @@ def main() -> int:
         signal.signal(number, leave)  # the platforms have to be stopped, too
     names = [options.platform] if options.platform else list(PLATFORMS)
     say = Teller(began)
+    Platform.keep_log_in = options.logs
     say("", f"seed {options.seed}, {options.faults} faults on {' and '.join(names)}")
     with ThreadPoolExecutor(len(names)) as pool:
         running = [
@@ -98,6 +99,7 @@ def _options() -> argparse.Namespace:
     add("--platform", choices=PLATFORMS, help="one alone; else both at the same time")
     add("--only", default="", help="a part of the kinds' names, such as `Redis:`")
     add("--json", type=Path, metavar="FILE", help="where to write all figures")
+    add("--logs", type=Path, metavar="FOLDER", help="where to keep the platforms' logs")
     add("--list", action="store_true", help="print the kinds of faults, and inject none")
     options = parser.parse_args()
     if options.list:

@@ -27,7 +27,7 @@ HEADINGS = (
     "cut",
 )
 SENTENCES_OF_A_KIND = 5
-BEFORE = "before the first fault"
+BEFORE, AT_THE_END = "before the first fault", "at the end"
 
 
 def table(results: Sequence[Result]) -> str:
@@ -150,6 +150,8 @@ def _counts(results: Sequence[Result]) -> dict[str, list[int]]:
 
 
 def _kind(result: Result, finding: Finding) -> str:
+    if finding.at is None:
+        return AT_THE_END
     fault = result.fault_at(finding.at)
     return fault.kind if fault else BEFORE
 

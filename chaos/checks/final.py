@@ -30,7 +30,7 @@ def check(platform: Platform, journal: Journal) -> Iterator[Finding]:
     ):
         done = platform.manage(*words, timeout_s=COMMAND_TIMEOUT_S)
         if done.returncode:
-            yield Finding(breach, 0.0, f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            yield Finding(breach, None, f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def cycles(platform: Platform) -> int:
@@ -57,9 +57,9 @@ def queues_off(platform: Platform) -> Iterator[Finding]:
             key = f"cluster:{cluster_id}:queue:{name}"
             members = set(client.zrange(key, 0, -1))
             if missing := set(waiting) - members:
-                yield Finding(Breach.QUEUES, time.monotonic(), f"{key} lacks {len(missing)}")
+                yield Finding(Breach.QUEUES, None, f"{key} lacks {len(missing)}")
             if stray := members - set(waiting):
-                yield Finding(Breach.QUEUES, time.monotonic(), f"{key} has {len(stray)} too many")
+                yield Finding(Breach.QUEUES, None, f"{key} has {len(stray)} too many")
 
 
 def _settled(platform: Platform, journal: Journal) -> bool:

@@ -18,8 +18,9 @@ class Breach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`at` is by time.monotonic(): of the acknowledgement, or of the look that found it."""
+    """`at` is by time.monotonic(): of the acknowledgement, or of the look that found it; None for
+    what was found at the end, of any time."""
 
     breach: Breach
-    at: float
+    at: float | None
     sentence: str

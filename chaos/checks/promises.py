@@ -111,5 +111,5 @@ def _expected(submit: Submit) -> tuple[str, ...]:
     return ("COMPLETED",) if submit.runtime_s else ("QUEUED", "RUNNING")
 
 
-def _at(submit: Submit) -> float:
-    return submit.acknowledged_at or 0.0
+def _at(submit: Submit) -> float | None:
+    return submit.acknowledged_at

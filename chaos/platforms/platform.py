@@ -26,6 +26,7 @@ START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5
 REDIS_TIMEOUT_S = 10.0
+REQUESTS = "mlops_platform.requests"  # the logger of answered requests
 WITH_OTHER_DUTIES = ("web", "worker", "runtimes")  # of the Procfile; what else it has is a clock
 UNTHROTTLED = {
     "THROTTLE_LOGIN": "100000/min",
@@ -50,6 +51,7 @@ class Platform(ABC):
 
     name: str
     headers: Mapping[str, str] = {}
+    keep_log_in: Path | None = None
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mlops-chaos-"))
@@ -78,6 +80,9 @@ class Platform(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        if self.keep_log_in is not None:
+            self.keep_log_in.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.log, self.keep_log_in / f"{self.name.replace(' ', '-')}.log")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @abstractmethod
@@ -148,9 +153,11 @@ class Platform(ABC):
             timeout=timeout_s,
         )
 
-    def last_words(self, characters: int = 3000) -> str:
+    def last_words(self, lines: int = 40) -> str:
+        """The end of its log, without the requests that were answered."""
         with suppress(OSError):
-            return self.log.read_text(errors="replace")[-characters:]
+            said = self.log.read_text(errors="replace").splitlines()
+            return "\n".join([line for line in said if REQUESTS not in line][-lines:])
         return ""
 
     def is_ready(self) -> bool:
