@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
+from json import JSONDecodeError
 from typing import Any
 
 from celery import bootsteps
@@ -21,6 +22,8 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import RedisError, ResponseError
 
 logger = logging.getLogger(__name__)
+
+PARTS = {"body", "headers", "properties"}  # of every message
 
 PROBE = "broker:probe"  # a key that each new connection writes
 PROBE_TTL_S = 10
@@ -71,10 +74,24 @@ class Channel(kombu_redis.Channel):
             self.pool.disconnect(inuse_connections=False)
             raise
 
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # as above
+        except JSONDecodeError:
+            logger.exception("a message that is none was dropped")
+            return True
+
 
 class Transport(kombu_redis.Transport):
     Channel = Channel
     connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        """Drop what is no message, which would end the worker, and the next one that gets it."""
+        if isinstance(message, dict) and message.keys() >= PARTS:
+            super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # kombu has no types
+        else:
+            logger.error("a message that is none was dropped")
 
     def establish_connection(self) -> Any:
         """Raises the RedisError of a Redis that answers but takes no writes."""

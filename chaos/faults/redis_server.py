@@ -153,7 +153,7 @@ def _no_password(platform: Platform, _draw: Random, lasts_s: float) -> None:
 
 @declare(KINDS, "Redis: connections used up", WHILE)
 def _used_up(platform: Platform, _draw: Random, lasts_s: float) -> None:
-    with _configured(platform, maxclients="2") as client:
+    with _configured(platform, maxclients="1") as client:
         say(client, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         time.sleep(lasts_s)
 

@@ -17,6 +17,8 @@ from types import TracebackType
 import psutil
 import psycopg2
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from chaos.platforms.programs import REPOSITORY, bare_environment
 from mlops_platform.embedded.places import DATABASE, DATABASE_USER, postgres_socket, redis_socket
@@ -135,9 +137,11 @@ class Platform(ABC):
         return connection
 
     def redis(self) -> "redis.Redis":
+        """Without second attempts: a fault must show."""
         return redis.Redis(
             unix_socket_path=str(redis_socket(self.data)),
             socket_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
 

@@ -69,6 +69,10 @@ def test_a_server_that_is_not_there_is_a_cut_connection() -> None:
 def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "TIMEOUT_S", 0.2)
     said = threading.Event()
-    with server(lambda _: said.wait(10) and None) as port:
+
+    def say_nothing(_connection: socket.socket) -> None:
+        said.wait(10)
+
+    with server(say_nothing) as port:
         assert Client(port, {}, Tally()).call("GET", "/").came is Came.SILENT
         said.set()

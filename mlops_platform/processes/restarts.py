@@ -1,7 +1,9 @@
 """How soon a process that ended by itself is started again."""
 
 FIRST_S, LONGEST_S = 1.0, 30.0
-STEADY_S = 60.0  # what has run for so long begins with the first pause again
+# What has run for so long begins with the first pause again, as in Docker: one that cannot start ends
+# sooner, and what is killed in the middle of its work should not be kept waiting.
+STEADY_S = 10.0
 
 
 class GrowingPause:

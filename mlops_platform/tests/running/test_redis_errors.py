@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from celery import current_app
 from django.test import Client
+from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.message import Message
 from kombu.messaging import Consumer
@@ -75,6 +76,21 @@ def test_workers_outlive_it_and_start_what_came_meanwhile(
     assert [worker.poll() for worker in workers] == [None, None]
 
 
+@contextmanager
+def consumer(taken: list[Message]) -> Iterator[tuple[Connection, Callable[[str], None]]]:
+    """Takes one message at a time; with the function that sends one to it."""
+    queue = Queue("busy", routing_key="busy")
+    with (
+        current_app.connection_for_read() as connection,
+        connection.channel() as channel,
+        Consumer(channel, [queue], on_message=taken.append, prefetch_count=1),
+    ):
+        yield (
+            connection,
+            lambda body: channel.basic_publish(channel.prepare_message(body), "", "busy"),
+        )
+
+
 @pytest.mark.parametrize("fault", [a_replica, without_the_right_to_write])
 @pytest.mark.parametrize("settle", [Message.ack, Message.reject, Message.requeue])
 def test_a_message_that_cannot_be_settled_makes_room_for_the_next(
@@ -82,17 +98,23 @@ def test_a_message_that_cannot_be_settled_makes_room_for_the_next(
 ) -> None:
     """Else a worker that was busy with as many messages as it may take takes no other for ever."""
     taken: list[Message] = []
-    queue = Queue("busy", routing_key="busy")
-    with (
-        current_app.connection_for_read() as connection,
-        connection.channel() as channel,
-        Consumer(channel, [queue], on_message=taken.append, prefetch_count=1),
-    ):
-        for number in range(2):
-            channel.basic_publish(channel.prepare_message(str(number)), "", "busy")
+    with consumer(taken) as (connection, send):
+        send("0")
+        send("1")
         connection.drain_events(timeout=RECOVERY_S)
         with fault(redis_client()), pytest.raises(RedisError):
             settle(taken[0])
         while len(taken) < 2:
             connection.drain_events(timeout=RECOVERY_S)
         assert [message.body for message in taken] == [b"0", b"1"]
+
+
+@pytest.mark.parametrize("garbage", ["{", "", "null", "[]", '"text"', "{}", '{"body": ""}'])
+def test_a_message_that_is_none_ends_no_consumer(garbage: str) -> None:
+    taken: list[Message] = []
+    with consumer(taken) as (connection, send):
+        redis_client().lpush("busy", garbage)
+        send("1")
+        while not taken:
+            connection.drain_events(timeout=RECOVERY_S)
+        assert [message.body for message in taken] == [b"1"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_platform.processes.restarts import GrowingPause
 from mlops_platform.processes.supervisor import Outcome, Supervisor
 from mlops_platform.procfile import read_procfile
 from mlops_platform.tests.equipment.plugin import REPOSITORY
@@ -131,3 +132,13 @@ def test_a_containers_entry_point_becomes_the_process() -> None:
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "{web,worker,runtimes,timer}" in result.stderr
+
+
+def test_pauses_grow_while_a_process_cannot_start() -> None:
+    pause = GrowingPause()
+    assert [pause.after(lived_s=2) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_process_that_ran_and_is_killed_again_and_again_is_started_soon_each_time() -> None:
+    pause = GrowingPause()
+    assert [pause.after(lived_s) for lived_s in (2, 2, 15, 15, 15)] == [1, 2, 1, 1, 1]
