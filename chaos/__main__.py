@@ -60,10 +60,10 @@ def main() -> int:
     print(f"\n{report.table(results)}\n\n{report.summary(results)}\nSeed {options.seed}; {took}.")
     if options.json:
         options.json.write_text(report.as_json(results, options.seed))
-    return _verdict(results, options.faults)
+    return verdict(results, options.faults)
 
 
-def _verdict(results: list[Result], asked: int) -> int:
+def verdict(results: list[Result], asked: int) -> int:
     if found := report.findings(results):
         print(f"\nNot as it must be:\n{found}", file=sys.stderr)
         return 1

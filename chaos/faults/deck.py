@@ -32,10 +32,10 @@ def deal(kinds: list[Kind], seed: int, *, backwards: bool = False) -> Iterator[t
     the other end, so that a few faults on both are of many kinds.
     """
     for number in count():
-        order = sorted(kinds, key=lambda kind: _draw(seed, number, kind).random())
+        order = sorted(kinds, key=lambda kind: _draw("order", seed, number, kind).random())
         for kind in reversed(order) if backwards else order:
-            yield kind, _draw(seed, number, kind)
+            yield kind, _draw("fault", seed, number, kind)
 
 
-def _draw(seed: int, number: int, kind: Kind) -> Random:
-    return Random(f"{seed}/{number}/{kind.name}")
+def _draw(purpose: str, seed: int, number: int, kind: Kind) -> Random:
+    return Random(f"{purpose}/{seed}/{number}/{kind.name}")

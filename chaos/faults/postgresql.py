@@ -15,7 +15,6 @@ from chaos.platforms.programs import frozen, kill, largest_file, tree
 from chaos.platforms.programs import why_no_limits as no_limits
 
 THERE_TIMEOUT_S = 20.0
-MOST_CONNECTIONS = 400
 SMALL_FILE = 64 * 1024  # less than a segment of the write-ahead log
 OTHERS = (
     "pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'chaos'"
@@ -109,13 +108,15 @@ def _cancelled(platform: Platform, _draw: Random, lasts_s: float) -> None:
 
 @declare(KINDS, "PostgreSQL: connections used up", WHILE)
 def _used_up(platform: Platform, _draw: Random, lasts_s: float) -> None:
+    """Whatever connection comes free is taken, too."""
     connections = []
+    deadline = time.monotonic() + lasts_s
     try:
-        with suppress(psycopg2.OperationalError):
-            connections += [platform.sql() for _ in range(1)]
-            while len(connections) < MOST_CONNECTIONS:
+        while time.monotonic() < deadline:
+            try:
                 connections.append(platform.sql())
-        time.sleep(lasts_s)
+            except psycopg2.OperationalError:
+                time.sleep(0.01)
     finally:
         for each in connections:
             each.close()
