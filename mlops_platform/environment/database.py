@@ -40,6 +40,8 @@ BY_SQLSTATE = {
     "40P01": BUSY,  # deadlock_detected
     "40001": BUSY,  # serialization_failure
     "57014": TOO_SLOW,  # query_canceled: statement_timeout
+    "25006": AWAY,  # read_only_sql_transaction: a failover has made it a standby
+    "25P03": AWAY,  # idle_in_transaction_session_timeout: this process was frozen
 }
 
 
@@ -60,7 +62,7 @@ def try_again(error: Exception) -> TryAgain | None:
 
     While PostgreSQL starts or stops, psycopg2 raises a plain DatabaseError for some statements.
     """
+    if answer := BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or ""):
+        return answer  # whichever class psycopg2 gives it
     may_pass = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
-    if not may_pass:
-        return None
-    return BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or "", AWAY)
+    return AWAY if may_pass else None

@@ -1,8 +1,8 @@
 """How soon a process that ended by itself is started again."""
 
 FIRST_S, LONGEST_S = 1.0, 30.0
-# What has run for so long begins with the first pause again, as in Docker: one that cannot start ends
-# sooner, and what is killed in the middle of its work should not be kept waiting.
+# What has run for so long begins with the first pause again, as in Docker: a process that cannot
+# start ends sooner, and one that is killed in the middle of its work must not be kept waiting.
 STEADY_S = 10.0
 
 

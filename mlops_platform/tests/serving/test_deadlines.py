@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+)
 from django.test import Client
 
 from accounts.models import User
@@ -130,6 +137,9 @@ def caused_by(error: Exception, sqlstate: str) -> Exception:
         (caused_by(OperationalError("deadlock"), "40P01"), BUSY),
         (caused_by(OperationalError("statement timeout"), "57014"), TOO_SLOW),
         (caused_by(OperationalError("the system is shutting down"), "57P01"), AWAY),
+        (caused_by(InternalError("read-only transaction"), "25006"), AWAY),
+        (caused_by(InternalError("idle-in-transaction timeout"), "25P03"), AWAY),
+        (caused_by(InternalError("transaction is aborted"), "25P02"), None),
         (IntegrityError("duplicate key"), None),
         (ValueError("a bug"), None),
     ],
@@ -137,6 +147,23 @@ def caused_by(error: Exception, sqlstate: str) -> Exception:
 )
 def test_errors_that_pass_are_told_from_bugs(error: Exception, answer: object) -> None:
     assert try_again(error) == answer
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_to_a_database_that_has_become_read_only_is_told_to_come_back(
+    api: Callable[[User], JsonClient], dev: User, cluster: Cluster
+) -> None:
+    client = api(dev)
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        try:
+            answer = client.post("/api/deployments", body(cluster))
+            assert client.get("/api/deployments").status_code == 200
+        finally:
+            cursor.execute("SET default_transaction_read_only = off")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+    assert answer["Retry-After"] == "5"
 
 
 def test_a_statement_that_takes_too_long_is_cut_off(db: None) -> None:
