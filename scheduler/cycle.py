@@ -24,6 +24,7 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.invariants import verify
 from scheduler.models import Trigger
+from scheduler.store import next_cycle
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +143,7 @@ def check_apply_record(
     encoded = encode_snapshot(snapshot) if plan.starts or plan.evictions else None
     lock_cluster(UUID(snapshot.cluster_id))
     changed = store.apply_plan(snapshot, plan, cycle_id)  # 4. Apply.
+    next_cycle.note(snapshot, is_due=trigger == Trigger.TIMER)
     timing = (*spent, perf_counter() - began)
     if changed:
         ledger.write(cycle_id, trigger, snapshot, plan, timing, encoded=encoded)  # 5. Record.

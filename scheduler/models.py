@@ -55,6 +55,22 @@ class PeriodicJob(models.Model):
         return self.name
 
 
+class NextCycle(models.Model):
+    """The next moment, by the database's clock, at which a cycle of the cluster could decide
+    differently though nothing else has happened (store/next_cycle.py).
+
+    A row of its own, as a change of the cluster's row makes a cycle under way stale.
+    """
+
+    cluster = models.OneToOneField(
+        Cluster, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    due_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.cluster_id} at {self.due_at:%F %T}"
+
+
 class SchedulingCycle(models.Model):
     """One cycle that changed something, written in the transaction that changed it.
 

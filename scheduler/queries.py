@@ -29,8 +29,9 @@ from scheduler.store.score_sql import score_sql
 
 # A submit's timestamp is older than its commit: a cycle may have read the queue between the two.
 COMMIT_MARGIN = timedelta(seconds=30)
-# Some changes leave no trace that a query could find: a blocked head has left, a victim's exempt
-# time has run out, a queue in Redis is lost. So a cluster with a queue gets a cycle this often.
+# Some changes leave no trace that a query could find: a blocked head has left, a queue in Redis is
+# lost. So a cluster with a queue gets a cycle this often. What becomes possible at a known moment
+# does not wait for it (store/next_cycle.py).
 LOOK_AGAIN = timedelta(seconds=60)
 
 

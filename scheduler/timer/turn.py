@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 from deployments import wakeup as runtimes_wakeup
 from deployments.lifecycle import due
 from scheduler import wakeup
+from scheduler.models import Trigger
+from scheduler.store import next_cycle
 from scheduler.timer import jobs
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 _NEXT = """
 SELECT extract(epoch FROM min(next.at) - clock_timestamp())
   FROM (SELECT min(next_at) AS at FROM scheduler_periodicjob
+         UNION ALL
+        SELECT min(due_at) FROM scheduler_nextcycle WHERE due_at > statement_timestamp()
          UNION ALL
         SELECT min(due_at) FROM deployments_deployment
          WHERE status = 'RUNNING' AND due_at > statement_timestamp()
@@ -41,11 +45,11 @@ class Turn:
         """Ask for everything that is due. Returns in how many seconds something will be due next,
         as far as is known by now; None if nothing is.
 
-        What Redis does not take stays due. Three queries and three round trips to Redis where
+        What Redis does not take stays due. Four queries and three round trips to Redis where
         nothing is due.
         """
         asks: list[Callable[[], None]] = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
-        asks += [due.wake_all, ask_again]
+        asks += [due.wake_all, _request_cycles, ask_again]
         errors = [error for ask in asks if (error := _error_of(ask)) is not None]
         if errors and not self._redis_is_away:
             logger.warning("the timer waits: redis is away", extra={"error": str(errors[0])})
@@ -57,6 +61,11 @@ class Turn:
             cursor.execute(_NEXT)
             (seconds,) = cursor.fetchone()
         return None if seconds is None else float(seconds)
+
+
+def _request_cycles() -> None:
+    for cluster_id in next_cycle.claim_due():
+        wakeup.request_cycle(cluster_id, Trigger.TIMER)
 
 
 def ask_again() -> None:

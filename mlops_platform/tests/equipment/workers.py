@@ -1,6 +1,7 @@
-"""Real Celery workers, and the environment in which any process works as the tests do."""
+"""Real Celery workers and timers, and the environment in which any process works as the tests do."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,10 @@ from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WORKER_START_TIMEOUT_S = 30.0
 WORKER_STOP_TIMEOUT_S = 15.0
+TIMER_TIMEOUT_S = 60.0
+
+Timer = subprocess.Popen[bytes]
+StartTimer = Callable[..., Timer]
 
 
 @pytest.fixture
@@ -78,3 +83,34 @@ def start_worker(
             process.kill()
             process.wait()
         print(f"--- {log.name} ---\n{log.read_text(errors='replace')}")  # noqa: T201 - pytest shows it
+
+
+@pytest.fixture
+def start_timer(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[StartTimer]:
+    """Start real timers: `start_timer(**variables)` returns once it has taken a turn. They end with
+    the test, also those that it has frozen."""
+    started: list[Timer] = []
+
+    def start(**variables: str) -> Timer:
+        folder = tmp_path / f"timer-{len(started) + 1}"
+        folder.mkdir()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scheduler.timer"],
+            cwd=REPOSITORY,
+            env={**worker_environment, "MLOPS_DATA_DIR": str(folder), **variables},
+            stdin=subprocess.DEVNULL,
+        )
+        started.append(process)
+        deadline = time.monotonic() + TIMER_TIMEOUT_S
+        while not (folder / "timer-heartbeat").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail("The timer did not start.")
+            time.sleep(0.05)
+        return process
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+    for process in started:
+        assert process.wait(TIMER_TIMEOUT_S) in {0, -signal.SIGKILL}

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from deployments.models import Deployment, DeploymentEvent, EventType, Status
 from mlops_platform.api.clock import database_now
 from mlops_platform.tests.equipment.clocks import on_a_host
 from mlops_platform.tests.equipment.plugin import REPOSITORY
+from mlops_platform.tests.equipment.workers import StartTimer
 from scheduler import audit
 from scheduler.models import PeriodicJob
 from scheduler.tests.conftest import Submit
@@ -26,37 +27,6 @@ from scheduler.timer import heartbeat, jobs
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 
 PATIENCE_S = 60.0
-
-Timer = subprocess.Popen[bytes]
-StartTimer = Callable[..., Timer]
-
-
-@pytest.fixture
-def start_timer(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[StartTimer]:
-    """Start real timers: `start_timer(**variables)`; they end with the test."""
-    started: list[Timer] = []
-
-    def start(**variables: str) -> Timer:
-        folder = tmp_path / f"timer-{len(started) + 1}"
-        folder.mkdir()
-        environment = {**worker_environment, "MLOPS_DATA_DIR": str(folder), **variables}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler.timer"],
-            cwd=REPOSITORY,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        started.append(process)
-        wait_for((folder / "timer-heartbeat").exists)
-        return process
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-    assert [process.wait(30) for process in started if process.returncode is None] == [
-        0 for process in started if process.returncode != -signal.SIGKILL
-    ]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,102 @@
+"""When a cycle of a cluster could decide differently, though nothing else happens until then.
+
+That is when the exempt time of a running deployment ends which a more urgent one might evict. What
+else a plan depends on in time needs no cycle of its own: an end, a retry and a stop wake the
+scheduler, and a reservation that begins or grows only keeps others back, at the next cycle that
+would start one.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from mlops_platform.api.ids import moment
+from scheduler.engine import Snapshot
+from scheduler.engine.snapshot import ACTIVE, LOWER_PRIORITY
+from scheduler.models import NextCycle
+
+# A moment whose cycle has been asked for is asked for again after so long, unless the cycle has
+# found the next one meanwhile: Redis may be away.
+AGAIN_S = 5
+MOST_AT_ONCE = 1000
+# Many exempt times that end in a row are looked at together: so late may a cycle be.
+APART_MS = 250
+
+# From the tables, since a snapshot leaves out what cannot be evicted now, and what cannot start:
+# the preemptible deployments of a lower class than one that waits and may preempt. As in
+# engine/preemption/exemption.py, one that is STARTING is exempt from its admission on.
+_NOTE = """
+INSERT INTO scheduler_nextcycle AS next (cluster_id, due_at)
+SELECT %(cluster)s, greatest(
+           min(coalesce(d.started_at, d.admitted_at)) + %(exempt_s)s * interval '1 second',
+           %(now)s + %(apart_ms)s * interval '1 millisecond')
+  FROM deployments_deployment d
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id AND p.preemptible
+ WHERE d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
+   AND d.preemption_count < %(max_preemptions)s
+   AND coalesce(d.started_at, d.admitted_at) > %(now)s - %(exempt_s)s * interval '1 second'
+   AND p.value < (
+       SELECT max(waiting.value) FROM deployments_priorityclass waiting
+        WHERE waiting.may_preempt
+          AND EXISTS (SELECT FROM deployments_deployment q
+                       WHERE q.cluster_id = %(cluster)s AND q.priority_class_id = waiting.id
+                         AND q.status = 'QUEUED' AND q.pending_dependencies = 0
+                         AND q.retry_at IS NULL))
+HAVING count(*) > 0
+    ON CONFLICT (cluster_id) DO UPDATE SET due_at = excluded.due_at
+ WHERE next.due_at <> excluded.due_at OR %(is_due)s
+RETURNING cluster_id
+"""
+
+_CLAIM = """
+UPDATE scheduler_nextcycle
+   SET due_at = statement_timestamp() + %(again_s)s * interval '1 second'
+ WHERE cluster_id IN (
+       SELECT cluster_id FROM scheduler_nextcycle WHERE due_at <= statement_timestamp()
+        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+RETURNING cluster_id
+"""
+
+
+def note(snapshot: Snapshot, *, is_due: bool) -> None:
+    """Write the moment down, in the transaction that has applied the snapshot's plan.
+
+    No query where the policy knows no exempt time, else one. `is_due`: the cycle ran because such a
+    moment had come. Then one query more where there is no other moment; before that, a moment that
+    has become void costs one needless cycle at most.
+    """
+    has_moment = _is_possible(snapshot) and _note(snapshot, is_due)
+    if is_due and not has_moment:
+        NextCycle.objects.filter(cluster=snapshot.cluster_id).delete()
+
+
+def claim_due() -> list[UUID]:
+    """The clusters whose moment has come, each for one caller. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"again_s": AGAIN_S, "most": MOST_AT_ONCE})
+        return [cluster_id for (cluster_id,) in cursor.fetchall()]
+
+
+def _is_possible(snapshot: Snapshot) -> bool:
+    policy = snapshot.policy
+    return (
+        snapshot.state == ACTIVE
+        and policy.preemption == LOWER_PRIORITY
+        and policy.preempt_exempt_s > 0
+    )
+
+
+def _note(snapshot: Snapshot, is_due: bool) -> bool:
+    """Write it; whether it is another than before."""
+    params: dict[str, Any] = {
+        "cluster": snapshot.cluster_id,
+        "now": moment(snapshot.now_ms),
+        "exempt_s": snapshot.policy.preempt_exempt_s,
+        "max_preemptions": snapshot.policy.max_preemptions,
+        "apart_ms": APART_MS,
+        "is_due": is_due,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE, params)
+        return cursor.rowcount > 0
