@@ -66,9 +66,11 @@ def note(snapshot: Snapshot, *, is_due: bool) -> None:
     moment had come. Then one query more where there is no other moment; before that, a moment that
     has become void costs one needless cycle at most.
     """
-    has_moment = _is_possible(snapshot) and _note(snapshot, is_due)
+    policy = snapshot.policy
+    has_exempt_time = policy.preempt_exempt_s > 0 and policy.preemption == LOWER_PRIORITY
+    has_moment = has_exempt_time and snapshot.state == ACTIVE and _note(snapshot, is_due)
     if is_due and not has_moment:
-        NextCycle.objects.filter(cluster=snapshot.cluster_id).delete()
+        NextCycle.objects.filter(pk=snapshot.cluster_id).delete()
 
 
 def claim_due() -> list[UUID]:
@@ -76,15 +78,6 @@ def claim_due() -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"again_s": AGAIN_S, "most": MOST_AT_ONCE})
         return [cluster_id for (cluster_id,) in cursor.fetchall()]
-
-
-def _is_possible(snapshot: Snapshot) -> bool:
-    policy = snapshot.policy
-    return (
-        snapshot.state == ACTIVE
-        and policy.preemption == LOWER_PRIORITY
-        and policy.preempt_exempt_s > 0
-    )
 
 
 def _note(snapshot: Snapshot, is_due: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Real Celery workers and timers, and the environment in which any process works as the tests do."""
+"""Real Celery workers and timers, and the environment in which processes work as the tests do."""
 
 import os
 import signal
