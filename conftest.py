@@ -11,5 +11,6 @@ pytest_plugins = [
     "mlops_platform.tests.equipment.world",
     "mlops_platform.tests.equipment.workers",
     "mlops_platform.tests.equipment.server",
+    "mlops_platform.tests.equipment.sentinels",
     "mlops_platform.tests.equipment.browser",
 ]

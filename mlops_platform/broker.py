@@ -21,6 +21,8 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import RedisError, ResponseError
 
+from mlops_platform.environment.redis_address import SentinelConnection
+
 logger = logging.getLogger(__name__)
 
 PARTS = {"body", "headers", "properties"}  # of every message
@@ -60,15 +62,18 @@ class QoS(kombu_redis.QoS):
             raise
 
 
-class Channel(kombu_redis.Channel):
+class _Channel:
+    """To be mixed into a channel of kombu's."""
+
     QoS = QoS
+    pool: Any
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """A client for commands. An error reply closes the idle connections: after a failover the
         same address may lead to another server."""
         try:
-            with super().conn_or_acquire(client) as connected:
+            with super().conn_or_acquire(client) as connected:  # type: ignore[misc]  # kombu's
                 yield connected
         except ResponseError:
             self.pool.disconnect(inuse_connections=False)
@@ -76,33 +81,53 @@ class Channel(kombu_redis.Channel):
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # as above
+            return super()._brpop_read(**options)  # type: ignore[misc]  # kombu's
         except JSONDecodeError:
             logger.exception("a message that is none was dropped")
             return True
 
 
-class Transport(kombu_redis.Transport):
-    Channel = Channel
+class _Transport:
+    """To be mixed into a transport of kombu's."""
+
     connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
+    _avail_channels: list[Any]
 
     def _deliver(self, message: Any, queue: str) -> None:
         """Drop what is no message, which would end the worker, and the next one that gets it."""
         if isinstance(message, dict) and message.keys() >= PARTS:
-            super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # kombu has no types
+            super()._deliver(message, queue)  # type: ignore[misc]  # kombu's
         else:
             logger.error("a message that is none was dropped")
 
     def establish_connection(self) -> Any:
         """Raises the RedisError of a Redis that answers but takes no writes."""
-        connection = super().establish_connection()  # type: ignore[no-untyped-call]  # kombu has no types
+        connection = super().establish_connection()  # type: ignore[misc]  # kombu's
         try:
             with self._avail_channels[-1].conn_or_acquire() as client:
                 client.set(PROBE, "1", ex=PROBE_TTL_S)
         except BaseException:
-            self.close_connection(connection)  # type: ignore[no-untyped-call]  # as above
+            self.close_connection(connection)  # type: ignore[attr-defined]  # kombu's
             raise
         return connection
+
+
+class Channel(_Channel, kombu_redis.Channel):
+    """Of one server."""
+
+
+class Transport(_Transport, kombu_redis.Transport):
+    Channel = Channel
+
+
+class SentinelChannel(_Channel, kombu_redis.SentinelChannel):
+    """Of the primary that Sentinels name."""
+
+    connection_class = SentinelConnection
+
+
+class SentinelTransport(_Transport, kombu_redis.SentinelTransport):
+    Channel = SentinelChannel
 
 
 class Connection(KombuConnection):
@@ -143,3 +168,4 @@ def use() -> None:
     """Have all Redis URLs of this process lead to this transport."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"

@@ -18,7 +18,7 @@ from typing import Any
 import dj_database_url
 
 from mlops_platform import embedded
-from mlops_platform.environment import admission
+from mlops_platform.environment import admission, redis_address
 from mlops_platform.environment.database import deadlines
 from mlops_platform.environment.limits import MOST, MOST_AT_ONCE, rate, whole_number
 from mlops_platform.environment.production import (
@@ -141,7 +141,7 @@ TEMPLATES = [
 
 # --- PostgreSQL and Redis -------------------------------------------------------------------
 DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.postgres_url(DATA_DIR)
-REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
+REDIS_URL = redis_address.check(os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR))
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **dj_database_url.parse(
@@ -165,10 +165,11 @@ REDIS_STALLED_S = 2.0  # after a timeout, for so long no command of this process
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # a text would be split at commas
         "VERSION": 2,  # entries of the first version are pickles, which nothing reads any more
         "OPTIONS": {
             "serializer": "mlops_platform.api.cache.JsonSerializer",
+            "pool_class": "mlops_platform.environment.redis_address.Pool",
             "socket_connect_timeout": REDIS_TIMEOUT_S,
             "socket_timeout": REDIS_TIMEOUT_S,
         },
@@ -255,15 +256,15 @@ SWAGGER_SETTINGS = {
 # --- Celery ---------------------------------------------------------------------------------
 _BROKER_TIMEOUTS = {
     "socket_connect_timeout": REDIS_TIMEOUT_S,
-    "socket_timeout": 30,
+    "socket_timeout": 5,
+    # A worker that waits for messages asks this often, in seconds, whether the server is still
+    # there: a frozen one, in whose place Sentinels have put another, says nothing.
+    "health_check_interval": 3,
     "max_retries": 0,
 }
-if REDIS_URL.startswith("unix://"):
-    _path, _, _query = REDIS_URL.removeprefix("unix://").partition("?db=")
-    CELERY_BROKER_URL = f"redis+socket://{_path}?virtual_host={_query or 0}"
-else:
-    CELERY_BROKER_URL = REDIS_URL
-CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER_TIMEOUTS
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = redis_address.broker(
+    REDIS_URL, _BROKER_TIMEOUTS
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # else a worker gives up after most of an hour
 CELERY_TASK_DEFAULT_QUEUE = "scheduler"

@@ -12,6 +12,8 @@ from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from mlops_platform.environment.redis_address import Pool
+
 _stalled_until: dict[str, float] = {}
 """time.monotonic() by URL; here because connections copy their Retry."""
 
@@ -29,13 +31,14 @@ def redis_client() -> Redis:
 
 @cache
 def _client(url: str, timeout_s: float, stalled_s: float) -> Redis:
-    return Redis.from_url(
+    pool = Pool.from_url(
         url,
         socket_connect_timeout=timeout_s,
         socket_timeout=timeout_s,
         retry=_Impatient(url, stalled_s),
         decode_responses=True,
     )
+    return Redis(connection_pool=pool)
 
 
 class _Impatient(Retry):
