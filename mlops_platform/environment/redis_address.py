@@ -70,7 +70,7 @@ def check(url: str) -> str:
     """The URL, where it names a server or Sentinels; ImproperlyConfigured names the variable."""
     if sentinels(url) is None:
         try:
-            parse_url(url)
+            parse_url(url)  # type: ignore[no-untyped-call]  # redis-py's stubs
         except ValueError:
             raise ImproperlyConfigured(
                 "REDIS_URL is no URL of a Redis; use redis://host:port/0, rediss://host:port/0, "
@@ -101,7 +101,7 @@ class SentinelConnection(SentinelManagedConnection):
     def read_response(
         self, *args: Any, disconnect_on_error: bool | None = True, **options: Any
     ) -> Any:
-        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)  # type: ignore[no-untyped-call]  # redis-py's stubs
+        return super().read_response(*args, disconnect_on_error=disconnect_on_error, **options)
 
 
 class Pool:
@@ -115,7 +115,9 @@ class Pool:
         if found is None:
             return ConnectionPool.from_url(url, **options)
         login = {"username": found.username, "password": found.password, "db": found.db}
-        asking = Sentinel(found.hosts, sentinel_kwargs=sentinel_options(found, options))
+        asking = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's stubs
+            found.hosts, sentinel_kwargs=sentinel_options(found, options)
+        )
         options |= {"connection_class": SentinelConnection}
         return SentinelConnectionPool(found.service, asking, **login, **options)  # type: ignore[no-untyped-call]  # redis-py's stubs
 

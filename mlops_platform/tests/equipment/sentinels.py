@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -49,8 +50,9 @@ class Sentinels:
             self._wait(lambda port=port: self._knows_all(port))  # type: ignore[misc]  # mypy: of a default
 
     def primary(self) -> int:
-        found = self._ask(self.sentinels[0], password=None)
-        return int(found.sentinel_get_master_addr_by_name(SERVICE)[1])
+        asked = self._ask(self.sentinels[0], password=None)
+        found: Any = asked.sentinel_get_master_addr_by_name(SERVICE)
+        return int(found[1])
 
     def kill_primary(self) -> None:
         self._processes[self.primary()].kill()
@@ -67,7 +69,7 @@ class Sentinels:
             process.wait()
 
     def _knows_all(self, port: int) -> bool:
-        state = self._ask(port, password=None).sentinel_master(SERVICE)
+        state: Any = self._ask(port, password=None).sentinel_master(SERVICE)
         return (int(state["num-slaves"]), int(state["num-other-sentinels"])) == (1, 2)
 
     def _start_server(self, port: int, more: str = "") -> None:

@@ -22,7 +22,8 @@ from mlops_platform.environment.redis_address import Pool, Sentinels, broker, ch
 from mlops_platform.tests.equipment.sentinels import Sentinels as Servers
 from organizations.services import create_organization
 from organizations.tests.people import make_user
-from scheduler.tasks import ask_again, look_for_unanswered
+from scheduler.tasks import look_for_unanswered
+from scheduler.timer.turn import ask_again
 
 WAIT_S = 45.0
 SPEC = {"image": "train:1.2", "cpu_milli": 1, "ram_mib": 1, "gpu": 0}
