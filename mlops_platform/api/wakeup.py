@@ -27,6 +27,7 @@ from mlops_platform.environment.database import try_again
 
 logger = logging.getLogger(__name__)
 
+LOCK_MS = round(LOCK_S * 1000)
 LOOK_AT_ONCE = 1000  # ids that one look asks for again
 LOST_AFTER_MS = 2000  # a message that no worker has taken, where the broker has none
 LATE_AFTER_MS = 5000  # and where it has some, which may be in front of it
@@ -46,7 +47,7 @@ if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then return 0 end
 redis.call('ZADD', KEYS[2], 'NX', now + {LOST_AFTER_MS}, ARGV[2])
 return 1
 """
-# KEYS: the flag, the set, the lock, the failures. ARGV: the id, the lock's token and its ms.
+# KEYS: the flag, the set, the lock, the failures. ARGV: the id and the lock's token.
 # Returns the word and the number of failures before; nothing where no run is wanted or one goes on.
 _BEGIN = f"""
 if redis.call('EXISTS', KEYS[3]) == 1 then return false end
@@ -54,8 +55,8 @@ local word = redis.call('GET', KEYS[1])
 if not word then return false end
 {_NOW}
 redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+redis.call('SET', KEYS[3], ARGV[2], 'PX', {LOCK_MS})
+redis.call('ZADD', KEYS[2], now + {LOCK_MS}, ARGV[1])
 return {{word, redis.call('HGET', KEYS[4], ARGV[1]) or '0'}}
 """
 # As above; ARGV: the id and the token. Returns 1 where another run is wanted.
@@ -171,8 +172,9 @@ class Wakeup:
         so that a busy id takes turns with others. Returns the word that was answered; None where no
         work was done or another run follows.
         """
-        token, keys = uuid4().hex, self._keys(id_)
-        begun = script(redis_client(), _BEGIN)(keys, [str(id_), token, _ms(LOCK_S)])
+        token = uuid4().hex
+        keys = [self._flag.format(id_), self._set, self._lock.format(id_), self._failures]
+        begun = script(redis_client(), _BEGIN)(keys, [str(id_), token])
         if not begun:
             return None
         word, failures = str(begun[0]), int(begun[1])
@@ -182,7 +184,7 @@ class Wakeup:
                 work(word, failures)
         except BaseException as error:
             pause_s = _pause_s(failures, time.monotonic() - began)
-            self._say(_FAIL, keys, [str(id_), token, _ms(pause_s), word])
+            self._say(_FAIL, keys, [str(id_), token, round(pause_s * 1000), word])
             if not isinstance(error, Exception) or try_again(error) is None:
                 raise
             logger.warning(
@@ -211,9 +213,6 @@ class Wakeup:
         for id_ in (*gone, *untaken):
             self.enqueue(UUID(id_))
 
-    def _keys(self, id_: UUID) -> list[str]:
-        return [self._flag.format(id_), self._set, self._lock.format(id_), self._failures]
-
     def _say(self, text: str, keys: list[str], args: list[Any]) -> Any:
         """The script's answer; None while Redis is away: the lock ends, and `ask_again` follows."""
         try:
@@ -226,7 +225,3 @@ class Wakeup:
 def _pause_s(failures: int, took_s: float) -> float:
     growing = min(FIRST_PAUSE_S * 2 ** min(failures, 10), LONGEST_PAUSE_S)
     return max(growing, min(PAUSE_PER_S * took_s, LONGEST_PAUSE_AFTER_LONG_S))
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
