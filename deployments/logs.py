@@ -16,6 +16,7 @@ from deployments import queries, runtime_connections
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
+from deployments.runtimes.streams import to_whole_letter, whole_letters
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.streams import Stream
 from mlops_platform.api.throttling.slots import Slots
@@ -153,14 +154,14 @@ def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
 
 def _read(node: Node, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with _answering(node):
-        yield from pieces
+        yield from whole_letters(pieces)
 
 
 def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The pieces, cut after READ_BYTES and READ_S: an engine may drip for ever."""
     until, left = time.monotonic() + READ_S - 1, READ_BYTES
     for piece in pieces:
-        yield piece[:left]
+        yield piece if len(piece) <= left else to_whole_letter(piece[:left])
         left -= len(piece)
         if left < 0 or time.monotonic() > until:
             yield CUT
@@ -185,6 +186,12 @@ def _with_first_piece(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _last_lines(output: bytes, count: int | None) -> bytes:
+    """Lines end in a newline, as for the engines: a carriage return only redraws one."""
     if count is None:
         return output
-    return b"".join(output.splitlines(keepends=True)[-count:]) if count else b""
+    start = len(output) - output.endswith(b"\n")
+    for _ in range(count):
+        start = output.rfind(b"\n", 0, start)
+        if start < 0:
+            return output
+    return output[start + 1 :] if count else b""

@@ -16,6 +16,7 @@ from deployments.runtimes.base import (
     Runtime,
     RuntimeUnavailable,
 )
+from deployments.runtimes.streams import from_whole_letter
 
 logger = logging.getLogger(__name__)
 
@@ -155,16 +156,19 @@ def _pieces(runtime: Runtime, key: Key, lines: int) -> Iterator[bytes]:
 
 
 def _end_of(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
-    """The last KEPT_BYTES of the pieces, and whether these are all that there is."""
+    """About the last KEPT_BYTES of the pieces, from a whole character on, and whether the pieces
+    are all that there is."""
     end, whole = bytearray(), True
     try:
         for piece in pieces:
             end += piece
             if len(end) > 2 * KEPT_BYTES:
-                del end[:-KEPT_BYTES]
+                del end[: -KEPT_BYTES - 1]  # one more shows that there was more
     except AnswerTooLarge:
         whole = False
-    return bytes(end[-KEPT_BYTES:]), whole
+    if len(end) > KEPT_BYTES:
+        return from_whole_letter(bytes(end[-KEPT_BYTES:])), whole
+    return bytes(end), whole
 
 
 def _remove(orphan: Orphan) -> None:

@@ -8,6 +8,7 @@ from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+LONGEST_LETTER = 4  # bytes of a character in UTF-8
 PIECES_PER_S = 20_000  # an engine sends each line of a log in a piece of its own
 
 
@@ -66,3 +67,48 @@ def paced(items: Iterable[T], most_per_s: int) -> Iterator[T]:
         if count >= most_per_s:
             time.sleep(max(0.0, begun + 1 - time.monotonic()))
             begun, count = time.monotonic(), 0
+
+
+def whole_letters(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces that end in no middle of a UTF-8 character.
+
+    So a reader who stops after any piece has whole characters. The begun character goes out alone
+    where the next piece is empty (nothing comes for now), and at the end; what is no UTF-8 passes
+    as it is.
+    """
+    begun = b""
+    for piece in pieces:
+        text = begun + piece
+        whole = _length_of_whole(text) if piece else len(text)
+        begun = text[whole:]
+        yield text[:whole]
+    if begun:
+        yield begun
+
+
+def from_whole_letter(text: bytes) -> bytes:
+    """The end of a longer text, from its first whole UTF-8 character on."""
+    for start in range(min(LONGEST_LETTER, len(text))):
+        if not _continues(text[start]):
+            return text[start:]
+    return text  # no UTF-8
+
+
+def to_whole_letter(text: bytes) -> bytes:
+    """The beginning of a longer text, to its last whole UTF-8 character."""
+    return text[: _length_of_whole(text)]
+
+
+def _length_of_whole(text: bytes) -> int:
+    """Without the character that begins at the end and needs more bytes than there are."""
+    for back in range(1, min(LONGEST_LETTER, len(text) + 1)):
+        byte = text[-back]
+        if _continues(byte):
+            continue
+        needs = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return len(text) - back if needs > back else len(text)
+    return len(text)
+
+
+def _continues(byte: int) -> bool:
+    return byte & 0xC0 == 0x80

@@ -110,7 +110,8 @@ def _draft(
     if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
         MOST_ARGUMENT_BYTES
     ):
-        raise Invalid({"args": TOO_MANY_ARGUMENT_BYTES})
+        field = "args" if spec.get("args") else "command"
+        raise Invalid({field: TOO_MANY_ARGUMENT_BYTES})
     if cluster.state == State.DELETING:
         refuse_closing(cluster)
     if spec.get("node_selector"):
