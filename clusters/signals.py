@@ -12,5 +12,8 @@ owners_matter = Signal()
 # that runs them stops them, and deletes the cluster in the end.
 cluster_closing = Signal()
 
+# cluster (its row locked): it is deleted, to all but what deletes its rows later.
+cluster_deleted = Signal()
+
 # cluster_id (its row locked), node_id, name: a node has another name now.
 node_renamed = Signal()

@@ -3,8 +3,10 @@
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 
-from deployments.models import Deployment, Status
+from deployments.lifecycle.timeline import record_all
+from deployments.models import Deployment, EventType, Status
 
 _RENAME = """
 UPDATE deployments_deployment d
@@ -16,6 +18,7 @@ UPDATE deployments_deployment d
          FROM jsonb_array_elements(d.placement) WITH ORDINALITY AS places(p, at))
  WHERE d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING', 'STOPPING')
    AND d.placement @> jsonb_build_array(jsonb_build_object('node_id', %(node)s::text))
+RETURNING d.id
 """
 
 
@@ -25,9 +28,11 @@ def node_ids(row: Deployment) -> list[str]:
 
 
 def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
-    """Rename the node in all placements; the caller has the cluster's lock. One query."""
+    """Rename the node in all placements; the caller has the cluster's lock. Two queries."""
     with connection.cursor() as cursor:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
+        lines = [(row, {"node": {"to": name}}) for (row,) in cursor.fetchall()]
+    record_all(lines, EventType.CHANGED, at=timezone.now())
 
 
 def terminating_nodes(cluster_id: UUID) -> set[UUID]:

@@ -10,8 +10,10 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_closing, node_renamed, owners_matter
+from clusters.signals import cluster_closing, cluster_deleted, node_renamed, owners_matter
 from deployments import placements, scheduling_key, wakeup
+from deployments.lifecycle import timeline
+from deployments.models import EventType
 from deployments.services import priority_classes, stop
 
 
@@ -20,6 +22,11 @@ def on_cluster_closing(cluster: Cluster, **_: Any) -> None:
     """Passes of the reconciler stop what is left."""
     if stop.stop_some(cluster, most=stop.AT_ONCE):
         transaction.on_commit(partial(wakeup.request, cluster.pk, [wakeup.EVERYTHING]))
+
+
+@receiver(cluster_deleted)
+def on_cluster_deleted(cluster: Cluster, **_: Any) -> None:
+    timeline.record_of_cluster(cluster, EventType.CLUSTER_DELETED)
 
 
 @receiver(owners_matter)
@@ -34,3 +41,4 @@ def on_node_renamed(cluster_id: UUID, node_id: UUID, name: str, **_: Any) -> Non
 
 def on_migrated(using: str, apps: Apps = present_apps, **_: Any) -> None:
     priority_classes.create_standard_classes(using, apps)
+    timeline.adopt_restored(using, apps)

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from clusters import hooks
 from clusters.models import Cluster, Runtime, State
-from clusters.signals import cluster_changed, cluster_closing
+from clusters.signals import cluster_changed, cluster_closing, cluster_deleted
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.locks import try_lock
 from mlops_platform.api.throttling.slots import Slots
@@ -57,6 +57,7 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
             return locked
         locked.state, locked.deleted_at = State.DELETING, timezone.now()
         locked.save(update_fields=["state", "deleted_at"])
+        cluster_deleted.send(Cluster, cluster=locked)
     if not _has_secrets_elsewhere(locked) and delete_rows(locked.pk, AT_ONCE):
         return None
     transaction.on_commit(lambda: request(locked.pk))

@@ -4,9 +4,14 @@ from drf_yasg import openapi
 
 from clusters.api.quota_serializers import QuotaSerializer
 from clusters.services.quotas import LIMITS, NEEDS_A_LIMIT
-from deployments.api import headers
+from deployments.api import following, headers
+from deployments.api.feed_parameters import PARAMETERS as FEED_PARAMETERS
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
-from deployments.api.representation import DeploymentSerializer
+from deployments.api.representation import (
+    DeploymentSerializer,
+    FeedEventSerializer,
+    ListedDeploymentSerializer,
+)
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 
@@ -63,6 +68,17 @@ ENDPOINT_AWAY = error(
     "node-1 does not answer.",
 )
 
+FOLLOW = (
+    "With `updated_after`, those that have changed since that cursor, each as it is now, in the "
+    "order of their changes: follow with it, not with `created_after`, which compares times."
+)
+CHANGED = {
+    200: openapi.Response(
+        "A page", ListedDeploymentSerializer(many=True), headers=dict(following.LIST_HEADERS)
+    ),
+    410: following.EXPIRED,
+}
+
 DEPLOYMENTS = {
     "create": Doc(
         "deployments",
@@ -87,7 +103,7 @@ DEPLOYMENTS = {
             409: REFUSED_BULK,
         },
     ),
-    "list": Doc("deployments", "The deployments of your organizations"),
+    "list": Doc("deployments", "The deployments of your organizations", FOLLOW, answers=CHANGED),
     "retrieve": Doc("deployments", "One deployment: its state, and why it waits"),
     "partial_update": Doc(
         "deployments",
@@ -123,8 +139,25 @@ DEPLOYMENTS = {
         answers={200: TEXT, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
     ),
 }
-CLUSTER_DEPLOYMENTS = {"list": Doc("deployments", "The deployments of one cluster")}
+CLUSTER_DEPLOYMENTS = {
+    "list": Doc("deployments", "The deployments of one cluster", FOLLOW, answers=CHANGED)
+}
 EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
+FEED = {
+    "list": Doc(
+        "organizations",
+        "What happens in the organization, in the order of commits",
+        "Go on with the `Next-Cursor` of each answer: no event is missed, and none comes twice. A "
+        "page may be empty while a `Link` says that there is more.",
+        parameters=FEED_PARAMETERS,
+        answers={
+            200: openapi.Response(
+                "A page", FeedEventSerializer(many=True), headers=dict(following.NEXT)
+            ),
+            410: following.EXPIRED,
+        },
+    )
+}
 
 WHAT_A_QUOTA_IS = (
     "What a user's deployments have allocated in the cluster, with all replicas, may not exceed "

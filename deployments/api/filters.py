@@ -95,6 +95,12 @@ class ClusterDeploymentFilterSet(FilterSet):
         schema={"format": "date-time"},
         help_text="RFC 3339, to the millisecond.",
     )
+    updated_after = ReadFilter(
+        read=str,
+        method="of_any_change",
+        help_text="Those that have changed since that `Next-Cursor` of an answer, or since `now`; "
+        "without `ordering` and `cursor`.",
+    )
     ordering = ReadFilter(
         read=an_ordering,
         method="in_order",
@@ -129,6 +135,10 @@ class ClusterDeploymentFilterSet(FilterSet):
         except (OverflowError, ValueError):
             raise Invalid({"created_after": "Too late or too early a time."}) from None
         return deployments.narrowed(since=since)
+
+    def of_any_change(self, deployments: DeploymentList, name: str, cursor: str) -> DeploymentList:
+        """Narrows nothing: updates.py reads what has changed among what the other filters leave."""
+        return deployments
 
     def in_order(
         self, deployments: DeploymentList, name: str, columns: tuple[str, ...]

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from deployments import queries, reasons
 from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
+from mlops_platform.api.commit_order import Position, cursor_of
 from mlops_platform.api.fields import ShownCores
 
 EXAMPLE: Mapping[str, Any] = {
@@ -167,6 +168,34 @@ class EventSerializer(serializers.Serializer):
     @swagger_serializer_method(serializers.DictField())
     def get_details(self, event: DeploymentEvent) -> dict[str, Any]:
         return reasons.shown(event.details)
+
+
+class FeedEventSerializer(EventSerializer):
+    """An event of an organization's feed. Needs `seen`, the horizon, in its context."""
+
+    cursor = serializers.SerializerMethodField(
+        help_text="Go on after this event: give it as `since`."
+    )
+    deployment_id = serializers.UUIDField(
+        allow_null=True, help_text="Null where it concerns a whole cluster."
+    )
+    cluster_id = serializers.UUIDField()
+
+    class Meta:
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {
+                "cursor": "WyI2YjFkM2M5ZTJmMDQiLDkwNDIsNTEsMTc3MjM1NTYwMDAwMF0",
+                "deployment_id": EXAMPLE["id"],
+                "cluster_id": EXAMPLE["cluster_id"],
+                **EventSerializer.Meta.swagger_schema_fields["example"],
+            }
+        }
+
+    @swagger_serializer_method(serializers.CharField())
+    def get_cursor(self, event: DeploymentEvent) -> str:
+        assert event.transaction_id is not None
+        position = Position(event.transaction_id, event.pk)
+        return cursor_of(position, self.context["seen"], event.at)
 
 
 def present_page(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:

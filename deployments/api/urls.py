@@ -1,5 +1,6 @@
 """Below /api/."""
 
+from deployments.api.feed_viewsets import OrganizationEventViewSet
 from deployments.api.quota_viewsets import QuotaViewSet
 from deployments.api.viewsets import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 from mlops_platform.api.routers import ApiRouter
@@ -9,5 +10,8 @@ IN_CLUSTER = "clusters/<uuid:cluster_id>"
 router = ApiRouter()
 router.register("deployments", DeploymentViewSet, "deployment")
 router.register("deployments/<uuid:deployment_id>/events", EventViewSet, "event")
+router.register(
+    "orgs/<uuid:organization_id>/events", OrganizationEventViewSet, "organization-event"
+)
 router.register(f"{IN_CLUSTER}/deployments", ClusterDeploymentsViewSet, "cluster-deployment")
 router.register(f"{IN_CLUSTER}/quotas", QuotaViewSet, "quota")

@@ -15,7 +15,7 @@ from clusters.api.nested import ClusterChildViewSet
 from clusters.models import Cluster, Node
 from clusters.queries import clusters_visible_to
 from deployments import logs, queries
-from deployments.api import docs
+from deployments.api import docs, updates
 from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
 from deployments.api.headers import REPLAYED, idempotency_key
 from deployments.api.log_parameters import wanted_logs
@@ -79,7 +79,10 @@ class DeploymentViewSet(DeploymentChildViewSet):
 
     def list(self, request: UserRequest) -> Response:
         visible = queries.without_large(deployments_of(clusters_visible_to(request.user)))
-        page = self.paginate_queryset(self.filter_queryset(visible))
+        narrowed = self.filter_queryset(visible)
+        if updates.are_asked_for(request):
+            return updates.of_user(request, narrowed)
+        page = self.paginate_queryset(narrowed)
         return self.get_paginated_response(present_page(page or []))
 
     def get_serializer_class(self) -> Any:
@@ -173,9 +176,12 @@ class ClusterDeploymentsViewSet(ClusterChildViewSet):
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest, **path: Any) -> Response:
-        only = Cluster.objects.filter(pk=self.get_cluster().pk)
-        inside = queries.without_large(deployments_of(only))
-        page = self.paginate_queryset(self.filter_queryset(inside))
+        cluster = self.get_cluster()
+        inside = queries.without_large(deployments_of(Cluster.objects.filter(pk=cluster.pk)))
+        narrowed = self.filter_queryset(inside)
+        if updates.are_asked_for(request):
+            return updates.in_cluster(request, narrowed, cluster)
+        page = self.paginate_queryset(narrowed)
         return self.get_paginated_response(present_page(page or []))
 
 

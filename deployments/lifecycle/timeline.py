@@ -1,12 +1,56 @@
-"""Writes a deployment's timeline: only adds entries, in the transaction of the change."""
+"""Writes timelines and the feeds made of them: only adds entries, in the transaction of the change.
+
+Every change of what a deployment's answer shows has an entry: clients that follow learn of it by
+that (feed/).
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.apps.registry import Apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection, connections
+from psycopg2.extras import Json
+
 from accounts.models import User
-from deployments.models import DeploymentEvent, EventType
+from clusters.models import Cluster
+from deployments.models import EventType
+
+# In the order given. The transaction's id is what the feed is ordered by (api/commit_order.py).
+_INSERT = """
+INSERT INTO deployments_deploymentevent
+       (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
+        details)
+SELECT d.id, d.cluster_id, c.organization_id, pg_current_xact_id()::text::bigint, %(type)s, %(at)s,
+       %(actor)s, %(cycle)s, line.details
+  FROM unnest(%(ids)s::uuid[], %(details)s::jsonb[]) WITH ORDINALITY AS line(id, details, number)
+  JOIN deployments_deployment d ON d.id = line.id
+  JOIN clusters_cluster c ON c.id = d.cluster_id
+ ORDER BY line.number
+"""
+
+_INSERT_OF_CLUSTER = """
+INSERT INTO deployments_deploymentevent
+       (cluster_id, organization_id, transaction_id, type, at, details)
+VALUES (%(cluster)s, %(organization)s, pg_current_xact_id()::text::bigint, %(type)s,
+        clock_timestamp(), %(details)s)
+"""
+
+# In a restored database ids begin anew: what came with it is before all that will be written.
+_RESTORED = """
+SELECT EXISTS (
+       SELECT FROM organizations_organization o
+        CROSS JOIN LATERAL (
+              SELECT transaction_id FROM deployments_deploymentevent
+               WHERE organization_id = o.id ORDER BY transaction_id DESC, id DESC LIMIT 1) e
+        WHERE e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+"""
+_ADOPT = "UPDATE deployments_deploymentevent SET transaction_id = 0 WHERE transaction_id > 0"
+
+
+NO_DETAILS: Mapping[str, Any] = {}
 
 
 def record(
@@ -19,13 +63,8 @@ def record(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Add one entry. One query."""
-    DeploymentEvent.objects.create(
-        deployment_id=deployment_id,
-        type=event_type,
-        at=at,
-        actor=actor,
-        cycle_id=cycle_id,
-        details=dict(details or {}),
+    record_all(
+        [(deployment_id, details or NO_DETAILS)], event_type, at=at, actor=actor, cycle_id=cycle_id
     )
 
 
@@ -37,18 +76,47 @@ def record_all(
     actor: User | None = None,
     cycle_id: UUID | None = None,
 ) -> None:
-    """Add an entry of the same type to many deployments. One query for each thousand."""
-    DeploymentEvent.objects.bulk_create(
-        [
-            DeploymentEvent(
-                deployment_id=deployment_id,
-                type=event_type,
-                at=at,
-                actor=actor,
-                cycle_id=cycle_id,
-                details=dict(details),
-            )
-            for deployment_id, details in lines
-        ],
-        batch_size=1000,
-    )
+    """Add an entry of the same type to many deployments. One query."""
+    ids, details = [], []
+    for deployment_id, of_deployment in lines:
+        ids.append(deployment_id)
+        details.append(Json(dict(of_deployment)))
+    if not ids:
+        return
+    params: dict[str, Any] = {
+        "ids": ids,
+        "details": details,
+        "type": event_type,
+        "at": at,
+        "actor": actor.pk if actor else None,
+        "cycle": cycle_id,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, params)
+
+
+def record_of_cluster(cluster: Cluster, event_type: EventType) -> None:
+    """Add an entry of a whole cluster to its organization's feed. One query."""
+    params: dict[str, Any] = {
+        "cluster": cluster.pk,
+        "organization": cluster.organization_id,
+        "type": event_type,
+        "details": Json({"name": cluster.name}),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_OF_CLUSTER, params)
+
+
+def adopt_restored(using: str, apps: Apps) -> None:
+    """Put the events of a restored dump before all that are written from now on, where their
+    transactions' ids are ahead of this server's. One query, and one more to do so. Does nothing
+    where `apps` are those of a migration from before the feed."""
+    try:
+        apps.get_model("deployments", "DeploymentEvent")._meta.get_field("transaction_id")
+    except (LookupError, FieldDoesNotExist):
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute(_RESTORED)
+        [(restored,)] = cursor.fetchall()
+        if restored:
+            cursor.execute(_ADOPT)

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from rest_framework.exceptions import APIException
 
 from accounts.models import User
-from deployments.lifecycle.timeline import record_all
+from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
@@ -18,8 +18,6 @@ from deployments.services.idempotency import CHUNK
 from deployments.services.queue_limits import refuse_too_many
 from deployments.signals import deployments_submitted
 from mlops_platform.api.errors import not_found, refuse_items
-
-NO_DETAILS: Mapping[str, Any] = {}
 
 
 class Bulk(NamedTuple):

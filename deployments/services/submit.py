@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from deployments import hooks
-from deployments.lifecycle.timeline import record
+from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries import Dependency
 from deployments.services import dependencies, idempotency
@@ -52,7 +52,8 @@ def create_deployment(
                     return Submission(row, True, class_names, needed)
             else:
                 deployment.save(force_insert=True)
-            record(deployment.pk, EventType.SUBMITTED, at=deployment.created_at, actor=user)
+            lines = [(deployment.pk, NO_DETAILS)]
+            record_all(lines, EventType.SUBMITTED, at=deployment.created_at, actor=user)
             if needed:
                 [needed] = dependencies.attach([(deployment, needed)])
                 dependencies.refuse_hopeless(needed)

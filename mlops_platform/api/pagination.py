@@ -9,9 +9,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import FieldError, ValidationError
@@ -31,6 +31,8 @@ MOST_BYTES = 2 * 1024 * 1024
 FIRST_READ = DEFAULT_LIMIT + 1
 """Rows of the first query; their size says how many the next may read."""
 _HEAVY = (str, dict, list)
+K = TypeVar("K")
+Row = TypeVar("Row")
 
 
 class KeysetPagination(BasePagination):
@@ -198,3 +200,29 @@ def _parsed(value: Any) -> Any:
 def bad_cursor() -> Invalid:
     """400 for a cursor that no page of the list has given."""
     return Invalid({"cursor": "Not a cursor of this list; start without one."})
+
+
+def limit_of(request: Request) -> int:
+    """`?limit=`; 400 where it is no number in range."""
+    return _limit(request.query_params.get("limit"))
+
+
+def read_within_budget(
+    keys: Sequence[K], read: Callable[[Sequence[K]], Mapping[K, Row]]
+) -> tuple[list[Row], int]:
+    """The rows of the first keys, as many as a page may have in bytes, and how many keys that were.
+
+    `read` may find no row for a key. One query of it for each FIRST_READ keys.
+    """
+    rows: list[Row] = []
+    size = 0
+    for start in range(0, len(keys), FIRST_READ):
+        some = keys[start : start + FIRST_READ]
+        found = read(some)
+        for number, key in enumerate(some, start):
+            if size > MOST_BYTES and rows:
+                return rows, number
+            if (row := found.get(key)) is not None:
+                rows.append(row)
+                size += _weight(row)
+    return rows, len(keys)

@@ -13,7 +13,9 @@ from deployments.tests.workloads import make
 pytestmark = pytest.mark.django_db
 
 BAR = b"".join(b"epoch 1: %d%%\r" % part for part in range(0, 101, 5))
-KEPT = {  # what was written: the last lines of it, by how many are asked for
+KEPT: dict[
+    bytes, dict[int, bytes | None]
+] = {  # what was written: the last lines of it, by how many are asked for
     b"loading\n" + BAR + b"\nloss 0.25\n": {1: b"loss 0.25\n", 2: BAR + b"\nloss 0.25\n", 3: None},
     BAR: {0: b"", 1: None},
     BAR + b"\n": {1: None, 5: None},

@@ -1,0 +1,85 @@
+"""Pages of what has changed: events, and deployments as they are now."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from deployments.feed import window
+from deployments.feed.window import Entry
+from deployments.listing import DeploymentList
+from deployments.models import Deployment, DeploymentEvent
+from mlops_platform.api.commit_order import Horizon, Position
+from mlops_platform.api.pagination import read_within_budget
+
+Row = TypeVar("Row")
+
+
+class Changes(NamedTuple, Generic[Row]):
+    """Rows in the order of their changes. `end` is where to go on; `more`: at once."""
+
+    rows: list[Row]
+    end: Position
+    more: bool
+
+
+def events_after(
+    organization_id: UUID,
+    after: Position,
+    seen: Horizon,
+    *,
+    limit: int,
+    wanted: Callable[[Entry], bool] | None = None,
+) -> Changes[DeploymentEvent]:
+    """The next events of an organization. Two queries, none of the rows where there are none."""
+    most = window.WINDOW if wanted else limit
+    found = window.read([organization_id], after, seen, most)
+    chosen = [each for each in found.entries if wanted is None or wanted(each)]
+    end, more = found.end, found.more
+    if len(chosen) > limit:
+        chosen, more = chosen[:limit], True
+        end = chosen[-1].position
+    rows, count = read_within_budget([each.position.row for each in chosen], _events)
+    if count < len(chosen):
+        return Changes(rows, chosen[count - 1].position, True)
+    return Changes(rows, end, more)
+
+
+def deployments_after(
+    visible: DeploymentList,
+    organizations: Sequence[UUID],
+    after: Position,
+    seen: Horizon,
+    *,
+    limit: int,
+    cluster_id: UUID | None = None,
+) -> Changes[Deployment]:
+    """Deployments that have changed, each once, as they are now, and only those of `visible`.
+
+    A row is at least as new as the position that comes with it. Two queries.
+    """
+    found = window.read(organizations, after, seen)
+    last: dict[UUID, Position] = {}  # each deployment's last event, in their order
+    end, more = found.end, found.more
+    before = after
+    for each in found.entries:
+        key = each.deployment_id
+        if key is not None and cluster_id in (None, each.cluster_id):
+            if key not in last and len(last) == limit:
+                end, more = before, True
+                break
+            last.pop(key, None)
+            last[key] = each.position
+        before = each.position
+    keys = list(last)
+    rows, count = read_within_budget(keys, lambda some: _among(visible, some))
+    if count < len(keys):
+        return Changes(rows, last[keys[count - 1]], True)
+    return Changes(rows, end, more)
+
+
+def _events(ids: Sequence[int]) -> dict[int, DeploymentEvent]:
+    return DeploymentEvent.objects.select_related("actor").in_bulk(ids)
+
+
+def _among(visible: DeploymentList, ids: Sequence[UUID]) -> dict[UUID, Deployment]:
+    return {row.pk: row for row in visible.among(ids)}

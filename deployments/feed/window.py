@@ -1,0 +1,71 @@
+"""The next events of some organizations after a position, whatever is wanted of them.
+
+A reader looks at WINDOW events at most, and filters these. So a request costs the same however much
+has happened in an organization in which it wants little, and its cursor moves on past the rest.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from mlops_platform.api.commit_order import Horizon, Position, horizon
+
+TABLE = "deployments_deploymentevent"
+WINDOW = 2000
+
+# A range of `event_by_organization` for each organization.
+_READ = """
+SELECT e.transaction_id, e.id, e.deployment_id, e.cluster_id, e.actor_id, e.type
+  FROM unnest(%(organizations)s::uuid[]) o(id)
+ CROSS JOIN LATERAL (
+       SELECT transaction_id, id, deployment_id, cluster_id, actor_id, type
+         FROM deployments_deploymentevent
+        WHERE organization_id = o.id AND transaction_id < %(horizon)s
+          AND (transaction_id, id) > (%(transaction)s, %(row)s)
+        ORDER BY transaction_id, id LIMIT %(most)s) e
+ ORDER BY 1, 2 LIMIT %(most)s
+"""
+
+
+class Entry(NamedTuple):
+    """What there is to filter by of an event."""
+
+    position: Position
+    deployment_id: UUID | None
+    cluster_id: UUID
+    actor_id: UUID | None
+    type: str
+
+
+class Window(NamedTuple):
+    """`end` is where the next window begins; `more`: it may have events already."""
+
+    entries: list[Entry]
+    end: Position
+    more: bool
+
+
+def seen_now() -> Horizon:
+    """How far the feed may be read now. One query."""
+    return horizon(TABLE)
+
+
+def read(
+    organizations: Sequence[UUID], after: Position, seen: Horizon, most: int = WINDOW
+) -> Window:
+    """The next `most` events that are before the horizon. One query."""
+    params: dict[str, Any] = {
+        "organizations": list(organizations),
+        "transaction": after.transaction,
+        "row": after.row,
+        "horizon": seen.transaction,
+        "most": most,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, params)
+        entries = [Entry(Position(*row[:2]), *row[2:]) for row in cursor.fetchall()]
+    if len(entries) == most:
+        return Window(entries, entries[-1].position, True)
+    return Window(entries, max(after, seen.position), False)
