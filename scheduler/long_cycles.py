@@ -82,10 +82,24 @@ def _wake(waiting: str | None) -> None:
 
 def _next() -> str | None:
     """The waiting cluster whose turn is next; None where none waits."""
-    waiting = [str(each) for each in redis_client().zrange(WAITING, 0, -1)]  # longest wait first
+    waiting = _still_marked([str(each) for each in redis_client().zrange(WAITING, 0, -1)])
     if not waiting:
         return None
     organizations = [each.partition("/")[0] for each in waiting]
     turns = redis_client().hmget(TURNS, organizations)
     last = [float(at or 0) for at in turns]
     return waiting[last.index(min(last))]
+
+
+def _still_marked(waiting: list[str]) -> list[str]:
+    """Without the clusters whose mark has ended while they waited: they need no turn any more, so
+    they are woken, and keep no other cluster from its turn. Keeps the order, longest wait first."""
+    if not waiting:
+        return []
+    marks = redis_client().mget([MARK.format(each.partition("/")[2]) for each in waiting])
+    ended = [each for each, mark in zip(waiting, marks, strict=True) if mark is None]
+    if ended:
+        redis_client().zrem(WAITING, *ended)
+        for each in ended:
+            _wake(each)
+    return [each for each in waiting if each not in ended]

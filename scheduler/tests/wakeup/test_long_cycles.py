@@ -109,3 +109,19 @@ def test_a_turn_whose_message_was_lost_is_asked_for_by_the_next_task(
     woken.clear()  # the message for the other organization's cluster
     assert not may_run(second)
     assert woken == [other.pk]
+
+
+def test_a_cluster_whose_mark_has_ended_while_it_waited_keeps_no_other_from_its_turn(
+    clusters: list[Cluster], woken: list[UUID]
+) -> None:
+    """It runs like any other by then, and nothing else would ever take it off the list."""
+    first, second, other = clusters
+    with turn(first.pk):
+        assert not may_run(other)
+        redis_client().delete(MARK.format(other.pk))  # as after MARKED_S
+        woken.clear()
+    assert woken == [other.pk]
+    assert may_run(other)
+    assert may_run(second)
+    assert may_run(first)
+    assert not redis_client().exists(long_cycles.WAITING)
