@@ -53,6 +53,14 @@ class QoS(kombu_redis.QoS):
         with self._made_room_for_another(delivery_tag):
             super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]  # as above
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back what is unacknowledged, unless the connection is closed already: a worker that
+        loses Redis closes it twice. What is not given back is asked for again within seconds."""
+        if self.channel.connection.client is None:
+            self._delivered.clear()
+        else:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]  # as above
+
     @contextmanager
     def _made_room_for_another(self, delivery_tag: str) -> Iterator[None]:
         try:

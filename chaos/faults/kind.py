@@ -9,7 +9,7 @@ from chaos.platforms.platform import Platform
 Inject = Callable[[Platform, Random, float], None]
 WhyNot = Callable[[Platform], str | None]
 MOMENT = (0.0, 0.0)
-WHILE = (1.0, 4.0)
+WHILE = (1.0, 3.0)
 
 
 class NotInjected(Exception):  # noqa: N818 - a state of the platform, not a mistake

@@ -3,13 +3,14 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from celery import current_app
 from django.test import Client
 from kombu.connection import Connection
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 from kombu.message import Message
 from kombu.messaging import Consumer
 from redis import Redis
@@ -19,6 +20,7 @@ from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.services.submit import create_deployment
 from mlops_platform.api.redis import redis_client
+from mlops_platform.tests.equipment.own_redis import OwnRedis
 from organizations.services import create_organization
 from organizations.tests.people import make_user
 
@@ -77,18 +79,16 @@ def test_workers_outlive_it_and_start_what_came_meanwhile(
 
 
 @contextmanager
-def consumer(taken: list[Message]) -> Iterator[tuple[Connection, Callable[[str], None]]]:
-    """Takes one message at a time; with the function that sends one to it."""
-    queue = Queue("busy", routing_key="busy")
-    with (
-        current_app.connection_for_read() as connection,
-        connection.channel() as channel,
-        Consumer(channel, [queue], on_message=taken.append, prefetch_count=1),
-    ):
-        yield (
-            connection,
-            lambda body: channel.basic_publish(channel.prepare_message(body), "", "busy"),
-        )
+def consumer(
+    connection: Connection, taken: list[Message], prefetch_count: int = 1
+) -> Iterator[Callable[[str], None]]:
+    """Takes so many messages at a time; the function sends one to it. Like a worker, it listens to
+    commands too."""
+    channel = connection.default_channel
+    commands = Queue("commands", Exchange("commands", type="fanout"), auto_delete=True)
+    queues = [Queue("busy", routing_key="busy"), commands]
+    Consumer(channel, queues, on_message=taken.append, prefetch_count=prefetch_count).consume()
+    yield lambda body: channel.basic_publish(channel.prepare_message(body), "", "busy")
 
 
 @pytest.mark.parametrize("fault", [a_replica, without_the_right_to_write])
@@ -98,7 +98,7 @@ def test_a_message_that_cannot_be_settled_makes_room_for_the_next(
 ) -> None:
     """Else a worker that was busy with as many messages as it may take takes no other for ever."""
     taken: list[Message] = []
-    with consumer(taken) as (connection, send):
+    with current_app.connection_for_read() as connection, consumer(connection, taken) as send:
         send("0")
         send("1")
         connection.drain_events(timeout=RECOVERY_S)
@@ -112,9 +112,32 @@ def test_a_message_that_cannot_be_settled_makes_room_for_the_next(
 @pytest.mark.parametrize("garbage", ["{", "", "null", "[]", '"text"', "{}", '{"body": ""}'])
 def test_a_message_that_is_none_ends_no_consumer(garbage: str) -> None:
     taken: list[Message] = []
-    with consumer(taken) as (connection, send):
+    with current_app.connection_for_read() as connection, consumer(connection, taken) as send:
         redis_client().lpush("busy", garbage)
         send("1")
         while not taken:
             connection.drain_events(timeout=RECOVERY_S)
         assert [message.body for message in taken] == [b"1"]
+
+
+def test_a_connection_to_a_redis_that_is_gone_is_closed_though_a_message_is_unacknowledged(
+    tmp_path: Path,
+) -> None:
+    """As a worker does before it connects again; an error would end the worker."""
+    own = OwnRedis(tmp_path)
+    own.start()
+    path, _, db = own.url.removeprefix("unix://").partition("?db=")
+    url, taken = f"redis+socket://{path}?virtual_host={db}", list[Message]()
+    with (
+        current_app.connection_for_read(url) as connection,
+        consumer(connection, taken, prefetch_count=2) as send,
+    ):
+        send("0")
+        while not taken:
+            connection.drain_events(timeout=RECOVERY_S)
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)  # it asks for the next one
+        own.stop()
+        connection.collect()
+        connection.close()
+    assert [message.body for message in taken] == [b"0"]
