@@ -9,12 +9,17 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db import migrations, models, transaction
+from django.db import connection, migrations, models, transaction
 from django.db.migrations.state import StateApps
+from psycopg2.extras import Json, execute_values
 
 from deployments import env
 
 BATCH = 500
+_UPDATE = """
+UPDATE deployments_deployment d SET env = v.env::jsonb
+  FROM (VALUES %s) AS v (id, env) WHERE d.id = v.id::uuid
+"""
 
 
 def seal(apps: StateApps, schema_editor: Any) -> None:
@@ -46,9 +51,9 @@ def _rewrite(apps: StateApps, change: Callable[[Any], Any], form: str) -> None:
 def _rewrite_batch(rows: Any, change: Callable[[Any], Any]) -> UUID | None:
     """The last row's id; None where no row is left."""
     batch = list(rows.select_for_update(no_key=True, skip_locked=True)[:BATCH])
-    for row in batch:
-        row.env = change(row.env)
-    rows.model.objects.bulk_update(batch, ["env"])
+    with connection.cursor() as cursor:  # bulk_update would build a CASE of all rows
+        values = [(row.pk, Json(change(row.env))) for row in batch]
+        execute_values(cursor.cursor, _UPDATE, values, page_size=BATCH)
     return batch[-1].pk if batch else None
 
 

@@ -5,12 +5,11 @@ Until that step nothing has changed, whatever happens.
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import psycopg2
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django_zero_downtime_migrations.backends.postgres.schema import UnsafeOperationWarning
@@ -32,7 +31,7 @@ _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
-IN_USE = "Processes use the database: stop web, workers, runtimes and beat first."
+IN_USE = "Processes use the database: stop web, workers, runtimes and timer first."
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a mistake
@@ -48,12 +47,14 @@ def restore(reader: Reader, say: Say, *, replace: bool, other_keys: bool) -> Non
     name = database_name()
     draft, before = f"{name}_restoring", f"{name}_before_restore"
     _drop(draft, before)
-    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(draft)))
     try:
+        _create(draft)
         with django_on(draft):
             _fill(reader, draft, say)
         _swap(draft, name, before)
+    except (DatabaseError, psycopg2.Error) as error:
+        sentence = str(error).partition("\n")[0]  # the lines behind it have values of rows
+        raise Refused(f"PostgreSQL cannot do it: {sentence}.") from error
     finally:
         _drop(draft)
     _drop(before)
@@ -94,13 +95,21 @@ def _refuse_data(*, replace: bool) -> None:
             raise Refused(IN_USE)
 
 
+def _create(name: str) -> None:
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        try:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except errors.InsufficientPrivilege as error:
+            raise Refused("The role of DATABASE_URL needs the right CREATEDB for this.") from error
+
+
 def _fill(reader: Reader, draft: str, say: Say) -> None:
     """The tables as they were when the file was made, its rows, and then this version's tables."""
     manifest = reader.manifest
     warnings.simplefilter("ignore", UnsafeOperationWarning)  # there are no rows yet
     say(f"Making the tables of version {manifest['version']} ...")
     executor = MigrationExecutor(connection)
-    executor.migrate([(app, name) for app, name in manifest["migrations"]])
+    executor.migrate(_newest(executor, {(app, name) for app, name in manifest["migrations"]}))
     with session(draft) as database, database.cursor() as cursor:
         _copy(reader, cursor, say)
         database.commit()
@@ -111,6 +120,17 @@ def _fill(reader: Reader, draft: str, say: Say) -> None:
         cursor.execute("ANALYZE")
     for breach in audit.breaches():
         say(f"Audit: {breach}")
+
+
+def _newest(executor: MigrationExecutor, applied: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The last one of each app, on which its others depend."""
+    nodes = executor.loader.graph.node_map
+    followed = {
+        each
+        for each in applied & nodes.keys()
+        if any(child.key[0] == each[0] and child.key in applied for child in nodes[each].children)
+    }
+    return sorted((applied & nodes.keys()) - followed)
 
 
 def _copy(reader: Reader, cursor: Cursor, say: Say) -> None:
@@ -150,10 +170,8 @@ def _swap(draft: str, name: str, before: str) -> None:
 def _drop(*names: str) -> None:
     with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
         for name in names:
-            with suppress(psycopg2.errors.UndefinedTable):
-                cursor.execute(
-                    sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-                )
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            cursor.execute(drop.format(sql.Identifier(name)))
 
 
 def _empty_redis(say: Say) -> None:
