@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 REPOSITORY = Path(__file__).resolve().parent.parent
 ACCEPTED = REPOSITORY / ".ci" / "accepted_migrations.toml"
 QUIET_S = 5.0  # of reads and writes without any migration, to compare with
+SETTLE_S = 0.5
 HISTORY = 0.98  # of all deployments: those that have ended
 MILLION = 1_000_000
 BATCH = 100_000
@@ -184,28 +185,31 @@ def measure(rows: int) -> None:
     reader, writer = User(read), User(write)
     reader.start()
     writer.start()
-    quiet = time.monotonic()
-    time.sleep(QUIET_S)
-    windows = [("none, to compare with", quiet, time.monotonic())]
-    began = 0.0
+    began = time.monotonic()
+    print(f"{'migration':45} {'took':>9} {'longest read':>13} {'longest write':>13}")
+
+    def show(name: str) -> None:
+        ended = time.monotonic()
+        time.sleep(SETTLE_S)  # until the calls that met it have ended
+        read_ms, write_ms = (user.longest_ms(began, ended) for user in (reader, writer))
+        took_s = ended - began
+        print(f"{name:45} {took_s:7.2f} s {read_ms:10.0f} ms {write_ms:10.0f} ms", flush=True)
 
     def note(action: str, migration: Any = None, fake: bool = False) -> None:
         nonlocal began
         if action == "apply_start":
             began = time.monotonic()
         elif action == "apply_success":
-            windows.append((str(migration), began, time.monotonic()))
+            show(str(migration))
 
+    time.sleep(QUIET_S)
+    show("none, to compare with")
     executor = MigrationExecutor(connection, progress_callback=note)
     try:
         executor.migrate(executor.loader.graph.leaf_nodes())
     finally:
         reader.stop()
         writer.stop()
-    print(f"{'migration':45} {'took':>9} {'longest read':>13} {'longest write':>13}")
-    for name, start, end in windows:
-        longest = (reader.longest_ms(start, end), writer.longest_ms(start, end))
-        print(f"{name:45} {end - start:7.2f} s {longest[0]:10.0f} ms {longest[1]:10.0f} ms")
     print(f"{reader.errors} reads and {writer.errors} writes failed.")
 
 

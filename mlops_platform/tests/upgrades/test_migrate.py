@@ -125,3 +125,12 @@ def test_of_two_migrations_at_once_the_second_waits(
     assert waited == [migrate.POLL_S]
     cursor.execute("SELECT pg_try_advisory_lock(%s)", [migrate.ONE_AT_A_TIME])
     assert cursor.fetchone() == (True,), "the second keeps the lock after its end"
+
+
+def test_each_constraint_is_proved_and_has_the_name_that_postgresql_gives() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT conname::text, convalidated FROM pg_constraint WHERE contype = 'c'")
+        proved = dict(cursor.fetchall())
+    assert all(proved.values()), proved
+    table = "deployments_deployment"
+    assert proved.keys() >= {f"{table}_attempt_check", f"{table}_pending_dependencies_check"}
