@@ -39,8 +39,10 @@ def preemption_shown(
         "message": _outlook(earliest, spared, complete=complete),
         "spared": [
             {
-                **_cause(each),
+                "cause": each.cause.value,
                 "message": sentence_of(_cause(each)),
+                "count": each.count,
+                "until": moment(each.until_ms) if each.until_ms is not None else None,
                 "deployments": [
                     {
                         "deployment_id": running.id,
