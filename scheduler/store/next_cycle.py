@@ -1,6 +1,7 @@
 """When a cycle of a cluster could decide differently, though nothing else happens until then.
 
-That is when the exempt time of a running deployment ends which a more urgent one might evict. What
+That is when the exempt time of a running deployment ends which a more urgent one might evict, or
+when a waiting one has itself waited for as long, so that none is exempt from it. What
 else a plan depends on in time needs no cycle of its own: an end, a retry and a stop wake the
 scheduler, and a reservation that begins or grows only keeps others back, at the next cycle that
 would start one.
@@ -25,25 +26,38 @@ APART_MS = 250
 
 # From the tables, since a snapshot leaves out what cannot be evicted now, and what cannot start:
 # the preemptible deployments of a lower class than one that waits and may preempt. As in
-# engine/preemption/exemption.py, one that is STARTING is exempt from its admission on.
+# engine/preemption/exemption.py, one that is STARTING is exempt from its admission on, and none is
+# exempt for longer from a preemptor that waited before it began.
 _NOTE = """
 INSERT INTO scheduler_nextcycle AS next (cluster_id, due_at)
 SELECT %(cluster)s, greatest(
-           min(coalesce(d.started_at, d.admitted_at)) + %(exempt_s)s * interval '1 second',
+           least(min(exempt.began), CASE WHEN waits.since < max(exempt.began) THEN waits.since END)
+               + %(exempt_s)s * interval '1 second',
            %(now)s + %(apart_ms)s * interval '1 millisecond')
-  FROM deployments_deployment d
-  JOIN deployments_priorityclass p ON p.id = d.priority_class_id AND p.preemptible
- WHERE d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
-   AND d.preemption_count < %(max_preemptions)s
-   AND coalesce(d.started_at, d.admitted_at) > %(now)s - %(exempt_s)s * interval '1 second'
-   AND p.value < (
-       SELECT max(waiting.value) FROM deployments_priorityclass waiting
-        WHERE waiting.may_preempt
-          AND EXISTS (SELECT FROM deployments_deployment q
-                       WHERE q.cluster_id = %(cluster)s AND q.priority_class_id = waiting.id
-                         AND q.status = 'QUEUED' AND q.pending_dependencies = 0
-                         AND q.retry_at IS NULL))
-HAVING count(*) > 0
+  FROM (SELECT coalesce(d.started_at, d.admitted_at) AS began
+          FROM deployments_deployment d
+          JOIN deployments_priorityclass p ON p.id = d.priority_class_id AND p.preemptible
+         WHERE d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
+           AND d.preemption_count < %(max_preemptions)s
+           AND coalesce(d.started_at, d.admitted_at)
+               > %(now)s - %(exempt_s)s * interval '1 second'
+           AND p.value < (
+               SELECT max(waiting.value) FROM deployments_priorityclass waiting
+                WHERE waiting.may_preempt
+                  AND EXISTS (SELECT FROM deployments_deployment q
+                               WHERE q.cluster_id = %(cluster)s AND q.priority_class_id = waiting.id
+                                 AND q.status = 'QUEUED' AND q.pending_dependencies = 0
+                                 AND q.retry_at IS NULL))) exempt,
+       (SELECT min(longest.queued_at) AS since
+          FROM deployments_priorityclass waiting
+         CROSS JOIN LATERAL (
+               SELECT q.queued_at FROM deployments_deployment q
+                WHERE q.cluster_id = %(cluster)s AND q.priority_class_id = waiting.id
+                  AND q.status = 'QUEUED' AND q.pending_dependencies = 0 AND q.retry_at IS NULL
+                  AND q.queued_at > %(now)s - %(exempt_s)s * interval '1 second'
+                ORDER BY q.queued_at LIMIT 1) longest
+         WHERE waiting.may_preempt) waits
+ GROUP BY waits.since
     ON CONFLICT (cluster_id) DO UPDATE SET due_at = excluded.due_at
  WHERE next.due_at <> excluded.due_at OR %(is_due)s
 RETURNING cluster_id
@@ -70,7 +84,7 @@ def note(snapshot: Snapshot, *, is_due: bool) -> None:
     has_exempt_time = policy.preempt_exempt_s > 0 and policy.preemption == LOWER_PRIORITY
     has_moment = has_exempt_time and snapshot.state == ACTIVE and _note(snapshot, is_due)
     if is_due and not has_moment:
-        NextCycle.objects.filter(pk=snapshot.cluster_id).delete()
+        NextCycle.objects.filter(pk=UUID(snapshot.cluster_id)).delete()
 
 
 def claim_due() -> list[UUID]:

@@ -6,15 +6,19 @@ from functools import partial
 
 import pytest
 from django.db.models import F
+from django.utils.dateparse import parse_datetime
 
+from accounts.models import User
 from clusters.models import Cluster, Preemption, State
 from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.api.clock import database_now
+from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.tests.equipment.workers import StartTimer
 from organizations.tests.people import all_at_once
 from scheduler import cycle
 from scheduler.models import NextCycle, SchedulingCycle, Trigger
 from scheduler.store import next_cycle
+from scheduler.tests.api.test_explain import explained
 from scheduler.tests.conftest import Submit, run_cycle
 from scheduler.tests.timer.test_process import wait_for
 
@@ -72,6 +76,27 @@ def test_of_several_victims_the_first_one_counts_whose_exempt_time_is_not_over(
     submit("HIGH", gpu=8)
     run_cycle(cluster)
     assert due_at(cluster) == times[3] + timedelta(seconds=EXEMPT_S)
+
+
+def test_it_is_when_a_preemptor_has_waited_for_the_exempt_time_of_one_that_passed_it(
+    cluster: Cluster, submit: Submit, dev: User
+) -> None:
+    """As its explanation says."""
+    old = submit("LOW", gpu=6)
+    run_cycle(cluster)
+    started(cluster, old, ago_s=EXEMPT_S + 1)
+    Cluster.objects.update(max_preemptions=0)
+    high = submit("HIGH", gpu=8)
+    run_cycle(cluster)
+    since = database_now() - timedelta(seconds=30)
+    Deployment.objects.filter(pk=high.pk).update(queued_at=since)
+    submit("LOW", gpu=2)
+    run_cycle(cluster)  # it passes, and is exempt for longer
+    Cluster.objects.update(max_preemptions=5)
+    run_cycle(cluster)
+    promised = parse_datetime(explained(dev, high)["earliest_start"])
+    assert promised == moment(milliseconds(since) + EXEMPT_S * 1000)
+    assert due_at(cluster) == since + timedelta(seconds=EXEMPT_S)
 
 
 def test_the_exempt_time_of_one_that_is_starting_counts_from_its_admission(
