@@ -9,13 +9,13 @@ costs.py defines the cost of a victim; search.py searches all bins for the cheap
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covering import WORK_LIMIT, cover
-from scheduler.engine.preemption.exemption import could_be_evicted, may_be_evicted
+from scheduler.engine.preemption.exemption import could_be_evicted, evictable_from
 from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet
@@ -25,6 +25,7 @@ from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
 # The bits of a weight, from the high end: cost in the highest class, …, in the lowest, count, rank
 # by age. Each part can take the sum over a million victims, so sums of weights compare likewise.
 RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
+_weight = attrgetter("weight")
 BOUND_STEPS = 4  # of each candidate in a new lower bound
 
 
@@ -193,10 +194,6 @@ class _Tier:
         ]
 
 
-def _weight(candidate: Candidate) -> int:
-    return candidate.weight
-
-
 def candidates_of(
     snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
 ) -> Iterator[Candidate]:
@@ -217,6 +214,7 @@ def candidates_of(
     assumed = assumed_checkpoints(snapshot)
     for rank, running in enumerate(eligible):
         value = classes[running.priority].value
+        from_ms = evictable_from(running, classes[running.priority], policy)
         eviction_cost = cost(running, snapshot.total, now_ms, assumed)
         yield Candidate(
             id=running.id,
@@ -228,5 +226,5 @@ def candidates_of(
             cost=eviction_cost,
             lost_ms=lost_ms(running, now_ms),
             weight=(eviction_cost << shift[value]) + (1 << RANK_BITS) + rank,
-            is_exempt=not may_be_evicted(running, classes[running.priority], policy, now_ms),
+            is_exempt=from_ms is None or from_ms > now_ms,
         )

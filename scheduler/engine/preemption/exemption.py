@@ -35,12 +35,6 @@ def evictable_from(
     return min(known) + policy.preempt_exempt_s * 1000
 
 
-def may_be_evicted(running: Running, priority: PriorityClass, policy: Policy, now_ms: int) -> bool:
-    """Whether any workload of a higher class may evict this one, of the class `priority`, now."""
-    from_ms = evictable_from(running, priority, policy)
-    return from_ms is not None and from_ms <= now_ms
-
-
 def is_patient(workload: Workload, policy: Policy, now_ms: int) -> bool:
     """Whether no workload is exempt from this one any longer: it has waited for the exempt time."""
     return now_ms - workload.queued_ms >= policy.preempt_exempt_s * 1000
