@@ -23,6 +23,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
 from mlops_platform.api.errors import Conflict, Invalid, not_found
+from mlops_platform.api.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
 from organizations.models import Ban, InviteCode, Membership, Organization, Role
 from organizations.queries import member_of
@@ -37,7 +38,7 @@ def create_organization(user: User, name: str) -> Organization:
     """A new organization with a code for each role; `user` is its ADMIN. 409 where the user is an
     ADMIN of as many as allowed."""
     most = settings.MAX_ORGANIZATIONS_PER_USER
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)  # counted one after the other
+    lock_row(User.objects.all(), user.pk)  # counted one after the other
     if Membership.objects.filter(user=user, role=Role.ADMIN).count() >= most:
         raise Conflict(f"You are an ADMIN of {most} organizations, and may be of no more.", "full")
     organization = Organization.objects.create(name=name)
@@ -249,7 +250,8 @@ def _note(event: str, about: Membership | Ban, actor: User | None = None) -> Non
 
 
 def _lock_row(organization_id: UUID) -> None:
-    Organization.objects.select_for_update(no_key=True).get(pk=organization_id)
+    if lock_row(Organization.objects.all(), organization_id) is None:
+        raise Organization.DoesNotExist
 
 
 def _lock(member: User, organization_id: UUID) -> None:
@@ -257,11 +259,7 @@ def _lock(member: User, organization_id: UUID) -> None:
 
     For a user who is no member nothing is locked: a stranger must not delay an organization.
     """
-    list(
-        Organization.objects.select_for_update(of=("self",), no_key=True).filter(
-            pk=organization_id, memberships__user=member
-        )
-    )
+    lock_row(Organization.objects.filter(memberships__user=member), organization_id, of=("self",))
 
 
 def _keep_an_admin(leaving: Membership) -> None:

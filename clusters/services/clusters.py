@@ -17,6 +17,7 @@ from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
+from mlops_platform.api.row_waits import lock_row
 from organizations.access import require
 from organizations.models import Organization, Role
 
@@ -28,12 +29,12 @@ NOT_READ_BY_SCHEDULER = frozenset(
 
 
 def lock_cluster(cluster_id: UUID, *, idle_s: int = IDLE_S) -> Cluster:
-    """The row, locked until the transaction ends; raises Cluster.DoesNotExist.
+    """The row, locked until the transaction ends; raises Cluster.DoesNotExist, and as lock_row.
 
     NO KEY, so that the foreign key check of an insert never waits for a cycle. PostgreSQL ends the
     session, and with it the lock, of a process that then says nothing for `idle_s`: it is frozen.
     """
-    rows = Cluster.objects.select_for_update(no_key=True)
+    rows = Cluster.objects.all()
     if not connection.savepoint_ids:  # else the limit would outlive this block
         rows = rows.annotate(  # sets it until the transaction ends, without another statement
             _idle=Func(
@@ -44,7 +45,10 @@ def lock_cluster(cluster_id: UUID, *, idle_s: int = IDLE_S) -> Cluster:
                 output_field=TextField(),
             )
         )
-    return rows.get(pk=cluster_id)
+    cluster = lock_row(rows, cluster_id)
+    if cluster is None:
+        raise Cluster.DoesNotExist
+    return cluster
 
 
 def refuse_locked(cluster_id: UUID) -> None:
@@ -76,7 +80,7 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
     most = settings.MAX_CLUSTERS_PER_ORGANIZATION
     try:
         with transaction.atomic():
-            Organization.objects.select_for_update(no_key=True).get(pk=membership.organization_id)
+            lock_row(Organization.objects.all(), membership.organization_id)
             if Cluster.objects.filter(organization=membership.organization_id).count() >= most:
                 raise Conflict(
                     f"The organization has {most} clusters, and may have no more.", "full"

@@ -21,6 +21,7 @@ from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, cluster_deleted
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.locks import try_lock
+from mlops_platform.api.row_waits import lock_row
 from mlops_platform.api.throttling.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
     time gets 404.
     """
     with transaction.atomic():
-        locked = Cluster.objects.select_for_update().filter(pk=cluster.pk).first()
+        locked = lock_row(Cluster.objects.all(), cluster.pk, no_key=False)
         if locked is None:
             raise not_found()
         using = hooks.count_in_use(locked)

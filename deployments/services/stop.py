@@ -61,8 +61,11 @@ def stop_some(cluster: Cluster, *, most: int = BATCH) -> bool:
 
 
 def stop_deployment(user: User, deployment: Deployment) -> Deployment:
-    """Stop it and read it anew; one that has ended stays as it is."""
-    return deployment_by_id(deployment.pk) if stop_one(deployment, user) else deployment
+    """Stop it, unless it has ended, also since it was read, and read it anew."""
+    if deployment.status in ENDED:
+        return deployment
+    stop_one(deployment, user)
+    return deployment_by_id(deployment.pk)
 
 
 def stop_one(deployment: Deployment, actor: User | None) -> bool:

@@ -16,6 +16,7 @@ from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
+from mlops_platform.api.row_waits import lock_row
 
 # The columns of the request, and what the API calls them.
 REQUEST = {
@@ -43,12 +44,8 @@ def change_deployment(
         if priority_class or changes.keys() & REQUEST.keys():
             cluster = lock_cluster_or_404(deployment.cluster_id)
             refuse_selector_in_pool(cluster, changes)
-        row = (
-            Deployment.objects.select_for_update(no_key=True, of=("self",))
-            .select_related("priority_class")
-            .filter(pk=deployment.pk)
-            .first()
-        )
+        rows = Deployment.objects.select_related("priority_class")
+        row = lock_row(rows, deployment.pk, of=("self",))
         if row is None:
             raise not_found()
         _change(user, row, changes, priority_class, cluster)

@@ -23,6 +23,10 @@ COMMAND: dict[str, float] = {
 }
 
 
+class RowLocked(OperationalError):  # noqa: N818 - a state of the row, not a mistake
+    """Another session has locked a row for so long that nothing waits for it any more."""
+
+
 class TryAgain(NamedTuple):
     """An answer with the status 503."""
 
@@ -62,6 +66,8 @@ def try_again(error: Exception) -> TryAgain | None:
 
     While PostgreSQL starts or stops, psycopg2 raises a plain DatabaseError for some statements.
     """
+    if isinstance(error, RowLocked):
+        return BUSY
     if answer := BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or ""):
         return answer  # whichever class psycopg2 gives it
     may_pass = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError

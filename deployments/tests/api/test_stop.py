@@ -3,11 +3,13 @@
 from functools import partial
 
 import pytest
+from django.utils import timezone
 
 from clusters.tests.allocation import make_cluster
-from deployments.models import Deployment, Status
+from deployments.models import ENDED, Deployment, Status
 from deployments.services.stop import stop, stop_one
 from deployments.signals import deployment_stopped
+from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import allocated, make, timeline
 from organizations.tests.people import all_at_once
 
@@ -91,6 +93,24 @@ def test_stopping_twice_is_fine(api, dev, cluster, woken, way):
     assert timeline(deployment) == [("STOPPED", "dev")]
     assert allocated(cluster) == (0, 0, 0)
     assert len(woken) == 1
+
+
+@pytest.mark.parametrize("way", [stop_by_post, stop_of_cluster])
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING])
+@pytest.mark.parametrize("ended", ENDED)
+def test_one_that_ends_before_the_stop_takes_hold_is_answered_as_it_is(
+    api, dev, cluster, woken, way, status, ended
+):
+    deployment = make(cluster, dev, status)
+    rows = Deployment.objects.filter(pk=deployment.pk)
+
+    def end() -> None:
+        rows.update(status=ended, placement=[], finished_at=timezone.now())
+
+    with after_statement('FROM "deployments_deployment"', end):
+        answer = way(api(dev), deployment)
+    assert (answer.status_code, answer.json()["status"]) == (200, ended)
+    assert timeline(deployment) == []
 
 
 @pytest.mark.parametrize("way", WAYS)

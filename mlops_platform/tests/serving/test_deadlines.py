@@ -1,7 +1,6 @@
 """Nothing that serves waits in PostgreSQL without an end, and who has to wait hears it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.db import (
@@ -29,6 +28,7 @@ from mlops_platform.environment.database import (
     try_again,
 )
 from mlops_platform.tests.equipment.errors import error_body
+from mlops_platform.tests.equipment.row_locks import locked
 from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
@@ -37,19 +37,6 @@ from organizations.tests.people import JsonClient
 @pytest.fixture
 def cluster(org: Organization) -> Cluster:
     return make_cluster(org, total_gpu=8)
-
-
-@contextmanager
-def locked(table: str, key: object) -> Iterator[None]:
-    """While another connection has locked the row, as any UPDATE of it would."""
-    other = connection.copy()
-    try:
-        with other.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR NO KEY UPDATE", [str(key)])
-            yield
-    finally:
-        other.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from django.db import connection
 from clusters.models import Cluster
 from deployments.models import Deployment, EventType, Status
 from mlops_platform.api.redis import redis_client
+from mlops_platform.tests.equipment.row_locks import locked
 from scheduler import audit, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.tests.conftest import Submit
@@ -47,21 +48,6 @@ def patient_url(worker_environment: dict[str, str]) -> str:
     return f"{worker_environment['DATABASE_URL']}?options={quote('-c lock_timeout=60s')}"
 
 
-@contextmanager
-def locked(cluster: Cluster) -> Iterator[None]:
-    """While another session has locked the cluster's row."""
-    other = connection.copy()
-    try:
-        with other.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(
-                "SELECT 1 FROM clusters_cluster WHERE id = %s FOR NO KEY UPDATE", [cluster.pk]
-            )
-            yield
-    finally:
-        other.close()
-
-
 def waits_for_row(cluster: Cluster) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -75,7 +61,7 @@ def waits_for_row(cluster: Cluster) -> bool:
 @contextmanager
 def in_mid_cycle(worker: Worker, cluster: Cluster) -> Iterator[psutil.Process]:
     """The worker's process that runs a cycle, which goes on after the block."""
-    with locked(cluster):
+    with locked("clusters_cluster", cluster.pk):
         wait_for(lambda: waits_for_row(cluster), meanwhile=lambda: None)
         [child] = psutil.Process(worker.pid).children()
         yield child
@@ -160,7 +146,7 @@ def test_what_fails_is_tried_again_after_growing_pauses_and_runs_once_it_can(
         total_ram_mib=512 * 1024,
         total_gpu=8,
     )
-    with locked(cluster):
+    with locked("clusters_cluster", cluster.pk):
         row = submit("LOW", gpu=1)
         wait_for(lambda: failures_of(cluster) >= 3)
         elsewhere = submit("LOW", gpu=1, into=other)

@@ -1,0 +1,124 @@
+"""A row that a session keeps locked takes up no threads: few wait for it, others are refused."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.services.clusters import lock_cluster
+from clusters.tests.allocation import make_cluster
+from deployments.tests.workloads import body
+from mlops_platform.api import row_waits
+from mlops_platform.environment.database import RowLocked
+from mlops_platform.tests.equipment.errors import error_body
+from mlops_platform.tests.equipment.row_locks import locked
+from mlops_platform.tests.equipment.world import fingerprint
+from organizations.models import Organization
+from organizations.tests.people import JsonClient
+
+CLUSTER, DEPLOYMENT = "clusters_cluster", "deployments_deployment"
+ORGANIZATION, USER = "organizations_organization", "accounts_user"
+NEW_NODE = {"name": "a", "cpu": 1, "ram": 1, "gpu": 0}
+NEW_CLUSTER = {
+    "name": "c",
+    "organization_id": "{org}",
+    "total_cpu": 1,
+    "total_ram": 1,
+    "total_gpu": 1,
+}
+
+
+@pytest.fixture
+def cluster(org: Organization) -> Cluster:
+    return make_cluster(org)
+
+
+@pytest.fixture(autouse=True)
+def short_wait(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    yield
+    connection.close()
+
+
+def waits_in(act: Callable[[], Any]) -> tuple[Any, int]:
+    """What `act` returns, and how many of its statements wait for a locked row."""
+    with CaptureQueriesContext(connection) as queries:
+        result = act()
+    found = [each["sql"] for each in queries if "FOR NO KEY UPDATE" in each["sql"]]
+    return result, sum("SKIP LOCKED" not in sql for sql in found)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "change", "table"),
+    [
+        ("patch", "/api/clusters/{cluster}", {"name": "new"}, CLUSTER),
+        ("post", "/api/clusters/{cluster}/nodes", NEW_NODE, CLUSTER),
+        ("post", "/api/clusters", NEW_CLUSTER, ORGANIZATION),
+        ("post", "/api/orgs/create", {"name": "new"}, USER),
+        ("patch", "/api/deployments/{deployment}", {"name": "new"}, DEPLOYMENT),
+    ],
+)
+def test_after_one_has_waited_in_vain_one_at_a_time_waits_and_others_are_refused_at_once(
+    api: Callable[[User], JsonClient],
+    ada: User,
+    org: Organization,
+    cluster: Cluster,
+    method: str,
+    path: str,
+    change: dict[str, object],
+    table: str,
+) -> None:
+    deployment = api(ada).post("/api/deployments", body(cluster)).json()["id"]
+    ids = {"cluster": cluster.pk, "deployment": deployment, "org": org.pk}
+    keys = {CLUSTER: cluster.pk, ORGANIZATION: org.pk, USER: ada.pk, DEPLOYMENT: deployment}
+    given = {k: v.format(**ids) if isinstance(v, str) else v for k, v in change.items()}
+
+    def act() -> Any:
+        return getattr(api(ada), method)(path.format(**ids), given)
+
+    key = row_waits._Key(table, str(keys[table]))
+    before = fingerprint()
+    with locked(table, keys[table]):
+        first, waits = waits_in(act)
+        assert (first.status_code, waits) == (503, 1)
+        with row_waits._waiting(key):  # as another thread does
+            second, waits = waits_in(act)
+            assert (second.status_code, error_body(second)["code"], waits) == (503, "busy", 0)
+            assert int(second["Retry-After"]) > 0
+    assert fingerprint() == before
+    after, waits = waits_in(act)
+    assert (after.status_code < 300, waits) == (True, 0)
+    assert key not in row_waits._in_vain
+    assert key not in row_waits._since
+
+
+def lock(cluster: Cluster) -> None:
+    with transaction.atomic():
+        lock_cluster(cluster.pk)
+
+
+def test_many_wait_for_an_ordinary_change_until_the_first_has_waited_for_long(
+    cluster: Cluster,
+) -> None:
+    key = row_waits._Key(CLUSTER, str(cluster.pk))
+    with row_waits._waiting(key), row_waits._waiting(key), locked(CLUSTER, cluster.pk):
+        with pytest.raises(OperationalError, match="lock timeout"):
+            lock(cluster)
+        row_waits._in_vain.clear()
+        row_waits._since[key][0] -= 2 * row_waits.LONG_S
+        with pytest.raises(RowLocked):
+            lock(cluster)
+        row_waits._since[key][0] += 2 * row_waits.LONG_S
+
+
+def test_a_cluster_that_is_missing_is_no_wait(cluster: Cluster) -> None:
+    gone = cluster.pk
+    cluster.delete()
+    with pytest.raises(Cluster.DoesNotExist), transaction.atomic():
+        lock_cluster(gone)
+    assert row_waits._in_vain == {}
