@@ -1,4 +1,4 @@
-"""A database of its own for each test of a whole platform."""
+"""Databases of their own, for tests that replace a database or use one from several processes."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -6,7 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 from django.conf import settings
+from django.db import connection
 from psycopg2 import sql
+
+from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
 
 DATABASE = "test_upgrade"
 
@@ -23,3 +26,19 @@ def database_url() -> Iterator[str]:
         yield urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{DATABASE}"))
         cursor.execute(drop)
     server.close()
+
+
+@pytest.fixture
+def other_database(transactional_db: None) -> Iterator[None]:
+    """Django's connection leads to a copy of the tests' database, which a test may replace."""
+    template = database_name()
+    connection.close()
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute(drop)
+        cursor.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(template)))
+    with django_on(DATABASE):
+        yield
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute(drop)

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,6 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
-from psycopg2 import sql
 
 from accounts.models import User
 from clusters.models import Cluster
@@ -23,48 +22,36 @@ from mlops_platform.api.redis import redis_client
 from mlops_platform.backup import dump as dumping
 from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
 from mlops_platform.backup.restore import IN_USE
-from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
+from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DATABASE = "test_backup"
 
 
 @pytest.fixture
-def platform(transactional_db: None) -> Iterator[None]:
-    """A database with a user, a cluster and a deployment; Django's connection leads to it."""
-    template = database_name()
+def platform(other_database: None) -> None:
+    """A database with a user, a cluster and a deployment."""
+    user = User.objects.create_user("olga", password="correct-horse")
+    cluster = Cluster.objects.create(
+        name="gpu",
+        organization=Organization.objects.create(name="Lab"),
+        total_cpu_milli=1000,
+        total_ram_mib=1024,
+        total_gpu=1,
+    )
+    Deployment.objects.create(
+        cluster=cluster,
+        owner=user,
+        name="tab\tand\\line\nand ü",
+        image="train",
+        env=env.sealed({"TOKEN": "hunter2"}),
+        priority_class=PriorityClass.objects.get(name="LOW"),
+        cpu_milli=500,
+        ram_mib=512,
+        gpu=1,
+        scheduling_key="LOW/500/512/1",
+    )
     connection.close()
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
-        cursor.execute(drop)
-        cursor.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(template)))
-    with django_on(DATABASE):
-        user = User.objects.create_user("olga", password="correct-horse")
-        cluster = Cluster.objects.create(
-            name="gpu",
-            organization=Organization.objects.create(name="Lab"),
-            total_cpu_milli=1000,
-            total_ram_mib=1024,
-            total_gpu=1,
-        )
-        Deployment.objects.create(
-            cluster=cluster,
-            owner=user,
-            name="tab\tand\\line\nand ü",
-            image="train",
-            env=env.sealed({"TOKEN": "hunter2"}),
-            priority_class=PriorityClass.objects.get(name="LOW"),
-            cpu_milli=500,
-            ram_mib=512,
-            gpu=1,
-            scheduling_key="LOW/500/512/1",
-        )
-        connection.close()
-        yield
-    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
-        cursor.execute(drop)
 
 
 @pytest.fixture
@@ -240,7 +227,7 @@ def test_a_database_with_users_is_replaced_only_where_that_is_asked_for(
 
 def test_nothing_is_restored_under_running_processes(backup: Path, tmp_path: Path) -> None:
     before = everything(tmp_path)
-    with session(DATABASE), pytest.raises(CommandError, match=IN_USE):
+    with session(database_name()), pytest.raises(CommandError, match=IN_USE):
         call_command("restore", str(backup), replace=True)
     assert everything(tmp_path) == before
 
