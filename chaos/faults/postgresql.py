@@ -191,5 +191,5 @@ def _long_transaction(platform: Platform, _draw: Random, lasts_s: float) -> None
 @declare(KINDS, "PostgreSQL: full disk", WHILE, lambda _: no_limits())
 def _full_disk(platform: Platform, _draw: Random, lasts_s: float) -> None:
     """It cannot write its log, so it ends, and cannot recover until there is room again."""
-    with largest_file(tree(_postmaster(platform)), SMALL_FILE):
+    with largest_file(_postmaster(platform), SMALL_FILE):
         time.sleep(lasts_s)

@@ -176,7 +176,7 @@ def _one_more(name: str, platform: Platform, _draw: Random, lasts_s: float) -> N
 
 
 def _full_disk(name: str, platform: Platform, draw: Random, lasts_s: float) -> None:
-    with largest_file(tree(draw.choice(_running(platform, name))), 0):
+    with largest_file(draw.choice(_running(platform, name)), 0):
         time.sleep(lasts_s)
 
 

@@ -173,7 +173,7 @@ def _full_disk(platform: Platform, _draw: Random, lasts_s: float) -> None:
     """Its snapshot fails, and from then on it refuses writes (MISCONF)."""
     with (
         _configured(platform, stop_writes_on_bgsave_error="yes") as client,
-        largest_file([server(platform)], LARGEST_FILE),
+        largest_file(server(platform), LARGEST_FILE),
     ):
         client.set(BALLAST, random.randbytes(BALLAST_BYTES))
         client.bgsave()

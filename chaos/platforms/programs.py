@@ -52,21 +52,28 @@ def frozen(processes: Iterable[psutil.Process]) -> Iterator[None]:
 
 
 @contextmanager
-def largest_file(processes: Iterable[psutil.Process], size: int) -> Iterator[None]:
-    """Inside the block no file of the processes grows beyond `size` bytes, as on a full disk."""
-    limited = list(processes)
-    for each in limited:
-        _limit_files(each, str(size))
+def largest_file(process: psutil.Process, size: int) -> Iterator[None]:
+    """Inside the block no file of the process, and of those that it has started, grows beyond
+    `size` bytes, as on a full disk."""
+    _limit_files_of_tree(process, str(size))
     try:
         yield
     finally:
-        for each in limited:
-            _limit_files(each, "unlimited")
+        _limit_files_of_tree(process, "unlimited")
 
 
 def why_no_limits() -> str | None:
     """Why `largest_file` cannot be had here, as a sentence; None where it can."""
     return None if shutil.which("prlimit") else "There is no prlimit here (util-linux)."
+
+
+def _limit_files_of_tree(process: psutil.Process, size: str) -> None:
+    """Until it starts no more: what it starts meanwhile may have inherited the old limit."""
+    done: set[psutil.Process] = set()
+    while left := [each for each in tree(process) if each not in done and each.is_running()]:
+        for each in left:
+            _limit_files(each, size)
+            done.add(each)
 
 
 def _limit_files(process: psutil.Process, size: str) -> None:

@@ -103,9 +103,8 @@ while True:
 """
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         until(said.exists)
-        of_it = [psutil.Process(process.pid)]
         before = process.poll()
-        with largest_file(of_it, 50):
+        with largest_file(psutil.Process(process.pid), 50):
             time.sleep(0.3)
             until(lambda: not _grows(said))
         until(lambda: _grows(said))

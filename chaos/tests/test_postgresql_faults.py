@@ -13,7 +13,7 @@ from chaos.faults import postgresql
 from chaos.tests.servers import Servers, servers_for
 from mlops_platform.embedded.postgres import Postgres
 
-LASTS_S, WAIT_S = 1.5, 30.0
+LASTS_S, WAIT_S = 1.5, 60.0
 TABLES = """
 CREATE TABLE IF NOT EXISTS deployments_deployment (status text);
 CREATE TABLE IF NOT EXISTS clusters_cluster (name text);
