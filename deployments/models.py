@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
-from django.db.models.functions import Collate
+from django.db.models.functions import Collate, Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -175,6 +175,16 @@ class Deployment(models.Model):
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_of_owner",
             ),
+            models.Index(  # for the retention
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="deployment_by_end",
+            ),
+            models.Index(  # for the retention
+                fields=["id"],
+                condition=Q(idempotency_key__isnull=False),
+                name="deployment_with_key",
+            ),
             models.Index(
                 fields=["retry_at"],
                 condition=Q(retry_at__isnull=False),
@@ -205,7 +215,7 @@ class Deployment(models.Model):
             models.UniqueConstraint(
                 fields=["owner", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),
-                name="idempotency_key_once",
+                name="idempotency_key_unique_if_given",
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="known_status"),
             models.CheckConstraint(
@@ -357,8 +367,10 @@ class DeploymentLog(models.Model):
     attempt = models.PositiveIntegerField()
     replica = models.PositiveIntegerField()
     output = models.BinaryField()
+    kept_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
 
     class Meta:
+        indexes = [models.Index(fields=["kept_at"], name="output_by_age")]
         constraints = [
             models.UniqueConstraint(
                 fields=["deployment", "attempt", "replica"], name="one_log_of_a_replica"

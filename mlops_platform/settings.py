@@ -273,6 +273,7 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
+    "scheduler.tasks.forget_old": {"queue": "runtimes"},  # it pauses between its transactions
 }
 CELERY_ACCEPT_CONTENT = ["json"]
 RUNTIMES_THREADS = _number("RUNTIMES_THREADS", 16, MOST_AT_ONCE)  # of each of their workers
@@ -292,7 +293,15 @@ MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as the
 MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)
 MAX_QUEUED_PER_CLUSTER = _number("MAX_QUEUED_PER_CLUSTER", 20_000)
 MAX_QUEUED_PER_USER = _number("MAX_QUEUED_PER_USER", 10_000)  # in a cluster
+
+# --- Retention ------------------------------------------------------------------------------
 LEDGER_RETENTION_DAYS = _number("LEDGER_RETENTION_DAYS", 30, MOST_AT_ONCE)
+LEDGER_MIB_PER_ORGANIZATION = _number("LEDGER_MIB_PER_ORGANIZATION", 2048)
+OUTPUT_RETENTION_DAYS = _number("OUTPUT_RETENTION_DAYS", 30, MOST_AT_ONCE)
+OUTPUT_MIB_PER_ORGANIZATION = _number("OUTPUT_MIB_PER_ORGANIZATION", 1024)
+IDEMPOTENCY_KEYS_RETENTION_DAYS = _number("IDEMPOTENCY_KEYS_RETENTION_DAYS", 30, MOST_AT_ONCE)
+EVENTS_RETENTION_DAYS = _number("EVENTS_RETENTION_DAYS", 180, MOST_AT_ONCE)
+DEPLOYMENTS_RETENTION_DAYS = _number("DEPLOYMENTS_RETENTION_DAYS", 365, MOST_AT_ONCE)
 
 # --- Web ------------------------------------------------------------------------------------
 WEB_THREADS = _number("WEB_THREADS", 8, MOST_AT_ONCE)  # of each process of the web server

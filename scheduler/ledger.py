@@ -1,10 +1,10 @@
 """Writing and reading the ledger."""
 
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
-from django.utils import timezone
+from django.db import connection
 
 from mlops_platform.api.ids import moment
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot
@@ -17,6 +17,19 @@ from scheduler.engine.codec import (
 from scheduler.models import SchedulingCycle, Trigger
 
 MOST_DELETED = 100  # at once: a snapshot may have megabytes
+MOST_FOUND = 2_000  # cycles above their organizations' shares that one search finds
+MIB = 1024 * 1024
+
+# The newest of each organization stay, as far as its share goes.
+_BEYOND_SHARE = """
+SELECT id
+  FROM (SELECT s.id, s.started_at, sum(octet_length(s.snapshot) + octet_length(s.plan))
+               OVER (PARTITION BY c.organization_id
+                         ORDER BY s.started_at DESC, s.id DESC) AS bytes
+          FROM scheduler_schedulingcycle s
+          JOIN clusters_cluster c ON c.id = s.cluster_id) sized
+ WHERE bytes > %s ORDER BY started_at, id LIMIT %s
+"""
 
 
 def write(
@@ -62,13 +75,30 @@ def delete_some_rows(cluster_id: UUID, most: int) -> int:
     """Delete some of a deleted cluster's cycles, which are large; returns how many."""
     cycles = SchedulingCycle.objects.filter(cluster=cluster_id).order_by("-started_at", "-id")
     ids = list(cycles.values_list("pk", flat=True)[: min(most, MOST_DELETED)])
-    if ids:
-        SchedulingCycle.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    return _delete(ids) if ids else 0
 
 
-def forget_old() -> int:
-    """Delete cycles older than the retention; returns how many."""
-    oldest = timezone.now() - timedelta(days=settings.LEDGER_RETENTION_DAYS)
-    deleted, _ = SchedulingCycle.objects.filter(started_at__lt=oldest).delete()
+def forget(before: datetime) -> Iterator[int]:
+    """Delete cycles from before that time, the oldest first; yields how many each short transaction
+    has deleted."""
+    old = SchedulingCycle.objects.filter(started_at__lt=before).order_by("started_at")
+    while ids := list(old.values_list("pk", flat=True)[:MOST_DELETED]):
+        yield _delete(ids)
+
+
+def forget_beyond(share_mib: int) -> Iterator[int]:
+    """The same for the oldest cycles of each organization that has more than its share. One query
+    finds them, which reads the sizes of all cycles."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_BEYOND_SHARE, [share_mib * MIB, MOST_FOUND])
+            ids = [pk for (pk,) in cursor.fetchall()]
+        for start in range(0, len(ids), MOST_DELETED):
+            yield _delete(ids[start : start + MOST_DELETED])
+        if len(ids) < MOST_FOUND:
+            return
+
+
+def _delete(ids: Sequence[UUID]) -> int:
+    deleted, _ = SchedulingCycle.objects.filter(pk__in=ids).delete()
     return deleted

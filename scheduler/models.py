@@ -71,6 +71,21 @@ class NextCycle(models.Model):
         return f"{self.cluster_id} at {self.due_at:%F %T}"
 
 
+class Retention(models.Model):
+    """What the retention has deleted of one kind (retention/kinds.py), for the operators' page."""
+
+    kind = models.CharField(max_length=40, primary_key=True)
+    ran_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True, help_text="When nothing was left to delete.")
+    deleted = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "retention"
+
+    def __str__(self) -> str:
+        return self.kind
+
+
 class SchedulingCycle(models.Model):
     """One cycle that changed something, written in the transaction that changed it.
 

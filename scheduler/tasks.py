@@ -1,4 +1,4 @@
-"""The Celery tasks: a cluster's cycle, the sweep for what was missed, the ledger's retention."""
+"""The Celery tasks: a cluster's cycle, the sweep for what was missed, the retention."""
 
 from functools import partial
 from uuid import UUID
@@ -6,8 +6,9 @@ from uuid import UUID
 from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
-from scheduler import cycle, ledger, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
+from scheduler import cycle, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
 from scheduler.models import Trigger
+from scheduler.retention import turn
 from scheduler.timer import jobs
 
 
@@ -66,6 +67,13 @@ def check_queues() -> None:
     queue_check.check_some()
 
 
-@shared_task(name="scheduler.tasks.forget_old_cycles")
-def forget_old_cycles() -> None:
-    ledger.forget_old()
+@shared_task(name=turn.TASK)
+def forget_old() -> None:
+    """Delete some of what has been kept long enough."""
+    turn.take_turn()
+
+
+@shared_task(name="scheduler.tasks.request_retention")
+def request_retention() -> None:
+    """Ask the runtimes workers for it, which have time."""
+    turn.request()

@@ -1,5 +1,9 @@
 """Drops indexes whose columns lead another index of the table, and those for LIKE, which no query
-uses. Each update that is not HOT writes into every index."""
+uses. Each update that is not HOT writes into every index.
+
+The index of idempotency keys leaves out rows without a key. Processes of 0.1.0 know a repeated key
+by the constraint's name in the error, and the new name contains the old one.
+"""
 
 import django.db.models.deletion
 from django.conf import settings
@@ -31,7 +35,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 condition=models.Q(("idempotency_key__isnull", False)),
                 fields=("owner", "idempotency_key"),
-                name="idempotency_key_once",
+                name="idempotency_key_unique_if_given",
             ),
         ),
         migrations.SeparateDatabaseAndState(

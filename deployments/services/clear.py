@@ -1,5 +1,6 @@
-"""Deletes all that was ever deployed in a deleted cluster, some rows at a time."""
+"""Deletes deployments with all that hangs on them, some rows at a time."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -19,10 +20,16 @@ def count_in_use(cluster: Cluster) -> int:
 
 
 def delete_some_rows(cluster_id: UUID, most: int) -> int:
-    """Delete some events, logs or deployments, the newest first; returns how many, 0 once none is
-    left. Two to four queries, and what hangs on the deployments goes with them."""
+    """Delete some of a deleted cluster's events, logs or deployments, the newest first; returns how
+    many, 0 once none is left. Two to four queries."""
     newest = Deployment.objects.filter(cluster=cluster_id).order_by("-pk")
-    ids = list(newest.values_list("pk", flat=True)[:most])
+    return delete_of(list(newest.values_list("pk", flat=True)[:most]), most)
+
+
+def delete_of(ids: Sequence[UUID], most: int) -> int:
+    """Delete some events or logs of these deployments, or once they have none, the deployments
+    themselves, except those whose rows are locked; returns how many rows, 0 once none is left. What
+    else hangs on the deployments goes with them. One to three queries."""
     if not ids:
         return 0
     for model, limit in ((DeploymentEvent, most), (DeploymentLog, min(most, MOST_LOGS))):
@@ -31,8 +38,10 @@ def delete_some_rows(cluster_id: UUID, most: int) -> int:
             model.objects.filter(pk__in=found).delete()
             return len(found)
     with transaction.atomic():
-        Deployment.objects.filter(pk__in=ids).only("pk").delete()
-    return len(ids)
+        free = Deployment.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
+        found = list(free.values_list("pk", flat=True))
+        Deployment.objects.filter(pk__in=found).only("pk").delete()
+    return len(found)
 
 
 def leave_cluster(cluster: Cluster) -> None:

@@ -37,8 +37,7 @@ JOBS = (
     Job("sweep", "scheduler.tasks.sweep", 10),
     Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
-    Job("forget-old-cycles", "scheduler.tasks.forget_old_cycles", HOUR_S),
-    Job("forget-expired-tokens", "accounts.tasks.forget_expired_tokens", 24 * HOUR_S),
+    Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
 )
 
 # A job is due as well if its row is missing, or lies further ahead than its period: the database's

@@ -18,7 +18,7 @@ from mlops_platform.api.redis import redis_client
 from scheduler import audit, cycle, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import StalePlanError
-from scheduler.tasks import forget_old_cycles, look_for_unanswered, schedule_cluster, sweep
+from scheduler.tasks import look_for_unanswered, schedule_cluster, sweep
 from scheduler.tests.conftest import Submit, messages, run_cycle
 from scheduler.wakeup import lock_name
 
@@ -301,17 +301,6 @@ def test_a_cycle_that_lies_in_the_future_is_none(cluster: Cluster, submit: Submi
     run_cycle(cluster)
     backdate(cluster, looked_s_ago=-3600)
     assert swept(cluster)
-
-
-def test_old_cycles_are_forgotten(cluster: Cluster, submit: Submit, settings: Settings) -> None:
-    settings.LEDGER_RETENTION_DAYS = 1
-    submit("LOW", gpu=4)
-    run_cycle(cluster)
-    SchedulingCycle.objects.update(started_at=timezone.now() - timedelta(days=2))
-    submit("LOW", gpu=1)
-    run_cycle(cluster)
-    forget_old_cycles()
-    assert SchedulingCycle.objects.count() == 1
 
 
 # --- What was lost a moment ago --------------------------------------------------------------

@@ -1,0 +1,33 @@
+"""Deletes logins and sessions that have ended: parts of the retention (scheduler/retention/).
+
+Each function yields how many rows each short transaction of its has deleted.
+"""
+
+from collections.abc import Iterator
+
+from django.contrib.sessions.models import Session
+from django.db.models import QuerySet
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import Login
+
+BATCH = 500
+
+
+def logins() -> Iterator[int]:
+    """Logins whose tokens have expired, and what earlier versions kept in the library's tables."""
+    now = timezone.now()
+    yield from _delete(Login.objects.filter(expires_at__lt=now).order_by("expires_at"))
+    yield from _delete(OutstandingToken.objects.filter(expires_at__lte=now).order_by("pk"))
+
+
+def sessions() -> Iterator[int]:
+    """Operators' sessions that have expired."""
+    yield from _delete(Session.objects.filter(expire_date__lt=timezone.now()))
+
+
+def _delete(rows: QuerySet) -> Iterator[int]:
+    while ids := list(rows.values_list("pk", flat=True)[:BATCH]):
+        deleted, _ = rows.model.objects.filter(pk__in=ids).delete()
+        yield deleted

@@ -1,0 +1,94 @@
+"""Deletes what has been kept long enough, the oldest first: the parts of the retention.
+
+Each function yields how many rows each short transaction of its has deleted or changed, and ends
+once nothing is left to do. A caller may stop at any of them and begin anew later.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
+
+from deployments.models import ENDED, Deployment, DeploymentEvent, DeploymentLog
+from deployments.services.clear import MOST_LOGS, delete_of
+from mlops_platform.api.ids import first_uuid_at
+
+BATCH = 500  # rows of one transaction
+MOST_FOUND = 2_000  # outputs above their organizations' shares that one search finds
+MIB = 1024 * 1024
+
+# The newest of each organization stay, as far as its share goes.
+_BEYOND_SHARE = """
+SELECT id
+  FROM (SELECT l.id, sum(octet_length(l.output))
+               OVER (PARTITION BY c.organization_id ORDER BY l.id DESC) AS bytes
+          FROM deployments_deploymentlog l
+          JOIN deployments_deployment d ON d.id = l.deployment_id
+          JOIN clusters_cluster c ON c.id = d.cluster_id) sized
+ WHERE bytes > %s ORDER BY id LIMIT %s
+"""
+
+
+def ended(before: datetime) -> Iterator[int]:
+    """Deployments that ended before that time, with their events, output and dependencies; not
+    those that a deployment which has not ended depends on."""
+    while count := delete_of(_ended(before), BATCH):
+        yield count
+
+
+def events(before: datetime) -> Iterator[int]:
+    """Entries of timelines. Their ids are in the order of time."""
+    while True:
+        oldest = DeploymentEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH]
+        old = [pk for pk, at in oldest if at < before]
+        if not old:
+            return
+        DeploymentEvent.objects.filter(pk__in=old).delete()
+        yield len(old)
+
+
+def output(before: datetime) -> Iterator[int]:
+    old = DeploymentLog.objects.filter(kept_at__lt=before).order_by("kept_at")
+    while ids := list(old.values_list("pk", flat=True)[:MOST_LOGS]):
+        yield _delete_output(ids)
+
+
+def output_beyond(share_mib: int) -> Iterator[int]:
+    """The oldest output of each organization that has more than its share. One query finds them,
+    which reads the sizes of all output."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_BEYOND_SHARE, [share_mib * MIB, MOST_FOUND])
+            ids = [pk for (pk,) in cursor.fetchall()]
+        for start in range(0, len(ids), MOST_LOGS):
+            yield _delete_output(ids[start : start + MOST_LOGS])
+        if len(ids) < MOST_FOUND:
+            return
+
+
+def keys(before: datetime) -> Iterator[int]:
+    """Idempotency keys of submits before that time, not the deployments: a repetition submits
+    anew."""
+    old = Deployment.objects.filter(idempotency_key__isnull=False, pk__lt=first_uuid_at(before))
+    while ids := _first(old.order_by("pk")):
+        yield Deployment.objects.filter(pk__in=ids).update(
+            idempotency_key=None, idempotency_digest=""
+        )
+
+
+def _ended(before: datetime) -> list[UUID]:
+    needed = Deployment.depends_on.through.objects.filter(to_deployment=OuterRef("pk"))
+    needed = needed.exclude(from_deployment__status__in=ENDED)
+    old = Deployment.objects.filter(finished_at__lt=before, status__in=ENDED)
+    return _first(old.exclude(Exists(needed)).order_by("finished_at"))
+
+
+def _first(rows: QuerySet[Deployment]) -> list[UUID]:
+    return list(rows.values_list("pk", flat=True)[:BATCH])
+
+
+def _delete_output(ids: Sequence[int]) -> int:
+    deleted, _ = DeploymentLog.objects.filter(pk__in=ids).delete()
+    return deleted
