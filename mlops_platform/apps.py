@@ -11,3 +11,10 @@ class PlatformConfig(AppConfig):
 
 class OperatorsConfig(AdminConfig):
     default_site = "mlops_platform.admin.operator_site.OperatorSite"
+
+    def ready(self) -> None:
+        # First: it gives the site its names and its login. Imported while Django makes the site, as
+        # the package around `default_site`, it would give them to another instance.
+        import mlops_platform.admin  # noqa: F401
+
+        super().ready()
