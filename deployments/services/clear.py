@@ -39,7 +39,7 @@ def delete_of(ids: Sequence[UUID], most: int) -> int:
             return len(found)
     with transaction.atomic():
         free = Deployment.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
-        found = list(free.values_list("pk", flat=True))
+        found = [row.pk for row in free.only("pk")]
         Deployment.objects.filter(pk__in=found).only("pk").delete()
     return len(found)
 

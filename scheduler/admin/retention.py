@@ -24,8 +24,7 @@ class RetentionAdmin(OperatorAdmin):
     list_display_links = None
     sortable_by = ()
     ordering = ["pk"]
-    fields = ["what", "kept", "deleted", "ran", "finished"]
-    readonly_fields = fields
+    fields = readonly_fields = ["what", "kept", "deleted", "ran", "finished"]
 
     @admin.display
     def what(self, row: Retention) -> str:
