@@ -38,10 +38,10 @@ def delete_of(ids: Sequence[UUID], most: int) -> int:
             model.objects.filter(pk__in=found).delete()
             return len(found)
     with transaction.atomic():
-        free = Deployment.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
-        found = [row.pk for row in free.only("pk")]
-        Deployment.objects.filter(pk__in=found).only("pk").delete()
-    return len(found)
+        rows = Deployment.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
+        free = list(rows.values_list("pk", flat=True))
+        Deployment.objects.filter(pk__in=free).only("pk").delete()
+    return len(free)
 
 
 def leave_cluster(cluster: Cluster) -> None:

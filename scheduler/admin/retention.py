@@ -24,7 +24,8 @@ class RetentionAdmin(OperatorAdmin):
     list_display_links = None
     sortable_by = ()
     ordering = ["pk"]
-    fields = readonly_fields = ["what", "kept", "deleted", "ran", "finished"]
+    fields = ["what", "kept", "deleted", "ran", "finished"]
+    readonly_fields = ["what", "kept", "deleted", "ran", "finished"]
 
     @admin.display
     def what(self, row: Retention) -> str:
