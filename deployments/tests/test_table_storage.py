@@ -21,8 +21,8 @@ SELECT t.relname, i.relname, o.relname
   JOIN pg_class i ON i.oid = a.indexrelid
   JOIN pg_class o ON o.oid = b.indexrelid
  WHERE t.relname = ANY(%s) AND NOT a.indisunique AND 0 <> ALL(a.indkey::int2[])
-   AND (b.indpred IS NULL
-        OR pg_get_expr(a.indpred, a.indrelid) = pg_get_expr(b.indpred, b.indrelid))
+   AND pg_get_expr(a.indpred, a.indrelid)
+       IS NOT DISTINCT FROM pg_get_expr(b.indpred, b.indrelid)
    AND (a.indkey::int2[])[0:a.indnkeyatts - 1] = (b.indkey::int2[])[0:a.indnkeyatts - 1]
 """
 
