@@ -1,7 +1,5 @@
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import drop_index
-
 
 class Migration(migrations.Migration):
     atomic = False
@@ -24,16 +22,5 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "retention",
             },
-        ),
-        # Of patterns, which no query uses.
-        drop_index(
-            "scheduler_retention_kind_87d40dd0_like",
-            "scheduler_retention",
-            "kind varchar_pattern_ops",
-        ),
-        drop_index(
-            "scheduler_periodicjob_name_c86acee8_like",
-            "scheduler_periodicjob",
-            "name varchar_pattern_ops",
         ),
     ]
