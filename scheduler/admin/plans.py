@@ -27,7 +27,7 @@ def readable(plan: Plan) -> dict[str, Any]:
         + [victim for each in victims.values() for victim in each]
         + [key for each in evictions for key in (each.workload_id, each.by) if key]
         + [wait.workload_id for wait in waits if wait.workload_id]
-        + ([plan.reserved_for] if plan.reserved_for else [])
+        + list(plan.reserved_for)
     )
     return {
         "starts": [
@@ -59,7 +59,9 @@ def readable(plan: Plan) -> dict[str, Any]:
             for wait in waits
         ],
         "unfinished": plan.unfinished,
-        "reserved_for": _link(plan.reserved_for, named) if plan.reserved_for else None,
+        "reserved_for": format_html_join(
+            ", ", "{}", [(_link(key, named),) for key in plan.reserved_for]
+        ),
         "hidden": {
             name: len(rows) - MOST_ROWS
             for name, rows in (

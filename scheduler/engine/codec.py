@@ -97,7 +97,13 @@ def _by_owner(rows: list[list[Any]]) -> tuple[tuple[str, Resources], ...]:
 
 
 def encode_plan(plan: Plan) -> bytes:
-    return _pack(_without_ends(_row(plan), _PLAN_ENDS))
+    return _pack(_without_ends([*_row(plan)[:-1], _reserved(plan.reserved_for)], _PLAN_ENDS))
+
+
+def _reserved(ids: tuple[str, ...]) -> Any:
+    """Null for none, an id for one, an array for more: most often one at most, as in rows from
+    before there could be more."""
+    return list(ids) if len(ids) > 1 else next(iter(ids), None)
 
 
 def decode_plan(data: bytes) -> Plan:
@@ -120,7 +126,7 @@ def _plan(values: Any) -> Plan:
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
         unfinished,
-        reserved_for,
+        (reserved_for,) if isinstance(reserved_for, str) else tuple(reserved_for or ()),
     )
 
 

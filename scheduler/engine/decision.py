@@ -68,16 +68,14 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
         budget.spent += WORKLOAD_STEPS
         if workload.id in state.started:
             continue
-        before = (reservations.backfill, reservations.starvation)
+        before = reservations.given
         if not state.admit(workload):
             iterator.refuse(workload)
-        elif state.starts[-1].victims or before != (
-            reservations.backfill,
-            reservations.starvation,
-        ):  # more is free, or less is reserved
+        elif state.starts[-1].victims or before != reservations.given:
+            # More is free, or less is reserved.
             budget.spent += 2 * iterator.retry(state.worth_another_look)
-        if reservations.starvation is not None:  # an equal may have been refused because of it
-            iterator.revisit(reservations.starvation.reserved_for)
+        if starved := reservations.starved:  # an equal may have been refused because of them
+            iterator.revisit(starved)
     return state
 
 
@@ -102,7 +100,8 @@ class Decision:
         self.is_spent = False  # it has ended early: it starts some, and its steps are spent
         self.is_full = False  # it starts as many as one cycle may
         self.is_unfinished = False  # another cycle is to follow at once (Plan.unfinished)
-        self._reserved_for: str | None = None
+        self.unclaimed: frozenset[int] = frozenset()  # see Reservations
+        self._reserved_for: tuple[str, ...] = ()
         if state is None:
             leaving = view.running.leaving
             self.evictions = tuple(drain(self.snapshot, running) for running in leaving)
@@ -112,8 +111,9 @@ class Decision:
         self.is_spent = bool(self.starts) and state.budget.spent > state.budget.most
         self.is_full = self.is_spent or len(self.starts) >= self.snapshot.max_starts
         self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
-        if (starvation := state.reservations.starvation) is not None:
-            self._reserved_for = starvation.reserved_for.id
+        self.unclaimed = frozenset(state.reservations.unclaimed)
+        self._reserved_for = tuple(each.id for each in state.reservations.starved)
+        if self._reserved_for:
             self.is_unfinished |= state.started_long_running
 
     @property

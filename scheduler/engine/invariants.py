@@ -45,8 +45,10 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
         breaches += _quotas(snapshot, plan, running)
     if snapshot.state != ACTIVE and plan.starts:
         breaches.append(f"starts in a cluster that is {snapshot.state}")
-    if plan.reserved_for is not None:
-        breaches += _reservation(snapshot, plan, plan.reserved_for)
+    if len(set(plan.reserved_for)) != len(plan.reserved_for):
+        breaches.append("capacity is reserved twice for one workload")
+    for id_ in plan.reserved_for:
+        breaches += _reservation(snapshot, plan, id_)
     return breaches
 
 

@@ -55,12 +55,12 @@ class Plan:
     """Starts in the order in which they were decided, in which they never over-commit.
 
     `unfinished` asks for another cycle: this one reached its limit with workloads left, or started
-    a service while capacity is reserved, perhaps in vain since. `reserved_for` is the starved
-    workload for which capacity is reserved, if there is one.
+    a service while capacity is reserved, perhaps in vain since. `reserved_for` are the starved
+    workloads for which capacity is reserved, in their order.
     """
 
     starts: tuple[Start, ...] = ()
     evictions: tuple[Eviction, ...] = ()
     waits: tuple[Wait, ...] = ()
     unfinished: bool = False
-    reserved_for: str | None = None
+    reserved_for: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.reservations.current import Reservations
-from scheduler.engine.reservations.ends import End, ends_of
+from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
@@ -40,8 +40,7 @@ class CycleState:
         self._snapshot = snapshot
         self._classes = view.cluster.classes
         self._searches: Searches | None = None
-        self._begun: list[End] = []
-        self._promised: dict[str, End] | None = None  # the ends of what runs, by id
+        self._ends = Ends(snapshot, self.capacity, self._classes)
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
         self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
@@ -68,6 +67,7 @@ class CycleState:
             if self.usage is not None:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
+            self._ends.evicted(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -151,18 +151,15 @@ class CycleState:
         alternative: VictimSet | None = None,
         withheld: tuple[tuple[str | None, Resources], ...] = (),
     ) -> None:
-        backfill = self.reservations.backfill
-        if backfill is not None and backfill.binds(workload):
-            backfill.record_start(where, workload.request)
+        if self.reservations.backfill is not None:
+            self.reservations.backfill.record_start(workload, where)
         for at, replicas in where:
             self.capacity.allocate(at, workload.request.times(replicas))
         if self.usage is not None:
             self.usage.grow(workload.owner, workload.total)
         self.started.add(workload.id)
         self.started_long_running |= workload.endless
-        if workload.limit_s is not None:
-            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
-            self._begun.append((ends_ms, where, workload.request))
+        self._ends.started(workload, where)
         self.starts.append(
             Start(
                 workload_id=workload.id,
@@ -182,6 +179,7 @@ class CycleState:
         if self.usage is not None:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
+        self._ends.evicted(victim.id)
         self._victim_searches().evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(
@@ -192,14 +190,6 @@ class CycleState:
         if self._searches is None:
             self._searches = Searches(self._snapshot, self.capacity, self._classes)
         return self._searches
-
-    def _ends(self) -> list[End]:
-        """When allocations end at the latest, also those of this cycle's starts."""
-        if self._promised is None:
-            self._promised = ends_of(self._snapshot, self.capacity)
-        evicted = {eviction.workload_id for eviction in self.evictions}
-        self.budget.spent += len(self._promised) // 4
-        return [end for id_, end in self._promised.items() if id_ not in evicted] + self._begun
 
     def _may_preempt(self, workload: Workload) -> bool:
         policy = self._snapshot.policy

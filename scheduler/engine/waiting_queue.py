@@ -92,7 +92,7 @@ class QueueIterator:
         self._last: Entry | None = None
         self.before_turn: Callable[[], None] | None = None  # may raise, which ends the cycle
         self._refused: dict[str, Entry] = {}  # by scheduling key: the first refused workload
-        self._revisited: Workload | None = None
+        self._revisited: list[Workload] = []
 
     def __iter__(self) -> "QueueIterator":
         return self
@@ -133,13 +133,17 @@ class QueueIterator:
                 self._push((self._key(group[number]), number, group))
         return len(refused)
 
-    def revisit(self, workload: Workload) -> None:
-        """Yield a workload of a refused group alone, at its position in the order or, if that is
-        over, next. It may get another answer than its equals, or than before. A repeated call for
-        the same workload does nothing."""
-        if workload.scheduling_key in self._refused and workload is not self._revisited:
-            self._revisited = workload
-            self._push((self._key(workload), 0, [workload]))
+    def revisit(self, workloads: Sequence[Workload]) -> None:
+        """Yield each of these that is of a refused group alone, at its position in the order or, if
+        that is over, next. It may get another answer than its equals, or than before. A workload
+        that was among those of the last call is not yielded again."""
+        before, self._revisited = self._revisited, []
+        for workload in workloads:
+            if any(workload is each for each in before):
+                self._revisited.append(workload)
+            elif workload.scheduling_key in self._refused:
+                self._revisited.append(workload)
+                self._push((self._key(workload), 0, [workload]))
 
 
 class FairShareIterator(QueueIterator):

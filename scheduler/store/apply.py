@@ -43,7 +43,7 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
     move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
     _record(snapshot, plan, cycle_id, now)
     explained = _replace_wait_reasons(cluster_id, plan)
-    if plan.reserved_for is not None or snapshot.reservation_history:
+    if plan.reserved_for or snapshot.reservation_history:
         explained |= remember(snapshot, plan)
     if plan.starts or plan.evictions:
         back = frozenset(row.id for row in evicted if row.status == Status.QUEUED)

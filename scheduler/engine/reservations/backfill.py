@@ -1,44 +1,27 @@
 """The reservation of a blocked head of the queue under `easy_backfill`."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
-from scheduler.engine.capacity import Capacity, Where
-from scheduler.engine.reservations.ends import End, runs_after
+from scheduler.engine.capacity import Capacity, Usable, Where
+from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Snapshot, Workload
+from scheduler.engine.snapshot import PriorityClass, Snapshot, Workload
 
 END_STEPS = 2  # of the end of an allocation
 
 
-class BackfillReservation:
-    """Under `easy_backfill` the blocked head starts at `at_ms` at the latest, and no other workload
-    may delay that.
+class Promise:
+    """The head starts at `at_ms` at the latest, if no other workload uses more than `spare` of the
+    bins that it will take then."""
 
-    EASY backfilling (Lifka 1995; Mu'alem and Feitelson 2001): another workload may start if it ends
-    by `at_ms`, or if it uses, in each bin, only `spare`: the amount left over by the head then.
-    """
-
-    def __init__(
-        self,
-        now_ms: int,
-        capacity: Capacity,
-        head: Workload,
-        at_ms: int,
-        spare: dict[int, Resources],
-    ) -> None:
-        self.head, self.at_ms, self._now_ms = head, at_ms, now_ms
-        self._capacity, self._spare = capacity, spare
-
-    def binds(self, workload: Workload) -> bool:
-        """Whether the workload, started now, might still run when the head is to start."""
-        return workload is not self.head and runs_after(self.at_ms, workload, self._now_ms)
+    def __init__(self, capacity: Capacity, at_ms: int, spare: dict[int, Resources]) -> None:
+        self.at_ms, self._capacity, self._spare = at_ms, capacity, spare
 
     def usable(self, at: int) -> Resources:
         free, spare = self._capacity.free[at], self._spare.get(at)
         return free if spare is None else free.at_most(spare)
 
     def record_start(self, where: Where, request: Resources) -> None:
-        """Subtract the start of a workload that the reservation binds from the spare amounts."""
         for at, count in where:
             if at in self._spare:
                 self._spare[at] = self._spare[at].minus_at_most(request.times(count))
@@ -48,14 +31,90 @@ class BackfillReservation:
         return self._spare.keys()
 
 
-def reserve(
-    snapshot: Snapshot, capacity: Capacity, head: Workload, ends: list[End]
-) -> BackfillReservation | None:
-    """A reservation at the earliest moment at which, by the time limits, the head can start; None
-    if the time limits promise no such moment.
+class BackfillReservation:
+    """Under `easy_backfill` no other workload may delay the blocked head.
 
-    `ends` are the latest ends of allocations in this cycle's state.
+    EASY backfilling (Lifka 1995; Mu'alem and Feitelson 2001): another workload may start if it ends
+    before the promised moment, or if it uses, in each bin, only what the head leaves over then.
+
+    The promise that counts is the sooner one: a head that may evict need not wait for the time
+    limits of its victims. For a workload that the head could evict at that moment the promise by
+    time limits alone counts, as it cannot delay the sooner one.
     """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        classes: Mapping[str, PriorityClass],
+        head: Workload,
+        by_limits: Promise | None,
+        sooner: Promise | None,
+    ) -> None:
+        self.head, self.by_limits, self._sooner = head, by_limits, sooner
+        self._snapshot, self._classes = snapshot, classes
+
+    def binding(self, workload: Workload) -> Promise | None:
+        """The promise that the workload, started now, might break."""
+        if workload is self.head:
+            return None
+        promise = self._sooner
+        if promise is None or self._could_evict(workload, promise.at_ms):
+            promise = self.by_limits
+        if promise is None or not runs_after(promise.at_ms, workload, self._snapshot.now_ms):
+            return None
+        return promise
+
+    def _could_evict(self, workload: Workload, at_ms: int) -> bool:
+        """Whether the head could evict the workload then, if it started now."""
+        its = self._classes[workload.priority]
+        exempt_ms = self._snapshot.policy.preempt_exempt_s * 1000
+        return (
+            its.preemptible
+            and its.value < self._classes[self.head.priority].value
+            and self.head.queued_ms + exempt_ms <= at_ms
+        )
+
+    def usable(self, workload: Workload) -> Usable | None:
+        promise = self.binding(workload)
+        return None if promise is None else promise.usable
+
+    def record_start(self, workload: Workload, where: Where) -> None:
+        """Subtract the start of a workload from the spare amounts, where it still runs then."""
+        now_ms, by_limits, sooner = self._snapshot.now_ms, self.by_limits, self._sooner
+        if by_limits is not None and runs_after(by_limits.at_ms, workload, now_ms):
+            by_limits.record_start(where, workload.request)
+        if sooner is not None and self.binding(workload) is sooner:
+            sooner.record_start(where, workload.request)
+
+    @property
+    def bins(self) -> Set[int]:
+        promises = (self.by_limits, self._sooner)
+        return {at for promise in promises if promise is not None for at in promise.bins}
+
+
+def reserve(
+    snapshot: Snapshot,
+    capacity: Capacity,
+    classes: Mapping[str, PriorityClass],
+    head: Workload,
+    ends: Ends,
+) -> BackfillReservation | None:
+    """A reservation at the earliest moment at which the head can start, by time limits and by what
+    it may evict; None if neither promises such a moment."""
+    now_ms = snapshot.now_ms
+    by_limits = _promise(capacity, head, ends.by_limits(), now_ms)
+    sooner = None
+    if ends.may_evict(head):
+        sooner = _promise(capacity, head, ends.for_(head), now_ms)
+        if sooner is not None and by_limits is not None and sooner.at_ms >= by_limits.at_ms:
+            sooner = None
+    if by_limits is None and sooner is None:
+        return None
+    return BackfillReservation(snapshot, classes, head, by_limits, sooner)
+
+
+def _promise(capacity: Capacity, head: Workload, ends: list[End], now_ms: int) -> Promise | None:
+    """The earliest moment at which the head can start if these are the ends of allocations."""
     request, replicas = head.request, head.replicas
     then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
     count = sum(request.count_in(free) for free in then.values())
@@ -73,9 +132,7 @@ def reserve(
             at_ms = ends_ms
     if at_ms is None:
         return None
-    now_ms = snapshot.now_ms
-    spare = _spare(request, replicas, then)
-    return BackfillReservation(now_ms, capacity, head, max(at_ms, now_ms), spare)
+    return Promise(capacity, max(at_ms, now_ms), _spare(request, replicas, then))
 
 
 def _spare(request: Resources, replicas: int, then: dict[int, Resources]) -> dict[int, Resources]:

@@ -1,30 +1,33 @@
-"""The reservations of a cycle: for the blocked head of the queue, and for a starved workload.
+"""The reservations of a cycle: for the blocked head of the queue, and for starved workloads.
 
-Each reserves capacity (backfill.py, starvation.py) and as much of its owner's quota. Otherwise the
+Each reserves capacity (backfill.py, starved.py) and as much of its owner's quota. Otherwise the
 owner's next workload could use up the quota that the reservation's workload needs to start.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
 from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.order import order_key
-from scheduler.engine.reservations.backfill import BackfillReservation, reserve
-from scheduler.engine.reservations.ends import End
+from scheduler.engine.reservations.backfill import BackfillReservation, Promise, reserve
+from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.reservations.starvation import StarvationReservation
+from scheduler.engine.reservations.starved import StarvedWorkloads
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
 
+Given = tuple[BackfillReservation | None, tuple[StarvationReservation, ...]]
+
 
 class Reservations:
-    """At most one reservation of each kind, updated with every start of the cycle.
+    """At most one reservation for a head, and those for starved workloads, updated with every start
+    of the cycle.
 
-    `capacity`, `usage`, `long_running`, `started` (ids) and `ends` (the latest ends of allocations)
-    belong to the cycle's state, and change with it.
+    `capacity`, `usage`, `long_running`, `started` (ids) and `ends` belong to the cycle's state, and
+    change with it.
     """
 
     def __init__(
@@ -37,56 +40,105 @@ class Reservations:
         usage: OwnerUsage | None,
         long_running: LongRunning,
         started: Collection[str],
-        ends: Callable[[], list[End]],
+        ends: Ends,
     ) -> None:
         self.head: Workload | None = None  # the first blocked workload
-        self.starvation: StarvationReservation | None = None
         self.backfill: BackfillReservation | None = None
         self._snapshot, self._capacity, self._usage = snapshot, capacity, usage
-        self._long_running, self._started, self._ends = long_running, started, ends
-        self._classes = classes
+        self._started, self._ends, self._classes = started, ends, classes
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
-        self._starved: Iterator[Workload] = iter(())
+        starved: Iterator[Workload] = iter(())
         if snapshot.policy.queueing != STRICT:  # a strict queue needs no reservation
             since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-            self._starved = queue.starved(since_ms)
-        self._passed_over: list[Workload] = []  # starved, but could not start anyhow
-        self._seen = (0, 0)  # usage.shrink_count, long_running.evictions when they were passed over
-        self._reserve_for_next_starved()
+            starved = queue.starved(since_ms)
+        self._starved = StarvedWorkloads(
+            snapshot,
+            capacity,
+            starved,
+            value=self.value,
+            usage=usage,
+            long_running=long_running,
+            started=started,
+            ends=ends,
+        )
+
+    @property
+    def given(self) -> Given:
+        """All reservations as they are now; each is another object once it has changed."""
+        return (self.backfill, self._starved.reservations)
+
+    @property
+    def starved(self) -> list[Workload]:
+        """The starved workloads with a reservation, in their order."""
+        return [each.reserved_for for each in self._starved.reservations]
+
+    @property
+    def unclaimed(self) -> Collection[int]:
+        """The bins in which a starved workload of a later turn could have got a reservation."""
+        return self._starved.unclaimed
 
     def is_reserved_for(self, workload: Workload) -> bool:
-        return self.starvation is not None and self.starvation.reserved_for is workload
+        return self._starved.of(workload) is not None
 
     # --- What the reservations leave to other workloads ------------------------------------------
 
     def usable(self, workload: Workload) -> Usable | None:
         """The amount of a bin that the workload may use; None if it may use all that is free."""
-        if self.backfill is None and self.starvation is None:
+        if self.backfill is None and not self._starved.reservations:
             return None
-        backfill, starvation = self.backfill_binding(workload), self.starvation
-        if starvation is not None and not starvation.binds(workload, self.value(workload)):
-            starvation = None
-        if backfill is None:
-            return None if starvation is None else starvation.usable
-        return backfill.usable if starvation is None else _Both(backfill.usable, starvation.usable)
+        left = [each.usable for each in self._binding(workload)]
+        if len(left) < 2:
+            return left[0] if left else None
+        return _Least(tuple(left))
 
-    def backfill_binding(self, workload: Workload) -> BackfillReservation | None:
-        """The head's reservation, if it binds this workload."""
-        backfill = self.backfill
-        if backfill is None or not backfill.binds(workload) or self._precedes_head(workload):
+    def _binding(self, workload: Workload) -> list[Promise | StarvationReservation]:
+        """What of the reservations binds this workload: the head's first, then in their order."""
+        promise = self._promise_binding(workload)
+        starvations = self._starvations_binding(workload)
+        return list(starvations) if promise is None else [promise, *starvations]
+
+    def _promise_binding(self, workload: Workload) -> Promise | None:
+        if self.backfill is None or self._precedes_head(self._starved.of(workload)):
             return None
-        return backfill
+        return self.backfill.binding(workload)
 
-    def _precedes_head(self, workload: Workload) -> bool:
-        """Whether this is the starved workload, and its reservation binds the head.
+    def _starvations_binding(self, workload: Workload) -> Iterator[StarvationReservation]:
+        """Of starved workloads only those before this one, if it is one itself."""
+        value = self.value(workload)
+        for each in self._counting():
+            if each.reserved_for is workload:
+                return
+            if each.binds(workload, value) and not self._is_preceded(each, workload):
+                yield each
 
-        Then the head's reservation does not bind it. Otherwise the two would wait for each other,
-        and neither would ever start; the starved workload has waited for longer.
+    def _counting(self) -> Iterator[StarvationReservation]:
+        """Those of starved workloads without that of a head with a promised start, under which no
+        other workload could be backfilled."""
+        head = None
+        if self.backfill is not None and self.backfill.by_limits is not None:
+            head = self.backfill.head
+        return (each for each in self._starved.reservations if each.reserved_for is not head)
+
+    def _precedes_head(self, starvation: StarvationReservation | None) -> bool:
+        """Whether this starvation reservation counts before the promise to the head.
+
+        It does if it is older than the head's wait: then the head was never promised anything
+        before. Otherwise the promise counts, and no longer wait breaks it. As the workloads that
+        have waited before a reservation began are finite in number, a starved workload waits for
+        these only, and not for each new one that is ahead of it in the scheduling order.
         """
-        if self.backfill is None or self.starvation is None or not self.is_reserved_for(workload):
+        if self.backfill is None or starvation is None:
             return False
-        return self.value(self.backfill.head) <= self.starvation.value
+        head = self.backfill.head
+        return self.value(head) <= starvation.value and starvation.is_older_than(head)
+
+    def _is_preceded(self, starvation: StarvationReservation, workload: Workload) -> bool:
+        """Whether the workload is the head, and its promise counts before this reservation. The two
+        never bind each other: neither could ever start."""
+        if self.backfill is None or workload is not self.backfill.head:
+            return False
+        return not self._precedes_head(starvation)
 
     def reserved_quota(self, workload: Workload) -> Resources:
         """The part of its owner's quota that is reserved for other workloads of the owner."""
@@ -101,37 +153,39 @@ class Reservations:
         A time limit that ends this workload early makes no difference here: while it ran, the owner
         would be over the quota, and a workload over its quota loses its reservation.
         """
-        if self.backfill is not None and not self._precedes_head(workload):
+        if self.backfill is not None and not self._precedes_head(self._starved.of(workload)):
             head = self.backfill.head
             if head is not workload and head.owner == workload.owner:
                 yield head
-        if self.starvation is not None and self.value(workload) <= self.starvation.value:
-            reserved_for = self.starvation.reserved_for
-            if reserved_for is not workload and reserved_for.owner == workload.owner:
-                yield reserved_for
+        for each in self._counting():
+            if each.reserved_for is workload:
+                return
+            if (
+                each.reserved_for.owner == workload.owner
+                and (self.backfill is None or each.reserved_for is not self.backfill.head)
+                and self.value(workload) <= each.value
+                and not self._is_preceded(each, workload)
+            ):
+                yield each.reserved_for
 
     def promised_bins(self, workload: Workload) -> frozenset[int]:
         """Bins in which amounts freed by victims are promised already: to a reservation that binds
         this workload and relies on the ends of workloads there."""
         bins: set[int] = set()
-        backfill, starvation = self.backfill_binding(workload), self.starvation
-        if backfill is not None:
-            bins |= backfill.bins
-        if (
-            starvation is not None
-            and starvation.binds(workload, self.value(workload))
-            and starvation.promised
-        ):
-            bins |= starvation.bins
+        if (promise := self._promise_binding(workload)) is not None:
+            bins |= promise.bins
+        for starvation in self._starvations_binding(workload):
+            if starvation.promised:
+                bins |= starvation.bins
         return frozenset(bins)
 
     def withheld(self, usable: Usable | None) -> tuple[tuple[str | None, Resources], ...]:
         """The free but unusable amounts of the reserved bins, by node."""
         if usable is None:
             return ()
-        bins = {
-            at for each in (self.backfill, self.starvation) if each is not None for at in each.bins
-        }
+        bins = {at for each in self._counting() for at in each.bins}
+        if self.backfill is not None:
+            bins |= self.backfill.bins
         ids, free = self._capacity.ids, self._capacity.free
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
@@ -144,12 +198,12 @@ class Reservations:
             ):
                 return next(self._others_of_its_owner(workload), None)
             return None
-        backfill = self.backfill_binding(workload)
-        if backfill is not None and (
-            self.starvation is None or not self._fits(workload, backfill.usable)
-        ):
-            return backfill.head
-        return self.starvation.reserved_for if self.starvation is not None else None
+        binding = self._binding(workload)
+        alone = (each for each in binding if not self._fits(workload, each.usable))
+        decisive = next(alone, binding[-1])
+        if isinstance(decisive, StarvationReservation):
+            return decisive.reserved_for
+        return self.head
 
     def _fits(self, workload: Workload, usable: Usable) -> bool:
         request, replicas = workload.request, workload.replicas
@@ -168,98 +222,39 @@ class Reservations:
         """Update the reservations after a start; `evicted` says that it had victims.
 
         A reservation ends when its workload has started or is over its quota by now. An eviction
-        may also let a workload of an earlier turn get the reservation for starvation.
+        may also let a workload of an earlier turn get a reservation for starvation.
         """
-        head_left = self.head is not None and self._has_left(self.head)
-        starved_left = self.starvation is not None and self._has_left(self.starvation.reserved_for)
-        if (
-            starved_left
-            and self.starvation is not None
-            and self.starvation.reserved_for.id not in self._started
-        ):
-            self._passed_over.append(self.starvation.reserved_for)
-            self.starvation = None
-        returned = evicted and self._return_passed_over()
-        if not (head_left or starved_left or returned):
-            return
-        if head_left:
+        changed = self._starved.update(evicted=evicted)
+        if head_left := self.head is not None and self._has_left(self.head):
             self._capacity.budget.spent += len(self._refused)
             waiting = (each for each in self._refused if not self._has_left(each))
             self.head, self.backfill = min(waiting, key=self._key, default=None), None
-        if self.starvation is None or starved_left or returned:
-            self._reserve_for_next_starved()
-        if self.head is not None:
+        if self.head is not None and (head_left or changed):
             self._reserve_for_head(self.head)
 
     def _has_left(self, workload: Workload) -> bool:
-        return workload.id in self._started or self._over(workload)
-
-    def _over(self, workload: Workload) -> bool:
+        if workload.id in self._started:
+            return True
         return self._usage is not None and self._usage.over(workload)
 
-    def _return_passed_over(self) -> bool:
-        """Put the passed over workloads back before the other starved ones, if evictions let one of
-        them start: its owner's quota allows it now, or the victims were services."""
-        shrink_count = self._usage.shrink_count if self._usage is not None else 0
-        if (seen := (shrink_count, self._long_running.evictions)) == self._seen:
-            return False
-        self._seen = seen
-        self._capacity.budget.spent += 2 * len(self._passed_over)
-        waiting = (each for each in self._passed_over if each.id not in self._started)
-        different = {each.scheduling_key: each for each in waiting}.values()
-        if all(map(self._could_not_start, different)):
-            return False
-        again = self._passed_over
-        if self.starvation is not None:
-            again = [*again, self.starvation.reserved_for]
-        self._starved, self._passed_over = chain(again, self._starved), []
-        return True
-
-    def _reserve_for_next_starved(self) -> None:
-        """Reserve for the first starved workload, by WaitingQueue.starved, that could start."""
-        self.starvation = None
-        for reserved_for in self._starved:
-            if reserved_for.id in self._started:
-                continue
-            if self._could_not_start(reserved_for):
-                self._passed_over.append(reserved_for)
-                continue
-            self.starvation = StarvationReservation(
-                self._snapshot,
-                self._capacity,
-                reserved_for,
-                self.value(reserved_for),
-                long_running=self._long_running,
-                ends=self._ends,
-            )
-            return
-
-    def _could_not_start(self, reserved_for: Workload) -> bool:
-        """Whether the workload could not start, however much was reserved for it."""
-        return self._over(reserved_for) or not self._long_running.leave_enough_for(reserved_for)
-
     def _reserve_for_head(self, head: Workload) -> None:
-        """Reserve for a blocked head under `easy_backfill`.
-
-        A starved head with a promised start loses its starvation reservation, under which no other
-        workload could be backfilled.
-        """
-        if self._snapshot.policy.queueing != EASY_BACKFILL:
-            return
-        self.backfill = reserve(self._snapshot, self._capacity, head, self._ends())
-        if self.backfill is not None and self.is_reserved_for(head):
-            self.starvation = None
+        if self._snapshot.policy.queueing == EASY_BACKFILL:
+            self.backfill = reserve(
+                self._snapshot, self._capacity, self._classes, head, self._ends
+            )
 
     def value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value
 
 
 @dataclass(frozen=True, slots=True)
-class _Both:
-    """The amount that both of two reservations leave."""
+class _Least:
+    """The amount that all of several reservations leave."""
 
-    one: Usable
-    other: Usable
+    each: tuple[Usable, ...]
 
     def __call__(self, at: int) -> Resources:
-        return self.one(at).at_most(self.other(at))
+        least = self.each[0](at)
+        for usable in self.each[1:]:
+            least = least.at_most(usable(at))
+        return least

@@ -1,20 +1,99 @@
 """The latest moments at which running workloads release their allocations: reservations rely on
 them."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Snapshot, Workload
+from scheduler.engine.snapshot import LOWER_PRIORITY, PriorityClass, Snapshot, Workload
 
 End = tuple[int, Where, Resources]  # (latest end in ms, bins with replicas, request of a replica)
 
 
-def ends_of(snapshot: Snapshot, capacity: Capacity) -> dict[str, End]:
-    """By id, the ends of the running workloads that have a time limit."""
-    return {
-        running.id: (running.ends_ms, capacity.bins_of(running.placement), running.request)
-        for running in snapshot.running
-        if running.ends_ms is not None
-    }
+class _Allocation(NamedTuple):
+    ends_ms: int | None  # by its time limit
+    where: Where
+    request: Resources
+    value: int | None  # the priority value above which a workload could evict it, if any could
+    began_ms: int | None
+
+
+class Ends:
+    """The ends of allocations in one cycle's state; the state tells of its evictions and starts."""
+
+    def __init__(
+        self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
+    ) -> None:
+        self._snapshot, self._capacity, self._classes = snapshot, capacity, classes
+        self._gone: set[str] = set()
+        self._begun: list[End] = []
+        self._left: dict[str, _Allocation] | None = None  # made when it is first needed
+
+    def evicted(self, id_: str) -> None:
+        self._gone.add(id_)
+
+    def started(self, workload: Workload, where: Where) -> None:
+        if workload.limit_s is not None:
+            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
+            self._begun.append((ends_ms, where, workload.request))
+
+    def by_limits(self) -> list[End]:
+        """The ends that time limits set."""
+        ends = [
+            (each.ends_ms, each.where, each.request)
+            for each in self._allocations()
+            if each.ends_ms is not None
+        ]
+        return ends + self._begun
+
+    def may_evict(self, workload: Workload) -> bool:
+        """Whether its class may evict at all."""
+        policy = self._snapshot.policy
+        return policy.preemption == LOWER_PRIORITY and self._classes[workload.priority].may_preempt
+
+    def for_(self, workload: Workload) -> list[End]:
+        """The ends that time limits set, or evictions by this workload: an allocation that it may
+        evict ends, for it, as soon as it may."""
+        if not self.may_evict(workload):
+            return self.by_limits()
+        now_ms, own = self._snapshot.now_ms, self._classes[workload.priority].value
+        exempt_ms = self._snapshot.policy.preempt_exempt_s * 1000
+        ends = []
+        for ends_ms, where, request, value, began_ms in self._allocations():
+            at_ms = ends_ms
+            if value is not None and value < own:
+                since_ms = workload.queued_ms
+                if began_ms is not None and began_ms < since_ms:
+                    since_ms = began_ms
+                from_ms = max(since_ms + exempt_ms, now_ms)
+                at_ms = from_ms if ends_ms is None or from_ms < ends_ms else ends_ms
+            if at_ms is not None:
+                ends.append((at_ms, where, request))
+        return ends + self._begun
+
+    def _allocations(self) -> list[_Allocation]:
+        """Those of the running workloads that no workload has evicted."""
+        if self._left is None:
+            self._left = {}
+            classes, policy = self._classes, self._snapshot.policy
+            for running in self._snapshot.running:
+                priority = classes[running.priority]
+                evictable = could_be_evicted(running, priority, policy)
+                if evictable or running.ends_ms is not None:
+                    self._left[running.id] = _Allocation(
+                        running.ends_ms,
+                        self._capacity.bins_of(running.placement),
+                        running.request,
+                        priority.value if evictable else None,
+                        running.admitted_ms if running.started_ms is None else running.started_ms,
+                    )
+        for id_ in self._gone:
+            self._left.pop(id_, None)
+        self._gone.clear()
+        self._capacity.budget.spent += len(self._left) // 2
+        return list(self._left.values())
 
 
 def runs_after(at_ms: int, workload: Workload, now_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a cycle leaves to the next: for which workload capacity is reserved, and for how long.
+"""What a cycle leaves to the next: for which workloads capacity is reserved, and for how long.
 
 A cycle sees all else anew. It cannot see this: where every workload has waited for long, its wait
 does not say for how long it had the reservation, if ever.
@@ -15,12 +15,13 @@ def history_after(snapshot: Snapshot, plan: Plan) -> tuple[ReservationRecord, ..
     now_ms, started = snapshot.now_ms, {start.workload_id for start in plan.starts}
     after = {}
     for each in snapshot.reservation_history:
-        if each.workload_id == plan.reserved_for:
-            after[plan.reserved_for] = each if each.since_ms is not None else _from(now_ms, each)
+        if each.workload_id in plan.reserved_for:
+            after[each.workload_id] = each if each.since_ms is not None else _from(now_ms, each)
         elif each.workload_id not in started and (lasted_ms := each.lasted_ms(now_ms)):
             after[each.workload_id] = ReservationRecord(each.workload_id, lasted_ms, None)
-    if plan.reserved_for is not None and plan.reserved_for not in after:
-        after[plan.reserved_for] = ReservationRecord(plan.reserved_for, 0, now_ms)
+    for id_ in plan.reserved_for:
+        if id_ not in after:
+            after[id_] = ReservationRecord(id_, 0, now_ms)
     return tuple(after[id_] for id_ in sorted(after))
 
 

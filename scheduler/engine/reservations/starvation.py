@@ -1,10 +1,10 @@
 """The reservation for a starved workload: one that has waited longer than `reserve_after_s`."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from functools import cached_property
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.reservations.ends import End, runs_after
+from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot, Workload
@@ -20,10 +20,10 @@ class StarvationReservation:
     """Capacity that comes free is reserved for the workload `reserved_for` until it fits.
 
     The reserved bins are those where it will fit soonest, by 1. the earliest moment at which time
-    limits have freed enough, 2. the least amount missing now, 3. the id. In a bin no more is
-    reserved than services leave there. A workload of the same or a lower priority value may not use
-    the reserved amounts, unless its time limit ends it before that earliest moment. A more urgent
-    workload may use them.
+    limits, and evictions that it may make itself, have freed enough, 2. the least amount missing
+    now, 3. the id. In a bin no more is reserved than services leave there, and in the `barred` bins
+    nothing. A workload of the same or a lower priority value may not use the reserved amounts,
+    unless its time limit ends it before that earliest moment. A more urgent workload may use them.
 
     A bin in which the least is missing may be filled by a job that never ends. So if no time limit
     promises an end, the reserved amount doubles, into the next bins, each time that the reservation
@@ -42,11 +42,13 @@ class StarvationReservation:
         value: int,
         *,
         long_running: LongRunning,
-        ends: Callable[[], list[End]],
+        ends: Ends,
+        barred: frozenset[int] = frozenset(),
     ) -> None:
-        """`value` is the priority value of `reserved_for`; `ends` returns the latest ends of
-        allocations in this cycle's state."""
-        self.reserved_for, self.value = reserved_for, value
+        """`value` is the priority value of `reserved_for`."""
+        self.reserved_for, self.value, self.barred = reserved_for, value, barred
+        records = {each.workload_id: each for each in snapshot.reservation_history}
+        self._record = records.get(reserved_for.id)
         self._snapshot, self._capacity = snapshot, capacity
         self._long_running, self._ends = long_running, ends
 
@@ -60,6 +62,11 @@ class StarvationReservation:
     def usable(self, at: int) -> Resources:
         free, reserved = self._capacity.free[at], self._reserved[0].get(at)
         return free if reserved is None else free.minus_at_most(reserved)
+
+    def is_older_than(self, workload: Workload) -> bool:
+        """Whether it has lasted since before the workload began to wait."""
+        since_ms = None if self._record is None else self._record.since_ms
+        return since_ms is not None and since_ms < workload.queued_ms
 
     @property
     def bins(self) -> Set[int]:
@@ -77,28 +84,32 @@ class StarvationReservation:
         Computed on the first question: many a starved workload starts before any question.
         """
         policy, now_ms = self._snapshot.policy, self._snapshot.now_ms
-        known = {each.workload_id: each for each in self._snapshot.reservation_history}.get(
-            self.reserved_for.id
-        )
-        lasted_s = 0 if known is None else known.lasted_ms(now_ms) // 1000
+        lasted_s = 0 if self._record is None else self._record.lasted_ms(now_ms) // 1000
         doublings = lasted_s // (DOUBLES_AFTER * (policy.reserve_after_s or AT_ONCE_S))
         copies = 2 ** min(doublings, MOST_DOUBLINGS)
         at_most = self._long_running.free_beside(self.reserved_for.priority)
+        bins = [
+            at
+            for at in self._capacity.eligible(self.reserved_for.selector)
+            if at not in self.barred
+        ]
+        ends = self._ends.for_(self.reserved_for)
         return _soonest(
-            self._capacity, self.reserved_for, at_most, self._ends(), copies=copies, now_ms=now_ms
+            self._capacity, self.reserved_for, bins, at_most, ends, copies=copies, now_ms=now_ms
         )
 
 
 def _soonest(
     capacity: Capacity,
     reserved_for: Workload,
+    bins: list[int],
     at_most: Sequence[Resources],
     ends: list[End],
     *,
     copies: int,
     now_ms: int,
 ) -> tuple[dict[int, Resources], int]:
-    """The amounts to reserve by bin, and the moment at which time limits will have freed them
+    """The amounts to reserve in these bins, and the moment at which the `ends` will have freed them
     (FOREVER_MS: they promise none).
 
     `at_most` bounds the amount of each bin. The amounts are enough for all replicas of
@@ -107,7 +118,6 @@ def _soonest(
     request, replicas = reserved_for.request, reserved_for.replicas
     by_bin = _by_bin(ends)
     capacity.budget.spent += 3 * len(capacity.ids) + END_STEPS * len(ends)
-    bins = list(capacity.eligible(reserved_for.selector))
 
     def when(at: int, want: Resources) -> tuple[int, int]:
         return _when(want, capacity.free[at], by_bin.get(at, []))

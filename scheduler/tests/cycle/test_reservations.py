@@ -167,10 +167,10 @@ def test_a_start_of_a_service_asks_for_another_cycle_where_capacity_is_reserved(
     stop_one(first, None)
     outcome = run_cycle(cluster)
     assert {start.workload_id for start in outcome.plan.starts} == {str(service.pk), str(equal.pk)}
-    assert (outcome.plan.reserved_for, outcome.wants_another) == (str(big.pk), True)
+    assert (outcome.plan.reserved_for, outcome.wants_another) == ((str(big.pk),), True)
     outcome = run_cycle(cluster)
     assert {start.workload_id for start in outcome.plan.starts} == {str(small.pk)}
-    assert (outcome.plan.reserved_for, outcome.wants_another) == (None, False)
+    assert (outcome.plan.reserved_for, outcome.wants_another) == ((), False)
 
 
 def test_a_change_of_the_reservation_alone_is_kept_in_the_ledger_and_replays(

@@ -176,6 +176,6 @@ def test_differences_name_what_differs() -> None:
         " proved=True alternative_cost=0",
         next(line for line in differences(plan, type(plan)()) if line.startswith("- evictions")),
     ]
-    reserved = changed(plan, reserved_for="big")
-    assert differences(plan, reserved) == ["- reserved_for: None", "+ reserved_for: big"]
+    reserved = changed(plan, reserved_for=("big",))
+    assert differences(plan, reserved) == ["- reserved_for: ()", "+ reserved_for: ('big',)"]
     assert differences(plan, plan) == ["the plans are equal, and written down differently"]

@@ -347,7 +347,7 @@ def test_all_that_runs_is_read_where_an_eviction_decides_what_is_reserved_for(
     submit(dev, "LOW", 1)
     part, whole = part_and_whole(cluster)
     plan = make_plan(part)
-    assert plan.reserved_for == str(late.pk)
+    assert plan.reserved_for == (str(late.pk),)
     assert decisions(plan) == decisions(make_plan(whole))
 
 
@@ -385,7 +385,7 @@ def test_a_deployment_for_which_services_leave_too_little_is_not_read(
     Deployment.objects.filter(pk=big.pk).update(queued_at=queued_at)
     part = read_and_decide(cluster.pk).snapshot
     assert [each.id for each in part.queued] == [str(big.pk)]
-    assert make_plan(part).reserved_for == str(big.pk)
+    assert make_plan(part).reserved_for == (str(big.pk),)
 
 
 def of_nodes(cluster: Cluster, names: str, *, cpu_milli: int) -> None:

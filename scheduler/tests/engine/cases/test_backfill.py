@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan, Snapshot
-from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
+from scheduler.engine.snapshot import (
+    Policy,
+    PriorityClass,
+    ReservationRecord,
+    Running,
+    Workload,
+)
 from scheduler.tests.engine.build import HIGH, LOW, NOW, ends, job, node, pool, rack, run
 from scheduler.tests.engine.plans import placed, plan, reason
 from scheduler.tests.engine.plans import started as started_in
@@ -112,15 +118,25 @@ def best_effort() -> Snapshot:
     return replace(easy(), policy=Policy(ordering="fifo"))
 
 
-def test_the_head_and_the_starved_workload_never_wait_for_each_other() -> None:
-    """The head was evicted lately. Each of the two fills the pool, so only one can start."""
+@pytest.mark.parametrize(
+    ("since_s", "starts"),
+    [(None, []), (-10, []), (-9, []), (-11, ["starved"]), (-9999, ["starved"])],
+)
+def test_the_promise_to_the_head_counts_unless_the_reservation_is_older_than_its_wait(
+    since_s: int | None, starts: list[str]
+) -> None:
+    """The head was evicted 10 seconds ago, and its start is promised in 10 more. Each of the two
+    fills the pool, so only one can start; never do they wait for each other."""
     queued = [
         job(gpu=10, limit_s=50, id="head", submitted_ms=ends(-9999), queued_ms=ends(-10)),
         job(gpu=9, limit_s=50, id="starved", submitted_ms=ends(-8000), queued_ms=ends(-8000)),
     ]
     running = (run(gpu=1, ends_ms=ends(10)),)
     snapshot = replace(easy(), running=running, allocated=running[0].total, queued=tuple(queued))
-    assert started(snapshot) == ["starved"]
+    if since_s is not None:
+        record = ReservationRecord("starved", 0, ends(since_s))
+        snapshot = replace(snapshot, reservation_history=(record,))
+    assert started(snapshot) == starts
 
 
 # --- Preemption beside reservations ---------------------------------------------------------------
@@ -278,3 +294,67 @@ def test_an_overdue_end_may_come_at_any_moment() -> None:
     running = [run(gpu=8, on="a", high=True), run(gpu=4, on="b", high=True, ends_ms=ends(-5))]
     made = easy_on_nodes([HEAD, job(gpu=1, limit_s=1, id="j")], running=running)
     assert placed(made) == {}
+
+
+# --- A head that may evict ------------------------------------------------------------------------
+
+
+def blocked_by_high(low_ends_s: int | None, **policy: Any) -> Snapshot:
+    """Of 8 GPUs a HIGH job has 4 until 100 s, a LOW one 2. The head could evict that, and starts at
+    100 s."""
+    running = [
+        run(gpu=4, high=True, ends_ms=ends(100)),
+        run(gpu=2, ends_ms=None if low_ends_s is None else ends(low_ends_s), ran_s=50),
+    ]
+    head = job(gpu=8, high=True, id="head", waited_s=20)
+    more: dict[str, Any] = {"queueing": "easy_backfill", "ordering": "fifo"}
+    return pool(gpu=8, running=running, queued=[head], **more | policy)
+
+
+@pytest.mark.parametrize("low_ends_s", [40_000, None])
+@pytest.mark.parametrize(("limit_s", "passes"), [(100, True), (101, False), (39_000, False)])
+def test_a_head_that_may_evict_is_promised_the_moment_at_which_it_can(
+    low_ends_s: int | None, limit_s: int, passes: bool
+) -> None:
+    """It need not wait for the time limit of what it may evict, if that has one at all."""
+    snapshot = blocked_by_high(low_ends_s)
+    other = job(gpu=2, high=True, id="other", limit_s=limit_s)
+    made = plan(replace(snapshot, queued=(*snapshot.queued, other)))
+    assert (started_in(made) == ["other"]) == passes
+    if not passes:
+        assert reason(made, other) == ("RESERVED_FOR_HEAD", {"head": "head"})
+
+
+@pytest.mark.parametrize(
+    ("policy", "passes"),
+    [({}, False), ({"preemption": "never"}, True), ({"preempt_exempt_s": 500}, True)],
+    ids=["may evict", "never", "exempt for longer"],
+)
+def test_a_head_that_may_not_evict_in_time_is_promised_what_time_limits_allow(
+    policy: dict[str, Any], passes: bool
+) -> None:
+    """The LOW job is exempt until 450 s, and ends at 400 s by its limit."""
+    snapshot = blocked_by_high(400, **policy)
+    other = job(gpu=2, high=True, id="other", limit_s=400)
+    assert (started(replace(snapshot, queued=(*snapshot.queued, other))) == ["other"]) == passes
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "low_ends_s", "passes"),
+    [(39_000, 40_000, True), (41_000, 40_000, False), (None, None, True)],
+)
+def test_a_workload_that_the_head_could_evict_passes_as_time_limits_allow(
+    limit_s: int | None, low_ends_s: int | None, passes: bool
+) -> None:
+    """It cannot delay the head's eviction. Otherwise capacity would lie idle until then."""
+    snapshot = blocked_by_high(low_ends_s)
+    low = job(gpu=2, id="low", limit_s=limit_s)
+    assert (started(replace(snapshot, queued=(*snapshot.queued, low))) == ["low"]) == passes
+
+
+def test_a_workload_that_would_still_be_exempt_then_does_not_pass() -> None:
+    snapshot = blocked_by_high(40_000, preempt_exempt_s=60)
+    low = job(gpu=2, id="low", limit_s=39_000)
+    assert started(replace(snapshot, queued=(*snapshot.queued, low))) == ["low"]
+    snapshot = blocked_by_high(40_000, preempt_exempt_s=150)  # until 130 s after the head's wait
+    assert started(replace(snapshot, queued=(*snapshot.queued, low))) == []

@@ -157,7 +157,7 @@ def reserved_on(
         **policy,
     )
     made = plan(snapshot)
-    assert made.reserved_for == "big"
+    assert made.reserved_for == ("big",)
     return {name for name in names if not any(name in where for where in placed(made).values())}
 
 
@@ -180,12 +180,12 @@ def test_a_workload_that_does_not_fit_beside_services_gets_no_reservation(lasted
         [node("a"), node("b")], running=running, queued=[big, *small], reservation_history=history
     )
     assert len(placed(plan(cluster))) == 4 + 7
-    assert plan(cluster).reserved_for is None
+    assert plan(cluster).reserved_for == ()
     cluster = replace(cluster, queued=(big, next_, *small))
     assert placed(plan(cluster))["next"] == {"b": 1}
     a, b = cluster.nodes
     made = plan(replace(cluster, nodes=(a, replace(b, state="CORDONED"))))
-    assert (made.reserved_for, len(placed(made))) == ("next", 0)
+    assert (made.reserved_for, len(placed(made))) == (("next",), 0)
 
 
 @pytest.mark.parametrize("state", ["CORDONED", "NOT_READY"])
@@ -197,7 +197,7 @@ def test_the_next_workload_gets_the_reservation_if_the_first_waits_for_a_closed_
     queued += [job(gpu=1, id=f"s{n}") for n in range(9)]
     snapshot = rack([node("a"), node("c", state=state)], running=running, queued=queued)
     made = plan(snapshot)
-    assert (made.reserved_for, placed(made)) == ("next", {})
+    assert (made.reserved_for, placed(made)) == (("next",), {})
 
 
 def test_a_drained_service_does_not_prevent_a_reservation() -> None:
@@ -207,7 +207,7 @@ def test_a_drained_service_does_not_prevent_a_reservation() -> None:
     job_on_b = run(gpu=1, high=True, on="b")
     nodes = [node("a", state="DRAINING"), node("b")]
     made = plan(rack(nodes, running=[service, job_on_b], queued=queued))
-    assert (made.reserved_for, placed(made)) == ("big", {})
+    assert (made.reserved_for, placed(made)) == (("big",), {})
 
 
 def test_a_pool_is_not_reserved_for_a_workload_that_does_not_fit_beside_services() -> None:
@@ -222,7 +222,7 @@ def test_a_gang_that_does_not_fit_beside_services_blocks_no_other() -> None:
     queued = [gang, job(gpu=8, id="whole", waited_s=3700), job(gpu=8, id="another", waited_s=3600)]
     made = plan(rack([node(name) for name in "abcd"], running=running, queued=queued))
     assert placed(made) == {"whole": {"d": 1}}
-    assert made.reserved_for == "another"
+    assert made.reserved_for == ("another",)
 
 
 def test_an_evicted_service_lets_a_starved_workload_get_its_reservation_at_once() -> None:
@@ -233,7 +233,7 @@ def test_an_evicted_service_lets_a_starved_workload_get_its_reservation_at_once(
     queued = [big, urgent, *(job(gpu=1, id=f"s{n}") for n in range(5))]
     made = plan(rack([node("a")], running=running, queued=queued))
     assert evicted(made) == {"service": "urgent"}
-    assert (set(placed(made)), made.reserved_for) == ({"urgent"}, "big")
+    assert (set(placed(made)), made.reserved_for) == ({"urgent"}, ("big",))
 
 
 def test_a_gangs_reservation_has_as_many_replicas_per_node_as_fit_beside_services() -> None:

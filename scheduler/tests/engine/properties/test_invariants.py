@@ -74,15 +74,17 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
             own = replace(plan.waits[0], workload_id="w")
             return snapshot, replace(plan, starts=(*plan.starts, more), waits=(own,))
         case "reserved too soon":
-            return snapshot, replace(plan, reserved_for="w")
+            return snapshot, replace(plan, reserved_for=("w",))
+        case "reserved twice":
+            return snapshot, replace(plan, reserved_for=("w", "w"))
         case "reserved for an unknown one":
-            return snapshot, replace(plan, reserved_for="ghost")
+            return snapshot, replace(plan, reserved_for=("ghost",))
         case "reserved for one that starts":
             at_once = replace(snapshot.policy, reserve_after_s=0)
-            return replace(snapshot, policy=at_once), replace(plan, reserved_for="p")
+            return replace(snapshot, policy=at_once), replace(plan, reserved_for=("p",))
         case "reserved in a strict queue":
             strict = replace(snapshot.policy, queueing="strict", reserve_after_s=0)
-            return replace(snapshot, policy=strict), replace(plan, reserved_for="w")
+            return replace(snapshot, policy=strict), replace(plan, reserved_for=("w",))
     raise AssertionError(fault)
 
 
@@ -107,6 +109,7 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
         ("reserved too soon", "reserved for w, which has not waited for so long"),
+        ("reserved twice", "reserved twice for one workload"),
         ("reserved for an unknown one", "reserved for ghost, which has not waited for so long"),
         ("reserved for one that starts", "reserved for p, which starts"),
         ("reserved in a strict queue", "reserved where it never is"),
