@@ -71,7 +71,11 @@ class PlanSerializer(serializers.Serializer):
     evictions = EvictionSerializer(many=True)
     waits = WaitSerializer(many=True)
     reserved_for = serializers.UUIDField(
-        allow_null=True, help_text="The deployment for which what comes free is reserved."
+        allow_null=True, help_text="The first deployment for which what comes free is reserved."
+    )
+    also_reserved_for = serializers.ListField(
+        child=serializers.UUIDField(),
+        help_text="The others: those for which it is reserved on nodes that the first cannot use.",
     )
 
     class Meta:
@@ -120,5 +124,6 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
             }
             for wait in plan.waits
         ],
-        "reserved_for": plan.reserved_for,
+        "reserved_for": next(iter(plan.reserved_for), None),
+        "also_reserved_for": list(plan.reserved_for[1:]),
     }

@@ -94,6 +94,7 @@ class CycleWithPlanSerializer(CycleSerializer):
                     ],
                     "waits": [],
                     "reserved_for": None,
+                    "also_reserved_for": [],
                 },
             }
         }

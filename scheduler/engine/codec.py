@@ -97,13 +97,11 @@ def _by_owner(rows: list[list[Any]]) -> tuple[tuple[str, Resources], ...]:
 
 
 def encode_plan(plan: Plan) -> bytes:
-    return _pack(_without_ends([*_row(plan)[:-1], _reserved(plan.reserved_for)], _PLAN_ENDS))
-
-
-def _reserved(ids: tuple[str, ...]) -> Any:
-    """Null for none, an id for one, an array for more: most often one at most, as in rows from
-    before there could be more."""
-    return list(ids) if len(ids) > 1 else next(iter(ids), None)
+    """`reserved_for` is null for none, an id for one and an array for more: there is most often one
+    at most, and in rows from before there could be more there always is."""
+    ids = plan.reserved_for
+    reserved_for = list(ids) if len(ids) > 1 else next(iter(ids), None)
+    return _pack(_without_ends([*_row(plan)[:-1], reserved_for], _PLAN_ENDS))
 
 
 def decode_plan(data: bytes) -> Plan:

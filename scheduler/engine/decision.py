@@ -1,5 +1,6 @@
 """What the planner decides about one snapshot, on one screen."""
 
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from scheduler.engine import reasons
@@ -68,14 +69,16 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
         budget.spent += WORKLOAD_STEPS
         if workload.id in state.started:
             continue
-        before = reservations.given
+        before = (reservations.backfill, reservations.starvations)
         if not state.admit(workload):
             iterator.refuse(workload)
-        elif state.starts[-1].victims or before != reservations.given:
-            # More is free, or less is reserved.
+        elif state.starts[-1].victims or before != (
+            reservations.backfill,
+            reservations.starvations,
+        ):  # more is free, or less is reserved
             budget.spent += 2 * iterator.retry(state.worth_another_look)
-        if starved := reservations.starved:  # an equal may have been refused because of them
-            iterator.revisit(starved)
+        if reservations.starvations:  # an equal may have been refused because of them
+            iterator.revisit([each.reserved_for for each in reservations.starvations])
     return state
 
 
@@ -100,7 +103,7 @@ class Decision:
         self.is_spent = False  # it has ended early: it starts some, and its steps are spent
         self.is_full = False  # it starts as many as one cycle may
         self.is_unfinished = False  # another cycle is to follow at once (Plan.unfinished)
-        self.unclaimed: frozenset[int] = frozenset()  # see Reservations
+        self._left_to: Mapping[str | None, frozenset[int]] = {}
         self._reserved_for: tuple[str, ...] = ()
         if state is None:
             leaving = view.running.leaving
@@ -111,8 +114,8 @@ class Decision:
         self.is_spent = bool(self.starts) and state.budget.spent > state.budget.most
         self.is_full = self.is_spent or len(self.starts) >= self.snapshot.max_starts
         self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
-        self.unclaimed = frozenset(state.reservations.unclaimed)
-        self._reserved_for = tuple(each.id for each in state.reservations.starved)
+        self._left_to = state.reservations.left_to
+        self._reserved_for = tuple(each.reserved_for.id for each in state.reservations.starvations)
         if self._reserved_for:
             self.is_unfinished |= state.started_long_running
 
@@ -120,6 +123,12 @@ class Decision:
     def preempted(self) -> frozenset[str]:
         """The ids of the workloads that make way for others."""
         return frozenset(each.workload_id for each in self.evictions if each.by is not None)
+
+    def unclaimed_by(self, ids: Collection[str]) -> frozenset[int]:
+        """The bins that some starved workload could have reserved, were there another one: at its
+        turn, no reservation of these workloads had claimed them."""
+        bins = (left for id_, left in self._left_to.items() if id_ not in ids)
+        return frozenset[int]().union(*bins)
 
     def plan(self, *, with_waits: bool = True) -> Plan:
         """The waits, which change nothing else, are found once, when they are first asked for."""

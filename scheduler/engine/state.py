@@ -67,7 +67,7 @@ class CycleState:
             if self.usage is not None:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
-            self._ends.evicted(running.id)
+            self._ends.gone.add(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -159,7 +159,9 @@ class CycleState:
             self.usage.grow(workload.owner, workload.total)
         self.started.add(workload.id)
         self.started_long_running |= workload.endless
-        self._ends.started(workload, where)
+        if workload.limit_s is not None:
+            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
+            self._ends.begun.append((ends_ms, where, workload.request))
         self.starts.append(
             Start(
                 workload_id=workload.id,
@@ -179,7 +181,7 @@ class CycleState:
         if self.usage is not None:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
-        self._ends.evicted(victim.id)
+        self._ends.gone.add(victim.id)
         self._victim_searches().evict(victim)
         reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
         self.evictions.append(

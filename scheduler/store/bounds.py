@@ -1,6 +1,6 @@
 """What could come free at most in one cycle: the bounds by which the queue is read."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from scheduler.engine.cluster_view import ClusterView
@@ -79,8 +79,13 @@ class Bounds:
         """What could start if nothing but long-running services ran."""
         if not self._view.snapshot.running:
             return possible(self._view)
-        beside = self._long_running.free_beside
-        return size_classes({name: beside(name) for name in self._view.cluster.classes})
+        every = range(len(self._view.cluster.capacity.ids))
+        return self.beside_long_running_in(dict.fromkeys(self._view.cluster.classes, every))
+
+    def beside_long_running_in(self, bins: Mapping[str, Collection[int]]) -> list[SizeClass]:
+        """The same of these bins alone, by class."""
+        free = self._long_running.free_beside
+        return size_classes({name: [free(name)[at] for at in each] for name, each in bins.items()})
 
     def could_ever_start(self, workload: Workload) -> bool:
         """Whether the empty cluster could run it, also beside the long-running services."""

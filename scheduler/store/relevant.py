@@ -8,7 +8,7 @@ even then is never read: it is in the way of none.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from scheduler.engine import Decision
@@ -26,6 +26,7 @@ from scheduler.store.starved import (
     ends_matter,
     enough_are_read,
     hopeless_keys,
+    read_further,
     read_starved,
     starved_gangs,
 )
@@ -53,6 +54,7 @@ class RelevantReader:
         self._queue, self._limits = queue, limits
         self._decide = _Latest(decide)
         self._heads = HeadReader(queue, self._decide, limits.heads)
+        self._starved: list[Workload] = []  # those that were read as such
 
     def read(self, view: ClusterView) -> Decision:
         """The decision of a view without a queue once it is wide enough; the last view is decided
@@ -73,7 +75,9 @@ class RelevantReader:
             all_run = ends_matter(view.snapshot)
             view = view.with_running(running_that_matters(view, left))
         if not view.snapshot.running and enough_are_read(view, started, bounds, starved):
-            return self._decide(view)
+            decision = self._decide(view)
+            if not self._further(decision, bounds, starved):
+                return decision
         return self._widen(view, starved, all_run=all_run)
 
     def _widen(self, view: ClusterView, starved: StarvedPart, *, all_run: bool) -> Decision:
@@ -87,14 +91,21 @@ class RelevantReader:
                 continue
             decision = self._decide(view)
             enough = enough_are_read(view, decision.started, bounds, starved)
-            if decision.is_spent or (decision.preempted <= evicted and enough):
+            further = [] if decision.is_spent else self._further(decision, bounds, starved)
+            settled = decision.preempted <= evicted and enough and not further
+            if decision.is_spent or settled:
                 return decision
+            if further:
+                starved = replace(starved, further=(*starved.further, *further))
             if not enough:
                 hopeless = starved.hopeless | hopeless_keys(view.snapshot, bounds)
-                starved = StarvedPart(starved.first * 8, hopeless)
+                starved = StarvedPart(starved.first * 8, hopeless, starved.further)
             if not decision.preempted <= evicted:
                 evicted |= decision.preempted
-                starved = StarvedPart(starved.first)
+                starved = StarvedPart(starved.first, further=starved.further)
+
+    def _further(self, decision: Decision, bounds: Bounds, starved: StarvedPart) -> list[Workload]:
+        return read_further(decision, self._queue, bounds, starved, self._starved)
 
     def _started(self, view: ClusterView, bounds: Bounds) -> set[str]:
         """What starts of the queue; nothing to decide if the bounds allow none of it."""
@@ -107,7 +118,8 @@ class RelevantReader:
     def _with_queue(self, view: ClusterView, bounds: Bounds, starved: StarvedPart) -> ClusterView:
         """With the workloads that the bounds allow, the starved and the head, instead of those that
         it has."""
-        view = view.with_queue(tuple(read_starved(view.snapshot, self._queue, bounds, starved)))
+        self._starved = read_starved(view.snapshot, self._queue, bounds, starved)
+        view = view.with_queue(tuple(self._starved))
         most_keys = self._limits.keys
         if view.snapshot.policy.ordering == FAIR_SHARE:  # shares change with each start
             most_keys = EVERY_KEY

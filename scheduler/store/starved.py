@@ -1,8 +1,10 @@
 """The workloads that have waited so long that capacity may be reserved for one of them."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
@@ -15,10 +17,12 @@ MOST_STARVED = 1000  # of each class: capacity is reserved for none beyond
 @dataclass(frozen=True, slots=True)
 class StarvedPart:
     """How far they are read: the `first` of each class, without the `hopeless` scheduling keys,
-    for which nothing is reserved whatever else comes free."""
+    for which nothing is reserved whatever else comes free; and the `further` ones, which were read
+    for the bins that no reservation claims."""
 
     first: int
     hopeless: frozenset[str] = frozenset()
+    further: tuple[Workload, ...] = ()
 
 
 def read_starved(
@@ -28,7 +32,34 @@ def read_starved(
     if snapshot.policy.queueing == STRICT:
         return []
     found, since_ms = bounds.beside_long_running, starved_since_ms(snapshot)
-    return queue.starved(found, since_ms, part.first, bounds.quotas, part.hopeless)
+    first = queue.starved(found, since_ms, part.first, bounds.quotas, part.hopeless)
+    return [*first, *part.further]
+
+
+def read_further(
+    decision: Decision, queue: QueueReader, bounds: Bounds, part: StarvedPart, read: list[Workload]
+) -> list[Workload]:
+    """More starved workloads than those `read`, for which bins might be reserved that none of these
+    claims: none where all were read, or no bins are left.
+
+    Of a scheduling key of which one that waits on has been read no more are: what is reserved for
+    that one, or not, is not reserved for those behind it.
+    """
+    if max(Counter(each.priority for each in read).values(), default=0) < part.first:
+        return []
+    ids = {each.id for each in read}
+    values = {name: each.value for name, each in decision.view.cluster.classes.items()}
+    bins = {}  # by class: those that remain at the turn of one more of the class
+    for name, value in values.items():
+        ahead = {each.id for each in read if values[each.priority] >= value}
+        bins[name] = decision.unclaimed_by(ahead)
+    sizes = bounds.beside_long_running_in(bins)
+    if not sizes or len(part.further) >= MOST_STARVED:
+        return []
+    waiting = {each.scheduling_key for each in read if each.id not in decision.started}
+    never, since_ms = part.hopeless | waiting, starved_since_ms(decision.snapshot)
+    found = queue.starved(sizes, since_ms, part.first, bounds.quotas, never)
+    return [each for each in found if each.id not in ids]
 
 
 def starved_since_ms(snapshot: Snapshot) -> int:

@@ -6,6 +6,7 @@ owner's next workload could use up the quota that the reservation's workload nee
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
 from scheduler.engine.fair_share import OwnerUsage
@@ -18,8 +19,6 @@ from scheduler.engine.reservations.starved import StarvedWorkloads
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
 from scheduler.engine.waiting_queue import WaitingQueue
-
-Given = tuple[BackfillReservation | None, tuple[StarvationReservation, ...]]
 
 
 class Reservations:
@@ -48,44 +47,40 @@ class Reservations:
         self._started, self._ends, self._classes = started, ends, classes
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
-        starved: Iterator[Workload] = iter(())
-        if snapshot.policy.queueing != STRICT:  # a strict queue needs no reservation
-            since_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-            starved = queue.starved(since_ms)
-        self._starved = StarvedWorkloads(
-            snapshot,
-            capacity,
-            starved,
-            value=self.value,
-            usage=usage,
-            long_running=long_running,
-            started=started,
-            ends=ends,
-        )
-
-    @property
-    def given(self) -> Given:
-        """All reservations as they are now; each is another object once it has changed."""
-        return (self.backfill, self._starved.reservations)
-
-    @property
-    def starved(self) -> list[Workload]:
-        """The starved workloads with a reservation, in their order."""
-        return [each.reserved_for for each in self._starved.reservations]
-
-    @property
-    def unclaimed(self) -> Collection[int]:
-        """The bins in which a starved workload of a later turn could have got a reservation."""
-        return self._starved.unclaimed
+        self.starvations: tuple[StarvationReservation, ...] = ()
+        # By id, the bins left when each got its reservation (see StarvedWorkloads).
+        self.left_to: Mapping[str | None, frozenset[int]] = {}
+        self._starved: StarvedWorkloads | None = None
+        if snapshot.policy.queueing == STRICT:  # a strict queue needs no reservation
+            return
+        starved = queue.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)
+        first = next(starved, None)
+        if first is not None:
+            self._starved = StarvedWorkloads(
+                snapshot,
+                capacity,
+                chain([first], starved),
+                value=self.value,
+                usage=usage,
+                long_running=long_running,
+                started=started,
+                ends=ends,
+            )
+            self.starvations, self.left_to = self._starved.reservations, self._starved.left_to
 
     def is_reserved_for(self, workload: Workload) -> bool:
-        return self._starved.of(workload) is not None
+        return self._of(workload) is not None
+
+    def _of(self, workload: Workload) -> StarvationReservation | None:
+        return next((each for each in self.starvations if each.reserved_for is workload), None)
 
     # --- What the reservations leave to other workloads ------------------------------------------
 
     def usable(self, workload: Workload) -> Usable | None:
         """The amount of a bin that the workload may use; None if it may use all that is free."""
-        if self.backfill is None and not self._starved.reservations:
+        if self.backfill is None and len(self.starvations) < 2:
+            for only in self.starvations:  # most often there is no other reservation
+                return only.usable if only.binds(workload, self.value(workload)) else None
             return None
         left = [each.usable for each in self._binding(workload)]
         if len(left) < 2:
@@ -99,7 +94,7 @@ class Reservations:
         return list(starvations) if promise is None else [promise, *starvations]
 
     def _promise_binding(self, workload: Workload) -> Promise | None:
-        if self.backfill is None or self._precedes_head(self._starved.of(workload)):
+        if self.backfill is None or self._precedes_head(self._of(workload)):
             return None
         return self.backfill.binding(workload)
 
@@ -118,7 +113,7 @@ class Reservations:
         head = None
         if self.backfill is not None and self.backfill.by_limits is not None:
             head = self.backfill.head
-        return (each for each in self._starved.reservations if each.reserved_for is not head)
+        return (each for each in self.starvations if each.reserved_for is not head)
 
     def _precedes_head(self, starvation: StarvationReservation | None) -> bool:
         """Whether this starvation reservation counts before the promise to the head.
@@ -153,7 +148,7 @@ class Reservations:
         A time limit that ends this workload early makes no difference here: while it ran, the owner
         would be over the quota, and a workload over its quota loses its reservation.
         """
-        if self.backfill is not None and not self._precedes_head(self._starved.of(workload)):
+        if self.backfill is not None and not self._precedes_head(self._of(workload)):
             head = self.backfill.head
             if head is not workload and head.owner == workload.owner:
                 yield head
@@ -171,6 +166,8 @@ class Reservations:
     def promised_bins(self, workload: Workload) -> frozenset[int]:
         """Bins in which amounts freed by victims are promised already: to a reservation that binds
         this workload and relies on the ends of workloads there."""
+        if self.backfill is None and not self.starvations:
+            return frozenset()
         bins: set[int] = set()
         if (promise := self._promise_binding(workload)) is not None:
             bins |= promise.bins
@@ -224,7 +221,10 @@ class Reservations:
         A reservation ends when its workload has started or is over its quota by now. An eviction
         may also let a workload of an earlier turn get a reservation for starvation.
         """
-        changed = self._starved.update(evicted=evicted)
+        changed = False
+        if self._starved is not None:
+            changed = self._starved.update(evicted=evicted)
+            self.starvations = self._starved.reservations
         if head_left := self.head is not None and self._has_left(self.head):
             self._capacity.budget.spent += len(self._refused)
             waiting = (each for each in self._refused if not self._has_left(each))
@@ -239,9 +239,7 @@ class Reservations:
 
     def _reserve_for_head(self, head: Workload) -> None:
         if self._snapshot.policy.queueing == EASY_BACKFILL:
-            self.backfill = reserve(
-                self._snapshot, self._capacity, self._classes, head, self._ends
-            )
+            self.backfill = reserve(self._snapshot, self._capacity, self._classes, head, self._ends)
 
     def value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value

@@ -21,23 +21,15 @@ class _Allocation(NamedTuple):
 
 
 class Ends:
-    """The ends of allocations in one cycle's state; the state tells of its evictions and starts."""
+    """The ends of allocations in one cycle's state; the state adds its evictions and starts."""
 
     def __init__(
         self, snapshot: Snapshot, capacity: Capacity, classes: Mapping[str, PriorityClass]
     ) -> None:
         self._snapshot, self._capacity, self._classes = snapshot, capacity, classes
-        self._gone: set[str] = set()
-        self._begun: list[End] = []
+        self.gone: set[str] = set()  # the ids of those that were evicted
+        self.begun: list[End] = []  # of those that have started, where they have a time limit
         self._left: dict[str, _Allocation] | None = None  # made when it is first needed
-
-    def evicted(self, id_: str) -> None:
-        self._gone.add(id_)
-
-    def started(self, workload: Workload, where: Where) -> None:
-        if workload.limit_s is not None:
-            ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
-            self._begun.append((ends_ms, where, workload.request))
 
     def by_limits(self) -> list[End]:
         """The ends that time limits set."""
@@ -46,7 +38,7 @@ class Ends:
             for each in self._allocations()
             if each.ends_ms is not None
         ]
-        return ends + self._begun
+        return ends + self.begun
 
     def may_evict(self, workload: Workload) -> bool:
         """Whether its class may evict at all."""
@@ -71,16 +63,17 @@ class Ends:
                 at_ms = from_ms if ends_ms is None or from_ms < ends_ms else ends_ms
             if at_ms is not None:
                 ends.append((at_ms, where, request))
-        return ends + self._begun
+        return ends + self.begun
 
     def _allocations(self) -> list[_Allocation]:
         """Those of the running workloads that no workload has evicted."""
         if self._left is None:
             self._left = {}
             classes, policy = self._classes, self._snapshot.policy
+            preempts = policy.preemption == LOWER_PRIORITY
             for running in self._snapshot.running:
                 priority = classes[running.priority]
-                evictable = could_be_evicted(running, priority, policy)
+                evictable = preempts and could_be_evicted(running, priority, policy)
                 if evictable or running.ends_ms is not None:
                     self._left[running.id] = _Allocation(
                         running.ends_ms,
@@ -89,9 +82,9 @@ class Ends:
                         priority.value if evictable else None,
                         running.admitted_ms if running.started_ms is None else running.started_ms,
                     )
-        for id_ in self._gone:
+        for id_ in self.gone:
             self._left.pop(id_, None)
-        self._gone.clear()
+        self.gone.clear()
         self._capacity.budget.spent += len(self._left) // 2
         return list(self._left.values())
 

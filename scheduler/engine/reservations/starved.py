@@ -4,7 +4,7 @@ The first starved workload gets one. A later one gets one too where it could run
 none before it could: there it delays none of these, and needs not wait for what they wait for. In
 the bins that both could use only the first one's reservation counts. So each starved workload is
 first in its bins once those before it have started, and none waits for a workload that waits for
-other bins (ADR 0021).
+other bins (ADR 0028).
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -42,7 +42,9 @@ class StarvedWorkloads:
         ends: Ends,
     ) -> None:
         self.reservations: tuple[StarvationReservation, ...] = ()
-        self.unclaimed: set[int] = set()  # the bins that were left to further ones at any time
+        # By id, the bins that were left when it got its reservation; None: those left to further
+        # ones. At any time of the cycle.
+        self.left_to: dict[str | None, frozenset[int]] = {}
         self._snapshot, self._capacity, self._value = snapshot, capacity, value
         self._usage, self._long_running, self._ends = usage, long_running, ends
         self._started = started
@@ -57,9 +59,10 @@ class StarvedWorkloads:
     def update(self, *, evicted: bool) -> bool:
         """Renew the reservations after a start, if one of theirs has left, or if the eviction may
         let one have a reservation that could not start before; whether any has changed."""
-        if all(not self._has_left(each.reserved_for) for each in self.reservations):
-            if not evicted or not self._looked_at or self._changes() == self._seen:
-                return False
+        left = any(self._has_left(each.reserved_for) for each in self.reservations)
+        returned = evicted and bool(self._looked_at) and self._changes() != self._seen
+        if not left and not returned:
+            return False
         before = self.reservations
         self.renew()
         return before != self.reservations
@@ -98,15 +101,16 @@ class StarvedWorkloads:
                     ends=self._ends,
                     barred=claimed,
                 )
+            self._leave(workload.id, claimed)
             found.append(reservation)
             owned[workload.owner] = owned.get(workload.owner, ZERO).plus(workload.total)
             claimed |= bins
             without.add(key)
         self.reservations = tuple(found)
-        self.unclaimed |= self._open - claimed
+        self._leave(None, claimed)
 
-    def of(self, workload: Workload) -> StarvationReservation | None:
-        return next((each for each in self.reservations if each.reserved_for is workload), None)
+    def _leave(self, id_: str | None, claimed: frozenset[int]) -> None:
+        self.left_to[id_] = self.left_to.get(id_, frozenset()) | (self._open - claimed)
 
     def _in_order(self) -> Iterator[Workload]:
         """Those that have not started, the ones looked at before first."""

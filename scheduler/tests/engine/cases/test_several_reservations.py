@@ -51,7 +51,12 @@ def test_workloads_that_compete_for_the_same_nodes_have_one_reservation() -> Non
 def test_a_later_one_has_a_reservation_on_the_nodes_that_the_first_cannot_use() -> None:
     """It could run on all three. On b and c it need not wait for node a, on which a job never ends;
     the third starved one competes with it for these."""
-    queued = [big("for a", "a", 9000), big("anywhere", waited_s=8000), big("for b", "b"), *small(20)]
+    queued = [
+        big("for a", "a", 9000),
+        big("anywhere", waited_s=8000),
+        big("for b", "b"),
+        *small(20),
+    ]
     made = plan(zones("abc", half_full("abc"), queued))
     assert made.reserved_for == ("for a", "anywhere")
     assert len(placed(made)) == 4  # on one of b and c
@@ -82,9 +87,7 @@ def test_a_reservation_does_not_bind_a_starved_workload_before_it() -> None:
 def test_each_reservation_doubles_by_its_own_age_on_its_own_nodes() -> None:
     queued = [big("for a", "a", 9000), big("for b", "b", 9000), *small(20)]
     old = ReservationRecord("for b", 0, ends(-12 * 3600))
-    made = plan(
-        replace(zones("abc", half_full("abc"), queued), reservation_history=(old,))
-    )
+    made = plan(replace(zones("abc", half_full("abc"), queued), reservation_history=(old,)))
     assert (made.reserved_for, placed(made)) == (("for a", "for b"), {})
     made = plan(zones("abc", half_full("abc"), queued))
     assert len(placed(made)) == 4

@@ -214,3 +214,51 @@ def test_a_workload_stays_after_max_preemptions() -> None:
     assert world.preemptions == {"low": 3}
     assert "low" in world.running
     assert set(world.queued) == {"h3", "h4", "h5"}
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_no_stream_starves_workloads_that_wait_for_different_nodes(seed: int) -> None:
+    """On one node a job never ends. A workload waits for that node, others for whole nodes of other
+    kinds, while small ones, and large ones that are ahead in the scheduling order, arrive all the
+    time."""
+    random = Random(seed)
+    policy = Policy(
+        queueing=random.choice(["best_effort", "easy_backfill"]),
+        ordering=random.choice(["gpu_weighted", "fifo"]),
+        placement=random.choice(["binpack", "spread"]),
+        reserve_after_s=30,
+    )
+    kinds = {"a": "stuck", "b": "x", "c": "x", "d": "y", "e": "y"}
+    machines = {
+        name: node(name, gpu=4, cpu=16, ram=64, labels={"kind": kind})
+        for name, kind in kinds.items()
+    }
+    world = World((LOW, HIGH), size(), machines, policy)
+    world.submit(job(gpu=1, cpu=1, high=True, id="forever", selector={"kind": "stuck"}))
+    world.cycle()
+    ends = {"x": 20, "y": 20, "pair": 20}
+    limited, waiting = random.random() < 0.7, {"x", "y", "pair"}
+    for second in range(1200):
+        if second == 7:
+            world.submit(job(gpu=4, cpu=8, id="stuck", selector={"kind": "stuck"}))
+        if second == 8:
+            world.submit(job(gpu=4, cpu=8, id="x", selector={"kind": "x"}))
+            world.submit(job(gpu=4, cpu=8, id="y", selector={"kind": "y"}))
+            world.submit(job(gpu=4, cpu=8, replicas=2, id="pair", selector={"kind": "x"}))
+        for number in range(random.randint(1, 6)):
+            runs_s = random.randint(1, 15)
+            gpu = 4 if random.random() < 0.1 else random.randint(0, 1)
+            limit_s = runs_s if limited else None
+            small = job(gpu, 1, id=f"s{second:04}-{number}", limit_s=limit_s)
+            world.submit(small)
+            ends[small.id] = runs_s
+        world.cycle()
+        waiting -= world.running.keys()
+        if not waiting:
+            return
+        world.pass_time(1)
+        for id_ in list(world.running):
+            started_ms = world.running[id_].started_ms
+            if id_ in ends and started_ms == world.now_ms - ends[id_] * 1000:
+                world.end(id_)
+    pytest.fail(f"{waiting} starved")
