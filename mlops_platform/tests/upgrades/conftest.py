@@ -1,5 +1,6 @@
 """Databases of their own, for tests that replace a database or use one from several processes."""
 
+import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +12,7 @@ from psycopg2 import sql
 
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
 
-DATABASE = "test_upgrade"
+DATABASE = f"test_upgrade_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @pytest.fixture

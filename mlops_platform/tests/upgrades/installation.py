@@ -12,6 +12,7 @@ from django.conf import settings
 
 from mlops_platform.healthcheck import is_healthy
 from mlops_platform.procfile import read_procfile
+from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
@@ -39,7 +40,12 @@ class Installation:
         self.port = _free_port()
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        given = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        is_present = folder == REPOSITORY  # the coverage of another version is not measured
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if is_present or not name.startswith("COV")
+        }
         programs = Path(sys.executable).parent
         self.environment = given | {
             **environment,

@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from clusters.models import Cluster
@@ -20,6 +21,7 @@ from deployments import env
 from deployments.models import Deployment, PriorityClass
 from mlops_platform.api.redis import redis_client
 from mlops_platform.backup import dump as dumping
+from mlops_platform.backup import restore as restoring
 from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
 from mlops_platform.backup.restore import IN_USE
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
@@ -241,6 +243,18 @@ def test_other_keys_may_be_accepted_and_an_empty_database_is_replaced_at_once(
     backup.write_bytes(sealed_with_another_key(backup.read_bytes()))
     call_command("restore", str(backup), other_keys=True)
     assert "opens no credential of this file" in capsys.readouterr().err
+    assert User.objects.get().username == "olga"
+
+
+def test_without_redis_a_restore_says_what_is_left_to_do(
+    backup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RedisConnectionError("refused")
+
+    monkeypatch.setattr(restoring, "redis_client", fail)
+    call_command("restore", str(backup), replace=True)
+    assert "Redis is away (refused): empty it before" in capsys.readouterr().err
     assert User.objects.get().username == "olga"
 
 

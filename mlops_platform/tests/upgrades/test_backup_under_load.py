@@ -14,6 +14,7 @@ from mlops_platform.tests.upgrades.installation import Installation, environment
 from mlops_platform.tests.upgrades.load import Load, Proxy, set_up
 
 pytestmark = pytest.mark.e2e
+MANAGE = f"'{sys.executable}' manage.py"
 
 
 @pytest.fixture
@@ -23,6 +24,21 @@ def platform(database_url: str, tmp_path: Path) -> Iterator[Installation]:
     yield installation
     installation.kill()
     print(installation.logs())  # noqa: T201 - pytest shows it when the test fails
+
+
+def pipe(platform: Installation, command: str) -> str:
+    """What a command says that reads or writes a pipe, as one of compose does."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=REPOSITORY,
+        env=platform.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def rows_of(path: Path) -> dict[str, list[bytes]]:
@@ -52,19 +68,9 @@ def test_a_backup_under_load_comes_back_row_for_row_and_goes_on(
     assert (proxy.server_errors, load.refused) == ([], [])
     platform.stop("web", *platform.others())
 
-    with (tmp_path / "first").open("rb") as pipe:
-        done = subprocess.run(
-            ["sh", "-c", f'cat | "{sys.executable}" manage.py restore --replace -'],
-            cwd=REPOSITORY,
-            env=platform.environment,
-            stdin=pipe,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    assert "Audit:" not in done.stderr, done.stderr
-    platform.manage("backup", str(tmp_path / "second"))
+    said = pipe(platform, f"cat '{tmp_path}/first' | {MANAGE} restore --replace -")
+    assert "Audit:" not in said, said
+    pipe(platform, f"{MANAGE} backup - | cat > '{tmp_path}/second'")
     first, second = rows_of(tmp_path / "first"), rows_of(tmp_path / "second")
     differing = {name for name in first if first[name] != second[name]}
     assert differing <= {"clusters_cluster"}, differing  # each counts as changed
