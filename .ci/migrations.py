@@ -57,6 +57,8 @@ RULES = {
         "NULL in the version after",
     ),
 }
+FOREIGN_KEY = re.compile(r'ALTER TABLE "(\w+)" ADD CONSTRAINT "\w+" FOREIGN KEY')
+DROPPED_KEY = re.compile(r'ALTER TABLE "(\w+)" DROP CONSTRAINT "\w+_fk_\w+"')
 WRITES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 
 
@@ -73,12 +75,23 @@ def problems(migration: Migration, state: ProjectState) -> Iterator[tuple[str, s
         yield "unsafe-operation", str(warning.message).splitlines()[0]
     statements = [sqlparse.format(each, strip_comments=True) for each in editor.collected_sql]
     statements = [each.strip() for each in statements if each.strip()]
+    statements = list(_without_renewed_keys(statements))
     yield from _of_squawk("\n".join(statements))
     for rule, (pattern, sentence) in RULES.items():
         if any(re.search(pattern, each, re.IGNORECASE) for each in statements):
             # The schema editor sets NOT NULL only after it has validated a constraint.
             yield rule, sentence
     yield from _of_backfills(migration, statements)
+
+
+def _without_renewed_keys(statements: list[str]) -> Iterator[str]:
+    """Without the drops of foreign keys that the migration makes anew. Where a column changes,
+    Django does so with those that it finds in the database."""
+    renewed = {match[1] for each in statements if (match := FOREIGN_KEY.search(each))}
+    for each in statements:
+        dropped = DROPPED_KEY.search(each)
+        if dropped is None or dropped[1] not in renewed:
+            yield each
 
 
 def _of_squawk(sql: str) -> Iterator[tuple[str, str]]:

@@ -185,6 +185,15 @@ def test_a_migration_that_hurts_nobody_passes(kind: str, linter: ModuleType) -> 
     assert rules(linter, GOOD[kind], atomic=False) == set()
 
 
+def test_a_foreign_key_that_django_makes_anew_is_not_taken_for_a_dropped_one(
+    linter: ModuleType,
+) -> None:
+    """Only the NULL is refused, which the version before may read."""
+    key = models.ForeignKey("clusters.Cluster", models.CASCADE, null=True)
+    operation = migrations.AlterField("WaitReason", "cluster", key)
+    assert rules(linter, operation) == {"ban-drop-not-null"}
+
+
 def test_rows_may_be_written_in_batches(linter: ModuleType) -> None:
     assert rules(linter, migrations.RunPython(backfill), atomic=False) == set()
 
