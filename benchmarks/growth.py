@@ -200,7 +200,7 @@ def _admin(world: World) -> Iterator[tuple[str, Ask]]:
         "q=no-such-thing",
         "q=neighbour",
         "q=registry.example.com/vision/train:3",
-        "q=0198",
+        "q=01980000",
         "o=8",
     ):
         yield f"admin, deployments?{query}", page(f"{deployments}?{query}")

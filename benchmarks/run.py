@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator runs in here
 
 import cycles
+import growth
 import latency
 import memory
 import on_docker
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "submits": submits.measure,
     "cycles": cycles.measure,
     "planner": planner.measure,
+    "growth": growth.measure,
     "docker": on_docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly}

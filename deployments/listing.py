@@ -7,7 +7,8 @@ is a range that gives its first rows in the order of their ids, and the page is 
 All of it is one query, whose cost grows with the number of ranges and the size of the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from uuid import UUID
@@ -66,17 +67,14 @@ class DeploymentList(QuerySet[Deployment]):
         return clone
 
     def first_rows(self, count: int) -> list[Deployment]:
-        """The first rows of the selection, in its order. One query, and one that keeps PostgreSQL
-        from reading a whole range before it sorts it, where it takes the range for a short one."""
+        """The first rows of the selection, in its order. Two queries."""
         ids = RawSQL(*ranges(self.selection, count))  # noqa: S611  # what users send is bound
         descends = self.selection.descends
         order: list[Any] = []
         for column in self.selection.columns:
             value = Collate(F(column), NAME_ORDER) if column == "name" else F(column)
             order.append(value.desc() if descends else value.asc())
-        with transaction.atomic(savepoint=False):
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL enable_bitmapscan = off")
+        with in_order():
             return list(self.filter(pk__in=ids).order_by(*order)[:count])
 
     def among(self, ids: Sequence[UUID]) -> list[Deployment]:
@@ -102,6 +100,23 @@ def deployments_of(clusters: QuerySet[Cluster]) -> DeploymentList:
     found = DeploymentList(Deployment)
     found.selection = Selection(clusters)
     return found.select_related("priority_class")
+
+
+@contextmanager
+def in_order() -> Iterator[None]:
+    """A transaction in which PostgreSQL does not read a whole range before it sorts it, where it
+    takes the range for a short one. One query."""
+    with transaction.atomic(savepoint=False):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+        yield
+
+
+def ids_in_order(query: str, params: Sequence[Any]) -> list[UUID]:
+    """The ids that a query of ranges gives. Two queries."""
+    with in_order(), connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def ranges(selection: Selection, count: int) -> tuple[str, list[Any]]:

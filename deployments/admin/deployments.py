@@ -13,13 +13,14 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
 from deployments import queries
+from deployments.admin import search
 from deployments.admin.presentation import Columns, Details, timeline
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.services import stop, update
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
+from mlops_platform.admin.lookups import LONGEST_SEARCH
 from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.errors import Conflict
-from mlops_platform.api.ids import parse_uuid
 
 MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
 
@@ -48,8 +49,11 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         AgeFilter,
     ]
     list_select_related = ["cluster__organization", "owner", "priority_class"]
-    search_fields = ["id", "name", "image", "owner__username"]
-    search_help_text = "Id, name, image or owner. A whole id is found at once."
+    search_fields = ["id", "name", "image", "owner__username"]  # in words: see search.py
+    search_help_text = (
+        "An id or its first 8 digits, the beginning of a name, an owner's whole name, or a part of "
+        "the image of what has not ended. Each finds 1,000 at most."
+    )
     ordering = ["-pk"]
     actions = ["stop"]
     change_form_template = "operators/deployment.html"
@@ -112,10 +116,9 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Deployment], search_term: str
     ) -> tuple[QuerySet[Deployment], bool]:
-        deployment_id = parse_uuid(search_term.strip())
-        if deployment_id is None:
-            return super().get_search_results(request, queryset, search_term)
-        return queryset.filter(pk=deployment_id), False
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(search.find(search_term[:LONGEST_SEARCH])), False
 
     # --- Permissions ---------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import badge, to_page
 from mlops_platform.admin.pages import OperatorAdmin
+from mlops_platform.api.ids import parse_uuid
 from scheduler import ledger
 from scheduler.admin.plans import readable
 from scheduler.engine.codec import UnreadableLedgerError, decode_plan, decode_snapshot
@@ -57,6 +58,7 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
     list_filter = ["trigger", EvictedFilter, ("cluster", LookUpFilter), AgeFilter]
     list_select_related = ["cluster"]
     search_fields = ["id"]
+    search_help_text = "A whole id."
     ordering = ["-pk"]
     unlisted = [*DECODERS]
     change_form_template = "operators/cycle.html"
@@ -78,6 +80,15 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("cluster").defer("snapshot")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """By a whole id: a part of one would be looked for in the text of every id."""
+        if not search_term.strip():
+            return queryset, False
+        cycle_id = parse_uuid(search_term.strip())
+        return (queryset.filter(pk=cycle_id) if cycle_id else queryset.none()), False
 
     @admin.display(description="when", ordering="pk")
     def when(self, cycle: SchedulingCycle) -> datetime:
