@@ -1,5 +1,6 @@
 """One platform under load: fault after fault, then the checks at the end."""
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -84,8 +85,7 @@ class Campaign:
                 say("the load has stopped")
                 if not platform.has_ended():
                     load.stop_the_rest()
-                    result.findings += final.check(platform, journal)
-                    result.cycles = final.cycles(platform)
+                    result.findings += last_checks(platform, journal, result)
             result.samples, result.findings = watch.samples, result.findings + watch.findings
             if any(each.breach is Breach.PLATFORM for each in result.findings):
                 say(platform.last_words())
@@ -132,6 +132,15 @@ class Campaign:
                 if not _comes_back(load, journal):
                     yield Finding(Breach.PLATFORM, over_at, "it serves no more")
                     return
+
+
+def last_checks(platform: Platform, journal: Journal, result: Result) -> Iterator[Finding]:
+    """What `final.check` finds; that nothing can be read is a finding, too."""
+    try:
+        yield from final.check(platform, journal)
+        result.cycles = final.cycles(platform)
+    except (psycopg2.Error, redis.RedisError, subprocess.TimeoutExpired) as error:
+        yield Finding(Breach.PLATFORM, None, f"what it has kept cannot be read: {error}")
 
 
 def _comes_back(load: Load, journal: Journal) -> bool:
