@@ -4,7 +4,7 @@ import time
 
 import psycopg2
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def wait_for_the_end(database_url: str, deployments: set[str]) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from mlops_platform.tests.upgrades.installation import HOST
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 PAUSE_S = 0.1
 
 

@@ -14,7 +14,7 @@ from mlops_platform.tests.upgrades.last_version import unpack
 from mlops_platform.tests.upgrades.load import Load, Proxy, create_cluster, set_up, workload
 
 pytestmark = pytest.mark.e2e
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 @pytest.fixture
