@@ -10,6 +10,7 @@ All of it is one query, whose cost grows with the number of ranges and the size 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -20,9 +21,12 @@ from django.db.models.functions import Collate
 
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
+from mlops_platform.api.ids import first_uuid_at
 
 NAME_ORDER = "C"
 """The collation of names in `deployment_by_name`: the same order in every database."""
+MILLISECOND = timedelta(milliseconds=1)
+"""What an id tells of a time for sure: those of earlier versions tell no more."""
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 _LEADING = {"status": ("s.status", "text"), "priority_class__value": ("p.value", "integer")}
@@ -37,14 +41,19 @@ class Selection:
     statuses: Sequence[str] = ()
     priority: str | None = None
     owner: UUID | None = None
-    since: UUID = FIRST
+    created_after: datetime | None = None
+    created_before: datetime | None = None
     ordering: tuple[str, ...] = ("-id",)
     after: tuple[Any, ...] = field(default=())
 
     @property
     def is_narrowed(self) -> bool:
         """Whether it leaves out some of its clusters' deployments."""
-        return bool(self.statuses or self.priority or self.owner or self.since != FIRST)
+        return any((self.statuses, self.priority, self.owner, *self.times))
+
+    @property
+    def times(self) -> tuple[datetime | None, datetime | None]:
+        return self.created_after, self.created_before
 
     @property
     def descends(self) -> bool:
@@ -80,7 +89,9 @@ class DeploymentList(QuerySet[Deployment]):
     def among(self, ids: Sequence[UUID]) -> list[Deployment]:
         """Those of the given deployments that the selection has, in any order. One query."""
         chosen = self.selection
-        found = self.filter(pk__in=ids, pk__gte=chosen.since, cluster__in=chosen.clusters)
+        found = self.filter(pk__in=ids, cluster__in=chosen.clusters)
+        if chosen.created_after is not None:
+            found = found.filter(created_at__gt=chosen.created_after)
         if chosen.statuses:
             found = found.filter(status__in=chosen.statuses)
         if chosen.priority is not None:
@@ -177,8 +188,12 @@ def _by_group(
     outer, outer_params = "", []
     if selection.owner is not None:
         inner, inner_params = " AND d.owner_id = %s", [selection.owner]
-    if selection.since != FIRST:
-        inner, inner_params = f"{inner} AND d.id >= %s::uuid", [*inner_params, selection.since]
+    if (time := selection.created_after) is not None:
+        inner += " AND d.id >= %s::uuid AND d.created_at > %s"
+        inner_params += [first_uuid_at(time), time]
+    if (time := selection.created_before) is not None:
+        inner += " AND d.id < %s::uuid AND d.created_at < %s"
+        inner_params += [first_uuid_at(time + MILLISECOND), time]
     if selection.after and leading:
         (value, key), (column, kind) = selection.after, leading
         start = LAST if selection.descends else FIRST

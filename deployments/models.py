@@ -58,7 +58,8 @@ class Deployment(models.Model):
 
     Three writers move `status`, each along edges of its own: the services (a user's intent), the
     scheduler's store (a plan), and the reconciler (what a runtime shows). `id` is a UUIDv7 drawn at
-    submit and `created_at` is the millisecond in it, so that order by id is order by submit time.
+    submit, by the database's clock, and `created_at` is its microsecond: the order of ids is that
+    of submit times.
     `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable.
 
     Each admission begins an attempt. The runtime stops a STOPPING deployment within its grace and

@@ -1,6 +1,6 @@
 """The query string of a deployment list: which ones, in which order."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -8,12 +8,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import FilterSet
 
+from deployments.feed import window
 from deployments.listing import DeploymentList
 from deployments.models import Status
 from deployments.queries import priority_classes
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
-from mlops_platform.api.ids import first_uuid_at, parse_uuid
+from mlops_platform.api.ids import EPOCH, parse_uuid
 
 # Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
 # submit (scheduling_key.py), so order by id alone is order by that time, and an index leads to any
@@ -93,7 +94,7 @@ class ClusterDeploymentFilterSet(FilterSet):
         read=a_time,
         method="submitted_after",
         schema={"format": "date-time"},
-        help_text="RFC 3339, to the millisecond.",
+        help_text="RFC 3339. Compares times: to follow what is new, use `updated_after`.",
     )
     updated_after = ReadFilter(
         read=str,
@@ -114,7 +115,16 @@ class ClusterDeploymentFilterSet(FilterSet):
         if "name" in narrowed.selection.columns and narrowed.selection.is_narrowed:
             offered = ", ".join(each for each in ORDERINGS if each.lstrip("-") != "name")
             raise Invalid({"ordering": f"With these filters, one of {offered}."})
+        if narrowed.selection.created_after is not None and narrowed.selection.columns == ("id",):
+            return self._settled(narrowed)
         return narrowed
+
+    def _settled(self, deployments: DeploymentList) -> DeploymentList:
+        """In the order of submit times: without those behind which an earlier one may still come,
+        so that a client that asks for what is newer than the last one misses none. One query."""
+        if deployments.selection.descends:
+            return deployments
+        return deployments.narrowed(created_before=window.seen_now().settled_at)
 
     def of_status(self, deployments: DeploymentList, name: str, status: str) -> DeploymentList:
         return deployments.narrowed(statuses=(status,))
@@ -129,12 +139,9 @@ class ClusterDeploymentFilterSet(FilterSet):
     def submitted_after(
         self, deployments: DeploymentList, name: str, time: datetime
     ) -> DeploymentList:
-        """Those of the milliseconds after that of `time`, which their ids have."""
-        try:
-            since = first_uuid_at(time + timedelta(milliseconds=1))
-        except (OverflowError, ValueError):
-            raise Invalid({"created_after": "Too late or too early a time."}) from None
-        return deployments.narrowed(since=since)
+        if time < EPOCH:
+            raise Invalid({"created_after": "Too early a time."})
+        return deployments.narrowed(created_after=time)
 
     def of_any_change(self, deployments: DeploymentList, name: str, cursor: str) -> DeploymentList:
         """Narrows nothing: updates.py reads what has changed among what the other filters leave."""

@@ -18,6 +18,7 @@ from deployments.services.idempotency import CHUNK
 from deployments.services.queue_limits import refuse_too_many
 from deployments.signals import deployments_submitted
 from mlops_platform.api.errors import not_found, refuse_items
+from mlops_platform.api.ids import draw_ids
 
 
 class Bulk(NamedTuple):
@@ -45,6 +46,8 @@ def create_deployments(
         row.idempotency_key = key
     try:
         with transaction.atomic():
+            for row, (row.pk, row.created_at) in zip(rows, draw_ids(len(rows)), strict=True):
+                row.queued_at = row.created_at
             if keys:
                 first = idempotency.insert(rows, digest)
                 if first[0] is not rows[0]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Prefetch, prefetch_related_objects
+from django.utils import timezone
 from rest_framework.exceptions import APIException
-from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster, Node, Runtime, State
@@ -21,7 +21,6 @@ from deployments.scheduling_key import key_of
 from deployments.services import dependencies
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
-from mlops_platform.api.ids import time_of
 from organizations.access import require
 from organizations.models import Role
 
@@ -42,7 +41,7 @@ class Order(NamedTuple):
 
 
 class Draft(NamedTuple):
-    deployment: Deployment  # not saved
+    deployment: Deployment  # not saved: its id and times are drawn in the submit's transaction
     digest: str  # of the body: equal where two submits ask for the same
     class_names: list[str]
     dependencies: Sequence[Dependency]
@@ -124,15 +123,13 @@ def _draft(
     needed = dependencies.select(cluster.pk, ids, found) if ids else []
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
-    deployment_id = uuid7()
-    submitted = time_of(deployment_id)
+    now = timezone.now()
     deployment = Deployment(
-        id=deployment_id,
         cluster=cluster,
         owner=user,
         priority_class=priority_class,
-        created_at=submitted,
-        queued_at=submitted,
+        created_at=now,
+        queued_at=now,
         pending_dependencies=dependencies.count_pending(needed) if needed else 0,
         **spec,
     )

@@ -15,6 +15,7 @@ from deployments.services import dependencies, idempotency
 from deployments.services.drafts import draft_deployment
 from deployments.services.queue_limits import refuse_too_many
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.ids import draw_ids
 
 
 class Submission(NamedTuple):
@@ -37,8 +38,9 @@ def create_deployment(
 
     Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
     quote that no longer holds, where one of its dependencies has failed, or where as many are
-    queued as may be. Six queries, three of them writes in one transaction; with dependencies, three
-    reads and a write more; with a key, a read more; each ten seconds, a read and a write more.
+    queued as may be. Seven queries, three of them writes in one transaction; with dependencies,
+    three reads and a write more; with a key, a read more; each ten seconds, a read and a write
+    more.
     """
     deployment, digest, class_names, needed = draft_deployment(
         user, cluster_id, spec, priority=priority
@@ -46,6 +48,8 @@ def create_deployment(
     deployment.idempotency_key = idempotency_key
     try:
         with transaction.atomic():
+            [(deployment.pk, deployment.created_at)] = draw_ids(1)
+            deployment.queued_at = deployment.created_at
             if idempotency_key:
                 [row] = idempotency.insert([deployment], digest)
                 if row is not deployment:

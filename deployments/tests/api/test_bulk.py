@@ -99,12 +99,12 @@ def test_the_number_of_queries_does_not_follow_the_items(
     api, dev, org, cluster, other_cluster, django_assert_num_queries
 ):
     # the caller, the clusters, the roles, the priority classes;
-    # two inserts, and for each cluster what the limits of its queue leave, between a savepoint and
-    # its release
+    # the time, two inserts, and for each cluster what the limits of its queue leave, between a
+    # savepoint and its release
     submit(api(dev), body(cluster), body(other_cluster))  # counts the queues
     for count in (10, 100):
         given = [body(cluster), body(other_cluster)] * (count // 2)
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             assert submit(api(dev), *given).status_code == 201
 
 
@@ -124,7 +124,7 @@ def test_nor_with_everything_that_has_to_be_looked_up(api, dev, org, django_asse
             )
             for number in range(count)
         ]
-        with django_assert_num_queries(16):
+        with django_assert_num_queries(17):
             assert submit(api(dev), *given).status_code == 201
 
 

@@ -56,10 +56,10 @@ def test_in_a_pool_it_is_refused(api, dev, cluster):
 
 
 def test_it_costs_one_query(api, dev, cluster, node, django_assert_num_queries):
-    # the caller, the cluster, the role, its nodes, the classes; a savepoint, two writes, the limits
-    # of the queue, its end
+    # the caller, the cluster, the role, its nodes, the classes; a savepoint, the time, two writes,
+    # the limits of the queue, its end
     submit(api(dev), cluster)  # counts the queue
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         submit(api(dev), cluster, node_selector=SELECTOR)
 
 

@@ -8,7 +8,7 @@ from deployments import redis_queues
 from deployments.env import unsealed
 from deployments.models import Deployment, DeploymentEvent, PriorityClass
 from deployments.tests.workloads import allocated, body, timeline
-from mlops_platform.api.ids import time_of
+from mlops_platform.api.ids import milliseconds, moment, time_of
 
 PATH = "/api/deployments"
 
@@ -18,7 +18,8 @@ def test_a_developer_submits(api, dev, cluster):
     assert response.status_code == 201
     answer = response.json()
     row = Deployment.objects.get()
-    assert time_of(row.pk) == row.created_at == row.queued_at
+    assert row.created_at == row.queued_at
+    assert time_of(row.pk) == moment(milliseconds(row.created_at))
     assert answer.pop("created_at").startswith(row.created_at.strftime("%Y-%m-%dT%H:%M:%S."))
     assert answer == {
         "id": str(row.pk),
@@ -115,9 +116,10 @@ def test_more_than_the_cluster_has_is_taken(api, dev, cluster):
 
 def test_it_takes_few_queries(api, dev, cluster, django_assert_num_queries):
     # the caller, the cluster, their role, the priority classes;
-    # two inserts and what the limits of the queue leave, between a savepoint and its release
+    # the time, two inserts and what the limits of the queue leave, between a savepoint and its
+    # release
     assert api(dev).post(PATH, body(cluster)).status_code == 201  # counts the queue
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert api(dev).post(PATH, body(cluster)).status_code == 201
 
 
