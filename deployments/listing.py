@@ -184,7 +184,8 @@ def _by_group(
     direction = "DESC" if selection.descends else "ASC"
     compare = _comparison(selection)
     leading = _LEADING.get(selection.columns[0])
-    inner, inner_params = "", []
+    inner = ""
+    inner_params: list[Any] = []
     outer, outer_params = "", []
     if selection.owner is not None:
         inner, inner_params = " AND d.owner_id = %s", [selection.owner]

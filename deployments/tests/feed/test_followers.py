@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,9 +80,10 @@ class ByTimes:
 
 
 def test_no_follower_misses_a_change_beside_bulks_singles_and_long_transactions(dev, cluster):
-    followers = [ByUpdates(dev, cluster), ByEvents(dev, cluster), ByTimes(dev, cluster)]
-    for follower in followers:
-        follower.poll()  # from here on
+    updates, events, times = ByUpdates(dev, cluster), ByEvents(dev, cluster), ByTimes(dev, cluster)
+    polls: list[Turn] = [updates.poll, events.poll, times.poll]
+    for poll in polls:
+        poll()  # from here on
     over = threading.Event()
 
     def follow(poll: Turn) -> None:
@@ -107,7 +109,7 @@ def test_no_follower_misses_a_change_beside_bulks_singles_and_long_transactions(
                 change_deployment(dev, row, {"name": "slow"})
                 time.sleep(0.3)
 
-    threads = [in_thread(lambda each=each: follow(each.poll)) for each in followers]
+    threads = [in_thread(partial(follow, poll)) for poll in polls]
     threads += [in_thread(submit_singly), in_thread(take_long)]
     try:
         for _ in range(BULKS):
@@ -116,11 +118,10 @@ def test_no_follower_misses_a_change_beside_bulks_singles_and_long_transactions(
         over.set()
         for thread in threads:
             thread.join()
-    for follower in followers:
-        while follower.poll():
+    for poll in polls:
+        while poll():
             pass
 
-    updates, events, times = followers
     rows = {str(row.pk): (row.name, row.status) for row in Deployment.objects.all()}
     assert len(rows) > BULKS * OF_A_BULK
     assert updates.states == rows
