@@ -132,6 +132,15 @@ def test_a_preempting_gang_uses_free_capacity_first() -> None:
     assert placed(made) == {"g": {"b": 1, "c": 1}}
 
 
+def test_a_preempting_gang_takes_the_fewest_nodes_once_its_victims_have_left() -> None:
+    """Nodes a and b have 2 GPUs free, and c has 8 once the victim has left."""
+    running = [run(gpu=6, high=True, on="a"), run(gpu=6, high=True, on="b"), run(gpu=4, on="c")]
+    gang = job(gpu=1, replicas=9, high=True, id="g")
+    made = plan(rack(trio(), running=running, queued=[gang]))
+    assert evicted(made) == {running[2].id: "g"}
+    assert placed(made) == {"g": {"a": 1, "c": 8}}
+
+
 def test_one_victim_on_two_nodes_beats_two_that_cost_more() -> None:
     spanning = run(gpu=8, on={"a": 1, "b": 1}, id="v", ran_s=100)
     dear = [run(gpu=8, on="c", ran_s=300)]
