@@ -176,6 +176,14 @@ class Deployment(models.Model):
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_of_owner",
             ),
+            models.Index(  # for the operators' page, over all clusters
+                fields=["status", "-id"],
+                condition=~Q(status=Status.COMPLETED),
+                name="deployment_not_completed",
+            ),
+            models.Index(
+                fields=["-id"], condition=Q(kind=Kind.SERVICE), name="deployment_services"
+            ),
             models.Index(  # for the retention
                 fields=["finished_at"],
                 condition=Q(finished_at__isnull=False),

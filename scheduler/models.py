@@ -1,6 +1,7 @@
 """The ledger, what one cycle leaves to the next, and when the timer has something to do."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -114,6 +115,10 @@ class SchedulingCycle(models.Model):
         indexes = [
             models.Index(fields=["cluster", "-started_at", "-id"], name="cycle_by_cluster"),
             models.Index(fields=["started_at"], name="cycle_by_age"),
+            models.Index(  # for the operators' page, over all clusters
+                fields=["-id"], condition=Q(evicted_count__gt=0), name="cycle_with_evictions"
+            ),
+            models.Index(fields=["trigger", "-id"], name="cycle_by_trigger"),
         ]
 
     def __str__(self) -> str:
