@@ -4,8 +4,8 @@ take up a process's threads.
 A lock that is free is taken at once. Where another session has the row, a thread waits for it, as
 long as lock_timeout allows: an ordinary change is over within milliseconds. Once a thread has
 waited for LONG_S, later ones do not wait: they are refused at once, on the web with a 503. Once one
-has waited in vain, a single thread at a time waits for that row, until one has got it. All of it is
-of this process, as its threads are.
+has waited in vain, none waits for that row until one has found it free. All of it is of this
+process, as its threads are.
 """
 
 import time
@@ -22,7 +22,7 @@ from mlops_platform.environment.database import RowLocked
 
 Row = TypeVar("Row", bound=Model)
 LONG_S = 0.3
-REMEMBERED_S = 10.0  # that a thread has waited in vain
+REMEMBERED_S = 10.0  # that a thread has waited in vain, or was refused
 
 
 class _Key(NamedTuple):
@@ -55,10 +55,11 @@ def lock_row(rows: "QuerySet[Row]", pk: Any, *, no_key: bool = True, **options: 
 def _waiting(key: _Key) -> Iterator[None]:
     began = time.monotonic()
     with _guard:
-        waiting = _since.setdefault(key, [])
-        longest_s = 0.0 if began < _in_vain.get(key, 0.0) else LONG_S
-        if waiting and began - waiting[0] > longest_s:
+        waiting = _since.get(key, [])
+        if began < _in_vain.get(key, 0.0) or (waiting and began - waiting[0] > LONG_S):
+            _in_vain[key] = began + REMEMBERED_S
             raise RowLocked("Another session has had the row for long.")
+        waiting = _since.setdefault(key, waiting)
         waiting.append(began)
     try:
         yield

@@ -1,0 +1,84 @@
+"""A session that keeps rows locked stops its own cluster alone, on the web and in the workers."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.tests.allocation import make_cluster
+from deployments.models import Deployment, Status
+from deployments.tests.workloads import body
+from mlops_platform.tests.equipment.row_locks import locked
+from mlops_platform.tests.web.asking import Answered, ask, assert_quick
+from organizations.models import Organization
+from scheduler.tasks import look_for_unanswered
+from scheduler.timer.turn import ask_again
+
+pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
+WAIT_S = 30.0
+AT_ONCE = 16
+
+
+def send(server: str, user: User, method: str, path: str, given: dict[str, object]) -> Answered:
+    return ask(server, path, user, method=method, body=json.dumps(given).encode(), headers=JSON)
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def submit(server: str, user: User, cluster: Cluster) -> UUID:
+    answer = send(server, user, "POST", "/api/deployments", body(cluster))
+    assert answer.status == 201
+    return UUID(answer.json()["id"])
+
+
+def wait_until_it_runs(deployment_id: UUID) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while Deployment.objects.get(pk=deployment_id).status != Status.RUNNING:
+        assert time.monotonic() < deadline
+        ask_again()  # as the timer does
+        look_for_unanswered()
+        time.sleep(0.1)
+
+
+def test_a_cluster_whose_row_is_locked_delays_no_other_cluster_and_no_other_tenant(
+    server: str,
+    start_worker: Callable[..., "subprocess.Popen[bytes]"],
+    ada: User,
+    sam: User,
+    org: Organization,
+    sams_org: Organization,
+) -> None:
+    """16 calls at a time of one tenant need the row all the while."""
+    stuck, others = make_cluster(org, name="stuck"), make_cluster(sams_org, total_gpu=8)
+    start_worker(concurrency=1)
+    stop = threading.Event()
+    answers: list[int] = []
+
+    def call_again_and_again(number: int) -> None:
+        while not stop.is_set():
+            path, change = f"/api/clusters/{stuck.pk}", {"name": f"n{number}"}
+            answers.append(send(server, ada, "PATCH", path, change).status)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool, locked("clusters_cluster", stuck.pk):
+        waiting = submit(server, ada, stuck)  # a submit needs no lock of the cluster
+        for number in range(AT_ONCE):
+            pool.submit(call_again_and_again, number)
+        try:
+            for _ in range(5):
+                assert_quick(server, sam)
+                wait_until_it_runs(submit(server, sam, others))
+        finally:
+            stop.set()
+        assert Deployment.objects.get(pk=waiting).status == Status.QUEUED
+        while_locked = list(answers)
+    assert set(while_locked) <= {503, 429}
+    assert len(while_locked) > AT_ONCE
+    wait_until_it_runs(waiting)
