@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -26,7 +26,7 @@ WAIT_S = 30.0
 AT_ONCE = 16
 
 
-def send(server: str, user: User, method: str, path: str, given: dict[str, object]) -> Answered:
+def send(server: str, user: User, method: str, path: str, given: Mapping[str, object]) -> Answered:
     return ask(server, path, user, method=method, body=json.dumps(given).encode(), headers=JSON)
 
 
