@@ -96,7 +96,12 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
         record(
             deployment.pk, EventType.STOPPED, at=now, actor=actor, details={"from": Status.QUEUED}
         )
-        _send_stopped(deployment.cluster_id, [deployment.pk])
+        deployment_stopped.send(
+            Deployment,
+            cluster_id=deployment.cluster_id,
+            deployment_ids=[deployment.pk],
+            trigger="STOPPED",
+        )
         return True
 
 
@@ -131,7 +136,10 @@ def _end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, actor: Use
     record_all(
         [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
     )
-    _send_stopped(cluster_id, [row.pk for row in rows])
+    ids = [row.pk for row in rows]
+    deployment_stopped.send(
+        Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="STOPPED"
+    )
 
 
 def _begin_stopping(
@@ -153,9 +161,3 @@ def _begin_stopping(
         lines = [(row.pk, {"from": row.status}) for row in (*running, *leaving)]
         record_all(lines, EventType.STOPPING, at=now, actor=actor)
         transaction.on_commit(partial(wakeup.request, cluster_id))
-
-
-def _send_stopped(cluster_id: UUID, ids: list[UUID]) -> None:
-    deployment_stopped.send(
-        Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="STOPPED"
-    )
