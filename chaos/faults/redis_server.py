@@ -166,6 +166,11 @@ def _busy(platform: Platform, _draw: Random, lasts_s: float) -> None:
             with suppress(redis.RedisError):  # it does not return
                 client.eval(BUSY_SCRIPT, 0)
         say(other, "SCRIPT", "KILL")
+        deadline = time.monotonic() + THERE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            with suppress(redis.ResponseError):  # the script ends a moment later
+                other.ping()
+                return
 
 
 @declare(KINDS, "Redis: full disk", WHILE, lambda _: no_limits())
