@@ -7,7 +7,7 @@ from uuid import UUID
 from drf_yasg import openapi
 from rest_framework.request import Request
 
-from deployments.feed.window import Entry
+from deployments.feed.window import Entry, kept
 from deployments.models import EventType
 from mlops_platform.api.commit_order import NOW, START, Horizon, Position, position_of
 from mlops_platform.api.errors import Invalid
@@ -48,7 +48,7 @@ class EventQuery(NamedTuple):
     def start(self, seen: Horizon) -> Position:
         if self.cursor is None:
             return START
-        return position_of(self.cursor, seen, parameter=self.parameter)
+        return position_of(self.cursor, seen, parameter=self.parameter, kept=kept())
 
 
 def wanted_events(request: Request) -> EventQuery:

@@ -58,7 +58,8 @@ def _changed(
     assert isinstance(deployments, DeploymentList)
     limit = limit_of(request)
     seen = window.seen_now()
-    after = position_of(request.query_params[PARAMETER], seen, parameter=PARAMETER)
+    given = request.query_params[PARAMETER]
+    after = position_of(given, seen, parameter=PARAMETER, kept=window.kept())
     found = pages.deployments_after(
         deployments, organizations, after, seen, limit=limit, cluster_id=cluster_id
     )

@@ -5,9 +5,11 @@ has happened in an organization in which it wants little, and its cursor moves o
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from mlops_platform.api.commit_order import Horizon, Position, horizon
@@ -45,6 +47,13 @@ class Window(NamedTuple):
     entries: list[Entry]
     end: Position
     more: bool
+
+
+def kept() -> timedelta:
+    """How old a cursor may be: since then no event and no deployment was deleted that it has not
+    passed. An hour less than events are kept, for transactions that take long."""
+    days = min(settings.EVENTS_RETENTION_DAYS, settings.DEPLOYMENTS_RETENTION_DAYS)
+    return timedelta(days=days) - timedelta(hours=1)
 
 
 def seen_now() -> Horizon:

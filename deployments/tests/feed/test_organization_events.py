@@ -1,5 +1,6 @@
 """GET /api/orgs/{id}/events"""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -175,6 +176,16 @@ def test_a_cursor_of_another_life_of_the_database_has_expired(api, dev, org, clu
         answer = api(dev).get(path(org, f"?since={bad}"))
         assert (answer.status_code, error_body(answer)["code"]) == (410, "cursor_expired")
         assert "begin anew" in error_body(answer)["detail"].lower()
+
+
+def test_a_cursor_older_than_what_is_kept_has_expired(api, dev, org, cluster, settings):
+    settings.EVENTS_RETENTION_DAYS = 2
+    seen = window.seen_now()
+    for days, status in ((1, 200), (2, 410)):
+        old = cursor_of(seen.position, seen, seen.at - timedelta(days=days))
+        assert api(dev).get(path(org, f"?since={old}")).status_code == status
+        listed = api(dev).get(f"/api/deployments?updated_after={old}")
+        assert listed.status_code == status
 
 
 def test_a_table_that_was_restored_has_another_life(org):
