@@ -1,6 +1,9 @@
-"""Ends deployments by the clock. The reconciler writes the ends that a real runtime shows."""
+"""Ends deployments by the clock. The reconciler writes the ends that a real runtime shows.
 
-from collections.abc import Sequence
+A simulated deployment ended when it was due, however much later that is noticed.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -72,20 +75,25 @@ def _fate(row: Deployment) -> Fate:
 
 
 def _complete(cluster_id: UUID, rows: list[Deployment], now: datetime) -> None:
-    end(cluster_id, rows, now, status=Status.COMPLETED, exit_code=0)
-    record_all([(row.pk, {"exit_code": 0}) for row in rows], EventType.COMPLETED, at=now)
+    end(cluster_id, rows, now, status=Status.COMPLETED, when_due=True, exit_code=0)
+    lines = [(row.pk, {"exit_code": 0}) for row in rows]
+    record_all(lines, EventType.COMPLETED, at=_due_times(rows, now))
 
 
 def _fail(cluster_id: UUID, rows: list[Deployment], limit_s: int | None, now: datetime) -> None:
-    end(cluster_id, rows, now, status=Status.FAILED, **_reason(limit_s))
-    _record(rows, EventType.FAILED, limit_s, now)
+    end(cluster_id, rows, now, status=Status.FAILED, when_due=True, **_reason(limit_s))
+    _record(rows, EventType.FAILED, limit_s, _due_times(rows, now))
 
 
 def _begin_stopping(cluster_id: UUID, rows: Sequence[Deployment], now: datetime) -> None:
     for limit_s, late in _by_limit(rows).items():
         begin_stopping(late, now, next_status=Status.FAILED, **_reason(limit_s))
-        _record(late, EventType.STOPPING, limit_s, now)
+        _record(late, EventType.STOPPING, limit_s, dict.fromkeys((row.pk for row in late), now))
     transaction.on_commit(partial(wakeup.request, cluster_id))
+
+
+def _due_times(rows: Sequence[Deployment], now: datetime) -> dict[UUID, datetime]:
+    return {row.pk: row.due_at or now for row in rows}
 
 
 def _by_limit(rows: Sequence[Deployment]) -> dict[int | None, list[Deployment]]:
@@ -103,7 +111,10 @@ def _reason(limit_s: int | None) -> dict[str, Any]:
 
 
 def _record(
-    rows: Sequence[Deployment], event_type: EventType, limit_s: int | None, now: datetime
+    rows: Sequence[Deployment],
+    event_type: EventType,
+    limit_s: int | None,
+    at: Mapping[UUID, datetime],
 ) -> None:
     lines = [(row.pk, {"code": MAX_RUNTIME_EXCEEDED, "max_runtime_s": limit_s}) for row in rows]
-    record_all(lines, event_type, at=now)
+    record_all(lines, event_type, at=at)

@@ -4,7 +4,7 @@
 rows where it is 0. Each completion counts it anew from the rows, never down, so it cannot drift.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -47,14 +47,15 @@ SELECT e.to_deployment_id, e.from_deployment_id
  ORDER BY 1, 2
 """
 
-# A deployment that a user has stopped meanwhile stays as it is.
+# A deployment that a user has stopped meanwhile stays as it is. One that was submitted after the
+# end, and before that was noticed, has failed at once.
 _FAIL = """
 UPDATE deployments_deployment d
-   SET status = 'FAILED', finished_at = %(now)s, reason_code = %(code)s,
+   SET status = 'FAILED', finished_at = greatest(p.at, d.queued_at), reason_code = %(code)s,
        reason_details = jsonb_build_object('by', p.by)
-  FROM unnest(%(ids)s::uuid[], %(causes)s::uuid[]) AS p(id, by)
+  FROM unnest(%(ids)s::uuid[], %(causes)s::uuid[], %(times)s::timestamptz[]) AS p(id, by, at)
  WHERE d.id = p.id AND d.status = 'QUEUED'
-RETURNING d.id, p.by
+RETURNING d.id, p.by, d.finished_at
 """
 
 
@@ -63,10 +64,9 @@ def has_queued_dependents(deployment_id: UUID) -> bool:
     return Deployment.objects.filter(depends_on=deployment_id, status=Status.QUEUED).exists()
 
 
-def update_dependents(
-    cluster_id: UUID, ended: Collection[UUID], status: str, now: datetime
-) -> None:
-    """Update the dependents of deployments of one cluster that have ended in that status.
+def update_dependents(cluster_id: UUID, ended: Mapping[UUID, datetime], status: str) -> None:
+    """Update the dependents of deployments of one cluster that have ended in that status, each at
+    its time.
 
     The caller has the cluster's lock. After COMPLETED, dependents that wait for nothing else may
     start: the wake-up that follows every end covers them. After any other status all dependents,
@@ -74,32 +74,32 @@ def update_dependents(
     timeline entries.
     """
     if status != Status.COMPLETED:
-        _fail_dependents(cluster_id, ended, now)
+        _fail_dependents(cluster_id, ended)
         return
     with connection.cursor() as cursor:
         cursor.execute(_RECOUNT, {"ended": list(ended)})
 
 
-def _fail_dependents(cluster_id: UUID, ended: Collection[UUID], now: datetime) -> None:
+def _fail_dependents(cluster_id: UUID, ended: Mapping[UUID, datetime]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_DOOMED, {"ended": list(ended)})
         causes = dict(_causes(sorted(ended), cursor.fetchall()))
         if not causes:
             return
         params: dict[str, Any] = {
-            "now": now,
             "code": DEPENDENCY_FAILED,
             "ids": list(causes),
             "causes": list(causes.values()),
+            "times": [ended[cause] for cause in causes.values()],
         }
         cursor.execute(_FAIL, params)
         failed = cursor.fetchall()
-    lines = [(key, {"code": DEPENDENCY_FAILED, "by": str(cause)}) for key, cause in failed]
-    record_all(lines, EventType.FAILED, at=now)
+    lines = [(key, {"code": DEPENDENCY_FAILED, "by": str(cause)}) for key, cause, _ in failed]
+    record_all(lines, EventType.FAILED, at={key: at for key, _, at in failed})
     deployment_stopped.send(
         Deployment,
         cluster_id=cluster_id,
-        deployment_ids=[key for key, _ in failed],
+        deployment_ids=[key for key, *_ in failed],
         trigger="STOPPED",
     )
 

@@ -23,9 +23,10 @@ _INSERT = """
 INSERT INTO deployments_deploymentevent
        (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
         details)
-SELECT d.id, d.cluster_id, c.organization_id, pg_current_xact_id()::text::bigint, %(type)s, %(at)s,
-       %(actor)s, %(cycle)s, line.details
-  FROM unnest(%(ids)s::uuid[], %(details)s::jsonb[]) WITH ORDINALITY AS line(id, details, number)
+SELECT d.id, d.cluster_id, c.organization_id, pg_current_xact_id()::text::bigint, %(type)s,
+       coalesce(line.at, statement_timestamp()), %(actor)s, %(cycle)s, line.details
+  FROM unnest(%(ids)s::uuid[], %(details)s::jsonb[], %(times)s::timestamptz[])
+       WITH ORDINALITY AS line(id, details, at, number)
   JOIN deployments_deployment d ON d.id = line.id
   JOIN clusters_cluster c ON c.id = d.cluster_id
  ORDER BY line.number
@@ -57,7 +58,7 @@ def record(
     deployment_id: UUID,
     event_type: EventType,
     *,
-    at: datetime,
+    at: datetime | None,
     actor: User | None = None,
     cycle_id: UUID | None = None,
     details: Mapping[str, Any] | None = None,
@@ -72,22 +73,24 @@ def record_all(
     lines: Iterable[tuple[UUID, Mapping[str, Any]]],
     event_type: EventType,
     *,
-    at: datetime,
+    at: datetime | Mapping[UUID, datetime] | None,
     actor: User | None = None,
     cycle_id: UUID | None = None,
 ) -> None:
-    """Add an entry of the same type to many deployments. One query."""
-    ids, details = [], []
+    """Add an entry of the same type to many deployments: at one time, each at its own, or now, by
+    the database's clock. One query."""
+    ids, details, times = [], [], []
     for deployment_id, of_deployment in lines:
         ids.append(deployment_id)
         details.append(Json(dict(of_deployment)))
+        times.append(at[deployment_id] if isinstance(at, Mapping) else at)
     if not ids:
         return
     params: dict[str, Any] = {
         "ids": ids,
         "details": details,
         "type": event_type,
-        "at": at,
+        "times": times,
         "actor": actor.pk if actor else None,
         "cycle": cycle_id,
     }

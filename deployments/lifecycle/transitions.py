@@ -22,19 +22,29 @@ class OvertakenError(Exception):
 
 
 def end(
-    cluster_id: UUID, rows: Sequence[Deployment], now: datetime, *, status: Status, **columns: Any
+    cluster_id: UUID,
+    rows: Sequence[Deployment],
+    now: datetime,
+    *,
+    status: Status,
+    finished_at: datetime | None = None,
+    when_due: bool = False,
+    **columns: Any,
 ) -> None:
     """End rows of one cluster, free their allocations, and let their dependents go, or fail.
 
-    The caller has the cluster's lock. `columns` are set as well. Three queries, and those of
-    `update_dependents`; raises OvertakenError where a row has ended since it was read.
+    They ended at `finished_at` or, with `when_due`, each when it was due; else now. The caller has
+    the cluster's lock. `columns` are set as well. Three queries, and those of `update_dependents`;
+    raises OvertakenError where a row has ended since it was read.
     """
-    ids = [row.pk for row in rows]
-    not_ended = Deployment.objects.filter(pk__in=ids).exclude(status__in=ENDED)
-    if not_ended.update(status=status, **closing(now), **columns) != len(rows):
+    at = finished_at or now
+    ends = {row.pk: (row.due_at if when_due else None) or at for row in rows}
+    not_ended = Deployment.objects.filter(pk__in=list(ends)).exclude(status__in=ENDED)
+    closed = {**closing(at), **({"finished_at": F("due_at")} if when_due else {})}
+    if not_ended.update(status=status, **closed, **columns) != len(rows):
         raise OvertakenError
     release(cluster_id, rows, now)
-    dependents.update_dependents(cluster_id, ids, status, now)
+    dependents.update_dependents(cluster_id, ends, status)
 
 
 def begin_stopping(
@@ -88,9 +98,9 @@ def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None
         move(cluster_id, freed, changed_at=now)
 
 
-def closing(now: datetime) -> dict[str, Any]:
+def closing(finished_at: datetime) -> dict[str, Any]:
     """The columns that every end sets."""
-    return {"finished_at": now, "retry_at": None, **_not_placed()}
+    return {"finished_at": finished_at, "retry_at": None, **_not_placed()}
 
 
 def _not_placed() -> dict[str, Any]:

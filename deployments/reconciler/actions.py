@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.utils import timezone
-
 from clusters.models import Node
 from clusters.secrets import Unsealable
 from deployments import reasons
@@ -25,6 +23,7 @@ from deployments.runtimes.base import (
     RuntimeUnavailable,
     one_line,
 )
+from mlops_platform.api.clock import database_now
 
 logger = logging.getLogger(__name__)
 
@@ -159,4 +158,4 @@ def _start(
 
 
 def _tried_long_enough(row: Deployment) -> bool:
-    return row.admitted_at is not None and timezone.now() - row.admitted_at > TRY_FOR
+    return row.admitted_at is not None and database_now() - row.admitted_at > TRY_FOR

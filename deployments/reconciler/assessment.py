@@ -43,7 +43,8 @@ class Assessment:
     code: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
-    started_at: datetime | None = None
+    started_at: datetime | None = None  # by the machine's clock
+    ended_at: datetime | None = None  # by the same clock
     alive: bool = False
 
 
@@ -66,7 +67,12 @@ def assess(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Asses
 def _stopping(replicas: Sequence[Replica]) -> Assessment:
     if any(_may_be_alive(each) for each in replicas):
         return Assessment(Outcome.STOP)
-    return Assessment(Outcome.GONE, exit_code=_exit_code(replicas))
+    return Assessment(
+        Outcome.GONE,
+        exit_code=_exit_code(replicas),
+        started_at=_started_at(replicas),
+        ended_at=_last_end(replicas),
+    )
 
 
 def _lost(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
@@ -107,17 +113,25 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
     if row.replicas > 1:
         details["replica"] = first.number
     outcome = Outcome.REQUEUE if code in BLAMELESS else Outcome.FAIL
-    return Assessment(outcome, str(code), details, status.exit_code, status.started_at, alive)
+    return Assessment(
+        outcome,
+        str(code),
+        details,
+        status.exit_code,
+        _started_at(replicas) if status.started_at else None,
+        _last_end(replicas) or status.ended_at,
+        alive,
+    )
 
 
 def _completed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
     """All replicas have ended, and none has failed. A service fails even so: it runs for ever."""
     if not replicas or not all(_has_ended(each) for each in replicas):
         return None
-    started_at = _started_at(replicas)
+    started_at, ended_at = _started_at(replicas), _last_end(replicas)
     if row.kind == Kind.SERVICE:
-        return Assessment(Outcome.FAIL, Code.EXITED, {"exit_code": 0}, 0, started_at)
-    return Assessment(Outcome.COMPLETE, exit_code=0, started_at=started_at)
+        return Assessment(Outcome.FAIL, Code.EXITED, {"exit_code": 0}, 0, started_at, ended_at)
+    return Assessment(Outcome.COMPLETE, exit_code=0, started_at=started_at, ended_at=ended_at)
 
 
 def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
@@ -199,6 +213,13 @@ def _started_at(replicas: Sequence[Replica]) -> datetime | None:
     """When the last replica started: only from then on the deployment ran as a whole."""
     times = [each.status.started_at for each in replicas if each.status]
     return max((at for at in times if at is not None), default=None)
+
+
+def _last_end(replicas: Sequence[Replica]) -> datetime | None:
+    """When the last replica ended; None where any end is not known."""
+    times = [each.status.ended_at if each.status else None for each in replicas]
+    known = [at for at in times if at is not None]
+    return max(known) if known and len(known) == len(times) else None
 
 
 def _ended_at(status: ReplicaStatus) -> float:

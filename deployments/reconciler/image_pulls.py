@@ -13,7 +13,6 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db import close_old_connections, connection
-from django.utils import timezone
 
 from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
@@ -22,6 +21,7 @@ from deployments.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.locks import try_lock
 from mlops_platform.api.redis import redis_client
 
@@ -150,7 +150,7 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
             for row in _waiting(endpoint, image)
             if row.reason_code == Code.PULLING_IMAGE  # the others have found the image
         ]
-        status_writer.write(endpoint.cluster_id, failed, timezone.now())
+        status_writer.write(endpoint.cluster_id, failed, database_now())
     except RuntimeUnavailable as error:
         circuit_breaker.failed(endpoint.pk)
         extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils import timezone
 
 from clusters.models import Cluster, Runtime, State
 from clusters.services.deletion import delete_cluster
@@ -17,6 +16,7 @@ from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes import limits
 from deployments.services import stop
 from deployments.wakeup import EVERYTHING
+from mlops_platform.api.clock import database_now
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
 ROUNDS = 3  # of observing and acting; then the worker turns to other clusters
@@ -59,7 +59,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
             continue
         node_reports.write(observation)
         # 3. Assess each attempt.
-        now = timezone.now()
+        now = database_now()
         observed = [(row, observation.replicas(row, now)) for row in rows]
         assessed = [(row, assess(row, replicas, now)) for row, replicas in observed]
         by_outcome = _by_outcome(observed, assessed)
@@ -77,7 +77,8 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         started, not_started = actions.start(
             observation, by_outcome[Outcome.START], pull, removal.leftovers
         )
-        status_writer.write(cluster.pk, not_started, timezone.now())
+        if not_started:
+            status_writer.write(cluster.pk, not_started, database_now())
         observation.close_circuit_breakers()
         # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}

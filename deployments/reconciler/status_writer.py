@@ -100,8 +100,9 @@ def _complete(cluster_id: UUID, row: Deployment, assessment: Assessment, now: da
     columns: dict[str, Any] = {"exit_code": 0, "reason_code": "", "reason_details": {}}
     if row.started_at is None:  # it ended before a pass saw it run
         columns["started_at"] = _started_at(row, assessment, now)
-    end(cluster_id, [row], now, status=Status.COMPLETED, **columns)
-    record(row.pk, EventType.COMPLETED, at=now, details={"exit_code": 0})
+    at = _finished_at(row, assessment, now)
+    end(cluster_id, [row], now, status=Status.COMPLETED, finished_at=at, **columns)
+    record(row.pk, EventType.COMPLETED, at=at, details={"exit_code": 0})
     return True
 
 
@@ -156,8 +157,9 @@ def _leave(
         requeue(cluster_id, [row], now, **columns)
         record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
-        end(cluster_id, [row], now, status=status, **columns)
-        record(row.pk, EventType.FAILED, at=now, details=details)
+        at = _finished_at(row, assessment, now)
+        end(cluster_id, [row], now, status=status, finished_at=at, **columns)
+        record(row.pk, EventType.FAILED, at=at, details=details)
     return True
 
 
@@ -173,10 +175,11 @@ def _gone(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dateti
         record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
         status = Status(row.next_status)
-        end(cluster_id, [row], now, status=status, exit_code=exit_code)
+        at = _finished_at(row, assessment, now)
+        end(cluster_id, [row], now, status=status, finished_at=at, exit_code=exit_code)
         if row.reason_code:
             details = {"code": row.reason_code, **row.reason_details, **details}
-        record(row.pk, EventType(status), at=now, details=details)
+        record(row.pk, EventType(status), at=at, details=details)
     return True
 
 
@@ -194,6 +197,19 @@ _WRITERS = {
 def _started_at(row: Deployment, assessment: Assessment, now: datetime) -> datetime:
     """By the machine's clock, but not before the admission, nor in the future."""
     return min(max(assessment.started_at or now, row.admitted_at or now), now)
+
+
+def _finished_at(row: Deployment, assessment: Assessment, now: datetime) -> datetime:
+    """When it ended: so long after its start as between both by the machine's clock, but neither
+    before the start nor in the future. Now, where the machine does not know."""
+    if assessment.ended_at is None:
+        return now
+    began = row.started_at or _started_at(row, assessment, now)
+    if assessment.started_at is None:
+        ended = assessment.ended_at
+    else:
+        ended = began + (assessment.ended_at - assessment.started_at)
+    return min(max(ended, began), now)
 
 
 def _retry_pause_s(row: Deployment, now: datetime) -> int:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
 from deployments.lifecycle import due
-from deployments.models import DeploymentEvent, Status
+from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.runtimes import simulated
 from deployments.runtimes.simulated import Fate
 from deployments.signals import deployment_stopped
@@ -22,6 +23,7 @@ from mlops_platform.api.redis import redis_client
 from organizations.tests.people import all_at_once
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+HOURS = timedelta(hours=2)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,38 @@ def running(cluster, owner, *, ran_s, **columns):
     )
 
 
+def was_due(row: Deployment) -> datetime:
+    """By its columns."""
+    assert row.started_at is not None
+    ending = simulated.due(row.started_at, row.simulated_runtime_s, row.max_runtime_s)
+    assert ending is not None
+    return ending.at
+
+
+@pytest.mark.parametrize("away_s", [0.001, 5, 3600])
+def test_an_end_is_when_it_was_due_however_late_it_is_noticed(dev, cluster, away_s):
+    """As after an outage: one completes, two exceed their limits, one depends on each."""
+    limits = [{"simulated_runtime_s": 5}, {"max_runtime_s": 8}, {"max_runtime_s": 6}]
+    rows = [running(cluster, dev, ran_s=8 + away_s, **each) for each in limits]
+    dependent = make(cluster, dev, pending_dependencies=1)
+    dependent.depends_on.add(rows[1])
+    Deployment.objects.filter(pk=dependent.pk).update(queued_at=F("queued_at") - HOURS)
+    late = make(cluster, dev, pending_dependencies=1)  # submitted during the outage
+    late.depends_on.add(rows[1])
+    noticed = timezone.now()
+    assert clock.finish_due(noticed) == 3
+    for row in rows:
+        row.refresh_from_db()
+        assert row.finished_at == was_due(row)
+        assert [event.at for event in row.events.all()] == [row.finished_at]
+    for row, failed_at in ((dependent, rows[1].finished_at), (late, late.queued_at)):
+        row.refresh_from_db()
+        assert (row.status, row.finished_at) == (Status.FAILED, failed_at)
+        assert [event.at for event in row.events.all()] == [failed_at]
+    cluster.refresh_from_db()
+    assert cluster.changed_at == noticed
+
+
 def test_a_deployment_that_is_done_completes_and_frees_its_allocation(dev, cluster, stop_signals):
     now = timezone.now()
     done = running(cluster, dev, ran_s=61, simulated_runtime_s=60, max_runtime_s=90, replicas=2)
@@ -67,7 +101,7 @@ def test_a_deployment_that_is_done_completes_and_frees_its_allocation(dev, clust
     assert clock.finish_due(now) == 1
     done.refresh_from_db()
     assert (done.status, done.exit_code, done.reason_code) == (Status.COMPLETED, 0, "")
-    assert (done.finished_at, done.placement, done.due_at) == (now, [], None)
+    assert (done.finished_at, done.placement, done.due_at) == (was_due(done), [], None)
     assert timeline(done) == [("COMPLETED", None)]
     assert allocated(cluster) == (2000, 1024, 2)
     assert cluster.changed_at == now

@@ -334,11 +334,11 @@ def test_a_full_pass_costs_the_same_for_few_and_many(
     rows = [testbed.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(3)]
     testbed.settle()
     with django_assert_num_queries(
-        6
-    ):  # cluster, rows, endpoints, nodes, registries, rows of the replicas
+        7
+    ):  # cluster, rows, endpoints, nodes, registries, the time, rows of the replicas
         testbed.reconcile()
     rows += [testbed.submit(cpu_milli=1, ram_mib=1, gpu=0) for _ in range(20)]
     testbed.settle()
     assert {testbed.status(row) for row in rows} == {"RUNNING"}
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         testbed.reconcile()
