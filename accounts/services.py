@@ -17,7 +17,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
@@ -26,6 +26,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_pas
 
 from accounts import hooks
 from accounts.models import TAKEN, Login, User, UserProfile
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 
@@ -129,7 +130,7 @@ def rotate(refresh_token: str) -> TokenPair:
         login = _login_of(token)
         pair = None
         if login is not None and token[api_settings.JTI_CLAIM] == login.token_id:
-            login.spent_id, login.spent_at = login.token_id, timezone.now()
+            login.spent_id, login.spent_at = login.token_id, Now()
             pair = _pair(login.user, _next_token(login))
             login.save(update_fields=["token_id", "spent_id", "spent_at", "expires_at"])
         elif login is not None:
@@ -211,10 +212,10 @@ def _login_of(token: LoginToken) -> Login | None:
         return None
     if token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(login.user.password):
         return None
-    used, now = token[api_settings.JTI_CLAIM], timezone.now()
+    used = token[api_settings.JTI_CLAIM]
     if used == login.token_id:
         return login
-    if used == login.spent_id and login.spent_at and now - login.spent_at < RETRY:
+    if used == login.spent_id and login.spent_at and database_now() - login.spent_at < RETRY:
         return login
     login.delete()
     extra = {"login_id": str(key), "user_id": str(login.user_id)}

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, F, Sum, When
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from clusters import hooks
 from clusters.models import Cluster, Endpoint, Node, Runtime
@@ -73,5 +73,5 @@ def _without_nodes(total: str) -> Case:
 
 def note_change(cluster_id: UUID, **columns: Any) -> None:
     """Set the columns and `changed_at`, and send the news to the scheduler. One query."""
-    Cluster.objects.filter(pk=cluster_id).update(changed_at=timezone.now(), **columns)
+    Cluster.objects.filter(pk=cluster_id).update(changed_at=Now(), **columns)
     cluster_changed.send(Cluster, cluster_id=cluster_id)

@@ -10,11 +10,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.node_changes import follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.resources import RESOURCES
 
 BATCH = 500  # rows of one statement
@@ -43,7 +45,7 @@ def is_away(endpoint: Endpoint, error: str) -> bool:
         if not _lock(endpoint):
             return False
         Endpoint.objects.filter(pk=endpoint.pk).update(error=error)
-        if ready.update(observed=NodeState.NOT_READY, not_ready_since=timezone.now()):
+        if ready.update(observed=NodeState.NOT_READY, not_ready_since=Now()):
             note_change(endpoint.cluster_id)
     endpoint.error = error
     return True
@@ -103,8 +105,8 @@ def _lock(endpoint: Endpoint) -> bool:
 
 
 def _note_seen(endpoint: Endpoint) -> bool:
-    now = timezone.now()
-    if not endpoint.error and endpoint.seen_at and now - endpoint.seen_at < SEEN_EVERY:
+    now = timezone.now()  # another host may have written `seen_at`, by its own clock
+    if not endpoint.error and endpoint.seen_at and abs(now - endpoint.seen_at) < SEEN_EVERY:
         return False
     Endpoint.objects.filter(pk=endpoint.pk).update(seen_at=now, error="")
     recovered = bool(endpoint.error)
@@ -134,7 +136,7 @@ def _differing(node: Node, found: Found) -> dict[str, Any]:
     columns["labels"] = found.labels
     if not found.ready:
         columns["observed"] = NodeState.NOT_READY
-        columns["not_ready_since"] = node.not_ready_since or timezone.now()
+        columns["not_ready_since"] = node.not_ready_since or database_now()
     else:
         closed = found.cordoned or too_small
         columns["observed"] = NodeState.CORDONED if closed else NodeState.READY
@@ -161,7 +163,7 @@ def _leave(nodes: Sequence[Node]) -> None:
     gone = Node.objects.filter(pk__in=[node.pk for node in nodes])
     gone.filter(**{f"allocated_{name}": 0 for name in RESOURCES}).delete()
     in_use = gone.exclude(observed=NodeState.NOT_READY)
-    in_use.update(observed=NodeState.NOT_READY, not_ready_since=timezone.now())
+    in_use.update(observed=NodeState.NOT_READY, not_ready_since=Now())
 
 
 def _put(node: Node, **columns: Any) -> None:

@@ -194,6 +194,7 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
     "CHECK_REVOKE_TOKEN": True,  # a changed password ends every token drawn before it
     "UPDATE_LAST_LOGIN": False,
+    "LEEWAY": timedelta(seconds=30),  # by so much the clocks of two hosts may differ
     # In any letter case (RFC 9110, 11.1): login answers the `token_type` "bearer", which OAuth
     # clients write before the token as it is. The first spelling is the one that a 401 names.
     "AUTH_HEADER_TYPES": ("Bearer", *map("".join, product(*zip("bearer", "BEARER", strict=True)))),

@@ -22,6 +22,7 @@ from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
@@ -272,7 +273,7 @@ def _keep_an_admin(leaving: Membership) -> None:
 
 
 def _refuse_spent(invite: InviteCode) -> None:
-    if invite.expires_at is not None and invite.expires_at <= timezone.now():
+    if invite.expires_at is not None and invite.expires_at <= database_now():
         raise _unusable("expired_invite_code", "This code has expired; ask for a new one.")
     if invite.max_uses is not None and invite.uses >= invite.max_uses:
         raise _unusable("used_up_invite_code", "This code is used up; ask for a new one.")

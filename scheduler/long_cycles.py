@@ -9,7 +9,6 @@ one that has waited longest.
 Only time depends on this. Where Redis loses a message, the sweep asks again.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
@@ -46,7 +45,7 @@ def turn(cluster_id: UUID) -> Iterator[bool]:
         return
     organization = str(marked)
     own = f"{organization}/{cluster_id}"
-    redis_client().zadd(WAITING, {own: time.time()}, nx=True)
+    redis_client().zadd(WAITING, {own: _now()}, nx=True)
     redis_client().expire(WAITING, 10 * MARKED_S)
     with ExitStack() as slot:
         if (first := _next()) != own:
@@ -57,7 +56,7 @@ def turn(cluster_id: UUID) -> Iterator[bool]:
             yield False
             return
         redis_client().zrem(WAITING, own)
-        redis_client().hset(TURNS, organization, str(time.time()))
+        redis_client().hset(TURNS, organization, str(_now()))
         redis_client().expire(TURNS, 10 * MARKED_S)
         try:
             yield True
@@ -73,6 +72,12 @@ def _take_slot(slot: ExitStack) -> bool:
         if slot.enter_context(try_lock(name)):
             return True
     return False
+
+
+def _now() -> float:
+    """Seconds by the clock of Redis, since hosts compare them."""
+    seconds, microseconds = redis_client().time()
+    return float(seconds) + float(microseconds) / 1e6
 
 
 def _wake(waiting: str | None) -> None:

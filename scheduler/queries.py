@@ -1,6 +1,5 @@
 """The database queries of the scheduler's API, admin pages and sweep."""
 
-import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,6 +22,8 @@ from clusters.models import Cluster, Node, NodeState, Ordering, State
 from clusters.queries import effective_state
 from deployments import redis_queues
 from deployments.models import ALLOCATED, PLACED, Deployment, PriorityClass, Status
+from mlops_platform.api.clock import database_now
+from mlops_platform.api.ids import first_uuid_at
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.score_sql import score_sql
@@ -82,8 +83,8 @@ UNANSWERED_BACK_S = 90  # what is older is left to the sweep
 def unanswered_clusters() -> list[UUID]:
     """Clusters in which no cycle has followed a submit or a change of the last minute and a half:
     Redis has lost the wake-up, or the process before it sent it. One query, cheap enough for every
-    other second; the sweep finds what this leaves."""
-    since = UUID(int=int((time.time() - UNANSWERED_BACK_S) * 1000) << 80)  # as a UUIDv7 begins
+    other second, and one for the time; the sweep finds what this leaves."""
+    since = first_uuid_at(database_now() - timedelta(seconds=UNANSWERED_BACK_S))
     with connection.cursor() as cursor:
         cursor.execute(_UNANSWERED, {"since": since, "back": UNANSWERED_BACK_S})
         return [cluster_id for (cluster_id,) in cursor.fetchall()]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from rest_framework.request import Request
+from rest_framework_simplejwt.settings import api_settings
 
 from accounts.models import User
 
@@ -28,6 +29,5 @@ class Bearer(NamedTuple):
 def bearer_of(request: UserRequest) -> Bearer:
     authenticator: Any = request.successful_authenticator  # simplejwt's
     token: Any = request.auth
-    return Bearer(
-        request.user.pk, lambda: authenticator.get_user(token), token["exp"] - time.time()
-    )
+    left_s = token["exp"] - time.time() + api_settings.LEEWAY.total_seconds()
+    return Bearer(request.user.pk, lambda: authenticator.get_user(token), left_s)

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
@@ -24,6 +23,7 @@ from clusters.endpoints.attachment import (
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.secrets import seal
 from clusters.services import clusters, nodes
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 from organizations.access import require
@@ -180,7 +180,7 @@ def _engine(given: Mapping[str, str], *, trusted: bool) -> Attachment:
 
 
 def _not_seen_yet() -> dict[str, Any]:
-    return {"observed": NodeState.NOT_READY, "not_ready_since": timezone.now()}
+    return {"observed": NodeState.NOT_READY, "not_ready_since": database_now()}
 
 
 def _refuse_discovered(cluster: Cluster) -> None:

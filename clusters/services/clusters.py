@@ -10,11 +10,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Func, TextField, Value
-from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, owners_matter
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from mlops_platform.api.row_waits import lock_row
@@ -148,7 +148,7 @@ def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
         _refuse_beside_nodes(cluster)
     scheduler_reads_it = not NOT_READ_BY_SCHEDULER.issuperset(changed)
     if scheduler_reads_it:
-        cluster.changed_at = timezone.now()
+        cluster.changed_at = database_now()
         changed.append("changed_at")
     cluster.save(update_fields=changed)
     if cluster.by_owner != by_owner_before:

@@ -12,13 +12,13 @@ from uuid import UUID
 from celery import current_app
 from django.db import transaction
 from django.db.models import ProtectedError
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, cluster_deleted
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.locks import try_lock
 from mlops_platform.api.row_waits import lock_row
@@ -56,7 +56,7 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
         if using and locked.runtime != Runtime.SIMULATED:
             _close(locked)
             return locked
-        locked.state, locked.deleted_at = State.DELETING, timezone.now()
+        locked.state, locked.deleted_at = State.DELETING, database_now()
         locked.save(update_fields=["state", "deleted_at"])
         cluster_deleted.send(Cluster, cluster=locked)
     if not _has_secrets_elsewhere(locked) and delete_rows(locked.pk, AT_ONCE):
@@ -131,7 +131,7 @@ def _has_secrets_elsewhere(cluster: Cluster) -> bool:
 
 def _close(locked: Cluster) -> None:
     if locked.state != State.DELETING:
-        locked.state, locked.changed_at = State.DELETING, timezone.now()
+        locked.state, locked.changed_at = State.DELETING, database_now()
         locked.save(update_fields=["state", "changed_at"])
         cluster_closing.send(Cluster, cluster=locked)
         cluster_changed.send(Cluster, cluster_id=locked.pk)

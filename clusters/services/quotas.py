@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from accounts.models import User
 from clusters.models import Cluster, Quota
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
 from clusters.signals import cluster_changed, owners_matter
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
 from organizations.queries import member_of
@@ -84,7 +84,7 @@ def _quotas_changed(locked: Cluster) -> None:
     distinguish owners."""
     by_owner_before = locked.by_owner
     locked.has_quotas = Quota.objects.filter(cluster=locked).exists()
-    locked.changed_at = timezone.now()
+    locked.changed_at = database_now()
     locked.save(update_fields=["has_quotas", "changed_at"])
     if locked.by_owner != by_owner_before:
         owners_matter.send(Cluster, cluster=locked)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Value
+from django.db.models.functions import Now
 
 from clusters.allocation import AllocationChange, move
 from deployments.lifecycle import dependents
@@ -98,7 +99,7 @@ def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None
         move(cluster_id, freed, changed_at=now)
 
 
-def closing(finished_at: datetime) -> dict[str, Any]:
+def closing(finished_at: datetime | Now) -> dict[str, Any]:
     """The columns that every end sets."""
     return {"finished_at": finished_at, "retry_at": None, **_not_placed()}
 

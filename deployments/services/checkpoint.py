@@ -4,12 +4,12 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models.functions import Greatest
-from django.utils import timezone
 
 from accounts.models import User
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
 from deployments.queries import deployment_by_id
+from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid
 
 
@@ -18,7 +18,7 @@ def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = 
 
     400 outside its run, 409 unless it runs. An older report never takes back a newer one.
     """
-    now = timezone.now()
+    now = database_now()
     at = at or now
     if at > now:
         raise Invalid({"at": "Must not be in the future."})

@@ -8,7 +8,7 @@ no longer change once a deployment has the class.
 from django.apps.registry import Apps
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from clusters.models import Cluster
 from clusters.signals import cluster_changed
@@ -55,7 +55,7 @@ def save(priority_class: PriorityClass) -> None:
         priority_class.save()
         waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
         concerned = list(Cluster.objects.filter(Exists(waiting)).values_list("pk", flat=True))
-        Cluster.objects.filter(pk__in=concerned).update(changed_at=timezone.now())
+        Cluster.objects.filter(pk__in=concerned).update(changed_at=Now())
         for cluster_id in concerned:
             cluster_changed.send(Cluster, cluster_id=cluster_id)
 

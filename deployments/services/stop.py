@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.models import User
 from clusters.models import Cluster, Runtime
@@ -86,7 +86,7 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
     locks its row: that submit has either committed and is found, or finds this one stopped.
     """
     with transaction.atomic():
-        now = timezone.now()
+        now = Now()
         queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
         if not queued.update(**closing(now), **_STOPPED):
             return False
@@ -115,9 +115,12 @@ def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
             Deployment.objects.select_for_update(no_key=True)
             .filter(pk__in=ids)
             .exclude(status__in=ENDED)
+            .annotate(read_at=Now())
             .order_by("pk")
         )
-        now = timezone.now()
+        if not rows:
+            return 0
+        now = rows[0].read_at
         if cluster.runtime == Runtime.SIMULATED:
             _end(cluster_id, rows, now, actor)
             return len(rows)

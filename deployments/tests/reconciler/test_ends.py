@@ -27,7 +27,7 @@ def ended(
     number: int,
     started_at: datetime,
     ended_at: datetime | None,
-    exit_code: int = 0,
+    code: int = 0,
 ) -> Replica:
     """A replica as its endpoint shows it."""
     key = Key(str(row.pk), row.attempt, number)
