@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
 from deployments.lifecycle.timeline import record_all
 from deployments.models import Deployment, EventType, Status
@@ -32,7 +31,7 @@ def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
         lines = [(row, {"node": {"to": name}}) for (row,) in cursor.fetchall()]
-    record_all(lines, EventType.CHANGED, at=timezone.now())
+    record_all(lines, EventType.CHANGED, at=None)
 
 
 def terminating_nodes(cluster_id: UUID) -> set[UUID]:

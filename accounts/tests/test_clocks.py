@@ -48,17 +48,7 @@ def test_a_token_counts_though_its_hosts_clock_differs_by_some_seconds(
     assert answer.status_code == status
 
 
-def test_a_refresh_token_of_a_host_that_is_ahead_is_taken(
-    dev: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ahead = services.LoginToken.__init__
-
-    def init(self: services.LoginToken, *args: object, **kwargs: object) -> None:
-        ahead(self, *args, **kwargs)
-        if not args:
-            self.set_iat(at_time=aware_utcnow() + 3 * S)
-
-    with monkeypatch.context() as there:
-        there.setattr(services.LoginToken, "__init__", init)
-        pair = services.begin_login(dev)
-    assert services.rotate(pair.refresh_token).access_token
+def test_a_refresh_token_of_a_host_that_is_ahead_is_taken(dev: User) -> None:
+    token = services.LoginToken(services.begin_login(dev).refresh_token)  # type: ignore[arg-type]  # it takes text, its hint is wrong
+    token.set_iat(at_time=aware_utcnow() + 3 * S)
+    assert services.rotate(str(token)).access_token

@@ -86,15 +86,14 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
     locks its row: that submit has either committed and is found, or finds this one stopped.
     """
     with transaction.atomic():
-        now = Now()
         queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
-        if not queued.update(**closing(now), **_STOPPED):
+        if not queued.update(**closing(Now()), **_STOPPED):
             return False
         if dependents.has_queued_dependents(deployment.pk):
             transaction.set_rollback(True)
             return False
         record(
-            deployment.pk, EventType.STOPPED, at=now, actor=actor, details={"from": Status.QUEUED}
+            deployment.pk, EventType.STOPPED, at=None, actor=actor, details={"from": Status.QUEUED}
         )
         deployment_stopped.send(
             Deployment,

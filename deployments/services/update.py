@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from accounts.models import User
 from clusters.models import Cluster
@@ -87,7 +86,7 @@ def _change(
         row.scheduling_key = key_of(row, cluster)
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
-    record(row.pk, EventType.CHANGED, at=Now(), actor=user, details=changed)
+    record(row.pk, EventType.CHANGED, at=None, actor=user, details=changed)
     if changed.keys() != {"name"}:
         deployment_stopped.send(
             Deployment, cluster_id=row.cluster_id, deployment_ids=[row.pk], trigger="CHANGED"
