@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator runs in here
 
 import cycles
+import ends
 import growth
 import latency
 import memory
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "latency": latency.measure,
     "submits": submits.measure,
     "cycles": cycles.measure,
+    "ends": ends.measure,
     "planner": planner.measure,
     "growth": growth.measure,
     "docker": on_docker.measure,

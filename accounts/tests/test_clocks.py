@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
+from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 from rest_framework_simplejwt.utils import aware_utcnow
 
@@ -14,7 +14,7 @@ from organizations.tests.people import JsonClient
 
 pytestmark = pytest.mark.django_db
 
-LEEWAY: timedelta = settings.SIMPLE_JWT["LEEWAY"]
+LEEWAY = api_settings.LEEWAY
 S = timedelta(seconds=1)
 
 

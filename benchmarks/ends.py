@@ -1,0 +1,73 @@
+"""How late ends are written while many clusters are busy.
+
+In each of the clusters simulated deployments of a few seconds end one after another, all of them
+waiting when the clusters are opened. The script asks the database, four times a second, how many
+are past their end and still RUNNING, and by how much.
+"""
+
+import time
+
+import client
+from report import Result, percentile
+from stack import Stack
+
+CLUSTERS = 150
+OF_EACH = 12
+SLOTS = 4  # of a cluster: so many run at once, for 2 to 6 seconds each
+WATCH_S = 45.0
+EVERY_S = 0.25
+
+_OVERDUE = """
+SELECT count(*), coalesce(max(extract(epoch FROM clock_timestamp() - due_at)), 0)
+  FROM deployments_deployment WHERE status = 'RUNNING' AND due_at < clock_timestamp()
+"""
+
+
+def measure(rounds: int) -> Result:
+    result = Result(
+        "ends",
+        "Ends by the clock",
+        notes=[
+            f"{CLUSTERS} clusters with {SLOTS} running and up to {OF_EACH} waiting deployments of "
+            f"2 to 6 seconds each, looked at every {EVERY_S} s for {WATCH_S:.0f} s: how many are "
+            "past their end and still RUNNING, and by how much the worst one is."
+        ],
+    )
+    counts: list[float] = []
+    worst: list[float] = []
+    medians: list[float] = []
+    for _ in range(max(rounds, 1)):
+        seen = _round()
+        counts.append(max(count for count, _ in seen))
+        worst.append(max(late for _, late in seen))
+        medians.append(percentile([late for _, late in seen], 50))
+    result.add("most overdue at once", "deployments", counts)
+    result.add("the latest one, median of the looks", "s", medians)
+    result.add("the latest one, worst look", "s", worst)
+    return result
+
+
+def _round() -> list[tuple[float, float]]:
+    with Stack(MAX_CLUSTERS_PER_ORGANIZATION=str(CLUSTERS)) as stack:
+        owner = stack.caller(client.newcomer(stack.caller()))
+        organization = client.organization(owner)
+        clusters: list[str] = []
+        for number in range(CLUSTERS):
+            busy = client.cluster(owner, organization, f"busy-{number}", total_gpu=SLOTS)
+            owner.patch(f"/api/clusters/{busy}", {"state": "PAUSED"})
+            clusters.append(busy)
+            for each in range(OF_EACH):
+                runtime_s = 2 + each % 5
+                given = client.workload(busy, required_gpu=1, simulated_runtime_s=runtime_s)
+                owner.post("/api/deployments", given)
+        for busy in clusters:
+            owner.patch(f"/api/clusters/{busy}", {"state": "ACTIVE"})
+        seen: list[tuple[float, float]] = []
+        with stack.sql() as connection, connection.cursor() as cursor:
+            until = time.monotonic() + WATCH_S
+            while time.monotonic() < until:
+                cursor.execute(_OVERDUE)
+                count, late = cursor.fetchone()
+                seen.append((float(count), float(late)))
+                time.sleep(EVERY_S)
+        return seen
