@@ -1,6 +1,7 @@
 """The moment at which a cycle could decide differently, and the cycle that runs then."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -215,13 +216,14 @@ def test_exempt_times_that_end_one_after_another_are_looked_at_together(
     cluster: Cluster, submit: Submit
 ) -> None:
     low = full(cluster, submit)
-    started(cluster, low, ago_s=EXEMPT_S - 0.05)
     submit("HIGH", gpu=8)
-    outcome = run_cycle(cluster)
-    at = due_at(cluster)
-    assert at is not None
-    ahead_ms = at.timestamp() * 1000 - outcome.snapshot.now_ms
-    assert ahead_ms == pytest.approx(next_cycle.APART_MS, abs=1)
+    snapshot = run_cycle(cluster).snapshot
+    assert low.started_at is not None
+    shortly_before = low.started_at + timedelta(seconds=EXEMPT_S, milliseconds=-50)
+    snapshot = replace(snapshot, now_ms=milliseconds(shortly_before))
+    next_cycle.note(snapshot, is_due=True)
+    apart = timedelta(milliseconds=next_cycle.APART_MS)
+    assert due_at(cluster) == moment(snapshot.now_ms) + apart
 
 
 def test_a_cluster_without_exempt_time_pays_nothing(
