@@ -26,7 +26,6 @@ from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_pas
 
 from accounts import hooks
 from accounts.models import TAKEN, Login, User, UserProfile
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 
@@ -206,7 +205,8 @@ def _login_of(token: LoginToken) -> Login | None:
     the password is compared as for an access token.
     """
     key = parse_uuid(token.get(LOGIN_CLAIM, ""))
-    logins = Login.objects.select_for_update(of=("self",)).select_related("user")
+    logins = Login.objects.select_for_update(of=("self",)).annotate(read_at=Now())
+    logins = logins.select_related("user")
     login = logins.filter(pk=key).first() if key else None
     if login is None or not login.user.is_active:
         return None
@@ -215,7 +215,7 @@ def _login_of(token: LoginToken) -> Login | None:
     used = token[api_settings.JTI_CLAIM]
     if used == login.token_id:
         return login
-    if used == login.spent_id and login.spent_at and database_now() - login.spent_at < RETRY:
+    if used == login.spent_id and login.spent_at and login.read_at - login.spent_at < RETRY:
         return login
     login.delete()
     extra = {"login_id": str(key), "user_id": str(login.user_id)}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.models import Login, User
@@ -116,7 +117,7 @@ def test_a_thief_who_uses_the_token_as_quickly_is_found_out(anyone, token, monke
 
 def test_a_text_that_is_no_refresh_token_is_refused(anyone, ada, token):
     late = read(token)
-    late.set_exp(lifetime=timedelta(seconds=-1))
+    late.set_exp(lifetime=-api_settings.LEEWAY - timedelta(seconds=1))
     unknown = read(log_in("ada", PASSWORD).refresh_token)
     Login.objects.filter(pk=unknown["login"]).delete()
     strange = []
