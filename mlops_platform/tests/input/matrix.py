@@ -118,6 +118,7 @@ MATRIX = [
         (401, 404, 403, 403, 201),
         {"role": "VIEWER", "expires_in_s": 3600, "max_uses": 5},
     ),
+    Row("GET /api/orgs/{organization_id}/events", READ),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),
     Row("GET /api/clusters", ANY_USER),
