@@ -49,7 +49,7 @@ RULES = {
     "check-in-add-column": (
         r"ADD COLUMN [^;]*\bCHECK\b",
         "ADD COLUMN with CHECK reads the whole table while nobody else may: "
-        "use mlops_platform.api.migrations.AddFieldThenCheck",
+        "use mlops_platform.database.migrations.AddFieldThenCheck",
     ),
     "set-not-null": (
         r"ALTER COLUMN \S+ SET NOT NULL",

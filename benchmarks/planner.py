@@ -233,7 +233,7 @@ def _questions(result: Result, rounds: int) -> None:
     from deployments.models import Deployment
     from deployments.services.drafts import draft_deployment
     from organizations.models import Membership
-    from scheduler import explain, quotes
+    from scheduler.answers import explain, quotes
 
     amounts = {"image": "bench", "cpu_milli": 1000, "ram_mib": 1024, "gpu": 4}
     for length in LENGTHS[1:3]:

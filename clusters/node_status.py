@@ -16,8 +16,8 @@ from django.utils import timezone
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.node_changes import follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.resources import RESOURCES
+from mlops_platform.database.clock import database_now
 
 BATCH = 500  # rows of one statement
 SEEN_EVERY = timedelta(seconds=15)  # the precision of `seen_at`

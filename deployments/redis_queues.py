@@ -15,7 +15,7 @@ from uuid import UUID
 from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 logger = logging.getLogger(__name__)
 

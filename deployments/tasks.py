@@ -11,7 +11,7 @@ from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.queries import clusters_with_endpoints
 from deployments.reconciler import image_pulls, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
-from mlops_platform.api.clock import database_now
+from mlops_platform.database.clock import database_now
 
 watcher.connect_to_worker()
 

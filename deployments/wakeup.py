@@ -6,8 +6,8 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import Wakeup
+from mlops_platform.coordination.redis import redis_client
+from mlops_platform.coordination.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 

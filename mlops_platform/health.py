@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from mlops_platform.api.errors import method_not_allowed
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import try_again
 from scheduler import metrics as scheduler_metrics
 

@@ -168,7 +168,7 @@ CACHES = {
         "LOCATION": [REDIS_URL],  # a text would be split at commas
         "VERSION": 2,  # entries of the first version are pickles, which nothing reads any more
         "OPTIONS": {
-            "serializer": "mlops_platform.api.cache.JsonSerializer",
+            "serializer": "mlops_platform.coordination.cache.JsonSerializer",
             "pool_class": "mlops_platform.environment.redis_address.Pool",
             "socket_connect_timeout": REDIS_TIMEOUT_S,
             "socket_timeout": REDIS_TIMEOUT_S,

@@ -22,9 +22,9 @@ from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid, not_found
-from mlops_platform.api.row_waits import lock_row
+from mlops_platform.database.clock import database_now
+from mlops_platform.database.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
 from organizations.models import Ban, InviteCode, Membership, Organization, Role
 from organizations.queries import member_of

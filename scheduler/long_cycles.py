@@ -16,8 +16,8 @@ from uuid import UUID
 from django.conf import settings
 
 from clusters.models import Cluster
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 from scheduler import wakeup
 
 LONG_S = 0.5

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from clusters.models import Cluster
 from deployments import redis_queues
 from deployments.models import PriorityClass
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from scheduler.cycle import CycleResult
 
 logger = logging.getLogger(__name__)

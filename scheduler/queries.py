@@ -22,8 +22,8 @@ from clusters.models import Cluster, Node, NodeState, Ordering, State
 from clusters.queries import effective_state
 from deployments import redis_queues
 from deployments.models import ALLOCATED, PLACED, Deployment, PriorityClass, Status
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.ids import first_uuid_at
+from mlops_platform.database.clock import database_now
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.score_sql import score_sql

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from clusters.models import Cluster
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from scheduler import queue_sync
 
 AT_ONCE = 500  # clusters that a look compares

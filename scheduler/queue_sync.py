@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from clusters.models import Cluster
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
-from scheduler.engine.order import policy_key
 from scheduler.engine.plan import Plan
+from scheduler.engine.queue.order import policy_key
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Snapshot
 

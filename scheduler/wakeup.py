@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from mlops_platform.api import wakeup
+from mlops_platform.coordination import wakeup
 from scheduler.models import Trigger
 
 # The lock encloses the transaction and keeps workers from queueing up behind each other. Truth

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import uuid_utils.compat
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import AddFieldThenCheck
+from mlops_platform.database.migrations import AddFieldThenCheck
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import AddFieldThenCheck
+from mlops_platform.database.migrations import AddFieldThenCheck
 
 
 class Migration(migrations.Migration):

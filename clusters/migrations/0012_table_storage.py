@@ -4,7 +4,7 @@ each page is left free. The tables are small, so a vacuum of them costs nothing 
 
 from django.db import migrations
 
-from mlops_platform.api.migrations import storage
+from mlops_platform.database.migrations import storage
 
 
 class Migration(migrations.Migration):

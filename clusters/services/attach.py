@@ -23,9 +23,9 @@ from clusters.endpoints.attachment import (
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.secrets import seal
 from clusters.services import clusters, nodes
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
+from mlops_platform.database.clock import database_now
 from organizations.access import require
 from organizations.models import Role
 

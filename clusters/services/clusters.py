@@ -14,10 +14,10 @@ from django.db.models import Func, TextField, Value
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, owners_matter
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
-from mlops_platform.api.row_waits import lock_row
+from mlops_platform.database.clock import database_now
+from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
 from organizations.models import Organization, Role
 

@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from clusters import hooks
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, cluster_deleted
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, not_found
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.row_waits import lock_row
 from mlops_platform.api.throttling.slots import Slots
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.database.clock import database_now
+from mlops_platform.database.row_waits import lock_row
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from accounts.models import User
 from clusters.models import Cluster, Quota
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
 from clusters.signals import cluster_changed, owners_matter
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
+from mlops_platform.database.clock import database_now
 from organizations.queries import member_of
 
 # The columns of the limits, by what the API calls them.

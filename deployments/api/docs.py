@@ -4,12 +4,11 @@ from drf_yasg import openapi
 
 from clusters.api.quota_serializers import QuotaSerializer
 from clusters.services.quotas import LIMITS, NEEDS_A_LIMIT
-from deployments.api import following, headers
-from deployments.api.feed_parameters import PARAMETERS as FEED_PARAMETERS
+from deployments.api import headers
+from deployments.api.feed import following
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
 from deployments.api.representation import (
     DeploymentSerializer,
-    FeedEventSerializer,
     ListedDeploymentSerializer,
 )
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
@@ -143,22 +142,6 @@ CLUSTER_DEPLOYMENTS = {
     "list": Doc("deployments", "The deployments of one cluster", FOLLOW, answers=CHANGED)
 }
 EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
-FEED = {
-    "list": Doc(
-        "organizations",
-        "What happens in the organization, in the order of commits",
-        "Go on with the `Next-Cursor` of each answer: no event is missed, and none comes twice. A "
-        "page may be empty while a `Link` says that there is more.",
-        parameters=FEED_PARAMETERS,
-        answers={
-            200: openapi.Response(
-                "A page", FeedEventSerializer(many=True), headers=dict(following.NEXT)
-            ),
-            410: following.EXPIRED,
-        },
-    )
-}
-
 WHAT_A_QUOTA_IS = (
     "What a user's deployments have allocated in the cluster, with all replicas, may not exceed "
     "the user's quota; one that would exceed it waits with QUOTA_EXCEEDED, blocks no other "

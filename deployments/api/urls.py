@@ -1,6 +1,6 @@
 """Below /api/."""
 
-from deployments.api.feed_viewsets import OrganizationEventViewSet
+from deployments.api.feed.viewsets import OrganizationEventViewSet
 from deployments.api.quota_viewsets import QuotaViewSet
 from deployments.api.viewsets import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 from mlops_platform.api.routers import ApiRouter

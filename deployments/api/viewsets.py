@@ -15,7 +15,8 @@ from clusters.api.nested import ClusterChildViewSet
 from clusters.models import Cluster, Node
 from clusters.queries import clusters_visible_to
 from deployments import logs, queries
-from deployments.api import docs, updates
+from deployments.api import docs
+from deployments.api.feed import updates
 from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
 from deployments.api.headers import REPLAYED, idempotency_key
 from deployments.api.log_parameters import wanted_logs

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db import connection
 
 from deployments import wakeup as runtime_wakeup
-from mlops_platform.api.redis import redis_client
-from mlops_platform.api.wakeup import Wakeup
+from mlops_platform.coordination.redis import redis_client
+from mlops_platform.coordination.wakeup import Wakeup
 
 WORD = "DUE"
 KILL_AGAIN_S = 1.0  # an endpoint that is away is not asked more often than this

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import AddFieldThenCheck
+from mlops_platform.database.migrations import AddFieldThenCheck
 
 
 class Migration(migrations.Migration):

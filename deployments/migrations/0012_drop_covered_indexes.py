@@ -9,7 +9,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import drop_index
+from mlops_platform.database.migrations import drop_index
 
 
 class Migration(migrations.Migration):

@@ -10,7 +10,7 @@ changes in them, so their updates are HOT where the page has room."""
 
 from django.db import migrations
 
-from mlops_platform.api.migrations import storage
+from mlops_platform.database.migrations import storage
 
 
 class Migration(migrations.Migration):

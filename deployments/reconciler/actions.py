@@ -23,7 +23,7 @@ from deployments.runtimes.base import (
     RuntimeUnavailable,
     one_line,
 )
-from mlops_platform.api.clock import database_now
+from mlops_platform.database.clock import database_now
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 from uuid import UUID
 
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 FIRST_S, LONGEST_S = 2.0, 60.0
 FORGET_S = 600

@@ -21,9 +21,9 @@ from deployments.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
-from mlops_platform.api.clock import database_now
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
+from mlops_platform.database.clock import database_now
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes import limits
 from deployments.services import stop
 from deployments.wakeup import EVERYTHING
-from mlops_platform.api.clock import database_now
+from mlops_platform.database.clock import database_now
 
 ENDING = (Outcome.COMPLETE, Outcome.FAIL, Outcome.REQUEUE, Outcome.GONE)
 ROUNDS = 3  # of observing and acting; then the worker turns to other clusters

@@ -9,8 +9,8 @@ from accounts.models import User
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
 from deployments.queries import deployment_by_id
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.errors import Conflict, Invalid
+from mlops_platform.database.clock import database_now
 
 
 def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = None) -> Deployment:

@@ -15,7 +15,7 @@ from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
-from mlops_platform.api.row_waits import lock_row
+from mlops_platform.database.row_waits import lock_row
 
 # The columns of the request, and what the API calls them.
 REQUEST = {

@@ -19,7 +19,7 @@ from deployments.runtimes.simulated import Fate
 from deployments.signals import deployment_stopped
 from deployments.tests import clock
 from deployments.tests.workloads import allocated, make, timeline
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.tests.people import all_at_once
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from mlops_platform.api.errors import Conflict
 
 LONG_ENOUGH_S = 0.3  # to reach the lock that it has to wait for
 LINKED = 'INSERT INTO "deployments_deployment_depends_on"'
-RECORDED = 'INSERT INTO "deployments_deploymentevent"'
+RECORDED = "INSERT INTO deployments_deploymentevent"
 CLUSTER_DELETED = 'UPDATE "clusters_cluster" SET "state"'
 Call = Callable[[], Any]
 

@@ -144,8 +144,9 @@ def test_a_page_takes_few_queries(api, dev, cluster, size, django_assert_num_que
     for _ in range(size):
         submit(dev, cluster, *needed)
     make(cluster, dev)
-    # the caller, the page, the dependencies, the classes, the reasons, the derived reasons
-    with django_assert_num_queries(6):
+    # the caller, the planner's setting, the page, the dependencies, the classes, the reasons, the
+    # derived reasons
+    with django_assert_num_queries(7):
         api(dev).get(PATH)
     # user, cluster, membership, rows, dependencies, reasons, derived reasons,
     # classes

@@ -145,7 +145,7 @@ def test_deployments_go_from_submit_to_each_kind_of_end(
     platform: Platform, runtimes: object, server: str
 ):
     # It runs, is followed while it does, and completes.
-    id_ = platform.submit("for n in 1 2 3; do echo line $n; sleep 0.5; done")
+    id_ = platform.submit("for n in 1 2 3; do echo line $n; sleep 1; done")
     encoding, pieces = followed(server, platform.dev, id_)
     assert encoding == "chunked"
     assert b"".join(pieces) == b"line 1\nline 2\nline 3\n"

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
 from deployments import redis_queues
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 CLASSES = ["URGENT", "HIGH", "LOW"]
 

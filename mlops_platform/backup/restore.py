@@ -19,11 +19,11 @@ from redis.exceptions import RedisError
 
 from clusters.models import Cluster
 from mlops_platform import __version__
-from mlops_platform.api.redis import redis_client
 from mlops_platform.backup import keys
 from mlops_platform.backup.file import BadBackup, Reader
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
 from mlops_platform.backup.tables import MIGRATIONS, Table, is_in_use, set_sequence, tables
+from mlops_platform.coordination.redis import redis_client
 from scheduler import audit
 
 Say = Callable[[str], None]

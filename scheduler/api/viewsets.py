@@ -21,7 +21,9 @@ from mlops_platform.api.throttling.concurrency import Share, slot
 from mlops_platform.api.throttling.throttles import ExplainThrottle, QuoteThrottle
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
-from scheduler import queries, quotes
+from scheduler import queries
+from scheduler.answers import quotes
+from scheduler.answers.explain import explain
 from scheduler.api import docs
 from scheduler.api.serializers import (
     ActivitySerializer,
@@ -30,7 +32,6 @@ from scheduler.api.serializers import (
     WaitingSerializer,
 )
 from scheduler.api.whatif_serializers import ExplanationSerializer, QuoteSerializer
-from scheduler.explain import explain
 from scheduler.models import SchedulingCycle
 from scheduler.status import status_of
 

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.representation import ReasonSerializer
 from deployments.preemption_reasons import sentence_of
+from scheduler.answers.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
 from scheduler.api.serializers import (
     EXAMPLE_DEPLOYMENT,
     EXAMPLE_ID,
@@ -14,7 +15,6 @@ from scheduler.api.serializers import (
     WaitingSerializer,
 )
 from scheduler.engine.whatif import Cause
-from scheduler.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
 
 COMPLETE = (
     "False where more waits or runs than one answer considers, or finding it took too long: what "

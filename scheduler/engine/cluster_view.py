@@ -5,7 +5,7 @@ from functools import cached_property
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.drain import drained, is_draining
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
 

@@ -7,11 +7,11 @@ from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.plan import Plan, Start, Wait
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 from scheduler.engine.state import CycleState
 from scheduler.engine.wait_reasons import WaitReasons, impossible
-from scheduler.engine.waiting_queue import WaitingQueue
 
 Waiting = list[tuple[Workload, Reason]]
 WORKLOAD_STEPS = 5

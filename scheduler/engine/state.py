@@ -7,16 +7,16 @@ from scheduler.engine import reasons
 from scheduler.engine.capacity import Usable, Where
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
-from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Workload
-from scheduler.engine.waiting_queue import WaitingQueue
 
 NEVER = Resources(-(2**62), -(2**62), -(2**62))
 

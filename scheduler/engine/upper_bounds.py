@@ -8,9 +8,9 @@ and a starved workload, for which capacity is reserved.
 from collections.abc import Collection, Iterable
 
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Start
 from scheduler.engine.preemption.exemption import could_be_evicted
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Running
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from scheduler.engine import reasons
 from scheduler.engine.amounts import Amounts
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload

@@ -4,7 +4,7 @@ uses. Each update that is not HOT writes into every index."""
 import django.db.models.deletion
 from django.db import migrations, models
 
-from mlops_platform.api.migrations import drop_index
+from mlops_platform.database.migrations import drop_index
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@ frees there is used again once it is vacuumed, so that comes sooner than at a fi
 
 from django.db import migrations
 
-from mlops_platform.api.migrations import storage
+from mlops_platform.database.migrations import storage
 
 
 class Migration(migrations.Migration):

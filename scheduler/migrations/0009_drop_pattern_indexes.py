@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from mlops_platform.api.migrations import drop_index
+from mlops_platform.database.migrations import drop_index
 
 
 class Migration(migrations.Migration):

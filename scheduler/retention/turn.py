@@ -11,7 +11,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops_platform.api.locks import try_lock
+from mlops_platform.coordination.locks import try_lock
 from scheduler.models import Retention
 from scheduler.retention.kinds import KINDS, Kind
 

@@ -16,6 +16,7 @@ from time import perf_counter
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.invariants import verify
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import ZERO
 from scheduler.engine.snapshot import (
@@ -27,7 +28,6 @@ from scheduler.engine.snapshot import (
     Workload,
 )
 from scheduler.engine.wait_reasons import impossible
-from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.simulator.cluster_spec import Cluster
 from scheduler.simulator.jobs import Fate, Job, Result, Timeline
 from scheduler.simulator.kept_queue import KeptQueue

@@ -3,8 +3,8 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
+from scheduler.engine.queue.waiting_queue import Entry, WaitingQueue
 from scheduler.engine.snapshot import Snapshot, Workload
-from scheduler.engine.waiting_queue import Entry, WaitingQueue
 
 
 class KeptQueue(WaitingQueue):

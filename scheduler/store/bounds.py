@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Start
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import LOWER_PRIORITY, Workload

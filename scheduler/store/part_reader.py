@@ -12,8 +12,8 @@ from functools import cached_property
 
 from scheduler.engine import Snapshot, decide
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import ACTIVE, BEST_EFFORT, FAIR_SHARE, Workload
 from scheduler.engine.upper_bounds import evictable_below
 from scheduler.store.bounds import Bounds, possible, preempting_classes

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import EASY_BACKFILL, FAIR_SHARE, STRICT, Workload
 from scheduler.engine.wait_reasons import impossible
 from scheduler.store.bounds import Bounds, possible

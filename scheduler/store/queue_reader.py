@@ -12,7 +12,7 @@ from django.db import connection
 
 from mlops_platform.api.ids import moment
 from scheduler.engine import Snapshot
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
 from scheduler.engine.upper_bounds import bounds_of

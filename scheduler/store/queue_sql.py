@@ -5,7 +5,7 @@ CPUs and RAM in all, scheduling key, id. A size class is one priority class, gan
 most that a workload of it may ask for.
 """
 
-from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
+from scheduler.engine.queue.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 from scheduler.engine.resources import ENDLESS
 from scheduler.store.score_sql import request_sql, score_sql, share_sql
 

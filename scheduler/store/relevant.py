@@ -13,8 +13,8 @@ from itertools import takewhile
 
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.order import order_key
 from scheduler.engine.plan import Start
+from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import FAIR_SHARE, Workload
 from scheduler.store.bounds import Bounds
 from scheduler.store.queue_head import Decide, HeadReader, with_workloads

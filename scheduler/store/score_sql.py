@@ -1,6 +1,6 @@
 """The engine's score (engine/order.py) as SQL, with the engine's weights. A test compares both."""
 
-from scheduler.engine.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
+from scheduler.engine.queue.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 
 
 def request_sql(column: str, row: str = "d") -> str:

@@ -10,7 +10,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment
 from deployments.services.submit import create_deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import cycle
 from scheduler.models import Trigger

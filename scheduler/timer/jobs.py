@@ -14,8 +14,8 @@ from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 
 RUN = "scheduler.tasks.run_job"
 FLAG = "job:{}:wanted"  # with a job's name

@@ -27,7 +27,7 @@ def test_the_ended_go_with_it(api, ada, cluster):
     assert api(ada).delete(path(cluster)).status_code == 204
     assert not Cluster.objects.exists()
     assert not Deployment.objects.exists()
-    assert not DeploymentEvent.objects.exists()
+    assert [each.type for each in DeploymentEvent.objects.all()] == ["CLUSTER_DELETED"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from deployments.models import Deployment, DeploymentEvent, DeploymentLog
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit
 

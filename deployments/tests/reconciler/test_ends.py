@@ -13,7 +13,7 @@ from deployments.reconciler.assessment import assess
 from deployments.reconciler.observation import Replica
 from deployments.runtimes.base import Code, Key, Phase, Problem, ReplicaStatus
 from deployments.tests.reconciler.testbed import Testbed
-from mlops_platform.api.clock import database_now
+from mlops_platform.database.clock import database_now
 
 pytestmark = pytest.mark.django_db
 

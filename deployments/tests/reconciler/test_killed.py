@@ -23,7 +23,7 @@ from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.docker_testbed import DockerTestbed, Outcome, shell
 from deployments.tests.reconciler.killing import Moment, TracedLine, dry_run, killed_at
 from deployments.tests.runtimes.docker.engine import IMAGE
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from scheduler import audit
 
 pytestmark = [pytest.mark.docker, pytest.mark.e2e]

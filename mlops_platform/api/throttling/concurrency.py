@@ -17,7 +17,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 logger = logging.getLogger(__name__)
 

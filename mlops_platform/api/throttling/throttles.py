@@ -20,8 +20,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from mlops_platform.api.names import folded
-from mlops_platform.api.redis import redis_client
 from mlops_platform.api.throttling.addresses import client_address, network_of
+from mlops_platform.coordination.redis import redis_client
 
 logger = logging.getLogger(__name__)
 

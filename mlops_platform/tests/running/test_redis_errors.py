@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.services.submit import create_deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.own_redis import OwnRedis
 from organizations.services import create_organization
 from organizations.tests.people import make_user

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.services.submit import create_deployment
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
 from mlops_platform.celery import app
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.redis_address import Pool, Sentinels, broker, check, sentinels
 from mlops_platform.tests.equipment.sentinels import Sentinels as Servers
 from organizations.services import create_organization

@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import User
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.tests.people import PASSWORD, JsonClient, all_at_once
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from django.core.cache import cache
 from kombu import serialization
 from kombu.exceptions import ContentDisallowed
 
-from mlops_platform.api.redis import redis_client
 from mlops_platform.celery import app
+from mlops_platform.coordination.redis import redis_client
 
 
 class Touch:

@@ -14,7 +14,8 @@ from deployments.models import Deployment
 from deployments.services import clear
 from mlops_platform.api.errors import Conflict, Invalid
 from organizations import services as organizations
-from scheduler import lazy_reasons, ledger, quotes
+from scheduler import ledger
+from scheduler.answers import lazy_reasons, quotes
 
 
 def test_upper_apps_have_set_every_hook() -> None:

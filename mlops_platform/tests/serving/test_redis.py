@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 from redis.exceptions import RedisError
 
-from mlops_platform.api import redis
+from mlops_platform.coordination import redis
 
 
 @pytest.fixture

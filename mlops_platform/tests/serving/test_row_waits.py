@@ -12,7 +12,7 @@ from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster
 from clusters.tests.allocation import make_cluster
 from deployments.tests.workloads import body
-from mlops_platform.api import row_waits
+from mlops_platform.database import row_waits
 from mlops_platform.environment.database import RowLocked
 from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.row_locks import locked

@@ -21,7 +21,7 @@ from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.tests.workloads import body
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
 from scheduler.tasks import schedule_cluster

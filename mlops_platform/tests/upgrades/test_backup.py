@@ -19,12 +19,12 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments import env
 from deployments.models import Deployment, PriorityClass
-from mlops_platform.api.redis import redis_client
 from mlops_platform.backup import dump as dumping
 from mlops_platform.backup import restore as restoring
 from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
 from mlops_platform.backup.restore import IN_USE
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.models import Q
 
-from mlops_platform.api.migrations import AddFieldThenCheck
+from mlops_platform.database.migrations import AddFieldThenCheck
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 # The introspection of what a dropped column takes with it asks the database.

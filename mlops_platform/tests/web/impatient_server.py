@@ -3,8 +3,10 @@ server with a fifth of its patience, so that no test waits for half a minute."""
 
 import os
 import sys
+from datetime import timedelta
 
 import django
+from django.conf import settings
 from gunicorn.app.wsgiapp import run
 
 PATIENCE_S = {
@@ -18,6 +20,7 @@ PATIENCE_S = {
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
+    settings.SIMPLE_JWT = {**settings.SIMPLE_JWT, "LEEWAY": timedelta(0)}
     django.setup()
     for name, seconds in PATIENCE_S.items():
         module, _, constant = name.rpartition(".")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
-from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.order import order_key
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.backfill import BackfillReservation, Promise, reserve
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.reservations.long_running import LongRunning
@@ -18,7 +19,6 @@ from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.reservations.starved import StarvedWorkloads
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
-from scheduler.engine.waiting_queue import WaitingQueue
 
 
 class Reservations:

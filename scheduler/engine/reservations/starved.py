@@ -10,7 +10,7 @@ other bins (ADR 0028).
 from collections.abc import Callable, Collection, Iterator
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.reservations.starvation import StarvationReservation

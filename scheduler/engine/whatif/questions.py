@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
-from scheduler.engine.fair_share import OwnerUsage
 from scheduler.engine.plan import Eviction, Plan, Start
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.waiting_queue import QueueIterator, WaitingQueue
 from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import ACTIVE, PriorityClass, Running, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
-from scheduler.engine.waiting_queue import QueueIterator, WaitingQueue
 from scheduler.engine.whatif.earliest_start import EarliestStart, earliest_start
 from scheduler.engine.whatif.later import at_moment, without
 from scheduler.engine.whatif.spared import Spared, spared_by_cause

@@ -12,7 +12,8 @@ from deployments.models import Deployment, PriorityClass
 from deployments.scheduling_key import key_of
 from mlops_platform.api.ids import time_of
 from organizations.tests.people import client_for
-from scheduler import answer_budget, audit
+from scheduler import audit
+from scheduler.answers import budget
 from scheduler.tests.api.test_explain import explained
 from scheduler.tests.api.test_quote import SUBMIT, body, quoted
 from scheduler.tests.conftest import Submit, run_cycle
@@ -121,7 +122,7 @@ def test_an_answer_ends_with_its_budget(
     submit("LOW", gpu=8)
     run_cycle(cluster)
     waiting = submit("LOW", gpu=2)
-    monkeypatch.setattr(answer_budget, limit, 0.0)
+    monkeypatch.setattr(budget, limit, 0.0)
     found = explained(dev, waiting)
     nothing: dict[str, Any] = {
         "nothing_changed": None,

@@ -14,14 +14,14 @@ from accounts.models import User
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment
-from mlops_platform.api.redis import redis_client
 from mlops_platform.api.throttling import concurrency
 from mlops_platform.api.throttling.concurrency import Share, slot
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.errors import error_body
 from organizations.models import Organization
 from organizations.tests.people import JsonClient, all_at_once, client_for
+from scheduler.answers.explain import explain
 from scheduler.api import viewsets
-from scheduler.explain import explain
 from scheduler.tests.api.test_quote import QUOTE, body
 from scheduler.tests.conftest import Submit
 

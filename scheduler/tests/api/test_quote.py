@@ -10,7 +10,8 @@ from clusters.models import Cluster
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.tests.interleaving import after_statement
 from organizations.tests.people import all_at_once, client_for
-from scheduler import audit, quotes
+from scheduler import audit
+from scheduler.answers import quotes
 from scheduler.models import ReservationRecord, SchedulingCycle
 from scheduler.tests.conftest import Submit, run_cycle
 

@@ -7,7 +7,7 @@ from accounts.models import User
 from clusters.models import Cluster, State
 from clusters.tests.allocation import make_node
 from deployments.models import Deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.tests.people import client_for
 from scheduler.api.plan_serializers import RULE
 from scheduler.models import SchedulingCycle

@@ -20,8 +20,8 @@ from deployments.tests.workloads import make
 from mlops_platform.api.ids import moment
 from organizations.tests.people import JsonClient, all_at_once, client_for
 from scheduler import audit
+from scheduler.answers.explain import as_workload
 from scheduler.engine.whatif import Cause, WhatIf, occupants
-from scheduler.explain import as_workload
 from scheduler.store import part_reader
 from scheduler.store import spared as store
 from scheduler.tests.api.test_explain import explained

@@ -11,7 +11,7 @@ from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
 from deployments.models import Deployment
 from deployments.services.stop import stop_deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler.audit import breaches
 from scheduler.queue_sync import mend

@@ -24,7 +24,7 @@ from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.clock import finish_due
 from mlops_platform.api.errors import Conflict
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from scheduler.tasks import sweep
 
 SETTLE_TIMEOUT_S = 120.0

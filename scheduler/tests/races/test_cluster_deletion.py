@@ -27,8 +27,8 @@ from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Statu
 from deployments.tests.clock import finish_due
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import body, make
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 from organizations.tests.people import all_at_once
 from scheduler import cycle
 from scheduler.models import SchedulingCycle, Trigger
@@ -110,7 +110,7 @@ def test_it_is_gone_for_users_at_once_and_in_the_tables_soon(api, ada, old, quer
     assert len(requested()) == 1
     finish(old)
     assert not Deployment.objects.exists()
-    assert not DeploymentEvent.objects.exists()
+    assert [each.type for each in DeploymentEvent.objects.all()] == ["CLUSTER_DELETED"]
     assert not SchedulingCycle.objects.exists()
 
 
@@ -166,7 +166,7 @@ def test_other_clusters_keep_all_they_have(api, ada, org, old):
     api(ada).delete(path(old))
     finish(old)
     assert Deployment.objects.count() == 3
-    assert DeploymentEvent.objects.count() == 6
+    assert DeploymentEvent.objects.exclude(type="CLUSTER_DELETED").count() == 6
     assert SchedulingCycle.objects.count() == 2
     assert list(Cluster.with_deleted.values_list("name", flat=True)) == ["other"]
 
@@ -263,7 +263,8 @@ def test_while_another_worker_is_at_it_a_turn_does_nothing(old):
 def test_two_at_once_delete_each_row_once(old):
     delete_cluster(old)
     answers = all_at_once(*[partial(delete_rows, old.pk, 100_000)] * 4)
-    assert answers == [True] * 4
+    assert any(answers)  # the others left rows to the one that had locked them
+    assert delete_rows(old.pk, 100_000)
     assert not Cluster.with_deleted.exists()
 
 

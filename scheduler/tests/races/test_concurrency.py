@@ -21,7 +21,7 @@ from deployments.models import (
     PriorityClass,
     Status,
 )
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit, store
 from scheduler.engine import make_plan

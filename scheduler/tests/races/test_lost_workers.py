@@ -14,7 +14,7 @@ from django.db import connection
 
 from clusters.models import Cluster
 from deployments.models import Deployment, EventType, Status
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.row_locks import locked
 from scheduler import audit, wakeup
 from scheduler.models import SchedulingCycle, Trigger

@@ -26,10 +26,10 @@ from deployments.scheduling_key import key_of, request_in
 from deployments.services.submit import create_deployment
 from mlops_platform.api.ids import time_of
 from scheduler import cycle
+from scheduler.answers.explain import as_workload
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.reasons import blocked_by
-from scheduler.explain import as_workload
 from scheduler.models import ReservationRecord, Trigger
 from scheduler.queries import queue_of
 from scheduler.store import read_and_decide

@@ -35,7 +35,7 @@ def test_waiting_deployments_are_found_without_reading_ended_ones(
     for query in (queue_of(cluster), Deployment.objects.filter(status=Status.QUEUED)):
         plan = query.explain()
         assert "Seq Scan on deployments_deployment" not in plan
-        assert any(f"deployment_{name}" in plan for name in ("waiting", "ready", "line"))
+        assert any(f"deployment_{name}" in plan for name in ("waiting", "ready", "line")), plan
     assert overlooked_clusters() == [cluster.pk]
 
 

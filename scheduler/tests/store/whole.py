@@ -4,8 +4,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from clusters.models import Cluster
+from scheduler.answers.explain import as_workload
 from scheduler.engine import Snapshot
-from scheduler.explain import as_workload
 from scheduler.queries import queue_of
 from scheduler.store import part_reader
 

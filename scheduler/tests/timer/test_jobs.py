@@ -8,8 +8,8 @@ from celery import current_app
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from mlops_platform.api.clock import database_now
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
+from mlops_platform.database.clock import database_now
 from organizations.tests.people import all_at_once
 from scheduler import tasks
 from scheduler.models import PeriodicJob

@@ -12,8 +12,8 @@ from django.utils.dateparse import parse_datetime
 from accounts.models import User
 from clusters.models import Cluster, Preemption, State
 from deployments.models import Deployment, PriorityClass, Status
-from mlops_platform.api.clock import database_now
 from mlops_platform.api.ids import milliseconds, moment
+from mlops_platform.database.clock import database_now
 from mlops_platform.tests.equipment.workers import StartTimer
 from organizations.tests.people import all_at_once
 from scheduler import cycle

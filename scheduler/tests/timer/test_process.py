@@ -15,7 +15,7 @@ from django.db.models import Count
 
 from clusters.models import Cluster
 from deployments.models import Deployment, DeploymentEvent, EventType, Status
-from mlops_platform.api.clock import database_now
+from mlops_platform.database.clock import database_now
 from mlops_platform.tests.equipment.clocks import on_a_host
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 from mlops_platform.tests.equipment.workers import StartTimer

@@ -8,7 +8,7 @@ import pytest
 
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import long_cycles
 from scheduler.long_cycles import LONG_S, MARK, mark, turn

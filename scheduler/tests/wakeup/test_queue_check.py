@@ -14,7 +14,7 @@ from clusters.tests.allocation import make_cluster
 from deployments import redis_queues
 from deployments.models import Deployment
 from deployments.services.stop import stop_deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.own_redis import OwnRedis
 from organizations.models import Organization
 from scheduler import queue_check, queue_sync

@@ -20,11 +20,11 @@ from deployments.scheduling_key import key_of
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.ids import time_of
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import queue_sync, wakeup
 from scheduler.audit import breaches
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.order import order_key
 from scheduler.models import Trigger
 from scheduler.queries import queue_lengths, queue_of
 from scheduler.tasks import schedule_cluster

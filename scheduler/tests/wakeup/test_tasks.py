@@ -13,8 +13,8 @@ from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.clock import finish_due
 from deployments.tests.interleaving import after_statement
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 from scheduler import audit, cycle, wakeup
 from scheduler.models import SchedulingCycle, Trigger
 from scheduler.store import StalePlanError

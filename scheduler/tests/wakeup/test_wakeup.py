@@ -8,7 +8,7 @@ from clusters.services.clusters import pause
 from deployments.models import Status
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from scheduler import wakeup
 from scheduler.models import Trigger
 from scheduler.tests.conftest import Submit, messages

@@ -11,8 +11,8 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.codec import encode_plan
 from scheduler.engine.decision import admit_in_turn, sift
 from scheduler.engine.invariants import check
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.snapshot import Running, Workload
-from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.engine.whatif import Unanswered, plan_with
 from scheduler.tests.engine.build import job, node, pool, rack, run
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.engine import Snapshot
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources
 from scheduler.tests.engine.build import allocated_by, fair, job, jobs, node, of, pool, rack, run
 from scheduler.tests.engine.plans import plan

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan, Snapshot, whatif
-from scheduler.engine.fair_share import NO_LIMIT
 from scheduler.engine.invariants import check
 from scheduler.engine.plan import Start
+from scheduler.engine.queue.fair_share import NO_LIMIT
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Placement, Workload
 from scheduler.engine.wait_reasons import ReasonsWithoutCycle

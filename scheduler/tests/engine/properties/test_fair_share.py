@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.codec import decode_snapshot, encode_snapshot
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.order import order_key
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.state import CycleState
-from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.plans import replayed_plan
 from scheduler.tests.engine.strategies import with_shares

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 
 from scheduler.engine import Snapshot, make_plan
-from scheduler.engine.fair_share import NO_LIMIT, OwnerUsage
+from scheduler.engine.queue.fair_share import NO_LIMIT, OwnerUsage
 from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.tests.engine.plans import replayed_plan
 from scheduler.tests.engine.strategies import with_quotas

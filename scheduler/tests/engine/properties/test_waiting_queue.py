@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
-from scheduler.engine.waiting_queue import WaitingQueue
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.build import job, pool
 from scheduler.tests.engine.strategies import snapshots, with_quotas

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot
+from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import Workload
-from scheduler.engine.waiting_queue import WaitingQueue
 from scheduler.engine.whatif import WhatIf, occupants, plan_with, without
 from scheduler.tests.engine.build import NOW, job, node, pool, rack, run
 from scheduler.tests.engine.strategies import snapshots, with_quotas

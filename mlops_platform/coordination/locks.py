@@ -14,7 +14,7 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import RedisError
 
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from scheduler.engine.fair_share import OwnerUsage
+from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, Snapshot, Workload
 

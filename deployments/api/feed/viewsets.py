@@ -6,8 +6,8 @@ from uuid import UUID
 from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
-from deployments.api import docs, following
-from deployments.api.feed_parameters import wanted_events
+from deployments.api.feed import docs, following
+from deployments.api.feed.parameters import wanted_events
 from deployments.api.representation import FeedEventSerializer
 from deployments.feed import pages, window
 from deployments.models import DeploymentEvent

@@ -6,7 +6,7 @@ A submit with the token is planned again under the cluster's lock. If state and 
 same, the deployment is admitted in the same transaction; otherwise the answer is 409. The planner
 does not see a deployment with pending dependencies, so its quote only says that it waits for them.
 
-Input and planning are bounded (store/part_reader.py, answer_budget.py). Where more would matter,
+Input and planning are bounded (store/part_reader.py, budget.py). Where more would matter,
 the outcome is UNKNOWN and the token promises nothing: a submit with it waits for a cycle.
 """
 
@@ -29,17 +29,17 @@ from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, queue_sync, store
-from scheduler.answer_budget import AnswerBudget
+from scheduler.answers.budget import AnswerBudget
+from scheduler.answers.explain import as_workload, evicted
+from scheduler.answers.preemption import examples_of, names_of, preemption_shown, with_causes
 from scheduler.engine import Plan, whatif
 from scheduler.engine.codec import encode_snapshot
-from scheduler.engine.order import order_key
 from scheduler.engine.plan import Eviction
+from scheduler.engine.queue.order import order_key
 from scheduler.engine.reasons import NOT_YET_EVALUATED
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import Spared, Unanswered, WhatIf
-from scheduler.explain import as_workload, evicted
 from scheduler.models import Trigger
-from scheduler.preemption import examples_of, names_of, preemption_shown, with_causes
 from scheduler.store import Part
 
 SALT = "scheduler.quote"

@@ -21,8 +21,8 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops_platform.api.locks import LOCK_S, renewed, script
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import LOCK_S, renewed, script
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import try_again
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from clusters.models import State
 from clusters.tests.allocation import make_cluster
 from deployments.api.serializers import BulkSerializer
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.tests.api.test_bulk import PATH, submit
+from deployments.tests.api.submits.test_bulk import PATH, submit
 from deployments.tests.workloads import body, make
 from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Role

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from clusters.models import Cluster, Queueing
 from deployments.models import Deployment, WaitReason
+from scheduler.answers.explain import as_workload
 from scheduler.engine.wait_reasons import ReasonsWithoutCycle
-from scheduler.explain import as_workload
 from scheduler.store import empty_snapshots
 
 

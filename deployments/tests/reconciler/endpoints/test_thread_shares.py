@@ -12,7 +12,7 @@ import pytest
 from deployments.reconciler import circuit_breaker, thread_shares
 from deployments.reconciler.thread_shares import ThreadShares, Turn
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 GENEROUS_S = 10.0
 A, B, C = uuid4(), uuid4(), uuid4()  # organizations

@@ -11,7 +11,7 @@ from deployments import runtime_connections, wakeup
 from deployments.reconciler import watcher
 from deployments.reconciler.watcher import Watched, Watchers
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 A, B = uuid4(), uuid4()  # organizations
 

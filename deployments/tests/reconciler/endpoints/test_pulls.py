@@ -12,7 +12,7 @@ from deployments.reconciler import image_pulls
 from deployments.reconciler.image_pulls import PullSlots
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 
 GENEROUS_S = 10.0
 

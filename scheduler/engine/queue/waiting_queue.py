@@ -11,8 +11,8 @@ from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from scheduler.engine.fair_share import OwnerUsage
-from scheduler.engine.order import order_key
+from scheduler.engine.queue.fair_share import OwnerUsage
+from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import FAIR_SHARE, Snapshot, Workload
 
 _Key = tuple[int, int, int, str]

@@ -3,7 +3,7 @@ start now.
 
 The production planner gives each answer, on a snapshot of one moment that is read without a lock.
 So an explanation delays no cycle. Snapshot and planning are bounded (store/part_reader.py,
-answer_budget.py): an answer that rests on less than it would need says so.
+budget.py): an answer that rests on less than it would need says so.
 """
 
 from dataclasses import replace
@@ -21,13 +21,13 @@ from deployments.reasons import shown
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
-from scheduler.answer_budget import AnswerBudget
+from scheduler.answers.budget import AnswerBudget
+from scheduler.answers.preemption import Names, examples_of, names_of, preemption_shown
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
-from scheduler.preemption import Names, examples_of, names_of, preemption_shown
 from scheduler.store import Part, part_reader, see_one_moment
 
 MOST_OCCUPANTS = 10

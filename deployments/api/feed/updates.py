@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
 from clusters.models import Cluster
-from deployments.api import following
+from deployments.api.feed import following
 from deployments.api.representation import present_page
 from deployments.feed import pages, window
 from deployments.listing import DeploymentList

@@ -16,7 +16,7 @@ from deployments.reconciler.loop import reconcile
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.hostile import HostileServer, chunked, dripping, endless, whole
 from deployments.tests.runtimes.hostile_docker import DockerEngine
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit
 

@@ -6,7 +6,7 @@ import pytest
 
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, DeploymentEvent
-from deployments.tests.api.test_bulk import SINGLE, submit
+from deployments.tests.api.submits.test_bulk import SINGLE, submit
 from deployments.tests.workloads import body, make
 from mlops_platform.tests.equipment.world import fingerprint
 from organizations.tests.people import all_at_once

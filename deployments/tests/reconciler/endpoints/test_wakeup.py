@@ -14,8 +14,8 @@ from deployments.reconciler import circuit_breaker, image_pulls, watcher
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
-from mlops_platform.api.locks import try_lock
-from mlops_platform.api.redis import redis_client
+from mlops_platform.coordination.locks import try_lock
+from mlops_platform.coordination.redis import redis_client
 
 pytestmark = pytest.mark.django_db
 

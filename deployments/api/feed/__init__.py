@@ -1,0 +1,1 @@
+"""Following what changes: updates of deployments, and the events of an organization."""

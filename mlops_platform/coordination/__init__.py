@@ -1,0 +1,1 @@
+"""What processes agree on through Redis: its client, locks, wake-ups, and the cache."""

@@ -1,0 +1,1 @@
+"""What PostgreSQL alone knows: its clock, locked rows, migrations that lock none for long."""

@@ -1,0 +1,1 @@
+"""What users ask the scheduler: quotes, explanations, and why nothing is preempted."""
