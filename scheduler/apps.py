@@ -7,8 +7,8 @@ class SchedulerConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks as clusters
         from deployments import hooks
-        from scheduler import ledger
-        from scheduler.answers import lazy_reasons, quotes  # connects the receivers
+        from scheduler import ledger, receivers  # noqa: F401  # connects the receivers
+        from scheduler.answers import lazy_reasons, quotes
         from scheduler.store import spared
 
         clusters.delete_some_rows.append(ledger.delete_some_rows)
