@@ -7,24 +7,24 @@ from collections.abc import Iterator
 
 from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import Login
+from mlops_platform.database.clock import database_now
 
 BATCH = 500
 
 
 def logins() -> Iterator[int]:
     """Logins whose tokens have expired, and what earlier versions kept in the library's tables."""
-    now = timezone.now()
+    now = database_now()
     yield from _delete(Login.objects.filter(expires_at__lt=now).order_by("expires_at"))
     yield from _delete(OutstandingToken.objects.filter(expires_at__lte=now).order_by("pk"))
 
 
 def sessions() -> Iterator[int]:
     """Operators' sessions that have expired."""
-    yield from _delete(Session.objects.filter(expire_date__lt=timezone.now()))
+    yield from _delete(Session.objects.filter(expire_date__lt=database_now()))
 
 
 def _delete(rows: QuerySet) -> Iterator[int]:

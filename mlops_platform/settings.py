@@ -157,6 +157,10 @@ DATABASES: dict[str, dict[str, Any]] = {
 _options = DATABASES["default"].setdefault("OPTIONS", {})
 _options["options"] = f"{deadlines(sys.argv[0])} {_options.get('options', '')}".strip()
 _options.setdefault("connect_timeout", 5)
+# A server that has vanished without a word is noticed within a minute, in milliseconds and seconds.
+_options.setdefault("tcp_user_timeout", 60_000)
+for _name, _value in (("idle", 20), ("interval", 10), ("count", 3)):
+    _options.setdefault(f"keepalives_{_name}", _value)
 ZERO_DOWNTIME_MIGRATIONS_LOCK_TIMEOUT = "2s"  # as long as requests wait for a lock themselves
 ZERO_DOWNTIME_MIGRATIONS_IDEMPOTENT_SQL = True  # a migration that gave up goes on where it was
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

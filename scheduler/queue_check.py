@@ -116,7 +116,8 @@ def _rebuild_some() -> None:
         with suppress(ValueError):  # a key that is not the platform's
             cluster_id = UUID(str(found))
             if Cluster.objects.filter(pk=cluster_id).exists():
-                queue_sync.mend(cluster_id, thoroughly=True)
+                if not queue_sync.mend(cluster_id, thoroughly=True):
+                    return  # written to meanwhile: the next look tries again
             else:  # deleted while Redis was away
                 redis_queues.forget(cluster_id, names)
         redis_client().srem(UNCHECKED, str(found))

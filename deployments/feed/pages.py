@@ -1,6 +1,7 @@
 """Pages of what has changed: events, and deployments as they are now."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,11 +16,13 @@ Row = TypeVar("Row")
 
 
 class Changes(NamedTuple, Generic[Row]):
-    """Rows in the order of their changes. `end` is where to go on; `more`: at once."""
+    """Rows in the order of their changes. `end` is where to go on; `more`: at once. `at` is when
+    the event at `end` was written; None where all that there is has been read."""
 
     rows: list[Row]
     end: Position
     more: bool
+    at: datetime | None
 
 
 def events_after(
@@ -34,14 +37,14 @@ def events_after(
     most = window.WINDOW if wanted else limit
     found = window.read([organization_id], after, seen, most)
     chosen = [each for each in found.entries if wanted is None or wanted(each)]
-    end, more = found.end, found.more
+    end, more, at = found.end, found.more, found.at
     if len(chosen) > limit:
         chosen, more = chosen[:limit], True
-        end = chosen[-1].position
+        end, at = chosen[-1].position, chosen[-1].at
     rows, count = read_within_budget([each.position.row for each in chosen], _events)
     if count < len(chosen):
-        return Changes(rows, chosen[count - 1].position, True)
-    return Changes(rows, end, more)
+        return Changes(rows, chosen[count - 1].position, True, chosen[count - 1].at)
+    return Changes(rows, end, more, at)
 
 
 def deployments_after(
@@ -58,23 +61,24 @@ def deployments_after(
     A row is at least as new as the position that comes with it. Two queries.
     """
     found = window.read(organizations, after, seen)
-    last: dict[UUID, Position] = {}  # each deployment's last event, in their order
-    end, more = found.end, found.more
-    before = after
+    last: dict[UUID, Entry] = {}  # each deployment's last event, in their order
+    end, more, at = found.end, found.more, found.at
+    before: Entry | None = None
     for each in found.entries:
         key = each.deployment_id
         if key is not None and cluster_id in (None, each.cluster_id):
-            if key not in last and len(last) == limit:
-                end, more = before, True
+            if before is not None and key not in last and len(last) == limit:
+                end, more, at = before.position, True, before.at
                 break
             last.pop(key, None)
-            last[key] = each.position
-        before = each.position
+            last[key] = each
+        before = each
     keys = list(last)
     rows, count = read_within_budget(keys, lambda some: _among(visible, some))
     if count < len(keys):
-        return Changes(rows, last[keys[count - 1]], True)
-    return Changes(rows, end, more)
+        to = last[keys[count - 1]]
+        return Changes(rows, to.position, True, to.at)
+    return Changes(rows, end, more, at)
 
 
 def _events(ids: Sequence[int]) -> dict[int, DeploymentEvent]:

@@ -5,7 +5,7 @@ has happened in an organization in which it wants little, and its cursor moves o
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,10 +19,10 @@ WINDOW = 2000
 
 # A range of `event_by_organization` for each organization.
 _READ = """
-SELECT e.transaction_id, e.id, e.deployment_id, e.cluster_id, e.actor_id, e.type
+SELECT e.transaction_id, e.id, e.at, e.deployment_id, e.cluster_id, e.actor_id, e.type
   FROM unnest(%(organizations)s::uuid[]) o(id)
  CROSS JOIN LATERAL (
-       SELECT transaction_id, id, deployment_id, cluster_id, actor_id, type
+       SELECT transaction_id, id, at, deployment_id, cluster_id, actor_id, type
          FROM deployments_deploymentevent
         WHERE organization_id = o.id AND transaction_id < %(horizon)s
           AND (transaction_id, id) > (%(transaction)s, %(row)s)
@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     """What there is to filter by of an event."""
 
     position: Position
+    at: datetime
     deployment_id: UUID | None
     cluster_id: UUID
     actor_id: UUID | None
@@ -42,11 +43,13 @@ class Entry(NamedTuple):
 
 
 class Window(NamedTuple):
-    """`end` is where the next window begins; `more`: it may have events already."""
+    """`end` is where the next window begins; `more`: it may have events already. All that was
+    written before `at` has been passed: None, all that there is."""
 
     entries: list[Entry]
     end: Position
     more: bool
+    at: datetime | None
 
 
 def kept() -> timedelta:
@@ -76,5 +79,5 @@ def read(
         cursor.execute(_READ, params)
         entries = [Entry(Position(*row[:2]), *row[2:]) for row in cursor.fetchall()]
     if len(entries) == most:
-        return Window(entries, entries[-1].position, True)
-    return Window(entries, max(after, seen.position), False)
+        return Window(entries, entries[-1].position, True, entries[-1].at)
+    return Window(entries, max(after, seen.position), False, None)

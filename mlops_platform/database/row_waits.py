@@ -66,8 +66,9 @@ def _waiting(key: _Key) -> Iterator[None]:
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             with _guard:
-                for old in [each for each, until in _in_vain.items() if until < began]:
-                    del _in_vain[old]
+                # Other threads take keys out meanwhile, so the list is a copy.
+                for old in [each for each, until in list(_in_vain.items()) if until < began]:
+                    _in_vain.pop(old, None)
                 _in_vain[key] = time.monotonic() + REMEMBERED_S
         raise
     else:

@@ -59,8 +59,14 @@ SILENT_LOG = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-# For data that may be lost in a power cut, such as the tests'.
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# For data that may be lost in a power cut, such as the tests'. Their statistics stay as a test has
+# made them: autovacuum would not see what a test has not committed.
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 
 
 class Postgres:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from accounts import forget as accounts
 from deployments.services import forget as deployments
+from mlops_platform.database.clock import database_now
 from scheduler import ledger
 
 
@@ -36,7 +36,7 @@ class Kind:
 
 def _older(forget: Callable[[datetime], Iterator[int]], name: str, what: str, setting: str) -> Kind:
     def old() -> Iterator[int]:
-        return forget(timezone.now() - timedelta(days=getattr(settings, setting)))
+        return forget(database_now() - timedelta(days=getattr(settings, setting)))
 
     return Kind(name, what, old, setting)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from celery import current_app
 from django.db import DatabaseError
 from django.db.models import F
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from mlops_platform.coordination.locks import try_lock
+from mlops_platform.database.clock import database_now
 from scheduler.models import Retention
 from scheduler.retention.kinds import KINDS, Kind
 
@@ -21,7 +21,6 @@ TASK = "scheduler.tasks.forget_old"
 LOCK = "retention:lock"
 BUDGET_S = 10.0  # of a kind in one turn: other tasks of the worker come between
 SHORTEST_PAUSE_S = 0.02
-STALE_S = 600  # a request that no worker has taken for so long has a successor
 
 
 def take_turn(kinds: Iterable[Kind] = KINDS) -> None:
@@ -60,7 +59,7 @@ def _forget(kind: Kind) -> bool:
 
 
 def _record(kind: Kind, deleted: int, finished: bool) -> None:
-    now = timezone.now()
+    now = database_now()
     Retention.objects.get_or_create(kind=kind.name)
     rows = Retention.objects.filter(kind=kind.name)
     rows.update(
@@ -71,6 +70,6 @@ def _record(kind: Kind, deleted: int, finished: bool) -> None:
 def request() -> None:
     """Ask for another turn. Never raises for want of Redis: the next periodic turn goes on."""
     try:
-        current_app.send_task(TASK, expires=STALE_S)
+        current_app.send_task(TASK)
     except (RedisError, OperationalError, OSError) as error:
         logger.warning("retention not requested: redis is away", extra={"error": str(error)})

@@ -80,7 +80,8 @@ def claim_due() -> list[Job]:
 def ask_for(job: Job) -> None:
     """Send the job's message, unless one is on its way. Raises where Redis is away, and the job is
     due again soon."""
-    flag, lasts_s = FLAG.format(job.name), max(job.every_s, SHORTEST_FLAG_S)
+    # One second less than a period, so that the next claim finds it gone.
+    flag, lasts_s = FLAG.format(job.name), max(job.every_s, SHORTEST_FLAG_S) - 1
     try:
         if redis_client().set(flag, "1", nx=True, ex=lasts_s):
             current_app.send_task(RUN, (job.name,))

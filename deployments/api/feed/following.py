@@ -34,7 +34,7 @@ def answer(
 
     `name`: the parameter that takes the cursor.
     """
-    cursor = cursor_of(found.end, seen)
+    cursor = cursor_of(found.end, seen, found.at)
     headers = {NEXT_CURSOR: cursor}
     if found.more:
         url = replace_query_param(request.build_absolute_uri(), name, cursor)

@@ -78,7 +78,8 @@ def test_a_cluster_whose_row_is_locked_delays_no_other_cluster_and_no_other_tena
                 turns += 1
                 assert turns < MOST_TURNS, "calls for the locked cluster are not answered"
                 assert_quick(server, sam)
-                wait_until_it_runs(submit(server, sam, others))
+                if turns <= 5:  # so many find room
+                    wait_until_it_runs(submit(server, sam, others))
         finally:
             stop.set()
         assert Deployment.objects.get(pk=waiting).status == Status.QUEUED
