@@ -84,10 +84,9 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     elif (answer := try_again(error)) is not None:
-        if answer is BUSY:
-            logger.warning(answer.code, extra={"error": str(error)})
-        else:
-            logger.error(answer.code, exc_info=error)
+        # One line without a trace: while the database is away, there is one for every call.
+        level = logging.WARNING if answer is BUSY else logging.ERROR
+        logger.log(level, answer.code, extra={"error": str(error)})
         _roll_back()
         return Response(
             {"detail": answer.detail, "code": answer.code},

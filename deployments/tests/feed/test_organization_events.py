@@ -188,6 +188,26 @@ def test_a_cursor_older_than_what_is_kept_has_expired(api, dev, org, cluster, se
         assert listed.status_code == status
 
 
+def test_a_cursor_in_the_middle_of_a_long_history_is_as_old_as_what_it_has_passed(
+    api, dev, org, cluster, settings
+):
+    """While its client pauses, the retention may delete what comes next."""
+    seen = window.seen_now()
+    for _ in range(3):
+        create_deployment(dev, cluster.pk, SPEC)
+    DeploymentEvent.objects.update(at=seen.at - timedelta(days=3))
+    start = cursor_of(Position(seen.transaction, 0), seen)
+    cursors = {}
+    for call in (path(org, "?since="), "/api/deployments?updated_after="):
+        answer = api(dev).get(f"{call}{start}&limit=1")
+        assert "Link" in answer.headers
+        cursors[call] = following(answer)
+    for days, status in ((30, 200), (2, 410)):
+        settings.EVENTS_RETENTION_DAYS = days
+        for call, cursor in cursors.items():
+            assert api(dev).get(call + cursor).status_code == status
+
+
 def test_a_table_that_was_restored_has_another_life(org):
     before = window.seen_now().life
     assert window.seen_now().life == before
