@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from mlops_platform.api.ids import moment
+from mlops_platform.coordination.redis import redis_client
 from scheduler.engine import Snapshot
 from scheduler.engine.snapshot import ACTIVE, LOWER_PRIORITY
 from scheduler.models import NextCycle
@@ -63,14 +64,11 @@ SELECT %(cluster)s, greatest(
 RETURNING cluster_id
 """
 
-_CLAIM = """
-UPDATE scheduler_nextcycle
-   SET due_at = statement_timestamp() + %(again_s)s * interval '1 second'
- WHERE cluster_id IN (
-       SELECT cluster_id FROM scheduler_nextcycle WHERE due_at <= statement_timestamp()
-        ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
-RETURNING cluster_id
+_DUE = """
+SELECT cluster_id, due_at FROM scheduler_nextcycle
+ WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT %s
 """
+_CLAIMED = "cluster:{}:moment:{}"  # with the moment, as a number
 
 
 def note(snapshot: Snapshot, *, is_due: bool) -> None:
@@ -88,10 +86,22 @@ def note(snapshot: Snapshot, *, is_due: bool) -> None:
 
 
 def claim_due() -> list[UUID]:
-    """The clusters whose moment has come, each for one caller. One query."""
+    """The clusters whose moment has come, each for one caller. One query, and one round trip to
+    Redis where there are some.
+
+    The claim is a key in Redis: a claim in the row would refuse the plan of a cycle under way,
+    which is to write the row. Raises RedisError.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"again_s": AGAIN_S, "most": MOST_AT_ONCE})
-        return [cluster_id for (cluster_id,) in cursor.fetchall()]
+        cursor.execute(_DUE, [MOST_AT_ONCE])
+        due = cursor.fetchall()
+    if not due:
+        return []
+    with redis_client().pipeline(transaction=False) as pipe:
+        for cluster_id, at in due:
+            pipe.set(_CLAIMED.format(cluster_id, at.timestamp()), "1", nx=True, ex=AGAIN_S)
+        claimed = pipe.execute()
+    return [cluster_id for (cluster_id, _), mine in zip(due, claimed, strict=True) if mine]
 
 
 def _note(snapshot: Snapshot, is_due: bool) -> bool:

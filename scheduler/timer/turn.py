@@ -10,7 +10,6 @@ from redis.exceptions import RedisError
 
 from deployments import wakeup as runtimes_wakeup
 from deployments.lifecycle import due
-from mlops_platform.coordination.redis import redis_client
 from scheduler import wakeup
 from scheduler.models import Trigger
 from scheduler.store import next_cycle
@@ -46,7 +45,7 @@ class Turn:
         """Ask for everything that is due. Returns in how many seconds something will be due next,
         as far as is known by now; None if nothing is.
 
-        What Redis does not take stays due. Four queries and four round trips to Redis where
+        What Redis does not take stays due. Four queries and three round trips to Redis where
         nothing is due.
         """
         asks: list[Callable[[], None]] = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
@@ -65,7 +64,6 @@ class Turn:
 
 
 def _request_cycles() -> None:
-    redis_client().ping()  # where Redis is away, what is due stays due
     for cluster_id in next_cycle.claim_due():
         wakeup.request_cycle(cluster_id, Trigger.TIMER)
 

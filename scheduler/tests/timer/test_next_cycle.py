@@ -4,19 +4,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 import pytest
-from django.db.models import F
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
 from clusters.models import Cluster, Preemption, State
 from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.api.ids import milliseconds, moment
+from mlops_platform.coordination.redis import redis_client
 from mlops_platform.database.clock import database_now
 from mlops_platform.tests.equipment.workers import StartTimer
 from organizations.tests.people import all_at_once
-from scheduler import cycle
+from scheduler import cycle, store
+from scheduler.engine import Decision
 from scheduler.models import NextCycle, SchedulingCycle, Trigger
 from scheduler.store import next_cycle
 from scheduler.tests.api.test_explain import explained
@@ -192,10 +194,10 @@ def test_a_moment_whose_cycle_never_ran_comes_again(cluster: Cluster, submit: Su
     run_cycle(cluster)
     NextCycle.objects.update(due_at=database_now())
     assert next_cycle.claim_due() == [cluster.pk]
-    again = due_at(cluster)
-    assert again is not None
-    assert again - database_now() <= timedelta(seconds=next_cycle.AGAIN_S)
-    NextCycle.objects.update(due_at=F("due_at") - timedelta(seconds=next_cycle.AGAIN_S))
+    assert next_cycle.claim_due() == []
+    [claim] = redis_client().keys(f"cluster:{cluster.pk}:moment:*")
+    assert 0 < redis_client().pttl(claim) <= next_cycle.AGAIN_S * 1000
+    redis_client().delete(claim)  # as when it has expired
     assert next_cycle.claim_due() == [cluster.pk]
 
 
@@ -246,6 +248,30 @@ def test_of_many_timers_at_once_each_moment_is_one_timers(cluster: Cluster, subm
     NextCycle.objects.create(cluster=cluster, due_at=database_now())
     claimed = all_at_once(*[partial(next_cycle.claim_due) for _ in range(6)])
     assert [id_ for each in claimed for id_ in each] == [cluster.pk]
+
+
+@pytest.mark.concurrency
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_refuses_no_plan_of_a_cycle_under_way(
+    cluster: Cluster, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    full(cluster, submit)
+    submit("HIGH", gpu=1)
+    run_cycle(cluster)
+    NextCycle.objects.update(due_at=database_now() - timedelta(seconds=1))
+    claimed: list[list[UUID]] = []
+
+    def read(cluster_id: UUID, decide: store.Decide) -> Decision:
+        decision = store.read_and_decide(cluster_id, decide)
+        claimed.extend(all_at_once(next_cycle.claim_due))
+        return decision
+
+    assert cycle.run(cluster.pk, Trigger.SUBMITTED, read=read) is not None
+    assert claimed == [[cluster.pk]]
+    assert "plan refused" not in caplog.text
+    now_due = due_at(cluster)
+    assert now_due is not None
+    assert now_due > database_now()
 
 
 @pytest.mark.concurrency
