@@ -5,6 +5,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists
 from redis.exceptions import RedisError
 
 from clusters.models import Cluster
@@ -26,10 +27,11 @@ def delete_some_rows(cluster_id: UUID, most: int) -> int:
     return delete_of(list(newest.values_list("pk", flat=True)[:most]), most)
 
 
-def delete_of(ids: Sequence[UUID], most: int) -> int:
+def delete_of(ids: Sequence[UUID], most: int, *, spare: Exists | None = None) -> int:
     """Delete some events or logs of these deployments, or once they have none, the deployments
-    themselves, except those whose rows are locked; returns how many rows, 0 once none is left. What
-    else hangs on the deployments goes with them. One to three queries."""
+    themselves, except those whose rows are locked, and those that `spare` is true of; returns how
+    many rows, 0 once none is left. What else hangs on the deployments goes with them. One to four
+    queries."""
     if not ids:
         return 0
     for model, limit in ((DeploymentEvent, most), (DeploymentLog, min(most, MOST_LOGS))):
@@ -40,6 +42,9 @@ def delete_of(ids: Sequence[UUID], most: int) -> int:
     with transaction.atomic():
         rows = Deployment.objects.select_for_update(skip_locked=True).filter(pk__in=ids)
         free = list(rows.values_list("pk", flat=True))
+        if spare is not None:  # asked once they are locked: a submit may have linked one meanwhile
+            rows = Deployment.objects.filter(pk__in=free).exclude(spare)
+            free = list(rows.values_list("pk", flat=True))
         Deployment.objects.filter(pk__in=free).only("pk").delete()
     return len(free)
 

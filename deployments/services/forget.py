@@ -34,7 +34,7 @@ SELECT id
 def ended(before: datetime) -> Iterator[int]:
     """Deployments that ended before that time, with their events, output and dependencies; not
     those that a deployment which has not ended depends on."""
-    while count := delete_of(_ended(before), BATCH):
+    while count := delete_of(ended_before(before), BATCH, spare=needed()):
         yield count
 
 
@@ -78,11 +78,15 @@ def keys(before: datetime) -> Iterator[int]:
         )
 
 
-def _ended(before: datetime) -> list[UUID]:
-    needed = Deployment.depends_on.through.objects.filter(to_deployment=OuterRef("pk"))
-    needed = needed.exclude(from_deployment__status__in=ENDED)
+def ended_before(before: datetime) -> list[UUID]:
     old = Deployment.objects.filter(finished_at__lt=before, status__in=ENDED)
-    return _first(old.exclude(Exists(needed)).order_by("finished_at"))
+    return _first(old.exclude(needed()).order_by("finished_at"))
+
+
+def needed() -> Exists:
+    """Whether a deployment that has not ended depends on it."""
+    links = Deployment.depends_on.through.objects.filter(to_deployment=OuterRef("pk"))
+    return Exists(links.exclude(from_deployment__status__in=ENDED))
 
 
 def _first(rows: QuerySet[Deployment]) -> list[UUID]:

@@ -27,6 +27,11 @@ class RowLocked(OperationalError):  # noqa: N818 - a state of the row, not a mis
     """Another session has locked a row for so long that nothing waits for it any more."""
 
 
+# Names an advisory lock of PostgreSQL: migrations own it, a backup shares it. The number means
+# nothing.
+ONE_MIGRATION = 7_061_960_225
+
+
 class TryAgain(NamedTuple):
     """An answer with the status 503."""
 

@@ -12,12 +12,12 @@ from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_zero_downtime_migrations.backends.postgres.schema import UnsafeOperationWarning
 
-from mlops_platform.environment.database import BUSY, BY_SQLSTATE
+from mlops_platform.environment.database import BUSY, BY_SQLSTATE, ONE_MIGRATION
 from mlops_platform.processes.restarts import GrowingPause
 
 ATTEMPTS = 10  # pauses of 1, 2, 4, … 30 seconds between them: three minutes in all
-ONE_AT_A_TIME = 7_061_960_225  # names an advisory lock of PostgreSQL; the number means nothing
 POLL_S = 0.2
+LOCK_TIMEOUT = "2s"  # requests wait behind a statement that waits for a table
 
 
 class Command(migrate.Command):
@@ -33,6 +33,7 @@ class Command(migrate.Command):
         pauses = GrowingPause()
         with _alone(connections[options["database"]]):
             for attempt in range(1, ATTEMPTS + 1):
+                _set_timeout(connections[options["database"]])
                 try:
                     super().handle(*args, **options)
                 except OperationalError as error:
@@ -46,7 +47,6 @@ class Command(migrate.Command):
                     pause_s = pauses.after(lived_s=0)
                     self.stdout.write(f"\n  A table is locked; trying again in {pause_s:.0f} s.")
                     time.sleep(pause_s)
-                    _reset_timeouts(connections[options["database"]])
                 else:
                     return
 
@@ -55,10 +55,11 @@ def _is_busy(error: OperationalError) -> bool:
     return BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or "") is BUSY
 
 
-def _reset_timeouts(connection: BaseDatabaseWrapper) -> None:
-    """The statement that failed has left its own timeout behind."""
+def _set_timeout(connection: BaseDatabaseWrapper) -> None:
+    """Also of statements for which the schema editor sets none; one that failed has left its own
+    timeout behind."""
     with connection.cursor() as cursor:
-        cursor.execute("RESET lock_timeout")
+        cursor.execute("SET lock_timeout = %s", [LOCK_TIMEOUT])
 
 
 @contextmanager
@@ -76,5 +77,5 @@ def _alone(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 def _ask(connection: BaseDatabaseWrapper, function: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s)", [ONE_AT_A_TIME])
+        cursor.execute(f"SELECT {function}(%s)", [ONE_MIGRATION])
         return bool(cursor.fetchone()[0])

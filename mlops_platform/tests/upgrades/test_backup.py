@@ -25,6 +25,7 @@ from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
 from mlops_platform.backup.restore import IN_USE
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.environment.database import ONE_MIGRATION
 from organizations.models import Organization
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,6 +257,30 @@ def test_without_redis_a_restore_says_what_is_left_to_do(
     call_command("restore", str(backup), replace=True)
     assert "Redis is away (refused): empty it before" in capsys.readouterr().err
     assert User.objects.get().username == "olga"
+
+
+def test_a_backup_and_a_migration_wait_for_each_other(
+    platform: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    tried: list[tuple[bool]] = []
+
+    def end_the_migration(pause: float) -> None:
+        waited.append(pause)
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_MIGRATION])
+
+    def try_to_migrate(_line: str) -> None:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_MIGRATION])
+        tried.append(cursor.fetchone())
+
+    with session(database_name(), autocommit=True) as migration:
+        cursor = migration.cursor()
+        cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_MIGRATION])
+        monkeypatch.setattr("mlops_platform.backup.dump.time.sleep", end_the_migration)
+        with (tmp_path / "backup").open("wb") as file:
+            dumping.dump(file, try_to_migrate)
+    assert waited == [dumping.POLL_S]
+    assert set(tried) == {(False,)}
 
 
 def test_only_its_owner_reads_a_backup_and_it_contains_no_key(backup: Path) -> None:

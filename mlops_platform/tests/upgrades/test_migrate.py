@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
+from mlops_platform.environment.database import ONE_MIGRATION
 from mlops_platform.management.commands import migrate
 
 SLEEP = "mlops_platform.management.commands.migrate.time.sleep"
@@ -113,17 +114,17 @@ def test_of_two_migrations_at_once_the_second_waits(
     other: "psycopg2.extensions.connection", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cursor = other.cursor()
-    cursor.execute("SELECT pg_advisory_lock(%s)", [migrate.ONE_AT_A_TIME])
+    cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_MIGRATION])
     waited: list[float] = []
 
     def end_the_first(pause: float) -> None:
         waited.append(pause)
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [migrate.ONE_AT_A_TIME])
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_MIGRATION])
 
     monkeypatch.setattr(SLEEP, end_the_first)
     call_command("migrate", verbosity=0)
     assert waited == [migrate.POLL_S]
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", [migrate.ONE_AT_A_TIME])
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_MIGRATION])
     assert cursor.fetchone() == (True,), "the second keeps the lock after its end"
 
 

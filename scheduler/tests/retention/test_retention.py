@@ -12,7 +12,7 @@ from pytest_django import Settings
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status
-from deployments.services import forget
+from deployments.services import clear, forget
 from deployments.tests.workloads import body, make
 from mlops_platform.api.ids import first_uuid_at
 from mlops_platform.coordination.locks import try_lock
@@ -98,6 +98,17 @@ def test_one_that_another_depends_on_stays_until_that_one_has_ended(
     refused = api(dev).post("/api/deployments", body(cluster, depends_on=[str(needed.pk)]))
     assert refused.status_code == 400
     assert list(refused.json()["fields"]) == ["depends_on"]
+
+
+def test_one_that_another_came_to_depend_on_since_it_was_found_stays(
+    cluster: Cluster, dev: Any
+) -> None:
+    needed = make(cluster, dev, Status.COMPLETED, finished_at=days_ago(11))
+    found = forget.ended_before(days_ago(10))
+    assert found == [needed.pk]
+    make(cluster, dev).depends_on.add(needed)
+    assert clear.delete_of(found, forget.BATCH, spare=forget.needed()) == 0
+    assert needed.pk in left()
 
 
 def test_one_whose_row_is_locked_waits_and_stops_no_other(
