@@ -31,7 +31,8 @@ class Servers(Platform):
 def servers_for(*, postgres: bool = False, redis: bool = False) -> Iterator[Servers]:
     platform = Servers()
     try:
-        with embedded.services(platform.data, postgres=postgres, redis=redis, durable=False):
+        # Durable: one that is not may lose commits in a crash, and may not recover from it.
+        with embedded.services(platform.data, postgres=postgres, redis=redis, durable=True):
             yield platform
     finally:
         platform.__exit__(None, None, None)

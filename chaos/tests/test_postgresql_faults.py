@@ -58,7 +58,7 @@ def platform(_servers: Servers) -> Iterator[Servers]:
 
 def _bring_back(platform: Servers) -> None:
     """As the supervisor does; then the server must be as it was."""
-    server = Postgres(platform.data, durable=False)
+    server = Postgres(platform.data, durable=True)
     deadline = time.monotonic() + WAIT_S
     while True:
         if not server.is_there():
