@@ -48,7 +48,7 @@ NOT_OURS = (
 RULES = {
     "check-in-add-column": (
         r"ADD COLUMN [^;]*\bCHECK\b",
-        "ADD COLUMN with CHECK reads the whole table while nobody else may: "
+        "ADD COLUMN with CHECK reads the whole table while no other session may: "
         "use mlops_platform.database.migrations.AddFieldThenCheck",
     ),
     "set-not-null": (

@@ -116,8 +116,8 @@ def _draft(
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
     priority_class = priority_named(order.priority, classes)
-    told = {name: value for name, value in spec.items() if value or name not in LATER}
-    body = json.dumps([str(cluster.pk), priority_class.name, told], sort_keys=True)
+    named = {name: value for name, value in spec.items() if value or name not in LATER}
+    body = json.dumps([str(cluster.pk), priority_class.name, named], sort_keys=True)
     digest = hashlib.sha256(body.encode()).hexdigest()  # a field left out equals its default
     ids = spec.pop("depends_on", ())
     needed = dependencies.select(cluster.pk, ids, found) if ids else []

@@ -88,7 +88,7 @@ class Horizon(NamedTuple):
 
 
 class CursorExpired(APIException):
-    """410: what has changed since the cursor cannot be told any more."""
+    """410: what has changed since the cursor is not known any more."""
 
     status_code = 410
     default_code = "cursor_expired"

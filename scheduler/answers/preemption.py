@@ -21,7 +21,7 @@ def examples_of(spared: Iterable[Spared]) -> list[Running]:
 
 
 def names_of(running: Iterable[Running]) -> dict[UUID, str]:
-    """By id. They run in the cluster of the one that waits: whoever sees that one sees them, too.
+    """By id. They run in the cluster of the one that waits: a user of that one sees them, too.
     One query, none for none."""
     ids = {each.id for each in running}
     if not ids:

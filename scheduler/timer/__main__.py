@@ -1,4 +1,4 @@
-"""`python -m scheduler.timer`: takes turns until it is told to stop."""
+"""`python -m scheduler.timer`: takes turns until a signal ends it."""
 
 import os
 import signal
