@@ -18,7 +18,7 @@ from mlops_platform.api.ids import milliseconds, moment
 from scheduler.engine.whatif import Cause
 
 MOST_ASKED = 20  # different questions of one answer
-MOST_COUNTED = 10_000  # running deployments for one question: beyond, it gets no answer
+MOST_COUNTED = 10_000  # running deployments of a cluster: with as many it gets no answer
 COUNTED = (  # in the order of Cause
     Cause.SAME_OR_HIGHER_CLASS,
     Cause.PREEMPTION_OFF,
@@ -27,7 +27,8 @@ COUNTED = (  # in the order of Cause
     Cause.EXEMPT,
 )
 
-# What may be preempted has no cause: it is read so that the limit counts it, too.
+# What may be preempted has no cause. The size comes first, whatever the question leaves out: in a
+# large cluster each question would else read all that runs.
 SPARED = """
 SELECT asked.number, found.cause, count(*),
        date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT')),
@@ -36,6 +37,11 @@ SELECT asked.number, found.cause, count(*),
               %(with_gpu)s::bool[], %(by_node)s::bool[])
        AS asked(number, cluster_id, value, selector, with_gpu, by_node)
   JOIN clusters_cluster c ON c.id = asked.cluster_id
+  JOIN LATERAL (
+       SELECT count(*) AS running
+         FROM (SELECT FROM deployments_deployment
+                WHERE cluster_id = c.id AND status IN ('STARTING', 'RUNNING')
+                LIMIT %(most)s) placed) size ON size.running < %(most)s
  CROSS JOIN LATERAL (
        SELECT exempt.until,
               CASE WHEN p.value >= asked.value THEN 'SAME_OR_HIGHER_CLASS'
@@ -57,7 +63,7 @@ SELECT asked.number, found.cause, count(*),
                 LEFT JOIN clusters_node n ON n.id = (e ->> 'node_id')::uuid
                WHERE e ->> 'node_id' IS NULL
                   OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector))
-        LIMIT %(most)s) found
+       ) found
  GROUP BY 1, 2, 5
 """
 
@@ -89,7 +95,7 @@ def causes_of(
     """By id: `{"cause", "count", "until"}` in the order of Cause. One query.
 
     Each comes with the details of its reason. What asks beyond the first MOST_ASKED questions, or
-    about a cluster in which more runs than MOST_COUNTED, gets no answer.
+    about a cluster in which MOST_COUNTED or more run, gets no answer.
     """
     question_of = {row.pk: _question(row, details) for row, details in waiting}
     questions = list(dict.fromkeys(question_of.values()))[:MOST_ASKED]
@@ -133,14 +139,9 @@ def _answers(questions: Sequence[_Question]) -> list[list[_Count]]:
     with connection.cursor() as cursor:
         cursor.execute(SPARED, params)
         rows = cursor.fetchall()
-    counted = [0] * len(questions)
     by_cause: list[dict[Cause, _Count]] = [{} for _ in questions]
     for number, cause, count, until, exempt_s, now in rows:
-        counted[number] += count
         if cause is not None:
             found = _Count(Cause(cause), count, until, timedelta(seconds=exempt_s), now)
             by_cause[number][found.cause] = found
-    return [
-        [found[cause] for cause in COUNTED if cause in found] if count < MOST_COUNTED else []
-        for count, found in zip(counted, by_cause, strict=True)
-    ]
+    return [[found[cause] for cause in COUNTED if cause in found] for found in by_cause]

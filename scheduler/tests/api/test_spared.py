@@ -268,6 +268,21 @@ def test_of_more_than_one_answer_counts_nothing_is_said(
     assert reason_of(dev, waiting)["details"]["spared"][0]["count"] == 4
 
 
+def test_the_size_of_a_cluster_counts_whatever_the_question_leaves_out(
+    cluster: Cluster, submit: Submit, dev: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a question about GPUs would read all that runs without any."""
+    policy(cluster, preempt_exempt_s=600)
+    for gpu in (8, 0, 0, 0):
+        submit("LOW", gpu=gpu, cpu_milli=100)
+    run_cycle(cluster)
+    waiting = submit("HIGH", gpu=8, cpu_milli=100)
+    run_cycle(cluster)
+    assert reason_of(dev, waiting)["details"]["spared"][0]["count"] == 1
+    monkeypatch.setattr(store, "MOST_COUNTED", 4)
+    assert "spared" not in reason_of(dev, waiting)["details"]
+
+
 Counts = Mapping[str, tuple[int, datetime | None]]
 
 
