@@ -138,13 +138,24 @@ def _read_only(platform: Platform, _draw: Random, lasts_s: float) -> None:
 
 @contextmanager
 def _transaction(platform: Platform, statement: str) -> Iterator[None]:
-    """Inside the block a transaction has done the statement, and idles."""
+    """Inside the block a transaction has done the statement, and idles.
+
+    A statement that finds no row is done again: for a moment the platform may have had all of
+    them locked. Raises NotInjected where there is still none after some seconds.
+    """
     with closing(platform.sql()) as connection:
         connection.autocommit = False
         with connection.cursor() as cursor:
             # What the platform itself would wait for may be in the way for a moment.
             cursor.execute("SET lock_timeout = '20s'")
+            deadline = time.monotonic() + THERE_TIMEOUT_S
             cursor.execute(statement)
+            while cursor.rowcount == 0:  # -1 for a statement that finds no rows by its nature
+                connection.rollback()
+                if time.monotonic() > deadline:
+                    raise NotInjected("There is no row to lock.")
+                time.sleep(0.05)
+                cursor.execute(statement)
         yield
         connection.rollback()
 
