@@ -31,9 +31,9 @@ def unpack(folder: Path) -> None:
         fetched = _git("fetch", "--depth=1", "origin", f"refs/tags/{tag}:refs/tags/{tag}")
         commit = _commit(tag)
     if not commit:
-        pytest.fail(
-            f"This test upgrades from {tag}, which git cannot give here. Fetch the tag with "
-            f"`git fetch origin tag {tag}`.\n{fetched.stderr.decode(errors='replace')}"
+        pytest.skip(
+            f"This test upgrades from {tag}, which this copy of the code has not, nor its origin: "
+            f"{fetched.stderr.decode(errors='replace')}"
         )
     archive = _git("archive", "--format=tar", commit)
     assert archive.returncode == 0, archive.stderr
