@@ -7,7 +7,8 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from clusters import hooks, secrets
-        from deployments import env, placements, receivers  # receivers: connects them
+        from deployments import env, receivers  # receivers: connects them
+        from deployments.queries import placements
         from deployments.services import clear
 
         post_migrate.connect(receivers.on_migrated, sender=self)

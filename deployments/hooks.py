@@ -23,7 +23,7 @@ class DeriveWaitReasons(Protocol):
 
 class FindSpared(Protocol):
     """Why nothing is preempted for waiting deployments whose classes may preempt: by id, the causes
-    with their counts (preemption_reasons.py). The argument is each with the details of its
+    with their counts (preemption.py). The argument is each with the details of its
     reason."""
 
     def __call__(

@@ -12,9 +12,10 @@ from rest_framework.exceptions import APIException, Throttled
 from accounts.api.requests import Bearer
 from clusters.models import Node, Runtime
 from clusters.secrets import Unsealable
-from deployments import queries, runtime_connections
+from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog, Status
-from deployments.placements import node_ids
+from deployments.queries.deployments import deployment_for
+from deployments.queries.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from deployments.runtimes.streams import to_whole_letter, whole_letters
 from mlops_platform.api.errors import Invalid
@@ -129,7 +130,7 @@ class LogStream(Stream):
 
     def is_allowed(self) -> bool:
         """Two queries."""
-        queries.deployment_for(self._bearer.authenticate(), self._row.pk)
+        deployment_for(self._bearer.authenticate(), self._row.pk)
         return True
 
 

@@ -138,7 +138,7 @@ class Deployment(models.Model):
 
     class Meta:
         indexes = [
-            # Lists read these four alone (listing.py). They lead with the foreign keys, each of
+            # Lists read these four alone (lists.py). They lead with the foreign keys, each of
             # which needs no index of its own then.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
             models.Index(

@@ -11,10 +11,11 @@ from django.dispatch import receiver
 
 from clusters.models import Cluster
 from clusters.signals import cluster_closing, cluster_deleted, node_renamed, owners_matter
-from deployments import placements, scheduling_key, wakeup
+from deployments import scheduling_key, wakeup
 from deployments.lifecycle import timeline
 from deployments.models import EventType
 from deployments.services import priority_classes, stop
+from deployments.services.rename_node import rename_node
 
 
 @receiver(cluster_closing)
@@ -36,7 +37,7 @@ def on_owners_matter(cluster: Cluster, **_: Any) -> None:
 
 @receiver(node_renamed)
 def on_node_renamed(cluster_id: UUID, node_id: UUID, name: str, **_: Any) -> None:
-    placements.rename_node(cluster_id, node_id, name)
+    rename_node(cluster_id, node_id, name)
 
 
 def on_migrated(using: str, apps: Apps = present_apps, **_: Any) -> None:

@@ -8,7 +8,7 @@ from celery import shared_task
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
-from deployments.queries import clusters_with_endpoints
+from deployments.queries.allocations import clusters_with_endpoints
 from deployments.reconciler import image_pulls, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
 from mlops_platform.database.clock import database_now

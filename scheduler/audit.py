@@ -9,8 +9,9 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from clusters.models import Cluster, Node
-from deployments import placements, redis_queues
+from deployments import redis_queues
 from deployments.models import ALLOCATED, ENDED, PLACED, Deployment, PriorityClass, Status
+from deployments.queries import placements
 from deployments.services.dependencies import HOPELESS
 from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment

@@ -26,7 +26,7 @@ from mlops_platform.api.ids import first_uuid_at
 from mlops_platform.database.clock import database_now
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
-from scheduler.store.score_sql import score_sql
+from scheduler.store.queue.score import score_sql
 
 # A submit's timestamp is older than its commit: a cycle may have read the queue between the two.
 COMMIT_MARGIN = timedelta(seconds=30)

@@ -14,8 +14,9 @@ from deployments.signals import (
     deployment_stopped,
     deployments_submitted,
 )
-from scheduler import queue_sync, wakeup
+from scheduler import wakeup
 from scheduler.models import Trigger
+from scheduler.queues import queue_sync
 
 
 @receiver(post_save, sender=Deployment)

@@ -6,8 +6,9 @@ from uuid import UUID
 from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
-from scheduler import cycle, long_cycles, metrics, queries, queue_check, queue_sync, wakeup
+from scheduler import cycle, long_cycles, metrics, queries, wakeup
 from scheduler.models import Trigger
+from scheduler.queues import queue_check, queue_sync
 from scheduler.retention import turn
 from scheduler.timer import jobs
 

@@ -12,10 +12,12 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
-from deployments import queries
 from deployments.admin import search
 from deployments.admin.presentation import Columns, Details, timeline
 from deployments.models import ENDED, PLACED, Deployment, Status
+from deployments.queries.deployments import positions_of
+from deployments.queries.priority_classes import priority_classes
+from deployments.reasons.reader import reasons_for
 from deployments.services import stop, update
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.lookups import LONGEST_SEARCH
@@ -96,9 +98,9 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """Adds reasons and positions to the rows. The queries of `reasons_for`, and if any row is
         queued one more and a Redis round trip."""
-        found = queries.reasons_for(rows)
+        found = reasons_for(rows)
         queued = any(row.status == Status.QUEUED for row in rows)
-        positions = queries.positions_of(rows, class_names(request)) if queued else {}
+        positions = positions_of(rows, class_names(request)) if queued else {}
         for row in rows:
             row.found_reason, row.found_position = found.get(row.pk), positions.get(row.pk)
 
@@ -110,7 +112,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
 
     def pointless_actions(self, instance: Deployment) -> list[str]:
         if instance.status in ENDED:
-            return ["stop", *(f"priority_{name}" for name in queries.priority_classes())]
+            return ["stop", *(f"priority_{name}" for name in priority_classes())]
         return [f"priority_{instance.priority_class.name}"]
 
     def get_search_results(
@@ -204,7 +206,7 @@ def give_priority(
 def class_names(request: HttpRequest) -> list[str]:
     """The names of all priority classes, most urgent first; one query for each request."""
     if not hasattr(request, "priority_class_names"):
-        names = list(queries.priority_classes())
+        names = list(priority_classes())
         setattr(request, "priority_class_names", names)  # noqa: B010 - not HttpRequest's own
     found: list[str] = getattr(request, "priority_class_names")  # noqa: B009 - as above
     return found

@@ -6,8 +6,9 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from deployments import queries, reasons
 from deployments.models import Deployment, DeploymentEvent, EventType, Status
+from deployments.queries.deployments import events_of
+from deployments.reasons import codes
 from mlops_platform.admin.markup import EMPTY, ago, badge, facts, request, to_page
 
 TONES = {
@@ -154,7 +155,7 @@ class Details:
 
 def timeline(deployment: Deployment) -> dict[str, Any]:
     """The latest entries, oldest first, and whether there are earlier ones. One query."""
-    events = list(queries.events_of(deployment).reverse()[: MOST_EVENTS + 1])
+    events = list(events_of(deployment).reverse()[: MOST_EVENTS + 1])
     return {
         "events": [_entry(event) for event in reversed(events[:MOST_EVENTS])],
         "more": len(events) > MOST_EVENTS,
@@ -168,7 +169,7 @@ def _entry(event: DeploymentEvent) -> dict[str, Any]:
         "type": badge(event.type, EVENT_TONES.get(EventType(event.type), "quiet")),
         "actor": event.actor,
         "cycle_id": event.cycle_id,
-        "details": facts(reasons.shown(event.details)),
+        "details": facts(codes.shown(event.details)),
     }
 
 

@@ -9,9 +9,9 @@ from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import FilterSet
 
 from deployments.feed import window
-from deployments.listing import DeploymentList
 from deployments.models import Status
-from deployments.queries import priority_classes
+from deployments.queries.lists import DeploymentList
+from deployments.queries.priority_classes import priority_classes
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
 from mlops_platform.api.ids import EPOCH, parse_uuid

@@ -1,7 +1,7 @@
 """Resources below /deployments/{deployment_id}, in whichever app they are."""
 
-from deployments import queries
 from deployments.models import Deployment
+from deployments.queries.deployments import deployment_for
 from organizations.api.permissions import RoleViewSet
 
 
@@ -14,6 +14,6 @@ class DeploymentChildViewSet(RoleViewSet):
 
         One query, and one more for a role above VIEWER.
         """
-        deployment = queries.deployment_for(self.request.user, self.kwargs["deployment_id"])
+        deployment = deployment_for(self.request.user, self.kwargs["deployment_id"])
         self.check_role(deployment.cluster.organization_id)
         return deployment

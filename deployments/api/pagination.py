@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from deployments.listing import DeploymentList
 from deployments.models import Deployment
+from deployments.queries.lists import DeploymentList
 from mlops_platform.api.pagination import MAX_LIMIT, KeysetPagination, bad_cursor
 
 KINDS = {"id": UUID, "name": str, "status": str, "priority_class__value": int}
@@ -14,7 +14,7 @@ KINDS = {"id": UUID, "name": str, "status": str, "priority_class__value": int}
 
 
 class DeploymentPagination(KeysetPagination):
-    """Reads each page as ranges of indexes (listing.py)."""
+    """Reads each page as ranges of indexes (queries/lists.py)."""
 
     def ordering_of(self, queryset: DeploymentList) -> tuple[str, ...]:
         return queryset.selection.ordering

@@ -16,7 +16,7 @@ from clusters.models import Quota
 from clusters.queries import quota_in, quotas_in
 from clusters.services import quotas
 from deployments.api import docs
-from deployments.queries import allocated_in
+from deployments.queries.allocations import allocated_in
 from organizations.models import Role
 
 

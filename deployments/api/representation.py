@@ -7,9 +7,13 @@ from uuid import UUID
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from deployments import queries, reasons
 from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
+from deployments.queries.dependencies import Dependencies, dependencies_of
+from deployments.queries.deployments import LARGE, positions_of
+from deployments.queries.priority_classes import priority_classes
+from deployments.reasons import codes
+from deployments.reasons.reader import reasons_for
 from mlops_platform.api.commit_order import Position, cursor_of
 from mlops_platform.api.fields import ShownCores
 
@@ -58,7 +62,7 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-NOT_YET_EVALUATED = reasons.render(reasons.NOT_YET_EVALUATED, {})
+NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
 
 
 class ReasonSerializer(serializers.Serializer):
@@ -141,7 +145,7 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     class Meta:
         ref_name = "ListedDeployment"
         swagger_schema_fields: Mapping[str, Any] = {
-            "example": {name: value for name, value in EXAMPLE.items() if name not in queries.LARGE}
+            "example": {name: value for name, value in EXAMPLE.items() if name not in LARGE}
         }
 
 
@@ -167,7 +171,7 @@ class EventSerializer(serializers.Serializer):
 
     @swagger_serializer_method(serializers.DictField())
     def get_details(self, event: DeploymentEvent) -> dict[str, Any]:
-        return reasons.shown(event.details)
+        return codes.shown(event.details)
 
 
 class FeedEventSerializer(EventSerializer):
@@ -208,13 +212,13 @@ def present(
     serializer: type[DeploymentSerializer] = DeploymentSerializer,
 ) -> list[dict[str, Any]]:
     """Deployments in full. One query; if any is queued, two more and one Redis round trip; one if
-    any runs or stops on a node (queries.reasons_for)."""
-    dependencies = queries.dependencies_of(deployments)
+    any runs or stops on a node (reasons_for)."""
+    dependencies = dependencies_of(deployments)
     queued = any(row.status == Status.QUEUED for row in deployments)
-    class_names = list(queries.priority_classes()) if queued else []
+    class_names = list(priority_classes()) if queued else []
     context = {
-        "reasons": queries.reasons_for(deployments, dependencies),
-        "positions": queries.positions_of(deployments, class_names),
+        "reasons": reasons_for(deployments, dependencies),
+        "positions": positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
     return list(serializer(deployments, many=True, context=context).data)
@@ -227,7 +231,7 @@ def present_one(deployment: Deployment) -> dict[str, Any]:
 def present_new(
     deployments: Sequence[Deployment],
     class_names: Sequence[str],
-    dependencies: queries.Dependencies,
+    dependencies: Dependencies,
 ) -> list[dict[str, Any]]:
     """Deployments just submitted: no cycle has looked at them, so no reason is looked up.
 
@@ -240,8 +244,8 @@ def present_new(
         if row.pending_dependencies:
             gated.append(row)
     context = {
-        "reasons": why | (queries.reasons_for(gated, dependencies) if gated else {}),
-        "positions": queries.positions_of(deployments, class_names),
+        "reasons": why | (reasons_for(gated, dependencies) if gated else {}),
+        "positions": positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
     return list(DeploymentSerializer(deployments, many=True, context=context).data)

@@ -14,7 +14,7 @@ from accounts.api.requests import UserRequest, bearer_of
 from clusters.api.nested import ClusterChildViewSet
 from clusters.models import Cluster, Node
 from clusters.queries import clusters_visible_to
-from deployments import logs, queries
+from deployments import logs
 from deployments.api import docs
 from deployments.api.feed import updates
 from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
@@ -38,8 +38,9 @@ from deployments.api.serializers import (
     StopOfClusterSerializer,
     SubmitSerializer,
 )
-from deployments.listing import deployments_of
 from deployments.models import Deployment, DeploymentEvent
+from deployments.queries.deployments import deployment_by_id, events_of, without_large
+from deployments.queries.lists import deployments_of
 from deployments.services import bulk, checkpoint, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.errors import Invalid
@@ -79,7 +80,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
     queryset = Deployment.objects.none()
 
     def list(self, request: UserRequest) -> Response:
-        visible = queries.without_large(deployments_of(clusters_visible_to(request.user)))
+        visible = without_large(deployments_of(clusters_visible_to(request.user)))
         narrowed = self.filter_queryset(visible)
         if updates.are_asked_for(request):
             return updates.of_user(request, narrowed)
@@ -101,7 +102,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
             quote=quote,
         )
         if quote is not None and not replayed:
-            return Response(present_one(queries.deployment_by_id(deployment.pk)), status=201)
+            return Response(present_one(deployment_by_id(deployment.pk)), status=201)
         if replayed:
             return Response(present_one(deployment), 201, headers={REPLAYED: "true"})
         [answer] = present_new([deployment], class_names, {deployment.pk: dependencies})
@@ -178,7 +179,7 @@ class ClusterDeploymentsViewSet(ClusterChildViewSet):
 
     def list(self, request: UserRequest, **path: Any) -> Response:
         cluster = self.get_cluster()
-        inside = queries.without_large(deployments_of(Cluster.objects.filter(pk=cluster.pk)))
+        inside = without_large(deployments_of(Cluster.objects.filter(pk=cluster.pk)))
         narrowed = self.filter_queryset(inside)
         if updates.are_asked_for(request):
             return updates.in_cluster(request, narrowed, cluster)
@@ -193,4 +194,4 @@ class EventViewSet(ListModelMixin, DeploymentChildViewSet):
     queryset = DeploymentEvent.objects.none()
 
     def get_queryset(self) -> QuerySet[DeploymentEvent]:
-        return queries.events_of(self.get_deployment())
+        return events_of(self.get_deployment())

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from deployments.feed import window
 from deployments.feed.window import Entry
-from deployments.listing import DeploymentList
 from deployments.models import Deployment, DeploymentEvent
+from deployments.queries.lists import DeploymentList
 from mlops_platform.api.commit_order import Horizon, Position
 from mlops_platform.api.pagination import read_within_budget
 

@@ -17,7 +17,7 @@ from deployments import wakeup
 from deployments.lifecycle.timeline import record_all
 from deployments.lifecycle.transitions import begin_stopping, end
 from deployments.models import Deployment, EventType, Status
-from deployments.reasons import MAX_RUNTIME_EXCEEDED
+from deployments.reasons.codes import MAX_RUNTIME_EXCEEDED
 from deployments.runtimes.simulated import Fate, due
 from deployments.signals import deployment_stopped
 

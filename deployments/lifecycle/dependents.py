@@ -13,7 +13,7 @@ from django.db import connection
 
 from deployments.lifecycle.timeline import record_all
 from deployments.models import Deployment, EventType, Status
-from deployments.reasons import DEPENDENCY_FAILED
+from deployments.reasons.codes import DEPENDENCY_FAILED
 from deployments.signals import deployment_stopped
 
 # All dependents of the given deployments, whatever their status: an ended row's counter is right

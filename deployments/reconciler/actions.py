@@ -7,8 +7,8 @@ from uuid import UUID
 
 from clusters.models import Node
 from clusters.secrets import Unsealable
-from deployments import reasons
 from deployments.models import Deployment, Status
+from deployments.reasons import codes
 from deployments.reconciler.assessment import BLAMELESS, Assessment, Outcome
 from deployments.reconciler.free_space import Blocked, FreeSpace
 from deployments.reconciler.launch_spec import LaunchSpecs
@@ -27,7 +27,7 @@ from mlops_platform.database.clock import database_now
 
 logger = logging.getLogger(__name__)
 
-TRIED_IN_VAIN = (Code.PULLING_IMAGE, reasons.START_DELAYED, reasons.ENV_SEALED)
+TRIED_IN_VAIN = (Code.PULLING_IMAGE, codes.START_DELAYED, codes.ENV_SEALED)
 # To start a deployment whose endpoint answers with errors, or whose env no key opens.
 TRY_FOR = timedelta(minutes=10)
 MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in between
@@ -114,9 +114,9 @@ def _why_blocked(blocked: Blocked) -> Assessment:
     victims = blocked.victims
     if not victims:
         said = "what is left on its node of earlier attempts is being ended"
-        return Assessment(Outcome.NOTE, reasons.START_DELAYED, {"said": said})
+        return Assessment(Outcome.NOTE, codes.START_DELAYED, {"said": said})
     details = {"count": len(victims), "deployments": [str(pk) for pk in victims[:20]]}
-    return Assessment(Outcome.NOTE, reasons.WAITING_FOR_VICTIMS, details)
+    return Assessment(Outcome.NOTE, codes.WAITING_FOR_VICTIMS, details)
 
 
 def _start(
@@ -140,8 +140,8 @@ def _start(
         except Unsealable:
             logger.error("env of %s cannot be opened: its key is gone", row.pk)
             if _tried_long_enough(row):
-                return Assessment(Outcome.FAIL, reasons.ENV_SEALED, alive=some_exist)
-            return Assessment(Outcome.NOTE, reasons.ENV_SEALED)
+                return Assessment(Outcome.FAIL, codes.ENV_SEALED, alive=some_exist)
+            return Assessment(Outcome.NOTE, codes.ENV_SEALED)
         except RefusedError as error:
             outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
             details = {"said": error.problem.message} if error.problem.message else {}
@@ -152,7 +152,7 @@ def _start(
             details = {"said": one_line(error)}
             if _tried_long_enough(row):
                 return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
-            return Assessment(Outcome.NOTE, reasons.START_DELAYED, details)
+            return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
         some_exist = True
     return True
 

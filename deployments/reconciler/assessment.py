@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from deployments import reasons
 from deployments.models import Deployment, Kind, Status
+from deployments.reasons import codes
 from deployments.reconciler.observation import Replica
 from deployments.runtimes.base import Code, Phase, ReplicaStatus
 
@@ -81,12 +81,12 @@ def _lost(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
     for each in replicas:
         if each.node_lost and not _has_ended(each):
             details: dict[str, Any] = {"node": _node_name(each)}
-            return Assessment(Outcome.REQUEUE, reasons.NODE_LOST, details, alive=alive)
+            return Assessment(Outcome.REQUEUE, codes.NODE_LOST, details, alive=alive)
     if row.status == Status.RUNNING:
         for each in replicas:
             if each.answered and each.status is None:
                 details = {"node": _node_name(each), "replica": each.number}
-                return Assessment(Outcome.REQUEUE, reasons.CONTAINER_LOST, details, alive=alive)
+                return Assessment(Outcome.REQUEUE, codes.CONTAINER_LOST, details, alive=alive)
     return None
 
 
@@ -138,7 +138,7 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
     unanswered = [each for each in replicas if not each.answered]
     if unanswered:
         details: dict[str, Any] = {"node": _node_name(unanswered[0])}
-        return Assessment(Outcome.NOTE, reasons.NODE_AWAY, details)
+        return Assessment(Outcome.NOTE, codes.NODE_AWAY, details)
     statuses = [each.status for each in replicas if each.status]
     if len(statuses) < len(replicas) or not all(each.begun for each in statuses):
         return Assessment(Outcome.START)
@@ -155,7 +155,7 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         started_at = _started_at(replicas)
         if started_at and now - started_at > timedelta(seconds=within_s):
             details = {"within_s": within_s}
-            return Assessment(Outcome.FAIL, reasons.NOT_READY_IN_TIME, details, alive=True)
+            return Assessment(Outcome.FAIL, codes.NOT_READY_IN_TIME, details, alive=True)
     if not problems:
         return UNCHANGED
     first = problems[0]
@@ -204,8 +204,8 @@ def _node_name(replica: Replica) -> str | None:
 
 def _exit_code(replicas: Sequence[Replica]) -> int | None:
     """The first exit code that is not 0, else 0; None where no replica has one."""
-    codes = [each.status.exit_code for each in replicas if each.status]
-    known = [code for code in codes if code is not None]
+    exit_codes = [each.status.exit_code for each in replicas if each.status]
+    known = [code for code in exit_codes if code is not None]
     return next((code for code in known if code), 0) if known else None
 
 

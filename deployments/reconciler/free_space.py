@@ -11,7 +11,7 @@ from uuid import UUID
 
 from clusters.models import Node
 from deployments.models import Deployment, Status
-from deployments.placements import node_ids
+from deployments.queries.placements import node_ids
 
 _Amounts = tuple[int, int, int]  # cpu_milli, ram_mib, gpu
 

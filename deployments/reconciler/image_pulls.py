@@ -17,7 +17,7 @@ from django.db import close_old_connections, connection
 from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
-from deployments.placements import node_ids
+from deployments.queries.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable

@@ -14,7 +14,7 @@ from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.secrets import Unsealable
 from deployments import runtime_connections
 from deployments.models import Deployment
-from deployments.placements import node_ids
+from deployments.queries.placements import node_ids
 from deployments.reconciler import circuit_breaker
 from deployments.runtimes import limits
 from deployments.runtimes.base import (

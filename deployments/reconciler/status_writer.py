@@ -14,10 +14,11 @@ from django.db import transaction
 
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster
-from deployments import reasons, wakeup
+from deployments import wakeup
 from deployments.lifecycle.timeline import record
 from deployments.lifecycle.transitions import begin_stopping, end, requeue
 from deployments.models import Deployment, EventType, Kind, Status
+from deployments.reasons import codes
 from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
 from deployments.runtimes.base import Code
 from deployments.signals import deployment_stopped
@@ -129,7 +130,7 @@ def _requeue(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dat
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
     }
-    if assessment.code in (Code.UNSCHEDULABLE, reasons.CONTAINER_LOST):
+    if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST):
         columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
     elif assessment.exit_code == TERMINATED:  # it may send itself SIGTERM, and do so again
         columns["retry_at"] = now + timedelta(seconds=FIRST_RETRY_S)

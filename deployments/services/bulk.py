@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException
 from accounts.models import User
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
-from deployments.queries import Dependency
+from deployments.queries.dependencies import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import Draft, Order, draft_deployments
 from deployments.services.idempotency import CHUNK

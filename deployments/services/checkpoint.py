@@ -8,7 +8,7 @@ from django.db.models.functions import Greatest
 from accounts.models import User
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
-from deployments.queries import deployment_by_id
+from deployments.queries.deployments import deployment_by_id
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.database.clock import database_now
 

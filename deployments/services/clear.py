@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 from clusters.models import Cluster
 from deployments import redis_queues, runtime_connections
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog
-from deployments.queries import in_use, priority_classes
+from deployments.queries.allocations import in_use
+from deployments.queries.priority_classes import priority_classes
 
 MOST_LOGS = 20  # each may have 256 KiB
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from clusters.services.clusters import lock_clusters
 from deployments.models import Deployment, Status
-from deployments.queries import Dependency
-from deployments.reasons import some_of
+from deployments.queries.dependencies import Dependency
+from deployments.reasons.codes import some_of
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
 

@@ -16,7 +16,8 @@ from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments import env
 from deployments.models import Deployment, PriorityClass
-from deployments.queries import Dependency, priority_classes, priority_named
+from deployments.queries.dependencies import Dependency
+from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.scheduling_key import key_of
 from deployments.services import dependencies
 from deployments.services.update import refuse_selector_in_pool

@@ -25,7 +25,7 @@ from deployments.lifecycle import dependents
 from deployments.lifecycle.timeline import record, record_all
 from deployments.lifecycle.transitions import begin_stopping, closing, end
 from deployments.models import ENDED, Deployment, EventType, Status
-from deployments.queries import deployment_by_id
+from deployments.queries.deployments import deployment_by_id
 from deployments.signals import deployment_stopped
 
 BATCH = 1000  # rows under one lock

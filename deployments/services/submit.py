@@ -10,7 +10,7 @@ from accounts.models import User
 from deployments import hooks
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
-from deployments.queries import Dependency
+from deployments.queries.dependencies import Dependency
 from deployments.services import dependencies, idempotency
 from deployments.services.drafts import draft_deployment
 from deployments.services.queue_limits import refuse_too_many

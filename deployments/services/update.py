@@ -10,7 +10,8 @@ from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster_or_404
 from deployments.lifecycle.timeline import record
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
-from deployments.queries import deployment_by_id, priority_classes, priority_named
+from deployments.queries.deployments import deployment_by_id
+from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found

@@ -16,9 +16,10 @@ from django.utils.safestring import SafeString
 from clusters.admin.clusters import ClusterAdmin
 from clusters.models import Cluster, State
 from clusters.services import clusters as services
-from deployments import queries as deployment_queries
 from deployments import redis_queues
 from deployments.models import PLACED, Deployment, Status
+from deployments.queries.allocations import in_use
+from deployments.queries.priority_classes import priority_classes
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import to_list
 from mlops_platform.admin.pages import counted
@@ -56,7 +57,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """One query and one Redis round trip."""
-        names = list(deployment_queries.priority_classes())
+        names = list(priority_classes())
         found = redis_queues.lengths_of([row.pk for row in rows], names)
         for row in rows:
             row.queue_lengths = found.get(row.pk)
@@ -91,7 +92,7 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
         """The related rows as counts, because a cluster's history may be millions of rows."""
         deployments = Deployment.objects.filter(cluster__in=objs).count()
         cycles = SchedulingCycle.objects.filter(cluster__in=objs).count()
-        using = sum(deployment_queries.in_use(each).count() for each in objs)
+        using = sum(in_use(each).count() for each in objs)
         said = "1 deployment that waits or runs here: stop it first."
         if using > 1:
             said = f"{using} deployments that wait or run here: stop them first."

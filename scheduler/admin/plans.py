@@ -7,8 +7,8 @@ from uuid import UUID
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from deployments import reasons
 from deployments.models import Deployment
+from deployments.reasons import codes
 from mlops_platform.admin.markup import request, to_page
 from scheduler.engine.plan import Plan
 
@@ -44,7 +44,7 @@ def readable(plan: Plan) -> dict[str, Any]:
                 "deployment": _link(each.workload_id, named),
                 "by": _link(each.by, named) if each.by else "-",
                 "lost": f"{each.lost_ms // 1000} s",
-                "reason": reasons.render(each.reason.code, each.reason.details),
+                "reason": codes.render(each.reason.code, each.reason.details),
             }
             for each in evictions
         ],
@@ -54,7 +54,7 @@ def readable(plan: Plan) -> dict[str, Any]:
                 if wait.workload_id
                 else _request_of(wait.scheduling_key),
                 "key": wait.scheduling_key,
-                "reason": reasons.render(wait.reason.code, wait.reason.details),
+                "reason": codes.render(wait.reason.code, wait.reason.details),
             }
             for wait in waits
         ],

@@ -16,8 +16,10 @@ from django.db.models import Q
 
 from clusters.models import Cluster, Runtime
 from deployments.models import Deployment, Status
-from deployments.queries import positions_of, priority_classes, reasons_for
-from deployments.reasons import shown
+from deployments.queries.deployments import positions_of
+from deployments.queries.priority_classes import priority_classes
+from deployments.reasons.codes import shown
+from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount

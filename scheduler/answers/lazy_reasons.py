@@ -1,5 +1,5 @@
 """Why a deployment waits that no cycle reads, since no capacity could come free for it
-(store/relevant.py)."""
+(store/queue/relevant.py)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

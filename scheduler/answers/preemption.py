@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import Deployment
-from deployments.preemption_reasons import SPARED, moment_in_words, sentence_of
-from deployments.queries import LACKING
+from deployments.reasons.preemption import SPARED, moment_in_words, sentence_of
+from deployments.reasons.reader import LACKING
 from mlops_platform.api.ids import moment
 from scheduler.engine.reasons import Reason
 from scheduler.engine.snapshot import Running

@@ -22,13 +22,15 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from deployments.models import Deployment
-from deployments.queries import Dependency, priority_classes, reasons_for
-from deployments.reasons import render
+from deployments.queries.dependencies import Dependency
+from deployments.queries.priority_classes import priority_classes
+from deployments.reasons.codes import render
+from deployments.reasons.reader import reasons_for
 from deployments.redis_queues import next_position
 from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
-from scheduler import cycle, metrics, queue_sync, store
+from scheduler import cycle, metrics, store
 from scheduler.answers.budget import AnswerBudget
 from scheduler.answers.explain import as_workload, evicted
 from scheduler.answers.preemption import examples_of, names_of, preemption_shown, with_causes
@@ -40,6 +42,7 @@ from scheduler.engine.reasons import NOT_YET_EVALUATED
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import Spared, Unanswered, WhatIf
 from scheduler.models import Trigger
+from scheduler.queues import queue_sync
 from scheduler.store import Part
 
 SALT = "scheduler.quote"

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments import reasons
 from deployments.api.representation import ReasonSerializer
+from deployments.reasons import codes
 from scheduler.engine.plan import Plan, Start
 
 RULE = "lowest class first, then the least work lost, then the fewest, then the youngest"
@@ -112,7 +112,7 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
                 "by": eviction.by,
                 "lost_s": eviction.lost_ms // 1000,
                 "cost": _cost(eviction.cost),
-                "reason": reasons.render(eviction.reason.code, eviction.reason.details),
+                "reason": codes.render(eviction.reason.code, eviction.reason.details),
             }
             for eviction in plan.evictions
         ],
@@ -120,7 +120,7 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
             {
                 "scheduling_key": wait.scheduling_key,
                 "deployment_id": wait.workload_id,
-                "reason": reasons.render(wait.reason.code, wait.reason.details),
+                "reason": codes.render(wait.reason.code, wait.reason.details),
             }
             for wait in plan.waits
         ],

@@ -6,8 +6,8 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from clusters.api.serializers import ClusterSerializer
-from deployments import reasons
 from deployments.api.representation import ReasonSerializer
+from deployments.reasons import codes
 from mlops_platform.api.fields import ShownCores
 from scheduler import ledger
 from scheduler.api.plan_serializers import RULE, PlanSerializer, shown_plan
@@ -86,7 +86,7 @@ class CycleWithPlanSerializer(CycleSerializer):
                             "by": EXAMPLE_DEPLOYMENT,
                             "lost_s": 300,
                             "cost": 180.0,
-                            "reason": reasons.render(
+                            "reason": codes.render(
                                 "PREEMPTED",
                                 {"by": EXAMPLE_DEPLOYMENT, "priority": "HIGH", "lost_s": 300},
                             ),
@@ -141,7 +141,7 @@ class WaitingSerializer(serializers.Serializer):
                 "preemption_count": 0,
                 "created_at": "2026-03-01T09:00:00Z",
                 "position": 1,
-                "reason": reasons.render(
+                "reason": codes.render(
                     "INSUFFICIENT_CAPACITY",
                     {
                         "short": {"gpu": 2},

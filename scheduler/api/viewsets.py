@@ -14,7 +14,9 @@ from clusters.models import Cluster
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Deployment
-from deployments.queries import positions_of, priority_classes, reasons_for
+from deployments.queries.deployments import positions_of
+from deployments.queries.priority_classes import priority_classes
+from deployments.reasons.reader import reasons_for
 from deployments.services.drafts import draft_deployment
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.throttling.concurrency import Share, slot

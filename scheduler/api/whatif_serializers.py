@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.representation import ReasonSerializer
-from deployments.preemption_reasons import sentence_of
+from deployments.reasons.preemption import sentence_of
 from scheduler.answers.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
 from scheduler.api.serializers import (
     EXAMPLE_DEPLOYMENT,

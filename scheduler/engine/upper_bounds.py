@@ -1,8 +1,8 @@
 """Upper bounds of the capacity that could come free. They let a snapshot leave workloads out.
 
 A workload whose request exceeds every bound can neither start nor change a decision about another
-workload. Two are exceptions, and store/relevant.py reads both: the blocked head of a strict queue,
-and a starved workload, for which capacity is reserved.
+workload. Two are exceptions, and store/queue/relevant.py reads both: the blocked head of a strict
+queue, and a starved workload, for which capacity is reserved.
 """
 
 from collections.abc import Collection, Iterable

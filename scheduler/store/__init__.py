@@ -2,7 +2,7 @@
 
 from scheduler.store.apply import StalePlanError, apply_plan
 from scheduler.store.part_reader import Part
-from scheduler.store.queue_head import Decide
+from scheduler.store.queue.head import Decide
 from scheduler.store.snapshot_reader import (
     empty_snapshots,
     part_reader,

@@ -19,10 +19,10 @@ from deployments import wakeup
 from deployments.lifecycle import timeline
 from deployments.models import EventType, Status, WaitReason
 from mlops_platform.api.ids import moment
-from scheduler import queue_sync
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.plan import Eviction
 from scheduler.engine.snapshot import DRAINING
+from scheduler.queues import queue_sync
 from scheduler.store.reservation_history import remember
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 

@@ -1,8 +1,8 @@
 """Reads the bounded part of a cluster that an answer about one workload rests on.
 
-A cycle reads on until nothing left out could change its plan (relevant.py). An answer must not: it
-is asked for by any member at any time. So it rests on so many rows at most, and knows whether those
-left out could change it.
+A cycle reads on until nothing left out could change its plan (queue/relevant.py). An answer must
+not: it is asked for by any member at any time. So it rests on so many rows at most, and knows
+whether those left out could change it.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import ACTIVE, BEST_EFFORT, FAIR_SHARE, Workload
 from scheduler.engine.upper_bounds import evictable_below
-from scheduler.store.bounds import Bounds, possible, preempting_classes
-from scheduler.store.queue_head import HeadReader, with_workloads
-from scheduler.store.queue_reader import FIRST_KEY, QueueReader, SizeClass
+from scheduler.store.queue.bounds import Bounds, possible, preempting_classes
+from scheduler.store.queue.head import HeadReader, with_workloads
+from scheduler.store.queue.reader import FIRST_KEY, QueueReader, SizeClass
+from scheduler.store.queue.starved import MOST_STARVED, StarvedPart, read_starved
 from scheduler.store.running import running_in
-from scheduler.store.starved import MOST_STARVED, StarvedPart, read_starved
 
 
 @dataclass(frozen=True, slots=True)

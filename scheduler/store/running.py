@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import F
 
 from clusters.models import Quota
-from deployments import queries
 from deployments.models import Deployment, Kind, Status
+from deployments.queries import allocations
 from mlops_platform.api.ids import milliseconds
 from scheduler.engine import snapshot as engine
 from scheduler.engine.resources import ENDLESS, Resources
@@ -26,7 +26,7 @@ def allocated_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     """The sum of each owner's allocations in each cluster. One query, none for no cluster."""
     return {
         cluster: tuple((str(owner), Resources(*amount)) for owner, amount in by_owner.items())
-        for cluster, by_owner in queries.allocated_in(cluster_ids).items()
+        for cluster, by_owner in allocations.allocated_in(cluster_ids).items()
     }
 
 

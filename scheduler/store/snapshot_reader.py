@@ -19,12 +19,12 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import is_draining
 from scheduler.engine.resources import Resources
 from scheduler.store.part_reader import PART_LIMITS, PartLimits, PartReader
-from scheduler.store.queue_head import Decide
-from scheduler.store.queue_reader import QueueReader
-from scheduler.store.relevant import LIMITS, Limits, RelevantReader
+from scheduler.store.queue.head import Decide
+from scheduler.store.queue.reader import QueueReader
+from scheduler.store.queue.relevant import LIMITS, Limits, RelevantReader
+from scheduler.store.queue.short import decide_whole
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in
-from scheduler.store.short_queue import decide_whole
 
 
 def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
@@ -33,7 +33,7 @@ def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = 
     The caller's transaction sees one moment, or has locked the cluster's row.
 
     What matters depends on what is decided: `decide` is called for each part that is read, most
-    often once. The plan is that of the full queue; see relevant.py for what is left out.
+    often once. The plan is that of the full queue; see queue/relevant.py for what is left out.
     """
     cluster = Cluster.objects.get(pk=cluster_id)
     if cluster.by_owner:

@@ -14,7 +14,7 @@ from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import cycle
 from scheduler.models import Trigger
-from scheduler.queue_sync import mend
+from scheduler.queues.queue_sync import mend
 
 Submit = Callable[..., Deployment]
 

@@ -12,8 +12,8 @@ from clusters.models import Cluster
 from deployments.api.feed import following
 from deployments.api.representation import present_page
 from deployments.feed import pages, window
-from deployments.listing import DeploymentList
 from deployments.models import Deployment
+from deployments.queries.lists import DeploymentList
 from mlops_platform.api.commit_order import position_of
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.queries import deployment_by_id
+from deployments.queries.deployments import deployment_by_id
 from deployments.services.stop import stop_one
 from deployments.services.update import change_deployment
 from deployments.signals import deployment_stopped

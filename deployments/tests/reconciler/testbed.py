@@ -15,7 +15,7 @@ from clusters.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.queries import reasons_for
+from deployments.reasons.reader import reasons_for
 from deployments.reconciler import circuit_breaker, image_pulls
 from deployments.reconciler.loop import reconcile
 from deployments.runtimes.base import Capacity, Key, LaunchSpec, ReplicaPlacement

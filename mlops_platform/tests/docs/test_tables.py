@@ -14,7 +14,7 @@ from clusters.models import Placement as PlacementPolicy
 from deployments.api.log_parameters import PARAMETERS
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Status
-from deployments.reasons import SENTENCES
+from deployments.reasons.codes import SENTENCES
 from deployments.runtimes.base import Code as ProblemCode
 from mlops_platform.tests.docs.documents import PAGES, first_column, name_of, named, section, table
 from mlops_platform.tests.equipment.plugin import REPOSITORY

@@ -9,8 +9,8 @@ import clusters.hooks
 import deployments.hooks
 from accounts.models import User
 from clusters.models import Cluster
-from deployments import placements
 from deployments.models import Deployment
+from deployments.queries import placements
 from deployments.services import clear
 from mlops_platform.api.errors import Conflict, Invalid
 from organizations import services as organizations

@@ -33,7 +33,7 @@ PATH = "/api/deployments"
 Station = tuple[str, str]  # file, qualified name
 
 
-FIRST_AFTER_COMMIT = ("scheduler/queue_sync.py", "follow")
+FIRST_AFTER_COMMIT = ("scheduler/queues/queue_sync.py", "follow")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mlops_platform.coordination.redis import redis_client
 from organizations.tests.people import client_for
 from scheduler.api.plan_serializers import RULE
 from scheduler.models import SchedulingCycle
-from scheduler.queue_sync import mend
+from scheduler.queues.queue_sync import mend
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db

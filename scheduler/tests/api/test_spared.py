@@ -15,7 +15,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from accounts.models import User
 from clusters.models import Cluster, Node, NodeState
 from deployments.models import Deployment, PriorityClass, Status, WaitReason
-from deployments.preemption_reasons import SENTENCES
+from deployments.reasons.preemption import SENTENCES
 from deployments.tests.workloads import make
 from mlops_platform.api.ids import moment
 from organizations.tests.people import JsonClient, all_at_once, client_for

@@ -13,13 +13,13 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, EventType, Status, WaitReason
-from deployments.queries import reasons_for
+from deployments.reasons.reader import reasons_for
 from deployments.services.stop import stop_deployment
 from scheduler import audit, cycle, store
 from scheduler.engine import Decision, make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.store.relevant import LIMITS
+from scheduler.store.queue.relevant import LIMITS
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import ENDED, Deployment, Status
-from deployments.queries import deployment_by_id
+from deployments.queries.deployments import deployment_by_id
 from deployments.services.stop import stop, stop_deployment
 from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment

@@ -10,7 +10,7 @@ from clusters.services import nodes
 from clusters.services.clusters import change_cluster
 from clusters.tests.allocation import make_node, totals
 from deployments.models import Deployment, EventType, Status
-from deployments.queries import reasons_for
+from deployments.reasons.reader import reasons_for
 from deployments.services.stop import stop_deployment
 from scheduler import audit
 from scheduler.engine import make_plan

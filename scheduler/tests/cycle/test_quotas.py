@@ -8,7 +8,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from clusters.services.quotas import delete_quota, put_quota
 from deployments.models import Deployment, Status, WaitReason
-from deployments.queries import reasons_for
+from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import key_of
 from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
@@ -19,7 +19,7 @@ from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.models import SchedulingCycle
 from scheduler.store import read_and_decide
-from scheduler.store.relevant import LIMITS
+from scheduler.store.queue.relevant import LIMITS
 from scheduler.tests.conftest import run_cycle
 
 pytestmark = pytest.mark.django_db

@@ -21,7 +21,7 @@ from scheduler.engine.drain import drained
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.models import SchedulingCycle, Trigger
-from scheduler.store.relevant import LIMITS
+from scheduler.store.queue.relevant import LIMITS
 from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from deployments.services.stop import stop_deployment
 from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler.audit import breaches
-from scheduler.queue_sync import mend
+from scheduler.queues.queue_sync import mend
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db

@@ -20,8 +20,8 @@ from clusters.models import Cluster, Node, Quota
 from clusters.services.quotas import put_quota
 from deployments import hooks
 from deployments.models import Deployment, PriorityClass, Status
-from deployments.queries import reasons_for
-from deployments.reasons import render
+from deployments.reasons.codes import render
+from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import key_of, request_in
 from deployments.services.submit import create_deployment
 from mlops_platform.api.ids import time_of
@@ -33,7 +33,7 @@ from scheduler.engine.reasons import blocked_by
 from scheduler.models import ReservationRecord, Trigger
 from scheduler.queries import queue_of
 from scheduler.store import read_and_decide
-from scheduler.store.relevant import LIMITS, Limits
+from scheduler.store.queue.relevant import LIMITS, Limits
 from scheduler.tests.conftest import Submit
 from scheduler.tests.store.whole import read_whole
 

@@ -12,7 +12,7 @@ from deployments.models import Deployment, Status
 from scheduler.engine.snapshot import Workload
 from scheduler.queries import overlooked_clusters, queue_of
 from scheduler.store import read_and_decide
-from scheduler.store.queue_reader import QueueReader
+from scheduler.store.queue.reader import QueueReader
 from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db

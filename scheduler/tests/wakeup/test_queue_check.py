@@ -17,8 +17,8 @@ from deployments.services.stop import stop_deployment
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.own_redis import OwnRedis
 from organizations.models import Organization
-from scheduler import queue_check, queue_sync
 from scheduler.queries import queue_lengths
+from scheduler.queues import queue_check, queue_sync
 from scheduler.tests.conftest import Submit
 
 pytestmark = pytest.mark.django_db

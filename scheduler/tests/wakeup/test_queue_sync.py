@@ -22,11 +22,12 @@ from deployments.services.update import change_deployment
 from mlops_platform.api.ids import time_of
 from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
-from scheduler import queue_sync, wakeup
+from scheduler import wakeup
 from scheduler.audit import breaches
 from scheduler.engine.queue.order import order_key
 from scheduler.models import Trigger
 from scheduler.queries import queue_lengths, queue_of
+from scheduler.queues import queue_sync
 from scheduler.tasks import schedule_cluster
 from scheduler.tests.conftest import Submit, run_cycle
 from scheduler.tests.store.whole import read_whole

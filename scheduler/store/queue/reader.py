@@ -16,7 +16,7 @@ from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import DEFAULT_QUOTA, GPU_WEIGHTED, Workload
 from scheduler.engine.upper_bounds import bounds_of
-from scheduler.store.queue_sql import (
+from scheduler.store.queue.statements import (
     ALL,
     BEST,
     CLASSES_WAITING,

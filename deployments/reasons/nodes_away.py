@@ -9,7 +9,7 @@ from uuid import UUID
 
 from clusters.queries import nodes_away
 from deployments.models import Deployment, Status, WaitReason
-from deployments.reasons import AWAY_NODES, CLOSED_NODES, NODE_AWAY, render
+from deployments.reasons.codes import AWAY_NODES, CLOSED_NODES, NODE_AWAY, render
 
 ON_A_NODE = (Status.RUNNING, Status.STOPPING)  # for STARTING rows the reconciler stores a reason
 

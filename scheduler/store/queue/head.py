@@ -9,8 +9,8 @@ from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import EASY_BACKFILL, FAIR_SHARE, STRICT, Workload
 from scheduler.engine.wait_reasons import impossible
-from scheduler.store.bounds import Bounds, possible
-from scheduler.store.queue_reader import EVERY_KEY, QueueReader
+from scheduler.store.queue.bounds import Bounds, possible
+from scheduler.store.queue.reader import EVERY_KEY, QueueReader
 
 Decide = Callable[[ClusterView], Decision]
 

@@ -7,7 +7,7 @@ most that a workload of it may ask for.
 
 from scheduler.engine.queue.order import CPU_WEIGHT, GPU_WEIGHT, RAM_WEIGHT
 from scheduler.engine.resources import ENDLESS
-from scheduler.store.score_sql import request_sql, score_sql, share_sql
+from scheduler.store.queue.score import request_sql, score_sql, share_sql
 
 READY = """d.cluster_id = %(cluster)s AND d.status = 'QUEUED' AND d.pending_dependencies = 0
     AND d.retry_at IS NULL"""

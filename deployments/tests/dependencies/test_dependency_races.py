@@ -15,7 +15,7 @@ from clusters.services.deletion import delete_cluster
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
 from deployments.tests import clock
-from deployments.tests.dependency_cases import blamed, state, submit
+from deployments.tests.dependencies.cases import blamed, state, submit
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import make
 from mlops_platform.api.errors import Conflict

@@ -5,7 +5,7 @@ import pytest
 from clusters.services.deletion import delete_cluster
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.services.stop import stop, stop_one
-from deployments.tests.dependency_cases import (
+from deployments.tests.dependencies.cases import (
     blamed,
     complete,
     ids,

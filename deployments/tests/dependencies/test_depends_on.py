@@ -6,15 +6,9 @@ from uuid import uuid4
 import pytest
 
 from clusters.tests.allocation import make_cluster
-from deployments import queries
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.tests.dependency_cases import (
-    complete,
-    ids,
-    state,
-    stop_it,
-    submit,
-)
+from deployments.reasons.reader import reasons_for
+from deployments.tests.dependencies.cases import complete, ids, state, stop_it, submit
 from deployments.tests.workloads import body, make
 
 PATH = "/api/deployments"
@@ -170,6 +164,6 @@ def test_a_dependency_that_completes_between_two_reads_is_no_reason_to_wait(dev,
     row = submit(dev, cluster, needed)
     read = Deployment.objects.select_related("priority_class").get(pk=row.pk)
     complete(needed)
-    reason = queries.reasons_for([read])[row.pk]
+    reason = reasons_for([read])[row.pk]
     assert reason is not None
     assert reason["code"] == "NOT_YET_EVALUATED"

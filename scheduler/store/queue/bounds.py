@@ -11,7 +11,7 @@ from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import LOWER_PRIORITY, Workload
 from scheduler.engine.upper_bounds import evictable_below, free_by_bin, usage_once_gone
 from scheduler.engine.wait_reasons import impossible
-from scheduler.store.queue_reader import FreeByClass, SizeClass, size_classes
+from scheduler.store.queue.reader import FreeByClass, SizeClass, size_classes
 
 
 class Bounds:

@@ -5,10 +5,10 @@ from collections.abc import Set
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.snapshot import Running
-from scheduler.store.bounds import preempting_classes
-from scheduler.store.queue_head import Decide
+from scheduler.store.queue.bounds import preempting_classes
+from scheduler.store.queue.head import Decide
+from scheduler.store.queue.starved import ends_matter, starved_gangs
 from scheduler.store.running import running_in
-from scheduler.store.starved import ends_matter, starved_gangs
 
 
 def decide_whole(view: ClusterView, decide: Decide) -> Decision:

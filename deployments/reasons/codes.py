@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from deployments.preemption_reasons import SPARED, moment_in_words, sentences_of
+from deployments.reasons.preemption import SPARED, moment_in_words, sentences_of
 from mlops_platform.api.resources import (
     PUBLIC_NAMES,
     RESOURCES,

@@ -8,8 +8,8 @@ from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
-from scheduler.store.bounds import Bounds
-from scheduler.store.queue_reader import QueueReader
+from scheduler.store.queue.bounds import Bounds
+from scheduler.store.queue.reader import QueueReader
 
 MOST_STARVED = 1000  # of each class: capacity is reserved for none beyond
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.reasons import render
+from deployments.reasons.codes import render
 
 SIZE = {"cpu_milli": 4000, "ram_mib": 1024, "gpu": 4}
 FREE = {"cpu_milli": 64000, "ram_mib": 4096, "gpu": 6}

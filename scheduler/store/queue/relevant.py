@@ -1,8 +1,8 @@
 """Selects the rows a cycle must read so that its plan equals the plan of the full queue.
 
-A short queue is read whole (short_queue.py). Of a longer one, a workload that asks for more than
+A short queue is read whole (short.py). Of a longer one, a workload that asks for more than
 could come free in any bin (bounds.py) cannot start, so it is not read, with two exceptions: the
-first in line where a blocked head counts for the others (queue_head.py), and the first of the
+first in line where a blocked head counts for the others (head.py), and the first of the
 starved, since capacity may be reserved for them (starved.py). A workload over its owner's quota
 even then is never read: it is in the way of none.
 """
@@ -16,12 +16,11 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.plan import Start
 from scheduler.engine.queue.order import order_key
 from scheduler.engine.snapshot import FAIR_SHARE, Workload
-from scheduler.store.bounds import Bounds
-from scheduler.store.queue_head import Decide, HeadReader, with_workloads
-from scheduler.store.queue_reader import EVERY_KEY, FIRST_KEY, QueueReader
-from scheduler.store.running import running_in
-from scheduler.store.short_queue import running_that_matters
-from scheduler.store.starved import (
+from scheduler.store.queue.bounds import Bounds
+from scheduler.store.queue.head import Decide, HeadReader, with_workloads
+from scheduler.store.queue.reader import EVERY_KEY, FIRST_KEY, QueueReader
+from scheduler.store.queue.short import running_that_matters
+from scheduler.store.queue.starved import (
     StarvedPart,
     ends_matter,
     enough_are_read,
@@ -30,6 +29,7 @@ from scheduler.store.starved import (
     read_starved,
     starved_gangs,
 )
+from scheduler.store.running import running_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from clusters.models import Cluster
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.coordination.redis import redis_client
-from scheduler import queue_sync
+from scheduler.queues import queue_sync
 
 AT_ONCE = 500  # clusters that a look compares
 REBUILDING_S = 0.3  # of a look, at most

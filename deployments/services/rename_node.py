@@ -1,11 +1,11 @@
-"""Reads placements, and renames nodes in them: a placement has names as well as ids."""
+"""Renames a node in the placements on it: a placement has names as well as ids."""
 
 from uuid import UUID
 
 from django.db import connection
 
 from deployments.lifecycle.timeline import record_all
-from deployments.models import Deployment, EventType, Status
+from deployments.models import EventType
 
 _RENAME = """
 UPDATE deployments_deployment d
@@ -21,22 +21,9 @@ RETURNING d.id
 """
 
 
-def node_ids(row: Deployment) -> list[str]:
-    """The node id of each replica, in the order of the replicas' numbers."""
-    return [str(each["node_id"]) for each in row.placement for _ in range(each["replicas"])]
-
-
 def rename_node(cluster_id: UUID, node_id: UUID, name: str) -> None:
     """Rename the node in all placements; the caller has the cluster's lock. Two queries."""
     with connection.cursor() as cursor:
         cursor.execute(_RENAME, {"cluster": cluster_id, "node": str(node_id), "name": name})
         lines = [(row, {"node": {"to": name}}) for (row,) in cursor.fetchall()]
     record_all(lines, EventType.CHANGED, at=None)
-
-
-def terminating_nodes(cluster_id: UUID) -> set[UUID]:
-    """The nodes on which an evicted deployment has not ended yet. One query."""
-    placements = Deployment.objects.filter(
-        cluster=cluster_id, status=Status.STOPPING, yielded=True
-    ).values_list("placement", flat=True)
-    return {UUID(each["node_id"]) for placement in placements for each in placement}

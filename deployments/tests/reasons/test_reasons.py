@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.reasons import SENTENCES, render
+from deployments.reasons.codes import SENTENCES, render
 
 ASKED = {"cpu_milli": 4000, "ram_mib": 8192, "gpu": 4}
 FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}

@@ -1,0 +1,141 @@
+"""Reads the reason of each deployment: why it waits, or has ended."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments import hooks
+from deployments.models import Deployment, Status, WaitReason
+from deployments.queries.dependencies import Dependencies, dependencies_of
+from deployments.reasons import codes
+from deployments.reasons.nodes_away import NodesAway
+from deployments.reasons.preemption import SPARED
+
+LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED")
+"""The codes of those for which preemption could free what they lack."""
+
+
+def reasons_for(
+    deployments: Iterable[Deployment], dependencies: Dependencies | None = None
+) -> dict[UUID, dict[str, Any] | None]:
+    """Each deployment's rendered reason by id; None for a deployment without one.
+
+    A queued deployment has the reason that the last cycle stored for itself, or for its scheduling
+    key. After an eviction or a failed attempt it keeps that reason, with the present one under
+    `waiting_for`. An ended deployment has the reason of its end, a starting one what it still waits
+    for, and a running or stopping one whether its node is away. A cycle never reads a deployment
+    that waits for dependencies or for its next attempt, so those reasons are found here; nor one
+    for which nothing could come free, whose reason the scheduler derives on request.
+
+    One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
+    are not given; up to three if any reason has to be derived; one if any lacks capacity though its
+    class may preempt; and one if any is on a node, or waits while nodes are closed.
+    """
+    deployments = list(deployments)
+    queued = [row for row in deployments if row.status == Status.QUEUED]
+    dependent = [row for row in queued if row.pending_dependencies]
+    if dependencies is None:
+        dependencies = dependencies_of(dependent) if dependent else {}
+    eligible = [row for row in queued if not row.pending_dependencies and not row.retry_at]
+    waits = _wait_reasons(eligible)
+    if without := [row for row in eligible if row.pk not in waits]:
+        waits |= _derived(without)
+    waits |= _with_spared(eligible, waits)
+    if dependent:
+        waits |= _dependency_waits(dependent, dependencies)
+    for row in queued:
+        if row.retry_at and not row.pending_dependencies:
+            details = {"retry_at": row.retry_at.isoformat()}
+            waits[row.pk] = WaitReason(code=codes.BACKOFF, details=details)
+    away = NodesAway(deployments, waits)
+    return {
+        row.pk: _reason(row, away.add_to(row, waits.get(row.pk)), away.reason(row))
+        for row in deployments
+    }
+
+
+def _dependency_waits(
+    dependent: Sequence[Deployment], dependencies: Dependencies
+) -> dict[UUID, WaitReason]:
+    waits = {}
+    for row in dependent:
+        pending = [each for each in dependencies.get(row.pk, ()) if each.status != Status.COMPLETED]
+        if pending:  # else the last dependency has completed since the row was read
+            details = codes.waiting_for([each.id for each in pending])
+            waits[row.pk] = WaitReason(code=codes.WAITING_FOR_DEPENDENCIES, details=details)
+    return waits
+
+
+def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
+    if not queued:
+        return {}
+    found = WaitReason.objects.filter(
+        Q(deployment__in=[row.pk for row in queued])
+        | Q(
+            deployment=None,
+            cluster__in={row.cluster_id for row in queued},
+            scheduling_key__in={row.scheduling_key for row in queued},
+        )
+    )
+    own: dict[UUID, WaitReason] = {}
+    by_key: dict[tuple[UUID, str], WaitReason] = {}
+    for reason in found:
+        if reason.deployment_id is not None:
+            own[reason.deployment_id] = reason
+        else:
+            by_key[reason.cluster_id, reason.scheduling_key] = reason
+    waits = {
+        row.pk: own.get(row.pk) or by_key.get((row.cluster_id, row.scheduling_key))
+        for row in queued
+    }
+    return {pk: reason for pk, reason in waits.items() if reason is not None}
+
+
+def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
+    derived = hooks.derive_wait_reasons(missing)
+    return {pk: WaitReason(code=code, details=details) for pk, (code, details) in derived.items()}
+
+
+def _with_spared(
+    rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
+) -> dict[UUID, WaitReason]:
+    """The reasons of the deployments that lack capacity, and that may preempt, with the causes for
+    which nothing is preempted. Read with each answer rather than stored, as exempt times end."""
+    lacking = [
+        (row, waits[row.pk].details)
+        for row in rows
+        if row.pk in waits and waits[row.pk].code in LACKING and row.priority_class.may_preempt
+    ]
+    found = hooks.find_spared(lacking) if lacking else {}
+    return {
+        pk: WaitReason(code=waits[pk].code, details={**waits[pk].details, SPARED: causes})
+        for pk, causes in found.items()
+    }
+
+
+def _reason(
+    deployment: Deployment, wait: WaitReason | None, away: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    past = (
+        codes.render(deployment.reason_code, deployment.reason_details)
+        if deployment.reason_code
+        else None
+    )
+    now = away
+    if deployment.status == Status.RUNNING:
+        return now
+    if deployment.status == Status.QUEUED:
+        now = (
+            codes.render(wait.code, wait.details)
+            if wait
+            else codes.render(codes.NOT_YET_EVALUATED, {})
+        )
+    if past is None or now is None:
+        return past or now
+    return {
+        "code": past["code"],
+        "message": f"{past['message']} {now['message']}",
+        "details": {**past["details"], "waiting_for": now},
+    }
