@@ -198,7 +198,7 @@ class Endpoint(models.Model):
 
     `secrets` is sealed (secrets.py) and is opened only for the runtime's client. An endpoint that
     an operator has attached is `trusted`: it may be this very host. `error` is why it does not
-    answer now.
+    answer now, and `away_since` since when.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -209,6 +209,7 @@ class Endpoint(models.Model):
     trusted = models.BooleanField(default=False, editable=False)
     seen_at = models.DateTimeField(null=True, editable=False)
     error = models.CharField(max_length=500, blank=True, default="", editable=False)
+    away_since = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return self.url
@@ -262,10 +263,12 @@ class NodeState(models.TextChoices):
 class Node(models.Model):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
-    `state` is what users want, `observed` what its runtime reports, and `effective_state` the
-    stricter of both. `discovered` names the sizes that its runtime reports because no user has
-    given them, 0 until then. `pending` is the change to make once the node is empty
-    (node_changes.py): `{"delete": true}`, or the columns to set.
+    `state` is what users want, `observed` what its runtime reports, with its `observed_reason`, and
+    `effective_state` the stricter of both. `not_ready_since` is when its loss began to be timed:
+    None where only its API server is silent, which says nothing of the node. `discovered` names the
+    sizes that its runtime reports because no user has given them, 0 until then. `pending` is the
+    change to make once the node is empty (node_changes.py): `{"delete": true}`, or the columns to
+    set.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -283,6 +286,9 @@ class Node(models.Model):
         default=NodeState.READY,
         db_default=NodeState.READY,
         editable=False,
+    )
+    observed_reason = models.CharField(
+        max_length=500, blank=True, default="", db_default="", editable=False
     )
     not_ready_since = models.DateTimeField(null=True, editable=False)
     labels = models.JSONField(default=dict, blank=True)
@@ -333,3 +339,18 @@ class Node(models.Model):
             if strict in (self.state, self.observed):
                 return strict
         return NodeState.READY
+
+    @property
+    def reason(self) -> str:
+        """Why it is not open, or has less than it was given; empty where there is nothing to say.
+        Its endpoint is read with it."""
+        if self.observed == NodeState.NOT_READY and self.endpoint is not None:
+            if not self.endpoint.namespace:
+                return "Its engine does not answer."
+            if self.endpoint.error:
+                return "The API server of its cluster does not answer."
+        if self.observed_reason:
+            return self.observed_reason
+        if self.state == NodeState.DRAINING:
+            return "It is being drained here."
+        return "It is cordoned here." if self.state == NodeState.CORDONED else ""

@@ -23,8 +23,16 @@ BATCH = 500  # rows of one statement
 SEEN_EVERY = timedelta(seconds=15)  # the precision of `seen_at`
 
 
+MOST_REASON = 500
+TAKEN_BY_OTHERS = (
+    "Others have taken so much of it that less is left than the deployments here have allocated."
+)
+GONE = "The API server does not know this node any more."
+
+
 class Found(NamedTuple):
-    """A node as a runtime reports it; `gpu` is None where the runtime does not know."""
+    """A node as a runtime reports it; `gpu` is None where the runtime does not know. `reason` is
+    why it is not ready, or cordoned."""
 
     name: str
     cpu_milli: int
@@ -33,21 +41,39 @@ class Found(NamedTuple):
     labels: dict[str, str]
     ready: bool
     cordoned: bool
+    reason: str = ""
 
 
-def is_away(endpoint: Endpoint, error: str) -> bool:
-    """The endpoint does not answer: its nodes are NOT_READY, and their workloads stay as they
-    are."""
-    ready = Node.objects.filter(endpoint=endpoint).exclude(observed=NodeState.NOT_READY)
-    if endpoint.error == error and not ready.exists():
+def is_away(endpoint: Endpoint, error: str, *, is_node: bool) -> bool:
+    """The endpoint does not answer: its nodes are NOT_READY, and their workloads stay as they are.
+
+    `is_node`: the endpoint is the node itself and is silent, so the time after which the node
+    counts as lost begins. An API server's silence, and credentials that are refused, say nothing of
+    a node: that time ends, and begins anew once the endpoint shows that the node is not ready.
+    """
+    nodes = Node.objects.filter(endpoint=endpoint)
+    timed = nodes.filter(observed=NodeState.NOT_READY, not_ready_since=None)
+    as_it_should = (
+        timed
+        if not is_node
+        else nodes.filter(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
+    )
+    wrong = nodes.exclude(pk__in=as_it_should.values("pk"))
+    if endpoint.error == error and not wrong.exists():
         return False
     with transaction.atomic():
         if not _lock(endpoint):
             return False
-        Endpoint.objects.filter(pk=endpoint.pk).update(error=error)
-        if ready.update(observed=NodeState.NOT_READY, not_ready_since=Now()):
+        since = endpoint.away_since or database_now()
+        Endpoint.objects.filter(pk=endpoint.pk).update(error=error, away_since=since)
+        closed = wrong.exclude(observed=NodeState.NOT_READY).exists()
+        wrong.update(
+            observed=NodeState.NOT_READY,
+            not_ready_since=Now() if is_node else None,
+        )
+        if closed:
             note_change(endpoint.cluster_id)
-    endpoint.error = error
+    endpoint.error, endpoint.away_since = error, since
     return True
 
 
@@ -108,9 +134,9 @@ def _note_seen(endpoint: Endpoint) -> bool:
     now = timezone.now()  # another host may have written `seen_at`, by its own clock
     if not endpoint.error and endpoint.seen_at and abs(now - endpoint.seen_at) < SEEN_EVERY:
         return False
-    Endpoint.objects.filter(pk=endpoint.pk).update(seen_at=now, error="")
+    Endpoint.objects.filter(pk=endpoint.pk).update(seen_at=now, error="", away_since=None)
     recovered = bool(endpoint.error)
-    endpoint.seen_at, endpoint.error = now, ""
+    endpoint.seen_at, endpoint.error, endpoint.away_since = now, "", None
     return recovered
 
 
@@ -134,12 +160,15 @@ def _differing(node: Node, found: Found) -> dict[str, Any]:
     too_small = any(size < getattr(node, f"allocated_{name}") for name, size in sizes.items())
     columns: dict[str, Any] = {name: _at_least(node, name, size) for name, size in sizes.items()}
     columns["labels"] = found.labels
+    columns["observed_reason"] = found.reason[:MOST_REASON]
     if not found.ready:
         columns["observed"] = NodeState.NOT_READY
         columns["not_ready_since"] = node.not_ready_since or database_now()
     else:
         closed = found.cordoned or too_small
         columns["observed"] = NodeState.CORDONED if closed else NodeState.READY
+        if too_small and not found.cordoned:
+            columns["observed_reason"] = TAKEN_BY_OTHERS
         columns["not_ready_since"] = None
     return {name: value for name, value in columns.items() if getattr(node, name) != value}
 
@@ -162,8 +191,8 @@ def _leave(nodes: Sequence[Node]) -> None:
         return
     gone = Node.objects.filter(pk__in=[node.pk for node in nodes])
     gone.filter(**{f"allocated_{name}": 0 for name in RESOURCES}).delete()
-    in_use = gone.exclude(observed=NodeState.NOT_READY)
-    in_use.update(observed=NodeState.NOT_READY, not_ready_since=Now())
+    in_use = gone.exclude(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
+    in_use.update(observed=NodeState.NOT_READY, observed_reason=GONE, not_ready_since=Now())
 
 
 def _put(node: Node, **columns: Any) -> None:

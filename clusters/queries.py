@@ -97,14 +97,24 @@ def effective_state() -> Case:
 
 
 def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:
-    """The nodes that do not answer, of these nodes and of all nodes of these clusters.
+    """The nodes that do not answer, of these nodes and of all nodes of these clusters, with their
+    endpoints.
 
     One query, none where neither are given.
     """
     if not ids and not clusters:
         return []
     concerned = Q(pk__in=ids) | Q(cluster__in=clusters)
-    return list(Node.objects.filter(concerned, observed=NodeState.NOT_READY))
+    away = Node.objects.filter(concerned, observed=NodeState.NOT_READY)
+    return list(away.select_related("endpoint").defer("endpoint__secrets"))
+
+
+def silent_api_server(node: Node) -> Endpoint | None:
+    """The node's API server, where it is that one which does not answer. No query of its own for a
+    node of nodes_away."""
+    server = node.endpoint
+    is_silent = server is not None and server.error and server.namespace
+    return server if is_silent else None
 
 
 # --- Endpoints -----------------------------------------------------------------------------------

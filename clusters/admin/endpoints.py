@@ -114,7 +114,7 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     """Adding an endpoint attaches it; it is deleted with its node or its cluster."""
 
     form = EndpointForm
-    list_display = ["url", "in_cluster", "attached_by", "seen", "error"]
+    list_display = ["url", "in_cluster", "attached_by", "seen", "away", "error"]
     list_filter = ["trusted", ("cluster", LookUpFilter)]
     list_select_related = ["cluster__organization"]
     search_fields = ["url", "cluster__name", "id"]
@@ -122,13 +122,16 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     sortable_by = ["url"]
     unlisted = ["secrets"]
     autocomplete_fields = ["cluster"]
-    readonly_fields = ["in_cluster", "attached_by", "seen", "error", "machines"]
+    readonly_fields = ["in_cluster", "attached_by", "seen", "away", "error", "machines"]
     add_fieldsets = [
         (None, {"fields": ["cluster"]}),
         ("A Docker host", {"fields": ["node", "url", *TLS_FIELDS, *PUBLIC_NAMES.values()]}),
         ("A Kubernetes cluster", {"fields": ["kubeconfig", "namespace"]}),
     ]
-    state_fieldset = (None, {"fields": ["in_cluster", "machines", "attached_by", "seen", "error"]})
+    state_fieldset = (
+        None,
+        {"fields": ["in_cluster", "machines", "attached_by", "seen", "away", "error"]},
+    )
     docker_fieldset = (
         "Replace it",
         {
@@ -155,6 +158,10 @@ class EndpointAdmin(LookUpMedia, RefusingAdmin):
     @admin.display(description="last seen")
     def seen(self, endpoint: Endpoint) -> SafeString | str:
         return ago(endpoint.seen_at)
+
+    @admin.display(description="does not answer since")
+    def away(self, endpoint: Endpoint) -> SafeString | str:
+        return ago(endpoint.away_since) if endpoint.away_since else EMPTY
 
     @admin.display(description="node")
     def machines(self, endpoint: Endpoint) -> SafeString | str:

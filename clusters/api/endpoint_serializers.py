@@ -51,12 +51,27 @@ class ShownError(serializers.CharField):
         return shown_error(endpoint.error, trusted=endpoint.trusted, seen=seen) or None
 
 
+class ShownSince(serializers.DateTimeField):
+    """Null also of a tenant's endpoint that has never answered: how soon that was known tells of
+    machines that only the platform reaches."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_null=True, source="*", **kwargs)
+
+    def to_representation(self, endpoint: Endpoint) -> Any:  # type: ignore[override]  # the row
+        since = endpoint.away_since
+        if since is None or not (endpoint.trusted or endpoint.seen_at):
+            return None
+        return super().to_representation(since)
+
+
 class EndpointSerializer(serializers.Serializer):
     """Where a runtime is reached, as every member sees it."""
 
     url = serializers.CharField()
     seen_at = serializers.DateTimeField(allow_null=True, help_text="When it last answered.")
     error = ShownError(help_text="Why it does not answer now.")
+    away_since = ShownSince(help_text="Since when it does not answer; null where it does.")
 
     class Meta:
         ref_name = "Endpoint"

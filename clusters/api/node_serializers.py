@@ -23,6 +23,7 @@ EXAMPLE = {
     "cluster_id": EXAMPLE_CLUSTER,
     "name": "node-1",
     "state": "READY",
+    "reason": None,
     "cpu": 64,
     "ram": 262144,
     "gpu": 8,
@@ -105,6 +106,9 @@ class NodeSerializer(serializers.Serializer):
             "NOT_READY: its runtime does not answer, or says so."
         ),
     )
+    reason = serializers.SerializerMethodField(
+        help_text="Why it is closed, or has less than it was given; null where neither is so."
+    )
     cpu = ShownCores(source="cpu_milli")
     ram = serializers.IntegerField(source="ram_mib")
     gpu = serializers.IntegerField()
@@ -125,6 +129,10 @@ class NodeSerializer(serializers.Serializer):
     class Meta:
         ref_name = "Node"
         swagger_schema_fields = {"example": EXAMPLE}
+
+    @swagger_serializer_method(serializers.CharField(allow_null=True))
+    def get_reason(self, node: Node) -> str | None:
+        return node.reason or None
 
     @swagger_serializer_method(PendingSerializer(allow_null=True))
     def get_pending(self, node: Node) -> dict[str, Any] | None:

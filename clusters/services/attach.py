@@ -220,7 +220,8 @@ def _save(endpoint: Endpoint, attachment: Attachment, namespace: str | None = No
     """Write the whole endpoint. At another address nothing has been seen yet."""
     if endpoint.url != attachment.url:
         endpoint.seen_at = None
-    endpoint.url, endpoint.trusted, endpoint.error = attachment.url, attachment.trusted, ""
+    endpoint.url, endpoint.trusted = attachment.url, attachment.trusted
+    endpoint.error, endpoint.away_since = "", None
     endpoint.namespace = namespace or attachment.namespace
     endpoint.secrets = seal(attachment.secrets)
     endpoint.save()

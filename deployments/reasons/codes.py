@@ -28,12 +28,14 @@ NODE_LOST = "NODE_LOST"
 CONTAINER_LOST = "CONTAINER_LOST"
 WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
 NODE_AWAY = "NODE_AWAY"
+API_AWAY = "API_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
+API_AWAY_SINCE = "api_away_since"  # since when the cluster's API server does not
 
 MOST_DEPENDENCIES = 20  # in details
 NAMED = 3  # in a sentence
@@ -131,7 +133,10 @@ def _insufficient_capacity(details: Details) -> str:
     away = details.get(AWAY_NODES, 0)
     closed = details.get(CLOSED_NODES, 0) - away
     nodes = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
-    nodes += f" {away} {'node does' if away == 1 else 'nodes do'} not answer." if away else ""
+    if details.get(API_AWAY_SINCE):
+        nodes += f" {_api_away({'since': details[API_AWAY_SINCE]})}"
+    elif away:
+        nodes += f" {away} {'node does' if away == 1 else 'nodes do'} not answer."
     if len(parts) == 1:
         return f"Needs {parts[0][0]}: {parts[0][1]}.{nodes}"
     listed = [f"{need} ({why})" for need, why in parts]
@@ -218,6 +223,11 @@ def _node_away(details: Details) -> str:
     return f"Its node {details['node']} has not answered since {moment_in_words(details['since'])}."
 
 
+def _api_away(details: Details) -> str:
+    since = f" since {moment_in_words(details['since'])}" if details.get("since") else ""
+    return f"The API server of its cluster has not answered{since}: what runs there runs on."
+
+
 def _exited(details: Details) -> str:
     code = details.get("exit_code")
     if code is None:
@@ -268,6 +278,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     # Codes of a runtime (runtimes/base.py): of a starting deployment, or of a failed attempt.
     WAITING_FOR_VICTIMS: _waiting_for_victims,
     NODE_AWAY: _node_away,
+    API_AWAY: _api_away,
     NOT_READY_IN_TIME: _not_ready_in_time,
     START_DELAYED: _said("It could not be started yet, and is tried again"),
     ENV_SEALED: _always(

@@ -1,15 +1,23 @@
-"""Names nodes that do not answer, to deployments on them and to deployments that wait for them.
+"""Names nodes and API servers that do not answer, to deployments there and to those that wait.
 
 Read with each answer rather than stored, so that nothing has to be written or taken back.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clusters.queries import nodes_away
+from clusters.queries import nodes_away, silent_api_server
 from deployments.models import Deployment, Status, WaitReason
-from deployments.reasons.codes import AWAY_NODES, CLOSED_NODES, NODE_AWAY, render
+from deployments.reasons.codes import (
+    API_AWAY,
+    API_AWAY_SINCE,
+    AWAY_NODES,
+    CLOSED_NODES,
+    NODE_AWAY,
+    render,
+)
 
 ON_A_NODE = (Status.RUNNING, Status.STOPPING)  # for STARTING rows the reconciler stores a reason
 
@@ -28,15 +36,19 @@ class NodesAway:
         self._nodes = {str(node.pk): node for node in nodes_away(node_ids, cluster_ids)}
 
     def reason(self, row: Deployment) -> dict[str, Any] | None:
-        """NODE_AWAY, rendered, for a row that runs or stops on such a node; else None."""
+        """API_AWAY or NODE_AWAY, rendered, for a row that runs or stops on such a node; else
+        None."""
         if row.status not in ON_A_NODE:
             return None
         for each in row.placement:
             node = self._nodes.get(each["node_id"])
             if node is not None:
+                if (server := silent_api_server(node)) is not None:
+                    return render(API_AWAY, _since(server.away_since))
                 since = node.not_ready_since
-                details = {"since": since.isoformat()} if since else {}
-                return render(NODE_AWAY, {"node": node.name, **details})
+                if since is None and node.endpoint is not None:
+                    since = node.endpoint.away_since
+                return render(NODE_AWAY, {"node": node.name, **_since(since)})
         return None
 
     def add_to(self, row: Deployment, wait: WaitReason | None) -> WaitReason | None:
@@ -44,11 +56,20 @@ class NodesAway:
         if wait is None or not wait.details.get(CLOSED_NODES):
             return wait
         selector = row.node_selector.items()
-        count = sum(
-            node.cluster_id == row.cluster_id and selector <= node.labels.items()
+        nodes = [
+            node
             for node in self._nodes.values()
-        )
-        if not count:
+            if node.cluster_id == row.cluster_id and selector <= node.labels.items()
+        ]
+        if not nodes:
             return wait
-        away = min(count, wait.details[CLOSED_NODES])  # closed as of the last cycle
-        return WaitReason(code=wait.code, details={**wait.details, AWAY_NODES: away})
+        away = min(len(nodes), wait.details[CLOSED_NODES])  # closed as of the last cycle
+        details = {**wait.details, AWAY_NODES: away}
+        servers = filter(None, map(silent_api_server, nodes))
+        if (since := next((each.away_since for each in servers), None)) is not None:
+            details[API_AWAY_SINCE] = since.isoformat()
+        return WaitReason(code=wait.code, details=details)
+
+
+def _since(at: datetime | None) -> dict[str, str]:
+    return {"since": at.isoformat()} if at else {}

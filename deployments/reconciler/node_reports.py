@@ -7,7 +7,7 @@ from clusters import node_status
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Runtime
 from clusters.node_status import Found
 from deployments.reconciler.observation import EndpointView, Observation
-from deployments.runtimes.base import Capacity
+from deployments.runtimes.base import Capacity, one_line
 
 # What the tables can store, and no more than any real cluster has.
 _NAME = re.compile(r"[\w.:@-]{1,100}", re.ASCII)
@@ -23,13 +23,16 @@ def write(observation: Observation) -> None:
     Reads the observation's nodes anew where a node has changed.
     """
     changed = False
+    of_docker = observation.cluster.runtime == Runtime.DOCKER  # an engine is one node
     node_by_endpoint = {node.endpoint_id: node for node in observation.nodes.values()}
     for endpoint_view in observation.endpoint_views.values():
         endpoint = endpoint_view.endpoint
         if endpoint_view.unknown:  # not the endpoint's fault: what runs there is not lost for it
             continue
         if endpoint_view.error:
-            changed |= node_status.is_away(endpoint, endpoint_view.error)
+            if endpoint_view.called or not endpoint.error:  # else nothing new is known of it
+                is_node = of_docker and not endpoint_view.denied
+                changed |= node_status.is_away(endpoint, endpoint_view.error, is_node=is_node)
         elif observation.cluster.runtime == Runtime.KUBERNETES:
             if endpoint_view.capacities is not None:
                 changed |= node_status.found_all(endpoint, _found(endpoint_view))
@@ -55,6 +58,7 @@ def _storable(name: str, capacity: Capacity) -> Found:
         _labels(capacity.labels),
         capacity.ready,
         capacity.cordoned,
+        one_line(capacity.reason),
     )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from clusters.endpoints.error_texts import ALREADY_ATTACHED
 from clusters.models import Cluster, Endpoint, Node, NodeState
+from clusters.models import Runtime as RuntimeKind
 from clusters.secrets import Unsealable
 from deployments import runtime_connections
 from deployments.models import Deployment
@@ -18,6 +19,7 @@ from deployments.queries.placements import node_ids
 from deployments.reconciler import circuit_breaker
 from deployments.runtimes import limits
 from deployments.runtimes.base import (
+    AccessDenied,
     Capacity,
     Key,
     LimitExceeded,
@@ -57,6 +59,8 @@ class EndpointView:
     capacities: list[Capacity] | None = None
     error: str = ""
     unknown: bool = False  # why it shows nothing is the platform's fault, or want of time
+    denied: bool = False  # it is there, and does not let the platform in
+    called: bool = True  # False: its circuit breaker is open
     failures: int = 0  # of calls since it was observed
     slow: bool = False  # one of these has exceeded its limits
 
@@ -85,6 +89,7 @@ class EndpointView:
         if self.error:
             return
         self.error = one_line(error)
+        self.denied = isinstance(error, AccessDenied)
         if isinstance(error, OutOfTime):
             self.unknown = True
             circuit_breaker.doubt(self.endpoint.pk)
@@ -99,7 +104,7 @@ class Replica(NamedTuple):
     node: Node | None  # None: the node is deleted
     status: ReplicaStatus | None  # None: its endpoint does not show it
     answered: bool  # its endpoint has answered in this round
-    node_lost: bool  # its node has been NOT_READY for longer than the cluster waits
+    node_lost: bool  # its node has been lost for longer than the cluster waits
     node_returned: bool  # its node was NOT_READY until this round
 
 
@@ -108,6 +113,7 @@ class Observation:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.is_of_engines = cluster.runtime == RuntimeKind.DOCKER
         self.endpoints = {each.pk: each for each in cluster.endpoints.all()}
         self.endpoint_views: dict[UUID, EndpointView] = {}
         self.logs_kept: set[Key] = set()  # replicas whose log has been stored in this round
@@ -139,7 +145,8 @@ class Observation:
         def observe(endpoint_view: EndpointView) -> None:
             with limits.within(ENDPOINT_S, by_endpoint=True):
                 endpoint_view.observe(ids)
-                if capacity:
+                # What an endpoint says of its nodes comes first, once it answers again.
+                if capacity or endpoint_view.endpoint.error:
                     endpoint_view.measure()
 
         with limits.within(ALL_ENDPOINTS_S):
@@ -175,6 +182,7 @@ class Observation:
         endpoint = endpoint_view.endpoint
         if circuit_breaker.is_open(endpoint.pk):
             endpoint_view.error = endpoint.error or "It did not answer a moment ago."
+            endpoint_view.called = False
             return
         try:
             endpoint_view.runtime = runtime_connections.connect(
@@ -182,8 +190,12 @@ class Observation:
             )
         except Unsealable as error:
             endpoint_view.error, endpoint_view.unknown = one_line(error), True
-        except (ValueError, OSError) as error:
-            endpoint_view.error = one_line(error)
+        except (
+            ValueError,
+            OSError,
+            RuntimeUnavailable,
+        ) as error:  # of the certificates: nothing has been called
+            endpoint_view.error, endpoint_view.denied = one_line(error), True
 
     def replicas(self, row: Deployment, now: datetime) -> list[Replica]:
         """The replicas of the row's present attempt, in the order of their numbers."""
@@ -199,14 +211,28 @@ class Observation:
                     node,
                     status=endpoint_view.replica_statuses.get(key) if endpoint_view else None,
                     answered=bool(endpoint_view and not endpoint_view.error),
-                    node_lost=node is None or _is_lost(node, lost_since),
+                    node_lost=node is None or self._is_lost(node, lost_since),
                     node_returned=node_id in self._were_away,
                 )
             )
         return found
 
+    def _is_lost(self, node: Node, lost_since: datetime) -> bool:
+        """An engine is one node, and lost with its silence. Of a node of Kubernetes only the API
+        server can say that it is lost, and only while it answers."""
+        return (
+            node.observed == NodeState.NOT_READY
+            and node.not_ready_since is not None
+            and node.not_ready_since <= lost_since
+            and (self.is_of_engines or self.endpoint_view_of(node) is not None)
+        )
+
     def has_returned_node(self) -> bool:
-        """Whether the endpoint of a node that was NOT_READY has answered in this round."""
+        """Whether the endpoint of a node that was NOT_READY has answered in this round, or an API
+        server that was away."""
+        if not self.is_of_engines:
+            views = self.endpoint_views.values()
+            return any(each.endpoint.error and not each.error for each in views)
         nodes = [self.nodes[id_] for id_ in self._were_away if id_ in self.nodes]
         return any(self.endpoint_view_of(node) is not None for node in nodes)
 
@@ -267,12 +293,4 @@ def _is_storable(status: ReplicaStatus) -> bool:
         parse_uuid(status.key.deployment_id) is not None
         and all(abs(each) <= MAX_INTEGER for each in numbers)
         and all(each.tzinfo is not None for each in times)
-    )
-
-
-def _is_lost(node: Node, lost_since: datetime) -> bool:
-    return (
-        node.observed == NodeState.NOT_READY
-        and node.not_ready_since is not None
-        and node.not_ready_since <= lost_since
     )

@@ -26,6 +26,11 @@ class AnswerTooLarge(LimitExceeded):
     """The answer had more bytes than is allowed, or more values than a sound one."""
 
 
+class AccessDenied(RuntimeUnavailable):
+    """The endpoint answers, and does not let the platform in: a certificate or a token has expired,
+    or is refused. So the machine is there, and what runs on it goes on."""
+
+
 class OutOfTime(RuntimeUnavailable):
     """The caller's own deadline is over, which says nothing of the endpoint."""
 
@@ -169,6 +174,7 @@ class Capacity:
     labels: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
     cordoned: bool = False
+    reason: str = ""  # why it is not ready, or cordoned
     machine: str = ""  # a unique id, the same by every address; empty if the runtime has none
 
 

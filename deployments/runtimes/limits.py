@@ -134,15 +134,21 @@ def exceeded(error: BaseException) -> RuntimeUnavailable | None:
 
     The libraries wrap errors several times, as causes, contexts and arguments.
     """
-    found: list[BaseException] = [error]
-    for each in found:
+    for each in wrapped(error):
         if isinstance(each, _OverTimeError):
             return (LimitExceeded if each.by_endpoint else OutOfTime)(str(each))
         if isinstance(each, _OverSizeError):
             return AnswerTooLarge(str(each))
+    return None
+
+
+def wrapped(error: BaseException) -> list[BaseException]:
+    """The error and all that it wraps, from the outside in."""
+    found: list[BaseException] = [error]
+    for each in found:
         inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
         found += [one for one in inner if isinstance(one, BaseException) and one not in found]
-    return None
+    return found
 
 
 def _earlier(own: _Deadline) -> _Deadline:

@@ -49,6 +49,15 @@ def pool_manager(access: Access, **options: Any) -> urllib3.PoolManager:
     return pools
 
 
+def is_tls_refusal(error: BaseException) -> bool:
+    """Whether one side has refused the other's certificate, or speaks no TLS that the other knows.
+
+    A connection that was cut in the middle of a handshake is no refusal.
+    """
+    cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(error, ssl.SSLError) and not isinstance(error, cut)
+
+
 def pool_class(base: Any, connection_class: Any) -> Any:
     """A pool class whose connections keep to the limits of the conversation they are used in."""
     limited = type("LimitedConnection", (_LimitedConnection, connection_class), {})

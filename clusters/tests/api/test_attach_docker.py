@@ -31,7 +31,12 @@ def test_an_admin_attaches_an_engine_without_sizes(api, ada, docker, woken):
     response = api(ada).post(path(docker), body())
     assert response.status_code == 201
     answer = response.json()
-    assert answer["endpoint"] == {"url": "tcp://10.0.0.5:2376", "seen_at": None, "error": NOT_YET}
+    assert answer["endpoint"] == {
+        "url": "tcp://10.0.0.5:2376",
+        "seen_at": None,
+        "error": NOT_YET,
+        "away_since": None,
+    }
     assert (answer["state"], answer["cpu"], answer["ram"], answer["gpu"]) == ("NOT_READY", 0, 0, 0)
     assert "BEGIN" not in response.content.decode()
     node = Node.objects.get()
@@ -185,6 +190,7 @@ def test_at_another_address_it_has_not_been_seen_yet(api, ada, docker, engine):
         "url": "tcp://gpu-1.example.org:2376",
         "seen_at": None,
         "error": NOT_YET,
+        "away_since": None,
     }
     assert row(engine)["not_ready_since"] is not None
     assert counts() == (1, 1)

@@ -19,6 +19,7 @@ SERVER = {
     "namespace": "default",
     "seen_at": None,
     "error": NOT_YET,
+    "away_since": None,
 }
 
 pytestmark = pytest.mark.usefixtures("names")
@@ -131,7 +132,8 @@ def test_others_may_not_and_no_name_is_resolved_for_them(
 def test_members_see_where_it_is_and_nothing_else_of_it(api, vera, kube):
     for address in (PATH, path(kube), f"{path(kube)}/status"):
         text = api(vera).get(address).content.decode()
-        shown = f'"url":"https://10.0.0.9:6443","seen_at":null,"error":"{NOT_YET}","namespace":"ml"'
+        shown = f'"url":"https://10.0.0.9:6443","seen_at":null,"error":"{NOT_YET}"'
+        shown += ',"away_since":null,"namespace":"ml"'
         assert shown in text
         assert "BEGIN" not in text
         assert kube.endpoints.get().secrets not in text

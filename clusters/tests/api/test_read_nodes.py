@@ -27,6 +27,7 @@ def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, pers
         "cluster_id": str(cluster.pk),
         "name": "node-1",
         "state": "READY",
+        "reason": None,
         "cpu": 4,
         "ram": 8192,
         "gpu": 2,

@@ -15,12 +15,21 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 
 from deployments.runtimes import limits, streams
-from deployments.runtimes.base import Access, LimitExceeded, OutOfTime, RuntimeUnavailable, one_line
+from deployments.runtimes.base import (
+    Access,
+    AccessDenied,
+    LimitExceeded,
+    OutOfTime,
+    RuntimeUnavailable,
+    one_line,
+)
 from deployments.runtimes.docker.connections import EngineAdapter, base_url
 from deployments.runtimes.limits import ANSWER_BYTES, SLOWEST, Limits
+from deployments.runtimes.transport import is_tls_refusal
 
 OLDEST = "1.41"  # Docker 20.10, the oldest engine that is tried
 LONGEST = 1024 * 1024  # bytes of a line, or of a frame of a log
+DENIED = (401, 403, 407)
 T = TypeVar("T")
 NO_ANSWER = (
     DockerException,
@@ -44,6 +53,10 @@ class Answered(RuntimeUnavailable):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(one_line(sentence))
         self.status = status
+
+
+class AnsweredDenied(Answered, AccessDenied):
+    """The engine, or a proxy in front of it, does not let the platform in."""
 
 
 @contextmanager
@@ -94,7 +107,7 @@ class Engine:
             )
             if response.status_code >= 400:
                 with response:
-                    raise Answered(response.status_code, _message(response))
+                    raise _answered(response.status_code, _message(response))
             return response
 
         with errors_as_unavailable():
@@ -196,8 +209,14 @@ def _unavailable(error: BaseException) -> RuntimeUnavailable:
         return limit
     if isinstance(error, APIError):
         status = error.response.status_code if error.response is not None else 0
-        return Answered(status, str(error.explanation or error.args[0]))
+        return _answered(status, str(error.explanation or error.args[0]))
+    if any(is_tls_refusal(each) for each in limits.wrapped(error)):
+        return AccessDenied(one_line(_innermost(error)))
     return RuntimeUnavailable(one_line(_innermost(error)))
+
+
+def _answered(status: int, sentence: str) -> Answered:
+    return (AnsweredDenied if status in DENIED else Answered)(status, sentence)
 
 
 def _innermost(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What nodes offer the platform: their allocatable amounts, less the requests of other Pods."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from deployments.runtimes.base import Capacity
@@ -9,6 +9,7 @@ from deployments.runtimes.kubernetes.names import CLUSTER, Json, labels_of
 from deployments.runtimes.kubernetes.quantities import MIB, cpu_milli, quantity, whole
 
 GPU = "nvidia.com/gpu"
+KEEP_AWAY = ("NoSchedule", "NoExecute")  # effects of taints: the platform's Pods tolerate none
 
 
 class Amounts(NamedTuple):
@@ -62,18 +63,36 @@ def node_capacity(node: Json, used: Amounts) -> Capacity:
     offered = status.get("allocatable") or {}
     cpu = int(quantity(offered.get("cpu", 0)) * 1000) - used.cpu_milli
     ram = int(quantity(offered.get("memory", 0))) - used.ram_bytes
-    conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
-    # The platform's Pods tolerate no taint, so these two effects keep them away.
-    effects = {each["effect"] for each in spec.get("taints") or ()}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
+    is_ready = ready.get("status") == "True"
+    taints = [each for each in spec.get("taints") or () if each["effect"] in KEEP_AWAY]
     return Capacity(
         node=node["metadata"]["name"],
         cpu_milli=max(0, cpu),
         ram_mib=max(0, ram // MIB),
         gpu=max(0, int(quantity(offered.get(GPU, 0))) - used.gpu),
         labels=dict(labels_of(node)),
-        ready=conditions.get("Ready") == "True",
-        cordoned=bool(spec.get("unschedulable")) or bool(effects & {"NoSchedule", "NoExecute"}),
+        ready=is_ready,
+        cordoned=bool(spec.get("unschedulable")) or bool(taints),
+        reason=_why_closed(spec, taints) if is_ready else _why_not_ready(ready),
     )
+
+
+def _why_not_ready(condition: Json) -> str:
+    """In the words of Kubernetes: its reason, and its message."""
+    said = [str(condition[name]) for name in ("reason", "message") if condition.get(name)]
+    return f"Kubernetes says that it is not ready: {': '.join(said) or 'no Ready condition'}."
+
+
+def _why_closed(spec: Json, taints: Sequence[Json]) -> str:
+    """Empty for an open node. Kubernetes gives a cordoned node a taint too, which says no more."""
+    if spec.get("unschedulable"):
+        return "It is cordoned in Kubernetes."
+    if not taints:
+        return ""
+    names = ", ".join(f"{each.get('key')}:{each['effect']}" for each in taints)
+    return f"It has a taint that no deployment tolerates: {names}."
 
 
 def requests(spec: Json) -> Amounts:

@@ -26,11 +26,11 @@ class Authority:
         )
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
-    def pair(self, name: str) -> Pair:
+    def pair(self, name: str, expires_in: timedelta = timedelta(days=1)) -> Pair:
         """A certificate for a server or a client; a name may be an IP address."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = _builder(name, self._name, key).add_extension(
+        builder = _builder(name, self._name, key, expires_in).add_extension(
             x509.ExtendedKeyUsage(usages), critical=False
         )
         try:
@@ -48,7 +48,10 @@ class Authority:
 
 
 def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    name: str,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    expires_in: timedelta = timedelta(days=1),
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -58,7 +61,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + expires_in)
     )
 
 

@@ -4,12 +4,13 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from deployments.runtimes.base import Access, RuntimeUnavailable
+from deployments.runtimes.base import Access, AccessDenied, RuntimeUnavailable
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.certificates import Authority
 from deployments.tests.runtimes.docker.engine import DockerEngine, TlsAccess, give_up
@@ -72,8 +73,45 @@ def test_a_client_without_a_certificate_is_rejected(tls):
 def test_a_client_with_a_certificate_of_another_authority_is_rejected(tls):
     other = Authority("another authority").pair("other")
     access = Access(tls.url, tls.authority.pem, other.cert, other.key)
-    with pytest.raises(RuntimeUnavailable):
+    with pytest.raises(AccessDenied):
         connected(access).observe()
+
+
+@pytest.mark.docker
+def test_an_expired_certificate_is_refused_by_an_engine_that_is_there(tls):
+    expired = tls.authority.pair("client", timedelta(minutes=-1))
+    access = Access(tls.url, tls.authority.pem, expired.cert, expired.key)
+    for _ in range(3):
+        with pytest.raises(AccessDenied, match="certificate"):
+            connected(access).observe()
+
+
+@pytest.mark.parametrize(
+    ("answer", "denied"),
+    [(b"401 Unauthorized", True), (b"403 Forbidden", True), (b"502 Bad Gateway", False)],
+)
+def test_a_server_that_does_not_let_the_platform_in_is_there(answer, denied):
+    with (
+        listener(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % answer) as server,
+        pytest.raises(RuntimeUnavailable) as raised,
+    ):
+        connected(Access(server.url), timeout_s=2).observe()
+    assert isinstance(raised.value, AccessDenied) == denied
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "tcp://nowhere.invalid:1"])
+def test_an_engine_of_which_nothing_is_heard_has_refused_nothing(url):
+    with pytest.raises(RuntimeUnavailable) as raised:
+        connected(Access(url, Authority("any").pem), timeout_s=2).observe()
+    assert not isinstance(raised.value, AccessDenied)
+
+
+def test_a_handshake_that_is_cut_is_no_refusal():
+    with listener() as server:
+        server.hangs_up = True
+        with pytest.raises(RuntimeUnavailable) as raised:
+            connected(Access(server.url, Authority("any").pem), timeout_s=2).observe()
+    assert not isinstance(raised.value, AccessDenied)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +145,7 @@ class Listener:
     def __init__(self, answer: bytes = b"", drip: bytes = b"") -> None:
         self.received = b""
         self.connections = 0
+        self.hangs_up = False  # after the first bytes of a client
         self._answer = answer
         self._drip = drip  # after the answer, again and again
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -123,6 +162,8 @@ class Listener:
             with connection:
                 while received := connection.recv(4096):
                     self.received += received
+                    if self.hangs_up:
+                        break
                     if self._answer and b"\r\n\r\n" in self.received:
                         self._send_answer(connection)
                         break
