@@ -36,13 +36,13 @@ fuzz: $(DEV_READY) ## requests made of the OpenAPI document, at random, as each 
 	@FUZZ_SECONDS=$(or $(SECONDS),600) .ci/test mlops_platform/tests/contract/test_schemathesis.py --numprocesses=logical $(ARGS)
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 refusals: $(DEV_READY) ## the CPU that hostile requests cost, call by call (ARGS= is a part of a call's name)
-	@$(BIN)/python benchmarks/refusals.py $(ARGS)
+	@$(BIN)/python -m benchmarks.refusals $(ARGS)
 
 rehearse: $(DEV_READY) ## migrate a table of a million deployments, and measure what waits for it (ROWS=1000000)
-	@$(BIN)/python benchmarks/rehearse.py --rows $(or $(ROWS),1000000) $(ARGS)
+	@$(BIN)/python -m benchmarks.rehearse --rows $(or $(ROWS),1000000) $(ARGS)
 
 backup: $(RUN_READY) ## the database into a file while the platform runs (FILE=)
 	@$(BIN)/python manage.py backup "$(FILE)"

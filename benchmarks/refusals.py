@@ -4,47 +4,14 @@
 their name. It starts a PostgreSQL and a Redis of its own, and calls the platform in this process.
 """
 
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from benchmarks.servers import platform
+
 MOST_S = 0.3
 WORST = 10
-
-
-@contextmanager
-def platform() -> Iterator[None]:
-    """Settings, servers and tables of its own, gone with the block."""
-    sys.path.insert(0, str(REPOSITORY))
-    from mlops_platform import embedded
-
-    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
-        folder = Path(name)
-        os.environ |= {
-            "MLOPS_DATA_DIR": name,
-            "DATABASE_URL": embedded.postgres_url(folder),
-            "REDIS_URL": embedded.redis_url(folder),
-            "DJANGO_SETTINGS_MODULE": "mlops_platform.settings",
-            "ALLOWED_HOSTS": "testserver",
-        }
-        (folder / "static").mkdir()
-        with embedded.services(folder, postgres=True, redis=True, durable=False):
-            import django
-            from django.core.management import call_command
-            from django.db import connections
-
-            django.setup()
-            call_command("migrate", verbosity=0)
-            try:
-                yield
-            finally:
-                connections.close_all()
 
 
 def measure(wanted: str = "") -> list[tuple[float, int, int, str]]:
@@ -89,7 +56,7 @@ def main() -> None:
     import logging
 
     logging.disable(logging.CRITICAL)
-    with platform():
+    with platform(durable=False, ALLOWED_HOSTS="testserver"):
         measured = measure(sys.argv[1] if len(sys.argv) > 1 else "")
     print(f"{len(measured)} refused requests; the worst of them:")
     print("CPU, s  status  answer, bytes  request")

@@ -8,16 +8,15 @@ that of `make run`.
 
 import argparse
 import os
-import sys
-import tempfile
 import threading
 import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.servers import platform
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ACCEPTED = REPOSITORY / ".ci" / "accepted_migrations.toml"
@@ -64,31 +63,6 @@ class User(threading.Thread):
     def longest_ms(self, began: float, ended: float) -> float:
         met = (each for each in self.calls if each.ended > began and each.began < ended)
         return max((1000 * (each.ended - each.began) for each in met), default=0.0)
-
-
-@contextmanager
-def database() -> Iterator[None]:
-    sys.path.insert(0, str(REPOSITORY))
-    from mlops_platform import embedded
-
-    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as name:
-        folder = Path(name)
-        os.environ |= {
-            "MLOPS_DATA_DIR": name,
-            "DATABASE_URL": embedded.postgres_url(folder),
-            "REDIS_URL": embedded.redis_url(folder),
-            "DJANGO_SETTINGS_MODULE": "mlops_platform.settings",
-            "LOG_LEVEL": "ERROR",
-        }
-        with embedded.services(folder, postgres=True, redis=True):
-            import django
-            from django.db import connections
-
-            django.setup()
-            try:
-                yield
-            finally:
-                connections.close_all()
 
 
 def make_last_version(rows: int) -> None:
@@ -218,7 +192,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=MILLION)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    with database():
+    with platform(migrated=False):
         measure(options.rows)
 
 

@@ -7,23 +7,14 @@ that are not part of the repository: they are skipped unless `--traces DIR` name
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # the simulator runs in here
-
-import cycles
-import ends
-import growth
-import latency
-import memory
-import on_docker
-import philly
-import planner
-import report
-import sdsc
-import submits
+from benchmarks import report
+from benchmarks.in_process import growth, planner
+from benchmarks.on_docker import docker
+from benchmarks.over_http import cycles, ends, latency, memory, submits
+from benchmarks.traces import philly, sdsc
 
 BENCHMARKS = {
     "memory": memory.measure,
@@ -33,7 +24,7 @@ BENCHMARKS = {
     "ends": ends.measure,
     "planner": planner.measure,
     "growth": growth.measure,
-    "docker": on_docker.measure,
+    "docker": docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly}
 

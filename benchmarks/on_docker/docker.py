@@ -1,20 +1,16 @@
-"""The platform on a real Docker engine, compared with the same engine called directly.
-
-The file is not docker.py, because the engine's client library has that name.
-"""
+"""The platform on a real Docker engine, compared with the same engine called directly."""
 
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any
 
-import client
-import docker_idle
-from docker_cluster import DockerCluster
-from engines import OwnEngine
-from report import Result
-from stack import Stack
-
+from benchmarks.on_docker import idle
+from benchmarks.on_docker.docker_cluster import DockerCluster
+from benchmarks.on_docker.engines import OwnEngine
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result
 from mlops_platform.tests.equipment.docker_engine import NoEngine
 
 TIMES = 4  # in a round, of what takes about a second
@@ -45,7 +41,7 @@ def _measure(rounds: int, engine: OwnEngine, stack: Stack) -> Result:
             f"{THREADS} threads that create and start, then kill and remove, over the engine's "
             "API. The platform lets what it stops end by SIGTERM, keeps its output, and removes "
             "it.",
-            *docker_idle.notes(),
+            *idle.notes(),
         ],
     )
     token = client.newcomer(stack.caller())
@@ -55,11 +51,11 @@ def _measure(rounds: int, engine: OwnEngine, stack: Stack) -> Result:
         return DockerCluster(stack, engine, token, organization, name=name, replicas=replicas)
 
     large = cluster("roomy", 2000)
-    docker_idle.measure_empty(result, rounds, stack)
+    idle.measure_empty(result, rounds, stack)
     _one_at_a_time(result, rounds * TIMES, large)
     _preemption(result, rounds * TIMES, cluster("full", 1))
     _crowd(result, min(rounds, MOST_CROWDS), large)
-    docker_idle.measure_full(result, rounds, stack, large)
+    idle.measure_full(result, rounds, stack, large)
     return result
 
 

@@ -12,8 +12,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from client import workload
-from growth_rows import (
+from benchmarks.in_process.growth_rows import (
     DEPLOYMENTS_OF_A_CYCLE,
     EVENTS_OF_EACH,
     LARGE,
@@ -23,8 +22,9 @@ from growth_rows import (
     make_world,
     tidy,
 )
-from report import Result
-from tables import platform
+from benchmarks.over_http.client import workload
+from benchmarks.report import Result
+from benchmarks.servers import platform
 
 CALLS = 5  # of a round, in each database; the round's value is the ratio of their medians
 UNTHROTTLED = ("THROTTLE_QUOTE", "THROTTLE_EXPLAIN")

@@ -4,10 +4,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import client
 import psutil
-from report import Result
-from stack import Stack
+
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result
 
 SUBMITS = 5000
 CLIENTS = 8

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-import client
-from engines import CPU_MILLI, IMAGE, PIDS, RAM_MIB, SLEEPS, OwnEngine
-from stack import Stack
+from benchmarks.on_docker.engines import CPU_MILLI, IMAGE, PIDS, RAM_MIB, SLEEPS, OwnEngine
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
 
 LOOK_EVERY_S = 0.002
 TIMEOUT_S = 600.0

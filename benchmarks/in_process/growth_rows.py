@@ -28,9 +28,8 @@ class World:
 def make_world() -> World:
     """Two organizations. One has a busy cluster and small ones, the other has one quiet cluster
     of 300 old deployments, which stays as it is however the other one grows."""
-    from tables import make_cluster
-
     from accounts.models import User
+    from benchmarks.in_process.tables import make_cluster
     from organizations.models import Membership, Organization, Role
 
     ours, theirs = (Organization.objects.create(name=name) for name in ("Ours", "Theirs"))
@@ -157,7 +156,7 @@ def _ended(count: int, *, offset: int, only: Any = None, owner: Any = None) -> N
 
 
 def _live(world: World, status: str, count: int) -> None:
-    from tables import fill
+    from benchmarks.in_process.tables import fill
 
     fill(world.busy, count, 10, status=status, gpu_of=lambda n: 1, owners=[world.member])
     if status == "RUNNING":

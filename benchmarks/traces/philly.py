@@ -6,8 +6,7 @@ CPU nor RAM nor priority: 6 cores and 60 GiB a GPU, and a seeded third of the jo
 
 from pathlib import Path
 
-from report import Result
-
+from benchmarks.report import Result
 from scheduler.simulator import cluster_spec, policies, simulate, traces
 from scheduler.simulator.figures import figures
 

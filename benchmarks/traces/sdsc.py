@@ -8,8 +8,7 @@ written for it alone gets 87.825 and 70.414, and 13,824.97 without backfilling.
 
 from pathlib import Path
 
-from report import Result
-
+from benchmarks.report import Result
 from scheduler.simulator import cluster_spec, policies, simulate, traces
 from scheduler.simulator.figures import figures
 

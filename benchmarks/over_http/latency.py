@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import client
-from report import Result, percentile
-from stack import Stack
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result, percentile
 
 SUBMITS = 40  # a round of one figure
 STEADY_PER_S = 20

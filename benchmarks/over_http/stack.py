@@ -14,9 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 import psycopg2
-from client import Caller
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from benchmarks.over_http.client import Caller
+from mlops_platform.embedded import postgres_url
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 UNTHROTTLED = {
@@ -94,9 +96,6 @@ class Stack:
 
     def sql(self) -> "psycopg2.extensions.connection":
         """A connection to its database, each statement its own transaction."""
-        sys.path.insert(0, str(REPOSITORY))
-        from mlops_platform.embedded import postgres_url
-
         url = urlsplit(postgres_url(self.folder / "data"))
         host = unquote(url.netloc.partition("@")[2])
         connection = psycopg2.connect(host=host, user=url.username, dbname=url.path[1:])

@@ -6,10 +6,11 @@ import time
 from time import perf_counter
 
 import psutil
-from docker_cluster import DockerCluster
-from engines import OwnEngine
-from report import Result
-from stack import Stack
+
+from benchmarks.on_docker.docker_cluster import DockerCluster
+from benchmarks.on_docker.engines import OwnEngine
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result
 
 CONTAINERS = 1000
 EACH_MIB = 6  # of a container's shim, init and process, and of what the engine keeps of it

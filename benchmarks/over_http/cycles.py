@@ -3,11 +3,12 @@
 import time
 from typing import Any
 
-import client
 from psycopg2.extras import execute_values
-from report import Result
-from stack import Stack
 from uuid_utils.compat import uuid7
+
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result
 
 WAITING = 5000
 REQUESTS = 50  # different ones

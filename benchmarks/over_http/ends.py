@@ -7,9 +7,9 @@ are past their end and still RUNNING, and by how much.
 
 import time
 
-import client
-from report import Result, percentile
-from stack import Stack
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result, percentile
 
 CLUSTERS = 150
 OF_EACH = 12

@@ -1,44 +1,13 @@
-"""Rows as submits and cycles leave them, on database servers of the benchmark's own.
-
-No web server, no worker.
-"""
+"""Rows as submits and cycles leave them, written straight into the tables."""
 
 import io
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 NODES, PER_NODE = 1_000, 4
 NODE = (64_000, 1_048_576, 8)  # millicores, MiB, GPUs
-
-
-@contextmanager
-def platform() -> Iterator[None]:
-    """Django on embedded servers of its own, migrated."""
-    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as folder:
-        os.environ["MLOPS_DATA_DIR"] = folder
-        os.environ["DJANGO_SETTINGS_MODULE"] = "mlops_platform.settings"
-        os.environ["LOG_LEVEL"] = "ERROR"
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            os.environ.pop(name, None)
-        from mlops_platform import embedded
-
-        with embedded.services(Path(folder), postgres=True, redis=True):
-            import django
-
-            django.setup()
-            from django.core.management import call_command
-            from django.db import connection
-
-            call_command("migrate", verbosity=0)
-            yield
-            connection.close()
 
 
 def owner_named(name: str = "bench") -> Any:

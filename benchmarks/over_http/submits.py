@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import client
 from psycopg2.extras import Json
-from report import Result
-from stack import Stack
 from uuid_utils.compat import uuid7
+
+from benchmarks.over_http import client
+from benchmarks.over_http.stack import Stack
+from benchmarks.report import Result
 
 CLIENTS = (1, 8)
 SECONDS = 2.0  # a round of one figure

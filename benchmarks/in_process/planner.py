@@ -6,8 +6,16 @@ In one process with its own embedded PostgreSQL and Redis: no web server, no wor
 import time
 from typing import Any
 
-from report import Result
-from tables import NODES, PER_NODE, fill, make_cluster, make_nodes, owner_named, platform
+from benchmarks.in_process.tables import (
+    NODES,
+    PER_NODE,
+    fill,
+    make_cluster,
+    make_nodes,
+    owner_named,
+)
+from benchmarks.report import Result
+from benchmarks.servers import platform
 
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 REQUESTS = {"100 requests": 100, "all different": None}  # how many different ones
@@ -213,8 +221,7 @@ def _storm(result: Result, rounds: int) -> None:
 
 
 def _hard_plans(result: Result, rounds: int) -> None:
-    from hard_plans import CASES
-
+    from benchmarks.in_process.hard_plans import CASES
     from scheduler.engine import make_plan
 
     for label, case in CASES.items():
@@ -261,6 +268,6 @@ def _questions(result: Result, rounds: int) -> None:
 if __name__ == "__main__":
     import sys
 
-    import report
+    from benchmarks import report
 
     print(report.table(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 5)))
