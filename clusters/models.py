@@ -102,6 +102,12 @@ class Cluster(models.Model):
         default=Placement.BINPACK,
         db_default=Placement.BINPACK,
     )
+    preemption_within_quota = models.CharField(
+        max_length=16,
+        choices=Preemption.choices,
+        default=Preemption.NEVER,
+        db_default=Preemption.NEVER,
+    )
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)

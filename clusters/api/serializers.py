@@ -37,6 +37,7 @@ EXAMPLE_POLICY = {
     "preempt_exempt_s": 0,
     "reserve_after_s": 3600,
     "max_preemptions": 5,
+    "preemption_within_quota": "never",
 }
 
 
@@ -83,6 +84,14 @@ class PolicySerializer(StrictSerializer):
         min_value=0,
         max_value=MOST_PREEMPTIONS,
         help_text="After so many evictions a workload is exempt.",
+    )
+    preemption_within_quota = Choice(
+        Preemption.choices,
+        required=False,
+        help_text=(
+            "Where an owner's quota is full: whether a deployment may preempt that owner's own of "
+            "lower classes for room in it."
+        ),
     )
 
     class Meta:

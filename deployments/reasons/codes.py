@@ -190,6 +190,8 @@ def _preempted(details: Details) -> str:
     sentence = f"Made room for {details['by']}"
     if details.get("priority"):
         sentence += f" of priority {details['priority']}"
+    if details.get("for_quota"):
+        sentence += " in its owner's quota"
     if details.get("lost_s") is not None:
         sentence += f", losing {round(details['lost_s'])} s of work"
     return f"{sentence}."

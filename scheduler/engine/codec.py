@@ -16,6 +16,7 @@ from scheduler.engine.plan import Eviction, Plan, Start, Wait
 from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
+    NEVER,
     Node,
     Placement,
     Policy,
@@ -29,6 +30,7 @@ from scheduler.engine.snapshot import (
 FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
+_POLICY_ENDS: list[Any] = [NEVER]
 _WORKLOAD_ENDS: list[Any] = ["", False]
 _RUNNING_ENDS: list[Any] = ["", False, None]
 _PLAN_ENDS: list[Any] = [None]
@@ -46,6 +48,7 @@ class OtherFormatError(UnreadableLedgerError):
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     row = _row(replace(snapshot, queued=()))
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
+    row[_POLICY] = _without_ends(row[_POLICY], _POLICY_ENDS)
     row[_RUNNING] = [_without_ends(each, _RUNNING_ENDS) for each in row[_RUNNING]]
     return _pack(_without_ends(row, _SNAPSHOT_ENDS))
 
@@ -128,7 +131,9 @@ def _plan(values: Any) -> Plan:
     )
 
 
-_QUEUED, _RUNNING = ([f.name for f in fields(Snapshot)].index(n) for n in ("queued", "running"))
+_QUEUED, _RUNNING, _POLICY = (
+    [f.name for f in fields(Snapshot)].index(n) for n in ("queued", "running", "policy")
+)
 
 
 def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:

@@ -3,7 +3,7 @@
 The store asks it before it applies anything; every property test asks it after everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
@@ -79,10 +79,11 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     nodes with the right labels, and no victim could have been spared."""
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
-    replayed = _Replay(snapshot)
+    replayed, owners = _Replay(snapshot), _Owners(snapshot)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
             replayed.give(running[eviction.workload_id])
+            owners.move(running[eviction.workload_id], -1)
     for start in plan.starts:
         workload = queued.get(start.workload_id)
         if workload is None:
@@ -100,9 +101,43 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
                 f"{victim.id} was not needed by {workload.id}"
                 for victim in victims
                 if replayed.count_of(workload, on=victim) <= surplus
+                and not owners.need(victim, workload, victims)
             ]
+        for victim in victims:
+            owners.move(victim, -1)
+        owners.move(workload, 1)
         replayed.take(workload, start)
     return breaches
+
+
+class _Owners:
+    """What owners have allocated as the plan is replayed, and what they may have."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._limits = dict(snapshot.quotas)
+        self._allocated = dict(snapshot.allocated_by_owner)
+
+    def move(self, each: Workload | Running, sign: int) -> None:
+        had = self._allocated.get(each.owner, ZERO)
+        self._allocated[each.owner] = had.plus(each.total.times(sign))
+
+    def over(self, workload: Workload, gone: Sequence[Running] = ()) -> bool:
+        """Whether the workload's start would exceed its owner's quota once these have left."""
+        limit = self._limits.get(workload.owner, self._limits.get(DEFAULT_QUOTA))
+        if limit is None:
+            return False
+        wanted = self._allocated.get(workload.owner, ZERO).plus(workload.total)
+        for each in gone:
+            if each.owner == workload.owner:
+                wanted = wanted.minus(each.total)
+        return any(
+            asked and has > most
+            for asked, has, most in zip(workload.request, wanted, limit, strict=True)
+        )
+
+    def need(self, victim: Running, workload: Workload, victims: Sequence[Running]) -> bool:
+        """Whether the quota would be exceeded had this victim of the workload stayed."""
+        return self.over(workload, [each for each in victims if each is not victim])
 
 
 class _Replay:
@@ -211,30 +246,25 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
 
 def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Start by start: no owner's allocation exceeds the quota in a resource that the start asks
-    for."""
+    for, and victims make room in it only where the policy says so."""
     breaches: list[str] = []
-    limits, allocated = dict(snapshot.quotas), dict(snapshot.allocated_by_owner)
+    owners = _Owners(snapshot)
     queued = {workload.id: workload for workload in snapshot.queued}
-
-    def move(each: Workload | Running, sign: int) -> Resources:
-        allocated[each.owner] = allocated.get(each.owner, ZERO).plus(each.total.times(sign))
-        return allocated[each.owner]
-
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
-            move(running[eviction.workload_id], -1)
+            owners.move(running[eviction.workload_id], -1)
+    within_quota = snapshot.policy.preemption_within_quota == LOWER_PRIORITY
     for start in plan.starts:
-        for victim in start.victims:
-            if victim in running:
-                move(running[victim], -1)
-        if (workload := queued.get(start.workload_id)) is not None:
-            limit = limits.get(workload.owner, limits.get(DEFAULT_QUOTA))
-            owned = move(workload, 1)
-            if limit is not None and any(
-                asked and has > most
-                for asked, has, most in zip(workload.request, owned, limit, strict=True)
-            ):
-                breaches.append(f"{workload.id} takes {workload.owner} over the quota")
+        victims = [running[victim] for victim in start.victims if victim in running]
+        workload = queued.get(start.workload_id)
+        if workload is not None and owners.over(workload, victims):
+            breaches.append(f"{workload.id} takes {workload.owner} over the quota")
+        elif workload is not None and owners.over(workload) and not within_quota:
+            breaches.append(f"{workload.id} preempts for room in the quota of {workload.owner}")
+        for victim in victims:
+            owners.move(victim, -1)
+        if workload is not None:
+            owners.move(workload, 1)
     return breaches
 
 

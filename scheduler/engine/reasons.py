@@ -98,8 +98,10 @@ def paused(state: str) -> Reason:
     return Reason(Code.CLUSTER_PAUSED, {"state": state})
 
 
-def preempted(by: str, priority: str, lost_ms: int) -> Reason:
-    return Reason(Code.PREEMPTED, {"by": by, "priority": priority, "lost_s": lost_ms // 1000})
+def preempted(by: str, priority: str, lost_ms: int, *, for_quota: bool = False) -> Reason:
+    """`for_quota`: the preemptor is of the same owner, whose quota was full."""
+    details = {"by": by, "priority": priority, "lost_s": lost_ms // 1000}
+    return Reason(Code.PREEMPTED, {**details, "for_quota": True} if for_quota else details)
 
 
 NOT_YET_EVALUATED = Reason(Code.NOT_YET_EVALUATED)

@@ -40,6 +40,7 @@ class Policy:
     preempt_exempt_s: int = 0
     reserve_after_s: int = 3600
     max_preemptions: int = 5
+    preemption_within_quota: str = NEVER
 
 
 @dataclass(frozen=True, slots=True)

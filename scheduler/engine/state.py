@@ -11,14 +11,15 @@ from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
+from scheduler.engine.preemption.within_quota import QuotaSearch
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.ends import Ends
-from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import LOWER_PRIORITY, Running, Workload
+from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
 
-NEVER = Resources(-(2**62), -(2**62), -(2**62))
+NONE_USABLE = Resources(-(2**62), -(2**62), -(2**62))
 
 
 class CycleState:
@@ -75,6 +76,8 @@ class CycleState:
         be: then nothing has changed, and its equals need not be tried, except the workload that
         capacity is reserved for."""
         if self.usage is not None and self._is_gated(workload, self.usage):
+            if self._preempt_within_quota(workload, self.usage):
+                return True
             self._gated.add(workload.scheduling_key)
             return False
         where = self.fits(workload, self.reservations.usable(workload))
@@ -100,7 +103,7 @@ class CycleState:
         beyond what was needed, or in what is no longer reserved, or might evict there; or its
         owner's quota, for which it was refused, allows it now."""
         if self.usage is not None and workload.scheduling_key in self._gated:
-            if self._is_gated(workload, self.usage):
+            if self._is_gated(workload, self.usage) and not self._could_preempt_its_own(workload):
                 return False
             self._gated.remove(workload.scheduling_key)
             return True
@@ -112,7 +115,22 @@ class CycleState:
             return True
         return kept_back and self._may_preempt(workload)
 
-    def _preempt(self, workload: Workload) -> bool:
+    def _could_preempt_its_own(self, workload: Workload) -> bool:
+        """Whether victims among its owner's workloads might make room in the owner's quota."""
+        if self._snapshot.policy.preemption_within_quota == NEVER:
+            return False
+        return self._may_preempt(workload)
+
+    def _preempt_within_quota(self, workload: Workload, usage: OwnerUsage) -> bool:
+        """Place a workload that is over its owner's quota in the capacity of its victims, of which
+        enough are the owner's."""
+        if not self._could_preempt_its_own(workload):
+            return False
+        short = usage.shortfall(workload, self.reservations.reserved_quota(workload))
+        return self._preempt(workload, short)
+
+    def _preempt(self, workload: Workload, short: Resources = ZERO) -> bool:
+        """`short` is what the owner's quota lacks."""
         if not self._may_preempt(workload) or not self._snapshot.running:
             return False
         if self.budget.spent > self.budget.most:
@@ -127,15 +145,30 @@ class CycleState:
         ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
         search, candidates = self._victim_searches().of(workload)
         with candidates.sparing(promised):
-            victim_set = search.cheapest(ask)
+            quota = None
+            if short != ZERO:
+                quota = QuotaSearch(
+                    self.capacity,
+                    search,
+                    candidates,
+                    ask,
+                    owner=workload.owner,
+                    short=short,
+                    barred=promised,
+                )
+            victim_set = search.cheapest(ask) if quota is None else quota.cheapest()
             if victim_set is None:
                 return False
             dearest = max(victim_set.victims, key=lambda victim: victim.weight)
-            alternative = search.cheapest_without(dearest, ask)
+            alternative = (
+                search.cheapest_without(dearest, ask)
+                if quota is None
+                else quota.cheapest_without(dearest)
+            )
         withheld = self.reservations.withheld(usable)
         usable = _with(usable, victim_set.victims)
         for victim in victim_set.victims:
-            self._evict(victim, workload)
+            self._evict(victim, workload, for_quota=quota is not None)
         where = self.fits(workload, usable)
         if where is None:
             raise AssertionError(f"the victims of {workload.id} freed too little for it")
@@ -175,7 +208,7 @@ class CycleState:
         )
         self.reservations.update_after_start(evicted=victim_set is not None)
 
-    def _evict(self, victim: Candidate, preemptor: Workload) -> None:
+    def _evict(self, victim: Candidate, preemptor: Workload, *, for_quota: bool) -> None:
         for at, amount in victim.frees:
             self.capacity.release(at, amount)
         if self.usage is not None:
@@ -183,7 +216,12 @@ class CycleState:
         self._long_running.evicted(victim.id)
         self._ends.gone.add(victim.id)
         self._victim_searches().evict(victim)
-        reason = reasons.preempted(preemptor.id, preemptor.priority, victim.lost_ms)
+        reason = reasons.preempted(
+            preemptor.id,
+            preemptor.priority,
+            victim.lost_ms,
+            for_quota=for_quota and victim.owner == preemptor.owner,
+        )
         self.evictions.append(
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
@@ -206,7 +244,7 @@ class _Elsewhere:
     bins: frozenset[int]
 
     def __call__(self, at: int) -> Resources:
-        return NEVER if at in self.bins else self.usable(at)
+        return NONE_USABLE if at in self.bins else self.usable(at)
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:

@@ -12,6 +12,7 @@ VALUES = {
     "ordering": (names.GPU_WEIGHTED, names.FIFO, names.FAIR_SHARE),
     "preemption": (names.LOWER_PRIORITY, names.NEVER),
     "placement": (names.BINPACK, names.SPREAD),
+    "preemption_within_quota": (names.LOWER_PRIORITY, names.NEVER),
 }
 HELP = """\
 words and settings with commas, what is left out as for a new cluster:
@@ -27,9 +28,14 @@ def parse(text: str) -> Policy:
     for word in text.split(","):
         name, _, value = word.strip().rpartition("=")
         if not name:
-            name = next((each for each, values in VALUES.items() if value in values), "")
+            name = _named_by(value)
         chosen[name] = _value(word, name, value)
     return Policy(**chosen)
+
+
+def _named_by(value: str | int) -> str:
+    """The setting that a value alone means; empty if there is none."""
+    return next((each for each, values in VALUES.items() if value in values), "")
 
 
 def _value(word: str, name: str, value: str) -> str | int:
@@ -55,5 +61,5 @@ def name_of(policy: Policy) -> str:
     for field in fields(Policy):
         value = getattr(policy, field.name)
         if field.name not in ("queueing", "ordering") and value != getattr(usual, field.name):
-            words.append(value if field.name in VALUES else f"{field.name}={value}")
+            words.append(value if _named_by(value) == field.name else f"{field.name}={value}")
     return ",".join(words)

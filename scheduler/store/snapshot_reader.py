@@ -80,6 +80,7 @@ def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
                 preempt_exempt_s=each.preempt_exempt_s,
                 reserve_after_s=each.reserve_after_s,
                 max_preemptions=each.max_preemptions,
+                preemption_within_quota=each.preemption_within_quota,
             ),
             total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
             allocated=Resources(

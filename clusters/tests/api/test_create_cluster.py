@@ -19,6 +19,7 @@ DEFAULT_POLICY = {
     "preempt_exempt_s": 0,
     "reserve_after_s": 3600,
     "max_preemptions": 5,
+    "preemption_within_quota": "never",
 }
 
 
@@ -116,6 +117,7 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("policy", {"queueing": "whatever"}),
         ("policy", {"preempt_exempt_s": -1}),
         ("policy", {"max_preemptions": 10**12}),
+        ("policy", {"preemption_within_quota": True}),
         ("policy", {"unknown": 1}),
         ("state", "PAUSED"),
         ("nodes", []),

@@ -89,6 +89,7 @@ def test_every_policy_is_explained_with_its_values_and_its_default() -> None:
         "ordering": Ordering,
         "preemption": Preemption,
         "placement": PlacementPolicy,
+        "preemption_within_quota": Preemption,
     }
     for name, values in explained.items():
         if name in choices:

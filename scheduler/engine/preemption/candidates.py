@@ -36,6 +36,7 @@ class Candidates:
         self.tiers: list[dict[int, _Tier]] = [{} for _ in capacity.ids]
         self.changed: list[int] = []  # one entry per change of a bin's candidates
         self._spanning: dict[str, Candidate] = {}  # by id: those in several bins
+        self._owned: dict[str, dict[str, Candidate]] = {}  # by owner, then id
         self._budget = capacity.budget
         for candidate in candidates:
             self.add(candidate)
@@ -45,9 +46,14 @@ class Candidates:
     def add(self, candidate: Candidate) -> None:
         if len(candidate.frees) > 1:
             self._spanning[candidate.id] = candidate
+        if candidate.owner:
+            self._owned.setdefault(candidate.owner, {})[candidate.id] = candidate
         for at, amount in candidate.frees:
             self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
             self.changed.append(at)
+
+    def owned_by(self, owner: str) -> list[Candidate]:
+        return list(self._owned.get(owner, {}).values())
 
     def freed(self, at: int, up_to: int) -> Resources:
         """The amount that a bin gets back if all its candidates of a value up to `up_to` leave."""
@@ -107,6 +113,8 @@ class Candidates:
 
     def evict(self, victim: Candidate) -> None:
         self._spanning.pop(victim.id, None)
+        if victim.owner:
+            del self._owned[victim.owner][victim.id]
         for at, amount in victim.frees:
             self.tiers[at][victim.value].remove(victim, amount)
             self.changed.append(at)
@@ -227,4 +235,5 @@ def candidates_of(
             lost_ms=lost_ms(running, now_ms),
             weight=(eviction_cost << shift[value]) + (1 << RANK_BITS) + rank,
             is_exempt=from_ms is None or from_ms > now_ms,
+            owner=running.owner,
         )

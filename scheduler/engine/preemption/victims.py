@@ -18,6 +18,7 @@ class Candidate:
     lost_ms: int
     weight: int
     is_exempt: bool = False  # from preemptors that are not patient (costs.py)
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,15 @@ class OwnerUsage:
             return False
         return not workload.total.fits_in(self.unused_quota(workload.owner).minus_at_most(besides))
 
+    def shortfall(self, workload: Workload, besides: Resources = ZERO) -> Resources:
+        """How much of the quota would have to be given back for the workload to start, after its
+        owner has started `besides` as well."""
+        owner, total = workload.owner, workload.total
+        wanted = self.allocated(owner).plus(besides).plus(total)
+        missing = wanted.minus_at_most(self.limit(owner))
+        asked = zip(missing, total, strict=True)
+        return Resources(*(lacks if asks else 0 for lacks, asks in asked))
+
     # --- What changes both -----------------------------------------------------------------------
 
     def allocated(self, owner: str) -> Resources:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from scheduler.engine.decision import Decision
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.reservations.starvation import FOREVER_MS
-from scheduler.engine.snapshot import LOWER_PRIORITY, STRICT, Running, Snapshot, Workload
+from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, STRICT, Running, Snapshot, Workload
 from scheduler.engine.state import CycleState
 
 MOST_EXAMPLES = 3
@@ -113,4 +113,6 @@ def _is_its_turn(snapshot: Snapshot, state: CycleState, workload: Workload) -> b
     reservations, usage = state.reservations, state.usage
     if snapshot.policy.queueing == STRICT and reservations.head not in (None, workload):
         return False
-    return usage is None or not usage.over(workload, reservations.reserved_quota(workload))
+    if usage is None or not usage.over(workload, reservations.reserved_quota(workload)):
+        return True
+    return snapshot.policy.preemption_within_quota != NEVER  # by victims of its own owner

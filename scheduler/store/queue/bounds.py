@@ -7,8 +7,8 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.plan import Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
-from scheduler.engine.resources import Resources, add_up
-from scheduler.engine.snapshot import LOWER_PRIORITY, Workload
+from scheduler.engine.resources import ENDLESS, Resources, add_up
+from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Workload
 from scheduler.engine.upper_bounds import evictable_below, free_by_bin, usage_once_gone
 from scheduler.engine.wait_reasons import impossible
 from scheduler.store.queue.reader import FreeByClass, SizeClass, size_classes
@@ -46,7 +46,17 @@ class Bounds:
 
     @cached_property
     def usage(self) -> OwnerUsage:
-        return usage_once_gone(self._view, self.evicted)
+        """With the policy's preemption within a quota, once all that may be evicted for its sake
+        has left too."""
+        return usage_once_gone(self._view, self.evicted | self._evictable_for_quotas)
+
+    @property
+    def _evictable_for_quotas(self) -> frozenset[str]:
+        view = self._view
+        if view.snapshot.policy.preemption_within_quota == NEVER or not view.snapshot.quotas:
+            return frozenset()
+        values = [view.cluster.classes[name].value for name in preempting_classes(view)]
+        return frozenset(each.id for each in evictable_below(view, max(values, default=-ENDLESS)))
 
     @property
     def quotas(self) -> OwnerUsage | None:

@@ -119,6 +119,31 @@ def test_an_urgent_deployment_over_the_quota_evicts_none(
     assert statuses(low, high) == ["QUEUED", "RUNNING"]
 
 
+@pytest.mark.parametrize("waiting", [0, 20])  # a queue that is read whole, and a longer one
+def test_with_the_policy_it_evicts_its_owners_own(
+    cluster: Cluster, dev: User, ada: User, waiting: int
+) -> None:
+    client_for(ada).patch(
+        f"/api/clusters/{cluster.pk}", {"policy": {"preemption_within_quota": "lower_priority"}}
+    )
+    put_quota(cluster, dev.pk, {"max_gpu": 1})
+    own, other = submit(dev, cluster), submit(ada, cluster)
+    run_cycle(cluster)
+    for _ in range(waiting):
+        submit(dev, cluster)
+    urgent = submit(dev, cluster, "HIGH")
+    cycle = run_cycle(cluster)
+    assert cycle is not None
+    assert statuses(own, other, urgent) == ["QUEUED", "RUNNING", "RUNNING"]
+    own.refresh_from_db()
+    assert own.reason_code == "PREEMPTED"
+    assert "Made room for" in str(reasons_for([own])[own.pk])
+    assert "in its owner's quota" in str(reasons_for([own])[own.pk])
+    assert audit.breaches(queues_too=True) == []
+    recorded = SchedulingCycle.objects.order_by("-pk")[0]
+    assert replay.compare(recorded).same
+
+
 def test_a_smaller_request_starts(cluster: Cluster, dev: User) -> None:
     put_quota(cluster, None, {"max_gpu": 1})
     row = submit(dev, cluster, gpu=2)

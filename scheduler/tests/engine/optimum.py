@@ -194,3 +194,13 @@ def brute_force(moment: Moment) -> Vector | None:
     )
     enough = (each for each in sets if moment.fitting_without(each) >= moment.workload.replicas)
     return min((moment.vector(each) for each in enough if each), default=None)
+
+
+def times_dearer(found: Vector, best: Vector) -> float:
+    """The cost found as a multiple of the least, in the highest class in which they differ; in all
+    classes together, where the least is nothing in that class."""
+    assert found >= best, "the model missed a cheaper set"
+    for ours, least in zip(found[1:-1], best[1:-1], strict=True):
+        if ours != least:
+            return ours / least if least else sum(found[1:-1]) / (sum(best[1:-1]) or 1)
+    return 1.0

@@ -123,7 +123,9 @@ def with_quotas(draw: st.DrawFn, max_queued: int = 14) -> Snapshot:
     """Any snapshot of three owners with quotas, in any order of the queue."""
     base = draw(of_owners(max_queued=max_queued))
     ordering = draw(st.sampled_from(["gpu_weighted", "fifo", "fair_share"]))
-    base = replace(base, policy=replace(base.policy, ordering=ordering))
+    within = draw(st.sampled_from(["never", "lower_priority"]))
+    policy = replace(base.policy, ordering=ordering, preemption_within_quota=within)
+    base = replace(base, policy=policy)
     limit = st.builds(
         Resources,
         st.sampled_from([0, 4000, 10_000, ENDLESS]),

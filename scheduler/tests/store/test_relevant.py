@@ -80,6 +80,8 @@ def fill(
     cluster.reserve_after_s = random.choice([0, 3600, 3600, 10**6])
     cluster.max_preemptions = random.choice([0, 5])
     cluster.preempt_exempt_s = random.choice([0, 0, 2, 4000])
+    later = Random(random.getstate()[1][0])  # leaves the examples below what they are
+    cluster.preemption_within_quota = later.choice(["never", "lower_priority"])
     count = len(nodes) or 1
     cluster.total_cpu_milli, cluster.total_ram_mib = 16_000 * count, 16 * count
     cluster.total_gpu = 8 * count

@@ -29,6 +29,7 @@ policies = st.builds(
     preempt_exempt_s=st.sampled_from([0, 0, 300]),
     reserve_after_s=st.sampled_from([0, 60, 3600]),
     max_preemptions=st.sampled_from([0, 2, 5]),
+    preemption_within_quota=st.sampled_from(["never", "lower_priority"]),
 )
 numbers = st.integers(0, 10**6)
 

@@ -13,7 +13,7 @@ from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.budget import Budget
 from scheduler.engine.invariants import check
 from scheduler.tests.engine.crowds import cluster, heap
-from scheduler.tests.engine.optimum import Vector, brute_force, moments, optimum
+from scheduler.tests.engine.optimum import brute_force, moments, optimum, times_dearer
 
 CLUSTERS = int(os.environ.get("MLOPS_OPTIMAL", "2000"))
 
@@ -59,16 +59,6 @@ def compare(snapshots: Iterable[Snapshot]) -> Tally:
                 else:
                     tally.ratios.append(times_dearer(found, best))
     return tally
-
-
-def times_dearer(found: Vector, best: Vector) -> float:
-    """The cost found as a multiple of the least, in the highest class in which they differ; in all
-    classes together, where the least is nothing in that class."""
-    assert found >= best, "the model missed a cheaper set"
-    for ours, least in zip(found[1:-1], best[1:-1], strict=True):
-        if ours != least:
-            return ours / least if least else sum(found[1:-1]) / (sum(best[1:-1]) or 1)
-    return 1.0
 
 
 def test_the_victims_are_the_cheapest(record_property) -> None:
