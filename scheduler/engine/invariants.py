@@ -79,11 +79,12 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     nodes with the right labels, and no victim could have been spared."""
     breaches: list[str] = []
     queued = {workload.id: workload for workload in snapshot.queued}
-    replayed, owners = _Replay(snapshot), _Owners(snapshot)
+    replayed, owners = _Replay(snapshot), _Owners(snapshot) if snapshot.quotas else None
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
             replayed.give(running[eviction.workload_id])
-            owners.move(running[eviction.workload_id], -1)
+            if owners is not None:
+                owners.move(running[eviction.workload_id], -1)
     for start in plan.starts:
         workload = queued.get(start.workload_id)
         if workload is None:
@@ -101,11 +102,12 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
                 f"{victim.id} was not needed by {workload.id}"
                 for victim in victims
                 if replayed.count_of(workload, on=victim) <= surplus
-                and not owners.need(victim, workload, victims)
+                and not (owners is not None and owners.need(victim, workload, victims))
             ]
-        for victim in victims:
-            owners.move(victim, -1)
-        owners.move(workload, 1)
+        if owners is not None:
+            for victim in victims:
+                owners.move(victim, -1)
+            owners.move(workload, 1)
         replayed.take(workload, start)
     return breaches
 

@@ -141,7 +141,7 @@ def test_with_the_policy_it_evicts_its_owners_own(
     assert "in its owner's quota" in str(reasons_for([own])[own.pk])
     assert audit.breaches(queues_too=True) == []
     recorded = SchedulingCycle.objects.order_by("-pk")[0]
-    assert replay.compare(recorded).same
+    assert replay.replay(recorded).verdict is replay.Verdict.SAME
 
 
 def test_a_smaller_request_starts(cluster: Cluster, dev: User) -> None:

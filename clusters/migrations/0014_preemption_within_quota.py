@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0012_table_storage"),
+        ("clusters", "0013_why_nodes_are_closed"),
     ]
 
     operations = [
