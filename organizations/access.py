@@ -5,7 +5,7 @@ low gets 403. Staff and superusers have no role by that: they work in the admin.
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -52,6 +52,25 @@ def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, Role]
     """The user's role in each of the organizations of which the user is a member. One query."""
     found = Membership.objects.filter(user_id=user.pk, organization_id__in=organization_ids)
     return {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
+
+
+class Standing(NamedTuple):
+    """What a user's access to an organization follows from: while it stays, the access does."""
+
+    role: str
+    is_active: bool
+    password: str  # its hash
+
+
+def standings_of(pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Standing]:
+    """The standing of each (user, organization), for many at once; none for what is no membership.
+    One query."""
+    users, organizations = {user for user, _ in pairs}, {each for _, each in pairs}
+    found = Membership.objects.filter(user_id__in=users, organization_id__in=organizations)
+    rows = found.values_list(
+        "user_id", "organization_id", "role", "user__is_active", "user__password"
+    )
+    return {(user, organization): Standing(*rest) for user, organization, *rest in rows}
 
 
 def role_too_low(needed: str, role: str) -> PermissionDenied:

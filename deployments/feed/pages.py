@@ -41,10 +41,16 @@ def events_after(
     if len(chosen) > limit:
         chosen, more = chosen[:limit], True
         end, at = chosen[-1].position, chosen[-1].at
-    rows, count = read_within_budget([each.position.row for each in chosen], _events)
+    rows, count = rows_of(chosen)
     if count < len(chosen):
         return Changes(rows, chosen[count - 1].position, True, chosen[count - 1].at)
     return Changes(rows, end, more, at)
+
+
+def rows_of(entries: Sequence[Entry]) -> tuple[list[DeploymentEvent], int]:
+    """The events of the first entries, as many as a page may have in bytes, and how many entries
+    that were. One query for every 101 entries."""
+    return read_within_budget([each.position.row for each in entries], _events)
 
 
 def deployments_after(

@@ -19,7 +19,7 @@ WINDOW = 2000
 
 # A range of `event_by_organization` for each organization.
 _READ = """
-SELECT e.transaction_id, e.id, e.at, e.deployment_id, e.cluster_id, e.actor_id, e.type
+SELECT e.transaction_id, e.id, e.at, o.id, e.deployment_id, e.cluster_id, e.actor_id, e.type
   FROM unnest(%(organizations)s::uuid[]) o(id)
  CROSS JOIN LATERAL (
        SELECT transaction_id, id, at, deployment_id, cluster_id, actor_id, type
@@ -30,12 +30,21 @@ SELECT e.transaction_id, e.id, e.at, e.deployment_id, e.cluster_id, e.actor_id, 
  ORDER BY 1, 2 LIMIT %(most)s
 """
 
+# Reads what the retention is about to delete, of the beginning of the same range.
+_OLDEST = """
+SELECT transaction_id, id FROM deployments_deploymentevent
+ WHERE organization_id = %(organization)s AND transaction_id < %(horizon)s AND at >= %(at)s
+ ORDER BY transaction_id, id LIMIT 1
+"""
+GRACE = timedelta(hours=1)
+
 
 class Entry(NamedTuple):
     """What there is to filter by of an event."""
 
     position: Position
     at: datetime
+    organization_id: UUID
     deployment_id: UUID | None
     cluster_id: UUID
     actor_id: UUID | None
@@ -56,7 +65,18 @@ def kept() -> timedelta:
     """How old a cursor may be: since then no event and no deployment was deleted that it has not
     passed. An hour less than events are kept, for transactions that take long."""
     days = min(settings.EVENTS_RETENTION_DAYS, settings.DEPLOYMENTS_RETENTION_DAYS)
-    return timedelta(days=days) - timedelta(hours=1)
+    return timedelta(days=days) - GRACE
+
+
+def oldest(organization_id: UUID, seen: Horizon) -> tuple[Position, datetime]:
+    """Before the oldest event from which on a client may read, and no earlier than which that was
+    written: it has an hour before the next cursor expires. One query."""
+    at = seen.at - kept() + GRACE
+    params = {"organization": organization_id, "horizon": seen.transaction, "at": at}
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, params)
+        row = cursor.fetchone()
+    return (Position(row[0], row[1] - 1) if row else seen.position), at
 
 
 def seen_now() -> Horizon:

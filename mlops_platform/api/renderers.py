@@ -8,3 +8,10 @@ class PlainTextRenderer(JSONRenderer):
 
     media_type = "text/plain"
     format = "txt"
+
+
+class EventStreamRenderer(JSONRenderer):
+    """Lets a client ask for `text/event-stream`: Server-Sent Events. Errors stay JSON."""
+
+    media_type = "text/event-stream"
+    format = "sse"

@@ -14,9 +14,10 @@ from rest_framework.response import Response
 
 from mlops_platform import logs
 from mlops_platform.api.errors import SERVER_ERROR, answer_exception
-from mlops_platform.api.streams import Stream
+from mlops_platform.api.streams import PushedStream, Stream
 from mlops_platform.web import limits
 from mlops_platform.web.messages import Answer
+from mlops_platform.web.pushing import push
 from mlops_platform.web.stream_reader import StreamReader
 from mlops_platform.web.wsgi_call import Result
 
@@ -48,16 +49,26 @@ class Streams:
     ) -> None:
         """Sends the answer until the pieces end, the time is up, the user may not read any more, or
         `over` is done: the client has left, or the server ends."""
-        assert result.stream is not None
+        stream = result.stream
+        assert stream is not None
         try:
-            result.stream.enter()
+            stream.enter()
         except APIException as error:
             await _send_whole(_refusal(result, error), start, send)
             return
+        if isinstance(stream, PushedStream):
+            try:
+                await start(result.answer)
+                _log(result, result.answer.status)
+                await push(stream, over, send)
+                await send(b"", False)
+            finally:
+                stream.leave()
+            return
         try:
-            served = _Served(result.stream, self._ask)
+            served = _Served(stream, self._ask)
         except RuntimeError:  # the system has no thread left
-            result.stream.leave()
+            stream.leave()
             raise
         try:
             opening = asyncio.ensure_future(served.open())

@@ -6,7 +6,7 @@ from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mlops_platform.api.streams import ON_LOOP, Stream, StreamResponse
+from mlops_platform.api.streams import ON_LOOP, PushedStream, Stream, StreamResponse
 from mlops_platform.api.throttling.addresses import CLIENT
 from mlops_platform.web.messages import Answer, Head
 
@@ -18,7 +18,7 @@ class Result(NamedTuple):
     """Django's answer; with a stream, the answer's body is still to come from it."""
 
     answer: Answer
-    stream: Stream | None = None
+    stream: Stream | PushedStream | None = None
     facts: Mapping[str, Any] = MappingProxyType({})
     """Of the line that is logged once the stream's answer is known."""
 

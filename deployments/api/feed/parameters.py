@@ -7,9 +7,10 @@ from uuid import UUID
 from drf_yasg import openapi
 from rest_framework.request import Request
 
-from deployments.feed.window import Entry, kept
+from deployments.feed import window
+from deployments.feed.window import Entry
 from deployments.models import EventType
-from mlops_platform.api.commit_order import NOW, START, Horizon, Position, position_of
+from mlops_platform.api.commit_order import NOW, Horizon, Position, cursor_of, position_of
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.pagination import limit_of
@@ -17,6 +18,7 @@ from mlops_platform.api.requests import PAGING, query_of
 from mlops_platform.api.schema import parameter
 
 SINCE = "since"
+LAST_EVENT_ID = "Last-Event-ID"
 IDS = {
     "cluster_id": "Only those of this cluster.",
     "deployment_id": "Only those of this deployment.",
@@ -36,22 +38,34 @@ PARAMETERS = [
     ),
 ]
 
+OF_STREAMS = parameter(
+    LAST_EVENT_ID,
+    openapi.TYPE_STRING,
+    "Of a stream alone: the `id` of the last event that came, where to go on. Goes before `since`.",
+    at=openapi.IN_HEADER,
+)
+
 
 class EventQuery(NamedTuple):
-    """Which events, from where on. `parameter` is the name under which the cursor came."""
+    """Which events of an organization, from where on. `parameter` is the name under which the
+    cursor came."""
 
+    organization_id: UUID
     parameter: str
     cursor: str | None
     limit: int
     filter: Callable[[Entry], bool] | None
 
-    def start(self, seen: Horizon) -> Position:
+    def start(self, seen: Horizon) -> tuple[Position, str]:
+        """Where to begin, and a cursor for it. One query where no cursor came."""
         if self.cursor is None:
-            return START
-        return position_of(self.cursor, seen, parameter=self.parameter, kept=kept())
+            position, at = window.oldest(self.organization_id, seen)
+            return position, cursor_of(position, seen, at)
+        position = position_of(self.cursor, seen, parameter=self.parameter, kept=window.kept())
+        return position, cursor_of(position, seen) if self.cursor == NOW else self.cursor
 
 
-def wanted_events(request: Request) -> EventQuery:
+def wanted_events(request: Request, organization_id: UUID) -> EventQuery:
     """What the query string asks for; 400 that names each faulty parameter."""
     values = query_of(request, [*(each.name for each in PARAMETERS), *PAGING])
     faults: dict[str, str] = {}
@@ -76,4 +90,14 @@ def wanted_events(request: Request) -> EventQuery:
     def fits(entry: Entry) -> bool:
         return all(getattr(entry, column) == value for column, value in wanted.items())
 
-    return EventQuery(name, values.get(name), limit_of(request), fits if wanted else None)
+    limit, cursor = limit_of(request), values.get(name)
+    return EventQuery(organization_id, name, cursor, limit, fits if wanted else None)
+
+
+def wanted_stream(request: Request, organization_id: UUID) -> EventQuery:
+    """As above, for a stream: the header of a client that connects again goes before the query."""
+    if "limit" in request.query_params:
+        raise Invalid({"limit": "A stream has no pages."})
+    query = wanted_events(request, organization_id)
+    last = request.headers.get(LAST_EVENT_ID)
+    return query._replace(parameter=LAST_EVENT_ID, cursor=last) if last else query

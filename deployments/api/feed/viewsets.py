@@ -3,14 +3,19 @@
 from typing import Any
 from uuid import UUID
 
+from django.http.response import HttpResponseBase
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from accounts.api.requests import UserRequest
+from accounts.api.requests import UserRequest, bearer_of
 from deployments.api.feed import docs, following
-from deployments.api.feed.parameters import wanted_events
+from deployments.api.feed.parameters import wanted_events, wanted_stream
+from deployments.api.feed.streams import EVENT_STREAM, EventStream
 from deployments.api.representation import FeedEventSerializer
 from deployments.feed import pages, window
 from deployments.models import DeploymentEvent
+from mlops_platform.api.renderers import EventStreamRenderer
+from mlops_platform.api.streams import StreamResponse
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
 
@@ -20,15 +25,31 @@ class OrganizationEventViewSet(RoleViewSet):
     docs = docs.FEED
     serializer_class = FeedEventSerializer
     queryset = DeploymentEvent.objects.none()
+    renderer_classes = [JSONRenderer, EventStreamRenderer]
 
-    def list(self, request: UserRequest, organization_id: UUID, **_: Any) -> Response:
-        """Four queries with the user's; three where nothing is new."""
+    def list(self, request: UserRequest, organization_id: UUID, **_: Any) -> HttpResponseBase:
         self.check_role(organization_id)
-        query = wanted_events(request)
+        if request.accepted_renderer.media_type == EVENT_STREAM:
+            return self._stream(request, organization_id)
+        return self._page(request, organization_id)
+
+    def _stream(self, request: UserRequest, organization_id: UUID) -> StreamResponse:
+        """Three queries with the user's; one more without a cursor."""
+        query = wanted_stream(request, organization_id)
+        stream = EventStream(query, window.seen_now(), bearer_of(request))
+        response = StreamResponse(request, stream, content_type=EVENT_STREAM)
+        response["Cache-Control"] = "no-store"
+        response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end
+        return response
+
+    def _page(self, request: UserRequest, organization_id: UUID) -> Response:
+        """Five queries with the user's; four where nothing is new; one more without a cursor."""
+        query = wanted_events(request, organization_id)
         seen = window.seen_now()
+        after, _ = query.start(seen)
         found = pages.events_after(
             organization_id,
-            query.start(seen),
+            after,
             seen,
             limit=query.limit,
             wanted=query.filter,

@@ -208,6 +208,19 @@ def test_a_cursor_in_the_middle_of_a_long_history_is_as_old_as_what_it_has_passe
             assert api(dev).get(call + cursor).status_code == status
 
 
+def test_a_client_that_begins_at_the_oldest_event_is_not_turned_away_on_its_way(
+    api, dev, org, cluster, settings
+):
+    """Until the retention has run, there are events that are older than any cursor may be."""
+    settings.EVENTS_RETENTION_DAYS = 2
+    seen = window.seen_now()
+    rows = [create_deployment(dev, cluster.pk, SPEC).deployment for _ in range(6)]
+    for row, hours in zip(rows, (49, 47.5, 46.5, 45.9, 45, 1), strict=True):
+        DeploymentEvent.objects.filter(deployment=row).update(at=seen.at - timedelta(hours=hours))
+    told = all_rows(api(dev), path(org, "?limit=1"))
+    assert [each["deployment_id"] for each in told] == [str(row.pk) for row in rows[3:]]
+
+
 def test_a_table_that_was_restored_has_another_life(org):
     before = window.seen_now().life
     assert window.seen_now().life == before
@@ -273,7 +286,11 @@ def test_a_node_that_is_renamed_changes_what_is_placed_on_it(api, ada, dev, org,
 def test_queries_do_not_grow_with_events(api, dev, org, cluster, count, django_assert_num_queries):
     for _ in range(count):
         create_deployment(dev, cluster.pk, SPEC)
+    start = following(api(dev).get(path(org, "?limit=1")))
+    create_deployment(dev, cluster.pk, SPEC)
     with django_assert_num_queries(5):  # the caller, the role, the horizon, the window, the rows
+        api(dev).get(path(org, f"?since={start}"))
+    with django_assert_num_queries(6):  # and the oldest
         api(dev).get(path(org))
 
 

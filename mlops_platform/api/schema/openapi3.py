@@ -139,7 +139,10 @@ def _response(answer: Document, schemas: Document) -> Document:
         examples = answer.get("examples") or {JSON: None}
         schema = _schema(answer["schema"], schemas)
         made["content"] = {
-            kind: {"schema": schema, **({} if example is None else {"example": example})}
+            kind: {
+                "schema": schema if kind == JSON else {"type": "string"},
+                **({} if example is None else {"example": example}),
+            }
             for kind, example in examples.items()
         }
     return made
