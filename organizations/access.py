@@ -67,10 +67,11 @@ def standings_of(pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID]
     One query."""
     users, organizations = {user for user, _ in pairs}, {each for _, each in pairs}
     found = Membership.objects.filter(user_id__in=users, organization_id__in=organizations)
-    rows = found.values_list(
-        "user_id", "organization_id", "role", "user__is_active", "user__password"
-    )
-    return {(user, organization): Standing(*rest) for user, organization, *rest in rows}
+    columns = ("user_id", "organization_id", "role", "user__is_active", "user__password")
+    return {
+        (user, organization): Standing(role, is_active, password)
+        for user, organization, role, is_active, password in found.values_list(*columns)
+    }
 
 
 def role_too_low(needed: str, role: str) -> PermissionDenied:

@@ -4,7 +4,7 @@ A reader looks at WINDOW events at most, and filters these. So a request costs t
 has happened in an organization in which it wants little, and its cursor moves on past the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -72,7 +72,11 @@ def oldest(organization_id: UUID, seen: Horizon) -> tuple[Position, datetime]:
     """Before the oldest event from which on a client may read, and no earlier than which that was
     written: it has an hour before the next cursor expires. One query."""
     at = seen.at - kept() + GRACE
-    params = {"organization": organization_id, "horizon": seen.transaction, "at": at}
+    params: dict[str, Any] = {
+        "organization": organization_id,
+        "horizon": seen.transaction,
+        "at": at,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_OLDEST, params)
         row = cursor.fetchone()
@@ -85,7 +89,7 @@ def seen_now() -> Horizon:
 
 
 def read(
-    organizations: Sequence[UUID], after: Position, seen: Horizon, most: int = WINDOW
+    organizations: Collection[UUID], after: Position, seen: Horizon, most: int = WINDOW
 ) -> Window:
     """The next `most` events that are before the horizon. One query."""
     params: dict[str, Any] = {

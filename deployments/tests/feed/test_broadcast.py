@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from accounts.api.requests import Bearer
 from deployments.api.feed import streams
 from deployments.feed import broadcast, window
 from deployments.feed.broadcast import Broadcaster
@@ -25,16 +26,6 @@ from organizations.tests.people import client_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SPEC = {"image": "train:1.2", "cpu_milli": 1, "ram_mib": 1, "gpu": 0}
-
-
-class Bearer:
-    """Of a user whose token counts."""
-
-    def __init__(self, user: Any) -> None:
-        self.user_id, self._user = user.pk, user
-
-    def authenticate(self) -> Any:
-        return self._user
 
 
 class Turns(Broadcaster):
@@ -61,7 +52,8 @@ def reader() -> Turns:
 
 def follow(reader: Turns, org: Any, user: Any, seen: Any = None) -> Follower:
     seen = seen or window.seen_now()
-    follower = Follower(org.pk, Bearer(user), Passed(seen.position, seen, None), "")
+    bearer = Bearer(user.pk, lambda: user, expires_in_s=900)  # its token counts
+    follower = Follower(org.pk, bearer, Passed(seen.position, seen, None), "")
     reader.add(follower)
     return follower
 
@@ -216,7 +208,7 @@ def test_another_web_server_has_streams_too(org, dev, cluster, monkeypatch):
     monkeypatch.setattr("mlops_platform.api.streams.IDLE_S", 0.05)
     seen = window.seen_now()
     cursor = cursor_of(seen.position, seen)
-    answer = client_for(dev).get(
+    answer: Any = client_for(dev).get(
         f"/api/orgs/{org.pk}/events", HTTP_ACCEPT=EVENT_STREAM, HTTP_LAST_EVENT_ID=cursor
     )
     assert answer["Content-Type"] == EVENT_STREAM
