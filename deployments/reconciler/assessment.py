@@ -17,7 +17,7 @@ from deployments.runtimes.base import Code, Phase, ReplicaStatus
 
 START_WITHIN_S = 600  # default time for a readiness probe to pass
 SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it is placed on
-TERMINATED = 143  # SIGTERM that the platform has not sent: a person or the engine stops containers
+TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
 FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED)
@@ -165,11 +165,13 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
 
 
 def _was_cut_off(replica: Replica, status: ReplicaStatus, code: str) -> bool:
-    """The machine went down meanwhile, or a stop came that the platform has not sent."""
+    """The machine went down meanwhile, or a stop is under way that the platform has not sent.
+
+    No exit code says that by itself: a program may end itself with 143, as often as it is started.
+    """
     if code != Code.EXITED:
         return False
-    was_stopped = status.stopping or status.exit_code == TERMINATED
-    return was_stopped or (replica.node_returned and status.exit_code in CUT_OFF)
+    return status.stopping or (replica.node_returned and status.exit_code in CUT_OFF)
 
 
 def _is_failure(status: ReplicaStatus) -> bool:

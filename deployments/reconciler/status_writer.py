@@ -132,7 +132,7 @@ def _requeue(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dat
     }
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST):
         columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
-    elif assessment.exit_code == TERMINATED:  # it may send itself SIGTERM, and do so again
+    elif assessment.exit_code == TERMINATED:  # what has stopped it may do so again
         columns["retry_at"] = now + timedelta(seconds=FIRST_RETRY_S)
     return _leave(cluster_id, row, assessment, now, status=Status.QUEUED, columns=columns)
 

@@ -103,7 +103,7 @@ def changes(
             most_bytes=EVENTS_BYTES,
             params=params,
         )
-        params.setdefault("since", _date_of(events))
+        params.setdefault("since", date_of(events))
         yield None
         try:
             with closing(ticking(events, TICK_S)) as body:
@@ -149,7 +149,7 @@ def _await_end(engine: Engine, container_id: str) -> None:
         engine.call(lambda client: client.inspect_container(container_id))
 
 
-def _date_of(response: requests.Response) -> str:
+def date_of(response: requests.Response) -> str:
     """When the answer began, by the engine's clock."""
     date = response.headers.get("Date")
     return f"{parsedate_to_datetime(date).timestamp() if date else time.time():.0f}"

@@ -19,7 +19,14 @@ from deployments.runtimes.base import (
     Registry,
     ReplicaStatus,
 )
-from deployments.runtimes.docker import containers, gpus, images, output, replica_status
+from deployments.runtimes.docker import (
+    containers,
+    ends,
+    gpus,
+    images,
+    output,
+    replica_status,
+)
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
@@ -228,6 +235,7 @@ class DockerRuntime:
         if container is None:
             return None
         status = replica_status.at_rest(key, self._node, container)
+        status = ends.explained(self._engine, container_id, status)
         return replica_status.explained(status, lambda: self._last_line(container_id))
 
     def _last_line(self, container_id: str) -> str:

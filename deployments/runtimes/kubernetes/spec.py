@@ -33,6 +33,9 @@ def pod_of(
         "hostNetwork": False,
         "hostPID": False,
         "hostIPC": False,
+        # Else the program is process 1, to which signals without a handler do nothing: each stop
+        # would take the whole grace. So its parent is the Pod's own process, which reaps zombies.
+        "shareProcessNamespace": True,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(launch_spec, placement.replica)],
     }

@@ -81,6 +81,22 @@ def test_a_deployment_that_its_machine_ended_has_not_failed(testbed: Testbed, a:
     assert (fresh.status, fresh.retry_count, fresh.retry_at) == ("QUEUED", 0, None)
 
 
+@pytest.mark.parametrize("exit_code", [137, 143, 255])
+def test_a_job_that_ends_itself_as_a_stop_would_end_it_has_failed(
+    testbed: Testbed, a: Node, exit_code: int
+):
+    testbed.reconcile()
+    job, retried = testbed.submit(max_retries=0), testbed.submit(max_retries=1)
+    testbed.settle()
+    for row in (job, retried):
+        testbed.runtime_of(a).finish(testbed.key(row), exit_code)
+    testbed.reconcile()
+    fresh = testbed.fresh(job)
+    assert (fresh.status, fresh.exit_code) == ("FAILED", exit_code)
+    fresh = testbed.fresh(retried)
+    assert (fresh.status, fresh.retry_count) == ("QUEUED", 1)
+
+
 @pytest.mark.parametrize("exit_code", [0, 143])
 def test_a_deployment_that_others_stopped_has_not_failed(testbed: Testbed, a: Node, exit_code: int):
     """As `kubectl delete pod` does, or an eviction by Kubernetes."""

@@ -148,6 +148,12 @@ class RuntimeContract:
         assert status.exit_code == 3
         assert problem_of(status) == Code.EXITED
 
+    def test_a_replica_that_ends_itself_as_a_stop_would_end_it_has_failed(self, harness, runtime):
+        spec = harness.launch_spec(harness.exits(143))
+        runtime.start(spec)
+        status = ended(runtime, spec)
+        assert (status.exit_code, problem_of(status)) == (143, Code.EXITED)
+
     def test_a_stopped_replica_ends(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps(), replicas=2)
         runtime.start(spec)

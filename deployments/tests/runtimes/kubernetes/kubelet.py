@@ -93,7 +93,9 @@ class Kubelet:
         """Stops the process, and deletes the Pod at the API server once the process has ended."""
         program, _ = _command(pod)
         if pod["status"]["phase"] == "Running":
-            if program == "deaf" and pod["metadata"]["deletionGracePeriodSeconds"] > 1:
+            is_first_process = not pod["spec"].get("shareProcessNamespace")
+            is_deaf = program == "deaf" or is_first_process  # the kernel keeps SIGTERM from it
+            if is_deaf and pod["metadata"]["deletionGracePeriodSeconds"] > 1:
                 return
             self._finish(name, exitCode=143, reason="Error", startedAt=AT, finishedAt=LATER)
         elif not pod["metadata"].get("finalizers"):

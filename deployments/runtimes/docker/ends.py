@@ -1,0 +1,90 @@
+"""Finds out what ended a container: itself, a stop by others, or a restart of its engine.
+
+An engine remembers its last 256 events until it ends. A container's exit code alone does not tell:
+143 may be the program's own, and a program that handles SIGTERM well ends with 0.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from deployments.runtimes.base import Code, Problem, ReplicaStatus
+from deployments.runtimes.docker.client import Engine, errors_as_unavailable, lines, pieces
+from deployments.runtimes.docker.output import date_of
+from deployments.runtimes.limits import parsed
+
+REMEMBERED = 256  # events, as of every version of the engine until now
+ASK_S, MOST_BYTES = 10.0, 2 * 1024 * 1024
+TERMINATED = 143
+MAY_BE_CUT_OFF = (0, 137, TERMINATED, 255)  # exit codes of containers whose engine goes down
+RESTARTED = "Its engine was restarted or stopped, and has stopped it."
+STOPPED = "It was stopped at its engine, and not by the platform."
+
+
+class Cause(Enum):
+    ITSELF = auto()
+    STOPPED = auto()  # by `docker stop` or `docker restart`
+    TERMINATED = auto()  # by a SIGTERM that was sent to it, as with `docker kill`
+    RESTART = auto()
+    UNKNOWN = auto()
+
+
+class Event(NamedTuple):
+    action: str
+    container_id: str
+    signal: str
+
+
+def explained(engine: Engine, container_id: str, status: ReplicaStatus) -> ReplicaStatus:
+    """With the problem DISRUPTED where the container has been stopped by others. Calls the engine
+    for exit codes only that a stop may have."""
+    own = status.problem is None or status.problem.code == Code.EXITED
+    if status.ended_at is None or status.exit_code not in MAY_BE_CUT_OFF or not own:
+        return status
+    cause = _cause(engine, container_id, status.ended_at)
+    if cause == Cause.RESTART:
+        return replace(status, problem=Problem(Code.DISRUPTED, RESTARTED))
+    if cause == Cause.STOPPED or (cause == Cause.TERMINATED and status.exit_code == TERMINATED):
+        return replace(status, problem=Problem(Code.DISRUPTED, STOPPED))
+    return status
+
+
+def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:
+    until = ended_at.timestamp() + 0.5  # a stop is reported after the end that it has caused
+    before, date = _remembered(engine, 1, until)
+    own = [each for each in before if each.container_id == container_id]
+    actions = {each.action for each in own}
+    if "die" in actions:
+        if "stop" in actions:
+            return Cause.STOPPED
+        terms = any(each.action == "kill" and each.signal == "15" for each in own)
+        return Cause.TERMINATED if terms else Cause.ITSELF
+    if before:
+        return Cause.UNKNOWN
+    # It remembers nothing of that time: it has restarted since, or too much has happened.
+    after, _ = _remembered(engine, until, date)
+    if len(after) >= REMEMBERED:
+        return Cause.UNKNOWN
+    info: dict[str, Any] = engine.call(lambda client: client.info())
+    return Cause.ITSELF if info.get("LiveRestoreEnabled") else Cause.RESTART
+
+
+def _remembered(engine: Engine, since: float, until: float) -> tuple[Sequence[Event], float]:
+    """The events that the engine remembers of a time, and the time of its answer by its clock."""
+    params = {"since": f"{since:.6f}", "until": f"{until:.6f}"}
+    response = engine.stream(
+        "get", "/events", ASK_S, within_s=ASK_S, most_bytes=MOST_BYTES, params=params
+    )
+    date = float(date_of(response))
+    with errors_as_unavailable(), closing(pieces(response)) as body:
+        return [_event(line) for line in lines(body) if line.strip()], date
+
+
+def _event(line: bytes) -> Event:
+    event = parsed(line)
+    actor = event["Actor"]
+    signal = (actor.get("Attributes") or {}).get("signal", "")
+    return Event(str(event["Action"]), str(actor["ID"]), str(signal))
