@@ -53,6 +53,7 @@ def test_a_launch_spec_becomes_a_whole_pod():
             "hostNetwork": False,
             "hostPID": False,
             "hostIPC": False,
+            "shareProcessNamespace": True,
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 {
