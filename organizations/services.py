@@ -280,7 +280,7 @@ def _refuse_spent(invite: InviteCode) -> None:
 
 
 def _unknown() -> Invalid:
-    return _unusable("invalid_invite_code", "This code lets nobody in; ask for the present one.")
+    return _unusable("invalid_invite_code", "This code admits no user; ask for the present one.")
 
 
 def _unusable(code: str, sentence: str) -> Invalid:

@@ -130,11 +130,11 @@ class DockerCluster:
 
     def _until(self, statement: str, *values: Any, every_s: float = LOOK_EVERY_S) -> None:
         deadline = perf_counter() + TIMEOUT_S
-        while not self._holds(statement, values):
+        while not self._is_true(statement, values):
             _not_later_than(deadline)
             time.sleep(every_s)
 
-    def _holds(self, statement: str, values: Iterable[Any]) -> bool:
+    def _is_true(self, statement: str, values: Iterable[Any]) -> bool:
         self._sql.execute(statement, tuple(values))
         return bool(self._sql.fetchone()[0])
 

@@ -1,1 +1,1 @@
-"""What must hold all the time, what must hold at the end, and how soon service is back."""
+"""What must be true all the time, what must be true at the end, and how soon service is back."""

@@ -88,11 +88,11 @@ def _probe(
 
 
 def _until(
-    ask: Callable[[], Answer], holds: Callable[[Answer], bool], deadline: float
+    ask: Callable[[], Answer], is_fine: Callable[[Answer], bool], deadline: float
 ) -> float | None:
     """When it came true, by time.monotonic()."""
     while time.monotonic() < deadline:
-        if holds(ask()):
+        if is_fine(ask()):
             return time.monotonic()
         time.sleep(POLL_S)
     return None

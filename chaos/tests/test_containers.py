@@ -26,9 +26,9 @@ def container(tmp_path: Path) -> Iterator[Container]:
     made.stop()
 
 
-def until(holds: Callable[[], object]) -> None:
+def until(is_true: Callable[[], object]) -> None:
     deadline = time.monotonic() + WAIT_S
-    while not holds():
+    while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

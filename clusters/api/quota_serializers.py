@@ -48,7 +48,7 @@ class AllocationSerializer(serializers.Serializer):
 
 
 class QuotaSerializer(serializers.Serializer):
-    """A quota. Its context has `held`: the allocation by user id, in millicores, MiB, GPUs."""
+    """A quota. Its context has `allocated`: the allocation by user id, in millicores, MiB, GPUs."""
 
     user_id = serializers.UUIDField(allow_null=True, help_text="null: the default.")
     username = serializers.SerializerMethodField()
@@ -57,7 +57,7 @@ class QuotaSerializer(serializers.Serializer):
         source="max_ram_mib", allow_null=True, help_text="null: no limit."
     )
     max_gpu = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
-    held = serializers.SerializerMethodField(
+    allocated = serializers.SerializerMethodField(
         help_text="What the user's deployments have allocated now; null in the default."
     )
 
@@ -68,7 +68,7 @@ class QuotaSerializer(serializers.Serializer):
                 "user_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
                 "username": "grace",
                 **EXAMPLE_LIMITS,
-                "held": {"cpu": 4.5, "ram": 8192, "gpu": 2},
+                "allocated": {"cpu": 4.5, "ram": 8192, "gpu": 2},
             }
         }
 
@@ -77,8 +77,8 @@ class QuotaSerializer(serializers.Serializer):
         return quota.user.username if quota.user else None
 
     @swagger_serializer_method(AllocationSerializer(allow_null=True))
-    def get_held(self, quota: Quota) -> dict[str, Any] | None:
+    def get_allocated(self, quota: Quota) -> dict[str, Any] | None:
         if quota.user_id is None:
             return None
-        cpu, ram, gpu = self.context["held"].get(quota.user_id, (0, 0, 0))
+        cpu, ram, gpu = self.context["allocated"].get(quota.user_id, (0, 0, 0))
         return dict(AllocationSerializer({"cpu": cpu, "ram": ram, "gpu": gpu}).data)

@@ -78,4 +78,4 @@ def _shown(page: list[Quota], cluster_id: UUID) -> list[dict[str, object]]:
     """The answers, each with the allocation of the user's deployments. At most one query."""
     users = [quota.user_id for quota in page if quota.user_id is not None]
     allocated = allocated_in([cluster_id], owner__in=users).get(cluster_id, {})
-    return list(QuotaSerializer(page, many=True, context={"held": allocated}).data)
+    return list(QuotaSerializer(page, many=True, context={"allocated": allocated}).data)

@@ -46,7 +46,7 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
 
     CPU comes out in cores under `cpu`, RAM in MiB under `ram`.
     """
-    details = details if isinstance(details, Mapping) else {}
+    details = _renamed(details) if isinstance(details, Mapping) else {}
     try:
         message = SENTENCES[code](details)
         if details.get(SPARED):
@@ -54,6 +54,13 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
         message = f"{code.replace('_', ' ').capitalize()}."
     return {"code": code, "message": message, "details": shown(details)}
+
+
+def _renamed(details: Details) -> Details:
+    """With the present names: rows that version 0.1.0 wrote have `held` for `allocated`."""
+    if "held" not in details:
+        return details
+    return {"allocated" if name == "held" else name: value for name, value in details.items()}
 
 
 def some_of(names: Sequence[str], count: int | None = None) -> str:
@@ -155,7 +162,7 @@ def _quota_exceeded(details: Details) -> str:
     """Tells a request above the quota from one that waits for the owner's other deployments."""
     resource = details["resource"]
     requested = amount_in_words(resource, details["requested"])
-    quota, allocated = (public_amount(resource, details[name]) for name in ("quota", "held"))
+    quota, allocated = (public_amount(resource, details[name]) for name in ("quota", "allocated"))
     if details["requested"] > details["quota"]:
         return f"Asks for {requested}, and its owner's quota is {quota}."
     return f"Asks for {requested}: its owner has {allocated} allocated, and the quota is {quota}."

@@ -45,14 +45,14 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Cluster]:
         """Each cluster with its number of allocated deployments, counted by a partial index."""
-        holding = (
+        allocated = (
             Deployment.objects.filter(cluster=OuterRef("pk"), status__in=PLACED)
             .order_by()
             .values("cluster")
             .annotate(total=Count("pk"))
             .values("total")
         )
-        running = Coalesce(Subquery(holding, output_field=IntegerField()), 0)
+        running = Coalesce(Subquery(allocated, output_field=IntegerField()), 0)
         return super().get_queryset(request).annotate(running_count=running)
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:

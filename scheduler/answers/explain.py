@@ -47,7 +47,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "reserved_since": None,
         "earliest_start": None,
         "preemption": None,
-        "held_by": [],
+        "allocated_to": [],
         "starts_now_with": None,
         "complete": True,
     }
@@ -87,7 +87,7 @@ def _what_if(
     names = names_of([*largest, *examples_of(spared)])
     found = {
         "reserved_since": _reserved_since(now.snapshot, workload),
-        "held_by": _occupants(largest, names),
+        "allocated_to": _occupants(largest, names),
         "starts_now_with": {
             "nothing_changed": at_present.starts(),
             "priority": _priority(at_present),
@@ -134,7 +134,7 @@ def _occupants(running: list[Running], names: Names) -> list[dict[str, Any]]:
             "deployment_id": each.id,
             "name": names.get(UUID(each.id), ""),
             "priority": each.priority,
-            "holds": shown(each.total.named()),
+            "allocated": shown(each.total.named()),
             "ends_at": moment(each.ends_ms) if each.ends_ms is not None else None,
         }
         for each in running

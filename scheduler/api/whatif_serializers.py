@@ -139,15 +139,15 @@ class QuoteSerializer(serializers.Serializer):
         swagger_schema_fields = {"example": QUOTE_EXAMPLE}
 
 
-class HolderSerializer(serializers.Serializer):
+class AllocatedToSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
     name = serializers.CharField()
     priority = serializers.CharField()
-    holds = AllocationSerializer(help_text="What it has allocated.")
+    allocated = AllocationSerializer(help_text="What it has allocated.")
     ends_at = serializers.DateTimeField(allow_null=True, help_text="At the latest, if limited.")
 
     class Meta:
-        ref_name = "Holder"
+        ref_name = "AllocatedTo"
 
 
 class LessSerializer(serializers.Serializer):
@@ -212,12 +212,12 @@ EXPLANATION_EXAMPLE = {
     "reserved_since": None,
     "earliest_start": "2026-03-01T09:10:00Z",
     "preemption": PREEMPTION_EXAMPLE,
-    "held_by": [
+    "allocated_to": [
         {
             "deployment_id": EXAMPLE_VICTIM,
             "name": "nightly",
             "priority": "LOW",
-            "holds": {"cpu": 4, "ram": 16384, "gpu": 6},
+            "allocated": {"cpu": 4, "ram": 16384, "gpu": 6},
             "ends_at": "2026-03-01T10:00:00Z",
         }
     ],
@@ -254,7 +254,7 @@ class ExplanationSerializer(serializers.Serializer):
     preemption = PreemptionSerializer(
         allow_null=True, help_text="Why nothing is preempted for it; while it is QUEUED."
     )
-    held_by = HolderSerializer(
+    allocated_to = AllocatedToSerializer(
         many=True, help_text="The deployments that have allocated what it is short of, most first."
     )
     starts_now_with = StartsNowWithSerializer(allow_null=True, help_text="While it is QUEUED.")

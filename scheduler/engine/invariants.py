@@ -67,7 +67,7 @@ def _each_once(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     breaches += [f"{each} both starts and waits" for each in sorted(told_ids.intersection(started))]
     decided = told_ids.union(started)
     breaches += [
-        f"{workload.id} neither starts nor is told why it waits"
+        f"{workload.id} neither starts nor has a reason to wait"
         for workload in snapshot.queued
         if workload.id not in decided and workload.scheduling_key not in told_keys
     ]

@@ -90,7 +90,7 @@ def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> 
     """Name the first resource of which the owner would have more allocated than the limit."""
     amounts = zip(NAMES, total, limit, allocated, strict=True)
     name, want, most, has = next(each for each in amounts if 0 < each[1] > each[2] - each[3])
-    details = {"resource": name, "requested": want, "quota": most, "held": has}
+    details = {"resource": name, "requested": want, "quota": most, "allocated": has}
     return Reason(Code.QUOTA_EXCEEDED, details)
 
 

@@ -93,7 +93,7 @@ def test_who_leaves_keeps_theirs_as_their_deployments_go_on(api, ada, dev, org, 
     make(cluster, dev, Status.RUNNING)
     assert api(dev).delete(f"/api/orgs/{org.pk}/members/{dev.pk}").status_code == 204
     (_, shown) = api(ada).get(path(cluster)).json()
-    assert (shown["username"], shown["held"]["gpu"]) == ("dev", 1)
+    assert (shown["username"], shown["allocated"]["gpu"]) == ("dev", 1)
     assert api(ada).put(path(cluster, dev), LIMITS).status_code == 404
     assert columns(dev) == (1500, None, 3)
     assert api(ada).delete(path(cluster, dev)).status_code == 204

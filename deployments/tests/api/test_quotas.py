@@ -53,8 +53,8 @@ def test_an_admin_gives_a_user_a_quota(api, ada, dev, cluster, woken, slash):
     before = row(cluster)
     response = api(ada).put(path(cluster, dev) + slash, LIMITS)
     assert response.status_code == 201
-    held = {"cpu": 0, "ram": 0, "gpu": 0}
-    shown = {"user_id": str(dev.pk), "username": "dev", **LIMITS, "held": held}
+    allocated = {"cpu": 0, "ram": 0, "gpu": 0}
+    shown = {"user_id": str(dev.pk), "username": "dev", **LIMITS, "allocated": allocated}
     assert response.json() == shown
     assert columns(dev) == (2500, 4096, 2)
     after = row(cluster)
@@ -67,7 +67,7 @@ def test_an_admin_gives_a_user_a_quota(api, ada, dev, cluster, woken, slash):
 def test_an_admin_sets_the_default(api, ada, cluster, woken):
     response = api(ada).put(path(cluster, "default"), {"max_gpu": 0})
     assert response.status_code == 201
-    shown = {"user_id": None, "username": None, **NONE, "max_gpu": 0, "held": None}
+    shown = {"user_id": None, "username": None, **NONE, "max_gpu": 0, "allocated": None}
     assert response.json() == shown
     assert columns() == (None, None, 0)
     assert row(cluster)["has_quotas"]
@@ -140,7 +140,7 @@ def test_another_clusters_are_its_own(api, ada, dev, org, cluster, kept):
 # --- What is allocated ---------------------------------------------------------------------------
 
 
-def test_the_list_tells_what_each_holds(api, ada, dev, vera, org, cluster, kept):
+def test_the_list_shows_what_each_user_has_allocated(api, ada, dev, vera, org, cluster, kept):
     put_quota(cluster, vera.pk, {})
     for status in (Status.RUNNING, Status.STARTING, Status.STOPPING):
         make(cluster, dev, status, cpu_milli=250, replicas=1)
@@ -156,23 +156,23 @@ def test_the_list_tells_what_each_holds(api, ada, dev, vera, org, cluster, kept)
         (str(dev.pk), "dev"),
         (str(vera.pk), "vera"),
     ]
-    held = {"cpu": 3.75, "ram": 3 * 512 + 300, "gpu": 3}
-    assert [each["held"] for each in rows] == [None, held, {"cpu": 0, "ram": 0, "gpu": 0}]
+    allocated = {"cpu": 3.75, "ram": 3 * 512 + 300, "gpu": 3}
+    assert [each["allocated"] for each in rows] == [None, allocated, {"cpu": 0, "ram": 0, "gpu": 0}]
     assert rows[1] == {
         "user_id": str(dev.pk),
         "username": "dev",
         "max_cpu": 1.5,
         "max_ram": None,
         "max_gpu": 3,
-        "held": held,
+        "allocated": allocated,
     }
-    assert api(vera).get(path(cluster, dev)).json()["held"] == held
+    assert api(vera).get(path(cluster, dev)).json()["allocated"] == allocated
     given = {"max_gpu": 1}  # below what is allocated: nothing is evicted for it
-    assert api(ada).put(path(cluster, dev), given).json()["held"] == held
+    assert api(ada).put(path(cluster, dev), given).json()["allocated"] == allocated
     assert Deployment.objects.filter(status=Status.RUNNING).count() == 4
 
 
-def test_pages_hold_each_once_the_default_first(api, ada, dev, org, cluster):
+def test_pages_have_each_quota_once_and_the_default_first(api, ada, dev, org, cluster):
     members = [make_member(org, f"m{number}", Role.DEVELOPER) for number in range(4)]
     for member in members:
         put_quota(cluster, member.pk, {"max_gpu": 1})
@@ -191,7 +191,7 @@ def test_the_list_costs_the_same_for_few_and_many(
         put_quota(cluster, member.pk, {"max_gpu": 1})
         make(cluster, member)
     client = api(vera)
-    # the caller, the cluster, the role; quotas with users, what they hold
+    # the caller, the cluster, the role; quotas with users, what they have allocated
     with django_assert_num_queries(3 + 2):
         assert len(client.get(path(cluster)).json()) == size
 

@@ -98,7 +98,7 @@ def test_stopping_twice_is_fine(api, dev, cluster, woken, way):
 @pytest.mark.parametrize("way", [stop_by_post, stop_of_cluster])
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING])
 @pytest.mark.parametrize("ended", ENDED)
-def test_one_that_ends_before_the_stop_takes_hold_is_answered_as_it_is(
+def test_one_that_ends_before_the_stop_takes_effect_is_answered_as_it_is(
     api, dev, cluster, woken, way, status, ended
 ):
     deployment = make(cluster, dev, status)

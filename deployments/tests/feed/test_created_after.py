@@ -72,7 +72,7 @@ def test_pages_by_time_show_those_of_one_millisecond_together(api, dev, cluster,
     assert all_newer(api(dev), cluster, limit) == expected
 
 
-def test_a_submit_that_commits_later_holds_back_those_that_were_drawn_after_it(api, dev, cluster):
+def test_a_submit_that_commits_later_delays_those_that_were_drawn_after_it(api, dev, cluster):
     old = create_deployment(dev, cluster.pk, SPEC).deployment
     with beside(lambda: create_deployment(dev, cluster.pk, SPEC).deployment) as late:
         early = make(cluster, dev, gpu=0)  # committed first, drawn later
@@ -84,7 +84,7 @@ def test_a_submit_that_commits_later_holds_back_those_that_were_drawn_after_it(a
     assert set(found) == {str(late.pk), str(early.pk)}
 
 
-def test_a_transaction_that_only_reads_holds_nothing_back(api, dev, cluster):
+def test_a_transaction_that_only_reads_delays_none(api, dev, cluster):
     with beside(lambda: list(Deployment.objects.all()), writes=False):
         row = create_deployment(dev, cluster.pk, SPEC).deployment
         assert [each["id"] for each in newer(api(dev), cluster, BEGINNING)] == [str(row.pk)]

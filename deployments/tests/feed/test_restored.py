@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SPEC = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
 
 
-def told(api, user, org, query=""):
+def events_of(api, user, org, query=""):
     answer = api(user).get(f"/api/orgs/{org.pk}/events{query}")
     assert answer.status_code == 200
     return [each["deployment_id"] for each in answer.json()]
@@ -27,7 +27,7 @@ def test_what_is_written_after_a_restore_comes_after_what_was_restored(api, dev,
     DeploymentEvent.objects.update(transaction_id=F("transaction_id") + 10**9)  # of another server
     new = str(create_deployment(dev, cluster.pk, SPEC).deployment.pk)
     call_command("migrate", verbosity=0)
-    assert told(api, dev, org) == [*old, new]
+    assert events_of(api, dev, org) == [*old, new]
 
 
 def test_migrating_moves_no_event_of_this_server(dev, cluster):
@@ -49,7 +49,7 @@ def test_a_dump_that_was_restored_ends_the_cursors_of_before(api, dev, org, clus
         try:
             answer = api(dev).get(f"/api/orgs/{org.pk}/events?since={before}")
             assert (answer.status_code, error_body(answer)["code"]) == (410, "cursor_expired")
-            assert told(api, dev, org, "?since=now") == []
+            assert events_of(api, dev, org, "?since=now") == []
         finally:
             cursor.execute(f"DROP TABLE {table}")
             cursor.execute(f"ALTER TABLE of_before RENAME TO {table}")

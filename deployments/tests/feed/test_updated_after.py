@@ -82,8 +82,8 @@ def test_a_user_of_several_organizations_is_shown_all_of_them(
     start = since(api(dev).get(f"{EVERYWHERE}?updated_after=now"))
     rows = [submit(sam, theirs), submit(ada, cluster), submit(sam, theirs)]
     for limit in (1, 2, 100):
-        told = all_rows(api(dev), f"{EVERYWHERE}?{start}&limit={limit}")
-        assert [each["id"] for each in told] == texts(*rows)
+        found = all_rows(api(dev), f"{EVERYWHERE}?{start}&limit={limit}")
+        assert [each["id"] for each in found] == texts(*rows)
     only = api(dev).get(f"{EVERYWHERE}?{start}&cluster_id={cluster.pk}")
     assert ids(only) == texts(rows[1])
 
@@ -109,9 +109,9 @@ def test_pages_miss_nothing_however_small_they_are(
     for row in (rows[3], rows[0], rows[3]):
         change_deployment(dev, row, {"name": f"{row.name}x"})
     for path in both:
-        told = all_rows(api(dev), f"{path}?{start}&limit={limit}")
-        assert {each["id"] for each in told} == set(texts(*rows))
-        last = {each["id"]: each["name"] for each in told}
+        found = all_rows(api(dev), f"{path}?{start}&limit={limit}")
+        assert {each["id"] for each in found} == set(texts(*rows))
+        last = {each["id"]: each["name"] for each in found}
         assert last == {str(row.pk): row.name for row in Deployment.objects.all()}
 
 
@@ -122,8 +122,8 @@ def test_a_page_of_heavy_rows_ends_early_and_goes_on(api, dev, cluster, both, mo
     for path in both:
         answer = api(dev).get(f"{path}?{start}&limit=10")
         assert 0 < len(ids(answer)) < 10
-        told = all_rows(api(dev), f"{path}?{start}&limit=10")
-        assert [each["id"] for each in told] == texts(*rows)
+        found = all_rows(api(dev), f"{path}?{start}&limit=10")
+        assert [each["id"] for each in found] == texts(*rows)
 
 
 def test_the_other_filters_apply_to_the_rows_as_they_are(api, ada, dev, cluster, both):

@@ -132,3 +132,10 @@ def test_an_unknown_code_still_has_a_sentence():
         "message": "Something new.",
         "details": {"x": 1},
     }
+
+
+def test_a_reason_that_the_last_version_wrote_has_the_present_names() -> None:
+    details = {"resource": "gpu", "requested": 2, "quota": 3, "held": 2}
+    found = render("QUOTA_EXCEEDED", details)
+    assert found["message"] == "Asks for 2 GPUs: its owner has 2 allocated, and the quota is 3."
+    assert found["details"] == {"resource": "gpu", "requested": 2, "quota": 3, "allocated": 2}

@@ -4,7 +4,7 @@ schemathesis makes them of the document: of its examples, at the edges of each s
 random. The document must declare each answer with its status, content type, headers and body, and
 no answer may be a 5xx. What one request changes is undone before the next.
 
-All of them take two minutes at most on two cores. `make fuzz` takes as long as it is told, with
+All of them take two minutes at most on two cores. `make fuzz` takes as long as SECONDS says, with
 another seed each time.
 """
 

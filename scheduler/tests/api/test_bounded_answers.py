@@ -132,6 +132,6 @@ def test_an_answer_ends_with_its_budget(
         "after": {"at": None, "end_of": None, "any_one_of": []},
     }
     assert (found["starts_now_with"], found["complete"]) == (nothing, False)
-    assert len(found["held_by"]) == 1
+    assert len(found["allocated_to"]) == 1
     quote = quoted(dev, body(cluster, gpu=0))
     assert (quote["outcome"], quote["complete"]) == ("UNKNOWN", False)

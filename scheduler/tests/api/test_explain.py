@@ -50,7 +50,7 @@ def test_a_waiting_deployment_is_explained_by_what_runs_and_by_what_would_help(
     found = explained(vera, waiting)
     assert found["reason"]["code"] == "INSUFFICIENT_CAPACITY"
     assert found["queue_position"] == 1
-    assert [each["name"] for each in found["held_by"]] == ["limited", "endless"]
+    assert [each["name"] for each in found["allocated_to"]] == ["limited", "endless"]
     help_ = found["starts_now_with"]
     assert help_["nothing_changed"] is False
     assert help_["less"] == [{"field": "required_gpu", "at_most": 2}]
@@ -97,7 +97,11 @@ def test_what_runs_or_has_ended_has_nothing_to_be_helped_with(
     row = submit("LOW", gpu=1)
     run_cycle(cluster)
     found = explained(dev, row)
-    assert (found["status"], found["starts_now_with"], found["held_by"]) == ("RUNNING", None, [])
+    assert (found["status"], found["starts_now_with"], found["allocated_to"]) == (
+        "RUNNING",
+        None,
+        [],
+    )
 
 
 def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
@@ -110,7 +114,7 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
     # user, deployment, reasons, classes; the deployment again;
-    # snapshot: cluster, classes, nodes, holds, heads, starved, members, running; other clusters,
+    # snapshot: cluster, classes, nodes, allocations, heads, starved, members, running; other clusters,
     # names of what runs; and the savepoint's two
     with django_assert_num_queries(17):
         explained(dev, waiting)

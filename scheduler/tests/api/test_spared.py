@@ -105,8 +105,8 @@ def test_the_moment_of_the_exempt_times_end_is_said_and_kept(
     waiting = submit("HIGH", gpu=8)
     run_cycle(cluster)
     promised = ends_at(low, 600)
-    (told,) = reason_of(dev, waiting)["details"]["spared"]
-    assert parse_datetime(told["until"]) == promised
+    (cause,) = reason_of(dev, waiting)["details"]["spared"]
+    assert parse_datetime(cause["until"]) == promised
     quote = quoted(dev, body(cluster, 4, "HIGH"))
     found = explained(dev, waiting)
     for each in (found["earliest_start"], found["preemption"]["starts_at"]):
@@ -241,8 +241,8 @@ def test_nodes_that_cannot_run_it_do_not_count(cluster: Cluster, submit: Submit,
     run_cycle(cluster)
     waiting = submit("HIGH", gpu=4, node_selector={"zone": "x"})
     run_cycle(cluster)
-    (told,) = reason_of(dev, waiting)["details"]["spared"]
-    assert (told["cause"], told["count"]) == ("EXEMPT", 1)
+    (cause,) = reason_of(dev, waiting)["details"]["spared"]
+    assert (cause["cause"], cause["count"]) == ("EXEMPT", 1)
     by_cause = {each["cause"]: each for each in explained(dev, waiting)["preemption"]["spared"]}
     assert {name: each["count"] for name, each in by_cause.items()} == {
         "OTHER_NODES": 1,

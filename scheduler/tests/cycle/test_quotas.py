@@ -100,7 +100,7 @@ def test_the_reason_for_a_wait_has_the_numbers(cluster: Cluster, dev: User) -> N
     assert shown[waiting.pk] == {
         "code": "QUOTA_EXCEEDED",
         "message": "Asks for 1.25 CPU cores: its owner has 0.5 allocated, and the quota is 1.5.",
-        "details": {"held": 0.5, "quota": 1.5, "resource": "cpu", "requested": 1.25},
+        "details": {"quota": 1.5, "resource": "cpu", "allocated": 0.5, "requested": 1.25},
     }
     assert (shown[huge.pk] or {})["message"] == "Asks for 4 GPUs, and its owner's quota is 3."
 
@@ -163,7 +163,7 @@ def test_an_explanation_names_the_owners_others_and_what_would_start(
     run_cycle(cluster)
     found = client_for(dev).get(f"/api/deployments/{waiting.pk}/explain").json()
     assert found["reason"]["code"] == "QUOTA_EXCEEDED"
-    assert [each["deployment_id"] for each in found["held_by"]] == [str(mine.pk)]
+    assert [each["deployment_id"] for each in found["allocated_to"]] == [str(mine.pk)]
     helps = found["starts_now_with"]
     assert helps["less"] == [{"field": "required_gpu", "at_most": 1}]
     assert helps["priority"] is None

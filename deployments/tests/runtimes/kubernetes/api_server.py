@@ -37,7 +37,7 @@ class FakeApi:
         self.logs: dict[Name, list[bytes]] = {}
         self.namespaces = {"mlops", "kube-system"}
         self.admit: Callable[[Json], Exception | None] = lambda pod: None
-        self.page = 500  # the most that one answer holds
+        self.page = 500  # the most items in one answer
         self.server = kmock.KubernetesScaffold()
         self.url = ""
         self._version = 100

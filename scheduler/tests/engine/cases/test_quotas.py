@@ -49,7 +49,7 @@ def test_starts_of_one_cycle_count_together_and_the_reason_has_the_numbers() -> 
     running = [allocated_by("ann", run(gpu=1))]
     snapshot = owned(pool(gpu=8, running=running, queued=waiting), ann=gpus(3))
     assert started(snapshot) == ["ann-00", "ann-01", "ben-00"]
-    numbers = {"resource": "gpu", "requested": 1, "quota": 3, "held": 3}
+    numbers = {"resource": "gpu", "requested": 1, "quota": 3, "allocated": 3}
     assert wait_reason(snapshot, waiting[4]) == ("QUOTA_EXCEEDED", numbers)
 
 

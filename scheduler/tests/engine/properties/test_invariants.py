@@ -93,7 +93,7 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
     [
         ("started twice", "a second start"),
         ("not there", "start of ghost, which is not there"),
-        ("no reason", "w neither starts nor is told why it waits"),
+        ("no reason", "w neither starts nor has a reason to wait"),
         ("no victims", "does not fit where it starts"),
         ("full", "does not fit where it starts"),
         ("withheld", "more was withheld from p than was free"),
