@@ -25,12 +25,14 @@ class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mista
         super().__init__(UNSEALABLE)
 
 
-def seal(secrets: Mapping[str, str]) -> str:
-    """Encrypted text for a column, without the secrets that are empty; empty where all are."""
+def seal(secrets: Mapping[str, str], key: str | None = None) -> str:
+    """Encrypted text for a column, without the secrets that are empty; empty where all are. By the
+    first key, or by the given one."""
     given = {name: secret for name, secret in secrets.items() if secret}
     if not given:
         return ""
-    return _all_keys().encrypt(json.dumps(given).encode()).decode()
+    sealing = _all_keys() if key is None else Fernet(key)
+    return sealing.encrypt(json.dumps(given).encode()).decode()
 
 
 def unseal(sealed: str) -> dict[str, str]:
@@ -108,6 +110,21 @@ def rotate() -> Iterator[Rotated]:
             model.objects.filter(pk=pk, **{column: sealed}).update(**{column: fresh})
             done.resealed += 1
         yield done
+
+
+def unopened() -> dict[str, int]:
+    """How many rows of each kind none of the keys opens, of the kinds that have any."""
+    found = {}
+    for model, column, what, reseal, empty in SEALED:
+        count = 0
+        for _, sealed in _rows(model, column, empty):
+            try:
+                reseal(sealed)
+            except Unsealable:
+                count += 1
+        if count:
+            found[what] = count
+    return found
 
 
 def _rows(model: Any, column: str, empty: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,17 +41,32 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     FileExistsError."""
     if path.exists():
         raise FileExistsError(path)
-    draft = path.with_name(f"{path.name}.part")
-    draft.unlink(missing_ok=True)
+    # A name of its own: two that write the same backup must not share a draft.
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
+    draft = Path(name)
     try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        path.hardlink_to(draft)  # fails where another backup has taken the name meanwhile
+        _give_name(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _give_name(draft: Path, path: Path) -> None:
+    """Raises FileExistsError where another backup has taken the name meanwhile.
+
+    Not every file system has hard links. Without them an empty file takes the name first, for the
+    moment until the draft replaces it.
+    """
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        draft.replace(path)
 
 
 class _Summed(io.RawIOBase):
@@ -178,8 +194,6 @@ def seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     if file.seekable():
         yield file
         return
-    import tempfile  # here: only what comes through a pipe needs it
-
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(file, copy)
         yield cast("BinaryIO", copy)

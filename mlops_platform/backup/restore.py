@@ -13,52 +13,91 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django_zero_downtime_migrations.backends.postgres.schema import UnsafeOperationWarning
-from psycopg2 import errors, sql
+from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class, whatever its name
 from redis.exceptions import RedisError
 
+from clusters import secrets
 from clusters.models import Cluster
 from mlops_platform import __version__
-from mlops_platform.backup import keys
+from mlops_platform.backup import databases, keys
+from mlops_platform.backup.databases import Refused
 from mlops_platform.backup.file import BadBackup, Reader
-from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
+from mlops_platform.backup.sessions import database_name, django_on, session
 from mlops_platform.backup.tables import MIGRATIONS, Table, is_in_use, set_sequence, tables
 from mlops_platform.coordination.redis import redis_client
 from scheduler import audit
 
 Say = Callable[[str], None]
-_OTHERS = """
-SELECT count(*) FROM pg_stat_activity
- WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-"""
-IN_USE = "Processes use the database: stop web, workers, runtimes and timer first."
+WAYS = (
+    "`manage.py restore --undo` puts it back into its place, `manage.py restore --drop-old` drops "
+    "it."
+)
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a mistake
-    """A sentence that says why nothing was restored."""
+def restore(
+    reader: Reader, say: Say, *, replace: bool, other_keys: bool, drop_old: bool = False
+) -> None:
+    """Raises Refused or BadBackup, after which everything is as it was before.
 
-
-def restore(reader: Reader, say: Say, *, replace: bool, other_keys: bool) -> None:
-    """Raises Refused or BadBackup, after which everything is as it was before."""
+    The old database stays where it has users and the audit of the new one complains, unless
+    `drop_old`.
+    """
     connection.close()
     _refuse_unknown(reader.manifest)
     _refuse_keys(reader.manifest["keys"], say, other_keys=other_keys)
-    _refuse_data(replace=replace)
-    name = database_name()
-    draft, before = f"{name}_restoring", f"{name}_before_restore"
-    _drop(draft, before)
+    has_users = _refuse_data(replace=replace)
+    current, draft, old = databases.names()
+    if databases.exists(old) and not drop_old:
+        raise Refused(f"{old} is there, from an earlier restore: {WAYS}")
+    databases.drop(draft)
     try:
-        _create(draft)
+        databases.create(draft)
         with django_on(draft):
             _fill(reader, draft, say)
-        _swap(draft, name, before)
+            _refuse_unopened(reader.manifest["keys"], say, other_keys=other_keys)
+            breaches = audit.breaches()
+        databases.drop(old)
+        databases.rename((current, old), (draft, current))
     except (DatabaseError, psycopg2.Error) as error:
         sentence = str(error).partition("\n")[0]  # the lines behind it have values of rows
         raise Refused(f"PostgreSQL cannot do it: {sentence}.") from error
     finally:
-        _drop(draft)
-    _drop(before)
+        databases.drop(draft)
+    for breach in breaches:
+        say(f"Audit: {breach}")
+    if breaches and has_users and not drop_old:
+        say(f"The audit complains, so the old database stays as {old}: {WAYS}")
+    else:
+        databases.drop(old)
     _empty_redis(say)
+
+
+def undo(say: Say) -> None:
+    """Let the database that an earlier restore has kept, and the one in use, change places. Raises
+    Refused, after which everything is as it was before."""
+    current, draft, old = databases.names()
+    connection.close()
+    _refuse_without(old)
+    databases.refuse_used(current)
+    databases.drop(draft)
+    databases.rename((current, draft), (old, current), (draft, old))
+    with connection.cursor() as cursor:
+        # Each cluster has a cycle as soon as workers run. The tables may be of another version.
+        cursor.execute("UPDATE clusters_cluster SET changed_at = clock_timestamp()")
+    connection.close()
+    _empty_redis(say)
+
+
+def drop_kept() -> None:
+    """Drop the database that an earlier restore has kept. Raises Refused."""
+    _refuse_without(databases.names().old)
+    databases.drop(databases.names().old)
+
+
+def _refuse_without(old: str) -> None:
+    if not databases.exists(old):
+        raise Refused(f"There is no {old}: no restore has kept a database.")
 
 
 def _refuse_unknown(manifest: dict[str, Any]) -> None:
@@ -71,36 +110,45 @@ def _refuse_unknown(manifest: dict[str, Any]) -> None:
         )
 
 
-def _refuse_keys(kept: dict[str, str], say: Say, *, other_keys: bool) -> None:
-    if not keys.opens(kept):
-        if not other_keys:
-            raise Refused(
-                "None of CREDENTIALS_KEYS opens what this file has sealed: credentials of machines "
-                "and registries, and the env of deployments. Set the key that the file was made "
-                "with, or pass --other-keys to restore without all these."
-            )
+def _refuse_keys(kept: dict[str, Any], say: Say, *, other_keys: bool) -> None:
+    unopened, total = keys.unopened(kept)
+    if unopened == total and not other_keys:
+        raise Refused(
+            "None of CREDENTIALS_KEYS opens what this file has sealed: credentials of machines "
+            "and registries, and the env of deployments. Set the keys that the file was made "
+            "with, or pass --other-keys to restore without all these."
+        )
+    if unopened == total:
         say("CREDENTIALS_KEYS opens no credential of this file: attach machines again.")
     if not keys.signs(kept):
         say("SECRET_KEY is another one: all users have to log in again.")
 
 
-def _refuse_data(*, replace: bool) -> None:
+def _refuse_unopened(kept: dict[str, Any], say: Say, *, other_keys: bool) -> None:
+    """For a file of a platform that had several keys, of which some are missing: whether any row
+    needs these. Reads all that is sealed."""
+    unopened, total = keys.unopened(kept)
+    if not 0 < unopened < total:
+        return
+    rows = ", ".join(f"{count} of {what}" for what, count in secrets.unopened().items())
+    if not rows:
+        return
+    said = f"CREDENTIALS_KEYS lacks {unopened} of the file's {total} keys, which sealed {rows}"
+    if not other_keys:
+        raise Refused(f"{said}: add them, or pass --other-keys to restore without all these.")
+    say(f"{said}: enter these anew.")
+
+
+def _refuse_data(*, replace: bool) -> bool:
+    """Whether the database has users."""
     with session(database_name(), autocommit=True) as database, database.cursor() as cursor:
-        if is_in_use(cursor) and not replace:
-            raise Refused(
-                "The database has users, and what they made: pass --replace to lose all of it."
-            )
-        cursor.execute(_OTHERS, [database_name()])
-        if cursor.fetchone() != (0,):
-            raise Refused(IN_USE)
-
-
-def _create(name: str) -> None:
-    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
-        try:
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        except errors.InsufficientPrivilege as error:
-            raise Refused("The role of DATABASE_URL needs the right CREATEDB for this.") from error
+        has_users = is_in_use(cursor)
+    if has_users and not replace:
+        raise Refused(
+            "The database has users, and what they made: pass --replace to lose all of it."
+        )
+    databases.refuse_used(database_name())
+    return has_users
 
 
 def _fill(reader: Reader, draft: str, say: Say) -> None:
@@ -118,8 +166,6 @@ def _fill(reader: Reader, draft: str, say: Say) -> None:
     Cluster.objects.update(changed_at=timezone.now())  # each has a cycle as soon as workers run
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    for breach in audit.breaches():
-        say(f"Audit: {breach}")
 
 
 def _newest(executor: MigrationExecutor, applied: set[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -154,24 +200,6 @@ def _differing(made: dict[str, Table], kept: list[Table]) -> str | None:
     there = {table.name: set(table.columns) for table in kept}
     names = sorted(columns.keys() | there.keys())
     return next((name for name in names if columns.get(name) != there.get(name)), None)
-
-
-def _swap(draft: str, name: str, before: str) -> None:
-    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-    with session(MAINTENANCE) as server, server.cursor() as cursor:
-        try:
-            cursor.execute(rename.format(sql.Identifier(name), sql.Identifier(before)))
-            cursor.execute(rename.format(sql.Identifier(draft), sql.Identifier(name)))
-        except errors.ObjectInUse as error:
-            raise Refused(IN_USE) from error
-        server.commit()
-
-
-def _drop(*names: str) -> None:
-    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
-        for name in names:
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            cursor.execute(drop.format(sql.Identifier(name)))
 
 
 def _empty_redis(say: Say) -> None:

@@ -1,28 +1,33 @@
 """`manage.py backup` and `manage.py restore`: what comes back, and what is refused."""
 
+import errno
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg2
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
-from clusters.models import Cluster
+from clusters.models import Cluster, Endpoint
+from clusters.secrets import seal
 from deployments import env
 from deployments.models import Deployment, PriorityClass
 from mlops_platform.backup import dump as dumping
 from mlops_platform.backup import restore as restoring
-from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader
-from mlops_platform.backup.restore import IN_USE
+from mlops_platform.backup.databases import IN_USE, drop, exists, names
+from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader, new_file
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import ONE_MIGRATION
@@ -148,7 +153,7 @@ def of_a_later_version(data: bytes) -> bytes:
 
 def sealed_with_another_key(data: bytes) -> bytes:
     def replace(manifest: dict[str, Any]) -> None:
-        manifest["keys"]["credentials"] = "gAAAAAB" + "x" * 100
+        manifest["keys"]["credentials"] = ["gAAAAAB" + "x" * 100]
 
     return rewritten(data, replace)
 
@@ -247,6 +252,132 @@ def test_other_keys_may_be_accepted_and_an_empty_database_is_replaced_at_once(
     assert User.objects.get().username == "olga"
 
 
+# --- Several keys ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_keys(platform: None, settings: Settings) -> tuple[str, str]:
+    """(older, newer): the deployment is sealed with the older one, an endpoint with the newer."""
+    older, newer = settings.CREDENTIALS_KEYS[0], Fernet.generate_key().decode()
+    settings.CREDENTIALS_KEYS = [newer, older]
+    return older, newer
+
+
+def seal_one_with_the_newer() -> None:
+    Endpoint.objects.create(cluster=Cluster.objects.get(), secrets=seal({"token": "hunter3"}))
+    connection.close()
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_each_key_that_sealed_a_row_is_needed(
+    kept: int,
+    two_keys: tuple[str, str],
+    settings: Settings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seal_one_with_the_newer()
+    call_command("backup", str(tmp_path / "file"))
+    before = everything(tmp_path)
+    settings.CREDENTIALS_KEYS = [two_keys[kept]]
+    lost = ("1 of Endpoints", "1 of Environments")[kept]
+    sentence = f"lacks 1 of the file's 2 keys, which sealed {lost}"
+    with pytest.raises(CommandError, match=sentence):
+        call_command("restore", str(tmp_path / "file"), replace=True)
+    assert everything(tmp_path)[0] == before[0]
+    assert everything(tmp_path)[3] == before[3]
+    call_command("restore", str(tmp_path / "file"), replace=True, other_keys=True)
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_key_that_sealed_no_row_is_not_needed(
+    two_keys: tuple[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    call_command("rotate_credentials")
+    connection.close()
+    call_command("backup", str(tmp_path / "file"))
+    settings.CREDENTIALS_KEYS = [two_keys[1]]
+    call_command("restore", str(tmp_path / "file"), replace=True)
+    assert env.unsealed(Deployment.objects.get().env) == {"TOKEN": "hunter2"}
+
+
+# --- The old database ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubtful(platform: None, tmp_path: Path) -> Iterator[Path]:
+    """A backup of which the audit complains; the database in use is in order, and has one more
+    user."""
+    Cluster.objects.update(allocated_gpu=1)
+    connection.close()
+    call_command("backup", str(tmp_path / "doubtful"))
+    Cluster.objects.update(allocated_gpu=0)
+    User.objects.create_user("made since")
+    connection.close()
+    yield tmp_path / "doubtful"
+    connection.close()
+    drop(names().old)
+
+
+def test_the_old_database_stays_where_the_audit_complains_and_can_come_back(
+    doubtful: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("restore", str(doubtful), replace=True)
+    said = capsys.readouterr().err
+    assert "Audit: " in said
+    assert f"the old database stays as {names().old}" in said
+    assert not User.objects.filter(username="made since").exists()
+    connection.close()
+    redis_client().set("of the restored", "1")
+    call_command("restore", undo=True)
+    assert User.objects.filter(username="made since").exists()
+    assert redis_client().dbsize() == 0
+    connection.close()
+    call_command("restore", undo=True)  # and forth
+    assert not User.objects.filter(username="made since").exists()
+    connection.close()
+    call_command("restore", drop_old=True)
+    assert not exists(names().old)
+    for way in ({"undo": True}, {"drop_old": True}):
+        with pytest.raises(CommandError, match="no restore has kept a database"):
+            call_command("restore", **way)
+
+
+def test_a_second_restore_does_not_drop_what_the_first_has_kept(
+    doubtful: Path, backup: Path, tmp_path: Path
+) -> None:
+    call_command("restore", str(doubtful), replace=True)
+    before = everything(tmp_path)
+    with pytest.raises(CommandError, match=r"is there, from an earlier restore: .*--undo"):
+        call_command("restore", str(backup), replace=True)
+    assert everything(tmp_path) == before
+    call_command("restore", str(backup), replace=True, drop_old=True)
+    assert not exists(names().old)
+
+
+def test_the_old_database_goes_at_once_where_that_is_asked_for(doubtful: Path) -> None:
+    call_command("restore", str(doubtful), replace=True, drop_old=True)
+    assert not exists(names().old)
+
+
+def test_databases_change_places_under_no_running_process(doubtful: Path, tmp_path: Path) -> None:
+    call_command("restore", str(doubtful), replace=True)
+    before = everything(tmp_path)
+    for used in (names().current, names().old):
+        with session(used), pytest.raises(CommandError, match=IN_USE):
+            call_command("restore", undo=True)
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"undo": True, "drop_old": True}, {"undo": True, "file": "backup"}]
+)
+def test_a_restore_needs_one_thing_to_do(words: dict[str, Any]) -> None:
+    file = words.pop("file", None)
+    with pytest.raises(CommandError, match="Give a file, or --undo alone, or --drop-old alone"):
+        call_command("restore", *([file] if file else []), **words)
+
+
 def test_without_redis_a_restore_says_what_is_left_to_do(
     backup: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,6 +420,39 @@ def test_only_its_owner_reads_a_backup_and_it_contains_no_key(backup: Path) -> N
     words = json.dumps(manifest).encode() + b"".join(rows.values())
     for secret in (settings.SECRET_KEY, *settings.CREDENTIALS_KEYS, "hunter2"):
         assert secret.encode() not in words
+
+
+def test_a_backup_needs_no_hard_links(
+    platform: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on exFAT and on some shares of a network."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    call_command("backup", str(tmp_path / "file"))
+    assert content(tmp_path / "file")[0]["tables"]
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError), new_file(tmp_path / "later"):
+        (tmp_path / "later").write_bytes(b"another backup")
+    assert (tmp_path / "later").read_bytes() == b"another backup"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "later"]
+
+
+def test_two_that_write_the_same_backup_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+
+    def write_both() -> None:
+        with new_file(path) as slow:
+            slow.write(b"half of the slow one, ")
+            with new_file(path) as quick:
+                quick.write(b"the quick one")
+            slow.write(b"and the other half")
+
+    with pytest.raises(FileExistsError):
+        write_both()
+    assert path.read_bytes() == b"the quick one"
 
 
 def test_a_backup_overwrites_nothing_and_leaves_no_half(

@@ -1,0 +1,68 @@
+"""The databases of a restore: the one in use, the one that is built beside it, and the one that was
+in use before, which may be kept."""
+
+from typing import NamedTuple
+
+from psycopg2 import errors, sql
+
+from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
+
+IN_USE = "Processes use the database: stop web, workers, runtimes and timer first."
+_RENAME = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+_OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a mistake
+    """A sentence that says why nothing was restored."""
+
+
+class Names(NamedTuple):
+    current: str
+    draft: str
+    old: str
+
+
+def names() -> Names:
+    name = database_name()
+    return Names(name, f"{name}_restoring", f"{name}_before_restore")
+
+
+def exists(name: str) -> bool:
+    with session(MAINTENANCE) as server, server.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        return cursor.fetchone() is not None
+
+
+def refuse_used(name: str) -> None:
+    with session(MAINTENANCE) as server, server.cursor() as cursor:
+        cursor.execute(_OTHERS, [name])
+        if cursor.fetchone() != (0,):
+            raise Refused(IN_USE)
+
+
+def create(name: str) -> None:
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        try:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except errors.InsufficientPrivilege as error:
+            raise Refused("The role of DATABASE_URL needs the right CREATEDB for this.") from error
+
+
+def rename(*renamed: tuple[str, str]) -> None:
+    """Rename databases, (from, to), one after another: all of them or none."""
+    with session(MAINTENANCE) as server, server.cursor() as cursor:
+        try:
+            for before, after in renamed:
+                cursor.execute(_RENAME.format(sql.Identifier(before), sql.Identifier(after)))
+        except errors.ObjectInUse as error:
+            raise Refused(IN_USE) from error
+        server.commit()
+
+
+def drop(name: str) -> None:
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        text = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        cursor.execute(text.format(sql.Identifier(name)))
