@@ -142,7 +142,9 @@ class Deployment(models.Model):
             # which needs no index of its own then.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
             models.Index(
-                fields=["priority_class", "cluster", "status", "id"], name="deployment_by_priority"
+                fields=["priority_class", "cluster", "status", "id"],
+                include=["kind"],
+                name="deployment_by_class",
             ),
             models.Index(
                 fields=["owner", "cluster", "status", "priority_class", "id"],
@@ -176,13 +178,10 @@ class Deployment(models.Model):
                 condition=Q(status=Status.QUEUED, pending_dependencies=0, retry_at__isnull=True),
                 name="deployment_of_owner",
             ),
-            models.Index(  # for the operators' page, over all clusters
-                fields=["status", "-id"],
-                condition=~Q(status=Status.COMPLETED),
-                name="deployment_not_completed",
-            ),
-            models.Index(
-                fields=["-id"], condition=Q(kind=Kind.SERVICE), name="deployment_services"
+            models.Index(  # for the operators' page
+                fields=["cluster", "status", "priority_class", "id"],
+                condition=Q(kind=Kind.SERVICE),
+                name="service_by_cluster",
             ),
             models.Index(  # for the retention
                 fields=["finished_at"],

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
 from deployments.admin import search
+from deployments.admin.changelist import DeploymentPage, DeploymentPaginator
 from deployments.admin.presentation import Columns, Details, timeline
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.queries.deployments import positions_of
@@ -54,9 +55,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     search_fields = ["id", "name", "image", "owner__username"]  # in words: see search.py
     search_help_text = (
         "An id or its first 8 digits, the beginning of a name, an owner's whole name, or a part of "
-        "the image of what has not ended. Each finds 1,000 at most."
+        "the image of what has not ended. Each finds 200 at most."
     )
     ordering = ["-pk"]
+    paginator = DeploymentPaginator
     actions = ["stop"]
     change_form_template = "operators/deployment.html"
     unlisted = ["env", "command", "args", "idempotency_key", "idempotency_digest"]
@@ -94,6 +96,9 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         related = self.list_select_related
         return super().get_queryset(request).select_related(*related)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DeploymentPage]:
+        return DeploymentPage
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """Adds reasons and positions to the rows. The queries of `reasons_for`, and if any row is

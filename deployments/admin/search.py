@@ -15,7 +15,7 @@ from deployments.models import PLACED, Deployment, Status
 from deployments.queries.lists import NAME_ORDER, Selection, ids_in_order, ranges
 from mlops_platform.api.ids import parse_uuid
 
-MOST_FOUND = 1_000  # of each way to find them
+MOST_FOUND = 200  # of each way to find them
 ID_BITS = 128
 
 _BY_NAME = f"""
@@ -32,7 +32,7 @@ SELECT d.id FROM clusters_cluster c
 def find(term: str) -> Q:
     """Deployments by a whole id; else by the first 8 digits of an id or more, the beginning of a
     name, the name of their owner in any letter case, or, where they have not ended, a part of their
-    image. Up to four queries; each way finds 1,000 at most."""
+    image. Up to four queries; each way finds 200 at most."""
     term = term.strip()
     whole = parse_uuid(term)
     if whole is not None:

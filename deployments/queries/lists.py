@@ -41,6 +41,8 @@ class Selection:
     statuses: Sequence[str] = ()
     priority: str | None = None
     owner: UUID | None = None
+    kind: str | None = None
+    first_id: UUID | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     ordering: tuple[str, ...] = ("-id",)
@@ -49,7 +51,9 @@ class Selection:
     @property
     def is_narrowed(self) -> bool:
         """Whether it leaves out some of its clusters' deployments."""
-        return any((self.statuses, self.priority, self.owner, *self.times))
+        return any(
+            (self.statuses, self.priority, self.owner, self.kind, self.first_id, *self.times)
+        )
 
     @property
     def times(self) -> tuple[datetime | None, datetime | None]:
@@ -113,6 +117,13 @@ def deployments_of(clusters: QuerySet[Cluster]) -> DeploymentList:
     return found.select_related("priority_class")
 
 
+def list_of(rows: QuerySet[Deployment], selection: Selection) -> DeploymentList:
+    """These rows, which must be those of the selection, as a list; no query of its own."""
+    found = DeploymentList(Deployment, query=rows.query.chain())
+    found.selection = selection
+    return found
+
+
 @contextmanager
 def in_order() -> Iterator[None]:
     """A transaction in which PostgreSQL does not read a whole range before it sorts it, where it
@@ -130,28 +141,36 @@ def ids_in_order(query: str, params: Sequence[Any]) -> list[UUID]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def ranges(selection: Selection, count: int) -> tuple[str, list[Any]]:
-    """SQL and parameters that give the first ids of the selection."""
+def count_up_to(selection: Selection, most: int) -> int:
+    """How many deployments it has, or `most` where it has more. One query."""
+    text, params = ranges(selection, most, ordered=False)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({text}) counted", params)  # noqa: S608  # as there
+        return int(cursor.fetchone()[0])
+
+
+def ranges(selection: Selection, count: int, *, ordered: bool = True) -> tuple[str, list[Any]]:
+    """SQL and parameters that give the first ids of the selection, or unless `ordered`, any."""
     clusters, given = selection.clusters.order_by().values("pk").query.sql_with_params()
     if "name" in selection.columns:
         return _by_name(selection, clusters, given, count)
     if not selection.is_narrowed and selection.columns == ("id",):
-        return _by_id(selection, clusters, given, count)
-    return _by_group(selection, clusters, given, count)
+        return _by_id(selection, clusters, given, count, ordered=ordered)
+    return _by_group(selection, clusters, given, count, ordered=ordered)
 
 
 def _by_id(
-    selection: Selection, clusters: str, given: Sequence[Any], count: int
+    selection: Selection, clusters: str, given: Sequence[Any], count: int, *, ordered: bool
 ) -> tuple[str, list[Any]]:
     """A range for each cluster, of `deployment_by_cluster`."""
-    direction = "DESC" if selection.descends else "ASC"
+    order = f"ORDER BY d.id {_direction(selection)}" if ordered else ""
     after = f"AND d.id {_comparison(selection)} %s::uuid" if selection.after else ""
     text = f"""
         SELECT d.id FROM ({clusters}) c(id)
          CROSS JOIN LATERAL (
                SELECT d.id FROM deployments_deployment d WHERE d.cluster_id = c.id {after}
-                ORDER BY d.id {direction} LIMIT %s) d
-         ORDER BY d.id {direction} LIMIT %s"""  # noqa: S608  # what users send is bound
+                {order} LIMIT %s) d
+         {order} LIMIT %s"""  # noqa: S608  # what users send is bound
     return text, [*given, *selection.after, count, count]
 
 
@@ -159,7 +178,7 @@ def _by_name(
     selection: Selection, clusters: str, given: Sequence[Any], count: int
 ) -> tuple[str, list[Any]]:
     """A range for each cluster, of `deployment_by_name`."""
-    direction = "DESC" if selection.descends else "ASC"
+    direction = _direction(selection)
     name = f'd.name COLLATE "{NAME_ORDER}"'
     order = f"{name} {direction}, d.id {direction}"
     after = f"AND ({name}, d.id) {_comparison(selection)} (%s, %s::uuid)" if selection.after else ""
@@ -173,15 +192,16 @@ def _by_name(
 
 
 def _by_group(
-    selection: Selection, clusters: str, given: Sequence[Any], count: int
+    selection: Selection, clusters: str, given: Sequence[Any], count: int, *, ordered: bool
 ) -> tuple[str, list[Any]]:
-    """A range for each cluster, status and priority class: of `deployment_by_owner`, or of
-    `deployment_by_priority`.
+    """A range for each cluster, status and priority class: of `deployment_by_owner`, of
+    `service_by_cluster`, or of `deployment_by_class`. A list of jobs passes over the services in
+    its ranges, of which there are few beside jobs.
 
     A page goes on after a row of one status, say, in that status behind its id, and in each later
     status from the beginning.
     """
-    direction = "DESC" if selection.descends else "ASC"
+    direction = _direction(selection)
     compare = _comparison(selection)
     leading = _LEADING.get(selection.columns[0])
     inner = ""
@@ -189,6 +209,12 @@ def _by_group(
     outer, outer_params = "", []
     if selection.owner is not None:
         inner, inner_params = " AND d.owner_id = %s", [selection.owner]
+    if selection.kind is not None:
+        inner += " AND d.kind = %s"
+        inner_params += [selection.kind]
+    if selection.first_id is not None:
+        inner += " AND d.id >= %s::uuid"
+        inner_params += [selection.first_id]
     if (time := selection.created_after) is not None:
         inner += " AND d.id >= %s::uuid AND d.created_at > %s"
         inner_params += [first_uuid_at(time), time]
@@ -208,7 +234,9 @@ def _by_group(
         )
     if selection.priority is not None:
         outer, outer_params = f"{outer} AND p.name = %s", [*outer_params, selection.priority]
-    order = f"{leading[0]} {direction}, " if leading else ""
+    inner_order = f"ORDER BY d.id {direction}" if ordered else ""
+    first = f"{leading[0]} {direction}, " if leading else ""
+    order = f"ORDER BY {first}d.id {direction}" if ordered else ""
     text = f"""
         SELECT d.id FROM ({clusters}) c(id)
          CROSS JOIN unnest(%s::text[]) s(status)
@@ -217,11 +245,15 @@ def _by_group(
                SELECT d.id FROM deployments_deployment d
                 WHERE d.cluster_id = c.id AND d.status = s.status
                   AND d.priority_class_id = p.id{inner}
-                ORDER BY d.id {direction} LIMIT %s) d
+                {inner_order} LIMIT %s) d
          WHERE true{outer}
-         ORDER BY {order}d.id {direction} LIMIT %s"""  # noqa: S608  # what users send is bound
+         {order} LIMIT %s"""  # noqa: S608  # what users send is bound
     statuses = list(selection.statuses or Status.values)
     return text, [*given, statuses, *inner_params, count, *outer_params, count]
+
+
+def _direction(selection: Selection) -> str:
+    return "DESC" if selection.descends else "ASC"
 
 
 def _comparison(selection: Selection) -> str:

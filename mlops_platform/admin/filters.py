@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -91,7 +92,11 @@ class AgeFilter(admin.SimpleListFilter):
         return [(name, said) for name, (said, _) in self.AGES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.AGES.get(self.value() or "")
-        if chosen is None:
-            return queryset
-        return queryset.filter(pk__gte=first_uuid_at(timezone.now() - chosen[1]))
+        first = self.first_id(self.value() or "")
+        return queryset if first is None else queryset.filter(pk__gte=first)
+
+    @classmethod
+    def first_id(cls, age: str) -> UUID | None:
+        """The least id of that age; None for no age of the list."""
+        chosen = cls.AGES.get(age)
+        return None if chosen is None else first_uuid_at(timezone.now() - chosen[1])

@@ -40,9 +40,19 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        rows: Any = self.object_list
-        counted: int = rows.order_by()[: self.most + 1].count()
+        counted = self.count_to(self.most + 1)
         return counted if counted <= self.most else AtLeast(self.most)
+
+    def count_to(self, most: int) -> int:
+        """How many rows there are, or `most` where there are more. One query."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:most].count())
+
+
+class HistoryPaginator(BoundedPaginator):
+    """Counts to 1,000: a history has long more, and some filters look at each row that counts."""
+
+    most = 1_000
 
 
 class PageOfRows(ChangeList):
@@ -55,9 +65,13 @@ class PageOfRows(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows = list(self.result_list)
+        rows = self.read()
         self.model_admin.prepare(request, rows)
         self.result_list = rows
+
+    def read(self) -> list[Any]:
+        """The rows of the page. One query."""
+        return list(self.result_list)
 
 
 class OperatorAdmin(LookUpAdmin):

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import badge, to_page
-from mlops_platform.admin.pages import OperatorAdmin
+from mlops_platform.admin.pages import HistoryPaginator, OperatorAdmin
 from mlops_platform.api.ids import parse_uuid
 from scheduler import ledger
 from scheduler.admin.plans import readable
@@ -60,6 +60,7 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
     search_fields = ["id"]
     search_help_text = "A whole id."
     ordering = ["-pk"]
+    paginator = HistoryPaginator
     unlisted = [*DECODERS]
     change_form_template = "operators/cycle.html"
     fieldsets = [

@@ -55,20 +55,6 @@ def test_it_finds_ids_and_their_beginnings(some):
         assert row.name in found(text[:8])
 
 
-@pytest.mark.parametrize(
-    "rare",
-    [{"status": "FAILED"}, {"status": "STOPPED"}, {"status": "RUNNING"}, {"kind": "service"}],
-)
-def test_the_list_narrowed_to_what_is_rare_reads_that_alone(cluster, dev, rare):
-    add_history(cluster, dev, HISTORY)
-    analyze()
-    with CaptureQueriesContext(connection) as queries:
-        list(Deployment.objects.filter(**rare).order_by("-pk")[:10])
-    [node] = scans_of(queries[0]["sql"])
-    assert "Index" in node["Node Type"]
-    assert rows_read(node) <= 10
-
-
 @pytest.mark.parametrize("term", ["old-100", "no-such-thing", "sam", "image", "0198f000"])
 def test_it_reads_indexes_however_long_the_history_is(
     transactional_db, cluster, sams_org, dev, sam, term
