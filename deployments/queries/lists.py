@@ -150,7 +150,8 @@ def count_up_to(selection: Selection, most: int) -> int:
 
 
 def ranges(selection: Selection, count: int, *, ordered: bool = True) -> tuple[str, list[Any]]:
-    """SQL and parameters that give the first ids of the selection, or unless `ordered`, any."""
+    """SQL and parameters that give the first ids of the selection, or unless `ordered`, any: these
+    come range after range, and the last range is not read where those before it have enough."""
     clusters, given = selection.clusters.order_by().values("pk").query.sql_with_params()
     if "name" in selection.columns:
         return _by_name(selection, clusters, given, count)
@@ -163,13 +164,14 @@ def _by_id(
     selection: Selection, clusters: str, given: Sequence[Any], count: int, *, ordered: bool
 ) -> tuple[str, list[Any]]:
     """A range for each cluster, of `deployment_by_cluster`."""
-    order = f"ORDER BY d.id {_direction(selection)}" if ordered else ""
+    inner_order = f"ORDER BY d.id {_direction(selection)}"
+    order = inner_order if ordered else ""
     after = f"AND d.id {_comparison(selection)} %s::uuid" if selection.after else ""
     text = f"""
         SELECT d.id FROM ({clusters}) c(id)
          CROSS JOIN LATERAL (
                SELECT d.id FROM deployments_deployment d WHERE d.cluster_id = c.id {after}
-                {order} LIMIT %s) d
+                {inner_order} LIMIT %s) d
          {order} LIMIT %s"""  # noqa: S608  # what users send is bound
     return text, [*given, *selection.after, count, count]
 
@@ -234,7 +236,6 @@ def _by_group(
         )
     if selection.priority is not None:
         outer, outer_params = f"{outer} AND p.name = %s", [*outer_params, selection.priority]
-    inner_order = f"ORDER BY d.id {direction}" if ordered else ""
     first = f"{leading[0]} {direction}, " if leading else ""
     order = f"ORDER BY {first}d.id {direction}" if ordered else ""
     text = f"""
@@ -245,7 +246,7 @@ def _by_group(
                SELECT d.id FROM deployments_deployment d
                 WHERE d.cluster_id = c.id AND d.status = s.status
                   AND d.priority_class_id = p.id{inner}
-                {inner_order} LIMIT %s) d
+                ORDER BY d.id {direction} LIMIT %s) d
          WHERE true{outer}
          {order} LIMIT %s"""  # noqa: S608  # what users send is bound
     statuses = list(selection.statuses or Status.values)
