@@ -9,7 +9,7 @@ shares the token with the user, and a later use by the slower of the two ends th
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from django.conf import settings
@@ -28,6 +28,7 @@ from accounts import hooks
 from accounts.models import TAKEN, Login, User, UserProfile
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.database.row_waits import lock_row
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +158,7 @@ def change_profile(
 ) -> None:
     """Set what is given; the rest stays as it is. 400 for an e-mail address of a domain in which
     none may register."""
+    lock_row(User.objects.all(), user.pk)
     if email is not None:
         _refuse_strange_address(email)
         user.email = User.objects.normalize_email(email)
@@ -205,9 +207,8 @@ def _login_of(token: LoginToken) -> Login | None:
     the password is compared as for an access token.
     """
     key = parse_uuid(token.get(LOGIN_CLAIM, ""))
-    logins = Login.objects.select_for_update(of=("self",)).annotate(read_at=Now())
-    logins = logins.select_related("user")
-    login = logins.filter(pk=key).first() if key else None
+    logins = Login.objects.annotate(read_at=Now()).select_related("user")
+    login = lock_row(logins, key, no_key=False, patient=True, of=("self",)) if key else None
     if login is None or not login.user.is_active:
         return None
     if token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(login.user.password):
@@ -215,7 +216,8 @@ def _login_of(token: LoginToken) -> Login | None:
     used = token[api_settings.JTI_CLAIM]
     if used == login.token_id:
         return login
-    if used == login.spent_id and login.spent_at and login.read_at - login.spent_at < RETRY:
+    read_at: datetime = login.read_at  # type: ignore[attr-defined]  # annotated above
+    if used == login.spent_id and login.spent_at and read_at - login.spent_at < RETRY:
         return login
     login.delete()
     extra = {"login_id": str(key), "user_id": str(login.user_id)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.in_process import growth, planner
 from benchmarks.on_docker import docker
-from benchmarks.over_http import cycles, ends, latency, memory, submits
+from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
 from benchmarks.traces import philly, sdsc
 
 BENCHMARKS = {
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "submits": submits.measure,
     "cycles": cycles.measure,
     "ends": ends.measure,
+    "locks": locks.measure,
     "planner": planner.measure,
     "growth": growth.measure,
     "docker": docker.measure,

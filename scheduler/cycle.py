@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster
+from mlops_platform.database.row_waits import SHORT_S, transaction_limits
 from mlops_platform.logs import bind_cycle
 from scheduler import ledger, store
 from scheduler.engine import Decision, Plan, Snapshot, decide
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 STEPS_UNDER_LOCK = 100_000
-PLANNING_S = 20  # the most that they take on a busy machine
+# Planning takes up to 20 s on a busy machine.
+PLANNING = transaction_limits(idle_in_transaction_session_timeout=20, lock_timeout=SHORT_S)
 Read = Callable[[UUID, store.Decide], Decision]
 
 
@@ -114,7 +116,7 @@ def _once(
 
     with transaction.atomic():
         if locked:
-            lock_cluster(cluster_id, idle_s=PLANNING_S)
+            lock_cluster(cluster_id, limits=PLANNING)
         elif not connection.savepoint_ids:  # not within another transaction
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -43,9 +43,9 @@ class Caller:
         return json.loads(content) if content else None
 
 
-def newcomer(anonymous: Caller) -> str:
-    """A user with an organization; answers the access token."""
-    name = {"username": "bench", "password": PASSWORD}
+def newcomer(anonymous: Caller, username: str = "bench") -> str:
+    """A new user; answers the access token."""
+    name = {"username": username, "password": PASSWORD}
     anonymous.post("/api/users/register", name)
     return str(anonymous.post("/api/users/login", name)["access_token"])
 

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Func, TextField, Value
+from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
@@ -17,35 +16,32 @@ from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from mlops_platform.database.clock import database_now
-from mlops_platform.database.row_waits import lock_row
+from mlops_platform.database.row_waits import (
+    SHORT_S,
+    Limits,
+    lock_row,
+    lock_rows,
+    transaction_limits,
+)
 from organizations.access import require
 from organizations.models import Organization, Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
 IDLE_S = 3  # that a process with a cluster's lock may be silent
+LIMITS = transaction_limits(idle_in_transaction_session_timeout=IDLE_S, lock_timeout=SHORT_S)
 NOT_READ_BY_SCHEDULER = frozenset(
     {"name", "node_lost_after_s", "max_queued", "max_queued_per_user"}
 )
 
 
-def lock_cluster(cluster_id: UUID, *, idle_s: int = IDLE_S) -> Cluster:
+def lock_cluster(cluster_id: UUID, *, limits: Limits = LIMITS) -> Cluster:
     """The row, locked until the transaction ends; raises Cluster.DoesNotExist, and as lock_row.
 
     NO KEY, so that the foreign key check of an insert never waits for a cycle. PostgreSQL ends the
-    session, and with it the lock, of a process that then says nothing for `idle_s`: it is frozen.
+    session, and with it the lock, of a process that then says nothing for IDLE_S: it is frozen.
+    Whatever else is locked, the transaction waits for it for SHORT_S, as others wait for this row.
     """
-    rows = Cluster.objects.all()
-    if not connection.savepoint_ids:  # else the limit would outlive this block
-        rows = rows.annotate(  # sets it until the transaction ends, without another statement
-            _idle=Func(
-                Value("idle_in_transaction_session_timeout"),
-                Value(f"{idle_s}s"),
-                Value(True),
-                function="set_config",
-                output_field=TextField(),
-            )
-        )
-    cluster = lock_row(rows, cluster_id)
+    cluster = lock_row(Cluster.objects.all(), cluster_id, limits=limits, patient=True)
     if cluster is None:
         raise Cluster.DoesNotExist
     return cluster
@@ -67,10 +63,8 @@ def lock_cluster_or_404(cluster_id: UUID) -> Cluster:
 
 
 def lock_clusters(cluster_ids: Iterable[UUID]) -> list[Cluster]:
-    """The clusters that exist, locked in the order of their ids, so that no deadlock arises. One
-    query."""
-    locked = Cluster.objects.select_for_update(no_key=True).filter(pk__in=cluster_ids)
-    return list(locked.order_by("pk"))
+    """The clusters that exist, locked as by lock_cluster. One query where all are free."""
+    return lock_rows(Cluster.objects.all(), set(cluster_ids), limits=LIMITS)
 
 
 def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str, Any]) -> Cluster:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from clusters.models import Cluster, Quota
-from clusters.services.clusters import lock_cluster_or_404, refuse_closing
+from clusters.services.clusters import lock_cluster_or_404, lock_clusters, refuse_closing
 from clusters.signals import cluster_changed, owners_matter
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
@@ -67,8 +67,8 @@ def delete_quota(cluster: Cluster, user_id: UUID | None) -> None:
 
 def delete_quotas_of(user: User) -> None:
     """Delete all quotas of a user who is about to be deleted, in the caller's transaction."""
-    clusters = Cluster.objects.filter(quotas__user=user).order_by("pk")
-    for locked in clusters.select_for_update(no_key=True, of=("self",)):
+    clusters = Cluster.objects.filter(quotas__user=user)
+    for locked in lock_clusters(clusters.values_list("pk", flat=True)):
         _delete(locked, user.pk)
 
 

@@ -6,6 +6,7 @@ from clusters.models import Cluster, Registry, Runtime
 from clusters.secrets import seal
 from clusters.services.clusters import lock_cluster_or_404
 from mlops_platform.api.errors import Conflict
+from mlops_platform.database.row_waits import lock_row
 
 MOST_REGISTRIES = 100
 
@@ -32,4 +33,7 @@ def put_registry(cluster: Cluster, host: str, username: str, password: str) -> R
 
 def delete_registry(registry: Registry) -> None:
     """Delete the credentials; images that were pulled with them stay on the nodes."""
-    Registry.objects.filter(pk=registry.pk).delete()
+    with transaction.atomic():
+        row = lock_row(Registry.objects.all(), registry.pk, no_key=False)
+        if row is not None:
+            row.delete()

@@ -11,6 +11,7 @@ from deployments.models import Deployment, EventType, Status
 from deployments.queries.deployments import deployment_by_id
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.database.clock import database_now
+from mlops_platform.database.row_waits import free, lock_row
 
 
 def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = None) -> Deployment:
@@ -28,7 +29,10 @@ def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = 
         running = Deployment.objects.filter(
             pk=deployment.pk, status=Status.RUNNING, started_at__lte=at
         )
-        if not running.update(checkpoint_at=Greatest("checkpoint_at", at)):
+        columns = {"checkpoint_at": Greatest("checkpoint_at", at)}
+        if not free(running).update(**columns) and not (
+            lock_row(running, deployment.pk) and running.update(**columns)
+        ):
             raise Conflict("Only what runs can report a checkpoint.", code="not_running")
         details = {"at": at.isoformat()}
         record(deployment.pk, EventType.CHECKPOINTED, at=now, actor=user, details=details)

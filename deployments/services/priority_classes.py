@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from clusters.models import Cluster
+from clusters.services.clusters import lock_clusters
 from clusters.signals import cluster_changed
 from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.api.errors import Conflict
@@ -55,6 +56,7 @@ def save(priority_class: PriorityClass) -> None:
         priority_class.save()
         waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
         concerned = list(Cluster.objects.filter(Exists(waiting)).values_list("pk", flat=True))
+        lock_clusters(concerned)  # else one that is locked would keep the others so for long
         Cluster.objects.filter(pk__in=concerned).update(changed_at=Now())
         for cluster_id in concerned:
             cluster_changed.send(Cluster, cluster_id=cluster_id)

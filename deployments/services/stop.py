@@ -27,6 +27,7 @@ from deployments.lifecycle.transitions import begin_stopping, closing, end
 from deployments.models import ENDED, Deployment, EventType, Status
 from deployments.queries.deployments import deployment_by_id
 from deployments.signals import deployment_stopped
+from mlops_platform.database.row_waits import free
 
 BATCH = 1000  # rows under one lock
 AT_ONCE = 200  # rows that a request stops before it answers that the cluster is being deleted
@@ -81,13 +82,14 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
     """Without the cluster's lock: a queued deployment has no allocation, and a plan that starts it
     at the same time fails at its guarded write.
 
-    False, and nothing changed, where it is not queued or has dependents: those fail with it, which
-    needs the lock. The dependents are read after the write, since a submit that depends on this one
-    locks its row: that submit has either committed and is found, or finds this one stopped.
+    False, and nothing changed, where another session has locked it, as a cycle that starts it has,
+    where it is not queued, or has dependents: those fail with it, which needs the lock. The
+    dependents are read after the write, since a submit that depends on this one locks its row: that
+    submit has either committed and is found, or finds this one stopped.
     """
     with transaction.atomic():
         queued = Deployment.objects.filter(pk=deployment.pk, status=Status.QUEUED)
-        if not queued.update(**closing(Now()), **_STOPPED):
+        if not free(queued).update(**closing(Now()), **_STOPPED):
             return False
         if dependents.has_queued_dependents(deployment.pk):
             transaction.set_rollback(True)

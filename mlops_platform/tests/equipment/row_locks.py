@@ -1,6 +1,6 @@
 """Rows that another session has locked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
@@ -9,11 +9,19 @@ from django.db import connection
 @contextmanager
 def locked(table: str, key: object) -> Iterator[None]:
     """While another connection has locked the row, as any UPDATE of it would."""
+    with all_locked([f"SELECT 1 FROM {table} WHERE id = '{key}' FOR NO KEY UPDATE"]):
+        yield
+
+
+@contextmanager
+def all_locked(statements: Iterable[str]) -> Iterator[None]:
+    """While another connection has done these statements in a transaction that does not end."""
     other = connection.copy()
     try:
         with other.cursor() as cursor:
             cursor.execute("BEGIN")
-            cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR NO KEY UPDATE", [str(key)])
+            for statement in statements:
+                cursor.execute(statement)
             yield
     finally:
         other.close()

@@ -1,6 +1,6 @@
 """Nothing that serves waits in PostgreSQL without an end, and who has to wait hears it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import (
@@ -37,14 +37,6 @@ from organizations.tests.people import JsonClient
 @pytest.fixture
 def cluster(org: Organization) -> Cluster:
     return make_cluster(org, total_gpu=8)
-
-
-@pytest.fixture
-def short_wait(transactional_db: None) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '100ms'")
-    yield
-    connection.close()
 
 
 def test_each_connection_has_the_deadlines(db: None) -> None:

@@ -1,7 +1,8 @@
 """A row that a session keeps locked takes up no threads: few wait for it, others are refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -9,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from clusters.models import Cluster
-from clusters.services.clusters import lock_cluster
+from clusters.services.clusters import lock_cluster, lock_clusters
 from clusters.tests.allocation import make_cluster
 from deployments.tests.workloads import body
 from mlops_platform.database import row_waits
@@ -19,6 +20,8 @@ from mlops_platform.tests.equipment.row_locks import locked
 from mlops_platform.tests.equipment.world import fingerprint
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
+
+pytestmark = pytest.mark.usefixtures("short_wait")
 
 CLUSTER, DEPLOYMENT = "clusters_cluster", "deployments_deployment"
 ORGANIZATION, USER = "organizations_organization", "accounts_user"
@@ -35,14 +38,6 @@ NEW_CLUSTER = {
 @pytest.fixture
 def cluster(org: Organization) -> Cluster:
     return make_cluster(org)
-
-
-@pytest.fixture(autouse=True)
-def short_wait(transactional_db: None) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '100ms'")
-    yield
-    connection.close()
 
 
 def waits_in(act: Callable[[], Any]) -> tuple[Any, int]:
@@ -96,7 +91,7 @@ def test_after_one_has_waited_in_vain_others_are_refused_at_once(
     assert key not in row_waits._since
 
 
-def lock(cluster: Cluster) -> None:
+def lock_and_leave(cluster: Cluster) -> None:
     with transaction.atomic():
         lock_cluster(cluster.pk)
 
@@ -107,13 +102,76 @@ def test_many_wait_for_an_ordinary_change_until_the_first_has_waited_for_long(
     key = row_waits._Key(CLUSTER, str(cluster.pk))
     with row_waits._waiting(key), row_waits._waiting(key), locked(CLUSTER, cluster.pk):
         with pytest.raises(OperationalError, match="lock timeout"):
-            lock(cluster)
+            lock_and_leave(cluster)
         row_waits._in_vain.clear()
         row_waits._since[key][0] -= 2 * row_waits.LONG_S
         with pytest.raises(RowLocked):
-            lock(cluster)
+            lock_and_leave(cluster)
         row_waits._since[key][0] += 2 * row_waits.LONG_S
     row_waits._in_vain.clear()
+
+
+def limits_of(act: Callable[[], object], before: str) -> list[str]:
+    """What lock_timeout is before each statement that has this in its text."""
+    found = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if before in sql and "SKIP LOCKED" not in sql:
+            context["cursor"].cursor.execute("SHOW lock_timeout")
+            found.append(context["cursor"].cursor.fetchone()[0])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        act()
+    return found
+
+
+@pytest.mark.parametrize("lock", [lock_cluster, lambda key: lock_clusters([key])])
+def test_a_thread_waits_for_a_single_clusters_row_as_long_as_lock_timeout_allows(
+    cluster: Cluster, lock: Callable[[UUID], object]
+) -> None:
+    def wait() -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            lock(cluster.pk)
+
+    with locked(CLUSTER, cluster.pk):
+        assert limits_of(wait, "FOR NO KEY UPDATE") == ["100ms"]
+
+
+@pytest.mark.parametrize("lock", [lock_cluster, lambda key: lock_clusters([key])])
+def test_a_thread_that_has_a_clusters_row_waits_shortly_for_others(
+    cluster: Cluster, lock: Callable[[UUID], object]
+) -> None:
+    def look() -> None:
+        with transaction.atomic():
+            lock(cluster.pk)
+            Cluster.objects.count()
+
+    assert limits_of(look, "COUNT(") == ["200ms"]
+
+
+def test_a_thread_that_waits_for_one_of_several_clusters_keeps_the_others_shortly(
+    org: Organization, cluster: Cluster
+) -> None:
+    keys = [make_cluster(org, name="other").pk, cluster.pk]
+
+    def wait() -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            lock_clusters(keys)
+
+    with locked(CLUSTER, cluster.pk):
+        assert limits_of(wait, "FOR NO KEY UPDATE") == ["200ms"]
+
+
+def test_a_stop_waits_for_the_cycle_that_has_locked_the_deployment_and_else_for_nothing(
+    api: Callable[[User], JsonClient], dev: User, cluster: Cluster
+) -> None:
+    key = api(dev).post("/api/deployments", body(cluster)).json()["id"]
+    with locked(DEPLOYMENT, key), locked(CLUSTER, cluster.pk):
+        answer, waits = waits_in(lambda: api(dev).post(f"/api/deployments/{key}/stop"))
+        assert (answer.status_code, waits) == (503, 1)  # for the cluster's row
+    answer, waits = waits_in(lambda: api(dev).post(f"/api/deployments/{key}/stop"))
+    assert (answer.json()["status"], waits) == ("STOPPED", 0)
 
 
 def test_a_cluster_that_is_missing_is_no_wait(cluster: Cluster) -> None:
