@@ -24,7 +24,7 @@ from mlops_platform.environment.database import RowLocked
 
 Row = TypeVar("Row", bound=Model)
 SHORT_S = 0.2
-LONG_S = 0.3
+LONG_S = 1.0
 Limits = Mapping[str, Func]
 """Annotations: to read a row with them limits the transaction, without another statement."""
 NO_LIMITS: Limits = MappingProxyType({})
