@@ -11,13 +11,13 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from deployments.runtimes.base import Code, Problem, ReplicaStatus
+from deployments.runtimes.base import Code, Problem, ReplicaStatus, RuntimeUnavailable
 from deployments.runtimes.docker.client import Engine, errors_as_unavailable, lines, pieces
 from deployments.runtimes.docker.output import date_of
 from deployments.runtimes.limits import parsed
 
 REMEMBERED = 256  # events, as of every version of the engine until now
-ASK_S, MOST_BYTES = 10.0, 2 * 1024 * 1024
+ASK_S, MOST_BYTES = 3.0, 2 * 1024 * 1024
 TERMINATED = 143
 MAY_BE_CUT_OFF = (0, 137, TERMINATED, 255)  # exit codes of containers whose engine goes down
 RESTARTED = "Its engine was restarted or stopped, and has stopped it."
@@ -44,7 +44,10 @@ def explained(engine: Engine, container_id: str, status: ReplicaStatus) -> Repli
     own = status.problem is None or status.problem.code == Code.EXITED
     if status.ended_at is None or status.exit_code not in MAY_BE_CUT_OFF or not own:
         return status
-    cause = _cause(engine, container_id, status.ended_at)
+    try:
+        cause = _cause(engine, container_id, status.ended_at)
+    except RuntimeUnavailable:  # whatever the engine says there, its containers are known
+        return status
     if cause == Cause.RESTART:
         return replace(status, problem=Problem(Code.DISRUPTED, RESTARTED))
     if cause == Cause.STOPPED or (cause == Cause.TERMINATED and status.exit_code == TERMINATED):
@@ -65,7 +68,7 @@ def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:
     if before:
         return Cause.UNKNOWN
     # It remembers nothing of that time: it has restarted since, or too much has happened.
-    after, _ = _remembered(engine, until, date)
+    after, _ = _remembered(engine, until, max(date, until))  # it has whole seconds
     if len(after) >= REMEMBERED:
         return Cause.UNKNOWN
     info: dict[str, Any] = engine.call(lambda client: client.info())

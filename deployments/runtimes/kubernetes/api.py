@@ -31,6 +31,7 @@ LONGEST_LINE = 2 * 1024 * 1024  # of a stream
 STREAM_BYTES = 64 * 1024 * 1024  # of one request
 
 _SPEAKS_JSON = {"Accept": "application/json, */*", "Content-Type": "application/json"}
+_PATCHES = {**_SPEAKS_JSON, "Content-Type": "application/merge-patch+json"}
 
 # A machine that has vanished sends nothing: keep-alive ends a silent stream from it.
 _KEEPALIVE = [
@@ -183,7 +184,7 @@ class Api:
                 method,
                 url,
                 body=None if body is None else json.dumps(body),
-                headers={**headers, **_SPEAKS_JSON},
+                headers={**headers, **(_PATCHES if method == "PATCH" else _SPEAKS_JSON)},
                 timeout=urllib3.Timeout(connect=connect_s, read=read_s),
                 redirect=False,  # the endpoint is the only server to trust
                 preload_content=False,

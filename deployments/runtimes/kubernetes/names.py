@@ -15,6 +15,7 @@ CLUSTER = f"{PREFIX}cluster"
 DEPLOYMENT = f"{PREFIX}deployment"
 ATTEMPT = f"{PREFIX}attempt"
 REPLICA = f"{PREFIX}replica"
+FINALIZER = f"{PREFIX}output"  # keeps an ended Pod until its exit code and output are read
 IDENTITY = frozenset({CLUSTER, DEPLOYMENT, ATTEMPT, REPLICA})
 
 _OUTSIDE_LABELS = re.compile(r"[^A-Za-z0-9_.-]+")

@@ -16,13 +16,14 @@ from deployments.runtimes.base import (
 )
 from deployments.runtimes.kubernetes import (
     creation,
+    deletion,
     names,
     node_capacity,
     pull_secrets,
     watches,
 )
 from deployments.runtimes.kubernetes.api import Api, Refusal, nonsense_as_unavailable, pieces
-from deployments.runtimes.kubernetes.deletion import deletion_grace_s
+from deployments.runtimes.kubernetes.output import without_errors
 from deployments.runtimes.kubernetes.pods import has_ended, replica_status
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.limits import Limits
@@ -60,6 +61,7 @@ class KubernetesRuntime:
         self._registries = registries
         self._timeout_s, self._watch_s = timeout_s, watch_s
         self._ids_in_a_selector = ids_in_a_selector
+        self._may_release = False
         self._tidy_at = 0.0  # by the monotonic clock
 
     @nonsense_as_unavailable()
@@ -77,6 +79,9 @@ class KubernetesRuntime:
             for each in launch_spec.placement
         ]
         creation.try_out(self._api, self._namespace, pods)
+        if self._may_keep_ended(pods[0]):
+            for pod in pods:
+                pod["metadata"]["finalizers"] = [names.FINALIZER]
         if secret:
             pull_secrets.ensure(self._api, self._namespace, secret)
         for pod in pods:
@@ -88,14 +93,18 @@ class KubernetesRuntime:
     @nonsense_as_unavailable()
     def stop(self, key: Key, grace_s: int) -> None:
         pod = self._read_pod(key)
-        if pod is not None and not has_ended(pod):
-            self._delete(pod, grace_s)
+        if pod is None or has_ended(pod):
+            return
+        period_s = deletion.delete(self._api, self._namespace, pod, grace_s)
+        if period_s == 0 or not pod["spec"].get("nodeName"):  # no kubelet reports its end
+            deletion.release(self._api, self._namespace, pod)
 
     @nonsense_as_unavailable()
     def remove(self, key: Key) -> None:
         pod = self._read_pod(key)
         if pod is not None:
-            self._delete(pod, 0)
+            deletion.delete(self._api, self._namespace, pod, 0)
+            deletion.release(self._api, self._namespace, pod)
 
     @nonsense_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
@@ -147,7 +156,7 @@ class KubernetesRuntime:
             raise
         written = pieces(response)
         if not follow:
-            return written
+            return without_errors(written)
         return (piece or b"" for piece in ticking(written, response.shutdown, TICK_S))
 
     @nonsense_as_unavailable()
@@ -189,17 +198,9 @@ class KubernetesRuntime:
         identity = names.identity(self._cluster_id, key)
         return pod if pod and identity.items() <= names.labels_of(pod).items() else None
 
-    def _delete(self, pod: names.Json, grace_s: int) -> None:
-        """Deletes this very Pod, and not one that was created since under the same name."""
-        period_s = deletion_grace_s(pod, grace_s, datetime.now(UTC))
-        if period_s is None:
-            return
-        uid = pod["metadata"]["uid"]
-        body = {"gracePeriodSeconds": period_s, "preconditions": {"uid": uid}}
-        try:
-            self._api.call(
-                "delete_namespaced_pod", pod["metadata"]["name"], self._namespace, body=body
-            )
-        except Refusal as refusal:
-            if refusal.status not in {404, 409}:
-                raise
+    def _may_keep_ended(self, pod: names.Json) -> bool:
+        """Whether its Pods may have the finalizer; asked for until it is so."""
+        if not self._may_release:
+            name = pod["metadata"]["name"]
+            self._may_release = deletion.may_release(self._api, self._namespace, name)
+        return self._may_release

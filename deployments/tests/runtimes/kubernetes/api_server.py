@@ -108,6 +108,7 @@ class FakeApi:
         server["fetch", PODS] << self._get_pod
         server["create", PODS] << self._create_pod
         server["delete", PODS] << self._delete_pod
+        server["patch", PODS] << self._patch_pod
         server["list", NODES] << (lambda request: self._listed(request, self.nodes.values()))
         server["fetch", SECRETS] << (lambda request: self._found(self.secrets, request))
         server["create", SECRETS] << self._create_secret
@@ -227,6 +228,25 @@ class FakeApi:
                 "deletionGracePeriodSeconds": granted,
             }
             self.update(name, lambda pod: pod["metadata"].update(deletion))
+            return copy.deepcopy(pod)
+
+    def _patch_pod(self, request: Any) -> Json:
+        """A merge patch of finalizers; a Pod that nothing keeps any more goes."""
+        name = (request.namespace, request.name)
+        with self._lock:
+            pod = self._found(self.pods, request)
+            given = (request.data or {}).get("metadata", {})
+            for field in ("uid", "resourceVersion"):
+                if given.get(field, pod["metadata"][field]) != pod["metadata"][field]:
+                    raise error(409, "Conflict", "the object has been modified")
+            if request.params.get("dryRun") == "All" or "finalizers" not in given:
+                return copy.deepcopy(pod)
+            self.update(name, lambda pod: pod["metadata"].update(finalizers=given["finalizers"]))
+            metadata, phase = pod["metadata"], pod["status"].get("phase")
+            deleted = metadata.get("deletionGracePeriodSeconds")
+            is_over = phase in {"Succeeded", "Failed"} or not pod["spec"].get("nodeName")
+            if not given["finalizers"] and deleted is not None and (deleted == 0 or is_over):
+                self.vanish(name)
             return copy.deepcopy(pod)
 
     def _create_secret(self, request: Any) -> Json:

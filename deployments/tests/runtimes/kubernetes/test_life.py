@@ -38,6 +38,8 @@ def test_a_pod_starts_runs_stops_and_is_removed(kubernetes, kubelet):
     kubelet.step()
     assert (seen(kubernetes).phase, seen(kubernetes).exit_code) == (Phase.ENDED, 143)
     kubelet.step()
+    assert (seen(kubernetes).phase, seen(kubernetes).exit_code) == (Phase.ENDED, 143)
+    kubernetes.remove(KEY)
     assert seen(kubernetes) is None
 
 
@@ -93,6 +95,8 @@ def test_a_killed_pod_exists_until_its_kubelet_has_ended_it(kubernetes, kubelet)
     kubernetes.stop(KEY, 0)
     assert (seen(kubernetes).phase, seen(kubernetes).stopping) == (Phase.RUNNING, True)
     kubelet.run()
+    assert seen(kubernetes).phase is Phase.ENDED
+    kubernetes.remove(KEY)
     assert seen(kubernetes) is None
 
 

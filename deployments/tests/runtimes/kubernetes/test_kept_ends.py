@@ -1,0 +1,135 @@
+"""The exit code and the output of a Pod that is stopped, evicted or deleted by others are read."""
+
+import pytest
+
+from deployments.models import DeploymentLog
+from deployments.runtimes.base import Phase
+from deployments.runtimes.kubernetes.names import FINALIZER
+from deployments.services.stop import stop_deployment
+from deployments.tests.reconciler.endpoints.test_kubernetes import (
+    KubernetesTestbed,
+    kubernetes_testbed,
+)
+from deployments.tests.reconciler.testbed import reason
+from deployments.tests.runtimes.kubernetes.api_server import PODS, error
+from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, POD, launch_spec
+
+__all__ = ["kubernetes_testbed"]
+
+OURS = (NAMESPACE, POD)
+
+
+def seen(runtime):
+    return next(iter(runtime.observe([KEY.deployment_id])), None)
+
+
+def test_a_stopped_pod_is_there_until_it_is_removed(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch_spec(command=["chat", "one"]))
+    kubelet.run()
+    kubernetes.stop(KEY, 30)
+    kubelet.run(10)
+    status = seen(kubernetes)
+    assert (status.phase, status.exit_code, status.stopping) == (Phase.ENDED, 143, True)
+    assert b"".join(kubernetes.logs(KEY)) == b"one\n"
+    kubernetes.remove(KEY)
+    assert seen(kubernetes) is None
+
+
+def test_a_pod_that_others_delete_is_there_until_it_is_removed(
+    fake_kubernetes, kubernetes, kubelet
+):
+    kubernetes.start(launch_spec(command=["exit", "3"]))
+    kubelet.run()
+    deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(deletion))
+    kubelet.run(10)
+    assert (seen(kubernetes).phase, seen(kubernetes).exit_code) == (Phase.ENDED, 3)
+    kubernetes.remove(KEY)
+    assert seen(kubernetes) is None
+
+
+def test_finalizers_of_others_stay(fake_kubernetes, kubernetes, kubelet):
+    kubernetes.start(launch_spec(command=["exit", "0"]))
+    kubelet.run()
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"]["finalizers"].append("x/y"))
+    kubernetes.remove(KEY)
+    assert fake_kubernetes.pods[OURS]["metadata"]["finalizers"] == ["x/y"]
+
+
+def test_a_pod_that_changes_meanwhile_is_released_all_the_same(
+    fake_kubernetes, kubernetes, kubelet
+):
+    kubernetes.start(launch_spec(command=["exit", "0"]))
+    kubelet.run()
+    fake_kubernetes.once("patch", PODS, error(409, "Conflict", "the object has been modified"))
+    kubernetes.remove(KEY)
+    assert seen(kubernetes) is None
+
+
+def test_an_account_that_may_not_take_the_finalizer_gives_none(
+    fake_kubernetes, kubernetes, kubelet
+):
+    """As with the manifest of an older version: such a Pod could never be deleted."""
+    forbidden = error(403, "Forbidden", 'pods "x" is forbidden: User "y" cannot patch')
+    fake_kubernetes.once("patch", PODS, *[forbidden] * 2)
+    kubernetes.start(launch_spec())
+    assert not fake_kubernetes.pods[OURS]["metadata"].get("finalizers")
+    kubelet.run()
+    kubernetes.stop(KEY, 0)
+    kubelet.run()
+    assert seen(kubernetes) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"unable to retrieve container logs for containerd://0123456789abcdef",
+        b'failed to try resolving symlinks in path "/var/log/pods/x/main/0.log": lstat: no such\n',
+        b"rpc error: code = NotFound desc = an error occurred when try to find container",
+    ],
+)
+def test_a_kubelets_error_is_no_output(fake_kubernetes, kubernetes, kubelet, said: bytes):
+    kubernetes.start(launch_spec(command=["exit", "0"]))
+    kubelet.run()
+    fake_kubernetes.logs[OURS] = [said]
+    assert b"".join(kubernetes.logs(KEY)) == b""
+    fake_kubernetes.logs[OURS] = [said.rstrip() + b"\n", b"and more\n"]
+    assert b"".join(kubernetes.logs(KEY)) == said.rstrip() + b"\nand more\n"
+
+
+@pytest.mark.django_db
+def test_a_stopped_deployment_keeps_its_exit_code_and_its_output(
+    kubernetes_testbed: KubernetesTestbed,
+):
+    testbed = kubernetes_testbed
+    testbed.reconcile()
+    row = testbed.submit("chat", "one", "two")
+    testbed.settle()
+    [pod] = testbed.pods_of(row).values()
+    assert pod["metadata"]["finalizers"] == [FINALIZER]
+    stop_deployment(testbed.people["dev"], testbed.fresh(row))
+    testbed.reconcile()
+    testbed.kubelet.run(10)  # its kubelet is done before the platform looks again
+    testbed.reconcile()
+    testbed.reconcile()
+    fresh = testbed.fresh(row)
+    assert (fresh.status, fresh.exit_code) == ("STOPPED", 143)
+    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"one\ntwo\n"
+    assert testbed.pods_of(row) == {}
+
+
+@pytest.mark.django_db
+def test_an_evicted_pod_is_disrupted_and_keeps_its_output(kubernetes_testbed: KubernetesTestbed):
+    testbed = kubernetes_testbed
+    testbed.reconcile()
+    row = testbed.submit("chat", "one")
+    testbed.settle()
+    [name] = testbed.pods_of(row)
+    deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+    testbed.api.update(name, lambda pod: pod["metadata"].update(deletion))
+    testbed.kubelet.run(10)
+    testbed.reconcile()
+    assert (testbed.status(row), reason(row)["code"]) == ("QUEUED", "DISRUPTED")
+    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"one\n"
+    testbed.reconcile()
+    assert name not in testbed.api.pods
