@@ -27,6 +27,7 @@ MOST_REASON = 500
 TAKEN_BY_OTHERS = (
     "Others have taken so much of it that less is left than the deployments here have allocated."
 )
+CUT = "It was given more than its engine has, and offers what the engine has."
 GONE = "The API server does not know this node any more."
 
 
@@ -81,7 +82,7 @@ def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bo
     """A Docker engine answers: its node is READY, with the discovered sizes where the user gave
     none."""
     news = _note_seen(endpoint)
-    if node is None or (node.observed == NodeState.READY and not _missing(node, found)):
+    if node is None or (node.observed == NodeState.READY and not _wrong_sizes(node, found)):
         return news
     with transaction.atomic():
         if not _lock(endpoint):
@@ -89,7 +90,7 @@ def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bo
         node = Node.objects.filter(endpoint=endpoint).first()
         if node is None:
             return False
-        sizes = _missing(node, found)
+        sizes = _wrong_sizes(node, found)
         _put(node, observed=NodeState.READY, not_ready_since=None, **sizes)
         follow_nodes(endpoint.cluster_id)
     return True
@@ -140,18 +141,25 @@ def _note_seen(endpoint: Endpoint) -> bool:
     return recovered
 
 
-def _missing(node: Node, found: Sequence[Found]) -> dict[str, int]:
-    """The discovered sizes of a node that differ from what is found."""
+def _wrong_sizes(node: Node, found: Sequence[Found]) -> dict[str, Any]:
+    """The columns of an engine's node that differ from what is found: its discovered sizes, and the
+    given ones that its engine does not have. These are cut, and `observed_reason` says so."""
     if not found:
         return {}
     sizes = {"cpu_milli": found[0].cpu_milli, "ram_mib": found[0].ram_mib}
     if found[0].gpu is not None:
         sizes["gpu"] = found[0].gpu
-    return {
-        name: _at_least(node, name, size)
-        for name, size in sizes.items()
-        if name in node.discovered and getattr(node, name) != _at_least(node, name, size)
-    }
+    wrong: dict[str, Any] = {}
+    is_cut = False
+    for name, size in sizes.items():
+        given, possible = getattr(node, name), _at_least(node, name, size)
+        if name not in node.discovered:
+            is_cut |= given > size or (given == size and node.observed_reason == CUT)
+            possible = min(given, possible)
+        if given != possible:
+            wrong[name] = possible
+    reason = CUT if is_cut else ""
+    return wrong if node.observed_reason == reason else {**wrong, "observed_reason": reason}
 
 
 def _differing(node: Node, found: Found) -> dict[str, Any]:

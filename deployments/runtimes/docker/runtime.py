@@ -34,6 +34,7 @@ from deployments.runtimes.limits import ANSWER_BYTES
 LISTED = ("Id", "Labels", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 LAST_LINE_BYTES = 64 * 1024
+LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
 
@@ -283,5 +284,7 @@ def _raise_if_final(error: Answered, image: str = "") -> None:
     """Raise ImageMissing or RefusedError where the engine's answer is final."""
     if error.status == 404 and "no such image" in str(error).lower():
         raise ImageMissing(image) from error
+    if error.status == 400 and LARGER_THAN_ITS_NODE.search(str(error)):
+        raise RefusedError(Problem(Code.UNSCHEDULABLE, str(error))) from error
     if error.status in {400, 404, 422}:
         raise RefusedError(Problem(Code.REFUSED, str(error))) from error

@@ -216,3 +216,10 @@ def test_a_machine_has_the_engines_id(busybox, docker_runtime):
     [capacity] = docker_runtime.capacity()
     assert capacity.machine
     assert capacity.machine == busybox.engine.client.info()["ID"]
+
+
+def test_what_is_larger_than_its_engine_is_for_another_node(busybox, docker_runtime):
+    spec = busybox.launch_spec(busybox.sleeps(), cpu_milli=10_000_000)
+    with pytest.raises(RefusedError) as refusal:
+        docker_runtime.start(spec)
+    assert refusal.value.problem.code == Code.UNSCHEDULABLE

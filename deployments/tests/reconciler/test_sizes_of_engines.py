@@ -1,0 +1,59 @@
+"""A node of an engine offers no more than the engine has."""
+
+import pytest
+
+from clusters.models import Node
+from clusters.services.nodes import change_node
+from deployments.runtimes.base import Capacity
+from deployments.tests.reconciler.testbed import Testbed
+from deployments.tests.workloads import allocated
+
+pytestmark = pytest.mark.django_db
+
+
+def sizes(node: Node) -> tuple[int, int, int]:
+    node.refresh_from_db()
+    return node.cpu_milli, node.ram_mib, node.gpu
+
+
+def test_what_a_node_is_given_beyond_its_engine_is_cut_and_it_says_so(testbed: Testbed):
+    node = testbed.add_node("large", cpu_milli=64_000, ram_mib=1_000_000, gpu=8)
+    testbed.reconcile()
+    assert sizes(node) == (16_000, 65_536, 8)
+    assert node.reason == "It was given more than its engine has, and offers what the engine has."
+    testbed.cluster.refresh_from_db()
+    assert testbed.cluster.total_cpu_milli == 16_000
+    testbed.reconcile()
+    assert "more than its engine has" in node.reason
+    change_node(node, {"cpu_milli": 8000, "ram_mib": 1024})
+    testbed.reconcile()
+    assert sizes(node) == (8000, 1024, 8)
+    assert node.reason == ""
+
+
+def test_gpus_that_the_engine_knows_are_cut_too(testbed: Testbed):
+    node = testbed.add_node("a", gpu=8)
+    testbed.runtime_of(node).nodes = [Capacity("a", 16000, 65536, 2)]
+    testbed.reconcile()
+    assert sizes(node) == (4000, 8192, 2)
+
+
+def test_what_is_allocated_is_not_cut(testbed: Testbed):
+    node = testbed.add_node("a")
+    testbed.reconcile()
+    testbed.submit(cpu_milli=3000)
+    testbed.settle()
+    testbed.runtime_of(node).nodes = [Capacity("a", 2000, 65536, None)]
+    testbed.reconcile()
+    assert sizes(node)[0] == 3000
+    assert allocated(testbed.cluster)[0] == 3000
+
+
+@pytest.mark.parametrize("cpu_milli", [1000, 16_000])
+def test_a_node_that_was_given_no_more_than_its_engine_has_says_nothing(
+    testbed: Testbed, cpu_milli: int
+):
+    node = testbed.add_node("a", cpu_milli=cpu_milli)
+    testbed.reconcile()
+    assert sizes(node)[0] == cpu_milli
+    assert node.reason == ""
