@@ -154,11 +154,11 @@ def _wrong_sizes(node: Node, found: Sequence[Found]) -> dict[str, Any]:
     for name, size in sizes.items():
         given, possible = getattr(node, name), _at_least(node, name, size)
         if name not in node.discovered:
-            is_cut |= given > size or (given == size and node.observed_reason == CUT)
+            is_cut |= given > size or (given == size and CUT in node.observed_reason)
             possible = min(given, possible)
         if given != possible:
             wrong[name] = possible
-    reason = CUT if is_cut else ""
+    reason = " ".join(filter(None, [CUT if is_cut else "", found[0].reason]))[:MOST_REASON]
     return wrong if node.observed_reason == reason else {**wrong, "observed_reason": reason}
 
 

@@ -107,7 +107,7 @@ class NodeSerializer(serializers.Serializer):
         ),
     )
     reason = serializers.SerializerMethodField(
-        help_text="Why it is closed, or has less than it was given; null where neither is so."
+        help_text="Why it is closed, or what is not as it should be; null where nothing is so."
     )
     cpu = ShownCores(source="cpu_milli")
     ram = serializers.IntegerField(source="ram_mib")

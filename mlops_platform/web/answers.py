@@ -1,6 +1,7 @@
 """Answers without a thread: they only pass those middlewares that give headers and log requests."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -21,11 +22,23 @@ PREPARED = "mlops_platform.prepared"
 
 
 def is_liveness(head: Head) -> bool:
-    """Whether this is a probe that needs no thread; Django refuses other methods and hosts."""
+    """Whether this is a probe that needs no thread; Django refuses other methods and hosts.
+
+    Load balancers and kubelets call a process by its address, which ALLOWED_HOSTS does not name.
+    The answer has no link in it, so any address will do.
+    """
     if head.path not in ALIVE or head.method not in ("GET", "HEAD"):
         return False
     domain, _ = split_domain_port(head.headers.get("host", ""))
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+    return bool(domain) and (validate_host(domain, settings.ALLOWED_HOSTS) or _is_address(domain))
+
+
+def _is_address(domain: str) -> bool:
+    try:
+        ip_address(domain.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def alive(head: Head) -> Answer:

@@ -6,6 +6,10 @@ from typing import Any
 from deployments.runtimes.base import Capacity
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the names that images go by
+NO_LIVE_RESTORE = (
+    "live-restore is off at its engine: a restart of the engine ends what runs, "
+    "which then starts again."
+)
 
 
 def capacity(node: str, info: dict[str, Any]) -> Capacity:
@@ -21,6 +25,7 @@ def capacity(node: str, info: dict[str, Any]) -> Capacity:
         ram_mib=int(info["MemTotal"]) // (1024 * 1024),
         gpu=_gpus(info),
         labels=labels,
+        reason=NO_LIVE_RESTORE if info.get("LiveRestoreEnabled") is False else "",
         machine=str(info.get("ID") or ""),
     )
 

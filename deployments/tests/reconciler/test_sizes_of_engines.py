@@ -31,6 +31,21 @@ def test_what_a_node_is_given_beyond_its_engine_is_cut_and_it_says_so(testbed: T
     assert node.reason == ""
 
 
+def test_a_node_warns_of_what_its_engine_says_whether_it_is_cut_or_not(testbed: Testbed):
+    warning = "live-restore is off."
+    large, small = testbed.add_node("large", cpu_milli=64_000), testbed.add_node("small")
+    for node in (large, small):
+        testbed.runtime_of(node).nodes = [Capacity("x", 16000, 65536, None, reason=warning)]
+    for _ in range(2):
+        testbed.reconcile()
+        large.refresh_from_db()
+        small.refresh_from_db()
+        assert small.reason == warning
+        assert large.reason.startswith("It was given more")
+        assert large.reason.endswith(warning)
+        assert large.effective_state == small.effective_state == "READY"
+
+
 def test_gpus_that_the_engine_knows_are_cut_too(testbed: Testbed):
     node = testbed.add_node("a", gpu=8)
     testbed.runtime_of(node).nodes = [Capacity("a", 16000, 65536, 2)]

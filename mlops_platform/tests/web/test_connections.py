@@ -139,3 +139,10 @@ def test_clients_that_do_not_read_their_answers_stop_no_other_user(server, ada):
     assert_quick(server, ada)
     for raw in unread:
         raw.close()
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "10.1.2.3:8000", "[fd00::7]", "[fd00::7]:8000"])
+def test_liveness_is_answered_by_any_address_and_nothing_else_is(server, host):
+    for path, status in (("/healthz", b"200"), ("/swagger/", b"400")):
+        with connect(server, request(path, headers={"Host": host, "Connection": "close"})) as raw:
+            assert received(raw).startswith(b"HTTP/1.1 " + status), path

@@ -223,3 +223,8 @@ def test_what_is_larger_than_its_engine_is_for_another_node(busybox, docker_runt
     with pytest.raises(RefusedError) as refusal:
         docker_runtime.start(spec)
     assert refusal.value.problem.code == Code.UNSCHEDULABLE
+
+
+def test_an_engine_without_live_restore_is_warned_of(docker_runtime):
+    [capacity] = docker_runtime.capacity()
+    assert capacity.reason.startswith("live-restore is off")
