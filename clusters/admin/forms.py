@@ -5,7 +5,13 @@ from typing import Any
 
 from django import forms
 
-from clusters.api.serializers import LOST_AFTER_S, MOST_PREEMPTIONS, YEAR_S, PolicySerializer
+from clusters.api.serializers import (
+    LOST_AFTER_S,
+    MOST_CLASS_COST_RATIO,
+    MOST_PREEMPTIONS,
+    YEAR_S,
+    PolicySerializer,
+)
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Cluster, Runtime
 from mlops_platform.admin.refusals import RefusableForm
 from mlops_platform.api.fields import MILLI
@@ -56,6 +62,9 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     reserve_after_s = forms.IntegerField(label="Reserve after, s", min_value=0, max_value=YEAR_S)
     max_preemptions = forms.IntegerField(
         label="Most preemptions", min_value=0, max_value=MOST_PREEMPTIONS
+    )
+    class_cost_ratio = forms.IntegerField(
+        label="Class cost ratio", min_value=0, max_value=MOST_CLASS_COST_RATIO
     )
     node_lost_after_s = forms.IntegerField(
         label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]

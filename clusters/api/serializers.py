@@ -26,6 +26,7 @@ from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
 MOST_PREEMPTIONS = 1_000_000
+MOST_CLASS_COST_RATIO = 1000
 LOST_AFTER_S = (10, 24 * 3600)
 EXAMPLE_ID = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"
@@ -38,6 +39,7 @@ EXAMPLE_POLICY = {
     "reserve_after_s": 3600,
     "max_preemptions": 5,
     "preemption_within_quota": "never",
+    "class_cost_ratio": 0,
 }
 
 
@@ -91,6 +93,15 @@ class PolicySerializer(StrictSerializer):
         help_text=(
             "Where an owner's quota is full: whether a deployment may preempt that owner's own of "
             "lower classes for room in it."
+        ),
+    )
+    class_cost_ratio = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=MOST_CLASS_COST_RATIO,
+        help_text=(
+            "How many times as much the cost of a victim counts as the same cost one class below; "
+            "0: any number of victims of a class are evicted before one of the next."
         ),
     )
 

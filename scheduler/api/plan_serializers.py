@@ -8,7 +8,10 @@ from deployments.api.representation import ReasonSerializer
 from deployments.reasons import codes
 from scheduler.engine.plan import Plan, Start
 
-RULE = "lowest class first, then the least work lost, then the fewest, then the youngest"
+RULE = (
+    "lowest class first, as far as class_cost_ratio says, then the least work lost, "
+    "then the fewest, then the youngest"
+)
 
 
 class NodeReplicasSerializer(serializers.Serializer):

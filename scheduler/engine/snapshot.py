@@ -41,6 +41,7 @@ class Policy:
     reserve_after_s: int = 3600
     max_preemptions: int = 5
     preemption_within_quota: str = NEVER
+    class_cost_ratio: int = 0
 
 
 @dataclass(frozen=True, slots=True)

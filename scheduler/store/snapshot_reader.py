@@ -81,6 +81,7 @@ def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
                 reserve_after_s=each.reserve_after_s,
                 max_preemptions=each.max_preemptions,
                 preemption_within_quota=each.preemption_within_quota,
+                class_cost_ratio=each.class_cost_ratio,
             ),
             total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
             allocated=Resources(

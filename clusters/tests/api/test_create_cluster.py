@@ -20,6 +20,7 @@ DEFAULT_POLICY = {
     "reserve_after_s": 3600,
     "max_preemptions": 5,
     "preemption_within_quota": "never",
+    "class_cost_ratio": 0,
 }
 
 
@@ -118,6 +119,9 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("policy", {"preempt_exempt_s": -1}),
         ("policy", {"max_preemptions": 10**12}),
         ("policy", {"preemption_within_quota": True}),
+        ("policy", {"class_cost_ratio": -1}),
+        ("policy", {"class_cost_ratio": 1001}),
+        ("policy", {"class_cost_ratio": 1.5}),
         ("policy", {"unknown": 1}),
         ("state", "PAUSED"),
         ("nodes", []),

@@ -22,8 +22,9 @@ from scheduler.engine.preemption.victims import Candidate, EqualCandidates, Vict
 from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
 
-# The bits of a weight, from the high end: cost in the highest class, …, in the lowest, count, rank
-# by age. Each part can take the sum over a million victims, so sums of weights compare likewise.
+# The bits of a weight, from the high end: cost in the highest class, …, in the lowest (or one sum
+# of them all, with a class_cost_ratio), count, rank by age. Each part can take the sum over a
+# million victims, so sums of weights compare likewise.
 RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
 _weight = attrgetter("weight")
 BOUND_STEPS = 4  # of each candidate in a new lower bound
@@ -217,8 +218,14 @@ def candidates_of(
     # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
     eligible.sort(key=lambda r: r.id, reverse=True)
     eligible.sort(key=lambda r: now_ms if r.started_ms is None else r.started_ms, reverse=True)
-    values = sorted({classes[running.priority].value for running in eligible})
-    shift = {value: TIE_BITS + COST_BITS * depth for depth, value in enumerate(values)}
+    # By priority value, how many times a cost counts: with a class_cost_ratio, so many times as
+    # much as in the next preemptible class below, whether or not any of that class runs; without
+    # one, more than all victims of the classes below together.
+    values = {classes[running.priority].value for running in eligible}
+    if policy.class_cost_ratio:
+        values = {each.value for each in classes.values() if each.preemptible}
+    ratio = policy.class_cost_ratio or 1 << COST_BITS
+    factors = {value: ratio**depth for depth, value in enumerate(sorted(values))}
     assumed = assumed_checkpoints(snapshot)
     for rank, running in enumerate(eligible):
         value = classes[running.priority].value
@@ -233,7 +240,7 @@ def candidates_of(
             ),
             cost=eviction_cost,
             lost_ms=lost_ms(running, now_ms),
-            weight=(eviction_cost << shift[value]) + (1 << RANK_BITS) + rank,
+            weight=(eviction_cost * factors[value] << TIE_BITS) + (1 << RANK_BITS) + rank,
             is_exempt=from_ms is None or from_ms > now_ms,
             owner=running.owner,
         )

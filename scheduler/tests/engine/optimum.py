@@ -33,6 +33,7 @@ class Moment:
     victims: tuple[Running, ...]  # the running workloads that it may evict
     total: Resources
     reports: dict[str, list[int]]  # by class, the last checkpoints
+    ratio: int = 0  # class_cost_ratio
 
     def fitting_without(self, gone: Sequence[Running]) -> int:
         """The number of replicas that fit after these victims have left."""
@@ -44,7 +45,8 @@ class Moment:
     def top(self) -> int | None:
         """The lowest priority value up to which all victims together are enough; None if none
         is."""
-        for top in sorted({VALUES[victim.priority] for victim in self.victims}):
+        tops = sorted({VALUES[victim.priority] for victim in self.victims})
+        for top in tops[-1:] if self.ratio else tops:
             if self.fitting_without(self.up_to(top)) >= self.workload.replicas:
                 return top
         return None
@@ -53,11 +55,20 @@ class Moment:
         return [victim for victim in self.victims if VALUES[victim.priority] <= top]
 
     def vector(self, victims: Sequence[Running]) -> Vector:
+        if self.ratio:
+            return (0, sum(map(self.weighed, victims)), len(victims))
         tops = sorted({VALUES[each.priority] for each in self.victims}, reverse=True)
         costs = [
             sum(self.cost(v) for v in victims if VALUES[v.priority] == value) for value in tops
         ]
         return (max(VALUES[v.priority] for v in victims), *costs, len(victims))
+
+    def weighed(self, victim: Running) -> int:
+        """Its cost, times the ratio for each preemptible class below its own."""
+        below = [
+            each for each in CLASSES if each.preemptible and each.value < VALUES[victim.priority]
+        ]
+        return self.cost(victim) * self.ratio ** len(below)
 
     def cost(self, victim: Running) -> int:
         """Its dominant share in millionths, times the milliseconds lost and 60 s for the
@@ -100,7 +111,8 @@ def moments(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[Moment, list[Runni
             suited = {None}
         usable: FreeAmounts = {at: amount for at, amount in free.items() if at in suited}
         victims = tuple(each for each in running.values() if evictable(snapshot, each, workload))
-        return Moment(workload, usable, victims, snapshot.total, reports)
+        ratio = snapshot.policy.class_cost_ratio
+        return Moment(workload, usable, victims, snapshot.total, reports, ratio)
 
     queued = {each.id: each for each in snapshot.queued}
     for start in plan.starts:
@@ -170,10 +182,16 @@ def optimum(moment: Moment, top: int) -> Vector | None:
 def _stages(moment: Moment, victims: Sequence[Running]) -> list[list[int]]:
     """Objectives in order of importance; neighbours are merged if the numbers stay exact."""
     values = sorted({VALUES[each.priority] for each in victims}, reverse=True)
+    if moment.ratio:
+        return _merged([[moment.weighed(v) for v in victims]])
     parts = [
         [moment.cost(v) if VALUES[v.priority] == value else 0 for v in victims] for value in values
     ]
-    stages = [[1] * len(victims)]
+    return _merged(parts)
+
+
+def _merged(parts: Sequence[list[int]]) -> list[list[int]]:
+    stages = [[1] * len(parts[0])]
     for part in reversed(parts):
         scale = gcd(*part) or 1
         above = [each // scale for each in part]

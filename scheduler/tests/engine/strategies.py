@@ -78,6 +78,7 @@ def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Sn
         preempt_exempt_s=draw(st.sampled_from([0, 300])),
         reserve_after_s=draw(st.sampled_from([0, 3600, 10**6])),
         max_preemptions=draw(st.sampled_from([0, 3, 5])),
+        class_cost_ratio=draw(st.sampled_from([0, 0, 1, 10])),
     )
     more: dict[str, Any] = {
         "state": draw(st.sampled_from(["ACTIVE"] * 6 + ["PAUSED", "DRAINING"])),

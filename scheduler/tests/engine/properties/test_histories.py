@@ -30,6 +30,7 @@ policies = st.builds(
     reserve_after_s=st.sampled_from([0, 60, 3600]),
     max_preemptions=st.sampled_from([0, 2, 5]),
     preemption_within_quota=st.sampled_from(["never", "lower_priority"]),
+    class_cost_ratio=st.sampled_from([0, 0, 1, 10]),
 )
 numbers = st.integers(0, 10**6)
 

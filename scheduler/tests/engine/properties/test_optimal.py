@@ -5,7 +5,7 @@ MLOPS_OPTIMAL=10000 sets the number of clusters.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -67,6 +67,19 @@ def test_the_victims_are_the_cheapest(record_property) -> None:
     record_property("victims", str(tally))
     assert tally.proved > 0.98 * (tally.proved + len(tally.ratios))
     assert tally.average <= 1.05
+
+
+def test_with_a_ratio_of_classes_the_victims_are_the_cheapest_by_one_sum(record_property) -> None:
+    """Where a class's work counts so many times as much as that of the class below."""
+    ratios = [1, 2, 8]
+    tally = compare(with_ratio(cluster(seed), ratios[seed % 3]) for seed in range(CLUSTERS // 4))
+    record_property("victims", str(tally))
+    assert tally.proved > 0.98 * (tally.proved + len(tally.ratios))
+    assert tally.average <= 1.05
+
+
+def with_ratio(snapshot: Snapshot, ratio: int) -> Snapshot:
+    return replace(snapshot, policy=replace(snapshot.policy, class_cost_ratio=ratio))
 
 
 def test_where_the_search_is_cut_short_the_victims_are_nearly_the_cheapest(record_property) -> None:
