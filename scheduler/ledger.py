@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-
 from mlops_platform.api.ids import moment
+from mlops_platform.database.shares import beyond_share
 from scheduler.engine import ENGINE_VERSION, Plan, Snapshot
 from scheduler.engine.codec import (
     UnreadableLedgerError,
@@ -20,15 +19,10 @@ MOST_DELETED = 100  # at once: a snapshot may have megabytes
 MOST_FOUND = 2_000  # cycles above their organizations' shares that one search finds
 MIB = 1024 * 1024
 
-# The newest of each organization stay, as far as its share goes.
-_BEYOND_SHARE = """
-SELECT id
-  FROM (SELECT s.id, s.started_at, sum(octet_length(s.snapshot) + octet_length(s.plan))
-               OVER (PARTITION BY c.organization_id
-                         ORDER BY s.started_at DESC, s.id DESC) AS bytes
-          FROM scheduler_schedulingcycle s
-          JOIN clusters_cluster c ON c.id = s.cluster_id) sized
- WHERE bytes > %s ORDER BY started_at, id LIMIT %s
+_SIZES = """
+SELECT c.organization_id, s.id, s.started_at AS age,
+       octet_length(s.snapshot) + octet_length(s.plan) AS bytes
+  FROM scheduler_schedulingcycle s JOIN clusters_cluster c ON c.id = s.cluster_id
 """
 
 
@@ -87,16 +81,10 @@ def forget(before: datetime) -> Iterator[int]:
 
 
 def forget_beyond(share_mib: int) -> Iterator[int]:
-    """The same for the oldest cycles of each organization that has more than its share. One query
-    finds them, which reads the sizes of all cycles."""
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(_BEYOND_SHARE, [share_mib * MIB, MOST_FOUND])
-            ids = [pk for (pk,) in cursor.fetchall()]
+    """The same for the oldest cycles of each organization that has more than its share."""
+    for ids in beyond_share(_SIZES, share_mib * MIB, MOST_FOUND):
         for start in range(0, len(ids), MOST_DELETED):
             yield _delete(ids[start : start + MOST_DELETED])
-        if len(ids) < MOST_FOUND:
-            return
 
 
 def _delete(ids: Sequence[UUID]) -> int:

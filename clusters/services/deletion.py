@@ -7,6 +7,7 @@ Celery tasks. What a killed worker leaves undone the next sweep takes up.
 """
 
 import logging
+from enum import Enum, auto
 from uuid import UUID
 
 from celery import current_app
@@ -34,6 +35,14 @@ TURNS = Slots(all=4, organization=2)  # at the same time: the threads are those 
 STALE_S = 60  # a request that no worker has taken for so long has a successor
 
 
+class Left(Enum):
+    """What a deletion has left of a cluster."""
+
+    NONE = auto()
+    SOME = auto()
+    LOCKED = auto()  # only rows that other transactions have locked
+
+
 def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
     """Delete the cluster with its history; 409 while a workload in it waits or runs, unless forced.
 
@@ -59,14 +68,14 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
         locked.state, locked.deleted_at = State.DELETING, database_now()
         locked.save(update_fields=["state", "deleted_at"])
         cluster_deleted.send(Cluster, cluster=locked)
-    if not _has_secrets_elsewhere(locked) and delete_rows(locked.pk, AT_ONCE):
+    if not _has_secrets_elsewhere(locked) and (delete_rows(locked.pk, AT_ONCE) is Left.NONE):
         return None
     transaction.on_commit(lambda: request(locked.pk))
     return locked
 
 
-def delete_rows(cluster_id: UUID, most: int) -> bool:
-    """Delete up to about `most` rows of a deleted cluster; True once none is left, nor the cluster.
+def delete_rows(cluster_id: UUID, most: int) -> Left:
+    """Delete up to about `most` rows of a deleted cluster, and once none is left the cluster.
 
     Any number of calls at the same time delete each row once.
     """
@@ -75,22 +84,23 @@ def delete_rows(cluster_id: UUID, most: int) -> bool:
         while count := delete_some(cluster_id, min(left, BATCH)):
             left -= count
             if left <= 0:
-                return False
+                return Left.SOME
     deleted = Cluster.with_deleted.exclude(deleted_at=None)
     cluster = deleted.filter(pk=cluster_id).first()
     if cluster is None:
-        return True
+        return Left.NONE
     hooks.leave_cluster(cluster)
     try:
         with transaction.atomic():
             deleted.filter(pk=cluster_id).delete()
-    except ProtectedError:  # a submit that had begun before the deletion
-        return False
-    return True
+    except ProtectedError:  # locked rows, or a submit that had begun before the deletion
+        return Left.LOCKED
+    return Left.NONE
 
 
 def take_turn(cluster_id: UUID) -> None:
-    """Delete some rows, unless another worker does, and ask for another turn if some are left.
+    """Delete some rows, unless another worker does, and ask for another turn if some are left. The
+    next sweep asks for those that are locked, which may stay so for long.
 
     Where this process, or the cluster's organization in it, takes as many turns as it may, the
     thread is given back at once, and the sweep asks again.
@@ -101,10 +111,10 @@ def take_turn(cluster_id: UUID) -> None:
         return
     try:
         with try_lock(f"deletion:{cluster_id}") as locked:
-            finished = not locked or delete_rows(cluster_id, OF_A_TURN)
+            left = delete_rows(cluster_id, OF_A_TURN) if locked else Left.NONE
     finally:
         TURNS.release(keys)
-    if not finished:
+    if left is Left.SOME:
         request(cluster_id)
 
 

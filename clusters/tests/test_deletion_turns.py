@@ -53,7 +53,7 @@ def test_an_organization_takes_two_turns_at_once_and_the_next_sweep_finds_the_re
 def test_a_turn_that_fails_gives_its_thread_back(
     org: Organization, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail(*_: object) -> bool:
+    def fail(*_: object) -> deletion.Left:
         raise RuntimeError("a bug")
 
     cluster = deleted(org)

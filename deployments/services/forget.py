@@ -8,26 +8,22 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from deployments.models import ENDED, Deployment, DeploymentEvent, DeploymentLog
 from deployments.services.clear import MOST_LOGS, delete_of
 from mlops_platform.api.ids import first_uuid_at
+from mlops_platform.database.shares import beyond_share
 
 BATCH = 500  # rows of one transaction
 MOST_FOUND = 2_000  # outputs above their organizations' shares that one search finds
 MIB = 1024 * 1024
 
-# The newest of each organization stay, as far as its share goes.
-_BEYOND_SHARE = """
-SELECT id
-  FROM (SELECT l.id, sum(octet_length(l.output))
-               OVER (PARTITION BY c.organization_id ORDER BY l.id DESC) AS bytes
-          FROM deployments_deploymentlog l
-          JOIN deployments_deployment d ON d.id = l.deployment_id
-          JOIN clusters_cluster c ON c.id = d.cluster_id) sized
- WHERE bytes > %s ORDER BY id LIMIT %s
+_SIZES = """
+SELECT c.organization_id, l.id, l.id AS age, octet_length(l.output) AS bytes
+  FROM deployments_deploymentlog l
+  JOIN deployments_deployment d ON d.id = l.deployment_id
+  JOIN clusters_cluster c ON c.id = d.cluster_id
 """
 
 
@@ -56,16 +52,10 @@ def output(before: datetime) -> Iterator[int]:
 
 
 def output_beyond(share_mib: int) -> Iterator[int]:
-    """The oldest output of each organization that has more than its share. One query finds them,
-    which reads the sizes of all output."""
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(_BEYOND_SHARE, [share_mib * MIB, MOST_FOUND])
-            ids = [pk for (pk,) in cursor.fetchall()]
+    """The oldest output of each organization that has more than its share."""
+    for ids in beyond_share(_SIZES, share_mib * MIB, MOST_FOUND):
         for start in range(0, len(ids), MOST_LOGS):
             yield _delete_output(ids[start : start + MOST_LOGS])
-        if len(ids) < MOST_FOUND:
-            return
 
 
 def keys(before: datetime) -> Iterator[int]:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters.models import Cluster, Node
 from clusters.tests.allocation import make_cluster
-from deployments.models import QueueAllowance
+from deployments.models import Deployment, QueueAllowance
+from deployments.tests.workloads import make
 
 OURS = ("accounts", "organizations", "clusters", "deployments", "scheduler")
 OF_DJANGO = {"accounts_user_groups", "accounts_user_user_permissions"}
@@ -82,6 +84,27 @@ def test_counters_change_without_touching_an_index(cluster: Any, org: Any, dev: 
             changed,
             changed,
         )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"reason_code": "PULLING_IMAGE", "reason_details": {"image": "train"}},
+        {"checkpoint_at": Now()},
+        {"stop_told_at": Now()},
+        {"placement": [{"replicas": 1}]},
+    ],
+    ids=["reason", "checkpoint", "stop sent", "placement"],
+)
+def test_a_deployment_that_keeps_its_status_changes_without_touching_an_index(
+    cluster: Any, dev: Any, columns: dict[str, Any]
+) -> None:
+    row = make(cluster, dev)
+    before = _updates_of(Deployment)
+    Deployment.objects.filter(pk=row.pk).update(**columns)
+    after = _updates_of(Deployment)
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
 
 
 def _updates_of(model: Any) -> tuple[int, int]:

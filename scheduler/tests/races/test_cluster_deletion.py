@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from clusters import tasks
 from clusters.models import Cluster, Registry
 from clusters.services import deletion
-from clusters.services.deletion import delete_cluster, delete_rows, take_turn
+from clusters.services.deletion import Left, delete_cluster, delete_rows, take_turn
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
 from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status
@@ -260,11 +260,39 @@ def test_while_another_worker_is_at_it_a_turn_does_nothing(old):
     finish(old)
 
 
+def test_what_another_transaction_has_locked_waits_for_the_sweep(old, ada):
+    """A turn that can delete nothing does not ask for another at once, again and again."""
+    locked = Deployment.objects.filter(cluster=old).order_by("pk").first()
+    delete_cluster(old)
+    requested()
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM deployments_deployment WHERE id = %s FOR UPDATE", [str(locked.pk)]
+            )
+        while Deployment.objects.exclude(pk=locked.pk).exists():
+            redis_client().delete("runtimes")
+            take_turn(old.pk)
+        redis_client().delete("runtimes")
+        take_turn(old.pk)
+        assert requested() == []
+        assert Deployment.objects.get() == locked
+    finally:
+        other.rollback()
+        other.close()
+    deletion.resume_all()
+    assert len(requested()) == 1
+    take_turn(old.pk)
+    assert not Cluster.with_deleted.filter(pk=old.pk).exists()
+
+
 def test_two_at_once_delete_each_row_once(old):
     delete_cluster(old)
     answers = all_at_once(*[partial(delete_rows, old.pk, 100_000)] * 4)
-    assert any(answers)  # the others left rows to the one that had locked them
-    assert delete_rows(old.pk, 100_000)
+    assert Left.NONE in answers  # the others left rows to the one that had locked them
+    assert delete_rows(old.pk, 100_000) is Left.NONE
     assert not Cluster.with_deleted.exists()
 
 

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -237,6 +238,33 @@ def cycle_of(cluster: Cluster, days: float, size: int) -> SchedulingCycle:
         snapshot=b"x" * size,
         plan=b"x",
     )
+
+
+@pytest.mark.parametrize("forget_beyond", [ledger.forget_beyond, forget.output_beyond])
+def test_what_keeps_to_its_share_is_added_up_and_never_sorted(
+    cluster: Cluster, abroad: Cluster, dev: Any, sam: Any, forget_beyond: Any
+) -> None:
+    for at, owner in ((cluster, dev), (abroad, sam)):
+        cycle_of(at, 1, 900 * KIB)
+        ended(at, owner, 1)
+    with CaptureQueriesContext(connection) as queries:
+        assert list(forget_beyond(1)) == []
+    [only] = queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {only['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "WindowAgg" not in plan
+    for _ in range(2):
+        cycle_of(cluster, 1, 200 * KIB)
+        loud = ended(cluster, dev, 1)
+        DeploymentLog.objects.create(
+            deployment=loud, attempt=2, replica=0, output=b"x" * 600 * KIB, kept_at=days_ago(1)
+        )
+    with CaptureQueriesContext(connection) as queries:
+        assert sum(forget_beyond(1)) > 0
+    sorting = [each["sql"] for each in queries if "OVER" in each["sql"]]
+    assert sorting
+    assert all(f"organization_id = '{cluster.organization_id}'" in sql for sql in sorting)
 
 
 # --- Turns -----------------------------------------------------------------------------------
