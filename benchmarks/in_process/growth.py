@@ -5,10 +5,12 @@ worker. Both have the same people, clusters, queue and running deployments; they
 ended.
 """
 
+import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -43,7 +45,8 @@ def measure(rounds: int) -> Result:
             "is the median of some calls in the large one over that in the small one, in turn. In "
             "italics the large one's time. Failed, stopped, HIGH and services are rare and all "
             "old: the worst case for a list that is read newest first. The neighbour is in another "
-            "organization, with 300 old deployments in both.",
+            "organization, with 300 old deployments in both. Where a list of the small one is "
+            "shorter, both are asked for so many rows: the answers are equally long.",
         ],
     )
     os.environ.update(dict.fromkeys(UNTHROTTLED, "100000/min"))
@@ -53,6 +56,11 @@ def measure(rounds: int) -> Result:
             ratios, times = _measured(ask, rounds)
             result.add(label, "x", ratios)
             result.add(f"{label}, large", "ms", times, reference=True)
+        for kind, pairs in _pairs(world):
+            measured = [(_measured(ask, 1)[0][0], label, ask) for label, ask in pairs]
+            _, label, ask = max(measured, key=lambda each: each[0])
+            result.add(f"the slowest pair of {kind}", "x", _measured(ask, rounds)[0])
+            result.notes.append(f"Of {len(measured)} pairs of {kind}, {label} is the slowest.")
     return result
 
 
@@ -111,13 +119,10 @@ def _time(ask: Ask) -> float:
 
 def _questions(world: World) -> Iterator[tuple[str, Ask]]:
     member, neighbour = _client(world.member), _client(world.neighbour)
-    for query in _lists(world):
-        yield f"GET /api/deployments?{query}", member(f"/api/deployments?{query}")
+    yield from _equally_long("/api/deployments", member, _lists(world))
     busy = f"/api/clusters/{world.busy.pk}"
-    for query in _lists(world):
-        if "cluster_id" not in query:
-            path = f"/deployments?{query}"
-            yield f"GET /api/clusters/…{path}", member(busy + path)
+    of_cluster = (query for query in _lists(world) if "cluster_id" not in query)
+    yield from _equally_long(f"{busy}/deployments", member, of_cluster)
     for query in ("", "status=FAILED", "ordering=-priority", "owner=me"):
         label = f"GET /api/deployments?{query}, the neighbour"
         yield label, neighbour(f"/api/deployments?{query}")
@@ -127,6 +132,58 @@ def _questions(world: World) -> Iterator[tuple[str, Ask]]:
     yield from _of_one(world, member)
     yield "GET /metrics", member("/metrics")
     yield from _admin(world)
+
+
+def _pairs(world: World) -> Iterator[tuple[str, list[tuple[str, Ask]]]]:
+    """What is paired, and each pair of two different parameters of it."""
+    lists = [each for each in _lists(world) if each and "&" not in each and "limit" not in each]
+    member = _client(world.member)
+    yield (
+        "parameters of GET /api/deployments",
+        list(_equally_long("/api/deployments", member, _paired(lists))),
+    )
+    page = _page(world)
+    for name, path, filters in _admin_lists(world):
+        single = [each for each in filters if each and not each.startswith("p=")]
+        yield f"filters of the admin's {name}", list(_equally_long(path, page, _paired(single)))
+
+
+def _paired(queries: list[str]) -> Iterator[str]:
+    for one, other in combinations(queries, 2):
+        if one.partition("=")[0] != other.partition("=")[0]:
+            yield f"{one}&{other}"
+
+
+def _equally_long(
+    path: str, prepared: Callable[..., Ask], queries: Iterable[str]
+) -> Iterator[tuple[str, Ask]]:
+    """The lists of these queries, each with as many rows in both databases; without those that are
+    refused, that are empty in one alone, or that no limit makes equal."""
+    for query in queries:
+        address = f"{path}?{query}"
+        lengths = {}
+        for size in DATABASES:
+            _use(size)
+            lengths[size] = _rows_of(prepared(address))
+        shorter = lengths["small"]
+        if lengths["large"] is not None and shorter != lengths["large"]:
+            if not shorter or path.startswith("/admin"):
+                continue
+            address += f"&limit={shorter}"
+        elif shorter is None:
+            continue
+        yield f"GET {address}", prepared(address)
+
+
+def _rows_of(ask: Ask) -> int | None:
+    """None where the list is refused."""
+    try:
+        content = ask().content
+    except RefusedError:
+        return None
+    if content.startswith(b"["):
+        return len(json.loads(content))
+    return int(content.count(b"<tr>"))
 
 
 def _lists(world: World) -> Iterator[str]:
@@ -169,7 +226,8 @@ def _of_one(world: World, member: Callable[..., Ask]) -> Iterator[tuple[str, Ask
     yield "POST /api/deployments/quote", member("/api/deployments/quote", body)
 
 
-def _admin(world: World) -> Iterator[tuple[str, Ask]]:
+def _page(world: World) -> Callable[[str], Ask]:
+    """Pages of the admin, for an operator who is logged in to both databases."""
     from django.test import Client
 
     clients = {}
@@ -184,14 +242,28 @@ def _admin(world: World) -> Iterator[tuple[str, Ask]]:
         names = {name: size for size, name in DATABASES.items()}
         return lambda: _ok(clients[names[connection.settings_dict["NAME"]]].get(path))
 
-    high = _high()
-    deployments, cycles = "/admin/deployments/deployment/", "/admin/scheduler/schedulingcycle/"
-    for query in (
+    return page
+
+
+def _admin(world: World) -> Iterator[tuple[str, Ask]]:
+    page = _page(world)
+    for _, path, queries in _admin_lists(world):
+        yield from _equally_long(path, page, queries)
+    yield "admin, clusters", page("/admin/clusters/cluster/")
+    yield "admin, users?q=coll", page("/admin/accounts/user/?q=coll")
+    yield "admin, one cluster", page(f"/admin/clusters/cluster/{world.busy.pk}/change/")
+
+
+def _admin_lists(world: World) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Name, path, and queries of each list of a history."""
+    deployments = (
         "",
         "p=3",
         "status__exact=FAILED",
-        f"priority_class__id__exact={high}",
+        "status__exact=COMPLETED",
+        f"priority_class__id__exact={_high()}",
         "kind__exact=service",
+        "kind__exact=job",
         f"cluster__id__exact={world.quiet.pk}",
         f"cluster__organization__id__exact={world.quiet.organization_id}",
         "within=day",
@@ -202,20 +274,19 @@ def _admin(world: World) -> Iterator[tuple[str, Ask]]:
         "q=registry.example.com/vision/train:3",
         "q=01980000",
         "o=8",
-    ):
-        yield f"admin, deployments?{query}", page(f"{deployments}?{query}")
-    for query in (
+    )
+    cycles = (
         "",
         "evicted=some",
+        "evicted=none",
         "trigger__exact=SWEEP",
+        "trigger__exact=SUBMITTED",
         f"cluster__id__exact={world.quiet.pk}",
         "within=day",
         "q=0198",
-    ):
-        yield f"admin, cycles?{query}", page(f"{cycles}?{query}")
-    yield "admin, clusters", page("/admin/clusters/cluster/")
-    yield "admin, users?q=coll", page("/admin/accounts/user/?q=coll")
-    yield "admin, one cluster", page(f"/admin/clusters/cluster/{world.busy.pk}/change/")
+    )
+    yield "deployments", "/admin/deployments/deployment/", deployments
+    yield "cycles", "/admin/scheduler/schedulingcycle/", cycles
 
 
 def _high() -> int:
@@ -240,7 +311,12 @@ def _client(user: Any) -> Callable[..., Ask]:
     return prepared
 
 
-def _ok(response: Any) -> None:
+class RefusedError(RuntimeError):
+    pass
+
+
+def _ok(response: Any) -> Any:
     if response.status_code != 200:
         path = response.request["PATH_INFO"] + "?" + response.request["QUERY_STRING"]
-        raise RuntimeError(f"{path}: {response.status_code} {response.content[:300]!r}")
+        raise RefusedError(f"{path}: {response.status_code} {response.content[:300]!r}")
+    return response
