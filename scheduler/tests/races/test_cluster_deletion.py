@@ -262,7 +262,7 @@ def test_while_another_worker_is_at_it_a_turn_does_nothing(old):
 
 def test_what_another_transaction_has_locked_waits_for_the_sweep(old, ada):
     """A turn that can delete nothing does not ask for another at once, again and again."""
-    locked = Deployment.objects.filter(cluster=old).order_by("pk").first()
+    locked = Deployment.objects.filter(cluster=old).order_by("pk")[0]
     delete_cluster(old)
     requested()
     other = connection.copy()
