@@ -15,9 +15,10 @@ from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.tests.workloads import body
-from mlops_platform.tests.equipment.row_locks import locked
+from mlops_platform.tests.equipment.row_locks import all_locked, locked
 from mlops_platform.tests.web.asking import Answered, ask, assert_quick
-from organizations.models import Organization
+from organizations.models import Organization, Role
+from organizations.tests.people import make_member
 from scheduler.tasks import look_for_unanswered
 from scheduler.timer.turn import ask_again
 
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 WAIT_S = 30.0
 AT_ONCE = 16
 MOST_TURNS = 500
+SIXTY, MOST_LOCKED = 60, 20
 
 
 def send(server: str, user: User, method: str, path: str, given: Mapping[str, object]) -> Answered:
@@ -86,3 +88,34 @@ def test_a_cluster_whose_row_is_locked_delays_no_other_cluster_and_no_other_tena
         while_locked = list(answers)
     assert set(while_locked) <= {503, 429}
     wait_until_it_runs(waiting)
+
+
+def test_sixty_slow_calls_of_one_organization_keep_no_answer_from_another(
+    server: str, ada: User, sam: User, org: Organization, sams_org: Organization
+) -> None:
+    """Ten members at once, for rows of which each is locked: what each call waits for is another's
+    end."""
+    members = [ada, *(make_member(org, f"member-{number}", Role.ADMIN) for number in range(9))]
+    stuck = [make_cluster(org, name=f"stuck-{number}") for number in range(MOST_LOCKED)]
+    others = make_cluster(sams_org)
+    over = threading.Event()
+    answers: list[int] = []
+
+    def call_again_and_again(number: int) -> None:
+        while not over.is_set():
+            path = f"/api/clusters/{stuck[len(answers) % MOST_LOCKED].pk}"
+            user, change = members[number % len(members)], {"name": f"n{number}"}
+            answers.append(send(server, user, "PATCH", path, change).status)
+
+    statement = f"SELECT 1 FROM clusters_cluster WHERE organization_id = '{org.pk}' FOR UPDATE"
+    with ThreadPoolExecutor(SIXTY) as pool, all_locked([statement]):
+        for number in range(SIXTY):
+            pool.submit(call_again_and_again, number)
+        try:
+            for _ in range(10):
+                assert_quick(server, sam)
+                submit(server, sam, others)
+        finally:
+            over.set()
+    assert set(answers) <= {503, 429}
+    assert len(answers) >= SIXTY
