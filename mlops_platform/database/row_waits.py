@@ -3,10 +3,11 @@ take up a process's threads.
 
 A lock that is free is taken at once. Where another session has the row, a thread waits for it: an
 ordinary change is over within milliseconds. It waits for SHORT_S, and only for a single cluster's
-row, which a large plan's cycle may have for longer, as long as lock_timeout allows. Once a thread
-has waited for LONG_S, later ones do not wait: they are refused at once, on the web with a 503. Once
-one has waited in vain, none waits for that row until one has found it free. All of it is of this
-process, as its threads are.
+row, which a large plan's cycle may have for longer, as long as lock_timeout allows; but no more
+than MOST_PATIENT threads do so at once, whichever rows they need. Once a thread has waited for
+LONG_S, later ones do not wait: they are refused at once, on the web with a 503. Once one has waited
+in vain, none waits for that row until one has found it free. All of it is of this process, as its
+threads are.
 """
 
 import time
@@ -24,6 +25,7 @@ from mlops_platform.environment.database import RowLocked
 
 Row = TypeVar("Row", bound=Model)
 SHORT_S = 0.2
+MOST_PATIENT = 3  # threads of a process that wait for longer at the same time
 LONG_S = 1.0
 Limits = Mapping[str, Func]
 """Annotations: to read a row with them limits the transaction, without another statement."""
@@ -81,6 +83,7 @@ def lock_row(
         _in_vain.pop(key, None)
         return found
     with _waiting(key):
+        patient = patient and sum(map(len, list(_since.values()))) <= MOST_PATIENT
         _set_lock_timeout("DEFAULT" if patient else f"'{SHORT_S}s'")
         row = next(iter(rows.select_for_update(no_key=no_key, **options)), None)
     return limiting.first() if row and limits else row

@@ -22,6 +22,7 @@ from deployments.models import (
     Status,
 )
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.database import row_waits
 from organizations.models import Organization
 from scheduler import audit, store
 from scheduler.engine import make_plan
@@ -35,6 +36,12 @@ from scheduler.tests.races.storm import Sampler, Storm, end_what_is_due, meanwhi
 pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 
 StartWorker = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(autouse=True)
+def many_threads_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm's threads are those of several processes."""
+    monkeypatch.setattr(row_waits, "MOST_PATIENT", 100)
 
 
 @pytest.fixture
