@@ -12,6 +12,7 @@ RULE = (
     "lowest class first, as far as class_cost_ratio says, then the least work lost, "
     "then the fewest, then the youngest"
 )
+TOGETHER = f"with the victims of the other preemptors of its class together: {RULE}"
 
 
 class NodeReplicasSerializer(serializers.Serializer):
@@ -93,7 +94,7 @@ def _started(start: Start) -> dict[str, Any]:
         "victims": list(start.victims),
     }
     if start.victims:
-        shown["rule"] = RULE
+        shown["rule"] = TOGETHER if start.jointly else RULE
         shown["proved_cheapest"] = start.proved
         shown["next_best"] = list(start.alternative)
         shown["next_best_cost"] = _cost(start.alternative_cost)

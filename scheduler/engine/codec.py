@@ -34,6 +34,7 @@ _POLICY_ENDS: list[Any] = [NEVER, 0]
 _WORKLOAD_ENDS: list[Any] = ["", False]
 _RUNNING_ENDS: list[Any] = ["", False, None]
 _PLAN_ENDS: list[Any] = [None]
+_START_ENDS: list[Any] = [False]
 _Made = TypeVar("_Made")
 
 
@@ -104,7 +105,9 @@ def encode_plan(plan: Plan) -> bytes:
     at most, and in rows from before there could be more there always is."""
     ids = plan.reserved_for
     reserved_for = list(ids) if len(ids) > 1 else next(iter(ids), None)
-    return _pack(_without_ends([*_row(plan)[:-1], reserved_for], _PLAN_ENDS))
+    starts, *others = _row(plan)[:-1]
+    starts = [_without_ends(each, _START_ENDS) for each in starts]
+    return _pack(_without_ends([starts, *others, reserved_for], _PLAN_ENDS))
 
 
 def decode_plan(data: bytes) -> Plan:
@@ -118,7 +121,7 @@ def _plan(values: Any) -> Plan:
     return Plan(
         _each(
             Start,
-            starts,
+            (_with_ends(each, _START_ENDS, len(fields(Start))) for each in starts),
             placement=_placements,
             victims=tuple,
             alternative=tuple,

@@ -7,8 +7,10 @@ from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.plan import Plan, Start, Wait
+from scheduler.engine.preemption.joint import Advice
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reasons import Reason
+from scheduler.engine.second_look import look_again
 from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
 from scheduler.engine.state import CycleState
 from scheduler.engine.wait_reasons import WaitReasons, impossible
@@ -34,7 +36,7 @@ def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
     # 3. Order: priority, then the policy's key, then submit time.
     queue = WaitingQueue(view.snapshot, possible) if queue is None else queue
     # 4. Place without harm, else 5. preempt where that makes it start; 6. what may not preempt
-    # fills the rest.
+    # fills the rest. Then look at the victims of each class together.
     state = admit_in_turn(view, queue) if is_open else None
     # 7. Waits: the decision gives the reasons, in the numbers of the end of the cycle.
     return Decision(view, queue, never, state)
@@ -55,9 +57,13 @@ def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
     return possible, waiting
 
 
-def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
-    """Each workload at its turn starts, or is refused and waits."""
-    snapshot, state = view.snapshot, CycleState(view, queue)
+def admit_in_turn(
+    view: ClusterView, queue: WaitingQueue, state: CycleState | None = None
+) -> CycleState:
+    """Each workload at its turn starts, or is refused and waits; then the victims of each class are
+    looked at together. `state`: one that has its advice (preemption/joint.py) already."""
+    snapshot, is_advised = view.snapshot, state is not None
+    state = CycleState(view, queue) if state is None else state
     reservations = state.reservations
     iterator = queue.iterate(state.usage)
     strict, budget = snapshot.policy.queueing == STRICT, state.budget
@@ -79,7 +85,15 @@ def admit_in_turn(view: ClusterView, queue: WaitingQueue) -> CycleState:
             budget.spent += 2 * iterator.retry(state.worth_another_look)
         if reservations.starvations:  # an equal may have been refused because of them
             iterator.revisit([each.reserved_for for each in reservations.starvations])
-    return state
+    if is_advised or state.preemptors < 2 or snapshot.policy.class_cost_ratio:
+        return state
+
+    def plan_again(advice: Mapping[str, Advice], spent: int) -> CycleState:
+        again = CycleState(view, queue, advice)
+        again.budget.spent, again.budget.most = spent, again.budget.exact
+        return admit_in_turn(view, queue, again)
+
+    return look_again(state, plan_again)
 
 
 class Decision:
@@ -121,8 +135,11 @@ class Decision:
 
     @property
     def preempted(self) -> frozenset[str]:
-        """The ids of the workloads that make way for others."""
-        return frozenset(each.workload_id for each in self.evictions if each.by is not None)
+        """The ids of the workloads that make way for others, or did so in a plan that the cycle
+        has weighed and not kept: what these free may have decided which one it keeps."""
+        made_way = (each.workload_id for each in self.evictions if each.by is not None)
+        reconsidered = frozenset[str]() if self.state is None else self.state.reconsidered
+        return reconsidered.union(made_way)
 
     def unclaimed_by(self, ids: Collection[str]) -> frozenset[int]:
         """The bins that some starved workload could have reserved, were there another one: at its

@@ -14,6 +14,8 @@ class Start:
     `withheld` is, by node, what it could not draw on at that moment although it was free: reserved
     for the head, or for a starved workload. The checker judges victims with that in mind.
     `proved` says that no cheaper victims exist; False where the search was cut short (search.py).
+    `jointly`: the victims were chosen together with those of other preemptors of its class, and
+    `proved` is about all of these (joint.py).
     `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
     """
 
@@ -24,6 +26,7 @@ class Start:
     alternative: tuple[str, ...] = ()
     alternative_cost: int = 0
     withheld: tuple[tuple[str | None, Resources], ...] = ()
+    jointly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """The cycle's working copy of the cluster: what is free, what may be evicted, what has started."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from scheduler.engine import reasons
 from scheduler.engine.capacity import Usable, Where
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.plan import Eviction, Start
+from scheduler.engine.preemption.joint import Advice
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
@@ -19,22 +21,46 @@ from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
 
+_weight = attrgetter("weight")
 NONE_USABLE = Resources(-(2**62), -(2**62), -(2**62))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The moment before the first eviction for a priority value: what was free, and how many had
+    started and been evicted for others."""
+
+    value: int
+    free: list[Resources]
+    starts: int
+    victims: int
 
 
 class CycleState:
     """Admits workloads one by one, in the order in which it is asked."""
 
-    def __init__(self, view: ClusterView, queue: WaitingQueue) -> None:
-        """The workloads on draining nodes leave before any waiting one is looked at."""
+    def __init__(
+        self,
+        view: ClusterView,
+        queue: WaitingQueue,
+        advice: Mapping[str, Advice] | None = None,
+    ) -> None:
+        """The workloads on draining nodes leave before any waiting one is looked at. `advice`, by
+        workload, is which victims to prefer (joint.py)."""
         snapshot = view.snapshot
         self.capacity = view.cluster.capacity.copy()
         self.budget = self.capacity.budget
         if snapshot.most_steps:
             self.budget.exact, self.budget.most = snapshot.most_steps // 2, snapshot.most_steps
         self.starts: list[Start] = []
+        self.admitted: list[Workload] = []  # those of the starts
         self.started: set[str] = set()
         self.evictions: list[Eviction] = []
+        self.victims: list[Candidate] = []  # the evictions for others, in their order
+        self.preemptors = 0
+        self.rounds: list[Round] = []  # the highest priority value first
+        self.reconsidered: frozenset[str] = frozenset()  # the victims of plans that were not kept
+        self._advice = advice or {}
         self.started_long_running = False
         self.usage = view.cluster.usage.copy() if snapshot.by_owner else None
         self._long_running = view.running.long_running.copy()
@@ -80,7 +106,9 @@ class CycleState:
                 return True
             self._gated.add(workload.scheduling_key)
             return False
-        where = self.fits(workload, self.reservations.usable(workload))
+        where = self._advised(workload) if self._advice else None
+        if where is None:
+            where = self.fits(workload, self.reservations.usable(workload))
         if where is not None:
             self._start(workload, where)
             return True
@@ -97,6 +125,14 @@ class CycleState:
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
+
+    def _advised(self, workload: Workload) -> Where | None:
+        """Where it fits in the bins that it is to prefer."""
+        advice = self._advice.get(workload.id)
+        if advice is None or not advice.bins:
+            return None
+        usable = self.reservations.usable(workload) or self.capacity.free.__getitem__
+        return self.fits(workload, _Within(usable, advice.bins))
 
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
@@ -143,7 +179,7 @@ class CycleState:
             usable = _Elsewhere(usable, promised)
         below = self.reservations.value(workload)
         ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
-        search, candidates = self._victim_searches().of(workload)
+        search, candidates = self.victim_searches().of(workload)
         with candidates.sparing(promised):
             quota = None
             if short != ZERO:
@@ -156,15 +192,25 @@ class CycleState:
                     short=short,
                     barred=promised,
                 )
-            victim_set = search.cheapest(ask) if quota is None else quota.cheapest()
+            advised = None
+            if self._advice and quota is None:
+                advised = self._advised_victims(workload, ask)
+            if advised is not None:
+                victim_set, alternative = advised, None
+            elif quota is not None:
+                victim_set, alternative = quota.cheapest(), None
+                if victim_set is not None:
+                    alternative = quota.cheapest_without(max(victim_set.victims, key=_weight))
+            else:
+                victim_set, alternative = search.cheapest(ask), None
+                if victim_set is not None:
+                    alternative = search.cheapest_without(max(victim_set.victims, key=_weight), ask)
             if victim_set is None:
                 return False
-            dearest = max(victim_set.victims, key=lambda victim: victim.weight)
-            alternative = (
-                search.cheapest_without(dearest, ask)
-                if quota is None
-                else quota.cheapest_without(dearest)
-            )
+        if not self.rounds or below < self.rounds[-1].value:
+            free = self.capacity.free.copy()
+            self.rounds.append(Round(below, free, len(self.starts), len(self.victims)))
+        self.preemptors += 1
         withheld = self.reservations.withheld(usable)
         usable = _with(usable, victim_set.victims)
         for victim in victim_set.victims:
@@ -172,9 +218,24 @@ class CycleState:
         where = self.fits(workload, usable)
         if where is None:
             raise AssertionError(f"the victims of {workload.id} freed too little for it")
-        self._start(workload, where, victim_set, alternative, withheld)
+        self._start(workload, where, victim_set, alternative, withheld, jointly=advised is not None)
         self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
+
+    def _advised_victims(self, workload: Workload, ask: Request) -> VictimSet | None:
+        """The cheapest of the victims that it is to prefer: in the bins that it is to prefer, else
+        in any. None if these are not enough, or none are to be preferred. A gang looks in all bins,
+        and so does one whose victims are in several: it may need fewer with what is free there."""
+        advice = self._advice.get(workload.id)
+        if advice is None:
+            return None
+        search = self.victim_searches().among(advice.victims)
+        usable, found = ask.usable or self.capacity.free.__getitem__, None
+        if advice.bins and workload.replicas == 1:
+            found = search.cheapest(replace(ask, usable=_Within(usable, advice.bins)))
+        if found is None or any(len(victim.frees) > 1 for victim in found.victims):
+            found = search.cheapest(ask)
+        return None if found is None else replace(found, proved=advice.proved and found.proved)
 
     def _start(
         self,
@@ -183,6 +244,8 @@ class CycleState:
         victim_set: VictimSet | None = None,
         alternative: VictimSet | None = None,
         withheld: tuple[tuple[str | None, Resources], ...] = (),
+        *,
+        jointly: bool = False,
     ) -> None:
         if self.reservations.backfill is not None:
             self.reservations.backfill.record_start(workload, where)
@@ -191,6 +254,7 @@ class CycleState:
         if self.usage is not None:
             self.usage.grow(workload.owner, workload.total)
         self.started.add(workload.id)
+        self.admitted.append(workload)
         self.started_long_running |= workload.endless
         if workload.limit_s is not None:
             ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
@@ -204,6 +268,7 @@ class CycleState:
                 alternative=tuple(v.id for v in alternative.victims) if alternative else (),
                 alternative_cost=sum(v.cost for v in alternative.victims) if alternative else 0,
                 withheld=withheld,
+                jointly=jointly,
             )
         )
         self.reservations.update_after_start(evicted=victim_set is not None)
@@ -215,7 +280,8 @@ class CycleState:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
         self._ends.gone.add(victim.id)
-        self._victim_searches().evict(victim)
+        self.victim_searches().evict(victim)
+        self.victims.append(victim)
         reason = reasons.preempted(
             preemptor.id,
             preemptor.priority,
@@ -226,7 +292,7 @@ class CycleState:
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
 
-    def _victim_searches(self) -> Searches:
+    def victim_searches(self) -> Searches:
         if self._searches is None:
             self._searches = Searches(self._snapshot, self.capacity, self._classes)
         return self._searches
@@ -245,6 +311,17 @@ class _Elsewhere:
 
     def __call__(self, at: int) -> Resources:
         return NONE_USABLE if at in self.bins else self.usable(at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """`usable` in these bins alone."""
+
+    usable: Usable
+    bins: frozenset[int]
+
+    def __call__(self, at: int) -> Resources:
+        return self.usable(at) if at in self.bins else NONE_USABLE
 
 
 def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:

@@ -14,7 +14,13 @@ from scheduler.engine import Snapshot, decide
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import order_key
-from scheduler.engine.snapshot import ACTIVE, BEST_EFFORT, FAIR_SHARE, Workload
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    BEST_EFFORT,
+    FAIR_SHARE,
+    LOWER_PRIORITY,
+    Workload,
+)
 from scheduler.engine.upper_bounds import evictable_below
 from scheduler.store.queue.bounds import Bounds, possible, preempting_classes
 from scheduler.store.queue.head import HeadReader, with_workloads
@@ -52,7 +58,8 @@ class Part:
     def covers(self, workload: Workload) -> bool:
         """Whether a plan of this part says of the workload what a plan of the cluster would.
 
-        Without quotas the workloads behind it in line do not matter for that.
+        Without quotas the workloads behind it in line do not matter for that, but for the others of
+        a class that may preempt: their victims are chosen together.
         """
         if self.is_cut or self.last is None:
             return not self.is_cut
@@ -60,8 +67,20 @@ class Part:
             return False
         if self.snapshot.quotas:  # one behind it may evict what takes up its owner's quota
             return False
+        if self._may_share_victims(workload, self.last):
+            return False
         key = order_key(self.snapshot)
         return key(workload) <= key(self.last)
+
+    def _may_share_victims(self, one: Workload, other: Workload) -> bool:
+        """Whether the workloads behind `other` may preempt with `one`."""
+        classes = {each.name: each for each in self.snapshot.classes}
+        if self.snapshot.policy.preemption != LOWER_PRIORITY or not self.snapshot.running:
+            return False
+        value = classes[one.priority].value
+        return value == classes[other.priority].value and any(
+            each.may_preempt for each in self.snapshot.classes if each.value == value
+        )
 
 
 class PartReader:

@@ -34,6 +34,8 @@ class Searches:
         self._values = {name: each.value for name, each in classes.items()}
         # The value that all candidates get where classes have a ratio.
         self._one_tier = min((each.value for each in self._left.values()), default=0)
+        # By the only ids that may be evicted.
+        self._among: dict[frozenset[str], tuple[PreemptionSearch, Candidates]] = {}
 
     def of(self, preemptor: Workload) -> tuple[PreemptionSearch, Candidates]:
         """The search, and the candidates that it searches."""
@@ -50,8 +52,25 @@ class Searches:
             self._made[kind] = PreemptionSearch(self._capacity, candidates), candidates
         return self._made[kind]
 
+    def is_patient(self, preemptor: Workload) -> bool:
+        """Whether none is exempt from it."""
+        return not self._any_exempt or is_patient(preemptor, self._policy, self._now_ms)
+
+    def among(self, ids: frozenset[str]) -> PreemptionSearch:
+        """The search for victims among these workloads alone: every preemptor that uses it may
+        evict any of them."""
+        if ids not in self._among:
+            self._capacity.budget.spent += len(self._capacity.ids) // 8 + 4 * len(ids)
+            left = (self._left[id_] for id_ in sorted(ids) if id_ in self._left)
+            candidates = Candidates(self._capacity, left)
+            self._among[ids] = PreemptionSearch(self._capacity, candidates), candidates
+        return self._among[ids][0]
+
     def evict(self, victim: Candidate) -> None:
         victim = self._left.pop(victim.id)
+        for ids, (_, among) in self._among.items():
+            if victim.id in ids:
+                among.evict(victim)
         for (patient, below), (_, candidates) in self._made.items():
             if victim.is_exempt and not patient:
                 continue

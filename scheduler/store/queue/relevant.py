@@ -182,7 +182,7 @@ class RelevantReader:
             if decision.is_spent:
                 return wider
             evicted |= decision.preempted
-            bounds = Bounds(wider, evicted, starts)
+            bounds = Bounds(wider, evicted, _settled(starts, found[-1], decision))
             most *= 4
 
 
@@ -195,6 +195,19 @@ def _starts_up_to(last: Workload, decision: Decision) -> list[Start]:
     return list(
         takewhile(lambda start: key(queued[start.workload_id]) <= key(last), decision.starts)
     )
+
+
+def _settled(starts: list[Start], last: Workload, decision: Decision) -> list[Start]:
+    """Those of the starts whose nodes stay, too. From its first preemption on, a class chooses all
+    its victims together: one more preemptor of it may change them, and then where others start."""
+    classes = decision.view.cluster.classes
+    queued = {workload.id: workload for workload in decision.snapshot.queued}
+    value = classes[last.priority].value
+
+    def stays(start: Start) -> bool:
+        return not start.victims or classes[queued[start.workload_id].priority].value > value
+
+    return list(takewhile(stays, starts))
 
 
 class _Latest:
