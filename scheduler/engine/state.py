@@ -192,19 +192,19 @@ class CycleState:
                     short=short,
                     barred=promised,
                 )
-            advised = None
+            advised: VictimSet | None = None
             if self._advice and quota is None:
                 advised = self._advised_victims(workload, ask)
-            if advised is not None:
-                victim_set, alternative = advised, None
-            elif quota is not None:
-                victim_set, alternative = quota.cheapest(), None
+            victim_set, alternative = advised, None
+            if quota is not None:
+                victim_set = quota.cheapest()
                 if victim_set is not None:
                     alternative = quota.cheapest_without(max(victim_set.victims, key=_weight))
-            else:
-                victim_set, alternative = search.cheapest(ask), None
+            elif victim_set is None:
+                victim_set = search.cheapest(ask)
                 if victim_set is not None:
-                    alternative = search.cheapest_without(max(victim_set.victims, key=_weight), ask)
+                    dearest = max(victim_set.victims, key=_weight)
+                    alternative = search.cheapest_without(dearest, ask)
             if victim_set is None:
                 return False
         if not self.rounds or below < self.rounds[-1].value:

@@ -1,6 +1,7 @@
 """Clusters whose preemptors could share victims, and the least that these could cost in all."""
 
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from scheduler.engine import Plan, Snapshot, make_plan
@@ -16,8 +17,9 @@ def crowd(seed: int) -> Snapshot:
     random = Random(seed)
     names = [f"n{number}" for number in range(random.choice(BINS))]
     sizes = random.choice([[1, 1, 1, 8], [1, 2, 4, 8], [1, 2, 3], [2, 5]])
+    bins: list[str | None] = [*names] or [None]
     running = []
-    for name in names or [None]:
+    for name in bins:
         left = random.choice([8, 12, 16])
         while left:
             gpus = min(random.choice(sizes), left)
@@ -74,7 +76,7 @@ def least_cost(snapshot: Snapshot, plan: Plan) -> int | None:
     free: dict[str | None, Resources] = {
         each.id: each.capacity.minus(each.allocated) for each in snapshot.nodes
     } or {None: snapshot.total.minus(snapshot.allocated)}
-    taken: dict[str | None, list[object]] = {at: [] for at in free}
+    taken: dict[str | None, list[tuple[Resources, Any]]] = {at: [] for at in free}
     for workload in snapshot.queued:
         if workload.id in started:
             counts = {at: model.new_int_var(0, workload.replicas, "") for at in free}
@@ -89,7 +91,7 @@ def least_cost(snapshot: Snapshot, plan: Plan) -> int | None:
                 for place in each.placement
                 if place.node_id == at
             )
-            model.add(sum(r[dim] * n for r, n in taken[at]) <= amount[dim] + freed)  # type: ignore[misc, attr-defined]  # CP-SAT expressions
+            model.add(sum(r[dim] * n for r, n in taken[at]) <= amount[dim] + freed)
     model.minimize(sum(costs[id_] * yes for id_, yes in gone.items()))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
