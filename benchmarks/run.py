@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.in_process import growth, planner
+from benchmarks.in_process import events, growth, planner
 from benchmarks.on_docker import docker
 from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
 from benchmarks.traces import philly, sdsc
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "cycles": cycles.measure,
     "ends": ends.measure,
     "locks": locks.measure,
+    "events": events.measure,
     "planner": planner.measure,
     "growth": growth.measure,
     "docker": docker.measure,

@@ -143,8 +143,8 @@ def check_apply_record(
     verify(snapshot, plan)  # 3. Check.
     # Written down before the lock, as that takes long for a large cluster.
     encoded = encode_snapshot(snapshot) if plan.starts or plan.evictions else None
-    lock_cluster(UUID(snapshot.cluster_id))
-    changed = store.apply_plan(snapshot, plan, cycle_id)  # 4. Apply.
+    cluster = lock_cluster(UUID(snapshot.cluster_id))
+    changed = store.apply_plan(snapshot, plan, cycle_id, cluster)  # 4. Apply.
     next_cycle.note(snapshot, is_due=trigger == Trigger.TIMER)
     timing = (*spent, perf_counter() - began)
     if changed:

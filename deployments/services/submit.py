@@ -57,7 +57,8 @@ def create_deployment(
             else:
                 deployment.save(force_insert=True)
             lines = [(deployment.pk, NO_DETAILS)]
-            record_all(lines, EventType.SUBMITTED, at=deployment.created_at, actor=user)
+            at, cluster = deployment.created_at, deployment.cluster
+            record_all(lines, EventType.SUBMITTED, at=at, actor=user, cluster=cluster)
             if needed:
                 [needed] = dependencies.attach([(deployment, needed)])
                 dependencies.refuse_hopeless(needed)

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from psycopg2.extras import Json
 
 from clusters.allocation import AllocationChange, move
+from clusters.models import Cluster
 from deployments import wakeup
 from deployments.lifecycle import timeline
 from deployments.models import EventType, Status, WaitReason
@@ -31,17 +32,18 @@ class StalePlanError(Exception):
     """Rows were no longer as the snapshot had them; nothing of the plan is applied."""
 
 
-def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID) -> bool:
-    """Write the plan, inside the caller's transaction; True if anything changed.
+def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster) -> bool:
+    """Write the plan, inside the caller's transaction, which has locked the cluster; True if
+    anything changed.
 
     Raises StalePlanError where a row is not as the snapshot had it.
     """
-    cluster_id, now = UUID(snapshot.cluster_id), moment(snapshot.now_ms)
+    cluster_id, now = cluster.pk, moment(snapshot.now_ms)
     evicted = _evict(snapshot, plan, now) if plan.evictions else []
     concerns_runtime = bool(plan.starts) and _start(snapshot, plan, now)
     concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
     move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
-    _record(snapshot, plan, cycle_id, now)
+    _record(snapshot, plan, cycle_id, now, cluster)
     explained = _replace_wait_reasons(cluster_id, plan)
     if plan.reserved_for or snapshot.reservation_history:
         explained |= remember(snapshot, plan)
@@ -121,19 +123,22 @@ def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) 
     return change
 
 
-def _record(snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime) -> None:
+def _record(
+    snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime, cluster: Cluster
+) -> None:
     preempted = [(UUID(e.workload_id), e.reason.details) for e in plan.evictions if e.by]
     drains = [e for e in plan.evictions if not e.by]
     drained = _drained(snapshot, drains) if drains else []
     for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
         if lines:
-            timeline.record_all(lines, kind, at=now, cycle_id=cycle_id)
+            timeline.record_all(lines, kind, at=now, cycle_id=cycle_id, cluster=cluster)
     if plan.starts:
         starts = [
             (UUID(start.workload_id), {"victims": list(start.victims)} if start.victims else {})
             for start in plan.starts
         ]
-        timeline.record_all(starts, EventType.STARTED, at=now, cycle_id=cycle_id)
+        kind = EventType.STARTED
+        timeline.record_all(starts, kind, at=now, cycle_id=cycle_id, cluster=cluster)
 
 
 def _drained(
