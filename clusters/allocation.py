@@ -4,18 +4,29 @@ The caller has the cluster's lock; CHECK constraints refuse to allocate more tha
 """
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
 
-from clusters.models import Cluster
 from clusters.node_changes import apply_pending_changes
 from mlops_platform.api.resources import Amounts
 
-# Returns the nodes that are empty now and have a pending change.
+_MOVE = """
+UPDATE clusters_cluster c
+   SET allocated_cpu_milli = c.allocated_cpu_milli + by.cpu_milli,
+       allocated_ram_mib = c.allocated_ram_mib + by.ram_mib,
+       allocated_gpu = c.allocated_gpu + by.gpu,
+       changed_at = coalesce(%(changed_at)s, c.changed_at),
+       evaluated_at = coalesce(%(evaluated_at)s, c.evaluated_at)
+  FROM unnest(%(ids)s::uuid[], %(cpu_milli)s::bigint[], %(ram_mib)s::bigint[], %(gpu)s::bigint[])
+       AS by(id, cpu_milli, ram_mib, gpu)
+ WHERE c.id = by.id
+"""
+
+# Returns the nodes that are empty now and have a pending change, with their clusters.
 _MOVE_NODES = """
 WITH moved AS (
     UPDATE clusters_node n
@@ -25,9 +36,9 @@ WITH moved AS (
       FROM unnest(
            %(ids)s::uuid[], %(cpu_milli)s::bigint[], %(ram_mib)s::bigint[], %(gpu)s::bigint[])
            AS by(id, cpu_milli, ram_mib, gpu)
-     WHERE n.id = by.id AND n.cluster_id = %(cluster)s
+     WHERE n.id = by.id AND n.cluster_id = ANY(%(clusters)s::uuid[])
     RETURNING n.*)
-SELECT id FROM moved
+SELECT cluster_id, id FROM moved
  WHERE pending IS NOT NULL
    AND (allocated_cpu_milli, allocated_ram_mib, allocated_gpu) = (0, 0, 0)
 """
@@ -40,31 +51,47 @@ class AllocationChange(dict[str | None, Amounts]):
         self[node_id] = Amounts(*map(operator.add, self.get(node_id, Amounts()), amounts))
 
 
-def move(cluster_id: UUID, change: AllocationChange, **columns: Any) -> None:
-    """Add `change` to the counters of the cluster and its nodes, and set `columns` of the cluster.
+def move(
+    changes: Mapping[UUID, AllocationChange],
+    *,
+    changed_at: datetime | None = None,
+    evaluated_at: datetime | None = None,
+) -> None:
+    """Add the changes to the counters of clusters and their nodes, and set the times of the
+    clusters that are given.
 
     One query, and one more with nodes. The pending change of a node that is empty now is made here,
     in the transaction that empties it.
     """
-    Cluster.objects.filter(pk=cluster_id).update(
-        allocated_cpu_milli=F("allocated_cpu_milli")
-        + sum(each.cpu_milli for each in change.values()),
-        allocated_ram_mib=F("allocated_ram_mib") + sum(each.ram_mib for each in change.values()),
-        allocated_gpu=F("allocated_gpu") + sum(each.gpu for each in change.values()),
-        **columns,
-    )
-    by_node = {node: amounts for node, amounts in change.items() if node is not None}
-    if by_node:
-        cpus, rams, gpus = zip(*by_node.values(), strict=True)
-        params: dict[str, Any] = {
-            "cluster": cluster_id,
-            "ids": list(by_node),
-            "cpu_milli": list(cpus),
-            "ram_mib": list(rams),
-            "gpu": list(gpus),
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(_MOVE_NODES, params)
-            emptied = [node_id for (node_id,) in cursor.fetchall()]
-        if emptied:
-            apply_pending_changes(cluster_id, emptied)
+    sums = {id_: _sum(change.values()) for id_, change in changes.items()}
+    times = {"changed_at": changed_at, "evaluated_at": evaluated_at}
+    by_node = {
+        UUID(node): amounts
+        for change in changes.values()
+        for node, amounts in change.items()
+        if node is not None
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE, {**_columns(sums), **times})
+        if not by_node:
+            return
+        cursor.execute(_MOVE_NODES, {**_columns(by_node), "clusters": list(changes)})
+        emptied: dict[UUID, list[UUID]] = {}
+        for cluster_id, node_id in cursor.fetchall():
+            emptied.setdefault(cluster_id, []).append(node_id)
+    for cluster_id, node_ids in emptied.items():
+        apply_pending_changes(cluster_id, node_ids)
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    cpu_milli, ram_mib, gpu = map(sum, zip(Amounts(), *amounts, strict=True))
+    return Amounts(cpu_milli, ram_mib, gpu)
+
+
+def _columns(amounts: Mapping[UUID, Amounts]) -> dict[str, Any]:
+    return {
+        "ids": list(amounts),
+        "cpu_milli": [each.cpu_milli for each in amounts.values()],
+        "ram_mib": [each.ram_mib for each in amounts.values()],
+        "gpu": [each.gpu for each in amounts.values()],
+    }

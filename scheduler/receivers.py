@@ -37,12 +37,20 @@ def _submitted(deployments: list[Deployment]) -> None:
 
 
 @receiver(deployment_stopped)
-def on_stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str, **_: Any) -> None:
-    transaction.on_commit(partial(_stopped, cluster_id, deployment_ids, trigger))
+def on_stopped(
+    cluster_id: UUID,
+    deployment_ids: list[UUID],
+    trigger: str,
+    in_queue: bool = True,
+    **_: Any,
+) -> None:
+    ids = deployment_ids if in_queue else []
+    transaction.on_commit(partial(_stopped, cluster_id, ids, trigger))
 
 
 def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
-    queue_sync.refresh(cluster_id, deployment_ids)
+    if deployment_ids:
+        queue_sync.refresh(cluster_id, deployment_ids)
     wakeup.request_cycle(cluster_id, trigger)
 
 

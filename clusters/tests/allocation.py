@@ -28,7 +28,7 @@ def allocate(node: Node, cpu_milli: int = 1000, ram_mib: int = 512, gpu: int = 1
     """Allocate these amounts on the node; negative amounts are freed."""
     change = AllocationChange()
     change.add(str(node.pk), (cpu_milli, ram_mib, gpu))
-    move(node.cluster_id, change)
+    move({node.cluster_id: change})
 
 
 def totals(cluster: Cluster) -> tuple[int, int, int]:

@@ -55,7 +55,7 @@ UPDATE deployments_deployment d
        reason_details = jsonb_build_object('by', p.by)
   FROM unnest(%(ids)s::uuid[], %(causes)s::uuid[], %(times)s::timestamptz[]) AS p(id, by, at)
  WHERE d.id = p.id AND d.status = 'QUEUED'
-RETURNING d.id, p.by, d.finished_at
+RETURNING d.id, d.cluster_id, p.by, d.finished_at
 """
 
 
@@ -64,23 +64,22 @@ def has_queued_dependents(deployment_id: UUID) -> bool:
     return Deployment.objects.filter(depends_on=deployment_id, status=Status.QUEUED).exists()
 
 
-def update_dependents(cluster_id: UUID, ended: Mapping[UUID, datetime], status: str) -> None:
-    """Update the dependents of deployments of one cluster that have ended in that status, each at
-    its time.
+def update_dependents(ended: Mapping[UUID, datetime], status: str) -> None:
+    """Update the dependents of deployments that have ended in that status, each at its time.
 
-    The caller has the cluster's lock. After COMPLETED, dependents that wait for nothing else may
-    start: the wake-up that follows every end covers them. After any other status all dependents,
-    direct or not, fail. One query; where dependents fail, one more, and one for each thousand
-    timeline entries.
+    The caller has the locks of their clusters. After COMPLETED, dependents that wait for nothing
+    else may start: the wake-up that follows every end covers them. After any other status all
+    dependents, direct or not, fail. One query; where dependents fail, one more, and one for each
+    thousand timeline entries.
     """
     if status != Status.COMPLETED:
-        _fail_dependents(cluster_id, ended)
+        _fail_dependents(ended)
         return
     with connection.cursor() as cursor:
         cursor.execute(_RECOUNT, {"ended": list(ended)})
 
 
-def _fail_dependents(cluster_id: UUID, ended: Mapping[UUID, datetime]) -> None:
+def _fail_dependents(ended: Mapping[UUID, datetime]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_DOOMED, {"ended": list(ended)})
         causes = dict(_causes(sorted(ended), cursor.fetchall()))
@@ -94,14 +93,15 @@ def _fail_dependents(cluster_id: UUID, ended: Mapping[UUID, datetime]) -> None:
         }
         cursor.execute(_FAIL, params)
         failed = cursor.fetchall()
-    lines = [(key, {"code": DEPENDENCY_FAILED, "by": str(cause)}) for key, cause, _ in failed]
-    record_all(lines, EventType.FAILED, at={key: at for key, _, at in failed})
-    deployment_stopped.send(
-        Deployment,
-        cluster_id=cluster_id,
-        deployment_ids=[key for key, *_ in failed],
-        trigger="STOPPED",
-    )
+    lines = [(key, {"code": DEPENDENCY_FAILED, "by": str(cause)}) for key, _, cause, _ in failed]
+    record_all(lines, EventType.FAILED, at={key: at for key, *_, at in failed})
+    by_cluster: dict[UUID, list[UUID]] = {}
+    for key, cluster_id, *_ in failed:
+        by_cluster.setdefault(cluster_id, []).append(key)
+    for cluster_id, ids in by_cluster.items():
+        deployment_stopped.send(
+            Deployment, cluster_id=cluster_id, deployment_ids=ids, trigger="STOPPED"
+        )
 
 
 def _causes(

@@ -1,20 +1,26 @@
-"""Finds the clusters in which something is due by the database's clock, and wakes a worker for
-each.
+"""Does what is due by the database's clock, or finds the clusters in which something is and wakes
+a worker for each.
 
-A cluster has a task of its own, so that busy clusters share the workers, and one that is locked
-delays no other.
+Simulated deployments end here, those of many clusters at once: that is a matter of the tables
+alone, and waits behind no cycle. What concerns a runtime is a task of its own for each cluster, so
+that busy clusters share the workers, and one that is locked delays no other.
 """
 
+import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from deployments import wakeup as runtime_wakeup
+from deployments.lifecycle import deadlines
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.coordination.wakeup import Wakeup
 
+logger = logging.getLogger(__name__)
+
 WORD = "DUE"
+MOST_TRANSACTIONS = 50  # of ends in one turn; what is left is due at the next one
 KILL_AGAIN_S = 1.0  # an endpoint that is away is not asked more often than this
 
 _wakeup = Wakeup(
@@ -26,26 +32,48 @@ _wakeup = Wakeup(
 
 # What each part finds is in an index of its own, in the order of its times.
 _CLUSTERS = """
-SELECT due.cluster_id, bool_or(due.ends), bool_or(NOT due.ends)
-  FROM (SELECT cluster_id, true AS ends FROM deployments_deployment
+SELECT due.cluster_id, bool_or(due.what <> 'stop'), bool_or(due.what = 'stop')
+  FROM (SELECT cluster_id, 'end' AS what FROM deployments_deployment
          WHERE status = 'RUNNING' AND due_at <= statement_timestamp()
          UNION ALL
-        SELECT cluster_id, true FROM deployments_deployment
+        SELECT cluster_id, 'retry' FROM deployments_deployment
          WHERE status = 'QUEUED' AND retry_at <= statement_timestamp()
          UNION ALL
-        SELECT cluster_id, false FROM deployments_deployment
+        SELECT cluster_id, 'stop' FROM deployments_deployment
          WHERE status = 'STOPPING' AND stop_by <= statement_timestamp()) due
   JOIN clusters_cluster c ON c.id = due.cluster_id AND c.deleted_at IS NULL
+ WHERE due.what <> 'end' OR c.runtime <> 'simulated' OR %(simulated)s
  GROUP BY due.cluster_id
 """
 
 
-def wake_all() -> None:
+def do_all() -> None:
+    """End the simulated deployments that are due, and wake workers for all else that is. Two
+    queries where nothing is due. Raises as wake_all."""
+    wake_all(simulated=not _finish_simulated())
+
+
+def _finish_simulated() -> bool:
+    """False where that has failed: a worker for each cluster then finds out which one it is. Raises
+    the DatabaseError of a database that is away."""
+    try:
+        for _ in range(MOST_TRANSACTIONS):
+            if not deadlines.finish_simulated():
+                break
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and not connection.is_usable():
+            raise
+        logger.warning("ends are left to the workers", exc_info=True)
+        return False
+    return True
+
+
+def wake_all(*, simulated: bool = True) -> None:
     """Wake a worker for each cluster with an end or a retry that is due, and the runtimes' worker
-    for one with a stop that has outlived its grace. One query. Raises the RedisError of a Redis
-    that is away."""
+    for one with a stop that has outlived its grace; `simulated`: also for ends of simulated
+    deployments. One query. Raises the RedisError of a Redis that is away."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLUSTERS)
+        cursor.execute(_CLUSTERS, {"simulated": simulated})
         found = cursor.fetchall()
     if found:
         redis_client().ping()  # else each of the clusters would log it

@@ -11,6 +11,7 @@ from deployments.models import Deployment, Status
 from deployments.signals import deployment_stopped
 
 BATCH = 1000
+FIRST_RETRY_S, LAST_RETRY_S = 10, 300  # the shortest pause and the longest
 
 
 def end_pauses(cluster_id: UUID, now: datetime) -> int:

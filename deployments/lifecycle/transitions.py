@@ -23,7 +23,6 @@ class OvertakenError(Exception):
 
 
 def end(
-    cluster_id: UUID,
     rows: Sequence[Deployment],
     now: datetime,
     *,
@@ -32,11 +31,11 @@ def end(
     when_due: bool = False,
     **columns: Any,
 ) -> None:
-    """End rows of one cluster, free their allocations, and let their dependents go, or fail.
+    """End rows, free their allocations, and let their dependents go, or fail.
 
     They ended at `finished_at` or, with `when_due`, each when it was due; else now. The caller has
-    the cluster's lock. `columns` are set as well. Three queries, and those of `update_dependents`;
-    raises OvertakenError where a row has ended since it was read.
+    the locks of their clusters. `columns` are set as well. Three queries, and those of
+    `update_dependents`; raises OvertakenError where a row has ended since it was read.
     """
     at = finished_at or now
     ends = {row.pk: (row.due_at if when_due else None) or at for row in rows}
@@ -44,8 +43,8 @@ def end(
     closed = {**closing(at), **({"finished_at": F("due_at")} if when_due else {})}
     if not_ended.update(status=status, **closed, **columns) != len(rows):
         raise OvertakenError
-    release(cluster_id, rows, now)
-    dependents.update_dependents(cluster_id, ends, status)
+    release(rows, now)
+    dependents.update_dependents(ends, status)
 
 
 def begin_stopping(
@@ -72,31 +71,32 @@ def begin_stopping(
         raise OvertakenError
 
 
-def requeue(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, **columns: Any) -> None:
+def requeue(rows: Sequence[Deployment], now: datetime, **columns: Any) -> None:
     """Put rows back into the queue at their submit time, and free them. Two queries or three."""
     ids = [row.pk for row in rows]
     placed = Deployment.objects.filter(pk__in=ids, status__in=PLACED)
     waiting: dict[str, Any] = {**_not_placed(), "started_at": None, "checkpoint_at": None}
     if placed.update(status=Status.QUEUED, queued_at=now, **waiting, **columns) != len(rows):
         raise OvertakenError
-    release(cluster_id, rows, now)
+    release(rows, now)
 
 
-def release(cluster_id: UUID, rows: Iterable[Deployment], now: datetime) -> None:
+def release(rows: Iterable[Deployment], now: datetime) -> None:
     """Free the allocations of rows, as they were read.
 
     A row that has yielded has no allocation, but its node may have waited for its end
     (clusters/node_changes.py).
     """
-    freed = AllocationChange()
+    freed: dict[UUID, AllocationChange] = {}
     for row in rows:
         if row.status in PLACED:
+            of_cluster = freed.setdefault(row.cluster_id, AllocationChange())
             for each in row.placement:
                 times = 0 if row.yielded else -each["replicas"]
                 amounts = (row.cpu_milli * times, row.ram_mib * times, row.gpu * times)
-                freed.add(each["node_id"], amounts)
+                of_cluster.add(each["node_id"], amounts)
     if freed:
-        move(cluster_id, freed, changed_at=now)
+        move(freed, changed_at=now)
 
 
 def closing(finished_at: datetime | Now) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.db import transaction
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster
 from deployments import wakeup
+from deployments.lifecycle.retry_backoff import FIRST_RETRY_S, LAST_RETRY_S
 from deployments.lifecycle.timeline import record
 from deployments.lifecycle.transitions import begin_stopping, end, requeue
 from deployments.models import Deployment, EventType, Kind, Status
@@ -26,7 +27,6 @@ from deployments.signals import deployment_stopped
 Assessed = tuple[Deployment, Assessment]
 
 BATCH = 500  # rows under one lock
-FIRST_RETRY_S, LAST_RETRY_S = 10, 300
 STABLE_AFTER = timedelta(minutes=10)  # of running; then the next pause is the first one again
 ELSEWHERE_S = 30  # pause after a node did not take the deployment
 
@@ -54,7 +54,7 @@ def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set
             row = locked.get(assessed_row.pk)
             if row is None or _version(row) != _version(assessed_row):
                 continue
-            freed_capacity = _WRITERS[assessment.outcome](cluster_id, row, assessment, now)
+            freed_capacity = _WRITERS[assessment.outcome](row, assessment, now)
             written.add(row.pk)
             if freed_capacity:
                 freed.append(row.pk)
@@ -73,7 +73,7 @@ def _version(row: Deployment) -> tuple[Any, ...]:
     return row.status, row.attempt, row.next_status
 
 
-def _confirm(_: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _confirm(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     started_at = _started_at(row, assessment, now)
     row.status, row.started_at = Status.RUNNING, started_at
     row.reason_code, row.reason_details = "", {}
@@ -84,7 +84,7 @@ def _confirm(_: UUID, row: Deployment, assessment: Assessment, now: datetime) ->
     return False
 
 
-def _note(_: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _note(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     if (row.reason_code, row.reason_details) != (assessment.code, assessment.details):
         row.reason_code, row.reason_details = assessment.code, assessment.details
         row.save(update_fields=["reason_code", "reason_details"])
@@ -97,17 +97,17 @@ def _note(_: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bo
     return False
 
 
-def _complete(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     columns: dict[str, Any] = {"exit_code": 0, "reason_code": "", "reason_details": {}}
     if row.started_at is None:  # it ended before a pass saw it run
         columns["started_at"] = _started_at(row, assessment, now)
     at = _finished_at(row, assessment, now)
-    end(cluster_id, [row], now, status=Status.COMPLETED, finished_at=at, **columns)
+    end([row], now, status=Status.COMPLETED, finished_at=at, **columns)
     record(row.pk, EventType.COMPLETED, at=at, details={"exit_code": 0})
     return True
 
 
-def _fail(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _fail(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     """Back into the queue while a retry is left, which a service always has; else FAILED."""
     columns: dict[str, Any] = {
         "reason_code": assessment.code,
@@ -117,28 +117,29 @@ def _fail(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dateti
     if row.kind != Kind.SERVICE and row.retry_count >= row.max_retries:
         if row.started_at is None and assessment.started_at is not None:
             columns["started_at"] = _started_at(row, assessment, now)
-        return _leave(cluster_id, row, assessment, now, status=Status.FAILED, columns=columns)
+        return _leave(row, assessment, now, status=Status.FAILED, columns=columns)
     columns["retry_count"] = row.retry_count + 1
-    columns["retry_at"] = now + timedelta(seconds=_retry_pause_s(row, now))
-    return _leave(cluster_id, row, assessment, now, status=Status.QUEUED, columns=columns)
+    ended = _finished_at(row, assessment, now)
+    columns["retry_at"] = ended + timedelta(seconds=_retry_pause_s(row, ended))
+    return _leave(row, assessment, now, status=Status.QUEUED, columns=columns)
 
 
-def _requeue(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     """Back into the queue without counting a retry: the deployment did nothing wrong."""
     columns: dict[str, Any] = {
         "reason_code": assessment.code,
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
     }
+    ended = _finished_at(row, assessment, now)
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST):
-        columns["retry_at"] = now + timedelta(seconds=ELSEWHERE_S)
+        columns["retry_at"] = ended + timedelta(seconds=ELSEWHERE_S)
     elif assessment.exit_code == TERMINATED:  # what has stopped it may do so again
-        columns["retry_at"] = now + timedelta(seconds=FIRST_RETRY_S)
-    return _leave(cluster_id, row, assessment, now, status=Status.QUEUED, columns=columns)
+        columns["retry_at"] = ended + timedelta(seconds=FIRST_RETRY_S)
+    return _leave(row, assessment, now, status=Status.QUEUED, columns=columns)
 
 
 def _leave(
-    cluster_id: UUID,
     row: Deployment,
     assessment: Assessment,
     now: datetime,
@@ -155,16 +156,16 @@ def _leave(
         record(row.pk, EventType.STOPPING, at=now, details=details)
         return False
     if status == Status.QUEUED:
-        requeue(cluster_id, [row], now, **columns)
+        requeue([row], now, **columns)
         record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
         at = _finished_at(row, assessment, now)
-        end(cluster_id, [row], now, status=status, finished_at=at, **columns)
+        end([row], now, status=status, finished_at=at, **columns)
         record(row.pk, EventType.FAILED, at=at, details=details)
     return True
 
 
-def _gone(cluster_id: UUID, row: Deployment, assessment: Assessment, now: datetime) -> bool:
+def _gone(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     """A STOPPING row moves on to its `next_status`."""
     # A gang keeps the exit code of the replica that failed first.
     exit_code = row.exit_code if row.exit_code is not None else assessment.exit_code
@@ -172,12 +173,12 @@ def _gone(cluster_id: UUID, row: Deployment, assessment: Assessment, now: dateti
     if exit_code is not None:
         details["exit_code"] = exit_code
     if row.next_status == Status.QUEUED:
-        requeue(cluster_id, [row], now)
+        requeue([row], now)
         record(row.pk, EventType.REQUEUED, at=now, details=details)
     else:
         status = Status(row.next_status)
         at = _finished_at(row, assessment, now)
-        end(cluster_id, [row], now, status=status, finished_at=at, exit_code=exit_code)
+        end([row], now, status=status, finished_at=at, exit_code=exit_code)
         if row.reason_code:
             details = {"code": row.reason_code, **row.reason_details, **details}
         record(row.pk, EventType(status), at=at, details=details)
@@ -213,8 +214,8 @@ def _finished_at(row: Deployment, assessment: Assessment, now: datetime) -> date
     return min(max(ended, began), now)
 
 
-def _retry_pause_s(row: Deployment, now: datetime) -> int:
-    """10, 20, 40, … 300 seconds, as the kubelet waits for containers that crash."""
-    if row.started_at is not None and now - row.started_at >= STABLE_AFTER:
+def _retry_pause_s(row: Deployment, ended: datetime) -> int:
+    """10, 20, 40, … 300 seconds from the end on, as the kubelet waits for containers that crash."""
+    if row.started_at is not None and ended - row.started_at >= STABLE_AFTER:
         return FIRST_RETRY_S
     return min(FIRST_RETRY_S * 2 ** min(row.retry_count, 10), LAST_RETRY_S)

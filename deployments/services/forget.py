@@ -6,8 +6,10 @@ once nothing is left to do. A caller may stop at any of them and begin anew late
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from deployments.models import ENDED, Deployment, DeploymentEvent, DeploymentLog
@@ -18,6 +20,18 @@ from mlops_platform.database.shares import beyond_share
 BATCH = 500  # rows of one transaction
 MOST_FOUND = 2_000  # outputs above their organizations' shares that one search finds
 MIB = 1024 * 1024
+
+# Ids are in the order of time. While the clock was ahead, entries got times that lie in the future:
+# such a one is as old as the entries behind it.
+_OLD_EVENTS = """
+WITH head AS (
+    SELECT id, at FROM deployments_deploymentevent ORDER BY id LIMIT %(looked_at)s)
+SELECT id FROM head
+ WHERE at < %(before)s
+    OR (at > clock_timestamp() AND id < (SELECT max(id) FROM head WHERE at < %(before)s))
+ ORDER BY id LIMIT %(batch)s
+"""
+LOOKED_AT = 100_000  # entries
 
 _SIZES = """
 SELECT c.organization_id, l.id, l.id AS age, octet_length(l.output) AS bytes
@@ -35,10 +49,12 @@ def ended(before: datetime) -> Iterator[int]:
 
 
 def events(before: datetime) -> Iterator[int]:
-    """Entries of timelines. Their ids are in the order of time."""
+    """Entries of timelines, also those whose time lies in the future."""
+    params: dict[str, Any] = {"before": before, "looked_at": LOOKED_AT, "batch": BATCH}
     while True:
-        oldest = DeploymentEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH]
-        old = [pk for pk, at in oldest if at < before]
+        with connection.cursor() as cursor:
+            cursor.execute(_OLD_EVENTS, params)
+            old = [pk for (pk,) in cursor.fetchall()]
         if not old:
             return
         DeploymentEvent.objects.filter(pk__in=old).delete()

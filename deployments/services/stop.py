@@ -136,7 +136,7 @@ def _stop_locked(cluster_id: UUID, ids: list[UUID], actor: User | None) -> int:
 def _end(cluster_id: UUID, rows: Sequence[Deployment], now: datetime, actor: User | None) -> None:
     if not rows:
         return
-    end(cluster_id, rows, now, **_STOPPED)
+    end(rows, now, **_STOPPED)
     record_all(
         [(row.pk, {"from": row.status}) for row in rows], EventType.STOPPED, at=now, actor=actor
     )

@@ -12,7 +12,7 @@ from django.utils import timezone
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
-from deployments.lifecycle import due
+from deployments.lifecycle import deadlines, due
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.runtimes import simulated
 from deployments.runtimes.simulated import Fate
@@ -20,6 +20,7 @@ from deployments.signals import deployment_stopped
 from deployments.tests import clock
 from deployments.tests.workloads import allocated, make, timeline
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.tests.equipment.row_locks import locked
 from organizations.tests.people import all_at_once
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -198,9 +199,78 @@ def test_a_message_that_redis_has_lost_has_a_successor(dev, cluster):
     assert woken() == [str(cluster.pk)]
 
 
+def state(row: Deployment) -> dict[str, object]:
+    """All columns but those that name the row or the moment of its submit."""
+    own = {"id", "cluster_id", "created_at", "queued_at", "started_at", "finished_at"}
+    row.refresh_from_db()
+    columns = {field.attname for field in Deployment._meta.concrete_fields} - own
+    return {name: getattr(row, name) for name in columns if "order" not in name}
+
+
+def test_ends_of_many_clusters_are_as_those_of_one_and_cost_as_many_queries(
+    dev, org, cluster, stop_signals, django_assert_num_queries
+):
+    others = [make_cluster(org, name=f"east-{number}") for number in range(3)]
+    kinds = [
+        {"simulated_runtime_s": 60, "replicas": 2},
+        {"max_runtime_s": 60},
+        {"max_runtime_s": 60, "simulated_runtime_s": 90},
+    ]
+    rows = [[running(each, dev, ran_s=61, **kind) for kind in kinds] for each in (cluster, *others)]
+    clock.finish_due(timezone.now() - HOURS)
+    assert deadlines.finish_due(cluster.pk, timezone.now()) == 3
+    # in a savepoint the clusters and the rows; of those that complete, and of those that fail, the
+    # write, the release, the dependents and the events
+    with django_assert_num_queries(12):
+        assert deadlines.finish_simulated() == 9
+    assert deadlines.finish_simulated() == 0
+    expected = [state(row) for row in rows[0]]
+    for of_cluster in rows[1:]:
+        assert [state(row) for row in of_cluster] == expected
+        assert [timeline(row) for row in of_cluster] == [timeline(row) for row in rows[0]]
+    for each in (cluster, *others):
+        assert allocated(each) == (0, 0, 0)
+    assert {pk for pk, _, _ in stop_signals} == {each.pk for each in (cluster, *others)}
+
+
+def test_ends_of_many_clusters_update_dependents_in_each(dev, org, cluster):
+    for number, limit in enumerate(({"simulated_runtime_s": 5}, {"max_runtime_s": 5})):
+        for each in (make_cluster(org, name=f"a{number}"), make_cluster(org, name=f"b{number}")):
+            dependent = make(each, dev, pending_dependencies=1)
+            dependent.depends_on.add(running(each, dev, ran_s=6, **limit))
+    due.do_all()
+    dependents = Deployment.objects.filter(depends_on__isnull=False)
+    waiting = dependents.filter(status=Status.QUEUED, pending_dependencies=0)
+    failed = dependents.filter(status=Status.FAILED, reason_code="DEPENDENCY_FAILED")
+    assert (waiting.count(), failed.count()) == (2, 2)
+
+
+def test_a_locked_cluster_delays_no_end_in_another(transactional_db, dev, org, cluster):
+    east = make_cluster(org, name="east")
+    rows = [running(each, dev, ran_s=61, simulated_runtime_s=60) for each in (cluster, east)]
+    with locked(Cluster._meta.db_table, cluster.pk):
+        due.do_all()
+        assert [row.events.count() for row in rows] == [0, 1]
+    due.do_all()
+    assert [row.events.count() for row in rows] == [1, 1]
+    assert redis_client().keys("cluster:*:due") == []  # no worker was asked
+
+
+def test_a_cluster_whose_ends_fail_is_left_to_a_worker_with_all_others(dev, org, cluster):
+    east = make_cluster(org, name="east")
+    for each in (cluster, east):
+        running(each, dev, ran_s=61, simulated_runtime_s=60)
+    Cluster.objects.filter(pk=cluster.pk).update(allocated_gpu=0)  # less than it will free
+    due.do_all()
+    assert sorted(woken()) == sorted([str(cluster.pk), str(east.pk)])
+    tasks.end_due(str(east.pk))
+    assert allocated(east) == (0, 0, 0)
+
+
 def test_a_deleted_cluster_is_left_alone(dev, cluster):
     running(cluster, dev, ran_s=61, simulated_runtime_s=60)
     Cluster.objects.update(deleted_at=timezone.now())
+    due.do_all()
     due.wake_all()
     assert woken() == []
 

@@ -12,7 +12,7 @@ SERVING: dict[str, float] = {
     "statement_timeout": 30,
     "idle_in_transaction_session_timeout": 30,
 }
-# A worker puts off what is locked and turns to other clusters.
+# A worker or a timer puts off what is locked and turns to other clusters.
 WORKER: dict[str, float] = {**SERVING, "lock_timeout": 0.2}
 # A command that an operator runs may compute for long, but a migration that waits for a table's
 # lock makes every request wait behind it.
@@ -59,7 +59,7 @@ def deadlines(program: str) -> str:
     path = Path(program)
     if path.name == "manage.py":
         limits = COMMAND
-    elif "celery" in (path.name, path.parent.name):  # the script, and `python -m celery`
+    elif {"celery", "timer"} & {path.name, path.parent.name}:  # the script, and `python -m` of each
         limits = WORKER
     else:
         limits = SERVING

@@ -42,7 +42,7 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
     evicted = _evict(snapshot, plan, now) if plan.evictions else []
     concerns_runtime = bool(plan.starts) and _start(snapshot, plan, now)
     concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
-    move(cluster_id, _allocation_change(snapshot, plan, evicted), evaluated_at=now)
+    move({cluster_id: _allocation_change(snapshot, plan, evicted)}, evaluated_at=now)
     _record(snapshot, plan, cycle_id, now, cluster)
     explained = _replace_wait_reasons(cluster_id, plan)
     if plan.reserved_for or snapshot.reservation_history:

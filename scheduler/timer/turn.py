@@ -1,6 +1,7 @@
-"""One turn of the timer: what is due by now is asked for."""
+"""One turn of the timer: what is due by now is done, or asked for."""
 
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from deployments import wakeup as runtimes_wakeup
-from deployments.lifecycle import due
+from deployments.lifecycle import clock_steps, due
 from scheduler import wakeup
 from scheduler.models import Trigger
 from scheduler.store import next_cycle
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Each part reads the first entry of an index.
 _NEXT = """
-SELECT extract(epoch FROM min(next.at) - clock_timestamp())
+SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM clock_timestamp())
   FROM (SELECT min(next_at) AS at FROM scheduler_periodicjob WHERE name = ANY(%s)
          UNION ALL
         SELECT min(due_at) FROM scheduler_nextcycle WHERE due_at > statement_timestamp()
@@ -34,22 +35,29 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp())
          WHERE status = 'STOPPING' AND stop_by > statement_timestamp()) next
 """
 
+STEP_S = 0.5  # by which the database's clock goes back at once; less is how long a query takes
+LOOK_FOR_S = 30.0  # after a step, for rows that were locked or written by a statement under way
+
 
 class Turn:
-    """The turns of one timer. It remembers only what it has logged."""
+    """The turns of one timer. It remembers what it has logged, and by how much the database's clock
+    is ahead of this machine's monotonic one."""
 
     def __init__(self) -> None:
         self._redis_is_away = False
+        self._ahead_s: float | None = None
+        self._stepped_at = time.monotonic()  # or when it started: no timer may have seen a step
 
     def take(self) -> float | None:
-        """Ask for everything that is due. Returns in how many seconds something will be due next,
-        as far as is known by now; None if nothing is.
+        """Do or ask for everything that is due. Returns in how many seconds something will be due
+        next, as far as is known by now; None if nothing is.
 
-        What Redis does not take stays due. Four queries and three round trips to Redis where
+        What Redis does not take stays due. Five queries and three round trips to Redis where
         nothing is due.
         """
-        asks: list[Callable[[], None]] = [partial(jobs.ask_for, job) for job in jobs.claim_due()]
-        asks += [due.wake_all, _request_cycles, ask_again]
+        asks: list[Callable[[], None]] = [due.do_all]
+        asks += [partial(jobs.ask_for, job) for job in jobs.claim_due()]
+        asks += [_request_cycles, ask_again]
         errors = [error for ask in asks if (error := _error_of(ask)) is not None]
         if errors and not self._redis_is_away:
             logger.warning("the timer waits: redis is away", extra={"error": str(errors[0])})
@@ -59,8 +67,23 @@ class Turn:
     def _next_s(self) -> float | None:
         with connection.cursor() as cursor:
             cursor.execute(_NEXT, [[job.name for job in jobs.JOBS]])
-            (seconds,) = cursor.fetchone()
+            seconds, now_s = cursor.fetchone()
+        self._mend_after_step_back(float(now_s) - time.monotonic())
         return None if seconds is None else float(seconds)
+
+    def _mend_after_step_back(self, ahead_s: float) -> None:
+        """Three queries in each turn for a while after the start and after a step."""
+        stepped_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
+        self._ahead_s = ahead_s
+        if stepped_s < -STEP_S:
+            self._stepped_at = time.monotonic()
+            logger.warning("the database's clock was put back", extra={"by_s": -stepped_s})
+        if time.monotonic() - self._stepped_at < LOOK_FOR_S:
+            moved = clock_steps.move_future_to_now()
+            if moved or stepped_s < -STEP_S:
+                next_cycle.make_all_due()
+            if moved:
+                logger.warning("times in the future were moved to now", extra={"moved": moved})
 
 
 def _request_cycles() -> None:

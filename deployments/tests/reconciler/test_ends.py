@@ -127,3 +127,16 @@ def test_a_deployment_that_a_user_has_stopped_ended_when_its_process_did(
     notice(testbed, running, [ended(running, 0, began, began + s(12.5), 143)], began + s(40))
     row = testbed.fresh(running)
     assert (row.status, ran(row)) == ("STOPPED", 12.5)
+
+
+@pytest.mark.parametrize("exit_code", [3, 143])
+@pytest.mark.parametrize("noticed_after_s", [0, 7, 3600])
+def test_the_pause_before_a_retry_counts_from_the_end(
+    testbed: Testbed, running: Deployment, noticed_after_s: int, exit_code: int
+):
+    Deployment.objects.filter(pk=running.pk).update(max_retries=3)
+    began = running.started_at
+    assert began is not None
+    end = began + s(5.25)
+    notice(testbed, running, [ended(running, 0, began, end, exit_code)], end + s(noticed_after_s))
+    assert testbed.fresh(running).retry_at == end + s(10)

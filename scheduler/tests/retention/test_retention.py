@@ -158,6 +158,20 @@ def test_old_entries_of_timelines_go(cluster: Cluster, dev: Any, api: Any) -> No
     assert min(row["at"] for row in shown) > days_ago(10).isoformat()
 
 
+def test_entries_from_while_the_clock_was_ahead_go_with_those_behind_them(
+    cluster: Cluster, dev: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forget, "BATCH", 3)
+    row = make(cluster, dev)
+    ahead, old, new = days_ago(-400), days_ago(11), days_ago(9)
+    times = [ahead] * 7 + [old] * 2 + [ahead, new, ahead]
+    for at in times:
+        DeploymentEvent.objects.create(deployment=row, type="NOTICE", at=at)
+    turn.take_turn()
+    left = DeploymentEvent.objects.filter(deployment=row).order_by("pk")
+    assert list(left.values_list("at", flat=True)) == times[-3:]
+
+
 def test_old_output_goes_and_reads_as_empty(cluster: Cluster, dev: Any, api: Any) -> None:
     row = ended(cluster, dev, 1)
     log = DeploymentLog.objects.filter(deployment=row)
