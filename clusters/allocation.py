@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from clusters.node_changes import apply_pending_changes
-from mlops_platform.api.resources import Amounts
+from mlops_platform.api.resources import RESOURCES, Amounts
 
 _MOVE = """
 UPDATE clusters_cluster c
@@ -63,35 +63,24 @@ def move(
     One query, and one more with nodes. The pending change of a node that is empty now is made here,
     in the transaction that empties it.
     """
-    sums = {id_: _sum(change.values()) for id_, change in changes.items()}
-    times = {"changed_at": changed_at, "evaluated_at": evaluated_at}
-    by_node = {
-        UUID(node): amounts
-        for change in changes.values()
-        for node, amounts in change.items()
-        if node is not None
-    }
+    sums: dict[UUID, list[int]] = {}
+    by_node: dict[str, Amounts] = {}
+    for cluster_id, change in changes.items():
+        amounts = zip(Amounts(), *change.values(), strict=True)
+        sums[cluster_id] = [sum(of_resource) for of_resource in amounts]
+        by_node |= {node: each for node, each in change.items() if node is not None}
+    emptied: dict[UUID, list[UUID]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_MOVE, {**_columns(sums), **times})
+        columns: dict[str, Any] = dict(
+            zip(RESOURCES, map(list, zip(*sums.values(), strict=True)), strict=True)
+        )
+        times = {"changed_at": changed_at, "evaluated_at": evaluated_at}
+        cursor.execute(_MOVE, {"ids": list(sums), **columns, **times})
         if not by_node:
             return
-        cursor.execute(_MOVE_NODES, {**_columns(by_node), "clusters": list(changes)})
-        emptied: dict[UUID, list[UUID]] = {}
+        columns = dict(zip(RESOURCES, map(list, zip(*by_node.values(), strict=True)), strict=True))
+        cursor.execute(_MOVE_NODES, {"ids": list(by_node), "clusters": list(sums), **columns})
         for cluster_id, node_id in cursor.fetchall():
             emptied.setdefault(cluster_id, []).append(node_id)
     for cluster_id, node_ids in emptied.items():
         apply_pending_changes(cluster_id, node_ids)
-
-
-def _sum(amounts: Iterable[Amounts]) -> Amounts:
-    cpu_milli, ram_mib, gpu = map(sum, zip(Amounts(), *amounts, strict=True))
-    return Amounts(cpu_milli, ram_mib, gpu)
-
-
-def _columns(amounts: Mapping[UUID, Amounts]) -> dict[str, Any]:
-    return {
-        "ids": list(amounts),
-        "cpu_milli": [each.cpu_milli for each in amounts.values()],
-        "ram_mib": [each.ram_mib for each in amounts.values()],
-        "gpu": [each.gpu for each in amounts.values()],
-    }
