@@ -79,6 +79,7 @@ class Deployment(models.Model):
     command = models.JSONField(default=list, blank=True)
     args = models.JSONField(default=list, blank=True)
     env = models.JSONField(default=list, blank=True)  # sealed: see env.py
+    container = models.JSONField(default=dict, db_default={}, blank=True)  # LaunchSpec.container
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.JOB)
 
     cpu_milli = models.BigIntegerField()

@@ -65,7 +65,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     fieldsets = [
         (None, {"fields": ["name", "status_now", "reason", "needs", "position", "placed_on"]}),
         ("Whose", {"fields": ["in_cluster", "organization", "owner", "id"]}),
-        ("What runs", {"fields": ["kind", "image", "command_line", "arguments", "env_names"]}),
+        (
+            "What runs",
+            {"fields": ["kind", "image", "command_line", "arguments", "env_names", "in_container"]},
+        ),
         (
             "What it asks for",
             {

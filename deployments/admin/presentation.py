@@ -141,6 +141,12 @@ class Details:
         """The variables' names alone: a value may be a secret."""
         return _words(deployment.env_names)
 
+    @admin.display(description="container")
+    def in_container(self, deployment: Deployment) -> SafeString | str:
+        """What the submit set of the container."""
+        given = {**deployment.container, **deployment.container.get("ulimits", {})}
+        return _words([f"{name}={value}" for name, value in given.items() if name != "ulimits"])
+
     @admin.display(description="placement")
     def placed_on(self, deployment: Deployment) -> SafeString | str:
         """`1 in the pool`, `2 on node-a, 1 on node-b`."""

@@ -13,6 +13,7 @@ MOST_ARGUMENTS, LONGEST_ARGUMENT = 1000, 128 * 1024 - 1  # the longest that Linu
 LARGEST_PROBE = 16 * 1024  # bytes of its command
 MOST_VARIABLES, LONGEST_VALUE = 256, 32 * 1024
 MOST_DEPENDENCIES = 100
+LARGEST_ID = 2**31 - 1  # of users and groups, in Kubernetes
 
 # The grammar of github.com/distribution/reference: [domain[:port]/]path[:tag][@digest].
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -21,6 +22,7 @@ _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 IMAGE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?")
+_CONTAINER_USER = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
@@ -67,6 +69,67 @@ class Environment(serializers.DictField):
                 if not VARIABLE.fullmatch(name):
                     self.fail("bad_name", name=repr(name[:50]))
         return super().to_internal_value(data)
+
+
+class ContainerUser(Text):
+    """The numbers of a user and, behind a colon, of a group: `1000` or `1000:1000`."""
+
+    default_error_messages = {
+        "malformed": "Numbers such as 1000 or 1000:100, each at most {most}; no names."
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=21, allow_blank=True, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        numbers = _CONTAINER_USER.fullmatch(text)
+        if text and (not numbers or any(int(each) > LARGEST_ID for each in text.split(":"))):
+            self.fail("malformed", most=LARGEST_ID)
+        return text
+
+
+class WorkingDirectory(Text):
+    """An absolute path inside the container."""
+
+    default_error_messages = {"malformed": "An absolute path such as /work, without .. in it."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=1024, allow_blank=True, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        path = super().to_internal_value(data)
+        absolute = path.startswith("/") and path.isprintable()
+        if path and (not absolute or ".." in path.split("/")):
+            self.fail("malformed")
+        return path
+
+
+class Ulimits(serializers.DictField):
+    """Limits of processes by name: a number, or "unlimited"."""
+
+    LARGEST = {"memlock": 2**62, "nofile": 2**20, "stack": 2**40}
+    BOUNDLESS = ("memlock", "stack")
+    default_error_messages = {
+        "unknown": "Only memlock, nofile and stack.",
+        "malformed": "{name}: a whole number from 1 to {most}{or_unlimited}.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, int | str]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict", input_type=type(data).__name__)
+        if data.keys() - self.LARGEST.keys():
+            self.fail("unknown")
+        return {name: self._limit(name, data[name]) for name in sorted(data)}
+
+    def _limit(self, name: str, given: Any) -> int | str:
+        most = self.LARGEST[name]
+        if name in self.BOUNDLESS and given == "unlimited":
+            return "unlimited"
+        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
+            or_unlimited = ', or "unlimited"' if name in self.BOUNDLESS else ""
+            self.fail("malformed", name=name, most=most, or_unlimited=or_unlimited)
+        return given
 
 
 class Dependencies(BoundedList):

@@ -30,6 +30,10 @@ EXAMPLE: Mapping[str, Any] = {
     "required_cpu": 4,
     "required_ram": 16384,
     "required_gpu": 4,
+    "shm_mib": None,
+    "user": "",
+    "workdir": "",
+    "ulimits": {},
     "replicas": 1,
     "node_selector": {},
     "priority": "HIGH",
@@ -94,6 +98,15 @@ class DeploymentSerializer(serializers.Serializer):
     required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
     required_gpu = serializers.IntegerField(source="gpu")
+    shm_mib = serializers.IntegerField(
+        source="container.shm_mib",
+        default=None,
+        allow_null=True,
+        help_text="Null: half of required_ram.",
+    )
+    user = serializers.CharField(source="container.user", default="")
+    workdir = serializers.CharField(source="container.workdir", default="")
+    ulimits = serializers.DictField(source="container.ulimits", default=dict)
     replicas = serializers.IntegerField()
     node_selector = serializers.DictField(child=serializers.CharField())
     priority = serializers.CharField(source="priority_class.name")
@@ -141,6 +154,10 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     args = None  # type: ignore[assignment]
     env_names = None  # type: ignore[assignment]
     readiness = None  # type: ignore[assignment]
+    shm_mib = None  # type: ignore[assignment]
+    user = None  # type: ignore[assignment]
+    workdir = None  # type: ignore[assignment]
+    ulimits = None  # type: ignore[assignment]
 
     class Meta:
         ref_name = "ListedDeployment"

@@ -6,7 +6,16 @@ from rest_framework import serializers
 
 from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.labels import Labels
-from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
+from deployments.api.fields import (
+    Arguments,
+    ContainerUser,
+    Dependencies,
+    Environment,
+    Image,
+    Items,
+    Ulimits,
+    WorkingDirectory,
+)
 from deployments.api.readiness import ReadinessSerializer
 from deployments.models import Kind
 from mlops_platform.api.fields import Choice, Label, Reference, Text, WholeNumber
@@ -47,6 +56,23 @@ class SubmitSerializer(StrictSerializer):
     command = Arguments(default=list, help_text="Replaces the image's entry point.")
     args = Arguments(default=list)
     env = Environment(default=dict, help_text="Answers show the names only.")
+    shm_mib = ram_field(
+        "container.shm_mib",
+        default=None,
+        allow_null=True,
+        help_text="MiB of /dev/shm, of those that it asks for; else half of them.",
+    )
+    user = ContainerUser(
+        source="container.user", default="", help_text="1000 or 1000:100; else the image's."
+    )
+    workdir = WorkingDirectory(
+        source="container.workdir", default="", help_text="Else the image's."
+    )
+    ulimits = Ulimits(
+        source="container.ulimits",
+        default=dict,
+        help_text='memlock and stack in bytes or "unlimited", and nofile. Not on Kubernetes.',
+    )
     replicas = _replicas(default=1, help_text="All of them start, or none does.")
     node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
     kind = Choice(Kind.choices, default=Kind.JOB.value)

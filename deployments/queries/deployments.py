@@ -13,7 +13,8 @@ from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
-LARGE = ("command", "args", "env", "env_names", "readiness")
+OF_CONTAINER = ("shm_mib", "user", "workdir", "ulimits")  # all in the column `container`
+LARGE = ("command", "args", "env", "env_names", "readiness", "container", *OF_CONTAINER)
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 
 Rows = TypeVar("Rows", bound=QuerySet[Deployment])

@@ -6,7 +6,9 @@ from clusters.models import Cluster, Node
 from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
-from deployments.runtimes.base import LaunchSpec, Probe, ReplicaPlacement, Sandbox
+from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
+
+UNLIMITED = -1
 
 
 class LaunchSpecs:
@@ -44,7 +46,14 @@ class LaunchSpecs:
                 "owner": str(row.owner_id),
             },
             sandbox=self._sandbox,
+            container=_container(row),
         )
+
+
+def _container(row: Deployment) -> Container:
+    limits = row.container.get("ulimits", {})
+    as_numbers = {name: UNLIMITED if each == "unlimited" else each for name, each in limits.items()}
+    return Container(**{**row.container, "ulimits": as_numbers})
 
 
 def _probe(row: Deployment) -> Probe | None:

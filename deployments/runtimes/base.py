@@ -139,6 +139,16 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """What a user sets of a container. Empty: as the image has it."""
+
+    shm_mib: int | None = None  # of /dev/shm; None: half of the RAM
+    user: str = ""  # "1000" or "1000:100"
+    workdir: str = ""
+    ulimits: Mapping[str, int] = field(default_factory=dict)  # -1: unlimited
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """The replicas of one attempt that are placed at one endpoint, and how to run them."""
 
@@ -157,6 +167,17 @@ class LaunchSpec:
     probe: Probe | None = None
     labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner
     sandbox: Sandbox = Sandbox()
+    container: Container = Container()
+
+    @property
+    def shm_mib(self) -> int:
+        """The size of /dev/shm. What is written there counts as RAM of the container."""
+        return min(self.container.shm_mib or max(self.ram_mib // 2, 1), self.ram_mib)
+
+    @property
+    def tmp_mib(self) -> int | None:
+        """The size of a /tmp in memory, where nothing else of the root may be written."""
+        return max(self.ram_mib // 2, 1) if self.sandbox.read_only_root else None
 
     def env_of(self, replica: int) -> dict[str, str]:
         """The environment of one replica, which contains its number."""

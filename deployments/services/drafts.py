@@ -30,7 +30,7 @@ TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 10
 
 # Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
 # that one version has answered is known to the next.
-LATER = frozenset({"node_selector", "readiness", "depends_on"})
+LATER = frozenset({"node_selector", "readiness", "depends_on", "container"})
 
 
 class Order(NamedTuple):
@@ -107,6 +107,12 @@ def _draft(
     spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    container = {name: value for name, value in spec.get("container", {}).items() if value}
+    spec["container"] = container
+    if container.get("shm_mib", 0) > spec["ram_mib"]:
+        raise Invalid({"shm_mib": "It is a part of required_ram."})
+    if container.get("ulimits") and cluster.runtime == Runtime.KUBERNETES:
+        raise Invalid({"ulimits": "Kubernetes takes none: its nodes set them."})
     if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
         MOST_ARGUMENT_BYTES
     ):

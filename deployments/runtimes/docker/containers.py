@@ -17,6 +17,7 @@ FOR_PEOPLE = f"{LABEL}.label."  # and a label of the launch spec: it hides none 
 
 LEAST_CPU_MILLI = 10  # less means "no limit" to the engine, or is refused; so for RAM
 LEAST_RAM_MIB = 6
+MIB = 1024 * 1024
 SECOND = 1_000_000_000  # the engine counts in nanoseconds
 GPUS = "NVIDIA_VISIBLE_DEVICES"
 
@@ -66,16 +67,25 @@ def config(
         body["Entrypoint"] = list(launch_spec.command)
     if launch_spec.args:
         body["Cmd"] = list(launch_spec.args)
+    if launch_spec.container.user:
+        body["User"] = launch_spec.container.user
+    if launch_spec.container.workdir:
+        body["WorkingDir"] = launch_spec.container.workdir
     return body
 
 
 def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
     sandbox = launch_spec.sandbox
-    memory = max(launch_spec.ram_mib, LEAST_RAM_MIB) * 1024 * 1024
+    memory = max(launch_spec.ram_mib, LEAST_RAM_MIB) * MIB
     host: dict[str, Any] = {
         "NanoCpus": max(launch_spec.cpu_milli, LEAST_CPU_MILLI) * 1_000_000,
         "Memory": memory,
         "MemorySwap": memory,  # of both together: no swap
+        "ShmSize": launch_spec.shm_mib * MIB,
+        "Ulimits": [
+            {"Name": name, "Soft": limit, "Hard": limit}
+            for name, limit in launch_spec.container.ulimits.items()
+        ],
         "PidsLimit": max(sandbox.pids_limit, 1),
         "RestartPolicy": {"Name": "no"},
         "Init": True,  # so that signals arrive, and zombies go
@@ -89,6 +99,9 @@ def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]
         "IpcMode": "private",
         "CgroupnsMode": "private",
     }
+    if launch_spec.tmp_mib:
+        size = launch_spec.tmp_mib * MIB
+        host["Tmpfs"] = {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={size}"}  # noqa: S108 - the container's
     if gpus:
         host["DeviceRequests"] = [{"DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}]
     return host

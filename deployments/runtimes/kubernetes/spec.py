@@ -38,6 +38,7 @@ def pod_of(
         "shareProcessNamespace": True,
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(launch_spec, placement.replica)],
+        "volumes": [_volume(name, mib) for name, _, mib in _in_memory(launch_spec)],
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -72,15 +73,42 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
         "image": launch_spec.image,
         "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
-        "securityContext": _security_context(launch_spec.sandbox),
+        "securityContext": {
+            **_security_context(launch_spec.sandbox),
+            **_user(launch_spec.container.user),
+        },
+        "volumeMounts": [
+            {"name": name, "mountPath": path} for name, path, _ in _in_memory(launch_spec)
+        ],
     }
     if launch_spec.command:
         container["command"] = _literal(launch_spec.command)
     if launch_spec.args:
         container["args"] = _literal(launch_spec.args)
+    if launch_spec.container.workdir:
+        container["workingDir"] = launch_spec.container.workdir
     if launch_spec.probe:
         container["readinessProbe"] = _readiness(launch_spec.probe)
     return container
+
+
+def _in_memory(launch_spec: LaunchSpec) -> list[tuple[str, str, int]]:
+    """Name, path and MiB of the folders that are kept in the container's RAM."""
+    folders = [("shm", "/dev/shm", launch_spec.shm_mib)]  # noqa: S108 - the container's
+    if launch_spec.tmp_mib:
+        folders.append(("tmp", "/tmp", launch_spec.tmp_mib))  # noqa: S108 - the container's
+    return folders
+
+
+def _volume(name: str, mib: int) -> Json:
+    return {"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": f"{mib}Mi"}}
+
+
+def _user(user: str) -> Json:
+    if not user:
+        return {}
+    number, _, group = user.partition(":")
+    return {"runAsUser": int(number), **({"runAsGroup": int(group)} if group else {})}
 
 
 def _without_gpus(env: Mapping[str, str], gpu: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.runtimes.base import Code, LaunchSpec, RefusedError, Sandbox
+from deployments.runtimes.base import Code, Container, LaunchSpec, RefusedError, Sandbox
 from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
@@ -100,6 +100,54 @@ def test_a_read_only_root_cannot_be_written(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.shell("touch /file"), sandbox=sandbox)
     docker_runtime.start(spec)
     assert "Read-only file system" in said(docker_runtime, spec)
+
+
+def test_under_a_read_only_root_programs_may_be_written_and_run_in_tmp(busybox, docker_runtime):
+    sandbox = Sandbox(network="none", read_only_root=True)
+    line = "cp /bin/busybox /tmp/echo && /tmp/echo works; df -m /tmp | tail -1"
+    spec = busybox.launch_spec(busybox.shell(line), sandbox=sandbox, ram_mib=96)
+    docker_runtime.start(spec)
+    works, size = said(docker_runtime, spec).splitlines()
+    assert works == "works"
+    assert size.split()[1] == "48"
+
+
+@pytest.mark.parametrize(("given", "mib"), [(None, "48"), (80, "80"), (500, "96")])
+def test_shared_memory_is_half_of_the_ram_or_as_asked(busybox, docker_runtime, given, mib):
+    line = "df -m /dev/shm | tail -1"
+    container = Container(shm_mib=given)
+    spec = busybox.launch_spec(busybox.shell(line), container=container, ram_mib=96)
+    docker_runtime.start(spec)
+    assert said(docker_runtime, spec).split()[1] == mib
+
+
+def test_what_is_in_shared_memory_counts_as_ram(busybox, docker_runtime):
+    line = "dd if=/dev/zero of=/dev/shm/x bs=1M count=60"
+    container = Container(shm_mib=32)
+    spec = busybox.launch_spec(busybox.shell(line), container=container, ram_mib=32)
+    docker_runtime.start(spec)
+    assert ended(docker_runtime, spec).exit_code
+
+
+def test_a_user_a_folder_and_limits_are_as_asked(busybox, docker_runtime):
+    line = "id -u; id -g; pwd; ulimit -l; ulimit -n; ulimit -s"
+    container = Container(
+        user="1234:567",
+        workdir="/new/folder",
+        ulimits={"memlock": 4 * MIB, "nofile": 12345, "stack": 2 * MIB},
+    )
+    spec = busybox.launch_spec(busybox.shell(line), container=container)
+    docker_runtime.start(spec)
+    expected = ["1234", "567", "/new/folder", "4096", "12345", "2048"]
+    assert said(docker_runtime, spec).split() == expected
+
+
+def test_memory_may_be_locked_without_limit(busybox):
+    """The tests' own engine may not raise its limit, so the container is not started."""
+    container = Container(ulimits={"memlock": -1})
+    spec = busybox.launch_spec(busybox.sleeps(), container=container)
+    asked = containers.config(spec, 0, "ours")["HostConfig"]["Ulimits"]
+    assert asked == [{"Name": "memlock", "Soft": -1, "Hard": -1}]
 
 
 def test_an_operator_may_add_single_capabilities(busybox, docker_runtime):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.runtimes.base import Probe, ReplicaPlacement, Sandbox
+from deployments.runtimes.base import Container, Probe, ReplicaPlacement, Sandbox
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, DEPLOYMENT, launch_spec
 
@@ -72,8 +72,10 @@ def test_a_launch_spec_becomes_a_whole_pod():
                         "readOnlyRootFilesystem": False,
                         "capabilities": {"drop": ["ALL"]},
                     },
+                    "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],
                 }
             ],
+            "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "128Mi"}}],
         },
     }
 
@@ -85,9 +87,10 @@ def test_omitted_fields_are_left_to_the_image_and_the_cluster():
         "env",
         "resources",
         "securityContext",
+        "volumeMounts",
     }
     assert "nvidia.com/gpu" not in container(gpu=0)["resources"]["limits"]
-    assert not pod()["spec"].keys() & {"tolerations", "volumes", "nodeName", "imagePullSecrets"}
+    assert not pod()["spec"].keys() & {"tolerations", "nodeName", "imagePullSecrets"}
 
 
 def test_an_operator_may_loosen_the_sandbox():
@@ -102,6 +105,24 @@ def test_an_operator_may_loosen_the_sandbox():
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE", "CHOWN"]},
     }
+
+
+def test_a_user_and_a_working_directory_are_as_asked():
+    asked = container(container=Container(user="1000:100", workdir="/work"))
+    assert asked["workingDir"] == "/work"
+    assert asked["securityContext"]["runAsUser"] == 1000
+    assert asked["securityContext"]["runAsGroup"] == 100
+    assert "runAsGroup" not in container(container=Container(user="0"))["securityContext"]
+
+
+def test_shared_memory_and_tmp_are_in_the_ram_and_no_larger():
+    asked = pod(ram_mib=256, container=Container(shm_mib=512), sandbox=Sandbox(read_only_root=True))
+    assert asked["spec"]["volumes"] == [
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "256Mi"}},
+        {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "128Mi"}},
+    ]
+    [only] = asked["spec"]["containers"]
+    assert [each["mountPath"] for each in only["volumeMounts"]] == ["/dev/shm", "/tmp"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""What a submit sets of its containers: /dev/shm, user, working directory, ulimits."""
+
+from typing import Any
+
+import pytest
+
+from clusters.models import Cluster, Runtime
+from deployments.models import Deployment
+from deployments.reconciler.launch_spec import LaunchSpecs
+from deployments.runtimes.base import Container
+from deployments.tests.workloads import body
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/deployments"
+NONE: dict[str, Any] = {"shm_mib": None, "user": "", "workdir": "", "ulimits": {}}
+ALL = {
+    "shm_mib": 1,
+    "user": "1000:100",
+    "workdir": "/work/of ada",
+    "ulimits": {"memlock": "unlimited", "nofile": 65536, "stack": 8388608},
+}
+
+
+def shown(answer):
+    return {name: answer.json()[name] for name in NONE}
+
+
+def spec_of(cluster):
+    row = Deployment.objects.get()
+    return LaunchSpecs(cluster).of(row, cluster.nodes.model(name="a"), [0])
+
+
+def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster):
+    answer = api(dev).post(PATH, body(cluster, **ALL))
+    assert answer.status_code == 201, answer.json()
+    assert shown(answer) == ALL
+    assert shown(api(dev).get(f"{PATH}/{answer.json()['id']}")) == ALL
+    assert spec_of(cluster).container == Container(
+        shm_mib=1,
+        user="1000:100",
+        workdir="/work/of ada",
+        ulimits={"memlock": -1, "nofile": 65536, "stack": 8388608},
+    )
+
+
+@pytest.mark.parametrize("given", [{}, NONE])
+def test_without_them_the_image_and_half_of_the_ram_count(api, dev, cluster, given):
+    answer = api(dev).post(PATH, body(cluster, required_ram=4096, **given))
+    assert shown(answer) == NONE
+    assert Deployment.objects.get().container == {}
+    assert spec_of(cluster).shm_mib == 2048
+
+
+def test_leaving_them_out_and_giving_their_defaults_is_the_same_submit(api, dev, cluster):
+    first = api(dev).post(PATH, body(cluster), HTTP_IDEMPOTENCY_KEY="k")
+    again = api(dev).post(PATH, body(cluster, **NONE), HTTP_IDEMPOTENCY_KEY="k")
+    assert again.json()["id"] == first.json()["id"]
+    other = api(dev).post(PATH, body(cluster, user="7"), HTTP_IDEMPOTENCY_KEY="k")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+
+
+def test_a_bulk_takes_them_too_and_names_the_item_at_fault(api, dev, cluster):
+    items = [
+        {"cluster_id": str(cluster.pk), **body(cluster)},
+        {"cluster_id": str(cluster.pk), **body(cluster), "user": "root"},
+    ]
+    answer = api(dev).post(f"{PATH}/bulk", {"deployments": items})
+    assert answer.status_code == 400
+    assert "user" in str(answer.json()["fields"]["deployments"])
+    assert not Deployment.objects.exists()
+    items[1]["user"] = "0"
+    assert api(dev).post(f"{PATH}/bulk", {"deployments": items}).status_code == 201
+
+
+def test_lists_leave_them_out(api, dev, cluster):
+    api(dev).post(PATH, body(cluster, **ALL))
+    [listed] = api(dev).get(PATH).json()
+    assert not listed.keys() & {*NONE, "container"}
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"shm_mib": 0}, "shm_mib"),
+        ({"shm_mib": -1}, "shm_mib"),
+        ({"shm_mib": "64"}, "shm_mib"),
+        ({"shm_mib": 64.0}, "shm_mib"),
+        ({"shm_mib": 4097, "required_ram": 4096}, "shm_mib"),
+        ({"user": "ada"}, "user"),
+        ({"user": 1000}, "user"),
+        ({"user": "-1"}, "user"),
+        ({"user": "1000:"}, "user"),
+        ({"user": "1:2:3"}, "user"),
+        ({"user": "2147483648"}, "user"),
+        ({"user": "1:2147483648"}, "user"),
+        ({"user": "\u0661"}, "user"),
+        ({"workdir": "work"}, "workdir"),
+        ({"workdir": "/a/../b"}, "workdir"),
+        ({"workdir": "/a\nb"}, "workdir"),
+        ({"workdir": "/" + "a" * 1024}, "workdir"),
+        ({"ulimits": {"cpu": 1}}, "ulimits"),
+        ({"ulimits": {"nofile": "unlimited"}}, "ulimits"),
+        ({"ulimits": {"nofile": 0}}, "ulimits"),
+        ({"ulimits": {"memlock": -1}}, "ulimits"),
+        ({"ulimits": {"memlock": True}}, "ulimits"),
+        ({"ulimits": {"memlock": [1]}}, "ulimits"),
+        ({"ulimits": [1]}, "ulimits"),
+    ],
+)
+def test_what_makes_no_sense_is_named_and_nothing_is_submitted(api, dev, cluster, given, field):
+    answer = api(dev).post(PATH, body(cluster, **given))
+    assert answer.status_code == 400
+    assert [*answer.json()["fields"]] == [field]
+    assert not Deployment.objects.exists()
+
+
+def test_kubernetes_takes_no_ulimits(api, dev, cluster):
+    Cluster.objects.filter(pk=cluster.pk).update(runtime=Runtime.KUBERNETES)
+    answer = api(dev).post(PATH, body(cluster, ulimits={"memlock": "unlimited"}))
+    assert answer.status_code == 400
+    assert "Kubernetes" in answer.json()["fields"]["ulimits"][0]
+    assert not Deployment.objects.exists()
+
+
+def test_less_ram_than_dev_shm_is_all_of_it(api, dev, cluster):
+    answer = api(dev).post(PATH, body(cluster, required_ram=4096, shm_mib=4096))
+    changed = api(dev).patch(f"{PATH}/{answer.json()['id']}", {"required_ram": 1024})
+    assert changed.status_code == 200
+    assert spec_of(cluster).shm_mib == 1024
