@@ -1,82 +1,23 @@
 """The reconciler on Kubernetes: a fake API server, and kubelets that a test lets work."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from accounts.models import User
-from clusters.models import Cluster, Endpoint, Node, Registry
-from clusters.models import Runtime as Kind
-from clusters.secrets import seal
+from clusters.models import Cluster, Registry
 from clusters.services.deletion import delete_cluster, take_turn
 from clusters.services.registries import delete_registry, put_registry
-from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler.loop import reconcile
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
-from deployments.tests.runtimes.kubernetes.api_server import SECRETS, FakeApi, Json, Name, error
-from deployments.tests.runtimes.kubernetes.cluster import NAMESPACE
-from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
+from deployments.tests.reconciler.endpoints.kubernetes_testbed import KubernetesTestbed
+from deployments.tests.reconciler.testbed import mark_lost, reason
+from deployments.tests.runtimes.kubernetes.api_server import SECRETS, Json, Name, error
 from deployments.tests.workloads import allocated
 from deployments.wakeup import EVERYTHING
-from organizations.models import Organization
 from scheduler import audit
 
 pytestmark = pytest.mark.django_db
-
-
-class KubernetesTestbed(Testbed):
-    """A testbed on a Kubernetes cluster; `settle` lets its kubelets work as well."""
-
-    def __init__(self, org: Organization, people: dict[str, User], api: FakeApi, kubelet: Kubelet):
-        self.api, self.kubelet, self.people = api, kubelet, people
-        nothing = {"total_cpu_milli": 0, "total_ram_mib": 0, "total_gpu": 0}
-        self.cluster: Cluster = make_cluster(org, name="kube", runtime=Kind.KUBERNETES, **nothing)
-        self.endpoint = Endpoint.objects.create(
-            cluster=self.cluster,
-            url=api.url,
-            namespace=NAMESPACE,
-            trusted=True,
-            secrets=seal({"token": "a-token"}),
-        )
-
-    def submit(self, *command: str, priority: str = "LOW", **columns: Any) -> Deployment:
-        given = {"gpu": 0, "command": list(command) or ["sleep"], **columns}
-        return super().submit("registry.test/train:1", priority=priority, **given)
-
-    def settle(self) -> None:
-        for _ in range(4):
-            self.cycle()
-            self.reconcile()
-            self.kubelet.run()
-        self.reconcile()
-
-    def node(self, name: str) -> Node:
-        return Node.objects.get(cluster=self.cluster, name=name)
-
-    def nodes(self) -> dict[str, str]:
-        return {node.name: node.effective_state for node in self.cluster.nodes.all()}
-
-    def pods_of(self, row: Deployment) -> dict[Name, Json]:
-        """The row's Pods, terminating ones among them."""
-        return {name: pod for name, pod in self.api.pods.items() if str(row.pk) in name[1]}
-
-    def not_ready(self, name: str) -> None:
-        self.api.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
-
-
-@pytest.fixture
-def kubernetes_testbed(
-    db: None, org: Organization, dev: User, fake_kubernetes: FakeApi, kubelet: Kubelet
-) -> Iterator[KubernetesTestbed]:
-    """Two nodes of 4 cores and 8 GiB. The audit finds no breach afterwards."""
-    testbed = KubernetesTestbed(org, {"dev": dev}, fake_kubernetes, kubelet)
-    yield testbed
-    runtime_connections.disconnect(testbed.endpoint.pk)
-    assert audit.breaches() == []
 
 
 def others_pod(node: str, cpu: str, memory: str) -> Json:

@@ -8,14 +8,9 @@ from deployments.models import DeploymentEvent
 from deployments.reconciler import circuit_breaker
 from deployments.runtimes.base import AccessDenied
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.endpoints.test_kubernetes import (
-    KubernetesTestbed,
-    kubernetes_testbed,
-)
+from deployments.tests.reconciler.endpoints.kubernetes_testbed import KubernetesTestbed
 from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
 from deployments.tests.runtimes.kubernetes.api_server import NODES, PODS, error
-
-__all__ = ["kubernetes_testbed"]
 
 pytestmark = pytest.mark.django_db
 

@@ -2,19 +2,9 @@
 
 import pytest
 
-from deployments.models import DeploymentLog
 from deployments.runtimes.base import Phase
-from deployments.runtimes.kubernetes.names import FINALIZER
-from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.endpoints.test_kubernetes import (
-    KubernetesTestbed,
-    kubernetes_testbed,
-)
-from deployments.tests.reconciler.testbed import reason
 from deployments.tests.runtimes.kubernetes.api_server import PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, POD, launch_spec
-
-__all__ = ["kubernetes_testbed"]
 
 OURS = (NAMESPACE, POD)
 
@@ -95,41 +85,3 @@ def test_a_kubelets_error_is_no_output(fake_kubernetes, kubernetes, kubelet, sai
     assert b"".join(kubernetes.logs(KEY)) == b""
     fake_kubernetes.logs[OURS] = [said.rstrip() + b"\n", b"and more\n"]
     assert b"".join(kubernetes.logs(KEY)) == said.rstrip() + b"\nand more\n"
-
-
-@pytest.mark.django_db
-def test_a_stopped_deployment_keeps_its_exit_code_and_its_output(
-    kubernetes_testbed: KubernetesTestbed,
-):
-    testbed = kubernetes_testbed
-    testbed.reconcile()
-    row = testbed.submit("chat", "one", "two")
-    testbed.settle()
-    [pod] = testbed.pods_of(row).values()
-    assert pod["metadata"]["finalizers"] == [FINALIZER]
-    stop_deployment(testbed.people["dev"], testbed.fresh(row))
-    testbed.reconcile()
-    testbed.kubelet.run(10)  # its kubelet is done before the platform looks again
-    testbed.reconcile()
-    testbed.reconcile()
-    fresh = testbed.fresh(row)
-    assert (fresh.status, fresh.exit_code) == ("STOPPED", 143)
-    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"one\ntwo\n"
-    assert testbed.pods_of(row) == {}
-
-
-@pytest.mark.django_db
-def test_an_evicted_pod_is_disrupted_and_keeps_its_output(kubernetes_testbed: KubernetesTestbed):
-    testbed = kubernetes_testbed
-    testbed.reconcile()
-    row = testbed.submit("chat", "one")
-    testbed.settle()
-    [name] = testbed.pods_of(row)
-    deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
-    testbed.api.update(name, lambda pod: pod["metadata"].update(deletion))
-    testbed.kubelet.run(10)
-    testbed.reconcile()
-    assert (testbed.status(row), reason(row)["code"]) == ("QUEUED", "DISRUPTED")
-    assert bytes(DeploymentLog.objects.get(deployment=row).output) == b"one\n"
-    testbed.reconcile()
-    assert name not in testbed.api.pods
