@@ -36,16 +36,19 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM 
 """
 
 STEP_S = 0.5  # by which the database's clock goes back at once; less is how long a query takes
+STEP_AHEAD_S = 2.0  # that operators are told of; less is how clocks are set right now and then
 LOOK_FOR_S = 30.0  # after a step, for rows that were locked or written by a statement under way
 
 
 class Turn:
     """The turns of one timer. It remembers what it has logged, and by how much the database's clock
-    is ahead of this machine's monotonic one."""
+    is ahead of this machine's monotonic one: by `_ahead_s`, or, as it was read before the answer
+    came, `_most_ahead_s` at most."""
 
     def __init__(self) -> None:
         self._redis_is_away = False
         self._ahead_s: float | None = None
+        self._most_ahead_s: float | None = None
         self._stepped_at = time.monotonic()  # or when it started: no timer may have seen a step
 
     def take(self) -> float | None:
@@ -65,11 +68,25 @@ class Turn:
         return self._next_s()
 
     def _next_s(self) -> float | None:
+        asked_at = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(_NEXT, [[job.name for job in jobs.JOBS]])
             seconds, now_s = cursor.fetchone()
-        self._mend_after_step_back(float(now_s) - time.monotonic())
+        ahead_s = float(now_s) - time.monotonic()
+        self._report_step_ahead(ahead_s, float(now_s) - asked_at)
+        self._mend_after_step_back(ahead_s)
         return None if seconds is None else float(seconds)
+
+    def _report_step_ahead(self, ahead_s: float, most_ahead_s: float) -> None:
+        """Log that pending ends came early. A slow answer, or a timer that was frozen, is no step:
+        the monotonic clock went on meanwhile."""
+        stepped_s = 0.0 if self._most_ahead_s is None else ahead_s - self._most_ahead_s
+        self._most_ahead_s = most_ahead_s
+        if stepped_s > STEP_AHEAD_S:
+            logger.warning(
+                "the database's clock was put ahead: what was pending is due as much earlier",
+                extra={"by_s": stepped_s},
+            )
 
     def _mend_after_step_back(self, ahead_s: float) -> None:
         """Three queries in each turn for a while after the start and after a step."""

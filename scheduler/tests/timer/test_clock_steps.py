@@ -2,9 +2,12 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 
+from clusters.models import Cluster
 from deployments.models import Deployment, Status
 from mlops_platform.database.clock import database_now
 from scheduler.models import NextCycle
@@ -35,3 +38,60 @@ def test_a_turn_after_a_step_back_leaves_no_end_in_the_future(
     assert row.status == Status.RUNNING
     assert row.due_at is not None
     assert row.due_at <= database_now() + timedelta(seconds=5)
+
+
+PUT_AHEAD = "put ahead"
+
+
+class Slow:
+    """The query that reads the clock waits before it is sent, or its answer comes late."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __call__(self, execute: Any, sql: str, *rest: Any) -> Any:
+        reads_clock = "clock_timestamp" in sql
+        if reads_clock and self._part == "before":
+            time.sleep(0.6)
+        answer = execute(sql, *rest)
+        if reads_clock and self._part == "after":
+            time.sleep(0.6)
+        return answer
+
+
+@pytest.mark.parametrize("by_s", [5, 60, 3600])
+def test_a_step_ahead_is_logged_once_by_each_timer(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, by_s: int
+) -> None:
+    """The monotonic clock behind is as the database's put ahead."""
+    row = submit("LOW", simulated_runtime_s=86_400)
+    run_cycle(row.cluster)
+    row.refresh_from_db()
+    timers = [turn.Turn(), turn.Turn()]
+    for timer in timers:
+        timer.take()
+    monotonic = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() - by_s)
+    for timer in timers * 2:
+        timer.take()
+    told = [record for record in caplog.records if PUT_AHEAD in record.getMessage()]
+    # As of the earliest moment at which the clock may have been read.
+    assert [by_s - 2 < vars(record)["by_s"] <= by_s for record in told] == [True, True]
+    before = row.started_at, row.due_at
+    row.refresh_from_db()
+    assert (row.started_at, row.due_at) == before
+
+
+def test_a_frozen_timer_and_a_slow_database_are_no_step_ahead(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "STEP_AHEAD_S", 0.2)
+    timer = turn.Turn()
+    timer.take()
+    time.sleep(0.6)
+    timer.take()
+    for part in ("before", "after"):
+        with connection.execute_wrapper(Slow(part)):
+            timer.take()
+        timer.take()
+    assert PUT_AHEAD not in caplog.text
