@@ -58,7 +58,7 @@ def explained(engine: Engine, container_id: str, status: ReplicaStatus) -> Repli
 def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:
     until = ended_at.timestamp() + 0.5  # a stop is reported after the end that it has caused
     before, date = _remembered(engine, 1, until)
-    own = [each for each in before if each.container_id == container_id]
+    own = _of_last_run([each for each in before if each.container_id == container_id])
     actions = {each.action for each in own}
     if "die" in actions:
         if "stop" in actions:
@@ -73,6 +73,12 @@ def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:
         return Cause.UNKNOWN
     info: dict[str, Any] = engine.call(lambda client: client.info())
     return Cause.ITSELF if info.get("LiveRestoreEnabled") else Cause.RESTART
+
+
+def _of_last_run(events: Sequence[Event]) -> Sequence[Event]:
+    """Others may have restarted the container: what ended an earlier run says nothing of this."""
+    starts = [at for at, each in enumerate(events) if each.action == "start"]
+    return events[starts[-1] :] if starts else events
 
 
 def _remembered(engine: Engine, since: float, until: float) -> tuple[Sequence[Event], float]:

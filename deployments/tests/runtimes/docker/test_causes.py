@@ -67,6 +67,15 @@ def test_an_end_of_its_own_is_no_disruption_whatever_its_code(busybox, runtime, 
         assert (status.exit_code, problem_of(status)) == (code, Code.EXITED if code else None)
 
 
+def test_an_end_of_its_own_after_a_person_has_restarted_it_is_no_disruption(
+    docker_engine: DockerEngine, runtime, run
+):
+    spec = run(Work(IMAGE, ("sh", "-c"), ("if [ -e /x ]; then exit 0; fi; >/x; sleep 600",)))
+    docker_engine.client.restart(containers.name(key_of(spec)), timeout=20)
+    status = ended(runtime, spec)
+    assert (status.exit_code, problem_of(status)) == (0, None)
+
+
 def test_an_end_with_0_in_a_restart_of_its_engine_is_a_disruption(
     docker_engine: DockerEngine, runtime, run
 ):
