@@ -75,7 +75,8 @@ def test_an_account_that_may_not_take_the_finalizer_gives_none(
     [
         b"unable to retrieve container logs for containerd://0123456789abcdef",
         b'failed to try resolving symlinks in path "/var/log/pods/x/main/0.log": lstat: no such\n',
-        b"rpc error: code = NotFound desc = an error occurred when try to find container",
+        b'rpc error: code = NotFound desc = an error occurred when try to find container "0": -',
+        b'rpc error: code = NotFound desc = could not find container "0": ID does not exist\n',
     ],
 )
 def test_a_kubelets_error_is_no_output(fake_kubernetes, kubernetes, kubelet, said: bytes):
@@ -85,3 +86,19 @@ def test_a_kubelets_error_is_no_output(fake_kubernetes, kubernetes, kubelet, sai
     assert b"".join(kubernetes.logs(KEY)) == b""
     fake_kubernetes.logs[OURS] = [said.rstrip() + b"\n", b"and more\n"]
     assert b"".join(kubernetes.logs(KEY)) == said.rstrip() + b"\nand more\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"rpc error: code = Unavailable desc = connection refused\n",
+        b"rpc error: code = NotFound desc = no such model\n",
+        b"unable to retrieve container logs for " + b"x" * 100_000,
+    ],
+    ids=["unavailable", "not found", "long"],
+)
+def test_a_programs_own_error_is_output(fake_kubernetes, kubernetes, kubelet, written: bytes):
+    kubernetes.start(launch_spec(command=["exit", "1"]))
+    kubelet.run()
+    fake_kubernetes.logs[OURS] = [written]
+    assert b"".join(kubernetes.logs(KEY)) == written
