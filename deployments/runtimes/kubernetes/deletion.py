@@ -33,6 +33,17 @@ def deletion_grace_s(pod: Json, grace_s: int, now: datetime) -> int | None:
     return wanted if wanted < granted else None
 
 
+def is_overdue(pod: Json, now: datetime) -> bool:
+    """Whether a Pod that was deleted with a grace period of 0, by others or by a stop whose release
+    failed, should have been ended by its kubelet by now: nothing but finalizers keeps it, and the
+    kubelet of a node that is gone never reports its end."""
+    if pod["metadata"].get("deletionGracePeriodSeconds") != 0:
+        return False
+    deleted_at = datetime.fromisoformat(pod["metadata"]["deletionTimestamp"])
+    grace = timedelta(seconds=pod["spec"].get("terminationGracePeriodSeconds") or 0)
+    return now > deleted_at + grace + OVERDUE
+
+
 def delete(api: Api, namespace: str, pod: Json, grace_s: int) -> int | None:
     """Delete this very Pod, and not one that was created since under the same name; returns the
     grace period that was asked for, or None."""

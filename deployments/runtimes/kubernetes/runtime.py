@@ -96,7 +96,8 @@ class KubernetesRuntime:
         if pod is None or has_ended(pod):
             return
         period_s = deletion.delete(self._api, self._namespace, pod, grace_s)
-        if period_s == 0 or not pod["spec"].get("nodeName"):  # no kubelet reports its end
+        unreported = period_s == 0 or not pod["spec"].get("nodeName")  # by any kubelet
+        if unreported or (grace_s <= 0 and deletion.is_overdue(pod, datetime.now(UTC))):
             deletion.release(self._api, self._namespace, pod)
 
     @nonsense_as_unavailable()

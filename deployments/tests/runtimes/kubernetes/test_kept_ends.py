@@ -1,5 +1,7 @@
 """The exit code and the output of a Pod that is stopped, evicted or deleted by others are read."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from deployments.runtimes.base import Phase
@@ -102,3 +104,21 @@ def test_a_programs_own_error_is_output(fake_kubernetes, kubernetes, kubelet, wr
     kubelet.run()
     fake_kubernetes.logs[OURS] = [written]
     assert b"".join(kubernetes.logs(KEY)) == written
+
+
+@pytest.mark.parametrize(("deleted_s_ago", "stays"), [(3600, False), (60, True), (0, True)])
+def test_a_pod_that_others_deleted_by_force_goes_once_its_kubelet_should_have_ended_it(
+    fake_kubernetes, kubernetes, kubelet, deleted_s_ago: int, stays: bool
+):
+    kubernetes.start(launch_spec(command=["sleep"], grace_s=300))
+    kubelet.run()
+    deleted_at = datetime.now(UTC) - timedelta(seconds=deleted_s_ago)
+    deletion = {
+        "deletionTimestamp": deleted_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "deletionGracePeriodSeconds": 0,
+    }
+    fake_kubernetes.update(OURS, lambda pod: pod["metadata"].update(deletion))
+    kubernetes.stop(KEY, 300)
+    assert seen(kubernetes) is not None
+    kubernetes.stop(KEY, 0)  # its kubelet does nothing: its node is gone
+    assert (seen(kubernetes) is not None) is stays
