@@ -65,8 +65,9 @@ class Broadcaster:
             self._followers[follower] = None
             self._come.set()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
+                thread.start()  # raises where the system has no thread left: the next one tries
+                self._thread = thread
 
     def remove(self, follower: Follower) -> None:
         """Nothing is read for it from here on."""

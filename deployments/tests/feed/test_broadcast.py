@@ -1,5 +1,6 @@
 """The one reader of all streams: what it costs, and how streams end and go on."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from organizations.tests.people import client_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PATIENCE_S = 30.0
 SPEC = {"image": "train:1.2", "cpu_milli": 1, "ram_mib": 1, "gpu": 0}
 
 
@@ -179,6 +181,28 @@ def test_a_reader_waits_while_the_database_is_away(reader, org, dev, cluster, mo
     assert follower.take() == (b"", False)
     reader.turns()
     assert ids(told(follower)) == rows
+
+
+def test_streams_are_read_for_again_once_the_system_has_a_thread(org, dev, cluster, monkeypatch):
+    broadcaster, arrived = Broadcaster(streams.BROADCASTER._texts), threading.Event()
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            follow(broadcaster, org, dev)
+    follower = follow(broadcaster, org, dev)
+    follower.wake = arrived.set
+    rows = submit(dev, cluster)
+    assert arrived.wait(PATIENCE_S)
+    assert ids(told(follower)) == rows
+    thread = broadcaster._thread
+    for each in list(broadcaster._followers):
+        broadcaster.remove(each)
+    assert thread is not None
+    thread.join(PATIENCE_S)  # its connection to the database is closed
 
 
 def test_an_idle_stream_says_where_to_go_on(reader, org, dev, cluster):
