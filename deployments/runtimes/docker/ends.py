@@ -38,21 +38,32 @@ class Event(NamedTuple):
     signal: str
 
 
-def explained(engine: Engine, container_id: str, status: ReplicaStatus) -> ReplicaStatus:
-    """With the problem DISRUPTED where the container has been stopped by others. Calls the engine
-    for exit codes only that a stop may have."""
-    own = status.problem is None or status.problem.code == Code.EXITED
-    if status.ended_at is None or status.exit_code not in MAY_BE_CUT_OFF or not own:
+class Ends:
+    """The ends that one observation sees. An engine that once fails to say what has happened, as
+    one that lets the call run into its deadline, is not asked about the other containers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._has_failed = False
+
+    def explained(self, container_id: str, status: ReplicaStatus) -> ReplicaStatus:
+        """With the problem DISRUPTED where the container has been stopped by others. Calls the
+        engine for exit codes only that a stop may have."""
+        own = status.problem is None or status.problem.code == Code.EXITED
+        if status.ended_at is None or status.exit_code not in MAY_BE_CUT_OFF or not own:
+            return status
+        if self._has_failed:
+            return status
+        try:
+            cause = _cause(self._engine, container_id, status.ended_at)
+        except RuntimeUnavailable:  # whatever the engine says there, its containers are known
+            self._has_failed = True
+            return status
+        if cause == Cause.RESTART:
+            return replace(status, problem=Problem(Code.DISRUPTED, RESTARTED))
+        if cause == Cause.STOPPED or (cause == Cause.TERMINATED and status.exit_code == TERMINATED):
+            return replace(status, problem=Problem(Code.DISRUPTED, STOPPED))
         return status
-    try:
-        cause = _cause(engine, container_id, status.ended_at)
-    except RuntimeUnavailable:  # whatever the engine says there, its containers are known
-        return status
-    if cause == Cause.RESTART:
-        return replace(status, problem=Problem(Code.DISRUPTED, RESTARTED))
-    if cause == Cause.STOPPED or (cause == Cause.TERMINATED and status.exit_code == TERMINATED):
-        return replace(status, problem=Problem(Code.DISRUPTED, STOPPED))
-    return status
 
 
 def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:

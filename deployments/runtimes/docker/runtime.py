@@ -107,6 +107,7 @@ class DockerRuntime:
         if deployment_ids is not None and len(deployment_ids) <= MOST_NAMES:
             filters["name"] = [f"mlops-{re.escape(wanted)}-" for wanted in deployment_ids]
         listed = self._list(filters)
+        seen_ends = ends.Ends(self._engine)
         statuses = []
         for item in listed:
             key = containers.key_of(item.get("Labels"), self._cluster_id)
@@ -114,7 +115,7 @@ class DockerRuntime:
                 deployment_ids is not None and key.deployment_id not in deployment_ids
             ):
                 continue
-            status = self._status_of(key, item)
+            status = self._status_of(key, item, seen_ends)
             if status is not None:
                 statuses.append(status)
         if deployment_ids is None:
@@ -221,7 +222,9 @@ class DockerRuntime:
                 _raise_if_final(error)
             raise
 
-    def _status_of(self, key: Key, item: dict[str, Any]) -> ReplicaStatus | None:
+    def _status_of(
+        self, key: Key, item: dict[str, Any], seen_ends: ends.Ends
+    ) -> ReplicaStatus | None:
         container_id = item["Id"]
         if item["State"] in {"running", "paused", "restarting"}:
             if container_id not in self._started_at:
@@ -236,7 +239,7 @@ class DockerRuntime:
         if container is None:
             return None
         status = replica_status.at_rest(key, self._node, container)
-        status = ends.explained(self._engine, container_id, status)
+        status = seen_ends.explained(container_id, status)
         return replica_status.explained(status, lambda: self._last_line(container_id))
 
     def _last_line(self, container_id: str) -> str:

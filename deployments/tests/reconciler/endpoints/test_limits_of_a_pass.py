@@ -13,6 +13,7 @@ from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog
 from deployments.reconciler import circuit_breaker, garbage, loop, observation
 from deployments.reconciler.loop import reconcile
+from deployments.runtimes.docker import ends
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.hostile import HostileServer, chunked, dripping, endless, whole
 from deployments.tests.runtimes.hostile_docker import DockerEngine
@@ -98,6 +99,19 @@ def test_a_log_that_drips_costs_seconds_and_opens_the_circuit_breaker_of_its_end
         pass_s(sockets)
     paused_ms = redis_client().pttl(f"endpoint:{sockets.endpoint('a').pk}:open")
     assert paused_ms > 8_000
+
+
+def test_an_engine_that_does_not_say_what_ended_its_containers_is_asked_once_in_an_observation(
+    sockets: SocketTestbed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ends, "ASK_S", 0.5)
+    rows = [run_one(sockets, "a"), *(sockets.submit(gpu=0) for _ in range(3))]
+    sockets.settle()
+    sockets.engines["a"].answers["/events"] = lambda: chunked(dripping(b"\n"))
+    end_all(sockets.engines["a"])
+    pass_s(sockets)
+    assert sockets.servers[0].asked("/events") == 1
+    assert {sockets.status(row) for row in rows} == {"COMPLETED"}
 
 
 @pytest.mark.parametrize(
