@@ -52,7 +52,7 @@ def reader() -> Turns:
     return Turns()
 
 
-def follow(reader: Turns, org: Any, user: Any, seen: Any = None) -> Follower:
+def follow(reader: Broadcaster, org: Any, user: Any, seen: Any = None) -> Follower:
     seen = seen or window.seen_now()
     bearer = Bearer(user.pk, lambda: user, expires_in_s=900)  # its token counts
     follower = Follower(org.pk, bearer, Passed(seen.position, seen, None), "")
