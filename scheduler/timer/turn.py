@@ -35,15 +35,15 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM 
          WHERE status = 'STOPPING' AND stop_by > statement_timestamp()) next
 """
 
-STEP_S = 0.5  # by which the database's clock goes back at once; less is how long a query takes
+STEP_S = 0.5  # by which the database's clock goes back at once; less is a correction
 STEP_AHEAD_S = 2.0  # that operators are told of; less is how clocks are set right now and then
 LOOK_FOR_S = 30.0  # after a step, for rows that were locked or written by a statement under way
 
 
 class Turn:
     """The turns of one timer. It remembers what it has logged, and by how much the database's clock
-    is ahead of this machine's monotonic one: by `_ahead_s`, or, as it was read before the answer
-    came, `_most_ahead_s` at most."""
+    is ahead of this machine's monotonic one: by `_ahead_s` at least, and, as it was read before the
+    answer came, by `_most_ahead_s` at most."""
 
     def __init__(self) -> None:
         self._redis_is_away = False
@@ -73,8 +73,9 @@ class Turn:
             cursor.execute(_NEXT, [[job.name for job in jobs.JOBS]])
             seconds, now_s = cursor.fetchone()
         ahead_s = float(now_s) - time.monotonic()
-        self._report_step_ahead(ahead_s, float(now_s) - asked_at)
-        self._mend_after_step_back(ahead_s)
+        most_ahead_s = float(now_s) - asked_at
+        self._report_step_ahead(ahead_s, most_ahead_s)
+        self._mend_after_step_back(ahead_s, most_ahead_s)
         return None if seconds is None else float(seconds)
 
     def _report_step_ahead(self, ahead_s: float, most_ahead_s: float) -> None:
@@ -88,9 +89,10 @@ class Turn:
                 extra={"by_s": stepped_s},
             )
 
-    def _mend_after_step_back(self, ahead_s: float) -> None:
-        """Three queries in each turn for a while after the start and after a step."""
-        stepped_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
+    def _mend_after_step_back(self, ahead_s: float, most_ahead_s: float) -> None:
+        """Three queries in each turn for a while after the start and after a step. A slow answer is
+        no step: every cluster would have a cycle just when the database is slow."""
+        stepped_s = 0.0 if self._ahead_s is None else most_ahead_s - self._ahead_s
         self._ahead_s = ahead_s
         if stepped_s < -STEP_S:
             self._stepped_at = time.monotonic()

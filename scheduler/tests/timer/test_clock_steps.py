@@ -95,3 +95,16 @@ def test_a_frozen_timer_and_a_slow_database_are_no_step_ahead(
             timer.take()
         timer.take()
     assert PUT_AHEAD not in caplog.text
+
+
+@pytest.mark.parametrize("part", ["before", "after"])
+def test_a_slow_database_is_no_step_back(submit: Submit, part: str) -> None:
+    cluster = submit("LOW").cluster
+    timer = turn.Turn()
+    timer.take()
+    ahead = database_now() + timedelta(hours=1)
+    NextCycle.objects.update_or_create(cluster=cluster, defaults={"due_at": ahead})
+    with connection.execute_wrapper(Slow(part)):
+        timer.take()
+    timer.take()
+    assert NextCycle.objects.get(cluster=cluster).due_at == ahead
