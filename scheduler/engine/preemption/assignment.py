@@ -93,37 +93,33 @@ class Assignment:
         if least >= 0:
             return False
         for number in chosen:
-            self._loads = self._moved(self._loads, number, self.bins[number], at)
+            self._move(self._loads, number, at)
             self.bins[number] = at
         return True
 
     def _best_part(self, at: int, numbers: list[int]) -> tuple[int, list[int]]:
         """The change in weight, at most 0, by moving some of the first of these to the bin."""
-        loads, moved = self._loads, list[int]()
+        loads, moved = dict(self._loads), list[int]()
         change, least, chosen = 0, 0, list[int]()
         for number in numbers:
-            source = self.bins[number]
-            further = self._moved(loads, number, source, at)
-            after = self._weight(at, further[at])
+            source, request = self.bins[number], self._items[number][0]
+            more, less = loads.get(at, ZERO).plus(request), loads[source].minus(request)
+            after = self._weight(at, more)
             if after is None:
                 continue
             change += after - self._known_weight(at, loads.get(at, ZERO))
-            change += self._known_weight(source, further[source])
+            change += self._known_weight(source, less)
             change -= self._known_weight(source, loads[source])
-            loads, moved = further, [*moved, number]
+            self._move(loads, number, at)
+            moved.append(number)
             if change < least:
-                least, chosen = change, moved
+                least, chosen = change, moved.copy()
         return least, chosen
 
-    def _moved(
-        self, loads: dict[int, Resources], number: int, source: int, target: int
-    ) -> dict[int, Resources]:
-        request = self._items[number][0]
-        return {
-            **loads,
-            source: loads[source].minus(request),
-            target: loads.get(target, ZERO).plus(request),
-        }
+    def _move(self, loads: dict[int, Resources], number: int, target: int) -> None:
+        request, source = self._items[number][0], self.bins[number]
+        loads[source] = loads[source].minus(request)
+        loads[target] = loads.get(target, ZERO).plus(request)
 
     def _saving(self, number: int) -> int:
         """The weight that its bin would save without the replica."""
