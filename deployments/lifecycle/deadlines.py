@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from clusters.models import Cluster, Runtime
@@ -24,6 +24,19 @@ from deployments.signals import deployment_stopped
 
 BATCH = 1000  # rows under one lock
 CLUSTERS = 20  # whose rows are locked together: a stop in one of them waits for that long
+
+# Those whose ends are the most overdue come first: else the clusters with the lowest ids would have
+# all turns where more is due than can be ended.
+_LOCK_FREE = """
+SELECT c.id, statement_timestamp()
+  FROM clusters_cluster c
+  JOIN (SELECT cluster_id, min(due_at) AS first_at FROM deployments_deployment
+         WHERE status = 'RUNNING' AND due_at <= statement_timestamp()
+         GROUP BY cluster_id) due ON due.cluster_id = c.id
+ WHERE c.runtime = 'simulated' AND c.deleted_at IS NULL
+ ORDER BY due.first_at, c.id LIMIT %(clusters)s
+   FOR NO KEY UPDATE OF c SKIP LOCKED
+"""
 
 
 def finish_due(cluster_id: UUID, now: datetime, *, batch: int = BATCH) -> int:
@@ -45,20 +58,14 @@ def finish_simulated(*, clusters: int = CLUSTERS, batch: int = BATCH) -> int:
     where nothing is due, and 8 for any number of clusters.
     """
     with transaction.atomic():
-        due = Deployment.objects.filter(status=Status.RUNNING, due_at__lte=Now())
-        free = (
-            Cluster.objects.select_for_update(no_key=True, skip_locked=True)
-            .filter(runtime=Runtime.SIMULATED, deleted_at=None)
-            .filter(pk__in=due.order_by().values("cluster_id"))
-            .annotate(now=Now())
-            .order_by("pk")
-        )
-        locked = dict(free.values_list("pk", "now")[:clusters])
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_FREE, {"clusters": clusters})
+            locked: dict[UUID, datetime] = dict(cursor.fetchall())
         if not locked:
             return 0
         rows = list(
-            due.select_for_update(no_key=True, skip_locked=True)
-            .filter(cluster_id__in=locked)
+            Deployment.objects.select_for_update(no_key=True, skip_locked=True)
+            .filter(status=Status.RUNNING, due_at__lte=Now(), cluster_id__in=locked)
             .order_by("due_at", "pk")[:batch]
         )
         _finish(rows, max(locked.values()))

@@ -246,6 +246,16 @@ def test_ends_of_many_clusters_update_dependents_in_each(dev, org, cluster):
     assert (waiting.count(), failed.count()) == (2, 2)
 
 
+def test_the_ends_that_are_the_most_overdue_come_first_whichever_cluster_has_them(
+    dev, org, cluster
+):
+    newer = make_cluster(org, name="east")
+    late = running(newer, dev, ran_s=90, simulated_runtime_s=60)
+    later = running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    assert deadlines.finish_simulated(clusters=1) == 1
+    assert (late.events.count(), later.events.count()) == (1, 0)
+
+
 def test_a_locked_cluster_delays_no_end_in_another(transactional_db, dev, org, cluster):
     east = make_cluster(org, name="east")
     rows = [running(each, dev, ran_s=61, simulated_runtime_s=60) for each in (cluster, east)]
