@@ -62,6 +62,17 @@ def rename(*renamed: tuple[str, str]) -> None:
         server.commit()
 
 
+def take_place() -> None:
+    """Put the draft into the place of the database in use, which becomes the old one. An older one
+    that is there becomes the draft, which the caller drops: it stays where this is refused."""
+    current, draft, old = names()
+    moves = [(current, old), (draft, current)]
+    if exists(old):
+        older = f"{old}_too"
+        moves = [(old, older), *moves, (older, draft)]
+    rename(*moves)
+
+
 def drop(name: str) -> None:
     with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
         text = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")

@@ -47,7 +47,7 @@ def restore(
     _refuse_unknown(reader.manifest)
     _refuse_keys(reader.manifest["keys"], say, other_keys=other_keys)
     has_users = _refuse_data(replace=replace)
-    current, draft, old = databases.names()
+    _, draft, old = databases.names()
     if databases.exists(old) and not drop_old:
         raise Refused(f"{old} is there, from an earlier restore: {WAYS}")
     databases.drop(draft)
@@ -57,8 +57,7 @@ def restore(
             _fill(reader, draft, say)
             _refuse_unopened(reader.manifest["keys"], say, other_keys=other_keys)
             breaches = audit.breaches()
-        databases.drop(old)
-        databases.rename((current, old), (draft, current))
+        databases.take_place()
     except (DatabaseError, psycopg2.Error) as error:
         sentence = str(error).partition("\n")[0]  # the lines behind it have values of rows
         raise Refused(f"PostgreSQL cannot do it: {sentence}.") from error

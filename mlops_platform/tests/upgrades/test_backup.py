@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,7 @@ from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import ONE_MIGRATION
 from organizations.models import Organization
+from scheduler import audit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -353,6 +355,24 @@ def test_a_second_restore_does_not_drop_what_the_first_has_kept(
     assert everything(tmp_path) == before
     call_command("restore", str(backup), replace=True, drop_old=True)
     assert not exists(names().old)
+
+
+def test_what_is_kept_stays_where_the_restore_that_may_drop_it_is_refused(
+    doubtful: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("restore", str(doubtful), replace=True)
+    breaches = audit.breaches
+    with ExitStack() as processes:
+
+        def one_starts_meanwhile() -> list[str]:
+            processes.enter_context(session(names().current))
+            return breaches()
+
+        monkeypatch.setattr(audit, "breaches", one_starts_meanwhile)
+        with pytest.raises(CommandError, match=IN_USE):
+            call_command("restore", str(backup), replace=True, drop_old=True)
+    assert exists(names().old)
+    assert not exists(names().draft)
 
 
 def test_the_old_database_goes_at_once_where_that_is_asked_for(doubtful: Path) -> None:
