@@ -53,9 +53,9 @@ def is_away(endpoint: Endpoint, error: str, *, is_node: bool) -> bool:
     a node: that time ends, and begins anew once the endpoint shows that the node is not ready.
     """
     nodes = Node.objects.filter(endpoint=endpoint)
-    timed = nodes.filter(observed=NodeState.NOT_READY, not_ready_since=None)
+    untimed = nodes.filter(observed=NodeState.NOT_READY, not_ready_since=None)
     as_it_should = (
-        timed
+        untimed
         if not is_node
         else nodes.filter(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
     )

@@ -1,6 +1,7 @@
 """The databases of a restore: the one in use, the one that is built beside it, and the one that was
 in use before, which may be kept."""
 
+import time
 from typing import NamedTuple
 
 from psycopg2 import errors, sql
@@ -8,6 +9,7 @@ from psycopg2 import errors, sql
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 
 IN_USE = "Processes use the database: stop web, workers, runtimes and timer first."
+CLOSING_S = 2.0
 _RENAME = sql.SQL("ALTER DATABASE {} RENAME TO {}")
 _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
@@ -37,10 +39,16 @@ def exists(name: str) -> bool:
 
 
 def refuse_used(name: str) -> None:
-    with session(MAINTENANCE) as server, server.cursor() as cursor:
-        cursor.execute(_OTHERS, [name])
-        if cursor.fetchone() != (0,):
-            raise Refused(IN_USE)
+    """A session that was closed just now still shows for a moment, so this one looks again."""
+    until = time.monotonic() + CLOSING_S
+    with session(MAINTENANCE, autocommit=True) as server, server.cursor() as cursor:
+        while True:  # each look is a transaction: within one, what it has seen stays
+            cursor.execute(_OTHERS, [name])
+            if cursor.fetchone() == (0,):
+                return
+            if time.monotonic() > until:
+                raise Refused(IN_USE)
+            time.sleep(0.05)
 
 
 def create(name: str) -> None:

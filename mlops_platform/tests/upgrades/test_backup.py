@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ from deployments import env
 from deployments.models import Deployment, PriorityClass
 from mlops_platform.backup import dump as dumping
 from mlops_platform.backup import restore as restoring
-from mlops_platform.backup.databases import IN_USE, drop, exists, names
+from mlops_platform.backup.databases import IN_USE, drop, exists, names, refuse_used
 from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader, new_file
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
 from mlops_platform.coordination.redis import redis_client
@@ -240,6 +241,14 @@ def test_nothing_is_restored_under_running_processes(backup: Path, tmp_path: Pat
     with session(database_name()), pytest.raises(CommandError, match=IN_USE):
         call_command("restore", str(backup), replace=True)
     assert everything(tmp_path) == before
+
+
+def test_a_process_that_is_about_to_end_is_waited_for(other_database: None) -> None:
+    with session(names().current) as of_process:
+        end = Timer(0.3, of_process.close)
+        end.start()
+        refuse_used(names().current)
+        end.join()
 
 
 def test_other_keys_may_be_accepted_and_an_empty_database_is_replaced_at_once(
