@@ -240,13 +240,27 @@ class QuotaSearch:
 
     def _made(self, victims: Sequence[Candidate], *, proved: bool) -> VictimSet:
         """The victims without those that are not needed; the heaviest is tried first."""
-        needed = list(victims)
+        given, freed = add_up(map(_total, filter(self._counts_for_quota, victims))), _freed(victims)
+        counts = {at: self._count(at, freed.get(at, ZERO)) for at in self._bins}
+        spare = sum(counts.values()) - self._request.replicas
+        needed = {each.id: each for each in victims}
+        self._budget.spent += len(self._bins) // 8 + 2 * len(needed)
         for victim in sorted(victims, key=lambda each: each.weight, reverse=True):
-            without = [each for each in needed if each is not victim]
-            if self._is_enough(without):
-                needed = without
-        top = max(each.value for each in needed)
-        return VictimSet(top, weight_of(needed), tuple(needed), proved, 0)
+            left = given.minus(_total(victim)) if self._counts_for_quota(victim) else given
+            if not self._short.fits_in(left):
+                continue
+            less = {at: freed[at].minus(amount) for at, amount in victim.frees}
+            fewer = {at: self._count(at, less[at]) for at in less if at in counts}
+            lost = sum(counts[at] - count for at, count in fewer.items())
+            if lost > spare:
+                continue
+            del needed[victim.id]
+            given, spare = left, spare - lost
+            freed.update(less)
+            counts.update(fewer)
+        kept = tuple(needed.values())
+        top = max(each.value for each in kept)
+        return VictimSet(top, weight_of(kept), kept, proved, 0)
 
 
 def _total(candidate: Candidate) -> Resources:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -9,6 +10,7 @@ from scheduler.engine import Snapshot
 from scheduler.engine.codec import decode_snapshot, encode_snapshot
 from scheduler.engine.invariants import check
 from scheduler.engine.plan import Start
+from scheduler.engine.preemption import within_quota
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Placement, Policy, Running, Workload
 from scheduler.engine.whatif import WhatIf, occupants
@@ -26,7 +28,7 @@ from scheduler.tests.engine.build import (
     rack,
     run,
 )
-from scheduler.tests.engine.plans import evicted, placed, reason, replayed_plan, started
+from scheduler.tests.engine.plans import evicted, placed, plan, reason, replayed_plan, started
 
 CLASSES = (LOW, MID, HIGH)
 
@@ -256,3 +258,21 @@ def test_a_policy_from_before_the_field_is_read_with_its_default() -> None:
     assert (
         decode_snapshot(encoded).policy.preemption_within_quota == Policy().preemption_within_quota
     )
+
+
+def test_the_victims_of_a_large_gang_are_not_added_up_for_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"n{number}" for number in range(100)]
+    snapshot = rack(
+        [node(name) for name in names],
+        running=[anns(gpu=4, on=name) for name in names * 2],
+        queued=[urgent(gpu=8, replicas=100)],
+        preemption_within_quota="lower_priority",
+        classes=CLASSES,
+    )
+    total = Mock(side_effect=within_quota._total)
+    monkeypatch.setattr(within_quota, "_total", total)
+    made = plan(owned(snapshot, ann=gpus(800)))
+    assert len(evicted(made)) == 200
+    assert total.call_count < 20 * 200
