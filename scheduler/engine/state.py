@@ -152,8 +152,11 @@ class CycleState:
         return kept_back and self._may_preempt(workload)
 
     def _could_preempt_its_own(self, workload: Workload) -> bool:
-        """Whether victims among its owner's workloads might make room in the owner's quota."""
+        """Whether victims among its owner's workloads might make room in the owner's quota. What is
+        reserved of it for another workload is not made up for by victims."""
         if self._snapshot.policy.preemption_within_quota == NEVER:
+            return False
+        if self.reservations.reserved_quota(workload) != ZERO:
             return False
         return self._may_preempt(workload)
 
@@ -162,8 +165,7 @@ class CycleState:
         enough are the owner's."""
         if not self._could_preempt_its_own(workload):
             return False
-        short = usage.shortfall(workload, self.reservations.reserved_quota(workload))
-        return self._preempt(workload, short)
+        return self._preempt(workload, usage.shortfall(workload))
 
     def _preempt(self, workload: Workload, short: Resources = ZERO) -> bool:
         """`short` is what the owner's quota lacks."""

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.exceptions import NotFound
 
 from clusters.models import Cluster
+from clusters.services import clusters
 from clusters.services.deletion import delete_cluster
 from deployments.models import Deployment, Status
 from deployments.services.stop import stop_one
@@ -19,7 +20,9 @@ from deployments.tests.dependencies.cases import blamed, state, submit
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import make
 from mlops_platform.api.errors import Conflict
+from mlops_platform.database import row_waits
 
+PATIENT_S = 10.0
 LONG_ENOUGH_S = 0.3  # to reach the lock that it has to wait for
 LINKED = 'INSERT INTO "deployments_deployment_depends_on"'
 RECORDED = "INSERT INTO deployments_deploymentevent"
@@ -28,9 +31,16 @@ Call = Callable[[], Any]
 
 
 @pytest.fixture
-def between(transactional_db):
+def between(transactional_db, monkeypatch):
     """`between(first, statement, second)`: `second` begins, on a connection of its own, after that
-    statement of `first`, which has not committed. Returns what both returned or raised."""
+    statement of `first`, which has not committed. Returns what both returned or raised.
+
+    `second` waits for the rows that it needs until `first` has committed, however slow that is.
+    """
+    monkeypatch.setattr(row_waits, "SHORT_S", PATIENT_S)
+    limits = row_waits.transaction_limits(lock_timeout=PATIENT_S)
+    monkeypatch.setattr(clusters, "LIMITS", limits)
+    monkeypatch.setitem(clusters.lock_cluster.__kwdefaults__, "limits", limits)
 
     def between(first: Call, statement: str, second: Call) -> tuple[Any, Any]:
         with ThreadPoolExecutor(1) as pool:

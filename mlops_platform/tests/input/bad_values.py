@@ -15,7 +15,16 @@ from rest_framework import serializers
 from accounts.api.serializers import Timezone
 from clusters.api.labels import Labels
 from clusters.api.registry_serializers import RegistryHost
-from deployments.api.fields import Arguments, Dependencies, Environment, Image, Items
+from deployments.api.fields import (
+    Arguments,
+    ContainerUser,
+    Dependencies,
+    Environment,
+    Image,
+    Items,
+    Ulimits,
+    WorkingDirectory,
+)
 from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber, cores
 
 HUGE = 10**30
@@ -105,6 +114,16 @@ def _by_kind(field: Any) -> list[Any]:
                 "a\u00e4",
             ]
             return [*_not_text(field), *words]
+        case ContainerUser():
+            names = ["root", "-1", "1.5", "1:", ":1", "1:2:3", "1 2", str(2**31), f"1:{2**31}"]
+            return [*_not_text(field), *names]
+        case WorkingDirectory():
+            return [*_not_text(field), "work", "./work", "/a/../b", "/a\nb", "/" + "a" * 1024]
+        case Ulimits():
+            names = [{"cpu": 1}, {"": 1}, {"memlock": 1, "core": 1}]
+            limits = [0, -1, 1.5, True, "1", "unlimited", None, [], {}, 2**63]
+            values = [{"nofile": each} for each in limits]
+            return ["x", 5, True, [], *names, *values, {"stack": "endless"}, *vast]
         case Text():
             return _not_text(field)
         case serializers.EmailField():

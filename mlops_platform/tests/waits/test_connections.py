@@ -15,7 +15,7 @@ PROGRAMS = {
     "/srv/bin/gunicorn": SERVING,
     "/srv/bin/celery": WORKER,
     "/srv/lib/celery/__main__.py": WORKER,
-    "/srv/scheduler/timer/__main__.py": SERVING,
+    "/srv/scheduler/timer/__main__.py": WORKER,
     "manage.py": COMMAND,
     "/srv/a-script-of-an-operator.py": SERVING,
 }

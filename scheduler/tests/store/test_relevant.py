@@ -242,6 +242,15 @@ def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot,
 @example(
     seed=262, most_keys=1, few=1, most_members=5_000, alike=False, owners_matter="quotas", short=0
 )  # one refused at its turn starts once a reservation ends, unless others in between do
+@example(
+    seed=6430152,
+    most_keys=2000,
+    few=1,
+    most_members=5_000,
+    alike=True,
+    owners_matter="quotas",
+    short=0,
+)  # of a quota that is full only with what is reserved of it
 @hypothesis_settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
