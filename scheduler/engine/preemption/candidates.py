@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
-from scheduler.engine.preemption.covering import WORK_LIMIT, cover
+from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
+from scheduler.engine.preemption.covers.greedy import Group
 from scheduler.engine.preemption.exemption import could_be_evicted, evictable_from
-from scheduler.engine.preemption.greedy import Group
 from scheduler.engine.preemption.lower_bound import LowerBound
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet
 from scheduler.engine.resources import ZERO, Resources, add_up

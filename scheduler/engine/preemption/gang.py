@@ -24,14 +24,14 @@ from typing import NamedTuple
 
 from scheduler.engine.capacity import Usable
 from scheduler.engine.preemption.candidates import Candidates
-from scheduler.engine.preemption.curves import Bin, Choice, Curve, Settled
-from scheduler.engine.preemption.distribution import (
+from scheduler.engine.preemption.covers.distribution import (
     Shares,
     lightest,
     step_by_step,
     within_reach,
     without_surplus,
 )
+from scheduler.engine.preemption.curves import Bin, Choice, Curve, Settled
 from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet, weight_of
 from scheduler.engine.resources import Resources
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.preemption.assignment import Assignment
 from scheduler.engine.preemption.candidates import Candidates
-from scheduler.engine.preemption.covering import WORK_LIMIT
+from scheduler.engine.preemption.covers.covering import WORK_LIMIT
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.search import PreemptionSearch
 from scheduler.engine.preemption.victims import Candidate, weight_of

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from scheduler.engine.capacity import Capacity, Usable, fits
-from scheduler.engine.preemption import covering, gang
+from scheduler.engine.preemption import gang
 from scheduler.engine.preemption.candidates import Candidates
+from scheduler.engine.preemption.covers import covering
 from scheduler.engine.preemption.gang import GangSearch
 from scheduler.engine.preemption.hasty import HastySearch
 from scheduler.engine.preemption.request import Request

@@ -17,8 +17,8 @@ from functools import cached_property
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates, Cheapest
-from scheduler.engine.preemption.covering import WORK_LIMIT, cover
-from scheduler.engine.preemption.greedy import Amounts, Group
+from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
+from scheduler.engine.preemption.covers.greedy import Amounts, Group
 from scheduler.engine.preemption.hasty import EXAMINED
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.search import BIN_STEPS, CANDIDATE_STEPS, PreemptionSearch

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from scheduler.engine.preemption.covering import cover
-from scheduler.engine.preemption.greedy import ONE, Amounts, Group, greedy, spared, weight_of
-from scheduler.engine.preemption.lagrangian import ROUNDS, core, prices
+from scheduler.engine.preemption.covers.covering import cover
+from scheduler.engine.preemption.covers.greedy import ONE, Amounts, Group, greedy, spared, weight_of
+from scheduler.engine.preemption.covers.lagrangian import ROUNDS, core, prices
 
 
 def instance(seed: int, groups: int, items: int) -> tuple[Amounts, list[Group]]:

@@ -10,7 +10,7 @@ integers: any prices are valid, so rounding makes the bound weaker, never wrong.
 
 from collections.abc import Sequence
 
-from scheduler.engine.preemption.greedy import ONE, Amounts, Group
+from scheduler.engine.preemption.covers.greedy import ONE, Amounts, Group
 
 ROUNDS = 60  # enough for most problems
 PATIENCE = 5  # rounds without progress after which the steps are halved

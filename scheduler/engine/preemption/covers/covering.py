@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from operator import mul
 from typing import NamedTuple
 
-from scheduler.engine.preemption.greedy import (
+from scheduler.engine.preemption.covers.greedy import (
     Amounts,
     Counts,
     Group,
@@ -31,7 +31,7 @@ from scheduler.engine.preemption.greedy import (
     spared,
     weight_of,
 )
-from scheduler.engine.preemption.lagrangian import ROUNDS, core, prices
+from scheduler.engine.preemption.covers.lagrangian import ROUNDS, core, prices
 
 WORK_LIMIT = 60_000
 QUICK_LIMIT = 3_000  # of the search without prices
