@@ -115,15 +115,15 @@ def _by_kind(field: Any) -> list[Any]:
             ]
             return [*_not_text(field), *words]
         case ContainerUser():
-            names = ["root", "-1", "1.5", "1:", ":1", "1:2:3", "1 2", str(2**31), f"1:{2**31}"]
-            return [*_not_text(field), *names]
+            people = ["root", "-1", "1.5", "1:", ":1", "1:2:3", "1 2", str(2**31), f"1:{2**31}"]
+            return [*_not_text(field), *people]
         case WorkingDirectory():
             return [*_not_text(field), "work", "./work", "/a/../b", "/a\nb", "/" + "a" * 1024]
         case Ulimits():
-            names = [{"cpu": 1}, {"": 1}, {"memlock": 1, "core": 1}]
-            limits = [0, -1, 1.5, True, "1", "unlimited", None, [], {}, 2**63]
-            values = [{"nofile": each} for each in limits]
-            return ["x", 5, True, [], *names, *values, {"stack": "endless"}, *vast]
+            faulty = [0, -1, 1.5, True, "1", "unlimited", None, [], {}, 2**63]
+            limits = [{"nofile": each} for each in faulty]
+            unknown = [{"cpu": 1}, {"": 1}, {"memlock": 1, "core": 1}, {"stack": "endless"}]
+            return ["x", 5, True, [], *unknown, *limits, *vast]
         case Text():
             return _not_text(field)
         case serializers.EmailField():
