@@ -1,7 +1,9 @@
 """Gunicorn's worker class: uvicorn's, with the connections of this package."""
 
 import logging
+import os
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -42,6 +44,12 @@ class WebWorker(UvicornWorker):
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def init_signals(self) -> None:
+        """Once all is answered uvicorn raises the signal that ended it again: the process then ends
+        in order, with 0, and not of the signal."""
+        super().init_signals()
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
 
     def init_process(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
