@@ -50,13 +50,14 @@ class Redis:
         return self._answers(self._earlier_socket)
 
     def is_there(self) -> bool:
-        """Whether a server has the socket open, ready or not."""
-        return listens(self.socket)
+        """Whether a server has the socket open, ready or not, or one of this object's starts or
+        ends. A second one would take its socket: of two servers each client would know one."""
+        return listens(self.socket) or (self._process is not None and self._process.poll() is None)
 
     def start(self) -> None:
         """Start it, unless it is there, and wait until it answers."""
         self.launch()
-        wait_until_ready(self.name, self.is_ready, self._is_alive, self.log)
+        wait_until_ready(self.name, self.is_ready, self.is_there, self.log)
 
     def launch(self) -> None:
         """Start it without waiting, unless it is there. A socket left over by a killed run is
@@ -85,11 +86,6 @@ class Redis:
             account.popen,
             note=f"{binary}, version {'.'.join(map(str, version))}\n",
         )
-
-    def _is_alive(self) -> bool:
-        if self._process is not None:
-            return self._process.poll() is None
-        return self.is_there()
 
     def stop(self) -> None:
         """Save and end the server, also one that another process started; it has ended once it

@@ -20,6 +20,7 @@ import redis
 from mlops_platform import embedded
 from mlops_platform.embedded.places import LONGEST_SOCKET_PATH, postgres_socket, run_dir
 from mlops_platform.embedded.process import packaged_binary
+from mlops_platform.embedded.redis import Redis
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 WAIT_S = 20.0
@@ -191,6 +192,22 @@ def test_a_server_that_another_user_had_to_start_again_is_stopped_too(made_once:
             process.communicate("out\n", timeout=WAIT_S)
         assert answers(made_once) == (True, True)
     assert answers(made_once) == (False, False)
+
+
+def test_a_redis_that_is_slow_to_open_its_socket_is_not_started_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later one would take the first one's socket, and each client would know one of them."""
+    with embedded.services(tmp_path, postgres=False, redis=True, durable=False):
+        os.kill(redis_pid(tmp_path), signal.SIGKILL)
+        server = Redis(tmp_path)
+        server.start()
+        first = redis_pid(tmp_path)
+        with monkeypatch.context() as slow:
+            slow.setattr("mlops_platform.embedded.redis.listens", lambda _socket: False)
+            server.launch()
+        time.sleep(0.5)
+        assert redis_pid(tmp_path) == first
 
 
 def test_many_start_at_once_and_share_one_pair_of_servers(tmp_path: Path) -> None:
