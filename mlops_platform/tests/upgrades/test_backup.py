@@ -5,8 +5,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -14,83 +13,25 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
-from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
-from clusters.models import Cluster, Endpoint
-from clusters.secrets import seal
+from clusters.models import Cluster
 from deployments import env
-from deployments.models import Deployment, PriorityClass
+from deployments.models import Deployment
 from mlops_platform.backup import dump as dumping
 from mlops_platform.backup import restore as restoring
-from mlops_platform.backup.databases import IN_USE, drop, exists, names, refuse_used
-from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, Reader, new_file
-from mlops_platform.backup.sessions import MAINTENANCE, database_name, session
+from mlops_platform.backup.databases import IN_USE, names, refuse_used
+from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, new_file
+from mlops_platform.backup.sessions import database_name, session
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import ONE_MIGRATION
-from organizations.models import Organization
-from scheduler import audit
+from mlops_platform.tests.upgrades.contents import content, everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def platform(other_database: None) -> None:
-    """A database with a user, a cluster and a deployment."""
-    user = User.objects.create_user("olga", password="correct-horse")
-    cluster = Cluster.objects.create(
-        name="gpu",
-        organization=Organization.objects.create(name="Lab"),
-        total_cpu_milli=1000,
-        total_ram_mib=1024,
-        total_gpu=1,
-    )
-    Deployment.objects.create(
-        cluster=cluster,
-        owner=user,
-        name="tab\tand\\line\nand ü",
-        image="train",
-        env=env.sealed({"TOKEN": "hunter2"}),
-        priority_class=PriorityClass.objects.get(name="LOW"),
-        cpu_milli=500,
-        ram_mib=512,
-        gpu=1,
-        scheduling_key="LOW/500/512/1",
-    )
-    connection.close()
-
-
-@pytest.fixture
-def backup(platform: None, tmp_path: Path) -> Path:
-    path = tmp_path / "backup"
-    call_command("backup", str(path))
-    return path
-
-
-def content(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest, and the rows of each table."""
-    with path.open("rb") as file:
-        reader = Reader(file)
-        rows = {}
-        for name, _ in reader.manifest["tables"]:
-            reader.begin_table()
-            rows[name] = b"".join(iter(lambda: reader.read(8192), b""))
-        return reader.manifest, rows
-
-
-def everything(tmp_path: Path) -> tuple[Any, ...]:
-    """All rows and sequences as they are now, and which databases the server has."""
-    path = tmp_path / f"now-{len(list(tmp_path.iterdir()))}"
-    call_command("backup", str(path))
-    manifest, rows = content(path)
-    with session(MAINTENANCE) as server, server.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database ORDER BY datname")
-        return cursor.fetchall(), manifest["sequences"], manifest["migrations"], rows
 
 
 def test_what_is_restored_equals_what_was_backed_up(backup: Path, tmp_path: Path) -> None:
@@ -261,150 +202,6 @@ def test_other_keys_may_be_accepted_and_an_empty_database_is_replaced_at_once(
     call_command("restore", str(backup), other_keys=True)
     assert "opens no credential of this file" in capsys.readouterr().err
     assert User.objects.get().username == "olga"
-
-
-# --- Several keys ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_keys(platform: None, settings: Settings) -> tuple[str, str]:
-    """(older, newer): the deployment is sealed with the older one, an endpoint with the newer."""
-    older, newer = settings.CREDENTIALS_KEYS[0], Fernet.generate_key().decode()
-    settings.CREDENTIALS_KEYS = [newer, older]
-    return older, newer
-
-
-def seal_one_with_the_newer() -> None:
-    Endpoint.objects.create(cluster=Cluster.objects.get(), secrets=seal({"token": "hunter3"}))
-    connection.close()
-
-
-@pytest.mark.parametrize("kept", [0, 1])
-def test_each_key_that_sealed_a_row_is_needed(
-    kept: int,
-    two_keys: tuple[str, str],
-    settings: Settings,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    seal_one_with_the_newer()
-    call_command("backup", str(tmp_path / "file"))
-    before = everything(tmp_path)
-    settings.CREDENTIALS_KEYS = [two_keys[kept]]
-    lost = ("1 of Endpoints", "1 of Environments")[kept]
-    sentence = f"lacks 1 of the file's 2 keys, which sealed {lost}"
-    with pytest.raises(CommandError, match=sentence):
-        call_command("restore", str(tmp_path / "file"), replace=True)
-    assert everything(tmp_path)[0] == before[0]
-    assert everything(tmp_path)[3] == before[3]
-    call_command("restore", str(tmp_path / "file"), replace=True, other_keys=True)
-    assert sentence in capsys.readouterr().err
-
-
-def test_a_key_that_sealed_no_row_is_not_needed(
-    two_keys: tuple[str, str], settings: Settings, tmp_path: Path
-) -> None:
-    call_command("rotate_credentials")
-    connection.close()
-    call_command("backup", str(tmp_path / "file"))
-    settings.CREDENTIALS_KEYS = [two_keys[1]]
-    call_command("restore", str(tmp_path / "file"), replace=True)
-    assert env.unsealed(Deployment.objects.get().env) == {"TOKEN": "hunter2"}
-
-
-# --- The old database ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def doubtful(platform: None, tmp_path: Path) -> Iterator[Path]:
-    """A backup of which the audit complains; the database in use is in order, and has one more
-    user."""
-    Cluster.objects.update(allocated_gpu=1)
-    connection.close()
-    call_command("backup", str(tmp_path / "doubtful"))
-    Cluster.objects.update(allocated_gpu=0)
-    User.objects.create_user("made since")
-    connection.close()
-    yield tmp_path / "doubtful"
-    connection.close()
-    drop(names().old)
-
-
-def test_the_old_database_stays_where_the_audit_complains_and_can_come_back(
-    doubtful: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call_command("restore", str(doubtful), replace=True)
-    said = capsys.readouterr().err
-    assert "Audit: " in said
-    assert f"the old database stays as {names().old}" in said
-    assert not User.objects.filter(username="made since").exists()
-    connection.close()
-    redis_client().set("of the restored", "1")
-    call_command("restore", undo=True)
-    assert User.objects.filter(username="made since").exists()
-    assert redis_client().dbsize() == 0
-    connection.close()
-    call_command("restore", undo=True)  # and forth
-    assert not User.objects.filter(username="made since").exists()
-    connection.close()
-    call_command("restore", drop_old=True)
-    assert not exists(names().old)
-    for way in ({"undo": True}, {"drop_old": True}):
-        with pytest.raises(CommandError, match="no restore has kept a database"):
-            call_command("restore", **way)
-
-
-def test_a_second_restore_does_not_drop_what_the_first_has_kept(
-    doubtful: Path, backup: Path, tmp_path: Path
-) -> None:
-    call_command("restore", str(doubtful), replace=True)
-    before = everything(tmp_path)
-    with pytest.raises(CommandError, match=r"is there, from an earlier restore: .*--undo"):
-        call_command("restore", str(backup), replace=True)
-    assert everything(tmp_path) == before
-    call_command("restore", str(backup), replace=True, drop_old=True)
-    assert not exists(names().old)
-
-
-def test_what_is_kept_stays_where_the_restore_that_may_drop_it_is_refused(
-    doubtful: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call_command("restore", str(doubtful), replace=True)
-    breaches = audit.breaches
-    with ExitStack() as processes:
-
-        def one_starts_meanwhile() -> list[str]:
-            processes.enter_context(session(names().current))
-            return breaches()
-
-        monkeypatch.setattr(audit, "breaches", one_starts_meanwhile)
-        with pytest.raises(CommandError, match=IN_USE):
-            call_command("restore", str(backup), replace=True, drop_old=True)
-    assert exists(names().old)
-    assert not exists(names().draft)
-
-
-def test_the_old_database_goes_at_once_where_that_is_asked_for(doubtful: Path) -> None:
-    call_command("restore", str(doubtful), replace=True, drop_old=True)
-    assert not exists(names().old)
-
-
-def test_databases_change_places_under_no_running_process(doubtful: Path, tmp_path: Path) -> None:
-    call_command("restore", str(doubtful), replace=True)
-    before = everything(tmp_path)
-    for used in (names().current, names().old):
-        with session(used), pytest.raises(CommandError, match=IN_USE):
-            call_command("restore", undo=True)
-    assert everything(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    "words", [{}, {"undo": True, "drop_old": True}, {"undo": True, "file": "backup"}]
-)
-def test_a_restore_needs_one_thing_to_do(words: dict[str, Any]) -> None:
-    file = words.pop("file", None)
-    with pytest.raises(CommandError, match="Give a file, or --undo alone, or --drop-old alone"):
-        call_command("restore", *([file] if file else []), **words)
 
 
 def test_without_redis_a_restore_says_what_is_left_to_do(

@@ -19,7 +19,7 @@ from scheduler.store import part_reader
 from scheduler.store.part_reader import PART_LIMITS, PartLimits
 from scheduler.tests.api.test_bounded_answers import queue_many
 from scheduler.tests.conftest import Submit, run_cycle
-from scheduler.tests.store.test_relevant import OWNERS_MATTER, fill
+from scheduler.tests.store.random_clusters import OWNERS_MATTER, fill
 from scheduler.tests.store.whole import read_whole
 
 pytestmark = pytest.mark.django_db
