@@ -15,6 +15,7 @@ from chaos.platforms.programs import frozen, kill, largest_file, tree
 from chaos.platforms.programs import why_no_limits as no_limits
 
 THERE_TIMEOUT_S = 20.0
+RECOVERED_S = 3.0  # after a full disk
 SMALL_FILE = 64 * 1024  # less than a segment of the write-ahead log
 OTHERS = (
     "pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name <> 'chaos'"
@@ -201,6 +202,18 @@ def _long_transaction(platform: Platform, _draw: Random, lasts_s: float) -> None
 
 @declare(KINDS, "PostgreSQL: full disk", WHILE, lambda _: no_limits())
 def _full_disk(platform: Platform, _draw: Random, lasts_s: float) -> None:
-    """It cannot write its log, so it ends, and cannot recover until there is room again."""
+    """It cannot write its log, so it ends, and cannot recover until there is room again.
+
+    The limit that stands for the disk counts shared memory, too, as a disk does not. A recovery
+    that ends for want of that leaves a server that begins no other one: it is killed.
+    """
     with largest_file(_postmaster(platform), SMALL_FILE):
         time.sleep(lasts_s)
+    deadline = time.monotonic() + RECOVERED_S
+    while time.monotonic() < deadline:
+        with suppress(psycopg2.Error):
+            platform.sql().close()
+            return
+        time.sleep(0.1)
+    with suppress(OSError, ValueError, psutil.Error):
+        kill([platform.postmaster()])
