@@ -201,6 +201,10 @@ def test_a_redis_that_is_slow_to_open_its_socket_is_not_started_twice(
     with embedded.services(tmp_path, postgres=False, redis=True, durable=False):
         os.kill(redis_pid(tmp_path), signal.SIGKILL)
         server = Redis(tmp_path)
+        deadline = time.monotonic() + WAIT_S
+        while server.is_there():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         server.start()
         first = redis_pid(tmp_path)
         with monkeypatch.context() as slow:
