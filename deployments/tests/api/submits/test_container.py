@@ -17,7 +17,7 @@ NONE: dict[str, Any] = {"shm_mib": None, "user": "", "workdir": "", "ulimits": {
 ALL = {
     "shm_mib": 1,
     "user": "1000:100",
-    "workdir": "/work/of ada",
+    "workdir": "/home/of ada",
     "ulimits": {"memlock": "unlimited", "nofile": 65536, "stack": 8388608},
 }
 
@@ -39,7 +39,7 @@ def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster)
     assert spec_of(cluster).container == Container(
         shm_mib=1,
         user="1000:100",
-        workdir="/work/of ada",
+        workdir="/home/of ada",
         ulimits={"memlock": -1, "nofile": 65536, "stack": 8388608},
     )
 
