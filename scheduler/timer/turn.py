@@ -36,7 +36,7 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM 
 """
 
 STEP_S = 0.5  # by which the database's clock goes back at once; less is a correction
-STEP_AHEAD_S = 2.0  # that operators are told of; less is how clocks are set right now and then
+STEP_AHEAD_S = 2.0  # from here on a step is logged; less is how clocks are set right now and then
 LOOK_FOR_S = 30.0  # after a step, for rows that were locked or written by a statement under way
 
 
