@@ -31,7 +31,7 @@ def whole(body: object, status: int = 200) -> Iterator[bytes]:
 
 def chunked(pieces: Iterable[bytes], *headers: bytes) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s\r\n" % each for each in headers)
-    yield b"Transfer-Encoding: chunked\r\n\r\n"
+    yield b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     for piece in pieces:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"

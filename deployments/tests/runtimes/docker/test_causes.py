@@ -10,13 +10,13 @@ from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine, give_up
-from deployments.tests.runtimes.harness import Work, ended, key_of, problem_of, ready
+from deployments.tests.runtimes.harness import Work, ended, key_of, problem_of, ready, wait_until
 
 pytestmark = pytest.mark.docker
 
 
 def handles_a_stop(code: int) -> Work:
-    return Work(IMAGE, ("sh", "-c"), (f"trap 'exit {code}' TERM; sleep 600 & wait",))
+    return Work(IMAGE, ("sh", "-c"), (f"trap 'exit {code}' TERM; echo traps; sleep 600 & wait",))
 
 
 @pytest.fixture
@@ -32,6 +32,8 @@ def run(busybox: Busybox, runtime: DockerRuntime) -> Callable[[Work], LaunchSpec
         spec = busybox.launch_spec(work)
         runtime.start(spec)
         ready(runtime, spec)
+        if "echo traps" in work.args[0]:  # a signal before the trap is there would be lost
+            wait_until(lambda: b"traps" in b"".join(runtime.logs(key_of(spec))))
         return spec
 
     return run
