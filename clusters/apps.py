@@ -6,3 +6,7 @@ class ClustersConfig(AppConfig):
 
     def ready(self) -> None:
         from clusters import receivers  # noqa: F401  # connects the receivers
+        from mlops_platform.sealing import SEALED, SealedColumn
+
+        SEALED.append(SealedColumn(self.get_model("Endpoint"), "secrets", "Endpoints"))
+        SEALED.append(SealedColumn(self.get_model("Registry"), "secret", "Registries"))

@@ -18,9 +18,9 @@ from rest_framework.exceptions import APIException
 from accounts.models import User
 from clusters.endpoints import address_policy
 from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
-from clusters.secrets import unseal
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.sealing import unseal
 from organizations.access import organizations_of, reaches, role_too_low, roles_of
 from organizations.models import Role
 
@@ -142,7 +142,7 @@ def api_server_of(cluster: Cluster) -> Endpoint | None:
 
 
 def secrets_of(endpoint: Endpoint) -> dict[str, str]:
-    """`ca`, `cert`, `key` and `token`, each where there is one; raises secrets.Unsealable.
+    """`ca`, `cert`, `key` and `token`, each where there is one; raises sealing.Unsealable.
 
     For the client that connects, and no other code.
     """
@@ -160,6 +160,6 @@ def registries_in(cluster: Cluster) -> QuerySet[Registry]:
 
 
 def registries_of(cluster: Cluster) -> list[tuple[str, str, str]]:
-    """(host, user name, password) of each; raises secrets.Unsealable. For runtimes only."""
+    """(host, user name, password) of each; raises sealing.Unsealable. For runtimes only."""
     rows = Registry.objects.filter(cluster=cluster).order_by("host")
     return [(each.host, each.username, unseal(each.secret)["password"]) for each in rows]

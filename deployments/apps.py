@@ -6,17 +6,18 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
-        from clusters import hooks, secrets
+        from clusters import hooks
         from deployments import env, receivers  # receivers: connects them
         from deployments.queries import placements
         from deployments.services import clear
+        from mlops_platform import sealing
 
         post_migrate.connect(receivers.on_migrated, sender=self)
         hooks.count_in_use = clear.count_in_use
         hooks.delete_some_rows.append(clear.delete_some_rows)
         hooks.leave_cluster = clear.leave_cluster
         hooks.terminating_nodes = placements.terminating_nodes
-        column = secrets.SealedColumn(
+        column = sealing.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})
         )
-        secrets.SEALED.append(column)
+        sealing.SEALED.append(column)

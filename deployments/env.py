@@ -8,20 +8,20 @@ during an upgrade, cannot read the list and starts nothing with it.
 from collections.abc import Mapping
 from typing import Any
 
-from clusters import secrets
+from mlops_platform import sealing
 
 
 def sealed(values: Mapping[str, str]) -> list[str]:
     """What the column keeps of these values."""
-    return [*sorted(values), secrets.seal(values)] if values else []
+    return [*sorted(values), sealing.seal(values)] if values else []
 
 
 def unsealed(env: Any) -> dict[str, str]:
-    """The values by name; raises secrets.Unsealable, which contains none of them."""
+    """The values by name; raises sealing.Unsealable, which contains none of them."""
     if isinstance(env, Mapping):
         return dict(env)
     *names, values = env or [""]
-    opened = secrets.unseal(values)
+    opened = sealing.unseal(values)
     return {name: opened.get(name, "") for name in names}  # seal() leaves empty values out
 
 
@@ -30,4 +30,4 @@ def resealed(env: Any) -> Any:
     if isinstance(env, Mapping):
         return sealed(env)
     *names, values = env
-    return [*names, secrets.resealed(values)]
+    return [*names, sealing.resealed(values)]

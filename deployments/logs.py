@@ -11,7 +11,6 @@ from rest_framework.exceptions import APIException, Throttled
 
 from accounts.api.requests import Bearer
 from clusters.models import Node, Runtime
-from clusters.secrets import Unsealable
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentLog, Status
 from deployments.queries.deployments import deployment_for
@@ -21,6 +20,7 @@ from deployments.runtimes.streams import to_whole_letter, whole_letters
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.streams import Stream
 from mlops_platform.api.throttling.slots import Slots
+from mlops_platform.sealing import Unsealable
 
 FOLLOW_S = 900.0
 READ_S = 30.0

@@ -9,9 +9,9 @@ from uuid import UUID
 from clusters.models import Cluster, Endpoint
 from clusters.models import Runtime as Kind
 from clusters.queries import guard_of, registries_of, secrets_of
-from clusters.secrets import Unsealable
 from deployments.runtimes import limits
 from deployments.runtimes.base import Access, Registry, Runtime, RuntimeUnavailable
+from mlops_platform.sealing import Unsealable
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,8 @@ sentence from the moment that it is attached until it answers as a runtime does,
 does not any more. Operators read the cause in the admin.
 """
 
+from mlops_platform.sealing import UNSEALABLE
+
 NOT_YET = (
     "It has not answered as it should yet. Check that the platform reaches its address, and its "
     "certificates and credentials from a machine of your own."
@@ -15,10 +17,6 @@ NO_ANSWER = "It does not answer as it should."
 ALREADY_ATTACHED = (
     "This engine is attached already, as {}. "
     "A machine that was cloned needs an engine ID of its own."
-)
-UNSEALABLE = (
-    "Credentials cannot be opened: none of CREDENTIALS_KEYS sealed them. Add the key that did, or "
-    "attach again."
 )
 _OF_THE_PLATFORM = (ALREADY_ATTACHED.partition("{")[0], UNSEALABLE)
 

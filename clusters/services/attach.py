@@ -21,11 +21,11 @@ from clusters.endpoints.attachment import (
     kubernetes_endpoint,
 )
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
-from clusters.secrets import seal
 from clusters.services import clusters, nodes
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 from mlops_platform.database.clock import database_now
+from mlops_platform.sealing import seal
 from organizations.access import require
 from organizations.models import Role
 

@@ -3,10 +3,10 @@
 from django.db import transaction
 
 from clusters.models import Cluster, Registry, Runtime
-from clusters.secrets import seal
 from clusters.services.clusters import lock_cluster_or_404
 from mlops_platform.api.errors import Conflict
 from mlops_platform.database.row_waits import lock_row
+from mlops_platform.sealing import seal
 
 MOST_REGISTRIES = 100
 

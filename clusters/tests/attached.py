@@ -8,11 +8,11 @@ import pytest
 
 from clusters.models import Cluster, Endpoint, Node, Runtime
 from clusters.queries import secrets_of
-from clusters.secrets import seal
 from clusters.services import attach
 from clusters.tests.allocation import make_cluster
 from clusters.tests.endpoints.pki import pem
 from clusters.tests.endpoints.resolver import getaddrinfo
+from mlops_platform.sealing import seal
 from organizations.models import Organization
 
 NAMES = {"gpu-1.example.org": ["10.0.0.5"], "here.example.org": ["10.0.0.5", "127.0.0.1"]}

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from clusters.models import Node
-from clusters.secrets import Unsealable
 from deployments.models import Deployment, Status
 from deployments.reasons import codes
 from deployments.reconciler.assessment import BLAMELESS, Assessment, Outcome
@@ -24,6 +23,7 @@ from deployments.runtimes.base import (
     one_line,
 )
 from mlops_platform.database.clock import database_now
+from mlops_platform.sealing import Unsealable
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ class LaunchSpecs:
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
     def of(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
-        """For the replicas of the row that are placed on one node. Raises secrets.Unsealable where
+        """For the replicas of the row that are placed on one node. Raises sealing.Unsealable where
         no key opens its environment."""
         return LaunchSpec(
             deployment_id=str(row.pk),

@@ -12,7 +12,6 @@ from uuid import UUID
 from clusters.endpoints.error_texts import ALREADY_ATTACHED
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.models import Runtime as RuntimeKind
-from clusters.secrets import Unsealable
 from deployments import runtime_connections
 from deployments.models import Deployment
 from deployments.queries.placements import node_ids
@@ -31,6 +30,7 @@ from deployments.runtimes.base import (
     one_line,
 )
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.sealing import Unsealable
 
 MOST_CALLS_AT_ONCE = 8  # to the endpoints of one cluster
 ENDPOINT_S = 15.0  # for all that one endpoint is asked in one observation

@@ -18,12 +18,12 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 
 from clusters.models import Endpoint, Runtime
-from clusters.secrets import Unsealable
 from deployments import runtime_connections, wakeup
 from deployments.reconciler import circuit_breaker
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.runtimes.streams import paced
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.sealing import Unsealable
 
 logger = logging.getLogger(__name__)
 

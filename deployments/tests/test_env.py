@@ -18,10 +18,10 @@ from redis import Redis
 
 from accounts.models import User
 from clusters.models import Cluster
-from clusters.secrets import Unsealable
 from deployments import env
 from deployments.models import Deployment
 from deployments.tests.workloads import body, make
+from mlops_platform.sealing import Unsealable
 from mlops_platform.tests.equipment.plugin import EMBEDDED
 from organizations.tests.people import JsonClient, all_at_once
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from clusters import secrets
+from mlops_platform import sealing
 
 _SAMPLE = {"of": "a backup"}
 
@@ -14,7 +14,7 @@ _SAMPLE = {"of": "a backup"}
 def samples() -> dict[str, Any]:
     """A sample under each of CREDENTIALS_KEYS: until a rotation has ended, rows are sealed with
     several of them."""
-    sealed = [secrets.seal(_SAMPLE, key) for key in settings.CREDENTIALS_KEYS]
+    sealed = [sealing.seal(_SAMPLE, key) for key in settings.CREDENTIALS_KEYS]
     return {"credentials": sealed, "signature": _signature()}
 
 
@@ -30,8 +30,8 @@ def signs(kept: dict[str, Any]) -> bool:
 
 def _opens(sample: str) -> bool:
     try:
-        return secrets.unseal(sample) == _SAMPLE
-    except secrets.Unsealable:
+        return sealing.unseal(sample) == _SAMPLE
+    except sealing.Unsealable:
         return False
 
 

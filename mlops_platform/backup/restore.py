@@ -17,9 +17,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class, whatever its name
 from redis.exceptions import RedisError
 
-from clusters import secrets
 from clusters.models import Cluster
-from mlops_platform import __version__
+from mlops_platform import __version__, sealing
 from mlops_platform.backup import databases, keys
 from mlops_platform.backup.databases import Refused
 from mlops_platform.backup.file import BadBackup, Reader
@@ -129,7 +128,7 @@ def _refuse_unopened(kept: dict[str, Any], say: Say, *, other_keys: bool) -> Non
     unopened, total = keys.unopened(kept)
     if not 0 < unopened < total:
         return
-    rows = ", ".join(f"{count} of {what}" for what, count in secrets.unopened().items())
+    rows = ", ".join(f"{count} of {what}" for what, count in sealing.unopened().items())
     if not rows:
         return
     said = f"CREDENTIALS_KEYS lacks {unopened} of the file's {total} keys, which sealed {rows}"

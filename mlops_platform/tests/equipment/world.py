@@ -19,12 +19,12 @@ from redis import Redis
 from accounts.models import User
 from accounts.services import begin_login
 from clusters.models import NodeState, Registry
-from clusters.secrets import seal
 from clusters.services.quotas import put_quota
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
 from deployments.services.submit import create_deployment
 from mlops_platform.broker import PROBE
+from mlops_platform.sealing import seal
 from organizations.models import InviteCode, Role
 from organizations.services import create_organization, remove_member
 from organizations.tests.people import JsonClient, client_for, make_member, make_user

@@ -9,9 +9,9 @@ from django.db import connection
 from pytest_django import Settings
 
 from clusters.models import Cluster, Endpoint
-from clusters.secrets import seal
 from deployments import env
 from deployments.models import Deployment
+from mlops_platform.sealing import seal
 from mlops_platform.tests.upgrades.contents import everything
 
 pytestmark = pytest.mark.django_db(transaction=True)

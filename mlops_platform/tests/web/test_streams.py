@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from clusters.models import Endpoint, Node, Runtime
-from clusters.secrets import seal
 from clusters.tests.allocation import make_cluster
 from deployments import logs
 from deployments.models import Deployment, Status
 from deployments.tests.workloads import make
+from mlops_platform.sealing import seal
 from mlops_platform.tests.web.asking import (
     ask,
     assert_quick,

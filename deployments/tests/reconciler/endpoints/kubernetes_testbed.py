@@ -5,13 +5,13 @@ from typing import Any
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.secrets import seal
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.kubernetes.api_server import FakeApi, Json, Name
 from deployments.tests.runtimes.kubernetes.cluster import NAMESPACE
 from deployments.tests.runtimes.kubernetes.kubelet import Kubelet
+from mlops_platform.sealing import seal
 from organizations.models import Organization
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from clusters.secrets import rotate
+from mlops_platform.sealing import rotate
 
 
 class Command(BaseCommand):

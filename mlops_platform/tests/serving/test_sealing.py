@@ -5,8 +5,8 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
 from clusters.models import Endpoint, Registry
-from clusters.secrets import BATCH, Unsealable, resealed, seal, unseal
 from clusters.tests.allocation import row
+from mlops_platform.sealing import BATCH, Unsealable, resealed, seal, unseal
 
 SECRETS = {"key": "-----BEGIN PRIVATE KEY-----\nhunter2", "token": "tök"}
 

@@ -1,4 +1,4 @@
-"""Encrypts credentials and the environments of containers with the keys of the environment.
+"""Encrypts what no reader of the database may learn: credentials, and environments of containers.
 
 Fernet: AES-128 in CBC mode with an HMAC-SHA256. The first of CREDENTIALS_KEYS seals, all of them
 open, so that a key can be replaced without a stop (`manage.py rotate_credentials`).
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from clusters.endpoints.error_texts import UNSEALABLE
-from clusters.models import Endpoint, Registry
-
 BATCH = 500
+UNSEALABLE = (
+    "Credentials cannot be opened: none of CREDENTIALS_KEYS sealed them. Add the key that did, or "
+    "attach again."
+)
 
 
 class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mistake
@@ -25,10 +26,10 @@ class Unsealable(Exception):  # noqa: N818 - a state of stored data, not a mista
         super().__init__(UNSEALABLE)
 
 
-def seal(secrets: Mapping[str, str], key: str | None = None) -> str:
-    """Encrypted text for a column, without the secrets that are empty; empty where all are. By the
+def seal(values: Mapping[str, str], key: str | None = None) -> str:
+    """Encrypted text for a column, without the values that are empty; empty where all are. By the
     first key, or by the given one."""
-    given = {name: secret for name, secret in secrets.items() if secret}
+    given = {name: value for name, value in values.items() if value}
     if not given:
         return ""
     sealing = _all_keys() if key is None else Fernet(key)
@@ -36,18 +37,18 @@ def seal(secrets: Mapping[str, str], key: str | None = None) -> str:
 
 
 def unseal(sealed: str) -> dict[str, str]:
-    """The secrets by name; raises Unsealable, which contains none of them."""
+    """The values by name; raises Unsealable, which contains none of them."""
     if not sealed:
         return {}
     try:
-        secrets: dict[str, str] = json.loads(_all_keys().decrypt(sealed))
+        values: dict[str, str] = json.loads(_all_keys().decrypt(sealed))
     except (InvalidToken, ValueError):
         raise Unsealable from None
-    return secrets
+    return values
 
 
 def resealed(sealed: str) -> str:
-    """The same secrets under the first key; unchanged where that key has sealed them."""
+    """The same values under the first key; unchanged where that key has sealed them."""
     if not sealed or _opens(Fernet(settings.CREDENTIALS_KEYS[0]), sealed):
         return sealed
     return seal(unseal(sealed))
@@ -73,14 +74,11 @@ class SealedColumn(NamedTuple):
     column: str
     what: str
     reseal: Callable[[Any], Any] = resealed
-    empty: Sequence[Any] = ("",)  # values without secrets
+    empty: Sequence[Any] = ("",)  # of the column, where nothing is sealed
 
 
-# Upper apps add theirs in `AppConfig.ready`.
-SEALED = [
-    SealedColumn(Endpoint, "secrets", "Endpoints"),
-    SealedColumn(Registry, "secret", "Registries"),
-]
+# Each app adds its own in `AppConfig.ready`.
+SEALED: list[SealedColumn] = []
 
 
 @dataclass
@@ -128,7 +126,7 @@ def unopened() -> dict[str, int]:
 
 
 def _rows(model: Any, column: str, empty: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """(key, sealed value) of all rows with secrets. One query for each batch."""
+    """(key, sealed value) of all rows with anything sealed. One query for each batch."""
     rows = model.objects.exclude(**{f"{column}__in": empty}).order_by("pk")
     rows = rows.values_list("pk", column)
     batch = list(rows[:BATCH])
