@@ -6,14 +6,31 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
+from mlops_platform.coordination.locks import script
 from mlops_platform.coordination.redis import redis_client
-from mlops_platform.coordination.wakeup import Wakeup
+from mlops_platform.coordination.wakeup import NOW, Wakeup
 
 logger = logging.getLogger(__name__)
 
 EVERYTHING = "*"  # in place of a deployment's id: all that is at the cluster's endpoints
 WORD = "LOOK"  # a flag needs a word; the ids are in a set of their own
 STALE_S = 60  # a message that no worker has taken for so long has a successor
+
+MOMENTS = "wakeups:deployments.tasks.reconcile:moments"
+MOST_MOMENTS = 1000  # that are answered at once
+
+# KEYS: the moments. ARGV: what is wanted then, and in how many milliseconds. The earliest counts.
+_WAKE_LATER = f"""
+{NOW}
+redis.call('ZADD', KEYS[1], 'LT', now + ARGV[2], ARGV[1])
+"""
+# KEYS: the moments. Returns what is wanted by now, and forgets it.
+_TAKE_MOMENTS = f"""
+{NOW}
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, {MOST_MOMENTS})
+if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
+return due
+"""
 
 _wakeup = Wakeup(
     "deployments.tasks.reconcile",
@@ -38,6 +55,26 @@ def request(cluster_id: UUID, deployment_ids: Iterable[str] = (), *, again: bool
         logger.warning("runtime not woken: redis is away", extra={"error": str(error)})
         return
     _wakeup.request(cluster_id, WORD, again=again)
+
+
+def request_in(cluster_id: UUID, seconds: float, *, everything: bool = False) -> None:
+    """Request a pass in so many seconds, over what starts and stops, or over EVERYTHING.
+
+    Never raises for want of Redis: the full pass after that moment finds it.
+    """
+    wanted = f"{cluster_id} {EVERYTHING if everything else ''}"
+    try:
+        script(redis_client(), _WAKE_LATER)([MOMENTS], [wanted, max(round(seconds * 1000), 0)])
+    except RedisError as error:
+        logger.warning("no moment kept: redis is away", extra={"error": str(error)})
+
+
+def request_due() -> None:
+    """Request the passes whose moment has come. One round trip where none has. Raises RedisError
+    while Redis is away."""
+    for wanted in script(redis_client(), _TAKE_MOMENTS)([MOMENTS], []):
+        cluster_id, _, ids = str(wanted).partition(" ")
+        request(UUID(cluster_id), [ids] if ids else ())
 
 
 def set_flag(cluster_id: UUID) -> None:

@@ -70,11 +70,12 @@ def _finish_simulated() -> bool:
 
 def wake_all(*, simulated: bool = True) -> None:
     """Wake a worker for each cluster with an end or a retry that is due, and the runtimes' worker
-    for one with a stop that has outlived its grace; `simulated`: also for ends of simulated
+    for one with a stop that has outlived its grace, or a moment of its own; `simulated`: also for ends of simulated
     deployments. One query. Raises the RedisError of a Redis that is away."""
     with connection.cursor() as cursor:
         cursor.execute(_CLUSTERS, {"simulated": simulated})
         found = cursor.fetchall()
+    runtime_wakeup.request_due()
     if found:
         redis_client().ping()  # else each of the clusters would log it
     for cluster_id, has_ends, has_overdue_stops in found:

@@ -263,6 +263,15 @@ def _said(sentence: str) -> Callable[[Details], str]:
     return with_message
 
 
+def _image_pull_delayed(details: Details) -> str:
+    since = f" since {moment_in_words(details['since'])}" if details.get("since") else ""
+    tries = f", in {details['tries']} tries" if details.get("tries", 1) > 1 else ""
+    failed = _said(f"Its image could not be pulled{since}{tries}")(details)
+    if not details.get("retry_at"):
+        return f"{failed} It is tried again."
+    return f"{failed} The next try is at {moment_in_words(details['retry_at'])}."
+
+
 def _always(sentence: str) -> Callable[[Details], str]:
     return lambda _: sentence
 
@@ -295,6 +304,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
         "ask an operator for the key that sealed it, or submit it again."
     ),
     "PULLING_IMAGE": _said("Its image is being pulled"),
+    "IMAGE_PULL_DELAYED": _image_pull_delayed,
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
     "COMMAND_FAILED": _said("Its command could not be started"),
     "OUT_OF_MEMORY": _out_of_memory,

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from clusters.models import Node
 from deployments.models import Deployment, Status
 from deployments.reasons import codes
-from deployments.reconciler.assessment import BLAMELESS, Assessment, Outcome
+from deployments.reconciler import pull_pauses
+from deployments.reconciler.assessment import BLAMELESS, TRY_FOR, Assessment, Outcome
 from deployments.reconciler.free_space import Blocked, FreeSpace
 from deployments.reconciler.launch_spec import LaunchSpecs
 from deployments.reconciler.observation import Observation, Replica, in_parallel
@@ -27,9 +28,12 @@ from mlops_platform.sealing import Unsealable
 
 logger = logging.getLogger(__name__)
 
-TRIED_IN_VAIN = (Code.PULLING_IMAGE, codes.START_DELAYED, codes.ENV_SEALED)
-# To start a deployment whose endpoint answers with errors, or whose env no key opens.
-TRY_FOR = timedelta(minutes=10)
+TRIED_IN_VAIN = (
+    Code.PULLING_IMAGE,
+    Code.IMAGE_PULL_DELAYED,
+    codes.START_DELAYED,
+    codes.ENV_SEALED,
+)
 MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in between
 
 Pull = Callable[[UUID, str], None]  # endpoint, image
@@ -103,8 +107,7 @@ def start(
             not_started.append((row, result))
         elif isinstance(result, Node):
             assert result.endpoint_id is not None
-            pull(result.endpoint_id, row.image)
-            not_started.append((row, Assessment(Outcome.NOTE, "PULLING_IMAGE")))
+            not_started.append((row, _without_image(row, result.endpoint_id, pull)))
         elif result:
             started.append(row)
     return started, not_started
@@ -155,6 +158,21 @@ def _start(
             return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
         some_exist = True
     return True
+
+
+def _without_image(row: Deployment, endpoint_id: UUID, pull: Pull) -> Assessment:
+    """Request the image, unless its last pull failed a moment ago. Others get the capacity of a row
+    that has waited for a registry for too long."""
+    pause, now = pull_pauses.read(endpoint_id, row.image), database_now()
+    if pause is None:
+        pull(endpoint_id, row.image)
+        return Assessment(Outcome.NOTE, Code.PULLING_IMAGE)
+    if pause.retry_at <= now:
+        pull(endpoint_id, row.image)
+    elif now - max(pause.since, row.admitted_at or now) > TRY_FOR:
+        code = Code.IMAGE_PULL_DELAYED
+        return Assessment(Outcome.REQUEUE, code, pause.details(), alive=row.replicas > 1)
+    return Assessment(Outcome.NOTE, Code.IMAGE_PULL_DELAYED, pause.details())
 
 
 def _tried_long_enough(row: Deployment) -> bool:

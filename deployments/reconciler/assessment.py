@@ -13,10 +13,13 @@ from typing import Any
 from deployments.models import Deployment, Kind, Status
 from deployments.reasons import codes
 from deployments.reconciler.observation import Replica
-from deployments.runtimes.base import Code, Phase, ReplicaStatus
+from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus
 
 START_WITHIN_S = 600  # default time for a readiness probe to pass
 SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it is placed on
+# To start a deployment whose endpoint answers with errors, whose env no key opens, or whose image
+# cannot be pulled.
+TRY_FOR = timedelta(minutes=10)
 TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
@@ -158,10 +161,25 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
             return Assessment(Outcome.FAIL, codes.NOT_READY_IN_TIME, details, alive=True)
     if not problems:
         return UNCHANGED
+    for problem in problems:
+        if problem.code == Code.IMAGE_PULL_DELAYED:
+            return _image_delayed(row, problem, now)
     first = problems[0]
     return Assessment(
         Outcome.NOTE, str(first.code), {"said": first.message} if first.message else {}
     )
+
+
+def _image_delayed(row: Deployment, problem: Problem, now: datetime) -> Assessment:
+    """The runtime pulls again by itself, and does not say since when."""
+    code, since, said = Code.IMAGE_PULL_DELAYED, now, problem.message
+    if row.reason_code == code and "since" in row.reason_details:
+        since = datetime.fromisoformat(row.reason_details["since"])
+        said = said or row.reason_details["said"]
+    details = {"said": said, "since": since.isoformat()}
+    if now - since > TRY_FOR:
+        return Assessment(Outcome.REQUEUE, code, details, alive=True)
+    return Assessment(Outcome.NOTE, code, details)
 
 
 def _was_cut_off(replica: Replica, status: ReplicaStatus, code: str) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.db import close_old_connections, connection
@@ -18,15 +19,16 @@ from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
 from deployments.queries.placements import node_ids
-from deployments.reconciler import circuit_breaker, status_writer
+from deployments.reconciler import circuit_breaker, pull_pauses, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
-from deployments.runtimes.base import Code, RefusedError, RuntimeUnavailable
+from deployments.runtimes.base import Code, ImageDelayed, RefusedError, RuntimeUnavailable
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.database.clock import database_now
 
 logger = logging.getLogger(__name__)
 
+AWAITING_IMAGE = (Code.PULLING_IMAGE, Code.IMAGE_PULL_DELAYED)
 REQUEST_TTL_S = 30  # a request may be on its way for so long
 MOST_AT_ONCE, MOST_OF_ORGANIZATION, MOST_OF_ENDPOINT = 32, 4, 2  # in this process
 LONG_S = 600.0  # where all threads are taken, a pull that took longer makes way for another
@@ -113,7 +115,8 @@ def start(endpoint_id: UUID, image: str) -> None:
 
 
 def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: True) -> None:
-    """Pull the image; where the registry refuses it, fail the deployments that wait for it.
+    """Pull the image; where the registry refuses it, fail the deployments that wait for it, and
+    where it fails for another reason, try again after a pause.
 
     Ends where no deployment waits for it any more, or `may_go_on` says no.
     """
@@ -142,19 +145,34 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
         runtime = runtime_connections.connect_to(endpoint)
         _give_back_connection()
         runtime.pull(image, is_wanted)
+        pull_pauses.end(endpoint.pk, image)
+    except ImageDelayed as error:
+        now = database_now()
+        pause = pull_pauses.extend(endpoint.pk, image, str(error), now)
+        _write(endpoint, image, Outcome.NOTE, Code.IMAGE_PULL_DELAYED, pause.details())
+        wakeup.request_in(endpoint.cluster_id, (pause.retry_at - now).total_seconds())
+        extra = {"endpoint_id": str(endpoint.pk), "image": image, **pause.details()}
+        logger.warning("pull failed, and is tried again", extra=extra)
     except RefusedError as error:
+        pull_pauses.end(endpoint.pk, image)
         details = {"said": error.problem.message} if error.problem.message else {}
-        code = str(error.problem.code)
-        failed = [  # other replicas of a gang may run at other endpoints
-            (row, Assessment(Outcome.FAIL, code, details, alive=row.replicas > 1))
-            for row in _waiting(endpoint, image)
-            if row.reason_code == Code.PULLING_IMAGE  # the others have found the image
-        ]
-        status_writer.write(endpoint.cluster_id, failed, database_now())
+        _write(endpoint, image, Outcome.FAIL, error.problem.code, details)
     except RuntimeUnavailable as error:
         circuit_breaker.failed(endpoint.pk)
         extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
         logger.warning("pull interrupted", extra=extra)
+
+
+def _write(
+    endpoint: Endpoint, image: str, outcome: Outcome, code: Code, details: dict[str, Any]
+) -> None:
+    """Write what has become of the pull to the deployments that wait for it."""
+    assessed = [  # other replicas of a gang may run at other endpoints
+        (row, Assessment(outcome, str(code), details, alive=row.replicas > 1))
+        for row in _waiting(endpoint, image)
+        if row.reason_code in AWAITING_IMAGE  # the others have found the image
+    ]
+    status_writer.write(endpoint.cluster_id, assessed, database_now())
 
 
 def _is_awaited(endpoint: Endpoint, image: str) -> bool:

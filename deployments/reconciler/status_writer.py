@@ -134,6 +134,8 @@ def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     ended = _finished_at(row, assessment, now)
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST):
         columns["retry_at"] = ended + timedelta(seconds=ELSEWHERE_S)
+    elif assessment.code == Code.IMAGE_PULL_DELAYED:
+        columns["retry_at"] = ended + timedelta(seconds=LAST_RETRY_S)
     elif assessment.exit_code == TERMINATED:  # what has stopped it may do so again
         columns["retry_at"] = ended + timedelta(seconds=FIRST_RETRY_S)
     return _leave(row, assessment, now, status=Status.QUEUED, columns=columns)

@@ -47,11 +47,19 @@ class ImageMissing(Exception):  # noqa: N818 - not an error: `pull` comes first
     """The node does not have the image: `pull` it, which may take long, and start again."""
 
 
+class ImageDelayed(Exception):  # noqa: N818 - not an error of the image: a later pull may succeed
+    """The image could not be pulled this time, and no answer says that it never can."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(one_line(said))
+
+
 class Code(StrEnum):
     """The problems of a replica. The codes are among the reason codes of the REST API."""
 
     PULLING_IMAGE = "PULLING_IMAGE"  # no fault: it takes time
-    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
+    IMAGE_PULL_DELAYED = "IMAGE_PULL_DELAYED"  # it failed, and is tried again
+    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"  # for good: there is no such image, or no access to it
     COMMAND_FAILED = "COMMAND_FAILED"  # there is no such program, or it may not be executed
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     EXITED = "EXITED"  # an exit code other than 0; details: exit_code
@@ -232,7 +240,7 @@ class Runtime(Protocol):
 
         `wanted` is called about once a second; the pull ends, and its connection is closed, once
         the image is not wanted any more. Raises RefusedError with IMAGE_PULL_FAILED if there is no
-        such image, or no access to it.
+        such image, or no access to it, and ImageDelayed if it failed for any other reason.
         """
 
     def stop(self, key: Key, grace_s: int) -> None:

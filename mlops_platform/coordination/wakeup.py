@@ -36,14 +36,14 @@ LATE_AFTER_MS = 5000  # and where it has some, which may be in front of it
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_PER_S = 0.5, 2.0, 4.0
 LONGEST_PAUSE_AFTER_LONG_S = 30.0
 
-_NOW = """
+NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 # KEYS: the flag, the set. ARGV: the word, the id. Returns 1 where a task is to be sent.
 _REQUEST = f"""
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then return 0 end
-{_NOW}
+{NOW}
 redis.call('ZADD', KEYS[2], 'NX', now + {LOST_AFTER_MS}, ARGV[2])
 return 1
 """
@@ -53,7 +53,7 @@ _BEGIN = f"""
 if redis.call('EXISTS', KEYS[3]) == 1 then return false end
 local word = redis.call('GET', KEYS[1])
 if not word then return false end
-{_NOW}
+{NOW}
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[3], ARGV[2], 'PX', {LOCK_MS})
 redis.call('ZADD', KEYS[2], now + {LOCK_MS}, ARGV[1])
@@ -69,7 +69,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
     redis.call('ZREM', KEYS[2], ARGV[1])
     return 0
 end
-{_NOW}
+{NOW}
 redis.call('ZADD', KEYS[2], now + {LOST_AFTER_MS}, ARGV[1])
 return 1
 """
@@ -80,14 +80,14 @@ if owner and owner ~= ARGV[2] then return end
 redis.call('DEL', KEYS[3])
 redis.call('HINCRBY', KEYS[4], ARGV[1], 1)
 redis.call('SET', KEYS[1], ARGV[4], 'NX')
-{_NOW}
+{NOW}
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 """
 # KEYS: the set, the broker's queue, the failures. ARGV: what is before and behind the id in the
 # flag's name, and in the lock's; the word. Returns the ids whose worker is gone, and those that no
 # worker has taken.
 _DUE = f"""
-{_NOW}
+{NOW}
 local late = redis.call('LLEN', KEYS[2]) == 0 and 0 or {LATE_AFTER_MS - LOST_AFTER_MS}
 local gone, untaken = {{}}, {{}}
 local page = {{'WITHSCORES', 'LIMIT', 0, {LOOK_AT_ONCE}}}

@@ -55,7 +55,7 @@ class Turn:
         """Do or ask for everything that is due. Returns in how many seconds something will be due
         next, as far as is known by now; None if nothing is.
 
-        What Redis does not take stays due. Five queries and three round trips to Redis where
+        What Redis does not take stays due. Five queries and four round trips to Redis where
         nothing is due.
         """
         asks: list[Callable[[], None]] = [due.do_all]

@@ -8,9 +8,17 @@ from docker.auth import encode_header, resolve_repository_name
 from docker.errors import DockerException
 from docker.utils import parse_repository_tag
 
-from deployments.runtimes.base import Code, Problem, RefusedError, Registry, one_line
+from deployments.runtimes.base import (
+    Code,
+    ImageDelayed,
+    Problem,
+    RefusedError,
+    Registry,
+    one_line,
+)
 from deployments.runtimes.docker.client import Answered, Engine, lines, ticking
 from deployments.runtimes.limits import parsed
+from deployments.runtimes.pull_errors import is_final
 from deployments.runtimes.streams import paced
 
 LIMIT_S = 3600.0
@@ -29,7 +37,7 @@ def pull(
     limit_s: float = LIMIT_S,
     wanted: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Raises RuntimeUnavailable, or RefusedError with the engine's message.
+    """Raises RuntimeUnavailable; RefusedError or ImageDelayed with the engine's message.
 
     `wanted` is called about once a second: the pull ends where it answers False.
     """
@@ -49,10 +57,10 @@ def pull(
             asked_at = time.monotonic()
             for line in paced(lines(body), MOST_REPORTS_PER_S):
                 if line and "error" in (progress := parsed(line)):
-                    raise _failed(progress["error"], registries)
+                    raise _failed(image, progress["error"], registries)
                 now = time.monotonic()
                 if now > until:
-                    raise _failed(f"It took more than {limit_s:.0f} s.", registries)
+                    raise ImageDelayed(f"It took more than {limit_s:.0f} s.")
                 if now > asked_at + TICK_S:
                     if not wanted():
                         return
@@ -60,7 +68,7 @@ def pull(
     except Answered as error:
         if error.status in PROXY_ERRORS:
             raise
-        raise _failed(error, registries) from error
+        raise _failed(image, error, registries) from error
 
 
 def credentials(image: str, registries: Sequence[Registry]) -> Registry | None:
@@ -85,7 +93,7 @@ def _pull_request(
     try:
         registry = credentials(image, registries)
     except DockerException as error:
-        raise _failed(error, registries) from error
+        raise RefusedError(Problem(Code.IMAGE_PULL_FAILED, one_line(error))) from error
     headers = {}
     if registry is not None:
         login = {"username": registry.username, "password": registry.password}
@@ -95,9 +103,13 @@ def _pull_request(
     return {"fromImage": repository, "tag": tag or "latest"}, headers
 
 
-def _failed(said: object, registries: Sequence[Registry]) -> RefusedError:
+def _failed(
+    image: str, said: object, registries: Sequence[Registry]
+) -> RefusedError | ImageDelayed:
     sentence = str(said)
     for registry in registries:
         if registry.password:
             sentence = sentence.replace(registry.password, "…")
+    if not is_final(sentence, image):
+        return ImageDelayed(sentence)
     return RefusedError(Problem(Code.IMAGE_PULL_FAILED, one_line(sentence)))

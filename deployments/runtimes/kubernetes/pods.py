@@ -9,6 +9,7 @@ from datetime import datetime
 
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
 from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of
+from deployments.runtimes.pull_errors import is_final
 
 # Reasons of a Pod's failure where its node has ended it.
 _DISRUPTIONS = frozenset(
@@ -33,23 +34,20 @@ _REJECTED = frozenset(
     }
 )
 _WAITING = {
-    "ImagePullBackOff": Code.IMAGE_PULL_FAILED,
+    "ImagePullBackOff": Code.IMAGE_PULL_DELAYED,  # unless the message says that it is final
     "ErrImageNeverPull": Code.IMAGE_PULL_FAILED,
     "ImageInspectError": Code.IMAGE_PULL_FAILED,
     "SignatureValidationFailed": Code.IMAGE_PULL_FAILED,
     "InvalidImageName": Code.IMAGE_PULL_FAILED,
-    "ErrImagePull": Code.PULLING_IMAGE,  # it may pass, unless the message says otherwise
-    "RegistryUnavailable": Code.PULLING_IMAGE,
+    "ErrImagePull": Code.IMAGE_PULL_DELAYED,  # as before
+    "RegistryUnavailable": Code.IMAGE_PULL_DELAYED,
     "CreateContainerConfigError": Code.REFUSED,
     "CreateContainerError": Code.COMMAND_FAILED,
     "RunContainerError": Code.COMMAND_FAILED,
     "StartError": Code.COMMAND_FAILED,
 }
-_HOPELESS_PULL = re.compile(
-    r"not found|manifest unknown|does not exist|denied|unauthorized|authentication required"
-    r"|no basic auth|no match for platform|invalid reference format",
-    re.IGNORECASE,
-)
+# Newer kubelets repeat behind this what the last try has said.
+_BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 # The reason of containerd and CRI-O, and that of Docker.
 _NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 
@@ -70,7 +68,7 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         ready=phase is Phase.RUNNING and _condition(status, "Ready").get("status") == "True",
         stopping=stopping,
         exit_code=ended.get("exitCode"),
-        problem=_problem(phase, status, state, stopping),
+        problem=_problem(phase, pod, status, state, stopping),
         started_at=_time((state.get("running") or ended).get("startedAt")),
         ended_at=_time(ended.get("finishedAt")),
         node=pod["spec"].get("nodeName"),
@@ -97,11 +95,11 @@ def _phase(pod: Json, status: Json, state: Json, stopping: bool) -> Phase:
     return Phase.PENDING
 
 
-def _problem(phase: Phase, status: Json, state: Json, stopping: bool) -> Problem | None:
+def _problem(phase: Phase, pod: Json, status: Json, state: Json, stopping: bool) -> Problem | None:
     if phase is Phase.RUNNING:
         return _of_running(status, stopping)
     if phase is Phase.PENDING or (status.get("phase") == "Pending" and "terminated" not in state):
-        return _of_pending(status, state.get("waiting") or {})
+        return _of_pending(pod, status, state.get("waiting") or {})
     if status.get("phase") == "Succeeded":
         return None
     return _of_ended(status, state.get("terminated"))
@@ -117,14 +115,26 @@ def _of_running(status: Json, stopping: bool) -> Problem | None:
     return None if ready.get("status") == "True" or stopping else _reported(Code.NOT_READY, ready)
 
 
-def _of_pending(status: Json, waiting: Json) -> Problem | None:
+def _of_pending(pod: Json, status: Json, waiting: Json) -> Problem | None:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         return _reported(Code.UNSCHEDULABLE, scheduled)
     code = _WAITING.get(waiting.get("reason", ""))
-    if code is Code.PULLING_IMAGE and _HOPELESS_PULL.search(waiting.get("message") or ""):
-        code = Code.IMAGE_PULL_FAILED
+    if code is Code.IMAGE_PULL_DELAYED:
+        return _of_pull(pod, waiting)
     return _reported(code, waiting) if code else None
+
+
+def _of_pull(pod: Json, waiting: Json) -> Problem:
+    """The same problem while the kubelet pulls and while it waits for the next try; without a
+    message where an older kubelet waits, as it does not repeat what the last try has said."""
+    said = _BACK_OFF.sub("", waiting.get("message") or "", count=1)
+    images = (each.get("image") for each in pod["spec"].get("containers") or ())
+    is_over = is_final(said, str(next(images, "")))
+    code = Code.IMAGE_PULL_FAILED if is_over else Code.IMAGE_PULL_DELAYED
+    if not said and waiting["reason"] != "ImagePullBackOff":
+        said = waiting["reason"]
+    return Problem(code, one_line(said))
 
 
 def _of_ended(status: Json, ended: Json | None) -> Problem | None:

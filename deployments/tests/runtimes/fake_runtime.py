@@ -14,6 +14,7 @@ from typing import Any
 from deployments.runtimes.base import (
     Capacity,
     Code,
+    ImageDelayed,
     ImageMissing,
     Key,
     LaunchSpec,
@@ -63,7 +64,7 @@ class FakeRuntime:
     """A `Runtime`. Images are the names in `scripts`, and `exit:N`; any other sleeps.
 
     Its controls for tests: `unavailable`, `missing_images` (until they are pulled),
-    `unpullable_images`, `vanish`, `finish`, `set_ready`, `write`, `create`.
+    `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `create`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class FakeRuntime:
         self.unavailable = False
         self.missing_images: set[str] = set()
         self.unpullable_images: set[str] = set()
+        self.delayed_images: dict[str, str] = {}  # and what each of their pulls fails with
         self.launch_specs: list[LaunchSpec] = []  # of all calls to start, in order
         self.nodes = list(nodes)
         self.cluster_id = cluster_id
@@ -95,7 +97,8 @@ class FakeRuntime:
                 for replica, node in spec.placement
             ]
             new = [(key, node) for key, node in new if not self._has_begun(key)]
-            if new and spec.image in self.missing_images | self.unpullable_images:
+            missing = {*self.missing_images, *self.unpullable_images, *self.delayed_images}
+            if new and spec.image in missing:
                 raise ImageMissing(spec.image)
             for key, node in new:
                 self._begin(key, node, spec.image)
@@ -105,6 +108,8 @@ class FakeRuntime:
             self._check_available()
             if image in self.unpullable_images:
                 raise RefusedError(Problem(Code.IMAGE_PULL_FAILED, f"{image}: not found"))
+            if image in self.delayed_images:
+                raise ImageDelayed(self.delayed_images[image])
             self.missing_images.discard(image)
 
     def stop(self, key: Key, grace_s: int) -> None:

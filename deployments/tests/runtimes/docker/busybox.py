@@ -1,6 +1,7 @@
 """The Docker runtime on a real engine, with the work that busybox can do."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from deployments.runtimes.base import Access
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
+from deployments.tests.runtimes.docker.registry import ImageRegistry
 from deployments.tests.runtimes.harness import Harness, Work
 
 THREE_LINES = "echo one; echo two; echo three"
@@ -19,6 +21,7 @@ class Busybox(Harness):
     def __init__(self, engine: DockerEngine) -> None:
         self.engine = engine
         self._clusters: set[str] = set()
+        self._clean = ExitStack()
 
     def runtime(self, cluster_id: str, **options: Any) -> DockerRuntime:
         self._clusters.add(cluster_id)
@@ -47,12 +50,14 @@ class Busybox(Harness):
         return Work(IMAGE, ("/no/such/program",))
 
     def has_no_such_image(self) -> Work:
-        return Work("127.0.0.1:1/nowhere:1")
+        """Its registry says so, as the harness has no password for it."""
+        return Work(self._clean.enter_context(ImageRegistry(b"", "ada", "x").serving()).image)
 
     def shell(self, line: str) -> Work:
         return Work(IMAGE, ("sh", "-c"), (line,))
 
     def clear_away(self) -> None:
+        self._clean.close()
         for cluster_id in self._clusters:
             runtime = self.runtime(cluster_id)
             for status in runtime.observe():

@@ -19,6 +19,7 @@ class ImageRegistry:
     def __init__(self, layer: bytes, username: str, password: str) -> None:
         self.repository = "team/busybox"
         self.asked: list[str] = []
+        self.fails_with: tuple[int, bytes] | None = None  # to all but its root: status and body
         packed = gzip.compress(layer, mtime=0)
         config = json.dumps(
             {
@@ -56,6 +57,9 @@ class ImageRegistry:
             return 401, "application/json", b'{"errors": [{"code": "UNAUTHORIZED"}]}'
         if path == "/v2/":
             return 200, "application/json", b"{}"
+        if self.fails_with is not None:
+            status, body = self.fails_with
+            return status, "application/json", body
         kind, _, name = path.removeprefix(f"/v2/{self.repository}/").partition("/")
         if kind == "manifests" and name in {"1", _digest(self._manifest)}:
             return 200, MANIFEST, self._manifest

@@ -8,6 +8,7 @@ import pytest
 from deployments.runtimes.base import (
     Access,
     Code,
+    ImageDelayed,
     ImageMissing,
     RefusedError,
     Registry,
@@ -79,10 +80,35 @@ def test_an_image_that_the_registry_does_not_have_is_refused(docker_engine, regi
     assert refusal.value.problem.code == Code.IMAGE_PULL_FAILED
 
 
+TOO_MANY = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "authentication required: no"}]}'
+PASSING = [(429, TOO_MANY), (500, b"{}"), (502, b"<html>"), (503, b"not found"), (504, b"")]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("failure", PASSING, ids=lambda each: str(each[0]))
+def test_an_error_of_the_registry_itself_is_no_reason_to_give_up(docker_engine, registry, failure):
+    runtime = pulling(docker_engine, Registry(registry.host, "ada", "s3cret"))
+    registry.fails_with = failure
+    with pytest.raises(ImageDelayed):
+        runtime.pull(registry.image)
+    registry.fails_with = None
+    runtime.pull(registry.image)
+    assert docker_engine.client.images(registry.image)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("host", ["not-found.denied.invalid", "127.0.0.1:1"])
+def test_a_registry_that_does_not_answer_is_no_reason_to_give_up(docker_engine, host):
+    with pytest.raises(ImageDelayed) as delay:
+        pulling(docker_engine, Registry(host, "ada", "s3cret")).pull(f"{host}/not-found/denied:1")
+    assert str(delay.value)
+    assert "s3cret" not in str(delay.value)
+
+
 @pytest.mark.docker
 def test_a_pull_that_takes_too_long_is_given_up(docker_engine, registry):
     known = [Registry(registry.host, "ada", "s3cret")]
-    with pytest.raises(RefusedError, match="more than 0 s"):
+    with pytest.raises(ImageDelayed, match="more than 0 s"):
         images.pull(Engine(docker_engine.access, 10), registry.image, known, limit_s=0)
 
 

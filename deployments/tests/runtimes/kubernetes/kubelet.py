@@ -106,7 +106,7 @@ class Kubelet:
         first = container["state"]["waiting"]["reason"] == "ContainerCreating"
         reason = "ErrImagePull" if first else "ImagePullBackOff"
         if container["state"]["waiting"]["reason"] != reason:
-            waiting = {"reason": reason, "message": "dial tcp: no such host"}
+            waiting = {"reason": reason, "message": "nowhere.test/train:1: not found"}
             self._set(name, "Pending", {"waiting": waiting}, [])
 
     def _finish(self, name: Name, **terminated: Any) -> None:

@@ -65,6 +65,7 @@ def problem(code, message):
     return Problem(Code(code), message)
 
 
+BACK_OFF = 'Back-off pulling image "registry.test/x:1": ErrImagePull: '
 PENDING = {
     "just created": (pod("Pending", node=None), None),
     "no room": (
@@ -79,7 +80,7 @@ PENDING = {
     "initializing": (pod("Pending", waiting("PodInitializing")), None),
     "first pull failed": (
         pod("Pending", waiting("ErrImagePull", "dial tcp: i/o timeout")),
-        problem("PULLING_IMAGE", "dial tcp: i/o timeout"),
+        problem("IMAGE_PULL_DELAYED", "dial tcp: i/o timeout"),
     ),
     "no such image": (
         pod("Pending", waiting("ErrImagePull", "registry.test/x:1: not found")),
@@ -91,11 +92,19 @@ PENDING = {
     ),
     "registry away": (
         pod("Pending", waiting("RegistryUnavailable")),
-        problem("PULLING_IMAGE", "RegistryUnavailable"),
+        problem("IMAGE_PULL_DELAYED", "RegistryUnavailable"),
     ),
     "pull backs off": (
-        pod("Pending", waiting("ImagePullBackOff", "Back-off pulling image")),
-        problem("IMAGE_PULL_FAILED", "Back-off pulling image"),
+        pod("Pending", waiting("ImagePullBackOff", 'Back-off pulling image "x:1"')),
+        problem("IMAGE_PULL_DELAYED", ""),
+    ),
+    "pull backs off from a registry that is away": (
+        pod("Pending", waiting("ImagePullBackOff", f"{BACK_OFF}dial tcp: i/o timeout")),
+        problem("IMAGE_PULL_DELAYED", "dial tcp: i/o timeout"),
+    ),
+    "pull backs off for good": (
+        pod("Pending", waiting("ImagePullBackOff", f"{BACK_OFF}registry.test/x:1: not found")),
+        problem("IMAGE_PULL_FAILED", "registry.test/x:1: not found"),
     ),
     "missing configuration": (
         pod("Pending", waiting("CreateContainerConfigError", 'secret "x" not found')),
