@@ -70,8 +70,8 @@ def _finish_simulated() -> bool:
 
 def wake_all(*, simulated: bool = True) -> None:
     """Wake a worker for each cluster with an end or a retry that is due, and the runtimes' worker
-    for one with a stop that has outlived its grace, or a moment of its own; `simulated`: also for ends of simulated
-    deployments. One query. Raises the RedisError of a Redis that is away."""
+    for one with a stop that has outlived its grace, or whose moment has come; `simulated`: also for
+    ends of simulated deployments. One query. Raises the RedisError of a Redis that is away."""
     with connection.cursor() as cursor:
         cursor.execute(_CLUSTERS, {"simulated": simulated})
         found = cursor.fetchall()

@@ -14,7 +14,7 @@ _FINAL = re.compile(
     r"|not implemented: media type",
     re.IGNORECASE,
 )
-# Some of these contain words of the above, as in "failed to authorize: ... 503 Service Unavailable".
+# Some contain words of the above, as in "failed to authorize: ... 503 Service Unavailable".
 _PASSING = re.compile(
     r"too ?many ?requests|\b(429|5\d\d) [A-Z]|(status|code)[^.]{0,20}?\b(429|5\d\d)\b"
     r"|no such host|server misbehaving|time-?out|timed out|deadline exceeded"

@@ -13,15 +13,15 @@ FINAL = [
     "unauthorized: authentication required",
     "denied: requested access to the resource is denied",
     "error parsing HTTP 404 response body: repository name not known to registry: name unknown",
-    'rpc error: code = NotFound desc = failed to pull and unpack image "registry.test/team/train:1":'
-    ' failed to resolve reference "registry.test/team/train:1": registry.test/team/train:1: not found',
+    f'rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}":'
+    f' failed to resolve reference "{IMAGE}": {IMAGE}: not found',
     "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to"
     " https://registry.test/token: 401 Unauthorized",
     "unexpected status from HEAD request to https://registry.test/v2/x: 403 Forbidden",
 ]
 PASSING = [
     "",
-    'Get "https://registry.test/v2/": dial tcp: lookup registry.test on 127.0.0.53:53: no such host',
+    'Get "https://registry.test/v2/": dial tcp: lookup registry.test on 10.0.0.2: no such host',
     "dial tcp: lookup registry.test on 10.0.0.2:53: server misbehaving",
     "dial tcp 10.0.0.2:443: connect: connection refused",
     "dial tcp 10.0.0.2:443: i/o timeout",
