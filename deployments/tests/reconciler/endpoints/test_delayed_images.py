@@ -1,6 +1,7 @@
 """Images whose registry does not answer: tried again with growing pauses, and never a failure."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -124,7 +125,8 @@ def test_the_next_try_wakes_the_worker_at_its_moment(testbed: Testbed, waiting: 
     wakeup.clear_flag(testbed.cluster.pk)
     due.wake_all()
     assert not wakeup.is_flag_set(testbed.cluster.pk)
-    [(moment, at)] = redis_client().zrange(wakeup.MOMENTS, 0, -1, withscores=True)
+    moments: list[Any] = redis_client().zrange(wakeup.MOMENTS, 0, -1, withscores=True)
+    [(moment, at)] = moments
     assert str(testbed.cluster.pk) in moment
     assert at / 1000 == pytest.approx(
         datetime.fromisoformat(reason(waiting)["details"]["retry_at"]).timestamp(), abs=5
