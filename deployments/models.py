@@ -8,6 +8,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
+from mlops_platform.database.unreadable_json import DetailsDecoder
 
 
 class PriorityClass(models.Model):
@@ -350,7 +351,7 @@ class DeploymentEvent(models.Model):
         db_index=False,
     )
     cycle_id = models.UUIDField(null=True, blank=True)
-    details = models.JSONField(default=dict, blank=True)
+    details = models.JSONField(default=dict, blank=True, decoder=DetailsDecoder)
 
     class Meta:
         indexes = [

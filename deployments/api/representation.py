@@ -1,5 +1,6 @@
 """The answers of the deployment calls: rows with their reasons, positions and dependencies."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,9 @@ from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
 from mlops_platform.api.commit_order import Position, cursor_of
 from mlops_platform.api.fields import ShownCores
+from mlops_platform.database.unreadable_json import UNREADABLE
+
+logger = logging.getLogger(__name__)
 
 EXAMPLE: Mapping[str, Any] = {
     "id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34",
@@ -172,7 +176,9 @@ class EventSerializer(serializers.Serializer):
     actor_id = serializers.UUIDField(allow_null=True, help_text="Null where no user asked for it.")
     actor = serializers.CharField(source="actor.username", default=None, allow_null=True)
     cycle_id = serializers.UUIDField(allow_null=True)
-    details = serializers.SerializerMethodField()
+    details = serializers.SerializerMethodField(
+        help_text='`{"unreadable": true}` where the platform cannot read what it has stored.'
+    )
 
     class Meta:
         swagger_schema_fields: Mapping[str, Any] = {
@@ -188,7 +194,14 @@ class EventSerializer(serializers.Serializer):
 
     @swagger_serializer_method(serializers.DictField())
     def get_details(self, event: DeploymentEvent) -> dict[str, Any]:
-        return codes.shown(event.details)
+        try:
+            if event.details != UNREADABLE:
+                return codes.shown(event.details)
+            error = ""
+        except Exception as raised:  # whatever a row has: the others have to be shown
+            error = str(raised)
+        logger.error("an event's details are unreadable", extra={"event": event.pk, "error": error})
+        return dict(UNREADABLE)
 
 
 class FeedEventSerializer(EventSerializer):

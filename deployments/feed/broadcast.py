@@ -6,7 +6,8 @@ together, so that all that wait for what is next cost what one costs. A stream t
 it began in the past or its client takes slowly, is read for by itself, in turns with the others.
 
 Whether users may read is asked after the events were read and before they are pushed: what a former
-member gets was visible while the membership lasted. Nothing here depends on Redis, and while
+member gets was visible while the membership lasted. A fault of our own in one event or stream is
+logged and leaves the others as they are. Nothing here depends on Redis, and while
 PostgreSQL is away the streams wait.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import Error, connection
 from rest_framework.exceptions import APIException
@@ -37,6 +39,10 @@ WINDOW = 500  # events that are looked at for a stream at once
 BEHIND_AT_ONCE = 8  # places, besides the foremost, that are read from in one turn
 CHECKED_EVERY_S = 5.0  # by the memberships
 AUTHENTICATED_EVERY_S = 60.0  # by the whole token
+REPORTED_EVERY_S = 60.0  # a fault of our own, for each organization
+
+Pushes = dict[Follower, tuple[list[bytes], Passed]]
+"""What each stream gets, and how far it has come with that."""
 
 
 class Texts(NamedTuple):
@@ -59,6 +65,7 @@ class Broadcaster:
         self._thread: threading.Thread | None = None
         self._come = threading.Event()
         self._turn = 0
+        self._reported_at: dict[UUID, float] = {}  # by time.monotonic()
 
     def add(self, follower: Follower) -> None:
         with self._lock:
@@ -120,11 +127,13 @@ class Broadcaster:
             each.push((), Passed(seen.position, seen, None))
         chosen, more = self._choose(places)
         pushes = [self._read(place, places[place], seen) for place in chosen]
-        self._check([each for pushed in pushes for each in pushed if pushed[each][0]], followers)
+        receiving = [each for pushed in pushes for each in pushed if pushed[each][0]]
+        unknown = self._check(receiving, followers)
         for pushed in pushes:
             for each, (pieces, passed) in pushed.items():
-                more = more or passed.position < seen.position
-                each.push(pieces, passed)
+                if each not in unknown:
+                    more = more or passed.position < seen.position
+                    each.push(pieces, passed)
         return more
 
     def _choose(self, places: Mapping[Position, list[Follower]]) -> tuple[list[Position], bool]:
@@ -139,20 +148,43 @@ class Broadcaster:
         )
         return [foremost, *others[:BEHIND_AT_ONCE]], len(others) > BEHIND_AT_ONCE
 
-    def _read(
-        self, place: Position, followers: Sequence[Follower], seen: Horizon
-    ) -> dict[Follower, tuple[list[bytes], Passed]]:
+    def _read(self, place: Position, followers: Sequence[Follower], seen: Horizon) -> Pushes:
         """What comes next for streams that have come equally far. One query, and those of the rows
-        that any of them wants."""
+        that any of them wants.
+
+        Where that fails it is done for each organization alone, and streams of those for which it
+        fails still are left where they are.
+        """
+        for each in followers:
+            each.read_in_turn = self._turn
+        try:
+            return self._pushes(place, followers, seen)
+        except Error:
+            raise
+        except Exception as error:
+            by_organization: dict[UUID, list[Follower]] = defaultdict(list)
+            for each in followers:
+                by_organization[each.organization_id].append(each)
+            if len(by_organization) == 1:
+                self._report(followers[0], error)
+                return {}
+        pushes: Pushes = {}
+        for some in by_organization.values():
+            pushes |= self._read(place, some, seen)
+        return pushes
+
+    def _pushes(self, place: Position, followers: Sequence[Follower], seen: Horizon) -> Pushes:
         found = window.read({each.organization_id for each in followers}, place, seen, WINDOW)
         inside: dict[object, list[Entry]] = defaultdict(list)
         for entry in found.entries:
             inside[entry.organization_id].append(entry)
         wanted: dict[Follower, list[Entry]] = {}
         for each in followers:
-            each.read_in_turn = self._turn
             own = inside[each.organization_id]
-            wanted[each] = own if each.wanted is None else [e for e in own if each.wanted(e)]
+            try:
+                wanted[each] = own if each.wanted is None else [e for e in own if each.wanted(e)]
+            except Exception as error:
+                self._report(each, error)
         needed = {entry.position for entries in wanted.values() for entry in entries}
         chosen = [entry for entry in found.entries if entry.position in needed]
         rows, count = pages.rows_of(chosen)
@@ -169,14 +201,31 @@ class Broadcaster:
             for each, entries in wanted.items()
         }
 
-    def _check(self, receiving: Sequence[Follower], all_: Sequence[Follower]) -> None:
-        """Ends the streams of users who may not read any more. One query where some are to receive
-        events, or were not checked for a while; two more for each whose standing has changed."""
+    def _report(self, follower: Follower, error: Exception) -> None:
+        """Log the error, once in a while for each organization."""
+        now = time.monotonic()
+        organization = follower.organization_id
+        if now - self._reported_at.get(organization, float("-inf")) > REPORTED_EVERY_S:
+            self._reported_at = {
+                each: at for each, at in self._reported_at.items() if now - at < REPORTED_EVERY_S
+            }
+            self._reported_at[organization] = now
+            logger.error(
+                "a stream of events stays where it is",
+                exc_info=error,
+                extra={"organization": str(organization)},
+            )
+
+    def _check(self, receiving: Sequence[Follower], all_: Sequence[Follower]) -> set[Follower]:
+        """Ends the streams of users who may not read any more; returns those of which this is not
+        known. One query where some are to receive events, or were not checked for a while; two more
+        for each whose standing has changed."""
         now = time.monotonic()
         due = [each for each in all_ if now - each.checked_at > CHECKED_EVERY_S]
         checked = dict.fromkeys([*receiving, *due])
+        unknown: set[Follower] = set()
         if not checked:
-            return
+            return unknown
         standings = access.standings_of({each.pair for each in checked})
         for each in checked:
             each.checked_at = now
@@ -184,10 +233,19 @@ class Broadcaster:
             stale = now - each.authenticated_at > AUTHENTICATED_EVERY_S
             if standing is not None and standing == each.standing and not stale:
                 continue
-            if standing is None or not self._is_allowed(each):
+            try:
+                allowed = standing is not None and self._is_allowed(each)
+            except Error:
+                raise
+            except Exception as error:
+                self._report(each, error)
+                unknown.add(each)
+                continue
+            if not allowed:
                 each.end(self._texts.not_allowed)
             else:
                 each.standing, each.authenticated_at = standing, now
+        return unknown
 
     def _is_allowed(self, follower: Follower) -> bool:
         """Two queries."""

@@ -2,6 +2,7 @@
 connects again with `Last-Event-ID` goes on there."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 
 from rest_framework.exceptions import Throttled
@@ -9,13 +10,15 @@ from rest_framework.renderers import JSONRenderer
 
 from accounts.api.requests import Bearer
 from deployments.api.feed.parameters import EventQuery
-from deployments.api.representation import FeedEventSerializer
+from deployments.api.feed.shown import Shown, shown_each
 from deployments.feed.broadcast import Broadcaster, Texts
 from deployments.feed.follower import Follower, Passed
 from deployments.models import DeploymentEvent
-from mlops_platform.api.commit_order import CursorExpired, Horizon
+from mlops_platform.api.commit_order import CursorExpired, Horizon, Position, cursor_of
 from mlops_platform.api.streams import PushedStream
 from mlops_platform.api.throttling.slots import Slots
+
+logger = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
 LONGEST_S = 3600.0
@@ -35,9 +38,22 @@ def _id(cursor: str) -> bytes:
 
 
 def _of_events(rows: Sequence[DeploymentEvent], seen: Horizon) -> list[bytes]:
-    shown = FeedEventSerializer(rows, many=True, context={"seen": seen}).data
-    write = JSONRenderer().render  # one line each
-    return [b"id: %s\ndata: %s\n\n" % (row["cursor"].encode(), write(row)) for row in shown]
+    """One piece for each; for one of which nothing can be shown its id alone, so that its readers
+    move on."""
+    return [
+        _piece(row, shown, seen) for row, shown in zip(rows, shown_each(rows, seen), strict=True)
+    ]
+
+
+def _piece(row: DeploymentEvent, shown: Shown | None, seen: Horizon) -> bytes:
+    if shown is not None:
+        try:
+            data = JSONRenderer().render(shown)  # one line
+            return b"id: %s\ndata: %s\n\n" % (shown["cursor"].encode(), data)
+        except Exception:  # whatever a row has: the others have to be shown
+            logger.exception("an event cannot be shown", extra={"event": row.pk})
+    assert row.transaction_id is not None
+    return _id(cursor_of(Position(row.transaction_id, row.pk), seen, row.at))
 
 
 TIME_IS_UP = _end("time_is_up", "The stream has lasted for an hour: connect again.")

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest, bearer_of
 from deployments.api.feed import docs, following
 from deployments.api.feed.parameters import wanted_events, wanted_stream
+from deployments.api.feed.shown import shown_each
 from deployments.api.feed.streams import EVENT_STREAM, EventStream
 from deployments.api.representation import FeedEventSerializer
 from deployments.feed import pages, window
@@ -54,5 +55,5 @@ class OrganizationEventViewSet(RoleViewSet):
             limit=query.limit,
             wanted=query.filter,
         )
-        shown = FeedEventSerializer(found.rows, many=True, context={"seen": seen})
-        return following.answer(request, query.parameter, list(shown.data), found, seen)
+        shown = [each for each in shown_each(found.rows, seen) if each is not None]
+        return following.answer(request, query.parameter, shown, found, seen)

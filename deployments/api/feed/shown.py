@@ -1,0 +1,28 @@
+"""Events as they are shown, each by itself where one of them cannot be."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from deployments.api.representation import FeedEventSerializer
+from deployments.models import DeploymentEvent
+from mlops_platform.api.commit_order import Horizon
+
+logger = logging.getLogger(__name__)
+Shown = dict[str, Any]
+
+
+def shown_each(rows: Sequence[DeploymentEvent], seen: Horizon) -> list[Shown | None]:
+    """None for an event of which nothing can be shown, which is logged."""
+    try:
+        return list(FeedEventSerializer(rows, many=True, context={"seen": seen}).data)
+    except Exception:  # whatever a row has: the others have to be shown
+        return [_shown(row, seen) for row in rows]
+
+
+def _shown(row: DeploymentEvent, seen: Horizon) -> Shown | None:
+    try:
+        return dict(FeedEventSerializer(row, context={"seen": seen}).data)
+    except Exception:
+        logger.exception("an event cannot be shown", extra={"event": row.pk})
+        return None
