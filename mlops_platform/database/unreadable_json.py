@@ -17,7 +17,7 @@ class DetailsDecoder(json.JSONDecoder):
     def __init__(self, **options: Any) -> None:
         super().__init__(parse_float=_finite, **options)
 
-    def decode(self, s: str, *_: Any) -> dict[str, Any]:  # type: ignore[override]  # only whole texts
+    def decode(self, s: str, *_: Any) -> dict[str, Any]:
         try:
             found = super().decode(s)
         except (ValueError, RecursionError):
