@@ -10,7 +10,7 @@ from scheduler.engine.plan import Plan, Start
 
 RULE = (
     "lowest class first, as far as class_cost_ratio says, then the least work lost, "
-    "then the fewest, then the youngest"
+    "then the fewest, then those that let a gang take the fewest nodes, then the youngest"
 )
 TOGETHER = f"with the victims of the other preemptors of its class together: {RULE}"
 

@@ -190,6 +190,11 @@ class Capacity:
                 heappush(heap, (key(free[at], at), at))
         return sorted(counts.items()) if replicas == 0 else None
 
+    @property
+    def packs(self) -> bool:
+        """Whether a gang takes the fewest bins."""
+        return not self._spread
+
     # --- Changing --------------------------------------------------------------------------------
 
     def allocate(self, at: int, amount: Resources) -> None:

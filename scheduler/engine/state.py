@@ -180,7 +180,10 @@ class CycleState:
         if usable is not None and promised:
             usable = _Elsewhere(usable, promised)
         below = self.reservations.value(workload)
-        ask = Request(workload.request, workload.replicas, workload.selector, below, usable)
+        packed = workload.replicas > 1 and self.capacity.packs
+        ask = Request(
+            workload.request, workload.replicas, workload.selector, below, usable, packed=packed
+        )
         search, candidates = self.victim_searches().of(workload)
         with candidates.sparing(promised):
             quota = None

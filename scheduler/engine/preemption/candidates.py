@@ -2,8 +2,9 @@
 
 The objective, in this order: the highest priority class among the victims is as low as possible;
 the cost within that class is least; then the cost within the next lower class, and so on. Ties:
-fewer victims, then the youngest, then the highest id (as the least sum of ranks in that order).
-costs.py defines the cost of a victim; search.py searches all bins for the cheapest set.
+fewer victims, then fewer bins of a gang (gang.py), then the youngest victims, then the highest id
+(as the least sum of ranks in that order). costs.py defines the cost of a victim; search.py searches
+all bins for the cheapest set.
 """
 
 from bisect import bisect_left, insort
@@ -18,14 +19,17 @@ from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.covers.greedy import Group
 from scheduler.engine.preemption.exemption import could_be_evicted, evictable_from
 from scheduler.engine.preemption.lower_bound import LowerBound
-from scheduler.engine.preemption.victims import Candidate, EqualCandidates, VictimSet
+from scheduler.engine.preemption.victims import (
+    COST_AT,
+    COST_BITS,
+    NUMBER_AT,
+    Candidate,
+    EqualCandidates,
+    VictimSet,
+)
 from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
 
-# The bits of a weight, from the high end: cost in the highest class, …, in the lowest (or one sum
-# of them all, with a class_cost_ratio), count, rank by age. Each part can take the sum over a
-# million victims, so sums of weights compare likewise.
-RANK_BITS, TIE_BITS, COST_BITS = 40, 64, 96
 _weight = attrgetter("weight")
 BOUND_STEPS = 4  # of each candidate in a new lower bound
 
@@ -240,7 +244,7 @@ def candidates_of(
             ),
             cost=eviction_cost,
             lost_ms=lost_ms(running, now_ms),
-            weight=(eviction_cost * factors[value] << TIE_BITS) + (1 << RANK_BITS) + rank,
+            weight=(eviction_cost * factors[value] << COST_AT) + (1 << NUMBER_AT) + rank,
             is_exempt=from_ms is None or from_ms > now_ms,
             owner=running.owner,
         )

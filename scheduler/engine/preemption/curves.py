@@ -1,5 +1,5 @@
 """The price of room in one bin: f(k), the least weight of victims that make room for k replicas
-more.
+more; or in all, where the bin itself has a weight too.
 
 Where one resource binds, which is so in most bins, a single dynamic program over its amounts gives
 f for all k. Elsewhere covering.py searches each f(k) that is asked for.
@@ -39,10 +39,13 @@ class Bin:
         replicas: int,
         free: Resources,
         groups: Sequence[EqualCandidates],
+        *,
+        own_weight: int = 0,
     ) -> None:
         self.free = free
-        self.as_it_is = Curve(request, replicas, free, groups)
+        self.as_it_is = Curve(request, replicas, free, groups, own_weight=own_weight)
         self._at, self._request, self._replicas, self._groups = at, request, replicas, groups
+        self._own_weight = own_weight
         self._curves: dict[frozenset[tuple[str, bool]], Curve] = {}
 
     def curve(self, settled: Settled) -> "Curve":
@@ -53,7 +56,9 @@ class Bin:
             freed = (amount for each in gone for at, amount in each.frees if at == self._at)
             groups = [_without(group, ids) for group in self._groups]
             free = self.free.plus(add_up(freed))
-            self._curves[key] = Curve(self._request, self._replicas, free, groups)
+            self._curves[key] = Curve(
+                self._request, self._replicas, free, groups, own_weight=self._own_weight
+            )
         return self._curves[key]
 
 
@@ -68,18 +73,31 @@ def _without(group: EqualCandidates, ids: set[str]) -> EqualCandidates:
 
 class Curve:
     """One bin's f: the choices for 1, 2, … replicas more than `now`, the number that fits without
-    an eviction, up to `most`. `choices` has those that `find` has searched."""
+    an eviction. `choices` has those that `find` has searched.
+
+    With an `own_weight`, which the bin costs if it takes any replica, the choices are for so many
+    replicas in all: for up to `without` of them there are no victims. The largest is for `most`.
+    """
 
     def __init__(
-        self, request: Resources, replicas: int, free: Resources, groups: Sequence[EqualCandidates]
+        self,
+        request: Resources,
+        replicas: int,
+        free: Resources,
+        groups: Sequence[EqualCandidates],
+        *,
+        own_weight: int = 0,
     ) -> None:
         self.now = request.count_in(free)
+        self.without = min(self.now, replicas) if own_weight else 0
+        self.own_weight = own_weight
         self.choices: dict[int, Choice] = {}
         self.exact = True
         self._request, self._free = request, free
         self._groups = [group for group in groups if group.members]
         all_freed = add_up(group.frees.times(len(group.members)) for group in self._groups)
-        self.most = min(request.count_in(free.plus(all_freed)) - self.now, replicas)
+        room = request.count_in(free.plus(all_freed)) - self.now
+        self.most = min(self.without + room, replicas)
         self._lower_bounds: dict[int, int] = {}
         self._bound: LowerBound | None = None
         self._greedy: dict[int, int] = {}
@@ -87,24 +105,29 @@ class Curve:
         self._is_tabulated = False
 
     def _need(self, more: int) -> Resources:
-        return self._request.times(self.now + more).minus(self._free)
+        return self._request.times(self.now - self.without + more).minus(self._free)
 
     def lower_bound(self, more: int) -> int:
-        """A lower bound of the weight of the choice for `more` replicas. Without the weight of the
-        lightest candidate it would be convex, and 0 for none."""
+        """A lower bound of the weight of the choice for `more` replicas, of which some have to be
+        made room for. Without the weight of the lightest candidate it would be convex."""
+        if more <= self.without:
+            return self.own_weight
         if more not in self._lower_bounds:
             if self._bound is None:
                 self._bound = LowerBound(self._groups)
-            self._lower_bounds[more] = self._bound.of(self._need(more))
+            self._lower_bounds[more] = self.own_weight + self._bound.of(self._need(more))
         return self._lower_bounds[more]
 
     def greedy(self) -> dict[int, int]:
         """Upper bounds of f: candidates leave by weight per amount until `most` replicas fit."""
         if not self._greedy:
-            free, weight = self._free, 0
+            free, weight = self._free, self.own_weight
+            if self.without:
+                self._greedy[self.without], self._leaving[self.without] = weight, 0
             for number, (_, paid, amount, _) in enumerate(self._by_price(), start=1):
                 free, weight = free.plus(amount), weight + paid
-                more = min(self._request.count_in(free) - self.now, self.most)
+                more = self._request.count_in(free) - self.now + self.without
+                more = min(more, self.most)
                 if more and more not in self._greedy:
                     self._greedy[more] = weight
                     self._leaving[more] = number
@@ -136,12 +159,15 @@ class Curve:
         """Search the choice for `more` replicas if it is not known yet; returns the work."""
         if more in self.choices:
             return 0
+        if more <= self.without:
+            self.choices[more] = Choice(self.own_weight, ())
+            return 1
         work = FIND_STEPS + 4 * len(self._groups)
         work += 0 if self._is_tabulated else self._tabulate()
         if more in self.choices:
             return work
         found = cheapest_of(self._need(more), self._groups, limit)
-        self.choices[more] = Choice(found.weight, found.victims)
+        self.choices[more] = Choice(self.own_weight + found.weight, found.victims)
         self.exact = self.exact and found.proved
         return work + found.work
 
@@ -160,13 +186,14 @@ class Curve:
             for weight, candidate in zip(group.weights, group.members, strict=True)
         ]
         unit = gcd(*(amount for amount, _, _ in items))
-        cells = [-(-self._need(more)[binding] // unit) for more in range(1, self.most + 1)]
+        numbers = range(self.without + 1, self.most + 1)
+        cells = [-(-self._need(more)[binding] // unit) for more in numbers]
         if cells[-1] * len(items) > MOST_CELLS:
             return 1
         best = _cover_each(cells[-1], [(amount // unit, w, each) for amount, w, each in items])
-        for more, cell in enumerate(cells, start=1):
+        for more, cell in zip(numbers, cells, strict=True):
             weight, path = best[cell]
-            self.choices[more] = Choice(weight, tuple(_along(path)))
+            self.choices[more] = Choice(self.own_weight + weight, tuple(_along(path)))
         return 1 + cells[-1] * len(items) // CELLS_PER_STEP
 
     def _binding(self) -> int | None:

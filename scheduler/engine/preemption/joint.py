@@ -19,7 +19,7 @@ from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.search import PreemptionSearch
-from scheduler.engine.preemption.victims import Candidate, weight_of
+from scheduler.engine.preemption.victims import Candidate, cost_and_number, weight_of
 from scheduler.engine.resources import Resources, add_up
 from scheduler.engine.snapshot import Workload
 
@@ -47,8 +47,9 @@ class Member:
 
 
 def price_of(victims: Sequence[Candidate]) -> tuple[int, int]:
-    """The highest priority value among the victims, and their weight."""
-    return (max(victim.value for victim in victims), weight_of(victims))
+    """The highest priority value among the victims, their cost and their number: no gang is to
+    take more bins for younger victims."""
+    return (max(victim.value for victim in victims), cost_and_number(weight_of(victims)))
 
 
 def advice_for(
@@ -66,9 +67,10 @@ def advice_for(
     first = members[0].workload
     if all(_asks_alike(each.workload, first) for each in members):
         replicas = sum(each.workload.replicas for each in members)
-        request = Request(first.request, replicas, first.selector, below)
+        packed = capacity.packs and any(each.workload.replicas > 1 for each in members)
+        request = Request(first.request, replicas, first.selector, below, packed=packed)
         found = PreemptionSearch(capacity, candidates).cheapest(request)
-        if found is None or found.price >= price_of(spent):
+        if found is None or price_of(found.victims) >= price_of(spent):
             return {}
         advice = Advice(frozenset(each.id for each in found.victims), found.proved)
         return {each.workload.id: advice for each in members}
@@ -94,7 +96,7 @@ def _in_one_bin(
     if found is None:
         return {}
     capacity.budget.spent += found.work
-    if found.price >= price_of(spent):
+    if price_of(found.victims) >= price_of(spent):
         return {}
     advice = Advice(frozenset(each.id for each in found.victims), found.proved)
     return {each.workload.id: advice for each in members}

@@ -12,7 +12,8 @@ class Request:
     """The replicas that are to start, and the priority value `below` which victims must be.
 
     `usable` gives the usable amount of a bin; without it, all that is free is usable. Its answer
-    for a bin may change only when the bin changes.
+    for a bin may change only when the bin changes. `packed`: of equal victims, those count that let
+    the replicas take the fewest bins.
     """
 
     per_replica: Resources
@@ -20,6 +21,7 @@ class Request:
     selector: Labels
     below: int
     usable: Usable | None = None
+    packed: bool = False
 
     @property
     def total(self) -> Resources:

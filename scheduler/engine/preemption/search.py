@@ -12,7 +12,7 @@ limit cut the search off. No victim in an answer can be spared.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from scheduler.engine.capacity import Capacity, Usable, fits
@@ -22,7 +22,7 @@ from scheduler.engine.preemption.covers import covering
 from scheduler.engine.preemption.gang import GangSearch
 from scheduler.engine.preemption.hasty import HastySearch
 from scheduler.engine.preemption.request import Request
-from scheduler.engine.preemption.victims import Candidate, VictimSet
+from scheduler.engine.preemption.victims import Candidate, VictimSet, cost_and_number
 from scheduler.engine.resources import ZERO
 
 BOUND_STEPS = 8  # of the lower bound of a bin
@@ -160,13 +160,25 @@ class PreemptionSearch:
                 return None
             self._budget.spent += 2 * len(bins)
             if fits(self._replicas_by_bin(request, bins, top, spared), request.replicas):
-                limit = self._limit(gang.WORK_LIMIT)
-                found = self._gang(request, bins, top).cheapest(
-                    self._usable(request), spared, limit
-                )
-                self._budget.spent += found.work
-                return found
+                return self._in_bins(bins, request, top, spared)
         return None
+
+    def _in_bins(
+        self, bins: frozenset[int], request: Request, top: int, spared: Candidate | None
+    ) -> VictimSet:
+        """Where the search for the fewest bins is cut off, one that does not count them may still
+        find cheaper or fewer victims, or prove that there are none."""
+        usable, search = self._usable(request), self._gang(request, bins, top)
+        found = search.cheapest(usable, spared, self._limit(gang.WORK_LIMIT))
+        self._budget.spent += found.work
+        if found.proved or spared or not request.packed or self._limit(1) == 0:
+            return found
+        search = self._gang(replace(request, packed=False), bins, top)
+        other = search.cheapest(usable, spared, self._limit(gang.WORK_LIMIT))
+        self._budget.spent += other.work
+        if cost_and_number(other.weight) < cost_and_number(found.weight):
+            return other
+        return replace(found, proved=other.proved)
 
     def _replicas_by_bin(
         self, request: Request, bins: Iterable[int], top: int, spared: Candidate | None
@@ -184,7 +196,7 @@ class PreemptionSearch:
     def _gang(self, request: Request, bins: frozenset[int], top: int) -> GangSearch:
         known, changed = self._gangs.get((request, top)), self._capacity.changed
         if known is None:
-            search = GangSearch(request.per_replica, request.replicas, bins, self._candidates, top)
+            search = GangSearch(request, bins, self._candidates, top)
             self._gangs[request, top] = known = _Gang(search)
         known.search.forget(changed[known.seen :])
         known.seen = len(changed)

@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 from scheduler.engine.resources import Resources
 
+# The bits of a weight, from the high end: cost in the highest class, …, in the lowest (or one sum
+# of them all, with a class_cost_ratio), number of victims, bins of a gang (gang.py), rank by age.
+# Each part can take the sum over a million victims, so sums of weights compare likewise.
+RANK_BITS, NUMBER_AT, COST_AT, COST_BITS = 40, 64, 88, 96
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -47,3 +52,8 @@ class EqualCandidates(NamedTuple):
 
 def weight_of(candidates: Iterable[Candidate]) -> int:
     return sum(candidate.weight for candidate in candidates)
+
+
+def cost_and_number(weight: int) -> int:
+    """What counts of a weight before bins and ages."""
+    return weight >> NUMBER_AT

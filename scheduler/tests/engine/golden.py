@@ -27,6 +27,7 @@ BESIDE_A_RESERVATION = (66, 134, 150, 182)  # with an eviction
 RESERVATIONS = (56, 60, 78, 1694, 1698, 1880)  # that have doubled, or avoid services
 SEEDS = (*range(44), *BESIDE_A_RESERVATION, *RESERVATIONS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
+GANG_SEEDS = range(2000, 2006)  # with a gang among victims of equal cost
 CHANGED = (
     "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
     "raise ENGINE_VERSION in scheduler/engine/__init__.py, so that replay does not compare what "
@@ -112,6 +113,15 @@ def snapshot_of_owners(seed: int) -> Snapshot:
     return owned(base, others=_quota(random, base), ann=_quota(random, base))
 
 
+def snapshot_of_a_gang(seed: int) -> Snapshot:
+    """The same cluster, in which all has started at once, with a gang in place of the queue."""
+    base = snapshot(seed)
+    running = tuple(replace(each, started_ms=NOW - 600_000) for each in base.running)
+    policy = replace(base.policy, preemption="lower_priority", max_preemptions=5)
+    gang = replace(job(0, 1, 1, high=True, replicas=8), id="gang")
+    return replace(base, running=running, policy=policy, queued=(gang,), reservation_history=())
+
+
 def _quota(random: Random, base: Snapshot) -> Resources:
     return Resources(*(random.choice([total // 2, total, ENDLESS]) for total in base.total))
 
@@ -152,6 +162,9 @@ def record() -> None:
     for seed in OWNED_SEEDS:
         text = canonical(encode_snapshot(snapshot_of_owners(seed))).decode()
         plans[f"owners {seed}"] = (text, digest_of(text))
+    for seed in GANG_SEEDS:
+        text = canonical(encode_snapshot(snapshot_of_a_gang(seed))).decode()
+        plans[f"gang {seed}"] = (text, digest_of(text))
     recorded = {"engine_version": ENGINE_VERSION, "plans": plans}
     FILE.write_text(json.dumps(recorded, indent=0) + "\n")
 

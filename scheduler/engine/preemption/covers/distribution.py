@@ -53,22 +53,35 @@ def without_surplus(shares: Shares, missing: int) -> Shares:
     return shares if at is None else {**shares, at: shares[at] - surplus}
 
 
-def within_reach(options: Weights, missing: int, price: int, beat: int) -> dict[int, list[int]]:
-    """By bin, the numbers of replicas that may be part of a solution lighter than `beat`.
+class Reach(NamedTuple):
+    """What may be part of a solution lighter than another. Each such solution has all shares that
+    are `certain`. `open` are the numbers of replicas that other bins may take. No solution weighs
+    less than `bound`."""
 
-    The weights of the options may be lower bounds. Any price is valid: a bad one rules out less.
-    """
+    certain: Shares
+    open: dict[int, list[int]]
+    bound: int
+
+
+def within_reach(options: Weights, missing: int, price: int, beat: int) -> Reach:
+    """What may be part of a solution lighter than `beat`. Any price is valid: a bad one rules out
+    less."""
     reduced = {
         at: {k: weight - price * k for k, weight in weights.items()}
         for at, weights in options.items()
     }
     least = {at: min(0, *each.values()) if each else 0 for at, each in reduced.items()}
-    slack = beat - price * missing - sum(least.values())
-    left = {
-        at: [k for k, weight in each.items() if weight - least[at] < slack]
-        for at, each in reduced.items()
-    }
-    return {at: each for at, each in left.items() if each}
+    bound = price * missing + sum(least.values())
+    slack = beat - bound
+    certain: Shares = {}
+    open_: dict[int, list[int]] = {}
+    for at, each in reduced.items():
+        left = [k for k, weight in each.items() if weight - least[at] < slack]
+        if len(left) == 1 and -least[at] >= slack:
+            certain[at] = left[0]
+        elif left:
+            open_[at] = left
+    return Reach(certain, open_, bound)
 
 
 def lightest(options: Weights, missing: int) -> Distribution | None:

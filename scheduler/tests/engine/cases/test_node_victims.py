@@ -1,6 +1,7 @@
 """Clusters with nodes and known answers: the victims of a preemption, and drained nodes."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,48 @@ def test_a_preempting_gang_takes_the_fewest_nodes_once_its_victims_have_left() -
     made = plan(rack(trio(), running=running, queued=[gang]))
     assert evicted(made) == {running[2].id: "g"}
     assert placed(made) == {"g": {"a": 1, "c": 8}}
+
+
+def alike(**more: Any) -> list[Running]:
+    """Eight LOW of 1 GPU on each of three nodes, started in turns."""
+    return [run(gpu=1, on=name, ran_s=60, **more) for _ in range(8) for name in "abc"]
+
+
+def test_of_victims_of_equal_cost_a_gang_evicts_those_on_the_fewest_nodes() -> None:
+    gang = job(gpu=1, replicas=8, high=True, id="g")
+    made = plan(rack(trio(), running=alike(), queued=[gang]))
+    assert list(placed(made)["g"].values()) == [8]
+
+
+def test_the_cost_of_its_victims_counts_before_the_number_of_its_nodes() -> None:
+    running = alike()
+    cheap = [replace(each, id=f"v{n}", started_ms=NOW) for n, each in enumerate(running[:8])]
+    gang = job(gpu=1, replicas=8, high=True, id="g")
+    made = plan(rack(trio(), running=[*cheap, *running[8:]], queued=[gang]))
+    assert set(evicted(made)) == {each.id for each in cheap}
+    assert len(placed(made)["g"]) == 3
+
+
+def test_no_workload_is_evicted_only_to_save_a_node() -> None:
+    """What is STARTING costs nothing, but with c whole the gang would need one victim more."""
+    running = [run(gpu=7, high=True, on=name) for name in "ab"]
+    running += [run(gpu=1, on="c", ran_s=None) for _ in range(8)]
+    gang = job(gpu=1, replicas=8, high=True, id="g")
+    made = plan(rack(trio(), running=running, queued=[gang]))
+    assert len(evicted(made)) == 6
+
+
+def test_two_gangs_that_preempt_take_one_node_each() -> None:
+    gangs = [job(gpu=1, replicas=8, high=True, id=id_) for id_ in "gh"]
+    made = plan(rack(trio(), running=alike(), queued=gangs))
+    assert [list(placed(made)[id_].values()) for id_ in "gh"] == [[8], [8]]
+
+
+def test_under_spread_the_youngest_of_equal_victims_leave_wherever_they_are() -> None:
+    running = alike()
+    gang = job(gpu=1, replicas=8, high=True, id="g")
+    made = plan(rack(trio(), running=running, queued=[gang], placement="spread"))
+    assert set(evicted(made)) == {each.id for each in running[-8:]}
 
 
 def test_one_victim_on_two_nodes_beats_two_that_cost_more() -> None:
