@@ -17,7 +17,6 @@ from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes.base import (
     Code,
     ImageMissing,
-    Key,
     Phase,
     RefusedError,
     RuntimeUnavailable,
@@ -66,7 +65,7 @@ def _stop(observation: Observation, row: Deployment, replica: Replica, grace_s: 
     if runtime is None:
         return False
     try:
-        runtime.stop(Key(str(row.pk), row.attempt, replica.number), grace_s)
+        runtime.stop(replica.status.key, grace_s, replica.status.id)
     except RuntimeUnavailable as error:
         observation.record_failure(replica.node, error)
         return False

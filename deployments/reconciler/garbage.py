@@ -30,10 +30,11 @@ T = TypeVar("T")
 
 
 class Orphan(NamedTuple):
-    """A replica that no row wants. `known`: its deployment exists."""
+    """A replica that no row wants. `known`: its deployment exists, and it is no copy."""
 
     endpoint_view: EndpointView
     key: Key
+    id: str
     known: bool
 
 
@@ -65,9 +66,11 @@ def remove_orphans(observation: Observation) -> Removal:
     for endpoint_view, status in observed:
         key = status.key
         row = rows.get(key.deployment_id)
-        if row and row.attempt == key.attempt and row.status in PLACED:
+        is_copy = endpoint_view.replica_statuses.get(key) is not status
+        if row and row.attempt == key.attempt and row.status in PLACED and not is_copy:
             continue
-        orphan = Orphan(endpoint_view, key, known=row is not None)
+        known = row is not None and not is_copy  # what a copy has written is not the replica's
+        orphan = Orphan(endpoint_view, key, status.id, known)
         if status.phase == Phase.ENDED:
             ended.append(orphan)
             continue
@@ -88,7 +91,7 @@ def keep_logs(observation: Observation, ending: Sequence[tuple[Deployment, list[
     """Keep the logs of replicas that have ended, before the rows say that the deployment has ended:
     a client that waits for the end reads the logs next. One query for every 32 replicas."""
     ended = [
-        Orphan(endpoint_view, each.status.key, known=True)
+        Orphan(endpoint_view, each.status.key, each.status.id, known=True)
         for _, replicas in ending
         for each in replicas
         if each.status is not None
@@ -172,13 +175,13 @@ def _end_of(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
 
 
 def _remove(orphan: Orphan) -> None:
-    _call(orphan.endpoint_view, lambda runtime: runtime.remove(orphan.key))
+    _call(orphan.endpoint_view, lambda runtime: runtime.remove(orphan.key, orphan.id))
 
 
 def _kill(orphan: Orphan) -> bool:
     def kill(runtime: Runtime) -> bool:
         logger.info("an orphan is killed", extra=orphan.key._asdict())
-        runtime.stop(orphan.key, 0)
+        runtime.stop(orphan.key, 0, orphan.id)
         return True
 
     return _call(orphan.endpoint_view, kill) or False

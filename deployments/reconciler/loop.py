@@ -8,6 +8,7 @@ from django.db.models import Q
 from clusters.models import Cluster, Runtime, State
 from clusters.services.deletion import delete_cluster
 from deployments.models import ENDED, PLACED, Deployment, Status
+from deployments.reasons.codes import CONTAINER_LOST
 from deployments.reconciler import actions, garbage, node_reports, status_writer
 from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
@@ -62,6 +63,9 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         now = database_now()
         observed = [(row, observation.replicas(row, now)) for row in rows]
         assessed = [(row, assess(row, replicas, now)) for row, replicas in observed]
+        if ids is not None and any(each.code == CONTAINER_LOST for _, each in assessed):
+            deployment_ids = {EVERYTHING}  # it may have been renamed, which only that shows
+            continue
         by_outcome = _by_outcome(observed, assessed)
         # 4. Write the outcomes, after the logs of the replicas that have ended.
         garbage.keep_logs(observation, [each for end in ENDING for each in by_outcome[end]])

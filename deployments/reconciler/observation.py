@@ -56,6 +56,7 @@ class EndpointView:
     endpoint: Endpoint
     runtime: Runtime | None = None
     replica_statuses: dict[Key, ReplicaStatus] = field(default_factory=dict)
+    copies: list[ReplicaStatus] = field(default_factory=list)  # of replicas in the former
     capacities: list[Capacity] | None = None
     error: str = ""
     unknown: bool = False  # why it shows nothing is the platform's fault, or want of time
@@ -69,10 +70,15 @@ class EndpointView:
         if self.runtime is None:
             return
         try:
-            found = filter(_is_storable, self.runtime.observe(ids))
-            self.replica_statuses = {each.key: each for each in found}
+            found = list(filter(_is_storable, self.runtime.observe(ids)))
         except RuntimeUnavailable as error:
             self.fail(error)
+            return
+        # One that others have renamed is the replica, unless another has the replica's name.
+        found.sort(key=lambda each: each.renamed)
+        for each in found:
+            if self.replica_statuses.setdefault(each.key, each) is not each:
+                self.copies.append(each)
 
     def measure(self) -> None:
         """Fetch the nodes' capacities, unless they are known."""
@@ -173,7 +179,7 @@ class Observation:
                 other = first.setdefault(machine, endpoint_view)
                 if other is not endpoint_view and endpoint_view.endpoint.seen_at is None:
                     name = node_names.get(other.endpoint.pk) or other.endpoint.url
-                    endpoint_view.replica_statuses = {}
+                    endpoint_view.replica_statuses, endpoint_view.copies = {}, []
                     endpoint_view.error = ALREADY_ATTACHED.format(name)
 
     def _connect(
@@ -247,7 +253,7 @@ class Observation:
 
     def replica_statuses(self) -> Iterator[tuple[EndpointView, ReplicaStatus]]:
         for endpoint_view in self.endpoint_views.values():
-            for replica_status in endpoint_view.replica_statuses.values():
+            for replica_status in (*endpoint_view.replica_statuses.values(), *endpoint_view.copies):
                 yield endpoint_view, replica_status
 
     def node_id_of(self, endpoint_view: EndpointView, replica_status: ReplicaStatus) -> str | None:

@@ -105,6 +105,8 @@ class ReplicaStatus:
     started_at: datetime | None = None  # of the process, by the machine's clock
     ended_at: datetime | None = None
     node: str | None = None  # the name of its node
+    id: str = ""  # of this very container or Pod
+    renamed: bool = False  # it has the replica's labels, and from others another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +245,16 @@ class Runtime(Protocol):
         such image, or no access to it, and ImageDelayed if it failed for any other reason.
         """
 
-    def stop(self, key: Key, grace_s: int) -> None:
+    def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
         """Stop the replica without waiting for its end; with 0, kill it.
 
         Leaves a replica alone that has ended or does not exist; removes one that never started.
+        `seen` is the id that an observation has shown: what has taken its place since is left
+        alone. Without it, what has the replica's name is stopped.
         """
 
-    def remove(self, key: Key) -> None:
-        """Remove the replica and its log; kills it first if it runs."""
+    def remove(self, key: Key, seen: str = "") -> None:
+        """Remove the replica and its log; kills it first if it runs. `seen` as for `stop`."""
 
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         """The status of all replicas of this cluster, or of those of some deployments.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from threading import Event, Lock
 from typing import Any
@@ -31,7 +32,7 @@ from deployments.runtimes.docker.client import Answered, Engine, errors_as_unava
 from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
 
-LISTED = ("Id", "Labels", "State", "Status")
+LISTED = ("Id", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 LAST_LINE_BYTES = 64 * 1024
 LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
@@ -82,8 +83,8 @@ class DockerRuntime:
         images.pull(self._engine, image, self._registries, wanted=wanted)
 
     @errors_as_unavailable()
-    def stop(self, key: Key, grace_s: int) -> None:
-        container = self._find(key)
+    def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
+        container = self._find(key, seen)
         if container is None:
             return
         state = container["State"]
@@ -94,8 +95,8 @@ class DockerRuntime:
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
     @errors_as_unavailable()
-    def remove(self, key: Key) -> None:
-        container = self._find(key)
+    def remove(self, key: Key, seen: str = "") -> None:
+        container = self._find(key, seen)
         if container is not None:
             self._remove(container["Id"])
 
@@ -117,7 +118,8 @@ class DockerRuntime:
                 continue
             status = self._status_of(key, item, seen_ends)
             if status is not None:
-                statuses.append(status)
+                renamed = f"/{containers.name(key)}" not in (item.get("Names") or ())
+                statuses.append(replace(status, id=item["Id"], renamed=renamed))
         if deployment_ids is None:
             listed_ids = {item["Id"] for item in listed}
             self._started_at = {
@@ -253,9 +255,10 @@ class DockerRuntime:
             pass
         return last_line.decode(errors="replace")
 
-    def _find(self, key: Key) -> dict[str, Any] | None:
-        """The container with the replica's name, if its labels name the replica too."""
-        container = self._inspect(containers.name(key))
+    def _find(self, key: Key, seen: str = "") -> dict[str, Any] | None:
+        """The container with this id, or else with the replica's name, if its labels name the
+        replica too."""
+        container = self._inspect(seen or containers.name(key))
         return container if container is not None and self._is_ours(container, key) else None
 
     def _is_ours(self, container: dict[str, Any], key: Key) -> bool:

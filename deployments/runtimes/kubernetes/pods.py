@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
-from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of
+from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of, pod_name
 from deployments.runtimes.pull_errors import is_final
 
 # Reasons of a Pod's failure where its node has ended it.
@@ -60,7 +60,8 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
     status = pod.get("status") or {}
     state = (_main(status).get("state")) or {}
     ended = state.get("terminated") or {}
-    stopping = bool(pod["metadata"].get("deletionTimestamp"))
+    metadata = pod["metadata"]
+    name, stopping = metadata.get("name", ""), bool(metadata.get("deletionTimestamp"))
     phase = _phase(pod, status, state, stopping)
     return ReplicaStatus(
         key=key,
@@ -72,6 +73,8 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         started_at=_time((state.get("running") or ended).get("startedAt")),
         ended_at=_time(ended.get("finishedAt")),
         node=pod["spec"].get("nodeName"),
+        id=f"{name}/{metadata.get('uid', '')}" if name else "",
+        renamed=bool(name) and name != pod_name(key),
     )
 
 

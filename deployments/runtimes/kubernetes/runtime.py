@@ -91,8 +91,8 @@ class KubernetesRuntime:
         """The kubelet of each node pulls what its Pods need."""
 
     @nonsense_as_unavailable()
-    def stop(self, key: Key, grace_s: int) -> None:
-        pod = self._read_pod(key)
+    def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
+        pod = self._read_pod(key, seen)
         if pod is None or has_ended(pod):
             return
         period_s = deletion.delete(self._api, self._namespace, pod, grace_s)
@@ -101,8 +101,8 @@ class KubernetesRuntime:
             deletion.release(self._api, self._namespace, pod)
 
     @nonsense_as_unavailable()
-    def remove(self, key: Key) -> None:
-        pod = self._read_pod(key)
+    def remove(self, key: Key, seen: str = "") -> None:
+        pod = self._read_pod(key, seen)
         if pod is not None:
             deletion.delete(self._api, self._namespace, pod, 0)
             deletion.release(self._api, self._namespace, pod)
@@ -193,11 +193,15 @@ class KubernetesRuntime:
     def close(self) -> None:
         self._api.close()
 
-    def _read_pod(self, key: Key) -> names.Json | None:
-        """The Pod with the replica's name, if its labels name the replica too."""
-        pod = creation.read(self._api, self._namespace, names.pod_name(key))
+    def _read_pod(self, key: Key, seen: str = "") -> names.Json | None:
+        """The Pod with this id, or else with the replica's name, if its labels name the replica
+        too."""
+        name, _, uid = seen.partition("/")
+        pod = creation.read(self._api, self._namespace, name or names.pod_name(key))
+        if pod is None or (uid and pod["metadata"]["uid"] != uid):
+            return None
         identity = names.identity(self._cluster_id, key)
-        return pod if pod and identity.items() <= names.labels_of(pod).items() else None
+        return pod if identity.items() <= names.labels_of(pod).items() else None
 
     def _may_keep_ended(self, pod: names.Json) -> bool:
         """Whether its Pods may have the finalizer; asked for until it is so."""

@@ -106,9 +106,9 @@ def killable(testbed: Testbed, a: Node) -> Event:
     assert testbed.status(row) == "QUEUED"
     killable = Event()
 
-    def stop(own: Callable[[Key, int], None], key: Key, grace_s: int) -> None:
+    def stop(own: Callable[..., None], key: Key, grace_s: int, seen: str) -> None:
         if killable.is_set():
-            own(key, grace_s)
+            own(key, grace_s, seen)
 
     testbed.intercept(a, "stop", stop)
     testbed.reconnect(a)

@@ -201,9 +201,9 @@ def test_a_deployment_is_stopped_once_and_killed_only_after_its_grace(
     testbed.settle()
     graces: list[int] = []
 
-    def stop(own: Callable[[Key, int], None], key: Key, grace_s: int) -> None:
+    def stop(own: Callable[..., None], key: Key, grace_s: int, seen: str) -> None:
         graces.append(grace_s)
-        own(key, grace_s)
+        own(key, grace_s, seen)
 
     testbed.intercept(a, "stop", stop)
     stop_deployment(dev, testbed.fresh(row))

@@ -203,6 +203,23 @@ class RuntimeContract:
         runtime.remove(key_of(spec))
         wait_until(lambda: not seen(runtime, spec))
 
+    def test_what_has_taken_the_place_of_a_replica_that_was_seen_is_left_alone(
+        self, harness, runtime
+    ):
+        spec = harness.launch_spec(harness.sleeps())
+        runtime.start(spec)
+        (before,) = ready(runtime, spec)
+        runtime.remove(before.key, before.id)
+        wait_until(lambda: not seen(runtime, spec))
+        runtime.start(spec)
+        (after,) = ready(runtime, spec)
+        assert after.id != before.id
+        runtime.stop(before.key, 0, before.id)
+        runtime.remove(before.key, before.id)
+        assert [(each.id, each.stopping) for each in ready(runtime, spec)] == [(after.id, False)]
+        runtime.stop(after.key, 0, after.id)
+        ended(runtime, spec)
+
     # Seeing
 
     def test_only_the_deployments_asked_for_are_observed(self, harness, runtime):

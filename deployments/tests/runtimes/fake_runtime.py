@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Condition, Event
 from typing import Any
+from uuid import uuid4
 
 from deployments.runtimes.base import (
     Capacity,
@@ -112,10 +113,10 @@ class FakeRuntime:
                 raise ImageDelayed(self.delayed_images[image])
             self.missing_images.discard(image)
 
-    def stop(self, key: Key, grace_s: int) -> None:
+    def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
         with self._changed:
             self._check_available()
-            container = self._containers.get(key)
+            container = self._find(key, seen)
             if container is None or container.status.phase == Phase.ENDED:
                 return
             container.status = replace(container.status, stopping=True)
@@ -126,10 +127,11 @@ class FakeRuntime:
             elif container.killed_at is None:
                 container.killed_at = time.monotonic() + grace_s
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Key, seen: str = "") -> None:
         with self._changed:
             self._check_available()
-            self._forget(key)
+            if self._find(key, seen) is not None:
+                self._forget(key)
 
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         with self._changed:
@@ -197,7 +199,7 @@ class FakeRuntime:
     def create(self, key: Key, node: str) -> None:
         """Create a container without starting its process, as a worker that was killed would."""
         with self._changed:
-            status = ReplicaStatus(key, Phase.PENDING, begun=False, node=node)
+            status = ReplicaStatus(key, Phase.PENDING, begun=False, node=node, id=str(uuid4()))
             self._containers[key] = _Container(Script(), status)
 
     def finish(self, key: Key, exit_code: int = 0, problem: Code | None = None) -> None:
@@ -232,6 +234,10 @@ class FakeRuntime:
         container = self._containers.get(key)
         return container is not None and container.status.begun
 
+    def _find(self, key: Key, seen: str) -> _Container | None:
+        container = self._containers.get(key)
+        return container if container and seen in {"", container.status.id} else None
+
     def _script(self, image: str) -> Script:
         if image.startswith("exit:"):
             return Script(exit_code=int(image.removeprefix("exit:")))
@@ -240,6 +246,7 @@ class FakeRuntime:
     def _begin(self, key: Key, node: str, image: str) -> None:
         script, now = self._script(image), datetime.now(UTC)
         status = ReplicaStatus(key, Phase.RUNNING, ready=script.ready, started_at=now, node=node)
+        status = replace(status, id=str(uuid4()))
         if not script.ready:
             status = replace(status, problem=Problem(Code.NOT_READY))
         written = [(now, line) for line in script.output]
