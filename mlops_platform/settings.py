@@ -295,6 +295,8 @@ SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 # Of the clusters whose cycles take long: so many run one at the same time, in all workers together.
 SCHEDULER_LONG_CYCLES = _number("SCHEDULER_LONG_CYCLES", 1, MOST_AT_ONCE)
 MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN
+MAX_SECRETS = _number("MAX_SECRETS", 100)  # of an organization, and of a person
+MAX_SECRET_KIB = _number("MAX_SECRET_KIB", 64, 64)  # of one; Kubernetes takes 1 MiB of 16
 MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)
 MAX_QUEUED_PER_CLUSTER = _number("MAX_QUEUED_PER_CLUSTER", 20_000)
 MAX_QUEUED_PER_USER = _number("MAX_QUEUED_PER_USER", 10_000)  # in a cluster

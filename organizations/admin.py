@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
-from organizations.models import Ban, InviteCode, Membership, Organization, Role
+from organizations.models import Ban, InviteCode, Membership, Organization, Role, Secret
 from organizations.services import ban_member, replace_code, set_role
 
 
@@ -167,3 +167,31 @@ class InviteCodeAdmin(FilteredAdmin):
         for organization_id, role in sorted(wanted):
             replace_code(organization_id, Role(role))
         self.message_user(request, f"Replaced {len(wanted)} codes.", messages.SUCCESS)
+
+
+@admin.register(Secret)
+class SecretAdmin(LookUpAdmin):
+    """Secrets without their values, which only containers see. Deleting one takes it from all that
+    would start with it."""
+
+    list_display = ["name", "organization", "person", "version", "updated_at", "last_used_at"]
+    list_filter = ["updated_at", "last_used_at"]
+    list_select_related = ["organization", "person"]
+    search_fields = ["name", "organization__name", "person__username"]
+    readonly_fields = [
+        "name",
+        "organization",
+        "person",
+        "version",
+        "created_at",
+        "updated_at",
+        "updated_by",
+        "last_used_at",
+    ]
+    ordering = ["-pk"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
+        return super().get_queryset(request).defer("sealed")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False

@@ -1,4 +1,5 @@
-"""Organizations, the roles of their members, the codes by which users join, and removed members."""
+"""Organizations, the roles of their members, the codes by which users join, removed members, and
+secrets."""
 
 import secrets
 
@@ -117,3 +118,72 @@ class Ban(models.Model):
 
     def __str__(self) -> str:
         return f"ban {self.pk}"
+
+
+class Secret(models.Model):
+    """A named value of an organization or of a person, which deployments use and no answer shows.
+
+    Each write makes the next version; the value of the one before is gone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, null=True, related_name="secrets", db_index=False
+    )
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="secrets",
+        db_index=False,
+    )
+    name = models.CharField(max_length=63)
+    version = models.PositiveIntegerField(default=1)
+    sealed = models.TextField(editable=False)  # mlops_platform/sealing.py
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "name"], name="secret_of_organization"),
+            models.UniqueConstraint(fields=["person", "name"], name="secret_of_person"),
+            models.CheckConstraint(
+                condition=models.Q(organization=None) ^ models.Q(person=None),
+                name="secret_has_one_owner",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SecretUse(models.Model):
+    """An attempt of a deployment that was started with a version of a secret.
+
+    `deployment_id` and `user_id` are no foreign keys: who used a secret is known for longer than
+    the deployment. Each secret keeps the newest (secrets/uses.py).
+    """
+
+    secret = models.ForeignKey(
+        Secret, on_delete=models.CASCADE, related_name="uses", db_index=False
+    )
+    version = models.PositiveIntegerField()
+    deployment_id = models.UUIDField()
+    attempt = models.PositiveIntegerField()
+    user_id = models.UUIDField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["secret", "-id"], name="secret_use_newest")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["secret", "deployment_id", "attempt", "version"], name="one_use_each"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"use {self.pk}"

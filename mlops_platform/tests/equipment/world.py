@@ -26,6 +26,8 @@ from deployments.services.submit import create_deployment
 from mlops_platform.broker import PROBE
 from mlops_platform.sealing import seal
 from organizations.models import InviteCode, Role
+from organizations.secrets import owners
+from organizations.secrets.services import put_secret
 from organizations.services import create_organization, remove_member
 from organizations.tests.people import JsonClient, client_for, make_member, make_user
 from scheduler import cycle
@@ -103,6 +105,9 @@ def make_world() -> World:
         cluster=cluster, host="r.example.org", username="robot", secret=seal({"password": "x"})
     )
     colleague = make_member(org, "mia", Role.VIEWER)
+    put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
+    for each in (ada, sam, dev, vera):
+        put_secret(each, owners.person(each.pk), "of-my-own", "of the robot")
     put_quota(cluster, None, {"max_gpu": 4})
     put_quota(cluster, colleague.pk, {"max_gpu": 2})
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
@@ -127,6 +132,8 @@ def make_world() -> World:
             "node_id": str(node.pk),
             "registry_id": str(registry.pk),
             "deployment_id": str(running.pk),
+            "secret_name": "of-the-engines",
+            "own_secret_name": "of-my-own",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],
             "refresh_token": begin_login(colleague).refresh_token,

@@ -89,6 +89,9 @@ REGISTRIES = "/api/clusters/{cluster_id}/registries"
 REGISTRY: Body = {"host": "Docker.IO", "username": "robot", "password": " of the robot "}
 NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
+SECRETS = "/api/orgs/{organization_id}/secrets"
+OWN_SECRETS = "/api/users/me/secrets"
+SECRET: Body = {"value": " of the robot\n"}
 QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
 
 MATRIX = [
@@ -121,6 +124,17 @@ MATRIX = [
     Row("GET /api/orgs/{organization_id}/events", READ),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),
+    Row(f"GET {SECRETS}", (401, 404, 403, 200, 200)),
+    Row(f"GET {SECRETS}/{{secret_name}}", (401, 404, 403, 200, 200)),
+    Row(f"PUT {SECRETS}/{{secret_name}}", (401, 404, 403, 403, 200), SECRET),
+    Row(f"DELETE {SECRETS}/{{secret_name}}", (401, 404, 403, 403, 204)),
+    Row(f"DELETE {SECRETS}/{{secret_name}}", (401, 404, 403, 403, 204), query="?force=true"),
+    Row(f"GET {SECRETS}/{{secret_name}}/uses", (401, 404, 403, 200, 200)),
+    Row(f"GET {OWN_SECRETS}", ANY_USER),
+    Row(f"GET {OWN_SECRETS}/{{own_secret_name}}", ANY_USER),
+    Row(f"PUT {OWN_SECRETS}/{{own_secret_name}}", ANY_USER, SECRET),
+    Row(f"DELETE {OWN_SECRETS}/{{own_secret_name}}", (401, 204, 204, 204, 204)),
+    Row(f"GET {OWN_SECRETS}/{{own_secret_name}}/uses", ANY_USER),
     Row("GET /api/clusters", ANY_USER),
     Row("POST /api/clusters", (401, 404, 403, 403, 201), CLUSTER),
     Row("GET /api/clusters/{cluster_id}", READ),

@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 from clusters.models import Endpoint, Registry
 from clusters.tests.allocation import row
 from mlops_platform.sealing import BATCH, Unsealable, resealed, seal, unseal
+from organizations.models import Secret
 
 SECRETS = {"key": "-----BEGIN PRIVATE KEY-----\nhunter2", "token": "tök"}
 
@@ -78,6 +79,8 @@ def kept(cluster, keys):
     for number in range(5):
         secrets = seal({"key": str(number)}) if number else ""
         Endpoint.objects.create(cluster=cluster, url=f"tcp://h:{number}", secrets=secrets)
+    sealed = seal({"value": "hunter2"})
+    Secret.objects.create(organization=cluster.organization, name="hf", sealed=sealed)
     sealed = seal({"password": "hunter2"})
     return Registry.objects.create(cluster=cluster, host="h", username="u", secret=sealed)
 
@@ -95,6 +98,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
     keys("b", "a")
     call_command("rotate_credentials")
     assert shown(capsys) == [
+        "Secrets: 1 sealed again, 0 under the first key already, 0 that no key opens.",
         f"Endpoints: {BATCH + 4} sealed again, 0 under the first key already, 0 that no key opens.",
         "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
         "Environments: 0 sealed again, 0 under the first key already, 0 that no key opens.",
@@ -104,12 +108,13 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
     assert opened[:5] == [{}, *({"key": str(number)} for number in range(1, 5))]
     assert opened[5:] == [{"key": "another"}] * BATCH
     assert unseal(row(kept)["secret"]) == {"password": "hunter2"}
+    assert unseal(Secret.objects.get().sealed) == {"value": "hunter2"}
 
 
 def test_a_rotation_can_be_repeated(kept, keys, capsys):
     before = row(kept)
     call_command("rotate_credentials")
-    assert shown(capsys)[1] == (
+    assert shown(capsys)[2] == (
         "Registries: 0 sealed again, 1 under the first key already, 0 that no key opens."
     )
     assert row(kept) == before
@@ -119,9 +124,9 @@ def test_rotation_reports_what_no_key_opens_and_leaves_it_as_it_is(kept, keys, c
     before = row(kept)
     keys("b")
     Endpoint.objects.filter(url="tcp://h:1").update(secrets=seal({"key": "1"}))
-    with pytest.raises(CommandError, match="4 cannot be opened: add the key"):
+    with pytest.raises(CommandError, match="5 cannot be opened: add the key"):
         call_command("rotate_credentials")
-    assert shown(capsys)[0] == (
+    assert shown(capsys)[1] == (
         "Endpoints: 0 sealed again, 1 under the first key already, 3 that no key opens."
     )
     assert row(kept) == before
