@@ -4,7 +4,7 @@
 Call a hook as `hooks.name(...)`, so that the call finds the function that is set.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -38,12 +38,23 @@ class TerminatingNodes(Protocol):
     def __call__(self, cluster_id: UUID) -> Collection[UUID]: ...
 
 
+class VolumeUsers(Protocol):
+    """The deployments that mount a cluster's volume of this name and have not ended: how many, and
+    the ids of the first of them. The caller has locked the volume's row."""
+
+    def __call__(self, cluster_id: UUID, name: str) -> tuple[int, Sequence[UUID]]: ...
+
+
 def _none_in_use(cluster: Cluster) -> int:
     return 0
 
 
 def _leave_nothing(cluster: Cluster) -> None:
     """Without an upper app nothing is deployed, so there is nothing to leave."""
+
+
+def _no_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[UUID]]:
+    return 0, ()
 
 
 def _no_nodes(cluster_id: UUID) -> Collection[UUID]:
@@ -55,3 +66,4 @@ delete_some_rows: list[DeleteSomeRows] = []
 """Each upper app with rows of clusters appends its function."""
 leave_cluster: LeaveCluster = _leave_nothing
 terminating_nodes: TerminatingNodes = _no_nodes
+volume_users: VolumeUsers = _no_users

@@ -6,6 +6,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from clusters.volumes import Volume as Volume
+from clusters.volumes import VolumeKind as VolumeKind
 from mlops_platform.api.resources import RESOURCES
 from organizations.models import Organization
 
@@ -114,6 +116,7 @@ class Cluster(models.Model):
     max_preemptions = models.PositiveIntegerField(default=5)
     node_lost_after_s = models.PositiveIntegerField(default=300, db_default=300)
     has_quotas = models.BooleanField(default=False, db_default=False, editable=False)
+    has_local_volumes = models.BooleanField(default=False, db_default=False, editable=False)
     max_queued = models.PositiveIntegerField(null=True, blank=True)
     max_queued_per_user = models.PositiveIntegerField(null=True, blank=True)
 

@@ -17,7 +17,7 @@ from rest_framework.exceptions import APIException
 
 from accounts.models import User
 from clusters.endpoints import address_policy
-from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime
+from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime, Volume
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.sealing import unseal
@@ -66,6 +66,11 @@ def clusters_for(
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
     """Its nodes and their endpoints, oldest first; each knows its cluster without a query."""
     return cluster.nodes.order_by("id").select_related("endpoint").defer("endpoint__secrets")
+
+
+def volumes_in(cluster: Cluster | UUID) -> QuerySet[Volume]:
+    """Its volumes, oldest first."""
+    return Volume.objects.filter(cluster=cluster).order_by("id")
 
 
 def quotas_in(cluster: Cluster) -> QuerySet[Quota]:

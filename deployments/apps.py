@@ -8,7 +8,7 @@ class DeploymentsConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks
         from deployments import env, receivers  # receivers: connects them
-        from deployments.queries import placements
+        from deployments.queries import placements, volume_users
         from deployments.services import clear
         from mlops_platform import sealing
 
@@ -17,6 +17,7 @@ class DeploymentsConfig(AppConfig):
         hooks.delete_some_rows.append(clear.delete_some_rows)
         hooks.leave_cluster = clear.leave_cluster
         hooks.terminating_nodes = placements.terminating_nodes
+        hooks.volume_users = volume_users.volume_users
         column = sealing.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})
         )

@@ -81,6 +81,7 @@ class Deployment(models.Model):
     args = models.JSONField(default=list, blank=True)
     env = models.JSONField(default=list, blank=True)  # sealed: see env.py
     container = models.JSONField(default=dict, db_default={}, blank=True)  # LaunchSpec.container
+    volumes = models.JSONField(default=list, db_default=[], blank=True)  # api/volumes.py
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.JOB)
 
     cpu_milli = models.BigIntegerField()

@@ -33,20 +33,27 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     """`HIGH/4000/8192/1x2`: workloads of one key ask for the same with the same urgency.
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
-    thousands of them as one. A time limit (`/t3600`), a node selector (`/n` and a digest) and, in
-    clusters whose policy needs it, the owner (`/u` and the id) follow. `cluster`: the deployment's
+    thousands of them as one. A time limit (`/t3600`), a digest of the node
+    selector and the names of its volumes (`/n`) and, in clusters whose policy needs it, the owner
+    (`/u` and the id) follow. `cluster`: the deployment's
     cluster, where the caller has read it already.
     """
     row = deployment
     key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
     if row.max_runtime_s is not None:
         key += f"/t{row.max_runtime_s}"
-    if row.node_selector:
-        labels = json.dumps(row.node_selector, sort_keys=True)
+    if row.node_selector or row.volumes:
+        labels = json.dumps(_nodes(row), sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
     if (cluster or row.cluster).by_owner:
         key += _owner(row)
     return key
+
+
+def _nodes(row: Deployment) -> Any:
+    """What decides which nodes may run it."""
+    names = sorted({mount["name"] for mount in row.volumes})
+    return [row.node_selector, names] if names else row.node_selector
 
 
 def request_in(scheduling_key: str) -> str:

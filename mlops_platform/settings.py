@@ -20,6 +20,7 @@ import dj_database_url
 from mlops_platform import embedded
 from mlops_platform.environment import admission, redis_address
 from mlops_platform.environment.database import deadlines
+from mlops_platform.environment.host_paths import host_roots
 from mlops_platform.environment.limits import MOST, MOST_AT_ONCE, rate, whole_number
 from mlops_platform.environment.production import (
     is_production,
@@ -193,6 +194,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 REGISTRATION = admission.registration(os.environ)
 TENANT_ENDPOINT_RANGES = admission.endpoint_ranges(os.environ)
+VOLUME_HOST_ROOTS = host_roots(os.environ)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),

@@ -1,4 +1,5 @@
-"""The operators' pages of nodes, quotas, endpoints, registries and sandboxes.
+"""The operators' pages of nodes, quotas, endpoints, registries, sandboxes and
+volumes.
 
 Clusters are registered by `scheduler.admin`, which extends ClusterAdmin: the page of a cluster also
 shows what waits and runs in it, and requests a cycle, which this lower app must not import.
@@ -9,5 +10,13 @@ from clusters.admin.nodes import NodeAdmin
 from clusters.admin.quotas import QuotaAdmin
 from clusters.admin.registries import RegistryAdmin
 from clusters.admin.sandboxes import SandboxAdmin
+from clusters.admin.volumes import VolumeAdmin
 
-__all__ = ["EndpointAdmin", "NodeAdmin", "QuotaAdmin", "RegistryAdmin", "SandboxAdmin"]
+__all__ = [
+    "EndpointAdmin",
+    "NodeAdmin",
+    "QuotaAdmin",
+    "RegistryAdmin",
+    "SandboxAdmin",
+    "VolumeAdmin",
+]

@@ -1,9 +1,11 @@
 """Below /api/."""
 
 from clusters.api.viewsets import ClusterViewSet, NodeViewSet, RegistryViewSet
+from clusters.api.volume_viewsets import VolumeViewSet
 from mlops_platform.api.routers import ApiRouter
 
 router = ApiRouter()
 router.register("clusters", ClusterViewSet, "cluster")
 router.register("clusters/<uuid:cluster_id>/nodes", NodeViewSet, "node")
 router.register("clusters/<uuid:cluster_id>/registries", RegistryViewSet, "registry")
+router.register("clusters/<uuid:cluster_id>/volumes", VolumeViewSet, "volume")

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from clusters import hooks
 from clusters.models import Cluster, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
+from clusters.services import volumes
 from clusters.services.clusters import lock_cluster_or_404
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
@@ -157,11 +158,13 @@ def _set_name_and_labels(node: Node, changes: Mapping[str, Any]) -> list[str]:
     """The columns of the two that differ from before."""
     given = {name: changes[name] for name in ("name", "labels") if name in changes}
     changed = [name for name, value in given.items() if getattr(node, name) != value]
+    before = node.name
     for name in changed:
         setattr(node, name, given[name])
     if changed:
         node.save(update_fields=changed)
     if "name" in changed:
+        volumes.rename_node(node.cluster_id, before, node.name)
         node_renamed.send(Node, cluster_id=node.cluster_id, node_id=node.pk, name=node.name)
     return changed
 

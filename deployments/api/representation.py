@@ -9,6 +9,7 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from deployments.api.readiness import ReadinessSerializer
+from deployments.api.volumes import MountSerializer
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.deployments import LARGE, positions_of
@@ -38,6 +39,7 @@ EXAMPLE: Mapping[str, Any] = {
     "user": "",
     "workdir": "",
     "ulimits": {},
+    "volumes": [{"name": "datasets", "path": "/data", "read_only": True, "sub_path": ""}],
     "replicas": 1,
     "node_selector": {},
     "priority": "HIGH",
@@ -111,6 +113,7 @@ class DeploymentSerializer(serializers.Serializer):
     user = serializers.CharField(source="container.user", default="")
     workdir = serializers.CharField(source="container.workdir", default="")
     ulimits = serializers.DictField(source="container.ulimits", default=dict)
+    volumes = MountSerializer(many=True)
     replicas = serializers.IntegerField()
     node_selector = serializers.DictField(child=serializers.CharField())
     priority = serializers.CharField(source="priority_class.name")

@@ -17,6 +17,7 @@ from deployments.api.fields import (
     WorkingDirectory,
 )
 from deployments.api.readiness import ReadinessSerializer
+from deployments.api.volumes import Mounts
 from deployments.models import Kind
 from mlops_platform.api.fields import Choice, Label, Reference, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
@@ -73,6 +74,7 @@ class SubmitSerializer(StrictSerializer):
         default=dict,
         help_text='memlock and stack in bytes or "unlimited", and nofile. Not on Kubernetes.',
     )
+    volumes = Mounts(default=list, help_text="What it mounts of the cluster's volumes.")
     replicas = _replicas(default=1, help_text="All of them start, or none does.")
     node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
     kind = Choice(Kind.choices, default=Kind.JOB.value)

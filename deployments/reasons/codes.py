@@ -35,6 +35,7 @@ ENV_SEALED = "ENV_SEALED"
 
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
+VOLUMES = "volumes"  # names of those that leave it only some nodes
 API_AWAY_SINCE = "api_away_since"  # since when the cluster's API server does not
 
 MOST_DEPENDENCIES = 20  # in details
@@ -49,6 +50,8 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     details = _renamed(details) if isinstance(details, Mapping) else {}
     try:
         message = SENTENCES[code](details)
+        if details.get(VOLUMES) and "node_selector" not in details:
+            message += f" {_of_volumes(details[VOLUMES])}"
         if details.get(SPARED):
             message += f" {sentences_of(details[SPARED])}"
     except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
@@ -98,10 +101,25 @@ def shown(details: Details) -> dict[str, Any]:
     return outside
 
 
+def _of_volumes(names: Sequence[str]) -> str:
+    return f"Only nodes that have the {_volumes(names)} count."
+
+
+def _volumes(names: Sequence[str]) -> str:
+    return f"{'volume' if len(names) == 1 else 'volumes'} {some_of(names)}"
+
+
+def _no_node(details: Details) -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in details["node_selector"].items())
+    needs = [f"carries the labels {labels}"] if labels else []
+    if details.get(VOLUMES):
+        needs.append(f"has the {_volumes(details[VOLUMES])}")
+    return f"No node of the cluster {' and '.join(needs)}."
+
+
 def _exceeds_capacity(details: Details) -> str:
     if "node_selector" in details:
-        labels = ", ".join(f"{name}={value}" for name, value in details["node_selector"].items())
-        return f"No node of the cluster carries the labels {labels}."
+        return _no_node(details)
     if "room_for" in details:
         room_for, replicas = details["room_for"], details["replicas"]
         return f"Even empty, the nodes have room for {room_for} of its {replicas} replicas."

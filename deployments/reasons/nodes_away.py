@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clusters.queries import nodes_away, silent_api_server
+from clusters.models import Node, Volume
+from clusters.queries import nodes_away, silent_api_server, volumes_in
 from deployments.models import Deployment, Status, WaitReason
 from deployments.reasons.codes import (
     API_AWAY,
@@ -26,7 +27,9 @@ class NodesAway:
     """The nodes that do not answer now, as far as they concern some rows."""
 
     def __init__(self, rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]) -> None:
-        """One query; none where no row is on a node or waits while nodes are closed."""
+        """One query; none where no row is on a node or waits while nodes are closed. One more for
+        each cluster in which such a row mounts volumes."""
+        self._volumes: dict[UUID, list[Volume]] = {}
         node_ids, cluster_ids = set[str](), set[UUID]()
         for row in rows:
             if row.status in ON_A_NODE:
@@ -55,11 +58,10 @@ class NodesAway:
         """The reason with the number of closed nodes that fit the row and do not answer."""
         if wait is None or not wait.details.get(CLOSED_NODES):
             return wait
-        selector = row.node_selector.items()
         nodes = [
             node
             for node in self._nodes.values()
-            if node.cluster_id == row.cluster_id and selector <= node.labels.items()
+            if node.cluster_id == row.cluster_id and self._fits(row, node)
         ]
         if not nodes:
             return wait
@@ -69,6 +71,17 @@ class NodesAway:
         if (since := next((each.away_since for each in servers), None)) is not None:
             details[API_AWAY_SINCE] = since.isoformat()
         return WaitReason(code=wait.code, details=details)
+
+    def _fits(self, row: Deployment, node: Node) -> bool:
+        """Whether the node carries the row's labels, and has its volumes."""
+        mounted = {mount["name"] for mount in row.volumes}
+        if mounted and row.cluster_id not in self._volumes:
+            self._volumes[row.cluster_id] = list(volumes_in(row.cluster_id))
+        return row.node_selector.items() <= node.labels.items() and all(
+            volume.is_on(node.name, node.labels)
+            for volume in (self._volumes[row.cluster_id] if mounted else ())
+            if volume.name in mounted
+        )
 
 
 def _since(at: datetime | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from deployments.models import Deployment, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies
+from deployments.services import dependencies, volumes
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from organizations.access import require
@@ -30,7 +30,7 @@ TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 10
 
 # Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
 # that one version has answered is known to the next.
-LATER = frozenset({"node_selector", "readiness", "depends_on", "container"})
+LATER = frozenset({"node_selector", "readiness", "depends_on", "container", "volumes"})
 
 
 class Order(NamedTuple):
@@ -48,6 +48,13 @@ class Draft(NamedTuple):
     dependencies: Sequence[Dependency]
 
 
+class _Named(NamedTuple):
+    """What orders name: deployments of their clusters by id, and the clusters' volumes."""
+
+    dependencies: Mapping[UUID, dependencies.Found]
+    volumes: volumes.Found
+
+
 def draft_deployment(
     user: User, cluster_id: UUID | str, spec: Mapping[str, Any], *, priority: str = "LOW"
 ) -> Draft:
@@ -55,24 +62,32 @@ def draft_deployment(
 
     `spec` has columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
     in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
-    deleted. Three queries, one more with dependencies.
+    deleted. Three queries, one more each with dependencies and volumes.
     """
     cluster = cluster_by_id(cluster_id)
     require(user, cluster.organization_id, Role.DEVELOPER)
     needed = spec.get("depends_on")
     found = dependencies.find([cluster.pk], needed) if needed else {}
-    return _draft(user, cluster, Order(cluster.pk, spec, priority), priority_classes(), found)
+    offered = volumes.find([(cluster.pk, spec)]) if spec.get("volumes") else {}
+    order = Order(cluster.pk, spec, priority)
+    return _draft(user, cluster, order, priority_classes(), _Named(found, offered))
 
 
 def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
     """Each order's draft, in order; one error that names all orders at fault (refuse_items).
 
-    Three queries for any number of orders, one more with dependencies, and one more with node
-    selectors.
+    Three queries for any number of orders, and one more each with dependencies, volumes, and node
+    selectors or volumes that only some nodes have.
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
-    if any(order.spec.get("node_selector") for order in orders):
+    offered = volumes.find(
+        (found[order.cluster_id].pk, order.spec)
+        for order in orders
+        if isinstance(found[order.cluster_id], Cluster)
+    )
+    local = any(each.is_local for by_name in offered.values() for each in by_name.values())
+    if local or any(order.spec.get("node_selector") for order in orders):
         nodes = Node.objects.only("id", "cluster_id")
         prefetch_related_objects(list(clusters.values()), Prefetch("nodes", nodes))
     classes = priority_classes()
@@ -84,7 +99,8 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
         try:
             if isinstance(cluster, APIException):
                 raise cluster
-            drafts.append(_draft(user, clusters[cluster.pk], order, classes, present))
+            shared = clusters[cluster.pk]
+            drafts.append(_draft(user, shared, order, classes, _Named(present, offered)))
         except APIException as error:
             faults[number] = (error, "cluster_id")
     refuse_items("deployments", faults)
@@ -101,9 +117,8 @@ def _draft(
     cluster: Cluster,
     order: Order,
     classes: Mapping[str, PriorityClass],
-    found: Mapping[UUID, dependencies.Found],
+    named: _Named,
 ) -> Draft:
-    """`found`: deployments of the clusters that the orders depend on, by id."""
     spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
@@ -122,12 +137,14 @@ def _draft(
         refuse_closing(cluster)
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
+    if spec.get("volumes"):
+        volumes.refuse_unknown(cluster, spec, named.volumes)
     priority_class = priority_named(order.priority, classes)
-    named = {name: value for name, value in spec.items() if value or name not in LATER}
-    body = json.dumps([str(cluster.pk), priority_class.name, named], sort_keys=True)
+    given = {name: value for name, value in spec.items() if value or name not in LATER}
+    body = json.dumps([str(cluster.pk), priority_class.name, given], sort_keys=True)
     digest = hashlib.sha256(body.encode()).hexdigest()  # a field left out equals its default
     ids = spec.pop("depends_on", ())
-    needed = dependencies.select(cluster.pk, ids, found) if ids else []
+    needed = dependencies.select(cluster.pk, ids, named.dependencies) if ids else []
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     now = timezone.now()

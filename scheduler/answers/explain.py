@@ -6,6 +6,7 @@ So an explanation delays no cycle. Snapshot and planning are bounded (store/part
 budget.py): an answer that rests on less than it would need says so.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,8 @@ from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
 from scheduler.store import Part, part_reader, see_one_moment
+from scheduler.store.volumes import local_volumes, selector_in, selector_of
+from scheduler.store.volumes import names_of as names_of_volumes
 
 MOST_OCCUPANTS = 10
 MOST_CLUSTERS = 10
@@ -93,6 +96,7 @@ def _what_if(
             "priority": _priority(at_present),
             "after": _after(after, largest),
             "less": _less(at_present),
+            "without_volumes": at_present.without_volumes(),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
     }
@@ -104,8 +108,15 @@ def _what_if(
     return found | {"complete": at_present.complete and after.complete}
 
 
-def as_workload(deployment: Deployment) -> Workload:
-    """The deployment as the planner sees it while it waits."""
+def as_workload(deployment: Deployment, local: Collection[str] | None = None) -> Workload:
+    """The deployment as the planner sees it while it waits.
+
+    `local`: the names of its cluster's volumes that only some nodes have; one query where they are
+    not given and it mounts volumes.
+    """
+    if local is None:
+        concerned = [deployment.cluster] if deployment.volumes else []
+        local = names_of_volumes(local_volumes(concerned).get(deployment.cluster_id, ()))
     return Workload(
         id=str(deployment.pk),
         scheduling_key=deployment.scheduling_key,
@@ -114,7 +125,7 @@ def as_workload(deployment: Deployment) -> Workload:
         replicas=deployment.replicas,
         submitted_ms=milliseconds(deployment.created_at),
         queued_ms=milliseconds(deployment.queued_at),
-        selector=tuple(sorted(deployment.node_selector.items())),
+        selector=selector_of(deployment.node_selector, deployment.volumes, local),
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
         endless=deployment.is_endless,
@@ -201,6 +212,7 @@ def _start_in(
         workload,
         submitted_ms=now_ms,
         queued_ms=now_ms,
+        selector=selector_in(cluster, deployment),
         owner=str(deployment.owner_id) if part.snapshot.by_owner else "",
     )
     plan = whatif.plan_with(part.snapshot, newcomer, budget.check, with_waits=False)

@@ -10,11 +10,12 @@ from deployments.models import Deployment, WaitReason
 from scheduler.answers.explain import as_workload
 from scheduler.engine.wait_reasons import ReasonsWithoutCycle
 from scheduler.store import empty_snapshots
+from scheduler.store.volumes import local_volumes, names_of
 
 
 def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[str, Any]]]:
     """By id, for the deployments that waited when a cycle last looked. Two queries, one more where
-    queueing is strict, two where owners matter."""
+    queueing is strict and where only some nodes have a volume, two where owners matter."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
     looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
     seen = [
@@ -25,14 +26,15 @@ def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[
     clusters = {pk: clusters[pk] for pk in {row.cluster_id for row in seen}}
     if not clusters:
         return {}
-    heads = _heads(clusters.values())
+    heads, volumes = _heads(clusters.values()), local_volumes(clusters.values())
     answers = {
         pk: ReasonsWithoutCycle(snapshot, heads.get(pk))
-        for pk, snapshot in empty_snapshots(clusters.values()).items()
+        for pk, snapshot in empty_snapshots(clusters.values(), volumes).items()
     }
     found = {}
     for row in seen:
-        reason = answers[row.cluster_id].why(as_workload(row))
+        local = names_of(volumes.get(row.cluster_id, ()))
+        reason = answers[row.cluster_id].why(as_workload(row, local))
         found[row.pk] = (reason.code.value, reason.details)
     return found
 

@@ -196,6 +196,10 @@ class StartsNowWithSerializer(serializers.Serializer):
         allow_null=True, help_text="True: the next cycle starts it; null: unknown."
     )
     less = LessSerializer(many=True, help_text="The most of one resource, all else the same.")
+    without_volumes = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Volumes that only some nodes have: without them, together, it starts now.",
+    )
     priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
     another_cluster = AnotherClusterSerializer(many=True)
     after = AfterSerializer()
@@ -224,6 +228,7 @@ EXPLANATION_EXAMPLE = {
     "starts_now_with": {
         "nothing_changed": False,
         "less": [{"field": "required_gpu", "at_most": 2}],
+        "without_volumes": [],
         "priority": {
             "priority": "HIGH",
             "evicts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],

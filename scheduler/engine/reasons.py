@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from scheduler.engine.resources import NAMES, Resources
+from scheduler.engine.snapshot import VOLUME, Labels
 
 
 class Code(StrEnum):
@@ -38,8 +39,22 @@ def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = 
     return Reason(Code.EXCEEDS_CAPACITY, {"resource": name, **amounts, **where})
 
 
-def no_node(selector: dict[str, str]) -> Reason:
-    return Reason(Code.EXCEEDS_CAPACITY, {"node_selector": selector})
+def no_node(selector: Labels) -> Reason:
+    labels = {name: value for name, value in selector if not name.startswith(VOLUME)}
+    details: dict[str, Any] = {"node_selector": labels}
+    return with_volumes(Reason(Code.EXCEEDS_CAPACITY, details), selector)
+
+
+def with_volumes(reason: Reason, selector: Labels) -> Reason:
+    """The reason, with the volumes that leave a workload only some nodes."""
+    volumes = volumes_in(selector)
+    if not volumes:
+        return reason
+    return Reason(reason.code, {**reason.details, "volumes": volumes})
+
+
+def volumes_in(selector: Labels) -> list[str]:
+    return [name.removeprefix(VOLUME) for name, _ in selector if name.startswith(VOLUME)]
 
 
 def too_many_replicas(replicas: int, fitting: int) -> Reason:

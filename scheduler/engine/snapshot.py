@@ -20,6 +20,10 @@ DEFAULT_QUOTA = ""  # the owner of the quota of all that have none of their own
 
 Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 
+# A volume that only some nodes have is a label of these, which the workloads that mount it ask for.
+# No label of a user has a colon in its name.
+VOLUME = "volume:"
+
 
 @dataclass(frozen=True, slots=True)
 class PriorityClass:

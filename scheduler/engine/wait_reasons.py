@@ -14,12 +14,16 @@ from scheduler.engine.state import CycleState
 
 def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     """The reason why not even the empty cluster could run the workload; None if it could."""
-    request, replicas = workload.request, workload.replicas
-    if capacity.possible(request, replicas, workload.selector):
+    if capacity.possible(workload.request, workload.replicas, workload.selector):
         return None
     empty = capacity.empty(workload.selector)
     if not empty.shapes:
-        return reasons.no_node(dict(workload.selector))
+        return reasons.no_node(workload.selector)
+    return reasons.with_volumes(_too_large(empty, workload), workload.selector)
+
+
+def _too_large(empty: Amounts, workload: Workload) -> Reason:
+    request, replicas = workload.request, workload.replicas
     if not workload.total.fits_in(empty.total):
         return reasons.exceeds_capacity(workload.total, empty.total)
     largest = max(empty.largest, key=lambda shape: _rank(request, shape))
@@ -98,6 +102,9 @@ class Shortage:
 
     def of(self, workload: Workload) -> Reason:
         """INSUFFICIENT_CAPACITY if the sum over all open nodes is too small, else FRAGMENTED."""
+        return reasons.with_volumes(self._of(workload), workload.selector)
+
+    def _of(self, workload: Workload) -> Reason:
         request, nodes = workload.request, self._free_nodes(workload.selector)
         total = nodes.free.total
         if not workload.total.fits_in(total):

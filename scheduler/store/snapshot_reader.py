@@ -25,6 +25,7 @@ from scheduler.store.queue.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.queue.short import decide_whole
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in
+from scheduler.store.volumes import Volumes, labels_of, local_volumes, names_of
 
 
 def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
@@ -59,11 +60,12 @@ def part_reader(
     return PartReader(*_empty(cluster), limits)
 
 
-def empty_snapshots(clusters: Iterable[Cluster]) -> dict[UUID, Snapshot]:
+def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID, Snapshot]:
     """Each cluster without workloads, classes, reservations and time, by id. One query, and one
-    more each for the allocations and quotas of owners, where these matter."""
+    more each for the allocations and quotas of owners, where these matter. `volumes` are those that
+    only some nodes have."""
     clusters = list(clusters)
-    nodes = _nodes([each.pk for each in clusters])
+    nodes = _nodes([each.pk for each in clusters], volumes)
     with_quotas = [each.pk for each in clusters if each.has_quotas]
     with_owners = [each.pk for each in clusters if each.by_owner]
     quotas = quotas_in(with_quotas) if with_quotas else {}
@@ -116,9 +118,10 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
     The database's time comes with the classes, of which there always are some. It is the snapshot's
     time, since it is compared with times in rows that other hosts have written.
     """
+    volumes = local_volumes([cluster])
     classes = list(PriorityClass.objects.annotate(read_at=Now()).order_by("-value"))
     snapshot = replace(
-        empty_snapshots([cluster])[cluster.pk],
+        empty_snapshots([cluster], volumes)[cluster.pk],
         classes=tuple(
             engine.PriorityClass(each.name, each.value, each.may_preempt, each.preemptible)
             for each in classes
@@ -127,10 +130,11 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
         reservation_history=history_in(cluster.pk),
     )
     ids = {each.name: each.pk for each in classes}
-    return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner)
+    local = names_of(volumes.get(cluster.pk, ()))
+    return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner, local)
 
 
-def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[engine.Node]]:
+def _nodes(cluster_ids: Collection[UUID], volumes: Volumes) -> dict[UUID, list[engine.Node]]:
     """Of each cluster, by id."""
     found: dict[UUID, list[engine.Node]] = {cluster_id: [] for cluster_id in cluster_ids}
     for node in Node.objects.filter(cluster__in=cluster_ids).order_by("pk"):
@@ -142,7 +146,7 @@ def _nodes(cluster_ids: Collection[UUID]) -> dict[UUID, list[engine.Node]]:
                 allocated=Resources(
                     node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
                 ),
-                labels=tuple(sorted(node.labels.items())),
+                labels=labels_of(node, volumes.get(node.cluster_id, ())),
                 state=node.effective_state,
             )
         )

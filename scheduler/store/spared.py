@@ -34,8 +34,8 @@ SELECT asked.number, found.cause, count(*),
        date_trunc('milliseconds', min(found.until) FILTER (WHERE found.cause = 'EXEMPT')),
        c.preempt_exempt_s, statement_timestamp()
   FROM unnest(%(numbers)s::int[], %(clusters)s::uuid[], %(values)s::int[], %(selectors)s::jsonb[],
-              %(with_gpu)s::bool[], %(by_node)s::bool[])
-       AS asked(number, cluster_id, value, selector, with_gpu, by_node)
+              %(with_gpu)s::bool[], %(by_node)s::bool[], %(volumes)s::jsonb[])
+       AS asked(number, cluster_id, value, selector, with_gpu, by_node, volumes)
   JOIN clusters_cluster c ON c.id = asked.cluster_id
   JOIN LATERAL (
        SELECT count(*) AS running
@@ -62,7 +62,12 @@ SELECT asked.number, found.cause, count(*),
               SELECT FROM jsonb_array_elements(d.placement) e
                 LEFT JOIN clusters_node n ON n.id = (e ->> 'node_id')::uuid
                WHERE e ->> 'node_id' IS NULL
-                  OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector))
+                  OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector
+                  AND NOT EXISTS (
+                      SELECT FROM clusters_volume v
+                       WHERE v.cluster_id = n.cluster_id AND asked.volumes ? v.name
+                         AND NOT (n.labels @> v.node_selector
+                                  AND (v.node_names = '[]' OR v.node_names ? n.name)))))
        ) found
  GROUP BY 1, 2, 5
 """
@@ -76,6 +81,7 @@ class _Question(NamedTuple):
     selector: tuple[tuple[str, str], ...]
     with_gpu: bool  # it lacks GPUs alone
     by_node: bool  # not every node can run it
+    volumes: tuple[str, ...]  # that it mounts
 
 
 class _Count(NamedTuple):
@@ -122,7 +128,13 @@ def _question(row: Deployment, details: Mapping[str, Any]) -> _Question:
         value=row.priority_class.value,
         selector=tuple(sorted(row.node_selector.items())),
         with_gpu=set(details.get("short", ())) == {"gpu"},
-        by_node=bool(row.node_selector or details.get("closed_nodes") or "short" not in details),
+        by_node=bool(
+            row.node_selector
+            or row.volumes
+            or details.get("closed_nodes")
+            or "short" not in details
+        ),
+        volumes=tuple(sorted({mount["name"] for mount in row.volumes})),
     )
 
 
@@ -134,6 +146,7 @@ def _answers(questions: Sequence[_Question]) -> list[list[_Count]]:
         "selectors": [Json(dict(each.selector)) for each in questions],
         "with_gpu": [each.with_gpu for each in questions],
         "by_node": [each.by_node for each in questions],
+        "volumes": [Json(each.volumes) for each in questions],
         "most": MOST_COUNTED,
     }
     with connection.cursor() as cursor:

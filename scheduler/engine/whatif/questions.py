@@ -15,9 +15,17 @@ from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import QueueIterator, WaitingQueue
+from scheduler.engine.reasons import volumes_in
 from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
-from scheduler.engine.snapshot import ACTIVE, PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    VOLUME,
+    PriorityClass,
+    Running,
+    Snapshot,
+    Workload,
+)
 from scheduler.engine.wait_reasons import impossible
 from scheduler.engine.whatif.earliest_start import EarliestStart, earliest_start
 from scheduler.engine.whatif.later import at_moment, without
@@ -177,6 +185,20 @@ class WhatIf:
                 if plan is not None:
                     return priority, plan
         return None
+
+    def without_volumes(self) -> list[str]:
+        """The volumes without which the workload would start now: one, else all that leave it only
+        some nodes; none where that would not be enough."""
+        return self._answer(self._needless_volumes, [])
+
+    def _needless_volumes(self) -> list[str]:
+        volumes = [label for label in self._workload.selector if label[0].startswith(VOLUME)]
+        choices = [(each,) for each in volumes] + ([(*volumes,)] if len(volumes) > 1 else [])
+        for dropped in choices:
+            selector = tuple(each for each in self._workload.selector if each not in dropped)
+            if self._starting_plan(_other(self._workload, selector=selector)) is not None:
+                return volumes_in(dropped)
+        return []
 
     def after_limits(self) -> After | None:
         """The first end set by a time limit after which the workload would start; None if there is

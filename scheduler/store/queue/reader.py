@@ -32,6 +32,7 @@ from scheduler.store.queue.statements import (
     STEP_BY_STEP,
     WITHOUT_SORTING,
 )
+from scheduler.store.volumes import selector_of
 
 EVERY_KEY = 2**31 - 1
 _cursors = count()  # for their names, each of which a transaction uses once
@@ -83,6 +84,7 @@ class QueueReader:
     cluster_id: UUID
     classes: Mapping[str, int]  # name -> primary key
     by_owner: bool = False  # whether the planner is to know the owners
+    local: frozenset[str] = frozenset()  # the volumes that only some nodes have
 
     def all(self, most: int) -> tuple[Workload, ...] | None:
         """All of them, unless they are more than `most`. One query."""
@@ -193,7 +195,9 @@ class QueueReader:
             replicas=row["replicas"],
             submitted_ms=row["submitted_ms"],
             queued_ms=row["queued_ms"],
-            selector=tuple(sorted(json.loads(row["node_selector"]).items())),
+            selector=selector_of(
+                json.loads(row["node_selector"]), json.loads(row["volumes"]), self.local
+            ),
             limit_s=row["max_runtime_s"],
             owner=str(row["owner_id"]) if self.by_owner else "",
             endless=row["endless"],
