@@ -117,8 +117,8 @@ class NodeNames(BoundedList):
 class NewVolumeSerializer(StrictSerializer):
     name = volume_name(help_text="What deployments mount it by.")
     kind = Choice(VolumeKind.values)
-    source = SourceSerializer(default=dict)
-    read_only = serializers.BooleanField(default=False, help_text="No deployment may write it.")
+    source = SourceSerializer(default=dict)  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = serializers.BooleanField(default=False, help_text="No deployment may write it.")  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = NodeNames(default=list, help_text="The nodes that have it; else all.")
     node_selector = Labels(
         default=dict, help_text="Only nodes that carry all of these labels have it."
@@ -138,8 +138,8 @@ class NewVolumeSerializer(StrictSerializer):
 class ChangeVolumeSerializer(StrictSerializer):
     """What is not given stays as it is. The kind stays, and what is made of it is judged by it."""
 
-    source = SourceSerializer(required=False, help_text="While no deployment mounts it.")
-    read_only = serializers.BooleanField(required=False, help_text="From the next starts on.")
+    source = SourceSerializer(required=False, help_text="While no deployment mounts it.")  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = serializers.BooleanField(required=False, help_text="From the next starts on.")  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = NodeNames(required=False, help_text="From the next starts on.")
     node_selector = Labels(required=False, help_text="From the next starts on.")
 
@@ -152,8 +152,8 @@ class VolumeSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
     kind = serializers.ChoiceField(VolumeKind.values)
-    source = serializers.DictField()
-    read_only = serializers.BooleanField()
+    source = serializers.DictField()  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = serializers.BooleanField()  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = serializers.ListField(child=serializers.CharField())
     node_selector = serializers.DictField(child=serializers.CharField())
     created_at = serializers.DateTimeField()

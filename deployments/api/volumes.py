@@ -14,8 +14,10 @@ from mlops_platform.api.serializers import StrictSerializer
 MOST_MOUNTS = 16  # lists of deployments read them: few, and short
 LONGEST_PATH = 255
 # Where the system of a container lies, or what every runtime mounts there.
-NEVER = ("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets", "/etc", "/bin", "/sbin")
-NEVER += ("/lib", "/lib64", "/usr/bin", "/usr/sbin", "/usr/lib")
+NEVER: tuple[str, ...] = (
+    *("/proc", "/sys", "/dev", "/run/secrets", "/var/run/secrets", "/etc"),
+    *("/bin", "/sbin", "/lib", "/lib64", "/usr/bin", "/usr/sbin", "/usr/lib"),
+)
 TAKEN = "Nothing can be mounted there."
 
 
@@ -34,7 +36,7 @@ class MountPath(AbsolutePath):
 class MountSerializer(StrictSerializer):
     name = volume_name(help_text="A volume of the cluster.")
     path = MountPath(max_length=LONGEST_PATH, help_text="Where it is in the container.")
-    read_only = serializers.BooleanField(
+    read_only = serializers.BooleanField(  # type: ignore[assignment]  # a field, as named
         default=False, help_text="A volume may be read-only anyway."
     )
     sub_path = InnerPath(

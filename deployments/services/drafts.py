@@ -81,11 +81,8 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
-    offered = volumes.find(
-        (found[order.cluster_id].pk, order.spec)
-        for order in orders
-        if isinstance(found[order.cluster_id], Cluster)
-    )
+    reached = ((found[order.cluster_id], order.spec) for order in orders)
+    offered = volumes.find((one.pk, spec) for one, spec in reached if isinstance(one, Cluster))
     local = any(each.is_local for by_name in offered.values() for each in by_name.values())
     if local or any(order.spec.get("node_selector") for order in orders):
         nodes = Node.objects.only("id", "cluster_id")

@@ -102,18 +102,18 @@ class Shortage:
 
     def of(self, workload: Workload) -> Reason:
         """INSUFFICIENT_CAPACITY if the sum over all open nodes is too small, else FRAGMENTED."""
-        return reasons.with_volumes(self._of(workload), workload.selector)
-
-    def _of(self, workload: Workload) -> Reason:
-        request, nodes = workload.request, self._free_nodes(workload.selector)
+        request, selector = workload.request, workload.selector
+        nodes = self._free_nodes(selector)
         total = nodes.free.total
         if not workload.total.fits_in(total):
-            return reasons.insufficient(workload.total, total, nodes.closed)
-        best = max(nodes.free.largest, key=lambda free: _rank(request, free))
-        fitting = 0  # a single replica that fitted would have started
-        if workload.replicas > 1:
-            fitting = nodes.free.count_of(request)
-        return reasons.fragmented(request, workload.replicas, total, best, fitting)
+            reason = reasons.insufficient(workload.total, total, nodes.closed)
+        else:
+            best = max(nodes.free.largest, key=lambda free: _rank(request, free))
+            fitting = 0  # a single replica that fitted would have started
+            if workload.replicas > 1:
+                fitting = nodes.free.count_of(request)
+            reason = reasons.fragmented(request, workload.replicas, total, best, fitting)
+        return reasons.with_volumes(reason, selector) if selector else reason
 
     def _free_nodes(self, selector: Labels) -> "_FreeNodes":
         if selector not in self._known:

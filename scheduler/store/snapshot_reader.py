@@ -118,7 +118,7 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
     The database's time comes with the classes, of which there always are some. It is the snapshot's
     time, since it is compared with times in rows that other hosts have written.
     """
-    volumes = local_volumes([cluster])
+    volumes: Volumes = local_volumes([cluster]) if cluster.has_local_volumes else {}
     classes = list(PriorityClass.objects.annotate(read_at=Now()).order_by("-value"))
     snapshot = replace(
         empty_snapshots([cluster], volumes)[cluster.pk],
@@ -130,7 +130,7 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
         reservation_history=history_in(cluster.pk),
     )
     ids = {each.name: each.pk for each in classes}
-    local = names_of(volumes.get(cluster.pk, ()))
+    local = names_of(volumes.get(cluster.pk, ())) if volumes else frozenset()
     return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner, local)
 
 
@@ -146,7 +146,9 @@ def _nodes(cluster_ids: Collection[UUID], volumes: Volumes) -> dict[UUID, list[e
                 allocated=Resources(
                     node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
                 ),
-                labels=labels_of(node, volumes.get(node.cluster_id, ())),
+                labels=labels_of(node, volumes[node.cluster_id])
+                if node.cluster_id in volumes
+                else tuple(sorted(node.labels.items())),
                 state=node.effective_state,
             )
         )

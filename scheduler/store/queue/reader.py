@@ -187,6 +187,11 @@ class QueueReader:
         return [self._workload(row) for row in rows]
 
     def _workload(self, row: Mapping[str, Any]) -> Workload:
+        labels = json.loads(row["node_selector"])
+        if self.local:
+            selector = selector_of(labels, json.loads(row["volumes"]), self.local)
+        else:
+            selector = tuple(sorted(labels.items()))
         return Workload(
             id=row["id"],
             scheduling_key=row["scheduling_key"],
@@ -195,9 +200,7 @@ class QueueReader:
             replicas=row["replicas"],
             submitted_ms=row["submitted_ms"],
             queued_ms=row["queued_ms"],
-            selector=selector_of(
-                json.loads(row["node_selector"]), json.loads(row["volumes"]), self.local
-            ),
+            selector=selector,
             limit_s=row["max_runtime_s"],
             owner=str(row["owner_id"]) if self.by_owner else "",
             endless=row["endless"],
