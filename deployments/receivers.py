@@ -10,7 +10,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from clusters.models import Cluster
-from clusters.signals import cluster_closing, cluster_deleted, node_renamed, owners_matter
+from clusters.signals import cluster_closing, cluster_deleted, keys_change, node_renamed
 from deployments import scheduling_key, wakeup
 from deployments.lifecycle import timeline
 from deployments.models import EventType
@@ -30,9 +30,9 @@ def on_cluster_deleted(cluster: Cluster, **_: Any) -> None:
     timeline.record_of_cluster(cluster, EventType.CLUSTER_DELETED)
 
 
-@receiver(owners_matter)
-def on_owners_matter(cluster: Cluster, **_: Any) -> None:
-    scheduling_key.name_owners(cluster)
+@receiver(keys_change)
+def on_keys_change(cluster: Cluster, **_: Any) -> None:
+    scheduling_key.follow_policy(cluster)
 
 
 @receiver(node_renamed)

@@ -15,17 +15,23 @@ from mlops_platform.api.ids import first_uuid_at
 
 # A submit that has read the cluster before its policy changed may commit so much later.
 LATE = timedelta(seconds=60)
+FOR_GOOD = "/p"
 OWNER = "/u"
 EVER = UUID(int=0)
 
-# Rows whose key has the owner at the end and should not, or has not and should.
-_NAME_OWNERS = """
-UPDATE deployments_deployment
-   SET scheduling_key = CASE WHEN %(by_owner)s
-           THEN scheduling_key || '/u' || replace(owner_id::text, '-', '')
-           ELSE left(scheduling_key, -34) END
- WHERE cluster_id = %(cluster)s AND status <> ALL(%(ended)s) AND id >= %(since)s
-   AND (right(scheduling_key, 32) = replace(owner_id::text, '-', '')) <> %(by_owner)s
+# Where the key does not end as the cluster's policy needs.
+_FOLLOW_POLICY = """
+UPDATE deployments_deployment d SET scheduling_key = now.key
+  FROM (SELECT id, regexp_replace(scheduling_key, '(/p)?(/u[0-9a-f]{32})?$', '')
+            || CASE WHEN preemption_count >= greatest(%(max_preemptions)s, 1) THEN '/p' ELSE '' END
+            || CASE WHEN %(by_owner)s THEN '/u' || replace(owner_id::text, '-', '') ELSE '' END
+            AS key
+          FROM deployments_deployment
+         WHERE cluster_id = %(cluster)s AND status <> ALL(%(ended)s) AND id >= %(since)s
+           AND (preemption_count > 0
+                OR (right(scheduling_key, 32) = replace(owner_id::text, '-', ''))
+                   <> %(by_owner)s)) now
+ WHERE d.id = now.id AND d.scheduling_key <> now.key
 """
 
 
@@ -33,19 +39,22 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     """`HIGH/4000/8192/1x2`: workloads of one key ask for the same with the same urgency.
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
-    thousands of them as one. A time limit (`/t3600`), a digest of the node
-    selector and the names of its volumes (`/n`) and, in clusters whose policy needs it, the owner
-    (`/u` and the id) follow. `cluster`: the deployment's
-    cluster, where the caller has read it already.
+    thousands of them as one. A time limit (`/t3600`), and a digest of the node selector and the
+    names of its volumes (`/n`) follow; `/p` after `max_preemptions`, from when on it runs for good:
+    no head of the queue can count on its eviction; and, in clusters whose policy needs it, the
+    owner (`/u` and the id). `cluster`: the deployment's cluster, where the caller has read it
+    already.
     """
-    row = deployment
+    row, cluster = deployment, cluster or deployment.cluster
     key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
     if row.max_runtime_s is not None:
         key += f"/t{row.max_runtime_s}"
     if row.node_selector or row.volumes:
         labels = json.dumps(_nodes(row), sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
-    if (cluster or row.cluster).by_owner:
+    if row.preemption_count >= max(cluster.max_preemptions, 1):
+        key += FOR_GOOD
+    if cluster.by_owner:
         key += _owner(row)
     return key
 
@@ -57,8 +66,8 @@ def _nodes(row: Deployment) -> Any:
 
 
 def request_in(scheduling_key: str) -> str:
-    """The key without its owner."""
-    return scheduling_key.partition(OWNER)[0]
+    """The key without its owner, and whether it runs for good."""
+    return scheduling_key.partition(OWNER)[0].removesuffix(FOR_GOOD)
 
 
 def owner_in_key(deployment: Deployment) -> str:
@@ -67,29 +76,30 @@ def owner_in_key(deployment: Deployment) -> str:
     return str(deployment.owner_id) if named else ""
 
 
-def name_owners(cluster: Cluster, *, since: UUID = EVER) -> None:
-    """Add owners to the keys of all deployments that have not ended, or remove them, as the
-    cluster's policy needs. The caller has locked the cluster's row.
+def follow_policy(cluster: Cluster, *, since: UUID = EVER) -> None:
+    """Add owners, and who runs for good, to the keys of all deployments that have not ended, or
+    remove them, as the cluster's policy needs. The caller has locked the cluster's row.
 
     Covers running deployments, since they may come back to the queue. One statement.
     """
     params: dict[str, Any] = {
         "cluster": cluster.pk,
         "by_owner": cluster.by_owner,
+        "max_preemptions": cluster.max_preemptions,
         "ended": [str(status) for status in ENDED],
         "since": since,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_NAME_OWNERS, params)
+        cursor.execute(_FOLLOW_POLICY, params)
 
 
 def name_owners_of_late(cluster: Cluster) -> None:
     """The same for deployments since the last cycle, submitted perhaps under the earlier policy."""
     if cluster.evaluated_at is None:
-        name_owners(cluster)
+        follow_policy(cluster)
     else:
         since = min(cluster.evaluated_at, timezone.now()) - LATE
-        name_owners(cluster, since=first_uuid_at(since))
+        follow_policy(cluster, since=first_uuid_at(since))
 
 
 def _owner(deployment: Deployment) -> str:

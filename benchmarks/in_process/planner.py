@@ -156,7 +156,7 @@ def _many_requests(result: Result, rounds: int) -> None:
     from django.db import transaction
     from django.utils import timezone
 
-    from deployments.scheduling_key import name_owners
+    from deployments.scheduling_key import follow_policy
     from scheduler import cycle
     from scheduler.models import Trigger
 
@@ -172,7 +172,7 @@ def _many_requests(result: Result, rounds: int) -> None:
         cluster.ordering, cluster.evaluated_at = ordering, timezone.now()
         cluster.save()
         if cluster.by_owner:
-            name_owners(cluster)
+            follow_policy(cluster)
         times = []
         for number in range(1 + max(rounds, 5)):
             with transaction.atomic():

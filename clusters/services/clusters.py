@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from clusters.models import Cluster, Runtime, State
-from clusters.signals import cluster_changed, owners_matter
+from clusters.signals import cluster_changed, keys_change
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from mlops_platform.database.clock import database_now
@@ -145,8 +145,8 @@ def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
         cluster.changed_at = database_now()
         changed.append("changed_at")
     cluster.save(update_fields=changed)
-    if cluster.by_owner != by_owner_before:
-        owners_matter.send(Cluster, cluster=cluster)
+    if cluster.by_owner != by_owner_before or "max_preemptions" in changed:
+        keys_change.send(Cluster, cluster=cluster)
     if scheduler_reads_it:
         cluster_changed.send(Cluster, cluster_id=cluster.pk)
     return cluster

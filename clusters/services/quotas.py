@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from accounts.models import User
 from clusters.models import Cluster, Quota
 from clusters.services.clusters import lock_cluster_or_404, lock_clusters, refuse_closing
-from clusters.signals import cluster_changed, owners_matter
+from clusters.signals import cluster_changed, keys_change
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
 from mlops_platform.database.clock import database_now
@@ -87,5 +87,5 @@ def _quotas_changed(locked: Cluster) -> None:
     locked.changed_at = database_now()
     locked.save(update_fields=["has_quotas", "changed_at"])
     if locked.by_owner != by_owner_before:
-        owners_matter.send(Cluster, cluster=locked)
+        keys_change.send(Cluster, cluster=locked)
     cluster_changed.send(Cluster, cluster_id=locked.pk)

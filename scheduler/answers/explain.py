@@ -129,6 +129,7 @@ def as_workload(deployment: Deployment, local: Collection[str] | None = None) ->
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
         endless=deployment.is_endless,
+        preemptions=deployment.preemption_count,
     )
 
 

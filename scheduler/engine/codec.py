@@ -2,8 +2,8 @@
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
 same value always gives the same bytes. Fields that matter only to some clusters (owners, their
-allocations and quotas, services, reservations) come last, and are left out where they have their
-default: rows from before a field existed are read the same way.
+allocations and quotas, services, preemptions, reservations) come last, and are left out where they
+have their default: rows from before a field existed are read the same way.
 """
 
 import json
@@ -31,7 +31,7 @@ FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
 _POLICY_ENDS: list[Any] = [NEVER, 0]
-_WORKLOAD_ENDS: list[Any] = ["", False]
+_WORKLOAD_ENDS: list[Any] = ["", False, 0]
 _RUNNING_ENDS: list[Any] = ["", False, None]
 _PLAN_ENDS: list[Any] = [None]
 _START_ENDS: list[Any] = [False]
@@ -151,7 +151,7 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.replicas,
             each.selector,
             each.limit_s,
-            *_without_ends([each.owner, each.endless], _WORKLOAD_ENDS),
+            *_without_ends([each.owner, each.endless, each.preemptions], _WORKLOAD_ENDS),
         )
         shape = shapes.setdefault(shared, len(shapes))
         members.append((shape, each.id, each.submitted_ms, each.queued_ms))

@@ -70,8 +70,9 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A waiting deployment. Workloads of one `scheduling_key` differ only in id, times and whether
-    they are services, which changes nothing for themselves.
+    """A waiting deployment. Workloads of one `scheduling_key` differ only in id, times, the number
+    of their preemptions so far, and whether they are services, which changes nothing for
+    themselves. Those with `max_preemptions` have another key than those with fewer.
 
     `submitted_ms` orders it and survives a preemption; it has waited since `queued_ms`.
     """
@@ -87,6 +88,7 @@ class Workload:
     limit_s: int | None = None  # it is ended after running so long
     owner: str = ""  # the user that submitted it, where that matters (Snapshot.by_owner)
     endless: bool = False  # a service without a time limit: it ends if stopped or evicted
+    preemptions: int = 0
 
     @property
     def total(self) -> Resources:

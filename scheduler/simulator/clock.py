@@ -213,7 +213,10 @@ class _Clock:
         self._left_ms[number] -= now_ms - running.started_ms - lost_ms
         fate.preemptions += 1
         fate.lost_ms += lost_ms
-        self._workloads[number] = replace(self._workloads[number], queued_ms=now_ms)
+        workload = replace(self._workloads[number], queued_ms=now_ms, preemptions=fate.preemptions)
+        if fate.preemptions == self._empty.policy.max_preemptions:
+            workload = replace(workload, scheduling_key=f"{workload.scheduling_key} for good")
+        self._workloads[number] = workload
         self._queue.enter(self._workloads[number])
 
 

@@ -5,14 +5,17 @@ from uuid import UUID
 from django.db.models import F, Func, Value
 
 from deployments.models import Deployment, Status
-from deployments.scheduling_key import OWNER, request_in
+from deployments.scheduling_key import FOR_GOOD, OWNER, request_in
 from mlops_platform.api.ids import milliseconds, moment
 from scheduler import models
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.snapshot import ReservationRecord
 
-REQUEST = Func(F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part")
+_WITHOUT_OWNER = Func(
+    F("deployment__scheduling_key"), Value(OWNER), Value(1), function="split_part"
+)
+REQUEST = Func(_WITHOUT_OWNER, Value(f"{FOR_GOOD}$"), Value(""), function="regexp_replace")
 
 
 def history_in(cluster_id: UUID) -> tuple[ReservationRecord, ...]:

@@ -17,7 +17,8 @@ UPDATE deployments_deployment d
 RETURNING d.status
 """
 
-# Back to QUEUED in its old place: the submit time stays. A drain is no preemption.
+# Back to QUEUED in its old place: the submit time stays. A drain is no preemption. The last one
+# that the policy allows shows in the key.
 # What really runs has to go first: it is STOPPING until then. Its capacity is its preemptor's
 # already; where it leaves a closed node and makes way for none, it keeps it until it is gone.
 EVICT = """
@@ -25,6 +26,11 @@ UPDATE deployments_deployment d
    SET status = now.status, next_status = now.next_status, reason_code = p.code,
        reason_details = p.details, due_at = NULL,
        preemption_count = d.preemption_count + p.counts, yielded = now.leaves AND p.counts > 0,
+       scheduling_key = CASE WHEN p.counts > 0
+                AND d.preemption_count + p.counts >= now.max_preemptions
+                AND d.scheduling_key !~ '/p(/u|$)'
+           THEN regexp_replace(d.scheduling_key, '(/u[0-9a-f]{32})?$', '/p\\1')
+           ELSE d.scheduling_key END,
        placement = CASE WHEN now.leaves THEN d.placement ELSE '[]' END,
        started_at = CASE WHEN now.leaves THEN d.started_at END,
        checkpoint_at = CASE WHEN now.leaves THEN d.checkpoint_at END,
@@ -32,7 +38,7 @@ UPDATE deployments_deployment d
        stop_by = CASE WHEN now.leaves THEN %(now)s + d.grace_s * interval '1 second' END
   FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
        AS p(id, code, details, counts),
-       (SELECT runtime <> 'simulated' AS leaves,
+       (SELECT runtime <> 'simulated' AS leaves, max_preemptions,
                CASE runtime WHEN 'simulated' THEN 'QUEUED' ELSE 'STOPPING' END AS status,
                CASE runtime WHEN 'simulated' THEN '' ELSE 'QUEUED' END AS next_status
           FROM clusters_cluster WHERE id = %(cluster)s) now

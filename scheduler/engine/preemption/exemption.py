@@ -7,10 +7,10 @@ time, unless that workload has waited for as long.
 from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
 
 
-def could_be_evicted(running: Running, priority: PriorityClass, policy: Policy) -> bool:
+def could_be_evicted(each: Running | Workload, priority: PriorityClass, policy: Policy) -> bool:
     """Whether a workload of a higher class could evict this one, of the class `priority`, once it
-    is not exempt."""
-    return priority.preemptible and running.preemptions < policy.max_preemptions
+    runs and is not exempt."""
+    return priority.preemptible and each.preemptions < policy.max_preemptions
 
 
 def evictable_from(

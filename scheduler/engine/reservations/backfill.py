@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Set
 
 from scheduler.engine.capacity import Capacity, Usable, Where
+from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import PriorityClass, Snapshot, Workload
@@ -66,10 +67,10 @@ class BackfillReservation:
 
     def _could_evict(self, workload: Workload, at_ms: int) -> bool:
         """Whether the head could evict the workload then, if it started now."""
-        its = self._classes[workload.priority]
-        exempt_ms = self._snapshot.policy.preempt_exempt_s * 1000
+        its, policy = self._classes[workload.priority], self._snapshot.policy
+        exempt_ms = policy.preempt_exempt_s * 1000
         return (
-            its.preemptible
+            could_be_evicted(workload, its, policy)
             and its.value < self._classes[self.head.priority].value
             and self.head.queued_ms + exempt_ms <= at_ms
         )

@@ -204,6 +204,7 @@ class QueueReader:
             limit_s=row["max_runtime_s"],
             owner=str(row["owner_id"]) if self.by_owner else "",
             endless=row["endless"],
+            preemptions=row["preemption_count"],
         )
 
     def _ask(
@@ -240,6 +241,7 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
         head.limit_s,
         head.owner,
         row["endless"],
+        row["preemption_count"],
     )
 
 

@@ -25,7 +25,7 @@ ENDLESS_ONE = """
 """
 COLUMNS = f"""
     d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
-    d.node_selector, d.volumes, d.max_runtime_s, d.owner_id, {ENDLESS_ONE},
+    d.node_selector, d.volumes, d.max_runtime_s, d.owner_id, d.preemption_count, {ENDLESS_ONE},
     floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
 """
@@ -107,13 +107,14 @@ SELECT {COLUMNS}, {_FITS} AND {_WITHIN} AS fits, hop.hops
 _HEAD = """head.gpu * head.replicas, head.cpu_milli * head.replicas, head.ram_mib * head.replicas,
                head.scheduling_key"""
 MEMBERS = f"""
-SELECT member.id::text, head.scheduling_key, member.endless,
+SELECT member.id::text, head.scheduling_key, member.endless, member.preemption_count,
        floor(extract(epoch FROM member.created_at) * 1000)::bigint AS submitted_ms,
        floor(extract(epoch FROM member.queued_at) * 1000)::bigint AS queued_ms
   FROM unnest(%(heads)s::uuid[], %(most)s::int[]) AS wanted(head, most)
   JOIN deployments_deployment head ON head.id = wanted.head,
        LATERAL (
-        SELECT d.id, d.created_at, d.queued_at, {ENDLESS_ONE} FROM deployments_deployment d
+        SELECT d.id, d.created_at, d.queued_at, d.preemption_count, {ENDLESS_ONE}
+          FROM deployments_deployment d
          WHERE {READY} AND d.priority_class_id = head.priority_class_id
            AND (d.replicas > 1) = (head.replicas > 1)
            AND ({GPU}, {CPU}, {RAM}, d.scheduling_key, d.id) > ({_HEAD}, head.id)

@@ -189,9 +189,17 @@ class World:
         self._count(self.running.pop(id_), -1)
 
     def _requeue(self, id_: str) -> None:
-        """Return a workload to the queue with its old submit time."""
+        """Return a workload to the queue with its old submit time. What cannot be evicted any more
+        has another scheduling key."""
         self._release(id_)
-        self.queued[id_] = replace(self.submitted[id_], queued_ms=self.now_ms)
+        workload, preemptions = self.submitted[id_], self.preemptions.get(id_, 0)
+        key = workload.scheduling_key
+        self.queued[id_] = replace(
+            workload,
+            scheduling_key=f"{key}/p" if preemptions >= self.policy.max_preemptions else key,
+            queued_ms=self.now_ms,
+            preemptions=preemptions,
+        )
 
     def _count(self, running: Running, sign: int) -> None:
         for placement in running.placement:

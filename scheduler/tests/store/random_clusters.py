@@ -85,7 +85,9 @@ def fill(
         cluster.has_quotas = True
         limited = random.sample([None, *owners], random.randint(1, len(owners)))
         Quota.objects.bulk_create(quota(cluster, user, random) for user in limited)
+    evicted = Random(len(rows))  # a draw of its own: it changes no other
     for row in rows:
+        row.preemption_count = evicted.choice([0, 0, 0, 1, cluster.max_preemptions])
         row.owner = random.choice(owners) if owners_matter != "no" else owners[0]
         row.scheduling_key = key_of(row, cluster)
     Node.objects.bulk_create(nodes)

@@ -358,3 +358,16 @@ def test_a_workload_that_would_still_be_exempt_then_does_not_pass() -> None:
     assert started(replace(snapshot, queued=(*snapshot.queued, low))) == ["low"]
     snapshot = blocked_by_high(40_000, preempt_exempt_s=150)  # until 130 s after the head's wait
     assert started(replace(snapshot, queued=(*snapshot.queued, low))) == []
+
+
+@pytest.mark.parametrize(("preemptions", "passes"), [(0, True), (4, True), (5, False), (6, False)])
+def test_a_workload_that_cannot_be_evicted_any_more_does_not_pass(
+    preemptions: int, passes: bool
+) -> None:
+    """It would run to its end, and the head could not start at 100 s."""
+    snapshot = blocked_by_high(40_000)
+    low = job(gpu=2, id="low", limit_s=39_000, preemptions=preemptions)
+    made = plan(replace(snapshot, queued=(*snapshot.queued, low)))
+    assert (started_in(made) == ["low"]) == passes
+    if not passes:
+        assert reason(made, low) == ("RESERVED_FOR_HEAD", {"head": "head"})
