@@ -11,7 +11,26 @@ from mlops_platform.api.serializers import StrictSerializer
 # What each kind needs, and takes besides.
 NEEDS = {"http": {"port"}, "tcp": {"port"}, "command": {"command"}}
 TAKES = {"http": {"path"}, "tcp": set[str](), "command": set[str]()}
-GENERAL = {"kind", "interval_s", "timeout_s", "within_s"}
+GENERAL = {"kind", "interval_s", "timeout_s", "within_s", "liveness"}
+
+
+class LivenessSerializer(StrictSerializer):
+    """What becomes of a service that was ready, and is not any more."""
+
+    after_s = WholeNumber(
+        min_value=1,
+        max_value=24 * 3600,
+        help_text="How long the probe may fail, after it has passed.",
+    )
+    then = Choice(
+        ["restart", "fail"],
+        default="restart",
+        help_text="restart: as after any end of a service. fail: FAILED for good.",
+    )
+
+    class Meta:
+        ref_name = "Liveness"
+        swagger_schema_fields = {"example": {"after_s": 120, "then": "restart"}}
 
 
 class ReadinessSerializer(StrictSerializer):
@@ -33,6 +52,8 @@ class ReadinessSerializer(StrictSerializer):
         default=600,
         help_text="The attempt fails if it is not ready so long after it began to run.",
     )
+
+    liveness = LivenessSerializer(required=False, help_text="For services only.")
 
     class Meta:
         ref_name = "Readiness"

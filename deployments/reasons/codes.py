@@ -30,6 +30,8 @@ WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
 NODE_AWAY = "NODE_AWAY"
 API_AWAY = "API_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
+NOT_ALIVE = "NOT_ALIVE"
+READY = "READY"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 
@@ -281,6 +283,19 @@ def _said(sentence: str) -> Callable[[Details], str]:
     return with_message
 
 
+def _not_ready(details: Details) -> str:
+    """Of a deployment that starts, or, with `since`, that was ready before."""
+    if details.get("since"):
+        since = moment_in_words(details["since"])
+        return _said(f"It runs, but has not been ready since {since}")(details)
+    return _said("It runs, but is not ready yet")(details)
+
+
+def _not_alive(details: Details) -> str:
+    since = moment_in_words(details["since"])
+    return _said(f"It was not ready any more from {since} on, for too long")(details)
+
+
 def _image_pull_delayed(details: Details) -> str:
     since = f" since {moment_in_words(details['since'])}" if details.get("since") else ""
     tries = f", in {details['tries']} tries" if details.get("tries", 1) > 1 else ""
@@ -330,5 +345,8 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "REFUSED": _said("The runtime refused it"),
     "UNSCHEDULABLE": _said("Its node did not take it"),
     "DISRUPTED": _said("The machine on which it ran ended it"),
-    "NOT_READY": _said("It runs, but is not ready yet"),
+    "NOT_READY": _not_ready,
+    NOT_ALIVE: _not_alive,
+    READY: _always("It is ready again."),
+    "PAUSED": _on_node("It was paused at its engine, on", ": it runs on once that is undone."),
 }

@@ -13,6 +13,7 @@ from deployments.reasons import codes
 from deployments.reasons.nodes_away import NodesAway
 from deployments.reasons.preemption import SPARED
 
+OF_PRESENT = ("NOT_READY", "PAUSED")  # they say nothing of a deployment that runs no more
 LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED")
 """The codes of those for which preemption could free what they lack."""
 
@@ -25,7 +26,8 @@ def reasons_for(
     A queued deployment has the reason that the last cycle stored for itself, or for its scheduling
     key. After an eviction or a failed attempt it keeps that reason, with the present one under
     `waiting_for`. An ended deployment has the reason of its end, a starting one what it still waits
-    for, and a running or stopping one whether its node is away. A cycle never reads a deployment
+    for, a running one that it is not ready, and one that runs or stops that its node is away. A
+    cycle never reads a deployment
     that waits for dependencies or for its next attempt, so those reasons are found here; nor one
     for which nothing could come free, whose reason the scheduler derives on request.
 
@@ -118,14 +120,12 @@ def _with_spared(
 def _reason(
     deployment: Deployment, wait: WaitReason | None, away: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    past = (
-        codes.render(deployment.reason_code, deployment.reason_details)
-        if deployment.reason_code
-        else None
-    )
+    code, status = deployment.reason_code, deployment.status
+    is_over = code in OF_PRESENT and status not in (Status.STARTING, Status.RUNNING)
+    past = codes.render(code, deployment.reason_details) if code and not is_over else None
     now = away
-    if deployment.status == Status.RUNNING:
-        return now
+    if status == Status.RUNNING:
+        return now or (past if code in OF_PRESENT else None)
     if deployment.status == Status.QUEUED:
         now = (
             codes.render(wait.code, wait.details)

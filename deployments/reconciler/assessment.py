@@ -12,10 +12,10 @@ from typing import Any
 
 from deployments.models import Deployment, Kind, Status
 from deployments.reasons import codes
+from deployments.reconciler import readiness
 from deployments.reconciler.observation import Replica
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus
 
-START_WITHIN_S = 600  # default time for a readiness probe to pass
 SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it is placed on
 # To start a deployment whose endpoint answers with errors, whose env no key opens, or whose image
 # cannot be pulled.
@@ -31,6 +31,7 @@ class Outcome(Enum):
     START = auto()  # some of its replicas do not exist yet, or have been created and not started
     NOTE = auto()  # it does not run yet, for a reason that is worth an entry
     CONFIRM = auto()  # it runs
+    PAUSE = auto()  # it ran, and does not run at present
     COMPLETE = auto()  # all replicas have ended well
     FAIL = auto()  # the attempt has failed
     REQUEUE = auto()  # the attempt has ended through no fault of its own
@@ -49,6 +50,7 @@ class Assessment:
     started_at: datetime | None = None  # by the machine's clock
     ended_at: datetime | None = None  # by the same clock
     alive: bool = False
+    final: bool = False  # of FAIL: it is not tried again, whatever retries are left
 
 
 UNCHANGED = Assessment(Outcome.UNCHANGED)
@@ -63,7 +65,7 @@ def assess(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Asses
         if assessment is not None:
             return assessment
     if row.status == Status.RUNNING:
-        return UNCHANGED
+        return _running(row, replicas, now)
     return _starting(row, replicas, now)
 
 
@@ -137,6 +139,22 @@ def _completed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | Non
     return Assessment(Outcome.COMPLETE, exit_code=0, started_at=started_at, ended_at=ended_at)
 
 
+def _running(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
+    if (paused := readiness.paused(replicas)) is not None:
+        return Assessment(Outcome.PAUSE, paused.code, paused.details)
+    if any(not each.answered for each in replicas):
+        return UNCHANGED
+    if (unready := readiness.unready(row, replicas, now)) is not None:
+        if unready.ends_at is not None and unready.ends_at <= now:
+            final, details = readiness.ends_for_good(row), unready.details
+            return Assessment(Outcome.FAIL, codes.NOT_ALIVE, details, alive=True, final=final)
+        return Assessment(Outcome.NOTE, unready.code, unready.details)
+    since = readiness.unready_since(row)
+    if since is not None and now - since >= readiness.STEADY:
+        return Assessment(Outcome.NOTE)
+    return UNCHANGED
+
+
 def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
     unanswered = [each for each in replicas if not each.answered]
     if unanswered:
@@ -147,18 +165,18 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         return Assessment(Outcome.START)
     if all(each.phase == Phase.ENDED or each.ready for each in statuses):
         return Assessment(Outcome.CONFIRM, started_at=_started_at(replicas))
+    if (paused := readiness.paused(replicas)) is not None:
+        return Assessment(Outcome.NOTE, paused.code, paused.details)
     problems = [each.problem for each in statuses if each.problem]
     if now - (row.admitted_at or now) > SCHEDULE_WITHIN:
         for problem in problems:
             if problem.code == Code.UNSCHEDULABLE:
                 details = {"said": problem.message}
                 return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
-    if row.readiness is not None:
-        within_s = row.readiness.get("within_s") or START_WITHIN_S
-        started_at = _started_at(replicas)
-        if started_at and now - started_at > timedelta(seconds=within_s):
-            details = {"within_s": within_s}
-            return Assessment(Outcome.FAIL, codes.NOT_READY_IN_TIME, details, alive=True)
+    ready_by = readiness.ready_by(row, replicas)
+    if ready_by is not None and now > ready_by:
+        details = {"within_s": readiness.within_s(row)}
+        return Assessment(Outcome.FAIL, codes.NOT_READY_IN_TIME, details, alive=True)
     if not problems:
         return UNCHANGED
     for problem in problems:

@@ -9,6 +9,7 @@ from deployments.models import Deployment
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
 
 UNLIMITED = -1
+NOT_OF_PROBE = ("within_s", "liveness")  # the reconciler reads them
 
 
 class LaunchSpecs:
@@ -59,7 +60,7 @@ def _container(row: Deployment) -> Container:
 def _probe(row: Deployment) -> Probe | None:
     if row.readiness is None:
         return None
-    given = {name: value for name, value in row.readiness.items() if name != "within_s"}
+    given = {name: value for name, value in row.readiness.items() if name not in NOT_OF_PROBE}
     return Probe(**{**given, "command": tuple(given.get("command", ()))})
 
 

@@ -1,15 +1,17 @@
 """One pass over one cluster: observe, assess, write, act."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
 
 from clusters.models import Cluster, Runtime, State
 from clusters.services.deletion import delete_cluster
+from deployments import wakeup
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.reasons.codes import CONTAINER_LOST
-from deployments.reconciler import actions, garbage, node_reports, status_writer
+from deployments.reconciler import actions, garbage, node_reports, readiness, status_writer
 from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
@@ -67,6 +69,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
             deployment_ids = {EVERYTHING}  # it may have been renamed, which only that shows
             continue
         by_outcome = _by_outcome(observed, assessed)
+        _ask_for_moments(cluster.pk, observed, now)
         # 4. Write the outcomes, after the logs of the replicas that have ended.
         garbage.keep_logs(observation, [each for end in ENDING for each in by_outcome[end]])
         status_writer.write(cluster.pk, assessed, now)
@@ -111,6 +114,13 @@ def _ids_to_observe(
     if EVERYTHING in deployment_ids:
         return None
     return {str(row.pk) for row in rows} | set(deployment_ids)
+
+
+def _ask_for_moments(cluster_id: UUID, observed: Sequence[Observed], now: datetime) -> None:
+    """Have a pass come when a row's state changes by the clock alone."""
+    moments = [readiness.next_moment(row, replicas, now) for row, replicas in observed]
+    if (first := min(filter(None, moments), default=None)) is not None:
+        wakeup.request_in(cluster_id, (first - now).total_seconds(), everything=True)
 
 
 def _by_outcome(

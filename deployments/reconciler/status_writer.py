@@ -20,6 +20,7 @@ from deployments.lifecycle.timeline import record
 from deployments.lifecycle.transitions import begin_stopping, end, requeue
 from deployments.models import Deployment, EventType, Kind, Status
 from deployments.reasons import codes
+from deployments.reasons.reader import OF_PRESENT
 from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
 from deployments.runtimes.base import Code
 from deployments.signals import deployment_stopped
@@ -92,9 +93,15 @@ def _note(row: Deployment, assessment: Assessment, now: datetime) -> bool:
             row.pk,
             EventType.NOTICE,
             at=now,
-            details={"code": assessment.code, **assessment.details},
+            details={"code": assessment.code or codes.READY, **assessment.details},
         )
     return False
+
+
+def _pause(row: Deployment, assessment: Assessment, now: datetime) -> bool:
+    row.status = Status.STARTING
+    row.save(update_fields=["status"])
+    return _note(row, assessment, now)
 
 
 def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
@@ -108,13 +115,15 @@ def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
 
 
 def _fail(row: Deployment, assessment: Assessment, now: datetime) -> bool:
-    """Back into the queue while a retry is left, which a service always has; else FAILED."""
+    """Back into the queue while a retry is left, which a service always has unless the assessment
+    is final; else FAILED."""
     columns: dict[str, Any] = {
         "reason_code": assessment.code,
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
     }
-    if row.kind != Kind.SERVICE and row.retry_count >= row.max_retries:
+    may_retry = row.kind == Kind.SERVICE or row.retry_count < row.max_retries
+    if assessment.final or not may_retry:
         if row.started_at is None and assessment.started_at is not None:
             columns["started_at"] = _started_at(row, assessment, now)
         return _leave(row, assessment, now, status=Status.FAILED, columns=columns)
@@ -181,7 +190,7 @@ def _gone(row: Deployment, assessment: Assessment, now: datetime) -> bool:
         status = Status(row.next_status)
         at = _finished_at(row, assessment, now)
         end([row], now, status=status, finished_at=at, exit_code=exit_code)
-        if row.reason_code:
+        if row.reason_code and row.reason_code not in OF_PRESENT:
             details = {"code": row.reason_code, **row.reason_details, **details}
         record(row.pk, EventType(status), at=at, details=details)
     return True
@@ -191,6 +200,7 @@ def _gone(row: Deployment, assessment: Assessment, now: datetime) -> bool:
 _WRITERS = {
     Outcome.CONFIRM: _confirm,
     Outcome.NOTE: _note,
+    Outcome.PAUSE: _pause,
     Outcome.COMPLETE: _complete,
     Outcome.FAIL: _fail,
     Outcome.REQUEUE: _requeue,

@@ -66,7 +66,8 @@ class Code(StrEnum):
     REFUSED = "REFUSED"  # the runtime does not accept the launch spec
     UNSCHEDULABLE = "UNSCHEDULABLE"  # its node does not have the space
     DISRUPTED = "DISRUPTED"  # ended by the machine or its operators, through no fault of its own
-    NOT_READY = "NOT_READY"  # it runs, and its readiness probe does not pass yet
+    NOT_READY = "NOT_READY"  # it runs, and its readiness probe does not pass
+    PAUSED = "PAUSED"  # its processes get no time until that is undone at its engine
 
 
 @dataclass(frozen=True, slots=True)

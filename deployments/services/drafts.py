@@ -15,7 +15,7 @@ from clusters.models import Cluster, Node, Runtime, State
 from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments import env
-from deployments.models import Deployment, PriorityClass
+from deployments.models import Deployment, Kind, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.scheduling_key import key_of
@@ -119,6 +119,8 @@ def _draft(
     spec = dict(order.spec)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
+    if (spec.get("readiness") or {}).get("liveness") and spec.get("kind") != Kind.SERVICE:
+        raise Invalid({"readiness": "Its liveness is for services only: for a job leave it out."})
     container = {name: value for name, value in spec.get("container", {}).items() if value}
     spec["container"] = container
     if container.get("shm_mib", 0) > spec["ram_mib"]:

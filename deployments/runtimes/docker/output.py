@@ -33,7 +33,15 @@ EVENTS_S, EVENTS_BYTES = 3600.0, 64 * 1024 * 1024  # of one request; then the ne
 SILENT_S = 3600.0  # a container may write nothing for long
 QUIET_S = 60.0  # without any event; the next request then shows a dead machine
 EVENTS_PER_S = 500
-EVENTS = ("start", "die", "oom", "health_status", "destroy")
+EVENTS = (
+    "start",
+    "die",
+    "oom",
+    "health_status",
+    "pause",
+    "unpause",
+    "destroy",
+)
 HEADER = struct.Struct(">BxxxL")  # which of the two streams, and how many bytes
 
 

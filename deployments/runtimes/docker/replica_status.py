@@ -20,7 +20,9 @@ def running(
     """Of a container that runs; the list gives its health check's result in words."""
     status = str(listed.get("Status", ""))
     problem = None
-    if listed["State"] != "running":
+    if listed["State"] == "paused":
+        problem = Problem(Code.PAUSED)
+    elif listed["State"] != "running":
         problem = Problem(Code.NOT_READY, f"The container is {listed['State']}.")
     elif "(unhealthy)" in status or "(health: starting)" in status:
         problem = Problem(Code.NOT_READY)

@@ -18,10 +18,12 @@ GENERAL = {"interval_s": 5, "timeout_s": 2, "within_s": 600}
         {"kind": "http", "port": 8080, "path": "/ready?deep=1"},
         {"kind": "tcp", "port": 1, "within_s": 5},
         {"kind": "command", "command": ["test", "-e", "/ready"], "interval_s": 60},
+        {"kind": "tcp", "port": 1, "liveness": {"after_s": 60, "then": "fail"}},
     ],
 )
 def test_it_is_kept_and_shown_with_its_defaults(api, dev, cluster, given):
-    answer = api(dev).post(PATH, body(cluster, readiness=given))
+    kind = "service" if "liveness" in given else "job"
+    answer = api(dev).post(PATH, body(cluster, readiness=given, kind=kind))
     assert answer.status_code == 201
     assert answer.json()["readiness"] == {**GENERAL, **given}
 
@@ -51,6 +53,10 @@ def test_none_is_fine(api, dev, cluster):
         ({"kind": "tcp", "port": 80, "within_s": 0}, "within_s"),
         ({"kind": "tcp", "port": 80, "interval_s": 1.5}, "interval_s"),
         ({"kind": "tcp", "port": 80, "retries": 3}, "retries"),
+        ({"kind": "tcp", "port": 80, "liveness": {}}, "after_s"),
+        ({"kind": "tcp", "port": 80, "liveness": {"after_s": 0}}, "after_s"),
+        ({"kind": "tcp", "port": 80, "liveness": {"after_s": 9, "then": "x"}}, "then"),
+        ({"kind": "tcp", "port": 80, "liveness": {"after_s": 9}}, "liveness"),
     ],
 )
 def test_what_makes_no_sense_is_named(api, dev, cluster, given, field):

@@ -214,6 +214,14 @@ class FakeRuntime:
             container.status = replace(container.status, ready=ready, problem=problem)
             self._report(key)
 
+    def pause(self, key: Key, paused: bool = True) -> None:
+        """Pause the container as people do at an engine, or undo that."""
+        with self._changed:
+            container = self._containers[key]
+            problem = Problem(Code.PAUSED) if paused else None
+            container.status = replace(container.status, ready=not paused, problem=problem)
+            self._report(key)
+
     def write(self, key: Key, line: bytes) -> None:
         """Let the container write a line."""
         with self._changed:

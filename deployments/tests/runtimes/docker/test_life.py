@@ -190,13 +190,13 @@ def test_an_http_probe_does_not_pass_on_an_error(busybox, docker_runtime):
     assert (status.ready, problem_of(status)) == (False, Code.NOT_READY)
 
 
-def test_a_paused_container_runs_and_is_not_ready(busybox, docker_runtime):
+def test_a_paused_container_is_there_and_says_so(busybox, docker_runtime):
     spec = busybox.launch_spec(busybox.sleeps())
     docker_runtime.start(spec)
     ready(docker_runtime, spec)
     busybox.engine.client.pause(containers.name(key_of(spec)))
     (status,) = seen(docker_runtime, spec)
-    assert (status.phase, problem_of(status)) == (Phase.RUNNING, Code.NOT_READY)
+    assert (status.phase, problem_of(status)) == (Phase.RUNNING, Code.PAUSED)
     docker_runtime.stop(key_of(spec), grace_s=0)
     assert ended(docker_runtime, spec).exit_code == 137
 
