@@ -15,7 +15,7 @@ from mlops_platform.api.serializers import StrictSerializer
 MOST_NODE_NAMES = 1000
 LARGEST_MIB = 2**40
 ACCESS_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")  # of a Pod, with a prefix
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _DOCKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 _OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
@@ -60,7 +60,7 @@ class Named(Text):
 
 
 def volume_name(**kwargs: Any) -> Named:
-    said = "Lower-case letters, digits and -, which neither begins nor ends it; 63 at most."
+    said = "Lower-case letters, digits and -, which neither begins nor ends it; 60 at most."
     return Named(_NAME, said, **kwargs)
 
 

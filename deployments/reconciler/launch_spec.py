@@ -6,6 +6,7 @@ from clusters.models import Cluster, Node
 from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
+from deployments.reconciler.mounts import Mounts
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
 
 UNLIMITED = -1
@@ -13,16 +14,18 @@ NOT_OF_PROBE = ("within_s", "liveness")  # the reconciler reads them
 
 
 class LaunchSpecs:
-    """Makes the launch specs of one cluster. One query, for its sandbox."""
+    """Makes the launch specs of one cluster. One query, for its sandbox, and one for its volumes
+    once a deployment mounts any."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._mounts = Mounts(cluster)
         row = SandboxRow.objects.filter(cluster=cluster).first()
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
     def of(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
         """For the replicas of the row that are placed on one node. Raises sealing.Unsealable where
-        no key opens its environment."""
+        no key opens its environment, and RefusedError for a volume that is gone."""
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
@@ -48,6 +51,7 @@ class LaunchSpecs:
             },
             sandbox=self._sandbox,
             container=_container(row),
+            mounts=self._mounts.of(row),
         )
 
 

@@ -13,6 +13,8 @@ from enum import StrEnum
 from threading import Event
 from typing import Literal, NamedTuple, Protocol
 
+from deployments.runtimes.mounts import Mount
+
 
 class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, not a mistake
     """The endpoint gave no usable answer: it refused, timed out, or had an error. Try later."""
@@ -179,6 +181,7 @@ class LaunchSpec:
     labels: Mapping[str, str] = field(default_factory=dict)  # for people: organization, owner
     sandbox: Sandbox = Sandbox()
     container: Container = Container()
+    mounts: Sequence[Mount] = ()
 
     @property
     def shm_mib(self) -> int:
@@ -187,8 +190,12 @@ class LaunchSpec:
 
     @property
     def tmp_mib(self) -> int | None:
-        """The size of a /tmp in memory, where nothing else of the root may be written."""
-        return max(self.ram_mib // 2, 1) if self.sandbox.read_only_root else None
+        """The size of a /tmp in memory, where nothing else of the root may be written, and no
+        volume is there."""
+        is_mounted = any(mount.path == "/tmp" for mount in self.mounts)  # noqa: S108 - the container's
+        if is_mounted or not self.sandbox.read_only_root:
+            return None
+        return max(self.ram_mib // 2, 1)
 
     def env_of(self, replica: int) -> dict[str, str]:
         """The environment of one replica, which contains its number."""

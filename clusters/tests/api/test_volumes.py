@@ -112,7 +112,7 @@ def test_an_operator_offers_folders_below_the_roots_alone(docker, given, roots):
     [
         ("docker", {"name": "Data"}, "name"),
         ("docker", {"name": "-a"}, "name"),
-        ("docker", {"name": "a" * 64}, "name"),
+        ("docker", {"name": "a" * 61}, "name"),
         ("docker", {"name": ""}, "name"),
         ("docker", {"kind": "FLOPPY"}, "kind"),
         ("docker", {"kind": "PVC", "source": {"claim": "a"}}, "kind"),

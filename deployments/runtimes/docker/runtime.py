@@ -25,6 +25,7 @@ from deployments.runtimes.docker import (
     ends,
     gpus,
     images,
+    mounts,
     output,
     replica_status,
 )
@@ -170,11 +171,15 @@ class DockerRuntime:
         self._engine.close()
 
     def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
-        created = []
+        created, mounted = [], []
+        if launch_spec.mounts:
+            version = self._engine.call(lambda client: str(client.api_version))
+            mounted = mounts.mounts_of(launch_spec.mounts, self._cluster_id, version)
         for replica, _ in launch_spec.placement:
             key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
             taken = gpus.take(unused, launch_spec.gpu)
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
+            config["HostConfig"]["Mounts"] = mounted
             created.append(self._create(key, config))
         return created
 

@@ -32,6 +32,11 @@ def secret_name(cluster_id: str) -> str:
     return f"mlops-{cluster_id}-registries"
 
 
+def volume_claim_name(cluster_id: str, volume: str) -> str:
+    """Of the claim that the platform makes for a cluster's volume."""
+    return f"mlops-{cluster_id}-{volume}"
+
+
 def identity(cluster_id: str, key: Key) -> dict[str, str]:
     return {
         CLUSTER: cluster_id,

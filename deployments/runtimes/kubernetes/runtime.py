@@ -20,6 +20,7 @@ from deployments.runtimes.kubernetes import (
     names,
     node_capacity,
     pull_secrets,
+    volumes,
     watches,
 )
 from deployments.runtimes.kubernetes.api import Api, Refusal, nonsense_as_unavailable, pieces
@@ -84,6 +85,8 @@ class KubernetesRuntime:
                 pod["metadata"]["finalizers"] = [names.FINALIZER]
         if secret:
             pull_secrets.ensure(self._api, self._namespace, secret)
+        if launch_spec.mounts:
+            volumes.ensure_claims(self._api, self._namespace, launch_spec.mounts, self._cluster_id)
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
 

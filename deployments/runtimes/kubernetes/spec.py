@@ -11,6 +11,7 @@ from deployments.runtimes.kubernetes.names import (
     pod_name,
 )
 from deployments.runtimes.kubernetes.node_capacity import GPU
+from deployments.runtimes.kubernetes.volumes import group_of, volume_mounts_of, volumes_of
 
 VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 
@@ -36,9 +37,15 @@ def pod_of(
         # Else the program is process 1, to which signals without a handler do nothing: each stop
         # would take the whole grace. So its parent is the Pod's own process, which reaps zombies.
         "shareProcessNamespace": True,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "seccompProfile": {"type": "RuntimeDefault"},
+            **group_of(launch_spec.mounts, launch_spec.container.user),
+        },
         "containers": [_container(launch_spec, placement.replica)],
-        "volumes": [_volume(name, mib) for name, _, mib in _in_memory(launch_spec)],
+        "volumes": [
+            *(_volume(name, mib) for name, _, mib in _in_memory(launch_spec)),
+            *volumes_of(launch_spec.mounts, cluster_id),
+        ],
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -78,7 +85,8 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
             **_user(launch_spec.container.user),
         },
         "volumeMounts": [
-            {"name": name, "mountPath": path} for name, path, _ in _in_memory(launch_spec)
+            *({"name": name, "mountPath": path} for name, path, _ in _in_memory(launch_spec)),
+            *volume_mounts_of(launch_spec.mounts),
         ],
     }
     if launch_spec.command:

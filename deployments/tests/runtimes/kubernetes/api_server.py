@@ -21,7 +21,9 @@ Json = dict[str, Any]
 Name = tuple[str, str]  # namespace, name
 
 AS_EVER = NotImplementedError("goes on to what answers it otherwise")
-PODS, SECRETS, NODES = (kmock.resource(f"v1/{kind}") for kind in ("pods", "secrets", "nodes"))
+PODS, SECRETS, NODES, CLAIMS = (
+    kmock.resource(f"v1/{kind}") for kind in ("pods", "secrets", "nodes", "persistentvolumeclaims")
+)
 
 
 LAST_WRITTEN = "2026-01-01T12:00:00Z"  # by whatever runs on it
@@ -33,6 +35,8 @@ class FakeApi:
     def __init__(self) -> None:
         self.pods: dict[Name, Json] = {}
         self.secrets: dict[Name, Json] = {}
+        self.claims: dict[Name, Json] = {}
+        self.no_claims = ""  # why admission refuses each claim
         self.nodes: dict[str, Json] = {}
         self.logs: dict[Name, list[bytes]] = {}
         self.namespaces = {"mlops", "kube-system"}
@@ -112,6 +116,7 @@ class FakeApi:
         server["list", NODES] << (lambda request: self._listed(request, self.nodes.values()))
         server["fetch", SECRETS] << (lambda request: self._found(self.secrets, request))
         server["create", SECRETS] << self._create_secret
+        server["create", CLAIMS] << self._create_claim
         server["put", SECRETS] << self._replace_secret
         server["delete", SECRETS] << self._delete_secret
 
@@ -257,6 +262,17 @@ class FakeApi:
             if name in self.secrets:
                 raise error(409, "AlreadyExists", f'secrets "{name[1]}" already exists')
             return self._stored(name, secret)
+
+    def _create_claim(self, request: Any) -> Json:
+        name = (request.namespace, request.data["metadata"]["name"])
+        with self._lock:
+            self._check_namespace(request.namespace)
+            if self.no_claims:
+                raise error(403, "Forbidden", self.no_claims)
+            if name in self.claims:
+                raise error(409, "AlreadyExists", f'claims "{name[1]}" already exists')
+            self.claims[name] = copy.deepcopy(request.data)
+            return copy.deepcopy(request.data)
 
     def _replace_secret(self, request: Any) -> Json:
         name = (request.namespace, request.name)

@@ -8,6 +8,7 @@ import yaml
 from django.conf import settings
 
 from deployments.runtimes.base import Registry
+from deployments.runtimes.mounts import Mount
 from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch_spec, runtime_at
 
 EVERYWHERE = None
@@ -42,7 +43,8 @@ def granted(manifest):
 def everything(api, kubelet):
     """Makes every call of the runtime."""
     first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
-    first.start(launch_spec())
+    claim = Mount("data", "PVC", "/data", {"size_mib": 1})
+    first.start(launch_spec(mounts=[claim]))
     runtime = runtime_at(api.url, registries=[Registry("r.test", "u", "new")])
     runtime.start(launch_spec())
     runtime.pull("image")

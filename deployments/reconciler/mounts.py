@@ -1,0 +1,47 @@
+"""From the volumes that a deployment names to what its containers mount."""
+
+from collections.abc import Mapping, Sequence
+
+from clusters.models import Cluster, Volume, VolumeKind
+from clusters.queries import volumes_in
+from clusters.services.volumes import is_below_a_root
+from deployments.models import Deployment
+from deployments.runtimes.base import Code, Problem, RefusedError
+from deployments.runtimes.mounts import Mount
+
+
+class Mounts:
+    """Of one cluster's deployments. One query, none before a deployment mounts a volume."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._volumes: Mapping[str, Volume] | None = None
+
+    def of(self, row: Deployment) -> Sequence[Mount]:
+        """Raises RefusedError where a volume is gone, or where the settings no longer allow its
+        folder: it was offered under others."""
+        if not row.volumes:
+            return ()
+        if self._volumes is None:
+            self._volumes = {each.name: each for each in volumes_in(self._cluster)}
+        return [self._mount(self._volumes.get(given["name"]), given) for given in row.volumes]
+
+    @staticmethod
+    def _mount(volume: Volume | None, given: Mapping[str, str]) -> Mount:
+        if volume is None:
+            raise _refused(f"The cluster offers no volume {given['name']} any more.")
+        if volume.kind == VolumeKind.HOST_PATH and not is_below_a_root(volume.source["path"]):
+            raise _refused(f"The folder of {volume.name} lies below none of VOLUME_HOST_ROOTS.")
+        return Mount(
+            volume=volume.name,
+            kind=volume.kind,  # type: ignore[arg-type]  # one of VolumeKind, as Mount has them
+            path=given["path"],
+            source=volume.source,
+            read_only=bool(given["read_only"]) or volume.read_only,
+            never_written=volume.read_only,
+            sub_path=given["sub_path"],
+        )
+
+
+def _refused(why: str) -> RefusedError:
+    return RefusedError(Problem(Code.REFUSED, why))

@@ -1,0 +1,71 @@
+"""From a deployment's volumes to what its containers mount."""
+
+import pytest
+
+from clusters.models import Volume
+from clusters.services.volumes import add_volume
+from deployments.reconciler.launch_spec import LaunchSpecs
+from deployments.reconciler.mounts import Mounts
+from deployments.runtimes.base import Code, RefusedError
+from deployments.runtimes.mounts import Mount
+from deployments.tests.workloads import make
+
+pytestmark = pytest.mark.django_db
+
+FOLDER = {"name": "sets", "kind": "HOST_PATH", "source": {"path": "/srv/data/sets"}}
+
+
+@pytest.fixture
+def offered(docker, settings):
+    settings.VOLUME_HOST_ROOTS = ("/srv/data",)
+    add_volume(docker, {"name": "out", "kind": "DOCKER_VOLUME"})
+    return add_volume(docker, {**FOLDER, "read_only": True}, trusted=True)
+
+
+@pytest.fixture
+def deployment(docker, dev, offered):
+    given = [("out", "/out", False, ""), ("sets", "/sets", False, "a"), ("out", "/in", True, "")]
+    names = ("name", "path", "read_only", "sub_path")
+    return make(docker, dev, volumes=[dict(zip(names, each, strict=True)) for each in given])
+
+
+def test_each_is_mounted_as_the_cluster_offers_it(docker, deployment):
+    spec = LaunchSpecs(docker).of(deployment, docker.nodes.model(name="a"), [0, 1])
+    assert list(spec.mounts) == [
+        Mount("out", "DOCKER_VOLUME", "/out"),
+        Mount(
+            *("sets", "HOST_PATH", "/sets", {"path": "/srv/data/sets"}),
+            read_only=True,
+            never_written=True,
+            sub_path="a",
+        ),
+        Mount("out", "DOCKER_VOLUME", "/in", read_only=True),
+    ]
+
+
+def test_a_change_counts_from_the_next_start_on(docker, deployment):
+    Volume.objects.filter(name="out").update(read_only=True)
+    assert [each.read_only for each in Mounts(docker).of(deployment)] == [True, True, True]
+
+
+def test_the_volumes_of_a_cluster_are_read_once(docker, dev, deployment, django_assert_num_queries):
+    mounts, without = Mounts(docker), make(docker, dev)
+    with django_assert_num_queries(0):
+        assert mounts.of(without) == ()
+    with django_assert_num_queries(1):
+        mounts.of(deployment)
+        mounts.of(deployment)
+
+
+@pytest.mark.parametrize("roots", [(), ("/srv/other",), ("/srv/data/sets",)])
+def test_a_folder_that_the_settings_no_longer_allow_is_refused(docker, deployment, settings, roots):
+    settings.VOLUME_HOST_ROOTS = roots
+    with pytest.raises(RefusedError, match="VOLUME_HOST_ROOTS") as refusal:
+        Mounts(docker).of(deployment)
+    assert refusal.value.problem.code == Code.REFUSED
+
+
+def test_a_volume_that_is_gone_is_named(docker, deployment, offered):
+    offered.delete()
+    with pytest.raises(RefusedError, match="offers no volume sets any more"):
+        Mounts(docker).of(deployment)
