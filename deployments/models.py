@@ -106,6 +106,9 @@ class Deployment(models.Model):
 
     max_runtime_s = models.PositiveIntegerField(null=True, blank=True)
     simulated_runtime_s = models.PositiveIntegerField(null=True, blank=True)
+    simulated_runtime_extra_ms = models.SmallIntegerField(  # beyond the whole seconds
+        default=0, db_default=0, editable=False
+    )
     grace_s = models.PositiveIntegerField(default=30)
     max_retries = models.PositiveIntegerField(default=0)
     readiness = models.JSONField(null=True, blank=True)
@@ -247,6 +250,12 @@ class Deployment(models.Model):
     def env_names(self) -> list[str]:
         """The names of its containers' variables. The values are sealed, and never shown."""
         return sorted(self.env) if isinstance(self.env, dict) else self.env[:-1]
+
+    @property
+    def simulated_for_s(self) -> int | float | None:
+        """How long it runs before it completes by itself, with the milliseconds as decimals."""
+        seconds, extra_ms = self.simulated_runtime_s, self.simulated_runtime_extra_ms
+        return seconds if seconds is None or not extra_ms else seconds + extra_ms / 1000
 
     @property
     def is_endless(self) -> bool:

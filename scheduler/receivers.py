@@ -22,18 +22,17 @@ from scheduler.queues import queue_sync
 @receiver(post_save, sender=Deployment)
 def on_submitted(instance: Deployment, created: bool, raw: bool = False, **_: Any) -> None:
     if created and not raw:
-        transaction.on_commit(partial(_submitted, [instance]))
+        transaction.on_commit(partial(queue_sync.enter, [instance]))
+        ask = partial(wakeup.request_cycle, instance.cluster_id, Trigger.SUBMITTED)
+        transaction.on_commit(ask)
 
 
 @receiver(deployments_submitted)
 def on_many_submitted(deployments: list[Deployment], **_: Any) -> None:
-    transaction.on_commit(partial(_submitted, deployments))
-
-
-def _submitted(deployments: list[Deployment]) -> None:
-    queue_sync.enter(deployments)
+    """Afterwards in this order: a cycle finds the queues entered."""
+    transaction.on_commit(partial(queue_sync.enter, deployments))
     for cluster_id in dict.fromkeys(row.cluster_id for row in deployments):
-        wakeup.request_cycle(cluster_id, Trigger.SUBMITTED)
+        transaction.on_commit(partial(wakeup.request_cycle, cluster_id, Trigger.SUBMITTED))
 
 
 @receiver(deployment_stopped)
@@ -44,14 +43,9 @@ def on_stopped(
     in_queue: bool = True,
     **_: Any,
 ) -> None:
-    ids = deployment_ids if in_queue else []
-    transaction.on_commit(partial(_stopped, cluster_id, ids, trigger))
-
-
-def _stopped(cluster_id: UUID, deployment_ids: list[UUID], trigger: str) -> None:
-    if deployment_ids:
-        queue_sync.refresh(cluster_id, deployment_ids)
-    wakeup.request_cycle(cluster_id, trigger)
+    if in_queue and deployment_ids:
+        transaction.on_commit(partial(queue_sync.refresh, cluster_id, deployment_ids))
+    transaction.on_commit(partial(wakeup.request_cycle, cluster_id, trigger))
 
 
 @receiver(cluster_changed)

@@ -76,7 +76,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
                     "asks_for",
                     "priority",
                     "scheduling_key",
-                    ("max_runtime_s", "simulated_runtime_s"),
+                    ("max_runtime_s", "simulated_runtime"),
                     ("grace_s", "max_retries"),
                 ]
             },

@@ -126,6 +126,11 @@ class Details:
     def arguments(self, deployment: Deployment) -> SafeString | str:
         return _words(deployment.args)
 
+    @admin.display(description="simulated runtime s")
+    def simulated_runtime(self, deployment: Deployment) -> str:
+        seconds = deployment.simulated_for_s
+        return EMPTY if seconds is None else f"{seconds}"
+
     @admin.display(description="depends on")
     def needs(self, deployment: Deployment) -> SafeString | str:
         """The dependencies with their statuses. One query."""

@@ -17,7 +17,7 @@ from deployments.queries.priority_classes import priority_classes
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
 from mlops_platform.api.commit_order import Position, cursor_of
-from mlops_platform.api.fields import ShownCores
+from mlops_platform.api.fields import ShownCores, ShownSeconds
 from mlops_platform.database.unreadable_json import UNREADABLE
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class DeploymentSerializer(serializers.Serializer):
     depends_on = serializers.SerializerMethodField(help_text="What has to complete first.")
     placement = PlacementSerializer(many=True)
     max_runtime_s = serializers.IntegerField(allow_null=True)
-    simulated_runtime_s = serializers.IntegerField(allow_null=True)
+    simulated_runtime_s = ShownSeconds(source="simulated_for_s", allow_null=True)
     grace_s = serializers.IntegerField()
     max_retries = serializers.IntegerField()
     readiness = ReadinessSerializer(allow_null=True)

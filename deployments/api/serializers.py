@@ -19,7 +19,7 @@ from deployments.api.fields import (
 from deployments.api.readiness import ReadinessSerializer
 from deployments.api.volumes import Mounts
 from deployments.models import Kind
-from mlops_platform.api.fields import Choice, Label, Reference, Text, WholeNumber
+from mlops_platform.api.fields import MILLI, Choice, Label, Reference, Seconds, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -85,12 +85,13 @@ class SubmitSerializer(StrictSerializer):
         allow_null=True,
         help_text="Fails if it runs longer.",
     )
-    simulated_runtime_s = WholeNumber(
-        min_value=1,
-        max_value=YEAR_S,
+    simulated_runtime_s = Seconds(
+        min_milli=1,
+        max_milli=YEAR_S * MILLI,
         default=None,
         allow_null=True,
-        help_text="Completes by itself after running so long; in a simulated cluster only.",
+        help_text="Completes by itself after running so long; up to three decimals. In a simulated "
+        "cluster only.",
     )
     grace_s = WholeNumber(
         min_value=0,

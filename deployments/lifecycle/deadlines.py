@@ -115,7 +115,7 @@ def _finish(rows: Sequence[Deployment], now: datetime) -> None:
 
 def _fate(row: Deployment) -> Fate:
     if row.started_at is not None:
-        ending = due(row.started_at, row.simulated_runtime_s, row.max_runtime_s)
+        ending = due(row.started_at, row.simulated_for_s, row.max_runtime_s)
         if ending is not None:
             return ending.fate
     return Fate.COMPLETED

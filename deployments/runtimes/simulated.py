@@ -18,7 +18,7 @@ class Due(NamedTuple):
 
 
 def due(
-    started_at: datetime, simulated_runtime_s: int | None, max_runtime_s: int | None
+    started_at: datetime, simulated_runtime_s: float | None, max_runtime_s: int | None
 ) -> Due | None:
     """When and how a deployment ends that started at that time; None if it never ends by itself.
 

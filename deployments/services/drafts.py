@@ -22,6 +22,7 @@ from deployments.scheduling_key import key_of
 from deployments.services import dependencies, volumes
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
+from mlops_platform.api.fields import MILLI
 from organizations.access import require
 from organizations.models import Role
 
@@ -60,9 +61,10 @@ def draft_deployment(
 ) -> Draft:
     """The deployment that a submit would save; writes nothing.
 
-    `spec` has columns of Deployment, and ids under `depends_on`. 404 and 403 by the user's role
-    in the cluster's organization, 400 for what this cluster cannot take, 409 while it is being
-    deleted. Three queries, one more each with dependencies and volumes.
+    `spec` has columns of Deployment, ids under `depends_on`, and seconds with up to three decimals
+    under `simulated_runtime_s`. 404 and 403 by the user's role in the cluster's organization, 400
+    for what this cluster cannot take, 409 while it is being deleted. Three queries, one more
+    each with dependencies and volumes.
     """
     cluster = cluster_by_id(cluster_id)
     require(user, cluster.organization_id, Role.DEVELOPER)
@@ -144,6 +146,9 @@ def _draft(
     digest = hashlib.sha256(body.encode()).hexdigest()  # a field left out equals its default
     ids = spec.pop("depends_on", ())
     needed = dependencies.select(cluster.pk, ids, named.dependencies) if ids else []
+    if (runtime_s := spec.get("simulated_runtime_s")) is not None:
+        whole, extra = divmod(round(runtime_s * MILLI), MILLI)
+        spec |= {"simulated_runtime_s": whole, "simulated_runtime_extra_ms": extra}
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     now = timezone.now()

@@ -37,6 +37,10 @@ HOURS = timedelta(hours=2)
         (10, 20, 10, Fate.COMPLETED),
         (20, 10, 10, Fate.MAX_RUNTIME_EXCEEDED),
         (10, 10, 10, Fate.COMPLETED),
+        (0.25, None, 0.25, Fate.COMPLETED),
+        (31_535_999.999, None, 31_535_999.999, Fate.COMPLETED),
+        (10.001, 10, 10, Fate.MAX_RUNTIME_EXCEEDED),
+        (9.999, 10, 9.999, Fate.COMPLETED),
     ],
 )
 def test_the_earlier_end_decides(simulated_s, max_s, after_s, fate):
@@ -66,7 +70,7 @@ def running(cluster, owner, *, ran_s, **columns):
 def was_due(row: Deployment) -> datetime:
     """By its columns."""
     assert row.started_at is not None
-    ending = simulated.due(row.started_at, row.simulated_runtime_s, row.max_runtime_s)
+    ending = simulated.due(row.started_at, row.simulated_for_s, row.max_runtime_s)
     assert ending is not None
     return ending.at
 

@@ -21,23 +21,20 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-def cores(milli: int) -> int | float:
-    """Millicores as cores for people: 4000 is 4, 2500 is 2.5."""
+def units(milli: int) -> int | float:
+    """Thousandths as whole units for people: 4000 is 4, 2500 is 2.5."""
     return milli // MILLI if milli % MILLI == 0 else milli / MILLI
 
 
-class ShownCores(serializers.Field):
-    """CPU in an answer: a JSON number of cores, made of integer millicores."""
-
-    to_representation = staticmethod(cores)  # type: ignore[assignment]  # the stubs want a method
+cores = units  # of millicores
 
 
-class Cores(ShownCores):
-    """CPU in a body: cores with at most three decimals, which become integer millicores."""
+class Thousandths(serializers.Field):
+    """A JSON number with at most three decimals, which becomes an integer of thousandths."""
 
     default_error_messages = {
         "invalid": "A valid number is required.",
-        "too_precise": "At most three decimal places (one thousandth of a core).",
+        "too_precise": "At most three decimal places.",
         "too_small": "Must be {limit} or more.",
         "too_large": "Must be {limit} or less.",
     }
@@ -46,20 +43,50 @@ class Cores(ShownCores):
         super().__init__(**kwargs)
         self.min_milli, self.max_milli = min_milli, max_milli
 
-    def to_internal_value(self, data: Any) -> int:
+    def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not isinstance(data, int | float | Decimal):
             self.fail("invalid")
         value = Decimal(str(data))
         if not value.is_finite():
             self.fail("invalid")
         if value < Decimal(self.min_milli) / MILLI:
-            self.fail("too_small", limit=cores(self.min_milli))
+            self.fail("too_small", limit=units(self.min_milli))
         if value > Decimal(self.max_milli) / MILLI:
-            self.fail("too_large", limit=cores(self.max_milli))
+            self.fail("too_large", limit=units(self.max_milli))
         milli = int(value * MILLI)
         if Decimal(milli) / MILLI != value:  # the product may have been rounded, this is exact
             self.fail("too_precise")
         return milli
+
+
+class ShownCores(serializers.Field):
+    """CPU in an answer: a JSON number of cores, made of integer millicores."""
+
+    to_representation = staticmethod(cores)  # type: ignore[assignment]  # the stubs want a method
+
+
+class Cores(Thousandths, ShownCores):
+    """CPU in a body: cores, which become millicores."""
+
+    default_error_messages = {
+        "too_precise": "At most three decimal places (one thousandth of a core).",
+    }
+
+
+class ShownSeconds(serializers.Field):
+    """A duration in an answer: a JSON number of seconds, with the milliseconds as decimals."""
+
+    def to_representation(self, value: int | float) -> int | float:
+        return value
+
+
+class Seconds(Thousandths, ShownSeconds):
+    """A duration in a body: seconds, which stay seconds; 5.0 becomes 5."""
+
+    default_error_messages = {"too_precise": "At most three decimal places (milliseconds)."}
+
+    def to_internal_value(self, data: Any) -> int | float:
+        return units(super().to_internal_value(data))
 
 
 class Text(serializers.CharField):

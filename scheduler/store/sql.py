@@ -9,7 +9,8 @@ UPDATE deployments_deployment d
        started_at = CASE c.runtime WHEN 'simulated' THEN %(now)s END,
        reason_code = '', reason_details = '{}', placement = p.placement,
        due_at = CASE c.runtime WHEN 'simulated' THEN
-           %(now)s + LEAST(d.simulated_runtime_s, d.max_runtime_s) * interval '1 second' END
+           %(now)s + LEAST(d.simulated_runtime_s + d.simulated_runtime_extra_ms / 1000.0,
+                           d.max_runtime_s) * interval '1 second' END
   FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
        AS p(id, scheduling_key, placement), clusters_cluster c
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'

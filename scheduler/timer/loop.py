@@ -9,8 +9,8 @@ from django.db import DatabaseError, InterfaceError, connection
 
 logger = logging.getLogger(__name__)
 
-# What becomes due is known this long before, so that a turn comes at the moment itself: the
-# durations that users give are whole seconds.
+# What becomes due is known this long before, so that a turn comes at the moment itself. The end of
+# what runs for less is found by the next turn, and is still the moment at which it was due.
 LONGEST_PAUSE_S = 0.5
 SHORTEST_PAUSE_S = 0.02
 PAUSE_AFTER_ERROR_S = 1.0

@@ -18,7 +18,14 @@ from drf_yasg.inspectors import (
 from rest_framework import serializers
 from rest_framework.fields import _UnvalidatedField, empty
 
-from mlops_platform.api.fields import MILLI, Cores, Reference, ShownCores, Text
+from mlops_platform.api.fields import (
+    MILLI,
+    Reference,
+    ShownCores,
+    ShownSeconds,
+    Text,
+    Thousandths,
+)
 from mlops_platform.api.serializers import StrictSerializer
 
 
@@ -84,16 +91,16 @@ class TextInspector(SimpleFieldInspector):
 
 
 class NumberInspector(FieldInspector):
-    """Cores, which are JSON numbers, and ids in bodies."""
+    """Cores and seconds, which are JSON numbers, and ids in bodies."""
 
     def field_to_swagger_object(
         self, field: Any, swagger_object_type: Any, use_references: bool, **kwargs: Any
     ) -> Any:
         make, _ = self._get_partial_types(field, swagger_object_type, use_references, **kwargs)
-        if isinstance(field, Cores):
+        if isinstance(field, Thousandths):
             least, most = field.min_milli / MILLI, field.max_milli / MILLI
             return make(type=openapi.TYPE_NUMBER, minimum=least, maximum=most)
-        if isinstance(field, ShownCores):
+        if isinstance(field, ShownCores | ShownSeconds):
             return make(type=openapi.TYPE_NUMBER)
         if isinstance(field, Reference):
             return make(type=openapi.TYPE_STRING, maxLength=field.LONGEST)

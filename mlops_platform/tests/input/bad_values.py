@@ -25,7 +25,7 @@ from deployments.api.fields import (
     Ulimits,
     WorkingDirectory,
 )
-from mlops_platform.api.fields import Choice, Cores, Reference, Text, WholeNumber, cores
+from mlops_platform.api.fields import Choice, Reference, Text, Thousandths, WholeNumber, units
 
 HUGE = 10**30
 
@@ -93,8 +93,8 @@ def _by_kind(field: Any) -> list[Any]:
             assert field.max_value is not None
             outside: list[Any] = [field.min_value - 1, field.max_value + 1]
             return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
-        case Cores():
-            outside = [cores(field.min_milli - 1), field.max_milli // 1000 + 1]
+        case Thousandths():
+            outside = [units(field.min_milli - 1), field.max_milli // 1000 + 1]
             outside += [Literal("0.0001"), Literal(f"1.{'0' * 40}1")]
             return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
         case Choice():
