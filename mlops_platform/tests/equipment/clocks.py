@@ -15,14 +15,16 @@ def on_a_host(ahead: timedelta) -> dict[str, str]:
 
 
 def with_clock_in(file: Path) -> dict[str, str]:
-    """The environment of processes whose clock is ahead by what the file says, at any moment:
-    `set_clock` puts it."""
+    """The environment of processes whose clock is ahead by what the file says at each moment, which
+    `set_clock` writes."""
     set_clock(file, timedelta())
     return {**_preloaded(), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
 
 
 def set_clock(file: Path, ahead: timedelta) -> None:
-    file.write_text(f"{ahead.total_seconds():+.0f}s\n")
+    draft = file.with_suffix(".new")  # a process may read the file at any moment
+    draft.write_text(f"{ahead.total_seconds():+.0f}s\n")
+    draft.replace(file)
 
 
 def _preloaded() -> dict[str, str]:
