@@ -8,9 +8,10 @@ class DeploymentsConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks
         from deployments import env, receivers  # receivers: connects them
-        from deployments.queries import placements, volume_users
+        from deployments.queries import placements, secrets, volume_users
         from deployments.services import clear
         from mlops_platform import sealing
+        from organizations import hooks as organization_hooks
 
         post_migrate.connect(receivers.on_migrated, sender=self)
         hooks.count_in_use = clear.count_in_use
@@ -18,6 +19,7 @@ class DeploymentsConfig(AppConfig):
         hooks.leave_cluster = clear.leave_cluster
         hooks.terminating_nodes = placements.terminating_nodes
         hooks.volume_users = volume_users.volume_users
+        organization_hooks.users_of = secrets.users_of
         column = sealing.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})
         )

@@ -1,6 +1,10 @@
 """Deployments, their timelines and logs, and why they wait."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Collate, Now
@@ -47,6 +51,7 @@ PLACED = (Status.STARTING, Status.RUNNING, Status.STOPPING)
 # Of them, a victim that has yielded has no allocation any more.
 ALLOCATED = Q(status__in=PLACED, yielded=False)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.STOPPED)
+UNENDED = (Status.QUEUED, *PLACED)
 
 
 class Kind(models.TextChoices):
@@ -82,6 +87,7 @@ class Deployment(models.Model):
     env = models.JSONField(default=list, blank=True)  # sealed: see env.py
     container = models.JSONField(default=dict, db_default={}, blank=True)  # LaunchSpec.container
     volumes = models.JSONField(default=list, db_default=[], blank=True)  # api/volumes.py
+    secrets = models.JSONField(default=list, db_default=[], blank=True)  # queries/secrets.py
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.JOB)
 
     cpu_milli = models.BigIntegerField()
@@ -189,6 +195,12 @@ class Deployment(models.Model):
                 condition=Q(kind=Kind.SERVICE),
                 name="service_by_cluster",
             ),
+            GinIndex(  # finds what uses a secret
+                fields=["secrets"],
+                opclasses=["jsonb_path_ops"],
+                condition=~Q(secrets=[]) & Q(status__in=UNENDED),
+                name="deployment_with_secrets",
+            ),
             models.Index(  # for the retention
                 fields=["finished_at"],
                 condition=Q(finished_at__isnull=False),
@@ -242,6 +254,9 @@ class Deployment(models.Model):
                 name="request_is_sound",
             ),
         ]
+
+    shown_secrets: Sequence[Mapping[str, Any]]
+    """Those of `secrets` as a reader may see them: set for an answer alone (api/representation)."""
 
     def __str__(self) -> str:
         return self.name

@@ -8,12 +8,15 @@ from uuid import UUID
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
+from accounts.models import User
 from deployments.api.readiness import ReadinessSerializer
+from deployments.api.secret_references import ShownSecretReferenceSerializer
 from deployments.api.volumes import MountSerializer
 from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.deployments import LARGE, positions_of
 from deployments.queries.priority_classes import priority_classes
+from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
 from mlops_platform.api.commit_order import Position, cursor_of
@@ -31,6 +34,7 @@ EXAMPLE: Mapping[str, Any] = {
     "command": [],
     "args": ["--epochs", "10"],
     "env_names": ["SEED"],
+    "secrets": [{"scope": "organization", "name": "hf-token", "env": "HF_TOKEN"}],
     "kind": "job",
     "required_cpu": 4,
     "required_ram": 16384,
@@ -100,6 +104,12 @@ class DeploymentSerializer(serializers.Serializer):
     env_names = serializers.ListField(
         child=serializers.CharField(), help_text="Values may be secret: never shown."
     )
+    secrets = serializers.ListField(
+        source="shown_secrets",  # which present and present_new set
+        child=ShownSecretReferenceSerializer(),
+        default=list,
+        help_text="Never their values.",
+    )
     kind = serializers.ChoiceField(Kind.values)
     required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
@@ -160,6 +170,7 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     command = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
     args = None  # type: ignore[assignment]
     env_names = None  # type: ignore[assignment]
+    secrets = None  # type: ignore[assignment]
     readiness = None  # type: ignore[assignment]
     shm_mib = None  # type: ignore[assignment]
     user = None  # type: ignore[assignment]
@@ -243,10 +254,15 @@ def present_page(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
 def present(
     deployments: Sequence[Deployment],
     serializer: type[DeploymentSerializer] = DeploymentSerializer,
+    reader: User | None = None,
 ) -> list[dict[str, Any]]:
-    """Deployments in full. One query; if any is queued, two more and one Redis round trip; one if
-    any runs or stops on a node (reasons_for)."""
+    """Deployments in full, as `reader` may see them. One query; if any is queued, two more and one
+    Redis round trip; one if any runs or stops on a node (reasons_for)."""
     dependencies = dependencies_of(deployments)
+    if serializer is DeploymentSerializer:
+        for row in deployments:
+            if row.secrets:
+                row.shown_secrets = shown(row, reader)
     queued = any(row.status == Status.QUEUED for row in deployments)
     class_names = list(priority_classes()) if queued else []
     context = {
@@ -257,14 +273,15 @@ def present(
     return list(serializer(deployments, many=True, context=context).data)
 
 
-def present_one(deployment: Deployment) -> dict[str, Any]:
-    return present([deployment])[0]
+def present_one(deployment: Deployment, reader: User) -> dict[str, Any]:
+    return present([deployment], reader=reader)[0]
 
 
 def present_new(
     deployments: Sequence[Deployment],
     class_names: Sequence[str],
     dependencies: Dependencies,
+    reader: User,
 ) -> list[dict[str, Any]]:
     """Deployments just submitted: no cycle has looked at them, so no reason is looked up.
 
@@ -273,6 +290,8 @@ def present_new(
     why: dict[UUID, dict[str, Any] | None] = {}
     gated = []
     for row in deployments:
+        if row.secrets:
+            row.shown_secrets = shown(row, reader)
         why[row.pk] = NOT_YET_EVALUATED
         if row.pending_dependencies:
             gated.append(row)

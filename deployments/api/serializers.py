@@ -17,6 +17,7 @@ from deployments.api.fields import (
     WorkingDirectory,
 )
 from deployments.api.readiness import ReadinessSerializer
+from deployments.api.secret_references import SecretReferences
 from deployments.api.volumes import Mounts
 from deployments.models import Kind
 from mlops_platform.api.fields import MILLI, Choice, Label, Reference, Seconds, Text, WholeNumber
@@ -57,6 +58,9 @@ class SubmitSerializer(StrictSerializer):
     command = Arguments(default=list, help_text="Replaces the image's entry point.")
     args = Arguments(default=list)
     env = Environment(default=dict, help_text="Answers show the names only.")
+    secrets = SecretReferences(
+        default=list, help_text="Secrets that its containers get, as variables or files."
+    )
     shm_mib = ram_field(
         "container.shm_mib",
         default=None,

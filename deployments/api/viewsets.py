@@ -102,10 +102,12 @@ class DeploymentViewSet(DeploymentChildViewSet):
             quote=quote,
         )
         if quote is not None and not replayed:
-            return Response(present_one(deployment_by_id(deployment.pk)), status=201)
+            return Response(present_one(deployment_by_id(deployment.pk), request.user), status=201)
         if replayed:
-            return Response(present_one(deployment), 201, headers={REPLAYED: "true"})
-        [answer] = present_new([deployment], class_names, {deployment.pk: dependencies})
+            return Response(present_one(deployment, request.user), 201, headers={REPLAYED: "true"})
+        [answer] = present_new(
+            [deployment], class_names, {deployment.pk: dependencies}, request.user
+        )
         return Response(answer, status=201)
 
     @action(detail=False, methods=["post"])
@@ -116,19 +118,23 @@ class DeploymentViewSet(DeploymentChildViewSet):
             request.user, orders, idempotency_key=idempotency_key(request)
         )
         if submitted.replayed:
-            return Response(present(submitted.deployments), 201, headers={REPLAYED: "true"})
-        answer = present_new(submitted.deployments, submitted.class_names, submitted.dependencies)
+            return Response(
+                present(submitted.deployments, reader=request.user), 201, headers={REPLAYED: "true"}
+            )
+        answer = present_new(
+            submitted.deployments, submitted.class_names, submitted.dependencies, request.user
+        )
         return Response(answer, status=201)
 
     def retrieve(self, request: UserRequest, **path: Any) -> Response:
-        return Response(present_one(self.get_deployment()))
+        return Response(present_one(self.get_deployment(), request.user))
 
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
         deployment, body = self.get_deployment(), self.body()
         changed = update.change_deployment(
             request.user, deployment, priority=body.pop("priority", None), changes=body
         )
-        return Response(present_one(changed))
+        return Response(present_one(changed, request.user))
 
     def destroy(self, request: UserRequest, **path: Any) -> Response:
         stop.stop_deployment(request.user, self.get_deployment())
@@ -138,18 +144,20 @@ class DeploymentViewSet(DeploymentChildViewSet):
     def stop(self, request: UserRequest, **path: Any) -> Response:
         deployment = self.get_deployment()
         self.body()  # an empty one
-        return Response(present_one(stop.stop_deployment(request.user, deployment)))
+        return Response(present_one(stop.stop_deployment(request.user, deployment), request.user))
 
     def stop_of_cluster(self, request: UserRequest, **path: Any) -> Response:
         deployment, body = self.get_deployment(), self.body()
         if body["cluster_id"].lower() != str(deployment.cluster_id):
             raise Invalid({"cluster_id": "The deployment is not of this cluster."})
-        return Response(present_one(stop.stop_deployment(request.user, deployment)))
+        return Response(present_one(stop.stop_deployment(request.user, deployment), request.user))
 
     @action(detail=True, methods=["post"])
     def checkpoint(self, request: UserRequest, **path: Any) -> Response:
         deployment, at = self.get_deployment(), self.body().get("at")
-        return Response(present_one(checkpoint.report_checkpoint(request.user, deployment, at)))
+        return Response(
+            present_one(checkpoint.report_checkpoint(request.user, deployment, at), request.user)
+        )
 
     @action(detail=True, renderer_classes=[JSONRenderer, PlainTextRenderer])
     def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:

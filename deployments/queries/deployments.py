@@ -14,7 +14,7 @@ from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
 OF_CONTAINER = ("shm_mib", "user", "workdir", "ulimits")  # all in the column `container`
-LARGE = ("command", "args", "env", "env_names", "readiness", "container", *OF_CONTAINER)
+LARGE = ("command", "args", "env", "env_names", "secrets", "readiness", "container", *OF_CONTAINER)
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 
 Rows = TypeVar("Rows", bound=QuerySet[Deployment])

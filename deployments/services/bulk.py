@@ -12,7 +12,7 @@ from accounts.models import User
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
-from deployments.services import dependencies, idempotency, volumes
+from deployments.services import dependencies, idempotency, secret_references, volumes
 from deployments.services.drafts import Draft, Order, draft_deployments
 from deployments.services.idempotency import CHUNK
 from deployments.services.queue_limits import refuse_too_many
@@ -60,6 +60,7 @@ def create_deployments(
             needed = _attach(drafts)
             refuse_too_many(rows)
             volumes.keep(rows)
+            secret_references.keep(rows)
     except IntegrityError as error:
         if "cluster_id" in str(error):  # deleted since it was read
             raise not_found() from None

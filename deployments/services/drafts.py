@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,19 +19,20 @@ from deployments.models import Deployment, Kind, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, volumes
+from deployments.services import dependencies, secret_references, volumes
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
 from organizations.access import require
 from organizations.models import Role
+from organizations.secrets.queries import SecretKey
 
 MOST_ARGUMENT_BYTES = 128 * 1024  # of command and args together, with a NUL behind each
 TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 1024} KiB together."
 
 # Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
 # that one version has answered is known to the next.
-LATER = frozenset({"node_selector", "readiness", "depends_on", "container", "volumes"})
+LATER = frozenset({"node_selector", "readiness", "depends_on", "container", "volumes", "secrets"})
 
 
 class Order(NamedTuple):
@@ -50,10 +51,12 @@ class Draft(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """What orders name: deployments of their clusters by id, and the clusters' volumes."""
+    """What orders name: deployments of their clusters by id, the clusters' volumes, and those of
+    the secrets that exist."""
 
     dependencies: Mapping[UUID, dependencies.Found]
     volumes: volumes.Found
+    secrets: Collection[SecretKey]
 
 
 def draft_deployment(
@@ -64,22 +67,24 @@ def draft_deployment(
     `spec` has columns of Deployment, ids under `depends_on`, and seconds with up to three decimals
     under `simulated_runtime_s`. 404 and 403 by the user's role in the cluster's organization, 400
     for what this cluster cannot take, 409 while it is being deleted. Three queries, one more
-    each with dependencies and volumes.
+    each with dependencies, volumes and secrets.
     """
     cluster = cluster_by_id(cluster_id)
     require(user, cluster.organization_id, Role.DEVELOPER)
     needed = spec.get("depends_on")
     found = dependencies.find([cluster.pk], needed) if needed else {}
     offered = volumes.find([(cluster.pk, spec)]) if spec.get("volumes") else {}
+    wanted = spec.get("secrets")
+    secrets = secret_references.find(user.pk, [(cluster.organization_id, wanted)]) if wanted else ()
     order = Order(cluster.pk, spec, priority)
-    return _draft(user, cluster, order, priority_classes(), _Named(found, offered))
+    return _draft(user, cluster, order, priority_classes(), _Named(found, offered, secrets))
 
 
 def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
     """Each order's draft, in order; one error that names all orders at fault (refuse_items).
 
-    Three queries for any number of orders, and one more each with dependencies, volumes, and node
-    selectors or volumes that only some nodes have.
+    Three queries for any number of orders, and one more each with dependencies, volumes, secrets,
+    and node selectors or volumes that only some nodes have.
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
@@ -92,6 +97,12 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
     classes = priority_classes()
     needed = {text for order in orders for text in order.spec.get("depends_on", ())}
     present = dependencies.find(clusters, needed) if needed else {}
+    naming = [
+        (clusters[cluster.pk].organization_id, order.spec["secrets"])
+        for order in orders
+        if order.spec.get("secrets") and isinstance(cluster := found[order.cluster_id], Cluster)
+    ]
+    secrets = secret_references.find(user.pk, naming) if naming else ()
     drafts, faults = [], {}
     for number, order in enumerate(orders):
         cluster = found[order.cluster_id]
@@ -99,7 +110,7 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
             if isinstance(cluster, APIException):
                 raise cluster
             shared = clusters[cluster.pk]
-            drafts.append(_draft(user, shared, order, classes, _Named(present, offered)))
+            drafts.append(_draft(user, shared, order, classes, _Named(present, offered, secrets)))
         except APIException as error:
             faults[number] = (error, "cluster_id")
     refuse_items("deployments", faults)
@@ -149,6 +160,9 @@ def _draft(
     if (runtime_s := spec.get("simulated_runtime_s")) is not None:
         whole, extra = divmod(round(runtime_s * MILLI), MILLI)
         spec |= {"simulated_runtime_s": whole, "simulated_runtime_extra_ms": extra}
+    if spec.get("secrets"):
+        wanted = (user.pk, cluster.organization_id, spec["secrets"])
+        spec["secrets"] = secret_references.resolve(*wanted, spec.get("env", ()), named.secrets)
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     now = timezone.now()

@@ -11,7 +11,7 @@ from deployments import hooks
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
-from deployments.services import dependencies, idempotency, volumes
+from deployments.services import dependencies, idempotency, secret_references, volumes
 from deployments.services.drafts import draft_deployment
 from deployments.services.queue_limits import refuse_too_many
 from mlops_platform.api.errors import not_found
@@ -67,6 +67,8 @@ def create_deployment(
             refuse_too_many([deployment])
             if deployment.volumes:
                 volumes.keep([deployment])
+            if deployment.secrets:
+                secret_references.keep([deployment])
     except IntegrityError as error:
         if "cluster_id" in str(error):  # deleted since it was read
             raise not_found() from None

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from mlops_platform import sealing
@@ -56,8 +57,22 @@ def existing(keys: Collection[SecretKey]) -> set[SecretKey]:
     """Those of the keys that exist. One query, none without keys."""
     if not keys:
         return set()
-    rows = Secret.objects.filter(_any_of(keys)).values_list("organization_id", "person_id", "name")
-    return {SecretKey(_owner(*owners), name) for *owners, name in rows}
+    return {SecretKey(_owner(*owners), name) for *owners, name in _rows(keys)}
+
+
+def keep_existing(keys: Collection[SecretKey]) -> set[SecretKey]:
+    """The same, and they exist until the caller's transaction ends. Others may keep them too."""
+    if not keys:
+        return set()
+    sql, params = _rows(keys).query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} FOR KEY SHARE", params)
+        return {SecretKey(_owner(*owners), name) for *owners, name in cursor.fetchall()}
+
+
+def _rows(keys: Collection[SecretKey]) -> QuerySet[Secret, Any]:
+    wanted = Secret.objects.filter(_any_of(keys)).order_by("pk")
+    return wanted.values_list("organization_id", "person_id", "name")
 
 
 def opened(keys: Collection[SecretKey]) -> Mapping[SecretKey, OpenedSecret | None]:

@@ -25,6 +25,7 @@ from deployments.api.fields import (
     Ulimits,
     WorkingDirectory,
 )
+from deployments.api.secret_references import SecretReferences
 from mlops_platform.api.fields import Choice, Reference, Text, Thousandths, WholeNumber, units
 
 HUGE = 10**30
@@ -138,6 +139,13 @@ def _by_kind(field: Any) -> list[Any]:
             nobody, twice = ["x", "7", str(UUID(int=7))], ["x", "x"]
             most = [str(number) for number in range(101)]
             return ["x", 5, True, {}, [True], [None], [[]], ["x" * 65], nobody, twice, most, *vast]
+        case SecretReferences():
+            given = {"name": "x", "env": "X"}
+            odd: list[Any] = ["x", None, [], {"name": "x"}, {"env": "X"}, {**given, "file": "x"}]
+            odd += [{**given, "name": "-x"}, {**given, "env": "1X"}, {**given, "value": "x"}]
+            odd += [{**given, "scope": "x"}, {"name": "x", "file": "../x"}, given]  # not there
+            many = [given] * 17
+            return ["x", 5, True, {}, *([each] for each in odd), [given, given], many, *vast]
         case Environment():
             names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
             values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]

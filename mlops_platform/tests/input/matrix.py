@@ -68,6 +68,7 @@ DEPLOYMENT: Body = {
     "command": ["python"],
     "args": ["train.py", ""],
     "env": {"SEED": "42"},
+    "secrets": [{"name": "{secret_name}", "env": "TOKEN", "scope": "organization"}],
     "kind": "job",
     "replicas": 1,
     "node_selector": {"zone": "b"},

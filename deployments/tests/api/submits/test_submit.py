@@ -30,6 +30,7 @@ def test_a_developer_submits(api, dev, cluster):
         "command": [],
         "args": [],
         "env_names": [],
+        "secrets": [],
         "kind": "job",
         "required_cpu": 1,
         "required_ram": 512,
