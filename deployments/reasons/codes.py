@@ -34,6 +34,8 @@ NOT_ALIVE = "NOT_ALIVE"
 READY = "READY"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
+GANG_INCOMPLETE = "GANG_INCOMPLETE"
+PEERS_UNREACHABLE = "PEERS_UNREACHABLE"
 
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
@@ -273,6 +275,15 @@ def _not_ready_in_time(details: Details) -> str:
     return f"It ran, but was not ready within {details['within_s']} s."
 
 
+def _gang_incomplete(details: Details) -> str:
+    missing = [str(number) for number in details["missing"]]
+    replicas = "replica" if details["count"] == 1 else "replicas"
+    return (
+        f"Its {replicas} {some_of(missing, details['count'])} did not come within "
+        f"{details['within_s']} s, and the others waited for them."
+    )
+
+
 def _said(sentence: str) -> Callable[[Details], str]:
     """A sentence, and the runtime's message, if there is one."""
 
@@ -336,6 +347,8 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
         "Its env cannot be opened with the platform's present keys: "
         "ask an operator for the key that sealed it, or submit it again."
     ),
+    GANG_INCOMPLETE: _gang_incomplete,
+    PEERS_UNREACHABLE: _said("Its replicas cannot reach each other"),
     "PULLING_IMAGE": _said("Its image is being pulled"),
     "IMAGE_PULL_DELAYED": _image_pull_delayed,
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),

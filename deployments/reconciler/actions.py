@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from clusters.models import Node
@@ -36,6 +37,7 @@ TRIED_IN_VAIN = (
 MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in between
 
 Pull = Callable[[UUID, str], None]  # endpoint, image
+Call = Literal["prepare", "start"]
 Observed = tuple[Deployment, list[Replica]]
 
 
@@ -78,7 +80,8 @@ def start(
     pull: Pull,
     leftovers: Sequence[tuple[str, Deployment]] = (),
 ) -> tuple[list[Deployment], list[Assessed]]:
-    """Start the waiting rows that fit; returns the started rows, and why the others have not.
+    """Start the waiting rows that fit; returns the started rows, and what has to be noted: why the
+    others have not started, and which of the started ones lack a network.
 
     `leftovers`: replicas of earlier attempts (garbage.py). Two queries, none where no row waits.
     """
@@ -92,10 +95,10 @@ def start(
     rows = [row for row, _ in waiting]
     free_space = FreeSpace.read(observation.cluster.pk, observation.nodes, rows, leftovers)
     ready: list[Observed] = []
-    not_started: list[Assessed] = []
+    notes: list[Assessed] = []
     for row, replicas in waiting:
         if (blocked := free_space.take(row)) is not None:
-            not_started.append((row, _why_blocked(blocked)))
+            notes.append((row, _why_blocked(blocked)))
         elif len(ready) < MOST_STARTS:
             ready.append((row, replicas))
     launch_specs = LaunchSpecs(observation.cluster)
@@ -103,13 +106,17 @@ def start(
     started = []
     for (row, _), result in zip(ready, results, strict=True):
         if isinstance(result, Assessment):
-            not_started.append((row, result))
+            notes.append((row, result))
         elif isinstance(result, Node):
             assert result.endpoint_id is not None
-            not_started.append((row, _without_image(row, result.endpoint_id, pull)))
+            notes.append((row, _without_image(row, result.endpoint_id, pull)))
         elif result:
             started.append(row)
-    return started, not_started
+            if why := launch_specs.why_unreachable(row):
+                notes.append(
+                    (row, Assessment(Outcome.NOTE, codes.PEERS_UNREACHABLE, {"said": why}))
+                )
+    return started, notes
 
 
 def _why_blocked(blocked: Blocked) -> Assessment:
@@ -125,37 +132,65 @@ def _start(
     observation: Observation, launch_specs: LaunchSpecs, row: Deployment, replicas: list[Replica]
 ) -> Assessment | Node | bool:
     """True once all replicas are started, False where a node is away; the node that lacks the
-    image; or why the row cannot start."""
-    by_node: dict[str, list[Replica]] = {}
+    image; or why the row cannot start.
+
+    A gang on several engines is prepared on all of them first, so none of its programs runs before
+    all of its containers are there.
+    """
+    by_endpoint: dict[UUID | None, list[tuple[int, Node]]] = {}
     for each in replicas:
-        by_node.setdefault(str(each.node.pk if each.node else ""), []).append(each)
-    some_exist = any(each.status for each in replicas)
-    for group in by_node.values():
-        node = group[0].node
-        runtime = observation.runtime_of(node)
-        if node is None or runtime is None:
+        if each.node is None or observation.runtime_of(each.node) is None:
             return False
-        try:
-            runtime.start(launch_specs.of(row, node, [each.number for each in group]))
-        except ImageMissing:
-            return node
-        except Unsealable:
-            logger.error("env of %s cannot be opened: its key is gone", row.pk)
-            if _tried_long_enough(row):
-                return Assessment(Outcome.FAIL, codes.ENV_SEALED, alive=some_exist)
-            return Assessment(Outcome.NOTE, codes.ENV_SEALED)
-        except RefusedError as error:
-            outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
-            details = {"said": error.problem.message} if error.problem.message else {}
-            alive = some_exist or len(group) > 1  # the runtime may have created some of the group
-            return Assessment(outcome, str(error.problem.code), details, alive=alive)
-        except RuntimeUnavailable as error:
-            observation.record_failure(node, error)
-            details = {"said": one_line(error)}
-            if _tried_long_enough(row):
-                return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
-            return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
-        some_exist = True
+        by_endpoint.setdefault(each.node.endpoint_id, []).append((each.number, each.node))
+    some_exist = any(each.status for each in replicas)
+    calls: tuple[Call, ...] = ("start",) if len(by_endpoint) == 1 else ("prepare", "start")
+    for call in calls:
+        for placed in by_endpoint.values():
+            result = _call(observation, launch_specs, call, row, placed, some_exist=some_exist)
+            if result is not True:
+                return result
+            some_exist = True
+    return True
+
+
+def _call(
+    observation: Observation,
+    launch_specs: LaunchSpecs,
+    call: Call,
+    row: Deployment,
+    placed: Sequence[tuple[int, Node]],
+    *,
+    some_exist: bool,
+) -> Assessment | Node | bool:
+    """Prepare or start the replicas at one endpoint; returns what `_start` returns."""
+    node = placed[0][1]
+    runtime = observation.runtime_of(node)
+    if runtime is None:
+        return False
+    try:
+        launch_spec = launch_specs.of(row, placed)
+        if call == "prepare":
+            runtime.prepare(launch_spec)
+        else:
+            runtime.start(launch_spec)
+    except ImageMissing:
+        return node
+    except Unsealable:
+        logger.error("env of %s cannot be opened: its key is gone", row.pk)
+        if _tried_long_enough(row):
+            return Assessment(Outcome.FAIL, codes.ENV_SEALED, alive=some_exist)
+        return Assessment(Outcome.NOTE, codes.ENV_SEALED)
+    except RefusedError as error:
+        outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
+        details = {"said": error.problem.message} if error.problem.message else {}
+        alive = some_exist or len(placed) > 1  # the runtime may have created some of them
+        return Assessment(outcome, str(error.problem.code), details, alive=alive)
+    except RuntimeUnavailable as error:
+        observation.record_failure(node, error)
+        details = {"said": one_line(error)}
+        if _tried_long_enough(row):
+            return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
+        return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
     return True
 
 

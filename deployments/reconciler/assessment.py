@@ -20,6 +20,8 @@ SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it 
 # To start a deployment whose endpoint answers with errors, whose env no key opens, or whose image
 # cannot be pulled.
 TRY_FOR = timedelta(minutes=10)
+GATHER_WITHIN_S = 1800  # from the first replica of a gang to the last, images included
+MOST_MISSING = 20  # in details
 TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
@@ -162,7 +164,11 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         return Assessment(Outcome.NOTE, codes.NODE_AWAY, details)
     statuses = [each.status for each in replicas if each.status]
     if len(statuses) < len(replicas) or not all(each.begun for each in statuses):
-        return Assessment(Outcome.START)
+        incomplete = _incomplete(replicas, now)
+        if incomplete is not None:
+            return incomplete
+        if len(statuses) < len(replicas) or not any(map(_is_on_its_way, statuses)):
+            return Assessment(Outcome.START)
     if all(each.phase == Phase.ENDED or each.ready for each in statuses):
         return Assessment(Outcome.CONFIRM, started_at=_started_at(replicas))
     if (paused := readiness.paused(replicas)) is not None:
@@ -198,6 +204,30 @@ def _image_delayed(row: Deployment, problem: Problem, now: datetime) -> Assessme
     if now - since > TRY_FOR:
         return Assessment(Outcome.REQUEUE, code, details, alive=True)
     return Assessment(Outcome.NOTE, code, details)
+
+
+def _incomplete(replicas: Sequence[Replica], now: datetime) -> Assessment | None:
+    """Some replicas have waited too long for the others, which are not there yet."""
+    waiting = [each.status for each in replicas if each.status and not each.status.begun]
+    created = [each.created_at for each in waiting if each.created_at]
+    if not created or now - min(created) <= timedelta(seconds=GATHER_WITHIN_S):
+        return None
+    missing = [
+        each.number for each in replicas if each.status is None or _is_on_its_way(each.status)
+    ]
+    if not missing:
+        return None
+    details: dict[str, Any] = {
+        "missing": missing[:MOST_MISSING],
+        "count": len(missing),
+        "within_s": GATHER_WITHIN_S,
+    }
+    return Assessment(Outcome.REQUEUE, codes.GANG_INCOMPLETE, details, alive=True)
+
+
+def _is_on_its_way(status: ReplicaStatus) -> bool:
+    """Its runtime makes it, and pulls its image: `start` could not hasten it."""
+    return status.begun and status.phase == Phase.PENDING
 
 
 def _was_cut_off(replica: Replica, status: ReplicaStatus, code: str) -> bool:

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 
 from clusters.models import Cluster, Node
+from clusters.models import Runtime as RuntimeKind
 from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
+from deployments.queries.placements import node_ids
 from deployments.reconciler.mounts import Mounts
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
+from deployments.runtimes.peers import Peers, group_of
 
 UNLIMITED = -1
 NOT_OF_PROBE = ("within_s", "liveness")  # the reconciler reads them
+DEFAULT_NETWORK, NO_NETWORK = "bridge", "none"  # of a sandbox
 
 
 class LaunchSpecs:
@@ -23,13 +27,14 @@ class LaunchSpecs:
         row = SandboxRow.objects.filter(cluster=cluster).first()
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
-    def of(self, row: Deployment, node: Node, replicas: Sequence[int]) -> LaunchSpec:
-        """For the replicas of the row that are placed on one node. Raises sealing.Unsealable where
-        no key opens its environment, and RefusedError for a volume that is gone."""
+    def of(self, row: Deployment, placed: Sequence[tuple[int, Node]]) -> LaunchSpec:
+        """For the replicas of the row that are placed at one endpoint, by number and node. Raises
+        sealing.Unsealable where no key opens its environment, and RefusedError for a volume that
+        is gone."""
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
-            placement=[ReplicaPlacement(number, node.name) for number in replicas],
+            placement=[ReplicaPlacement(number, node.name) for number, node in placed],
             name=row.name,
             image=row.image,
             cpu_milli=row.cpu_milli,
@@ -52,6 +57,30 @@ class LaunchSpecs:
             sandbox=self._sandbox,
             container=_container(row),
             mounts=self._mounts.of(row),
+            peers=self._peers(row) if row.replicas > 1 else None,
+        )
+
+    def why_unreachable(self, row: Deployment) -> str:
+        """Why no network connects the replicas of a gang, as a sentence; empty where one does."""
+        if row.replicas == 1 or self._cluster.runtime == RuntimeKind.KUBERNETES:
+            return ""
+        if self._sandbox.network == NO_NETWORK:
+            return "The cluster's sandbox gives containers no network."
+        engines = len(set(node_ids(row)))
+        if self._sandbox.network == DEFAULT_NETWORK and engines > 1:
+            return (
+                f"They are on {engines} Docker engines, which share no network: an operator can "
+                "name an attachable overlay network in the cluster's sandbox."
+            )
+        return ""
+
+    def _peers(self, row: Deployment) -> Peers:
+        return Peers(
+            group=group_of(str(row.pk), row.attempt),
+            replicas=row.replicas,
+            gpu=row.gpu,
+            reachable=self._cluster.runtime != RuntimeKind.KUBERNETES
+            and not self.why_unreachable(row),
         )
 
 

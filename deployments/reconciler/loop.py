@@ -81,15 +81,15 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         if once_per_full_pass:
             garbage.tidy(observation)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
-        started, not_started = actions.start(
+        started, notes = actions.start(
             observation, by_outcome[Outcome.START], pull, removal.leftovers
         )
-        if not_started:
-            status_writer.write(cluster.pk, not_started, database_now())
+        if notes:
+            status_writer.write(cluster.pk, notes, database_now())
         observation.close_circuit_breakers()
         # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}
-        deployment_ids |= {str(row.pk) for row, each in (*assessed, *not_started) if each.alive}
+        deployment_ids |= {str(row.pk) for row, each in (*assessed, *notes) if each.alive}
         if not deployment_ids or limits.is_over():
             break
     else:

@@ -141,7 +141,7 @@ def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
         "exit_code": assessment.exit_code,
     }
     ended = _finished_at(row, assessment, now)
-    if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST):
+    if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST, codes.GANG_INCOMPLETE):
         columns["retry_at"] = ended + timedelta(seconds=ELSEWHERE_S)
     elif assessment.code == Code.IMAGE_PULL_DELAYED:
         columns["retry_at"] = ended + timedelta(seconds=LAST_RETRY_S)

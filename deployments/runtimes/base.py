@@ -14,6 +14,7 @@ from threading import Event
 from typing import Literal, NamedTuple, Protocol
 
 from deployments.runtimes.mounts import Mount
+from deployments.runtimes.peers import Peers
 
 
 class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, not a mistake
@@ -101,6 +102,7 @@ class ReplicaStatus:
     key: Key
     phase: Phase
     begun: bool = True  # False: created and not started, so that `start` starts it
+    created_at: datetime | None = None  # known of one that has not begun
     ready: bool = False  # it runs, and passes its readiness probe, if it has one
     stopping: bool = False  # a stop is under way
     exit_code: int | None = None
@@ -182,6 +184,7 @@ class LaunchSpec:
     sandbox: Sandbox = Sandbox()
     container: Container = Container()
     mounts: Sequence[Mount] = ()
+    peers: Peers | None = None  # of a gang
 
     @property
     def shm_mib(self) -> int:
@@ -198,8 +201,9 @@ class LaunchSpec:
         return max(self.ram_mib // 2, 1)
 
     def env_of(self, replica: int) -> dict[str, str]:
-        """The environment of one replica, which contains its number."""
-        return {**self.env, "MLOPS_REPLICA": str(replica)}
+        """The environment of one replica, which contains its number and how to find the others."""
+        env = self.env if self.peers is None else self.peers.env_of(replica, self.env)
+        return {**env, "MLOPS_REPLICA": str(replica)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,13 @@ class Access:
 
 class Runtime(Protocol):
     """Every call raises RuntimeUnavailable where the endpoint gives no usable answer in time."""
+
+    def prepare(self, launch_spec: LaunchSpec) -> None:
+        """Create what `start` would start, as far as it does not exist, without starting it.
+
+        A gang on several endpoints is prepared at all of them before it is started at any. Raises
+        what `start` raises.
+        """
 
     def start(self, launch_spec: LaunchSpec) -> None:
         """Start those of the replicas that do not exist; replicas that exist stay as they are.

@@ -18,6 +18,7 @@ from deployments import env
 from deployments.models import Deployment, Kind, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
+from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
 from deployments.services import dependencies, secret_references, volumes
 from deployments.services.update import refuse_selector_in_pool
@@ -145,6 +146,8 @@ def _draft(
     ):
         field = "args" if spec.get("args") else "command"
         raise Invalid({field: TOO_MANY_ARGUMENT_BYTES})
+    if spec.get("replicas", 1) > 1 and (ranks := RANKS & spec.get("env", {}).keys()):
+        raise Invalid({"env": why_no_rank(ranks)})
     if cluster.state == State.DELETING:
         refuse_closing(cluster)
     if spec.get("node_selector"):

@@ -12,6 +12,7 @@ from deployments.lifecycle.timeline import record
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
 from deployments.queries.deployments import deployment_by_id
 from deployments.queries.priority_classes import priority_classes, priority_named
+from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
@@ -82,6 +83,8 @@ def _change(
     if not changed:
         return
     _refuse(row, changed)
+    if "replicas" in changed and row.replicas > 1 and (ranks := RANKS & set(row.env_names)):
+        raise Invalid({"replicas": f"Its env has a rank. {why_no_rank(ranks)}"})
     columns = [*changes]
     if cluster is not None:
         row.scheduling_key = key_of(row, cluster)

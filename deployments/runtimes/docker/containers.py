@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError
-from deployments.runtimes.docker import probes
+from deployments.runtimes.docker import networks, probes
 from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
+from deployments.runtimes.peers import FOLDER, host_name
 
 LABEL = "mlops-platform"
 CLUSTER = f"{LABEL}.cluster"
@@ -71,7 +72,26 @@ def config(
         body["User"] = launch_spec.container.user
     if launch_spec.container.workdir:
         body["WorkingDir"] = launch_spec.container.workdir
+    if launch_spec.peers and launch_spec.peers.reachable:
+        body |= _among_peers(launch_spec, replica)
     return body
+
+
+def _among_peers(launch_spec: LaunchSpec, replica: int) -> dict[str, Any]:
+    """What gives the container its name among the replicas of its gang, and a folder for the
+    hostfile: an anonymous volume, so that it can be written under a read-only root too."""
+    assert launch_spec.peers is not None
+    aliases = [launch_spec.peers.name(replica)]
+    own = networks.own_network(launch_spec)
+    if own:
+        aliases.append(host_name(replica))  # a network of others may have several such gangs
+    network = own or _network(launch_spec.sandbox.network)
+    return {
+        "Hostname": host_name(replica),
+        "Domainname": launch_spec.peers.group,
+        "Volumes": {FOLDER: {}},
+        "NetworkingConfig": {"EndpointsConfig": {network: {"Aliases": aliases}}},
+    }
 
 
 def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +115,7 @@ def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]
         "CapAdd": _capabilities(sandbox.add_capabilities),
         "SecurityOpt": [] if sandbox.allow_privilege_escalation else ["no-new-privileges"],
         "ReadonlyRootfs": sandbox.read_only_root,
-        "NetworkMode": _network(sandbox.network),
+        "NetworkMode": networks.own_network(launch_spec) or _network(sandbox.network),
         "IpcMode": "private",
         "CgroupnsMode": "private",
     }

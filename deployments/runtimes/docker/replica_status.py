@@ -41,7 +41,8 @@ def at_rest(key: Key, node: str, inspected: dict[str, Any]) -> ReplicaStatus:
     state = inspected["State"]
     started_at = moment(state.get("StartedAt"))
     if state["Status"] == "created" and not state.get("Error"):
-        return ReplicaStatus(key, Phase.PENDING, begun=False, node=node)
+        created_at = moment(inspected.get("Created"))
+        return ReplicaStatus(key, Phase.PENDING, begun=False, created_at=created_at, node=node)
     if state.get("Running"):  # it has started since it was listed
         return ReplicaStatus(key, Phase.RUNNING, started_at=started_at, node=node)
     ended_at = moment(state.get("FinishedAt"))

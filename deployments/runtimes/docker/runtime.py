@@ -24,14 +24,17 @@ from deployments.runtimes.docker import (
     containers,
     ends,
     gpus,
+    hostfiles,
     images,
     mounts,
+    networks,
     output,
     replica_status,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
+from deployments.runtimes.peers import group_of
 
 LISTED = ("Id", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
@@ -68,16 +71,14 @@ class DockerRuntime:
         self._started_at: dict[str, datetime | None] = {}
 
     @errors_as_unavailable()
+    def prepare(self, launch_spec: LaunchSpec) -> None:
+        self._prepare(launch_spec)
+
+    @errors_as_unavailable()
     def start(self, launch_spec: LaunchSpec) -> None:
         # All containers are created before any starts: without the image, none has started.
-        if launch_spec.gpu:
-            with self._choosing_gpus:  # the next caller sees which GPUs are taken
-                created = self._create_all(launch_spec, self._unused_gpus())
-        else:
-            created = self._create_all(launch_spec, iter(()))
-        for container_id in created:
-            if container_id is not None:
-                self._start(container_id)
+        for container_id in self._prepare(launch_spec):
+            self._start(container_id)
 
     @errors_as_unavailable()
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
@@ -90,7 +91,7 @@ class DockerRuntime:
             return
         state = container["State"]
         if state["Status"] == "created" and not state["Error"]:
-            self._remove(container["Id"])
+            self._remove_with_network(container, key)
         elif state["Running"]:
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
@@ -99,7 +100,7 @@ class DockerRuntime:
     def remove(self, key: Key, seen: str = "") -> None:
         container = self._find(key, seen)
         if container is not None:
-            self._remove(container["Id"])
+            self._remove_with_network(container, key)
 
     @errors_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
@@ -164,11 +165,33 @@ class DockerRuntime:
     def watch(self, stop: Event) -> Iterator[str | None]:
         return output.changes(self._engine, self._cluster_id, stop, self._events_quiet_s)
 
+    @errors_as_unavailable()
     def tidy(self) -> None:
-        """An engine gets credentials with each pull, and stores none."""
+        """Removes networks of gangs that are gone. An engine stores no credentials."""
+        if networks.any_of(self._engine, self._cluster_id):
+            listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
+            keys = (containers.key_of(item.get("Labels"), self._cluster_id) for item in listed)
+            used = {group_of(key.deployment_id, key.attempt) for key in keys if key}
+            networks.tidy(self._engine, self._cluster_id, used)
 
     def close(self) -> None:
         self._engine.close()
+
+    def _prepare(self, launch_spec: LaunchSpec) -> list[str]:
+        """Create the containers that do not exist; the ids of all that have not been started."""
+        network = networks.own_network(launch_spec)
+        if network and launch_spec.placement:
+            networks.ensure(self._engine, network, self._cluster_id)
+        if launch_spec.gpu:
+            with self._choosing_gpus:  # the next caller sees which GPUs are taken
+                created = self._create_all(launch_spec, self._unused_gpus())
+        else:
+            created = self._create_all(launch_spec, iter(()))
+        not_started = [container_id for container_id in created if container_id is not None]
+        if launch_spec.peers and launch_spec.peers.reachable:
+            for container_id in not_started:
+                hostfiles.write(self._engine, container_id, launch_spec.peers)
+        return not_started
 
     def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
         created, mounted = [], []
@@ -282,6 +305,13 @@ class DockerRuntime:
 
     def _remove(self, container_id: str) -> None:
         self._unless_gone(lambda client: client.remove_container(container_id, v=True, force=True))
+
+    def _remove_with_network(self, container: dict[str, Any], key: Key) -> None:
+        """Remove the container, and the network of its gang if it was the last one in it."""
+        self._remove(container["Id"])
+        group = group_of(key.deployment_id, key.attempt)
+        if container["HostConfig"].get("NetworkMode") == group:
+            networks.remove(self._engine, group)
 
     def _unless_gone(self, work: Callable[[Any], object]) -> None:
         try:

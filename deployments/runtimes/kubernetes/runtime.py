@@ -66,7 +66,14 @@ class KubernetesRuntime:
         self._tidy_at = 0.0  # by the monotonic clock
 
     @nonsense_as_unavailable()
+    def prepare(self, launch_spec: LaunchSpec) -> None:
+        self._create(launch_spec)
+
+    @nonsense_as_unavailable()
     def start(self, launch_spec: LaunchSpec) -> None:
+        self._create(launch_spec)
+
+    def _create(self, launch_spec: LaunchSpec) -> None:
         if not launch_spec.placement:
             return
         secret = (

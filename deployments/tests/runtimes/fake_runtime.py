@@ -89,19 +89,18 @@ class FakeRuntime:
 
     # --- The interface of every runtime ---------------------------------------------------------
 
+    def prepare(self, spec: LaunchSpec) -> None:
+        with self._changed:
+            self._check_available()
+            for key, node in self._missing(spec):
+                if key not in self._containers:
+                    self._create(key, node)
+
     def start(self, spec: LaunchSpec) -> None:
         with self._changed:
             self._check_available()
             self.launch_specs.append(spec)
-            new = [
-                (Key(spec.deployment_id, spec.attempt, replica), node)
-                for replica, node in spec.placement
-            ]
-            new = [(key, node) for key, node in new if not self._has_begun(key)]
-            missing = {*self.missing_images, *self.unpullable_images, *self.delayed_images}
-            if new and spec.image in missing:
-                raise ImageMissing(spec.image)
-            for key, node in new:
+            for key, node in self._missing(spec):
                 self._begin(key, node, spec.image)
 
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
@@ -199,8 +198,14 @@ class FakeRuntime:
     def create(self, key: Key, node: str) -> None:
         """Create a container without starting its process, as a worker that was killed would."""
         with self._changed:
-            status = ReplicaStatus(key, Phase.PENDING, begun=False, node=node, id=str(uuid4()))
-            self._containers[key] = _Container(Script(), status)
+            self._create(key, node)
+
+    def backdate(self, created_at: datetime) -> None:
+        """As if all containers that have not begun had been created then."""
+        with self._changed:
+            for container in self._containers.values():
+                if not container.status.begun:
+                    container.status = replace(container.status, created_at=created_at)
 
     def finish(self, key: Key, exit_code: int = 0, problem: Code | None = None) -> None:
         """Let the container's process end."""
@@ -237,6 +242,29 @@ class FakeRuntime:
         for key, container in self._containers.items():
             if container.killed_at is not None and container.killed_at <= now:
                 self._end(key, KILLED)
+
+    def _create(self, key: Key, node: str) -> None:
+        status = ReplicaStatus(
+            key,
+            Phase.PENDING,
+            begun=False,
+            created_at=datetime.now(UTC),
+            node=node,
+            id=str(uuid4()),
+        )
+        self._containers[key] = _Container(Script(), status)
+
+    def _missing(self, spec: LaunchSpec) -> list[tuple[Key, str]]:
+        """The replicas that have not begun, with their nodes; raises ImageMissing."""
+        keys = [
+            (Key(spec.deployment_id, spec.attempt, replica), node)
+            for replica, node in spec.placement
+        ]
+        keys = [(key, node) for key, node in keys if not self._has_begun(key)]
+        missing = {*self.missing_images, *self.unpullable_images, *self.delayed_images}
+        if keys and spec.image in missing:
+            raise ImageMissing(spec.image)
+        return keys
 
     def _has_begun(self, key: Key) -> bool:
         container = self._containers.get(key)
