@@ -30,7 +30,9 @@ def deployment(docker, dev, offered):
 
 
 def test_each_is_mounted_as_the_cluster_offers_it(docker, deployment):
-    spec = LaunchSpecs(docker).of(deployment, docker.nodes.model(name="a"), [0, 1])
+    spec = LaunchSpecs(docker).of(
+        deployment, [(number, docker.nodes.model(name="a")) for number in (0, 1)]
+    )
     assert list(spec.mounts) == [
         Mount("out", "DOCKER_VOLUME", "/out"),
         Mount(
