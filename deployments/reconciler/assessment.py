@@ -16,7 +16,6 @@ from deployments.reconciler import readiness
 from deployments.reconciler.observation import Replica
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus
 
-SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it is placed on
 # To start a deployment whose endpoint answers with errors, whose env no key opens, or whose image
 # cannot be pulled.
 TRY_FOR = timedelta(minutes=10)
@@ -174,7 +173,7 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
     if (paused := readiness.paused(replicas)) is not None:
         return Assessment(Outcome.NOTE, paused.code, paused.details)
     problems = [each.problem for each in statuses if each.problem]
-    if now - (row.admitted_at or now) > SCHEDULE_WITHIN:
+    if now - (row.admitted_at or now) > readiness.SCHEDULE_WITHIN:
         for problem in problems:
             if problem.code == Code.UNSCHEDULABLE:
                 details = {"said": problem.message}

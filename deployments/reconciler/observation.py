@@ -112,6 +112,7 @@ class Replica(NamedTuple):
     answered: bool  # its endpoint has answered in this round
     node_lost: bool  # its node has been lost for longer than the cluster waits
     node_returned: bool  # its node was NOT_READY until this round
+    lost_at: datetime | None = None  # when its node will be lost unless it is ready before
 
 
 class Observation:
@@ -219,6 +220,7 @@ class Observation:
                     answered=bool(endpoint_view and not endpoint_view.error),
                     node_lost=node is None or self._is_lost(node, lost_since),
                     node_returned=node_id in self._were_away,
+                    lost_at=self._lost_at(node),
                 )
             )
         return found
@@ -232,6 +234,11 @@ class Observation:
             and node.not_ready_since <= lost_since
             and (self.is_of_engines or self.endpoint_view_of(node) is not None)
         )
+
+    def _lost_at(self, node: Node | None) -> datetime | None:
+        if node is None or node.observed != NodeState.NOT_READY or not node.not_ready_since:
+            return None
+        return node.not_ready_since + timedelta(seconds=self.cluster.node_lost_after_s)
 
     def has_returned_node(self) -> bool:
         """Whether the endpoint of a node that was NOT_READY has answered in this round, or an API

@@ -15,6 +15,7 @@ from deployments.runtimes.base import Code, Phase
 
 START_WITHIN_S = 600  # default time for a readiness probe to pass
 STEADY = timedelta(seconds=30)
+SCHEDULE_WITHIN = timedelta(seconds=60)  # for a Pod to be bound to the node it is placed on
 
 
 class Unready(NamedTuple):
@@ -82,14 +83,17 @@ def within_s(row: Deployment) -> int:
 
 def next_moment(row: Deployment, replicas: Sequence[Replica], now: datetime) -> datetime | None:
     """When the row is to be assessed again though nothing changes."""
+    moments: list[datetime | None] = []
     if row.status == Status.STARTING:
         moments = [ready_by(row, replicas)]
+        problems = [each.status.problem for each in replicas if each.status]
+        if row.admitted_at and any(each and each.code == Code.UNSCHEDULABLE for each in problems):
+            moments.append(row.admitted_at + SCHEDULE_WITHIN)
     elif row.status == Status.RUNNING:
         since = unready_since(row)
         found = unready(row, replicas, now)
         moments = [found.ends_at if found else None, since + STEADY if since else None]
-    else:
-        moments = []
+    moments += [each.lost_at for each in replicas]
     return min((each for each in moments if each and each > now), default=None)
 
 

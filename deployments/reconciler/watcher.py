@@ -20,7 +20,7 @@ from django.db import close_old_connections, connection
 from clusters.models import Endpoint, Runtime
 from deployments import runtime_connections, wakeup
 from deployments.reconciler import circuit_breaker
-from deployments.runtimes.base import RuntimeUnavailable
+from deployments.runtimes.base import NODES_CHANGED, RuntimeUnavailable
 from deployments.runtimes.streams import paced
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.sealing import Unsealable
@@ -130,6 +130,8 @@ def _report_changes(endpoint: Endpoint, stop: threading.Event) -> None:
     for number, changed in enumerate(paced(runtime.watch(stop), CHANGES_PER_S)):
         if number == 0:  # it answers; the full pass finds what changed before the watch
             circuit_breaker.call_again(endpoint.pk)
+            wakeup.request(endpoint.cluster_id, [wakeup.EVERYTHING])
+        elif changed == NODES_CHANGED:
             wakeup.request(endpoint.cluster_id, [wakeup.EVERYTHING])
         elif changed is not None and parse_uuid(changed):  # else it is no deployment's
             wakeup.request(endpoint.cluster_id, [changed])

@@ -221,6 +221,8 @@ class Capacity:
     machine: str = ""  # a unique id, the same by every address; empty if the runtime has none
 
 
+NODES_CHANGED = "*"  # no deployment has this id
+
 Guard = Callable[[str], str | None]  # why an IP address may not be connected to, or None
 
 
@@ -306,7 +308,8 @@ class Runtime(Protocol):
         """The endpoint's nodes as they are now."""
 
     def watch(self, stop: Event) -> Iterator[str | None]:
-        """Ids of deployments whose replicas changed; None now and then while none changes.
+        """Ids of deployments whose replicas changed, and NODES_CHANGED, where the runtime hears of
+        its nodes; None now and then while none changes.
 
         Does not repeat a change that was missed: the caller observes all replicas now and then.
         Ends soon after `stop` is set; raises RuntimeUnavailable if the endpoint goes away.

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 from typing import TypeVar
@@ -56,6 +56,51 @@ def ticking(
         left.set()
         with suppress(ValueError, RuntimeError, OSError):  # the stream has ended already
             shutdown()
+
+
+def merged(
+    sources: Sequence[Iterable[T]], stop: Event, over: Event, tick_s: float
+) -> Generator[T | None, None, None]:
+    """What any of the sources yields, as it comes, and then None where nothing comes for `tick_s`.
+
+    A thread reads each. It ends, and `over` is set for the threads, with the first source that
+    ends, once `stop` is set, or with the reader. Raises what a source raises.
+    """
+    arrived: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(maxsize=64)
+
+    def put(item: T | None, error: BaseException | None = None, *, last: bool = False) -> None:
+        while not over.is_set():
+            with suppress(queue.Full):
+                arrived.put((item, error, last), timeout=1)
+                return
+
+    def read(source: Iterable[T]) -> None:
+        try:
+            for item in source:
+                put(item)
+        except BaseException as error:
+            put(None, error, last=True)
+        put(None, last=True)
+
+    for each in sources:
+        Thread(target=read, args=(each,), name="stream", daemon=True).start()
+    begun = False
+    try:
+        while not stop.is_set():
+            try:
+                item, error, last = arrived.get(timeout=tick_s)
+            except queue.Empty:
+                if begun:
+                    yield None
+                continue
+            if error is not None:
+                raise error
+            if last:
+                return
+            begun = True
+            yield item
+    finally:
+        over.set()
 
 
 def paced(items: Iterable[T], most_per_s: int) -> Iterator[T]:

@@ -184,15 +184,10 @@ class KubernetesRuntime:
         return node_capacity.node_capacities(nodes, used)
 
     def watch(self, stop: Event) -> Iterator[str | None]:
-        selector = names.selector(self._cluster_id)
-        return watches.changes(
-            self._api,
-            self._namespace,
-            selector,
-            stop,
-            timeout_s=self._timeout_s,
-            watch_s=self._watch_s,
-        )
+        selector = {"label_selector": names.selector(self._cluster_id)}
+        how = (self._timeout_s, self._watch_s)
+        pods = watches.Watched(self._api, "list_namespaced_pod", *how, (self._namespace,), selector)
+        return watches.changes(pods, watches.Watched(self._api, "list_node", *how), stop)
 
     def tidy(self) -> None:
         """Removes the Secret without registries; now and then, as another worker may create it."""

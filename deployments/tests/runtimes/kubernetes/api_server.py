@@ -47,6 +47,7 @@ class FakeApi:
         self._version = 100
         self._oldest = 100
         self._events: list[tuple[int, str, Json]] = []
+        self._node_events: list[tuple[int, str, Json]] = []
         self._lock = threading.RLock()
         self._serve()
 
@@ -55,11 +56,23 @@ class FakeApi:
     def add_node(self, name: str, **status: Any) -> None:
         allocatable = {"cpu": "4", "memory": "8Gi", "pods": "110", **status.pop("allocatable", {})}
         ready = [{"type": "Ready", "status": "True"}]
-        self.nodes[name] = {
+        node = {
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
             "spec": {},
             "status": {"allocatable": allocatable, "conditions": ready, **status},
         }
+        with self._lock:
+            self.nodes[name] = node
+            self._record("ADDED", node, of_nodes=True)
+
+    def change_node(self, name: str, change: Callable[[Json], None]) -> None:
+        with self._lock:
+            change(self.nodes[name])
+            self._record("MODIFIED", self.nodes[name], of_nodes=True)
+
+    def delete_node(self, name: str) -> None:
+        with self._lock:
+            self._record("DELETED", self.nodes.pop(name), of_nodes=True)
 
     def once(self, action: str, resource: Any, *answers: Any) -> None:
         """Sets the next answers to such requests; AS_EVER leaves one request alone."""
@@ -108,11 +121,12 @@ class FakeApi:
     def _serve(self) -> None:
         server = self.server
         server["list", PODS] << self._list_pods
-        server["watch", PODS] << self._watch_pods
+        server["watch", PODS] << (lambda request: self._watched(request, self._events))
         server["fetch", PODS] << self._get_pod
         server["create", PODS] << self._create_pod
         server["delete", PODS] << self._delete_pod
         server["patch", PODS] << self._patch_pod
+        server["watch", NODES] << (lambda request: self._watched(request, self._node_events))
         server["list", NODES] << (lambda request: self._listed(request, self.nodes.values()))
         server["fetch", SECRETS] << (lambda request: self._found(self.secrets, request))
         server["create", SECRETS] << self._create_secret
@@ -138,7 +152,9 @@ class FakeApi:
             metadata["continue"] = urlsafe_b64encode(b"%d:%d" % (version, end)).decode()
         return {"kind": "List", "metadata": metadata, "items": copy.deepcopy(items[start:end])}
 
-    async def _watch_pods(self, request: Any) -> AsyncIterator[Json | bytes]:
+    async def _watched(
+        self, request: Any, events: list[tuple[int, str, Json]]
+    ) -> AsyncIterator[Json | bytes]:
         yield b""
         version = int(request.params["resourceVersion"])
         until = time.monotonic() + float(request.params.get("timeoutSeconds", 60))
@@ -148,7 +164,7 @@ class FakeApi:
                     gone = _status(410, "Expired", f"too old resource version: {version}")
                     yield {"type": "ERROR", "object": gone}
                     return
-                fresh = [event for event in self._events if event[0] > version]
+                fresh = [event for event in events if event[0] > version]
             for number, kind, pod in fresh:
                 version = number
                 if _selected(request, pod):
@@ -303,10 +319,11 @@ class FakeApi:
         if namespace not in self.namespaces:
             raise error(404, "NotFound", f'namespaces "{namespace}" not found')
 
-    def _record(self, kind: str, pod: Json) -> None:
+    def _record(self, kind: str, thing: Json, *, of_nodes: bool = False) -> None:
         self._version += 1
-        pod["metadata"]["resourceVersion"] = str(self._version)
-        self._events.append((self._version, kind, copy.deepcopy(pod)))
+        thing["metadata"]["resourceVersion"] = str(self._version)
+        events = self._node_events if of_nodes else self._events
+        events.append((self._version, kind, copy.deepcopy(thing)))
 
 
 def error(status: int, reason: str, message: str) -> kmock.KubernetesError:
@@ -318,7 +335,7 @@ def _status(code: int, reason: str, message: str) -> Json:
 
 
 def _selected(request: Any, pod: Json) -> bool:
-    if request.namespace not in {None, pod["metadata"]["namespace"]}:
+    if request.namespace not in {None, pod["metadata"].get("namespace")}:
         return False
     labels = pod["metadata"].get("labels") or {}
     for each in re.split(r",(?![^(]*\))", request.params.get("labelSelector") or ""):

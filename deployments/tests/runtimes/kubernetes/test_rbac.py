@@ -57,7 +57,9 @@ def everything(api, kubelet):
     runtime.remove(KEY)
     stop = threading.Event()
     watch = runtime.watch(stop)
-    next(watch)
+    for _ in watch:  # of Pods and of nodes
+        if len({each for each in api.requests() if each[0] == "watch"}) == 2:
+            break
     stop.set()
     list(watch)
     runtime_at(api.url).tidy()

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from deployments.runtimes.base import RuntimeUnavailable
-from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
+from deployments.runtimes.base import NODES_CHANGED, RuntimeUnavailable
+from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, NODES, PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import (
     DEPLOYMENT,
     KEY,
@@ -121,18 +121,22 @@ def watch(kubernetes):
     watch.end()
 
 
-def watches(api):
-    parameters = [request.params for request in api.server if request.params.get("watch") == "true"]
-    return [int(params["resourceVersion"]) for params in parameters]
+def requests(api, plural):
+    return [request.params for request in api.server if request.resource.plural == plural]
+
+
+def watches(api, plural="pods"):
+    watching = [each for each in requests(api, plural) if each.get("watch") == "true"]
+    return [int(params["resourceVersion"]) for params in watching]
 
 
 def lists(api):
-    return sum(request.params.get("limit") == "1" for request in api.server)
+    return sum(each.get("limit") == "1" for each in requests(api, "pods"))
 
 
-def until_watched(api, watch, count=1):
+def until_watched(api, watch, count=1, plural="pods"):
     for _ in range(500):
-        if len(watches(api)) >= count:
+        if len(watches(api, plural)) >= count:
             return
         watch.stop.wait(0.02)
     raise AssertionError("no request watches")
@@ -191,8 +195,9 @@ def test_a_version_that_is_too_old_is_replaced(fake_kubernetes, kubernetes, watc
         ({"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}},),
     ],
 )
-def test_a_watch_ends_when_the_server_goes_away(fake_kubernetes, kubernetes, answer):
-    fake_kubernetes.once("watch", PODS, answer)
+@pytest.mark.parametrize("of", [PODS, NODES], ids=["pods", "nodes"])
+def test_a_watch_ends_when_the_server_goes_away(fake_kubernetes, kubernetes, answer, of):
+    fake_kubernetes.once("watch", of, answer)
     with pytest.raises(RuntimeUnavailable, match="etcd is away"):
         list(kubernetes.watch(threading.Event()))
 
@@ -202,3 +207,65 @@ def test_a_watch_that_is_stopped_before_it_begins_makes_no_request(fake_kubernet
     over.set()
     assert list(kubernetes.watch(over)) == []
     assert not list(fake_kubernetes.server)
+
+
+def cordon(node):
+    node["spec"]["unschedulable"] = True
+
+
+def not_ready(node):
+    node["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+
+def taint(node):
+    node["spec"]["taints"] = [{"key": "broken", "effect": "NoSchedule"}]
+
+
+def lose_gpus(node):
+    node["status"]["allocatable"]["cpu"] = "1"
+
+
+def label(node):
+    node["metadata"]["labels"]["zone"] = "b"
+
+
+@pytest.mark.parametrize("change", [cordon, not_ready, taint, lose_gpus, label])
+def test_a_watch_reports_what_changes_a_node(fake_kubernetes, watch, change):
+    until_watched(fake_kubernetes, watch, plural="nodes")
+    fake_kubernetes.change_node("node-1", change)
+    watch.wait_for(NODES_CHANGED)
+
+
+def test_a_watch_reports_nodes_that_come_and_go(fake_kubernetes, watch):
+    until_watched(fake_kubernetes, watch, plural="nodes")
+    fake_kubernetes.add_node("node-3")
+    watch.wait_for(NODES_CHANGED)
+    fake_kubernetes.delete_node("node-1")
+    watch.wait_for(NODES_CHANGED, 2)
+
+
+def test_a_kubelet_that_reports_nothing_new_changes_no_node(fake_kubernetes, watch):
+    def report(node):
+        [ready] = node["status"]["conditions"]
+        ready["lastHeartbeatTime"] = "2026-01-01T00:00:10Z"
+        node["status"]["images"] = [{"names": ["x"]}]
+
+    until_watched(fake_kubernetes, watch, plural="nodes")
+    fake_kubernetes.change_node("node-1", report)
+    fake_kubernetes.change_node("node-2", cordon)
+    watch.wait_for(NODES_CHANGED)
+    assert watch.reported.count(NODES_CHANGED) == 1
+
+
+def test_without_the_right_to_watch_nodes_pods_are_watched_all_the_same(
+    fake_kubernetes, kubernetes
+):
+    forbidden = error(403, "Forbidden", 'nodes is forbidden: User "x" cannot watch')
+    fake_kubernetes.once("watch", NODES, *[forbidden] * 20)
+    watch = Watch(kubernetes)
+    until_watched(fake_kubernetes, watch)
+    until_watched(fake_kubernetes, watch, plural="nodes")
+    kubernetes.start(launch_spec())
+    watch.wait_for(DEPLOYMENT)
+    assert watch.problem is None
+    watch.end()
