@@ -136,17 +136,18 @@ def _exceeds_capacity(details: Details) -> str:
 
 def _fragmented(details: Details) -> str:
     """Names a resource of which even the best node has too little, if there is one."""
+    enough = "Enough is free in all"
+    if details.get("evictable"):
+        enough = "Enough is free or could be preempted in all"
     if details["replicas"] > 1:
         room_for, replicas = details["room_for"], details["replicas"]
-        return (
-            f"Enough is free in all, but side by side only {room_for} of {replicas} replicas fit."
-        )
+        return f"{enough}, but side by side only {room_for} of {replicas} replicas fit."
     want, best = details["requested"], details["best_node"]
     name = next((each for each in RESOURCES if want[each] > best[each]), None)
     if name is None:
-        return "Enough is free in all, but not on one node."
+        return f"{enough}, but not on one node."
     asked, there = amount_in_words(name, want[name]), public_amount(name, best[name])
-    return f"Enough is free in all, but not on one node: asks for {asked}, the best has {there}."
+    return f"{enough}, but not on one node: asks for {asked}, the best has {there}."
 
 
 def _insufficient_capacity(details: Details) -> str:

@@ -32,7 +32,7 @@ def reasons_for(
     for which nothing could come free, whose reason the scheduler derives on request.
 
     One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
-    are not given; up to three if any reason has to be derived; one if any lacks capacity though its
+    are not given; up to four if any reason has to be derived; one if any lacks capacity though its
     class may preempt; and one if any is on a node, or waits while nodes are closed.
     """
     deployments = list(deployments)

@@ -1,21 +1,25 @@
 """Why a deployment waits that no cycle reads, since no capacity could come free for it
 (store/queue/relevant.py)."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from clusters.models import Cluster, Queueing
+from clusters.models import Cluster, Preemption, Queueing
 from deployments.models import Deployment, WaitReason
 from scheduler.answers.explain import as_workload
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.wait_reasons import ReasonsWithoutCycle
 from scheduler.store import empty_snapshots
+from scheduler.store.running import evictable_in
 from scheduler.store.volumes import local_volumes, names_of
 
 
 def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[str, Any]]]:
     """By id, for the deployments that waited when a cycle last looked. Two queries, one more where
-    queueing is strict and where only some nodes have a volume, two where owners matter."""
+    queueing is strict, where only some nodes have a volume, and where any could evict on nodes; two
+    where owners matter."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
     looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
     seen = [
@@ -27,15 +31,40 @@ def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[
     if not clusters:
         return {}
     heads, volumes = _heads(clusters.values()), local_volumes(clusters.values())
+    snapshots = empty_snapshots(clusters.values(), volumes)
+    preempting = [
+        row
+        for row in seen
+        if row.priority_class.may_preempt
+        and clusters[row.cluster_id].preemption == Preemption.LOWER_PRIORITY
+        and snapshots[row.cluster_id].nodes
+    ]
+    evictable = _evictable_by(preempting) if preempting else {}
     answers = {
-        pk: ReasonsWithoutCycle(snapshot, heads.get(pk))
-        for pk, snapshot in empty_snapshots(clusters.values(), volumes).items()
+        pk: ReasonsWithoutCycle(snapshot, heads.get(pk), evictable.get(pk))
+        for pk, snapshot in snapshots.items()
     }
     found = {}
     for row in seen:
         local = names_of(volumes.get(row.cluster_id, ()))
         reason = answers[row.cluster_id].why(as_workload(row, local))
         found[row.pk] = (reason.code.value, reason.details)
+    return found
+
+
+_ByClass = dict[str, dict[str, Resources]]  # by priority class, then node
+
+
+def _evictable_by(preempting: Iterable[Deployment]) -> dict[UUID, _ByClass]:
+    """By cluster, what deployments of these classes could evict, exempt times aside."""
+    found: dict[UUID, _ByClass] = defaultdict(dict)
+    classes = {(row.cluster_id, row.priority_class) for row in preempting}
+    amounts = evictable_in({cluster for cluster, _ in classes})
+    for cluster, priority in classes:
+        by_node = found[cluster].setdefault(priority.name, {})
+        for value, node, amount in amounts[cluster]:
+            if value < priority.value:
+                by_node[node] = by_node.get(node, ZERO).plus(amount)
     return found
 
 

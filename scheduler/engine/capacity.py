@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 from scheduler.engine.amounts import Amounts
 from scheduler.engine.budget import Budget
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import READY, SPREAD, Labels, Node, Placement, Snapshot
+from scheduler.engine.snapshot import DRAINING, READY, SPREAD, Labels, Node, Placement, Snapshot
 
 Where = list[tuple[int, int]]  # (bin, replicas)
 Usable = Callable[[int], Resources]  # the amount of a bin that a workload may use
@@ -189,6 +189,10 @@ class Capacity:
             if request.fits_in(free[at]):
                 heappush(heap, (key(free[at], at), at))
         return sorted(counts.items()) if replicas == 0 else None
+
+    def drains(self, at: int) -> bool:
+        """Whether what is on its node leaves."""
+        return bool(self._nodes) and self._nodes[at].state == DRAINING
 
     @property
     def packs(self) -> bool:

@@ -162,7 +162,7 @@ class Decision:
         left = [workload for workload in self._queue if workload.id not in self.started]
         if not left and not self._never:
             return ()
-        wait_reasons = WaitReasons(self.snapshot, self.state)
+        wait_reasons = WaitReasons(self.view, self.state)
         waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
         return _grouped(waiting, alone=self.state.reservations.head if strict else None)

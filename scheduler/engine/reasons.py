@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from scheduler.engine.resources import NAMES, Resources
+from scheduler.engine.resources import NAMES, ZERO, Resources
 from scheduler.engine.snapshot import VOLUME, Labels
 
 
@@ -77,20 +77,27 @@ def insufficient(request: Resources, free: Resources, closed: int = 0) -> Reason
 
 
 def fragmented(
-    request: Resources, replicas: int, free: Resources, best: Resources, fitting: int
+    request: Resources,
+    replicas: int,
+    free: Resources,
+    best: Resources,
+    fitting: int,
+    *,
+    evictable: Resources = ZERO,
 ) -> Reason:
-    """The sum of `free` is enough, but the nodes take only `fitting` replicas at once. `best` is
-    free on the node that comes nearest to one replica."""
-    return Reason(
-        Code.FRAGMENTED,
-        {
-            "requested": request.named(),
-            "replicas": replicas,
-            "free": free.named(),
-            "best_node": best.named(),
-            "room_for": fitting,
-        },
-    )
+    """The sum of `free` and of what is `evictable` is enough, but the nodes take only `fitting`
+    replicas at once. `best` is free, or evictable, on the node that comes nearest to one
+    replica."""
+    details = {
+        "requested": request.named(),
+        "replicas": replicas,
+        "free": free.named(),
+        "best_node": best.named(),
+        "room_for": fitting,
+    }
+    if evictable != ZERO:
+        details["evictable"] = evictable.named()
+    return Reason(Code.FRAGMENTED, details)
 
 
 def blocked_by(head: str) -> Reason:

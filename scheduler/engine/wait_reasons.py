@@ -1,15 +1,29 @@
 """The reason why a workload waits, in the numbers of the end of a cycle."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
 from scheduler.engine.amounts import Amounts
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason
-from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import ACTIVE, STRICT, Labels, Snapshot, Workload
+from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.snapshot import (
+    ACTIVE,
+    LOWER_PRIORITY,
+    STRICT,
+    Labels,
+    Snapshot,
+    Workload,
+)
 from scheduler.engine.state import CycleState
+from scheduler.engine.upper_bounds import evictable_below
+
+Evictable = Callable[[str], Mapping[int, Resources]]
+"""By bin, what a workload of this priority class could evict in all, exempt times aside."""
 
 
 def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
@@ -40,10 +54,10 @@ def over_quota(usage: OwnerUsage, workload: Workload) -> Reason:
 class WaitReasons:
     """The reasons of many workloads by the state of one cycle; equal workloads share one."""
 
-    def __init__(self, snapshot: Snapshot, state: CycleState) -> None:
-        self._state = state
-        self._strict = snapshot.policy.queueing == STRICT
-        self._shortage = Shortage(state.capacity)
+    def __init__(self, view: ClusterView, state: CycleState) -> None:
+        self._view, self._state = view, state
+        self._strict = view.snapshot.policy.queueing == STRICT
+        self._shortage = Shortage(state.capacity, self._evictable)
         self._known: dict[tuple[str, bool], Reason] = {}
 
     def why(self, workload: Workload) -> Reason:
@@ -65,18 +79,48 @@ class WaitReasons:
             return reasons.reserved_for(backfill.id)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
 
+    def _evictable(self, priority: str) -> Mapping[int, Resources]:
+        view, its = self._view, self._view.cluster.classes[priority]
+        if view.snapshot.policy.preemption != LOWER_PRIORITY or not its.may_preempt:
+            return {}
+        state, capacity = self._state, self._state.capacity
+        gone = {each.workload_id for each in state.evictions}
+        left = (each for each in evictable_below(view, its.value) if each.id not in gone)
+        amounts = [(each.request, capacity.bins_of(each.placement)) for each in left]
+        classes, policy = view.cluster.classes, view.snapshot.policy
+        for workload, start in zip(state.admitted, state.starts, strict=True):
+            other = classes[workload.priority]
+            if other.value < its.value and could_be_evicted(workload, other, policy):
+                amounts.append((workload.request, capacity.bins_of(start.placement)))
+        return _by_bin(capacity, amounts)
+
 
 class ReasonsWithoutCycle:
     """The reasons of workloads that the cycle's snapshot left out (see upper_bounds.py)."""
 
-    def __init__(self, snapshot: Snapshot, head: str | None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        head: str | None,
+        evictable: Mapping[str, Mapping[str, Resources]] | None = None,
+    ) -> None:
         """`snapshot` is the cluster after the cycle, without running and queued workloads; `head`
-        is the id of the first workload of a strict queue."""
+        is the id of the first workload of a strict queue; `evictable`, by priority class and node,
+        is what a workload of the class could evict."""
         self._state = snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
         self._usage = OwnerUsage(snapshot) if snapshot.quotas else None
         self._capacity = Capacity(snapshot)
-        self._shortage = Shortage(self._capacity)
+        self._evictable = evictable or {}
+        self._shortage = Shortage(self._capacity, self._evictable_by)
+
+    def _evictable_by(self, priority: str) -> Mapping[int, Resources]:
+        number = self._capacity.number
+        return {
+            number[id_]: amount
+            for id_, amount in self._evictable.get(priority, {}).items()
+            if id_ in number
+        }
 
     def why(self, workload: Workload) -> Reason:
         """The reason that a plan of the full queue would have given."""
@@ -96,23 +140,25 @@ class ReasonsWithoutCycle:
 class Shortage:
     """The missing amounts for workloads that do not fit in the free capacity."""
 
-    def __init__(self, capacity: Capacity) -> None:
-        self._capacity = capacity
+    def __init__(self, capacity: Capacity, evictable: Evictable) -> None:
+        self._capacity, self._evictable = capacity, evictable
         self._known: dict[Labels, _FreeNodes] = {}
+        self._emptied: dict[tuple[Labels, str], Amounts | None] = {}
 
     def of(self, workload: Workload) -> Reason:
-        """INSUFFICIENT_CAPACITY if the sum over all open nodes is too small, else FRAGMENTED."""
-        request, selector = workload.request, workload.selector
-        nodes = self._free_nodes(selector)
+        """FRAGMENTED if the sum over all open nodes is enough, of what is free or of that and what
+        the workload could evict; else INSUFFICIENT_CAPACITY."""
+        selector = workload.selector
+        nodes, emptied = self._free_nodes(selector), None
+        if len(self._capacity.ids) > 1:
+            emptied = self._once_evicted(workload)
         total = nodes.free.total
-        if not workload.total.fits_in(total):
+        if emptied is not None and _is_fragmented(emptied, workload):
+            reason = _fragmented(workload, nodes.free, emptied)
+        elif not workload.total.fits_in(total):
             reason = reasons.insufficient(workload.total, total, nodes.closed)
         else:
-            best = max(nodes.free.largest, key=lambda free: _rank(request, free))
-            fitting = 0  # a single replica that fitted would have started
-            if workload.replicas > 1:
-                fitting = nodes.free.count_of(request)
-            reason = reasons.fragmented(request, workload.replicas, total, best, fitting)
+            reason = _fragmented(workload, nodes.free, nodes.free)
         return reasons.with_volumes(reason, selector) if selector else reason
 
     def _free_nodes(self, selector: Labels) -> "_FreeNodes":
@@ -122,6 +168,52 @@ class Shortage:
             closed = len(capacity.ever_eligible(selector)) - len(free)
             self._known[selector] = _FreeNodes(Amounts(free), closed)
         return self._known[selector]
+
+    def _once_evicted(self, workload: Workload) -> Amounts | None:
+        """The free amounts once all has left that the workload could evict; None if that is
+        nothing."""
+        key = (workload.selector, workload.priority)
+        if key not in self._emptied:
+            free, gone = self._capacity.free, self._evictable(workload.priority)
+            eligible = self._capacity.eligible(workload.selector) if gone else ()
+            amounts = [free[at].plus(gone.get(at, ZERO)) for at in eligible]
+            self._emptied[key] = Amounts(amounts) if amounts else None
+        return self._emptied[key]
+
+
+def _is_fragmented(free: Amounts, workload: Workload) -> bool:
+    """Whether it asks for no more than these amounts in all, but does not fit in them."""
+    request = workload.request
+    if not workload.total.fits_in(free.total):
+        return False
+    if workload.replicas > 1:
+        return free.count_of(request) < workload.replicas
+    return not any(request.fits_in(each) for each in free.largest)
+
+
+def _fragmented(workload: Workload, free: Amounts, nodes: Amounts) -> Reason:
+    """`nodes`: what is free on them, or would be after evictions."""
+    request = workload.request
+    best = max(nodes.largest, key=lambda amount: _rank(request, amount))
+    fitting = 0  # a single replica that fitted would have started
+    if workload.replicas > 1:
+        fitting = nodes.count_of(request)
+    evictable = nodes.total.minus(free.total)
+    return reasons.fragmented(
+        request, workload.replicas, free.total, best, fitting, evictable=evictable
+    )
+
+
+def _by_bin(
+    capacity: Capacity, allocated: Iterable[tuple[Resources, Where]]
+) -> dict[int, Resources]:
+    """What is allocated, but for what is also on a node that drains: it leaves anyway."""
+    amounts: dict[int, Resources] = {}
+    for request, where in allocated:
+        if not any(capacity.drains(at) for at, _ in where):
+            for at, count in where:
+                amounts[at] = amounts.get(at, ZERO).plus(request.times(count))
+    return amounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import F
 
 from clusters.models import Quota
@@ -100,3 +101,34 @@ def _end(started_at: datetime | None, max_runtime_s: int | None) -> datetime | N
     if started_at is None or max_runtime_s is None:
         return None
     return started_at + timedelta(seconds=max_runtime_s)
+
+
+# What could be evicted of each node, by priority value; not what is also on a node that drains.
+_EVICTABLE = """
+SELECT d.cluster_id, p.value, e ->> 'node_id',
+       sum(d.cpu_milli * (e ->> 'replicas')::bigint)::bigint,
+       sum(d.ram_mib * (e ->> 'replicas')::bigint)::bigint,
+       sum(d.gpu * (e ->> 'replicas')::bigint)::bigint
+  FROM deployments_deployment d
+  JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+  JOIN clusters_cluster c ON c.id = d.cluster_id, jsonb_array_elements(d.placement) e
+ WHERE d.cluster_id = ANY(%(clusters)s) AND d.status IN ('STARTING', 'RUNNING')
+   AND p.preemptible AND d.preemption_count < c.max_preemptions
+   AND NOT EXISTS (
+       SELECT FROM jsonb_array_elements(d.placement) on_node
+         JOIN clusters_node n ON n.id = (on_node ->> 'node_id')::uuid
+        WHERE 'DRAINING' IN (n.state, n.observed))
+ GROUP BY 1, 2, 3
+"""
+
+
+def evictable_in(
+    cluster_ids: Collection[UUID],
+) -> dict[UUID, list[tuple[int, str, Resources]]]:
+    """Of clusters with nodes: (priority value, node, what could be evicted there). One query."""
+    found: dict[UUID, list[tuple[int, str, Resources]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_EVICTABLE, {"clusters": list(cluster_ids)})
+        for cluster, value, node, *amount in cursor.fetchall():
+            found[cluster].append((value, node, Resources(*amount)))
+    return found

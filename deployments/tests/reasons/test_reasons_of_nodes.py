@@ -23,6 +23,19 @@ BEST = {"cpu_milli": 32000, "ram_mib": 2048, "gpu": 3}
             "Enough is free in all, but side by side only 2 of 3 replicas fit.",
         ),
         (
+            "FRAGMENTED",
+            {
+                "requested": SIZE,
+                "replicas": 1,
+                "free": FREE,
+                "evictable": FREE,
+                "best_node": BEST,
+                "room_for": 0,
+            },
+            "Enough is free or could be preempted in all, but not on one node: asks for 4 GPUs, "
+            "the best has 3.",
+        ),
+        (
             "INSUFFICIENT_CAPACITY",
             {"short": {"gpu": 4}, "requested": SIZE, "free": {**FREE, "gpu": 0}, "closed_nodes": 2},
             "Needs 4 more GPUs: asks for 4, 0 are free. 2 nodes are closed.",

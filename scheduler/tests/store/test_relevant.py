@@ -27,9 +27,10 @@ from scheduler.answers.explain import as_workload
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.reasons import blocked_by
+from scheduler.engine.whatif import plan_with
 from scheduler.models import Trigger
 from scheduler.queries import queue_of
-from scheduler.store import read_and_decide
+from scheduler.store import part_reader, read_and_decide
 from scheduler.store.queue.relevant import LIMITS, Limits
 from scheduler.tests.conftest import Submit
 from scheduler.tests.store.random_clusters import OWNERS_MATTER, fill
@@ -175,7 +176,27 @@ def test_every_wait_has_the_reason_that_the_whole_plan_gives(
                 assert head is not None
                 reason = blocked_by(head)
             assert shown[row.pk] == render(reason.code, reason.details)
+        if not (plan.unfinished or plan.evictions):  # else others may be first in the queue by now
+            quoted = {row.pk: quoted_reason(row) for row in waiting}
+            assert {pk: shown[pk] for pk, reason in quoted.items() if reason} == {
+                pk: reason for pk, reason in quoted.items() if reason
+            }
         transaction.set_rollback(True)
+
+
+def quoted_reason(row: Deployment) -> dict[str, Any] | None:
+    """What a quote for this deployment says of its wait; None where a plan changes anything by now,
+    or what is read does not say."""
+    workload = as_workload(row)
+    part = part_reader(row.cluster_id).now_with(workload)
+    if not part.covers(workload):
+        return None
+    plan = plan_with(part.snapshot, workload).plan
+    if plan.starts or plan.evictions:
+        return None
+    waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in plan.waits}
+    reason = waits.get(workload.id) or waits[workload.scheduling_key]
+    return render(reason.code, reason.details)
 
 
 @pytest.mark.parametrize("more", [{"kind": "service"}, {"max_runtime_s": 10**6}], ids=str)

@@ -218,7 +218,7 @@ def test_case_1_no_workload_is_evicted_if_that_would_not_free_one_whole_node() -
     made = plan(rack(nodes, running=running, queued=queued))
     assert evicted(made) == {}
     assert placed(made) == {"s": {"d": 1}}
-    assert reason(made, whole)[0] == "INSUFFICIENT_CAPACITY"
+    assert reason(made, whole)[0] == "FRAGMENTED"
     full = plan(rack(nodes, running=running[:3], queued=queued[:1]))
     assert evicted(full) == {}
 
@@ -233,6 +233,50 @@ def test_case_1_free_gpus_scattered_over_the_nodes_are_fragmented() -> None:
     assert code == "FRAGMENTED"
     assert (details["free"]["gpu"], details["best_node"]["gpu"], details["room_for"]) == (8, 2, 0)
     assert len(placed(plan(rack(nodes, running=running, queued=[whole, *small])))) == 3
+
+
+SIX_AND_TWO = [run(gpu=6, high=True, on=name) for name in "abcd"] + [
+    run(gpu=2, on=name, id=f"low-{name}", ran_s=60) for name in "abcd"
+]
+
+
+def test_case_1_what_could_be_evicted_on_several_nodes_is_fragmented() -> None:
+    """Nothing is free, and all that HIGH may evict adds up to one node, but is on four."""
+    nodes = [node(name) for name in "abcd"]
+    whole, high = job(gpu=8, high=True), run(gpu=2, high=True, on="d")
+    made = plan(rack(nodes, running=[*SIX_AND_TWO[:-1], high], queued=[whole]))
+    assert reason(made, whole)[0] == "INSUFFICIENT_CAPACITY"
+    made = plan(rack(nodes, running=SIX_AND_TWO, queued=[whole], preempt_exempt_s=600))
+    code, details = reason(made, whole)
+    assert (code, details["room_for"]) == ("FRAGMENTED", 0)
+    amounts = (details[name]["gpu"] for name in ("free", "evictable", "best_node"))
+    assert tuple(amounts) == (0, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("workload", "policy"),
+    [
+        (job(gpu=8), {}),
+        (job(gpu=8, high=True), {"preemption": "never"}),
+        (job(gpu=8, high=True), {"max_preemptions": 0}),
+        (job(gpu=2, high=True), {"preempt_exempt_s": 600}),
+    ],
+    ids=["may not evict", "never", "too often", "fits once they are no longer exempt"],
+)
+def test_what_cannot_be_evicted_or_would_be_enough_on_one_node_is_not_fragmented(
+    workload: Workload, policy: dict[str, Any]
+) -> None:
+    nodes = [node(name) for name in "abcd"]
+    made = plan(rack(nodes, running=SIX_AND_TWO, queued=[workload], **policy))
+    assert reason(made, workload)[0] == "INSUFFICIENT_CAPACITY"
+
+
+def test_a_gang_for_which_all_that_it_could_evict_leaves_room_in_part_waits_as_fragmented() -> None:
+    running = [run(gpu=5, high=True, on=name) for name in "abc"]
+    running += [run(gpu=3, on=name) for name in "abc"]
+    gang = job(gpu=2, replicas=4, high=True)
+    code, details = reason(plan(rack(trio(), running=running, queued=[gang])), gang)
+    assert (code, details["room_for"], details["evictable"]["gpu"]) == ("FRAGMENTED", 3, 9)
 
 
 def test_a_gang_that_fits_in_part_waits_as_fragmented() -> None:
