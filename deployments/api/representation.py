@@ -40,6 +40,7 @@ EXAMPLE: Mapping[str, Any] = {
     "required_ram": 16384,
     "required_gpu": 4,
     "shm_mib": None,
+    "ephemeral_mib": None,
     "user": "",
     "workdir": "",
     "ulimits": {},
@@ -120,6 +121,12 @@ class DeploymentSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Null: half of required_ram.",
     )
+    ephemeral_mib = serializers.IntegerField(
+        source="container.ephemeral_mib",
+        default=None,
+        allow_null=True,
+        help_text="Null: no limit.",
+    )
     user = serializers.CharField(source="container.user", default="")
     workdir = serializers.CharField(source="container.workdir", default="")
     ulimits = serializers.DictField(source="container.ulimits", default=dict)
@@ -173,6 +180,7 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     secrets = None  # type: ignore[assignment]
     readiness = None  # type: ignore[assignment]
     shm_mib = None  # type: ignore[assignment]
+    ephemeral_mib = None  # type: ignore[assignment]
     user = None  # type: ignore[assignment]
     workdir = None  # type: ignore[assignment]
     ulimits = None  # type: ignore[assignment]

@@ -25,6 +25,7 @@ from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
 MOST_REPLICAS = 1000
+MAX_EPHEMERAL_MIB = 2**30
 LONGEST_NAME = 100
 MOST_SUBMITS = 1000  # of one bulk
 EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
@@ -66,6 +67,14 @@ class SubmitSerializer(StrictSerializer):
         default=None,
         allow_null=True,
         help_text="MiB of /dev/shm, of those that it asks for; else half of them.",
+    )
+    ephemeral_mib = WholeNumber(
+        source="container.ephemeral_mib",
+        min_value=1,
+        max_value=MAX_EPHEMERAL_MIB,
+        default=None,
+        allow_null=True,
+        help_text="MiB that it may write beside its volumes; else no limit.",
     )
     user = ContainerUser(
         source="container.user", default="", help_text="1000 or 1000:100; else the image's."

@@ -13,7 +13,8 @@ from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
-OF_CONTAINER = ("shm_mib", "user", "workdir", "ulimits")  # all in the column `container`
+# All in the column `container`.
+OF_CONTAINER = ("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits")
 LARGE = ("command", "args", "env", "env_names", "secrets", "readiness", "container", *OF_CONTAINER)
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 

@@ -272,6 +272,12 @@ def _out_of_memory(details: Details) -> str:
     return f"It needed more memory than the {requested} it asked for."
 
 
+def _out_of_disk(details: Details) -> str:
+    most = details.get("ephemeral_mib")
+    sentence = "It wrote more scratch than it may"
+    return _said(f"{sentence}, {most} MiB" if most is not None else sentence)(details)
+
+
 def _not_ready_in_time(details: Details) -> str:
     return f"It ran, but was not ready within {details['within_s']} s."
 
@@ -355,6 +361,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
     "COMMAND_FAILED": _said("Its command could not be started"),
     "OUT_OF_MEMORY": _out_of_memory,
+    "OUT_OF_DISK": _out_of_disk,
     "EXITED": _exited,
     "REFUSED": _said("The runtime refused it"),
     "UNSCHEDULABLE": _said("Its node did not take it"),

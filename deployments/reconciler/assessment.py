@@ -24,7 +24,7 @@ MOST_MISSING = 20  # in details
 TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
-FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED)
+FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED, Code.OUT_OF_DISK)
 
 
 class Outcome(Enum):
@@ -116,6 +116,8 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
         details["exit_code"] = status.exit_code
     if code == Code.OUT_OF_MEMORY:
         details["ram_mib"] = row.ram_mib
+    if code == Code.OUT_OF_DISK and "ephemeral_mib" in row.container:
+        details["ephemeral_mib"] = row.container["ephemeral_mib"]
     if row.replicas > 1:
         details["replica"] = first.number
     outcome = Outcome.REQUEUE if code in BLAMELESS else Outcome.FAIL

@@ -65,6 +65,7 @@ class Code(StrEnum):
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"  # for good: there is no such image, or no access to it
     COMMAND_FAILED = "COMMAND_FAILED"  # there is no such program, or it may not be executed
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    OUT_OF_DISK = "OUT_OF_DISK"  # it has written more scratch than it may
     EXITED = "EXITED"  # an exit code other than 0; details: exit_code
     REFUSED = "REFUSED"  # the runtime does not accept the launch spec
     UNSCHEDULABLE = "UNSCHEDULABLE"  # its node does not have the space
@@ -161,6 +162,7 @@ class Container:
     user: str = ""  # "1000" or "1000:100"
     workdir: str = ""
     ulimits: Mapping[str, int] = field(default_factory=dict)  # -1: unlimited
+    ephemeral_mib: int | None = None  # what it may write beside its volumes; None: no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from deployments.runtimes.docker import (
     networks,
     output,
     replica_status,
+    scratch,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.info import capacity
@@ -67,6 +68,7 @@ class DockerRuntime:
         self._node = node
         self._registries = tuple(registries)
         self._choosing_gpus = Lock()
+        self._scratch = scratch.Scratch(self._engine)
         # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
 
@@ -111,6 +113,7 @@ class DockerRuntime:
             filters["name"] = [f"mlops-{re.escape(wanted)}-" for wanted in deployment_ids]
         listed = self._list(filters)
         seen_ends = ends.Ends(self._engine)
+        self._scratch.begin_look()
         statuses = []
         for item in listed:
             key = containers.key_of(item.get("Labels"), self._cluster_id)
@@ -124,6 +127,7 @@ class DockerRuntime:
                 statuses.append(replace(status, id=item["Id"], renamed=renamed))
         if deployment_ids is None:
             listed_ids = {item["Id"] for item in listed}
+            self._scratch.end_look(listed_ids)
             self._started_at = {
                 id_: at for id_, at in self._started_at.items() if id_ in listed_ids
             }
@@ -203,6 +207,7 @@ class DockerRuntime:
             taken = gpus.take(unused, launch_spec.gpu)
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
             config["HostConfig"]["Mounts"] = mounted
+            self._scratch.limit(config, launch_spec.container.ephemeral_mib)
             created.append(self._create(key, config))
         return created
 
@@ -230,6 +235,8 @@ class DockerRuntime:
         except Answered as error:
             existing = self._inspect(containers.name(key))
             if existing is None:
+                if self._scratch.measures_instead(error, config):
+                    return self._create(key, config)
                 _raise_if_final(error, config["Image"])
                 raise  # a conflict: another worker creates or removes it right now
             if not self._is_ours(existing, key):
@@ -264,7 +271,9 @@ class DockerRuntime:
                 self._started_at[container_id] = replica_status.moment(
                     container["State"]["StartedAt"]
                 )
-            return replica_status.running(key, self._node, item, self._started_at[container_id])
+            status = replica_status.running(key, self._node, item, self._started_at[container_id])
+            full = self._scratch.problem(item)
+            return replace(status, ready=False, problem=full) if full else status
         container = self._inspect(container_id)
         if container is None:
             return None

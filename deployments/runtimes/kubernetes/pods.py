@@ -46,6 +46,10 @@ _WAITING = {
     "RunContainerError": Code.COMMAND_FAILED,
     "StartError": Code.COMMAND_FAILED,
 }
+# Messages of an eviction for what the Pod itself has written, not for its node's sake.
+_OWN_LIMIT = re.compile(
+    r"exceeded its local ephemeral storage limit|exceeds the (total )?limit", re.IGNORECASE
+)
 # Newer kubelets repeat behind this what the last try has said.
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(: (ErrImagePull: )?)?')
 # The reason of containerd and CRI-O, and that of Docker.
@@ -143,6 +147,8 @@ def _of_pull(pod: Json, waiting: Json) -> Problem:
 def _of_ended(status: Json, ended: Json | None) -> Problem | None:
     # 1. What the node or the cluster did to the Pod comes before its exit code.
     reason = status.get("reason") or ""
+    if reason == "Evicted" and _OWN_LIMIT.search(status.get("message") or ""):
+        return _reported(Code.OUT_OF_DISK, status)
     if reason in _DISRUPTIONS:
         return _reported(Code.DISRUPTED, status)
     disrupted = _condition(status, "DisruptionTarget")

@@ -75,6 +75,8 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
     amounts = {"cpu": f"{launch_spec.cpu_milli}m", "memory": f"{launch_spec.ram_mib}Mi"}
     if launch_spec.gpu:
         amounts[GPU] = str(launch_spec.gpu)
+    if launch_spec.container.ephemeral_mib is not None:
+        amounts["ephemeral-storage"] = f"{launch_spec.container.ephemeral_mib}Mi"
     container: Json = {
         "name": CONTAINER,
         "image": launch_spec.image,

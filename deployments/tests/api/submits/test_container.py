@@ -13,9 +13,16 @@ from deployments.tests.workloads import body
 pytestmark = pytest.mark.django_db
 
 PATH = "/api/deployments"
-NONE: dict[str, Any] = {"shm_mib": None, "user": "", "workdir": "", "ulimits": {}}
+NONE: dict[str, Any] = {
+    "shm_mib": None,
+    "ephemeral_mib": None,
+    "user": "",
+    "workdir": "",
+    "ulimits": {},
+}
 ALL = {
     "shm_mib": 1,
+    "ephemeral_mib": 2048,
     "user": "1000:100",
     "workdir": "/home/of ada",
     "ulimits": {"memlock": "unlimited", "nofile": 65536, "stack": 8388608},
@@ -38,6 +45,7 @@ def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster)
     assert shown(api(dev).get(f"{PATH}/{answer.json()['id']}")) == ALL
     assert spec_of(cluster).container == Container(
         shm_mib=1,
+        ephemeral_mib=2048,
         user="1000:100",
         workdir="/home/of ada",
         ulimits={"memlock": -1, "nofile": 65536, "stack": 8388608},
@@ -87,6 +95,9 @@ def test_lists_leave_them_out(api, dev, cluster):
         ({"shm_mib": "64"}, "shm_mib"),
         ({"shm_mib": 64.0}, "shm_mib"),
         ({"shm_mib": 4097, "required_ram": 4096}, "shm_mib"),
+        ({"ephemeral_mib": 0}, "ephemeral_mib"),
+        ({"ephemeral_mib": "64"}, "ephemeral_mib"),
+        ({"ephemeral_mib": 2**31}, "ephemeral_mib"),
         ({"user": "ada"}, "user"),
         ({"user": 1000}, "user"),
         ({"user": "-1"}, "user"),

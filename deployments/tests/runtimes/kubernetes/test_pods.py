@@ -226,6 +226,21 @@ def test_a_pod_that_its_node_ended_is_disrupted(reason):
         assert seen.problem == problem("DISRUPTED", "The node was low on memory.")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Container main exceeded its local ephemeral storage limit "1Gi". ',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
+        'Usage of EmptyDir volume "tmp" exceeds the limit "64Mi". ',
+    ],
+)
+def test_a_pod_that_wrote_more_than_it_may_is_out_of_disk(said):
+    for state in (None, terminated(137, "Error")):
+        seen = read(pod("Failed", state, reason="Evicted", message=said))
+        assert seen.phase is Phase.ENDED
+        assert seen.problem == problem("OUT_OF_DISK", said.strip())
+
+
 def test_a_pod_that_the_cluster_ended_is_disrupted():
     seen = read(pod("Failed", terminated(143, "Error"), conditions=[DISRUPTED]))
     assert seen.problem == problem("DISRUPTED", "preempted by pod x on node n")

@@ -114,6 +114,14 @@ def test_a_volume_may_be_at_tmp_where_the_root_is_read_only():
     assert sorted(paths) == ["/dev/shm", "/tmp"]
 
 
+def test_what_it_may_write_beside_its_volumes_is_requested_and_limited():
+    [container] = pod(container=Container(ephemeral_mib=512))["containers"]
+    for amounts in container["resources"].values():
+        assert amounts["ephemeral-storage"] == "512Mi"
+    [container] = pod()["containers"]
+    assert "ephemeral-storage" not in container["resources"]["limits"]
+
+
 # --- Claims --------------------------------------------------------------------------------------
 
 
