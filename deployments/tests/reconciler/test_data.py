@@ -1,5 +1,7 @@
 """Volumes and scratch through the whole platform, on a real engine."""
 
+from typing import Any
+
 import pytest
 
 from clusters.services.volumes import add_volume
@@ -16,11 +18,11 @@ WRITES = "dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; exec sleep 600"
 def test_what_a_job_leaves_in_a_volume_the_next_job_reads(docker_testbed: DockerTestbed):
     testbed = docker_testbed
     add_volume(testbed.cluster, {"name": "data", "kind": "DOCKER_VOLUME"})
-    lines = ("echo saved > /data/checkpoint", "grep saved /data/checkpoint")
-    for line in lines:
-        row = testbed.submit(volumes=[MOUNT], **shell(line))
-        testbed.run_until(lambda row=row: testbed.status(row) in {"COMPLETED", "FAILED"})
-        assert testbed.status(row) == "COMPLETED"
+    rows = []
+    for line in ("echo saved > /data/checkpoint", "grep saved /data/checkpoint"):
+        rows.append(testbed.submit(volumes=[MOUNT], **shell(line)))
+        testbed.run_until(lambda: testbed.status(rows[-1]) in {"COMPLETED", "FAILED"})
+    assert [testbed.status(row) for row in rows] == ["COMPLETED", "COMPLETED"]
 
 
 def test_a_job_that_fails_goes_on_from_what_it_had_saved(docker_testbed: DockerTestbed):
@@ -42,7 +44,7 @@ def test_a_job_that_writes_too_much_fails_and_is_ended(docker_testbed, monkeypat
     testbed.run_until(lambda: testbed.status(row) == "FAILED")
     fresh = testbed.fresh(row)
     assert fresh.status == "FAILED"
-    reason = reasons_for([fresh])[row.pk]
+    reason: Any = reasons_for([fresh])[row.pk]
     assert reason["code"] == "OUT_OF_DISK"
     assert reason["details"]["ephemeral_mib"] == 4
     assert reason["message"] == (

@@ -127,6 +127,7 @@ def test_an_answer_ends_with_its_budget(
     nothing: dict[str, Any] = {
         "nothing_changed": None,
         "less": [],
+        "without_volumes": [],
         "priority": None,
         "another_cluster": [],
         "after": {"at": None, "end_of": None, "any_one_of": []},

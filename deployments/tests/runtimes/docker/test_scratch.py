@@ -1,12 +1,13 @@
 """What a container writes beside its volumes, on a real engine."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from deployments.runtimes.base import Code, Container, Phase, RuntimeUnavailable
+from deployments.runtimes.base import Access, Code, Container, Phase, Problem, RuntimeUnavailable
 from deployments.runtimes.docker import containers, scratch
-from deployments.runtimes.docker.client import Answered
+from deployments.runtimes.docker.client import Answered, Engine
 from deployments.runtimes.docker.scratch import LABEL, Scratch
 from deployments.runtimes.mounts import Mount
 from deployments.tests.runtimes.harness import key_of, problem_of, ready, seen, wait_until
@@ -45,7 +46,7 @@ def test_a_container_that_writes_too_much_is_said_to_be_out_of_disk(start):
     assert status.phase == Phase.RUNNING
     assert not status.ready
     assert problem_of(status) == Code.OUT_OF_DISK
-    assert status.problem.message == "it has written 8 MiB, and may write 4"
+    assert status.problem == Problem(Code.OUT_OF_DISK, "it has written 8 MiB, and may write 4")
 
 
 @pytest.mark.parametrize(("path", "mib"), [("/file", 2), ("/dev/shm/file", 8)])
@@ -110,12 +111,12 @@ def test_scratch_is_gone_with_its_container(start, busybox):
     ],
 )
 def test_an_engine_with_quotas_enforces_the_limit_and_any_other_is_measured(said, measures):
-    limits = Scratch(engine=None)
-    config = {"HostConfig": {}, "Labels": {}}
+    limits = Scratch(Engine(Access("unix:///nowhere"), 1.0))
+    config: dict[str, Any] = {"HostConfig": {}, "Labels": {}}
     limits.limit(config, 4)
     assert config == {"HostConfig": {"StorageOpt": {"size": "4m"}}, "Labels": {}}
     assert limits.measures_instead(Answered(400, said), config) is measures
     if measures:
-        following = {"HostConfig": {}, "Labels": {}}
+        following: dict[str, Any] = {"HostConfig": {}, "Labels": {}}
         limits.limit(following, 4)
         assert config == following == {"HostConfig": {}, "Labels": {LABEL: "4"}}
