@@ -1,9 +1,11 @@
 """How long each migration since the last version makes readers and writers of a large table wait.
 
-`make rehearse` fills the last version's tables with a million deployments and events, applies the
-migrations one after another while a reader and a writer work on the same rows, and prints for each
-the longest read and the longest write that met it. It starts a PostgreSQL of its own, durable as
-that of `make run`.
+`make rehearse` fills the last version's tables with a million deployments and events and a tenth as
+many cycles, applies the migrations one after another while a reader and a writer work on the same
+rows, and prints for each the longest read and the longest write that met it, and the longest time
+that either waited for a lock. As soon as there is a
+table of kept output, it is filled too. It starts a PostgreSQL of its own, durable as that of
+`make run`.
 """
 
 import argparse
@@ -25,7 +27,11 @@ SETTLE_S = 0.5
 HISTORY = 0.98  # of all deployments: those that have ended
 MILLION = 1_000_000
 BATCH = 100_000
+CYCLES_SHARE = OUTPUTS_SHARE = 0.1
+CYCLE_BYTES, OUTPUT_BYTES = 2048, 4096
 TABLE, EVENTS = "deployments_deployment", "deployments_deploymentevent"
+CYCLES, OUTPUTS = "scheduler_schedulingcycle", "deployments_deploymentlog"
+MAKES_OUTPUTS = "deployments.0005_runtimes"
 
 
 class Call(NamedTuple):
@@ -33,10 +39,18 @@ class Call(NamedTuple):
     ended: float
 
 
-class User(threading.Thread):
-    """Makes one kind of call again and again, and notes how long each took."""
+_LOCK_WAITS = """
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0)
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE NOT l.granted AND a.application_name = %s
+"""
+NAME = "rehearse"
 
-    def __init__(self, act: Callable[[Any], None]) -> None:
+
+class User(threading.Thread):
+    """Makes one kind of call again and again, and notes how long each took, or what it returns."""
+
+    def __init__(self, act: Callable[[Any], Call | None]) -> None:
         super().__init__(daemon=True)
         self.calls: list[Call] = []
         self.errors = 0
@@ -49,11 +63,12 @@ class User(threading.Thread):
         with session.cursor() as cursor:
             while not self._end.wait(0.002):
                 began = time.monotonic()
+                noted = None
                 try:
-                    self._act(cursor)
+                    noted = self._act(cursor)
                 except psycopg2.Error:
                     self.errors += 1
-                self.calls.append(Call(began, time.monotonic()))
+                self.calls.append(noted or Call(began, time.monotonic()))
         session.close()
 
     def stop(self) -> None:
@@ -109,6 +124,28 @@ def _fill(old: Any, rows: int) -> None:
     )
     identity = "nextval(pg_get_serial_sequence('deployments_deploymentevent', 'id'))"
     _copy(EVENTS, event.pk, rows, {"id": identity})
+    counts = ["load_ms", "plan_ms", "apply_ms"]
+    counts += [f"{each}_count" for each in ("evaluated", "started", "evicted", "waiting")]
+    cycle = model("scheduler", "SchedulingCycle").objects.create(
+        cluster=cluster,
+        trigger="SUBMITTED",
+        engine_version="0",
+        snapshot=os.urandom(CYCLE_BYTES),
+        plan=os.urandom(CYCLE_BYTES),
+        **dict.fromkeys(counts, 1),
+    )
+    _copy(CYCLES, cycle.pk, int(rows * CYCLES_SHARE), {"id": "uuidv7()"})
+
+
+def _fill_outputs(rows: int) -> None:
+    """Of the newest deployments, one each. Their columns are those of the table's first form."""
+    with _session() as session, session.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {OUTPUTS} (deployment_id, attempt, replica, output) "
+            f"SELECT id, 1, 0, %s FROM {TABLE} ORDER BY id DESC LIMIT %s",
+            [os.urandom(OUTPUT_BYTES), int(rows * OUTPUTS_SHARE)],
+        )
+        cursor.execute(f"ANALYZE {OUTPUTS}")
 
 
 def _copy(table: str, key: Any, count: int, fresh: dict[str, str]) -> None:
@@ -130,7 +167,7 @@ def _copy(table: str, key: Any, count: int, fresh: dict[str, str]) -> None:
 def _session() -> Any:
     import psycopg2
 
-    session = psycopg2.connect(os.environ["DATABASE_URL"])
+    session = psycopg2.connect(os.environ["DATABASE_URL"], application_name=NAME)
     session.autocommit = True
     return session
 
@@ -138,6 +175,9 @@ def _session() -> Any:
 def read(cursor: Any) -> None:
     cursor.execute(f"SELECT id, status FROM {TABLE} ORDER BY id DESC LIMIT 20")
     cursor.execute(f"SELECT id FROM {EVENTS} ORDER BY id DESC LIMIT 20")
+    cursor.execute(f"SELECT id, trigger FROM {CYCLES} ORDER BY id DESC LIMIT 20")
+    if _outputs_are_there(cursor):
+        cursor.execute(f"SELECT output FROM {OUTPUTS} ORDER BY id DESC LIMIT 1")
     cursor.fetchall()
 
 
@@ -148,6 +188,24 @@ def write(cursor: Any) -> None:
         f"INSERT INTO {EVENTS} (deployment_id, at, type, details) "
         f"SELECT id, now(), 'CHANGED', '{{}}' FROM {TABLE} ORDER BY id DESC LIMIT 1"
     )
+    for table, column in ((CYCLES, "waiting_count"), (OUTPUTS, "replica")):
+        if table == OUTPUTS and not _outputs_are_there(cursor):
+            continue
+        newest = f"(SELECT id FROM {table} ORDER BY id DESC LIMIT 1)"
+        cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE id = {newest}")
+
+
+def longest_lock_wait(cursor: Any) -> Call:
+    """What else makes a read or a write long is the machine."""
+    cursor.execute(_LOCK_WAITS, [NAME])
+    (waited_s,) = cursor.fetchone()
+    ended = time.monotonic()
+    return Call(ended - float(waited_s), ended)
+
+
+def _outputs_are_there(cursor: Any) -> bool:
+    cursor.execute("SELECT to_regclass(%s)", [OUTPUTS])
+    return cursor.fetchone()[0] is not None
 
 
 def measure(rows: int) -> None:
@@ -157,17 +215,18 @@ def measure(rows: int) -> None:
     print(f"Making the last version's tables with {rows:,} deployments ...", flush=True)
     make_last_version(rows)
     reader, writer = User(read), User(write)
-    reader.start()
-    writer.start()
+    users = reader, writer, User(longest_lock_wait)
+    for user in users:
+        user.start()
     began = time.monotonic()
-    print(f"{'migration':45} {'took':>9} {'longest read':>13} {'longest write':>13}")
+    heads = f"{'longest read':>13} {'longest write':>13} {'for a lock':>13}"
+    print(f"{'migration':45} {'took':>9} {heads}")
 
     def show(name: str) -> None:
         ended = time.monotonic()
         time.sleep(SETTLE_S)  # until the calls that met it have ended
-        read_ms, write_ms = (user.longest_ms(began, ended) for user in (reader, writer))
-        took_s = ended - began
-        print(f"{name:45} {took_s:7.2f} s {read_ms:10.0f} ms {write_ms:10.0f} ms", flush=True)
+        longest = " ".join(f"{user.longest_ms(began, ended):10.0f} ms" for user in users)
+        print(f"{name:45} {ended - began:7.2f} s {longest}", flush=True)
 
     def note(action: str, migration: Any = None, fake: bool = False) -> None:
         nonlocal began
@@ -175,6 +234,8 @@ def measure(rows: int) -> None:
             began = time.monotonic()
         elif action == "apply_success":
             show(str(migration))
+            if str(migration) == MAKES_OUTPUTS:
+                _fill_outputs(rows)
 
     time.sleep(QUIET_S)
     show("none, to compare with")
@@ -182,8 +243,8 @@ def measure(rows: int) -> None:
     try:
         executor.migrate(executor.loader.graph.leaf_nodes())
     finally:
-        reader.stop()
-        writer.stop()
+        for user in users:
+            user.stop()
     print(f"{reader.errors} reads and {writer.errors} writes failed.")
 
 

@@ -115,10 +115,24 @@ class SchedulingCycle(models.Model):
         indexes = [
             models.Index(fields=["cluster", "-started_at", "-id"], name="cycle_by_cluster"),
             models.Index(fields=["started_at"], name="cycle_by_age"),
-            models.Index(  # for the operators' page, over all clusters
-                fields=["-id"], condition=Q(evicted_count__gt=0), name="cycle_with_evictions"
+            models.Index(  # from here on for the operators' page: admin/changelist.py
+                fields=["trigger", "-id"], include=["evicted_count"], name="cycle_of_trigger"
             ),
-            models.Index(fields=["trigger", "-id"], name="cycle_by_trigger"),
+            models.Index(
+                fields=["cluster", "trigger", "-id"],
+                include=["evicted_count"],
+                name="cycle_of_cluster",
+            ),
+            models.Index(
+                fields=["trigger", "-id"],
+                condition=Q(evicted_count__gt=0),
+                name="evicting_cycle_of_trigger",
+            ),
+            models.Index(
+                fields=["cluster", "trigger", "-id"],
+                condition=Q(evicted_count__gt=0),
+                name="evicting_cycle_of_cluster",
+            ),
         ]
 
     def __str__(self) -> str:

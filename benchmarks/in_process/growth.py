@@ -145,7 +145,8 @@ def _pairs(world: World) -> Iterator[tuple[str, list[tuple[str, Ask]]]]:
     page = _page(world)
     for name, path, filters in _admin_lists(world):
         single = [each for each in filters if each and not each.startswith("p=")]
-        yield f"filters of the admin's {name}", list(_equally_long(path, page, _paired(single)))
+        if pairs := list(_equally_long(path, page, _paired(single))):
+            yield f"filters of the admin's {name}", pairs
 
 
 def _paired(queries: list[str]) -> Iterator[str]:
@@ -249,8 +250,6 @@ def _admin(world: World) -> Iterator[tuple[str, Ask]]:
     page = _page(world)
     for _, path, queries in _admin_lists(world):
         yield from _equally_long(path, page, queries)
-    yield "admin, clusters", page("/admin/clusters/cluster/")
-    yield "admin, users?q=coll", page("/admin/accounts/user/?q=coll")
     yield "admin, one cluster", page(f"/admin/clusters/cluster/{world.busy.pk}/change/")
 
 
@@ -281,12 +280,28 @@ def _admin_lists(world: World) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         "evicted=none",
         "trigger__exact=SWEEP",
         "trigger__exact=SUBMITTED",
+        "trigger__exact=OPERATOR",
+        f"cluster__id__exact={world.busy.pk}",
         f"cluster__id__exact={world.quiet.pk}",
         "within=day",
         "q=0198",
     )
     yield "deployments", "/admin/deployments/deployment/", deployments
     yield "cycles", "/admin/scheduler/schedulingcycle/", cycles
+    organization = world.busy.organization_id
+    users = ("", "is_active__exact=1", "is_staff__exact=0", "is_superuser__exact=0", "q=coll")
+    yield "users", "/admin/accounts/user/", users
+    clusters = ("", "state__exact=ACTIVE", "q=c1")
+    yield "clusters", "/admin/clusters/cluster/", clusters
+    nodes = (
+        "",
+        f"cluster__id__exact={world.busy.pk}",
+        f"cluster__organization__id__exact={organization}",
+    )
+    yield "nodes", "/admin/clusters/node/", nodes
+    yield "organizations", "/admin/organizations/organization/", ("", "q=Ours")
+    members = ("", "role__exact=ADMIN", f"organization__id__exact={organization}", "q=member")
+    yield "memberships", "/admin/organizations/membership/", members
 
 
 def _high() -> int:

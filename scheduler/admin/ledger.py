@@ -18,6 +18,7 @@ from mlops_platform.admin.markup import badge, to_page
 from mlops_platform.admin.pages import HistoryPaginator, OperatorAdmin
 from mlops_platform.api.ids import parse_uuid
 from scheduler import ledger
+from scheduler.admin.changelist import CyclePage
 from scheduler.admin.plans import readable
 from scheduler.engine.codec import UnreadableLedgerError, decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle
@@ -81,6 +82,9 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("cluster").defer("snapshot")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CyclePage]:
+        return CyclePage
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
