@@ -44,10 +44,7 @@ class DeploymentPage(PageOfRows):
         """One query more where filters narrow the list."""
         if not isinstance(self.queryset, DeploymentList):
             return super().read()
-        first, last = 0, int(self.result_count)
-        if self.multi_page and not (self.show_all and self.can_show_all):
-            last = self.page_num * self.list_per_page
-            first = last - self.list_per_page
+        first, last = self.bounds
         ids = ids_in_order(*ranges(self.queryset.selection, last))[first:]
         # Without the filters: they would give PostgreSQL other ways to find the rows.
         rows = self.root_queryset.filter(pk__in=ids).defer(*self.model_admin.unlisted)

@@ -73,6 +73,14 @@ class PageOfRows(ChangeList):
         """The rows of the page. One query."""
         return list(self.result_list)
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The number of the page's first row in the list, from 0, and the one after its last."""
+        if self.multi_page and not (self.show_all and self.can_show_all):
+            last = self.page_num * self.list_per_page
+            return last - self.list_per_page, last
+        return 0, int(self.result_count)
+
 
 class OperatorAdmin(LookUpAdmin):
     """A list with a fixed number of queries, and a page that offers the list's actions.

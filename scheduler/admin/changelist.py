@@ -7,6 +7,7 @@ merged from these; no row is read for it but those that are shown.
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -14,7 +15,7 @@ from django.db.models import QuerySet
 from mlops_platform.admin.filters import AgeFilter
 from mlops_platform.admin.pages import HistoryPaginator, PageOfRows
 from mlops_platform.api.ids import parse_uuid
-from scheduler.models import Trigger
+from scheduler.models import SchedulingCycle, Trigger
 
 _IDS = """
 SELECT found.id FROM unnest(%(triggers)s::text[]) AS by(trigger)
@@ -29,8 +30,21 @@ _CLUSTER = "AND c.cluster_id = %(cluster)s"
 _AGE = "AND c.id >= %(first_id)s"
 
 
+class CycleList(QuerySet[SchedulingCycle]):
+    """A list that filters narrow, with its first ids in its order."""
+
+    first_ids: Sequence[UUID] = ()
+
+
+class CyclePaginator(HistoryPaginator):
+    def count_to(self, most: int) -> int:
+        rows = self.object_list
+        return len(rows.first_ids) if isinstance(rows, CycleList) else super().count_to(most)
+
+
 class CyclePage(PageOfRows):
-    """One query more where filters other than the age narrow the list."""
+    """Its queryset is a CycleList where filters other than the age narrow the list, and no search
+    does: one query then finds what to count and what to show."""
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         found = super().get_queryset(*args, **kwargs)
@@ -41,14 +55,23 @@ class CyclePage(PageOfRows):
         ids = _first_ids(filters, HistoryPaginator.most + 1, descends=descends)
         if ids is None:
             return found
+        narrowed = CycleList(SchedulingCycle, query=found.query.chain())
+        narrowed.first_ids = ids
+        return narrowed
+
+    def read(self) -> list[Any]:
+        if not isinstance(self.queryset, CycleList):
+            return super().read()
+        first, last = self.bounds
         # Without the filters: they would give PostgreSQL other ways to find the rows.
-        rows = self.root_queryset.filter(pk__in=ids).defer(*self.model_admin.unlisted)
-        return rows.order_by(*found.query.order_by)
+        rows = self.root_queryset.filter(pk__in=self.queryset.first_ids[first:last])
+        ordered = rows.defer(*self.model_admin.unlisted).order_by(*self.queryset.query.order_by)
+        return list(ordered)
 
 
 def _first_ids(
     filters: Mapping[str, Sequence[str]], most: int, *, descends: bool
-) -> list[Any] | None:
+) -> list[UUID] | None:
     """The first ids of what these parameters leave; None for parameters of other lists."""
     params: dict[str, Any] = {"triggers": Trigger.values, "most": most}
     narrowed = []

@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import badge, to_page
-from mlops_platform.admin.pages import HistoryPaginator, OperatorAdmin
+from mlops_platform.admin.pages import OperatorAdmin
 from mlops_platform.api.ids import parse_uuid
 from scheduler import ledger
-from scheduler.admin.changelist import CyclePage
+from scheduler.admin.changelist import CyclePage, CyclePaginator
 from scheduler.admin.plans import readable
 from scheduler.engine.codec import UnreadableLedgerError, decode_plan, decode_snapshot
 from scheduler.models import SchedulingCycle
@@ -61,7 +61,7 @@ class SchedulingCycleAdmin(LookUpMedia, OperatorAdmin):
     search_fields = ["id"]
     search_help_text = "A whole id."
     ordering = ["-pk"]
-    paginator = HistoryPaginator
+    paginator = CyclePaginator
     unlisted = [*DECODERS]
     change_form_template = "operators/cycle.html"
     fieldsets = [
