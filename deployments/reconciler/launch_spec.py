@@ -79,8 +79,7 @@ class LaunchSpecs:
             group=group_of(str(row.pk), row.attempt),
             replicas=row.replicas,
             gpu=row.gpu,
-            reachable=self._cluster.runtime != RuntimeKind.KUBERNETES
-            and not self.why_unreachable(row),
+            reachable=not self.why_unreachable(row),
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 MASTER_PORT = 29500  # the default of torch.distributed
 FOLDER, HOSTFILE = "/etc/mlops", "hostfile"
+GANG = "MLOPS_GANG"  # the variable with the domain of their names
 # Each has another value in each replica, so no value of a user's can be right.
 RANKS = frozenset({"RANK", "NODE_RANK", "PET_NODE_RANK", "JAX_PROCESS_ID"})
 
@@ -64,7 +65,7 @@ class Peers:
         env |= given
         env |= dict.fromkeys(RANKS, str(replica))
         if self.reachable:
-            env["MLOPS_HOSTFILE"] = f"{FOLDER}/{HOSTFILE}"
+            env |= {GANG: self.group, "MLOPS_HOSTFILE": f"{FOLDER}/{HOSTFILE}"}
         return env
 
 

@@ -55,6 +55,14 @@ def key_of(pod: Json) -> Key | None:
         return None
 
 
+def main_status(status: Json) -> Json:
+    """The status of the replica's own container, of those in a Pod's status."""
+    for each in status.get("containerStatuses") or ():
+        if each.get("name") == CONTAINER:
+            return dict(each)
+    return {}
+
+
 def labels_of(thing: Json) -> Mapping[str, str]:
     labels: Mapping[str, str] = thing["metadata"].get("labels") or {}
     return labels

@@ -8,7 +8,8 @@ import re
 from datetime import datetime
 
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
-from deployments.runtimes.kubernetes.names import CONTAINER, Json, key_of, pod_name
+from deployments.runtimes.kubernetes.gangs import has_begun, is_held_back
+from deployments.runtimes.kubernetes.names import Json, key_of, main_status, pod_name
 from deployments.runtimes.pull_errors import is_final
 
 # Reasons of a Pod's failure where its node has ended it.
@@ -62,7 +63,7 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
     if key is None:
         return None
     status = pod.get("status") or {}
-    state = (_main(status).get("state")) or {}
+    state = (main_status(status).get("state")) or {}
     ended = state.get("terminated") or {}
     metadata = pod["metadata"]
     name, stopping = metadata.get("name", ""), bool(metadata.get("deletionTimestamp"))
@@ -73,6 +74,8 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         ready=phase is Phase.RUNNING and _condition(status, "Ready").get("status") == "True",
         stopping=stopping,
         exit_code=ended.get("exitCode"),
+        begun=has_begun(pod),
+        created_at=_time(metadata.get("creationTimestamp")),
         problem=_problem(phase, pod, status, state, stopping),
         started_at=_time((state.get("running") or ended).get("startedAt")),
         ended_at=_time(ended.get("finishedAt")),
@@ -84,7 +87,7 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
 
 def has_ended(pod: Json) -> bool:
     status = pod.get("status") or {}
-    state = _main(status).get("state") or {}
+    state = main_status(status).get("state") or {}
     stopping = bool(pod["metadata"].get("deletionTimestamp"))
     return _phase(pod, status, state, stopping) is Phase.ENDED
 
@@ -106,7 +109,7 @@ def _problem(phase: Phase, pod: Json, status: Json, state: Json, stopping: bool)
     if phase is Phase.RUNNING:
         return _of_running(status, stopping)
     if phase is Phase.PENDING or (status.get("phase") == "Pending" and "terminated" not in state):
-        return _of_pending(pod, status, state.get("waiting") or {})
+        return None if is_held_back(pod) else _of_pending(pod, status, state.get("waiting") or {})
     if status.get("phase") == "Succeeded":
         return None
     return _of_ended(status, state.get("terminated"))
@@ -179,13 +182,6 @@ def _of_process(ended: Json) -> Problem | None:
     if reason == "ContainerStatusUnknown":  # its machine was away and returned without it
         return _reported(Code.DISRUPTED, ended)
     return _reported(Code.EXITED, ended) if ended.get("exitCode") else None
-
-
-def _main(status: Json) -> Json:
-    for each in status.get("containerStatuses") or ():
-        if each.get("name") == CONTAINER:
-            return dict(each)
-    return {}
 
 
 def _condition(status: Json, kind: str) -> Json:

@@ -17,6 +17,7 @@ from deployments.runtimes.base import (
 from deployments.runtimes.kubernetes import (
     creation,
     deletion,
+    gangs,
     names,
     node_capacity,
     pull_secrets,
@@ -71,7 +72,15 @@ class KubernetesRuntime:
 
     @nonsense_as_unavailable()
     def start(self, launch_spec: LaunchSpec) -> None:
-        self._create(launch_spec)
+        if launch_spec.peers is None:
+            self._create(launch_spec)
+            return
+        where = self._api, self._namespace, launch_spec, self._cluster_id
+        pods = gangs.pods_of(*where)
+        if len(pods) < launch_spec.peers.replicas:
+            self._create(launch_spec)
+        else:
+            gangs.begin(*where, pods)
 
     def _create(self, launch_spec: LaunchSpec) -> None:
         if not launch_spec.placement:
@@ -96,6 +105,8 @@ class KubernetesRuntime:
             volumes.ensure_claims(self._api, self._namespace, launch_spec.mounts, self._cluster_id)
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
+        if launch_spec.peers:
+            gangs.ensure_service(self._api, self._namespace, launch_spec, self._cluster_id)
 
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         """The kubelet of each node pulls what its Pods need."""
@@ -114,6 +125,7 @@ class KubernetesRuntime:
     def remove(self, key: Key, seen: str = "") -> None:
         pod = self._read_pod(key, seen)
         if pod is not None:
+            gangs.remove(self._api, self._namespace, pod)
             deletion.delete(self._api, self._namespace, pod, 0)
             deletion.release(self._api, self._namespace, pod)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from deployments.runtimes.base import Key, LaunchSpec, Probe, ReplicaPlacement, Sandbox
+from deployments.runtimes.kubernetes import gangs
 from deployments.runtimes.kubernetes.names import (
     CONTAINER,
     Json,
@@ -49,7 +50,7 @@ def pod_of(
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
-    return {
+    pod: Json = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -59,6 +60,7 @@ def pod_of(
         },
         "spec": spec,
     }
+    return gangs.join(pod, launch_spec.peers, placement.replica) if launch_spec.peers else pod
 
 
 def _only_on(node: str) -> Json:

@@ -128,6 +128,39 @@ class RuntimeContract:
         runtime.start(spec)
         assert problem_of(ended(runtime, spec)) == Code.COMMAND_FAILED
 
+    # Gangs
+
+    def test_nothing_of_a_prepared_gang_runs_until_it_is_started(self, harness, runtime):
+        spec = harness.gang(harness.sleeps())
+        runtime.prepare(spec)
+        held_back = wait_until(
+            lambda: [s for s in seen(runtime, spec) if not s.begun and s.phase == Phase.PENDING]
+        )
+        assert all(each.created_at for each in held_back)
+        wait_until(lambda: [s.begun for s in seen(runtime, spec)] == [False, False])
+        assert not any(s.problem for s in seen(runtime, spec))
+        runtime.start(spec)
+        assert [s.key.replica for s in ready(runtime, spec)] == [0, 1]
+        assert all(s.begun for s in seen(runtime, spec))
+
+    def test_a_gang_that_is_prepared_or_started_again_is_the_same(self, harness, runtime):
+        spec = harness.gang(harness.sleeps())
+        runtime.prepare(spec)
+        harness.runtime("ours").prepare(spec)
+        wait_until(lambda: [s.begun for s in seen(runtime, spec)] == [False, False])
+        runtime.start(spec)
+        before = ready(runtime, spec)
+        harness.runtime("ours").start(spec)
+        assert seen(runtime, spec) == before
+
+    def test_a_prepared_gang_can_be_given_up(self, harness, runtime):
+        spec = harness.gang(harness.sleeps())
+        runtime.prepare(spec)
+        wait_until(lambda: [s.begun for s in seen(runtime, spec)] == [False, False])
+        for replica in (0, 1):
+            runtime.stop(key_of(spec, replica), 0)
+        wait_until(lambda: all(gone_or_ended(runtime, spec, number) for number in (0, 1)))
+
     # Ending
 
     def test_a_replica_that_exits_with_zero_has_no_problem(self, harness, runtime):

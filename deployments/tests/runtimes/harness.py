@@ -21,6 +21,7 @@ from deployments.runtimes.base import (
     Runtime,
     Sandbox,
 )
+from deployments.runtimes.peers import Peers, group_of
 
 PATIENCE_S = 60.0
 T = TypeVar("T")
@@ -91,6 +92,11 @@ class Harness(ABC):
             sandbox=Sandbox(network="none"),
         )
         return replace(spec, **changes)
+
+    def gang(self, work: Work, replicas: int = 2) -> LaunchSpec:
+        """The replicas of a gang, in the network that gangs have where nobody has chosen one."""
+        spec = self.launch_spec(work, replicas, sandbox=Sandbox())
+        return replace(spec, peers=Peers(group_of(spec.deployment_id, spec.attempt), replicas))
 
 
 def key_of(spec: LaunchSpec, replica: int = 0) -> Key:

@@ -29,6 +29,7 @@ def test_a_replica_gets_its_rank_and_the_address_of_rank_0_in_the_names_that_lau
         "JAX_COORDINATOR_ADDRESS": "replica-0.mlops-x-1:29500",
         "JAX_NUM_PROCESSES": "3",
         "JAX_PROCESS_ID": "2",
+        "MLOPS_GANG": "mlops-x-1",
         "MLOPS_HOSTFILE": "/etc/mlops/hostfile",
         "MLOPS_REPLICA": "2",
     }

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import kmock
@@ -26,6 +27,7 @@ PODS, SECRETS, NODES, CLAIMS = (
 )
 
 
+SERVICES, CONFIG_MAPS = (kmock.resource(f"v1/{kind}") for kind in ("services", "configmaps"))
 LAST_WRITTEN = "2026-01-01T12:00:00Z"  # by whatever runs on it
 
 
@@ -38,6 +40,8 @@ class FakeApi:
         self.claims: dict[Name, Json] = {}
         self.no_claims = ""  # why admission refuses each claim
         self.nodes: dict[str, Json] = {}
+        self.services: dict[Name, Json] = {}
+        self.config_maps: dict[Name, Json] = {}
         self.logs: dict[Name, list[bytes]] = {}
         self.namespaces = {"mlops", "kube-system"}
         self.admit: Callable[[Json], Exception | None] = lambda pod: None
@@ -95,6 +99,7 @@ class FakeApi:
         with self._lock:
             metadata = pod["metadata"]
             metadata.setdefault("uid", f"uid-{self._version}")
+            metadata.setdefault("creationTimestamp", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             self.pods[metadata["namespace"], metadata["name"]] = pod
             self._record("ADDED", pod)
 
@@ -103,6 +108,7 @@ class FakeApi:
             pod = self.pods.pop(name, None)
             if pod:
                 self._record("DELETED", pod)
+                self._collect_garbage(pod["metadata"]["uid"])
 
     def requests(self) -> set[tuple[str, str, str | None]]:
         """The requests so far, as RBAC sees them: verb, resource, namespace."""
@@ -133,6 +139,9 @@ class FakeApi:
         server["create", CLAIMS] << self._create_claim
         server["put", SECRETS] << self._replace_secret
         server["delete", SECRETS] << self._delete_secret
+        for kind, objects in ((SERVICES, self.services), (CONFIG_MAPS, self.config_maps)):
+            server["create", kind] << partial(self._create_owned, objects)
+            server["delete", kind] << partial(self._delete_owned, objects)
 
     def _list_pods(self, request: Any) -> Json:
         with self._lock:
@@ -252,7 +261,7 @@ class FakeApi:
             return copy.deepcopy(pod)
 
     def _patch_pod(self, request: Any) -> Json:
-        """A merge patch of finalizers; a Pod that nothing keeps any more goes."""
+        """A merge patch of annotations or finalizers; a Pod that nothing keeps any more goes."""
         name = (request.namespace, request.name)
         with self._lock:
             pod = self._found(self.pods, request)
@@ -260,7 +269,11 @@ class FakeApi:
             for field in ("uid", "resourceVersion"):
                 if given.get(field, pod["metadata"][field]) != pod["metadata"][field]:
                     raise error(409, "Conflict", "the object has been modified")
-            if request.params.get("dryRun") == "All" or "finalizers" not in given:
+            if request.params.get("dryRun") == "All":
+                return copy.deepcopy(pod)
+            if annotations := given.get("annotations"):
+                self.update(name, lambda pod: pod["metadata"]["annotations"].update(annotations))
+            if "finalizers" not in given:
                 return copy.deepcopy(pod)
             self.update(name, lambda pod: pod["metadata"].update(finalizers=given["finalizers"]))
             metadata, phase = pod["metadata"], pod["status"].get("phase")
@@ -269,6 +282,29 @@ class FakeApi:
             if not given["finalizers"] and deleted is not None and (deleted == 0 or is_over):
                 self.vanish(name)
             return copy.deepcopy(pod)
+
+    def _create_owned(self, objects: dict[Name, Json], request: Any) -> Json:
+        thing: Json = copy.deepcopy(request.data)
+        name = (request.namespace, thing["metadata"]["name"])
+        with self._lock:
+            self._check_namespace(request.namespace)
+            if name in objects:
+                raise error(409, "AlreadyExists", f'"{name[1]}" already exists')
+            objects[name] = thing
+            return copy.deepcopy(thing)
+
+    def _delete_owned(self, objects: dict[Name, Json], request: Any) -> Json:
+        with self._lock:
+            self._found(objects, request)
+            return objects.pop((request.namespace, request.name))
+
+    def _collect_garbage(self, uid: str) -> None:
+        """Delete what belongs to the object that has gone."""
+        for objects in (self.services, self.config_maps):
+            for name, thing in list(objects.items()):
+                owners = thing["metadata"].get("ownerReferences") or ()
+                if [each["uid"] for each in owners] == [uid]:
+                    del objects[name]
 
     def _create_secret(self, request: Any) -> Json:
         secret: Json = copy.deepcopy(request.data)

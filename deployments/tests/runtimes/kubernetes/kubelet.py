@@ -72,6 +72,14 @@ class Kubelet:
         if pod["spec"]["containers"][0]["image"].startswith("nowhere.test/"):
             self._pull_in_vain(name, pod)
             return
+        if missing := self._missing_config_map(name, pod):
+            waiting = {
+                "reason": "CreateContainerConfigError",
+                "message": f'configmap "{missing}" not found',
+            }
+            if pod["status"]["containerStatuses"][0]["state"] != {"waiting": waiting}:
+                self._set(name, "Pending", {"waiting": waiting}, [])
+            return
         if program not in PROGRAMS:
             said = f'exec: "{program}": executable file not found in $PATH'
             self._finish(name, exitCode=128, reason="StartError", message=said)
@@ -100,6 +108,15 @@ class Kubelet:
             self._finish(name, exitCode=143, reason="Error", startedAt=AT, finishedAt=LATER)
         elif not pod["metadata"].get("finalizers"):
             self._api.vanish(name)
+        elif pod["status"]["phase"] == "Pending":  # its container has never begun
+            self._api.update(name, lambda pod: pod["status"].update(phase="Failed"))
+
+    def _missing_config_map(self, name: Name, pod: Json) -> str | None:
+        """What a variable of the container comes from, and is not there."""
+        sources = [each.get("valueFrom") or {} for each in pod["spec"]["containers"][0]["env"]]
+        wanted = [each["configMapKeyRef"]["name"] for each in sources if "configMapKeyRef" in each]
+        there = self._api.config_maps
+        return next((each for each in wanted if (name[0], each) not in there), None)
 
     def _pull_in_vain(self, name: Name, pod: Json) -> None:
         [container] = pod["status"]["containerStatuses"]

@@ -7,8 +7,10 @@ import pytest
 import yaml
 from django.conf import settings
 
-from deployments.runtimes.base import Registry
+from deployments.runtimes.base import Registry, ReplicaPlacement
 from deployments.runtimes.mounts import Mount
+from deployments.runtimes.peers import Peers, group_of
+from deployments.tests.runtimes.harness import key_of
 from deployments.tests.runtimes.kubernetes.cluster import KEY, NAMESPACE, launch_spec, runtime_at
 
 EVERYWHERE = None
@@ -40,6 +42,17 @@ def granted(manifest):
     return rights
 
 
+def gang_from_start_to_end(runtime, kubelet):
+    placement = [ReplicaPlacement(number, "node-1") for number in (0, 1)]
+    peers = Peers(group_of(KEY.deployment_id, 7), 2)
+    gang = launch_spec(attempt=7, placement=placement, peers=peers)
+    for _ in range(2):
+        runtime.start(gang)
+        kubelet.run()
+    for number in (0, 1):
+        runtime.remove(key_of(gang, number))
+
+
 def everything(api, kubelet):
     """Makes every call of the runtime."""
     first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
@@ -55,6 +68,7 @@ def everything(api, kubelet):
     runtime.capacity()
     runtime.stop(KEY, 30)
     runtime.remove(KEY)
+    gang_from_start_to_end(runtime, kubelet)
     stop = threading.Event()
     watch = runtime.watch(stop)
     for _ in watch:  # of Pods and of nodes
