@@ -13,6 +13,7 @@ from deployments.runtimes.docker import containers, networks
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.runtimes.peers import Peers, group_of
 from deployments.tests.runtimes.docker.busybox import Busybox
+from deployments.tests.runtimes.docker.engine import give_up
 from deployments.tests.runtimes.harness import Work, key_of, ready, seen, wait_until
 
 pytestmark = pytest.mark.docker
@@ -63,6 +64,22 @@ def of_an_operator(busybox: Busybox) -> Iterator[str]:
     yield "of-an-operator"
     busybox.clear_away()
     client.remove_network(made["Id"])
+
+
+@pytest.fixture
+def overlay(busybox: Busybox) -> Iterator[str]:
+    """An attachable overlay network, on the only engine of a swarm."""
+    if busybox.engine.daemon is None:
+        give_up("The tests make no swarm of the engine at DOCKER_HOST.")
+    client = busybox.engine.client
+    client.init_swarm("127.0.0.1", "127.0.0.1:0")
+    try:
+        client.create_network("overlay-of-an-operator", driver="overlay", attachable=True)
+        yield "overlay-of-an-operator"
+        busybox.clear_away()
+        client.remove_network("overlay-of-an-operator")
+    finally:
+        client.leave_swarm(force=True)
 
 
 def test_rank_1_reaches_rank_0_by_its_name(busybox, docker_runtime):
@@ -201,6 +218,15 @@ def test_in_an_operators_network_a_gang_meets_under_names_of_its_own(
     for spec in specs:
         assert all_ended(docker_runtime, spec) == [0, 0]
         assert networks_of(busybox, spec) == []
+
+
+def test_a_gang_meets_in_an_overlay_network_as_engines_of_a_swarm_share_it(
+    busybox, docker_runtime, overlay
+):
+    spec = gang(busybox, busybox.shell(RENDEZVOUS), sandbox=Sandbox(network=overlay))
+    docker_runtime.start(spec)
+    assert all_ended(docker_runtime, spec) == [0, 0]
+    assert output(docker_runtime, spec, 1) == "welcome to 2\n"
 
 
 def test_a_gang_without_a_network_runs_without_addresses(busybox, docker_runtime):
