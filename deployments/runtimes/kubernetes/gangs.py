@@ -44,7 +44,7 @@ def join(pod: Json, peers: Peers, replica: int) -> Json:
     return pod
 
 
-def is_held_back(pod: Json) -> bool:
+def waits_for_gang(pod: Json) -> bool:
     """Whether all is there for its container but the gang's ConfigMap."""
     status = pod.get("status") or {}
     waiting = (main_status(status).get("state") or {}).get("waiting") or {}
@@ -58,8 +58,8 @@ def is_held_back(pod: Json) -> bool:
 
 
 def has_begun(pod: Json) -> bool:
-    """False of a Pod that is held back, until the gang's ConfigMap has been created."""
-    return not is_held_back(pod) or BEGUN in (pod["metadata"].get("annotations") or {})
+    """False of a Pod that waits for its gang, until the gang's ConfigMap has been created."""
+    return not waits_for_gang(pod) or BEGUN in (pod["metadata"].get("annotations") or {})
 
 
 def pods_of(api: Api, namespace: str, launch_spec: LaunchSpec, cluster_id: str) -> list[Json]:
@@ -93,7 +93,7 @@ def begin(
 ) -> None:
     """Let the programs begin, if all of the attempt's Pods wait for that, or run already."""
     assert launch_spec.peers is not None
-    if any(each["pending"] and not each["held_back"] for each in pods):
+    if any(each["pending"] and not each["waits"] for each in pods):
         return
     ensure_service(api, namespace, launch_spec, cluster_id)
     config_map = {
@@ -105,7 +105,7 @@ def begin(
     _create(api, "create_namespaced_config_map", namespace, config_map)
     begun = {"metadata": {"annotations": {BEGUN: "true"}}}
     for each in pods:
-        if each["held_back"] and not each["begun"]:
+        if each["waits"] and not each["begun"]:
             _unless_gone(api, "patch_namespaced_pod", each["name"], namespace, begun)
 
 
@@ -121,7 +121,7 @@ def _what_matters(pod: Json) -> Json:
     return {
         "name": pod["metadata"]["name"],
         "pending": (pod.get("status") or {}).get("phase") == "Pending",
-        "held_back": is_held_back(pod),
+        "waits": waits_for_gang(pod),
         "begun": has_begun(pod),
     }
 

@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
-from deployments.runtimes.kubernetes.gangs import has_begun, is_held_back
+from deployments.runtimes.kubernetes.gangs import has_begun, waits_for_gang
 from deployments.runtimes.kubernetes.names import Json, key_of, main_status, pod_name
 from deployments.runtimes.pull_errors import is_final
 
@@ -109,7 +109,7 @@ def _problem(phase: Phase, pod: Json, status: Json, state: Json, stopping: bool)
     if phase is Phase.RUNNING:
         return _of_running(status, stopping)
     if phase is Phase.PENDING or (status.get("phase") == "Pending" and "terminated" not in state):
-        return None if is_held_back(pod) else _of_pending(pod, status, state.get("waiting") or {})
+        return None if waits_for_gang(pod) else _of_pending(pod, status, state.get("waiting") or {})
     if status.get("phase") == "Succeeded":
         return None
     return _of_ended(status, state.get("terminated"))

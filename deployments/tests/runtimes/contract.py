@@ -133,10 +133,10 @@ class RuntimeContract:
     def test_nothing_of_a_prepared_gang_runs_until_it_is_started(self, harness, runtime):
         spec = harness.gang(harness.sleeps())
         runtime.prepare(spec)
-        held_back = wait_until(
+        waiting = wait_until(
             lambda: [s for s in seen(runtime, spec) if not s.begun and s.phase == Phase.PENDING]
         )
-        assert all(each.created_at for each in held_back)
+        assert all(each.created_at for each in waiting)
         wait_until(lambda: [s.begun for s in seen(runtime, spec)] == [False, False])
         assert not any(s.problem for s in seen(runtime, spec))
         runtime.start(spec)
