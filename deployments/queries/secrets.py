@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from accounts.models import User
 from deployments.models import UNENDED, Deployment
@@ -27,11 +28,11 @@ def users_of(secret: Secret, most: int) -> Users:
     return Users(len(first) if len(first) <= most else using.count(), first[:most])
 
 
-def key_of(row: Deployment, reference: dict[str, str]) -> SecretKey:
-    """The secret that a reference of this deployment means. The row has its cluster."""
+def key_of(organization_id: UUID, row: Deployment, reference: dict[str, str]) -> SecretKey:
+    """The secret that a reference of this deployment of the organization means."""
     if reference["scope"] == Scope.PERSON:
         return SecretKey(owners.person(row.owner_id), reference["name"])
-    return SecretKey(owners.organization(row.cluster.organization_id), reference["name"])
+    return SecretKey(owners.organization(organization_id), reference["name"])
 
 
 def shown(row: Deployment, reader: User | None) -> Sequence[dict[str, Any]]:

@@ -36,6 +36,8 @@ START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 GANG_INCOMPLETE = "GANG_INCOMPLETE"
 PEERS_UNREACHABLE = "PEERS_UNREACHABLE"
+SECRET_MISSING = "SECRET_MISSING"  # noqa: S105 - a code
+SECRET_SEALED = "SECRET_SEALED"  # noqa: S105 - a code
 
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
@@ -260,6 +262,16 @@ def _api_away(details: Details) -> str:
     return f"The API server of its cluster has not answered{since}: what runs there runs on."
 
 
+def _secret(what: str) -> Callable[[Details], str]:
+    """Where it goes, and its name where it is no person's."""
+
+    def sentence(details: Details) -> str:
+        name = f"{details['secret']} " if details.get("secret") else ""
+        return f"The secret {name}for {details['target']} {what}"
+
+    return sentence
+
+
 def _exited(details: Details) -> str:
     code = details.get("exit_code")
     if code is None:
@@ -356,6 +368,11 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     ),
     GANG_INCOMPLETE: _gang_incomplete,
     PEERS_UNREACHABLE: _said("Its replicas cannot reach each other"),
+    SECRET_MISSING: _secret("does not exist any more: write it again, or submit without it."),
+    SECRET_SEALED: _secret(
+        "cannot be opened with the platform's present keys: write it again, or ask an operator for "
+        "the key that sealed it."
+    ),
     "PULLING_IMAGE": _said("Its image is being pulled"),
     "IMAGE_PULL_DELAYED": _image_pull_delayed,
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),

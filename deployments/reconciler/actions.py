@@ -14,6 +14,7 @@ from deployments.reconciler.assessment import BLAMELESS, TRY_FOR, Assessment, Ou
 from deployments.reconciler.free_space import Blocked, FreeSpace
 from deployments.reconciler.launch_spec import LaunchSpecs
 from deployments.reconciler.observation import Observation, Replica, in_parallel
+from deployments.reconciler.secret_values import NoSecret
 from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes.base import (
     Code,
@@ -33,6 +34,8 @@ TRIED_IN_VAIN = (
     Code.IMAGE_PULL_DELAYED,
     codes.START_DELAYED,
     codes.ENV_SEALED,
+    codes.SECRET_MISSING,
+    codes.SECRET_SEALED,
 )
 MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in between
 
@@ -101,7 +104,8 @@ def start(
             notes.append((row, _why_blocked(blocked)))
         elif len(ready) < MOST_STARTS:
             ready.append((row, replicas))
-    launch_specs = LaunchSpecs(observation.cluster)
+    launch_specs = LaunchSpecs(observation.cluster, [row for row, _ in ready])
+    launch_specs.secrets.record_uses()
     results = in_parallel("start", lambda each: _start(observation, launch_specs, *each), ready)
     started = []
     for (row, _), result in zip(ready, results, strict=True):
@@ -175,6 +179,11 @@ def _call(
             runtime.start(launch_spec)
     except ImageMissing:
         return node
+    except NoSecret as error:
+        logger.warning("%s of %s", error.code, row.pk)
+        if _tried_long_enough(row):
+            return Assessment(Outcome.FAIL, error.code, error.details, alive=some_exist)
+        return Assessment(Outcome.NOTE, error.code, error.details)
     except Unsealable:
         logger.error("env of %s cannot be opened: its key is gone", row.pk)
         if _tried_long_enough(row):

@@ -9,6 +9,7 @@ from deployments.env import unsealed
 from deployments.models import Deployment
 from deployments.queries.placements import node_ids
 from deployments.reconciler.mounts import Mounts
+from deployments.reconciler.secret_values import SecretValues
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
 from deployments.runtimes.peers import Peers, group_of
 
@@ -19,18 +20,19 @@ DEFAULT_NETWORK, NO_NETWORK = "bridge", "none"  # of a sandbox
 
 class LaunchSpecs:
     """Makes the launch specs of one cluster. One query, for its sandbox, and one for its volumes
-    once a deployment mounts any."""
+    once a deployment mounts any. One more, for the secrets of `rows`, where these name any."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, rows: Sequence[Deployment] = ()) -> None:
         self._cluster = cluster
+        self.secrets = SecretValues(cluster.organization_id, rows)
         self._mounts = Mounts(cluster)
         row = SandboxRow.objects.filter(cluster=cluster).first()
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
     def of(self, row: Deployment, placed: Sequence[tuple[int, Node]]) -> LaunchSpec:
         """For the replicas of the row that are placed at one endpoint, by number and node. Raises
-        sealing.Unsealable where no key opens its environment, and RefusedError for a volume that
-        is gone."""
+        sealing.Unsealable where no key opens its environment, RefusedError for a volume that is
+        gone, and NoSecret for a secret that is gone, or that no key opens."""
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
@@ -57,6 +59,7 @@ class LaunchSpecs:
             sandbox=self._sandbox,
             container=_container(row),
             mounts=self._mounts.of(row),
+            secrets=self.secrets.of(row),
             peers=self._peers(row) if row.replicas > 1 else None,
         )
 

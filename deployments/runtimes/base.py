@@ -165,6 +165,21 @@ class Container:
     ephemeral_mib: int | None = None  # what it may write beside its volumes; None: no limit
 
 
+SECRETS = "/run/secrets"  # the folder of their files, in a container
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a container gets of secrets, and nothing else may see: variables by name, and the
+    content of files by their path below SECRETS."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.env or self.files)
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """The replicas of one attempt that are placed at one endpoint, and how to run them."""
@@ -187,6 +202,7 @@ class LaunchSpec:
     container: Container = Container()
     mounts: Sequence[Mount] = ()
     peers: Peers | None = None  # of a gang
+    secrets: Secrets = Secrets()
 
     @property
     def shm_mib(self) -> int:

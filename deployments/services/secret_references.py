@@ -74,7 +74,12 @@ def keep(deployments: Collection[Deployment]) -> None:
 
     One query, none where they name none.
     """
-    keys = {key_of(row, each) for row in deployments if row.secrets for each in row.secrets}
+    keys = {
+        key_of(row.cluster.organization_id, row, each)
+        for row in deployments
+        if row.secrets
+        for each in row.secrets
+    }
     if keys - keep_existing(keys):
         raise Invalid({"secrets": DELETED})
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -26,7 +27,7 @@ class SecretKey(NamedTuple):
 class OpenedSecret(NamedTuple):
     """For the start of a container, and for nothing else: its repr has no value."""
 
-    id: object
+    id: UUID
     version: int
     value: str
 

@@ -46,7 +46,8 @@ def config(
     Raises RefusedError for what would open the sandbox.
     """
     key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
-    env = {name: value for name, value in launch_spec.env_of(replica).items() if name != GPUS}
+    given = {**launch_spec.env_of(replica), **launch_spec.secrets.env}
+    env = {name: value for name, value in given.items() if name != GPUS}
     if not launch_spec.gpu:
         # Where NVIDIA's runtime is the default, an image or a user could name GPUs this way.
         env[GPUS] = "void"

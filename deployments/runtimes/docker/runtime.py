@@ -31,6 +31,7 @@ from deployments.runtimes.docker import (
     output,
     replica_status,
     scratch,
+    secret_files,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.info import capacity
@@ -195,6 +196,8 @@ class DockerRuntime:
         if launch_spec.peers and launch_spec.peers.reachable:
             for container_id in not_started:
                 hostfiles.write(self._engine, container_id, launch_spec.peers)
+        for container_id in not_started:
+            secret_files.put(self._engine, container_id, launch_spec.secrets)
         return not_started
 
     def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
@@ -206,7 +209,7 @@ class DockerRuntime:
             key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
             taken = gpus.take(unused, launch_spec.gpu)
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
-            config["HostConfig"]["Mounts"] = mounted
+            config["HostConfig"]["Mounts"] = mounted + secret_files.mounts_of(launch_spec.secrets)
             self._scratch.limit(config, launch_spec.container.ephemeral_mib)
             created.append(self._create(key, config))
         return created

@@ -20,6 +20,7 @@ from deployments.runtimes.kubernetes.names import (
     pod_name,
     selector,
 )
+from deployments.runtimes.kubernetes.secrets import is_gated
 from deployments.runtimes.peers import FOLDER, GANG, HOSTFILE, MASTER_PORT, Peers, host_name
 
 BEGUN = f"{PREFIX}begun"  # an annotation; writing it also makes the kubelet look at once
@@ -123,6 +124,7 @@ def _what_matters(pod: Json) -> Json:
         "pending": (pod.get("status") or {}).get("phase") == "Pending",
         "waits": waits_for_gang(pod),
         "begun": has_begun(pod),
+        "gated": is_gated(pod),
     }
 
 

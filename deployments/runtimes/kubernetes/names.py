@@ -16,6 +16,7 @@ DEPLOYMENT = f"{PREFIX}deployment"
 ATTEMPT = f"{PREFIX}attempt"
 REPLICA = f"{PREFIX}replica"
 FINALIZER = f"{PREFIX}output"  # keeps an ended Pod until its exit code and output are read
+GATE = f"{PREFIX}secrets"  # keeps a Pod from its node until its secrets are there
 IDENTITY = frozenset({CLUSTER, DEPLOYMENT, ATTEMPT, REPLICA})
 
 _OUTSIDE_LABELS = re.compile(r"[^A-Za-z0-9_.-]+")

@@ -10,6 +10,7 @@ from datetime import datetime
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
 from deployments.runtimes.kubernetes.gangs import has_begun, waits_for_gang
 from deployments.runtimes.kubernetes.names import Json, key_of, main_status, pod_name
+from deployments.runtimes.kubernetes.secrets import is_gated
 from deployments.runtimes.pull_errors import is_final
 
 # Reasons of a Pod's failure where its node has ended it.
@@ -74,7 +75,7 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         ready=phase is Phase.RUNNING and _condition(status, "Ready").get("status") == "True",
         stopping=stopping,
         exit_code=ended.get("exitCode"),
-        begun=has_begun(pod),
+        begun=has_begun(pod) and not is_gated(pod),
         created_at=_time(metadata.get("creationTimestamp")),
         problem=_problem(phase, pod, status, state, stopping),
         started_at=_time((state.get("running") or ended).get("startedAt")),

@@ -21,6 +21,7 @@ from deployments.runtimes.kubernetes import (
     names,
     node_capacity,
     pull_secrets,
+    secrets,
     volumes,
     watches,
 )
@@ -77,7 +78,7 @@ class KubernetesRuntime:
             return
         where = self._api, self._namespace, launch_spec, self._cluster_id
         pods = gangs.pods_of(*where)
-        if len(pods) < launch_spec.peers.replicas:
+        if len(pods) < launch_spec.peers.replicas or any(each["gated"] for each in pods):
             self._create(launch_spec)
         else:
             gangs.begin(*where, pods)
@@ -105,6 +106,8 @@ class KubernetesRuntime:
             volumes.ensure_claims(self._api, self._namespace, launch_spec.mounts, self._cluster_id)
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
+            if launch_spec.secrets:
+                secrets.give(self._api, self._namespace, pod, launch_spec.secrets)
         if launch_spec.peers:
             gangs.ensure_service(self._api, self._namespace, launch_spec, self._cluster_id)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from deployments.runtimes.base import Key, LaunchSpec, Probe, ReplicaPlacement, Sandbox
-from deployments.runtimes.kubernetes import gangs
+from deployments.runtimes.kubernetes import gangs, secrets
 from deployments.runtimes.kubernetes.names import (
     CONTAINER,
     Json,
@@ -41,12 +41,15 @@ def pod_of(
         "securityContext": {
             "seccompProfile": {"type": "RuntimeDefault"},
             **group_of(launch_spec.mounts, launch_spec.container.user),
+            **secrets.group_of(launch_spec),
         },
-        "containers": [_container(launch_spec, placement.replica)],
+        "containers": [_container(launch_spec, key)],
         "volumes": [
             *(_volume(name, mib) for name, _, mib in _in_memory(launch_spec)),
             *volumes_of(launch_spec.mounts, cluster_id),
+            *secrets.volumes_of(launch_spec, key),
         ],
+        **secrets.gates_of(launch_spec.secrets),
     }
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
@@ -73,7 +76,7 @@ def _only_on(node: str) -> Json:
     }
 
 
-def _container(launch_spec: LaunchSpec, replica: int) -> Json:
+def _container(launch_spec: LaunchSpec, key: Key) -> Json:
     amounts = {"cpu": f"{launch_spec.cpu_milli}m", "memory": f"{launch_spec.ram_mib}Mi"}
     if launch_spec.gpu:
         amounts[GPU] = str(launch_spec.gpu)
@@ -82,7 +85,10 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
     container: Json = {
         "name": CONTAINER,
         "image": launch_spec.image,
-        "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
+        "env": [
+            *_env(_without_gpus(launch_spec.env_of(key.replica), launch_spec.gpu)),
+            *secrets.env_of(launch_spec.secrets, key),
+        ],
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": {
             **_security_context(launch_spec.sandbox),
@@ -91,6 +97,7 @@ def _container(launch_spec: LaunchSpec, replica: int) -> Json:
         "volumeMounts": [
             *({"name": name, "mountPath": path} for name, path, _ in _in_memory(launch_spec)),
             *volume_mounts_of(launch_spec.mounts),
+            *secrets.volume_mounts_of(launch_spec.secrets),
         ],
     }
     if launch_spec.command:

@@ -16,10 +16,12 @@ import pytest
 from deployments.runtimes.base import (
     Code,
     ImageMissing,
+    LaunchSpec,
     Phase,
     RefusedError,
     Runtime,
     RuntimeUnavailable,
+    Secrets,
 )
 from deployments.tests.runtimes.harness import (
     Harness,
@@ -32,6 +34,19 @@ from deployments.tests.runtimes.harness import (
     wait_until,
     watched,
 )
+
+
+def tried(runtime: Runtime, spec: LaunchSpec) -> None:
+    """Starts it, and again where another worker does so at the same moment."""
+
+    def start() -> bool:
+        try:
+            runtime.start(spec)
+        except RuntimeUnavailable:
+            return False
+        return True
+
+    wait_until(start)
 
 
 class RuntimeContract:
@@ -60,6 +75,27 @@ class RuntimeContract:
         assert first.problem is None
         assert first.exit_code is None
         assert not first.stopping
+
+    def test_each_replica_gets_the_secrets_as_variables_and_files(self, harness, runtime):
+        secrets = Secrets({"TOKEN": "of $(HOME) $$ a'b"}, {"hub/token": "of a file", "x": "y"})
+        work = harness.reveals("TOKEN", "hub/token")
+        spec = harness.launch_spec(work, replicas=2, secrets=secrets)
+        runtime.start(spec)
+        for replica in (0, 1):
+            alone = replace(spec, placement=spec.placement[replica:][:1])
+            wait_until(lambda: gone_or_ended(runtime, spec, replica))  # noqa: B023 - called at once
+            written = b"".join(runtime.logs(key_of(alone, replica))).decode()
+            assert written.splitlines() == ["of $(HOME) $$ a'b", "of a file"]
+        assert "of a file" not in repr(spec)
+
+    def test_secrets_are_given_to_what_another_worker_has_begun_to_start(self, harness, runtime):
+        secrets = Secrets({"TOKEN": "a"}, {"token": "b"})
+        spec = harness.launch_spec(harness.reveals("TOKEN", "token"), secrets=secrets)
+        with ThreadPoolExecutor(2) as workers:
+            for started in [workers.submit(tried, runtime, spec) for _ in range(2)]:
+                started.result()
+        ended(runtime, spec)
+        assert b"".join(runtime.logs(key_of(spec))).decode().splitlines() == ["a", "b"]
 
     def test_a_started_replica_is_not_started_again(self, harness, runtime):
         spec = harness.launch_spec(harness.sleeps())

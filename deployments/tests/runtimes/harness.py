@@ -70,6 +70,10 @@ class Harness(ABC):
         """Writes the lines one, two and three, and then sleeps."""
 
     @abstractmethod
+    def reveals(self, variable: str, path: str) -> Work:
+        """Writes what the variable is, and in another line what is in the file of secrets."""
+
+    @abstractmethod
     def has_no_such_command(self) -> Work:
         """Its image does not have the program to run."""
 

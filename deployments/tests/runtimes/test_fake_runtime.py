@@ -57,6 +57,9 @@ class InMemory(Harness):
     def says_three_lines_and_runs_on(self) -> Work:
         return Work("chatty")
 
+    def reveals(self, variable: str, path: str) -> Work:
+        return Work("reveal", (variable, path))
+
     def has_no_such_command(self) -> Work:
         return Work("no-command")
 

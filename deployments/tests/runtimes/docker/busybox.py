@@ -46,6 +46,9 @@ class Busybox(Harness):
     def says_three_lines_and_runs_on(self) -> Work:
         return self.shell(f"{THREE_LINES}; exec sleep 600")
 
+    def reveals(self, variable: str, path: str) -> Work:
+        return self.shell(f'echo "${variable}"; cat /run/secrets/{path}; echo')
+
     def has_no_such_command(self) -> Work:
         return Work(IMAGE, ("/no/such/program",))
 

@@ -261,7 +261,7 @@ class FakeApi:
             return copy.deepcopy(pod)
 
     def _patch_pod(self, request: Any) -> Json:
-        """A merge patch of annotations or finalizers; a Pod that nothing keeps any more goes."""
+        """A merge patch of annotations, finalizers or gates; a Pod that nothing keeps goes."""
         name = (request.namespace, request.name)
         with self._lock:
             pod = self._found(self.pods, request)
@@ -273,6 +273,9 @@ class FakeApi:
                 return copy.deepcopy(pod)
             if annotations := given.get("annotations"):
                 self.update(name, lambda pod: pod["metadata"]["annotations"].update(annotations))
+            if (gates := (request.data or {}).get("spec", {}).get("schedulingGates")) is not None:
+                assert len(gates) < len(pod["spec"]["schedulingGates"]), "gates only ever go"
+                self.update(name, lambda pod: pod["spec"].update(schedulingGates=gates))
             if "finalizers" not in given:
                 return copy.deepcopy(pod)
             self.update(name, lambda pod: pod["metadata"].update(finalizers=given["finalizers"]))
@@ -300,7 +303,7 @@ class FakeApi:
 
     def _collect_garbage(self, uid: str) -> None:
         """Delete what belongs to the object that has gone."""
-        for objects in (self.services, self.config_maps):
+        for objects in (self.services, self.config_maps, self.secrets):
             for name, thing in list(objects.items()):
                 owners = thing["metadata"].get("ownerReferences") or ()
                 if [each["uid"] for each in owners] == [uid]:

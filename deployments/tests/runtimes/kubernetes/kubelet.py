@@ -5,6 +5,7 @@ neither is an image of the registry nowhere.test.
 """
 
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ PROGRAMS = {
     "deaf",  # until its time is up
     "exit",  # ends with the code that it is given
     "say",  # writes each word as a line, and ends with 0
+    "reveal",  # writes what a variable is, and what is in a file of secrets
     "chat",  # writes them, and then sleeps
 }
 
@@ -33,6 +35,8 @@ class Kubelet:
             status = pod["status"]
             if pod["metadata"].get("deletionTimestamp"):
                 self._end(name, pod)
+            elif pod["spec"].get("schedulingGates"):
+                continue
             elif not pod["spec"].get("nodeName"):
                 self._schedule(name, pod)
             elif status["phase"] == "Pending":
@@ -86,13 +90,17 @@ class Kubelet:
             return
         if program in {"say", "chat"}:
             self._api.logs[name] = [f"{word}\n".encode() for word in words]
+        if program == "reveal":
+            self._api.logs[name] = [
+                f"{value}\n".encode() for value in self._given(name, pod, words)
+            ]
         state = {"running": {"startedAt": AT}}
         ready = [{"type": "Ready", "status": "True"}]
         self._set(name, "Running", state, ready)
 
     def _go_on(self, name: Name, pod: Json) -> None:
         program, words = _command(pod)
-        if program in {"exit", "say"}:
+        if program in {"exit", "say", "reveal"}:
             code = int(words[0]) if program == "exit" else 0
             reason = "Error" if code else "Completed"
             self._finish(name, exitCode=code, reason=reason, startedAt=AT, finishedAt=LATER)
@@ -117,6 +125,23 @@ class Kubelet:
         wanted = [each["configMapKeyRef"]["name"] for each in sources if "configMapKeyRef" in each]
         there = self._api.config_maps
         return next((each for each in wanted if (name[0], each) not in there), None)
+
+    def _given(self, name: Name, pod: Json, words: list[str]) -> Iterator[str]:
+        """The variable and the file of secrets that the words name, as a container gets them."""
+        variable, path = words
+        container = pod["spec"]["containers"][0]
+        [by_name] = [each for each in container["env"] if each["name"] == variable]
+        reference = by_name["valueFrom"]["secretKeyRef"]
+        yield self._content(name, reference["name"], reference["key"])
+        [mount] = [
+            each for each in container["volumeMounts"] if each["mountPath"] == "/run/secrets"
+        ]
+        [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == mount["name"]]
+        [item] = [each for each in volume["secret"]["items"] if each["path"] == path]
+        yield self._content(name, volume["secret"]["secretName"], item["key"])
+
+    def _content(self, pod: Name, secret: str, key: str) -> str:
+        return b64decode(self._api.secrets[pod[0], secret]["data"][key]).decode()
 
     def _pull_in_vain(self, name: Name, pod: Json) -> None:
         [container] = pod["status"]["containerStatuses"]

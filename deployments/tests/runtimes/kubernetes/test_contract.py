@@ -44,6 +44,9 @@ class KubernetesHarness(Harness):
     def says_three_lines_and_runs_on(self) -> Work:
         return Work(IMAGE, ("chat", "one", "two", "three"))
 
+    def reveals(self, variable: str, path: str) -> Work:
+        return Work(IMAGE, ("reveal", variable, path))
+
     def has_no_such_command(self) -> Work:
         return Work(IMAGE, ("trian",))
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from deployments.runtimes.base import Registry, ReplicaPlacement
+from deployments.runtimes.base import Registry, ReplicaPlacement, Secrets
 from deployments.runtimes.mounts import Mount
 from deployments.runtimes.peers import Peers, group_of
 from deployments.tests.runtimes.harness import key_of
@@ -57,7 +57,8 @@ def everything(api, kubelet):
     """Makes every call of the runtime."""
     first = runtime_at(api.url, registries=[Registry("r.test", "u", "p")])
     claim = Mount("data", "PVC", "/data", {"size_mib": 1})
-    first.start(launch_spec(mounts=[claim]))
+    secrets = Secrets({"TOKEN": "x"}, {"token": "x"})
+    first.start(launch_spec(mounts=[claim], secrets=secrets))
     runtime = runtime_at(api.url, registries=[Registry("r.test", "u", "new")])
     runtime.start(launch_spec())
     runtime.pull("image")
