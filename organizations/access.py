@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
+from mlops_platform.api import tenant
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from organizations.models import Membership, Role
@@ -43,6 +44,7 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
     membership = members.filter(organization_id=key).first() if key else None
     if membership is None:
         raise not_found()
+    tenant.note(membership.organization_id)
     if ORDER.index(Role(membership.role)) < ORDER.index(role):
         raise role_too_low(role, membership.role)
     return membership
@@ -51,7 +53,10 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
 def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, Role]:
     """The user's role in each of the organizations of which the user is a member. One query."""
     found = Membership.objects.filter(user_id=user.pk, organization_id__in=organization_ids)
-    return {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
+    roles = {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
+    if len(roles) == 1:
+        tenant.note(*roles)
+    return roles
 
 
 class Standing(NamedTuple):

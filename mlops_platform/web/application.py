@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -12,7 +13,7 @@ from mlops_platform.api.errors import SERVER_ERROR
 from mlops_platform.web import answers, limits
 from mlops_platform.web.bodies import Receive, Unreceived, receive_body
 from mlops_platform.web.budget import Budget
-from mlops_platform.web.clients import client_of
+from mlops_platform.web.clients import Client, Clients
 from mlops_platform.web.connection import Connection
 from mlops_platform.web.fair_threads import Busy, FairThreads
 from mlops_platform.web.messages import Answer, Head, read_head
@@ -33,6 +34,7 @@ class WebApplication:
 
     def __init__(self, django: Application) -> None:
         self._django = django
+        self._clients = Clients()
         self._receiving = Budget(limits.RECEIVING_BYTES)
         self._unread = Budget(limits.UNREAD_BYTES)
 
@@ -57,9 +59,10 @@ class WebApplication:
             return Result(answers.alive(head))
         try:
             body = await receive_body(head, receive, self._receiving, connection.transport.abort)
+            client = self._clients.of(head)
             return await self.threads.run(
-                client_of(head),
-                partial(call, self._django, head, body),
+                client,
+                partial(call, self._django, head, body, self._learning(client)),
                 is_wanted=lambda: not connection.transport.is_closing(),
             )
         except Unreceived as fault:
@@ -69,6 +72,21 @@ class WebApplication:
         except Exception:
             logger.exception("Django has not answered")
             return Result(answers.refusal(head, 500, "internal_error", SERVER_ERROR))
+
+    def _learning(self, client: Client) -> Callable[[UUID], None]:
+        """What a thread calls with the organization that the client's request concerns."""
+        loop = asyncio.get_running_loop()
+
+        def learn(organization_id: UUID) -> None:
+            if client.organization != str(organization_id):
+                loop.call_soon_threadsafe(self._learn, client, str(organization_id))
+
+        return learn
+
+    def _learn(self, client: Client, organization: str) -> None:
+        """What runs and waits counts for the organization from here on."""
+        self._clients.learn(client, organization)
+        self.threads.look_up(self._clients.look_up)
 
     async def send_all(self, answer: Answer, connection: Connection, sender: "_Sender") -> None:
         size = sum(map(len, answer.body))
@@ -158,7 +176,10 @@ def _unreceived(head: Head, status: int) -> Answer:
 
 def _busy(head: Head, busy: Busy) -> Answer:
     if busy.by_client:
-        detail = "You have too many requests waiting; send the next ones more slowly."
+        detail = (
+            "You, or your organization, have too many requests waiting; send the next ones more "
+            "slowly."
+        )
         return answers.refusal(head, 429, "throttled", detail, {"Retry-After": "2"})
     detail = "The server has more to do than it can; try again soon."
     return answers.refusal(head, 503, "busy", detail, {"Retry-After": "5"})

@@ -1,5 +1,16 @@
-"""By whose share of the threads a request counts."""
+"""By whose shares of the threads a request counts.
 
+A request counts for its user, or without one for its address, and for the organization that it
+concerns. No query is made to learn which that is, and a request's path does not prove it. So a
+process remembers what checks of access have found while it answered earlier requests: for each
+user the organization of the last one, and that of each id in a path. Until then a request counts
+among strangers, and for the first id in its path, which all that concerns a cluster has in common,
+or for the organization in which others have found this id.
+"""
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 from rest_framework_simplejwt.exceptions import TokenBackendError
@@ -9,16 +20,83 @@ from mlops_platform.api.throttling.addresses import network_of
 from mlops_platform.web.messages import Head
 
 LONGEST_TOKEN = 4096
+REMEMBERED = 20_000  # users, ids in paths, and pairs of both; about 5 MiB
+STRANGERS = "strangers"
+
+_ID = re.compile(r"/([0-9a-fA-F-]{36})(?:/|$)")
 
 
-def client_of(head: Head) -> str:
-    """The user of a valid access token, read without the database; else the address."""
+@dataclass(slots=True, eq=False)
+class Client:
+    """Of one request. `name`: its user or address; `subject`: the first id in its path.
+
+    While it runs it counts for all that it has begun with: else a crowd whose organization is not
+    known yet would take all threads, one as soon as another is known.
+    """
+
+    name: str
+    subject: str = ""
+    organization: str | None = None
+    likely: str | None = None
+    """The organization that the subject belongs to, whether or not this user does."""
+    begun_with: frozenset[str] = frozenset()
+
+    @property
+    def group(self) -> str:
+        """Those with which it takes turns as one: its organization, as far as that is known."""
+        if organization := self.organization or self.likely:
+            return f"organization {organization}"
+        return f"id {self.subject}" if self.subject else self.name
+
+    @property
+    def shares(self) -> frozenset[str]:
+        shares = self.begun_with | {self.name, self.group}
+        return shares | {STRANGERS} if self.organization is None else shares
+
+    def begin(self) -> None:
+        self.begun_with = self.shares
+
+
+class Clients:
+    """What this process has learned of its clients. All methods are the loop's."""
+
+    def __init__(self) -> None:
+        self._organizations: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def of(self, head: Head) -> Client:
+        """The user of a valid access token, read without the database; else the address."""
+        user = _user_of(head)
+        if user is None:
+            return Client(f"address {network_of(head.address)}")
+        found = _ID.search(head.path)
+        client = Client(f"user {user}", found[1].lower() if found else "")
+        self.look_up(client)
+        return client
+
+    def look_up(self, client: Client) -> None:
+        known = self._organizations.get
+        by_subject = known((client.name, client.subject))
+        client.organization = by_subject or known((client.name, ""))
+        client.likely = known(("", client.subject))
+
+    def learn(self, client: Client, organization: str) -> None:
+        """The user is a member of the organization, which the request concerns."""
+        keys = {(client.name, client.subject), (client.name, "")}
+        if client.subject:
+            keys.add(("", client.subject))
+        for key in keys:
+            self._organizations[key] = organization
+            self._organizations.move_to_end(key)
+        while len(self._organizations) > REMEMBERED:
+            self._organizations.popitem(last=False)
+
+
+def _user_of(head: Head) -> object:
     scheme, _, token = head.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and len(token) <= LONGEST_TOKEN:
-        try:
-            claims: Any = token_backend.decode(token.strip())  # type: ignore[arg-type]  # takes text
-        except TokenBackendError:
-            pass
-        else:
-            return f"user {claims.get('user_id')}"
-    return f"address {network_of(head.address)}"
+    if scheme.lower() != "bearer" or len(token) > LONGEST_TOKEN:
+        return None
+    try:
+        claims: Any = token_backend.decode(token.strip())  # type: ignore[arg-type]  # takes text
+    except TokenBackendError:
+        return None
+    return claims.get("user_id")

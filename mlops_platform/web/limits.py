@@ -16,6 +16,7 @@ UNREAD_BYTES = 128 * MIB  # of all answers that are not taken yet; likewise
 
 # --- Turns for a thread ---------------------------------------------------------------------
 WAITING_OF_CLIENT = 32
+WAITING_OF_ORGANIZATION = 128
 WAITING = 256
 TURN_S = 10.0
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import UUID
 
+from mlops_platform.api import tenant
 from mlops_platform.api.streams import ON_LOOP, PushedStream, Stream, StreamResponse
 from mlops_platform.api.throttling.addresses import CLIENT
 from mlops_platform.web.messages import Answer, Head
@@ -56,8 +58,16 @@ def environ_of(head: Head, body: bytes) -> dict[str, Any]:
     return environ
 
 
-def call(application: Application, head: Head, body: bytes) -> Result:
-    """Blocks until Django has answered; to be run in a thread."""
+def call(
+    application: Application, head: Head, body: bytes, learn: Callable[[UUID], None]
+) -> Result:
+    """Blocks until Django has answered; to be run in a thread. `learn` is called, meanwhile, with
+    organizations that the request is found to concern."""
+    with tenant.noting(learn):
+        return _call(application, head, body)
+
+
+def _call(application: Application, head: Head, body: bytes) -> Result:
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:

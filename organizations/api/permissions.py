@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.api.requests import UserRequest
+from mlops_platform.api import tenant
 from mlops_platform.api.viewsets import ApiViewSet
 from organizations.access import ORDER, require, role_too_low
 from organizations.models import Role
@@ -27,6 +28,8 @@ class RolePermission(IsAuthenticated):
         needed = view.roles[view.action]
         if needed is not None and not (needed == Role.VIEWER and view.finds_own_rows):
             require(view.request.user, obj, needed)
+        elif needed is not None:
+            tenant.note(obj)
         return True
 
     def needs(self, view: Any) -> str:
