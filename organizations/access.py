@@ -44,7 +44,7 @@ def require(user: User, organization_id: UUID | str, role: Role) -> Membership:
     membership = members.filter(organization_id=key).first() if key else None
     if membership is None:
         raise not_found()
-    tenant.note(membership.organization_id)
+    tenant.found.get()(membership.organization_id)
     if ORDER.index(Role(membership.role)) < ORDER.index(role):
         raise role_too_low(role, membership.role)
     return membership
@@ -55,7 +55,7 @@ def roles_of(user: User, organization_ids: Collection[UUID]) -> dict[UUID, Role]
     found = Membership.objects.filter(user_id=user.pk, organization_id__in=organization_ids)
     roles = {id_: Role(role) for id_, role in found.values_list("organization_id", "role")}
     if len(roles) == 1:
-        tenant.note(*roles)
+        tenant.found.get()(*roles)
     return roles
 
 

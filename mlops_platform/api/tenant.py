@@ -6,20 +6,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
 
-_listener: ContextVar[Callable[[UUID], None] | None] = ContextVar("tenant", default=None)
-
-
-def note(organization_id: UUID) -> None:
-    """The user of this request is a member of the organization that it concerns."""
-    if (listener := _listener.get()) is not None:
-        listener(organization_id)
+found: ContextVar[Callable[[UUID], None]] = ContextVar("tenant", default=lambda _: None)
+"""To be called with an organization that a request concerns, and of which its user is a member."""
 
 
 @contextmanager
 def noting(listener: Callable[[UUID], None]) -> Iterator[None]:
-    """Call `listener`, in this thread, with each organization that is noted within."""
-    token = _listener.set(listener)
+    """Within, `found` is this listener, in this thread."""
+    token = found.set(listener)
     try:
         yield
     finally:
-        _listener.reset(token)
+        found.reset(token)

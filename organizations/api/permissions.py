@@ -29,7 +29,7 @@ class RolePermission(IsAuthenticated):
         if needed is not None and not (needed == Role.VIEWER and view.finds_own_rows):
             require(view.request.user, obj, needed)
         elif needed is not None:
-            tenant.note(obj)
+            tenant.found.get()(obj)
         return True
 
     def needs(self, view: Any) -> str:
