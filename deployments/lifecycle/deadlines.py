@@ -33,7 +33,7 @@ SELECT c.id, statement_timestamp()
   JOIN (SELECT cluster_id, min(due_at) AS first_at FROM deployments_deployment
          WHERE status = 'RUNNING' AND due_at <= statement_timestamp()
          GROUP BY cluster_id) due ON due.cluster_id = c.id
- WHERE c.runtime = 'simulated' AND c.deleted_at IS NULL
+ WHERE c.runtime = 'simulated' AND c.deleted_at IS NULL AND NOT c.id = ANY(%(passed_over)s::uuid[])
  ORDER BY due.first_at, c.id LIMIT %(clusters)s
    FOR NO KEY UPDATE OF c SKIP LOCKED
 """
@@ -50,16 +50,23 @@ def finish_due(cluster_id: UUID, now: datetime, *, batch: int = BATCH) -> int:
     return finished
 
 
-def finish_simulated(*, clusters: int = CLUSTERS, batch: int = BATCH) -> int:
+def finish_simulated(
+    *, clusters: int = CLUSTERS, batch: int = BATCH, passed_over: set[UUID] | None = None
+) -> int:
     """End simulated deployments of several clusters that have run for their time by the database's
     clock; returns how many.
 
-    It waits for no lock: a cluster that another session has locked comes another time. One query
-    where nothing is due, and 8 for any number of clusters.
+    It waits for no lock: a cluster that another session has locked comes another time. One of which
+    all that is due is locked is added to `passed_over`, and none of these is looked at: it would
+    have the turn of another. One query where nothing is due, and 8 for any number of clusters.
     """
+    passed_over = set() if passed_over is None else passed_over
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(_LOCK_FREE, {"clusters": clusters})
+            cursor.execute(
+                _LOCK_FREE,
+                {"clusters": clusters, "passed_over": [str(each) for each in passed_over]},
+            )
             locked: dict[UUID, datetime] = dict(cursor.fetchall())
         if not locked:
             return 0
@@ -68,6 +75,8 @@ def finish_simulated(*, clusters: int = CLUSTERS, batch: int = BATCH) -> int:
             .filter(status=Status.RUNNING, due_at__lte=Now(), cluster_id__in=locked)
             .order_by("due_at", "pk")[:batch]
         )
+        if len(rows) < batch:
+            passed_over |= locked.keys() - {row.cluster_id for row in rows}
         _finish(rows, max(locked.values()))
         return len(rows)
 

@@ -9,6 +9,8 @@ from functools import partial
 import pytest
 from django.db.models import F
 from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
@@ -20,8 +22,9 @@ from deployments.runtimes.simulated import Fate
 from deployments.signals import deployment_stopped
 from deployments.tests import clock
 from deployments.tests.workloads import allocated, make, timeline
+from mlops_platform.coordination import redis
 from mlops_platform.coordination.redis import redis_client
-from mlops_platform.tests.equipment.row_locks import locked
+from mlops_platform.tests.equipment.row_locks import all_locked, locked
 from organizations.tests.people import all_at_once
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -271,6 +274,49 @@ def test_a_locked_cluster_delays_no_end_in_another(transactional_db, dev, org, c
         due.do_all()
     assert [row.events.count() for row in rows] == [1, 1]
     assert redis_client().keys("cluster:*:due") == []  # no worker was asked
+
+
+def test_clusters_of_which_all_that_is_due_is_locked_take_no_turn_of_another(
+    transactional_db, dev, org, cluster
+):
+    many = [make_cluster(org, name=f"c{number}") for number in range(2 * deadlines.CLUSTERS)]
+    rows = [running(each, dev, ran_s=90, simulated_runtime_s=60) for each in many]
+    last = running(cluster, dev, ran_s=61, simulated_runtime_s=60)
+    ids = ", ".join(f"'{row.pk}'" for row in rows)
+    statement = f"SELECT 1 FROM deployments_deployment WHERE id IN ({ids}) FOR NO KEY UPDATE"
+    with all_locked([statement]):
+        due.do_all()
+        assert last.events.count() == 1
+        assert not any(row.events.exists() for row in rows)
+    deadline = time.monotonic() + 30
+    while not all(row.events.exists() for row in rows) and time.monotonic() < deadline:
+        due.do_all()
+    assert [row.events.count() for row in rows] == [1] * len(rows)
+
+
+def test_a_redis_that_fails_slowly_delays_many_ends_once(
+    transactional_db, dev, org, cluster, monkeypatch, caplog
+):
+    """As where the name of its host is not found any more."""
+    for number in range(deadlines.CLUSTERS + 5):
+        running(make_cluster(org, name=f"c{number}"), dev, ran_s=61, simulated_runtime_s=60)
+    attempts = []
+
+    def fail(connection):
+        attempts.append(connection)
+        time.sleep(2 * redis.SLOW_S)
+        raise RedisConnectionError("Name or service not known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_client().connection_pool.connection_class, "_connect", fail)
+        patch.setattr(redis, "_stalled_until", {})
+        redis_client().connection_pool.disconnect()
+        with pytest.raises(RedisError):
+            due.do_all()
+    assert Deployment.objects.filter(status=Status.COMPLETED).count() == deadlines.CLUSTERS + 5
+    assert len(attempts) <= 2
+    warnings = [each for each in caplog.records if "not requested" in each.getMessage()]
+    assert len(warnings) <= len(attempts)
 
 
 def test_a_cluster_whose_ends_fail_is_left_to_a_worker_with_all_others(dev, org, cluster):

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from mlops_platform.environment.redis_address import Pool
 
+SLOW_S = 0.5  # a Redis that has ended refuses connections within a millisecond
 _stalled_until: dict[str, float] = {}
 """time.monotonic() by URL; here because connections copy their Retry."""
 
@@ -23,8 +24,10 @@ def redis_client() -> Redis:
 
     A connection that broke while it lay idle (Redis was restarted) is tried once more at once, and
     so is one whose server has become a replica: the address may lead to another server by now. A
-    timeout is not, and what follows it within REDIS_STALLED_S fails at once: a submit speaks to
-    Redis three times, and a frozen Redis must cost it one timeout, not three.
+    timeout is not. What follows a timeout, or a slow failure (a host whose name is not found any
+    more, Sentinels of which none answers), within REDIS_STALLED_S fails at once: a submit speaks to
+    Redis three times, and a timer as often as clusters have something due. A Redis that is away
+    must cost each of them one wait.
     """
     return _client(settings.REDIS_URL, settings.REDIS_TIMEOUT_S, settings.REDIS_STALLED_S)
 
@@ -51,8 +54,11 @@ class _Impatient(Retry):
     def call_with_retry(self, *args: Any, **kwargs: Any) -> Any:
         if time.monotonic() < _stalled_until.get(self._url, 0.0):
             raise RedisConnectionError("Redis did not answer a moment ago.")
+        began = time.monotonic()
         try:
             return super().call_with_retry(*args, **kwargs)
-        except RedisTimeoutError:
-            _stalled_until[self._url] = time.monotonic() + self._stalled_s
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            took_s = time.monotonic() - began
+            if isinstance(error, RedisTimeoutError) or took_s > SLOW_S:
+                _stalled_until[self._url] = time.monotonic() + self._stalled_s
             raise

@@ -28,6 +28,7 @@ from mlops_platform.environment.database import try_again
 logger = logging.getLogger(__name__)
 
 LOCK_MS = round(LOCK_S * 1000)
+WARNED_EVERY_S = 1.0  # that Redis is away
 LOOK_AT_ONCE = 1000  # ids that one look asks for again
 LOST_AFTER_MS = 2000  # a message that no worker has taken, where the broker has none
 LATE_AFTER_MS = 5000  # and where it has some, which may be in front of it
@@ -125,6 +126,7 @@ class Wakeup:
         self._task, self._flag, self._lock = task, flag, lock
         self._queue, self._expires_s = queue, expires_s
         self._set, self._failures = f"wakeups:{task}", f"wakeups:{task}:failures"
+        self._warned_at = float("-inf")  # by time.monotonic()
 
     def request(self, id_: UUID, word: str, *, again: bool = False) -> None:
         """Ask for a run. Never raises for want of Redis: a sweep asks again, with `again`.
@@ -136,10 +138,7 @@ class Wakeup:
             if script(redis_client(), _REQUEST)(keys, [word, str(id_)]) or again:
                 self.enqueue(id_)
         except (RedisError, OperationalError, OSError) as error:
-            logger.warning(
-                "not requested: redis is away; the sweep will ask again",
-                extra={"flag": self._flag.format(id_), "error": str(error)},
-            )
+            self._warn(id_, error)
 
     def enqueue(self, id_: UUID) -> None:
         """Send the task by its name, so that the sender does not import what the task imports."""
@@ -212,6 +211,16 @@ class Wakeup:
                 before(UUID(id_))
         for id_ in (*gone, *untaken):
             self.enqueue(UUID(id_))
+
+    def _warn(self, id_: UUID, error: Exception) -> None:
+        """Of the first of many requests: a timer makes one for each cluster with ends."""
+        now = time.monotonic()
+        if now - self._warned_at > WARNED_EVERY_S:
+            self._warned_at = now
+            logger.warning(
+                "not requested: redis is away; the sweep will ask again",
+                extra={"flag": self._flag.format(id_), "error": str(error)},
+            )
 
     def _say(self, text: str, keys: list[str], args: list[Any]) -> Any:
         """The script's answer; None while Redis is away: the lock ends, and `ask_again` follows."""

@@ -37,7 +37,10 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM 
 
 STEP_S = 0.5  # by which the database's clock goes back at once; less is a correction
 STEP_AHEAD_S = 2.0  # from here on a step is logged; less is how clocks are set right now and then
-LOOK_FOR_S = 30.0  # after a step, for rows that were locked or written by a statement under way
+# After a start and after a step, looks at all that runs for rows that were locked, or written by a
+# statement under way: seven, as each pause is twice the one before.
+LOOK_FOR_S = 30.0
+FIRST_LOOK_AGAIN_S = 0.5
 
 
 class Turn:
@@ -49,7 +52,8 @@ class Turn:
         self._redis_is_away = False
         self._ahead_s: float | None = None
         self._most_ahead_s: float | None = None
-        self._stepped_at = time.monotonic()  # or when it started: no timer may have seen a step
+        self._looks_at = time.monotonic()  # at first: no timer may have seen a step
+        self._look_again_s = FIRST_LOOK_AGAIN_S
 
     def take(self) -> float | None:
         """Do or ask for everything that is due. Returns in how many seconds something will be due
@@ -90,14 +94,16 @@ class Turn:
             )
 
     def _mend_after_step_back(self, ahead_s: float, most_ahead_s: float) -> None:
-        """Three queries in each turn for a while after the start and after a step. A slow answer is
-        no step: every cluster would have a cycle just when the database is slow."""
+        """Three queries in few turns after the start and after a step. A slow answer is no step:
+        every cluster would have a cycle just when the database is slow."""
         stepped_s = 0.0 if self._ahead_s is None else most_ahead_s - self._ahead_s
         self._ahead_s = ahead_s
         if stepped_s < -STEP_S:
-            self._stepped_at = time.monotonic()
+            self._looks_at, self._look_again_s = time.monotonic(), FIRST_LOOK_AGAIN_S
             logger.warning("the database's clock was put back", extra={"by_s": -stepped_s})
-        if time.monotonic() - self._stepped_at < LOOK_FOR_S:
+        if self._look_again_s < LOOK_FOR_S and time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + self._look_again_s
+            self._look_again_s *= 2
             moved = clock_steps.move_future_to_now()
             if moved or stepped_s < -STEP_S:
                 next_cycle.make_all_due()

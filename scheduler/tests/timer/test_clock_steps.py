@@ -24,9 +24,7 @@ def test_a_turn_after_a_step_back_leaves_no_end_in_the_future(
     row = submit("LOW", simulated_runtime_s=5)
     run_cycle(row.cluster)
     timer = turn.Turn()
-    monkeypatch.setattr(turn, "LOOK_FOR_S", 0.0)
     timer.take()
-    monkeypatch.setattr(turn, "LOOK_FOR_S", 30.0)
     monotonic = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 3600)
     ahead = database_now() + timedelta(hours=1)
@@ -38,6 +36,46 @@ def test_a_turn_after_a_step_back_leaves_no_end_in_the_future(
     assert row.status == Status.RUNNING
     assert row.due_at is not None
     assert row.due_at <= database_now() + timedelta(seconds=5)
+
+
+class Looks:
+    """Counts how often all that runs is read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, execute: Any, sql: str, *rest: Any) -> Any:
+        self.count += "SET started_at = statement_timestamp()" in sql
+        return execute(sql, *rest)
+
+
+@pytest.mark.parametrize("stepped", [False, True], ids=["after a start", "after a step back"])
+def test_few_turns_read_all_that_runs(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch, stepped: bool
+) -> None:
+    """Two minutes of turns, and a row that has been locked until ten seconds are over."""
+    row = submit("LOW", simulated_runtime_s=86_400)
+    run_cycle(row.cluster)
+    passed, monotonic, timer = [0.0], time.monotonic, turn.Turn()
+    ahead_s = 3600.0 if stepped else 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
+    # The database's clock goes on with the monotonic one, but for a step.
+    monkeypatch.setattr(turn, "STEP_S", ahead_s - 1800 if stepped else float("inf"))
+    looks = Looks()
+    with connection.execute_wrapper(looks):
+        timer.take()
+        first = looks.count
+        passed[0] += ahead_s
+        for number in range(240):
+            if number == 20:
+                Deployment.objects.update(started_at=database_now() + timedelta(hours=1))
+            passed[0] += 0.5
+            timer.take()
+    assert first == 1
+    assert 5 <= looks.count <= 10
+    row.refresh_from_db()
+    assert row.started_at is not None
+    assert row.started_at <= database_now()
 
 
 PUT_AHEAD = "put ahead"
