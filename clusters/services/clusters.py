@@ -63,7 +63,7 @@ def lock_cluster_or_404(cluster_id: UUID) -> Cluster:
 
 
 def lock_clusters(cluster_ids: Iterable[UUID]) -> list[Cluster]:
-    """The clusters that exist, locked as by lock_cluster. One query where all are free."""
+    """The clusters that exist, locked as by lock_cluster, all or none (lock_rows)."""
     return lock_rows(Cluster.objects.all(), set(cluster_ids), limits=LIMITS)
 
 

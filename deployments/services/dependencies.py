@@ -67,8 +67,8 @@ def attach(
     """Link each row just inserted with its dependencies; returns them as they are now, locked.
 
     404 where a cluster is gone. The caller refuses those that will never complete
-    (refuse_hopeless). Three queries for any number of rows, one more where a dependency has
-    completed since it was found.
+    (refuse_hopeless). Three queries for any number of rows, two more for several clusters, one more
+    where a dependency has completed since it was found.
     """
     clusters = {row.cluster_id for row, _ in needs}
     if len(lock_clusters(clusters)) < len(clusters):

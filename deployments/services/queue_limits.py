@@ -12,21 +12,29 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from clusters.models import Cluster, State
 from clusters.services.clusters import refuse_closing
 from deployments.models import Deployment, QueueAllowance
 from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.database import row_waits
+from mlops_platform.database.row_waits import SHORT_S
 
 COUNT_EVERY_S = 10
 
 # The locks end with the transaction. The first keeps a deletion of the cluster away, as the foreign
 # key does only at the end; with the second, no other submit to the cluster commits from here on.
+#
+# Submits wait for each other as long as lock_timeout allows, and only shortly for a session that
+# has the cluster's row, or, at the commit, the owner's.
 _LOCK_AND_TAKE = """
+SELECT set_config('lock_timeout', %(shortly)s, true);
 SELECT id FROM clusters_cluster WHERE id = %(cluster)s FOR KEY SHARE;
+SET LOCAL lock_timeout TO DEFAULT;
 SELECT pg_advisory_xact_lock(%(lock)s);
+SELECT set_config('lock_timeout', %(shortly)s, true);
 UPDATE deployments_queueallowance SET remaining = remaining - %(new)s
  WHERE cluster_id = %(cluster)s AND remaining >= %(new)s
    AND EXISTS (SELECT FROM clusters_cluster
@@ -55,7 +63,7 @@ def refuse_too_many(rows: Sequence[Deployment]) -> None:
     new = Counter(row.cluster_id for row in rows)
     clusters = {row.cluster_id: row.cluster for row in rows}
     for cluster_id in sorted(clusters):  # in one order, so that no deadlock arises
-        params: dict[str, int | UUID] = {
+        params: dict[str, int | UUID | str] = {
             "lock": int.from_bytes(cluster_id.bytes[-8:], signed=True),
             "new": new[cluster_id],
             "cluster": cluster_id,
@@ -64,10 +72,17 @@ def refuse_too_many(rows: Sequence[Deployment]) -> None:
             "most_of_owner": clusters[cluster_id].max_queued_per_user
             or settings.MAX_QUEUED_PER_USER,
             "every_s": COUNT_EVERY_S,
+            "shortly": f"{SHORT_S}s",
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK_AND_TAKE, params)
-            taken = len(cursor.fetchall())
+        if cluster_id in row_waits.referred_in_vain:
+            row_waits.try_reference(Cluster.objects.all(), cluster_id)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_LOCK_AND_TAKE, params)
+                taken = len(cursor.fetchall())
+        except OperationalError as error:
+            row_waits.note_reference(cluster_id, error)
+            raise
         if taken < 2:  # of the cluster's allowance and the owner's in it
             _count(clusters[cluster_id], rows[0].owner_id, new[cluster_id])
 

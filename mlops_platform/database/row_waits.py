@@ -17,7 +17,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.models import Func, Model, QuerySet, TextField, Value
 from psycopg2.errors import LockNotAvailable
 
@@ -40,6 +40,8 @@ class _Key(NamedTuple):
 
 _since: dict[_Key, list[float]] = {}  # when each thread began to wait, the first one first
 _in_vain: dict[_Key, float] = {}  # until when this is remembered; both by time.monotonic()
+referred_in_vain: dict[Any, float] = {}
+"""Likewise, by the ids of rows to which foreign keys could not be written."""
 _guard = Lock()
 
 
@@ -93,21 +95,83 @@ def lock_rows(
     rows: "QuerySet[Row]", pks: Collection[Any], *, limits: Limits = NO_LIMITS
 ) -> list[Row]:
     """Those of `rows` with these primary keys that exist, in the keys' order, locked as by
-    lock_row. One query where all are free.
+    lock_row: all of them, or none. One query for one row; three for several that are free.
 
-    While a thread waits for one row it has those that were free: it is patient only where it asks
-    for a single one.
+    While a thread waits for one of several rows it has locked no other. Raises RowLocked, which
+    names the row, where they are not free together within LONG_S.
     """
+    if len(pks) < 2:
+        found = [lock_row(rows, pk, limits=limits, patient=True) for pk in pks]
+        return [row for row in found if row]
     if connection.savepoint_ids:
         limits = NO_LIMITS
+    until = time.monotonic() + LONG_S
+    while True:
+        locked, missing = _lock_all(rows, set(pks), limits)
+        if not missing:
+            return locked
+        _wait_for(rows, missing[0])
+        if time.monotonic() > until:
+            raise _named(rows, missing[0])
+
+
+def _lock_all(
+    rows: "QuerySet[Row]", pks: Collection[Any], limits: Limits
+) -> tuple[list[Row], list[Any]]:
+    """The rows, locked; or none, and the keys of those that other sessions have locked."""
     at_once = rows.filter(pk__in=pks).annotate(**limits).order_by("pk")
-    found = {row.pk: row for row in at_once.select_for_update(no_key=True, skip_locked=True)}
-    for pk in found:
-        _in_vain.pop(_Key(rows.model._meta.db_table, str(pk)), None)
-    for pk in sorted(set(pks) - found.keys()):
-        if row := lock_row(rows, pk, limits=limits, patient=len(pks) == 1):
-            found[pk] = row
-    return [found[pk] for pk in sorted(found)]
+    with transaction.atomic():
+        found = list(at_once.select_for_update(no_key=True, skip_locked=True))
+        missing = sorted(set(pks) - {row.pk for row in found})
+        if missing:
+            missing = list(rows.filter(pk__in=missing).order_by("pk").values_list("pk", flat=True))
+        if missing:  # the end of the savepoint gives the others back
+            transaction.set_rollback(True)
+            return [], missing
+    for row in found:
+        _in_vain.pop(_Key(rows.model._meta.db_table, str(row.pk)), None)
+    return found, []
+
+
+def _wait_for(rows: "QuerySet[Row]", pk: Any) -> None:
+    """Wait until the row is free, or refuse. Nothing is locked then."""
+    try:
+        with transaction.atomic():
+            lock_row(rows, pk)
+            transaction.set_rollback(True)
+    except OperationalError as error:
+        if isinstance(error, RowLocked) or isinstance(error.__cause__, LockNotAvailable):
+            raise _named(rows, pk) from error
+        raise
+
+
+def _named(rows: "QuerySet[Row]", pk: Any) -> RowLocked:
+    name = rows.model._meta.verbose_name
+    return RowLocked(
+        "Another session has a row.", f"Another change of {name} {pk} is under way; try again soon."
+    )
+
+
+def try_reference(rows: "QuerySet[Row]", pk: Any) -> None:
+    """Raises RowLocked, at once, while a session keeps foreign keys to the row from being written.
+    To be called where `referred_in_vain` has the key. One query, two where it is refused."""
+    table = rows.model._meta.db_table
+    probe = f"SELECT 1 FROM {table} WHERE id = %s FOR KEY SHARE SKIP LOCKED"  # noqa: S608 - ours
+    with connection.cursor() as cursor:
+        cursor.execute(probe, [pk])
+        is_free = cursor.fetchone() is not None
+    if not is_free and rows.filter(pk=pk).exists():
+        raise _named(rows, pk)
+    referred_in_vain.pop(pk, None)
+
+
+def note_reference(pk: Any, error: OperationalError) -> None:
+    """A statement that locks the row as a foreign key to it does has ended with this error."""
+    if isinstance(error.__cause__, LockNotAvailable):
+        now = time.monotonic()
+        with _guard:
+            _forget(referred_in_vain, now)
+            referred_in_vain[pk] = now + REMEMBERED_S
 
 
 def free(rows: "QuerySet[Row]") -> "QuerySet[Row]":
@@ -138,11 +202,7 @@ def _waiting(key: _Key) -> Iterator[None]:
         yield
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
-            with _guard:
-                # Other threads take keys out meanwhile, so the list is a copy.
-                for old in [each for each, until in list(_in_vain.items()) if until < began]:
-                    _in_vain.pop(old, None)
-                _in_vain[key] = time.monotonic() + REMEMBERED_S
+            _remember(key)
         raise
     else:
         _in_vain.pop(key, None)
@@ -151,3 +211,16 @@ def _waiting(key: _Key) -> Iterator[None]:
             waiting.remove(began)
             if not waiting:
                 _since.pop(key, None)
+
+
+def _remember(key: _Key) -> None:
+    now = time.monotonic()
+    with _guard:
+        _forget(_in_vain, now)
+        _in_vain[key] = now + REMEMBERED_S
+
+
+def _forget(times: dict[Any, float], before: float) -> None:
+    # Other threads take keys out meanwhile, so the list is a copy.
+    for old in [each for each, until in list(times.items()) if until < before]:
+        times.pop(old, None)

@@ -24,7 +24,12 @@ COMMAND: dict[str, float] = {
 
 
 class RowLocked(OperationalError):  # noqa: N818 - a state of the row, not a mistake
-    """Another session has locked a row for so long that nothing waits for it any more."""
+    """Another session has locked a row for so long that nothing waits for it any more. `detail` is
+    for users, where it says more than the answer does."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 # Names an advisory lock of PostgreSQL: migrations own it, a backup shares it. The number means
@@ -72,7 +77,7 @@ def try_again(error: Exception) -> TryAgain | None:
     While PostgreSQL starts or stops, psycopg2 raises a plain DatabaseError for some statements.
     """
     if isinstance(error, RowLocked):
-        return BUSY
+        return BUSY._replace(detail=error.detail or BUSY.detail)
     if answer := BY_SQLSTATE.get(getattr(error.__cause__, "pgcode", None) or ""):
         return answer  # whichever class psycopg2 gives it
     may_pass = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError

@@ -18,6 +18,8 @@ def short_wait(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setitem(options, "options", shorter)
     connection.close()
     row_waits._in_vain.clear()
+    row_waits.referred_in_vain.clear()
     yield
     row_waits._in_vain.clear()
+    row_waits.referred_in_vain.clear()
     connection.close()

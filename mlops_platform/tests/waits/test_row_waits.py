@@ -1,6 +1,7 @@
 """A row that a session keeps locked takes up no threads: few wait for it, others are refused."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,9 @@ from deployments.tests.workloads import body
 from mlops_platform.database import row_waits
 from mlops_platform.environment.database import RowLocked
 from mlops_platform.tests.equipment.errors import error_body
-from mlops_platform.tests.equipment.row_locks import locked
+from mlops_platform.tests.equipment.row_locks import all_locked, locked
 from mlops_platform.tests.equipment.world import fingerprint
+from mlops_platform.tests.waits.organization_lock import waits_in_vain
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
 
@@ -150,17 +152,98 @@ def test_a_thread_that_has_a_clusters_row_waits_shortly_for_others(
     assert limits_of(look, "COUNT(") == ["200ms"]
 
 
-def test_a_thread_that_waits_for_one_of_several_clusters_keeps_the_others_shortly(
+def test_a_thread_that_waits_for_one_of_several_clusters_has_locked_no_other(
     org: Organization, cluster: Cluster
 ) -> None:
-    keys = [make_cluster(org, name="other").pk, cluster.pk]
+    other = make_cluster(org, name="other")
+    free: list[bool] = []
 
-    def wait() -> None:
-        with pytest.raises(OperationalError), transaction.atomic():
-            lock_clusters(keys)
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "FOR NO KEY UPDATE" in sql and "SKIP LOCKED" not in sql:  # about to wait
+            free.append(is_free(other))
+        return execute(sql, params, many, context)
 
-    with locked(CLUSTER, cluster.pk):
-        assert limits_of(wait, "FOR NO KEY UPDATE") == ["200ms"]
+    with locked(CLUSTER, cluster.pk), connection.execute_wrapper(look):
+        with pytest.raises(RowLocked) as refused, transaction.atomic():
+            lock_clusters([other.pk, cluster.pk])
+        assert free == [True]
+        assert str(cluster.pk) in refused.value.detail
+        with pytest.raises(RowLocked), transaction.atomic():  # at once, as it is known
+            lock_clusters([other.pk, cluster.pk])
+        assert free == [True]
+        assert is_free(other)
+
+
+def is_free(cluster: Cluster) -> bool:
+    """For another session."""
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            statement = f"SELECT 1 FROM {CLUSTER} WHERE id = %s FOR UPDATE SKIP LOCKED"
+            cursor.execute(statement, [cluster.pk])
+            return cursor.fetchone() is not None
+    finally:
+        other.close()
+
+
+def test_several_clusters_are_locked_together_as_soon_as_all_are_free(
+    org: Organization, cluster: Cluster
+) -> None:
+    other = make_cluster(org, name="other")
+    with ExitStack() as session:
+        session.enter_context(locked(CLUSTER, cluster.pk))
+
+        def let_go(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if "FOR NO KEY UPDATE" in sql and "SKIP LOCKED" not in sql:
+                session.close()
+            return execute(sql, params, many, context)
+
+        with transaction.atomic(), connection.execute_wrapper(let_go):
+            found = lock_clusters([other.pk, cluster.pk])
+            assert [row.pk for row in found] == sorted([cluster.pk, other.pk])
+            assert not is_free(cluster)
+            assert not is_free(other)
+    assert is_free(cluster)
+    assert is_free(other)
+
+
+def test_a_bulk_over_two_clusters_names_the_one_that_is_locked(
+    api: Callable[[User], JsonClient], dev: User, org: Organization, cluster: Cluster
+) -> None:
+    other = make_cluster(org, name="other")
+    needed = [
+        api(dev).post("/api/deployments", body(each)).json()["id"] for each in (cluster, other)
+    ]
+    bodies = [body(c, depends_on=[n]) for c, n in zip((cluster, other), needed, strict=True)]
+    before = fingerprint()
+    with locked(CLUSTER, other.pk):
+        answer = api(dev).post("/api/deployments/bulk", {"deployments": bodies})
+        assert answer.status_code == 503
+        assert str(other.pk) in error_body(answer)["detail"]
+        assert int(answer["Retry-After"]) > 0
+        assert fingerprint() == before
+    assert api(dev).post("/api/deployments/bulk", {"deployments": bodies}).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["one", "bulk"])
+def test_submits_to_a_cluster_that_is_about_to_be_deleted_wait_for_it_once(
+    api: Callable[[User], JsonClient], dev: User, cluster: Cluster, kind: str
+) -> None:
+    """The session has the row for an UPDATE of its key or a DELETE."""
+    path, given = "/api/deployments", body(cluster)
+    if kind == "bulk":
+        path, given = f"{path}/bulk", {"deployments": [given] * 3}
+    with all_locked([f"SELECT 1 FROM {CLUSTER} WHERE id = '{cluster.pk}' FOR UPDATE"]):
+        for expected in (1, 0, 0):
+            with waits_in_vain() as waits:
+                answer = api(dev).post(path, given)
+            assert (answer.status_code, error_body(answer)["code"]) == (503, "busy")
+            assert int(answer["Retry-After"]) > 0
+            assert len(waits) == expected
+    assert api(dev).post(path, given).status_code == 201
+    with CaptureQueriesContext(connection) as queries:
+        assert api(dev).post(path, given).status_code == 201
+    assert not any("FOR KEY SHARE SKIP LOCKED" in each["sql"] for each in queries)
 
 
 def test_a_stop_waits_for_the_cycle_that_has_locked_the_deployment_and_else_for_nothing(
