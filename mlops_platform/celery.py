@@ -5,9 +5,10 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_shutting_down
 
 from mlops_platform import broker
+from mlops_platform.processes.ending import bound_end
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_platform.settings")
 
@@ -16,6 +17,7 @@ app = Celery("mlops_platform", amqp=broker.AMQP)
 app.steps["consumer"].add(broker.LookForLost)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+worker_shutting_down.connect(bound_end)
 
 
 @setup_logging.connect

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import psutil
@@ -15,6 +16,8 @@ from django.db import connection
 from clusters.models import Cluster
 from deployments.models import Deployment, EventType, Status
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.processes.ending import END_WITHIN_S
+from mlops_platform.tests.equipment.own_redis import OwnRedis
 from mlops_platform.tests.equipment.row_locks import locked
 from scheduler import audit, wakeup
 from scheduler.models import SchedulingCycle, Trigger
@@ -26,6 +29,7 @@ pytestmark = [pytest.mark.concurrency, pytest.mark.django_db(transaction=True)]
 Worker = subprocess.Popen[bytes]
 StartWorker = Callable[..., Worker]
 WAIT_S = 20.0
+LATE_S = 12.0  # for a busy machine
 OPEN = "wakeups:scheduler.tasks.schedule_cluster"
 
 
@@ -67,6 +71,10 @@ def in_mid_cycle(worker: Worker, cluster: Cluster) -> Iterator[psutil.Process]:
         yield child
 
 
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def all_is_well(row: Deployment, cluster: Cluster) -> bool:
     assert status_of(row) == Status.RUNNING
     assert row.events.filter(type=EventType.STARTED).count() == 1
@@ -98,6 +106,51 @@ def test_a_cycle_whose_worker_is_killed_is_another_workers(
     start_worker(concurrency=1)
     wait_for(lambda: status_of(row) == Status.RUNNING)
     wait_for(lambda: all_is_well(row, cluster))
+
+
+def test_a_worker_that_is_asked_to_end_in_mid_cycle_ends_soon_and_the_cycle_is_another_workers(
+    cluster: Cluster, submit: Submit, start_worker: StartWorker, patient_url: str
+) -> None:
+    worker = start_worker(concurrency=1, DATABASE_URL=patient_url)
+    row = submit("LOW", gpu=1)
+    with in_mid_cycle(worker, cluster) as child:
+        worker.terminate()
+        assert worker.wait(END_WITHIN_S + LATE_S) == 0
+        assert has_ended(child)
+    start_worker(concurrency=1)
+    wait_for(lambda: status_of(row) == Status.RUNNING)
+    wait_for(lambda: all_is_well(row, cluster))
+
+
+def test_a_worker_whose_child_is_frozen_ends_soon_once_it_is_asked_to(
+    cluster: Cluster, submit: Submit, start_worker: StartWorker, patient_url: str
+) -> None:
+    worker = start_worker(concurrency=1, DATABASE_URL=patient_url)
+    submit("LOW", gpu=1)
+    with in_mid_cycle(worker, cluster) as child:
+        child.suspend()
+        worker.terminate()
+        assert worker.wait(END_WITHIN_S + LATE_S) == 0
+        assert has_ended(child)
+
+
+@pytest.mark.parametrize(("queues", "pool"), [("scheduler", "prefork"), ("runtimes", "threads")])
+@pytest.mark.parametrize("how", ["frozen", "stopped"])
+def test_a_worker_ends_soon_once_it_is_asked_to_while_redis_is_away(
+    start_worker: StartWorker, tmp_path: Path, queues: str, pool: str, how: str
+) -> None:
+    own = OwnRedis(tmp_path / "redis")
+    own.start()
+    with ExitStack() as after:
+        after.callback(own.stop)
+        worker = start_worker(queues=queues, pool=pool, REDIS_URL=own.url)
+        if how == "frozen":
+            after.enter_context(own.frozen())
+        else:
+            own.stop()
+        time.sleep(2)  # it is about to connect again
+        worker.terminate()
+        assert worker.wait(END_WITHIN_S + LATE_S) == 0
 
 
 def test_a_cycle_whose_process_is_frozen_is_another_processes_and_does_no_harm_when_it_thaws(
