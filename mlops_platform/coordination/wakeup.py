@@ -13,6 +13,7 @@ worker meanwhile. Times are those of Redis' clock. What Redis loses altogether, 
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,7 +29,7 @@ from mlops_platform.environment.database import try_again
 logger = logging.getLogger(__name__)
 
 LOCK_MS = round(LOCK_S * 1000)
-WARNED_EVERY_S = 1.0  # that Redis is away
+MOST_WARNINGS, WARNINGS_WITHIN_S = 3, 1.0  # that Redis is away
 LOOK_AT_ONCE = 1000  # ids that one look asks for again
 LOST_AFTER_MS = 2000  # a message that no worker has taken, where the broker has none
 LATE_AFTER_MS = 5000  # and where it has some, which may be in front of it
@@ -126,7 +127,7 @@ class Wakeup:
         self._task, self._flag, self._lock = task, flag, lock
         self._queue, self._expires_s = queue, expires_s
         self._set, self._failures = f"wakeups:{task}", f"wakeups:{task}:failures"
-        self._warned_at = float("-inf")  # by time.monotonic()
+        self._warned_at: deque[float] = deque(maxlen=MOST_WARNINGS)  # by time.monotonic()
 
     def request(self, id_: UUID, word: str, *, again: bool = False) -> None:
         """Ask for a run. Never raises for want of Redis: a sweep asks again, with `again`.
@@ -213,10 +214,10 @@ class Wakeup:
             self.enqueue(UUID(id_))
 
     def _warn(self, id_: UUID, error: Exception) -> None:
-        """Of the first of many requests: a timer makes one for each cluster with ends."""
-        now = time.monotonic()
-        if now - self._warned_at > WARNED_EVERY_S:
-            self._warned_at = now
+        """Of the first few of many requests: a timer makes one for each cluster with ends."""
+        now, warned_at = time.monotonic(), self._warned_at
+        if len(warned_at) < MOST_WARNINGS or now - warned_at[0] > WARNINGS_WITHIN_S:
+            warned_at.append(now)
             logger.warning(
                 "not requested: redis is away; the sweep will ask again",
                 extra={"flag": self._flag.format(id_), "error": str(error)},
