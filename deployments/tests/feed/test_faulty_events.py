@@ -1,4 +1,4 @@
-"""An event that cannot be read or shown keeps nobody from the others."""
+"""An event that cannot be read or shown keeps no reader from the others."""
 
 from typing import Any
 
