@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit fuzz bench refusals chaos rehearse backup restore docs pictures lock outdated digests clean
+.PHONY: help run test lint check audit fuzz bench refusals stack chaos rehearse backup restore docs pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -49,6 +49,9 @@ backup: $(RUN_READY) ## the database into a file while the platform runs (FILE=)
 
 restore: $(RUN_READY) ## the database from a file, while nothing runs (FILE=, ARGS=--replace)
 	@$(BIN)/python manage.py restore $(ARGS) "$(FILE)"
+
+stack: $(DEV_READY) ## build the image and run compose.yaml on a Docker engine of its own (root; debootstrap, docker-compose)
+	@.ci/test -m stack mlops_platform/tests/stack $(ARGS)
 
 chaos: $(RUN_READY) ## break a running platform FAULTS=500 times; SEED= says how, SECONDS= for how long at most
 	@$(BIN)/python -m chaos --faults $(or $(FAULTS),500) --seed $(or $(SEED),1) --seconds $(or $(SECONDS),21600) $(ARGS)
