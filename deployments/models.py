@@ -82,6 +82,14 @@ class Deployment(models.Model):
     )
     name = models.CharField(max_length=100)
     image = models.CharField(max_length=512)
+    image_digest = models.CharField(
+        max_length=71,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Of the last attempt that ran: in the image's registry, or else its own id.",
+    )
     command = models.JSONField(default=list, blank=True)
     args = models.JSONField(default=list, blank=True)
     env = models.JSONField(default=list, blank=True)  # sealed: see env.py

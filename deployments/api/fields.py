@@ -22,6 +22,7 @@ _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 IMAGE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?")
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 _CONTAINER_USER = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
@@ -29,7 +30,10 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 class Image(Text):
     """A container image reference, such as `registry.example.com:5000/team/train:1.2`."""
 
-    default_error_messages = {"malformed": "Not a container image reference."}
+    default_error_messages = {
+        "malformed": "Not a container image reference.",
+        "other_form": "Not a container image reference. Write {reference}.",
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=LONGEST_IMAGE, trim_whitespace=False, **kwargs)
@@ -37,6 +41,11 @@ class Image(Text):
     def to_internal_value(self, data: Any) -> str:
         image = super().to_internal_value(data)
         if len(image) <= LONGEST_IMAGE and not IMAGE.fullmatch(image):
+            reference = _SCHEME.sub("", image).replace(
+                "#", "/", 1
+            )  # of enroot: nvcr.io#nvidia/nemo
+            if IMAGE.fullmatch(reference):
+                self.fail("other_form", reference=reference)
             self.fail("malformed")
         return image
 

@@ -100,6 +100,9 @@ class DeploymentSerializer(serializers.Serializer):
     cluster_id = serializers.UUIDField()
     owner_id = serializers.UUIDField()
     image = serializers.CharField()
+    image_digest = serializers.CharField(
+        help_text="Of what the last attempt ran: in the image's registry, or else its own id."
+    )
     command = serializers.ListField(child=serializers.CharField())
     args = serializers.ListField(child=serializers.CharField())
     env_names = serializers.ListField(
@@ -131,6 +134,7 @@ class DeploymentSerializer(serializers.Serializer):
     workdir = serializers.CharField(source="container.workdir", default="")
     ulimits = serializers.DictField(source="container.ulimits", default=dict)
     volumes = MountSerializer(many=True)
+    pull_policy = serializers.CharField(source="container.pull_policy", default="if_missing")
     replicas = serializers.IntegerField()
     node_selector = serializers.DictField(child=serializers.CharField())
     priority = serializers.CharField(source="priority_class.name")
@@ -184,6 +188,7 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     user = None  # type: ignore[assignment]
     workdir = None  # type: ignore[assignment]
     ulimits = None  # type: ignore[assignment]
+    pull_policy = None  # type: ignore[assignment]
 
     class Meta:
         ref_name = "ListedDeployment"

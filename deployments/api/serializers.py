@@ -88,6 +88,12 @@ class SubmitSerializer(StrictSerializer):
         help_text='memlock and stack in bytes or "unlimited", and nofile. Not on Kubernetes.',
     )
     volumes = Mounts(default=list, help_text="What it mounts of the cluster's volumes.")
+    pull_policy = Choice(
+        [("if_missing", "if_missing"), ("always", "always")],
+        source="container.pull_policy",
+        default="if_missing",
+        help_text="always: each start asks the registry whether the tag names another image now.",
+    )
     replicas = _replicas(default=1, help_text="All of them start, or none does.")
     node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
     kind = Choice(Kind.choices, default=Kind.JOB.value)

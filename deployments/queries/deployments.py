@@ -14,7 +14,7 @@ from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
 # All in the column `container`.
-OF_CONTAINER = ("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits")
+OF_CONTAINER = ("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits", "pull_policy")
 LARGE = ("command", "args", "env", "env_names", "secrets", "readiness", "container", *OF_CONTAINER)
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 

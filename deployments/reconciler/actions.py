@@ -9,7 +9,7 @@ from uuid import UUID
 from clusters.models import Node
 from deployments.models import Deployment, Status
 from deployments.reasons import codes
-from deployments.reconciler import pull_pauses
+from deployments.reconciler import image_pulls, pull_pauses
 from deployments.reconciler.assessment import BLAMELESS, TRY_FOR, Assessment, Outcome
 from deployments.reconciler.free_space import Blocked, FreeSpace
 from deployments.reconciler.launch_spec import LaunchSpecs
@@ -19,8 +19,10 @@ from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes.base import (
     Code,
     ImageMissing,
+    LaunchSpec,
     Phase,
     RefusedError,
+    Runtime,
     RuntimeUnavailable,
     one_line,
 )
@@ -173,6 +175,8 @@ def _call(
         return False
     try:
         launch_spec = launch_specs.of(row, placed)
+        if _must_pull(runtime, launch_spec, node, row):
+            return node
         if call == "prepare":
             runtime.prepare(launch_spec)
         else:
@@ -201,6 +205,16 @@ def _call(
             return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
         return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
     return True
+
+
+def _must_pull(runtime: Runtime, launch_spec: LaunchSpec, node: Node, row: Deployment) -> bool:
+    """Whether the image is to be pulled although the node may have it, and has not been since the
+    deployment was placed there."""
+    if launch_spec.container.pull_policy != "always" or runtime.pulls_by_itself:
+        return False
+    assert node.endpoint_id is not None
+    assert row.admitted_at is not None
+    return not image_pulls.was_pulled_since(node.endpoint_id, row.image, row.admitted_at)
 
 
 def _without_image(row: Deployment, endpoint_id: UUID, pull: Pull) -> Assessment:

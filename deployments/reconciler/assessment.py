@@ -52,6 +52,7 @@ class Assessment:
     ended_at: datetime | None = None  # by the same clock
     alive: bool = False
     final: bool = False  # of FAIL: it is not tried again, whatever retries are left
+    image_digest: str = ""
 
 
 UNCHANGED = Assessment(Outcome.UNCHANGED)
@@ -139,7 +140,13 @@ def _completed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | Non
     started_at, ended_at = _started_at(replicas), _last_end(replicas)
     if row.kind == Kind.SERVICE:
         return Assessment(Outcome.FAIL, Code.EXITED, {"exit_code": 0}, 0, started_at, ended_at)
-    return Assessment(Outcome.COMPLETE, exit_code=0, started_at=started_at, ended_at=ended_at)
+    return Assessment(
+        Outcome.COMPLETE,
+        exit_code=0,
+        started_at=started_at,
+        ended_at=ended_at,
+        image_digest=_image_digest(replicas),
+    )
 
 
 def _running(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
@@ -171,7 +178,9 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         if len(statuses) < len(replicas) or not any(map(_is_on_its_way, statuses)):
             return Assessment(Outcome.START)
     if all(each.phase == Phase.ENDED or each.ready for each in statuses):
-        return Assessment(Outcome.CONFIRM, started_at=_started_at(replicas))
+        return Assessment(
+            Outcome.CONFIRM, started_at=_started_at(replicas), image_digest=_image_digest(replicas)
+        )
     if (paused := readiness.paused(replicas)) is not None:
         return Assessment(Outcome.NOTE, paused.code, paused.details)
     problems = [each.problem for each in statuses if each.problem]
@@ -282,6 +291,12 @@ def _started_at(replicas: Sequence[Replica]) -> datetime | None:
     """When the last replica started: only from then on the deployment ran as a whole."""
     times = [each.status.started_at for each in replicas if each.status]
     return max((at for at in times if at is not None), default=None)
+
+
+def _image_digest(replicas: Sequence[Replica]) -> str:
+    """Of the first replica that shows one. Others have another where a tag has moved meanwhile."""
+    digests = (each.status.image_digest for each in replicas if each.status)
+    return next((digest for digest in digests if digest), "")
 
 
 def _last_end(replicas: Sequence[Replica]) -> datetime | None:

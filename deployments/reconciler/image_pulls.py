@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 AWAITING_IMAGE = (Code.PULLING_IMAGE, Code.IMAGE_PULL_DELAYED)
 REQUEST_TTL_S = 30  # a request may be on its way for so long
+PULLED_TTL_S = 86_400  # a deployment that was placed before starts meanwhile, or pulls once more
 MOST_AT_ONCE, MOST_OF_ORGANIZATION, MOST_OF_ENDPOINT = 32, 4, 2  # in this process
 LONG_S = 600.0  # where all threads are taken, a pull that took longer makes way for another
 READ_WANTED_EVERY_S = 5.0
@@ -84,6 +86,12 @@ def should_request(endpoint_id: UUID, image: str) -> bool:
     return bool(
         redis_client().set(_request_key(endpoint_id, image), "1", nx=True, ex=REQUEST_TTL_S)
     )
+
+
+def was_pulled_since(endpoint_id: UUID, image: str, moment: datetime) -> bool:
+    """Whether a pull that began then or later has succeeded at the endpoint."""
+    began = redis_client().get(_pulled_key(endpoint_id, image))
+    return began is not None and datetime.fromisoformat(began) >= moment
 
 
 def start(endpoint_id: UUID, image: str) -> None:
@@ -141,11 +149,14 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
             return may_go_on() and _is_awaited(endpoint, image)
         return may_go_on()
 
+    began = database_now()
     try:
         runtime = runtime_connections.connect_to(endpoint)
         _give_back_connection()
         runtime.pull(image, is_wanted)
         pull_pauses.end(endpoint.pk, image)
+        pulled = _pulled_key(endpoint.pk, image)
+        redis_client().set(pulled, began.isoformat(), ex=PULLED_TTL_S)
     except ImageDelayed as error:
         now = database_now()
         pause = pull_pauses.extend(endpoint.pk, image, str(error), now)
@@ -200,6 +211,10 @@ def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
 
 def _lock_key(endpoint_id: UUID, image: str) -> str:
     return f"endpoint:{endpoint_id}:pulling:{image}"
+
+
+def _pulled_key(endpoint_id: UUID, image: str) -> str:
+    return f"endpoint:{endpoint_id}:pulled:{image}"
 
 
 def _request_key(endpoint_id: UUID, image: str) -> str:

@@ -80,7 +80,9 @@ def _confirm(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     row.reason_code, row.reason_details = "", {}
     if row.max_runtime_s is not None:
         row.due_at = started_at + timedelta(seconds=row.max_runtime_s)
-    row.save(update_fields=["status", "started_at", "due_at", "reason_code", "reason_details"])
+    row.image_digest = assessment.image_digest
+    columns = ["status", "started_at", "due_at", "reason_code", "reason_details", "image_digest"]
+    row.save(update_fields=columns)
     record(row.pk, EventType.RUNNING, at=now, details={"attempt": row.attempt})
     return False
 
@@ -108,6 +110,7 @@ def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     columns: dict[str, Any] = {"exit_code": 0, "reason_code": "", "reason_details": {}}
     if row.started_at is None:  # it ended before a pass saw it run
         columns["started_at"] = _started_at(row, assessment, now)
+        columns["image_digest"] = assessment.image_digest
     at = _finished_at(row, assessment, now)
     end([row], now, status=Status.COMPLETED, finished_at=at, **columns)
     record(row.pk, EventType.COMPLETED, at=at, details={"exit_code": 0})

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from threading import Event
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from deployments.runtimes.mounts import Mount
 from deployments.runtimes.peers import Peers
+
+IF_MISSING: Final = "if_missing"  # a pull policy
 
 
 class RuntimeUnavailable(Exception):  # noqa: N818 - a state of the endpoint, not a mistake
@@ -113,6 +115,7 @@ class ReplicaStatus:
     node: str | None = None  # the name of its node
     id: str = ""  # of this very container or Pod
     renamed: bool = False  # it has the replica's labels, and from others another name
+    image_digest: str = ""  # in its registry, else the image's own id; "": not known (yet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class Container:
     workdir: str = ""
     ulimits: Mapping[str, int] = field(default_factory=dict)  # -1: unlimited
     ephemeral_mib: int | None = None  # what it may write beside its volumes; None: no limit
+    pull_policy: Literal["if_missing", "always"] = IF_MISSING
 
 
 SECRETS = "/run/secrets"  # the folder of their files, in a container
@@ -263,6 +267,8 @@ class Access:
 class Runtime(Protocol):
     """Every call raises RuntimeUnavailable where the endpoint gives no usable answer in time."""
 
+    pulls_by_itself: bool  # also as the launch spec's pull policy says
+
     def prepare(self, launch_spec: LaunchSpec) -> None:
         """Create what `start` would start, as far as it does not exist, without starting it.
 
@@ -277,7 +283,8 @@ class Runtime(Protocol):
         """
 
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
-        """Pull the image, which may take long; returns at once if the runtime pulls by itself.
+        """Pull the image, which may take long; returns at once if the runtime pulls by itself
+        (`pulls_by_itself`).
 
         `wanted` is called about once a second; the pull ends, and its connection is closed, once
         the image is not wanted any more. Raises RefusedError with IMAGE_PULL_FAILED if there is no

@@ -18,6 +18,7 @@ from deployments import env
 from deployments.models import Deployment, Kind, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
+from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
 from deployments.services import dependencies, secret_references, volumes
@@ -135,7 +136,11 @@ def _draft(
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
     if (spec.get("readiness") or {}).get("liveness") and spec.get("kind") != Kind.SERVICE:
         raise Invalid({"readiness": "Its liveness is for services only: for a job leave it out."})
-    container = {name: value for name, value in spec.get("container", {}).items() if value}
+    container = {
+        name: value
+        for name, value in spec.get("container", {}).items()
+        if value and value != IF_MISSING
+    }
     spec["container"] = container
     if container.get("shm_mib", 0) > spec["ram_mib"]:
         raise Invalid({"shm_mib": "It is a part of required_ram."})

@@ -1,8 +1,10 @@
 """Pulls images: with which credentials, and what the engine reports meanwhile."""
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from typing import Any
 
 from docker.auth import encode_header, resolve_repository_name
 from docker.errors import DockerException
@@ -27,6 +29,7 @@ TICK_S = 1.0
 MOST_REPORTS_PER_S = 1000
 PROGRESS_BYTES = 256 * 1024 * 1024  # of an hour's reports; a layer makes ten a second
 DOCKER_HUB = "docker.io"
+DIGEST = re.compile("sha256:[0-9a-f]{64}")
 PROXY_ERRORS = (401, 403, 407, 429, 502, 503, 504)  # of a proxy in front of the engine
 
 
@@ -69,6 +72,48 @@ def pull(
         if error.status in PROXY_ERRORS:
             raise
         raise _failed(image, error, registries) from error
+
+
+class Digests:
+    """The digests of an engine's images, of which each is inspected once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._names: dict[str, list[str]] = {}  # of an image with their digests, by its id
+
+    def of(self, image_id: object, reference: object) -> str:
+        """The digest by which the reference's repository has the image; that of another repository,
+        or else the image's own id, where it was not pulled from there. Raises RuntimeUnavailable.
+        """
+        if not isinstance(image_id, str) or not DIGEST.fullmatch(image_id):
+            return ""
+        if image_id not in self._names:
+            self._names[image_id] = self._inspected(image_id)
+        repository = _repository(str(reference))
+        digests = {_repository(name): name.rpartition("@")[2] for name in self._names[image_id]}
+        return digests.get(repository) or next(iter(digests.values()), image_id)
+
+    def keep(self, image_ids: Collection[object]) -> None:
+        """Forget all others."""
+        self._names = {id_: names for id_, names in self._names.items() if id_ in image_ids}
+
+    def _inspected(self, image_id: str) -> list[str]:
+        try:
+            found: Any = self._engine.call(lambda client: client.inspect_image(image_id))
+        except Answered as error:
+            if error.status == 404:  # it was removed under its container
+                return []
+            raise
+        names = found.get("RepoDigests") or []
+        return [name for name in names if DIGEST.fullmatch(str(name).rpartition("@")[2])]
+
+
+def _repository(reference: str) -> str:
+    """With its registry, and without tag and digest; the reference itself where it is none."""
+    try:
+        return "/".join(resolve_repository_name(parse_repository_tag(reference)[0]))
+    except DockerException:
+        return reference
 
 
 def credentials(image: str, registries: Sequence[Registry]) -> Registry | None:

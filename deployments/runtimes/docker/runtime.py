@@ -38,7 +38,7 @@ from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
 from deployments.runtimes.peers import group_of
 
-LISTED = ("Id", "Labels", "Names", "State", "Status")
+LISTED = ("Id", "Image", "ImageID", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 LAST_LINE_BYTES = 64 * 1024
 LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
@@ -51,6 +51,8 @@ class DockerRuntime:
     Docker does not remember that a container has been stopped, so no replica is ever `stopping`,
     and the caller kills a container that outlives its grace, with a stop of 0 s.
     """
+
+    pulls_by_itself = False
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class DockerRuntime:
         self._scratch = scratch.Scratch(self._engine)
         # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
+        self._digests = images.Digests(self._engine)
 
     @errors_as_unavailable()
     def prepare(self, launch_spec: LaunchSpec) -> None:
@@ -132,6 +135,7 @@ class DockerRuntime:
             self._started_at = {
                 id_: at for id_, at in self._started_at.items() if id_ in listed_ids
             }
+            self._digests.keep({item["ImageID"] for item in listed})
         return statuses
 
     @errors_as_unavailable()
@@ -275,12 +279,15 @@ class DockerRuntime:
                     container["State"]["StartedAt"]
                 )
             status = replica_status.running(key, self._node, item, self._started_at[container_id])
+            status = replace(status, image_digest=self._digests.of(item["ImageID"], item["Image"]))
             full = self._scratch.problem(item)
             return replace(status, ready=False, problem=full) if full else status
         container = self._inspect(container_id)
         if container is None:
             return None
         status = replica_status.at_rest(key, self._node, container)
+        digest = self._digests.of(container.get("Image"), container["Config"].get("Image"))
+        status = replace(status, image_digest=digest)
         status = seen_ends.explained(container_id, status)
         return replica_status.explained(status, lambda: self._last_line(container_id))
 

@@ -83,7 +83,14 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         node=pod["spec"].get("nodeName"),
         id=f"{name}/{metadata.get('uid', '')}" if name else "",
         renamed=bool(name) and name != pod_name(key),
+        image_digest=_digest(_main(status).get("imageID") or ""),
     )
+
+
+def _digest(image_id: str) -> str:
+    """Of `docker.io/library/train@sha256:…`, or of an image that no registry gave."""
+    digest = image_id.rpartition("@")[2].rpartition("//")[2]
+    return digest if digest.startswith("sha256:") else ""
 
 
 def has_ended(pod: Json) -> bool:

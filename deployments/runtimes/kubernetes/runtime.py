@@ -47,6 +47,8 @@ class KubernetesRuntime:
     It sees and touches only Pods in `namespace` whose label has `cluster_id`.
     """
 
+    pulls_by_itself = True
+
     def __init__(
         self,
         access: Access,

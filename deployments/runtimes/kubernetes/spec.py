@@ -14,6 +14,7 @@ from deployments.runtimes.kubernetes.names import (
 from deployments.runtimes.kubernetes.node_capacity import GPU
 from deployments.runtimes.kubernetes.volumes import group_of, volume_mounts_of, volumes_of
 
+PULL_POLICIES = {"if_missing": "IfNotPresent", "always": "Always"}
 VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 
 
@@ -89,6 +90,8 @@ def _container(launch_spec: LaunchSpec, key: Key) -> Json:
             *_env(_without_gpus(launch_spec.env_of(key.replica), launch_spec.gpu)),
             *secrets.env_of(launch_spec.secrets, key),
         ],
+        "imagePullPolicy": PULL_POLICIES[launch_spec.container.pull_policy],
+        "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": {
             **_security_context(launch_spec.sandbox),

@@ -120,7 +120,7 @@ class Testbed:
             more = reconcile(
                 self.cluster.pk, deployment_ids or ["*"], lambda *pull: requested.append(pull)
             )
-            for endpoint_id, image in requested:
+            for endpoint_id, image in dict.fromkeys(requested):
                 if image_pulls.should_request(endpoint_id, image):
                     image_pulls.pull(endpoint_id, image)
             if not more and not requested:

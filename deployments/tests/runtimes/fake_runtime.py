@@ -66,7 +66,10 @@ class FakeRuntime:
 
     Its controls for tests: `unavailable`, `missing_images` (until they are pulled),
     `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `create`.
+    `pulled`: the images of all calls to pull, in order.
     """
+
+    pulls_by_itself = False
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class FakeRuntime:
         self.missing_images: set[str] = set()
         self.unpullable_images: set[str] = set()
         self.delayed_images: dict[str, str] = {}  # and what each of their pulls fails with
+        self.pulled: list[str] = []
         self.launch_specs: list[LaunchSpec] = []  # of all calls to start, in order
         self.nodes = list(nodes)
         self.cluster_id = cluster_id
@@ -108,6 +112,7 @@ class FakeRuntime:
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         with self._changed:
             self._check_available()
+            self.pulled.append(image)
             if image in self.unpullable_images:
                 raise RefusedError(Problem(Code.IMAGE_PULL_FAILED, f"{image}: not found"))
             if image in self.delayed_images:

@@ -21,21 +21,20 @@ def stack() -> Iterator[Stack]:
 def logged_in(stack: Stack) -> str:
     """The access token of a new user."""
     name = f"ada-{uuid4().hex[:8]}"
-    person = {"username": name, "password": PASSWORD, "email": f"{name}@example.org"}
-    stack.call("POST", "/api/auth/register", person)
-    login = {"username": name, "password": PASSWORD}
-    return str(stack.call("POST", "/api/auth/login", login)["access"])
+    person = {"username": name, "password": PASSWORD}
+    stack.call("POST", "/api/users/register", person)
+    return str(stack.call("POST", "/api/users/login", person)["access_token"])
 
 
 def new_cluster(stack: Stack, token: str, **columns: object) -> str:
     name = f"acme-{uuid4().hex[:8]}"
-    organization = stack.call("POST", "/api/orgs", {"name": name}, token)
+    organization = stack.call("POST", "/api/orgs/create", {"name": name}, token)
     body = {"organization_id": organization["id"], "name": "gpus", **columns}
     return str(stack.call("POST", "/api/clusters", body, token)["id"])
 
 
 def submit(stack: Stack, token: str, cluster: str, **columns: object) -> str:
-    needs = {"required_cpu": 1, "required_ram": 1, "required_gpu": 1, "priority": "HIGH"}
+    needs = {"required_cpu": 1, "required_ram": 1024, "required_gpu": 1, "priority": "HIGH"}
     body = {"cluster_id": cluster, "name": "training", "image": "busybox", **needs, **columns}
     return f"/api/deployments/{stack.call('POST', '/api/deployments', body, token)['id']}"
 
@@ -54,7 +53,7 @@ def test_no_process_of_the_platform_has_rights_of_root(stack: Stack):
 
 def test_a_deployment_of_a_new_user_runs_through(stack: Stack):
     token = logged_in(stack)
-    cluster = new_cluster(stack, token, cpu=8, ram=32, gpu=2)
+    cluster = new_cluster(stack, token, total_cpu=8, total_ram=32768, total_gpu=2)
     path = submit(stack, token, cluster, simulated_runtime_s=1)
     assert stack.wait_for(path, token, "status", "COMPLETED")["exit_code"] == 0
 
@@ -73,7 +72,7 @@ def test_pages_come_with_their_styles(stack: Stack):
 def test_a_backup_of_the_running_platform_comes_back(stack: Stack):
     """As docs/how-to/back-up.md says, with all processes of the platform stopped meanwhile."""
     token = logged_in(stack)
-    cluster = new_cluster(stack, token, cpu=8, ram=32, gpu=2)
+    cluster = new_cluster(stack, token, total_cpu=8, total_ram=32768, total_gpu=2)
     path = submit(stack, token, cluster, simulated_runtime_s=1)
     stack.wait_for(path, token, "status", "COMPLETED")
     file = stack.folder / "backup"
@@ -90,7 +89,7 @@ def test_a_backup_of_the_running_platform_comes_back(stack: Stack):
 
 def test_it_goes_on_after_all_of_it_was_killed(stack: Stack):
     token = logged_in(stack)
-    cluster = new_cluster(stack, token, cpu=8, ram=32, gpu=2)
+    cluster = new_cluster(stack, token, total_cpu=8, total_ram=32768, total_gpu=2)
     path = submit(stack, token, cluster, simulated_runtime_s=600)
     stack.wait_for(path, token, "status", "RUNNING")
     stack.compose("kill")

@@ -1,4 +1,4 @@
-"""What a submit sets of its containers: /dev/shm, user, working directory, ulimits."""
+"""What a submit sets of its containers: /dev/shm, user, working directory, ulimits, pulls."""
 
 from typing import Any
 
@@ -19,6 +19,7 @@ NONE: dict[str, Any] = {
     "user": "",
     "workdir": "",
     "ulimits": {},
+    "pull_policy": "if_missing",
 }
 ALL = {
     "shm_mib": 1,
@@ -26,6 +27,7 @@ ALL = {
     "user": "1000:100",
     "workdir": "/home/of ada",
     "ulimits": {"memlock": "unlimited", "nofile": 65536, "stack": 8388608},
+    "pull_policy": "always",
 }
 
 
@@ -49,6 +51,7 @@ def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster)
         user="1000:100",
         workdir="/home/of ada",
         ulimits={"memlock": -1, "nofile": 65536, "stack": 8388608},
+        pull_policy="always",
     )
 
 
@@ -117,6 +120,8 @@ def test_lists_leave_them_out(api, dev, cluster):
         ({"ulimits": {"memlock": True}}, "ulimits"),
         ({"ulimits": {"memlock": [1]}}, "ulimits"),
         ({"ulimits": [1]}, "ulimits"),
+        ({"pull_policy": "never"}, "pull_policy"),
+        ({"pull_policy": ["always"]}, "pull_policy"),
     ],
 )
 def test_what_makes_no_sense_is_named_and_nothing_is_submitted(api, dev, cluster, given, field):
@@ -139,3 +144,31 @@ def test_less_ram_than_dev_shm_is_all_of_it(api, dev, cluster):
     changed = api(dev).patch(f"{PATH}/{answer.json()['id']}", {"required_ram": 1024})
     assert changed.status_code == 200
     assert spec_of(cluster).shm_mib == 1024
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("docker://registry.test/team/train:1", "registry.test/team/train:1"),
+        ("docker://busybox", "busybox"),
+        ("https://registry.test:5000/train", "registry.test:5000/train"),
+        ("oci://registry.test/train@sha256:" + "a" * 64, "registry.test/train@sha256:" + "a" * 64),
+        ("nvcr.io#nvidia/pytorch:24.01-py3", "nvcr.io/nvidia/pytorch:24.01-py3"),
+        ("docker://nvcr.io#nvidia/pytorch:24.01-py3", "nvcr.io/nvidia/pytorch:24.01-py3"),
+    ],
+)
+def test_an_image_in_another_programs_form_is_refused_with_the_right_form(
+    api, dev, cluster, given, right
+):
+    answer = api(dev).post(PATH, body(cluster, image=given))
+    assert answer.status_code == 400
+    assert f"Write {right}." in answer.json()["fields"]["image"][0]
+    assert not Deployment.objects.exists()
+    assert api(dev).post(PATH, body(cluster, image=right)).status_code == 201
+
+
+@pytest.mark.parametrize("given", ["docker://", "#", "docker://case/UPPER", "a#b#c", "a b"])
+def test_what_has_no_right_form_is_refused_without_one(api, dev, cluster, given):
+    answer = api(dev).post(PATH, body(cluster, image=given))
+    assert answer.json()["fields"]["image"] == ["Not a container image reference."]
+    assert not Deployment.objects.exists()

@@ -41,6 +41,8 @@ def test_a_developer_submits(api, dev, cluster):
         "workdir": "",
         "ulimits": {},
         "volumes": [],
+        "pull_policy": "if_missing",
+        "image_digest": "",
         "replicas": 1,
         "node_selector": {},
         "priority": "LOW",

@@ -17,8 +17,9 @@ from deployments.runtimes.base import (
 from deployments.runtimes.docker import images
 from deployments.runtimes.docker.client import Engine
 from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.tests.runtimes.docker.engine import IMAGE
 from deployments.tests.runtimes.docker.registry import ImageRegistry
-from deployments.tests.runtimes.harness import Work, ended, key_of
+from deployments.tests.runtimes.harness import Work, ended, key_of, ready
 from mlops_platform.tests.equipment.docker_engine import root_file_system
 
 
@@ -49,6 +50,35 @@ def test_an_image_that_was_missing_is_pulled_and_runs(busybox, docker_runtime, r
     assert b"".join(runtime.logs(key_of(spec))) == b"hello\n"
     docker_runtime.remove(key_of(spec))
     runtime.close()
+
+
+@pytest.mark.docker
+def test_a_replica_shows_the_digest_of_its_image_in_the_registry(
+    busybox, docker_engine, docker_runtime, registry
+):
+    runtime = pulling(busybox.engine, Registry(registry.host, "ada", "s3cret"))
+    runtime.pull(registry.image)
+    [name] = docker_engine.client.inspect_image(registry.image)["RepoDigests"]
+    sleeping = busybox.launch_spec(Work(registry.image, ("sleep", "600")))
+    failing = busybox.launch_spec(Work(registry.image, ("sh", "-c", "exit 1")))
+    for spec in (sleeping, failing):
+        runtime.start(spec)
+    [running] = ready(runtime, sleeping)
+    assert name.endswith(running.image_digest)
+    assert running.image_digest.startswith("sha256:")
+    assert ended(runtime, failing).image_digest == running.image_digest
+    for spec in (sleeping, failing):
+        docker_runtime.remove(key_of(spec))
+    runtime.close()
+
+
+@pytest.mark.docker
+def test_an_image_that_no_registry_gave_shows_its_own_id(busybox, docker_engine, docker_runtime):
+    spec = busybox.launch_spec(Work(IMAGE, ("sleep",), ("600",)))
+    docker_runtime.start(spec)
+    [running] = ready(docker_runtime, spec)
+    assert running.image_digest == docker_engine.client.inspect_image(IMAGE)["Id"]
+    docker_runtime.remove(key_of(spec))
 
 
 @pytest.mark.docker

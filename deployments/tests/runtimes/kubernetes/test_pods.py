@@ -317,3 +317,21 @@ def test_a_pod_whose_labels_name_no_replica_is_not_observed(broken):
     assert replica_status(seen) is None
     seen["metadata"]["labels"][broken] = "first"
     assert (replica_status(seen) is None) == (broken == "mlops-platform/attempt")
+
+
+@pytest.mark.parametrize(
+    ("image_id", "digest"),
+    [
+        ("docker.io/library/train@sha256:" + "1" * 64, "sha256:" + "1" * 64),
+        ("docker-pullable://train@sha256:" + "1" * 64, "sha256:" + "1" * 64),
+        ("docker://sha256:" + "2" * 64, "sha256:" + "2" * 64),
+        ("sha256:" + "3" * 64, "sha256:" + "3" * 64),
+        ("registry.test/train:1", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_replica_has_the_digest_of_its_image(image_id, digest):
+    running = pod("Running", RUNNING)
+    running["status"]["containerStatuses"][0]["imageID"] = image_id
+    assert read(running).image_digest == digest

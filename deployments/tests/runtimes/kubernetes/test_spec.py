@@ -59,6 +59,7 @@ def test_a_launch_spec_becomes_a_whole_pod():
                 {
                     "name": "main",
                     "image": "registry.test/train:1",
+                    "imagePullPolicy": "IfNotPresent",
                     "command": ["sleep", "1000"],
                     "args": ["--fast"],
                     "env": [{"name": "MLOPS_REPLICA", "value": "3"}],
@@ -113,6 +114,10 @@ def test_a_user_and_a_working_directory_are_as_asked():
     assert asked["securityContext"]["runAsUser"] == 1000
     assert asked["securityContext"]["runAsGroup"] == 100
     assert "runAsGroup" not in container(container=Container(user="0"))["securityContext"]
+
+
+def test_an_image_is_pulled_at_each_start_where_asked():
+    assert container(container=Container(pull_policy="always"))["imagePullPolicy"] == "Always"
 
 
 def test_shared_memory_and_tmp_are_in_the_ram_and_no_larger():
