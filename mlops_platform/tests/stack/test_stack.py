@@ -117,5 +117,5 @@ def test_a_program_that_is_no_process_of_the_platform_is_refused(stack: Stack):
         check=False,
     )
     assert refused.returncode != 0
-    assert "web2" in refused.stderr
+    assert "{web,worker,runtimes,timer}" in refused.stderr
     assert "Traceback" not in refused.stderr

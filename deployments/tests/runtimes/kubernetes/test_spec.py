@@ -85,6 +85,7 @@ def test_omitted_fields_are_left_to_the_image_and_the_cluster():
     assert container(command=[], gpu=0).keys() == {
         "name",
         "image",
+        "imagePullPolicy",
         "env",
         "resources",
         "securityContext",
