@@ -91,7 +91,7 @@ def should_request(endpoint_id: UUID, image: str) -> bool:
 def was_pulled_since(endpoint_id: UUID, image: str, moment: datetime) -> bool:
     """Whether a pull that began then or later has succeeded at the endpoint."""
     began = redis_client().get(_pulled_key(endpoint_id, image))
-    return began is not None and datetime.fromisoformat(began) >= moment
+    return began is not None and datetime.fromisoformat(str(began)) >= moment
 
 
 def start(endpoint_id: UUID, image: str) -> None:

@@ -144,8 +144,8 @@ def _by_kind(field: Any) -> list[Any]:
             odd: list[Any] = ["x", None, [], {"name": "x"}, {"env": "X"}, {**given, "file": "x"}]
             odd += [{**given, "name": "-x"}, {**given, "env": "1X"}, {**given, "value": "x"}]
             odd += [{**given, "scope": "x"}, {"name": "x", "file": "../x"}, given]  # not there
-            many = [given] * 17
-            return ["x", 5, True, {}, *([each] for each in odd), [given, given], many, *vast]
+            too_many = [given] * 17
+            return ["x", 5, True, {}, *([each] for each in odd), [given, given], too_many, *vast]
         case Environment():
             names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
             values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]

@@ -35,8 +35,8 @@ exec setpriv --reuid=postgres --regid=postgres --init-groups "$@" '-clisten_addr
 
 def make_root(root: Path) -> None:
     """A Debian below `root`, which must not exist. Takes a minute or more."""
-    words = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    words = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE]
+    subprocess.run([*words, root], check=True, stdout=subprocess.DEVNULL)
     for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         marker.unlink()  # pip installs for the whole image, as it does in Python's own
     (root / "usr/bin/python").symlink_to("python3")
@@ -65,6 +65,6 @@ def import_images(root: Path, docker_host: str, names: dict[str, str]) -> None:
     subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
     for software, name in names.items():
         options = [word for change in changes[software] for word in ("--change", change)]
-        words = ["docker", "--host", docker_host, "import", *options, archive, name]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        words = ["docker", "--host", docker_host, "import", *options]
+        subprocess.run([*words, archive, name], check=True, stdout=subprocess.DEVNULL)
     archive.unlink()

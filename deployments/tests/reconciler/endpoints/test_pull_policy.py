@@ -1,6 +1,7 @@
 """Images that are pulled at each start, and the digest that a deployment has run."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from mlops_platform.coordination.redis import redis_client
 
 IMAGE = "registry.test/train:1"
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-ALWAYS = {"container": {"pull_policy": "always"}}
+ALWAYS: dict[str, Any] = {"container": {"pull_policy": "always"}}
 
 
 @pytest.fixture(autouse=True)
