@@ -83,7 +83,7 @@ def replica_status(pod: Json) -> ReplicaStatus | None:
         node=pod["spec"].get("nodeName"),
         id=f"{name}/{metadata.get('uid', '')}" if name else "",
         renamed=bool(name) and name != pod_name(key),
-        image_digest=_digest(_main(status).get("imageID") or ""),
+        image_digest=_digest(main_status(status).get("imageID") or ""),
     )
 
 
