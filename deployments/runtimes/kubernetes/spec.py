@@ -91,7 +91,6 @@ def _container(launch_spec: LaunchSpec, key: Key) -> Json:
             *secrets.env_of(launch_spec.secrets, key),
         ],
         "imagePullPolicy": PULL_POLICIES[launch_spec.container.pull_policy],
-        "env": _env(_without_gpus(launch_spec.env_of(replica), launch_spec.gpu)),
         "resources": {"requests": amounts, "limits": dict(amounts)},
         "securityContext": {
             **_security_context(launch_spec.sandbox),
