@@ -30,6 +30,6 @@ RUN SECRET_KEY=unused CREDENTIALS_KEYS=unused DATABASE_URL=postgres://unused/unu
 ENV MLOPS_ENV=production HOST=0.0.0.0 PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-m", "mlops_platform.healthcheck"]
+    CMD ["python", "-I", "mlops_platform/healthcheck.py"]
 ENTRYPOINT ["python", "-m", "mlops_platform.procfile"]
 CMD ["web"]

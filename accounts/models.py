@@ -40,6 +40,8 @@ class User(AbstractUser):
     folded = models.CharField(max_length=600, null=True, unique=True, editable=False)
     """The name in the form in which names are compared, written with each save."""
 
+    REQUIRED_FIELDS: ClassVar[list[str]] = []  # createsuperuser asks for a name and a password
+
     objects: ClassVar[AccountManager] = AccountManager()
 
     class Meta(AbstractUser.Meta):

@@ -22,6 +22,7 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import RedisError, ResponseError
 
 from mlops_platform.environment.redis_address import SentinelConnection
+from mlops_platform.processes import heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,25 @@ class LookForLost(bootsteps.StartStopStep):
                 send(task)
         except (KombuError, RedisError, OSError) as error:
             logger.warning("not asked for: redis is away", extra={"error": str(error)})
+
+
+class Beat(bootsteps.StartStopStep):
+    """While a worker is connected and its loop turns, it shows that it takes tasks."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        name = consumer.hostname.partition("@")[0]
+        heartbeat.beat(name)
+        self.timer = consumer.timer.call_repeatedly(heartbeat.BEAT_S, heartbeat.beat, (name,))
+
+    def stop(self, consumer: Any) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    shutdown = stop
 
 
 def use() -> None:

@@ -5,7 +5,7 @@ had it. A shortfall (a stop or a change of request came between) raises StalePla
 rolls back and plans again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -40,10 +40,11 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
     """
     cluster_id, now = cluster.pk, moment(snapshot.now_ms)
     evicted = _evict(snapshot, plan, now) if plan.evictions else []
-    concerns_runtime = bool(plan.starts) and _start(snapshot, plan, now)
+    started = _start(snapshot, plan, now) if plan.starts else []
+    concerns_runtime = any(row.status != Status.RUNNING for row in started)
     concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
     move({cluster_id: _allocation_change(snapshot, plan, evicted)}, evaluated_at=now)
-    _record(snapshot, plan, cycle_id, now, cluster)
+    _record(snapshot, plan, cycle_id, cluster, {row.id: row.at for row in started})
     explained = _replace_wait_reasons(cluster_id, plan)
     if plan.reserved_for or snapshot.reservation_history:
         explained |= remember(snapshot, plan)
@@ -63,8 +64,14 @@ class _Evicted(NamedTuple):
     yielded: bool
 
 
-def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
-    """QUEUED → RUNNING where that is simulated, else → STARTING: True if a runtime has to act."""
+class _Started(NamedTuple):
+    id: UUID
+    status: str
+    at: datetime
+
+
+def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Started]:
+    """QUEUED → RUNNING where that is simulated, else → STARTING: then a runtime has to act."""
     keys = {workload.id: workload.scheduling_key for workload in snapshot.queued}
     names: dict[str | None, str] = {node.id: node.name for node in snapshot.nodes}
     placements = [
@@ -86,7 +93,7 @@ def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(START, params)
         _expect(cursor.rowcount, len(plan.starts), "start")
-        return any(status != Status.RUNNING for (status,) in cursor.fetchall())
+        return [_Started(*row) for row in cursor.fetchall()]
 
 
 def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
@@ -124,8 +131,13 @@ def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) 
 
 
 def _record(
-    snapshot: Snapshot, plan: Plan, cycle_id: UUID, now: datetime, cluster: Cluster
+    snapshot: Snapshot,
+    plan: Plan,
+    cycle_id: UUID,
+    cluster: Cluster,
+    started: Mapping[UUID, datetime],
 ) -> None:
+    now = moment(snapshot.now_ms)
     preempted = [(UUID(e.workload_id), e.reason.details) for e in plan.evictions if e.by]
     drains = [e for e in plan.evictions if not e.by]
     drained = _drained(snapshot, drains) if drains else []
@@ -138,7 +150,7 @@ def _record(
             for start in plan.starts
         ]
         kind = EventType.STARTED
-        timeline.record_all(starts, kind, at=now, cycle_id=cycle_id, cluster=cluster)
+        timeline.record_all(starts, kind, at=started, cycle_id=cycle_id, cluster=cluster)
 
 
 def _drained(

@@ -2,20 +2,24 @@
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
 # A simulated one runs at once; any other waits until its runtime confirms that it runs.
+# A snapshot's time is that of its first statement, which may see what has been queued since:
+# nothing starts before it was queued.
 START = """
 UPDATE deployments_deployment d
    SET status = CASE c.runtime WHEN 'simulated' THEN 'RUNNING' ELSE 'STARTING' END,
-       attempt = d.attempt + 1, admitted_at = %(now)s, checkpoint_at = NULL, exit_code = NULL,
-       started_at = CASE c.runtime WHEN 'simulated' THEN %(now)s END,
+       attempt = d.attempt + 1, admitted_at = GREATEST(%(now)s, d.queued_at),
+       checkpoint_at = NULL, exit_code = NULL,
+       started_at = CASE c.runtime WHEN 'simulated' THEN GREATEST(%(now)s, d.queued_at) END,
        reason_code = '', reason_details = '{}', placement = p.placement,
        due_at = CASE c.runtime WHEN 'simulated' THEN
-           %(now)s + LEAST(d.simulated_runtime_s + d.simulated_runtime_extra_ms / 1000.0,
-                           d.max_runtime_s) * interval '1 second' END
+           GREATEST(%(now)s, d.queued_at)
+           + LEAST(d.simulated_runtime_s + d.simulated_runtime_extra_ms / 1000.0,
+                   d.max_runtime_s) * interval '1 second' END
   FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
        AS p(id, scheduling_key, placement), clusters_cluster c
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'
    AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0 AND d.retry_at IS NULL
-RETURNING d.status
+RETURNING d.id, d.status, d.admitted_at
 """
 
 # Back to QUEUED in its old place: the submit time stays. A drain is no preemption. The last one

@@ -177,19 +177,20 @@ def _of_ended(status: Json, ended: Json | None) -> Problem | None:
         if (each.get("state") or {}).get("terminated", {}).get("exitCode")
     ]
     if failed_init:
-        return _reported(Code.EXITED, failed_init[0])
+        return _of_process(failed_init[0])
     return _reported(Code.REFUSED, status) if status.get("phase") == "Failed" else None
 
 
 def _of_process(ended: Json) -> Problem | None:
-    reason = ended.get("reason")
+    """Reasons such as "Error" and "OOMKilled" say no more than the code, so they are no message."""
+    reason, own_words = ended.get("reason"), one_line(ended.get("message") or "")
     if reason == "OOMKilled":
-        return _reported(Code.OUT_OF_MEMORY, ended)
+        return Problem(Code.OUT_OF_MEMORY, own_words)
     if reason in _NEVER_STARTED:
         return _reported(Code.COMMAND_FAILED, ended)
     if reason == "ContainerStatusUnknown":  # its machine was away and returned without it
         return _reported(Code.DISRUPTED, ended)
-    return _reported(Code.EXITED, ended) if ended.get("exitCode") else None
+    return Problem(Code.EXITED, own_words) if ended.get("exitCode") else None
 
 
 def _condition(status: Json, kind: str) -> Json:

@@ -48,3 +48,23 @@ def test_redis_wants_its_password_and_shows_it_to_no_other_account(tmp_path: Pat
                 redis.Redis(unix_socket_path=str(socket)).ping()
         finally:
             server.terminate()
+
+
+def test_the_image_is_built_once_and_never_pulled() -> None:
+    ours = {name: each for name, each in SERVICES.items() if each["image"] == "mlops-platform"}
+    assert [name for name, each in ours.items() if "build" in each] == ["migrate"]
+    others = {name: each for name, each in ours.items() if name != "migrate"}
+    assert set(others) == {"web", "worker", "runtimes", "timer"}
+    for each in others.values():
+        assert each["pull_policy"] == "never"
+        assert each["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_no_health_check_starts_django_or_celery() -> None:
+    for name in ("worker", "runtimes"):
+        command, *words = SERVICES[name]["healthcheck"]["test"]
+        assert command == "CMD"
+        assert words[:2] == ["python", "-I"]
+        assert (REPOSITORY / words[2]).is_file()
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
+    assert '["python", "-I", "mlops_platform/healthcheck.py"]' in dockerfile

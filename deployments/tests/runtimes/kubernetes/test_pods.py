@@ -164,10 +164,10 @@ GONE = terminated(137, "ContainerStatusUnknown", "The container could not be loc
 NO_PROGRAM = 'exec: "trian": executable file not found in $PATH'
 PROCESSES = {
     "succeeded": ("Succeeded", terminated(0, "Completed"), None),
-    "exit code": ("Failed", terminated(3, "Error"), problem("EXITED", "Error")),
+    "exit code": ("Failed", terminated(3, "Error"), problem("EXITED", "")),
     "last words": ("Failed", terminated(1, "Error", "bad\n data"), problem("EXITED", "bad data")),
-    "a shell's 127": ("Failed", terminated(127, "Error"), problem("EXITED", "Error")),
-    "out of memory": ("Failed", OOM, problem("OUT_OF_MEMORY", "OOMKilled")),
+    "a shell's 127": ("Failed", terminated(127, "Error"), problem("EXITED", "")),
+    "out of memory": ("Failed", OOM, problem("OUT_OF_MEMORY", "")),
     "no such program": (
         "Failed",
         terminated(128, "StartError", NO_PROGRAM),
