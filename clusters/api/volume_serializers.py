@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from clusters.api.labels import Labels
 from clusters.models import VolumeKind
-from mlops_platform.api.fields import BoundedList, Choice, Text, WholeNumber
+from mlops_platform.api.fields import BoundedList, Choice, Flag, Text, WholeNumber
 from mlops_platform.api.paths import AbsolutePath
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -49,7 +49,7 @@ class Named(Text):
     default_error_messages = {"malformed": "{said}"}
 
     def __init__(self, grammar: re.Pattern[str], said: str, **kwargs: Any) -> None:
-        super().__init__(max_length=253, **kwargs)
+        super().__init__(max_length=253, trim_whitespace=False, **kwargs)
         self._grammar, self._said = grammar, said
 
     def to_internal_value(self, data: Any) -> str:
@@ -118,7 +118,7 @@ class NewVolumeSerializer(StrictSerializer):
     name = volume_name(help_text="What deployments mount it by.")
     kind = Choice(VolumeKind.values)
     source = SourceSerializer(default=dict)  # type: ignore[assignment]  # a field, not DRF's attribute
-    read_only = serializers.BooleanField(default=False, help_text="No deployment may write it.")  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = Flag(default=False, help_text="No deployment may write it.")  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = NodeNames(default=list, help_text="The nodes that have it; else all.")
     node_selector = Labels(
         default=dict, help_text="Only nodes that carry all of these labels have it."
@@ -139,7 +139,7 @@ class ChangeVolumeSerializer(StrictSerializer):
     """What is not given stays as it is. The kind stays, and what is made of it is judged by it."""
 
     source = SourceSerializer(required=False, help_text="While no deployment mounts it.")  # type: ignore[assignment]  # a field, not DRF's attribute
-    read_only = serializers.BooleanField(required=False, help_text="From the next starts on.")  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = Flag(required=False, help_text="From the next starts on.")  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = NodeNames(required=False, help_text="From the next starts on.")
     node_selector = Labels(required=False, help_text="From the next starts on.")
 

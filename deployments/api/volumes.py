@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from rest_framework import serializers
-
 from clusters.api.volume_serializers import volume_name
-from mlops_platform.api.fields import BoundedList
+from mlops_platform.api.fields import BoundedList, Flag
 from mlops_platform.api.paths import AbsolutePath, InnerPath, lies_in
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -36,7 +34,7 @@ class MountPath(AbsolutePath):
 class MountSerializer(StrictSerializer):
     name = volume_name(help_text="A volume of the cluster.")
     path = MountPath(max_length=LONGEST_PATH, help_text="Where it is in the container.")
-    read_only = serializers.BooleanField(  # type: ignore[assignment]  # a field, as named
+    read_only = Flag(  # type: ignore[assignment]  # a field, as named
         default=False, help_text="A volume may be read-only anyway."
     )
     sub_path = InnerPath(

@@ -89,6 +89,15 @@ class Seconds(Thousandths, ShownSeconds):
         return units(super().to_internal_value(data))
 
 
+class Flag(serializers.BooleanField):
+    """A JSON boolean: no strings, no numbers."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class Text(serializers.CharField):
     """A JSON string; numbers and booleans are not quietly made into one.
 

@@ -20,6 +20,7 @@ from accounts.models import User
 from accounts.services import begin_login
 from clusters.models import NodeState, Registry
 from clusters.services.quotas import put_quota
+from clusters.services.volumes import add_volume
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
 from deployments.services.submit import create_deployment
@@ -104,6 +105,8 @@ def make_world() -> World:
     registry = Registry.objects.create(
         cluster=cluster, host="r.example.org", username="robot", secret=seal({"password": "x"})
     )
+    claim = {"name": "datasets", "kind": "PVC", "source": {"claim": "datasets"}}
+    volume = add_volume(cluster, claim)
     colleague = make_member(org, "mia", Role.VIEWER)
     put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
     for each in (ada, sam, dev, vera):
@@ -131,6 +134,7 @@ def make_world() -> World:
             "cluster_id": str(cluster.pk),
             "node_id": str(node.pk),
             "registry_id": str(registry.pk),
+            "volume_id": str(volume.pk),
             "deployment_id": str(running.pk),
             "secret_name": "of-the-engines",
             "own_secret_name": "of-my-own",

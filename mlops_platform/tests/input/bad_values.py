@@ -15,6 +15,7 @@ from rest_framework import serializers
 from accounts.api.serializers import Timezone
 from clusters.api.labels import Labels
 from clusters.api.registry_serializers import RegistryHost
+from clusters.api.volume_serializers import Named, NodeNames
 from deployments.api.fields import (
     Arguments,
     ContainerUser,
@@ -26,7 +27,9 @@ from deployments.api.fields import (
     WorkingDirectory,
 )
 from deployments.api.secret_references import SecretReferences
-from mlops_platform.api.fields import Choice, Reference, Text, Thousandths, WholeNumber, units
+from deployments.api.volumes import Mounts
+from mlops_platform.api.fields import Choice, Flag, Reference, Text, Thousandths, WholeNumber, units
+from mlops_platform.api.paths import AbsolutePath, InnerPath
 
 HUGE = 10**30
 
@@ -125,8 +128,32 @@ def _by_kind(field: Any) -> list[Any]:
             limits = [{"nofile": each} for each in faulty]
             unknown = [{"cpu": 1}, {"": 1}, {"memlock": 1, "core": 1}, {"stack": "endless"}]
             return ["x", 5, True, [], *unknown, *limits, *vast]
+        case Named():
+            return [*_not_text(field), " a", "-a", "a b", "a\n", "\u00e4", "a/b", "a,b"]
+        case AbsolutePath():
+            return [*_not_text(field), "/", "a", "./a", "/a/../b", "/a//b", "/./a", "/a\nb"]
+        case InnerPath():
+            return [*_not_text(field), "/a", "../a", "a/..", "a//b", ".", "a\nb"]
         case Text():
             return _not_text(field)
+        case Flag():
+            return ["x", "true", "", 0, 1, 1.0, [], {}, *vast]
+        case NodeNames():
+            most = [f"n{number}" for number in range(1001)]
+            return ["x", 5, True, {}, [True], [None], [""], ["x" * 101], ["x", "x"], most, *vast]
+        case Mounts():
+            mount = {"name": "datasets", "path": "/a"}
+            mounts: list[Any] = ["x", None, [], {}, {"name": "datasets"}, {"path": "/a"}]
+            assert isinstance(field.child, serializers.Serializer)
+            for name, inner in field.child.fields.items():
+                values = bad_values(inner)
+                mounts += [{**mount, name: value} for value in values]
+            mounts += [{**mount, "path": path} for path in ("/proc/1", "/dev/shm", "/etc")]
+            mounts += [{**mount, "name": "of-no-one"}, {**mount, "mode": "rw"}]
+            nested = [mount, {**mount, "path": "/a/b"}]
+            of_many = [{**mount, "path": f"/a{number}"} for number in range(17)]
+            lists = [[each] for each in mounts]
+            return ["x", 5, True, {}, *lists, [mount, mount], nested, of_many, *vast]
         case serializers.EmailField():
             return [5, True, [], {}, "nobody", "a@b", "a@" + "b" * 260 + ".org", *vast]
         case Reference():
@@ -147,10 +174,10 @@ def _by_kind(field: Any) -> list[Any]:
             too_many = [given] * 17
             return ["x", 5, True, {}, *([each] for each in odd), [given, given], too_many, *vast]
         case Environment():
-            names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
-            values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
+            odd_names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
+            odd_values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
             many = {f"A{number}": "" for number in range(257)}
-            return ["x", 5, True, [], *names, *values, many, *vast]
+            return ["x", 5, True, [], *odd_names, *odd_values, many, *vast]
         case Labels():
             words = ["-a", "a-", "a b", "a\n", "\u00e4", "x" * 64, "a:b"]
             names = [

@@ -72,6 +72,9 @@ DEPLOYMENT: Body = {
     "kind": "job",
     "replicas": 1,
     "node_selector": {"zone": "b"},
+    "shm_mib": 64,
+    "ephemeral_mib": 1024,
+    "volumes": [{"name": "datasets", "path": "/data", "read_only": True, "sub_path": "a/b"}],
     "max_runtime_s": 3600,
     "simulated_runtime_s": 60,
     "grace_s": 0,
@@ -88,6 +91,15 @@ NODE: Body = {
 }
 REGISTRIES = "/api/clusters/{cluster_id}/registries"
 REGISTRY: Body = {"host": "Docker.IO", "username": "robot", "password": " of the robot "}
+VOLUMES = "/api/clusters/{cluster_id}/volumes"
+VOLUME: Body = {
+    "name": "checkpoints",
+    "kind": "PVC",
+    "source": {"size_mib": 1024, "storage_class": "fast", "access_mode": "ReadWriteOnce"},
+    "read_only": False,
+    "node_names": ["node-1"],
+    "node_selector": {"zone": "b"},
+}
 NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
@@ -160,6 +172,16 @@ MATRIX = [
     Row(f"GET {REGISTRIES}", (401, 404, 403, 403, 200)),
     Row(f"POST {REGISTRIES}", (401, 404, 403, 403, 409), REGISTRY),  # the cluster is simulated
     Row(f"DELETE {REGISTRIES}/{{registry_id}}", (401, 404, 403, 403, 204)),
+    Row(f"GET {VOLUMES}", READ),
+    Row(f"POST {VOLUMES}", (401, 404, 403, 403, 201), VOLUME),
+    Row(f"GET {VOLUMES}/{{volume_id}}", READ),
+    Row(f"PATCH {VOLUMES}/{{volume_id}}", (401, 404, 403, 403, 200), {"read_only": True}),
+    Row(
+        f"PATCH {VOLUMES}/{{volume_id}}",
+        (401, 404, 403, 403, 200),
+        {name: VOLUME[name] for name in ("source", "node_names", "node_selector")},
+    ),
+    Row(f"DELETE {VOLUMES}/{{volume_id}}", (401, 404, 403, 403, 204)),
     Row(f"GET {QUOTAS}", READ),
     Row(f"GET {QUOTAS}/default", READ),
     Row(f"PUT {QUOTAS}/default", (401, 404, 403, 403, 200), QUOTA),
