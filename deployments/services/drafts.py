@@ -170,7 +170,10 @@ def _draft(
         spec |= {"simulated_runtime_s": whole, "simulated_runtime_extra_ms": extra}
     if spec.get("secrets"):
         wanted = (user.pk, cluster.organization_id, spec["secrets"])
-        spec["secrets"] = secret_references.resolve(*wanted, spec.get("env", ()), named.secrets)
+        ranks = RANKS if spec.get("replicas", 1) > 1 else ()
+        spec["secrets"] = secret_references.resolve(
+            *wanted, spec.get("env", ()), named.secrets, ranks=ranks
+        )
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     now = timezone.now()

@@ -12,6 +12,7 @@ from rest_framework.serializers import ValidationError
 
 from deployments.models import Deployment
 from deployments.queries.secrets import key_of
+from deployments.runtimes.peers import why_no_rank
 from mlops_platform.api.errors import Invalid
 from organizations.secrets import owners
 from organizations.secrets.owners import Scope, SecretOwner
@@ -45,9 +46,12 @@ def resolve(
     references: Sequence[Reference],
     env: Collection[str],
     found: Collection[SecretKey],
+    *,
+    ranks: Collection[str] = (),
 ) -> list[dict[str, str]]:
     """The references as a deployment keeps them. 400 that names each one at fault: its secret does
-    not exist, or `env` sets its variable too."""
+    not exist, `env` sets its variable too, or the variable is one of the `ranks`, which differ from
+    replica to replica."""
     resolved, faults = [], dict[str, Any]()
     for number, reference in enumerate(references):
         name = reference["name"]
@@ -61,6 +65,8 @@ def resolve(
             faults[str(number)] = {"name": [MISSING_IN[Scope(scope)] if scope else MISSING]}
         elif reference.get("env") in env:
             faults[str(number)] = {"env": [SET_TWICE]}
+        elif reference.get("env") in ranks:
+            faults[str(number)] = {"env": [why_no_rank([reference["env"]])]}
         else:
             resolved.append({**reference, "scope": str(having[0])})
     if faults:

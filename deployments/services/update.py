@@ -83,8 +83,12 @@ def _change(
     if not changed:
         return
     _refuse(row, changed)
-    if "replicas" in changed and row.replicas > 1 and (ranks := RANKS & set(row.env_names)):
-        raise Invalid({"replicas": f"Its env has a rank. {why_no_rank(ranks)}"})
+    if (
+        "replicas" in changed
+        and row.replicas > 1
+        and (ranks := RANKS & {*row.env_names, *(each.get("env") for each in row.secrets)})
+    ):
+        raise Invalid({"replicas": f"Its env, or a secret, has a rank. {why_no_rank(ranks)}"})
     columns = [*changes]
     if cluster is not None:
         row.scheduling_key = key_of(row, cluster)

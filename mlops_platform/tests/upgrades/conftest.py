@@ -18,6 +18,8 @@ from deployments import env
 from deployments.models import Deployment, PriorityClass
 from mlops_platform.backup.sessions import MAINTENANCE, database_name, django_on, session
 from organizations.models import Organization
+from organizations.secrets import owners
+from organizations.secrets.services import put_secret
 
 DATABASE = f"test_upgrade_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
@@ -63,9 +65,11 @@ def platform(other_database: None) -> None:
         total_ram_mib=1024,
         total_gpu=1,
     )
+    put_secret(user, owners.person(user.pk), "hub", "hunter2")
     Deployment.objects.create(
         cluster=cluster,
         owner=user,
+        secrets=[{"scope": "person", "name": "hub", "env": "HUB"}],
         name="tab\tand\\line\nand ü",
         image="train",
         env=env.sealed({"TOKEN": "hunter2"}),

@@ -29,7 +29,9 @@ from mlops_platform.backup.file import CHECKSUM_BYTES, MAGIC, new_file
 from mlops_platform.backup.sessions import database_name, session
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import ONE_MIGRATION
+from mlops_platform.sealing import unseal
 from mlops_platform.tests.upgrades.contents import content, everything
+from organizations.models import Secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,6 +51,7 @@ def test_what_is_restored_equals_what_was_backed_up(backup: Path, tmp_path: Path
     assert rows == {name: kept for name, kept in before[3].items() if name != "clusters_cluster"}
     restored = Deployment.objects.get()
     assert env.unsealed(restored.env) == {"TOKEN": "hunter2"}
+    assert unseal(Secret.objects.get().sealed) == {"value": "hunter2"}
     assert User.objects.get().check_password("correct-horse")
     assert redis_client().dbsize() == 0
 

@@ -42,7 +42,7 @@ def test_each_key_that_sealed_a_row_is_needed(
     call_command("backup", str(tmp_path / "file"))
     before = everything(tmp_path)
     settings.CREDENTIALS_KEYS = [two_keys[kept]]
-    lost = ("1 of Endpoints", "1 of Environments")[kept]
+    lost = ("1 of Endpoints", "1 of Secrets, 1 of Environments")[kept]
     sentence = f"lacks 1 of the file's 2 keys, which sealed {lost}"
     with pytest.raises(CommandError, match=sentence):
         call_command("restore", str(tmp_path / "file"), replace=True)

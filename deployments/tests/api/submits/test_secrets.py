@@ -165,6 +165,16 @@ def test_a_variable_of_env_is_set_by_no_secret_too(api, dev, cluster, shared):
     assert answer.json()["fields"]["secrets"]["0"] == {"env": ["env sets this variable too."]}
 
 
+def test_a_rank_of_a_gang_is_no_secret(api, dev, cluster, shared):
+    rank = {"name": "hf", "env": "RANK"}
+    answer = submit(api, dev, cluster, ENV, rank, replicas=2)
+    assert (answer.status_code, list(answer.json()["fields"]["secrets"])) == (400, ["1"])
+    alone = submit(api, dev, cluster, rank)
+    assert alone.status_code == 201
+    grown = api(dev).patch(f"{PATH}/{alone.json()['id']}", {"replicas": 2})
+    assert (grown.status_code, list(grown.json()["fields"])) == (400, ["replicas"])
+
+
 def test_files_may_lie_side_by_side(api, dev, cluster, shared):
     files = [{"name": "hf", "file": path} for path in ("a/b", "a/c", "a.b", ".netrc", "ab")]
     assert submit(api, dev, cluster, *files).status_code == 201
