@@ -30,10 +30,10 @@ from scheduler.engine.snapshot import (
 FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
-_POLICY_ENDS: list[Any] = [NEVER, 0]
+_POLICY_ENDS: list[Any] = [NEVER, 0, 0]
 _WORKLOAD_ENDS: list[Any] = ["", False, 0]
 _RUNNING_ENDS: list[Any] = ["", False, None]
-_PLAN_ENDS: list[Any] = [None]
+_PLAN_ENDS: list[Any] = [None, None]
 _START_ENDS: list[Any] = [False]
 _Made = TypeVar("_Made")
 
@@ -105,9 +105,9 @@ def encode_plan(plan: Plan) -> bytes:
     at most, and in rows from before there could be more there always is."""
     ids = plan.reserved_for
     reserved_for = list(ids) if len(ids) > 1 else next(iter(ids), None)
-    starts, *others = _row(plan)[:-1]
+    starts, *others, _, due_ms = _row(plan)
     starts = [_without_ends(each, _START_ENDS) for each in starts]
-    return _pack(_without_ends([starts, *others, reserved_for], _PLAN_ENDS))
+    return _pack(_without_ends([starts, *others, reserved_for, due_ms], _PLAN_ENDS))
 
 
 def decode_plan(data: bytes) -> Plan:
@@ -115,7 +115,7 @@ def decode_plan(data: bytes) -> Plan:
 
 
 def _plan(values: Any) -> Plan:
-    starts, evictions, waits, unfinished, reserved_for = _with_ends(
+    starts, evictions, waits, unfinished, reserved_for, due_ms = _with_ends(
         values, _PLAN_ENDS, len(fields(Plan))
     )
     return Plan(
@@ -131,6 +131,7 @@ def _plan(values: Any) -> Plan:
         _each(Wait, waits, reason=_reason),
         unfinished,
         (reserved_for,) if isinstance(reserved_for, str) else tuple(reserved_for or ()),
+        due_ms,
     )
 
 

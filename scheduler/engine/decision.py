@@ -75,13 +75,14 @@ def admit_in_turn(
         budget.spent += WORKLOAD_STEPS
         if workload.id in state.started:
             continue
-        before = (reservations.backfill, reservations.starvations)
+        before = reservations.all
         if not state.admit(workload):
-            iterator.refuse(workload)
-        elif state.starts[-1].victims or before != (
-            reservations.backfill,
-            reservations.starvations,
-        ):  # more is free, or less is reserved
+            if state.delays.of(workload) is None:
+                iterator.refuse(workload)
+            else:
+                iterator.set_aside(workload)
+        elif state.starts[-1].victims or before != reservations.all:  # more is free, or less is
+            # reserved
             budget.spent += 2 * iterator.retry(state.worth_another_look)
         if reservations.starvations:  # an equal may have been refused because of them
             iterator.revisit([each.reserved_for for each in reservations.starvations])
@@ -150,7 +151,16 @@ class Decision:
     def plan(self, *, with_waits: bool = True) -> Plan:
         """The waits, which change nothing else, are found once, when they are first asked for."""
         waits = self._waits if with_waits else ()
-        return Plan(self.starts, self.evictions, waits, self.is_unfinished, self._reserved_for)
+        due_ms = None if self.state is None else self.state.delays.due_ms
+        return Plan(
+            self.starts, self.evictions, waits, self.is_unfinished, self._reserved_for, due_ms
+        )
+
+    @property
+    def delayed(self) -> frozenset[str]:
+        """The ids of the workloads that wait for time limits instead of preempting."""
+        promises = () if self.state is None else self.state.delays.promises
+        return frozenset(each.reserved_for.id for each in promises)
 
     # --- Why the others wait ---------------------------------------------------------------------
 
@@ -165,14 +175,15 @@ class Decision:
         wait_reasons = WaitReasons(self.view, self.state)
         waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
         strict = self.snapshot.policy.queueing == STRICT
-        return _grouped(waiting, alone=self.state.reservations.head if strict else None)
+        head = self.state.reservations.head if strict else None
+        return _grouped(waiting, self.delayed if head is None else self.delayed | {head.id})
 
 
-def _grouped(waiting: Waiting, alone: Workload | None = None) -> tuple[Wait, ...]:
+def _grouped(waiting: Waiting, alone: Collection[str] = ()) -> tuple[Wait, ...]:
     """One wait per scheduling key, that of its last workload; one by id for each that differs, and
-    for `alone`, whose reason is its alone."""
+    for those `alone`, whose reasons are theirs alone."""
     common = {
-        workload.scheduling_key: reason for workload, reason in waiting if workload is not alone
+        workload.scheduling_key: reason for workload, reason in waiting if workload.id not in alone
     }
     own = [
         Wait(workload.scheduling_key, reason, workload.id)

@@ -59,7 +59,8 @@ class Plan:
 
     `unfinished` asks for another cycle: this one reached its limit with workloads left, or started
     a service while capacity is reserved, perhaps in vain since. `reserved_for` are the starved
-    workloads for which capacity is reserved, in their order.
+    workloads for which capacity is reserved, in their order. `due_ms` is when another cycle is to
+    follow though nothing else happens: workloads wait until then instead of preempting.
     """
 
     starts: tuple[Start, ...] = ()
@@ -67,3 +68,4 @@ class Plan:
     waits: tuple[Wait, ...] = ()
     unfinished: bool = False
     reserved_for: tuple[str, ...] = ()
+    due_ms: int | None = None

@@ -5,11 +5,14 @@ Amounts are millicores, MiB and whole GPUs under `cpu_milli`, `ram_mib` and `gpu
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from scheduler.engine.resources import NAMES, ZERO, Resources
 from scheduler.engine.snapshot import VOLUME, Labels
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Code(StrEnum):
@@ -104,8 +107,18 @@ def blocked_by(head: str) -> Reason:
     return Reason(Code.BLOCKED_BY_HEAD, {"head": head})
 
 
-def reserved_for(head: str) -> Reason:
-    return Reason(Code.RESERVED_FOR_HEAD, {"head": head})
+def reserved_for(head: str, *, waits_for_limits: bool = False) -> Reason:
+    """`waits_for_limits`: the head could preempt, and waits for time limits instead."""
+    return Reason(
+        Code.RESERVED_FOR_HEAD, {"head": head, **({"delayed": True} if waits_for_limits else {})}
+    )
+
+
+def instead_of_preempting(reason: Reason, after: str, at_ms: int) -> Reason:
+    """`reason` of a workload that could preempt, and waits for the one of the id `after` to end by
+    its time limit."""
+    at = (EPOCH + timedelta(milliseconds=at_ms)).isoformat()
+    return Reason(reason.code, {**reason.details, "delayed": {"after": after, "at": at}})
 
 
 def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> Reason:

@@ -46,6 +46,7 @@ class Policy:
     max_preemptions: int = 5
     preemption_within_quota: str = NEVER
     class_cost_ratio: int = 0
+    preemption_delay_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

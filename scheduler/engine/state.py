@@ -17,6 +17,7 @@ from scheduler.engine.preemption.within_quota import QuotaSearch
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.current import Reservations
+from scheduler.engine.reservations.delays import Delays
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
@@ -68,6 +69,7 @@ class CycleState:
         self._classes = view.cluster.classes
         self._searches: Searches | None = None
         self._ends = Ends(snapshot, self.capacity, self._classes)
+        self.delays = Delays(snapshot, self.capacity, self._classes)
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
         self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
@@ -85,6 +87,7 @@ class CycleState:
             long_running=self._long_running,
             started=self.started,
             ends=self._ends,
+            delays=self.delays,
         )
 
     def _drain_nodes(self, leaving: Iterable[Running]) -> None:
@@ -95,16 +98,19 @@ class CycleState:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
             self._ends.gone.add(running.id)
+            self.delays.left(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
         """Place the workload in free capacity, else in that of its victims. False if neither can
         be: then nothing has changed, and its equals need not be tried, except the workload that
-        capacity is reserved for."""
+        capacity is reserved for, and those behind one that waits for time limits."""
         if self.usage is not None and self._is_gated(workload, self.usage):
             if self._preempt_within_quota(workload, self.usage):
                 return True
-            self._gated.add(workload.scheduling_key)
+            if self.delays.of(workload) is None:
+                self.reservations.forget_promise(workload)
+                self._gated.add(workload.scheduling_key)
             return False
         where = self._advised(workload) if self._advice else None
         if where is None:
@@ -114,6 +120,8 @@ class CycleState:
             return True
         if self._preempt(workload):
             return True
+        if self.delays.of(workload) is not None:
+            return False
         self.reservations.refuse(workload)
         if self.reservations.usable(workload) is not None:
             self._kept_back.add(workload.scheduling_key)
@@ -137,7 +145,10 @@ class CycleState:
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
         beyond what was needed, or in what is no longer reserved, or might evict there; or its
-        owner's quota, for which it was refused, allows it now."""
+        owner's quota, for which it was refused, allows it now; or time limits no longer promise it
+        a place."""
+        if self.reservations.has_lost_promise(workload):
+            return True
         if self.usage is not None and workload.scheduling_key in self._gated:
             if self._is_gated(workload, self.usage) and not self._could_preempt_its_own(workload):
                 return False
@@ -185,7 +196,8 @@ class CycleState:
             workload.request, workload.replicas, workload.selector, below, usable, packed=packed
         )
         search, candidates = self.victim_searches().of(workload)
-        with candidates.sparing(promised):
+        relied_on = self.delays.relied_on(workload, below, candidates.__contains__)
+        with candidates.sparing(promised), candidates.leaving_out(relied_on):
             quota = None
             if short != ZERO:
                 quota = QuotaSearch(
@@ -201,17 +213,16 @@ class CycleState:
             if self._advice and quota is None:
                 advised = self._advised_victims(workload, ask)
             victim_set, alternative = advised, None
-            if quota is not None:
-                victim_set = quota.cheapest()
-                if victim_set is not None:
-                    alternative = quota.cheapest_without(max(victim_set.victims, key=_weight))
-            elif victim_set is None:
-                victim_set = search.cheapest(ask)
-                if victim_set is not None:
-                    dearest = max(victim_set.victims, key=_weight)
-                    alternative = search.cheapest_without(dearest, ask)
             if victim_set is None:
+                victim_set = search.cheapest(ask) if quota is None else quota.cheapest()
+            if victim_set is None or self._waits_for_limits(workload, victim_set, short):
                 return False
+            if advised is None:
+                dearest = max(victim_set.victims, key=_weight)
+                if quota is None:
+                    alternative = search.cheapest_without(dearest, ask)
+                else:
+                    alternative = quota.cheapest_without(dearest)
         if not self.rounds or below < self.rounds[-1].value:
             free = self.capacity.free.copy()
             self.rounds.append(Round(below, free, len(self.starts), len(self.victims)))
@@ -226,6 +237,15 @@ class CycleState:
         self._start(workload, where, victim_set, alternative, withheld, jointly=advised is not None)
         self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
+
+    def _waits_for_limits(
+        self, workload: Workload, victim_set: VictimSet, short: Resources
+    ) -> bool:
+        """Whether time limits promise it its place soon enough, so that it evicts nothing."""
+        if not self._snapshot.policy.preemption_delay_s:
+            return False
+        deadline_ms = self.delays.deadline_ms(workload, victim_set.victims)
+        return self.reservations.wait_for_limits(workload, deadline_ms, short)
 
     def _advised_victims(self, workload: Workload, ask: Request) -> VictimSet | None:
         """The cheapest of the victims that it is to prefer: in the bins that it is to prefer, else
@@ -276,6 +296,7 @@ class CycleState:
                 jointly=jointly,
             )
         )
+        self.delays.started(workload, where)
         self.reservations.update_after_start(evicted=victim_set is not None)
 
     def _evict(self, victim: Candidate, preemptor: Workload, *, for_quota: bool) -> None:
@@ -285,6 +306,7 @@ class CycleState:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
         self._ends.gone.add(victim.id)
+        self.delays.evicted(victim)
         self.victim_searches().evict(victim)
         self.victims.append(victim)
         reason = reasons.preempted(

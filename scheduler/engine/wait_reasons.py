@@ -61,6 +61,12 @@ class WaitReasons:
         self._known: dict[tuple[str, bool], Reason] = {}
 
     def why(self, workload: Workload) -> Reason:
+        reason = self._lacks(workload)
+        if (promise := self._state.delays.of(workload)) is None:
+            return reason
+        return reasons.instead_of_preempting(reason, promise.after, promise.at_ms)
+
+    def _lacks(self, workload: Workload) -> Reason:
         usage, reservations = self._state.usage, self._state.reservations
         if usage is not None and usage.over(workload):
             return over_quota(usage, workload)
@@ -76,7 +82,8 @@ class WaitReasons:
         if state.fits(workload) is None:
             return self._shortage.of(workload)
         if (backfill := state.reservations.blocker(workload)) is not None:
-            return reasons.reserved_for(backfill.id)
+            delayed = state.delays.of(backfill) is not None
+            return reasons.reserved_for(backfill.id, waits_for_limits=delayed)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
 
     def _evictable(self, priority: str) -> Mapping[int, Resources]:

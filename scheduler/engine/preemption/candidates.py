@@ -8,7 +8,7 @@ all bins for the cheapest set.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -42,6 +42,7 @@ class Candidates:
         self.changed: list[int] = []  # one entry per change of a bin's candidates
         self._spanning: dict[str, Candidate] = {}  # by id: those in several bins
         self._owned: dict[str, dict[str, Candidate]] = {}  # by owner, then id
+        self._left: dict[str, Candidate] = {}  # by id
         self._budget = capacity.budget
         for candidate in candidates:
             self.add(candidate)
@@ -49,6 +50,7 @@ class Candidates:
         self.values = sorted({value for tiers in self.tiers for value in tiers})
 
     def add(self, candidate: Candidate) -> None:
+        self._left[candidate.id] = candidate
         if len(candidate.frees) > 1:
             self._spanning[candidate.id] = candidate
         if candidate.owner:
@@ -116,7 +118,11 @@ class Candidates:
         """The number of candidates in a bin."""
         return sum(tier.count for tier in self.tiers[at].values())
 
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._left
+
     def evict(self, victim: Candidate) -> None:
+        del self._left[victim.id]
         self._spanning.pop(victim.id, None)
         if victim.owner:
             del self._owned[victim.owner][victim.id]
@@ -134,6 +140,17 @@ class Candidates:
             for each in (self._spanning.values() if bins else ())
             if len({at in bins for at, _ in each.frees}) == 2
         ]
+        with self._without(spared):
+            yield
+
+    @contextmanager
+    def leaving_out(self, ids: Collection[str]) -> Iterator[None]:
+        """A context without these candidates, as far as there are any of these ids."""
+        with self._without([self._left[id_] for id_ in sorted(ids) if id_ in self._left]):
+            yield
+
+    @contextmanager
+    def _without(self, spared: Collection[Candidate]) -> Iterator[None]:
         for candidate in spared:
             self.evict(candidate)
         yield

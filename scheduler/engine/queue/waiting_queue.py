@@ -92,6 +92,7 @@ class QueueIterator:
         self._last: Entry | None = None
         self.before_turn: Callable[[], None] | None = None  # may raise, which ends the cycle
         self._refused: dict[str, Entry] = {}  # by scheduling key: the first refused workload
+        self._alone: set[str] = set()  # ids of those set aside, which are refused by their ids
         self._revisited: list[Workload] = []
 
     def __iter__(self) -> "QueueIterator":
@@ -120,8 +121,14 @@ class QueueIterator:
         """Skip the rest of its group, which would get the same answer. `workload` is the one that
         this iterator yielded last."""
         if self._last is not None:
-            self._refused.setdefault(workload.scheduling_key, self._last)
+            key = workload.id if workload.id in self._alone else workload.scheduling_key
+            self._refused.setdefault(key, self._last)
         self._last = None
+
+    def set_aside(self, workload: Workload) -> None:
+        """Refuse this workload alone: the rest of its group may get another answer."""
+        self._alone.add(workload.id)
+        self._refused[workload.id] = (self._key(workload), 0, [workload])
 
     def retry(self, fits: Callable[[Workload], bool]) -> int:
         """Yield the refused workloads that now satisfy `fits` again, at their position in the

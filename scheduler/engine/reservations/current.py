@@ -1,7 +1,9 @@
-"""The reservations of a cycle: for the blocked head of the queue, and for starved workloads.
+"""The reservations of a cycle: for the blocked head of the queue, for starved workloads, and for
+preemptors that wait for time limits.
 
-Each reserves capacity (backfill.py, starved.py) and as much of its owner's quota. Otherwise the
-owner's next workload could use up the quota that the reservation's workload needs to start.
+Each reserves capacity (backfill.py, starved.py, delays.py) and as much of its owner's quota.
+Otherwise the owner's next workload could use up the quota that the reservation's workload needs to
+start.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,11 +15,12 @@ from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import order_key
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.backfill import BackfillReservation, Promise, reserve
+from scheduler.engine.reservations.delays import Delays, Left
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.reservations.starved import StarvedWorkloads
-from scheduler.engine.resources import ZERO, Resources
+from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
 
 
@@ -25,8 +28,8 @@ class Reservations:
     """At most one reservation for a head, and those for starved workloads, updated with every start
     of the cycle.
 
-    `capacity`, `usage`, `long_running`, `started` (ids) and `ends` belong to the cycle's state, and
-    change with it.
+    `capacity`, `usage`, `long_running`, `started` (ids), `ends` and `delays` belong to the cycle's
+    state, and change with it.
     """
 
     def __init__(
@@ -40,7 +43,10 @@ class Reservations:
         long_running: LongRunning,
         started: Collection[str],
         ends: Ends,
+        delays: Delays,
     ) -> None:
+        self.delays = delays
+        self._waiting: set[str] = set()  # ids of those that are to wait for time limits
         self.head: Workload | None = None  # the first blocked workload
         self.backfill: BackfillReservation | None = None
         self._snapshot, self._capacity, self._usage = snapshot, capacity, usage
@@ -68,6 +74,11 @@ class Reservations:
             )
             self.starvations, self.left_to = self._starved.reservations, self._starved.left_to
 
+    @property
+    def all(self) -> tuple[object, ...]:
+        """What is equal only if no reservation has begun or ended."""
+        return (self.backfill, self.starvations, self.delays.promises)
+
     def is_reserved_for(self, workload: Workload) -> bool:
         return self._of(workload) is not None
 
@@ -78,7 +89,7 @@ class Reservations:
 
     def usable(self, workload: Workload) -> Usable | None:
         """The amount of a bin that the workload may use; None if it may use all that is free."""
-        if self.backfill is None and len(self.starvations) < 2:
+        if self.backfill is None and len(self.starvations) < 2 and not self.delays.promises:
             for only in self.starvations:  # most often there is no other reservation
                 return only.usable if only.binds(workload, self.value(workload)) else None
             return None
@@ -87,11 +98,14 @@ class Reservations:
             return left[0] if left else None
         return _Least(tuple(left))
 
-    def _binding(self, workload: Workload) -> list[Promise | StarvationReservation]:
+    def _binding(self, workload: Workload) -> list[Promise | StarvationReservation | Left]:
         """What of the reservations binds this workload: the head's first, then in their order."""
         promise = self._promise_binding(workload)
-        starvations = self._starvations_binding(workload)
-        return list(starvations) if promise is None else [promise, *starvations]
+        found: list[Promise | StarvationReservation | Left] = [] if promise is None else [promise]
+        found += self._starvations_binding(workload)
+        if (left := self.delays.binding(workload, self.value(workload))) is not None:
+            found.append(left)
+        return found
 
     def _promise_binding(self, workload: Workload) -> Promise | None:
         if self.backfill is None or self._precedes_head(self._of(workload)):
@@ -152,6 +166,9 @@ class Reservations:
             head = self.backfill.head
             if head is not workload and head.owner == workload.owner:
                 yield head
+        if (left := self.delays.binding(workload, self.value(workload))) is not None:
+            delayed = (each.reserved_for for each in left.promises)
+            yield from (each for each in delayed if each.owner == workload.owner)
         for each in self._counting():
             if each.reserved_for is workload:
                 return
@@ -183,6 +200,7 @@ class Reservations:
         bins = {at for each in self._counting() for at in each.bins}
         if self.backfill is not None:
             bins |= self.backfill.bins
+        bins |= self.delays.bins
         ids, free = self._capacity.ids, self._capacity.free
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
@@ -198,9 +216,7 @@ class Reservations:
         binding = self._binding(workload)
         alone = (each for each in binding if not self._fits(workload, each.usable))
         decisive = next(alone, binding[-1])
-        if isinstance(decisive, StarvationReservation):
-            return decisive.reserved_for
-        return self.head
+        return self.head if isinstance(decisive, Promise) else decisive.reserved_for
 
     def _fits(self, workload: Workload, usable: Usable) -> bool:
         request, replicas = workload.request, workload.replicas
@@ -210,10 +226,54 @@ class Reservations:
 
     def refuse(self, workload: Workload) -> None:
         """Note that a workload does not fit. The first such workload is the head."""
-        if self.head is None:
+        waited = self.forget_promise(workload)
+        if self.head is None or (waited and workload is self.head):
             self.head = workload
             self._reserve_for_head(workload)
-        self._refused.append(workload)
+        if not waited:
+            self._refused.append(workload)
+
+    def has_lost_promise(self, workload: Workload) -> bool:
+        """Whether it was to wait for time limits, and another workload has taken its place."""
+        return workload.id in self._waiting and self.delays.of(workload) is None
+
+    def forget_promise(self, workload: Workload) -> bool:
+        """Whether it was to wait for time limits. It no longer is."""
+        self.delays.forget(workload)
+        if workload.id not in self._waiting:
+            return False
+        self._waiting.remove(workload.id)
+        return True
+
+    def wait_for_limits(
+        self, workload: Workload, deadline_ms: int, short: Resources = ZERO
+    ) -> bool:
+        """Promise the workload its place instead of a preemption, where time limits allow that by
+        the deadline; then it is refused, and True. `short`: what its owner's quota lacks."""
+        promise, starvations = (
+            self._promise_binding(workload),
+            tuple(self._starvations_binding(workload)),
+        )
+
+        def claim(at: int) -> Resources:
+            return add_up(each.reserved_in(at) for each in starvations)
+
+        made = self.delays.promise(
+            workload,
+            self.value(workload),
+            deadline_ms,
+            claim=claim,
+            barred=() if promise is None else promise.bins,
+            short=short,
+        )
+        if made is None:
+            return False
+        if workload.id not in self._waiting:
+            self._waiting.add(workload.id)
+            self._refused.append(workload)
+        if self.head is None:
+            self.head = workload
+        return True
 
     def update_after_start(self, *, evicted: bool) -> None:
         """Update the reservations after a start; `evicted` says that it had victims.
@@ -238,7 +298,7 @@ class Reservations:
         return self._usage is not None and self._usage.over(workload)
 
     def _reserve_for_head(self, head: Workload) -> None:
-        if self._snapshot.policy.queueing == EASY_BACKFILL:
+        if self._snapshot.policy.queueing == EASY_BACKFILL and self.delays.of(head) is None:
             self.backfill = reserve(self._snapshot, self._capacity, self._classes, head, self._ends)
 
     def value(self, workload: Workload) -> int:

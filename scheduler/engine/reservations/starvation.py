@@ -6,7 +6,7 @@ from functools import cached_property
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.reservations.long_running import LongRunning
-from scheduler.engine.resources import Resources
+from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
 FOREVER_MS = 2**62
@@ -62,6 +62,9 @@ class StarvationReservation:
     def usable(self, at: int) -> Resources:
         free, reserved = self._capacity.free[at], self._reserved[0].get(at)
         return free if reserved is None else free.minus_at_most(reserved)
+
+    def reserved_in(self, at: int) -> Resources:
+        return self._reserved[0].get(at, ZERO)
 
     def is_older_than(self, workload: Workload) -> bool:
         """Whether it has lasted since before the workload began to wait."""

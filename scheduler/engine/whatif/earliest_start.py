@@ -98,7 +98,8 @@ def _between(
 def _moments(view: ClusterView, workload: Workload) -> list[int]:
     """The moments from now on at which the plan may change, in their order: ends, ends of exempt
     times, and when the workload has waited so long that capacity is reserved for it, or that no
-    exempt time counts against one that waits."""
+    exempt time counts against one that waits; and the deadlines of the policy's preemption delay,
+    which counts from then."""
     snapshot, policy = view.snapshot, view.snapshot.policy
     moments = {snapshot.now_ms}
     for running in snapshot.running:
@@ -106,6 +107,12 @@ def _moments(view: ClusterView, workload: Workload) -> list[int]:
         moments |= {at_ms for at_ms in (running.ends_ms, from_ms) if at_ms is not None}
     for preemptor in _preemptors(view, workload):
         moments.add(preemptor.queued_ms + policy.preempt_exempt_s * 1000)
+    if policy.preemption_delay_s:
+        moments |= {at_ms + policy.preemption_delay_s * 1000 for at_ms in moments}
+        moments |= {
+            each.queued_ms + policy.preemption_delay_s * 1000
+            for each in _preemptors(view, workload)
+        }
     if policy.queueing != STRICT:
         moments.add(workload.queued_ms + policy.reserve_after_s * 1000)
     return sorted(at_ms for at_ms in moments if at_ms >= snapshot.now_ms)

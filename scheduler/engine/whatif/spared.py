@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from scheduler.engine.decision import Decision
 from scheduler.engine.preemption.exemption import evictable_from
+from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, STRICT, Running, Snapshot, Workload
 from scheduler.engine.state import CycleState
@@ -27,6 +28,7 @@ class Cause(StrEnum):
     CLASS_NOT_PREEMPTIBLE = "CLASS_NOT_PREEMPTIBLE"
     MAX_PREEMPTIONS = "MAX_PREEMPTIONS"
     EXEMPT = "EXEMPT"
+    PREEMPTION_DELAY = "PREEMPTION_DELAY"  # a time limit promises the one that waits its place
     NOT_ITS_TURN = "NOT_ITS_TURN"  # a pause, a quota or the head of a strict queue comes first
     RESERVED = "RESERVED"  # what would come free there is promised to another workload
     TOO_LITTLE = "TOO_LITTLE"  # all that may be evicted would free too little
@@ -63,8 +65,14 @@ def spared_by_cause(
         if cause is Cause.EXEMPT:
             its = classes[running.priority]
             until_ms = evictable_from(running, its, snapshot.policy, workload.queued_ms)
+        elif cause is Cause.PREEMPTION_DELAY and (promise := _promise_to(decision, workload)):
+            until_ms = promise.deadline_ms
         found.setdefault(cause, []).append((running, until_ms))
     return tuple(_spared(cause, found[cause]) for cause in Cause if cause in found)
+
+
+def _promise_to(decision: Decision, workload: Workload) -> DelayedStart | None:
+    return None if decision.state is None else decision.state.delays.of(workload)
 
 
 def _spared(cause: Cause, those: list[tuple[Running, int | None]]) -> Spared:
@@ -79,6 +87,7 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
     eligible = set(capacity.eligible(workload.selector))
     leaving = {each.id for each in decision.view.running.leaving}
     is_turn = state is not None and _is_its_turn(snapshot, state, workload)
+    is_delayed = _promise_to(decision, workload) is not None
     promised = frozenset[int]() if state is None else state.reservations.promised_bins(workload)
 
     def cause_of(running: Running) -> Cause:
@@ -101,6 +110,8 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
         from_ms = evictable_from(running, its, policy, workload.queued_ms)
         if from_ms is None or from_ms > snapshot.now_ms:
             return Cause.EXEMPT
+        if is_delayed:
+            return Cause.PREEMPTION_DELAY
         if not is_turn:
             return Cause.NOT_ITS_TURN
         return Cause.RESERVED if bins & promised else Cause.TOO_LITTLE

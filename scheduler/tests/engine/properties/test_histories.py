@@ -31,6 +31,7 @@ policies = st.builds(
     max_preemptions=st.sampled_from([0, 2, 5]),
     preemption_within_quota=st.sampled_from(["never", "lower_priority"]),
     class_cost_ratio=st.sampled_from([0, 0, 1, 10]),
+    preemption_delay_s=st.sampled_from([0, 0, 20, 300]),
 )
 numbers = st.integers(0, 10**6)
 
