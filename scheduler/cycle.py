@@ -145,7 +145,7 @@ def check_apply_record(
     encoded = encode_snapshot(snapshot) if plan.starts or plan.evictions else None
     cluster = lock_cluster(UUID(snapshot.cluster_id))
     changed = store.apply_plan(snapshot, plan, cycle_id, cluster)  # 4. Apply.
-    next_cycle.note(snapshot, is_due=trigger == Trigger.TIMER)
+    next_cycle.note(snapshot, plan, is_due=trigger == Trigger.TIMER)
     timing = (*spent, perf_counter() - began)
     if changed:
         ledger.write(cycle_id, trigger, snapshot, plan, timing, encoded=encoded)  # 5. Record.

@@ -66,6 +66,9 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     class_cost_ratio = forms.IntegerField(
         label="Class cost ratio", min_value=0, max_value=MOST_CLASS_COST_RATIO
     )
+    preemption_delay_s = forms.IntegerField(
+        label="Preemption delay, s", min_value=0, max_value=YEAR_S
+    )
     node_lost_after_s = forms.IntegerField(
         label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]
     )

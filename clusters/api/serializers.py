@@ -40,6 +40,7 @@ EXAMPLE_POLICY = {
     "max_preemptions": 5,
     "preemption_within_quota": "never",
     "class_cost_ratio": 0,
+    "preemption_delay_s": 0,
 }
 
 
@@ -102,6 +103,15 @@ class PolicySerializer(StrictSerializer):
         help_text=(
             "How many times as much the cost of a victim counts as the same cost one class below; "
             "0: any number of victims of a class are evicted before one of the next."
+        ),
+    )
+    preemption_delay_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text=(
+            "Seconds that a deployment waits at most, instead of preempting, where time limits "
+            "promise it its place within them."
         ),
     )
 

@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from deployments.reasons.preemption import SPARED, moment_in_words, sentences_of
+from deployments.reasons.preemption import (
+    DELAYED,
+    SPARED,
+    delayed_sentence,
+    moment_in_words,
+    sentences_of,
+)
 from mlops_platform.api.resources import (
     PUBLIC_NAMES,
     RESOURCES,
@@ -58,6 +64,8 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
         message = SENTENCES[code](details)
         if details.get(VOLUMES) and "node_selector" not in details:
             message += f" {_of_volumes(details[VOLUMES])}"
+        if isinstance(details.get(DELAYED), Mapping):
+            message += f" {delayed_sentence(details[DELAYED])}"
         if details.get(SPARED):
             message += f" {sentences_of(details[SPARED])}"
     except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
@@ -180,6 +188,11 @@ def _blocked_by_head(details: Details) -> str:
 
 
 def _reserved_for_head(details: Details) -> str:
+    if details.get(DELAYED):
+        return (
+            f"What is free is reserved for {details['head']}, which waits for a time limit instead "
+            "of preempting."
+        )
     return f"What is free is reserved for {details['head']}, which has waited longest."
 
 

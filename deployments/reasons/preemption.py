@@ -9,6 +9,7 @@ from typing import Any
 
 Cause = Mapping[str, Any]
 SPARED = "spared"  # in a reason's details
+DELAYED = "delayed"  # in a reason's details: the end for which it waits, though it could preempt
 
 
 def sentence_of(cause: Cause) -> str:
@@ -26,6 +27,13 @@ def moment_in_words(iso: str) -> str:
     return f"{iso[:19].replace('T', ' ')} UTC"
 
 
+def delayed_sentence(delayed: Mapping[str, Any]) -> str:
+    return (
+        f"It waits for {delayed['after']} to end, by its time limit at "
+        f"{moment_in_words(delayed['at'])}, instead of preempting (preemption_delay_s)."
+    )
+
+
 def _exempt(who: str, many: bool, until: str | None) -> str:
     end = "" if until is None else f"until {moment_in_words(until)}"
     if many:
@@ -39,7 +47,8 @@ def _plain(one: str, many: str) -> Callable[[str, bool, str | None], str]:
 
 SENTENCES: Mapping[str, Callable[[str, bool, str | None], str]] = {
     "LEAVES_ANYWAY": _plain(
-        "{who} leaves anyway: its node drains.", "{who} leave anyway: their nodes drain."
+        "{who} leaves anyway: it stops, or its node drains.",
+        "{who} leave anyway: they stop, or their nodes drain.",
     ),
     "CLASS_MAY_NOT_PREEMPT": lambda *_: "Its priority class preempts nothing.",
     "SAME_OR_HIGHER_CLASS": _plain(
@@ -62,6 +71,12 @@ SENTENCES: Mapping[str, Callable[[str, bool, str | None], str]] = {
         "{who} have been preempted as often as max_preemptions allows.",
     ),
     "EXEMPT": _exempt,
+    "PREEMPTION_DELAY": lambda who, is_many, until: (
+        f"{who} could be preempted, but {'their' if is_many else 'its'} preemptor waits for a time "
+        f"limit instead, until {moment_in_words(until)} at most."
+        if until
+        else f"{who} could be preempted, but the preemptor waits for a time limit instead."
+    ),
     "NOT_ITS_TURN": _plain(
         "{who} could be preempted, but not before its turn.",
         "{who} could be preempted, but not before its turn.",

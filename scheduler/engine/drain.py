@@ -13,7 +13,7 @@ def is_draining(snapshot: Snapshot) -> bool:
 
 def drained(snapshot: Snapshot) -> list[Running]:
     """The running workloads that a drain evicts, by id; a gang leaves whole."""
-    leaving = list(snapshot.running)
+    leaving = [each for each in snapshot.running if not each.stopping]
     if snapshot.state != DRAINING:
         nodes = {node.id for node in snapshot.nodes if node.state == DRAINING}
         if not nodes:

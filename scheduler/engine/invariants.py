@@ -236,6 +236,8 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
     for victim in victims:
         if classes[victim.priority].value >= rank.value or not classes[victim.priority].preemptible:
             breaches.append(f"{victim.id} may not be preempted by {preemptor.id}")
+        if victim.stopping:
+            breaches.append(f"{victim.id} is stopping already")
         if victim.preemptions >= snapshot.policy.max_preemptions:
             breaches.append(f"{victim.id} was preempted too often already")
         began_ms = victim.admitted_ms if victim.started_ms is None else victim.started_ms

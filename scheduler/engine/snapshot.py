@@ -99,7 +99,7 @@ class Workload:
 @dataclass(frozen=True, slots=True)
 class Running:
     """A deployment with an allocation since `admitted_ms`, which only matters while it is STARTING:
-    then `started_ms` is None."""
+    then `started_ms` is None. One that is `stopping` is here only where its end matters."""
 
     id: str
     priority: str
@@ -113,6 +113,7 @@ class Running:
     owner: str = ""
     endless: bool = False
     admitted_ms: int | None = None
+    stopping: bool = False
 
     @property
     def total(self) -> Resources:

@@ -1,7 +1,8 @@
 """When a cycle of a cluster could decide differently, though nothing else happens until then.
 
-That is when the exempt time of a running deployment ends which a more urgent one might evict, or
-when a waiting one has itself waited for as long, so that none is exempt from it. What
+That is when the exempt time of a running deployment ends which a more urgent one might evict, when
+a waiting one has itself waited for as long, so that none is exempt from it, or when one no longer
+waits for a time limit instead of preempting. What
 else a plan depends on in time needs no cycle of its own: an end, a retry and a stop wake the
 scheduler, and a reservation that begins or grows only keeps others back, at the next cycle that
 would start one.
@@ -15,7 +16,7 @@ from django.db.models.functions import Now
 
 from mlops_platform.api.ids import moment
 from mlops_platform.coordination.redis import redis_client
-from scheduler.engine import Snapshot
+from scheduler.engine import Plan, Snapshot
 from scheduler.engine.snapshot import ACTIVE, LOWER_PRIORITY
 from scheduler.models import NextCycle
 
@@ -32,10 +33,18 @@ APART_MS = 250
 # exempt for longer from a preemptor that waited before it began.
 _NOTE = """
 INSERT INTO scheduler_nextcycle AS next (cluster_id, due_at)
-SELECT %(cluster)s, greatest(
-           least(min(exempt.began), CASE WHEN waits.since < max(exempt.began) THEN waits.since END)
-               + %(exempt_s)s * interval '1 second',
-           %(now)s + %(apart_ms)s * interval '1 millisecond')
+SELECT %(cluster)s, greatest(min(moments.at), %(now)s + %(apart_ms)s * interval '1 millisecond')
+  FROM (SELECT %(planned)s::timestamptz AS at
+         UNION ALL
+        {exempt}) moments
+HAVING min(moments.at) IS NOT NULL
+    ON CONFLICT (cluster_id) DO UPDATE SET due_at = excluded.due_at
+ WHERE next.due_at <> excluded.due_at OR %(is_due)s
+RETURNING cluster_id
+"""
+_EXEMPT = """
+SELECT least(min(exempt.began), CASE WHEN waits.since < max(exempt.began) THEN waits.since END)
+           + %(exempt_s)s * interval '1 second'
   FROM (SELECT coalesce(d.started_at, d.admitted_at) AS began
           FROM deployments_deployment d
           JOIN deployments_priorityclass p ON p.id = d.priority_class_id AND p.preemptible
@@ -60,9 +69,6 @@ SELECT %(cluster)s, greatest(
                 ORDER BY q.queued_at LIMIT 1) longest
          WHERE waiting.may_preempt) waits
  GROUP BY waits.since
-    ON CONFLICT (cluster_id) DO UPDATE SET due_at = excluded.due_at
- WHERE next.due_at <> excluded.due_at OR %(is_due)s
-RETURNING cluster_id
 """
 
 _DUE = """
@@ -72,16 +78,21 @@ SELECT cluster_id, due_at FROM scheduler_nextcycle
 _CLAIMED = "cluster:{}:moment:{}"  # with the moment, as a number
 
 
-def note(snapshot: Snapshot, *, is_due: bool) -> None:
+def note(snapshot: Snapshot, plan: Plan, *, is_due: bool) -> None:
     """Write the moment down, in the transaction that has applied the snapshot's plan.
 
-    No query where the policy knows no exempt time, else one. `is_due`: the cycle ran because such a
-    moment had come. Then one query more where there is no other moment; before that, a moment that
-    has become void costs one needless cycle at most.
+    No query where the policy knows no exempt time and the plan no moment, else one. `is_due`: the
+    cycle ran because such a moment had come. Then one query more where there is no other moment;
+    before that, a moment that has become void costs one needless cycle at most.
     """
     policy = snapshot.policy
     has_exempt_time = policy.preempt_exempt_s > 0 and policy.preemption == LOWER_PRIORITY
-    has_moment = has_exempt_time and snapshot.state == ACTIVE and _note(snapshot, is_due)
+    may_have_moment = has_exempt_time or plan.due_ms is not None
+    has_moment = (
+        may_have_moment
+        and snapshot.state == ACTIVE
+        and _note(snapshot, plan.due_ms, is_due, has_exempt_time=has_exempt_time)
+    )
     if is_due and not has_moment:
         NextCycle.objects.filter(pk=UUID(snapshot.cluster_id)).delete()
 
@@ -110,8 +121,11 @@ def make_all_due() -> None:
     NextCycle.objects.filter(due_at__gt=Now()).update(due_at=Now())
 
 
-def _note(snapshot: Snapshot, is_due: bool) -> bool:
+def _note(
+    snapshot: Snapshot, planned_ms: int | None, is_due: bool, *, has_exempt_time: bool
+) -> bool:
     """Write it; whether it is another than before."""
+    exempt = _EXEMPT if has_exempt_time else "SELECT NULL"
     params: dict[str, Any] = {
         "cluster": snapshot.cluster_id,
         "now": moment(snapshot.now_ms),
@@ -119,7 +133,8 @@ def _note(snapshot: Snapshot, is_due: bool) -> bool:
         "max_preemptions": snapshot.policy.max_preemptions,
         "apart_ms": APART_MS,
         "is_due": is_due,
+        "planned": None if planned_ms is None else moment(planned_ms),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, params)
+        cursor.execute(_NOTE.replace("{exempt}", exempt), params)
         return cursor.rowcount > 0

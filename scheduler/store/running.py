@@ -2,15 +2,15 @@
 their quotas."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
 
-from clusters.models import Quota
+from clusters.models import Quota, Runtime
 from deployments.models import Deployment, Kind, Status
 from deployments.queries import allocations
 from mlops_platform.api.ids import milliseconds
@@ -47,8 +47,8 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
 def running_in(
     snapshot: engine.Snapshot, *, most: int | None = None, **filters: Any
 ) -> tuple[engine.Running, ...]:
-    """The running deployments of the snapshot's cluster that could be evicted, at most `most`. One
-    query."""
+    """The running deployments of the snapshot's cluster that could be evicted, at most `most`, and
+    where preemptors wait for ends (`preemption_delay_s`), those that are stopping. One query."""
     columns = (
         "id",
         "priority_class__name",
@@ -65,11 +65,18 @@ def running_in(
         "owner_id",
         "kind",
         "simulated_runtime_s",
+        "status",
+        "stop_by",
+        "grace_s",
     )
-    by_owner = snapshot.by_owner
-    rows = Deployment.objects.filter(
-        cluster_id=snapshot.cluster_id, status__in=EVICTABLE, **filters
-    )
+    by_owner, wait_for_ends = snapshot.by_owner, snapshot.policy.preemption_delay_s > 0
+    placed = Q(status__in=EVICTABLE)
+    if wait_for_ends:
+        placed |= Q(status=Status.STOPPING, yielded=False)
+    rows = Deployment.objects.filter(placed, cluster_id=snapshot.cluster_id, **filters)
+    if wait_for_ends:
+        rows = rows.annotate(is_simulated=Q(cluster__runtime=Runtime.SIMULATED))
+        columns = (*columns, "is_simulated")
     return tuple(
         engine.Running(
             id=str(row["id"]),
@@ -82,12 +89,14 @@ def running_in(
             started_ms=_when(row["started_at"]),
             checkpoint_ms=_when(row["checkpoint_at"]),
             preemptions=row["preemption_count"],
-            ends_ms=_when(_end(row["started_at"], row["max_runtime_s"])),
+            ends_ms=_when(_end(row)),
             owner=str(row["owner_id"]) if by_owner else "",
             endless=row["kind"] == Kind.SERVICE
             and row["max_runtime_s"] is None
-            and row["simulated_runtime_s"] is None,
+            and row["simulated_runtime_s"] is None
+            and row["status"] != Status.STOPPING,
             admitted_ms=_when(row["admitted_at"]) if row["started_at"] is None else None,
+            stopping=row["status"] == Status.STOPPING,
         )
         for row in rows.values(*columns)[:most].iterator(chunk_size=5000)
     )
@@ -97,10 +106,17 @@ def _when(at: datetime | None) -> int | None:
     return milliseconds(at) if at is not None else None
 
 
-def _end(started_at: datetime | None, max_runtime_s: int | None) -> datetime | None:
-    if started_at is None or max_runtime_s is None:
+def _end(row: Mapping[str, Any]) -> datetime | None:
+    """When its time limit ends it. Where preemptors wait for ends, once it has physically ended at
+    the latest: after its grace, which simulated deployments need not."""
+    if row["status"] == Status.STOPPING:
+        end: datetime | None = row["stop_by"]
+        return end
+    if row["started_at"] is None or row["max_runtime_s"] is None:
         return None
-    return started_at + timedelta(seconds=max_runtime_s)
+    grace_s = 0 if row.get("is_simulated", True) else row["grace_s"]
+    limit: datetime = row["started_at"] + timedelta(seconds=row["max_runtime_s"] + grace_s)
+    return limit
 
 
 # What could be evicted of each node, by priority value; not what is also on a node that drains.

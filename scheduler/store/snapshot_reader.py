@@ -84,6 +84,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
                 max_preemptions=each.max_preemptions,
                 preemption_within_quota=each.preemption_within_quota,
                 class_cost_ratio=each.class_cost_ratio,
+                preemption_delay_s=each.preemption_delay_s,
             ),
             total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
             allocated=Resources(

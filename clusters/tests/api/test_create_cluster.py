@@ -21,6 +21,7 @@ DEFAULT_POLICY = {
     "max_preemptions": 5,
     "preemption_within_quota": "never",
     "class_cost_ratio": 0,
+    "preemption_delay_s": 0,
 }
 
 
@@ -122,6 +123,8 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("policy", {"class_cost_ratio": -1}),
         ("policy", {"class_cost_ratio": 1001}),
         ("policy", {"class_cost_ratio": 1.5}),
+        ("policy", {"preemption_delay_s": -1}),
+        ("policy", {"preemption_delay_s": 1e10}),
         ("policy", {"unknown": 1}),
         ("state", "PAUSED"),
         ("nodes", []),

@@ -10,6 +10,8 @@ from scheduler.engine.snapshot import Policy, PriorityClass, Running, Workload
 def could_be_evicted(each: Running | Workload, priority: PriorityClass, policy: Policy) -> bool:
     """Whether a workload of a higher class could evict this one, of the class `priority`, once it
     runs and is not exempt."""
+    if isinstance(each, Running) and each.stopping:
+        return False
     return priority.preemptible and each.preemptions < policy.max_preemptions
 
 

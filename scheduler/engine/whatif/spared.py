@@ -20,7 +20,7 @@ MOST_EXAMPLES = 3
 class Cause(StrEnum):
     """The first that applies, in this order."""
 
-    LEAVES_ANYWAY = "LEAVES_ANYWAY"  # its node drains
+    LEAVES_ANYWAY = "LEAVES_ANYWAY"  # it stops, or its node drains
     CLASS_MAY_NOT_PREEMPT = "CLASS_MAY_NOT_PREEMPT"  # that of the waiting workload
     SAME_OR_HIGHER_CLASS = "SAME_OR_HIGHER_CLASS"
     PREEMPTION_OFF = "PREEMPTION_OFF"
@@ -93,7 +93,7 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
     def cause_of(running: Running) -> Cause:
         its = classes[running.priority]
         bins = {at for at, _ in capacity.bins_of(running.placement)}
-        if running.id in leaving:
+        if running.id in leaving or running.stopping:
             return Cause.LEAVES_ANYWAY
         if not own.may_preempt:
             return Cause.CLASS_MAY_NOT_PREEMPT

@@ -64,9 +64,12 @@ class Bounds:
         return self.usage if self._view.snapshot.quotas else None
 
     def count(self, head: Workload) -> int:
-        """How many workloads of one scheduling key could start in one cycle."""
+        """How many workloads of one scheduling key could start in one cycle, or wait for time
+        limits there, while those behind them start."""
         snapshot = self._view.snapshot
         most = min(head.total.count_in(self._free_in_all[head.priority]), snapshot.max_starts)
+        if snapshot.policy.preemption_delay_s and head.priority in preempting_classes(self._view):
+            most += head.total.count_in(snapshot.total)
         if self.quotas is not None:
             unused = self.quotas.unused_quota(head.owner).at_most(snapshot.total)
             most = min(most, head.total.count_in(unused))

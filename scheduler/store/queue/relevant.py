@@ -145,7 +145,7 @@ class RelevantReader:
             decision = self._decide(wider)
             if decision.is_spent:
                 return wider
-            started = decision.started
+            started = decision.started | decision.delayed  # those behind the latter may start
             waiting = {w.scheduling_key for w in (*most, *found) if w.id not in started}
             read = Counter(workload.scheduling_key for workload in found)
             more = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, Snapshot, Workload
+from scheduler.engine.snapshot import EASY_BACKFILL, NEVER, STRICT, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
 from scheduler.store.queue.bounds import Bounds
 from scheduler.store.queue.reader import QueueReader
@@ -131,6 +131,8 @@ def starved_gangs(snapshot: Snapshot) -> frozenset[str]:
 
 def ends_matter(snapshot: Snapshot) -> bool:
     """Whether a reservation may depend on the ends of running workloads."""
+    if snapshot.policy.preemption_delay_s and snapshot.policy.preemption != NEVER:
+        return True
     if snapshot.policy.queueing == EASY_BACKFILL:
         return True
     since_ms = starved_since_ms(snapshot)
