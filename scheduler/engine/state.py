@@ -11,6 +11,7 @@ from scheduler.engine.drain import drain
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.joint import Advice
 from scheduler.engine.preemption.request import Request
+from scheduler.engine.preemption.search import PreemptionSearch
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
 from scheduler.engine.preemption.within_quota import QuotaSearch
@@ -98,7 +99,7 @@ class CycleState:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
             self._ends.gone.add(running.id)
-            self.delays.left(running.id)
+            self.delays.drained(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -195,9 +196,11 @@ class CycleState:
         ask = Request(
             workload.request, workload.replicas, workload.selector, below, usable, packed=packed
         )
-        search, candidates = self.victim_searches().of(workload)
-        relied_on = self.delays.relied_on(workload, below, candidates.__contains__)
-        with candidates.sparing(promised), candidates.leaving_out(relied_on):
+        relied_on = self._relied_on(workload, below)
+        search, candidates = self.victim_searches().of(workload, relied_on)
+        with candidates.sparing(promised):
+            if short == ZERO and self._waits_whatever_its_victims(workload, ask, search):
+                return False
             quota = None
             if short != ZERO:
                 quota = QuotaSearch(
@@ -210,7 +213,7 @@ class CycleState:
                     barred=promised,
                 )
             advised: VictimSet | None = None
-            if self._advice and quota is None:
+            if self._advice and quota is None and relied_on is None:
                 advised = self._advised_victims(workload, ask)
             victim_set, alternative = advised, None
             if victim_set is None:
@@ -237,6 +240,32 @@ class CycleState:
         self._start(workload, where, victim_set, alternative, withheld, jointly=advised is not None)
         self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
+
+    def _relied_on(self, workload: Workload, value: int) -> frozenset[str] | None:
+        """The ids of those that it may not evict, as promises that bind it rely on their ends: None
+        if none binds it."""
+        left = self.delays.binding(workload, value)
+        if left is None:
+            return None
+        searches = self.victim_searches()
+        return self.delays.relied_on(
+            left.of_endless(),
+            searches.could_evict(workload),
+            patient=searches.is_patient(workload),
+        )
+
+    def _waits_whatever_its_victims(
+        self, workload: Workload, ask: Request, search: PreemptionSearch
+    ) -> bool:
+        """Whether time limits promise it its place before its deadline, which no victim's exempt
+        time decides: then these need not be searched for."""
+        policy = self._snapshot.policy
+        deadline_ms = workload.queued_ms + policy.preemption_delay_s * 1000
+        if policy.preempt_exempt_s or deadline_ms <= self._snapshot.now_ms:
+            return False
+        if not policy.preemption_delay_s or not search.is_possible(ask):
+            return False
+        return self.reservations.wait_for_limits(workload, deadline_ms)
 
     def _waits_for_limits(
         self, workload: Workload, victim_set: VictimSet, short: Resources

@@ -49,7 +49,7 @@ def running_in(
 ) -> tuple[engine.Running, ...]:
     """The running deployments of the snapshot's cluster that could be evicted, at most `most`, and
     where preemptors wait for ends (`preemption_delay_s`), those that are stopping. One query."""
-    columns = (
+    columns: tuple[str, ...] = (
         "id",
         "priority_class__name",
         "cpu_milli",

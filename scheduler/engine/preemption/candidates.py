@@ -8,7 +8,7 @@ all bins for the cheapest set.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -121,6 +121,11 @@ class Candidates:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._left
 
+    def evict_by_id(self, id_: str) -> Candidate:
+        candidate = self._left[id_]
+        self.evict(candidate)
+        return candidate
+
     def evict(self, victim: Candidate) -> None:
         del self._left[victim.id]
         self._spanning.pop(victim.id, None)
@@ -140,17 +145,6 @@ class Candidates:
             for each in (self._spanning.values() if bins else ())
             if len({at in bins for at, _ in each.frees}) == 2
         ]
-        with self._without(spared):
-            yield
-
-    @contextmanager
-    def leaving_out(self, ids: Collection[str]) -> Iterator[None]:
-        """A context without these candidates, as far as there are any of these ids."""
-        with self._without([self._left[id_] for id_ in sorted(ids) if id_ in self._left]):
-            yield
-
-    @contextmanager
-    def _without(self, spared: Collection[Candidate]) -> Iterator[None]:
         for candidate in spared:
             self.evict(candidate)
         yield

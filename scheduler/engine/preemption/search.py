@@ -72,6 +72,22 @@ class PreemptionSearch:
             return self._hasty.cheap(request)
         return self._cheapest_bin(self._ranked(request), request)
 
+    def is_possible(self, request: Request) -> bool:
+        """Whether any victims let the request start."""
+        tops = [value for value in self._candidates.values if value < request.below]
+        if not tops:
+            return False
+        bins = self._capacity.eligible(request.selector)
+        counts = self._replicas_by_bin(request, bins, tops[-1], None)
+        looked_at, found = 0, 0
+        for count in counts:
+            looked_at += 1
+            found = found + count if self._needs_several_bins(request) else count
+            if found >= request.replicas:
+                break
+        self._budget.spent += 2 * looked_at
+        return found >= request.replicas
+
     def cheapest_without(self, spared: Candidate, request: Request) -> VictimSet | None:
         """The cheapest victims if the candidate `spared` could not be evicted: the next-best
         alternative. None also once the cycle is hasty."""

@@ -167,7 +167,7 @@ class Reservations:
             if head is not workload and head.owner == workload.owner:
                 yield head
         if (left := self.delays.binding(workload, self.value(workload))) is not None:
-            delayed = (each.reserved_for for each in left.promises)
+            delayed = (each.reserved_for for each in self.delays.binding_promises(left))
             yield from (each for each in delayed if each.owner == workload.owner)
         for each in self._counting():
             if each.reserved_for is workload:

@@ -4,17 +4,18 @@ What a bin has free at a moment is what is free now, and what ends by then, less
 promised by then: a profile, as in conservative backfilling (Mu'alem and Feitelson 2001).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right, insort
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from scheduler.engine.capacity import Capacity, Where
 from scheduler.engine.preemption.victims import Candidate
-from scheduler.engine.reservations.ends import runs_after
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Snapshot, Workload
 
 MOST_CHOSEN = 64  # candidates of a bin among which those that may still be evicted are chosen
-EVENT_STEPS = 2  # of the end of an allocation, or of a promise
+BIN_STEPS = 4  # of a look at one bin
 
 _End = tuple[int, str, Resources]  # moment in ms, id of the workload that ends then, amount
 
@@ -31,26 +32,24 @@ class DelayedStart:
     after: str
     where: Where
 
-    def binds(self, workload: Workload, value: int, now_ms: int) -> bool:
-        if workload is self.reserved_for or value > self.value:
-            return False
-        return runs_after(self.at_ms, workload, now_ms)
 
-
-_Starts = Sequence[DelayedStart]
+Starts = Sequence[DelayedStart]
 
 
 class Profile:
     """The ends by time limits in one cycle's state; the state adds its starts and evictions.
 
-    Only ends within `preemption_delay_s` count: no promise is for later.
+    Only ends within `preemption_delay_s` count, no promise is for later, and none before now. Of a
+    bin, what is free only grows from one promised start to the next, so the least is at one of
+    these.
     """
 
     def __init__(self, snapshot: Snapshot, capacity: Capacity) -> None:
         self._snapshot, self._capacity, self._budget = snapshot, capacity, capacity.budget
         self.gone: set[str] = set()  # the ids of those that were evicted
         self._begun: list[tuple[int, str, Where, Resources]] = []
-        self._ends_by_bin: dict[int, list[_End]] | None = None  # made when it is first needed
+        self._ends: dict[int, list[_End]] | None = None  # by bin, sorted; made when needed
+        self._freed: dict[int, tuple[list[int], list[Resources]]] = {}  # by bin: moments, sums
 
     def started(self, workload: Workload, where: Where) -> None:
         if workload.limit_s is None:
@@ -58,39 +57,46 @@ class Profile:
         ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
         begun = (ends_ms, workload.id, where, workload.request)
         self._begun.append(begun)
-        if self._ends_by_bin is not None:
-            self._add(*begun)
+        if self._ends is not None:
+            self._add(self._ends, *begun)
 
     def evicted(self, victim: Candidate) -> None:
         self.gone.add(victim.id)
-        if self._ends_by_bin is not None:
+        if self._ends is not None:
             for at, _ in victim.frees:
-                ends = self._ends_by_bin.get(at, [])
-                self._ends_by_bin[at] = [each for each in ends if each[1] != victim.id]
+                ends = self._ends.get(at, [])
+                self._ends[at] = [each for each in ends if each[1] != victim.id]
+                self._freed.pop(at, None)
 
     @property
-    def ends(self) -> Mapping[int, Sequence[_End]]:
-        """By bin, no sooner than now."""
-        if self._ends_by_bin is None:
-            self._ends_by_bin, running = {}, self._snapshot.running
+    def bins(self) -> Container[int]:
+        """Those in which something ends."""
+        return self._all().keys()
+
+    def ends_in(self, at: int) -> Sequence[_End]:
+        """The first one first."""
+        return self._all().get(at, ())
+
+    def _all(self) -> dict[int, list[_End]]:
+        if self._ends is None:
+            self._ends, running = {}, self._snapshot.running
             self._budget.spent += len(running) // 2
             for each in running:
                 if each.ends_ms is not None and each.id not in self.gone:
                     where = self._capacity.bins_of(each.placement)
-                    self._add(each.ends_ms, each.id, where, each.request)
+                    self._add(self._ends, each.ends_ms, each.id, where, each.request)
             for begun in self._begun:
-                self._add(*begun)
-        return self._ends_by_bin
+                self._add(self._ends, *begun)
+        return self._ends
 
-    def _add(self, ends_ms: int, id_: str, where: Where, request: Resources) -> None:
-        now_ms, by_bin = self._snapshot.now_ms, self._ends_by_bin
-        if (
-            by_bin is not None
-            and ends_ms <= now_ms + self._snapshot.policy.preemption_delay_s * 1000
-        ):
+    def _add(
+        self, by_bin: dict[int, list[_End]], ends_ms: int, id_: str, where: Where, one: Resources
+    ) -> None:
+        now_ms = self._snapshot.now_ms
+        if ends_ms <= now_ms + self._snapshot.policy.preemption_delay_s * 1000:
             for at, count in where:
-                end = (max(ends_ms, now_ms), id_, request.times(count))
-                by_bin.setdefault(at, []).append(end)
+                insort(by_bin.setdefault(at, []), (max(ends_ms, now_ms), id_, one.times(count)))
+                self._freed.pop(at, None)
 
     def owned_ends(self, owner: str) -> list[_End]:
         """The ends of all that this owner's running workloads have allocated, the first one first;
@@ -105,73 +111,74 @@ class Profile:
 
     # --- One bin ---------------------------------------------------------------------------------
 
-    def ever_after(self, at: int, starts: _Starts) -> list[tuple[int, Resources]]:
-        """By moment, ascending, what the bin has free from that moment on. The first one is before
-        all ends, also those that are overdue."""
-        changes, free = self._changes(at, starts), self._capacity.free[at]
-        steps = [(self._snapshot.now_ms - 1, free)]
-        for at_ms in sorted(changes):
-            free = free.plus(changes[at_ms])
-            steps.append((at_ms, free))
-        least, found = free, list[tuple[int, Resources]]()
-        for at_ms, amount in reversed(steps):
-            least = least.at_most(amount)
-            found.append((at_ms, least))
-        return found[::-1]
+    def _sums(self, at: int) -> tuple[list[int], list[Resources]]:
+        """The moments of the ends in a bin, and what has ended up to each of them."""
+        if at not in self._freed:
+            ends = self.ends_in(at)
+            self._budget.spent += len(ends) // 2
+            sums = accumulate((amount for _, _, amount in ends), Resources.plus)
+            self._freed[at] = [at_ms for at_ms, _, _ in ends], list(sums)
+        return self._freed[at]
 
-    def _changes(self, at: int, starts: _Starts) -> dict[int, Resources]:
-        """By moment, what the bin then gets back, less what starts."""
-        changes, ends = dict[int, Resources](), self.ends.get(at, ())
-        self._budget.spent += EVENT_STEPS * (len(ends) + len(starts))
-        for at_ms, _, amount in ends:
-            changes[at_ms] = changes.get(at_ms, ZERO).plus(amount)
-        for each in starts:
-            for number, count in each.where:
-                if number == at:
-                    less = each.reserved_for.request.times(-count)
-                    changes[each.at_ms] = changes.get(each.at_ms, ZERO).plus(less)
-        return changes
+    def _freed_by(self, at: int, at_ms: int) -> Resources:
+        moments, sums = self._sums(at)
+        count = bisect_right(moments, at_ms)
+        return sums[count - 1] if count else ZERO
 
-    def left(self, at: int, starts: _Starts) -> Resources:
-        """The least that the bin has free from now until the last of these starts."""
-        free, own = self._capacity.free[at], _in_bin(at, starts)
-        return _least(self._until(at, own), free) if own else free
+    def left(self, at: int, starts: Starts) -> Resources:
+        """The least that the bin ever has free, with these starts in it."""
+        return self.ever_after(at, self._snapshot.now_ms - 1, starts)
 
-    def _until(self, at: int, own: _Starts) -> list[tuple[int, Resources]]:
-        """By moment, ascending, what the bin has free then, to the last of these starts."""
-        changes, free = self._changes(at, own), self._capacity.free[at]
-        last_ms, found = max(each.at_ms for each in own), list[tuple[int, Resources]]()
-        for at_ms in sorted(changes):
-            if at_ms > last_ms:
-                break
-            free = free.plus(changes[at_ms])
-            found.append((at_ms, free))
-        return found
+    def ever_after(self, at: int, from_ms: int, starts: Starts) -> Resources:
+        """The least that the bin has free at this moment or later."""
+        free = self._capacity.free[at]
+        self._budget.spent += 3 + 2 * len(starts)
+        least, less = free.plus(self._freed_by(at, from_ms)), ZERO
+        for each in sorted(starts, key=_moment):
+            less = less.plus(_amount(each, at))
+            moment_ms = max(each.at_ms, from_ms)
+            least = least.at_most(free.plus(self._freed_by(at, moment_ms)).minus(less))
+        return least
 
-    def relied_on(self, at: int, starts: _Starts, is_candidate: Callable[[str], bool]) -> set[str]:
+    def moments(self, at: int, from_ms: int, until_ms: int) -> list[int]:
+        """Those of the span at which the bin may have more free than before, and its first."""
+        moments, _ = self._sums(at)
+        first, end = bisect_right(moments, from_ms), bisect_right(moments, until_ms)
+        return [from_ms, *dict.fromkeys(moments[first:end])]
+
+    def relied_on(self, at: int, starts: Starts, is_candidate: Callable[[str], bool]) -> set[str]:
         """The ids of the candidates on whose ends in the bin these starts rely: what evicts one of
         them would still be there when it would have ended. Of those that end in time only as many
         are relied on as are needed, the ones that end first."""
-        if not (own := _in_bin(at, starts)):
+        if not starts:
             return set()
-        until = self._until(at, own)
-        least = _least(until, self._capacity.free[at])
-        spare = [(at_ms, amount.minus(least)) for at_ms, amount in until]
-        ending = [e for e in self.ends.get(at, ()) if e[0] <= until[-1][0] and is_candidate(e[1])]
+        last_ms, least = max(each.at_ms for each in starts), self.left(at, starts)
+        spare, less = list[tuple[int, Resources]](), ZERO
+        for each in sorted(starts, key=_moment):
+            less = less.plus(_amount(each, at))
+            then = self._capacity.free[at].plus(self._freed_by(at, each.at_ms)).minus(less)
+            spare.append((each.at_ms, then.minus(least)))
+        moments, _ = self._sums(at)
+        ending = [
+            each
+            for each in self.ends_in(at)[: bisect_right(moments, last_ms)]
+            if is_candidate(each[1])
+        ]
+        self._budget.spent += BIN_STEPS + len(ending)
         relied = {id_ for _, id_, _ in ending}
-        for ends_ms, id_, amount in sorted(ending, reverse=True)[:MOST_CHOSEN]:
-            self._budget.spent += len(spare)
+        for ends_ms, id_, amount in reversed(ending[-MOST_CHOSEN:]):
+            self._budget.spent += len(spare) // 2
             if all(amount.fits_in(more) for at_ms, more in spare if at_ms >= ends_ms):
                 relied.remove(id_)
                 spare = [(ms, more.minus(amount) if ms >= ends_ms else more) for ms, more in spare]
         return relied
 
 
-def _in_bin(at: int, starts: _Starts) -> _Starts:
-    return [each for each in starts if any(number == at for number, _ in each.where)]
+def _moment(start: DelayedStart) -> int:
+    return start.at_ms
 
 
-def _least(steps: Sequence[tuple[int, Resources]], least: Resources) -> Resources:
-    for _, amount in steps:
-        least = least.at_most(amount)
-    return least
+def _amount(start: DelayedStart, at: int) -> Resources:
+    """What the start takes of the bin."""
+    count = sum(replicas for number, replicas in start.where if number == at)
+    return start.reserved_for.request.times(count)

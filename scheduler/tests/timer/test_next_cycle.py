@@ -18,7 +18,7 @@ from mlops_platform.database.clock import database_now
 from mlops_platform.tests.equipment.workers import StartTimer
 from organizations.tests.people import all_at_once
 from scheduler import cycle, store
-from scheduler.engine import Decision
+from scheduler.engine import Decision, Plan
 from scheduler.models import NextCycle, SchedulingCycle, Trigger
 from scheduler.store import next_cycle
 from scheduler.tests.api.test_explain import explained
@@ -223,7 +223,7 @@ def test_exempt_times_that_end_one_after_another_are_looked_at_together(
     assert low.started_at is not None
     shortly_before = low.started_at + timedelta(seconds=EXEMPT_S, milliseconds=-50)
     snapshot = replace(snapshot, now_ms=milliseconds(shortly_before))
-    next_cycle.note(snapshot, is_due=True)
+    next_cycle.note(snapshot, Plan(), is_due=True)
     apart = timedelta(milliseconds=next_cycle.APART_MS)
     assert due_at(cluster) == moment(snapshot.now_ms) + apart
 
@@ -235,11 +235,11 @@ def test_a_cluster_without_exempt_time_pays_nothing(
     submit("HIGH", gpu=8)
     snapshot = run_cycle(cluster).snapshot
     with django_assert_num_queries(1):
-        next_cycle.note(snapshot, is_due=False)
+        next_cycle.note(snapshot, Plan(), is_due=False)
     Cluster.objects.update(preempt_exempt_s=0)
     snapshot = run_cycle(cluster).snapshot
     with django_assert_num_queries(0):
-        next_cycle.note(snapshot, is_due=False)
+        next_cycle.note(snapshot, Plan(), is_due=False)
 
 
 @pytest.mark.concurrency

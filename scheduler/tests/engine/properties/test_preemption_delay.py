@@ -1,6 +1,7 @@
 """The delay of preemptions against a model that tries every moment, on any small cluster."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -47,7 +48,9 @@ def nearly_full(draw: st.DrawFn, preemptors: int = 1) -> Snapshot:
         )
         for number in range(preemptors + draw(st.integers(0, 4)))
     ]
-    more = {"queueing": draw(st.sampled_from(["best_effort", "easy_backfill", "strict"]))}
+    more: dict[str, Any] = {
+        "queueing": draw(st.sampled_from(["best_effort", "easy_backfill", "strict"]))
+    }
     more["placement"] = draw(st.sampled_from(["binpack", "spread"]))
     exempt_s, spare = draw(st.sampled_from([0, 0, 20])), draw(st.integers(0, 2))
     if not names:
@@ -66,12 +69,13 @@ def promised_ms(snapshot: Snapshot, workload: Workload, until_ms: int) -> int | 
     draining = {each.id for each in snapshot.nodes if each.state == "DRAINING"}
     stay = [r for r in snapshot.running if not any(p.node_id in draining for p in r.placement)]
     leave = [each for each in snapshot.running if each not in stay]
-    is_open = {
+    is_open: set[str | None] = {
         node.id
         for node in snapshot.nodes
-        if node.state == "READY"
-        if set(workload.selector) <= set(node.labels)
-    } or ({None} if not snapshot.nodes else set())
+        if node.state == "READY" and set(workload.selector) <= set(node.labels)
+    }
+    if not snapshot.nodes:
+        is_open = {None}
     moments = {max(r.ends_ms, snapshot.now_ms) for r in stay if r.ends_ms is not None}
     for at_ms in sorted(moments):
         if at_ms > until_ms:
@@ -131,7 +135,7 @@ def test_all_promises_of_a_plan_can_be_kept_together(base: Snapshot, delay_s: in
     promises = () if decision.state is None else decision.state.delays.promises
     gone, free = evicted_ids(made), free_amounts(snapshot)
     changes: list[tuple[int, str | None, Resources]] = []
-    ids = sorted(each.id for each in snapshot.nodes) or [None]
+    ids: list[str | None] = [*sorted(each.id for each in snapshot.nodes)] or [None]
     for running in snapshot.running:
         if running.id in gone:
             release(free, running)
