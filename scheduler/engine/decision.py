@@ -64,7 +64,7 @@ def admit_in_turn(
     looked at together. `state`: one that has its advice (preemption/joint.py) already."""
     snapshot, is_advised = view.snapshot, state is not None
     state = CycleState(view, queue) if state is None else state
-    reservations = state.reservations
+    reservations, delays = state.reservations, state.delays
     iterator = queue.iterate(state.usage)
     strict, budget = snapshot.policy.queueing == STRICT, state.budget
     for workload in iterator:
@@ -75,14 +75,17 @@ def admit_in_turn(
         budget.spent += WORKLOAD_STEPS
         if workload.id in state.started:
             continue
-        before = reservations.all
+        before = (reservations.backfill, reservations.starvations, delays and delays.promises)
         if not state.admit(workload):
-            if state.delays.of(workload) is None:
-                iterator.refuse(workload)
-            else:
+            if delays is not None and delays.has(workload):
                 iterator.set_aside(workload)
-        elif state.starts[-1].victims or before != reservations.all:  # more is free, or less is
-            # reserved
+            else:
+                iterator.refuse(workload)
+        elif state.starts[-1].victims or before != (
+            reservations.backfill,
+            reservations.starvations,
+            delays and delays.promises,
+        ):  # more is free, or less is reserved
             budget.spent += 2 * iterator.retry(state.worth_another_look)
         if reservations.starvations:  # an equal may have been refused because of them
             iterator.revisit([each.reserved_for for each in reservations.starvations])
@@ -151,7 +154,8 @@ class Decision:
     def plan(self, *, with_waits: bool = True) -> Plan:
         """The waits, which change nothing else, are found once, when they are first asked for."""
         waits = self._waits if with_waits else ()
-        due_ms = None if self.state is None else self.state.delays.due_ms
+        delays = None if self.state is None else self.state.delays
+        due_ms = None if delays is None else delays.due_ms
         return Plan(
             self.starts, self.evictions, waits, self.is_unfinished, self._reserved_for, due_ms
         )
@@ -159,8 +163,9 @@ class Decision:
     @property
     def delayed(self) -> frozenset[str]:
         """The ids of the workloads that wait for time limits instead of preempting."""
-        promises = () if self.state is None else self.state.delays.promises
-        return frozenset(each.reserved_for.id for each in promises)
+        if self.state is None or self.state.delays is None:
+            return frozenset()
+        return frozenset(each.reserved_for.id for each in self.state.delays.promises)
 
     # --- Why the others wait ---------------------------------------------------------------------
 
@@ -173,10 +178,17 @@ class Decision:
         if not left and not self._never:
             return ()
         wait_reasons = WaitReasons(self.view, self.state)
-        waiting = [*self._never, *((each, wait_reasons.why(each)) for each in left)]
-        strict = self.snapshot.policy.queueing == STRICT
-        head = self.state.reservations.head if strict else None
-        return _grouped(waiting, self.delayed if head is None else self.delayed | {head.id})
+        promises = () if self.state.delays is None else self.state.delays.promises
+        alone = {each.reserved_for.id for each in promises}
+        waiting = [
+            *self._never,
+            *((each, wait_reasons.why(each)) for each in left if each.id not in alone),
+            *((each.reserved_for, wait_reasons.why_delayed(each)) for each in promises),
+        ]
+        head = self.state.reservations.head
+        if head is not None and self.snapshot.policy.queueing == STRICT:
+            alone.add(head.id)
+        return _grouped(waiting, alone)
 
 
 def _grouped(waiting: Waiting, alone: Collection[str] = ()) -> tuple[Wait, ...]:

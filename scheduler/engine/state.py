@@ -70,7 +70,9 @@ class CycleState:
         self._classes = view.cluster.classes
         self._searches: Searches | None = None
         self._ends = Ends(snapshot, self.capacity, self._classes)
-        self.delays = Delays(snapshot, self.capacity, self._classes)
+        self.delays: Delays | None = None  # where the policy has a delay
+        if snapshot.policy.preemption_delay_s:
+            self.delays = Delays(snapshot, self.capacity, self._classes)
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
         self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
@@ -99,7 +101,8 @@ class CycleState:
                 self.usage.shrink(running)
             self._long_running.evicted(running.id)
             self._ends.gone.add(running.id)
-            self.delays.drained(running.id)
+            if self.delays is not None:
+                self.delays.drained(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -109,7 +112,7 @@ class CycleState:
         if self.usage is not None and self._is_gated(workload, self.usage):
             if self._preempt_within_quota(workload, self.usage):
                 return True
-            if self.delays.of(workload) is None:
+            if self.delays is None or not self.delays.has(workload):
                 self.reservations.forget_promise(workload)
                 self._gated.add(workload.scheduling_key)
             return False
@@ -121,7 +124,7 @@ class CycleState:
             return True
         if self._preempt(workload):
             return True
-        if self.delays.of(workload) is not None:
+        if self.delays is not None and self.delays.has(workload):
             return False
         self.reservations.refuse(workload)
         if self.reservations.usable(workload) is not None:
@@ -148,7 +151,7 @@ class CycleState:
         beyond what was needed, or in what is no longer reserved, or might evict there; or its
         owner's quota, for which it was refused, allows it now; or time limits no longer promise it
         a place."""
-        if self.reservations.has_lost_promise(workload):
+        if self.delays is not None and self.reservations.has_lost_promise(workload):
             return True
         if self.usage is not None and workload.scheduling_key in self._gated:
             if self._is_gated(workload, self.usage) and not self._could_preempt_its_own(workload):
@@ -196,10 +199,14 @@ class CycleState:
         ask = Request(
             workload.request, workload.replicas, workload.selector, below, usable, packed=packed
         )
-        relied_on = self._relied_on(workload, below)
+        delays, relied_on = self.delays, None
+        if delays is not None:
+            relied_on = self._relied_on(delays, workload, below)
         search, candidates = self.victim_searches().of(workload, relied_on)
         with candidates.sparing(promised):
-            if short == ZERO and self._waits_whatever_its_victims(workload, ask, search):
+            if delays is not None and self._waits_whatever_its_victims(
+                workload, ask, search, short
+            ):
                 return False
             quota = None
             if short != ZERO:
@@ -218,8 +225,12 @@ class CycleState:
             victim_set, alternative = advised, None
             if victim_set is None:
                 victim_set = search.cheapest(ask) if quota is None else quota.cheapest()
-            if victim_set is None or self._waits_for_limits(workload, victim_set, short):
+            if victim_set is None:
                 return False
+            if delays is not None:
+                deadline_ms = delays.deadline_ms(workload, victim_set.victims)
+                if self.reservations.wait_for_limits(workload, deadline_ms, short):
+                    return False
             if advised is None:
                 dearest = max(victim_set.victims, key=_weight)
                 if quota is None:
@@ -241,21 +252,21 @@ class CycleState:
         self._freed = sorted({at for victim in victim_set.victims for at, _ in victim.frees})
         return True
 
-    def _relied_on(self, workload: Workload, value: int) -> frozenset[str] | None:
+    def _relied_on(self, delays: Delays, workload: Workload, value: int) -> frozenset[str] | None:
         """The ids of those that it may not evict, as promises that bind it rely on their ends: None
         if none binds it."""
-        left = self.delays.binding(workload, value)
+        left = delays.binding(workload, value)
         if left is None:
             return None
         searches = self.victim_searches()
-        return self.delays.relied_on(
+        return delays.relied_on(
             left.of_endless(),
             searches.could_evict(workload),
             patient=searches.is_patient(workload),
         )
 
     def _waits_whatever_its_victims(
-        self, workload: Workload, ask: Request, search: PreemptionSearch
+        self, workload: Workload, ask: Request, search: PreemptionSearch, short: Resources
     ) -> bool:
         """Whether time limits promise it its place before its deadline, which no victim's exempt
         time decides: then these need not be searched for."""
@@ -263,18 +274,9 @@ class CycleState:
         deadline_ms = workload.queued_ms + policy.preemption_delay_s * 1000
         if policy.preempt_exempt_s or deadline_ms <= self._snapshot.now_ms:
             return False
-        if not policy.preemption_delay_s or not search.is_possible(ask):
+        if short != ZERO or not search.is_possible(ask):
             return False
         return self.reservations.wait_for_limits(workload, deadline_ms)
-
-    def _waits_for_limits(
-        self, workload: Workload, victim_set: VictimSet, short: Resources
-    ) -> bool:
-        """Whether time limits promise it its place soon enough, so that it evicts nothing."""
-        if not self._snapshot.policy.preemption_delay_s:
-            return False
-        deadline_ms = self.delays.deadline_ms(workload, victim_set.victims)
-        return self.reservations.wait_for_limits(workload, deadline_ms, short)
 
     def _advised_victims(self, workload: Workload, ask: Request) -> VictimSet | None:
         """The cheapest of the victims that it is to prefer: in the bins that it is to prefer, else
@@ -325,7 +327,8 @@ class CycleState:
                 jointly=jointly,
             )
         )
-        self.delays.started(workload, where)
+        if self.delays is not None:
+            self.delays.started(workload, where)
         self.reservations.update_after_start(evicted=victim_set is not None)
 
     def _evict(self, victim: Candidate, preemptor: Workload, *, for_quota: bool) -> None:
@@ -335,7 +338,8 @@ class CycleState:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
         self._ends.gone.add(victim.id)
-        self.delays.evicted(victim)
+        if self.delays is not None:
+            self.delays.evicted(victim)
         self.victim_searches().evict(victim)
         self.victims.append(victim)
         reason = reasons.preempted(

@@ -10,6 +10,7 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason
+from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
     ACTIVE,
@@ -60,13 +61,12 @@ class WaitReasons:
         self._shortage = Shortage(state.capacity, self._evictable)
         self._known: dict[tuple[str, bool], Reason] = {}
 
-    def why(self, workload: Workload) -> Reason:
-        reason = self._lacks(workload)
-        if (promise := self._state.delays.of(workload)) is None:
-            return reason
+    def why_delayed(self, promise: DelayedStart) -> Reason:
+        """The reason of a workload that waits for a time limit instead of preempting."""
+        reason = self.why(promise.reserved_for)
         return reasons.instead_of_preempting(reason, promise.after, promise.at_ms)
 
-    def _lacks(self, workload: Workload) -> Reason:
+    def why(self, workload: Workload) -> Reason:
         usage, reservations = self._state.usage, self._state.reservations
         if usage is not None and usage.over(workload):
             return over_quota(usage, workload)
@@ -82,7 +82,7 @@ class WaitReasons:
         if state.fits(workload) is None:
             return self._shortage.of(workload)
         if (backfill := state.reservations.blocker(workload)) is not None:
-            delayed = state.delays.of(backfill) is not None
+            delayed = state.delays is not None and state.delays.has(backfill)
             return reasons.reserved_for(backfill.id, waits_for_limits=delayed)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
 

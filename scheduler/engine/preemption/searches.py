@@ -48,7 +48,7 @@ class Searches:
         where promises bind the preemptor."""
         has_ratio, value = self._policy.class_cost_ratio > 0, self._values[preemptor.priority]
         kind = (
-            self.is_patient(preemptor),
+            not self._any_exempt or is_patient(preemptor, self._policy, self._now_ms),
             value if has_ratio else None,
             None if relied_on is None else value,
         )

@@ -43,7 +43,7 @@ class Reservations:
         long_running: LongRunning,
         started: Collection[str],
         ends: Ends,
-        delays: Delays,
+        delays: Delays | None,
     ) -> None:
         self.delays = delays
         self._waiting: set[str] = set()  # ids of those that are to wait for time limits
@@ -74,11 +74,6 @@ class Reservations:
             )
             self.starvations, self.left_to = self._starved.reservations, self._starved.left_to
 
-    @property
-    def all(self) -> tuple[object, ...]:
-        """What is equal only if no reservation has begun or ended."""
-        return (self.backfill, self.starvations, self.delays.promises)
-
     def is_reserved_for(self, workload: Workload) -> bool:
         return self._of(workload) is not None
 
@@ -89,7 +84,8 @@ class Reservations:
 
     def usable(self, workload: Workload) -> Usable | None:
         """The amount of a bin that the workload may use; None if it may use all that is free."""
-        if self.backfill is None and len(self.starvations) < 2 and not self.delays.promises:
+        delays = self.delays
+        if self.backfill is None and len(self.starvations) < 2 and not (delays and delays.promises):
             for only in self.starvations:  # most often there is no other reservation
                 return only.usable if only.binds(workload, self.value(workload)) else None
             return None
@@ -103,7 +99,8 @@ class Reservations:
         promise = self._promise_binding(workload)
         found: list[Promise | StarvationReservation | Left] = [] if promise is None else [promise]
         found += self._starvations_binding(workload)
-        if (left := self.delays.binding(workload, self.value(workload))) is not None:
+        delays, value = self.delays, self.value(workload)
+        if delays is not None and (left := delays.binding(workload, value)) is not None:
             found.append(left)
         return found
 
@@ -166,8 +163,9 @@ class Reservations:
             head = self.backfill.head
             if head is not workload and head.owner == workload.owner:
                 yield head
-        if (left := self.delays.binding(workload, self.value(workload))) is not None:
-            delayed = (each.reserved_for for each in self.delays.binding_promises(left))
+        delays, value = self.delays, self.value(workload)
+        if delays is not None and (left := delays.binding(workload, value)) is not None:
+            delayed = (each.reserved_for for each in delays.binding_promises(left))
             yield from (each for each in delayed if each.owner == workload.owner)
         for each in self._counting():
             if each.reserved_for is workload:
@@ -200,7 +198,8 @@ class Reservations:
         bins = {at for each in self._counting() for at in each.bins}
         if self.backfill is not None:
             bins |= self.backfill.bins
-        bins |= self.delays.bins
+        if self.delays is not None:
+            bins |= self.delays.bins
         ids, free = self._capacity.ids, self._capacity.free
         return tuple((ids[at], free[at].minus(usable(at)).at_most(free[at])) for at in sorted(bins))
 
@@ -226,7 +225,7 @@ class Reservations:
 
     def refuse(self, workload: Workload) -> None:
         """Note that a workload does not fit. The first such workload is the head."""
-        waited = self.forget_promise(workload)
+        waited = self.delays is not None and self.forget_promise(workload)
         if self.head is None or (waited and workload is self.head):
             self.head = workload
             self._reserve_for_head(workload)
@@ -235,11 +234,13 @@ class Reservations:
 
     def has_lost_promise(self, workload: Workload) -> bool:
         """Whether it was to wait for time limits, and another workload has taken its place."""
-        return workload.id in self._waiting and self.delays.of(workload) is None
+        has_promise = self.delays is not None and self.delays.has(workload)
+        return workload.id in self._waiting and not has_promise
 
     def forget_promise(self, workload: Workload) -> bool:
         """Whether it was to wait for time limits. It no longer is."""
-        self.delays.forget(workload)
+        if self.delays is not None:
+            self.delays.forget(workload)
         if workload.id not in self._waiting:
             return False
         self._waiting.remove(workload.id)
@@ -258,6 +259,8 @@ class Reservations:
         def claim(at: int) -> Resources:
             return add_up(each.reserved_in(at) for each in starvations)
 
+        if self.delays is None:
+            return False
         made = self.delays.promise(
             workload,
             self.value(workload),
@@ -298,7 +301,9 @@ class Reservations:
         return self._usage is not None and self._usage.over(workload)
 
     def _reserve_for_head(self, head: Workload) -> None:
-        if self._snapshot.policy.queueing == EASY_BACKFILL and self.delays.of(head) is None:
+        if self.delays is not None and self.delays.has(head):
+            return
+        if self._snapshot.policy.queueing == EASY_BACKFILL:
             self.backfill = reserve(self._snapshot, self._capacity, self._classes, head, self._ends)
 
     def value(self, workload: Workload) -> int:

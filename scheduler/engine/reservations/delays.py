@@ -83,6 +83,9 @@ class Delays:
     def of(self, workload: Workload) -> DelayedStart | None:
         return next((each for each in self.promises if each.reserved_for is workload), None)
 
+    def has(self, workload: Workload) -> bool:
+        return self.of(workload) is not None
+
     @property
     def bins(self) -> Set[int]:
         return self._by_bin.keys()

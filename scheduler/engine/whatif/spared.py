@@ -72,7 +72,9 @@ def spared_by_cause(
 
 
 def _promise_to(decision: Decision, workload: Workload) -> DelayedStart | None:
-    return None if decision.state is None else decision.state.delays.of(workload)
+    if decision.state is None or decision.state.delays is None:
+        return None
+    return decision.state.delays.of(workload)
 
 
 def _spared(cause: Cause, those: list[tuple[Running, int | None]]) -> Spared:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scheduler.engine import Plan, Snapshot, decide, make_plan
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.preemption.exemption import evictable_from
+from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import Workload
 from scheduler.tests.engine.build import ends, job, node, pool, rack, run, size
@@ -132,7 +133,9 @@ def test_all_promises_of_a_plan_can_be_kept_together(base: Snapshot, delay_s: in
     decision = decide(ClusterView(snapshot))
     made = decision.plan()
     assert made == plan(snapshot)
-    promises = () if decision.state is None else decision.state.delays.promises
+    promises: tuple[DelayedStart, ...] = ()
+    if decision.state is not None and decision.state.delays is not None:
+        promises = decision.state.delays.promises
     gone, free = evicted_ids(made), free_amounts(snapshot)
     changes: list[tuple[int, str | None, Resources]] = []
     ids: list[str | None] = [*sorted(each.id for each in snapshot.nodes)] or [None]
