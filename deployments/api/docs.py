@@ -7,6 +7,8 @@ from clusters.services.quotas import LIMITS, NEEDS_A_LIMIT
 from deployments.api import headers
 from deployments.api.feed import following
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
+from deployments.api.peers import PARAMETERS as PEERS_PARAMETERS
+from deployments.api.peers import PeersSerializer
 from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
@@ -136,6 +138,14 @@ DEPLOYMENTS = {
         "replica are kept. Nothing for what is simulated, or never ran.",
         parameters=LOG_PARAMETERS,
         answers={200: TEXT, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
+    ),
+    "peers": Doc(
+        "deployments",
+        "How a replica of a gang finds the others",
+        "The variables that the platform sets in it, its name and the hostfile, as of the present "
+        "attempt; of the first one before it starts. Nothing for a deployment of one replica.",
+        parameters=PEERS_PARAMETERS,
+        answers={200: PeersSerializer},
     ),
 }
 CLUSTER_DEPLOYMENTS = {

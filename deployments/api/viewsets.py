@@ -22,6 +22,7 @@ from deployments.api.headers import REPLAYED, idempotency_key
 from deployments.api.log_parameters import wanted_logs
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.pagination import DeploymentPagination
+from deployments.api.peers import present_peers
 from deployments.api.representation import (
     DeploymentSerializer,
     EventSerializer,
@@ -64,6 +65,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
         "stop_of_cluster": Role.DEVELOPER,
         "checkpoint": Role.DEVELOPER,
         "logs": Role.VIEWER,
+        "peers": Role.VIEWER,
     }
     bodies = {
         "create": SubmitSerializer,
@@ -175,6 +177,10 @@ class DeploymentViewSet(DeploymentChildViewSet):
         response["Cache-Control"] = "no-store"
         response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end
         return response
+
+    @action(detail=True)
+    def peers(self, request: UserRequest, **path: Any) -> Response:
+        return Response(present_peers(self.get_deployment(), request))
 
 
 class ClusterDeploymentsViewSet(ClusterChildViewSet):

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 
 from clusters.models import Cluster, Node
-from clusters.models import Runtime as RuntimeKind
 from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
-from deployments.queries.placements import node_ids
+from deployments.queries.peers import peers_of, why_unreachable
 from deployments.reconciler.mounts import Mounts
 from deployments.reconciler.secret_values import SecretValues
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
-from deployments.runtimes.peers import Peers, group_of
 
 UNLIMITED = -1
 NOT_OF_PROBE = ("within_s", "liveness")  # the reconciler reads them
-DEFAULT_NETWORK, NO_NETWORK = "bridge", "none"  # of a sandbox
 
 
 class LaunchSpecs:
@@ -60,30 +57,12 @@ class LaunchSpecs:
             container=_container(row),
             mounts=self._mounts.of(row),
             secrets=self.secrets.of(row),
-            peers=self._peers(row) if row.replicas > 1 else None,
+            peers=peers_of(row, self._cluster, self._sandbox.network),
         )
 
     def why_unreachable(self, row: Deployment) -> str:
         """Why no network connects the replicas of a gang, as a sentence; empty where one does."""
-        if row.replicas == 1 or self._cluster.runtime == RuntimeKind.KUBERNETES:
-            return ""
-        if self._sandbox.network == NO_NETWORK:
-            return "The cluster's sandbox gives containers no network."
-        engines = len(set(node_ids(row)))
-        if self._sandbox.network == DEFAULT_NETWORK and engines > 1:
-            return (
-                f"They are on {engines} Docker engines, which share no network: an operator can "
-                "name an attachable overlay network in the cluster's sandbox."
-            )
-        return ""
-
-    def _peers(self, row: Deployment) -> Peers:
-        return Peers(
-            group=group_of(str(row.pk), row.attempt),
-            replicas=row.replicas,
-            gpu=row.gpu,
-            reachable=not self.why_unreachable(row),
-        )
+        return why_unreachable(row, self._cluster, self._sandbox.network)
 
 
 def _container(row: Deployment) -> Container:

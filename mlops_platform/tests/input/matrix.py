@@ -211,6 +211,7 @@ MATRIX = [
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
     Row("GET /api/deployments/{deployment_id}/logs", READ),
+    Row("GET /api/deployments/{deployment_id}/peers", READ),
     Row("GET /api/deployments/{deployment_id}/explain", READ),
     Row("GET /", (302,) * 5),
     Row("GET /healthz", OPEN),

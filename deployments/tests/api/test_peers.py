@@ -1,0 +1,79 @@
+"""GET /api/deployments/{id}/peers"""
+
+import pytest
+
+from clusters.models import Sandbox
+from deployments.models import Deployment
+from deployments.tests.workloads import body
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/deployments"
+
+
+@pytest.fixture
+def gang(api, dev, cluster):
+    answer = api(dev).post(PATH, body(cluster, replicas=2, required_gpu=0))
+    return answer.json()["id"]
+
+
+def test_a_gang_shows_how_each_replica_finds_the_others_also_in_simulation(api, dev, gang):
+    answer = api(dev).get(f"{PATH}/{gang}/peers?replica=1")
+    assert answer.status_code == 200
+    shown = answer.json()
+    assert (shown["replica"], shown["unreachable"]) == (1, None)
+    assert shown["name"] == f"replica-1.mlops-{gang}-1"
+    assert shown["variables"]["RANK"] == "1"
+    assert shown["variables"]["MASTER_ADDR"] == f"replica-0.mlops-{gang}-1"
+    assert shown["hostfile"].splitlines() == [
+        f"replica-{number}.mlops-{gang}-1 slots=1" for number in (0, 1)
+    ]
+
+
+def test_no_value_of_a_users_env_is_shown(api, dev, cluster):
+    given = {"MASTER_ADDR": "10.0.0.1", "WORLD_SIZE": "16", "TOKEN": "hunter2"}
+    made = api(dev).post(PATH, body(cluster, replicas=2, env=given)).json()
+    answer = api(dev).get(f"{PATH}/{made['id']}/peers")
+    assert not given.keys() & answer.json()["variables"].keys()
+    for value in ("10.0.0.1", "hunter2"):
+        assert value not in answer.content.decode()
+
+
+def test_a_deployment_of_one_replica_has_no_peers(api, dev, cluster):
+    made = api(dev).post(PATH, body(cluster)).json()
+    assert api(dev).get(f"{PATH}/{made['id']}/peers").json() == {
+        "replica": 0,
+        "name": None,
+        "variables": {},
+        "hostfile": None,
+        "unreachable": None,
+    }
+
+
+def test_where_no_network_connects_them_the_answer_says_why(api, dev, cluster, gang):
+    type(cluster).objects.update(runtime="docker")
+    Sandbox.objects.create(cluster=cluster, network="none")
+    shown = api(dev).get(f"{PATH}/{gang}/peers").json()
+    assert "no network" in shown["unreachable"]
+    assert (shown["name"], shown["hostfile"]) == (None, None)
+    assert "MASTER_ADDR" not in shown["variables"]
+    assert shown["variables"]["WORLD_SIZE"] == "2"
+
+
+def test_the_names_are_those_of_the_present_attempt(api, dev, gang):
+    Deployment.objects.update(attempt=3)
+    shown = api(dev).get(f"{PATH}/{gang}/peers").json()
+    assert shown["name"] == f"replica-0.mlops-{gang}-3"
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "x", "1000", "", "1&replica=0"])
+def test_a_replica_that_it_does_not_have_is_refused(api, dev, gang, text):
+    answer = api(dev).get(f"{PATH}/{gang}/peers?replica={text}")
+    assert answer.status_code == 400
+    assert "replica" in answer.json()["fields"]
+
+
+def test_owner_teammate_and_stranger(api, dev, vera, sam, gang):
+    path = f"{PATH}/{gang}/peers"
+    codes = [api(user).get(path).status_code for user in (dev, vera, sam)]
+    assert codes == [200, 200, 404]
