@@ -277,7 +277,8 @@ class Node(models.Model):
     `state` is what users want, `observed` what its runtime reports, with its `observed_reason`, and
     `effective_state` the stricter of both. `not_ready_since` is when its loss began to be timed:
     None where only its API server is silent, which says nothing of the node. `discovered` names the
-    sizes that its runtime reports because no user has given them, 0 until then. `pending` is the
+    sizes that its runtime reports because no user has given them, 0 until then; `cut_from` those
+    that users have given and its engine does not have. `pending` is the
     change to make once the node is empty (node_changes.py): `{"delete": true}`, or the columns to
     set.
     """
@@ -310,6 +311,7 @@ class Node(models.Model):
     allocated_ram_mib = models.BigIntegerField(default=0, editable=False)
     allocated_gpu = models.BigIntegerField(default=0, editable=False)
     discovered = models.JSONField(default=list, db_default=[], blank=True, editable=False)
+    cut_from = models.JSONField(null=True, blank=True, editable=False)
     pending = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:

@@ -143,21 +143,27 @@ def _note_seen(endpoint: Endpoint) -> bool:
 
 def _wrong_sizes(node: Node, found: Sequence[Found]) -> dict[str, Any]:
     """The columns of an engine's node that differ from what is found: its discovered sizes, and the
-    given ones that its engine does not have. These are cut, and `observed_reason` says so."""
+    given ones that its engine does not have. These are cut, `observed_reason` says so, and
+    `cut_from` keeps what was given for an engine that grows."""
     if not found:
         return {}
     sizes = {"cpu_milli": found[0].cpu_milli, "ram_mib": found[0].ram_mib}
     if found[0].gpu is not None:
         sizes["gpu"] = found[0].gpu
     wrong: dict[str, Any] = {}
-    is_cut = False
+    is_cut, cut_from = False, dict(node.cut_from or {})
     for name, size in sizes.items():
-        given, possible = getattr(node, name), _at_least(node, name, size)
+        present, possible = getattr(node, name), _at_least(node, name, size)
         if name not in node.discovered:
-            is_cut |= given > size or (given == size and CUT in node.observed_reason)
+            given = cut_from.pop(name, present)
+            if given > size:
+                cut_from[name] = given
+            is_cut |= given > size
             possible = min(given, possible)
-        if given != possible:
+        if present != possible:
             wrong[name] = possible
+    if cut_from != (node.cut_from or {}):
+        wrong["cut_from"] = cut_from or None
     reason = " ".join(filter(None, [CUT if is_cut else "", found[0].reason]))[:MOST_REASON]
     return wrong if node.observed_reason == reason else {**wrong, "observed_reason": reason}
 

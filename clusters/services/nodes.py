@@ -147,11 +147,12 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
 
 
 def _own_sizes(node: Node, sizes: Mapping[str, int]) -> None:
-    """A size that a user has given is no longer discovered by the runtime."""
+    """A size that a user has given is no longer discovered by the runtime, nor cut from another."""
     left = [name for name in node.discovered if name not in sizes]
-    if left != node.discovered:
-        node.discovered = left
-        node.save(update_fields=["discovered"])
+    cut_from = {name: each for name, each in (node.cut_from or {}).items() if name not in sizes}
+    if left != node.discovered or cut_from != (node.cut_from or {}):
+        node.discovered, node.cut_from = left, cut_from or None
+        node.save(update_fields=["discovered", "cut_from"])
 
 
 def _set_name_and_labels(node: Node, changes: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from deployments.runtimes.docker.output import date_of
 from deployments.runtimes.limits import parsed
 
 REMEMBERED = 256  # events, as of every version of the engine until now
+LATE_S = 2.0  # so long after an end its stop may be reported; the engine answers once that is over
 ASK_S, MOST_BYTES = 3.0, 2 * 1024 * 1024
 TERMINATED = 143
 MAY_BE_CUT_OFF = (0, 137, TERMINATED, 255)  # exit codes of containers whose engine goes down
@@ -55,7 +56,7 @@ class Ends:
         if self._has_failed:
             return status
         try:
-            cause = _cause(self._engine, container_id, status.ended_at)
+            cause = _cause(self._engine, container_id, status.ended_at, status.exit_code)
         except RuntimeUnavailable:  # whatever the engine says there, its containers are known
             self._has_failed = True
             return status
@@ -66,12 +67,16 @@ class Ends:
         return status
 
 
-def _cause(engine: Engine, container_id: str, ended_at: datetime) -> Cause:
-    until = ended_at.timestamp() + 0.5  # a stop is reported after the end that it has caused
+def _cause(engine: Engine, container_id: str, ended_at: datetime, exit_code: int) -> Cause:
+    until = ended_at.timestamp() + 0.5
     before, date = _remembered(engine, 1, until)
     own = _of_last_run([each for each in before if each.container_id == container_id])
     actions = {each.action for each in own}
     if "die" in actions:
+        # A stop is reported after the end that it has caused, on a busy engine not at once.
+        if "kill" in actions and "stop" not in actions and exit_code != TERMINATED:
+            late, _ = _remembered(engine, until, ended_at.timestamp() + LATE_S)
+            actions |= {each.action for each in late if each.container_id == container_id}
         if "stop" in actions:
             return Cause.STOPPED
         terms = any(each.action == "kill" and each.signal == "15" for each in own)

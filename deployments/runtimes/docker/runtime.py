@@ -74,6 +74,7 @@ class DockerRuntime:
         self._scratch = scratch.Scratch(self._engine)
         # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
+        self._signalled: set[str] = set()  # ids of containers that were stopped here
         self._digests = images.Digests(self._engine)
 
     @errors_as_unavailable()
@@ -99,6 +100,7 @@ class DockerRuntime:
         if state["Status"] == "created" and not state["Error"]:
             self._remove_with_network(container, key)
         elif state["Running"]:
+            self._signalled.add(container["Id"])
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
@@ -131,6 +133,7 @@ class DockerRuntime:
                 statuses.append(replace(status, id=item["Id"], renamed=renamed))
         if deployment_ids is None:
             listed_ids = {item["Id"] for item in listed}
+            self._signalled &= listed_ids
             self._scratch.end_look(listed_ids)
             self._started_at = {
                 id_: at for id_, at in self._started_at.items() if id_ in listed_ids
@@ -288,7 +291,8 @@ class DockerRuntime:
         status = replica_status.at_rest(key, self._node, container)
         digest = self._digests.of(container.get("Image"), container["Config"].get("Image"))
         status = replace(status, image_digest=digest)
-        status = seen_ends.explained(container_id, status)
+        if container_id not in self._signalled:  # else the engine need not say what ended it
+            status = seen_ends.explained(container_id, status)
         return replica_status.explained(status, lambda: self._last_line(container_id))
 
     def _last_line(self, container_id: str) -> str:

@@ -38,6 +38,7 @@ TICK_S = 1.0
 LOG_S, LOG_BYTES = 15.0, 64 * 1024 * 1024  # of a log as it is now
 FOLLOW_S = 3600.0
 TIDY_EVERY_S = 600.0
+ASK_RIGHT_AGAIN_S = 300.0
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -66,7 +67,7 @@ class KubernetesRuntime:
         self._registries = registries
         self._timeout_s, self._watch_s = timeout_s, watch_s
         self._ids_in_a_selector = ids_in_a_selector
-        self._may_release = False
+        self._may_release_until = 0.0  # by the monotonic clock
         self._tidy_at = 0.0  # by the monotonic clock
 
     @nonsense_as_unavailable()
@@ -226,8 +227,11 @@ class KubernetesRuntime:
         return pod if identity.items() <= names.labels_of(pod).items() else None
 
     def _may_keep_ended(self, pod: names.Json) -> bool:
-        """Whether its Pods may have the finalizer; asked for until it is so."""
-        if not self._may_release:
-            name = pod["metadata"]["name"]
-            self._may_release = deletion.may_release(self._api, self._namespace, name)
-        return self._may_release
+        """Whether its Pods may have the finalizer; asked for until it is so, and now and then after
+        that: an older manifest may have been applied again."""
+        if time.monotonic() < self._may_release_until:
+            return True
+        name = pod["metadata"]["name"]
+        may_release = deletion.may_release(self._api, self._namespace, name)
+        self._may_release_until = time.monotonic() + ASK_RIGHT_AGAIN_S if may_release else 0.0
+        return may_release

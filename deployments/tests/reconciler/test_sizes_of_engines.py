@@ -72,3 +72,30 @@ def test_a_node_that_was_given_no_more_than_its_engine_has_says_nothing(
     testbed.reconcile()
     assert sizes(node)[0] == cpu_milli
     assert node.reason == ""
+
+
+def test_a_node_that_was_cut_grows_with_its_engine_up_to_what_it_was_given(testbed: Testbed):
+    node = testbed.add_node("large", cpu_milli=64_000, ram_mib=1_000_000, gpu=8)
+    testbed.reconcile()
+    for engine, expected in (
+        ((32_000, 65_536), (32_000, 65_536, 8)),
+        ((96_000, 2_000_000), (64_000, 1_000_000, 8)),
+        ((48_000, 65_536), (48_000, 65_536, 8)),
+    ):
+        testbed.runtime_of(node).nodes = [Capacity("large", *engine, None)]
+        testbed.reconcile()
+        assert sizes(node) == expected
+        is_cut = expected != (64_000, 1_000_000, 8)
+        assert ("more than its engine has" in node.reason) is is_cut
+        testbed.cluster.refresh_from_db()
+        assert testbed.cluster.total_cpu_milli == expected[0]
+
+
+def test_a_size_that_is_given_anew_replaces_the_one_before(testbed: Testbed):
+    node = testbed.add_node("large", cpu_milli=64_000)
+    testbed.reconcile()
+    change_node(node, {"cpu_milli": 8000})
+    testbed.runtime_of(node).nodes = [Capacity("large", 96_000, 65_536, None)]
+    testbed.reconcile()
+    assert sizes(node)[0] == 8000
+    assert node.reason == ""

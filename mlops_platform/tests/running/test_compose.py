@@ -68,3 +68,16 @@ def test_no_health_check_starts_django_or_celery() -> None:
         assert (REPOSITORY / words[2]).is_file()
     dockerfile = (REPOSITORY / "Dockerfile").read_text()
     assert '["python", "-I", "mlops_platform/healthcheck.py"]' in dockerfile
+
+
+def test_the_socket_of_docker_is_mounted_for_the_account_of_the_image_and_for_few() -> None:
+    text = (REPOSITORY / "compose.docker.yaml").read_text()
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    assert set(services) == {"runtimes", "web"}
+    for each in services.values():
+        assert "user" not in each
+        [group] = each["group_add"]
+        assert group.startswith("${DOCKER_GID:?")
+        [mounted] = each["volumes"]
+        assert mounted.endswith(":/var/run/docker.sock")
+    assert "uid 10001" in (REPOSITORY / "Dockerfile").read_text()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.runtimes.base import Code, LaunchSpec
-from deployments.runtimes.docker import containers
+from deployments.runtimes.docker import containers, ends
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine, give_up
@@ -93,3 +93,25 @@ def test_an_end_with_0_in_a_restart_of_its_engine_is_a_disruption(
     assert {each.problem.message for each in found} == {
         "Its engine was restarted or stopped, and has stopped it."
     }
+
+
+def test_a_stop_that_its_engine_reports_late_is_a_disruption(
+    docker_engine: DockerEngine, runtime, run, monkeypatch: pytest.MonkeyPatch
+):
+    """On a busy engine the report of a stop may come a second after the end that it caused."""
+    spec = run(handles_a_stop(0))
+    docker_engine.client.stop(containers.name(key_of(spec)), timeout=20)
+    container_id = docker_engine.client.inspect_container(containers.name(key_of(spec)))["Id"]
+    remembered, asked = ends._remembered, list[float]()
+
+    def as_of_a_busy_engine(engine: Any, since: float, until: float) -> Any:
+        events, date = remembered(engine, since, until)
+        asked.append(until)
+        if len(asked) == 1:
+            return [each for each in events if each.action != "stop"], date
+        return [*events, ends.Event("stop", container_id, "")], date
+
+    monkeypatch.setattr(ends, "_remembered", as_of_a_busy_engine)
+    status = ended(runtime, spec)
+    assert (status.exit_code, problem_of(status)) == (0, Code.DISRUPTED)
+    assert len(asked) == 2

@@ -122,3 +122,25 @@ def test_a_pod_that_others_deleted_by_force_goes_once_its_kubelet_should_have_en
     assert seen(kubernetes) is not None
     kubernetes.stop(KEY, 0)  # its kubelet does nothing: its node is gone
     assert (seen(kubernetes) is not None) is stays
+
+
+def test_a_right_that_is_taken_away_later_is_noticed_after_a_while(
+    fake_kubernetes, kubernetes, kubelet, monkeypatch
+):
+    monkeypatch.setattr("deployments.runtimes.kubernetes.runtime.ASK_RIGHT_AGAIN_S", 0.0)
+    kubernetes.start(launch_spec())
+    assert fake_kubernetes.pods[OURS]["metadata"]["finalizers"]
+    kubelet.run()
+    kubernetes.remove(KEY)
+    kubelet.run()
+    forbidden = error(403, "Forbidden", 'pods "x" is forbidden: User "y" cannot patch')
+    fake_kubernetes.once("patch", PODS, *[forbidden] * 2)
+    kubernetes.start(launch_spec())
+    assert not fake_kubernetes.pods[OURS]["metadata"].get("finalizers")
+
+
+def test_the_right_is_not_asked_for_with_each_start(fake_kubernetes, kubernetes):
+    for attempt in (1, 2, 3):
+        kubernetes.start(launch_spec(attempt=attempt))
+    dry_runs = [each for each in fake_kubernetes.server if each.params.get("dryRun") == "All"]
+    assert sum(each.method.value.upper() == "PATCH" for each in dry_runs) == 1

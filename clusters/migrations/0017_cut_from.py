@@ -1,0 +1,13 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("clusters", "0016_volumes")]
+
+    operations = [
+        migrations.AddField(
+            model_name="node",
+            name="cut_from",
+            field=models.JSONField(blank=True, editable=False, null=True),
+        ),
+    ]
