@@ -37,7 +37,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_worker_that_takes_tasks_beats_and_a_frozen_one_does_not(
     data: Path, start_worker: StartWorker, queues: str, pool: str
 ) -> None:
-    worker = start_worker(queues=queues, pool=pool, MLOPS_DATA_DIR=str(data), MLOPS_BEAT_S="0.2")
+    worker = start_worker(queues=queues, pool=pool, MLOPS_DATA_DIR=str(data))
     until(lambda: heartbeat.is_alive("worker1"))
     first = heartbeat.path("worker1").read_text()
     until(lambda: heartbeat.path("worker1").read_text() not in {"", first})
@@ -45,7 +45,7 @@ def test_a_worker_that_takes_tasks_beats_and_a_frozen_one_does_not(
     try:
         time.sleep(1)  # a beat that was being written is complete
         last = heartbeat.path("worker1").read_text()
-        time.sleep(2)
+        time.sleep(heartbeat.BEAT_S + 1)
         assert heartbeat.path("worker1").read_text() == last
     finally:
         os.kill(worker.pid, signal.SIGCONT)
