@@ -59,7 +59,7 @@ def _look(stack: Stack, when: str, result: Result, looks: int) -> None:
     pss: dict[str, list[float]] = {}
     rss: dict[str, list[float]] = {}
     for _ in range(looks):
-        found = _by_role(stack)
+        found = by_role(stack)
         found["whole stack"] = [process for group in found.values() for process in group]
         for role, processes in found.items():
             pss.setdefault(role, []).append(sum(map(_pss_mib, processes)))
@@ -72,7 +72,7 @@ def _look(stack: Stack, when: str, result: Result, looks: int) -> None:
         result.add(f"{name} {when}, RSS", "MiB", rss[role], reference=True)
 
 
-def _by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
+def by_role(stack: Stack) -> dict[str, list[psutil.Process]]:
     """The processes of web, worker, timer, their supervisor and the two servers, by role."""
     found: dict[str, list[psutil.Process]] = {}
     folder = str(stack.folder)
