@@ -24,9 +24,22 @@ class UsersOf(Protocol):
     def __call__(self, secret: Secret, most: int) -> Users: ...
 
 
+class DeleteClusters(Protocol):
+    """Deletes all clusters of an organization in the caller's transaction, the rows of their
+    histories afterwards. 409 while anything waits or runs in one of them. The caller has locked the
+    organization's row."""
+
+    def __call__(self, organization_id: UUID) -> None: ...
+
+
 def _none(secret: Secret, most: int) -> Users:
     """Without an upper app nothing is deployed."""
     return Users(0, ())
 
 
+def _no_clusters(organization_id: UUID) -> None:
+    """Without an upper app there are none."""
+
+
 users_of: UsersOf = _none
+delete_clusters: DeleteClusters = _no_clusters

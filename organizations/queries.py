@@ -12,7 +12,7 @@ from organizations.models import Ban, InviteCode, Membership, Organization, Role
 
 def all_organizations() -> QuerySet[Organization]:
     """Every organization, oldest first (ids carry their time)."""
-    return Organization.objects.order_by("pk")
+    return Organization.objects.filter(deleted_at=None).order_by("pk")
 
 
 def memberships_of(user: User) -> QuerySet[Membership]:

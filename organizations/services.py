@@ -251,7 +251,7 @@ def _note(event: str, about: Membership | Ban, actor: User | None = None) -> Non
 
 
 def _lock_row(organization_id: UUID) -> None:
-    if lock_row(Organization.objects.all(), organization_id) is None:
+    if lock_row(Organization.objects.filter(deleted_at=None), organization_id) is None:
         raise Organization.DoesNotExist
 
 

@@ -74,7 +74,9 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
     most = settings.MAX_CLUSTERS_PER_ORGANIZATION
     try:
         with transaction.atomic():
-            lock_row(Organization.objects.all(), membership.organization_id)
+            live = Organization.objects.filter(deleted_at=None)
+            if lock_row(live, membership.organization_id) is None:
+                raise not_found()
             if Cluster.objects.filter(organization=membership.organization_id).count() >= most:
                 raise Conflict(
                     f"The organization has {most} clusters, and may have no more.", "full"

@@ -8,6 +8,7 @@ Celery tasks. What a killed worker leaves undone the next sweep takes up.
 
 import logging
 from enum import Enum, auto
+from functools import partial
 from uuid import UUID
 
 from celery import current_app
@@ -24,6 +25,7 @@ from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
+from organizations.deletion import finish, finish_all
 
 logger = logging.getLogger(__name__)
 
@@ -52,25 +54,40 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
     time gets 404.
     """
     with transaction.atomic():
-        locked = lock_row(Cluster.objects.all(), cluster.pk, no_key=False)
-        if locked is None:
-            raise not_found()
-        using = hooks.count_in_use(locked)
-        if using and not force:
-            raise Conflict(
-                f"{using} deployments wait or run here: stop them first, or delete with "
-                "?force=true.",
-                code="cluster_in_use",
-            )
-        if using and locked.runtime != Runtime.SIMULATED:
-            _close(locked)
-            return locked
-        locked.state, locked.deleted_at = State.DELETING, database_now()
-        locked.save(update_fields=["state", "deleted_at"])
-        cluster_deleted.send(Cluster, cluster=locked)
+        locked = _mark(cluster, force=force)
+    if locked.deleted_at is None:
+        return locked
     if not _has_secrets_elsewhere(locked) and (delete_rows(locked.pk, AT_ONCE) is Left.NONE):
         return None
     transaction.on_commit(lambda: request(locked.pk))
+    return locked
+
+
+def delete_clusters_of(organization_id: UUID) -> None:
+    """Delete the organization's clusters in the caller's transaction, all their rows by tasks; 409
+    while a workload in one of them waits or runs."""
+    for cluster in Cluster.objects.filter(organization=organization_id).order_by("pk"):
+        _mark(cluster, force=False)
+        transaction.on_commit(partial(request, cluster.pk))
+
+
+def _mark(cluster: Cluster, *, force: bool) -> Cluster:
+    """Mark the cluster as deleted, or close it where its containers have to be stopped first."""
+    locked = lock_row(Cluster.objects.all(), cluster.pk, no_key=False)
+    if locked is None:
+        raise not_found()
+    using = hooks.count_in_use(locked)
+    if using and not force:
+        raise Conflict(
+            f"{using} deployments wait or run here: stop them first, or delete with ?force=true.",
+            code="cluster_in_use",
+        )
+    if using and locked.runtime != Runtime.SIMULATED:
+        _close(locked)
+        return locked
+    locked.state, locked.deleted_at = State.DELETING, database_now()
+    locked.save(update_fields=["state", "deleted_at"])
+    cluster_deleted.send(Cluster, cluster=locked)
     return locked
 
 
@@ -95,6 +112,7 @@ def delete_rows(cluster_id: UUID, most: int) -> Left:
             deleted.filter(pk=cluster_id).delete()
     except ProtectedError:  # locked rows, or a submit that had begun before the deletion
         return Left.LOCKED
+    finish(cluster.organization_id)
     return Left.NONE
 
 
@@ -128,7 +146,8 @@ def request(cluster_id: UUID) -> None:
 
 
 def resume_all() -> None:
-    """Ask for a turn for every deletion that is not finished. One query."""
+    """Ask for a turn for every deletion that is not finished. Two queries."""
+    finish_all()
     unfinished = Cluster.with_deleted.exclude(deleted_at=None)
     for cluster_id in unfinished.order_by("deleted_at").values_list("pk", flat=True):
         request(cluster_id)

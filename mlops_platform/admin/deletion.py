@@ -1,6 +1,6 @@
 """The page that asks before a deletion, for what may have very many related rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -17,13 +17,18 @@ class BoundedDeletion(admin.ModelAdmin):
     Django's own page reads and names each of these rows. One query for each kind.
     """
 
+    deleted_too: Collection[type[models.Model]] = ()
+    """What protects an object in the tables, but is deleted by its `delete_model`, which refuses
+    that where need be."""
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         rows = list(objs)
         counts = {self.opts.verbose_name_plural: _counted(len(rows))}
         lacking, protected = set[str](), list[str]()
         for relation, count in _related(self.opts, rows):
             kind = relation.related_model._meta
-            if relation.on_delete is models.PROTECT:
+            deletes_it = relation.related_model in self.deleted_too
+            if relation.on_delete is models.PROTECT and not deletes_it:
                 protected.append(f"{_counted(count)} {kind.verbose_name_plural}")
                 continue
             counts[kind.verbose_name_plural] = _counted(count)
