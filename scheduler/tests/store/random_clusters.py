@@ -8,7 +8,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from clusters.models import Cluster, Node, Quota
+from clusters.models import Cluster, Node, Quota, Volume
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import key_of, request_in
 from mlops_platform.api.ids import time_of
@@ -86,6 +86,7 @@ def fill(
         cluster.has_quotas = True
         limited = random.sample([None, *owners], random.randint(1, len(owners)))
         Quota.objects.bulk_create(quota(cluster, user, random) for user in limited)
+    volumes = offer_volumes(cluster, nodes, rows)
     evicted = Random(len(rows))  # a draw of its own: it changes no other
     for row in rows:
         row.preemption_count = evicted.choice([0, 0, 0, 1, cluster.max_preemptions])
@@ -93,10 +94,33 @@ def fill(
         row.scheduling_key = key_of(row, cluster)
     Node.objects.bulk_create(nodes)
     cluster.save()
+    Volume.objects.bulk_create(volumes)
     Deployment.objects.bulk_create(rows)
     ReservationRecord.objects.bulk_create(
         reservation_history(row, random) for row in rows if random.random() < 0.3
     )
+
+
+def offer_volumes(cluster: Cluster, nodes: list[Node], rows: list[Deployment]) -> list[Volume]:
+    """In half of the clusters with nodes, volumes that all or some of them have, for some rows."""
+    random = Random(len(rows) + len(nodes))  # a draw of its own: it changes no other
+    if not nodes or random.random() < 0.5:
+        return []
+    names = [node.name for node in nodes]
+    where: list[dict[str, Any]] = [
+        {},
+        {"node_names": random.sample(names, random.randint(1, len(names)))},
+        {"node_selector": {"zone": "x"}},
+    ]
+    for row in rows:
+        if row.status == Status.QUEUED:
+            chosen = random.choice([[], [], [0], [1], [2], [0, 1], [1, 2]])
+            row.volumes = [{"name": f"v{number}", "path": f"/{number}"} for number in chosen]
+    cluster.has_local_volumes = True
+    return [
+        Volume(cluster=cluster, name=f"v{number}", kind="DOCKER_VOLUME", **given)
+        for number, given in enumerate(where)
+    ]
 
 
 def reservation_history(row: Deployment, random: Random) -> ReservationRecord:
