@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("clusters", "0016_volumes")]
+    dependencies = [("clusters", "0017_preemption_delay_s")]
 
     operations = [
         migrations.AddField(
