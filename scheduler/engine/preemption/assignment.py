@@ -23,6 +23,7 @@ MOST_BINS = 64  # to which replicas are moved
 MOST_MOVED = 64  # replicas, in one step
 BIN_LIMIT = 2_000  # the work limit of a search in one bin
 COST_STEPS, CANDIDATE_STEPS = 10, 5  # of such a search, and of each candidate of the bin
+ITEM_STEPS, MOVE_STEPS = 1, 4  # of looking at a replica, and of trying to move it
 
 
 class Assignment:
@@ -78,16 +79,22 @@ class Assignment:
 
     def _gather(self, at: int) -> bool:
         """Move the replicas to the bin whose move saves most; whether there are any."""
-        movable = [
-            (self._saving(number), number)
-            for number, (_, suited, _) in enumerate(self._items)
-            if self.bins[number] != at and at in suited
-        ]
-        movable = sorted(((saved, n) for saved, n in movable if saved > 0), reverse=True)
+        self._budget.spent += ITEM_STEPS * len(self._items)
+        savings: dict[tuple[int, Resources], int] = {}  # of equal replicas once
+        movable = []
+        for number, (request, suited, _) in enumerate(self._items):
+            source = self.bins[number]
+            if source != at and at in suited:
+                if (source, request) not in savings:
+                    savings[source, request] = self._saving(number)
+                if (saved := savings[source, request]) > 0:
+                    movable.append((saved, number))
+        movable.sort(reverse=True)
         by_saving = [number for _, number in movable[:MOST_MOVED]]
         by_size = sorted(by_saving, key=lambda number: self._items[number][0])
+        orders = {self._moves(each): each for each in (by_size, by_saving)}  # equal ones once
         least, chosen = min(
-            (self._best_part(at, numbers) for numbers in (by_saving, by_size)),
+            (self._best_part(at, numbers) for numbers in reversed(orders.values())),
             key=lambda part: part[0],
         )
         if least >= 0:
@@ -97,8 +104,13 @@ class Assignment:
             self.bins[number] = at
         return True
 
+    def _moves(self, numbers: list[int]) -> tuple[tuple[int, Resources], ...]:
+        """What tells the moves of these replicas apart: their bins and their requests."""
+        return tuple((self.bins[number], self._items[number][0]) for number in numbers)
+
     def _best_part(self, at: int, numbers: list[int]) -> tuple[int, list[int]]:
         """The change in weight, at most 0, by moving some of the first of these to the bin."""
+        self._budget.spent += MOVE_STEPS * len(numbers) + len(self._loads) // 8
         loads, moved = dict(self._loads), list[int]()
         change, least, chosen = 0, 0, list[int]()
         for number in numbers:

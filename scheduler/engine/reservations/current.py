@@ -6,8 +6,7 @@ Otherwise the owner's next workload could use up the quota that the reservation'
 start.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
@@ -22,6 +21,8 @@ from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.reservations.starved import StarvedWorkloads
 from scheduler.engine.resources import ZERO, Resources, add_up
 from scheduler.engine.snapshot import EASY_BACKFILL, STRICT, PriorityClass, Snapshot, Workload
+
+BINDING_STEPS = 1  # of asking whether a reservation binds a workload
 
 
 class Reservations:
@@ -57,6 +58,9 @@ class Reservations:
         # By id, the bins left when each got its reservation (see StarvedWorkloads).
         self.left_to: Mapping[str | None, frozenset[int]] = {}
         self._starved: StarvedWorkloads | None = None
+        # By workload, answers that stay until any reservation changes.
+        self._usable: dict[str, Usable | None] = {}
+        self._promised: dict[str, frozenset[int]] = {}
         if snapshot.policy.queueing == STRICT:  # a strict queue needs no reservation
             return
         starved = queue.starved(snapshot.now_ms - snapshot.policy.reserve_after_s * 1000)
@@ -89,10 +93,14 @@ class Reservations:
             for only in self.starvations:  # most often there is no other reservation
                 return only.usable if only.binds(workload, self.value(workload)) else None
             return None
-        left = [each.usable for each in self._binding(workload)]
-        if len(left) < 2:
-            return left[0] if left else None
-        return _Least(tuple(left))
+        if workload.id not in self._usable:
+            binding = self._binding(workload)
+            self._capacity.budget.spent += BINDING_STEPS * len(self.starvations)
+            if len(binding) > 1:
+                self._usable[workload.id] = _Least(self._capacity, binding)
+            else:
+                self._usable[workload.id] = binding[0].usable if binding else None
+        return self._usable[workload.id]
 
     def _binding(self, workload: Workload) -> list[Promise | StarvationReservation | Left]:
         """What of the reservations binds this workload: the head's first, then in their order."""
@@ -183,6 +191,12 @@ class Reservations:
         this workload and relies on the ends of workloads there."""
         if self.backfill is None and not self.starvations:
             return frozenset()
+        if workload.id not in self._promised:
+            self._promised[workload.id] = self._promised_bins(workload)
+        return self._promised[workload.id]
+
+    def _promised_bins(self, workload: Workload) -> frozenset[int]:
+        self._capacity.budget.spent += BINDING_STEPS * len(self.starvations)
         bins: set[int] = set()
         if (promise := self._promise_binding(workload)) is not None:
             bins |= promise.bins
@@ -288,10 +302,13 @@ class Reservations:
         if self._starved is not None:
             changed = self._starved.update(evicted=evicted)
             self.starvations = self._starved.reservations
+        if changed:
+            self._forget()
         if head_left := self.head is not None and self._has_left(self.head):
             self._capacity.budget.spent += len(self._refused)
             waiting = (each for each in self._refused if not self._has_left(each))
             self.head, self.backfill = min(waiting, key=self._key, default=None), None
+            self._forget()
         if self.head is not None and (head_left or changed):
             self._reserve_for_head(self.head)
 
@@ -305,19 +322,31 @@ class Reservations:
             return
         if self._snapshot.policy.queueing == EASY_BACKFILL:
             self.backfill = reserve(self._snapshot, self._capacity, self._classes, head, self._ends)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._usable.clear()
+        self._promised.clear()
 
     def value(self, workload: Workload) -> int:
         return self._classes[workload.priority].value
 
 
-@dataclass(frozen=True, slots=True)
 class _Least:
     """The amount that all of several reservations leave."""
 
-    each: tuple[Usable, ...]
+    def __init__(
+        self, capacity: Capacity, reservations: Iterable[Promise | StarvationReservation]
+    ) -> None:
+        self._capacity = capacity
+        self._usable: dict[int, list[Usable]] = {}
+        for each in reservations:
+            for at in each.bins:
+                self._usable.setdefault(at, []).append(each.usable)
+            capacity.budget.spent += len(each.bins) // 4
 
     def __call__(self, at: int) -> Resources:
-        least = self.each[0](at)
-        for usable in self.each[1:]:
+        least = self._capacity.free[at]
+        for usable in self._usable.get(at, ()):
             least = least.at_most(usable(at))
         return least

@@ -1,13 +1,16 @@
 """Several starved workloads that wait for different nodes, each with its own reservation."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.snapshot import ReservationRecord, Running, Workload
 from scheduler.tests.engine.build import ends, job, node, of, owned, rack, run, size
-from scheduler.tests.engine.plans import placed, plan, reason
+from scheduler.tests.engine.plans import placed, plan, reason, started
 
 LABELS = {"a": {"zone": "a"}, "b": {"zone": "b"}, "c": {"zone": "b"}}
 
@@ -117,3 +120,29 @@ def test_under_easy_backfill_too(names: str) -> None:
     made = plan(zones("ab", half_full("ab"), queued, queueing="easy_backfill", ordering="fifo"))
     assert set(made.reserved_for) == {"for a", "for b"}
     assert placed(made) == {}
+
+
+def test_what_binds_a_workload_is_asked_once_while_no_reservation_changes() -> None:
+    """Refused workloads have another turn after each eviction: with ten reservations each turn took
+    ten times as long."""
+    names = [f"z{number}" for number in range(5)]
+    nodes = [node(name, labels={"zone": name}) for name in names]
+    running = [run(gpu=4, high=True, on=name) for name in names]
+    running += [run(gpu=1, on=name) for name in names for _ in range(4)]
+    starved = [
+        job(gpu=8, high=True, waited_s=9999 - number, selector={"zone": name}, cpu=number + 1)
+        for number, name in enumerate(names * 4)
+    ]
+    small = [job(gpu=1, high=True, cpu=number + 1, ram=40) for number in range(10)]
+    binds, asked = StarvationReservation.binds, list[str]()
+
+    def noted(self: StarvationReservation, workload: Workload, value: int) -> bool:
+        asked.append(workload.id)
+        return binds(self, workload, value)
+
+    snapshot = rack(nodes, running=running, queued=[*starved, *small])
+    with patch.object(StarvationReservation, "binds", noted):
+        made = plan(snapshot)
+    assert len(made.reserved_for) == len(names)
+    assert len(started(made)) == len(small)
+    assert max(Counter(asked).values()) <= 2 * len(names)

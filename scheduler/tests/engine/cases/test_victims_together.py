@@ -4,6 +4,10 @@ import pytest
 
 from scheduler.engine import Snapshot
 from scheduler.engine.budget import Budget
+from scheduler.engine.capacity import Capacity
+from scheduler.engine.preemption.assignment import Assignment
+from scheduler.engine.preemption.candidates import Candidates, candidates_of
+from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running
 from scheduler.tests.engine.build import MID, NOW, job, node, pool, rack, run
 from scheduler.tests.engine.crowds import CLASSES
@@ -81,3 +85,21 @@ def test_without_steps_left_there_is_no_second_look(monkeypatch: pytest.MonkeyPa
     made = plan(without_steps())
     assert len(started(made)) == 8
     assert not any(start.jointly for start in made.starts)
+
+
+def test_each_look_at_a_replica_counts_as_work() -> None:
+    """Also where all victims are known already: a plan of many preemptors would else exceed its
+    steps unnoticed."""
+    names = [f"n{number}" for number in range(8)]
+    running = [run(gpu=1, cpu=number + 1, on=name, ran_s=60) for name in names for number in (1, 2)]
+    snapshot = rack([node(name, gpu=2, cpu=5) for name in names], running=running)
+    capacity = Capacity(snapshot)
+    classes = {each.name: each for each in snapshot.classes}
+    candidates = Candidates(capacity, candidates_of(snapshot, capacity, classes))
+    every = frozenset(range(len(names)))
+    items = [(Resources(100, 0, 0), every, at) for at in range(len(names))] * 10
+    assignment = Assignment(items, 1000, capacity, candidates)
+    assignment.improve()
+    spent = capacity.budget.spent
+    assignment.improve()
+    assert capacity.budget.spent - spent >= len(items) * len(names)
