@@ -4,9 +4,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from mlops_platform.database.clock import database_now
+from mlops_platform.database.row_waits import free
 from organizations.models import Secret, SecretUse
 
 MOST_KEPT = 1000  # uses of one secret
@@ -20,11 +21,14 @@ class Use(NamedTuple):
     user_id: UUID
 
 
+_KEEP = "SELECT id FROM organizations_secret WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE"
+
+
 def record_uses(uses: Collection[Use]) -> None:
     """Record the uses; one that is recorded already stays as it is.
 
-    One insert and one update however many there are, and for each secret one statement that deletes
-    what is older than its newest MOST_KEPT.
+    One read, one insert and one update however many there are, and for each secret one statement
+    that deletes what is older than its newest MOST_KEPT.
     """
     if not uses:
         return
@@ -32,14 +36,20 @@ def record_uses(uses: Collection[Use]) -> None:
     rows = [SecretUse(at=now, **use._asdict()) for use in sorted(uses)]
     ids = sorted({use.secret_id for use in uses})
     with transaction.atomic():
-        # A secret that was deleted since it was read takes no use: its row is locked until then.
-        there = Secret.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-        known = set(there.values_list("pk", flat=True))
+        known = _kept(ids)
         SecretUse.objects.bulk_create(
             [row for row in rows if row.secret_id in known], ignore_conflicts=True
         )
-        Secret.objects.filter(pk__in=known).update(last_used_at=now)
+        # Of one that is being written this very moment it stays as it is: no start waits for that.
+        free(Secret.objects.filter(pk__in=known)).update(last_used_at=now)
         for secret_id in known:
             newest = SecretUse.objects.filter(secret_id=secret_id).order_by("-pk")
             oldest = newest.values("pk")[MOST_KEPT : MOST_KEPT + 1]
             SecretUse.objects.filter(secret_id=secret_id, pk__lte=oldest).delete()
+
+
+def _kept(ids: Collection[UUID]) -> set[UUID]:
+    """Those of the secrets that exist, which none deletes before the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, [list(ids)])
+        return {id_ for (id_,) in cursor.fetchall()}

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from mlops_platform import sealing
+from mlops_platform.tests.equipment.row_locks import all_locked
 from organizations import hooks
 from organizations.models import Role, Secret, SecretUse
 from organizations.secrets import owners, uses
@@ -269,3 +270,14 @@ def test_of_many_new_ones_at_once_no_more_are_made_than_allowed(transactional_db
         ]
     )
     assert sorted(answers) == [201, 201, 409, 409]
+
+
+def test_a_use_waits_for_no_writer(transactional_db):
+    ada = make_user("ada")
+    org = create_organization(ada, "Analytical Engines")
+    secret, _ = put_secret(ada, owners.organization(org.pk), "hf", "x")
+    written = f"SELECT 1 FROM organizations_secret WHERE id = '{secret.pk}' FOR NO KEY UPDATE"
+    with all_locked([written]):
+        uses.record_uses([use_of(secret)])
+    assert SecretUse.objects.count() == 1
+    assert Secret.objects.get().last_used_at is None

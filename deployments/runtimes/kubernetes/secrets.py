@@ -22,6 +22,7 @@ from deployments.runtimes.kubernetes.names import GATE, IDENTITY, Json, labels_o
 
 VOLUME = "secrets"
 ROOT = "0"
+_MISSING_RIGHT = 'forbidden: User "'
 ANY_GROUP = 65534  # of a Pod whose user has none: "nogroup" in most images
 
 
@@ -87,9 +88,9 @@ def _ensure(api: Api, namespace: str, pod: Json, secrets: Secrets) -> None:
         try:
             api.call("create_namespaced_secret", namespace, _secret_of(pod, secrets))
             return
-        except Refusal as refusal:
-            if refusal.reason != "AlreadyExists":
-                raise
+        except RuntimeUnavailable as error:
+            if not isinstance(error, Refusal) or error.reason != "AlreadyExists":
+                raise _silenced(error) from None
         try:
             existing = api.call("read_namespaced_secret", name, namespace)
             if not _identity(existing).items() == _identity(pod).items():
@@ -104,6 +105,19 @@ def _ensure(api: Api, namespace: str, pod: Json, secrets: Secrets) -> None:
             if refusal.status != 404:
                 raise
     raise RuntimeUnavailable("The Secret of the Pod can neither be created nor found.")
+
+
+def _silenced(error: RuntimeUnavailable) -> Exception:
+    """The error without what the API server or a webhook says of the Secret: it may quote a value.
+    RefusedError where that is final."""
+    if not isinstance(error, Refusal):
+        return type(error)("The API server has not taken the Secret of a Pod.")
+    if _MISSING_RIGHT in error.message:
+        return error
+    why = f"The API server refuses the Secret of a Pod: {error.reason or error.status}."
+    if error.status in {400, 413, 422}:
+        return RefusedError(Problem(Code.REFUSED, why))
+    return RuntimeUnavailable(why)
 
 
 def _secret_of(pod: Json, secrets: Secrets) -> Json:

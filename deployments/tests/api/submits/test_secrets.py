@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from uuid_utils.compat import uuid7
 
+from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
 from deployments.queries.secrets import users_of
 from deployments.services import bulk
@@ -16,6 +17,8 @@ from mlops_platform.api import ids
 from organizations.models import Secret
 from organizations.secrets import owners
 from organizations.secrets.services import put_secret
+from organizations.services import create_organization
+from organizations.tests.people import all_at_once, client_for, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -304,3 +307,19 @@ def test_a_secret_that_is_deleted_during_a_submit_is_missed_and_nothing_is_queue
     answer = api(dev).post(path, sent)
     assert (answer.status_code, list(answer.json()["fields"])) == (400, ["secrets"])
     assert not Deployment.objects.exists()
+
+
+def test_of_submits_and_a_deletion_at_once_none_is_left_without_its_secret(transactional_db):
+    ada = make_user("ada")
+    org = create_organization(ada, "Analytical Engines")
+    put_secret(ada, owners.organization(org.pk), "hf", VALUE)
+    given = body(make_cluster(org), secrets=[ENV])
+    path = f"/api/orgs/{org.pk}/secrets/hf"
+    answers = all_at_once(
+        *[lambda: client_for(ada).post(PATH, given).status_code] * 3,
+        lambda: client_for(ada).delete(path).status_code,
+        *[lambda: client_for(ada).post(PATH, given).status_code] * 3,
+    )
+    assert set(answers) <= {201, 204, 400, 409, 503}
+    if not Secret.objects.exists():
+        assert not Deployment.objects.exists()

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -132,12 +133,31 @@ def test_gates_of_others_stay(fake_kubernetes):
     assert fake_kubernetes.pods[NAME]["spec"]["schedulingGates"] == [{"name": "theirs"}]
 
 
-def test_a_refusal_has_no_value_in_it(fake_kubernetes):
-    said = f"Secret is invalid: {VALUE[:3]}"
-    fake_kubernetes.once("create", SECRETS, error(422, "Invalid", said))
-    with pytest.raises(RuntimeUnavailable) as refused:
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (422, "Invalid", RefusedError),
+        (400, "BadRequest", RefusedError),
+        (413, "RequestEntityTooLarge", RefusedError),
+        (403, "Forbidden", RuntimeUnavailable),
+        (404, "NotFound", RuntimeUnavailable),
+        (500, "InternalError", RuntimeUnavailable),
+    ],
+)
+def test_what_a_webhook_says_of_a_secret_is_not_repeated(fake_kubernetes, status, reason, kind):
+    fake_kubernetes.once("create", SECRETS, error(status, reason, f"bad value: {VALUE}"))
+    with pytest.raises(kind) as refused:
         start(fake_kubernetes)
-    assert VALUE not in f"{refused.value!r} {refused.value}"
+    written = "".join(format_exception(refused.value))
+    assert VALUE not in f"{refused.value!r} {written}"
+    assert secrets.is_gated(fake_kubernetes.pods[NAME])
+
+
+def test_a_right_that_is_missing_is_named(fake_kubernetes):
+    said = 'secrets is forbidden: User "mlops" cannot create resource "secrets"'
+    fake_kubernetes.once("create", SECRETS, error(403, "Forbidden", said))
+    with pytest.raises(RuntimeUnavailable, match="cannot create resource"):
+        start(fake_kubernetes)
 
 
 def test_a_gang_of_which_one_waits_for_its_secrets_gets_them_from_the_next_worker(
