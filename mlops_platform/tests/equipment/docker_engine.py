@@ -40,10 +40,11 @@ class Engine:
 
 
 @contextmanager
-def engine_in(folder: Path, *options: str) -> Iterator[Engine]:
+def engine_in(folder: Path, *options: str, bridge: str = "none") -> Iterator[Engine]:
     """A new engine that keeps all it has in `folder`, which goes when it ends.
 
-    Raises NoEngine. `options` are further words for dockerd.
+    Raises NoEngine. `options` are further words for dockerd; `bridge` connects containers that ask
+    for no other network.
     """
     with ExitStack() as until_the_end:
         until_the_end.callback(_clear_away, folder)
@@ -63,7 +64,7 @@ def engine_in(folder: Path, *options: str) -> Iterator[Engine]:
             *(f"--config-file={folder}/daemon.json", f"--containerd={folder}/containerd.sock"),
             *(f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
             *(f"--pidfile={folder}/docker.pid", "-H", f"unix://{folder}/docker.sock"),
-            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+            *(f"--bridge={bridge}", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
             *options,
         ]
         engine = Engine(folder / "docker.sock", logs, words)
