@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import docker
 import pytest
 
 from deployments.runtimes.base import Code, LaunchSpec, Phase, RefusedError, Sandbox
@@ -56,6 +57,11 @@ def networks_of(busybox: Busybox, spec: LaunchSpec) -> list[dict[str, Any]]:
     return list(found)
 
 
+def refuse_engine_of_a_person(busybox: Busybox) -> None:
+    if busybox.engine.daemon is None:
+        give_up("The engine at DOCKER_HOST joins no swarm, and keeps its addresses.")
+
+
 @pytest.fixture
 def of_an_operator(busybox: Busybox) -> Iterator[str]:
     """A network that an operator has made, and named in the cluster's sandbox."""
@@ -69,8 +75,7 @@ def of_an_operator(busybox: Busybox) -> Iterator[str]:
 @pytest.fixture
 def overlay(busybox: Busybox) -> Iterator[str]:
     """An attachable overlay network, on the only engine of a swarm."""
-    if busybox.engine.daemon is None:
-        give_up("The tests make no swarm of the engine at DOCKER_HOST.")
+    refuse_engine_of_a_person(busybox)
     client = busybox.engine.client
     client.init_swarm("127.0.0.1", "127.0.0.1:0")
     try:
@@ -204,6 +209,31 @@ def test_the_network_that_a_killed_worker_has_left_is_removed_later(
     other = busybox.engine.client.networks(names=[group_of(left.deployment_id, 2)])
     assert len(other) == 1
     busybox.engine.client.remove_network(other[0]["Id"])
+
+
+@pytest.fixture
+def no_addresses_left(busybox: Busybox) -> Iterator[None]:
+    """Networks of others have all ranges of addresses that the engine gives away."""
+    refuse_engine_of_a_person(busybox)
+    client, made = busybox.engine.client, list[str]()
+    try:
+        while True:
+            made.append(client.create_network(f"of-others-{len(made)}")["Id"])
+    except docker.errors.APIError:
+        yield
+    finally:
+        for id_ in made:
+            client.remove_network(id_)
+
+
+def test_an_engine_without_addresses_sends_a_gang_elsewhere(
+    busybox, docker_runtime, no_addresses_left
+):
+    spec = gang(busybox, busybox.sleeps())
+    with pytest.raises(RefusedError, match="no range of addresses") as refusal:
+        docker_runtime.start(spec)
+    assert refusal.value.problem.code == Code.UNSCHEDULABLE
+    assert seen(docker_runtime, spec) == []
 
 
 def test_in_an_operators_network_a_gang_meets_under_names_of_its_own(
