@@ -4,8 +4,9 @@ A request counts for its user, or without one for its address, and for the organ
 concerns. No query is made to learn which that is, and a request's path does not prove it. So a
 process remembers what checks of access have found while it answered earlier requests: for each
 user the organization of the last one, and that of each id in a path. Until then a request counts
-among strangers, and for the first id in its path, which all that concerns a cluster has in common,
-or for the organization in which others have found this id.
+among strangers, for the first id in its path, which all that concerns a cluster has in common, and
+for the organization in which others have found this id. It takes turns with this organization, and
+not within it, as its user may be none of the members.
 """
 
 import re
@@ -44,14 +45,16 @@ class Client:
     @property
     def group(self) -> str:
         """Those with which it takes turns as one: its organization, as far as that is known."""
-        if organization := self.organization or self.likely:
-            return f"organization {organization}"
+        if self.organization:
+            return _of(self.organization)
         return f"id {self.subject}" if self.subject else self.name
 
     @property
     def shares(self) -> frozenset[str]:
         shares = self.begun_with | {self.name, self.group}
-        return shares | {STRANGERS} if self.organization is None else shares
+        if self.organization is None:
+            shares |= {STRANGERS, _of(self.likely)} if self.likely else {STRANGERS}
+        return shares
 
     def begin(self) -> None:
         self.begun_with = self.shares
@@ -89,6 +92,10 @@ class Clients:
             self._organizations.move_to_end(key)
         while len(self._organizations) > REMEMBERED:
             self._organizations.popitem(last=False)
+
+
+def _of(organization: str) -> str:
+    return f"organization {organization}"
 
 
 def _user_of(head: Head) -> object:

@@ -63,13 +63,15 @@ def test_users_of_one_id_share_until_their_organization_is_known() -> None:
     assert nobody.group == nobody.name  # it has no token: the call is refused at once
 
 
-def test_what_one_user_has_found_of_an_id_counts_for_all_until_they_are_known() -> None:
+def test_what_one_user_has_found_of_an_id_counts_for_others_without_making_them_members() -> None:
     known = Clients()
     ada, ben = (known.of(head(f"/api/clusters/{CLUSTER}/queue", each)) for each in (ADA, BEN))
     known.learn(ada, "a")
     known.look_up(ada)
     known.look_up(ben)
-    assert ada.group == ben.group == "organization a"
+    assert ada.group == "organization a"
+    assert ada.group in ben.shares
+    assert ada.group != ben.group
     assert STRANGERS in ben.shares
     known.learn(known.of(head("/api/deployments", BEN)), "b")
     known.look_up(ben)

@@ -151,6 +151,28 @@ def test_strangers_leave_a_quarter_of_the_threads_to_organizations():
     run(test, count=8)
 
 
+def test_strangers_who_ask_for_a_members_cluster_take_turns_with_its_organization(monkeypatch):
+    monkeypatch.setattr(limits, "WAITING_OF_ORGANIZATION", 10)
+
+    async def test(threads: FairThreads) -> None:
+        early, gate = Gate(), Gate()
+        strangers = [Client(f"user {n}", subject="x", likely="a") for n in range(14)]
+        tasks = [
+            asyncio.ensure_future(threads.run(each, (early if n < 4 else gate).work("s")))
+            for n, each in enumerate(strangers)
+        ]
+        tasks += [asyncio.ensure_future(threads.run(c, gate.work("a"))) for c in members("a", 4)]
+        await settle()
+        assert early.order == ["s"] * 4
+        early.open()
+        await settle()
+        assert sorted(gate.order) == ["a", "a", "s", "s"]
+        gate.open()
+        await asyncio.gather(*tasks)
+
+    run(test, count=8)
+
+
 def test_what_runs_and_waits_counts_for_an_organization_as_soon_as_it_is_known():
     async def test(threads: FairThreads) -> None:
         gate, early = Gate(), Gate()

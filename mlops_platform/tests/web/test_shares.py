@@ -81,7 +81,7 @@ def test_20_members_with_slow_calls_leave_half_of_the_threads_to_others(
         assert ask(server, f"/api/clusters/{sams.pk}", sam).status == 200
     crowd, most = Crowd(server, members, path), 0
     with all_locked([f"LOCK {TABLE} IN ACCESS EXCLUSIVE MODE"]), crowd.calling():
-        eventually(lambda: waiting_for_the_table() == half)
+        eventually(lambda: waiting_for_the_table() == half, within_s=60)
         while len(crowd.answers) < 2 * MEMBERS * AT_ONCE_EACH:
             most = max(most, waiting_for_the_table())
             assert_quick(server, sam)
