@@ -20,6 +20,7 @@ from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Policy, ReservationRecord, Running, Workload
 from scheduler.tests.engine import crowds
 from scheduler.tests.engine.build import NOW, allocated_by, job, of, owned
+from scheduler.tests.engine.plans import fitting, free_amounts
 
 OWNERS = ("ann", "ben", "cleo")
 FILE = Path(__file__).with_name("golden.json")
@@ -114,11 +115,13 @@ def snapshot_of_owners(seed: int) -> Snapshot:
 
 
 def snapshot_of_a_gang(seed: int) -> Snapshot:
-    """The same cluster, in which all has started at once, with a gang in place of the queue."""
+    """The same cluster, in which all has started at once, with a gang in place of the queue: four
+    replicas more than fit."""
     base = snapshot(seed)
     running = tuple(replace(each, started_ms=NOW - 600_000) for each in base.running)
     policy = replace(base.policy, preemption="lower_priority", max_preemptions=5)
-    gang = replace(job(0, 1, 1, high=True, replicas=8), id="gang")
+    gang = replace(job(0, 1, 1, high=True), id="gang")
+    gang = replace(gang, replicas=fitting(free_amounts(base).values(), gang) + 4)
     return replace(base, running=running, policy=policy, queued=(gang,), reservation_history=())
 
 
