@@ -38,6 +38,7 @@ API_AWAY = "API_AWAY"
 NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 NOT_ALIVE = "NOT_ALIVE"
 READY = "READY"
+ADOPTED = "ADOPTED"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 GANG_INCOMPLETE = "GANG_INCOMPLETE"
@@ -399,5 +400,6 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "NOT_READY": _not_ready,
     NOT_ALIVE: _not_alive,
     READY: _always("It is ready again."),
+    ADOPTED: _always("It ran on while its node was away, and goes on."),
     "PAUSED": _on_node("It was paused at its engine, on", ": it runs on once that is undone."),
 }

@@ -11,7 +11,14 @@ from clusters.services.deletion import delete_cluster
 from deployments import wakeup
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.reasons.codes import CONTAINER_LOST
-from deployments.reconciler import actions, garbage, node_reports, readiness, status_writer
+from deployments.reconciler import (
+    actions,
+    adoption,
+    garbage,
+    node_reports,
+    readiness,
+    status_writer,
+)
 from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
@@ -60,6 +67,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         if ids is not None and observation.has_returned_node():
             deployment_ids = {EVERYTHING}  # replicas from before come first: observe all of them
             continue
+        adoption.adopt(observation)
         node_reports.write(observation)
         # 3. Assess each attempt.
         now = database_now()
