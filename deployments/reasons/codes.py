@@ -15,6 +15,12 @@ from deployments.reasons.preemption import (
     moment_in_words,
     sentences_of,
 )
+from deployments.reasons.readiness import (
+    image_pull_delayed,
+    not_alive,
+    not_ready,
+    with_message,
+)
 from mlops_platform.api.resources import (
     PUBLIC_NAMES,
     RESOURCES,
@@ -319,34 +325,7 @@ def _gang_incomplete(details: Details) -> str:
 
 def _said(sentence: str) -> Callable[[Details], str]:
     """A sentence, and the runtime's message, if there is one."""
-
-    def with_message(details: Details) -> str:
-        said = str(details.get("said") or "").rstrip(".")
-        return f"{sentence}: {said}." if said else f"{sentence}."
-
-    return with_message
-
-
-def _not_ready(details: Details) -> str:
-    """Of a deployment that starts, or, with `since`, that was ready before."""
-    if details.get("since"):
-        since = moment_in_words(details["since"])
-        return _said(f"It runs, but has not been ready since {since}")(details)
-    return _said("It runs, but is not ready yet")(details)
-
-
-def _not_alive(details: Details) -> str:
-    since = moment_in_words(details["since"])
-    return _said(f"It was not ready any more from {since} on, for too long")(details)
-
-
-def _image_pull_delayed(details: Details) -> str:
-    since = f" since {moment_in_words(details['since'])}" if details.get("since") else ""
-    tries = f", in {details['tries']} tries" if details.get("tries", 1) > 1 else ""
-    failed = _said(f"Its image could not be pulled{since}{tries}")(details)
-    if not details.get("retry_at"):
-        return f"{failed} It is tried again."
-    return f"{failed} The next try is at {moment_in_words(details['retry_at'])}."
+    return lambda details: with_message(sentence, details)
 
 
 def _always(sentence: str) -> Callable[[Details], str]:
@@ -388,7 +367,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
         "the key that sealed it."
     ),
     "PULLING_IMAGE": _said("Its image is being pulled"),
-    "IMAGE_PULL_DELAYED": _image_pull_delayed,
+    "IMAGE_PULL_DELAYED": image_pull_delayed,
     "IMAGE_PULL_FAILED": _said("Its image could not be pulled"),
     "COMMAND_FAILED": _said("Its command could not be started"),
     "OUT_OF_MEMORY": _out_of_memory,
@@ -397,8 +376,8 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "REFUSED": _said("The runtime refused it"),
     "UNSCHEDULABLE": _said("Its node did not take it"),
     "DISRUPTED": _said("The machine on which it ran ended it"),
-    "NOT_READY": _not_ready,
-    NOT_ALIVE: _not_alive,
+    "NOT_READY": not_ready,
+    NOT_ALIVE: not_alive,
     READY: _always("It is ready again."),
     ADOPTED: _always("It ran on while its node was away, and goes on."),
     "PAUSED": _on_node("It was paused at its engine, on", ": it runs on once that is undone."),

@@ -95,7 +95,8 @@ def test_a_deployment_that_fits_beside_victims_starts_at_once(testbed: Testbed, 
 
 @pytest.fixture
 def killable(testbed: Testbed, a: Node) -> Event:
-    """A node that was lost is back, and has a leftover, which dies once `killable` is set."""
+    """A node that was lost is back, and has a leftover of a deployment that was stopped since,
+    which dies once `killable` is set."""
     testbed.reconcile()
     row = testbed.submit(gpu=1)
     testbed.settle()
@@ -104,6 +105,7 @@ def killable(testbed: Testbed, a: Node) -> Event:
     mark_lost(a)
     testbed.reconcile()
     assert testbed.status(row) == "QUEUED"
+    stop_deployment(testbed.people["dev"], testbed.fresh(row))
     killable = Event()
 
     def stop(own: Callable[..., None], key: Key, grace_s: int, seen: str) -> None:
