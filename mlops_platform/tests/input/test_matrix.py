@@ -56,6 +56,7 @@ def test_each_person_gets_their_answer(world, rows):
                     with case(f"{row.query}{slash} as {person}"), undone():
                         answer = call(world, person, row, slash)
                         assert answer.status_code == status, answer.content[:500]
+                        assert b"of the robot" not in answer.getvalue(), "a secret's value"
                         if status >= 400:
                             error_body(answer)
                         changes = status < 400 and row.method != "GET" and row.writes
