@@ -112,6 +112,7 @@ class Cluster(models.Model):
     )
     class_cost_ratio = models.PositiveIntegerField(default=0, db_default=0)
     preemption_delay_s = models.PositiveIntegerField(default=0, db_default=0)
+    low_share_percent = models.PositiveIntegerField(default=0, db_default=0)
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)

@@ -69,6 +69,9 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     preemption_delay_s = forms.IntegerField(
         label="Preemption delay, s", min_value=0, max_value=YEAR_S
     )
+    low_share_percent = forms.IntegerField(
+        label="Share that LOW keeps, %", min_value=0, max_value=100
+    )
     node_lost_after_s = forms.IntegerField(
         label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]
     )

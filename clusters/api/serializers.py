@@ -41,6 +41,7 @@ EXAMPLE_POLICY = {
     "preemption_within_quota": "never",
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
+    "low_share_percent": 0,
 }
 
 
@@ -112,6 +113,15 @@ class PolicySerializer(StrictSerializer):
         help_text=(
             "Seconds that a deployment waits at most, instead of preempting, where time limits "
             "promise it its place within them."
+        ),
+    )
+    low_share_percent = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=100,
+        help_text=(
+            "Percent of the cluster's CPU, RAM and GPUs: preemption never takes the classes that "
+            "preempt nothing below that share of what the preemptor lacks."
         ),
     )
 

@@ -81,6 +81,10 @@ SENTENCES: Mapping[str, Callable[[str, bool, str | None], str]] = {
         "{who} could be preempted, but not before its turn.",
         "{who} could be preempted, but not before its turn.",
     ),
+    "LOW_SHARE": _plain(
+        "{who} is of a class that keeps its share of the cluster (low_share_percent).",
+        "{who} are of classes that keep their share of the cluster (low_share_percent).",
+    ),
     "RESERVED": _plain(
         "What {who} would free is reserved for another deployment.",
         "What {who} would free is reserved for another deployment.",

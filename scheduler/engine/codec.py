@@ -30,7 +30,7 @@ from scheduler.engine.snapshot import (
 FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
-_POLICY_ENDS: list[Any] = [NEVER, 0, 0]
+_POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
 _WORKLOAD_ENDS: list[Any] = ["", False, 0]
 _RUNNING_ENDS: list[Any] = ["", False, None, False]
 _PLAN_ENDS: list[Any] = [None, None]

@@ -89,7 +89,8 @@ def admit_in_turn(
             budget.spent += 2 * iterator.retry(state.worth_another_look)
         if reservations.starvations:  # an equal may have been refused because of them
             iterator.revisit([each.reserved_for for each in reservations.starvations])
-    if is_advised or state.preemptors < 2 or snapshot.policy.class_cost_ratio:
+    policy = snapshot.policy
+    if is_advised or state.preemptors < 2 or policy.class_cost_ratio or policy.low_share_percent:
         return state
 
     def plan_again(advice: Mapping[str, Advice], spent: int) -> CycleState:

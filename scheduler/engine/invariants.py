@@ -3,7 +3,7 @@
 The store asks it before it applies anything; every property test asks it after everything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
@@ -19,6 +19,13 @@ from scheduler.engine.snapshot import (
 )
 
 _Running = Mapping[str, Running]  # by id
+
+
+def sum_of(amounts: Iterable[Resources]) -> Resources:
+    total = ZERO
+    for amount in amounts:
+        total = total.plus(amount)
+    return total
 
 
 class InvalidPlanError(Exception):
@@ -43,6 +50,8 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
         breaches += _preemptions(snapshot, plan, running)
     if snapshot.quotas:
         breaches += _quotas(snapshot, plan, running)
+    if snapshot.policy.low_share_percent:
+        breaches += _share(snapshot, plan, running)
     if snapshot.state != ACTIVE and plan.starts:
         breaches.append(f"starts in a cluster that is {snapshot.state}")
     if len(set(plan.reserved_for)) != len(plan.reserved_for):
@@ -137,6 +146,14 @@ class _Owners:
             for asked, has, most in zip(workload.request, wanted, limit, strict=True)
         )
 
+    def short_of(self, workload: Workload) -> set[int]:
+        """The resources of which the owner's quota leaves too little."""
+        limit = self._limits.get(workload.owner, self._limits.get(DEFAULT_QUOTA))
+        if limit is None:
+            return set()
+        wanted = self._allocated.get(workload.owner, ZERO).plus(workload.total)
+        return {dim for dim in range(3) if workload.request[dim] and wanted[dim] > limit[dim]}
+
     def need(self, victim: Running, workload: Workload, victims: Sequence[Running]) -> bool:
         """Whether the quota would be exceeded had this victim of the workload stayed."""
         return self.over(workload, [each for each in victims if each is not victim])
@@ -162,6 +179,24 @@ class _Replay:
             if placement.node_id in self.free:
                 amount = workload.request.times(placement.replicas)
                 self.free[placement.node_id] = self.free[placement.node_id].minus(amount)
+
+    def short_of(self, workload: Workload, in_quota: Collection[int]) -> list[int]:
+        """The resources of which, each alone, too few replicas find enough, and those that the
+        quota lacks; or all asked for."""
+        asked = [dim for dim in range(3) if workload.request[dim] > 0]
+        is_open = [at for at in self.free if self._takes(at, workload)]
+        short = []
+        for dim in asked:
+            count = sum(self.free[at][dim] // workload.request[dim] for at in is_open)
+            if count < workload.replicas or dim in in_quota:
+                short.append(dim)
+        return short or asked
+
+    def _takes(self, at: str | None, workload: Workload) -> bool:
+        if at is None:
+            return True
+        node = self.nodes[at]
+        return node.state == READY and set(workload.selector) <= set(node.labels)
 
     def reach(self, at: str | None) -> Resources:
         return self.free[at].minus(self.withheld.get(at, ZERO))
@@ -245,6 +280,45 @@ def _forbidden(snapshot: Snapshot, preemptor: Workload, victims: list[Running]) 
         lasted_ms = max(ran_ms, snapshot.now_ms - preemptor.queued_ms)  # since either was there
         if lasted_ms < snapshot.policy.preempt_exempt_s * 1000:
             breaches.append(f"{victim.id} is still exempt")
+    return breaches
+
+
+def _share(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
+    """Start by start: no victims take the classes that preempt nothing below their share of a
+    resource that is short for the preemptor."""
+    breaches, replayed, owners = [], _Replay(snapshot), _Owners(snapshot)
+    guaranteed = {
+        each.name for each in snapshot.classes if each.preemptible and not each.may_preempt
+    }
+    kept = [-(-amount * snapshot.policy.low_share_percent // 100) for amount in snapshot.total]
+    queued = {workload.id: workload for workload in snapshot.queued}
+    left = sum_of(each.total for each in snapshot.running if each.priority in guaranteed)
+    for eviction in plan.evictions:
+        if eviction.by is None and eviction.workload_id in running:
+            drained = running[eviction.workload_id]
+            replayed.give(drained)
+            owners.move(drained, -1)
+            left = left.minus(drained.total) if drained.priority in guaranteed else left
+    for start in plan.starts:
+        workload = queued.get(start.workload_id)
+        if workload is None:
+            continue
+        short = replayed.short_of(workload, owners.short_of(workload))
+        victims = [running[victim] for victim in start.victims if victim in running]
+        for victim in victims:
+            replayed.give(victim)
+            owners.move(victim, -1)
+            if victim.priority in guaranteed:
+                left = left.minus(victim.total)
+        if any(
+            left[dim] < kept[dim]
+            and any(v.priority in guaranteed and v.request[dim] for v in victims)
+            for dim in short
+        ):
+            breaches.append(f"the victims of {workload.id} take lower classes below their share")
+        replayed.take(workload, start)
+        owners.move(workload, 1)
+        left = left.plus(workload.total) if workload.priority in guaranteed else left
     return breaches
 
 

@@ -47,6 +47,7 @@ class Policy:
     preemption_within_quota: str = NEVER
     class_cost_ratio: int = 0
     preemption_delay_s: int = 0
+    low_share_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

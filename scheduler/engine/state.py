@@ -9,8 +9,9 @@ from scheduler.engine.capacity import Usable, Where
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.plan import Eviction, Start
+from scheduler.engine.preemption.guarantee import Guarantee, GuardedSearch, lacking
 from scheduler.engine.preemption.joint import Advice
-from scheduler.engine.preemption.request import Request
+from scheduler.engine.preemption.request import Elsewhere, Request, Within, with_freed
 from scheduler.engine.preemption.search import PreemptionSearch
 from scheduler.engine.preemption.searches import Searches
 from scheduler.engine.preemption.victims import Candidate, VictimSet
@@ -24,7 +25,6 @@ from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
 
 _weight = attrgetter("weight")
-NONE_USABLE = Resources(-(2**62), -(2**62), -(2**62))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class CycleState:
         self._advice = advice or {}
         self.started_long_running = False
         self.usage = view.cluster.usage.copy() if snapshot.by_owner else None
+        self.guarantee: Guarantee | None = None  # where the policy has a share
+        if snapshot.policy.low_share_percent:
+            self.guarantee = Guarantee(snapshot, view.cluster.classes)
         self._long_running = view.running.long_running.copy()
         self._snapshot = snapshot
         self._classes = view.cluster.classes
@@ -103,6 +106,8 @@ class CycleState:
             self._ends.gone.add(running.id)
             if self.delays is not None:
                 self.delays.drained(running.id)
+            if self.guarantee is not None:
+                self.guarantee.left(running.id)
             self.evictions.append(drain(self._snapshot, running))
 
     def admit(self, workload: Workload) -> bool:
@@ -144,7 +149,7 @@ class CycleState:
         if advice is None or not advice.bins:
             return None
         usable = self.reservations.usable(workload) or self.capacity.free.__getitem__
-        return self.fits(workload, _Within(usable, advice.bins))
+        return self.fits(workload, Within(usable, advice.bins))
 
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
@@ -193,7 +198,7 @@ class CycleState:
             self.reservations.promised_bins(workload),
         )
         if usable is not None and promised:
-            usable = _Elsewhere(usable, promised)
+            usable = Elsewhere(usable, promised)
         below = self.reservations.value(workload)
         packed = workload.replicas > 1 and self.capacity.packs
         ask = Request(
@@ -225,6 +230,11 @@ class CycleState:
             victim_set, alternative = advised, None
             if victim_set is None:
                 victim_set = search.cheapest(ask) if quota is None else quota.cheapest()
+            lacks = [] if self.guarantee is None else lacking(workload, self.capacity, short)
+            if victim_set is not None and self.guarantee is not None:
+                guarded = GuardedSearch(self.guarantee, self.capacity, candidates, ask, lacks)
+                if not guarded.allows(victim_set):  # those for a quota are taken or left
+                    victim_set = None if quota else guarded.cheapest(self.victim_searches())
             if victim_set is None:
                 return False
             if delays is not None:
@@ -237,12 +247,15 @@ class CycleState:
                     alternative = search.cheapest_without(dearest, ask)
                 else:
                     alternative = quota.cheapest_without(dearest)
+                if alternative is not None and self.guarantee is not None:
+                    allowed = self.guarantee.allows(alternative.victims, lacks)
+                    alternative = alternative if allowed else None
         if not self.rounds or below < self.rounds[-1].value:
             free = self.capacity.free.copy()
             self.rounds.append(Round(below, free, len(self.starts), len(self.victims)))
         self.preemptors += 1
         withheld = self.reservations.withheld(usable)
-        usable = _with(usable, victim_set.victims)
+        usable = with_freed(usable, victim_set.victims)
         for victim in victim_set.victims:
             self._evict(victim, workload, for_quota=quota is not None)
         where = self.fits(workload, usable)
@@ -288,7 +301,7 @@ class CycleState:
         search = self.victim_searches().among(advice.victims)
         usable, found = ask.usable or self.capacity.free.__getitem__, None
         if advice.bins and workload.replicas == 1:
-            found = search.cheapest(replace(ask, usable=_Within(usable, advice.bins)))
+            found = search.cheapest(replace(ask, usable=Within(usable, advice.bins)))
         if found is None or any(len(victim.frees) > 1 for victim in found.victims):
             found = search.cheapest(ask)
         return None if found is None else replace(found, proved=advice.proved and found.proved)
@@ -327,6 +340,8 @@ class CycleState:
                 jointly=jointly,
             )
         )
+        if self.guarantee is not None:
+            self.guarantee.started(workload)
         if self.delays is not None:
             self.delays.started(workload, where)
         self.reservations.update_after_start(evicted=victim_set is not None)
@@ -338,6 +353,8 @@ class CycleState:
             self.usage.shrink(self._running[victim.id])
         self._long_running.evicted(victim.id)
         self._ends.gone.add(victim.id)
+        if self.guarantee is not None:
+            self.guarantee.left(victim.id)
         if self.delays is not None:
             self.delays.evicted(victim)
         self.victim_searches().evict(victim)
@@ -360,36 +377,3 @@ class CycleState:
     def _may_preempt(self, workload: Workload) -> bool:
         policy = self._snapshot.policy
         return policy.preemption == LOWER_PRIORITY and self._classes[workload.priority].may_preempt
-
-
-@dataclass(frozen=True, slots=True)
-class _Elsewhere:
-    """`usable` outside these bins; in them nothing, nor what victims would free there."""
-
-    usable: Usable
-    bins: frozenset[int]
-
-    def __call__(self, at: int) -> Resources:
-        return NONE_USABLE if at in self.bins else self.usable(at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Within:
-    """`usable` in these bins alone."""
-
-    usable: Usable
-    bins: frozenset[int]
-
-    def __call__(self, at: int) -> Resources:
-        return self.usable(at) if at in self.bins else NONE_USABLE
-
-
-def _with(usable: Usable | None, victims: Iterable[Candidate]) -> Usable | None:
-    """`usable` as it is now, and what the victims will free: that is for their preemptor."""
-    if usable is None:
-        return None
-    amounts: dict[int, Resources] = {}
-    for victim in victims:
-        for at, amount in victim.frees:
-            amounts[at] = (amounts[at] if at in amounts else usable(at)).plus(amount)
-    return lambda at: amounts[at] if at in amounts else usable(at)

@@ -85,6 +85,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
                 preemption_within_quota=each.preemption_within_quota,
                 class_cost_ratio=each.class_cost_ratio,
                 preemption_delay_s=each.preemption_delay_s,
+                low_share_percent=each.low_share_percent,
             ),
             total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
             allocated=Resources(

@@ -22,6 +22,7 @@ DEFAULT_POLICY = {
     "preemption_within_quota": "never",
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
+    "low_share_percent": 0,
 }
 
 
@@ -125,6 +126,8 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("policy", {"class_cost_ratio": 1.5}),
         ("policy", {"preemption_delay_s": -1}),
         ("policy", {"preemption_delay_s": 1e10}),
+        ("policy", {"low_share_percent": -1}),
+        ("policy", {"low_share_percent": 101}),
         ("policy", {"unknown": 1}),
         ("state", "PAUSED"),
         ("nodes", []),

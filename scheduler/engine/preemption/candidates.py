@@ -59,6 +59,9 @@ class Candidates:
             self.tiers[at].setdefault(candidate.value, _Tier()).add(candidate, amount)
             self.changed.append(at)
 
+    def left(self) -> list[Candidate]:
+        return list(self._left.values())
+
     def owned_by(self, owner: str) -> list[Candidate]:
         return list(self._owned.get(owner, {}).values())
 

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     EXEMPT = "EXEMPT"
     PREEMPTION_DELAY = "PREEMPTION_DELAY"  # a time limit promises the one that waits its place
     NOT_ITS_TURN = "NOT_ITS_TURN"  # a pause, a quota or the head of a strict queue comes first
+    LOW_SHARE = "LOW_SHARE"  # their classes keep that share of what the one that waits lacks
     RESERVED = "RESERVED"  # what would come free there is promised to another workload
     TOO_LITTLE = "TOO_LITTLE"  # all that may be evicted would free too little
 
@@ -116,6 +117,9 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
             return Cause.PREEMPTION_DELAY
         if not is_turn:
             return Cause.NOT_ITS_TURN
+        guarantee = None if state is None else state.guarantee
+        if guarantee is not None and guarantee.protects(running, workload, capacity):
+            return Cause.LOW_SHARE
         return Cause.RESERVED if bins & promised else Cause.TOO_LITTLE
 
     return cause_of

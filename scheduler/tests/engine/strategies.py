@@ -80,6 +80,7 @@ def snapshots(draw: st.DrawFn, max_running: int = 8, max_queued: int = 10) -> Sn
         max_preemptions=draw(st.sampled_from([0, 3, 5])),
         class_cost_ratio=draw(st.sampled_from([0, 0, 1, 10])),
         preemption_delay_s=draw(st.sampled_from([0, 0, 100, 4000])),
+        low_share_percent=draw(st.sampled_from([0, 0, 10, 60])),
     )
     more: dict[str, Any] = {
         "state": draw(st.sampled_from(["ACTIVE"] * 6 + ["PAUSED", "DRAINING"])),

@@ -57,6 +57,7 @@ def fill(
     cluster.preemption_within_quota = later.choice(["never", "lower_priority"])
     cluster.class_cost_ratio = later.choice([0, 0, 1, 10])
     cluster.preemption_delay_s = later.choice([0, 0, 100, 8000])
+    cluster.low_share_percent = later.choice([0, 0, 10, 60])
     count = len(nodes) or 1
     cluster.total_cpu_milli, cluster.total_ram_mib = 16_000 * count, 16 * count
     cluster.total_gpu = 8 * count

@@ -32,6 +32,7 @@ policies = st.builds(
     preemption_within_quota=st.sampled_from(["never", "lower_priority"]),
     class_cost_ratio=st.sampled_from([0, 0, 1, 10]),
     preemption_delay_s=st.sampled_from([0, 0, 20, 300]),
+    low_share_percent=st.sampled_from([0, 0, 30]),
 )
 numbers = st.integers(0, 10**6)
 

@@ -67,6 +67,9 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         case "still exempt":
             exempt = replace(snapshot.policy, preempt_exempt_s=11)
             return replace(snapshot, policy=exempt), plan
+        case "below the share":
+            shared = replace(snapshot.policy, low_share_percent=51)
+            return replace(snapshot, policy=shared), plan
         case "is PAUSED":
             return replace(snapshot, state="PAUSED"), plan
         case "starts and waits":
@@ -106,6 +109,7 @@ def spoilt(snapshot: Snapshot, plan: Plan, fault: str) -> tuple[Snapshot, Plan]:
         ("may not be preempted", "may not be preempted by p"),
         ("too often", "preempted too often"),
         ("still exempt", "still exempt"),
+        ("below the share", "take lower classes below their share"),
         ("is PAUSED", "PAUSED"),
         ("starts and waits", "w both starts and waits"),
         ("reserved too soon", "reserved for w, which has not waited for so long"),
