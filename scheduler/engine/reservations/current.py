@@ -47,6 +47,7 @@ class Reservations:
         delays: Delays | None,
     ) -> None:
         self.delays = delays
+        self._seen_promises: tuple[object, ...] = ()  # those that _usable counts
         self._waiting: set[str] = set()  # ids of those that are to wait for time limits
         self.head: Workload | None = None  # the first blocked workload
         self.backfill: BackfillReservation | None = None
@@ -93,6 +94,9 @@ class Reservations:
             for only in self.starvations:  # most often there is no other reservation
                 return only.usable if only.binds(workload, self.value(workload)) else None
             return None
+        if delays is not None and delays.promises is not self._seen_promises:
+            self._seen_promises = delays.promises
+            self._forget()
         if workload.id not in self._usable:
             binding = self._binding(workload)
             self._capacity.budget.spent += BINDING_STEPS * len(self.starvations)
@@ -336,7 +340,7 @@ class _Least:
     """The amount that all of several reservations leave."""
 
     def __init__(
-        self, capacity: Capacity, reservations: Iterable[Promise | StarvationReservation]
+        self, capacity: Capacity, reservations: Iterable[Promise | StarvationReservation | Left]
     ) -> None:
         self._capacity = capacity
         self._usable: dict[int, list[Usable]] = {}

@@ -58,6 +58,10 @@ class Left:
         return self.until_ms is None or self.until_ms > promise.at_ms
 
     @property
+    def bins(self) -> Set[int]:
+        return self.delays.bins
+
+    @property
     def reserved_for(self) -> Workload:
         return next(self.delays.binding_promises(self)).reserved_for
 

@@ -287,3 +287,20 @@ def test_plans_and_snapshots_from_before_the_policy_are_read_with_its_default() 
     delayed = make_plan(full(waiting()))
     assert decode_plan(encode_plan(delayed)) == delayed
     assert Policy().preemption_delay_s == 0
+
+
+def test_beside_a_reservation_on_another_node_its_place_is_kept_too() -> None:
+    """What is free is reserved: on the one node for a starved one, on the other for one that waits
+    for a time limit."""
+    nodes = [node("a", gpu=9, labels={"zone": "a"}), node("b", gpu=4, labels={"zone": "b"})]
+    running = [precious(on="a"), ending(5, on="a"), run(gpu=3, high=True, on="b", id="long")]
+    starved = waiting("starved", 4, waited_s=7200, selector={"zone": "b"})
+    high = waiting("high", 5, selector={"zone": "a"})
+    small = job(gpu=1, id="small")
+    for queued, starts in (
+        ([starved, high, small], []),
+        ([starved, small], ["small"]),
+        ([high, small], ["small"]),
+    ):
+        made = replayed_plan(rack(nodes, running=running, queued=queued, preemption_delay_s=60))
+        assert (started(made), evicted_ids(made)) == (starts, set())

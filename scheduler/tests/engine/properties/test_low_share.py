@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import chain, combinations
 
-from hypothesis import event, given
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot, make_plan
@@ -13,6 +13,7 @@ from scheduler.tests.engine.build import job, node, pool, rack, run
 from scheduler.tests.engine.plans import evicted_ids, plan
 from scheduler.tests.engine.strategies import snapshots, with_quotas
 
+patiently = settings(suppress_health_check=[HealthCheck.too_slow])
 percents = st.sampled_from([10, 25, 50, 75, 100])
 
 
@@ -20,12 +21,14 @@ def with_share(snapshot: Snapshot, percent: int) -> Snapshot:
     return replace(snapshot, policy=replace(snapshot.policy, low_share_percent=percent))
 
 
+@patiently
 @given(base=snapshots() | with_quotas(), percent=percents)
 def test_no_plan_takes_low_below_its_share(base: Snapshot, percent: int) -> None:
     """The checker, which `plan` asks, knows the share, and shares no code with the planner."""
     plan(with_share(base, percent))
 
 
+@patiently
 @given(base=snapshots() | with_quotas(), percent=percents)
 def test_where_nothing_may_be_taken_that_would_break_it_the_plan_is_that_without(
     base: Snapshot, percent: int

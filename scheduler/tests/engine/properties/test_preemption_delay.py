@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from scheduler.engine import Plan, Snapshot, decide, make_plan
@@ -16,6 +16,7 @@ from scheduler.tests.engine.build import ends, job, node, pool, rack, run, size
 from scheduler.tests.engine.plans import evicted_ids, free_amounts, plan, release
 from scheduler.tests.engine.strategies import snapshots, with_quotas
 
+patiently = settings(suppress_health_check=[HealthCheck.too_slow])
 delays = st.sampled_from([1, 60, 1000, 4000])
 
 
@@ -125,6 +126,7 @@ def test_one_preemptor_waits_exactly_where_a_time_limit_promises_its_place_in_ti
     assert made.due_ms == (found_ms if found_ms > base.now_ms else until_ms)
 
 
+@patiently
 @given(base=snapshots() | with_quotas() | nearly_full(4), delay_s=delays)
 def test_all_promises_of_a_plan_can_be_kept_together(base: Snapshot, delay_s: int) -> None:
     """With the plan carried out, what runs ended by its limits and each started when promised, no
@@ -169,6 +171,7 @@ def test_all_promises_of_a_plan_can_be_kept_together(base: Snapshot, delay_s: in
         assert all(min(each) >= 0 for each in free.values())
 
 
+@patiently
 @given(base=snapshots() | with_quotas(), delay_s=delays)
 def test_without_time_limits_there_is_nothing_to_wait_for(base: Snapshot, delay_s: int) -> None:
     running = tuple(replace(each, ends_ms=None) for each in base.running)
