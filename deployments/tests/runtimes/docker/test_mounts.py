@@ -11,10 +11,12 @@ from deployments.runtimes.base import Code, Container, RefusedError, Sandbox
 from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.mounts import mounts_of, own_volume
 from deployments.runtimes.mounts import Mount
+from deployments.tests.runtimes.docker.engine import IMAGE
 from deployments.tests.runtimes.harness import ended, key_of, problem_of, seen
 
 pytestmark = pytest.mark.docker
 
+GIVEN = "mlops-platform-tests/given:1"
 DATA = Mount("data", "DOCKER_VOLUME", "/data")
 
 
@@ -182,3 +184,30 @@ def test_a_container_has_no_host_folder_but_what_is_offered(run, started, busybo
     assert (mount["Source"], mount["Destination"], mount["RW"]) == (str(folder), "/data", False)
     assert mount["Propagation"] == "rprivate"
     assert "docker.sock" not in json.dumps(inspected["HostConfig"])
+
+
+@pytest.mark.parametrize(("folder", "writes"), [("/given", True), ("/data", False)])
+def test_a_new_volume_has_the_owner_of_the_folder_that_the_image_has_there(
+    run, busybox, docker_runtime, folder, writes
+):
+    """A user's program can write where the image has given that user the folder."""
+    client = busybox.engine.client
+    made = client.create_container(IMAGE, ["sh", "-c", "mkdir /given && chown 1000:1000 /given"])
+    try:
+        client.start(made)
+        client.wait(made)
+        client.commit(made, "mlops-platform-tests/given", "1")
+    finally:
+        client.remove_container(made, force=True)
+    work = replace(busybox.shell("touch $FOLDER/file && echo written"), image=GIVEN)
+    spec = busybox.launch_spec(work)
+    mounts = [replace(DATA, path=folder)]
+    spec = replace(
+        spec, mounts=mounts, container=Container(user="1000:1000"), env={"FOLDER": folder}
+    )
+    docker_runtime.start(spec)
+    ended(docker_runtime, spec)
+    said = b"".join(docker_runtime.logs(key_of(spec))).decode()
+    assert ("written" in said) is writes, said
+    docker_runtime.remove(key_of(spec))
+    client.remove_image(GIVEN, force=True)
