@@ -1,6 +1,7 @@
 """What was preempted as often as `max_preemptions` allows is told apart from its equals: under
 `easy_backfill` no head of the queue can count on its eviction."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.workloads import make
 from scheduler import replay
+from scheduler.engine.codec import canonical, decode_snapshot, encode_snapshot
 from scheduler.models import SchedulingCycle
 from scheduler.store import read_and_decide
 from scheduler.tests.conftest import run_cycle
+from scheduler.tests.engine.build import job, pool
 
 pytestmark = pytest.mark.django_db
 
@@ -94,3 +97,13 @@ def test_another_request_keeps_it(cluster: Cluster, dev: User) -> None:
     row = make(cluster, dev, preemption_count=2)
     change_deployment(dev, row, {"gpu": 1})
     assert "/p" in key(row)
+
+
+def test_a_ledger_from_before_reads_the_same() -> None:
+    """The number is left out where it is 0, as it was before there was one."""
+    never = pool(queued=[job(1, preemptions=0)])
+    often = replace(never, queued=(replace(never.queued[0], preemptions=2),))
+    assert all(decode_snapshot(encode_snapshot(each)) == each for each in (never, often))
+    ends = (b'1,[],null,"",false,2]', b"1,[],null]")
+    before = canonical(encode_snapshot(often)).replace(*ends)
+    assert before == canonical(encode_snapshot(never))
