@@ -253,3 +253,22 @@ def test_a_cycle_reads_volumes_only_where_a_node_may_lack_one(
             run_cycle(cluster)
         asked = [each for each in queries if 'FROM "clusters_volume"' in each["sql"]]
         assert len(asked) == reads
+
+
+@pytest.mark.parametrize("where", [{"node_names": ["b"]}, {"node_selector": {"zone": "b"}}])
+def test_only_what_runs_beside_its_volume_is_spared_for_it(
+    cluster: Cluster, offer: Offer, submit: Submit, vera: User, where: dict[str, Any]
+) -> None:
+    """So say the statement behind `reason` and the engine behind `explain`."""
+    Cluster.objects.update(max_preemptions=0)
+    offer(**where)
+    for zone in "ab":
+        submit("LOW", gpu=4, node_selector={"zone": zone})
+    run_cycle(cluster)
+    row = submit("HIGH", gpu=1, **mounting("data"))
+    run_cycle(cluster)
+    counted = [(each["cause"], each["count"]) for each in reason_of(row)["details"]["spared"]]
+    found = explained(vera, row)["preemption"]["spared"]
+    assert counted == [("MAX_PREEMPTIONS", 1)]
+    causes = {each["cause"]: each["count"] for each in found}
+    assert causes == {"MAX_PREEMPTIONS": 1, "OTHER_NODES": 1}
