@@ -75,6 +75,14 @@ class Stack:
             time.sleep(1)
         assert not unhealthy, self.compose("logs", "--tail=40", *unhealthy).decode()
 
+    def mount_socket(self) -> None:
+        """Lay compose.docker.yaml over it, with this engine's own socket."""
+        path = Path(self.docker_host.removeprefix("unix://"))
+        self.files.append("compose.docker.yaml")
+        self.environment |= {"DOCKER_SOCKET": str(path), "DOCKER_GID": str(path.stat().st_gid)}
+        self.compose("up", "--detach", "--no-build")
+        self.wait_until_healthy()
+
     def unhealthy(self) -> list[str]:
         return [
             service

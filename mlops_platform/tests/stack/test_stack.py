@@ -35,7 +35,7 @@ def new_cluster(stack: Stack, token: str, **columns: object) -> str:
 
 def submit(stack: Stack, token: str, cluster: str, **columns: object) -> str:
     needs = {"required_cpu": 1, "required_ram": 1024, "required_gpu": 1, "priority": "HIGH"}
-    body = {"cluster_id": cluster, "name": "training", "image": "busybox", **needs, **columns}
+    body = {"cluster_id": cluster, "name": "training", "image": "busybox", **needs} | columns
     return f"/api/deployments/{stack.call('POST', '/api/deployments', body, token)['id']}"
 
 
@@ -98,6 +98,19 @@ def test_it_goes_on_after_all_of_it_was_killed(stack: Stack):
     assert stack.call("GET", path, token=token)["status"] == "RUNNING"
     later = submit(stack, token, cluster, simulated_runtime_s=1)
     stack.wait_for(later, token, "status", "COMPLETED")
+
+
+def test_what_is_submitted_runs_on_the_engine_of_this_machine(stack: Stack):
+    """As docs/how-to/attach-docker.md says, with the engine that runs the platform itself."""
+    stack.mount_socket()
+    token = logged_in(stack)
+    cluster = new_cluster(stack, token, runtime="docker")
+    attach = ("exec", "-T", "web", "python", "manage.py", "attach_docker")
+    stack.compose(*attach, cluster, "gpu-0", "unix:///var/run/docker.sock")
+    program = {"command": ["python", "-c", "print(6 * 7)"], "required_gpu": 0, "required_ram": 64}
+    path = submit(stack, token, cluster, image="python:3.11-slim", **program)
+    stack.wait_for(path, token, "status", "COMPLETED")
+    assert stack.call("GET", f"{path}/logs", token=token) == "42\n"
 
 
 def test_a_program_that_is_no_process_of_the_platform_is_refused(stack: Stack):
