@@ -94,8 +94,8 @@ def _write(row: Deployment, placement: list[dict[str, Any]], found: Found, now: 
 def _may_go_on(
     cluster: Cluster, row: Deployment, nodes: dict[str, Node], node_ids: Sequence[str]
 ) -> bool:
-    """Whether its nodes and its owner's quota still have what it had, nobody drains them, and its
-    request was not changed while it was queued."""
+    """Whether its nodes and its owner's quota still have what it had, no node of them is drained,
+    and its request was not changed while it was queued."""
     if cluster.state != State.ACTIVE or row.pending_dependencies:
         return False
     replicas: dict[str, int] = {}

@@ -10,8 +10,9 @@ takes hours.
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from uuid import uuid4
 
 import pytest
@@ -23,6 +24,7 @@ from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.docker_testbed import DockerTestbed, Outcome, shell
 from deployments.tests.reconciler.killing import Moment, TracedLine, dry_run, killed_at
 from deployments.tests.runtimes.docker.engine import IMAGE
+from deployments.tests.runtimes.docker.registry import ImageRegistry
 from mlops_platform.coordination.redis import redis_client
 from scheduler import audit
 
@@ -32,6 +34,7 @@ EVERY_LINE = os.environ.get("MLOPS_EVERY_LINE", "")
 ACTING = 4  # lines before or after an irreversible call, in each scenario
 BETWEEN = 2  # other lines
 AFTER_RUNNING = ("SUBMITTED", "STARTED", "RUNNING")
+UNTIL_THE_END = ExitStack()
 UNTIL_TERM = "trap 'echo done; exit {}' TERM; sleep 600 & wait"
 
 Rows = list[Deployment]
@@ -121,8 +124,15 @@ def orphans(testbed: DockerTestbed) -> Rows:
     return [row]
 
 
+@cache
+def denying_registry() -> ImageRegistry:
+    """Has a password that the platform does not know. It serves until the session ends."""
+    return UNTIL_THE_END.enter_context(ImageRegistry(b"", "ada", "x").serving())
+
+
 def without_its_image(testbed: DockerTestbed) -> Rows:
-    row = testbed.submit(image="127.0.0.1:1/nowhere:1")
+    """Its registry denies it, which is final."""
+    row = testbed.submit(image=denying_registry().image)
     testbed.cycle()
     return [row]
 
