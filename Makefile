@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit fuzz bench refusals stack chaos rehearse backup restore docs pictures lock outdated digests clean
+.PHONY: help run test lint check audit fuzz properties bench refusals stack chaos rehearse backup restore docs pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -34,6 +34,9 @@ audit: $(DEV_READY) ## known vulnerabilities of what is locked; skipped where th
 
 fuzz: $(DEV_READY) ## requests made of the OpenAPI document, at random, as each kind of user (SECONDS=600)
 	@FUZZ_SECONDS=$(or $(SECONDS),600) .ci/test mlops_platform/tests/contract/test_schemathesis.py --numprocesses=logical $(ARGS)
+
+properties: $(DEV_READY) ## the property tests with all their random examples, four times those of make test (EXAMPLES=1)
+	@MLOPS_EXAMPLES=$(or $(EXAMPLES),1) .ci/test --numprocesses=logical --hypothesis-seed=random scheduler/tests/engine/properties scheduler/tests/store scheduler/tests/cycle/test_dependencies.py scheduler/tests/wakeup/test_queue_sync.py mlops_platform/tests/input/test_fuzz.py $(ARGS)
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_platform.tests.equipment.errors import error_body
+from mlops_platform.tests.equipment.examples import examples
 from mlops_platform.tests.equipment.routes import routes_with_a_body
 from mlops_platform.tests.equipment.world import fingerprint
 from mlops_platform.tests.input.bad_values import to_json
@@ -42,7 +43,7 @@ def test_no_body_breaks_it(world, anyone, monkeypatch, route):
     sound, before = sound_body(world, route), fingerprint()
 
     @settings(
-        max_examples=40,
+        max_examples=examples(40),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -21,6 +21,7 @@ from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
 from deployments.tests import clock
 from mlops_platform.api.errors import Conflict
+from mlops_platform.tests.equipment.examples import examples
 from organizations.tests.people import all_at_once, client_for
 from scheduler import audit, cycle
 from scheduler.models import SchedulingCycle, Trigger
@@ -270,7 +271,7 @@ def test_any_history_goes_as_the_model_says(cluster: Cluster, dev: User) -> None
     seen: dict[str, int] = defaultdict(int)
 
     @settings(
-        max_examples=60,
+        max_examples=examples(60),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],

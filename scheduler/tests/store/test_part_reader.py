@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import plan_with
@@ -46,7 +47,9 @@ def outcome(snapshot: Snapshot, workload: Workload) -> Outcome:
     owners_matter=st.sampled_from(OWNERS_MATTER),
 )
 @hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_what_a_part_covers_gets_the_answer_of_the_whole(
     cluster: Cluster,

@@ -22,6 +22,7 @@ from deployments.models import Deployment, Status
 from deployments.reasons.codes import render
 from deployments.reasons.reader import reasons_for
 from deployments.services.submit import create_deployment
+from mlops_platform.tests.equipment.examples import examples
 from scheduler import cycle
 from scheduler.answers.explain import as_workload
 from scheduler.engine import Plan, Snapshot, make_plan
@@ -99,7 +100,9 @@ def part_and_whole(cluster: Cluster, limits: Limits = LIMITS) -> tuple[Snapshot,
     short=0,
 )  # of a quota that is full only with what is reserved of it
 @hypothesis_settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_plan_of_what_is_read_is_that_of_the_whole(
     cluster: Cluster,
@@ -139,7 +142,9 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     seed=73798, most_members=5_000, owners_matter="no", short=0
 )  # a strict head is the last of its equals read
 @hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_every_wait_has_the_reason_that_the_whole_plan_gives(
     cluster: Cluster,

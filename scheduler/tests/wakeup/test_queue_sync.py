@@ -21,6 +21,7 @@ from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from mlops_platform.api.ids import time_of
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.tests.equipment.examples import examples
 from organizations.models import Organization
 from scheduler import wakeup
 from scheduler.audit import breaches
@@ -232,7 +233,9 @@ totals = st.tuples(
     twins=st.integers(0, 3),
 )
 @hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_redis_table_and_engine_agree_on_the_order(
     org: Organization,

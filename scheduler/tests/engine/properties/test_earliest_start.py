@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.snapshot import Workload
@@ -48,7 +49,7 @@ def promised(snapshot: Snapshot, workload: Workload) -> EarliestStart | None:
 
 
 @given(exempt() | snapshots(max_queued=10), st.integers(0, 100))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_the_workload_starts_at_the_promised_moment_and_not_a_millisecond_earlier(
     snapshot: Snapshot, which: int
 ) -> None:
@@ -64,7 +65,7 @@ def test_the_workload_starts_at_the_promised_moment_and_not_a_millisecond_earlie
 
 
 @given(exempt(), st.integers(0, 100), st.integers(0, 1000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_plan_starts_it_before_enough_could_have_come_free(
     snapshot: Snapshot, which: int, later_s: int
 ) -> None:
@@ -77,7 +78,7 @@ def test_no_plan_starts_it_before_enough_could_have_come_free(
 
 
 @given(exempt(), st.integers(0, 100))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_earliest_start_is_no_later_than_the_one_that_time_limits_promise(
     snapshot: Snapshot, which: int
 ) -> None:
@@ -92,7 +93,7 @@ def test_the_earliest_start_is_no_later_than_the_one_that_time_limits_promise(
 
 
 @given(exempt(), st.integers(0, 100))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_each_running_workload_that_could_make_room_is_spared_for_one_cause(
     snapshot: Snapshot, which: int
 ) -> None:

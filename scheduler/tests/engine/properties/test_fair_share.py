@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.codec import decode_snapshot, encode_snapshot
@@ -16,7 +17,7 @@ from scheduler.tests.engine.strategies import with_shares
 
 
 @given(with_shares())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_plan_keeps_the_invariants_and_replays(snapshot: Snapshot) -> None:
     plan = replayed_plan(snapshot)
     shuffled = replace(
@@ -29,7 +30,7 @@ def test_every_plan_keeps_the_invariants_and_replays(snapshot: Snapshot) -> None
 
 
 @given(with_shares())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_iterator_yields_the_workload_of_the_owner_with_the_smallest_share_at_that_moment(
     snapshot: Snapshot,
 ) -> None:
@@ -51,7 +52,7 @@ def test_the_iterator_yields_the_workload_of_the_owner_with_the_smallest_share_a
 
 
 @given(with_shares())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_kept_queue_gives_the_same_plan(snapshot: Snapshot) -> None:
     """The kept queue has no shares; each iterator gets them."""
     snapshot = replace(snapshot, state="ACTIVE")
@@ -65,7 +66,7 @@ def test_a_kept_queue_gives_the_same_plan(snapshot: Snapshot) -> None:
 
 
 @given(with_shares())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_snapshot_without_owners_is_recorded_without_owners(snapshot: Snapshot) -> None:
     """So rows recorded before there were owners keep the same bytes."""
     plain = replace(

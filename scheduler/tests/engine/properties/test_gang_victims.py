@@ -7,6 +7,7 @@ from itertools import accumulate, combinations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.preemption.costs import cost
@@ -77,7 +78,7 @@ def prices(snapshot: Snapshot) -> Iterator[Price]:
 
 
 @given(clusters())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_of_the_cheapest_and_fewest_victims_a_gang_evicts_those_that_let_it_take_the_fewest_nodes(
     snapshot: Snapshot,
 ) -> None:

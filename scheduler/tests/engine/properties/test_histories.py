@@ -1,6 +1,5 @@
 """Random histories of a small cluster: any events in any order, by hypothesis."""
 
-import os
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine.reservations.starvation import DOUBLES_AFTER
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA, Policy, PriorityClass
@@ -149,7 +149,7 @@ class History(RuleBasedStateMachine):
 
 TestHistories = History.TestCase
 TestHistories.settings = settings(
-    max_examples=int(os.environ.get("MLOPS_HISTORIES", "2000")),
+    max_examples=examples(2000),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.codec import decode_plan, decode_snapshot, encode_plan, encode_snapshot
 from scheduler.engine.invariants import check
@@ -21,13 +22,13 @@ from scheduler.tests.engine.strategies import snapshots, with_quotas
 
 
 @given(snapshots())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_every_plan_keeps_the_invariants(snapshot: Snapshot) -> None:
     assert check(snapshot, make_plan(snapshot)) == []
 
 
 @given(snapshots())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_same_snapshot_gives_the_same_bytes(snapshot: Snapshot) -> None:
     shuffled = replace(snapshot, queued=snapshot.queued[::-1], running=snapshot.running[::-1])
     copied = decode_snapshot(encode_snapshot(snapshot))
@@ -41,7 +42,7 @@ def test_the_same_snapshot_gives_the_same_bytes(snapshot: Snapshot) -> None:
 
 
 @given(snapshots())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_a_waiting_workload_could_not_have_started(snapshot: Snapshot) -> None:
     """Work conservation: a workload that fits waits only for a reservation or behind a head."""
     snapshot = replace(snapshot, max_starts=1000, state="ACTIVE")
@@ -63,7 +64,7 @@ def test_a_waiting_workload_could_not_have_started(snapshot: Snapshot) -> None:
 
 
 @given(snapshots(max_queued=14) | with_quotas())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 def test_what_one_cycle_refuses_another_at_the_same_moment_does_not_start(
     snapshot: Snapshot,
 ) -> None:
@@ -77,7 +78,7 @@ def test_what_one_cycle_refuses_another_at_the_same_moment_does_not_start(
 
 
 @given(snapshots())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_capacity_is_reserved_for_the_first_starved_workload_that_fits_beside_services(
     snapshot: Snapshot,
 ) -> None:

@@ -7,6 +7,7 @@ from random import Random
 
 from hypothesis import given, settings
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.engine.queue.fair_share import OwnerUsage
@@ -91,7 +92,7 @@ def test_the_victims_are_the_cheapest_that_make_room_in_both(record_property) ->
 
 
 @given(with_quotas())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_only_its_owners_workloads_leave_where_the_nodes_have_room(snapshot: Snapshot) -> None:
     """Were there no quotas, the first preemptor would evict nothing: so all victims are its
     owner's."""
@@ -109,7 +110,7 @@ def test_only_its_owners_workloads_leave_where_the_nodes_have_room(snapshot: Sna
 
 
 @given(with_quotas())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_the_policy_changes_nothing_where_no_quota_is_full(snapshot: Snapshot) -> None:
     endless = tuple((owner, Resources(ENDLESS, ENDLESS, ENDLESS)) for owner, _ in snapshot.quotas)
     snapshot = replace(snapshot, quotas=endless)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.queue.fair_share import NO_LIMIT, OwnerUsage
 from scheduler.engine.snapshot import DEFAULT_QUOTA
@@ -12,13 +13,13 @@ from scheduler.tests.engine.strategies import with_quotas
 
 
 @given(with_quotas())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_every_plan_keeps_the_invariants_and_replays(snapshot: Snapshot) -> None:
     replayed_plan(snapshot)
 
 
 @given(with_quotas())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_exactly_the_workloads_over_their_quota_wait_for_it(snapshot: Snapshot) -> None:
     plan = make_plan(replace(snapshot, state="ACTIVE"))
     usage = OwnerUsage(snapshot)
@@ -37,7 +38,7 @@ def test_exactly_the_workloads_over_their_quota_wait_for_it(snapshot: Snapshot) 
 
 
 @given(with_quotas())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_workload_larger_than_its_owners_quota_changes_nothing_for_others(
     snapshot: Snapshot,
 ) -> None:
@@ -51,7 +52,7 @@ def test_a_workload_larger_than_its_owners_quota_changes_nothing_for_others(
 
 
 @given(with_quotas())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_quotas_without_limits_change_nothing(snapshot: Snapshot) -> None:
     endless = replace(snapshot, quotas=((DEFAULT_QUOTA, NO_LIMIT),))
     assert make_plan(endless) == make_plan(replace(snapshot, quotas=()))

@@ -10,6 +10,7 @@ from statistics import mean
 
 from hypothesis import given, settings
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
 from scheduler.tests.engine.strategies import CLASSES, snapshots, with_quotas
@@ -48,13 +49,13 @@ def compare(snapshot: Snapshot) -> None:
 
 
 @given(snapshots(max_running=12, max_queued=10))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_the_same_ones_start_and_their_victims_cost_no_more(snapshot: Snapshot) -> None:
     compare(snapshot)
 
 
 @given(with_quotas())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_same_holds_with_quotas_and_fair_shares(snapshot: Snapshot) -> None:
     compare(snapshot)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.simulator.kept_queue import KeptQueue
@@ -13,7 +14,7 @@ from scheduler.tests.engine.strategies import snapshots, with_quotas
 
 
 @given(snapshots(max_queued=25) | with_quotas(max_queued=25))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_skipping_equals_of_a_refused_workload_changes_nothing(snapshot: Snapshot) -> None:
     """Compared with a queue in which every workload has a scheduling key of its own."""
     plan = make_plan(snapshot)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.resources import NAMES, Resources
@@ -30,7 +31,7 @@ def starts(snapshot: Snapshot, workload: Workload, old: Workload) -> bool:
 
 
 @given(any_snapshot, st.integers(0, 100))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_unchanged_workload_starts_exactly_if_the_planner_starts_it(
     snapshot: Snapshot, which: int
 ) -> None:
@@ -40,7 +41,7 @@ def test_the_unchanged_workload_starts_exactly_if_the_planner_starts_it(
 
 
 @given(any_snapshot, st.integers(0, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_workload_starts_with_the_largest_amounts_named(snapshot: Snapshot, which: int) -> None:
     """With one GPU more it would not start."""
     snapshot, workload = with_another(snapshot, which)
@@ -58,7 +59,7 @@ def test_the_workload_starts_with_the_largest_amounts_named(snapshot: Snapshot, 
 
 
 @given(any_snapshot, st.integers(0, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_priority_named_is_the_lowest_that_starts(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
     values = {each.name: each.value for each in snapshot.classes}
@@ -75,7 +76,7 @@ def test_the_priority_named_is_the_lowest_that_starts(snapshot: Snapshot, which:
 
 
 @given(any_snapshot, st.integers(0, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_workload_starts_after_the_ends_named(snapshot: Snapshot, which: int) -> None:
     snapshot, workload = with_another(snapshot, which)
     what_if = WhatIf(snapshot, workload)
@@ -95,7 +96,7 @@ def test_the_workload_starts_after_the_ends_named(snapshot: Snapshot, which: int
 
 
 @given(any_snapshot, st.integers(0, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_queue_with_one_workload_more_equals_the_queue_of_all(
     snapshot: Snapshot, which: int
 ) -> None:
