@@ -17,8 +17,8 @@ from deployments.queries.deployments import deployment_for
 from deployments.queries.placements import node_ids
 from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
 from deployments.runtimes.streams import to_whole_letter, whole_letters
+from mlops_platform.api.answers.streams import Stream
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.streams import Stream
 from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.sealing import Unsealable
 

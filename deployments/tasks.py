@@ -9,8 +9,9 @@ from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.queries.allocations import clusters_with_endpoints
-from deployments.reconciler import image_pulls, loop, thread_shares, watcher
+from deployments.reconciler import loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
+from deployments.reconciler.starts import image_pulls
 from mlops_platform.database.clock import database_now
 
 watcher.connect_to_worker()

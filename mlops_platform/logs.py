@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
-from mlops_platform.api.streams import StreamResponse
+from mlops_platform.api.answers.streams import StreamResponse
 from mlops_platform.api.throttling.addresses import CLIENT
 
 REQUEST_ID_HEADER = "X-Request-ID"

@@ -213,7 +213,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["mlops_platform.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_FILTER_BACKENDS": ["mlops_platform.api.filters.StrictFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "mlops_platform.api.pagination.KeysetPagination",
+    "DEFAULT_PAGINATION_CLASS": "mlops_platform.api.answers.pagination.KeysetPagination",
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS would tell of serializers that the views do not name
     "EXCEPTION_HANDLER": "mlops_platform.api.errors.answer_exception",
     "DEFAULT_THROTTLE_RATES": {

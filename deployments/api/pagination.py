@@ -7,7 +7,7 @@ from uuid import UUID
 
 from deployments.models import Deployment
 from deployments.queries.lists import DeploymentList
-from mlops_platform.api.pagination import MAX_LIMIT, KeysetPagination, bad_cursor
+from mlops_platform.api.answers.pagination import MAX_LIMIT, KeysetPagination, bad_cursor
 
 KINDS = {"id": UUID, "name": str, "status": str, "priority_class__value": int}
 """The type of each column of an ordering."""

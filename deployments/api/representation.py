@@ -19,7 +19,7 @@ from deployments.queries.priority_classes import priority_classes
 from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
-from mlops_platform.api.commit_order import Position, cursor_of
+from mlops_platform.api.answers.commit_order import Position, cursor_of
 from mlops_platform.api.fields import ShownCores, ShownSeconds
 from mlops_platform.database.unreadable_json import UNREADABLE
 

@@ -44,10 +44,10 @@ from deployments.queries.deployments import deployment_by_id, events_of, without
 from deployments.queries.lists import deployments_of
 from deployments.services import bulk, checkpoint, stop, submit, update
 from deployments.services.drafts import Order
+from mlops_platform.api.answers.renderers import PlainTextRenderer
+from mlops_platform.api.answers.streams import StreamResponse
 from mlops_platform.api.errors import Invalid
-from mlops_platform.api.renderers import PlainTextRenderer
 from mlops_platform.api.serializers import EmptySerializer
-from mlops_platform.api.streams import StreamResponse
 from organizations.models import Role
 
 PLAIN_TEXT = "text/plain; charset=utf-8"

@@ -26,7 +26,7 @@ from deployments.feed import pages, window
 from deployments.feed.follower import Follower, Passed
 from deployments.feed.window import Entry
 from deployments.models import DeploymentEvent
-from mlops_platform.api.commit_order import Horizon, Position
+from mlops_platform.api.answers.commit_order import Horizon, Position
 from organizations import access
 from organizations.models import Role
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from accounts.api.requests import Bearer
 from deployments.feed.window import Entry
-from mlops_platform.api.commit_order import Horizon, Position, cursor_of
+from mlops_platform.api.answers.commit_order import Horizon, Position, cursor_of
 from organizations.access import Standing
 
 

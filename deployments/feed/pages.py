@@ -9,8 +9,8 @@ from deployments.feed import window
 from deployments.feed.window import Entry
 from deployments.models import Deployment, DeploymentEvent
 from deployments.queries.lists import DeploymentList
-from mlops_platform.api.commit_order import Horizon, Position
-from mlops_platform.api.pagination import read_within_budget
+from mlops_platform.api.answers.commit_order import Horizon, Position
+from mlops_platform.api.answers.pagination import read_within_budget
 
 Row = TypeVar("Row")
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from mlops_platform.api.commit_order import Horizon, Position, horizon
+from mlops_platform.api.answers.commit_order import Horizon, Position, horizon
 
 TABLE = "deployments_deploymentevent"
 WINDOW = 2000

@@ -9,12 +9,12 @@ from uuid import UUID
 from clusters.models import Node
 from deployments.models import Deployment, Status
 from deployments.reasons import codes
-from deployments.reconciler import image_pulls, pull_pauses
 from deployments.reconciler.assessment import BLAMELESS, TRY_FOR, Assessment, Outcome
-from deployments.reconciler.free_space import Blocked, FreeSpace
-from deployments.reconciler.launch_spec import LaunchSpecs
 from deployments.reconciler.observation import Observation, Replica, in_parallel
-from deployments.reconciler.secret_values import NoSecret
+from deployments.reconciler.starts import image_pulls, pull_pauses
+from deployments.reconciler.starts.free_space import Blocked, FreeSpace
+from deployments.reconciler.starts.launch_spec import LaunchSpecs
+from deployments.reconciler.starts.secret_values import NoSecret
 from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes.base import (
     Code,

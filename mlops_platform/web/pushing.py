@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mlops_platform.api.streams import IDLE_S, PushedStream
+from mlops_platform.api.answers.streams import IDLE_S, PushedStream
 
 Send = Callable[[bytes, bool], Awaitable[None]]
 

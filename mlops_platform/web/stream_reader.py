@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from django.db import connection
 from rest_framework.exceptions import APIException
 
-from mlops_platform.api.streams import Stream
+from mlops_platform.api.answers.streams import Stream
 from mlops_platform.web import limits
 
 logger = logging.getLogger(__name__)

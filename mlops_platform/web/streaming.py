@@ -13,8 +13,8 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from mlops_platform import logs
+from mlops_platform.api.answers.streams import PushedStream, Stream
 from mlops_platform.api.errors import SERVER_ERROR, answer_exception
-from mlops_platform.api.streams import PushedStream, Stream
 from mlops_platform.web import limits
 from mlops_platform.web.messages import Answer
 from mlops_platform.web.pushing import push

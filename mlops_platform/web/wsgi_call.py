@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from mlops_platform.api import tenant
-from mlops_platform.api.streams import ON_LOOP, PushedStream, Stream, StreamResponse
+from mlops_platform.api.answers.streams import ON_LOOP, PushedStream, Stream, StreamResponse
 from mlops_platform.api.throttling.addresses import CLIENT
 from mlops_platform.web.messages import Answer, Head
 

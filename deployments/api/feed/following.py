@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from deployments.feed.pages import Changes
-from mlops_platform.api.commit_order import Horizon, cursor_of
+from mlops_platform.api.answers.commit_order import Horizon, cursor_of
 from mlops_platform.api.schema.texts import NEXT_PAGE, error, header
 
 NEXT_CURSOR = "Next-Cursor"

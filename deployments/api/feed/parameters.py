@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from deployments.feed import window
 from deployments.feed.window import Entry
 from deployments.models import EventType
-from mlops_platform.api.commit_order import NOW, Horizon, Position, cursor_of, position_of
+from mlops_platform.api.answers.commit_order import NOW, Horizon, Position, cursor_of, position_of
+from mlops_platform.api.answers.pagination import limit_of
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
-from mlops_platform.api.pagination import limit_of
 from mlops_platform.api.requests import PAGING, query_of
 from mlops_platform.api.schema import parameter
 

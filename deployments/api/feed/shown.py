@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.api.representation import FeedEventSerializer
 from deployments.models import DeploymentEvent
-from mlops_platform.api.commit_order import Horizon
+from mlops_platform.api.answers.commit_order import Horizon
 
 logger = logging.getLogger(__name__)
 Shown = dict[str, Any]

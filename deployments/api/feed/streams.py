@@ -14,8 +14,8 @@ from deployments.api.feed.shown import Shown, shown_each
 from deployments.feed.broadcast import Broadcaster, Texts
 from deployments.feed.follower import Follower, Passed
 from deployments.models import DeploymentEvent
-from mlops_platform.api.commit_order import CursorExpired, Horizon, Position, cursor_of
-from mlops_platform.api.streams import PushedStream
+from mlops_platform.api.answers.commit_order import CursorExpired, Horizon, Position, cursor_of
+from mlops_platform.api.answers.streams import PushedStream
 from mlops_platform.api.throttling.slots import Slots
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from deployments.api.representation import present_page
 from deployments.feed import pages, window
 from deployments.models import Deployment
 from deployments.queries.lists import DeploymentList
-from mlops_platform.api.commit_order import position_of
+from mlops_platform.api.answers.commit_order import position_of
+from mlops_platform.api.answers.pagination import limit_of
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
-from mlops_platform.api.pagination import limit_of
 from organizations.access import organizations_of
 
 PARAMETER = "updated_after"

@@ -15,8 +15,8 @@ from deployments.api.feed.streams import EVENT_STREAM, EventStream
 from deployments.api.representation import FeedEventSerializer
 from deployments.feed import pages, window
 from deployments.models import DeploymentEvent
-from mlops_platform.api.renderers import EventStreamRenderer
-from mlops_platform.api.streams import StreamResponse
+from mlops_platform.api.answers.renderers import EventStreamRenderer
+from mlops_platform.api.answers.streams import StreamResponse
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
 

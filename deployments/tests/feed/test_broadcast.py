@@ -21,7 +21,7 @@ from deployments.services.submit import create_deployment
 from deployments.tests.feed.listening import EVENT_STREAM, Blocks
 from deployments.tests.feed.transactions import beside
 from deployments.tests.workloads import make
-from mlops_platform.api.commit_order import cursor_of
+from mlops_platform.api.answers.commit_order import cursor_of
 from organizations.tests.people import client_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -229,7 +229,7 @@ def test_a_stream_whose_pieces_were_not_taken_says_nothing_of_its_place(reader, 
 
 
 def test_another_web_server_has_streams_too(org, dev, cluster, monkeypatch):
-    monkeypatch.setattr("mlops_platform.api.streams.IDLE_S", 0.05)
+    monkeypatch.setattr("mlops_platform.api.answers.streams.IDLE_S", 0.05)
     seen = window.seen_now()
     cursor = cursor_of(seen.position, seen)
     answer: Any = client_for(dev).get(

@@ -11,7 +11,7 @@ from clusters.tests.allocation import make_cluster
 from deployments.feed import window
 from deployments.models import DeploymentEvent
 from deployments.tests.feed.test_broadcast import Turns, follow, ids, submit, told
-from mlops_platform.api.commit_order import Position
+from mlops_platform.api.answers.commit_order import Position
 from mlops_platform.database.unreadable_json import UNREADABLE
 from organizations.models import Organization
 

@@ -16,7 +16,7 @@ from deployments.models import Deployment, DeploymentEvent, EventType, Status
 from deployments.services.submit import create_deployment
 from deployments.tests.feed.transactions import beside
 from deployments.tests.workloads import body, make
-from mlops_platform.api.commit_order import Position, cursor_of, horizon
+from mlops_platform.api.answers.commit_order import Position, cursor_of, horizon
 from mlops_platform.tests.equipment.errors import error_body
 
 pytestmark = pytest.mark.django_db(transaction=True)

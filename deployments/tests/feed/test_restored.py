@@ -8,7 +8,7 @@ from django.db.models import F
 from deployments.feed import window
 from deployments.models import DeploymentEvent
 from deployments.services.submit import create_deployment
-from mlops_platform.api.commit_order import cursor_of
+from mlops_platform.api.answers.commit_order import cursor_of
 from mlops_platform.tests.equipment.errors import error_body
 
 pytestmark = pytest.mark.django_db(transaction=True)

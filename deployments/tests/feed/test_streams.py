@@ -20,7 +20,7 @@ from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
 from deployments.tests.feed.listening import EVENT_STREAM, Listener
 from deployments.tests.feed.transactions import in_thread
-from mlops_platform.api.commit_order import cursor_of
+from mlops_platform.api.answers.commit_order import cursor_of
 from mlops_platform.tests.web.asking import ask, assert_quick, eventually
 from organizations.models import Membership, Role
 from organizations.tests.people import make_member

@@ -13,8 +13,8 @@ from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.feed.transactions import beside
-from mlops_platform.api import pagination
-from mlops_platform.api.commit_order import Position, cursor_of
+from mlops_platform.api.answers import pagination
+from mlops_platform.api.answers.commit_order import Position, cursor_of
 from mlops_platform.tests.equipment.errors import error_body
 
 pytestmark = pytest.mark.django_db(transaction=True)

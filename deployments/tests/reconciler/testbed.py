@@ -16,8 +16,9 @@ from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.reasons.reader import reasons_for
-from deployments.reconciler import circuit_breaker, image_pulls
+from deployments.reconciler import circuit_breaker
 from deployments.reconciler.loop import reconcile
+from deployments.reconciler.starts import image_pulls
 from deployments.runtimes.base import Capacity, Key, LaunchSpec, ReplicaPlacement
 from deployments.services.submit import create_deployment
 from deployments.tests.runtimes.fake_runtime import FakeRuntime, InterceptedRuntime

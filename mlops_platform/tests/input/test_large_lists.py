@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlops_platform.api import pagination
+from mlops_platform.api.answers import pagination
 from mlops_platform.tests.equipment.routes import every_route
 
 LISTS = [pytest.param(route, id=str(route)) for route in every_route() if route.pages]

@@ -7,7 +7,7 @@ from typing import Any, Never
 import pytest
 from django.db import OperationalError
 
-from mlops_platform.api.streams import Stream
+from mlops_platform.api.answers.streams import Stream
 from mlops_platform.web.messages import Answer
 from mlops_platform.web.streaming import Streams
 from mlops_platform.web.wsgi_call import Result

@@ -6,7 +6,7 @@ import pytest
 
 from clusters.models import Cluster, Runtime
 from deployments.models import Deployment
-from deployments.reconciler.launch_spec import LaunchSpecs
+from deployments.reconciler.starts.launch_spec import LaunchSpecs
 from deployments.runtimes.base import Container
 from deployments.tests.workloads import body
 

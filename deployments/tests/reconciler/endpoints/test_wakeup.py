@@ -10,7 +10,8 @@ from clusters.models import Node
 from deployments import tasks, wakeup
 from deployments.lifecycle import due
 from deployments.models import Deployment, Status
-from deployments.reconciler import circuit_breaker, image_pulls, watcher
+from deployments.reconciler import circuit_breaker, watcher
+from deployments.reconciler.starts import image_pulls
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of

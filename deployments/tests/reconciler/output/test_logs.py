@@ -167,7 +167,7 @@ def test_a_starting_deployment_is_followed_once_it_runs(api, vera, chatty, testb
         Deployment.objects.filter(pk=chatty.pk).update(status="RUNNING")
         testbed.runtime_of(a).finish(testbed.key(chatty), 0)
 
-    monkeypatch.setattr("mlops_platform.api.streams.time.sleep", lambda _: run_and_finish())
+    monkeypatch.setattr("mlops_platform.api.answers.streams.time.sleep", lambda _: run_and_finish())
     Deployment.objects.filter(pk=chatty.pk).update(status="STARTING")
     assert text(api(vera).get(path(chatty, "?follow=true"))) == "one\ntwo\nthree\n"
 

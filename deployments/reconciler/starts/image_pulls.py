@@ -20,8 +20,9 @@ from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
 from deployments.queries.placements import node_ids
-from deployments.reconciler import circuit_breaker, pull_pauses, status_writer
+from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
+from deployments.reconciler.starts import pull_pauses
 from deployments.runtimes.base import Code, ImageDelayed, RefusedError, RuntimeUnavailable
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client

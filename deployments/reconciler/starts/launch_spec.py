@@ -7,8 +7,8 @@ from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
 from deployments.queries.peers import peers_of, why_unreachable
-from deployments.reconciler.mounts import Mounts
-from deployments.reconciler.secret_values import SecretValues
+from deployments.reconciler.starts.mounts import Mounts
+from deployments.reconciler.starts.secret_values import SecretValues
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
 
 UNLIMITED = -1

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from clusters.models import Node
-from deployments.reconciler import image_pulls
-from deployments.reconciler.image_pulls import PullSlots
+from deployments.reconciler.starts import image_pulls
+from deployments.reconciler.starts.image_pulls import PullSlots
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
 from mlops_platform.coordination.redis import redis_client

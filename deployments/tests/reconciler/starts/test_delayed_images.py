@@ -10,7 +10,7 @@ from clusters.models import Node
 from deployments import wakeup
 from deployments.lifecycle import due
 from deployments.models import Deployment, EventType
-from deployments.reconciler import pull_pauses
+from deployments.reconciler.starts import pull_pauses
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of, reason
 from mlops_platform.coordination.redis import redis_client
 

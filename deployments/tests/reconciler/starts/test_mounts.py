@@ -4,8 +4,8 @@ import pytest
 
 from clusters.models import Volume
 from clusters.services.volumes import add_volume
-from deployments.reconciler.launch_spec import LaunchSpecs
-from deployments.reconciler.mounts import Mounts
+from deployments.reconciler.starts.launch_spec import LaunchSpecs
+from deployments.reconciler.starts.mounts import Mounts
 from deployments.runtimes.base import Code, RefusedError
 from deployments.runtimes.mounts import Mount
 from deployments.tests.workloads import make

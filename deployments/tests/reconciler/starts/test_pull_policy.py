@@ -7,7 +7,7 @@ import pytest
 
 from clusters.models import Node
 from deployments.models import Deployment
-from deployments.reconciler import image_pulls
+from deployments.reconciler.starts import image_pulls
 from deployments.runtimes.base import Key
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of, reason
 from mlops_platform.coordination.redis import redis_client

@@ -1,0 +1,1 @@
+"""How answers are made: pages, the order of commits, streams and renderers."""
