@@ -362,9 +362,9 @@ class DeploymentEvent(models.Model):
     """An entry of a deployment's timeline and of its organization's feed, written in the
     transaction of the change (lifecycle/timeline.py) and never edited.
 
-    The feed is in the order of (transaction_id, id), see api/answers/commit_order.py; rows of earlier
-    versions are in none. `cluster_id` and `organization_id` are no foreign keys: nothing
-    is looked up to write them, and they outlive the cluster.
+    The feed is in the order of (transaction_id, id), see api/answers/commit_order.py; rows of
+    earlier versions are in none. `cluster_id` and `organization_id` are no foreign keys: nothing is
+    looked up to write them, and they outlive the cluster.
     """
 
     deployment = models.ForeignKey(

@@ -18,7 +18,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import EventType
 
-# In the order given. The transaction's id is what the feed is ordered by (api/answers/commit_order.py).
+# In the order given. The feed is ordered by the transaction's id (api/answers/commit_order.py).
 _INSERT = """
 INSERT INTO deployments_deploymentevent
        (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
