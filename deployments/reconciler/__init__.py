@@ -8,6 +8,6 @@ continues.
 
 Beside the passes, watcher.py requests a pass as soon as an endpoint reports a change,
 starts/image_pulls.py pulls images on threads of their own, lifecycle/retry_backoff.py ends the
-pauses between attempts, circuit_breaker.py spares endpoints that do not answer, and thread_shares.py
-keeps one organization's endpoints from taking every thread.
+pauses between attempts, circuit_breaker.py spares endpoints that do not answer, and
+thread_shares.py keeps one organization's endpoints from taking every thread.
 """
