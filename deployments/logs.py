@@ -1,24 +1,24 @@
 """Reads the log of a replica: from its runtime while its container exists, then as it was kept."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from itertools import chain
-from typing import NamedTuple
+from itertools import chain, zip_longest
 
 from rest_framework.exceptions import APIException, Throttled
 
 from accounts.api.requests import Bearer
 from clusters.models import Node, Runtime
 from deployments import runtime_connections
-from deployments.models import Deployment, DeploymentLog, Status
+from deployments.log_selection import LogQuery, Selection
+from deployments.models import Deployment, DeploymentLog
 from deployments.queries.deployments import deployment_for
 from deployments.queries.placements import node_ids
-from deployments.runtimes.base import Key, RuntimeUnavailable, one_line
+from deployments.runtimes.base import Key, LimitExceeded, RuntimeUnavailable, one_line
+from deployments.runtimes.log_lines import unpacked
 from deployments.runtimes.streams import to_whole_letter, whole_letters
 from mlops_platform.api.answers.streams import Stream
-from mlops_platform.api.errors import Invalid
+from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.sealing import Unsealable
 
@@ -26,7 +26,11 @@ FOLLOW_S = 900.0
 READ_S = 30.0
 READ_BYTES = 16 * 1024 * 1024
 CUT = b"\n[cut: a log that is not followed is read for 30 s and up to 16 MiB; ask for a tail]\n"
-WAITING = (Status.QUEUED, Status.STARTING)
+PICKED_BYTES = 64 * 1024 * 1024  # of a log whose lines are picked
+CUT_PICKING = (
+    b"\n[cut: lines are picked for 30 s, out of 64 MiB, and up to 16 MiB; "
+    b"go on with since, until or a tail]\n"
+)
 
 # In each process of the web server. A reader, and a follower of what runs, occupies a thread.
 FOLLOWERS = Slots(all=64, organization=16, endpoint=8, user=4)
@@ -39,18 +43,9 @@ class EndpointUnavailable(APIException):
     wait = 4  # Retry-After: 5
 
 
-class LogQuery(NamedTuple):
-    """Which part of the log; `attempt` None is the present attempt, or the last."""
-
-    attempt: int | None = None
-    replica: int = 0
-    tail: int | None = None  # lines from the end
-    since: datetime | None = None  # only while the container exists
-    follow: bool = False
-
-    def waits_for(self, row: Deployment) -> bool:
-        """Whether the log is followed from a start that is still to come."""
-        return self.follow and self.attempt is None and row.status in WAITING
+class KeptWithoutTimes(Conflict):
+    default_code = "kept_without_times"
+    default_detail = "This output was kept without times: ask without timestamps and until."
 
 
 def check(deployment: Deployment, query: LogQuery) -> None:
@@ -67,14 +62,15 @@ def check(deployment: Deployment, query: LogQuery) -> None:
 def source_of(row: Deployment, query: LogQuery) -> bytes | Node:
     """The log as it was kept, or the node whose endpoint has it.
 
-    Empty for a deployment that never ran, or is in a simulated cluster. Up to two queries.
+    Empty for a deployment that never ran, or is in a simulated cluster. Raises 409 where a kept log
+    has no times and the query needs them. Up to two queries.
     """
     attempt = query.attempt or row.attempt
     kept = DeploymentLog.objects.filter(
         deployment=row, attempt=attempt, replica=query.replica
     ).first()
     if kept is not None:
-        return _last_lines(bytes(kept.output), query.tail)
+        return _picked_of(kept, query)
     simulated = row.cluster.runtime == Runtime.SIMULATED
     if simulated or attempt != row.attempt or query.replica >= len(node_ids(row)):
         return b""
@@ -115,11 +111,10 @@ class LogStream(Stream):
         row, query = self._row, self._query
         if query.waits_for(row):
             # Raises where the endpoint is away, before the response begins.
-            _with_first_piece(_pieces(row, query._replace(follow=False, tail=0)))
+            _with_first_piece(_pieces(row, LogQuery(query.attempt, query.replica, tail=0)))
             return None
-        if query.follow:
-            return _pieces(row, query)
-        return _with_first_piece(_limited(_pieces(row, query)))
+        pieces = _pieces(row, query)
+        return pieces if query.follow else _with_first_piece(pieces)
 
     def is_ready(self) -> bool:
         """One query."""
@@ -145,28 +140,67 @@ def _pieces(row: Deployment, query: LogQuery) -> Iterator[bytes]:
         runtime = runtime_connections.connect(row.cluster, source.endpoint, source.name)
         pieces = runtime.logs(
             key,
-            tail=query.tail,
+            tail=query.runtime_tail,
             since=query.since,
             follow=query.follow,
+            timestamps=query.picks_lines,
             within_s=FOLLOW_S if query.follow else READ_S,
         )
-    return _read(source, pieces)
+    if not query.picks_lines:
+        read = _read(source, whole_letters(pieces))
+        return read if query.follow else _limited(read, CUT)
+    selection = Selection(query, tail=None if query.runtime_tail is not None else query.tail)
+    if query.follow:
+        return _read(source, _picked(pieces, selection))
+    picked = _picked(_within_limits(pieces, selection), selection)
+    return _limited(_read(source, picked), CUT_PICKING, lambda: selection.cut)
 
 
 def _read(node: Node, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with _answering(node):
-        yield from whole_letters(pieces)
+        yield from pieces
 
 
-def _limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _picked(pieces: Iterator[bytes], selection: Selection) -> Iterator[bytes]:
+    """The pieces' lines that are selected; an empty piece after a second without one."""
+    said = time.monotonic()
+    for piece in pieces:
+        found = selection.feed(piece)
+        if found or not piece or time.monotonic() > said + 1:
+            yield found
+            said = time.monotonic()
+        if selection.over:
+            break
+    yield selection.end()
+
+
+def _within_limits(pieces: Iterator[bytes], selection: Selection) -> Iterator[bytes]:
+    """The pieces, up to PICKED_BYTES and READ_S, of which the answer may be little."""
+    until, left = time.monotonic() + READ_S - 2, PICKED_BYTES
+    try:
+        for piece in pieces:
+            yield piece
+            left -= len(piece)
+            if left < 0 or time.monotonic() > until:
+                selection.cut = True
+                return
+    except LimitExceeded:
+        selection.cut = True
+
+
+def _limited(
+    pieces: Iterator[bytes], note: bytes, is_cut: Callable[[], bool] = lambda: False
+) -> Iterator[bytes]:
     """The pieces, cut after READ_BYTES and READ_S: an engine may drip for ever."""
     until, left = time.monotonic() + READ_S - 1, READ_BYTES
     for piece in pieces:
         yield piece if len(piece) <= left else to_whole_letter(piece[:left])
         left -= len(piece)
         if left < 0 or time.monotonic() > until:
-            yield CUT
+            yield note
             return
+    if is_cut():
+        yield note
 
 
 @contextmanager
@@ -184,6 +218,24 @@ def _with_first_piece(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Fetches the first piece now, so that an error is raised before the response begins."""
     first = next(pieces, b"")
     return chain([first], pieces)
+
+
+def _picked_of(kept: DeploymentLog, query: LogQuery) -> bytes:
+    output = bytes(kept.output)
+    if not query.picks_lines:
+        return _last_lines(output, query.tail)
+    if output and kept.times is None and (query.timestamps or query.until is not None):
+        raise KeptWithoutTimes
+    selection = Selection(query, tail=query.tail, stamped=kept.times is not None)
+    return selection.feed(_stamped(output, kept.times)) + selection.end()
+
+
+def _stamped(output: bytes, times: bytes | None) -> bytes:
+    if times is None:
+        return output
+    stamps = [stamp + b" " for stamp in unpacked(bytes(times))]
+    lines = output.split(b"\n")
+    return b"\n".join(stamp + line for stamp, line in zip_longest(stamps, lines, fillvalue=b""))
 
 
 def _last_lines(output: bytes, count: int | None) -> bytes:

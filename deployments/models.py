@@ -410,6 +410,8 @@ class DeploymentLog(models.Model):
     attempt = models.PositiveIntegerField()
     replica = models.PositiveIntegerField()
     output = models.BinaryField()
+    times = models.BinaryField(null=True, editable=False)
+    """Of each line, its nanoseconds since 1970 in 8 bytes; null where they are unknown."""
     kept_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
 
     class Meta:

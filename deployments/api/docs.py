@@ -9,6 +9,7 @@ from deployments.api.feed import following
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
 from deployments.api.peers import PARAMETERS as PEERS_PARAMETERS
 from deployments.api.peers import PeersSerializer
+from deployments.logs import KeptWithoutTimes
 from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
@@ -62,6 +63,11 @@ TOO_MANY_READERS = error(
     "Too many read logs just now",
     "throttled",
     "You, or others, follow too many logs just now. Expected available in 10 seconds.",
+)
+NO_TIMES = error(
+    "An earlier version kept this output, without the times that `timestamps` and `until` need",
+    KeptWithoutTimes.default_code,
+    KeptWithoutTimes.default_detail,
 )
 ENDPOINT_AWAY = error(
     "Its node does not answer, or the database is away",
@@ -135,9 +141,11 @@ DEPLOYMENTS = {
         "deployments",
         "What it wrote",
         "Plain text of both its streams, as it comes. After the end the last 256 KiB of each "
-        "replica are kept. Nothing for what is simulated, or never ran.",
+        "replica are kept, with the times of its lines. Nothing for what is simulated, or never "
+        "ran. First come `since` and `until`, then `grep`, then either `tail` or `skip` and "
+        "`limit`.",
         parameters=LOG_PARAMETERS,
-        answers={200: TEXT, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
+        answers={200: TEXT, 409: NO_TIMES, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
     ),
     "peers": Doc(
         "deployments",

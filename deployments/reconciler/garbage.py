@@ -1,6 +1,7 @@
 """Removes replicas that no row wants, and keeps their logs. No transaction is open here."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from deployments.runtimes.base import (
     Runtime,
     RuntimeUnavailable,
 )
+from deployments.runtimes.log_lines import Line, LineReader, packed
 from deployments.runtimes.streams import from_whole_letter
 
 logger = logging.getLogger(__name__)
@@ -127,9 +129,10 @@ def _keep(ended: Sequence[Orphan]) -> list[Orphan]:
             deployment_id=each.key.deployment_id,
             attempt=each.key.attempt,
             replica=each.key.replica,
-            output=output,
+            output=end.output,
+            times=end.times,
         )
-        for each, output in answered
+        for each, end in answered
         if each.known
     ]
     DeploymentLog.objects.bulk_create(logs, ignore_conflicts=True)
@@ -140,38 +143,53 @@ def _keep(ended: Sequence[Orphan]) -> list[Orphan]:
     return [each for each, _ in answered]
 
 
-def _output(orphan: Orphan) -> bytes | None:
+class _End(NamedTuple):
+    output: bytes
+    times: bytes | None = None  # of its lines, packed
+    whole: bool = True  # whether it ends where the log does
+
+
+def _output(orphan: Orphan) -> _End | None:
     """The end of the replica's log; None where the endpoint does not answer."""
 
-    def read(runtime: Runtime) -> bytes:
+    def read(runtime: Runtime) -> _End:
         if not orphan.known:
-            return b""
-        output, whole = _end_of(_pieces(runtime, orphan.key, KEPT_LINES))
-        if not whole:
-            output, _ = _end_of(_pieces(runtime, orphan.key, FEW_LINES))
-        return output
+            return _End(b"")
+        end = _end_of(_pieces(runtime, orphan.key, KEPT_LINES))
+        return end if end.whole else _end_of(_pieces(runtime, orphan.key, FEW_LINES))
 
     return _call(orphan.endpoint_view, read)
 
 
 def _pieces(runtime: Runtime, key: Key, lines: int) -> Iterator[bytes]:
-    return runtime.logs(key, tail=lines, within_s=LOG_S, most_bytes=LOG_BYTES)
+    return runtime.logs(key, tail=lines, timestamps=True, within_s=LOG_S, most_bytes=LOG_BYTES)
 
 
-def _end_of(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
-    """About the last KEPT_BYTES of the pieces, from a whole character on, and whether the pieces
-    are all that there is."""
-    end, whole = bytearray(), True
+def _end_of(pieces: Iterable[bytes]) -> _End:
+    """About the last KEPT_BYTES of the lines, from a whole character on, with their times."""
+    reader, last, size = LineReader(stamped=True), deque[Line](), 0
+    more, whole = False, True
+
+    def add(lines: Iterable[Line]) -> None:
+        nonlocal size, more
+        for line in lines:
+            last.append(line)
+            size += len(line.text)
+            while last and size - len(last[0].text) >= KEPT_BYTES:
+                size -= len(last.popleft().text)
+                more = True
+
     try:
         for piece in pieces:
-            end += piece
-            if len(end) > 2 * KEPT_BYTES:
-                del end[: -KEPT_BYTES - 1]  # one more shows that there was more
+            add(reader.feed(piece))
     except AnswerTooLarge:
         whole = False
-    if len(end) > KEPT_BYTES:
-        return from_whole_letter(bytes(end[-KEPT_BYTES:])), whole
-    return bytes(end), whole
+    add(reader.end())
+    output = b"".join(line.text for line in last)
+    if more or size > KEPT_BYTES:
+        output = from_whole_letter(output[-KEPT_BYTES:])
+    begun = [line.time for n, line in enumerate(last) if line.begins or n == 0]
+    return _End(output, packed(begun), whole)
 
 
 def _remove(orphan: Orphan) -> None:

@@ -315,6 +315,7 @@ class Runtime(Protocol):
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        timestamps: bool = False,
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
@@ -322,7 +323,8 @@ class Runtime(Protocol):
 
         The endpoint is called now, before the first piece, so an error is raised here. `tail`
         counts lines from the end. A replica that does not exist has no log. While nothing is
-        written, a piece may be empty, so that the caller may stop following.
+        written, a piece may be empty, so that the caller may stop following. With `timestamps` each
+        line begins with its time by the endpoint's clock, in RFC 3339, and a space.
 
         `within_s` limits the time from the call to the end of the log, `most_bytes` what the
         endpoint sends for it; None is the runtime's own limit. Beyond either, the next piece is

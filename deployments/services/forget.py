@@ -34,7 +34,8 @@ SELECT id FROM head
 LOOKED_AT = 100_000  # entries
 
 _SIZES = """
-SELECT c.organization_id, l.id, l.id AS age, octet_length(l.output) AS bytes
+SELECT c.organization_id, l.id, l.id AS age,
+       octet_length(l.output) + coalesce(octet_length(l.times), 0) AS bytes
   FROM deployments_deploymentlog l
   JOIN deployments_deployment d ON d.id = l.deployment_id
   JOIN clusters_cluster c ON c.id = d.cluster_id

@@ -24,6 +24,7 @@ from deployments.runtimes.docker.client import (
 )
 from deployments.runtimes.docker.containers import CLUSTER, DEPLOYMENT
 from deployments.runtimes.limits import parsed
+from deployments.runtimes.log_lines import LONGEST_LINE, split_stamp
 from deployments.runtimes.streams import paced
 
 TICK_S = 1.0
@@ -52,12 +53,14 @@ def logs(
     since: datetime | None,
     follow: bool,
     *,
+    timestamps: bool = False,
     within_s: float | None = None,
     most_bytes: int | None = None,
 ) -> Iterator[bytes]:
     """Both streams. While following, a piece may be empty, so that the reader may leave."""
     params: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
     params["tail"] = "all" if tail is None else tail
+    params["timestamps"] = int(timestamps)
     if since is not None:
         params["since"] = f"{since.timestamp():.6f}"
     answer = engine.stream(
@@ -68,31 +71,91 @@ def logs(
         most_bytes=most_bytes or LOG_BYTES,
         params=params,
     )
-    return demultiplexed(ticking(answer, TICK_S) if follow else pieces(answer))
+    body = ticking(answer, TICK_S) if follow else pieces(answer)
+    return stamped(body) if timestamps else demultiplexed(body)
 
 
 def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:
     """The frames' contents, wherever pieces cut them; an empty piece where nothing comes."""
+    for found in _frames(body):
+        written = b"".join(content for _, content in found)
+        if written or not found:
+            yield written
+
+
+def stamped(body: Iterable[bytes | None]) -> Iterator[bytes]:
+    """Lines that begin with their time, each whole; an empty piece where nothing comes.
+
+    The engine cuts a line that is longer than 16 KiB into frames, writes the time into each, and
+    may send one of the other stream in between.
+    """
+    lines = {stream: _StampedLine() for stream in (1, 2)}
+    unfinished: _StampedLine | None = None  # its beginning has been yielded
+    for found in _frames(body):
+        written = bytearray()
+        for stream, content in found:
+            line = lines[2 if stream == 2 else 1]
+            line.add(content)
+            if not line.is_whole() and len(line.text) <= LONGEST_LINE:
+                continue
+            if unfinished is not None and unfinished is not line:
+                unfinished.stamp, written = unfinished.time, written + b"\n"
+            written += line.take()
+            unfinished = None if written.endswith(b"\n") else line
+        if written or not found:
+            yield bytes(written)
+    if rest := [line.take() for line in lines.values() if line.text]:
+        yield b"\n".join(rest)
+
+
+class _StampedLine:
+    """The line that a stream writes just now."""
+
+    def __init__(self) -> None:
+        self.time = b""  # with the space after it
+        self.stamp = b""  # the time, where it is still to be written
+        self.text = bytearray()
+        self._begins = True
+
+    def add(self, content: bytes) -> None:
+        stamp, text = split_stamp(content)
+        if self._begins:
+            self.time = self.stamp = stamp
+        self.text += text
+        self._begins = text.endswith(b"\n")
+
+    def is_whole(self) -> bool:
+        return self._begins
+
+    def take(self) -> bytes:
+        taken = self.stamp + bytes(self.text)
+        self.stamp = b""
+        self.text.clear()
+        return taken
+
+
+def _frames(body: Iterable[bytes | None]) -> Iterator[list[tuple[int, bytes]]]:
+    """The frames that each piece completes, with their streams; none where nothing comes."""
     buffer = bytearray()
     for piece in body:
         if piece is None:
-            yield b""
+            yield []
             continue
         buffer += piece
-        found = bytearray()
+        found: list[tuple[int, bytes]] = []
         at = 0
         while len(buffer) - at >= HEADER.size:
-            _, length = HEADER.unpack_from(buffer, at)
+            stream, length = HEADER.unpack_from(buffer, at)
             if length > LONGEST:
                 raise RuntimeUnavailable("The engine sends what is no container's log.")
             end = at + HEADER.size + length
             if len(buffer) < end:
                 break
-            found += buffer[at + HEADER.size : end]
+            found.append((stream, bytes(buffer[at + HEADER.size : end])))
             at = end
         del buffer[:at]
         if found:
-            yield bytes(found)
+            yield found
 
 
 def changes(

@@ -149,6 +149,7 @@ class DockerRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        timestamps: bool = False,
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
@@ -162,6 +163,7 @@ class DockerRuntime:
                 tail,
                 since,
                 follow,
+                timestamps=timestamps,
                 within_s=within_s,
                 most_bytes=most_bytes,
             )

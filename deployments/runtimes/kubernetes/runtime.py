@@ -163,6 +163,7 @@ class KubernetesRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        timestamps: bool = False,
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
@@ -175,6 +176,8 @@ class KubernetesRuntime:
             query["sinceTime"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if follow:
             query["follow"] = True
+        if timestamps:
+            query["timestamps"] = True
         try:
             of_log = Limits(within_s or (FOLLOW_S if follow else LOG_S), most_bytes or LOG_BYTES)
             response = self._api.log(self._namespace, names.pod_name(key), query, of_log)

@@ -349,6 +349,20 @@ class RuntimeContract:
         assert b"".join(runtime.logs(key_of(spec), since=now - day)) == everything
         assert b"".join(runtime.logs(key_of(spec), since=now + day)) == b""
 
+    @pytest.mark.parametrize("follow", [False, True])
+    def test_each_line_may_begin_with_its_time(self, harness, runtime, follow):
+        spec = harness.launch_spec(harness.says_three_lines())
+        runtime.start(spec)
+        ended(runtime, spec)
+        written = b"".join(runtime.logs(key_of(spec), timestamps=True, follow=follow))
+        stamps, texts = zip(*(line.split(b" ", 1) for line in written.splitlines()), strict=True)
+        assert texts == (b"one", b"two", b"three")
+        times = [datetime.fromisoformat(stamp.decode()) for stamp in stamps]
+        assert times == sorted(times)
+        assert all(at.tzinfo for at in times)
+        last = b"".join(runtime.logs(key_of(spec), timestamps=True, tail=1))
+        assert last == stamps[2] + b" three\n"
+
     def test_logs_are_followed_until_the_replica_ends(self, harness, runtime):
         spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
         runtime.start(spec)

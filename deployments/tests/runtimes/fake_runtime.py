@@ -29,6 +29,7 @@ from deployments.runtimes.base import (
 KILLED = 137  # 128 and the signal's number, as everywhere
 TERMINATED = 143
 TICK_S = 0.05
+Written = tuple[datetime, bytes]  # when, and what
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ SCRIPTS: Mapping[str, Script] = {
 class _Container:
     script: Script
     status: ReplicaStatus
-    written: list[tuple[datetime, bytes]] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
     killed_at: float | None = None  # when its grace ends, by the monotonic clock
 
 
@@ -155,6 +156,7 @@ class FakeRuntime:
         tail: int | None = None,
         since: datetime | None = None,
         follow: bool = False,
+        timestamps: bool = False,
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
@@ -163,12 +165,13 @@ class FakeRuntime:
             container = self._containers.get(key)
             if container is None:
                 return iter(())
-            written = [piece for at, piece in container.written if since is None or at >= since]
+            written = [each for each in container.written if since is None or each[0] >= since]
             if tail is not None:
                 written = written[max(0, len(written) - tail) :]
-            if not follow:
-                return iter(written)
-            return self._following(key, container, written, len(container.written))
+            pieces = iter(written)
+            if follow:
+                pieces = self._following(key, container, written, len(container.written))
+            return _stamped(pieces) if timestamps else (piece for _, piece in pieces)
 
     def capacity(self) -> list[Capacity]:
         with self._changed:
@@ -332,8 +335,8 @@ class FakeRuntime:
     # --- This one takes the lock for each read --------------------------------------------------
 
     def _following(
-        self, key: Key, container: _Container, first: list[bytes], seen: int
-    ) -> Iterator[bytes]:
+        self, key: Key, container: _Container, first: list[Written], seen: int
+    ) -> Iterator[Written]:
         yield from first
         while True:
             with self._changed:
@@ -344,7 +347,15 @@ class FakeRuntime:
                     return
                 if not new:
                     self._changed.wait(TICK_S)
-            yield from (piece for _, piece in new) if new else [b""]
+            yield from new or [(datetime.now(UTC), b"")]
+
+
+def _stamped(pieces: Iterator[Written]) -> Iterator[bytes]:
+    begins = True
+    for at, piece in pieces:
+        stamp = f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() if begins and piece else b""
+        yield stamp + piece
+        begins = piece.endswith(b"\n") or (begins and not piece)
 
 
 class InterceptedRuntime:

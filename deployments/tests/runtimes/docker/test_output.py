@@ -96,3 +96,41 @@ def test_a_watch_ends_when_the_engine_goes_away():
     with pytest.raises(RuntimeUnavailable):
         runtime.observe()
     runtime.close()
+
+
+A, B, C = (b"2026-03-01T09:30:0%d.000000000Z " % second for second in (1, 2, 3))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1000])
+def test_a_line_in_several_frames_has_one_time(size):
+    body = (
+        frame(1, A + b"long ")
+        + frame(2, B + b"of the other stream\n")
+        + frame(1, A + b"line\n")
+        + frame(1, C + b"\n")
+        + frame(2, C + b"last")
+    )
+    cut = [body[at : at + size] for at in range(0, len(body), size)]
+    expected = B + b"of the other stream\n" + A + b"long line\n" + C + b"\n" + C + b"last"
+    assert b"".join(output.stamped(cut)) == expected
+
+
+def test_a_line_that_does_not_end_leaves_memory_in_parts():
+    part = b"x" * output.LONGEST_LINE
+    begun = [frame(1, A + part), frame(1, A + b"y")]
+    other, rest = frame(2, B + b"err\n"), frame(1, A + b"z\n")
+    assert next(output.stamped(begun)) == A + part + b"y"
+    assert b"".join(output.stamped([*begun, rest])) == A + part + b"yz\n"
+    between = b"".join(output.stamped([*begun, other, rest]))
+    assert between == A + part + b"y\n" + B + b"err\n" + A + b"z\n"
+
+
+@pytest.mark.docker
+def test_a_line_that_the_engine_cuts_has_one_time(busybox, docker_runtime):
+    command = "head -c 40000 /dev/zero | tr '\\0' x; echo; echo err >&2; printf end"
+    spec = busybox.launch_spec(busybox.shell(command))
+    docker_runtime.start(spec)
+    wait_until(lambda: docker_runtime.observe([spec.deployment_id])[0].phase == Phase.ENDED)
+    written = b"".join(docker_runtime.logs(key_of(spec), timestamps=True))
+    texts = sorted(line.split(b" ", 1)[1] for line in written.splitlines())
+    assert texts == [b"end", b"err", b"x" * 40000]

@@ -29,6 +29,7 @@ PODS, SECRETS, NODES, CLAIMS = (
 
 SERVICES, CONFIG_MAPS = (kmock.resource(f"v1/{kind}") for kind in ("services", "configmaps"))
 LAST_WRITTEN = "2026-01-01T12:00:00Z"  # by whatever runs on it
+STAMP = b"2026-01-01T13:00:00.000000000+01:00 "  # the same, in the zone of the node
 
 
 class FakeApi:
@@ -199,14 +200,15 @@ class FakeApi:
             )
             raise error(400, "BadRequest", message)
         written = self.logs.get((request.namespace, request.name), [])
+        stamp = STAMP if request.params.get("timestamps") == "true" else b""
         if request.params.get("follow") == "true":
-            return self._followed((request.namespace, request.name))
+            return self._followed((request.namespace, request.name), stamp)
         if request.params.get("sinceTime", "") > LAST_WRITTEN:
             return b""
         tail = int(request.params.get("tailLines", len(written)))
-        return b"".join(written[len(written) - tail :])
+        return b"".join(stamp + line for line in written[max(0, len(written) - tail) :])
 
-    async def _followed(self, name: Name) -> AsyncIterator[bytes]:
+    async def _followed(self, name: Name, stamp: bytes) -> AsyncIterator[bytes]:
         yield b""
         sent = 0
         while True:
@@ -215,7 +217,7 @@ class FakeApi:
                 phase = self.pods.get(name, {}).get("status", {}).get("phase")
             for line in written:
                 sent += 1
-                yield line
+                yield stamp + line
             if phase != "Running":
                 return
             await asyncio.sleep(0.01)
