@@ -227,13 +227,13 @@ def _picked_of(kept: DeploymentLog, query: LogQuery) -> bytes:
     if output and kept.times is None and (query.timestamps or query.until is not None):
         raise KeptWithoutTimes
     selection = Selection(query, tail=query.tail, stamped=kept.times is not None)
-    return selection.feed(_stamped(output, kept.times)) + selection.end()
+    if kept.times is not None:
+        output = _stamped(output, bytes(kept.times))
+    return selection.feed(output) + selection.end()
 
 
-def _stamped(output: bytes, times: bytes | None) -> bytes:
-    if times is None:
-        return output
-    stamps = [stamp + b" " for stamp in unpacked(bytes(times))]
+def _stamped(output: bytes, times: bytes) -> bytes:
+    stamps = [stamp + b" " for stamp in unpacked(times)]
     lines = output.split(b"\n")
     return b"\n".join(stamp + line for stamp, line in zip_longest(stamps, lines, fillvalue=b""))
 

@@ -9,11 +9,11 @@ from deployments.api.feed import following
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
 from deployments.api.peers import PARAMETERS as PEERS_PARAMETERS
 from deployments.api.peers import PeersSerializer
-from deployments.logs import KeptWithoutTimes
 from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
 )
+from deployments.logs import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 

@@ -7,7 +7,6 @@ only the interface of runtimes and the harness.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from threading import Event
 from uuid import uuid4
 
@@ -34,6 +33,7 @@ from deployments.tests.runtimes.harness import (
     wait_until,
     watched,
 )
+from deployments.tests.runtimes.logs_contract import LogsContract
 
 
 def tried(runtime: Runtime, spec: LaunchSpec) -> None:
@@ -49,7 +49,7 @@ def tried(runtime: Runtime, spec: LaunchSpec) -> None:
     wait_until(start)
 
 
-class RuntimeContract:
+class RuntimeContract(LogsContract):
     """Subclass it, and give it a `harness`."""
 
     @pytest.fixture
@@ -330,63 +330,6 @@ class RuntimeContract:
             heard.clear()
             runtime.stop(key_of(spec), grace_s=0)
             wait_until(lambda: spec.deployment_id in heard)
-
-    # Logs
-
-    def test_logs_are_everything_written_or_the_last_lines(self, harness, runtime):
-        spec = harness.launch_spec(harness.says_three_lines())
-        runtime.start(spec)
-        ended(runtime, spec)
-        assert b"".join(runtime.logs(key_of(spec))) == b"one\ntwo\nthree\n"
-        assert b"".join(runtime.logs(key_of(spec), tail=2)) == b"two\nthree\n"
-
-    def test_logs_can_begin_at_a_moment(self, harness, runtime):
-        spec = harness.launch_spec(harness.says_three_lines())
-        runtime.start(spec)
-        now = ended(runtime, spec).ended_at or datetime.now(UTC)
-        day = timedelta(days=1)
-        everything = b"one\ntwo\nthree\n"
-        assert b"".join(runtime.logs(key_of(spec), since=now - day)) == everything
-        assert b"".join(runtime.logs(key_of(spec), since=now + day)) == b""
-
-    @pytest.mark.parametrize("follow", [False, True])
-    def test_each_line_may_begin_with_its_time(self, harness, runtime, follow):
-        spec = harness.launch_spec(harness.says_three_lines())
-        runtime.start(spec)
-        ended(runtime, spec)
-        written = b"".join(runtime.logs(key_of(spec), timestamps=True, follow=follow))
-        stamps, texts = zip(*(line.split(b" ", 1) for line in written.splitlines()), strict=True)
-        assert texts == (b"one", b"two", b"three")
-        times = [datetime.fromisoformat(stamp.decode()) for stamp in stamps]
-        assert times == sorted(times)
-        assert all(at.tzinfo for at in times)
-        last = b"".join(runtime.logs(key_of(spec), timestamps=True, tail=1))
-        assert last == stamps[2] + b" three\n"
-
-    def test_logs_are_followed_until_the_replica_ends(self, harness, runtime):
-        spec = harness.launch_spec(harness.says_three_lines_and_runs_on())
-        runtime.start(spec)
-        ready(runtime, spec)
-        written = runtime.logs(key_of(spec), follow=True)
-        heard = b""
-        while heard.count(b"\n") < 3:
-            heard += next(written)
-        runtime.stop(key_of(spec), grace_s=0)
-        assert heard + b"".join(written) == b"one\ntwo\nthree\n"
-
-    def test_a_follower_may_leave_while_nothing_is_written(self, harness, runtime):
-        spec = harness.launch_spec(harness.sleeps())
-        runtime.start(spec)
-        ready(runtime, spec)
-        written = runtime.logs(key_of(spec), follow=True)
-        assert next(written) == b""
-        written.close()
-        assert len(runtime.observe()) == 1
-
-    def test_a_missing_replica_has_no_logs(self, harness, runtime):
-        absent = key_of(harness.launch_spec(harness.sleeps()))
-        assert list(runtime.logs(absent)) == []
-        assert list(runtime.logs(absent, follow=True)) == []
 
     # An endpoint that is away
 

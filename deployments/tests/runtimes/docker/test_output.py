@@ -10,6 +10,7 @@ from deployments.runtimes.base import Access, Phase, RuntimeUnavailable
 from deployments.runtimes.docker import output
 from deployments.runtimes.docker.client import lines
 from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.runtimes.log_lines import LONGEST_LINE
 from deployments.tests.runtimes.docker.engine import own_engine
 from deployments.tests.runtimes.harness import key_of, ready, wait_until, watched
 
@@ -116,7 +117,7 @@ def test_a_line_in_several_frames_has_one_time(size):
 
 
 def test_a_line_that_does_not_end_leaves_memory_in_parts():
-    part = b"x" * output.LONGEST_LINE
+    part = b"x" * LONGEST_LINE
     begun = [frame(1, A + part), frame(1, A + b"y")]
     other, rest = frame(2, B + b"err\n"), frame(1, A + b"z\n")
     assert next(output.stamped(begun)) == A + part + b"y"
