@@ -192,12 +192,36 @@ def test_deployments_go_from_submit_to_each_kind_of_end(
     platform.run_until(lambda: platform.containers() == ["running"])
 
 
-def followed(server: str, user: User, id_: str) -> tuple[str | None, list[bytes]]:
+def test_lines_of_a_log_are_picked_while_it_runs_and_later(
+    platform: Platform, runtimes: object, server: str
+):
+    id_ = platform.submit("for n in 1 2 3 4; do echo loss $n; echo end $n >&2; sleep 1; done")
+    _, pieces = followed(server, platform.dev, id_, "&grep=loss&limit=2")
+    assert b"".join(pieces) == b"loss 1\nloss 2\n"
+    _, stamped = followed(server, platform.dev, id_, "&timestamps=true")
+    platform.becomes(id_, "COMPLETED")
+    platform.run_until(lambda: platform.containers(id_) == [])
+
+    def kept(query: str) -> bytes:
+        answer = platform.client.get(f"/api/deployments/{id_}/logs?{query}")
+        assert answer.status_code == 200
+        written: bytes = answer.getvalue()
+        return written
+
+    assert kept("timestamps=true") == b"".join(stamped)
+    assert kept("grep=loss&tail=2") == b"loss 3\nloss 4\n"
+    times = [line.split(b" ")[0].decode() for line in kept("timestamps=true").splitlines()]
+    between = kept(f"since={times[2]}&until={times[5]}")
+    assert sorted(between.splitlines()) == [b"end 2", b"end 3", b"loss 2", b"loss 3"]
+
+
+def followed(server: str, user: User, id_: str, query: str = "") -> tuple[str | None, list[bytes]]:
     """The response's transfer encoding, and its pieces as they came."""
     parts = urlsplit(server)
     client = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {AccessToken.for_user(user)}"}
-    client.request("GET", f"/api/deployments/{id_}/logs?follow=true", headers=headers)
+    path = f"/api/deployments/{id_}/logs?follow=true{query}"
+    client.request("GET", path, headers=headers)
     answer = client.getresponse()
     pieces = []
     while piece := answer.read1(65536):
