@@ -54,8 +54,8 @@ class Selection:
     that the query asks for.
 
     `tail` is counted here. Of a log that is followed it ends with what had been written when it was
-    opened: with the first line that is newer, or the first second of silence. Keeps TAIL_BYTES and
-    a line in memory at most.
+    opened: with the first line that is newer, or the first second of silence. Keeps TAIL_BYTES of
+    its lines, and one line, in memory at most.
     """
 
     def __init__(self, query: LogQuery, *, tail: int | None, stamped: bool = True) -> None:
@@ -64,7 +64,7 @@ class Selection:
         self._reader = LineReader(stamped=stamped)
         self._since_us, self._until_us = _microseconds(query.since), _microseconds(query.until)
         self._tail = tail
-        self._last: deque[Line] | None = None if tail is None else deque()
+        self._last: deque[bytes] | None = None if tail is None else deque()
         self._last_bytes = 0
         self._opened_us = time.time_ns() // NS_PER_US
         self._counts_until = time.monotonic() + CAUGHT_UP_S
@@ -104,12 +104,15 @@ class Selection:
                 self._write_tail()
         if self._query.grep and not self._matches(line):
             return
+        text = line.text
+        if self._query.timestamps and line.time:
+            text = line.time + b" " + text
         if self._last is not None:
-            self._remember(self._last, line)
+            self._remember(self._last, text)
             return
         self._seen += 1
         if self._seen > self._query.skip:
-            self._write(line)
+            self._write(text)
         limit = self._query.limit
         self.over = limit is not None and self._seen >= self._query.skip + limit
 
@@ -123,26 +126,24 @@ class Selection:
         self._context = text[len(text) - len(self._query.grep) + 1 :]
         return self._query.grep in text
 
-    def _remember(self, last: deque[Line], line: Line) -> None:
+    def _remember(self, last: deque[bytes], text: bytes) -> None:
         assert self._tail is not None
-        last.append(line)
-        self._last_bytes += len(line.text)
+        last.append(text)
+        self._last_bytes += len(text)
         while len(last) > self._tail or self._last_bytes > TAIL_BYTES:
             self.cut = self.cut or len(last) <= self._tail
-            self._last_bytes -= len(last.popleft().text)
+            self._last_bytes -= len(last.popleft())
 
     def _write_tail(self) -> None:
         last, self._last = self._last, None
-        for line in last or ():
-            self._write(line)
+        for text in last or ():
+            self._write(text)
 
-    def _write(self, line: Line) -> None:
+    def _write(self, text: bytes) -> None:
         if self._line_is_open:
             self._written += b"\n"
-        if self._query.timestamps and line.time:
-            self._written += line.time + b" "
-        self._written += line.text
-        self._line_is_open = not line.text.endswith(b"\n")
+        self._written += text
+        self._line_is_open = not text.endswith(b"\n")
 
     def _flush(self) -> bytes:
         written = bytes(self._written)

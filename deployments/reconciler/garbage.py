@@ -175,7 +175,7 @@ def _end_of(pieces: Iterable[bytes]) -> _End:
         for line in lines:
             last.append(line)
             size += len(line.text)
-            while last and size - len(last[0].text) >= KEPT_BYTES:
+            while len(last) > KEPT_LINES or size - len(last[0].text) >= KEPT_BYTES:
                 size -= len(last.popleft().text)
                 more = True
 

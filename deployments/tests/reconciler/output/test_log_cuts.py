@@ -5,7 +5,7 @@ import pytest
 from clusters.models import Node
 from deployments.logs import CUT
 from deployments.models import DeploymentLog
-from deployments.reconciler.garbage import KEPT_BYTES
+from deployments.reconciler.garbage import KEPT_BYTES, KEPT_LINES
 from deployments.runtimes.streams import from_whole_letter, to_whole_letter, whole_letters
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.workloads import make
@@ -69,6 +69,21 @@ def test_a_log_of_exactly_what_is_kept_stays_as_it_is(testbed: Testbed, a: Node)
     testbed.runtime_of(a).finish(testbed.key(row), 0)
     testbed.reconcile()
     assert bytes(DeploymentLog.objects.get(deployment=row).output) == whole
+
+
+def test_an_endpoint_that_sends_more_lines_than_it_is_asked_for_fills_no_memory(
+    testbed: Testbed, a: Node
+):
+    testbed.reconcile()
+    row = testbed.submit()
+    testbed.settle()
+    testbed.runtime_of(a).write(testbed.key(row), b"\n" * 200_000 + b"last")
+    testbed.runtime_of(a).finish(testbed.key(row), 0)
+    testbed.reconcile()
+    log = DeploymentLog.objects.get(deployment=row)
+    assert bytes(log.output) == b"\n" * (KEPT_LINES - 1) + b"last"
+    assert log.times is not None
+    assert len(log.times) == 8 * KEPT_LINES
 
 
 @pytest.mark.parametrize("most", range(14, 20))
