@@ -43,7 +43,7 @@ def _mount(mount: Mount, cluster_id: str, version: tuple[int, ...]) -> dict[str,
         name = str(mount.source.get("volume") or own_volume(cluster_id, mount.volume))
     else:
         driven = _options(mount, "" if by_engine else mount.sub_path)
-        name = f"{own_volume(cluster_id, mount.volume)}-{_digest(driven)}"
+        name = driven_volume(cluster_id, mount.volume, driven)
         volume |= {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": driven}}
     return {"Type": "volume", "Source": name, "VolumeOptions": volume, **shared}
 
@@ -51,6 +51,12 @@ def _mount(mount: Mount, cluster_id: str, version: tuple[int, ...]) -> dict[str,
 def own_volume(cluster_id: str, volume: str) -> str:
     """The name that a cluster's volume has on its engines."""
     return f"mlops-{cluster_id}-{volume}"
+
+
+def driven_volume(cluster_id: str, volume: str, options: Mapping[str, str]) -> str:
+    """The name of one that the `local` driver mounts with these options. The dot, which no cluster's
+    volume has in its name, keeps it apart from a volume that an ADMIN offers by such a name."""
+    return f"{own_volume(cluster_id, volume)}.{_digest(options)}"
 
 
 def _options(mount: Mount, inner: str) -> dict[str, str]:

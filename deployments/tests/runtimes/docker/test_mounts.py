@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clusters.api.volume_serializers import NewVolumeSerializer
 from deployments.runtimes.base import Code, Container, RefusedError, Sandbox
 from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.mounts import mounts_of, own_volume
@@ -161,6 +162,17 @@ def test_a_file_server_is_mounted_as_the_operator_offers_it():
     ]
     [other] = mounts_of([replace(mount, sub_path="")], "ours", "1.41")
     assert other["Source"] != asked["Source"]  # the engine keeps the options of the first
+
+
+@pytest.mark.parametrize("kind", ["NFS", "HOST_PATH"])
+def test_no_volume_of_an_admin_is_the_one_through_which_an_engine_mounts_an_operators_folder(kind):
+    source = {"server": "nas.example.org", "path": "/export"}
+    mount = Mount("nas", kind, "/data", source, read_only=True, never_written=True, sub_path="a")
+    [asked] = mounts_of([mount], "ours", "1.45")
+    name = asked["Source"].removeprefix(own_volume("ours", ""))
+    offered = NewVolumeSerializer(data={"name": name, "kind": "DOCKER_VOLUME"})
+    assert not offered.is_valid()
+    assert list(offered.errors) == ["name"]
 
 
 def test_a_volume_may_be_at_tmp_where_the_root_is_read_only(run):
