@@ -16,13 +16,13 @@ NOT_OF_PROBE = ("within_s", "liveness")  # the reconciler reads them
 
 
 class LaunchSpecs:
-    """Makes the launch specs of one cluster. One query, for its sandbox, and one for its volumes
-    once a deployment mounts any. One more, for the secrets of `rows`, where these name any."""
+    """Makes the launch specs of these rows of one cluster. One query, for its sandbox, and one more
+    each for its volumes and for secrets, where the rows name any."""
 
-    def __init__(self, cluster: Cluster, rows: Sequence[Deployment] = ()) -> None:
+    def __init__(self, cluster: Cluster, rows: Sequence[Deployment]) -> None:
         self._cluster = cluster
         self.secrets = SecretValues(cluster.organization_id, rows)
-        self._mounts = Mounts(cluster)
+        self._mounts = Mounts(cluster, rows)
         row = SandboxRow.objects.filter(cluster=cluster).first()
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 

@@ -11,19 +11,17 @@ from deployments.runtimes.mounts import Mount
 
 
 class Mounts:
-    """Of one cluster's deployments. One query, none before a deployment mounts a volume."""
+    """Of these rows of one cluster. One query, none where they mount no volume; it is made at once,
+    as each of the threads that start containers would open a connection of its own for it."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._volumes: Mapping[str, Volume] | None = None
+    def __init__(self, cluster: Cluster, rows: Sequence[Deployment]) -> None:
+        self._volumes: Mapping[str, Volume] = {}
+        if any(row.volumes for row in rows):
+            self._volumes = {each.name: each for each in volumes_in(cluster)}
 
     def of(self, row: Deployment) -> Sequence[Mount]:
         """Raises RefusedError where a volume is gone, or where the settings no longer allow its
         folder: it was offered under others."""
-        if not row.volumes:
-            return ()
-        if self._volumes is None:
-            self._volumes = {each.name: each for each in volumes_in(self._cluster)}
         return [self._mount(self._volumes.get(given["name"]), given) for given in row.volumes]
 
     @staticmethod

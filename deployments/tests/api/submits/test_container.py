@@ -37,7 +37,7 @@ def shown(answer):
 
 def spec_of(cluster):
     row = Deployment.objects.get()
-    return LaunchSpecs(cluster).of(row, [(0, cluster.nodes.model(name="a"))])
+    return LaunchSpecs(cluster, [row]).of(row, [(0, cluster.nodes.model(name="a"))])
 
 
 def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster):

@@ -30,7 +30,7 @@ def deployment(docker, dev, offered):
 
 
 def test_each_is_mounted_as_the_cluster_offers_it(docker, deployment):
-    spec = LaunchSpecs(docker).of(
+    spec = LaunchSpecs(docker, [deployment]).of(
         deployment, [(number, docker.nodes.model(name="a")) for number in (0, 1)]
     )
     assert list(spec.mounts) == [
@@ -47,27 +47,35 @@ def test_each_is_mounted_as_the_cluster_offers_it(docker, deployment):
 
 def test_a_change_counts_from_the_next_start_on(docker, deployment):
     Volume.objects.filter(name="out").update(read_only=True)
-    assert [each.read_only for each in Mounts(docker).of(deployment)] == [True, True, True]
+    assert [each.read_only for each in Mounts(docker, [deployment]).of(deployment)] == [
+        True,
+        True,
+        True,
+    ]
 
 
-def test_the_volumes_of_a_cluster_are_read_once(docker, dev, deployment, django_assert_num_queries):
-    mounts, without = Mounts(docker), make(docker, dev)
+def test_the_volumes_of_a_cluster_are_read_once_and_before_any_start(
+    docker, dev, deployment, django_assert_num_queries
+):
+    other, without = make(docker, dev, volumes=deployment.volumes), make(docker, dev)
     with django_assert_num_queries(0):
-        assert mounts.of(without) == ()
+        assert Mounts(docker, [without]).of(without) == []
     with django_assert_num_queries(1):
-        mounts.of(deployment)
-        mounts.of(deployment)
+        mounts = Mounts(docker, [without, deployment, other])
+    with django_assert_num_queries(0):
+        assert mounts.of(deployment) == mounts.of(other)
+        assert mounts.of(without) == []
 
 
 @pytest.mark.parametrize("roots", [(), ("/srv/other",), ("/srv/data/sets",)])
 def test_a_folder_that_the_settings_no_longer_allow_is_refused(docker, deployment, settings, roots):
     settings.VOLUME_HOST_ROOTS = roots
     with pytest.raises(RefusedError, match="VOLUME_HOST_ROOTS") as refusal:
-        Mounts(docker).of(deployment)
+        Mounts(docker, [deployment]).of(deployment)
     assert refusal.value.problem.code == Code.REFUSED
 
 
 def test_a_volume_that_is_gone_is_named(docker, deployment, offered):
     offered.delete()
     with pytest.raises(RefusedError, match="offers no volume sets any more"):
-        Mounts(docker).of(deployment)
+        Mounts(docker, [deployment]).of(deployment)
