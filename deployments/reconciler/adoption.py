@@ -85,8 +85,10 @@ def _write(row: Deployment, placement: list[dict[str, Any]], found: Found, now: 
     row.reason_code, row.reason_details, row.retry_at = "", {}, None
     if row.max_runtime_s is not None:
         row.due_at = row.started_at + timedelta(seconds=row.max_runtime_s)
+    digests = (status.image_digest for status, _ in found)
+    row.image_digest = next(filter(None, digests), row.image_digest)
     columns = ["status", "placement", "reason_code", "reason_details", "retry_at"]
-    row.save(update_fields=[*columns, "started_at", "due_at"])
+    row.save(update_fields=[*columns, "started_at", "due_at", "image_digest"])
     details = {"attempt": row.attempt, "code": ADOPTED}
     record(row.pk, EventType.RUNNING, at=now, details=details)
 

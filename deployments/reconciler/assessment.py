@@ -130,6 +130,7 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
         _started_at(replicas) if status.started_at else None,
         _last_end(replicas) or status.ended_at,
         alive,
+        image_digest=_image_digest(replicas) if status.started_at else "",
     )
 
 
@@ -139,14 +140,11 @@ def _completed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | Non
         return None
     started_at, ended_at = _started_at(replicas), _last_end(replicas)
     if row.kind == Kind.SERVICE:
-        return Assessment(Outcome.FAIL, Code.EXITED, {"exit_code": 0}, 0, started_at, ended_at)
-    return Assessment(
-        Outcome.COMPLETE,
-        exit_code=0,
-        started_at=started_at,
-        ended_at=ended_at,
-        image_digest=_image_digest(replicas),
-    )
+        outcome, code, details = Outcome.FAIL, str(Code.EXITED), {"exit_code": 0}
+    else:
+        outcome, code, details = Outcome.COMPLETE, "", {}
+    digest = _image_digest(replicas)
+    return Assessment(outcome, code, details, 0, started_at, ended_at, image_digest=digest)
 
 
 def _running(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
@@ -177,11 +175,14 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
             return incomplete
         if len(statuses) < len(replicas) or not any(map(_is_on_its_way, statuses)):
             return Assessment(Outcome.START)
-    if all(each.phase == Phase.ENDED or each.ready for each in statuses):
+    paused = readiness.paused(replicas)
+    # What ran before it was paused runs again, also where its probe does not pass at present.
+    ran = (Phase.ENDED, Phase.RUNNING) if row.started_at and paused is None else (Phase.ENDED,)
+    if all(each.phase in ran or each.ready for each in statuses):
         return Assessment(
             Outcome.CONFIRM, started_at=_started_at(replicas), image_digest=_image_digest(replicas)
         )
-    if (paused := readiness.paused(replicas)) is not None:
+    if paused is not None:
         return Assessment(Outcome.NOTE, paused.code, paused.details)
     problems = [each.problem for each in statuses if each.problem]
     if now - (row.admitted_at or now) > readiness.SCHEDULE_WITHIN:

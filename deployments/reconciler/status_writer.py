@@ -110,7 +110,7 @@ def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     columns: dict[str, Any] = {"exit_code": 0, "reason_code": "", "reason_details": {}}
     if row.started_at is None:  # it ended before a pass saw it run
         columns["started_at"] = _started_at(row, assessment, now)
-        columns["image_digest"] = assessment.image_digest
+        columns |= _digest(assessment)
     at = _finished_at(row, assessment, now)
     end([row], now, status=Status.COMPLETED, finished_at=at, **columns)
     record(row.pk, EventType.COMPLETED, at=at, details={"exit_code": 0})
@@ -124,6 +124,7 @@ def _fail(row: Deployment, assessment: Assessment, now: datetime) -> bool:
         "reason_code": assessment.code,
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
+        **_digest(assessment),
     }
     may_retry = row.kind == Kind.SERVICE or row.retry_count < row.max_retries
     if assessment.final or not may_retry:
@@ -142,6 +143,7 @@ def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
         "reason_code": assessment.code,
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
+        **_digest(assessment),
     }
     ended = _finished_at(row, assessment, now)
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST, codes.GANG_INCOMPLETE):
@@ -227,6 +229,11 @@ def _finished_at(row: Deployment, assessment: Assessment, now: datetime) -> date
     else:
         ended = began + (assessment.ended_at - assessment.started_at)
     return min(max(ended, began), now)
+
+
+def _digest(assessment: Assessment) -> dict[str, str]:
+    """The column, where the attempt shows which image it ran; else that of the one before stays."""
+    return {"image_digest": assessment.image_digest} if assessment.image_digest else {}
 
 
 def _retry_pause_s(row: Deployment, ended: datetime) -> int:

@@ -237,6 +237,12 @@ class FakeRuntime:
             container.status = replace(container.status, ready=not paused, problem=problem)
             self._report(key)
 
+    def began_at(self, key: Key, moment: datetime) -> None:
+        """Have the container say that it was started then."""
+        with self._changed:
+            container = self._containers[key]
+            container.status = replace(container.status, started_at=moment)
+
     def write(self, key: Key, line: bytes) -> None:
         """Let the container write a line."""
         with self._changed:

@@ -7,6 +7,7 @@ from deployments.models import Deployment, DeploymentEvent
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.feed.guard import every_change_needs_an_event
+from deployments.tests.reconciler.starts.test_pull_policy import DIGEST, shows
 from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
 from deployments.tests.workloads import allocated
 from scheduler import audit
@@ -61,6 +62,18 @@ def test_a_replica_that_still_runs_goes_on_with_its_attempt(
     testbed.runtime_of(a).finish(testbed.key(lost), 0)
     testbed.reconcile()
     assert testbed.status(lost) == "COMPLETED"
+
+
+def test_what_is_adopted_before_it_was_seen_to_run_shows_its_image(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    row = testbed.submit(readiness={"kind": "tcp", "port": 80, "within_s": 600})
+    testbed.intercept(a, "observe", shows(DIGEST))
+    testbed.settle()
+    Deployment.objects.filter(pk=row.pk).update(image_digest="")
+    lose(testbed, a)
+    regain(testbed, a)
+    fresh = testbed.fresh(row)
+    assert (fresh.status, fresh.attempt, fresh.image_digest) == ("RUNNING", 1, DIGEST)
 
 
 def test_what_was_started_elsewhere_meanwhile_is_killed_where_it_was(

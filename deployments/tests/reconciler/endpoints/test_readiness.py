@@ -172,6 +172,25 @@ def test_a_paused_container_is_not_running_until_that_is_undone(
     assert reason(row) == {}
 
 
+def test_what_was_not_ready_before_it_was_paused_does_not_fail_for_that(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    row = testbed.submit(readiness={**PROBE, "within_s": 1})
+    testbed.settle()
+    make_unready(testbed, a, row)
+    started_at = timezone.now() - timedelta(hours=1)
+    testbed.runtime_of(a).began_at(testbed.key(row), started_at)
+    testbed.runtime_of(a).pause(testbed.key(row))
+    testbed.reconcile()
+    assert (testbed.status(row), reason(row)["code"]) == ("STARTING", "PAUSED")
+    testbed.runtime_of(a).pause(testbed.key(row), paused=False)
+    testbed.runtime_of(a).set_ready(testbed.key(row), False)
+    testbed.reconcile()
+    testbed.reconcile()
+    after = testbed.fresh(row)
+    assert (after.status, after.attempt) == ("RUNNING", 1)
+    assert reason(row)["code"] == "NOT_READY"
+
+
 def test_a_paused_container_can_be_stopped(testbed: Testbed, a: Node, dev):
     testbed.reconcile()
     row = testbed.submit()

@@ -114,3 +114,11 @@ def test_what_ended_before_it_was_seen_to_run_has_one_too(testbed: Testbed, a: N
     testbed.settle()
     assert testbed.status(row) == "COMPLETED"
     assert testbed.fresh(row).image_digest == DIGEST
+
+
+def test_what_failed_before_it_was_seen_to_run_has_one_too(testbed: Testbed, a: Node):
+    testbed.intercept(a, "observe", shows(DIGEST))
+    row = testbed.submit("exit:3")
+    testbed.settle()
+    assert testbed.status(row) == "FAILED"
+    assert testbed.fresh(row).image_digest == DIGEST
