@@ -54,8 +54,8 @@ def own_volume(cluster_id: str, volume: str) -> str:
 
 
 def driven_volume(cluster_id: str, volume: str, options: Mapping[str, str]) -> str:
-    """The name of one that the `local` driver mounts with these options. The dot, which no cluster's
-    volume has in its name, keeps it apart from a volume that an ADMIN offers by such a name."""
+    """The name of one that the `local` driver mounts with these options. No volume of a cluster has
+    a dot in its name, so this is none that an ADMIN offers."""
     return f"{own_volume(cluster_id, volume)}.{_digest(options)}"
 
 
