@@ -15,7 +15,7 @@ from clusters.services import volumes
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import EMPTY
 from mlops_platform.admin.markup import to_page as link_to
-from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin
+from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin, sentences_of
 
 GIVEN = ("name", "kind", "source", "read_only", "node_names", "node_selector")
 CHANGEABLE = GIVEN[2:]
@@ -49,8 +49,11 @@ class VolumeForm(RefusableForm, forms.ModelForm):
         body = {name: given.get(name) or empty.get(name, given.get(name)) for name in GIVEN}
         judge = NewVolumeSerializer(data=body)
         if not self.errors and not judge.is_valid():
-            for name, said in judge.errors.items():
-                self.add_error(name if name in self.fields else None, str(said))
+            for field, detail in judge.errors.items():
+                for name, said in sentences_of(detail):
+                    self.add_error(
+                        field if field in self.fields else None, f"{name}: {said}" if name else said
+                    )
         elif not self.errors:
             cleaned |= judge.validated_data
         return cleaned

@@ -29,7 +29,7 @@ class RefusingAdmin(OperatorAdmin):
         try:
             return super().changeform_view(request, *args, **kwargs)
         except APIException as refusal:
-            sentences = dict(_sentences(refusal.detail))
+            sentences = dict(sentences_of(refusal.detail))
             setattr(request, "refusal", sentences)  # noqa: B010 - not HttpRequest's own
             return super().changeform_view(request, *args, **kwargs)
 
@@ -39,11 +39,11 @@ class RefusingAdmin(OperatorAdmin):
         return form
 
 
-def _sentences(detail: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def sentences_of(detail: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """(innermost field name, sentence) of each fault of a nested error."""
     if isinstance(detail, Mapping):
         for inner_name, inner in detail.items():
-            yield from _sentences(inner, str(inner_name))
+            yield from sentences_of(inner, str(inner_name))
     elif isinstance(detail, list):
         yield name, " ".join(str(each) for each in detail)
     else:

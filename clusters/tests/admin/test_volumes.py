@@ -65,6 +65,23 @@ def test_faults_are_shown_on_the_form(operator, docker, fault):
     assert not Volume.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ({"source": "{}"}, "path: Required for this kind."),
+        ({"source": '{"path": "srv"}'}, "path: An absolute path such as /data, without .. in it."),
+        ({"source": '{"path": "/etc"}'}, "Its path lies below none of VOLUME_HOST_ROOTS."),
+        ({"name": "A b"}, "Lower-case letters, digits and -, which neither begins nor ends it"),
+        ({"node_names": '["a", "a"]'}, "Each node at most once."),
+        ({"node_selector": '{"zone": 1}'}, "zone: "),
+    ],
+)
+def test_a_fault_is_said_in_a_sentence(operator, docker, fault, sentence):
+    page = operator.post(reverse(ADD), {"cluster": docker.pk, **FOLDER, **fault}).content.decode()
+    assert sentence in page
+    assert "ErrorDetail" not in page
+
+
 def test_a_name_that_is_taken_is_said(operator, docker):
     for status in (302, 200):
         answer = operator.post(reverse(ADD), {"cluster": docker.pk, **FOLDER})
