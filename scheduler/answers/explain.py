@@ -19,7 +19,6 @@ from clusters.models import Cluster, Runtime
 from deployments.models import Deployment, Status
 from deployments.queries.deployments import positions_of
 from deployments.queries.priority_classes import priority_classes
-from deployments.reasons.codes import shown
 from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
@@ -141,12 +140,15 @@ def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
 
 
 def _occupants(running: list[Running], names: Names) -> list[dict[str, Any]]:
+    """Their allocation is in millicores, which the serializer shows as cores."""
     return [
         {
             "deployment_id": each.id,
             "name": names.get(UUID(each.id), ""),
             "priority": each.priority,
-            "allocated": shown(each.total.named()),
+            "allocated": {
+                PUBLIC_NAMES[name]: amount for name, amount in each.total.named().items()
+            },
             "ends_at": moment(each.ends_ms) if each.ends_ms is not None else None,
         }
         for each in running

@@ -39,7 +39,7 @@ def test_members_see_it_and_strangers_find_nothing(
 def test_a_waiting_deployment_is_explained_by_what_runs_and_by_what_would_help(
     cluster: Cluster, org: Organization, submit: Submit, vera: User
 ) -> None:
-    limited = submit("LOW", gpu=4, max_runtime_s=600, name="limited")
+    limited = submit("LOW", gpu=4, cpu_milli=1500, max_runtime_s=600, name="limited")
     endless = submit("LOW", gpu=2, name="endless")
     run_cycle(cluster)
     other = Cluster.objects.create(
@@ -51,6 +51,11 @@ def test_a_waiting_deployment_is_explained_by_what_runs_and_by_what_would_help(
     assert found["reason"]["code"] == "INSUFFICIENT_CAPACITY"
     assert found["queue_position"] == 1
     assert [each["name"] for each in found["allocated_to"]] == ["limited", "endless"]
+    assert found["allocated_to"][0]["allocated"] == {
+        "cpu": 1.5,
+        "ram": limited.ram_mib,
+        "gpu": 4,
+    }
     help_ = found["starts_now_with"]
     assert help_["nothing_changed"] is False
     assert help_["less"] == [{"field": "required_gpu", "at_most": 2}]
