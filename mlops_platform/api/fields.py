@@ -1,7 +1,7 @@
 """Serializer fields that take the types of the API's contract, and nothing that looks like them."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from rest_framework import serializers
 
@@ -161,7 +161,9 @@ class BoundedList(serializers.ListField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of the given words; with `upper` in any letter case."""
+    """One of the given words, which a refusal names; with `upper` in any letter case."""
+
+    default_error_messages = {"invalid_choice": '"{input}" is none of {words}.'}
 
     def __init__(self, choices: Any, *, upper: bool = False, **kwargs: Any) -> None:
         self.upper = upper
@@ -174,6 +176,9 @@ class Choice(serializers.ChoiceField):
             self.fail("invalid_choice", input=data[:LONGEST_CHOICE])
         # Letters of other alphabets, such as the dotless i, have ours for capitals.
         return super().to_internal_value(data.upper() if self.upper and data.isascii() else data)
+
+    def fail(self, key: str, **given: Any) -> NoReturn:
+        super().fail(key, words=", ".join(map(str, self.choices)), **given)
 
 
 def _brief(data: Any) -> str:

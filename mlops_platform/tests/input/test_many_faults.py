@@ -82,3 +82,10 @@ def test_a_body_of_too_many_values_is_refused_unread(api, ada):
     error = error_body(answer)
     assert (answer.status_code, error["code"]) == (400, "parse_error")
     assert f"{MOST_VALUES:,}" in error["detail"]
+
+
+@pytest.mark.parametrize("given", ["Always", "", 5, ["always"]])
+def test_a_refusal_names_the_words_to_choose_from(api, dev, cluster, given):
+    answer = api(dev).post("/api/deployments", body_of(cluster, pull_policy=given))
+    assert answer.status_code == 400
+    assert "is none of if_missing, always." in answer.json()["fields"]["pull_policy"][0]
