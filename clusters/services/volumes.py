@@ -68,7 +68,7 @@ def change_volume(volume: Volume, body: Mapping[str, Any], *, trusted: bool = Fa
             return row
         _refuse_tenant(row, trusted=trusted)
         if "source" in changed:
-            _refuse_in_use(row, "what it is made of")
+            _refuse_in_use(row, "the volume, whose source stays meanwhile")
         for name, value in changed.items():
             setattr(row, name, value)
         _check(row, trusted=trusted)

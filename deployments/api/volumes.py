@@ -20,13 +20,13 @@ TAKEN = "Nothing can be mounted there."
 
 
 class MountPath(AbsolutePath):
-    """A folder of the container, none of its system's."""
+    """A folder of the container, none of its system's, nor one that contains such a folder."""
 
     default_error_messages = {"system": TAKEN}
 
     def to_internal_value(self, data: Any) -> str:
         path = super().to_internal_value(data)
-        if any(lies_in(path, folder) for folder in NEVER):
+        if any(lies_in(path, folder) or lies_in(folder, path) for folder in NEVER):
             self.fail("system")
         return path
 

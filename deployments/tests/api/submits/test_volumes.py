@@ -72,6 +72,9 @@ def test_the_defaults_and_the_order_do_not_matter(api, dev, cluster, data):
         mounts({"path": "/dev/shm"}),
         mounts({"path": "/etc"}),
         mounts({"path": "/run/secrets/a"}),
+        mounts({"path": "/run"}),
+        mounts({"path": "/usr"}),
+        mounts({"path": "/var/run/"}),
         mounts({}, {}),
         mounts({}, {"path": "/data/"}),
         mounts({}, {"path": "/data/inner"}),
@@ -142,6 +145,7 @@ def test_a_volume_in_use_is_neither_withdrawn_nor_made_another(
     assert str(user.pk) in gone.json()["detail"]
     changed = api(ada).patch(path, {"source": {"volume": "another"}})
     assert (changed.status_code, changed.json()["code"]) == (409, "volume_in_use")
+    assert "mounts the volume, whose source stays meanwhile" in changed.json()["detail"]
     assert row(data) == before
     assert api(ada).patch(path, {"read_only": True}).status_code == 200  # for the next starts
     user.delete()
