@@ -222,3 +222,6 @@ class SecretAdmin(LookUpAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # owners write them, through the API

@@ -19,22 +19,27 @@ from mlops_platform.admin.refusals import RefusableForm, RefusingAdmin, sentence
 
 GIVEN = ("name", "kind", "source", "read_only", "node_names", "node_selector")
 CHANGEABLE = GIVEN[2:]
+OF_JSON = ("source", "node_names", "node_selector")
+
+
+class JSONInput(forms.JSONField):
+    """A few lines for JSON, which an operator may also leave empty: `empty` is meant then."""
+
+    def __init__(self, empty: Any, help_text: str) -> None:
+        lines = forms.Textarea({"rows": 3, "cols": 60, "class": "vLargeTextField"})
+        super().__init__(required=False, initial=empty, widget=lines, help_text=help_text)
 
 
 class VolumeForm(RefusableForm, forms.ModelForm):
-    source = forms.JSONField(
-        required=False,
+    source = JSONInput(
+        {},
         help_text=(
             'HOST_PATH: {"path"}; NFS: {"server", "path"}; DOCKER_VOLUME: {} or {"volume"}; '
             'PVC: {"claim"} or {"size_mib", "storage_class", "access_mode"}.'
         ),
     )
-    node_names = forms.JSONField(
-        required=False, help_text='The nodes that have it: ["gpu-1"]; else all.'
-    )
-    node_selector = forms.JSONField(
-        required=False, help_text='Only nodes with these labels have it: {"zone": "b"}.'
-    )
+    node_names = JSONInput([], help_text='The nodes that have it: ["gpu-1"]; else all.')
+    node_selector = JSONInput({}, help_text='Only nodes with these labels have it: {"zone": "b"}.')
 
     class Meta:
         model = Volume
@@ -43,7 +48,7 @@ class VolumeForm(RefusableForm, forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         self.add_refusal()
-        empty: dict[str, Any] = {"source": {}, "node_names": [], "node_selector": {}}
+        empty = {name: self.fields[name].initial for name in OF_JSON}
         kept = {name: getattr(self.instance, name) for name in ("name", "kind")}
         given = {**kept, **cleaned}
         body = {name: given.get(name) or empty.get(name, given.get(name)) for name in GIVEN}

@@ -67,7 +67,12 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         ("Whose", {"fields": ["in_cluster", "organization", "owner", "id"]}),
         (
             "What runs",
-            {"fields": ["kind", "image", "command_line", "arguments", "env_names", "in_container"]},
+            {
+                "fields": [
+                    *("kind", "image", "image_digest", "command_line", "arguments"),
+                    *("env_names", "secret_names", "mounts", "in_container"),
+                ]
+            },
         ),
         (
             "What it asks for",

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from deployments.models import Deployment, DeploymentEvent, EventType, Status
 from deployments.queries.deployments import events_of
+from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from mlops_platform.admin.markup import EMPTY, ago, badge, facts, request, to_page
 
@@ -151,6 +152,29 @@ class Details:
         """What the submit set of the container."""
         given = {**deployment.container, **deployment.container.get("ulimits", {})}
         return _words([f"{name}={value}" for name, value in given.items() if name != "ulimits"])
+
+    @admin.display(description="volumes")
+    def mounts(self, deployment: Deployment) -> SafeString | str:
+        """`datasets/images:/data:ro`, as the command lines of container engines have it."""
+        return _words(
+            [
+                "/".join(filter(None, [each["name"], each["sub_path"]]))
+                + f":{each['path']}"
+                + (":ro" if each["read_only"] else "")
+                for each in deployment.volumes
+            ]
+        )
+
+    @admin.display(description="secrets")
+    def secret_names(self, deployment: Deployment) -> SafeString | str:
+        """Where each is in the containers, and its name; of a person's secret not the name."""
+        return _words(
+            [
+                f"{each.get('env') or '/run/secrets/' + each['file']}="
+                + (each["name"] or "(of the owner)")
+                for each in shown(deployment, None)
+            ]
+        )
 
     @admin.display(description="placement")
     def placed_on(self, deployment: Deployment) -> SafeString | str:

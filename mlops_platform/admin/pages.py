@@ -65,6 +65,8 @@ class PageOfRows(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if not self.query and not self.get_filters_params():
+            self.full_result_count = self.result_count  # else the page offers to show all of them
         rows = self.read()
         self.model_admin.prepare(request, rows)
         self.result_list = rows

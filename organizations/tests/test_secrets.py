@@ -246,6 +246,7 @@ def test_an_operator_sees_all_but_the_value_and_may_delete_one(client, ada, org,
         assert "hf" in shown
         assert kept.sealed not in shown
         assert "hunter2" not in shown
+        assert "Save" not in shown
     assert client.get(reverse("admin:organizations_secret_add")).status_code == 403
     client.post(reverse("admin:organizations_secret_delete", args=[kept.pk]), {"post": "yes"})
     assert not Secret.objects.exists()

@@ -82,6 +82,26 @@ def test_a_fault_is_said_in_a_sentence(operator, docker, fault, sentence):
     assert "ErrorDetail" not in page
 
 
+def test_an_empty_form_shows_empty_values_and_takes_them(operator, docker):
+    fields = operator.get(reverse(ADD)).context["adminform"].form
+    assert [fields[name].value() for name in ("source", "node_names", "node_selector")] == [
+        "{}",
+        "[]",
+        "{}",
+    ]
+    body = {"cluster": docker.pk, "name": "data", "kind": "DOCKER_VOLUME", "node_names": "[]"}
+    assert operator.post(reverse(ADD), body).status_code == 302
+    assert Volume.objects.get().node_names == []
+
+
+def test_a_list_that_shows_all_does_not_offer_to(operator, docker):
+    add_volume(docker, {"name": "data", "kind": "DOCKER_VOLUME"})
+    listed = reverse("admin:clusters_volume_changelist")
+    assert "Show all" not in operator.get(listed).content.decode()
+    assert "Show all" in operator.get(listed, {"q": "data"}).content.decode()
+    assert "Show all" in operator.get(listed, {"kind__exact": "DOCKER_VOLUME"}).content.decode()
+
+
 def test_a_name_that_is_taken_is_said(operator, docker):
     for status in (302, 200):
         answer = operator.post(reverse(ADD), {"cluster": docker.pk, **FOLDER})

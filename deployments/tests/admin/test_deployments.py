@@ -193,6 +193,36 @@ def test_the_page_costs_the_same_for_a_short_and_a_long_life(
     assert text.count("CHECKPOINTED") == events
 
 
+def test_the_page_shows_what_the_containers_get(operator, cluster, dev):
+    row = make(
+        cluster,
+        dev,
+        Status.RUNNING,
+        image_digest="sha256:0ddba11",
+        volumes=[
+            {"name": "sets", "path": "/data", "read_only": True, "sub_path": "images"},
+            {"name": "out", "path": "/out", "read_only": False, "sub_path": ""},
+        ],
+        secrets=[
+            {"scope": "organization", "name": "hf", "env": "HF_TOKEN"},
+            {"scope": "person", "name": "of-dev-alone", "file": "git/key"},
+        ],
+        container={"ephemeral_mib": 512, "pull_policy": "always"},
+    )
+    text = operator.get(page(row)).content.decode()
+    for words in (
+        "sha256:0ddba11",
+        "sets/images:/data:ro",
+        "out:/out<",
+        "HF_TOKEN=hf",
+        "/run/secrets/git/key=(of the owner)",
+        "ephemeral_mib=512",
+        "pull_policy=always",
+    ):
+        assert words in text, words
+    assert "of-dev-alone" not in text
+
+
 def test_a_very_long_timeline_shows_its_end(operator, cluster, dev):
     row = make(cluster, dev)
     record(row.pk, EventType.SUBMITTED, at=row.created_at)
