@@ -125,6 +125,7 @@ class Deployment(models.Model):
     )
     grace_s = models.PositiveIntegerField(default=30)
     max_retries = models.PositiveIntegerField(default=0)
+    retry = models.JSONField(default=dict, db_default={}, blank=True)  # lifecycle/retry_rules.py
     readiness = models.JSONField(null=True, blank=True)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)

@@ -11,6 +11,7 @@ from deployments.queries.deployments import events_of
 from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from mlops_platform.admin.markup import EMPTY, ago, badge, facts, request, to_page
+from mlops_platform.api.fields import units
 
 TONES = {
     Status.QUEUED: "waiting",
@@ -26,6 +27,7 @@ EVENT_TONES = {
     EventType.FAILED: "bad",
 }
 MOST_EVENTS = 100
+CAUSES = (("on", "on"), ("not_on", "not on"))  # in the column `retry`, and in words
 
 
 def status_badge(status: str) -> SafeString:
@@ -175,6 +177,16 @@ class Details:
                 for each in shown(deployment, None)
             ]
         )
+
+    @admin.display(description="retries by cause")
+    def retry_rules(self, deployment: Deployment) -> SafeString | str:
+        """What the submit set of its retries."""
+        rules = deployment.retry
+        words = [f"{name} {', '.join(rules[key])}" for key, name in CAUSES if key in rules]
+        if "ram_factor_milli" in rules:
+            factor = units(rules["ram_factor_milli"])
+            words.append(f"{factor} times the RAM, up to {rules['ram_limit_mib']} MiB")
+        return _words(words)
 
     @admin.display(description="placement")
     def placed_on(self, deployment: Deployment) -> SafeString | str:

@@ -20,7 +20,7 @@ from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
 from mlops_platform.api.answers.commit_order import Position, cursor_of
-from mlops_platform.api.fields import ShownCores, ShownSeconds
+from mlops_platform.api.fields import ShownCores, ShownSeconds, ShownThousandths
 from mlops_platform.database.unreadable_json import UNREADABLE
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,10 @@ EXAMPLE: Mapping[str, Any] = {
     "simulated_runtime_s": 120,
     "grace_s": 30,
     "max_retries": 0,
+    "retry_on": None,
+    "fail_on": None,
+    "retry_ram_factor": None,
+    "retry_ram_limit": None,
     "readiness": None,
     "attempt": 0,
     "retry_count": 0,
@@ -151,6 +155,26 @@ class DeploymentSerializer(serializers.Serializer):
     simulated_runtime_s = ShownSeconds(source="simulated_for_s", allow_null=True)
     grace_s = serializers.IntegerField()
     max_retries = serializers.IntegerField()
+    retry_on = serializers.ListField(
+        source="retry.on",
+        child=serializers.CharField(),
+        default=None,
+        allow_null=True,
+        help_text="Null: every cause.",
+    )
+    fail_on = serializers.ListField(
+        source="retry.not_on",
+        child=serializers.CharField(),
+        default=None,
+        allow_null=True,
+        help_text="Null: none.",
+    )
+    retry_ram_factor = ShownThousandths(
+        source="retry.ram_factor_milli", default=None, allow_null=True
+    )
+    retry_ram_limit = serializers.IntegerField(
+        source="retry.ram_limit_mib", default=None, allow_null=True
+    )
     readiness = ReadinessSerializer(allow_null=True)
     attempt = serializers.IntegerField(help_text="How often it has been admitted.")
     retry_count = serializers.IntegerField()
@@ -191,6 +215,10 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     workdir = None  # type: ignore[assignment]
     ulimits = None  # type: ignore[assignment]
     pull_policy = None  # type: ignore[assignment]
+    retry_on = None  # type: ignore[assignment]
+    fail_on = None  # type: ignore[assignment]
+    retry_ram_factor = None  # type: ignore[assignment]
+    retry_ram_limit = None  # type: ignore[assignment]
 
     class Meta:
         ref_name = "ListedDeployment"

@@ -17,10 +17,20 @@ from deployments.api.fields import (
     WorkingDirectory,
 )
 from deployments.api.readiness import ReadinessSerializer
+from deployments.api.retries import MOST_FACTOR_MILLI, Causes
 from deployments.api.secret_references import SecretReferences
 from deployments.api.volumes import Mounts
 from deployments.models import Kind
-from mlops_platform.api.fields import MILLI, Choice, Label, Reference, Seconds, Text, WholeNumber
+from mlops_platform.api.fields import (
+    MILLI,
+    Choice,
+    Label,
+    Reference,
+    Seconds,
+    Text,
+    Thousandths,
+    WholeNumber,
+)
 from mlops_platform.api.serializers import StrictSerializer
 
 YEAR_S = 365 * 24 * 3600
@@ -119,6 +129,33 @@ class SubmitSerializer(StrictSerializer):
         help_text="Seconds between the stop signal and the kill.",
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
+    retry_on = Causes(
+        source="retry.on",
+        default=None,
+        allow_null=True,
+        help_text="The causes that are tried again: exit codes, ranges of them, or codes such as "
+        "OUT_OF_MEMORY; else all.",
+    )
+    fail_on = Causes(
+        source="retry.not_on",
+        default=None,
+        allow_null=True,
+        help_text="The causes that end it at once, whatever retries are left.",
+    )
+    retry_ram_factor = Thousandths(
+        source="retry.ram_factor_milli",
+        min_milli=MILLI + 1,
+        max_milli=MOST_FACTOR_MILLI,
+        default=None,
+        allow_null=True,
+        help_text="After OUT_OF_MEMORY the next attempt asks for so many times the RAM.",
+    )
+    retry_ram_limit = ram_field(
+        "retry.ram_limit_mib",
+        default=None,
+        allow_null=True,
+        help_text="MiB up to which it does.",
+    )
     readiness = ReadinessSerializer(
         default=None,
         allow_null=True,

@@ -15,7 +15,11 @@ from organizations.access import organizations_of
 
 # All in the column `container`.
 OF_CONTAINER = ("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits", "pull_policy")
-LARGE = ("command", "args", "env", "env_names", "secrets", "readiness", "container", *OF_CONTAINER)
+OF_RETRY = ("retry_on", "fail_on", "retry_ram_factor", "retry_ram_limit")  # in the column `retry`
+LARGE = (
+    *("command", "args", "env", "env_names", "secrets", "readiness"),
+    *("container", *OF_CONTAINER, "retry", *OF_RETRY),
+)
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 
 Rows = TypeVar("Rows", bound=QuerySet[Deployment])

@@ -21,6 +21,7 @@ from deployments.reasons.readiness import (
     not_ready,
     with_message,
 )
+from deployments.reasons.retries import with_retry
 from mlops_platform.api.resources import (
     PUBLIC_NAMES,
     RESOURCES,
@@ -68,7 +69,7 @@ def render(code: str, details: Details | None) -> dict[str, Any]:
     """
     details = _renamed(details) if isinstance(details, Mapping) else {}
     try:
-        message = SENTENCES[code](details)
+        message = with_retry(SENTENCES[code](details), details)
         if details.get(VOLUMES) and "node_selector" not in details:
             message += f" {_of_volumes(details[VOLUMES])}"
         if isinstance(details.get(DELAYED), Mapping):

@@ -5,6 +5,7 @@ they were assessed. A stop or an eviction that came meanwhile wins; the next rou
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,14 +16,17 @@ from django.db import transaction
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster
 from deployments import wakeup
+from deployments.lifecycle import retry_rules
 from deployments.lifecycle.retry_backoff import FIRST_RETRY_S, LAST_RETRY_S
 from deployments.lifecycle.timeline import record
 from deployments.lifecycle.transitions import begin_stopping, end, requeue
-from deployments.models import Deployment, EventType, Kind, Status
+from deployments.models import Deployment, EventType, Status
 from deployments.reasons import codes
 from deployments.reasons.reader import OF_PRESENT
+from deployments.reasons.retries import ENDED_BY, NEXT
 from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
 from deployments.runtimes.base import Code
+from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 
 Assessed = tuple[Deployment, Assessment]
@@ -118,19 +122,24 @@ def _complete(row: Deployment, assessment: Assessment, now: datetime) -> bool:
 
 
 def _fail(row: Deployment, assessment: Assessment, now: datetime) -> bool:
-    """Back into the queue while a retry is left, which a service always has unless the assessment
-    is final; else FAILED."""
+    """Back into the queue while a retry is left, which a service always has, unless the assessment
+    is final or the deployment's rules end it; else FAILED."""
     columns: dict[str, Any] = {
         "reason_code": assessment.code,
         "reason_details": assessment.details,
         "exit_code": assessment.exit_code,
         **_digest(assessment),
     }
-    may_retry = row.kind == Kind.SERVICE or row.retry_count < row.max_retries
-    if assessment.final or not may_retry:
+    has_retries = retry_rules.has_retries(row)
+    rule = retry_rules.ending_rule(row, assessment.code, assessment.exit_code)
+    if rule and has_retries:
+        assessment = _with(assessment, columns, ENDED_BY, rule)
+    if assessment.final or rule or not has_retries:
         if row.started_at is None and assessment.started_at is not None:
             columns["started_at"] = _started_at(row, assessment, now)
         return _leave(row, assessment, now, status=Status.FAILED, columns=columns)
+    if assessment.code == Code.OUT_OF_MEMORY and (ram_mib := retry_rules.next_ram_mib(row)):
+        assessment = _with(assessment, columns, NEXT, {"ram_mib": ram_mib})
     columns["retry_count"] = row.retry_count + 1
     ended = _finished_at(row, assessment, now)
     columns["retry_at"] = ended + timedelta(seconds=_retry_pause_s(row, ended))
@@ -172,13 +181,37 @@ def _leave(
         record(row.pk, EventType.STOPPING, at=now, details=details)
         return False
     if status == Status.QUEUED:
-        requeue([row], now, **columns)
-        record(row.pk, EventType.REQUEUED, at=now, details=details)
+        _requeue_row(row, now, columns, details)
     else:
         at = _finished_at(row, assessment, now)
         end([row], now, status=status, finished_at=at, **columns)
         record(row.pk, EventType.FAILED, at=at, details=details)
     return True
+
+
+def _requeue_row(
+    row: Deployment, now: datetime, columns: dict[str, Any], details: dict[str, Any]
+) -> None:
+    """Back into the queue, with the request of the next attempt. Only here, where nothing of the
+    row is allocated any more, may that change."""
+    reason = columns.get("reason_details", row.reason_details)
+    before, after = row.ram_mib, (reason.get(NEXT) or {}).get("ram_mib")
+    requeue([row], now, **columns)
+    record(row.pk, EventType.REQUEUED, at=now, details=details)
+    if after is None:
+        return
+    row.ram_mib = after
+    row.scheduling_key = key_of(row)
+    row.save(update_fields=["ram_mib", "scheduling_key"])
+    details = {"code": Code.OUT_OF_MEMORY, "attempt": row.attempt}
+    details["required_ram"] = {"from": before, "to": after}
+    record(row.pk, EventType.CHANGED, at=now, details=details)
+
+
+def _with(assessment: Assessment, columns: dict[str, Any], name: str, value: Any) -> Assessment:
+    """With one more detail of the reason, also in the columns."""
+    details = columns["reason_details"] = {**assessment.details, name: value}
+    return replace(assessment, details=details)
 
 
 def _gone(row: Deployment, assessment: Assessment, now: datetime) -> bool:
@@ -189,8 +222,7 @@ def _gone(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     if exit_code is not None:
         details["exit_code"] = exit_code
     if row.next_status == Status.QUEUED:
-        requeue([row], now)
-        record(row.pk, EventType.REQUEUED, at=now, details=details)
+        _requeue_row(row, now, {}, details)
     else:
         status = Status(row.next_status)
         at = _finished_at(row, assessment, now)

@@ -21,7 +21,7 @@ from deployments.queries.priority_classes import priority_classes, priority_name
 from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, secret_references, volumes
+from deployments.services import dependencies, retries, secret_references, volumes
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
@@ -34,7 +34,9 @@ TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 10
 
 # Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
 # that one version has answered is known to the next.
-LATER = frozenset({"node_selector", "readiness", "depends_on", "container", "volumes", "secrets"})
+LATER = frozenset(
+    {"node_selector", "readiness", "depends_on", "container", "volumes", "secrets", "retry"}
+)
 
 
 class Order(NamedTuple):
@@ -142,6 +144,7 @@ def _draft(
         if value and value != IF_MISSING
     }
     spec["container"] = container
+    spec["retry"] = retries.checked(spec)
     if container.get("shm_mib", 0) > spec["ram_mib"]:
         raise Invalid({"shm_mib": "It is a part of required_ram."})
     if container.get("ulimits") and cluster.runtime == Runtime.KUBERNETES:

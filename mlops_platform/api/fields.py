@@ -59,10 +59,14 @@ class Thousandths(serializers.Field):
         return milli
 
 
-class ShownCores(serializers.Field):
-    """CPU in an answer: a JSON number of cores, made of integer millicores."""
+class ShownThousandths(serializers.Field):
+    """Integer thousandths in an answer: a JSON number of whole ones."""
 
-    to_representation = staticmethod(cores)  # type: ignore[assignment]  # the stubs want a method
+    to_representation = staticmethod(units)  # type: ignore[assignment]  # the stubs want a method
+
+
+class ShownCores(ShownThousandths):
+    """CPU in an answer: a JSON number of cores, made of integer millicores."""
 
 
 class Cores(Thousandths, ShownCores):

@@ -21,8 +21,8 @@ from rest_framework.fields import _UnvalidatedField, empty
 from mlops_platform.api.fields import (
     MILLI,
     Reference,
-    ShownCores,
     ShownSeconds,
+    ShownThousandths,
     Text,
     Thousandths,
 )
@@ -100,7 +100,7 @@ class NumberInspector(FieldInspector):
         if isinstance(field, Thousandths):
             least, most = field.min_milli / MILLI, field.max_milli / MILLI
             return make(type=openapi.TYPE_NUMBER, minimum=least, maximum=most)
-        if isinstance(field, ShownCores | ShownSeconds):
+        if isinstance(field, ShownThousandths | ShownSeconds):
             return make(type=openapi.TYPE_NUMBER)
         if isinstance(field, Reference):
             return make(type=openapi.TYPE_STRING, maxLength=field.LONGEST)

@@ -26,6 +26,7 @@ from deployments.api.fields import (
     Ulimits,
     WorkingDirectory,
 )
+from deployments.api.retries import Causes
 from deployments.api.secret_references import SecretReferences
 from deployments.api.volumes import Mounts
 from mlops_platform.api.fields import Choice, Flag, Reference, Text, Thousandths, WholeNumber, units
@@ -141,6 +142,10 @@ def _by_kind(field: Any) -> list[Any]:
         case NodeNames():
             most = [f"n{number}" for number in range(1001)]
             return ["x", 5, True, {}, [True], [None], [""], ["x" * 101], ["x", "x"], most, *vast]
+        case Causes():
+            causes = [None, True, 1.5, -1, 256, "", "x", "7-3", "1-256", "-1", "1-", "NODE_LOST"]
+            twice, many = [75, "75"], [str(number) for number in range(65)]
+            return ["75", 75, True, {}, [], *([each] for each in causes), twice, many, *vast]
         case Mounts():
             mount = {"name": "datasets", "path": "/a"}
             mounts: list[Any] = ["x", None, [], {}, {"name": "datasets"}, {"path": "/a"}]

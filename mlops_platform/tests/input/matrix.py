@@ -79,6 +79,10 @@ DEPLOYMENT: Body = {
     "simulated_runtime_s": 60,
     "grace_s": 0,
     "max_retries": 3,
+    "retry_on": [75, "100-120", "OUT_OF_MEMORY"],
+    "fail_on": ["2"],
+    "retry_ram_factor": 1.5,
+    "retry_ram_limit": 4096,
     "readiness": {"kind": "http", "port": 8080, "path": "/ready"},
     "depends_on": ["{deployment_id}"],
 }
