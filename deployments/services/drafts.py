@@ -144,7 +144,10 @@ def _draft(
         if value and value != IF_MISSING
     }
     spec["container"] = container
-    spec["retry"] = retries.checked(spec)
+    rules = {name: value for name, value in spec.get("retry", {}).items() if value is not None}
+    if rules:
+        retries.refuse_useless(spec, rules)
+    spec["retry"] = rules
     if container.get("shm_mib", 0) > spec["ram_mib"]:
         raise Invalid({"shm_mib": "It is a part of required_ram."})
     if container.get("ulimits") and cluster.runtime == Runtime.KUBERNETES:

@@ -7,11 +7,8 @@ from deployments.models import Kind
 from mlops_platform.api.errors import Invalid
 
 
-def checked(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules that are given; 400 for what could never count."""
-    rules = {name: value for name, value in spec.get("retry", {}).items() if value is not None}
-    if not rules:
-        return rules
+def refuse_useless(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
+    """400 for rules that could never count."""
     if spec.get("kind") != Kind.SERVICE and not spec.get("max_retries"):
         for name, field in (("on", "retry_on"), ("ram_factor_milli", "retry_ram_factor")):
             if name in rules:
@@ -22,4 +19,3 @@ def checked(spec: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid({"retry_ram_factor": "Required with retry_ram_limit."})
     if rules.get("ram_limit_mib", spec["ram_mib"] + 1) <= spec["ram_mib"]:
         raise Invalid({"retry_ram_limit": "It must be more than required_ram."})
-    return rules

@@ -6,6 +6,7 @@ import pytest
 
 from clusters.models import Node
 from deployments.models import Deployment
+from deployments.runtimes.base import Code
 from deployments.scheduling_key import key_of
 from deployments.tests.reconciler.testbed import Testbed, reason
 from deployments.tests.workloads import allocated
@@ -137,7 +138,7 @@ def test_a_gang_asks_for_more_once_its_other_replicas_have_ended(testbed: Testbe
     row = testbed.submit("deaf", replicas=2, max_retries=1, grace_s=3600, retry=GROWING)
     testbed.settle()
     runtime = testbed.runtime_of(a)
-    runtime.finish(testbed.key(row), exit_code=137, problem="OUT_OF_MEMORY")
+    runtime.finish(testbed.key(row), exit_code=137, problem=Code.OUT_OF_MEMORY)
     testbed.reconcile()
     stopping = testbed.fresh(row)
     assert (stopping.status, stopping.ram_mib) == ("STOPPING", 512)

@@ -144,8 +144,8 @@ def _by_kind(field: Any) -> list[Any]:
             return ["x", 5, True, {}, [True], [None], [""], ["x" * 101], ["x", "x"], most, *vast]
         case Causes():
             causes = [None, True, 1.5, -1, 256, "", "x", "7-3", "1-256", "-1", "1-", "NODE_LOST"]
-            twice, many = [75, "75"], [str(number) for number in range(65)]
-            return ["75", 75, True, {}, [], *([each] for each in causes), twice, many, *vast]
+            lists = [[], *([each] for each in causes), [75, "75"], [str(n) for n in range(65)]]
+            return ["75", 75, True, {}, *lists, *vast]
         case Mounts():
             mount = {"name": "datasets", "path": "/a"}
             mounts: list[Any] = ["x", None, [], {}, {"name": "datasets"}, {"path": "/a"}]
