@@ -59,6 +59,13 @@ class Kind(models.TextChoices):
     SERVICE = "service"
 
 
+class OnPreempt(models.TextChoices):
+    """What becomes of a deployment that is evicted for another one."""
+
+    REQUEUE = "requeue"
+    FAIL = "fail"
+
+
 class Deployment(models.Model):
     """A container image with the resources it needs and a priority.
 
@@ -126,6 +133,9 @@ class Deployment(models.Model):
     grace_s = models.PositiveIntegerField(default=30)
     max_retries = models.PositiveIntegerField(default=0)
     retry = models.JSONField(default=dict, db_default={}, blank=True)  # lifecycle/retry_rules.py
+    on_preempt = models.CharField(
+        max_length=7, choices=OnPreempt.choices, default=OnPreempt.REQUEUE, db_default="requeue"
+    )
     readiness = models.JSONField(null=True, blank=True)
 
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)

@@ -83,7 +83,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
                     "scheduling_key",
                     ("max_runtime_s", "simulated_runtime"),
                     ("grace_s", "max_retries"),
-                    "retry_rules",
+                    ("retry_rules", "on_preempt"),
                 ]
             },
         ),

@@ -12,7 +12,7 @@ from accounts.models import User
 from deployments.api.readiness import ReadinessSerializer
 from deployments.api.secret_references import ShownSecretReferenceSerializer
 from deployments.api.volumes import MountSerializer
-from deployments.models import Deployment, DeploymentEvent, EventType, Kind, Status
+from deployments.models import Deployment, DeploymentEvent, EventType, Kind, OnPreempt, Status
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.deployments import LARGE, positions_of
 from deployments.queries.priority_classes import priority_classes
@@ -71,6 +71,7 @@ EXAMPLE: Mapping[str, Any] = {
     "fail_on": None,
     "retry_ram_factor": None,
     "retry_ram_limit": None,
+    "on_preempt": "requeue",
     "readiness": None,
     "attempt": 0,
     "retry_count": 0,
@@ -175,6 +176,7 @@ class DeploymentSerializer(serializers.Serializer):
     retry_ram_limit = serializers.IntegerField(
         source="retry.ram_limit_mib", default=None, allow_null=True
     )
+    on_preempt = serializers.ChoiceField(OnPreempt.values)
     readiness = ReadinessSerializer(allow_null=True)
     attempt = serializers.IntegerField(help_text="How often it has been admitted.")
     retry_count = serializers.IntegerField()

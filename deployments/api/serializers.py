@@ -20,7 +20,7 @@ from deployments.api.readiness import ReadinessSerializer
 from deployments.api.retries import MOST_FACTOR_MILLI, Causes
 from deployments.api.secret_references import SecretReferences
 from deployments.api.volumes import Mounts
-from deployments.models import Kind
+from deployments.models import Kind, OnPreempt
 from mlops_platform.api.fields import (
     MILLI,
     Choice,
@@ -155,6 +155,11 @@ class SubmitSerializer(StrictSerializer):
         default=None,
         allow_null=True,
         help_text="MiB up to which it does.",
+    )
+    on_preempt = Choice(
+        OnPreempt.choices,
+        default=OnPreempt.REQUEUE.value,
+        help_text="What becomes of it when it is evicted for another deployment.",
     )
     readiness = ReadinessSerializer(
         default=None,

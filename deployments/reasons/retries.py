@@ -11,10 +11,12 @@ NEXT = "next"  # in details: the columns that the next attempt changes
 FAIL_ON = "fail_on"
 RETRY_ON = "retry_on"
 RETRY_RAM_LIMIT = "retry_ram_limit"
+ON_PREEMPT = "on_preempt"  # of an eviction: scheduler/store/sql.py
 
 _RULES: Mapping[str, str] = {
     FAIL_ON: "its fail_on names that",
     RETRY_ON: "its retry_on does not name that",
+    ON_PREEMPT: "its on_preempt is fail",
     RETRY_RAM_LIMIT: "its retry_ram_limit is reached",
 }
 

@@ -15,7 +15,7 @@ from clusters.models import Cluster, Node, Runtime, State
 from clusters.queries import cluster_by_id, clusters_for
 from clusters.services.clusters import refuse_closing
 from deployments import env
-from deployments.models import Deployment, Kind, PriorityClass
+from deployments.models import Deployment, Kind, OnPreempt, PriorityClass
 from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.runtimes.base import IF_MISSING
@@ -148,6 +148,8 @@ def _draft(
     if rules:
         retries.refuse_useless(spec, rules)
     spec["retry"] = rules
+    if spec.get("on_preempt") == OnPreempt.REQUEUE:
+        del spec["on_preempt"]  # the digest is that of a submit without it
     if container.get("shm_mib", 0) > spec["ram_mib"]:
         raise Invalid({"shm_mib": "It is a part of required_ram."})
     if container.get("ulimits") and cluster.runtime == Runtime.KUBERNETES:

@@ -5,7 +5,7 @@ had it. A shortfall (a stop or a change of request came between) raises StalePla
 rolls back and plans again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ from psycopg2.extras import Json
 from clusters.allocation import AllocationChange, move
 from clusters.models import Cluster
 from deployments import wakeup
-from deployments.lifecycle import timeline
+from deployments.lifecycle import dependents, timeline
 from deployments.models import EventType, Status, WaitReason
+from deployments.reasons.retries import ENDED_BY, ON_PREEMPT
 from mlops_platform.api.ids import moment
 from scheduler.engine import Plan, Snapshot
 from scheduler.engine.plan import Eviction
@@ -42,9 +43,11 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
     evicted = _evict(snapshot, plan, now) if plan.evictions else []
     started = _start(snapshot, plan, now) if plan.starts else []
     concerns_runtime = any(row.status != Status.RUNNING for row in started)
-    concerns_runtime |= any(row.status != Status.QUEUED for row in evicted)
+    concerns_runtime |= any(row.status == Status.STOPPING for row in evicted)
     move({cluster_id: _allocation_change(snapshot, plan, evicted)}, evaluated_at=now)
     _record(snapshot, plan, cycle_id, cluster, {row.id: row.at for row in started})
+    if failed := {row.id for row in evicted if row.status == Status.FAILED}:
+        _fail_for_good(snapshot, plan, cycle_id, cluster, failed)
     explained = _replace_wait_reasons(cluster_id, plan)
     if plan.reserved_for or snapshot.reservation_history:
         explained |= remember(snapshot, plan)
@@ -57,7 +60,8 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
 
 
 class _Evicted(NamedTuple):
-    """An evicted row: in a simulated cluster it waits again, elsewhere it has to stop first."""
+    """An evicted row: in a simulated cluster it waits again or has failed, elsewhere it has to stop
+    first."""
 
     id: str
     status: str
@@ -114,7 +118,7 @@ def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
 def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> AllocationChange:
     """By how much the counters move: what started less what gave its capacity back."""
     change = AllocationChange()
-    keep = {row.id for row in evicted if row.status != Status.QUEUED and not row.yielded}
+    keep = {row.id for row in evicted if row.status == Status.STOPPING and not row.yielded}
     queued = {workload.id: workload for workload in snapshot.queued}
     running = {each.id: each for each in snapshot.running}
     for start in plan.starts:
@@ -151,6 +155,20 @@ def _record(
         ]
         kind = EventType.STARTED
         timeline.record_all(starts, kind, at=started, cycle_id=cycle_id, cluster=cluster)
+
+
+def _fail_for_good(
+    snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster, failed: Collection[str]
+) -> None:
+    """Records the ends of victims that do not wait again, and fails their dependents."""
+    now, note = moment(snapshot.now_ms), {ENDED_BY: ON_PREEMPT}
+    lines = [
+        (UUID(each.workload_id), {"code": each.reason.code, **each.reason.details, **note})
+        for each in plan.evictions
+        if each.workload_id in failed
+    ]
+    timeline.record_all(lines, EventType.FAILED, at=now, cycle_id=cycle_id, cluster=cluster)
+    dependents.update_dependents({id_: now for id_, _ in lines}, Status.FAILED)
 
 
 def _drained(

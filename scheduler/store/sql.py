@@ -23,13 +23,16 @@ RETURNING d.id, d.status, d.admitted_at
 """
 
 # Back to QUEUED in its old place: the submit time stays. A drain is no preemption. The last one
-# that the policy allows shows in the key.
+# that the policy allows shows in the key. What is not to wait again after a preemption fails.
 # What really runs has to go first: it is STOPPING until then. Its capacity is its preemptor's
 # already; where it leaves a closed node and makes way for none, it keeps it until it is gone.
 EVICT = """
 UPDATE deployments_deployment d
-   SET status = now.status, next_status = now.next_status, reason_code = p.code,
-       reason_details = p.details, due_at = NULL,
+   SET status = CASE WHEN now.leaves THEN 'STOPPING' ELSE p.goes_to END,
+       next_status = CASE WHEN now.leaves THEN p.goes_to ELSE '' END, reason_code = p.code,
+       reason_details = CASE p.goes_to WHEN 'QUEUED' THEN p.details
+                        ELSE p.details || '{"ended_by": "on_preempt"}' END,
+       due_at = NULL,
        preemption_count = d.preemption_count + p.counts, yielded = now.leaves AND p.counts > 0,
        scheduling_key = CASE WHEN p.counts > 0
                 AND d.preemption_count + p.counts >= now.max_preemptions
@@ -37,15 +40,18 @@ UPDATE deployments_deployment d
            THEN regexp_replace(d.scheduling_key, '(/u[0-9a-f]{32})?$', '/p\\1')
            ELSE d.scheduling_key END,
        placement = CASE WHEN now.leaves THEN d.placement ELSE '[]' END,
-       started_at = CASE WHEN now.leaves THEN d.started_at END,
-       checkpoint_at = CASE WHEN now.leaves THEN d.checkpoint_at END,
+       started_at = CASE WHEN now.leaves OR p.goes_to = 'FAILED' THEN d.started_at END,
+       checkpoint_at = CASE WHEN now.leaves OR p.goes_to = 'FAILED' THEN d.checkpoint_at END,
+       finished_at = CASE WHEN NOT now.leaves AND p.goes_to = 'FAILED'
+           THEN GREATEST(%(now)s, d.started_at) END,
        queued_at = CASE WHEN now.leaves THEN d.queued_at ELSE %(now)s END,
        stop_by = CASE WHEN now.leaves THEN %(now)s + d.grace_s * interval '1 second' END
-  FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
-       AS p(id, code, details, counts),
-       (SELECT runtime <> 'simulated' AS leaves, max_preemptions,
-               CASE runtime WHEN 'simulated' THEN 'QUEUED' ELSE 'STOPPING' END AS status,
-               CASE runtime WHEN 'simulated' THEN '' ELSE 'QUEUED' END AS next_status
+  FROM (SELECT e.*, CASE WHEN e.counts > 0 AND victim.on_preempt = 'fail'
+                    THEN 'FAILED' ELSE 'QUEUED' END AS goes_to
+          FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
+               AS e(id, code, details, counts)
+          JOIN deployments_deployment victim ON victim.id = e.id) p,
+       (SELECT runtime <> 'simulated' AS leaves, max_preemptions
           FROM clusters_cluster WHERE id = %(cluster)s) now
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
 RETURNING d.id::text, d.status, d.yielded

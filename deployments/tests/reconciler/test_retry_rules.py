@@ -158,3 +158,23 @@ def test_what_asks_for_more_than_any_node_has_waits_and_says_so(testbed: Testbed
     row = try_again(testbed, row)
     assert (row.status, row.ram_mib, row.attempt) == ("QUEUED", 80_000, 1)
     assert reason(row)["details"]["waiting_for"]["code"] == "EXCEEDS_CAPACITY"
+
+
+def test_a_preempted_one_that_is_to_fail_stops_first_and_then_has_failed(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    low = testbed.submit("deaf", gpu=2, grace_s=3600, on_preempt="fail")
+    testbed.settle()
+    high = testbed.submit(gpu=2, priority="HIGH")
+    testbed.settle()
+    row = testbed.fresh(low)
+    assert (row.status, row.next_status, row.yielded) == ("STOPPING", "FAILED", True)
+    assert testbed.status(high) == "STARTING"
+    testbed.expire_grace(low)
+    testbed.settle()
+    row = testbed.fresh(low)
+    assert (row.status, row.exit_code, row.reason_code) == ("FAILED", 137, "PREEMPTED")
+    assert row.reason_details["by"] == str(high.pk)
+    assert row.events.latest("id").details["by"] == str(high.pk)
+    assert testbed.status(high) == "RUNNING"
+    assert allocated(testbed.cluster) == (1000, 512, 2)
+    assert testbed.events(low)[-2:] == ["PREEMPTED", "FAILED"]

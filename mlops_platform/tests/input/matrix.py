@@ -83,6 +83,7 @@ DEPLOYMENT: Body = {
     "fail_on": ["2"],
     "retry_ram_factor": 1.5,
     "retry_ram_limit": 4096,
+    "on_preempt": "fail",
     "readiness": {"kind": "http", "port": 8080, "path": "/ready"},
     "depends_on": ["{deployment_id}"],
 }

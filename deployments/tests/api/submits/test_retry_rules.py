@@ -113,3 +113,20 @@ def test_what_makes_no_rule_is_refused_by_its_name(api, dev, cluster, given, fie
 def test_a_service_needs_no_max_retries_for_them(api, dev, cluster):
     given = {"kind": "service", "retry_on": [75], "retry_ram_factor": 2, "retry_ram_limit": 65536}
     assert api(dev).post(PATH, body(cluster, **given)).status_code == 201
+
+
+def test_what_becomes_of_an_evicted_one_is_kept_and_shown(api, dev, cluster):
+    assert api(dev).post(PATH, body(cluster)).json()["on_preempt"] == "requeue"
+    answer = api(dev).post(PATH, body(cluster, on_preempt="fail"))
+    assert answer.json()["on_preempt"] == "fail"
+    assert api(dev).get(f"{PATH}/{answer.json()['id']}").json()["on_preempt"] == "fail"
+    refused = api(dev).post(PATH, body(cluster, on_preempt="stop"))
+    assert (refused.status_code, list(refused.json()["fields"])) == (400, ["on_preempt"])
+
+
+def test_to_wait_again_is_the_same_submit_as_saying_nothing(api, dev, cluster):
+    first = api(dev).post(PATH, body(cluster), HTTP_IDEMPOTENCY_KEY="k")
+    same = body(cluster, on_preempt="requeue")
+    assert api(dev).post(PATH, same, HTTP_IDEMPOTENCY_KEY="k").json()["id"] == first.json()["id"]
+    other = body(cluster, on_preempt="fail")
+    assert api(dev).post(PATH, other, HTTP_IDEMPOTENCY_KEY="k").status_code == 409
