@@ -143,6 +143,8 @@ class Deployment(models.Model):
     reason_details = models.JSONField(default=dict, blank=True)
     placement = models.JSONField(default=list, blank=True)
     attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    avoided_node_id = models.UUIDField(null=True, blank=True, editable=False)  # may be gone
+    avoid_until = models.DateTimeField(null=True, blank=True, editable=False)
     next_status = models.CharField(
         max_length=10, blank=True, default="", db_default="", editable=False
     )
@@ -229,6 +231,12 @@ class Deployment(models.Model):
                 fields=["id"],
                 condition=Q(idempotency_key__isnull=False),
                 name="deployment_with_key",
+            ),
+            models.Index(  # for nodes that are avoided, and for the ends of that
+                fields=["cluster", "avoid_until"],
+                include=["avoided_node_id"],
+                condition=Q(avoided_node_id__isnull=False),
+                name="deployment_avoiding",
             ),
             models.Index(
                 fields=["retry_at"],

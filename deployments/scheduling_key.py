@@ -16,6 +16,7 @@ from mlops_platform.api.ids import first_uuid_at
 # A submit that has read the cluster before its policy changed may commit so much later.
 LATE = timedelta(seconds=60)
 FOR_GOOD = "/p"
+AVOIDED = "/a"  # scheduler/store/sql.py removes it
 OWNER = "/u"
 EVER = UUID(int=0)
 
@@ -40,10 +41,10 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
     thousands of them as one. A time limit (`/t3600`), and a digest of the node selector and the
-    names of its volumes (`/n`) follow; `/p` after `max_preemptions`, from when on it runs for good:
-    no head of the queue can count on its eviction; and, in clusters whose policy needs it, the
-    owner (`/u` and the id). `cluster`: the deployment's cluster, where the caller has read it
-    already.
+    names of its volumes (`/n`) follow; the node that it avoids (`/a` and the id); `/p` after
+    `max_preemptions`, from when on it runs for good: no head of the queue can count on its
+    eviction; and, in clusters whose policy needs it, the owner (`/u` and the id). `cluster`: the
+    deployment's cluster, where the caller has read it already.
     """
     row, cluster = deployment, cluster or deployment.cluster
     key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
@@ -52,6 +53,8 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     if row.node_selector or row.volumes:
         labels = json.dumps(_nodes(row), sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
+    if row.avoided_node_id:
+        key += f"{AVOIDED}{row.avoided_node_id.hex}"
     if row.preemption_count >= max(cluster.max_preemptions, 1):
         key += FOR_GOOD
     if cluster.by_owner:

@@ -136,6 +136,8 @@ def _no_node(details: Details) -> str:
     needs = [f"carries the labels {labels}"] if labels else []
     if details.get(VOLUMES):
         needs.append(f"has the {_volumes(details[VOLUMES])}")
+    if not needs:  # but that on which its last attempt failed
+        return "No other node of the cluster is left for it."
     return f"No node of the cluster {' and '.join(needs)}."
 
 

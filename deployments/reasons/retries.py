@@ -26,4 +26,6 @@ def with_retry(message: str, details: Mapping[str, Any]) -> str:
         message += f" It is not tried again: {_RULES[rule]}."
     if ram_mib := (details.get(NEXT) or {}).get("ram_mib"):
         message += f" The next attempt asks for {amount_in_words('ram_mib', ram_mib)}."
+    if node := (details.get(NEXT) or {}).get("node"):
+        message += f" The next attempt starts on another node than {node}."
     return message

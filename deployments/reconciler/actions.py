@@ -197,12 +197,14 @@ def _call(
         outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
         details = {"said": error.problem.message} if error.problem.message else {}
         alive = some_exist or len(placed) > 1  # the runtime may have created some of them
-        return Assessment(outcome, str(error.problem.code), details, alive=alive)
+        code = str(error.problem.code)
+        return Assessment(outcome, code, details, alive=alive, node_id=node.pk)
     except RuntimeUnavailable as error:
         observation.record_failure(node, error)
         details = {"said": one_line(error)}
         if _tried_long_enough(row):
-            return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
+            code = Code.UNSCHEDULABLE
+            return Assessment(Outcome.REQUEUE, code, details, alive=True, node_id=node.pk)
         return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
     return True
 

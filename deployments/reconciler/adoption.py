@@ -22,6 +22,7 @@ from deployments.queries.allocations import allocated_in
 from deployments.reasons.codes import ADOPTED, NODE_LOST
 from deployments.reconciler.observation import Observation
 from deployments.runtimes.base import Phase, ReplicaStatus
+from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.resources import RESOURCES
 from mlops_platform.database.clock import database_now
@@ -87,7 +88,10 @@ def _write(row: Deployment, placement: list[dict[str, Any]], found: Found, now: 
         row.due_at = row.started_at + timedelta(seconds=row.max_runtime_s)
     digests = (status.image_digest for status, _ in found)
     row.image_digest = next(filter(None, digests), row.image_digest)
+    row.avoided_node_id, row.avoid_until = None, None
+    row.scheduling_key = key_of(row)
     columns = ["status", "placement", "reason_code", "reason_details", "retry_at"]
+    columns += ["avoided_node_id", "avoid_until", "scheduling_key"]
     row.save(update_fields=[*columns, "started_at", "due_at", "image_digest"])
     details = {"attempt": row.attempt, "code": ADOPTED}
     record(row.pk, EventType.RUNNING, at=now, details=details)

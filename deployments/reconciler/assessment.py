@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
+from uuid import UUID
 
 from deployments.models import Deployment, Kind, Status
 from deployments.reasons import codes
@@ -53,6 +54,7 @@ class Assessment:
     alive: bool = False
     final: bool = False  # of FAIL: it is not tried again, whatever retries are left
     image_digest: str = ""
+    node_id: UUID | None = None  # of REQUEUE: where the fault was
 
 
 UNCHANGED = Assessment(Outcome.UNCHANGED)
@@ -88,12 +90,18 @@ def _lost(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
     for each in replicas:
         if each.node_lost and not _has_ended(each):
             details: dict[str, Any] = {"node": _node_name(each)}
-            return Assessment(Outcome.REQUEUE, codes.NODE_LOST, details, alive=alive)
+            node_id = _node_id(each)
+            return Assessment(
+                Outcome.REQUEUE, codes.NODE_LOST, details, alive=alive, node_id=node_id
+            )
     if row.status == Status.RUNNING:
         for each in replicas:
             if each.answered and each.status is None:
                 details = {"node": _node_name(each), "replica": each.number}
-                return Assessment(Outcome.REQUEUE, codes.CONTAINER_LOST, details, alive=alive)
+                node_id = _node_id(each)
+                return Assessment(
+                    Outcome.REQUEUE, codes.CONTAINER_LOST, details, alive=alive, node_id=node_id
+                )
     return None
 
 
@@ -131,6 +139,7 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
         _last_end(replicas) or status.ended_at,
         alive,
         image_digest=_image_digest(replicas) if status.started_at else "",
+        node_id=_node_id(first),
     )
 
 
@@ -275,6 +284,10 @@ def _may_be_alive(replica: Replica) -> bool:
     if not replica.answered:
         return True
     return replica.status is not None and replica.status.phase != Phase.ENDED
+
+
+def _node_id(replica: Replica) -> UUID | None:
+    return replica.node.pk if replica.node else None
 
 
 def _node_name(replica: Replica) -> str | None:

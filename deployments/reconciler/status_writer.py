@@ -25,6 +25,7 @@ from deployments.reasons import codes
 from deployments.reasons.reader import OF_PRESENT
 from deployments.reasons.retries import ENDED_BY, NEXT
 from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
+from deployments.reconciler.elsewhere import AVOID_FOR, node_to_avoid
 from deployments.runtimes.base import Code
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
@@ -154,6 +155,9 @@ def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
         "exit_code": assessment.exit_code,
         **_digest(assessment),
     }
+    if (node := node_to_avoid(row, assessment)) is not None:
+        avoided = {"avoided_node_id": str(node.pk), "node": node.name}
+        assessment = _with(assessment, columns, NEXT, avoided)
     ended = _finished_at(row, assessment, now)
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST, codes.GANG_INCOMPLETE):
         columns["retry_at"] = ended + timedelta(seconds=ELSEWHERE_S)
@@ -195,14 +199,20 @@ def _requeue_row(
     """Back into the queue, with the request of the next attempt. Only here, where nothing of the
     row is allocated any more, may that change."""
     reason = columns.get("reason_details", row.reason_details)
-    before, after = row.ram_mib, (reason.get(NEXT) or {}).get("ram_mib")
+    following = reason.get(NEXT) or {}
     requeue([row], now, **columns)
     record(row.pk, EventType.REQUEUED, at=now, details=details)
+    if node_id := following.get("avoided_node_id"):
+        row.avoided_node_id = UUID(node_id)
+        row.avoid_until = max(columns.get("retry_at") or row.retry_at or now, now) + AVOID_FOR
+    before, after = row.ram_mib, following.get("ram_mib")
+    row.ram_mib = after or before
+    if following:
+        row.scheduling_key = key_of(row)
+        names = ["ram_mib", "avoided_node_id", "avoid_until", "scheduling_key"]
+        row.save(update_fields=names)
     if after is None:
         return
-    row.ram_mib = after
-    row.scheduling_key = key_of(row)
-    row.save(update_fields=["ram_mib", "scheduling_key"])
     details = {"code": Code.OUT_OF_MEMORY, "attempt": row.attempt}
     details["required_ram"] = {"from": before, "to": after}
     record(row.pk, EventType.CHANGED, at=now, details=details)

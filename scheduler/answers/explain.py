@@ -31,7 +31,7 @@ from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
 from scheduler.store import Part, part_reader, see_one_moment
-from scheduler.store.volumes import local_volumes, selector_in, selector_of
+from scheduler.store.volumes import away_from, local_volumes, selector_in, selector_of
 from scheduler.store.volumes import names_of as names_of_volumes
 
 MOST_OCCUPANTS = 10
@@ -116,6 +116,7 @@ def as_workload(deployment: Deployment, local: Collection[str] | None = None) ->
     if local is None:
         concerned = [deployment.cluster] if deployment.volumes else []
         local = names_of_volumes(local_volumes(concerned).get(deployment.cluster_id, ()))
+    selector = selector_of(deployment.node_selector, deployment.volumes, local)
     return Workload(
         id=str(deployment.pk),
         scheduling_key=deployment.scheduling_key,
@@ -124,7 +125,9 @@ def as_workload(deployment: Deployment, local: Collection[str] | None = None) ->
         replicas=deployment.replicas,
         submitted_ms=milliseconds(deployment.created_at),
         queued_ms=milliseconds(deployment.queued_at),
-        selector=selector_of(deployment.node_selector, deployment.volumes, local),
+        selector=away_from(deployment.avoided_node_id, selector)
+        if deployment.avoided_node_id
+        else selector,
         limit_s=deployment.max_runtime_s,
         owner=owner_in_key(deployment),
         endless=deployment.is_endless,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from scheduler.engine.resources import NAMES, ZERO, Resources
-from scheduler.engine.snapshot import VOLUME, Labels
+from scheduler.engine.snapshot import OTHER_THAN, VOLUME, Labels
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = 
 
 
 def no_node(selector: Labels) -> Reason:
-    labels = {name: value for name, value in selector if not name.startswith(VOLUME)}
+    labels = {name: value for name, value in selector if not name.startswith((VOLUME, OTHER_THAN))}
     details: dict[str, Any] = {"node_selector": labels}
     return with_volumes(Reason(Code.EXCEEDS_CAPACITY, details), selector)
 

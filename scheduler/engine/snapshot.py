@@ -24,6 +24,9 @@ Labels = tuple[tuple[str, str], ...]  # (name, value), sorted by name
 # No label of a user has a colon in its name.
 VOLUME = "volume:"
 
+# The same of a node that a workload avoids: all other nodes have the label with its id.
+OTHER_THAN = "other_than:"
+
 
 @dataclass(frozen=True, slots=True)
 class PriorityClass:

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from clusters.models import Cluster, Node
+from clusters.models import Cluster, Node, Runtime
 from clusters.services.clusters import lock_cluster
-from deployments.models import PriorityClass
+from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import name_owners_of_late
 from mlops_platform.api.ids import milliseconds
 from scheduler.engine import Decision, Snapshot, decide
@@ -25,7 +26,11 @@ from scheduler.store.queue.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.queue.short import decide_whole
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in
-from scheduler.store.volumes import Volumes, labels_of, local_volumes, names_of
+from scheduler.store.volumes import Volumes, avoided_in, labels_of, local_volumes, names_of
+
+_AVOIDING = Deployment.objects.filter(
+    cluster=OuterRef("cluster"), avoided_node_id=OuterRef("pk"), status=Status.QUEUED
+)
 
 
 def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = LIMITS) -> Decision:
@@ -65,7 +70,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
     more each for the allocations and quotas of owners, where these matter. `volumes` are those that
     only some nodes have."""
     clusters = list(clusters)
-    nodes = _nodes([each.pk for each in clusters], volumes)
+    nodes = _nodes(clusters, volumes)
     with_quotas = [each.pk for each in clusters if each.has_quotas]
     with_owners = [each.pk for each in clusters if each.by_owner]
     quotas = quotas_in(with_quotas) if with_quotas else {}
@@ -133,13 +138,21 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
     )
     ids = {each.name: each.pk for each in classes}
     local = names_of(volumes.get(cluster.pk, ())) if volumes else frozenset()
-    return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner, local)
+    avoided = avoided_in(snapshot) if cluster.runtime != Runtime.SIMULATED else frozenset()
+    return snapshot, QueueReader(cluster.pk, ids, snapshot.by_owner, local, avoided)
 
 
-def _nodes(cluster_ids: Collection[UUID], volumes: Volumes) -> dict[UUID, list[engine.Node]]:
+def _nodes(clusters: Collection[Cluster], volumes: Volumes) -> dict[UUID, list[engine.Node]]:
     """Of each cluster, by id."""
-    found: dict[UUID, list[engine.Node]] = {cluster_id: [] for cluster_id in cluster_ids}
-    for node in Node.objects.filter(cluster__in=cluster_ids).order_by("pk"):
+    found: dict[UUID, list[engine.Node]] = {each.pk: [] for each in clusters}
+    rows = Node.objects.filter(cluster__in=list(found)).order_by("pk")
+    avoided: dict[UUID, set[UUID]] = {}
+    if any(each.runtime != Runtime.SIMULATED for each in clusters):  # else no node is at fault
+        rows = rows.annotate(is_avoided=Exists(_AVOIDING))
+        for node in rows:
+            if node.is_avoided:
+                avoided.setdefault(node.cluster_id, set()).add(node.pk)
+    for node in rows:
         found[node.cluster_id].append(
             engine.Node(
                 id=str(node.pk),
@@ -148,9 +161,9 @@ def _nodes(cluster_ids: Collection[UUID], volumes: Volumes) -> dict[UUID, list[e
                 allocated=Resources(
                     node.allocated_cpu_milli, node.allocated_ram_mib, node.allocated_gpu
                 ),
-                labels=labels_of(node, volumes[node.cluster_id])
-                if node.cluster_id in volumes
-                else tuple(sorted(node.labels.items())),
+                labels=labels_of(
+                    node, volumes.get(node.cluster_id, ()), avoided.get(node.cluster_id, ())
+                ),
                 state=node.effective_state,
             )
         )

@@ -11,6 +11,9 @@ UPDATE deployments_deployment d
        checkpoint_at = NULL, exit_code = NULL,
        started_at = CASE c.runtime WHEN 'simulated' THEN GREATEST(%(now)s, d.queued_at) END,
        reason_code = '', reason_details = '{}', placement = p.placement,
+       avoided_node_id = NULL, avoid_until = NULL,
+       scheduling_key = CASE WHEN d.avoided_node_id IS NULL THEN d.scheduling_key
+           ELSE regexp_replace(d.scheduling_key, '/a[0-9a-f]{32}', '') END,
        due_at = CASE c.runtime WHEN 'simulated' THEN
            GREATEST(%(now)s, d.queued_at)
            + LEAST(d.simulated_runtime_s + d.simulated_runtime_extra_ms / 1000.0,

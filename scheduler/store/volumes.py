@@ -11,7 +11,7 @@ from uuid import UUID
 
 from clusters.models import Cluster, Node, Volume
 from deployments.models import Deployment
-from scheduler.engine.snapshot import VOLUME, Labels
+from scheduler.engine.snapshot import OTHER_THAN, VOLUME, Labels, Snapshot
 
 Volumes = Mapping[UUID, Sequence[Volume]]  # by cluster
 
@@ -27,14 +27,27 @@ def local_volumes(clusters: Iterable[Cluster]) -> Volumes:
     return found
 
 
+def away_from(node_id: UUID, selector: Labels) -> Labels:
+    """The selector of a workload that avoids the node."""
+    return tuple(sorted([*selector, (f"{OTHER_THAN}{node_id}", "")]))
+
+
+def avoided_in(snapshot: Snapshot) -> frozenset[str]:
+    """The ids of the nodes that others are marked to be no part of."""
+    names = (name for node in snapshot.nodes for name, _ in node.labels)
+    return frozenset(name.removeprefix(OTHER_THAN) for name in names if name.startswith(OTHER_THAN))
+
+
 def names_of(volumes: Iterable[Volume]) -> frozenset[str]:
     return frozenset(each.name for each in volumes)
 
 
-def labels_of(node: Node, volumes: Iterable[Volume]) -> Labels:
-    """The node's own labels, and one for each of the volumes that it has."""
+def labels_of(node: Node, volumes: Iterable[Volume], avoided: Iterable[UUID] = ()) -> Labels:
+    """The node's own labels, one for each of the volumes that it has, and one for each other node
+    that a queued deployment avoids."""
     on_it = ((VOLUME + each.name, "") for each in volumes if each.is_on(node.name, node.labels))
-    return tuple(sorted([*node.labels.items(), *on_it]))
+    others = ((f"{OTHER_THAN}{each}", "") for each in avoided if each != node.pk)
+    return tuple(sorted([*node.labels.items(), *on_it, *others]))
 
 
 def selector_of(

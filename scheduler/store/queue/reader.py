@@ -32,7 +32,7 @@ from scheduler.store.queue.statements import (
     STEP_BY_STEP,
     WITHOUT_SORTING,
 )
-from scheduler.store.volumes import selector_of
+from scheduler.store.volumes import away_from, selector_of
 
 EVERY_KEY = 2**31 - 1
 _cursors = count()  # for their names, each of which a transaction uses once
@@ -85,6 +85,7 @@ class QueueReader:
     classes: Mapping[str, int]  # name -> primary key
     by_owner: bool = False  # whether the planner is to know the owners
     local: frozenset[str] = frozenset()  # the volumes that only some nodes have
+    avoided: frozenset[str] = frozenset()  # the nodes that queued ones avoid
 
     def all(self, most: int) -> tuple[Workload, ...] | None:
         """All of them, unless they are more than `most`. One query."""
@@ -192,6 +193,8 @@ class QueueReader:
             selector = selector_of(labels, json.loads(row["volumes"]), self.local)
         else:
             selector = tuple(sorted(labels.items()))
+        if (avoided := row["avoided_node_id"]) is not None and str(avoided) in self.avoided:
+            selector = away_from(avoided, selector)
         return Workload(
             id=row["id"],
             scheduling_key=row["scheduling_key"],
