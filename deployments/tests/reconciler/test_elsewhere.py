@@ -134,6 +134,7 @@ def test_a_pass_ends_what_is_over(testbed: Testbed, two: tuple[Node, Node]):
     row = testbed.submit()
     testbed.settle()
     disrupt(testbed, row)
+    assert testbed.fresh(row).avoided_node_id is not None
     Deployment.objects.update(avoid_until=database_now() - timedelta(seconds=1))
     testbed.reconcile()
     assert testbed.fresh(row).avoided_node_id is None
