@@ -39,8 +39,8 @@ def node_to_avoid(row: Deployment, assessment: Assessment) -> Node | None:
         return None
     avoided = nodes.pop(failed)
     names = {mount["name"] for mount in row.volumes}
-    volumes = Volume.objects.filter(cluster=row.cluster_id, name__in=names) if names else ()
-    volumes = list(volumes)
+    mounted = Volume.objects.filter(cluster=row.cluster_id, name__in=names)
+    volumes = list(mounted) if names else []
     fitting = sum(
         min(getattr(node, name) // amount for name in RESOURCES if (amount := getattr(row, name)))
         for node in nodes.values()

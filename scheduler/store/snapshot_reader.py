@@ -145,14 +145,15 @@ def _empty(cluster: Cluster) -> tuple[Snapshot, QueueReader]:
 def _nodes(clusters: Collection[Cluster], volumes: Volumes) -> dict[UUID, list[engine.Node]]:
     """Of each cluster, by id."""
     found: dict[UUID, list[engine.Node]] = {each.pk: [] for each in clusters}
-    rows = Node.objects.filter(cluster__in=list(found)).order_by("pk")
+    nodes = Node.objects.filter(cluster__in=list(found)).order_by("pk")
     avoided: dict[UUID, set[UUID]] = {}
     if any(each.runtime != Runtime.SIMULATED for each in clusters):  # else no node is at fault
-        rows = rows.annotate(is_avoided=Exists(_AVOIDING))
-        for node in rows:
-            if node.is_avoided:
-                avoided.setdefault(node.cluster_id, set()).add(node.pk)
-    for node in rows:
+        annotated = nodes.annotate(is_avoided=Exists(_AVOIDING))
+        for each in annotated:
+            if each.is_avoided:
+                avoided.setdefault(each.cluster_id, set()).add(each.pk)
+        nodes = annotated
+    for node in nodes:
         found[node.cluster_id].append(
             engine.Node(
                 id=str(node.pk),
