@@ -233,9 +233,9 @@ class Deployment(models.Model):
                 name="deployment_with_key",
             ),
             models.Index(  # for nodes that are avoided, and for the ends of that
-                fields=["cluster", "avoid_until"],
-                include=["avoided_node_id"],
-                condition=Q(avoided_node_id__isnull=False),
+                fields=["avoid_until"],
+                include=["cluster", "avoided_node_id"],
+                condition=Q(avoid_until__isnull=False),
                 name="deployment_avoiding",
             ),
             models.Index(

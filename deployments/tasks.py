@@ -9,7 +9,7 @@ from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.queries.allocations import clusters_with_endpoints
-from deployments.reconciler import loop, thread_shares, watcher
+from deployments.reconciler import elsewhere, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
 from deployments.reconciler.starts import image_pulls
 from mlops_platform.database.clock import database_now
@@ -28,6 +28,7 @@ def end_due(cluster_id: str) -> None:
         now = database_now()
         deadlines.finish_due(cluster, now)
         retry_backoff.end_pauses(cluster, now)
+        elsewhere.end_exclusions(cluster, now)
 
     due.run(cluster, work)
 

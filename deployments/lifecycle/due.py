@@ -39,6 +39,9 @@ SELECT due.cluster_id, bool_or(due.what <> 'stop'), bool_or(due.what = 'stop')
         SELECT cluster_id, 'retry' FROM deployments_deployment
          WHERE status = 'QUEUED' AND retry_at <= statement_timestamp()
          UNION ALL
+        SELECT cluster_id, 'exclusion' FROM deployments_deployment
+         WHERE status = 'QUEUED' AND avoid_until <= statement_timestamp()
+         UNION ALL
         SELECT cluster_id, 'stop' FROM deployments_deployment
          WHERE status = 'STOPPING' AND stop_by <= statement_timestamp()) due
   JOIN clusters_cluster c ON c.id = due.cluster_id AND c.deleted_at IS NULL

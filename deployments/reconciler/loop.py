@@ -14,7 +14,6 @@ from deployments.reasons.codes import CONTAINER_LOST
 from deployments.reconciler import (
     actions,
     adoption,
-    elsewhere,
     garbage,
     node_reports,
     readiness,
@@ -103,8 +102,6 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
             break
     else:
         return True
-    if full:
-        elsewhere.end_exclusions(cluster.pk, database_now())
     if full and cluster.state == State.DELETING:
         _delete_if_empty(cluster)
     return False

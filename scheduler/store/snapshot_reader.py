@@ -29,7 +29,7 @@ from scheduler.store.running import allocated_in, quotas_in, running_in
 from scheduler.store.volumes import Volumes, avoided_in, labels_of, local_volumes, names_of
 
 _AVOIDING = Deployment.objects.filter(
-    cluster=OuterRef("cluster"), avoided_node_id=OuterRef("pk"), status=Status.QUEUED
+    avoided_node_id=OuterRef("pk"), avoid_until__isnull=False, status=Status.QUEUED
 )
 
 

@@ -31,6 +31,9 @@ SELECT extract(epoch FROM min(next.at) - clock_timestamp()), extract(epoch FROM 
         SELECT min(retry_at) FROM deployments_deployment
          WHERE status = 'QUEUED' AND retry_at > statement_timestamp()
          UNION ALL
+        SELECT min(avoid_until) FROM deployments_deployment
+         WHERE status = 'QUEUED' AND avoid_until > statement_timestamp()
+         UNION ALL
         SELECT min(stop_by) FROM deployments_deployment
          WHERE status = 'STOPPING' AND stop_by > statement_timestamp()) next
 """
