@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0023_image_digest"),
+        ("deployments", "0024_times_of_kept_output"),
     ]
 
     operations = [

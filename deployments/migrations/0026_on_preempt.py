@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0024_retry_rules"),
+        ("deployments", "0025_retry_rules"),
     ]
 
     operations = [
