@@ -1,4 +1,4 @@
-"""Deployments, their timelines and logs, and why they wait."""
+"""Deployments, their priority classes, timelines and logs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +12,8 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
+from deployments.waiting import QueueAllowance as QueueAllowance
+from deployments.waiting import WaitReason as WaitReason
 from mlops_platform.database.unreadable_json import DetailsDecoder
 
 
@@ -304,60 +306,6 @@ class Deployment(models.Model):
         """Whether only a stop or an eviction ends it."""
         limits = (self.max_runtime_s, self.simulated_runtime_s)
         return self.kind == Kind.SERVICE and limits == (None, None)
-
-
-class WaitReason(models.Model):
-    """Why the queued workloads of a scheduling key wait, as of the cluster's last cycle.
-
-    One row stands for thousands of equal workloads; a row that names a deployment stands for it
-    alone (the blocked head of a strict queue). Each cycle replaces what has changed. Workloads for
-    which nothing could come free have no row: the cycle does not read them (queries.reasons_for).
-    """
-
-    cluster = models.ForeignKey(
-        Cluster, on_delete=models.CASCADE, related_name="wait_reasons", db_index=False
-    )
-    scheduling_key = models.CharField(max_length=120)
-    deployment = models.ForeignKey(
-        Deployment, on_delete=models.CASCADE, null=True, related_name="+"
-    )
-    code = models.CharField(max_length=32)
-    details = models.JSONField(default=dict)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["cluster", "scheduling_key", "deployment"],
-                nulls_distinct=False,
-                name="one_reason_each",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.scheduling_key}: {self.code}"
-
-
-class QueueAllowance(models.Model):
-    """How many more deployments may be queued in a cluster, or, with `owner`, of that user in it:
-    as of the last count, less those submitted since (services/queue_limits.py)."""
-
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+", db_index=False)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+"
-    )
-    most = models.PositiveIntegerField(help_text="The limit that was counted against.")
-    remaining = models.PositiveIntegerField()
-    counted_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["cluster", "owner"], nulls_distinct=False, name="one_allowance_each"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.remaining} of {self.most}"
 
 
 class EventType(models.TextChoices):
