@@ -27,7 +27,7 @@ EVENT_TONES = {
     EventType.FAILED: "bad",
 }
 MOST_EVENTS = 100
-CAUSES = (("on", "on"), ("not_on", "not on"))  # in the column `retry`, and in words
+CAUSES = (("on", "retry_on"), ("not_on", "fail_on"))  # in the column `retry`, and in the API
 
 
 def status_badge(status: str) -> SafeString:
@@ -182,10 +182,10 @@ class Details:
     def retry_rules(self, deployment: Deployment) -> SafeString | str:
         """What the submit set of its retries."""
         rules = deployment.retry
-        words = [f"{name} {', '.join(rules[key])}" for key, name in CAUSES if key in rules]
+        words = [f"{name}={','.join(rules[key])}" for key, name in CAUSES if key in rules]
         if "ram_factor_milli" in rules:
-            factor = units(rules["ram_factor_milli"])
-            words.append(f"{factor} times the RAM, up to {rules['ram_limit_mib']} MiB")
+            words.append(f"retry_ram_factor={units(rules['ram_factor_milli'])}")
+            words.append(f"retry_ram_limit={rules['ram_limit_mib']}")
         return _words(words)
 
     @admin.display(description="placement")

@@ -349,3 +349,17 @@ def test_staff_with_view_permission_alone_can_change_nothing(client, cluster, de
         act(client, action, row, confirmed="yes")
     row.refresh_from_db()
     assert (row.status, row.priority_class.name) == (Status.QUEUED, "LOW")
+
+
+def test_the_page_shows_the_rules_of_retries(operator, cluster, dev):
+    rules = {"on": ["75", "OUT_OF_MEMORY"], "ram_factor_milli": 1500, "ram_limit_mib": 4096}
+    row = make(cluster, dev, Status.RUNNING, retry={**rules, "not_on": ["2"]}, on_preempt="fail")
+    text = operator.get(page(row)).content.decode()
+    for words in (
+        "retry_on=75,OUT_OF_MEMORY",
+        "fail_on=2",
+        "retry_ram_factor=1.5",
+        "retry_ram_limit=4096",
+        ">Fail<",
+    ):
+        assert words in text
