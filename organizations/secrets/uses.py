@@ -21,7 +21,9 @@ class Use(NamedTuple):
     user_id: UUID
 
 
-_KEEP = "SELECT id FROM organizations_secret WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE"
+_KEEP = """
+SELECT id FROM organizations_secret WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE SKIP LOCKED
+"""
 
 
 def record_uses(uses: Collection[Use]) -> None:
@@ -49,7 +51,8 @@ def record_uses(uses: Collection[Use]) -> None:
 
 
 def _kept(ids: Collection[UUID]) -> set[UUID]:
-    """Those of the secrets that exist, which none deletes before the transaction ends."""
+    """Those of the secrets that exist, which none deletes before the transaction ends. One that is
+    being deleted is none of them: its uses go with it, and no start waits for that."""
     with connection.cursor() as cursor:
         cursor.execute(_KEEP, [list(ids)])
         return {id_ for (id_,) in cursor.fetchall()}

@@ -282,3 +282,15 @@ def test_a_use_waits_for_no_writer(transactional_db):
         uses.record_uses([use_of(secret)])
     assert SecretUse.objects.count() == 1
     assert Secret.objects.get().last_used_at is None
+
+
+def test_a_use_waits_for_no_deletion_and_another_secret_has_its_own(transactional_db):
+    ada = make_user("ada")
+    org = create_organization(ada, "Analytical Engines")
+    going, staying = (
+        put_secret(ada, owners.organization(org.pk), name, "x")[0] for name in ("going", "staying")
+    )
+    deleted = f"SELECT 1 FROM organizations_secret WHERE id = '{going.pk}' FOR UPDATE"
+    with all_locked([deleted]):
+        uses.record_uses([use_of(going), use_of(staying)])
+    assert [each.secret_id for each in SecretUse.objects.all()] == [staying.pk]
