@@ -34,8 +34,9 @@ class VolumeForm(RefusableForm, forms.ModelForm):
     source = JSONInput(
         {},
         help_text=(
-            'HOST_PATH: {"path"}; NFS: {"server", "path"}; DOCKER_VOLUME: {} or {"volume"}; '
-            'PVC: {"claim"} or {"size_mib", "storage_class", "access_mode"}.'
+            'Folder of the node: {"path"}; of a file server: {"server", "path"}; volume of the '
+            'Docker engine: {} or {"volume"}; PersistentVolumeClaim: {"claim"} or {"size_mib", '
+            '"storage_class", "access_mode"}.'
         ),
     )
     node_names = JSONInput([], help_text='The nodes that have it: ["gpu-1"]; else all.')

@@ -34,6 +34,7 @@ AT_ONCE = 500  # rows that the request itself deletes
 OF_A_TURN = 5000  # rows that a task deletes before other tasks take their turns
 TASK = "clusters.tasks.delete_rows"
 TURNS = Slots(all=4, organization=2)  # at the same time: the threads are those of passes, too
+ADVICE = "here: stop them first, or delete with ?force=true."
 STALE_S = 60  # a request that no worker has taken for so long has a successor
 
 
@@ -67,21 +68,22 @@ def delete_clusters_of(organization_id: UUID) -> None:
     """Delete the organization's clusters in the caller's transaction, all their rows by tasks; 409
     while a workload in one of them waits or runs."""
     for cluster in Cluster.objects.filter(organization=organization_id).order_by("pk"):
-        _mark(cluster, force=False)
+        _mark(cluster, force=False, advice=f"in {cluster.name}: stop them first.")
         transaction.on_commit(partial(request, cluster.pk))
 
 
-def _mark(cluster: Cluster, *, force: bool) -> Cluster:
-    """Mark the cluster as deleted, or close it where its containers have to be stopped first."""
+def _mark(cluster: Cluster, *, force: bool, advice: str = ADVICE) -> Cluster:
+    """Mark the cluster as deleted, or close it where its containers have to be stopped first.
+
+    `advice` ends the sentence of a refusal.
+    """
     locked = lock_row(Cluster.objects.all(), cluster.pk, no_key=False)
     if locked is None:
         raise not_found()
     using = hooks.count_in_use(locked)
     if using and not force:
-        raise Conflict(
-            f"{using} deployments wait or run here: stop them first, or delete with ?force=true.",
-            code="cluster_in_use",
-        )
+        them = "1 deployment waits or runs" if using == 1 else f"{using} deployments wait or run"
+        raise Conflict(f"{them} {advice}", code="cluster_in_use")
     if using and locked.runtime != Runtime.SIMULATED:
         _close(locked)
         return locked

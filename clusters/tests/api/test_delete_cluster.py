@@ -39,6 +39,7 @@ def test_a_cluster_with_waiting_or_running_deployments_stays(api, ada, cluster, 
     response = api(ada).delete(path(cluster))
     assert response.status_code == 409
     assert response.json()["code"] == "cluster_in_use"
+    assert response.json()["detail"].startswith("1 deployment waits or runs here: ")
     assert Cluster.objects.count() == 1
     assert Deployment.objects.count() == 2
 

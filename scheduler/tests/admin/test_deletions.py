@@ -102,7 +102,8 @@ def test_an_organization_in_use_stays_as_it_is(operator, org, cluster, ada, stat
     unused = make_cluster(org, name="another")
     make(cluster, ada, status)
     answer = operator.post(page(org), {"post": "yes"}, follow=True)
-    assert "stop them first" in answer.content.decode()
+    said = [str(message) for message in answer.context["messages"]]
+    assert said == [f"1 deployment waits or runs in {cluster.name}: stop them first."]
     assert set(Cluster.objects.filter(organization=org)) == {cluster, unused}
     assert Membership.objects.filter(organization=org).exists()
     assert Organization.objects.get(pk=org.pk).deleted_at is None
