@@ -7,10 +7,13 @@ from rest_framework import serializers
 
 from mlops_platform.api.fields import BoundedList, Reference, Text
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.api.paths import AbsolutePath, lies_in
 
 LONGEST_IMAGE = 512
 MOST_ARGUMENTS, LONGEST_ARGUMENT = 1000, 128 * 1024 - 1  # the longest that Linux takes
 LARGEST_PROBE = 16 * 1024  # bytes of its command
+LARGEST_PRE_STOP = 4 * 1024  # bytes
+UNSEEN = ("/dev", "/proc", "/sys", "/run/secrets", "/var/run/secrets")  # kept in memory
 MOST_VARIABLES, LONGEST_VALUE = 256, 32 * 1024
 MOST_DEPENDENCIES = 100
 LARGEST_ID = 2**31 - 1  # of users and groups, in Kubernetes
@@ -56,6 +59,36 @@ class Arguments(BoundedList):
     def __init__(self, **kwargs: Any) -> None:
         child = Text(allow_blank=True, trim_whitespace=False, max_length=LONGEST_ARGUMENT)
         super().__init__(child, most=MOST_ARGUMENTS, **kwargs)
+
+
+class PreStop(Arguments):
+    """A command for a container that is about to be stopped."""
+
+    default_error_messages = {
+        "no_program": "Its first element is a program.",
+        "too_large": "At most {most} bytes together; a longer one belongs into a file.",
+    }
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        words: list[str] = super().to_internal_value(data)
+        if words and not words[0]:
+            self.fail("no_program")
+        if sum(len(each.encode()) + 1 for each in words) > LARGEST_PRE_STOP:
+            self.fail("too_large", most=LARGEST_PRE_STOP)
+        return words
+
+
+class CheckpointFile(AbsolutePath):
+    """The path of a file that a container writes, where the engine can see it."""
+
+    default_error_messages = {"unseen": "No engine sees a file below {folder}: choose another."}
+
+    def to_internal_value(self, data: Any) -> str:
+        path = super().to_internal_value(data)
+        for folder in UNSEEN:
+            if lies_in(path, folder):
+                self.fail("unseen", folder=folder)
+        return path
 
 
 class Environment(serializers.DictField):

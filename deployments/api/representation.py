@@ -66,6 +66,9 @@ EXAMPLE: Mapping[str, Any] = {
     "max_runtime_s": None,
     "simulated_runtime_s": 120,
     "grace_s": 30,
+    "stop_signal": None,
+    "pre_stop": [],
+    "checkpoint_file": None,
     "max_retries": 0,
     "retry_on": None,
     "fail_on": None,
@@ -155,6 +158,18 @@ class DeploymentSerializer(serializers.Serializer):
     max_runtime_s = serializers.IntegerField(allow_null=True)
     simulated_runtime_s = ShownSeconds(source="simulated_for_s", allow_null=True)
     grace_s = serializers.IntegerField()
+    stop_signal = serializers.CharField(
+        source="container.stop_signal",
+        default=None,
+        allow_null=True,
+        help_text="Null: that of the image.",
+    )
+    pre_stop = serializers.ListField(
+        source="container.pre_stop", child=serializers.CharField(), default=list
+    )
+    checkpoint_file = serializers.CharField(
+        source="container.checkpoint_file", default=None, allow_null=True
+    )
     max_retries = serializers.IntegerField()
     retry_on = serializers.ListField(
         source="retry.on",
@@ -221,6 +236,9 @@ class ListedDeploymentSerializer(DeploymentSerializer):
     fail_on = None  # type: ignore[assignment]
     retry_ram_factor = None  # type: ignore[assignment]
     retry_ram_limit = None  # type: ignore[assignment]
+    stop_signal = None  # type: ignore[assignment]
+    pre_stop = None  # type: ignore[assignment]
+    checkpoint_file = None  # type: ignore[assignment]
 
     class Meta:
         ref_name = "ListedDeployment"

@@ -8,11 +8,13 @@ from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.labels import Labels
 from deployments.api.fields import (
     Arguments,
+    CheckpointFile,
     ContainerUser,
     Dependencies,
     Environment,
     Image,
     Items,
+    PreStop,
     Ulimits,
     WorkingDirectory,
 )
@@ -33,6 +35,7 @@ from mlops_platform.api.fields import (
 )
 from mlops_platform.api.serializers import StrictSerializer
 
+STOP_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"]
 YEAR_S = 365 * 24 * 3600
 MOST_REPLICAS = 1000
 MAX_EPHEMERAL_MIB = 2**30
@@ -126,7 +129,26 @@ class SubmitSerializer(StrictSerializer):
         min_value=0,
         max_value=3600,
         default=30,
-        help_text="Seconds between the stop signal and the kill.",
+        help_text="Seconds from the warning of its end, its pre_stop or stop signal, to the kill.",
+    )
+    stop_signal = Choice(
+        STOP_SIGNALS,
+        source="container.stop_signal",
+        default=None,
+        allow_null=True,
+        help_text="What warns it of a stop, an eviction, a drain or a limit; else the image's. Not "
+        "on Kubernetes.",
+    )
+    pre_stop = PreStop(
+        source="container.pre_stop",
+        default=list,
+        help_text="A command that runs in the container before the stop signal.",
+    )
+    checkpoint_file = CheckpointFile(
+        source="container.checkpoint_file",
+        default=None,
+        allow_null=True,
+        help_text="Each time it is written counts as a report of a checkpoint. On Docker.",
     )
     max_retries = WholeNumber(min_value=0, max_value=100, default=0)
     retry_on = Causes(

@@ -14,7 +14,10 @@ from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
 # All in the column `container`.
-OF_CONTAINER = ("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits", "pull_policy")
+OF_CONTAINER = (
+    *("shm_mib", "ephemeral_mib", "user", "workdir", "ulimits", "pull_policy"),
+    *("stop_signal", "pre_stop", "checkpoint_file"),
+)
 OF_RETRY = ("retry_on", "fail_on", "retry_ram_factor", "retry_ram_limit")  # in the column `retry`
 LARGE = (
     *("command", "args", "env", "env_names", "secrets", "readiness"),

@@ -14,6 +14,7 @@ from deployments.reasons.codes import CONTAINER_LOST
 from deployments.reconciler import (
     actions,
     adoption,
+    checkpoint_files,
     garbage,
     node_reports,
     readiness,
@@ -88,6 +89,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         killed |= newly_killed
         if once_per_full_pass:
             garbage.tidy(observation)
+            checkpoint_files.look(observation, observed, now)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
         started, notes = actions.start(
             observation, by_outcome[Outcome.START], pull, removal.leftovers

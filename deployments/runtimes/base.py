@@ -167,6 +167,9 @@ class Container:
     ulimits: Mapping[str, int] = field(default_factory=dict)  # -1: unlimited
     ephemeral_mib: int | None = None  # what it may write beside its volumes; None: no limit
     pull_policy: Literal["if_missing", "always"] = IF_MISSING
+    stop_signal: str = ""  # SIGUSR1; a runtime of Kubernetes knows none but the image's
+    pre_stop: Sequence[str] = ()  # runs in the container before its stop signal
+    checkpoint_file: str = ""  # the reconciler reads it
 
 
 SECRETS = "/run/secrets"  # the folder of their files, in a container
@@ -294,6 +297,8 @@ class Runtime(Protocol):
     def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
         """Stop the replica without waiting for its end; with 0, kill it.
 
+        Its pre-stop command comes first, which takes its time from the grace, and may run again
+        where a worker was killed. Another worker's call does not begin one that runs anew.
         Leaves a replica alone that has ended or does not exist; removes one that never started.
         `seen` is the id that an observation has shown: what has taken its place since is left
         alone. Without it, what has the replica's name is stopped.
@@ -301,6 +306,10 @@ class Runtime(Protocol):
 
     def remove(self, key: Key, seen: str = "") -> None:
         """Remove the replica and its log; kills it first if it runs. `seen` as for `stop`."""
+
+    def touched_at(self, key: Key, path: str, seen: str = "") -> datetime | None:
+        """When a file of the running replica was last written, by its machine's clock; None where
+        there is none, or the runtime cannot tell. `seen` as for `stop`."""
 
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:
         """The status of all replicas of this cluster, or of those of some deployments.

@@ -1,8 +1,10 @@
 """A running deployment reports how much of its work is saved."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Greatest
 
 from accounts.models import User
@@ -37,3 +39,23 @@ def report_checkpoint(user: User, deployment: Deployment, at: datetime | None = 
         details = {"at": at.isoformat()}
         record(deployment.pk, EventType.CHECKPOINTED, at=now, actor=user, details=details)
     return deployment_by_id(deployment.pk)
+
+
+def move_checkpoint(deployment_id: UUID, at: datetime, now: datetime) -> bool:
+    """As a report that its checkpoint file makes; False where that is no news, or no sound report.
+
+    Two queries at most. A row that another session has locked is left to the next look.
+    """
+    if at > now:
+        return False
+    running = Deployment.objects.filter(
+        Q(checkpoint_at=None) | Q(checkpoint_at__lt=at),
+        pk=deployment_id,
+        status=Status.RUNNING,
+        started_at__lte=at,
+    )
+    with transaction.atomic():
+        if not free(running).update(checkpoint_at=at):
+            return False
+        record(deployment_id, EventType.CHECKPOINTED, at=now, details={"at": at.isoformat()})
+    return True

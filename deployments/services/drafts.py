@@ -32,6 +32,12 @@ from organizations.secrets.queries import SecretKey
 MOST_ARGUMENT_BYTES = 128 * 1024  # of command and args together, with a NUL behind each
 TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 1024} KiB together."
 
+NOT_ON_KUBERNETES = {
+    "ulimits": "Kubernetes takes none: its nodes set them.",
+    "stop_signal": "Kubernetes sends the one of the image. A pre_stop may send another before it.",
+    "checkpoint_file": "Kubernetes shows no files of its Pods: report each checkpoint by POST.",
+}
+
 # Fields that 0.1.0 did not know. A digest leaves them out while they are empty: an Idempotency-Key
 # that one version has answered is known to the next.
 LATER = frozenset(
@@ -152,8 +158,13 @@ def _draft(
         del spec["on_preempt"]  # the digest is that of a submit without it
     if container.get("shm_mib", 0) > spec["ram_mib"]:
         raise Invalid({"shm_mib": "It is a part of required_ram."})
-    if container.get("ulimits") and cluster.runtime == Runtime.KUBERNETES:
-        raise Invalid({"ulimits": "Kubernetes takes none: its nodes set them."})
+    if cluster.runtime == Runtime.KUBERNETES:
+        for name, why in NOT_ON_KUBERNETES.items():
+            if container.get(name):
+                raise Invalid({name: why})
+    for name in ("stop_signal", "pre_stop"):
+        if container.get(name) and spec.get("grace_s") == 0:
+            raise Invalid({name: "With a grace_s of 0 it is killed at once: give it some."})
     if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
         MOST_ARGUMENT_BYTES
     ):

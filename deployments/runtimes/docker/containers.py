@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError
-from deployments.runtimes.docker import networks, probes
+from deployments.runtimes.docker import networks, pre_stop, probes
 from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
 from deployments.runtimes.peers import FOLDER, host_name
 
@@ -60,6 +60,7 @@ def config(
             DEPLOYMENT: key.deployment_id,
             ATTEMPT: str(key.attempt),
             REPLICA: str(key.replica),
+            **pre_stop.labels_of(launch_spec.container.pre_stop),
             **({LABEL_OF_GPUS: ",".join(gpus)} if gpus else {}),
         },
         "Healthcheck": _healthcheck(launch_spec.probe),
@@ -73,6 +74,8 @@ def config(
         body["User"] = launch_spec.container.user
     if launch_spec.container.workdir:
         body["WorkingDir"] = launch_spec.container.workdir
+    if launch_spec.container.stop_signal:
+        body["StopSignal"] = launch_spec.container.stop_signal
     if launch_spec.peers and launch_spec.peers.reachable:
         body |= _among_peers(launch_spec, replica)
     return body

@@ -23,12 +23,14 @@ from deployments.runtimes.base import (
 from deployments.runtimes.docker import (
     containers,
     ends,
+    files,
     gpus,
     hostfiles,
     images,
     mounts,
     networks,
     output,
+    pre_stop,
     replica_status,
     scratch,
     secret_files,
@@ -101,6 +103,8 @@ class DockerRuntime:
             self._remove_with_network(container, key)
         elif state["Running"]:
             self._signalled.add(container["Id"])
+            if grace_s > 0 and pre_stop.begin(self._engine, container):
+                return
             signal = (container["Config"].get("StopSignal") or "SIGTERM") if grace_s > 0 else 9
             self._unless_gone(lambda client: client.kill(container["Id"], signal))
 
@@ -109,6 +113,10 @@ class DockerRuntime:
         container = self._find(key, seen)
         if container is not None:
             self._remove_with_network(container, key)
+
+    @errors_as_unavailable()
+    def touched_at(self, key: Key, path: str, seen: str = "") -> datetime | None:
+        return files.touched_at(self._engine, seen or containers.name(key), path)
 
     @errors_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:

@@ -108,6 +108,9 @@ def _container(launch_spec: LaunchSpec, key: Key) -> Json:
         container["args"] = _literal(launch_spec.args)
     if launch_spec.container.workdir:
         container["workingDir"] = launch_spec.container.workdir
+    if launch_spec.container.pre_stop:
+        command = list(launch_spec.container.pre_stop)
+        container["lifecycle"] = {"preStop": {"exec": {"command": command}}}
     if launch_spec.probe:
         container["readinessProbe"] = _readiness(launch_spec.probe)
     return container

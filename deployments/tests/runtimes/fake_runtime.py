@@ -60,13 +60,14 @@ class _Container:
     status: ReplicaStatus
     written: list[Written] = field(default_factory=list)
     killed_at: float | None = None  # when its grace ends, by the monotonic clock
+    touched: dict[str, datetime] = field(default_factory=dict)  # its files
 
 
 class FakeRuntime:
     """A `Runtime`. Images are the names in `scripts`, and `exit:N`; any other sleeps.
 
     Its controls for tests: `unavailable`, `missing_images` (until they are pulled),
-    `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `create`.
+    `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `touch`, `create`.
     `pulled`: the images of all calls to pull, in order.
     """
 
@@ -85,6 +86,7 @@ class FakeRuntime:
         self.delayed_images: dict[str, str] = {}  # and what each of their pulls fails with
         self.pulled: list[str] = []
         self.launch_specs: list[LaunchSpec] = []  # of all calls to start, in order
+        self.looks: list[tuple[Key, str]] = []  # all calls to touched_at, in order
         self.nodes = list(nodes)
         self.cluster_id = cluster_id
         self._scripts = scripts
@@ -133,6 +135,13 @@ class FakeRuntime:
                 self._end(key, TERMINATED)
             elif container.killed_at is None:
                 container.killed_at = time.monotonic() + grace_s
+
+    def touched_at(self, key: Key, path: str, seen: str = "") -> datetime | None:
+        with self._changed:
+            self._check_available()
+            self.looks.append((key, path))
+            container = self._find(key, seen)
+            return container.touched.get(path) if container else None
 
     def remove(self, key: Key, seen: str = "") -> None:
         with self._changed:
@@ -242,6 +251,11 @@ class FakeRuntime:
         with self._changed:
             container = self._containers[key]
             container.status = replace(container.status, started_at=moment)
+
+    def touch(self, key: Key, path: str, at: datetime) -> None:
+        """Let the container write a file."""
+        with self._changed:
+            self._containers[key].touched[path] = at
 
     def write(self, key: Key, line: bytes) -> None:
         """Let the container write a line."""

@@ -18,11 +18,13 @@ from clusters.api.registry_serializers import RegistryHost
 from clusters.api.volume_serializers import Named, NodeNames
 from deployments.api.fields import (
     Arguments,
+    CheckpointFile,
     ContainerUser,
     Dependencies,
     Environment,
     Image,
     Items,
+    PreStop,
     Ulimits,
     WorkingDirectory,
 )
@@ -131,6 +133,9 @@ def _by_kind(field: Any) -> list[Any]:
             return ["x", 5, True, [], *unknown, *limits, *vast]
         case Named():
             return [*_not_text(field), " a", "-a", "a b", "a\n", "\u00e4", "a/b", "a,b"]
+        case CheckpointFile():
+            unseen = ["/dev/shm/a", "/proc/1/x", "/sys/a", "/run/secrets/a", "/dev"]
+            return [*_not_text(field), "/", "a", "/a/../b", "/a//b", "/a\nb", *unseen]
         case AbsolutePath():
             return [*_not_text(field), "/", "a", "./a", "/a/../b", "/a//b", "/./a", "/a\nb"]
         case InnerPath():
@@ -163,6 +168,9 @@ def _by_kind(field: Any) -> list[Any]:
             return [5, True, [], {}, "nobody", "a@b", "a@" + "b" * 260 + ".org", *vast]
         case Reference():
             return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
+        case PreStop():
+            of_words: list[Any] = [[1], [None], [["x"]], [""], ["x" * 4096], ["x", "y" * 4095]]
+            return ["x", 5, True, {}, *of_words, ["x"] * 1001, *vast]
         case Arguments():
             return ["x", 5, True, {}, [1], [None], [["x"]], ["x" * 128 * 1024], ["x"] * 1001, *vast]
         case Items():

@@ -1,4 +1,5 @@
-"""What a submit sets of its containers: /dev/shm, user, working directory, ulimits, pulls."""
+"""What a submit sets of its containers: /dev/shm, user, working directory, ulimits, pulls, what
+comes before their end, and the file by which they report checkpoints."""
 
 from typing import Any
 
@@ -20,6 +21,9 @@ NONE: dict[str, Any] = {
     "workdir": "",
     "ulimits": {},
     "pull_policy": "if_missing",
+    "stop_signal": None,
+    "pre_stop": [],
+    "checkpoint_file": None,
 }
 ALL = {
     "shm_mib": 1,
@@ -28,6 +32,9 @@ ALL = {
     "workdir": "/home/of ada",
     "ulimits": {"memlock": "unlimited", "nofile": 65536, "stack": 8388608},
     "pull_policy": "always",
+    "stop_signal": "SIGUSR1",
+    "pre_stop": ["sh", "-c", "touch /out/$(hostname)"],
+    "checkpoint_file": "/out/model.pt",
 }
 
 
@@ -52,6 +59,9 @@ def test_all_of_them_are_kept_and_shown_and_reach_the_runtime(api, dev, cluster)
         workdir="/home/of ada",
         ulimits={"memlock": -1, "nofile": 65536, "stack": 8388608},
         pull_policy="always",
+        stop_signal="SIGUSR1",
+        pre_stop=["sh", "-c", "touch /out/$(hostname)"],
+        checkpoint_file="/out/model.pt",
     )
 
 
@@ -122,6 +132,18 @@ def test_lists_leave_them_out(api, dev, cluster):
         ({"ulimits": [1]}, "ulimits"),
         ({"pull_policy": "never"}, "pull_policy"),
         ({"pull_policy": ["always"]}, "pull_policy"),
+        ({"stop_signal": "SIGKILL"}, "stop_signal"),
+        ({"stop_signal": "USR1@60"}, "stop_signal"),
+        ({"stop_signal": 10}, "stop_signal"),
+        ({"stop_signal": "SIGUSR1", "grace_s": 0}, "stop_signal"),
+        ({"pre_stop": "sync"}, "pre_stop"),
+        ({"pre_stop": [""]}, "pre_stop"),
+        ({"pre_stop": ["sh", "-c", "x" * 4096]}, "pre_stop"),
+        ({"pre_stop": ["sync"], "grace_s": 0}, "pre_stop"),
+        ({"checkpoint_file": "out/model.pt"}, "checkpoint_file"),
+        ({"checkpoint_file": "/out/../model.pt"}, "checkpoint_file"),
+        ({"checkpoint_file": "/dev/shm/model.pt"}, "checkpoint_file"),
+        ({"checkpoint_file": "/proc/1/status"}, "checkpoint_file"),
     ],
 )
 def test_what_makes_no_sense_is_named_and_nothing_is_submitted(api, dev, cluster, given, field):
@@ -131,12 +153,19 @@ def test_what_makes_no_sense_is_named_and_nothing_is_submitted(api, dev, cluster
     assert not Deployment.objects.exists()
 
 
-def test_kubernetes_takes_no_ulimits(api, dev, cluster):
+@pytest.mark.parametrize("name", ["ulimits", "stop_signal", "checkpoint_file"])
+def test_kubernetes_takes_no_ulimits_signal_or_checkpoint_file(api, dev, cluster, name):
     Cluster.objects.filter(pk=cluster.pk).update(runtime=Runtime.KUBERNETES)
-    answer = api(dev).post(PATH, body(cluster, ulimits={"memlock": "unlimited"}))
+    answer = api(dev).post(PATH, body(cluster, **{name: ALL[name]}))
     assert answer.status_code == 400
-    assert "Kubernetes" in answer.json()["fields"]["ulimits"][0]
+    assert "Kubernetes" in answer.json()["fields"][name][0]
     assert not Deployment.objects.exists()
+
+
+def test_kubernetes_takes_a_pre_stop(api, dev, cluster):
+    Cluster.objects.filter(pk=cluster.pk).update(runtime=Runtime.KUBERNETES)
+    answer = api(dev).post(PATH, body(cluster, pre_stop=["sync"]))
+    assert answer.status_code == 201, answer.json()
 
 
 def test_less_ram_than_dev_shm_is_all_of_it(api, dev, cluster):

@@ -29,6 +29,7 @@ class Kubelet:
 
     def __init__(self, api: FakeApi) -> None:
         self._api = api
+        self.hooks: list[list[str]] = []  # the pre-stop commands that have run, in order
 
     def step(self) -> None:
         for name, pod in list(self._api.pods.items()):
@@ -113,6 +114,9 @@ class Kubelet:
             is_deaf = program == "deaf" or is_first_process  # the kernel keeps SIGTERM from it
             if is_deaf and pod["metadata"]["deletionGracePeriodSeconds"] > 1:
                 return
+            hook = pod["spec"]["containers"][0].get("lifecycle", {}).get("preStop")
+            if hook:
+                self.hooks.append(hook["exec"]["command"])
             self._finish(name, exitCode=143, reason="Error", startedAt=AT, finishedAt=LATER)
         elif not pod["metadata"].get("finalizers"):
             self._api.vanish(name)

@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.runtimes.base import Code, Key, Phase, ReplicaPlacement, RuntimeUnavailable
+from deployments.runtimes.base import (
+    Code,
+    Container,
+    Key,
+    Phase,
+    ReplicaPlacement,
+    RuntimeUnavailable,
+)
 from deployments.runtimes.kubernetes.deletion import deletion_grace_s
 from deployments.tests.runtimes.kubernetes.api_server import AS_EVER, PODS, error
 from deployments.tests.runtimes.kubernetes.cluster import (
@@ -41,6 +48,19 @@ def test_a_pod_starts_runs_stops_and_is_removed(kubernetes, kubelet):
     assert (seen(kubernetes).phase, seen(kubernetes).exit_code) == (Phase.ENDED, 143)
     kubernetes.remove(KEY)
     assert seen(kubernetes) is None
+
+
+def test_a_kubelet_runs_the_pre_stop_command_of_what_is_stopped_within_the_whole_grace(
+    kubernetes, kubelet, fake_kubernetes
+):
+    kubernetes.start(launch_spec(container=Container(pre_stop=["save"]), grace_s=120))
+    kubelet.run()
+    assert kubelet.hooks == []
+    kubernetes.stop(KEY, 120)
+    kubelet.step()
+    assert seen(kubernetes).exit_code == 143
+    assert kubelet.hooks == [["save"]]
+    assert [each["gracePeriodSeconds"] for each in deletions(fake_kubernetes)] == [120]
 
 
 @pytest.mark.parametrize(

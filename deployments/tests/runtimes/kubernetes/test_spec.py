@@ -121,6 +121,13 @@ def test_an_image_is_pulled_at_each_start_where_asked():
     assert container(container=Container(pull_policy="always"))["imagePullPolicy"] == "Always"
 
 
+def test_a_pre_stop_is_the_hook_of_its_lifecycle():
+    command = ["sh", "-c", "kill -USR1 $(pidof python)"]
+    asked = container(container=Container(pre_stop=command), command=["python"])
+    assert asked["lifecycle"] == {"preStop": {"exec": {"command": command}}}
+    assert "lifecycle" not in container()
+
+
 def test_shared_memory_and_tmp_are_in_the_ram_and_no_larger():
     asked = pod(ram_mib=256, container=Container(shm_mib=512), sandbox=Sandbox(read_only_root=True))
     assert asked["spec"]["volumes"] == [
