@@ -67,7 +67,8 @@ class FakeRuntime:
     """A `Runtime`. Images are the names in `scripts`, and `exit:N`; any other sleeps.
 
     Its controls for tests: `unavailable`, `missing_images` (until they are pulled),
-    `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `touch`, `create`.
+    `unpullable_images`, `delayed_images`, `vanish`, `finish`, `set_ready`, `write`, `touch`,
+    `create`.
     `pulled`: the images of all calls to pull, in order.
     """
 
