@@ -36,7 +36,7 @@ fuzz: $(DEV_READY) ## requests made of the OpenAPI document, at random, as each 
 	@FUZZ_SECONDS=$(or $(SECONDS),600) .ci/test mlops_platform/tests/contract/test_schemathesis.py --numprocesses=logical $(ARGS)
 
 properties: $(DEV_READY) ## the property tests with all their random examples, four times those of make test (EXAMPLES=1)
-	@MLOPS_EXAMPLES=$(or $(EXAMPLES),1) .ci/test --numprocesses=logical --hypothesis-seed=random scheduler/tests/engine/properties scheduler/tests/store scheduler/tests/cycle/test_dependencies.py scheduler/tests/wakeup/test_queue_sync.py mlops_platform/tests/input/test_fuzz.py $(ARGS)
+	@MLOPS_EXAMPLES=$(or $(EXAMPLES),1) .ci/test --numprocesses=logical --hypothesis-seed=random scheduler/tests/engine/properties scheduler/tests/store scheduler/tests/cycle/test_dependencies.py scheduler/tests/wakeup/test_queue_sync.py mlops_platform/tests/input/test_fuzz.py mlops_platform/tests/input/test_cheap_refusals.py $(ARGS)
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
 	@$(BIN)/python -m benchmarks.run $(ARGS)
