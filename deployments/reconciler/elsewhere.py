@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
-from clusters.models import Cluster, Node, NodeState, Volume
+from clusters.models import Cluster, Node, NodeState
 from clusters.services.clusters import lock_cluster
 from deployments.models import Deployment, Status
 from deployments.reasons import codes
@@ -28,19 +29,21 @@ OF_NODES = (codes.NODE_LOST, codes.CONTAINER_LOST, Code.DISRUPTED, Code.UNSCHEDU
 
 def node_to_avoid(row: Deployment, assessment: Assessment) -> Node | None:
     """The node at fault, where the others, as they are when empty, would take the deployment. None
-    where it is not known which of several it was. One query, none without a fault of a node; with
-    volumes, two."""
+    where it is not known which of several it was. One query for all rows that share their cluster
+    object, none without a fault of a node; with volumes, one more."""
     if assessment.code not in OF_NODES:
         return None
     on = {place["node_id"] for place in row.placement}
     failed = str(assessment.node_id or (on.pop() if len(on) == 1 else ""))
-    nodes = {str(node.pk): node for node in Node.objects.filter(cluster=row.cluster_id)}
+    prefetch_related_objects([row.cluster], "nodes")
+    nodes = {str(node.pk): node for node in row.cluster.nodes.all()}
     if failed not in nodes:
         return None
     avoided = nodes.pop(failed)
     names = {mount["name"] for mount in row.volumes}
-    mounted = Volume.objects.filter(cluster=row.cluster_id, name__in=names)
-    volumes = list(mounted) if names else []
+    if names:
+        prefetch_related_objects([row.cluster], "volumes")
+    volumes = [each for each in row.cluster.volumes.all() if each.name in names] if names else []
     fitting = sum(
         min(getattr(node, name) // amount for name in RESOURCES if (amount := getattr(row, name)))
         for node in nodes.values()

@@ -49,10 +49,11 @@ def write(cluster_id: UUID, assessed: Iterable[Assessed], now: datetime) -> set[
 def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set[UUID]:
     with transaction.atomic():
         try:
-            lock_cluster(cluster_id)
+            cluster = lock_cluster(cluster_id)
         except Cluster.DoesNotExist:
             return set()
-        locked = Deployment.objects.select_for_update(no_key=True, of=("self",)).in_bulk(
+        rows = Deployment.objects.select_related("priority_class")
+        locked = rows.select_for_update(no_key=True, of=("self",)).in_bulk(
             [row.pk for row, _ in assessed]
         )
         written, freed, to_stop = set(), [], False
@@ -60,6 +61,7 @@ def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set
             row = locked.get(assessed_row.pk)
             if row is None or _version(row) != _version(assessed_row):
                 continue
+            row.cluster = cluster  # one for all of them: what is read of it is read once
             freed_capacity = _WRITERS[assessment.outcome](row, assessment, now)
             written.add(row.pk)
             if freed_capacity:

@@ -4,13 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Cluster, Node, NodeState
 from clusters.node_changes import follow_nodes
 from deployments import tasks
 from deployments.lifecycle import due
 from deployments.models import Deployment
-from deployments.reconciler import elsewhere
+from deployments.reasons import codes
+from deployments.reconciler import elsewhere, status_writer
+from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code, Problem, RefusedError
 from deployments.scheduling_key import key_of
 from deployments.tests.reconciler.testbed import Testbed, reason
@@ -191,3 +195,21 @@ def test_its_cycle_replays_bit_for_bit(testbed: Testbed, two: tuple[Node, Node])
     testbed.settle()
     entry = SchedulingCycle.objects.filter(cluster=Cluster.objects.get()).latest("id")
     assert make_plan(decode_snapshot(bytes(entry.snapshot))) == decode_plan(bytes(entry.plan))
+
+
+def test_nodes_are_read_once_for_all_that_a_fault_has_ended(
+    testbed: Testbed, two: tuple[Node, Node]
+):
+    lost = [testbed.submit() for _ in range(4)]
+    testbed.settle()
+    assessed = [
+        (testbed.fresh(row), Assessment(Outcome.REQUEUE, codes.NODE_LOST, {})) for row in lost
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        status_writer.write(testbed.cluster.pk, assessed, database_now())
+    assert {testbed.status(row) for row in lost} == {"QUEUED"}
+    assert all(testbed.fresh(row).avoided_node_id for row in lost)
+    read = [each["sql"] for each in queries if 'FROM "clusters_node"' in each["sql"]]
+    assert len(read) == 1
+    classes = [each["sql"] for each in queries if each["sql"].startswith('SELECT "deployments_pri')]
+    assert classes == []
