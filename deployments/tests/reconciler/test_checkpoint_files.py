@@ -154,20 +154,3 @@ def test_a_file_that_a_real_container_writes_moves_its_checkpoint(docker_testbed
     assert fresh.started_at is not None
     assert fresh.checkpoint_at is not None
     assert fresh.started_at <= fresh.checkpoint_at <= timezone.now()
-
-
-@pytest.mark.docker
-def test_an_evicted_job_saves_within_its_grace_before_the_other_starts(
-    docker_testbed: DockerTestbed,
-):
-    testbed = docker_testbed
-    line = "trap 'echo saved; exit 0' USR1; while true; do sleep 0.1; done"
-    hook = ["sh", "-c", "echo hook >/proc/1/fd/1"]
-    container = {"stop_signal": "SIGUSR1", "pre_stop": hook}
-    victim = testbed.run(container=container, cpu_milli=800, grace_s=60, **shell(line))
-    urgent = testbed.submit(priority="HIGH", cpu_milli=800)
-    testbed.run_until(lambda: testbed.status(urgent) == "RUNNING")
-    assert testbed.status(urgent) == "RUNNING"
-    assert testbed.status(victim) == "QUEUED"
-    [(attempt, replica, output)] = testbed.outcome(victim).outputs
-    assert (attempt, replica, output.split()) == (1, 0, [b"hook", b"saved"])
