@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from clusters.failed_starts import sentence as failed_starts_in_words
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
 from mlops_platform.api.resources import RESOURCES
@@ -275,8 +276,9 @@ class NodeState(models.TextChoices):
 class Node(models.Model):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
-    `state` is what users want, `observed` what its runtime reports, with its `observed_reason`, and
-    `effective_state` the stricter of both. `not_ready_since` is when its loss began to be timed:
+    `state` is what users want, `observed` what its runtime reports, with its `observed_reason`,
+    `judged` what the platform makes of its `failed_starts` (failed_starts.py), and
+    `effective_state` the strictest of these. `not_ready_since` is when its loss began to be timed:
     None where only its API server is silent, which says nothing of the node. `discovered` names the
     sizes that its runtime reports because no user has given them, 0 until then; `cut_from` those
     that users have given and its engine does not have. `pending` is the
@@ -304,6 +306,14 @@ class Node(models.Model):
         max_length=500, blank=True, default="", db_default="", editable=False
     )
     not_ready_since = models.DateTimeField(null=True, editable=False)
+    judged = models.CharField(
+        max_length=10,
+        choices=NodeState.choices,
+        default=NodeState.READY,
+        db_default=NodeState.READY,
+        editable=False,
+    )
+    failed_starts = models.JSONField(null=True, blank=True, editable=False)
     labels = models.JSONField(default=dict, blank=True)
     cpu_milli = models.BigIntegerField()
     ram_mib = models.BigIntegerField()
@@ -345,12 +355,10 @@ class Node(models.Model):
 
     @property
     def effective_state(self) -> str:
-        """The stricter of `state` and `observed`; a draining node drains whether it answers or
-        not."""
-        if NodeState.DRAINING in (self.state, self.observed):
-            return NodeState.DRAINING
-        for strict in (NodeState.NOT_READY, NodeState.CORDONED):
-            if strict in (self.state, self.observed):
+        """The strictest of `state`, `observed` and `judged`; a draining node drains whether it
+        answers or not."""
+        for strict in (NodeState.DRAINING, NodeState.NOT_READY, NodeState.CORDONED):
+            if strict in (self.state, self.observed, self.judged):
                 return strict
         return NodeState.READY
 
@@ -363,6 +371,8 @@ class Node(models.Model):
                 return "Its engine does not answer."
             if self.endpoint.error:
                 return "The API server of its cluster does not answer."
+        if sentence := failed_starts_in_words(self.failed_starts):
+            return sentence
         if self.observed_reason:
             return self.observed_reason
         if self.state == NodeState.DRAINING:

@@ -93,7 +93,7 @@ def effective_state() -> Case:
     strictest_first = (NodeState.DRAINING, NodeState.NOT_READY, NodeState.CORDONED)
     return Case(
         *(
-            When(Q(state=state) | Q(observed=state), then=Value(str(state)))
+            When(Q(state=state) | Q(observed=state) | Q(judged=state), then=Value(str(state)))
             for state in strictest_first
         ),
         default=Value(str(NodeState.READY)),
@@ -103,15 +103,17 @@ def effective_state() -> Case:
 
 def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:
     """The nodes that do not answer, of these nodes and of all nodes of these clusters, with their
-    endpoints.
+    endpoints; of the clusters also those that are cordoned for starts that failed there.
 
     One query, none where neither are given.
     """
     if not ids and not clusters:
         return []
-    concerned = Q(pk__in=ids) | Q(cluster__in=clusters)
-    away = Node.objects.filter(concerned, observed=NodeState.NOT_READY)
-    return list(away.select_related("endpoint").defer("endpoint__secrets"))
+    away = Q(observed=NodeState.NOT_READY)
+    failing = Q(judged=NodeState.CORDONED)
+    concerned = Q(away, pk__in=ids) | Q(away | failing, cluster__in=clusters)
+    found = Node.objects.filter(concerned)
+    return list(found.select_related("endpoint").defer("endpoint__secrets"))
 
 
 def silent_api_server(node: Node) -> Endpoint | None:

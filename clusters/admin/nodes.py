@@ -70,9 +70,10 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         "gpus",
         "carries",
         "then",
+        "why",
     ]
     fieldsets = [
-        (None, {"fields": ["name", "in_cluster", "state_now", "then", "id"]}),
+        (None, {"fields": ["name", "in_cluster", "state_now", "why", "then", "id"]}),
         ("Runtime", {"fields": ["reached_at", "trouble"]}),
         ("In use", {"fields": ["cpu", "ram", "gpus"]}),
         ("Labels", {"fields": ["carries"]}),
@@ -85,6 +86,10 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         """The effective state: the stricter of what users want and what the runtime reports."""
         state = NodeState(node.effective_state)
         return badge(state, TONES.get(state, "bad"))
+
+    @admin.display(description="reason")
+    def why(self, node: Node) -> str:
+        return node.reason or EMPTY
 
     @admin.display(description="cluster")
     def in_cluster(self, node: Node) -> SafeString:
@@ -124,7 +129,12 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         return f"It has {amounts(*sizes)}."
 
     def pointless_actions(self, instance: Node) -> list[str]:
-        return [action for state, action in ACTION_TO.items() if state == instance.state]
+        return [
+            action
+            for state, action in ACTION_TO.items()
+            if state == instance.state
+            and not (action == "uncordon" and instance.judged != NodeState.READY)
+        ]
 
     # --- Permissions ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
 from clusters.api.labels import Labels
 from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
+from clusters.failed_starts import FailedStarts
 from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
 from mlops_platform.api.fields import ShownCores, Text, cores
@@ -24,6 +25,7 @@ EXAMPLE = {
     "name": "node-1",
     "state": "READY",
     "reason": None,
+    "failed_starts": None,
     "cpu": 64,
     "ram": 262144,
     "gpu": 8,
@@ -92,6 +94,33 @@ class PendingSerializer(serializers.Serializer):
         ref_name = "PendingOfNode"
 
 
+class FailedStartSerializer(serializers.Serializer):
+    deployment_id = serializers.CharField()
+    code = serializers.CharField()
+    said = serializers.CharField()
+    at = serializers.DateTimeField()
+
+    class Meta:
+        ref_name = "FailedStartOfNode"
+
+
+class FailedStartsSerializer(serializers.Serializer):
+    """Why and until when the platform itself has cordoned the node."""
+
+    since = serializers.DateTimeField()
+    next_try_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="null while it is tried, or waits for a deployment that tries it.",
+    )
+    probe = serializers.CharField(
+        allow_null=True, help_text="The id of the deployment that tries it now."
+    )
+    failed = FailedStartSerializer(many=True, help_text="The starts that failed, oldest first.")
+
+    class Meta:
+        ref_name = "FailedStartsOfNode"
+
+
 class NodeSerializer(serializers.Serializer):
     """A node as every member sees it."""
 
@@ -108,6 +137,9 @@ class NodeSerializer(serializers.Serializer):
     )
     reason = serializers.SerializerMethodField(
         help_text="Why it is closed, or what is not as it should be; null where nothing is so."
+    )
+    failed_starts = serializers.SerializerMethodField(
+        help_text="Of a node that the platform has cordoned, as starts failed there; else null."
     )
     cpu = ShownCores(source="cpu_milli")
     ram = serializers.IntegerField(source="ram_mib")
@@ -133,6 +165,16 @@ class NodeSerializer(serializers.Serializer):
     @swagger_serializer_method(serializers.CharField(allow_null=True))
     def get_reason(self, node: Node) -> str | None:
         return node.reason or None
+
+    @swagger_serializer_method(FailedStartsSerializer(allow_null=True))
+    def get_failed_starts(self, node: Node) -> dict[str, Any] | None:
+        found = FailedStarts.read(node.failed_starts)
+        if found.since is None:
+            return None
+        shown = ("deployment_id", "code", "said", "at")
+        failed = [{name: each[name] for name in shown} for each in found.failed]
+        named = {"since": found.since, "next_try_at": found.next_try_at, "probe": found.probe}
+        return {**named, "failed": failed}
 
     @swagger_serializer_method(PendingSerializer(allow_null=True))
     def get_pending(self, node: Node) -> dict[str, Any] | None:

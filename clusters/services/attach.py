@@ -161,7 +161,7 @@ def change_node(
                 setattr(changed, name, value)
         _save(endpoint, attachment)
         changed.endpoint = endpoint
-        changed.save(update_fields=["endpoint", "observed", "not_ready_since"])
+        changed.save(update_fields=["endpoint", *_not_seen_yet()])
     return changed
 
 
@@ -180,7 +180,12 @@ def _engine(given: Mapping[str, str], *, trusted: bool) -> Attachment:
 
 
 def _not_seen_yet() -> dict[str, Any]:
-    return {"observed": NodeState.NOT_READY, "not_ready_since": database_now()}
+    return {
+        "observed": NodeState.NOT_READY,
+        "not_ready_since": database_now(),
+        "judged": NodeState.READY,
+        "failed_starts": None,
+    }
 
 
 def _refuse_discovered(cluster: Cluster) -> None:

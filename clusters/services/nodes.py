@@ -95,7 +95,8 @@ def cordon(node: Node) -> Node:
 
 
 def uncordon(node: Node) -> Node:
-    """Workloads may start there again; cancels the change that waits for a drain."""
+    """Workloads may start there again, whatever has failed there; cancels the change that waits for
+    a drain."""
     return _set_state(node, NodeState.READY)
 
 
@@ -110,7 +111,11 @@ def _set_state(node: Node, state: NodeState) -> Node:
         pending = node.pending if state == NodeState.DRAINING else None
         if pending and pending != DELETE:
             pending = {**pending, "state": state}
-        if (node.state, node.pending) != (state, pending):
+        forgives = state == NodeState.READY and node.failed_starts is not None
+        if forgives:
+            node.failed_starts, node.judged = None, NodeState.READY
+            node.save(update_fields=["failed_starts", "judged"])
+        if forgives or (node.state, node.pending) != (state, pending):
             _put(node, state, pending)
     return node
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clusters.models import Node, Volume
+from clusters.failed_starts import FailedStarts
+from clusters.models import Node, NodeState, Volume
 from clusters.queries import nodes_away, silent_api_server, volumes_in
 from deployments.models import Deployment, Status, WaitReason
 from deployments.reasons.codes import (
@@ -19,12 +20,14 @@ from deployments.reasons.codes import (
     NODE_AWAY,
     render,
 )
+from deployments.reasons.failed_starts import FAILING_NODES, RETRY_AT
 
 ON_A_NODE = (Status.RUNNING, Status.STOPPING)  # for STARTING rows the reconciler stores a reason
 
 
 class NodesAway:
-    """The nodes that do not answer now, as far as they concern some rows."""
+    """The nodes that do not answer now, or are cordoned for failed starts, as far as they concern
+    some rows."""
 
     def __init__(self, rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]) -> None:
         """One query; none where no row is on a node or waits while nodes are closed. One more for
@@ -45,7 +48,7 @@ class NodesAway:
             return None
         for each in row.placement:
             node = self._nodes.get(each["node_id"])
-            if node is not None:
+            if node is not None and node.observed == NodeState.NOT_READY:
                 if (server := silent_api_server(node)) is not None:
                     return render(API_AWAY, _since(server.away_since))
                 since = node.not_ready_since
@@ -55,18 +58,25 @@ class NodesAway:
         return None
 
     def add_to(self, row: Deployment, wait: WaitReason | None) -> WaitReason | None:
-        """The reason with the number of closed nodes that fit the row and do not answer."""
+        """The reason with the number of closed nodes that fit the row and do not answer, and of
+        those that are cordoned for failed starts."""
         if wait is None or not wait.details.get(CLOSED_NODES):
             return wait
-        nodes = [
+        closed = [
             node
             for node in self._nodes.values()
             if node.cluster_id == row.cluster_id and self._fits(row, node)
         ]
-        if not nodes:
-            return wait
-        away = min(len(nodes), wait.details[CLOSED_NODES])  # closed as of the last cycle
-        details = {**wait.details, AWAY_NODES: away}
+        nodes = [node for node in closed if node.observed == NodeState.NOT_READY]
+        failing = [node for node in closed if node.effective_state == NodeState.CORDONED]
+        details = dict(wait.details)
+        if away := min(len(nodes), details[CLOSED_NODES]):  # closed as of the last cycle
+            details[AWAY_NODES] = away
+        if cordoned := min(len(failing), details[CLOSED_NODES] - away):
+            details[FAILING_NODES] = cordoned
+            tries = [FailedStarts.read(node.failed_starts).next_try_at for node in failing]
+            if first := min(filter(None, tries), default=None):
+                details[RETRY_AT] = first
         servers = filter(None, map(silent_api_server, nodes))
         if (since := next((each.away_since for each in servers), None)) is not None:
             details[API_AWAY_SINCE] = since.isoformat()

@@ -197,14 +197,20 @@ def _call(
         outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
         details = {"said": error.problem.message} if error.problem.message else {}
         alive = some_exist or len(placed) > 1  # the runtime may have created some of them
-        code = str(error.problem.code)
-        return Assessment(outcome, code, details, alive=alive, node_id=node.pk)
+        code, against = str(error.problem.code), observation.is_of_engines
+        return Assessment(outcome, code, details, alive=alive, node_id=node.pk, against=against)
     except RuntimeUnavailable as error:
         observation.record_failure(node, error)
         details = {"said": one_line(error)}
         if _tried_long_enough(row):
-            code = Code.UNSCHEDULABLE
-            return Assessment(Outcome.REQUEUE, code, details, alive=True, node_id=node.pk)
+            return Assessment(
+                Outcome.REQUEUE,
+                Code.UNSCHEDULABLE,
+                details,
+                alive=True,
+                node_id=node.pk,
+                against=observation.is_of_engines,
+            )
         return Assessment(Outcome.NOTE, codes.START_DELAYED, details)
     return True
 

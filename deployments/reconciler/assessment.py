@@ -24,6 +24,8 @@ GATHER_WITHIN_S = 1800  # from the first replica of a gang to the last, images i
 MOST_MISSING = 20  # in details
 TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
+AT_ONCE = timedelta(seconds=30)  # after its start; what its machine ends so soon never ran well
+UNSTARTED = (Code.REFUSED, Code.COMMAND_FAILED)
 BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
 FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED, Code.OUT_OF_DISK)
 
@@ -54,7 +56,8 @@ class Assessment:
     alive: bool = False
     final: bool = False  # of FAIL: it is not tried again, whatever retries are left
     image_digest: str = ""
-    node_id: UUID | None = None  # of REQUEUE: where the fault was
+    node_id: UUID | None = None  # of FAIL and REQUEUE: where the fault was
+    against: bool = False  # the start speaks against that node
 
 
 UNCHANGED = Assessment(Outcome.UNCHANGED)
@@ -140,6 +143,7 @@ def _failed(row: Deployment, replicas: Sequence[Replica]) -> Assessment | None:
         alive,
         image_digest=_image_digest(replicas) if status.started_at else "",
         node_id=_node_id(first),
+        against=_speaks_against(first, status, code),
     )
 
 
@@ -195,10 +199,17 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         return Assessment(Outcome.NOTE, paused.code, paused.details)
     problems = [each.problem for each in statuses if each.problem]
     if now - (row.admitted_at or now) > readiness.SCHEDULE_WITHIN:
-        for problem in problems:
-            if problem.code == Code.UNSCHEDULABLE:
-                details = {"said": problem.message}
-                return Assessment(Outcome.REQUEUE, Code.UNSCHEDULABLE, details, alive=True)
+        for each in replicas:
+            problem = each.status.problem if each.status else None
+            if problem is not None and problem.code == Code.UNSCHEDULABLE:
+                return Assessment(
+                    Outcome.REQUEUE,
+                    Code.UNSCHEDULABLE,
+                    {"said": problem.message},
+                    alive=True,
+                    node_id=_node_id(each),
+                    against=True,
+                )
     ready_by = readiness.ready_by(row, replicas)
     if ready_by is not None and now > ready_by:
         details = {"within_s": readiness.within_s(row)}
@@ -248,6 +259,18 @@ def _incomplete(replicas: Sequence[Replica], now: datetime) -> Assessment | None
 def _is_on_its_way(status: ReplicaStatus) -> bool:
     """Its runtime makes it, and pulls its image: `start` could not hasten it."""
     return status.begun and status.phase == Phase.PENDING
+
+
+def _speaks_against(replica: Replica, status: ReplicaStatus, code: str) -> bool:
+    """Whether the replica's node may be why it has not started, or has ended at once. A stop that
+    people or a restart of the engine have sent says nothing."""
+    if code == Code.UNSCHEDULABLE or (code in UNSTARTED and status.started_at is None):
+        return True
+    if code != Code.DISRUPTED or status.stopping or replica.node_returned:
+        return False
+    if status.started_at is None:
+        return True
+    return status.ended_at is not None and status.ended_at - status.started_at < AT_ONCE
 
 
 def _was_cut_off(replica: Replica, status: ReplicaStatus, code: str) -> bool:

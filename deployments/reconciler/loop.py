@@ -17,6 +17,7 @@ from deployments.reconciler import (
     checkpoint_files,
     garbage,
     node_reports,
+    node_trials,
     readiness,
     status_writer,
 )
@@ -72,6 +73,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         node_reports.write(observation)
         # 3. Assess each attempt.
         now = database_now()
+        node_trials.open_due(observation, now)
         observed = [(row, observation.replicas(row, now)) for row in rows]
         assessed = [(row, assess(row, replicas, now)) for row, replicas in observed]
         if ids is not None and any(each.code == CONTAINER_LOST for _, each in assessed):
@@ -91,9 +93,9 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
             garbage.tidy(observation)
             checkpoint_files.look(observation, observed, now)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
-        started, notes = actions.start(
-            observation, by_outcome[Outcome.START], pull, removal.leftovers
-        )
+        admitted, refused = node_trials.admit(observation, by_outcome[Outcome.START], now)
+        started, notes = actions.start(observation, admitted, pull, removal.leftovers)
+        notes += refused
         if notes:
             status_writer.write(cluster.pk, notes, database_now())
         observation.close_circuit_breakers()

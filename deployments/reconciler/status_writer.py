@@ -24,6 +24,7 @@ from deployments.models import Deployment, EventType, Status
 from deployments.reasons import codes
 from deployments.reasons.reader import OF_PRESENT
 from deployments.reasons.retries import ENDED_BY, NEXT
+from deployments.reconciler import node_verdicts
 from deployments.reconciler.assessment import TERMINATED, Assessment, Outcome
 from deployments.reconciler.elsewhere import AVOID_FOR, node_to_avoid
 from deployments.runtimes.base import Code
@@ -57,6 +58,7 @@ def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set
             [row.pk for row, _ in assessed]
         )
         written, freed, to_stop = set(), [], False
+        noted: list[Assessed] = []
         for assessed_row, assessment in assessed:
             row = locked.get(assessed_row.pk)
             if row is None or _version(row) != _version(assessed_row):
@@ -64,10 +66,12 @@ def _write(cluster_id: UUID, assessed: Sequence[Assessed], now: datetime) -> set
             row.cluster = cluster  # one for all of them: what is read of it is read once
             freed_capacity = _WRITERS[assessment.outcome](row, assessment, now)
             written.add(row.pk)
+            noted.append((assessed_row, assessment))
             if freed_capacity:
                 freed.append(row.pk)
             elif assessment.alive:
                 to_stop = True
+        node_verdicts.note(cluster_id, noted, now)
         if freed:
             deployment_stopped.send(
                 Deployment, cluster_id=cluster_id, deployment_ids=freed, trigger="FINISHED"

@@ -62,7 +62,8 @@ SELECT asked.number, found.cause, count(*),
               SELECT FROM jsonb_array_elements(d.placement) e
                 LEFT JOIN clusters_node n ON n.id = (e ->> 'node_id')::uuid
                WHERE e ->> 'node_id' IS NULL
-                  OR n.state = 'READY' AND n.observed = 'READY' AND n.labels @> asked.selector
+                  OR n.state = 'READY' AND n.observed = 'READY' AND n.judged = 'READY'
+                  AND n.labels @> asked.selector
                   AND NOT EXISTS (
                       SELECT FROM clusters_volume v
                        WHERE v.cluster_id = n.cluster_id AND asked.volumes ? v.name
