@@ -10,6 +10,7 @@ was none, and what had failed before counts on.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,7 +54,7 @@ class FailedStarts:
 
     @classmethod
     def read(cls, column: Mapping[str, Any] | None) -> "FailedStarts":
-        return cls(**column) if column else cls()
+        return cls(**deepcopy(dict(column))) if column else cls()
 
     def column(self) -> dict[str, Any]:
         return asdict(self)

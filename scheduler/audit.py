@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
-from clusters.models import Cluster, Node
+from clusters.failed_starts import FailedStarts
+from clusters.models import Cluster, Node, NodeState
 from deployments import redis_queues
 from deployments.models import ALLOCATED, ENDED, PLACED, Deployment, PriorityClass, Status
 from deployments.queries import placements
@@ -29,7 +30,7 @@ def breaches(*, queues_too: bool = False) -> list[str]:
     """
     with transaction.atomic():
         see_one_moment()
-        found = [*_overcommitted(), *_miscounted(), *_nodes_off()]
+        found = [*_overcommitted(), *_miscounted(), *_nodes_off(), *_cordons_off()]
         found += [*_half_states(), *_in_part(), *_out_of_turn()]
         if queues_too:
             found += _queues_off()
@@ -134,6 +135,20 @@ def _nodes_off() -> Iterator[str]:
         if node.pk in placements.terminating_nodes(node.cluster_id):
             continue
         yield f"node {node.pk} ({node.name}) is empty, and what waited for that was not done"
+
+
+def _cordons_off() -> Iterator[str]:
+    """A node is cordoned for failed starts where its record says so, and only there; it has a time
+    of the next try or a probe."""
+    for node in Node.objects.exclude(failed_starts__isnull=True, judged=NodeState.READY):
+        found = FailedStarts.read(node.failed_starts)
+        expected = NodeState.CORDONED if found.is_closed else NodeState.READY
+        if node.judged != expected:
+            yield f"node {node.pk} ({node.name}) is {node.judged}, and its failed starts say other"
+        if found.since is None and (found.next_try_at or found.probe):
+            yield f"node {node.pk} ({node.name}) is open, and waits to be tried"
+        if found.next_try_at and found.probe:
+            yield f"node {node.pk} ({node.name}) has a probe before its next try"
 
 
 def _queues_off() -> Iterator[str]:

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from clusters.failed_starts import FailedStarts
 from clusters.models import Node, NodeState
 from clusters.node_changes import DELETE
 from clusters.queries import effective_state
@@ -129,12 +130,13 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         return f"It has {amounts(*sizes)}."
 
     def pointless_actions(self, instance: Node) -> list[str]:
-        return [
-            action
-            for state, action in ACTION_TO.items()
-            if state == instance.state
-            and not (action == "uncordon" and instance.judged != NodeState.READY)
-        ]
+        return [action for state, action in ACTION_TO.items() if self.has_state(instance, state)]
+
+    def has_state(self, row: Node, state: str) -> bool:
+        """A node that the platform has cordoned, or tries again, is not READY, whatever users
+        want."""
+        is_failing = FailedStarts.read(row.failed_starts).since is not None
+        return row.state == state and not (state == NodeState.READY and is_failing)
 
     # --- Permissions ---------------------------------------------------------------------------
 

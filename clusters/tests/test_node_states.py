@@ -10,32 +10,36 @@ from clusters.tests.allocation import make_node
 from scheduler.status import status_of
 from scheduler.store.snapshot_reader import read_and_decide
 
-ALL = list(product(NodeState.values, repeat=2))
+ALL = list(product(NodeState.values, NodeState.values, ("READY", "CORDONED")))
 STRICTEST = {
-    ("READY", "READY"): "READY",
-    ("READY", "NOT_READY"): "NOT_READY",
-    ("CORDONED", "READY"): "CORDONED",
-    ("CORDONED", "NOT_READY"): "NOT_READY",
-    ("READY", "CORDONED"): "CORDONED",
-    ("DRAINING", "READY"): "DRAINING",
-    ("DRAINING", "NOT_READY"): "DRAINING",
-    ("NOT_READY", "CORDONED"): "NOT_READY",
+    ("READY", "READY", "READY"): "READY",
+    ("READY", "NOT_READY", "READY"): "NOT_READY",
+    ("CORDONED", "READY", "READY"): "CORDONED",
+    ("CORDONED", "NOT_READY", "READY"): "NOT_READY",
+    ("READY", "CORDONED", "READY"): "CORDONED",
+    ("DRAINING", "READY", "READY"): "DRAINING",
+    ("DRAINING", "NOT_READY", "READY"): "DRAINING",
+    ("NOT_READY", "CORDONED", "READY"): "NOT_READY",
+    ("READY", "READY", "CORDONED"): "CORDONED",
+    ("READY", "NOT_READY", "CORDONED"): "NOT_READY",
+    ("DRAINING", "READY", "CORDONED"): "DRAINING",
 }
 
 
 @pytest.fixture
 def every(cluster):
-    """A node for each pair."""
-    for number, (state, observed) in enumerate(ALL):
-        make_node(cluster, name=f"n{number}", state=state, observed=observed)
+    """A node for each triple."""
+    for number, (state, observed, judged) in enumerate(ALL):
+        make_node(cluster, name=f"n{number}", state=state, observed=observed, judged=judged)
     return cluster
 
 
 def test_python_and_sql_agree(every):
     for node in Node.objects.annotate(now=effective_state()):
-        assert node.now == node.effective_state, (node.state, node.observed)
-    for pair, expected in STRICTEST.items():
-        assert Node(state=pair[0], observed=pair[1]).effective_state == expected
+        assert node.now == node.effective_state, (node.state, node.observed, node.judged)
+    for (state, observed, judged), expected in STRICTEST.items():
+        node = Node(state=state, observed=observed, judged=judged)
+        assert node.effective_state == expected
 
 
 def test_so_do_answers_counts_and_snapshots(api, vera, every):

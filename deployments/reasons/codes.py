@@ -8,16 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from deployments.reasons.failed_starts import FAILING_NODES as FAILING_NODES
-from deployments.reasons.failed_starts import (
-    NODE_CORDONED,
-    NODE_OPENED,
-    NODE_TRIED,
-    failing_nodes,
-    node_cordoned,
-    node_opened,
-    node_tried,
-)
+from deployments.reasons import failed_starts
 from deployments.reasons.preemption import (
     DELAYED,
     SPARED,
@@ -191,9 +182,9 @@ def _insufficient_capacity(details: Details) -> str:
         need = f"{number} more {one if number == 1 else many}"
         parts.append((need, f"asks for {requested}, {free} {'is' if free == 1 else 'are'} free"))
     away = details.get(AWAY_NODES, 0)
-    closed = details.get(CLOSED_NODES, 0) - away - details.get(FAILING_NODES, 0)
+    closed = details.get(CLOSED_NODES, 0) - away - details.get(failed_starts.FAILING_NODES, 0)
     nodes = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
-    nodes += failing_nodes(details)
+    nodes += failed_starts.failing_nodes(details)
     if details.get(API_AWAY_SINCE):
         nodes += f" {_api_away({'since': details[API_AWAY_SINCE]})}"
     elif away:
@@ -393,9 +384,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "NOT_READY": not_ready,
     NOT_ALIVE: not_alive,
     READY: _always("It is ready again."),
-    NODE_CORDONED: node_cordoned,
-    NODE_TRIED: node_tried,
-    NODE_OPENED: node_opened,
+    **failed_starts.SENTENCES,
     ADOPTED: _always("It ran on while its node was away, and goes on."),
     "PAUSED": _on_node("It was paused at its engine, on", ": it runs on once that is undone."),
 }

@@ -1,6 +1,6 @@
 """Sentences about nodes on which starts have failed one after another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployments.reasons.preemption import moment_in_words
@@ -15,7 +15,7 @@ RETRY_AT = "failing_nodes_retry_at"  # when the first of them is tried again
 Details = Mapping[str, Any]
 
 
-def node_cordoned(details: Details) -> str:
+def _node_cordoned(details: Details) -> str:
     if "retry_at" in details:
         at = moment_in_words(details["retry_at"])
         return (
@@ -28,11 +28,11 @@ def node_cordoned(details: Details) -> str:
     )
 
 
-def node_tried(details: Details) -> str:
+def _node_tried(details: Details) -> str:
     return f"It tries {details['node']} again, on which starts had failed one after another."
 
 
-def node_opened(details: Details) -> str:
+def _node_opened(details: Details) -> str:
     return f"It has started on {details['node']}, which is open again."
 
 
@@ -45,3 +45,10 @@ def failing_nodes(details: Details) -> str:
     at = details.get(RETRY_AT)
     again = f", {them} tried again at {moment_in_words(at)}" if at else ""
     return f" {failing} {nodes} cordoned, as starts failed there one after another{again}."
+
+
+SENTENCES: Mapping[str, Callable[[Details], str]] = {
+    NODE_CORDONED: _node_cordoned,
+    NODE_TRIED: _node_tried,
+    NODE_OPENED: _node_opened,
+}

@@ -15,7 +15,7 @@ from clusters.models import Node
 from clusters.services import failed_starts
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
-from deployments.reasons import codes
+from deployments.reasons.failed_starts import NODE_CORDONED, NODE_TRIED
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.reconciler.observation import Observation, Replica
 
@@ -48,7 +48,7 @@ def admit(
             admitted.append((row, replicas))
         else:
             details = {"node": node.name}
-            refused.append((row, Assessment(Outcome.REQUEUE, codes.NODE_CORDONED, details)))
+            refused.append((row, Assessment(Outcome.REQUEUE, NODE_CORDONED, details)))
     return admitted, refused
 
 
@@ -66,7 +66,7 @@ def _closed_to(
             return nodes[pk]
     for pk, found in records.items():
         if found.awaits_probe:
-            details = {"code": codes.NODE_TRIED, "node": nodes[pk].name}
+            details = {"code": NODE_TRIED, "node": nodes[pk].name}
             with transaction.atomic():
                 if not failed_starts.take_probe(observation.cluster.pk, nodes[pk], str(row.pk)):
                     return nodes[pk]

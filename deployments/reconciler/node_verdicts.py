@@ -19,7 +19,7 @@ from deployments import wakeup
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
 from deployments.queries.placements import node_ids
-from deployments.reasons import codes
+from deployments.reasons.failed_starts import NODE_CORDONED, NODE_OPENED
 from deployments.reconciler.assessment import Assessment, Outcome
 from deployments.runtimes.base import Code
 
@@ -41,9 +41,9 @@ def note(cluster_id: UUID, written: Sequence[tuple[Deployment, Assessment]], now
             successes += [(node_id, str(row.pk)) for node_id in set(node_ids(row))]
     verdicts = failed_starts.record(cluster_id, successes, failures, now)
     for verdict in verdicts:
-        details: dict[str, str] = {"node": verdict.node.name, "code": codes.NODE_OPENED}
+        details: dict[str, str] = {"node": verdict.node.name, "code": NODE_OPENED}
         if verdict.next_try_at is not None:
-            details |= {"code": codes.NODE_CORDONED, "retry_at": verdict.next_try_at.isoformat()}
+            details |= {"code": NODE_CORDONED, "retry_at": verdict.next_try_at.isoformat()}
             seconds = (verdict.next_try_at - now).total_seconds()
             transaction.on_commit(partial(_wake_in, cluster_id, seconds))
         record(UUID(verdict.deployment_id), EventType.NOTICE, at=now, details=details)

@@ -169,7 +169,7 @@ class OperatorAdmin(LookUpAdmin):
         """Call the service for each row in another state, and report what came of all of them."""
         changed, refused = 0, []
         for row in rows:
-            if row.state == state:
+            if self.has_state(row, state):
                 refused.append(f"{row} is {state} already")
                 continue
             try:
@@ -183,6 +183,10 @@ class OperatorAdmin(LookUpAdmin):
                 changed += 1
         total = counted(changed, str(self.opts.verbose_name))
         self.report(request, f"{done} {total}." if changed else None, refused, "Left as they were")
+
+    def has_state(self, row: Any, state: str) -> bool:
+        """Whether the row has the state already, so that nothing is to be done."""
+        return bool(row.state == state)
 
     def report(
         self, request: HttpRequest, done: str | None, refused: Sequence[str], what: str = "Refused"

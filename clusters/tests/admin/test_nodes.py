@@ -2,11 +2,16 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
+from clusters.failed_starts import Failure
 from clusters.models import Node, NodeState
 from clusters.services import nodes
+from clusters.services.clusters import lock_cluster
+from clusters.services.failed_starts import record
 from clusters.tests.allocation import allocate, make_cluster, make_node, row
 from organizations.tests.people import PASSWORD
 
@@ -104,6 +109,23 @@ def test_cordon_and_uncordon_report_what_they_did(operator, cluster, node, woken
     assert woken == [cluster.pk]
     assert messages_of(act(operator, "uncordon", node, closed)) == ["Opened 2 nodes."]
     assert set(Node.objects.values_list("state", flat=True)) == {NodeState.READY}
+
+
+def test_a_node_that_the_platform_has_cordoned_says_why_and_is_opened(operator, cluster, node):
+    with transaction.atomic():
+        lock_cluster(cluster.pk)
+        for name in "abc":
+            failure = Failure(name, name, "REFUSED", "no driver", timezone.now())
+            record(cluster.pk, [], [(str(node.pk), failure)], timezone.now())
+    text = operator.get(page(node)).content.decode()
+    assert "Starts failed here one after another (REFUSED: no driver)" in text
+    assert "CORDONED" in text
+    assert 'value="uncordon"' in operator.get(LIST).content.decode()
+    assert messages_of(act(operator, "uncordon", node)) == ["Opened 1 node."]
+    node.refresh_from_db()
+    assert node.effective_state == "READY"
+    assert node.failed_starts is None
+    assert "Starts failed here" not in operator.get(page(node)).content.decode()
 
 
 def test_drain_asks_first_where_anything_runs(operator, node, woken):

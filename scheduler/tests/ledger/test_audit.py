@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from clusters.failed_starts import FailedStarts
 from clusters.models import Cluster, Node
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
@@ -220,3 +221,15 @@ def test_queues_that_cannot_be_read(
     cluster: Cluster, rows: dict[str, Deployment], no_redis: None
 ) -> None:
     assert breaches(queues_too=True) == [f"cluster {cluster.pk}: the queues cannot be read"]
+
+
+@pytest.mark.parametrize("judged", ["READY", "CORDONED"])
+def test_a_cordon_that_its_failed_starts_do_not_explain(
+    cluster: Cluster, breach: Breach, judged: str
+) -> None:
+    node = make_node(make_cluster(cluster.organization, name="of nodes"))
+    closed = FailedStarts(since="2026-03-01", next_try_at="2026-03-02")
+    record = FailedStarts() if judged == "CORDONED" else closed
+    Node.objects.filter(pk=node.pk).update(failed_starts=record.column())
+    [found] = breach(f"UPDATE clusters_node SET judged = '{judged}' WHERE id = %s", node.pk)
+    assert found == f"node {node.pk} ({node.name}) is {judged}, and its failed starts say other"
