@@ -289,7 +289,7 @@ RUNTIMES_WATCHERS = _number("RUNTIMES_WATCHERS", 256, MOST_AT_ONCE)
 # A node is cordoned after so many failed starts in a row, and tried again after pauses in seconds.
 NODE_FAILED_STARTS = _number("NODE_FAILED_STARTS", 3, 100)
 NODE_RETRY_FIRST_S = _number("NODE_RETRY_FIRST_S", 300, 30 * 86_400)
-NODE_RETRY_LAST_S = _number("NODE_RETRY_LAST_S", 4 * 3600, 30 * 86_400)
+NODE_RETRY_LAST_S = _number("NODE_RETRY_LAST_S", 14_400, 30 * 86_400)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep finds what a dead Redis did not take
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
