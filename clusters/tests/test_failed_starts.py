@@ -74,7 +74,6 @@ def test_the_pause_doubles_with_each_probe_that_fails_up_to_its_bound():
         assert record.is_due(NOW + timedelta(seconds=pauses[-1]))
         record.await_probe()
         assert record.awaits_probe
-        assert not record.is_closed
         record.probe = f"probe-{number}"
         assert record.is_closed
         assert record.fail(failure(record.probe), NOW, LIMITS)

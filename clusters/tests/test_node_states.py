@@ -38,8 +38,7 @@ def test_python_and_sql_agree(every):
     for node in Node.objects.annotate(now=effective_state()):
         assert node.now == node.effective_state, (node.state, node.observed, node.judged)
     for (state, observed, judged), expected in STRICTEST.items():
-        node = Node(state=state, observed=observed, judged=judged)
-        assert node.effective_state == expected
+        assert Node(state=state, observed=observed, judged=judged).effective_state == expected
 
 
 def test_so_do_answers_counts_and_snapshots(api, vera, every):

@@ -1,6 +1,5 @@
 """A node on which starts fail one after another is cordoned, says why, and is tried again."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -44,7 +43,7 @@ def record_of(node: Node) -> FailedStarts:
 
 
 def end_pause(node: Node) -> None:
-    column = fresh(node).failed_starts
+    column = fresh(node).failed_starts or {}
     past = database_now() - timedelta(seconds=1)
     Node.objects.filter(pk=node.pk).update(
         failed_starts={**column, "next_try_at": past.isoformat()}
@@ -60,7 +59,7 @@ def fail_one_after_another(testbed: Testbed, images: str) -> list[Deployment]:
 
 
 @pytest.fixture
-def closed(testbed: Testbed, a: Node) -> Iterator[Node]:
+def closed(testbed: Testbed, a: Node) -> Node:
     """A node that is cordoned, whose engine goes on to refuse what it is given."""
     testbed.settle()
     testbed.intercept(a, "start", refuse())

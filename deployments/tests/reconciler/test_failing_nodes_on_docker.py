@@ -21,7 +21,7 @@ def node_of(testbed: DockerTestbed) -> Node:
 
 def end_pause(node: Node) -> None:
     past = (database_now() - timedelta(seconds=1)).isoformat()
-    node.failed_starts["next_try_at"] = past
+    node.failed_starts = {**(node.failed_starts or {}), "next_try_at": past}
     node.save(update_fields=["failed_starts"])
 
 
