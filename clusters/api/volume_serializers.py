@@ -95,7 +95,7 @@ class SourceSerializer(StrictSerializer):
     )
 
     class Meta:
-        ref_name = "VolumeSource"
+        ref_name = "SourceOfVolume"  # programs that make clients call a field's type VolumeSource
         swagger_schema_fields: Mapping[str, Any] = {"example": EXAMPLE["source"]}
 
 

@@ -72,7 +72,8 @@ class DockerRuntime:
         self._cluster_id = cluster_id
         self._node = node
         self._registries = tuple(registries)
-        self._choosing_gpus = Lock()
+        self._choosing_gpus, self._lock = Lock(), Lock()
+        self._starting: set[str] = set()  # ids of containers, guarded by the lock
         self._scratch = scratch.Scratch(self._engine)
         # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
@@ -268,7 +269,25 @@ class DockerRuntime:
         return str(created["Id"])
 
     def _start(self, container_id: str) -> None:
-        """Start the container. If it cannot start, it keeps the engine's message for `observe`."""
+        """Start the container. If it cannot start, it keeps the engine's message for `observe`.
+
+        An engine starts what has ended once more. So nothing is done where another thread starts
+        it, or another worker has done so since it was created.
+        """
+        with self._lock:
+            if container_id in self._starting:
+                return
+            self._starting.add(container_id)
+        try:
+            self._start_created(container_id)
+        finally:
+            with self._lock:
+                self._starting.discard(container_id)
+
+    def _start_created(self, container_id: str) -> None:
+        container = self._inspect(container_id)
+        if container is None or container["State"]["Status"] != "created":
+            return
         try:
             self._engine.call(lambda client: client.start(container_id))
         except Answered as error:
