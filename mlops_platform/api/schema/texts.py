@@ -24,6 +24,7 @@ TAGS = {
     "users": "Register, log in, your profile.",
     "organizations": "Members, roles, invite codes.",
     "secrets": "Values that containers get and nobody else sees.",
+    "volumes": "What deployments of a cluster can mount.",
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",
     "nodes": "The machines that a cluster is made of, where it is more than a pool.",
     "deployments": "What shall run: submit, watch, change, stop.",

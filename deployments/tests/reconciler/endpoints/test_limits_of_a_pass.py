@@ -118,7 +118,7 @@ def test_an_engine_that_does_not_say_what_ended_its_containers_is_asked_once_in_
     ("pieces", "end"),
     [
         (lambda: iter([frame(b"x" * 1000 + b"\n")] * 9000), b"x\n"),
-        (lambda: endless(FRAME), b"x\n"),
+        (lambda: endless(frame(b"x" * 100 + b"\n")), b"x\n"),
         (lambda: iter([frame(b"1\n2\n")]), b"1\n2\n"),
     ],
     ids=["9 MB", "endless", "short"],
