@@ -141,14 +141,15 @@ def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: 
 
 
 def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None:
-    read_at = time.monotonic()
+    read_at, goes_on = time.monotonic(), True
 
     def is_wanted() -> bool:
-        nonlocal read_at
-        if time.monotonic() - read_at >= READ_WANTED_EVERY_S:
+        nonlocal read_at, goes_on
+        goes_on = may_go_on()
+        if goes_on and time.monotonic() - read_at >= READ_WANTED_EVERY_S:
             read_at = time.monotonic()
-            return may_go_on() and _is_awaited(endpoint, image)
-        return may_go_on()
+            goes_on = _is_awaited(endpoint, image)
+        return goes_on
 
     began = database_now()
     try:
@@ -156,8 +157,9 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
         _give_back_connection()
         runtime.pull(image, is_wanted)
         pull_pauses.end(endpoint.pk, image)
-        pulled = _pulled_key(endpoint.pk, image)
-        redis_client().set(pulled, began.isoformat(), ex=PULLED_TTL_S)
+        if goes_on:  # else it was broken off, and has pulled nothing
+            pulled = _pulled_key(endpoint.pk, image)
+            redis_client().set(pulled, began.isoformat(), ex=PULLED_TTL_S)
     except ImageDelayed as error:
         now = database_now()
         pause = pull_pauses.extend(endpoint.pk, image, str(error), now)

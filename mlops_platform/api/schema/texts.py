@@ -23,7 +23,7 @@ INFO = openapi.Info(
 TAGS = {
     "users": "Register, log in, your profile.",
     "organizations": "Members, roles, invite codes.",
-    "secrets": "Values that containers get and nobody else sees.",
+    "secrets": "Values that containers get and no answer shows.",
     "volumes": "What deployments of a cluster can mount.",
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",
     "nodes": "The machines that a cluster is made of, where it is more than a pool.",

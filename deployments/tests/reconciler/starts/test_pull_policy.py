@@ -83,6 +83,24 @@ def test_it_is_pulled_once_more_where_redis_has_forgotten_the_pull(testbed: Test
     assert testbed.runtime_of(a).pulled == [IMAGE, IMAGE]
 
 
+def test_a_pull_that_was_broken_off_counts_as_none(testbed: Testbed, a: Node):
+    row = testbed.submit(IMAGE, **ALWAYS)
+    testbed.cycle()
+
+    def broken_off(_own, _image, wanted):
+        assert not wanted()
+
+    testbed.intercept(a, "pull", broken_off)
+    image_pulls.pull(endpoint_of(a), IMAGE, lambda: False)
+    admitted_at = testbed.fresh(row).admitted_at
+    assert admitted_at is not None
+    assert not image_pulls.was_pulled_since(endpoint_of(a), IMAGE, admitted_at)
+    testbed.intercept(a, "pull", None)
+    testbed.settle()
+    assert testbed.status(row) == "RUNNING"
+    assert testbed.runtime_of(a).pulled == [IMAGE]
+
+
 def shows(digest: str):
     """An answer to `observe` whose replicas have this digest."""
 
