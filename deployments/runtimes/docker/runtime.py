@@ -23,19 +23,15 @@ from deployments.runtimes.base import (
 from deployments.runtimes.docker import (
     containers,
     ends,
-    files,
     gpus,
-    hostfiles,
     images,
-    mounts,
     networks,
     output,
     pre_stop,
     replica_status,
-    scratch,
-    secret_files,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
+from deployments.runtimes.docker.files import file_times, hostfiles, mounts, scratch, secret_files
 from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
 from deployments.runtimes.peers import group_of
@@ -117,7 +113,7 @@ class DockerRuntime:
 
     @errors_as_unavailable()
     def touched_at(self, key: Key, path: str, seen: str = "") -> datetime | None:
-        return files.touched_at(self._engine, seen or containers.name(key), path)
+        return file_times.touched_at(self._engine, seen or containers.name(key), path)
 
     @errors_as_unavailable()
     def observe(self, deployment_ids: Collection[str] | None = None) -> list[ReplicaStatus]:

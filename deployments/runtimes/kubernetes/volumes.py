@@ -38,7 +38,7 @@ def group_of(mounts: Sequence[Mount], user: str) -> Json:
 
 
 def ensure_claims(api: Api, namespace: str, mounts: Sequence[Mount], cluster_id: str) -> None:
-    """Create the claims that do not exist yet. One that exists stays as it is, also one that others have made.
+    """Create the claims that do not exist yet. One that exists stays as it is.
 
     Raises RefusedError.
     """

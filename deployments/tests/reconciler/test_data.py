@@ -6,7 +6,7 @@ import pytest
 
 from clusters.services.volumes import add_volume
 from deployments.reasons.reader import reasons_for
-from deployments.runtimes.docker import scratch
+from deployments.runtimes.docker.files import scratch
 from deployments.tests.reconciler.docker_testbed import DockerTestbed, shell
 
 pytestmark = [pytest.mark.docker, pytest.mark.django_db]

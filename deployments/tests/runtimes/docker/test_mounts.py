@@ -10,7 +10,7 @@ import pytest
 from clusters.api.volume_serializers import NewVolumeSerializer
 from deployments.runtimes.base import Code, Container, RefusedError, Sandbox
 from deployments.runtimes.docker import containers
-from deployments.runtimes.docker.mounts import mounts_of, own_volume
+from deployments.runtimes.docker.files.mounts import mounts_of, own_volume
 from deployments.runtimes.mounts import Mount
 from deployments.tests.runtimes.docker.engine import IMAGE
 from deployments.tests.runtimes.harness import ended, key_of, problem_of, seen

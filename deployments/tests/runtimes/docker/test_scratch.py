@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from deployments.runtimes.base import Access, Code, Container, Phase, Problem, RuntimeUnavailable
-from deployments.runtimes.docker import containers, scratch
+from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.client import Answered, Engine
-from deployments.runtimes.docker.scratch import LABEL, Scratch
+from deployments.runtimes.docker.files import scratch
+from deployments.runtimes.docker.files.scratch import LABEL, Scratch
 from deployments.runtimes.mounts import Mount
 from deployments.tests.runtimes.harness import key_of, problem_of, ready, seen, wait_until
 

@@ -1,0 +1,1 @@
+"""What a container finds beside its image: mounts, scratch, hostfile, secrets."""
