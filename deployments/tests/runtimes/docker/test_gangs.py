@@ -134,12 +134,17 @@ def test_a_gang_has_a_network_of_its_own_from_its_first_container_to_its_last(
 
 def test_nothing_of_a_removed_gang_is_left(busybox, docker_runtime):
     """The hostfile is in an anonymous volume, which goes with its container."""
-    before = busybox.engine.client.volumes()["Volumes"] or []
+
+    def volumes() -> set[str]:
+        return {each["Name"] for each in busybox.engine.client.volumes()["Volumes"] or []}
+
+    before = volumes()  # of which some may go meanwhile, with containers of other tests
     spec = gang(busybox, busybox.sleeps())
     docker_runtime.start(spec)
+    assert len(volumes() - before) == 2
     for number in (0, 1):
         docker_runtime.remove(key_of(spec, number))
-    assert (busybox.engine.client.volumes()["Volumes"] or []) == before
+    assert volumes() - before == set()
 
 
 def test_other_gangs_and_other_attempts_are_in_other_networks(busybox, docker_runtime):
