@@ -23,6 +23,7 @@ from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import owner_in_key
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
+from scheduler.answers.ahead import ahead_of
 from scheduler.answers.budget import AnswerBudget
 from scheduler.answers.preemption import Names, examples_of, names_of, preemption_shown
 from scheduler.engine import Snapshot, whatif
@@ -46,6 +47,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "status": deployment.status,
         "reason": reasons_for([deployment])[deployment.pk],
         "queue_position": None,
+        "ahead": None,
         "reserved_since": None,
         "earliest_start": None,
         "preemption": None,
@@ -71,6 +73,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         if deployment.pk in {UUID(each.id) for each in now.snapshot.running}:
             return base  # it has started since the request
         base |= _what_if(deployment, workload, now, ever, budget)
+        base["ahead"] = ahead_of(deployment, workload, ever)
     return base
 
 

@@ -31,6 +31,7 @@ from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, store
+from scheduler.answers.ahead import ahead_of
 from scheduler.answers.budget import AnswerBudget
 from scheduler.answers.explain import as_workload, evicted
 from scheduler.answers.preemption import examples_of, names_of, preemption_shown, with_causes
@@ -92,9 +93,10 @@ def quote(
             outcome = _Outcome(WAITS)
         else:
             outcome = _outcome(part, workload, budget)
-        waits, what_if = outcome.kind in (WAITS, UNKNOWN), None
+        waits, what_if, ahead = outcome.kind in (WAITS, UNKNOWN), None, None
         if waits and outcome.plan is not None:
             ever = reader.ever
+            ahead = ahead_of(deployment, workload, ever)
             what_if = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
     earliest = what_if.earliest_start() if what_if is not None else None
     spared = _spared(part, workload, what_if)
@@ -107,6 +109,7 @@ def quote(
         "preempts": evicted(outcome.evictions),
         "reason": reason,
         "queue_position": _position(deployment) if waits else None,
+        "ahead": ahead,
         "earliest_start": moment(earliest.at_ms) if earliest else None,
         "preemption": None
         if what_if is None

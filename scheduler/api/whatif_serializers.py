@@ -8,6 +8,7 @@ from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.representation import ReasonSerializer
 from deployments.reasons.preemption import sentence_of
 from scheduler.answers.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
+from scheduler.api.ahead_serializers import AHEAD_EXAMPLE, AheadSerializer
 from scheduler.api.serializers import (
     EXAMPLE_DEPLOYMENT,
     EXAMPLE_ID,
@@ -108,6 +109,7 @@ QUOTE_EXAMPLE = {
     "preempts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
     "reason": None,
     "queue_position": None,
+    "ahead": None,
     "earliest_start": None,
     "preemption": None,
     "complete": True,
@@ -126,6 +128,9 @@ class QuoteSerializer(serializers.Serializer):
     preempts = EvictedSerializer(many=True)
     reason = ReasonSerializer(allow_null=True, help_text="Why it would wait.")
     queue_position = serializers.IntegerField(allow_null=True, help_text="If it would wait.")
+    ahead = AheadSerializer(
+        allow_null=True, help_text="If it would wait; null too where more wait than are counted."
+    )
     earliest_start = serializers.DateTimeField(allow_null=True, help_text=EARLIEST_START)
     preemption = PreemptionSerializer(
         allow_null=True, help_text="If it would wait: why nothing is preempted for it."
@@ -212,7 +217,8 @@ EXPLANATION_EXAMPLE = {
     "id": EXAMPLE_DEPLOYMENT,
     "status": "QUEUED",
     "reason": WaitingSerializer.Meta.swagger_schema_fields["example"]["reason"],
-    "queue_position": 1,
+    "queue_position": 5,
+    "ahead": AHEAD_EXAMPLE,
     "reserved_since": None,
     "earliest_start": "2026-03-01T09:10:00Z",
     "preemption": PREEMPTION_EXAMPLE,
@@ -251,6 +257,9 @@ class ExplanationSerializer(serializers.Serializer):
     status = serializers.CharField()
     reason = ReasonSerializer(allow_null=True)
     queue_position = serializers.IntegerField(allow_null=True)
+    ahead = AheadSerializer(
+        allow_null=True, help_text="While it is QUEUED; null too where more wait than are counted."
+    )
     reserved_since = serializers.DateTimeField(
         allow_null=True,
         help_text="Since when what comes free is reserved for it, after `reserve_after_s`.",

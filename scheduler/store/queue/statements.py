@@ -46,6 +46,18 @@ SELECT {COLUMNS}
  WHERE {READY} LIMIT %(most)s
 """
 
+# How many wait of each scheduling key, and how many of these came before one of them.
+GROUPS = f"""
+SELECT p.name, line.scheduling_key, line.gang, line.cpu, line.ram, line.gpu, count(*),
+       count(*) FILTER (WHERE line.id < %(before)s)
+  FROM (SELECT d.id, d.priority_class_id, d.scheduling_key, (d.replicas > 1) AS gang,
+               {CPU} AS cpu, {RAM} AS ram, {GPU} AS gpu
+          FROM deployments_deployment d WHERE {READY} AND d.id <> %(own)s
+         LIMIT %(most_counted)s) line
+  JOIN deployments_priorityclass p ON p.id = line.priority_class_id
+ GROUP BY 1, 2, 3, 4, 5, 6 LIMIT %(most_groups)s
+"""
+
 # The first of each scheduling key that fits in its size class. From key to key through the index;
 # too much CPU or RAM skips all that is larger, so the cost follows what fits. `hops` shows whether
 # the scan of a size class was cut short.

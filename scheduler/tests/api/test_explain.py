@@ -119,9 +119,9 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
         waiting = submit("LOW", gpu=1)
     run_cycle(cluster)
     # user, deployment, reasons, classes; the deployment again;
-    # snapshot: cluster, classes, nodes, allocations, heads, starved, members, running; other
-    # clusters, names of what runs; and the savepoint's two
-    with django_assert_num_queries(17):
+    # snapshot: cluster, classes, nodes, allocations, heads, starved, members, running; the line;
+    # other clusters, names of what runs; and the savepoint's two
+    with django_assert_num_queries(18):
         explained(dev, waiting)
 
 
