@@ -18,6 +18,8 @@ from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.api.errors import Conflict
 from organizations.deletion import delete_organization
 from organizations.models import Ban, InviteCode, Membership, Organization, Role, Secret
+from organizations.secrets.owners import owner_of
+from organizations.secrets.services import delete_secret
 from organizations.services import ban_member, replace_code, set_role
 
 
@@ -198,8 +200,8 @@ class InviteCodeAdmin(FilteredAdmin):
 
 @admin.register(Secret)
 class SecretAdmin(LookUpAdmin):
-    """Secrets without their values, which only containers see. Deleting one takes it from all that
-    would start with it."""
+    """Secrets without their values, which only containers see. One that deployments use which have
+    not ended is not deleted, as through the API."""
 
     list_display = ["name", "organization", "person", "version", "updated_at", "last_used_at"]
     list_filter = ["updated_at", "last_used_at"]
@@ -225,3 +227,20 @@ class SecretAdmin(LookUpAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # owners write them, through the API
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().delete_view(request, object_id, *args, **kwargs)
+        except Conflict:
+            self.message_user(request, "Deployments use it: stop them first.", messages.ERROR)
+            page = reverse("admin:organizations_secret_change", args=[object_id])
+            return HttpResponseRedirect(page)
+
+    def delete_model(self, request: Any, obj: Secret) -> None:
+        delete_secret(request.user, owner_of(obj), obj.name)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without the deletion of many at once, which would not call the service."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions

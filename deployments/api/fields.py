@@ -28,6 +28,8 @@ IMAGE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGES
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")
 _CONTAINER_USER = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+# What the platform tells a container: a value of a user's would be replaced, or be believed.
+OF_THE_PLATFORM = re.compile(r"MLOPS_.*|NVIDIA_VISIBLE_DEVICES")
 
 
 class Image(Text):
@@ -97,6 +99,7 @@ class Environment(serializers.DictField):
     default_error_messages = {
         "too_many": f"At most {MOST_VARIABLES} variables.",
         "bad_name": "A name has letters, digits and _, and does not start with a digit: {name}.",
+        "reserved": "The platform sets {name} itself, and all that begins with MLOPS_.",
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -110,6 +113,8 @@ class Environment(serializers.DictField):
             for name in data:
                 if not VARIABLE.fullmatch(name):
                     self.fail("bad_name", name=repr(name[:50]))
+                if OF_THE_PLATFORM.fullmatch(name):
+                    self.fail("reserved", name=name[:50])
         return super().to_internal_value(data)
 
 

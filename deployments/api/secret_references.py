@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments.api.fields import VARIABLE
+from deployments.api.fields import OF_THE_PLATFORM, VARIABLE
 from mlops_platform.api.fields import BoundedList, Choice, Text
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.secrets.owners import Scope
@@ -15,7 +15,6 @@ from organizations.secrets.queries import NAME
 MOST_REFERENCES = 16  # 64 KiB each are the 1 MiB of a Kubernetes Secret
 LONGEST_PATH, MOST_FOLDERS = 255, 8
 _PART = re.compile(r"(?!\.\.)[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
-OF_THE_PLATFORM = re.compile(r"MLOPS_.*|NVIDIA_VISIBLE_DEVICES")
 
 
 class FilePath(Text):

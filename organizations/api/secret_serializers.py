@@ -55,6 +55,9 @@ class SecretUseSerializer(serializers.Serializer):
     attempt = serializers.IntegerField()
     version = serializers.IntegerField(help_text="The one with which the attempt was started.")
     user_id = serializers.UUIDField(help_text="The deployment's owner.")
+    username = serializers.CharField(
+        allow_null=True, help_text="The owner's name now; null of a user that is gone."
+    )
     at = serializers.DateTimeField()
 
     class Meta:
@@ -65,6 +68,7 @@ class SecretUseSerializer(serializers.Serializer):
                 "attempt": 1,
                 "version": 3,
                 "user_id": EXAMPLE_USER_ID,
+                "username": "ada",
                 "at": "2026-05-12T09:00:00Z",
             }
         }

@@ -4,6 +4,8 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from organizations.models import Secret
+
 
 class Scope(StrEnum):
     ORGANIZATION = "organization"
@@ -26,3 +28,10 @@ def organization(organization_id: UUID) -> SecretOwner:
 
 def person(user_id: UUID) -> SecretOwner:
     return SecretOwner(Scope.PERSON, user_id)
+
+
+def owner_of(secret: Secret) -> SecretOwner:
+    if secret.organization_id is not None:
+        return organization(secret.organization_id)
+    assert secret.person_id is not None  # by a CHECK constraint
+    return person(secret.person_id)

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
+from accounts.models import User
 from mlops_platform import sealing
 from mlops_platform.api.errors import not_found
 from organizations.models import Secret, SecretUse
@@ -50,8 +51,11 @@ def secret_named(owner: SecretOwner, name: str) -> Secret:
 
 
 def uses_of(owner: SecretOwner, name: str) -> QuerySet[SecretUse]:
-    """Its uses, the newest first. 404 as secret_named; two queries with the page's."""
-    return SecretUse.objects.filter(secret=secret_named(owner, name)).order_by("-pk")
+    """Its uses, the newest first, each with the `username`; None of a user that is gone. 404 as
+    secret_named; two queries with the page's."""
+    username = User.objects.filter(pk=OuterRef("user_id")).values("username")
+    uses = SecretUse.objects.filter(secret=secret_named(owner, name))
+    return uses.annotate(username=Subquery(username)).order_by("-pk")
 
 
 def existing(keys: Collection[SecretKey]) -> set[SecretKey]:

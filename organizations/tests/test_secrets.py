@@ -176,12 +176,13 @@ def test_a_secret_that_is_in_use_is_deleted_only_by_force(api, ada, org, kept, m
     assert api(ada).delete(path(org, "hf")).status_code == 404
 
 
-def use_of(secret, attempt=1, deployment_id=None):
-    return uses.Use(secret.pk, secret.version, deployment_id or uuid4(), attempt, uuid4())
+def use_of(secret, attempt=1, deployment_id=None, user_id=None):
+    deployment_id, user_id = deployment_id or uuid4(), user_id or uuid4()
+    return uses.Use(secret.pk, secret.version, deployment_id, attempt, user_id)
 
 
 def test_uses_are_shown_newest_first_and_with_the_latest_time(api, dev, org, kept):
-    first, second = use_of(kept), use_of(kept, 2)
+    first, second = use_of(kept), use_of(kept, 2, user_id=dev.pk)
     uses.record_uses([first])
     uses.record_uses([second, first])  # the latter is known already
     shown = api(dev).get(path(org, "hf", "/uses")).json()
@@ -190,7 +191,8 @@ def test_uses_are_shown_newest_first_and_with_the_latest_time(api, dev, org, kep
         str(first.deployment_id),
     ]
     assert [(each["attempt"], each["version"]) for each in shown] == [(2, 1), (1, 1)]
-    assert shown[1]["user_id"] == str(first.user_id)
+    assert [each["user_id"] for each in shown] == [str(dev.pk), str(first.user_id)]
+    assert [each["username"] for each in shown] == ["dev", None]  # the latter is no user any more
     assert api(dev).get(path(org, "hf")).json()["last_used_at"] == shown[0]["at"]
 
 
@@ -250,6 +252,18 @@ def test_an_operator_sees_all_but_the_value_and_may_delete_one(client, ada, org,
     assert client.get(reverse("admin:organizations_secret_add")).status_code == 403
     client.post(reverse("admin:organizations_secret_delete", args=[kept.pk]), {"post": "yes"})
     assert not Secret.objects.exists()
+
+
+def test_an_operator_deletes_no_secret_that_is_in_use(client, kept, monkeypatch):
+    client.force_login(User.objects.create_superuser("root", password=PASSWORD))
+    monkeypatch.setattr(hooks, "users_of", lambda secret, most: hooks.Users(1, [uuid4()]))
+    before = everything()
+    page = reverse("admin:organizations_secret_delete", args=[kept.pk])
+    answer = client.post(page, {"post": "yes"}, follow=True)
+    assert "Deployments use it: stop them first." in answer.content.decode()
+    selected = {"action": "delete_selected", "_selected_action": [str(kept.pk)], "post": "yes"}
+    client.post(reverse("admin:organizations_secret_changelist"), selected)
+    assert everything() == before
 
 
 def test_of_many_writes_at_once_each_makes_a_version(transactional_db):

@@ -87,7 +87,7 @@ def test_everything_that_can_be_given(api, dev, cluster):
         "priority": "high",
         "command": ["python", "-c"],
         "args": ["", " two  spaces ", "--x"],
-        "env": {"TOKEN": "s3cret", "_seed1": ""},
+        "env": {"TOKEN": "s3cret", "_seed1": "", "mlops_x": "mine", "MY_MLOPS_X": "too"},
         "replicas": 3,
         "kind": "service",
         "max_runtime_s": 60,
@@ -100,7 +100,7 @@ def test_everything_that_can_be_given(api, dev, cluster):
     env = given.pop("env")
     answer = response.json()
     assert {name: answer[name] for name in given} == {**given, "priority": "HIGH"}
-    assert answer["env_names"] == ["TOKEN", "_seed1"]
+    assert answer["env_names"] == ["MY_MLOPS_X", "TOKEN", "_seed1", "mlops_x"]
     assert "s3cret" not in response.text
     row = Deployment.objects.get()
     assert unsealed(row.env) == env
@@ -214,6 +214,10 @@ BAD = [
     ("env", {"1X": "a"}),
     ("env", {"A-B": "a"}),
     ("env", {"": "a"}),
+    ("env", {"SEED": "1", "MLOPS_REPLICA": "7"}),
+    ("env", {"MLOPS_GANG": "x"}),
+    ("env", {"MLOPS_": ""}),
+    ("env", {"NVIDIA_VISIBLE_DEVICES": "all"}),
     ("env", {"A": 1}),
     ("env", {"A": None}),
     ("env", {f"A{number}": "" for number in range(257)}),
