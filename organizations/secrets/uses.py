@@ -29,9 +29,11 @@ SELECT id FROM organizations_secret WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE
 def record_uses(uses: Collection[Use]) -> None:
     """Record the uses; one that is recorded already stays as it is.
 
-    One read, one insert and one update however many there are, and for each secret one statement
-    that deletes what is older than its newest MOST_KEPT.
+    One read where all are recorded already, as while an image is pulled. Else another one, one
+    insert and one update however many there are, and for each secret one statement that deletes
+    what is older than its newest MOST_KEPT.
     """
+    uses = set(uses) - _recorded(uses)
     if not uses:
         return
     now = database_now()
@@ -48,6 +50,17 @@ def record_uses(uses: Collection[Use]) -> None:
             newest = SecretUse.objects.filter(secret_id=secret_id).order_by("-pk")
             oldest = newest.values("pk")[MOST_KEPT : MOST_KEPT + 1]
             SecretUse.objects.filter(secret_id=secret_id, pk__lte=oldest).delete()
+
+
+def _recorded(uses: Collection[Use]) -> set[Use]:
+    """Those that are recorded already, and perhaps others. By the index of the constraint."""
+    if not uses:
+        return set()
+    rows = SecretUse.objects.filter(
+        secret__in={use.secret_id for use in uses},
+        deployment_id__in={use.deployment_id for use in uses},
+    )
+    return {Use(*row) for row in rows.values_list(*Use._fields)}
 
 
 def _kept(ids: Collection[UUID]) -> set[UUID]:

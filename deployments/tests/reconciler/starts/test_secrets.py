@@ -181,6 +181,30 @@ def test_all_starts_of_a_pass_read_their_secrets_at_once(
     assert len(few) == len(many)
 
 
+def test_a_use_is_written_once_however_long_the_image_takes(
+    testbed: Testbed, a: Node, shared: Secret
+) -> None:
+    testbed.reconcile()
+    testbed.runtime_of(a).delayed_images["slow"] = "the registry is away"
+    row = testbed.submit("slow", secrets=[ENV])
+    testbed.settle()
+    assert (testbed.status(row), uses()) == ("STARTING", [(row.pk, 1, 1)])
+    written: list[str] = []
+
+    def note(execute: Any, sql: str, *given: Any) -> Any:
+        if "organizations_secret" in sql and not sql.startswith("SELECT"):
+            written.append(sql)
+        return execute(sql, *given)
+
+    with connection.execute_wrapper(note):
+        testbed.reconcile()
+    assert testbed.status(row) == "STARTING"
+    assert written == []
+    write(testbed, "newer")
+    testbed.reconcile()
+    assert uses() == [(row.pk, 1, 1), (row.pk, 1, 2)]
+
+
 def test_a_value_is_in_no_table_no_log_and_no_event(
     testbed: Testbed, a: Node, shared: Secret, caplog: Any
 ) -> None:
