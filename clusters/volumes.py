@@ -13,13 +13,15 @@ class VolumeKind(models.TextChoices):
     NFS = "NFS", "A folder that a file server exports"
     DOCKER_VOLUME = "DOCKER_VOLUME", "A volume of the Docker engine"
     PVC = "PVC", "A PersistentVolumeClaim"
+    S3 = "S3", "Objects of an S3 bucket, fetched before each start"
 
 
 class Volume(models.Model):
     """Data under a name that deployments of the cluster mount.
 
-    `source` is what the kind takes (services/volumes.py). `node_names` and `node_selector` say
-    which nodes have it, both of them where both are given; without either all have.
+    `source` is what the kind takes (services/volumes.py). The address of a bucket is not judged
+    where an operator has offered it: it is `trusted`. `node_names` and `node_selector` say which
+    nodes have it, both of them where both are given; without either all have.
     `Cluster.has_local_volumes` says whether some node of the cluster may lack one.
     """
 
@@ -31,6 +33,7 @@ class Volume(models.Model):
     kind = models.CharField(max_length=16, choices=VolumeKind.choices)
     source = models.JSONField(default=dict, blank=True)
     read_only = models.BooleanField(default=False)
+    trusted = models.BooleanField(default=False, db_default=False, editable=False)
     node_names = models.JSONField(default=list, blank=True)
     node_selector = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

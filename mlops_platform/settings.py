@@ -20,6 +20,7 @@ import dj_database_url
 from mlops_platform import embedded
 from mlops_platform.environment import admission, redis_address
 from mlops_platform.environment.database import deadlines
+from mlops_platform.environment.fetching import fetch_image
 from mlops_platform.environment.host_paths import host_roots
 from mlops_platform.environment.limits import MOST, MOST_AT_ONCE, rate, whole_number
 from mlops_platform.environment.production import (
@@ -195,6 +196,9 @@ AUTH_PASSWORD_VALIDATORS = [
 REGISTRATION = admission.registration(os.environ)
 TENANT_ENDPOINT_RANGES = admission.endpoint_ranges(os.environ)
 VOLUME_HOST_ROOTS = host_roots(os.environ)
+FETCH_IMAGE = fetch_image(os.environ)  # this platform's, by the name under which nodes pull it
+FETCH_MAX_MIB = _number("FETCH_MAX_MIB", 102_400)  # of one volume
+FETCH_WITHIN_S = _number("FETCH_WITHIN_S", 3600, 7 * 86_400)
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),

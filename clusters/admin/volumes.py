@@ -36,7 +36,8 @@ class VolumeForm(RefusableForm, forms.ModelForm):
         help_text=(
             'Folder of the node: {"path"}; of a file server: {"server", "path"}; volume of the '
             'Docker engine: {} or {"volume"}; PersistentVolumeClaim: {"claim"} or {"size_mib", '
-            '"storage_class", "access_mode"}.'
+            '"storage_class", "access_mode"}; bucket: {"endpoint", "bucket", "prefix", "region", '
+            '"secrets": {"access_key_id", "secret_access_key"}, "max_mib"}.'
         ),
     )
     node_names = JSONInput([], help_text='The nodes that have it: ["gpu-1"]; else all.')

@@ -7,10 +7,13 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.api.labels import Labels
+from clusters.endpoints.attachment import LONGEST_URL
 from clusters.models import VolumeKind
 from mlops_platform.api.fields import BoundedList, Choice, Flag, Text, WholeNumber
-from mlops_platform.api.paths import AbsolutePath
+from mlops_platform.api.paths import AbsolutePath, InnerPath
 from mlops_platform.api.serializers import StrictSerializer
+from organizations.secrets.queries import NAME
+from organizations.secrets.services import BAD_NAME
 
 MOST_NODE_NAMES = 1000
 LARGEST_MIB = 2**40
@@ -18,6 +21,8 @@ ACCESS_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")  # of a Pod, with a prefix
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _DOCKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 # What the source of each kind needs, and takes besides.
@@ -26,10 +31,12 @@ NEEDS: Mapping[str, frozenset[str]] = {
     VolumeKind.NFS: frozenset({"server", "path"}),
     VolumeKind.DOCKER_VOLUME: frozenset(),
     VolumeKind.PVC: frozenset(),
+    VolumeKind.S3: frozenset({"endpoint", "bucket"}),
 }
 TAKES: Mapping[str, frozenset[str]] = {
     VolumeKind.DOCKER_VOLUME: frozenset({"volume"}),
     VolumeKind.PVC: frozenset({"claim", "storage_class", "size_mib", "access_mode"}),
+    VolumeKind.S3: frozenset({"prefix", "region", "secrets", "max_mib"}),
 }
 EXAMPLE: Mapping[str, Any] = {
     "id": "0199d1c6-2b7e-7d40-9c11-5a0e6f3b7d21",
@@ -64,6 +71,19 @@ def volume_name(**kwargs: Any) -> Named:
     return Named(_NAME, said, **kwargs)
 
 
+class KeysSerializer(StrictSerializer):
+    """The names of the organization's secrets that have an access key of the bucket."""
+
+    access_key_id = Named(NAME, BAD_NAME, help_text="The name of the secret that has it.")
+    secret_access_key = Named(NAME, BAD_NAME, help_text="The name of the secret that has it.")
+
+    class Meta:
+        ref_name = "KeysOfBucket"
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {"access_key_id": "s3-key-id", "secret_access_key": "s3-key"}
+        }
+
+
 class SourceSerializer(StrictSerializer):
     """What a volume is made of, by its kind."""
 
@@ -93,6 +113,28 @@ class SourceSerializer(StrictSerializer):
     access_mode = Choice(
         ACCESS_MODES, required=False, help_text="PVC that is made: else ReadWriteMany."
     )
+    endpoint = Text(
+        max_length=LONGEST_URL,
+        required=False,
+        help_text="S3: https://host or https://host:port of the server.",
+    )
+    bucket = Named(_BUCKET, "The name of a bucket.", required=False, help_text="S3.")
+    prefix = InnerPath(
+        required=False, help_text="S3: only objects below this folder; else all of the bucket."
+    )
+    region = Named(
+        _REGION, "The name of a region.", required=False, help_text="S3: else us-east-1."
+    )
+    secrets = KeysSerializer(
+        required=False,
+        help_text="S3: which secrets of the organization have its key; else it is public.",
+    )
+    max_mib = WholeNumber(
+        min_value=1,
+        max_value=LARGEST_MIB,
+        required=False,
+        help_text="S3: what a deployment may fetch of it at most; else as the platform allows.",
+    )
 
     class Meta:
         ref_name = "SourceOfVolume"  # programs that make clients call a field's type VolumeSource
@@ -118,7 +160,7 @@ class NewVolumeSerializer(StrictSerializer):
     name = volume_name(help_text="What deployments mount it by.")
     kind = Choice(VolumeKind.values)
     source = SourceSerializer(default=dict)  # type: ignore[assignment]  # a field, not DRF's attribute
-    read_only = Flag(default=False, help_text="No deployment may write it.")  # type: ignore[assignment]  # a field, not DRF's attribute
+    read_only = Flag(required=False, help_text="No deployment may write it; S3: always.")  # type: ignore[assignment]  # a field, not DRF's attribute
     node_names = NodeNames(default=list, help_text="The nodes that have it; else all.")
     node_selector = Labels(
         default=dict, help_text="Only nodes that carry all of these labels have it."
@@ -132,6 +174,7 @@ class NewVolumeSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         refuse_source(attrs["kind"], attrs["source"])
+        attrs.setdefault("read_only", attrs["kind"] == VolumeKind.S3)
         return attrs
 
 

@@ -53,13 +53,13 @@ def docker_endpoint(given: Mapping[str, str], *, trusted: bool = False) -> Attac
     """A Docker engine at `url` with `ca`, `cert` and `key`; raises BadEndpoint."""
     url = given["url"]
     try:
-        parts = _split(url)
+        parts = split_url(url)
         _check_docker(parts, trusted=trusted)
         if not trusted:
             missing = [name for name in TLS_FIELDS if not given.get(name)]
             if missing:
                 raise BadEndpoint(**dict.fromkeys(missing, "This field is required."))
-            _check_address(parts)
+            check_address(parts)
     except BadUrl as fault:
         raise BadEndpoint(url=str(fault)) from None
     if parts.scheme != "tcp" and any(given.get(name) for name in TLS_FIELDS):
@@ -82,10 +82,10 @@ def kubernetes_endpoint(
     """
     try:
         read = parse(kubeconfig)
-        parts = _split(read.url)
+        parts = split_url(read.url)
         _check_https(parts)
         if not trusted:
-            _check_address(parts)
+            check_address(parts)
     except BadKubeconfig as fault:
         raise BadEndpoint(kubeconfig=str(fault)) from None
     except BadUrl as fault:
@@ -96,7 +96,8 @@ def kubernetes_endpoint(
     return Attachment(read.url.rstrip("/"), trusted, namespace, read.as_secrets())
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
+    """Raises BadUrl."""
     if len(url) > LONGEST_URL or not _VISIBLE.fullmatch(url):
         raise BadUrl(f"A URL of at most {LONGEST_URL} visible ASCII characters is required.")
     try:
@@ -113,7 +114,7 @@ def _split(url: str) -> SplitResult:
 
 def _check_docker(parts: SplitResult, *, trusted: bool) -> None:
     if parts.scheme == "tcp":
-        _check_host(parts)
+        check_host(parts)
         if parts.port is None or parts.path not in ("", "/"):
             raise BadUrl("Give tcp://host:port.")
     elif not trusted:
@@ -122,7 +123,7 @@ def _check_docker(parts: SplitResult, *, trusted: bool) -> None:
         if parts.netloc or not parts.path.startswith("/"):
             raise BadUrl("Give unix:///path/of/the/socket.")
     elif parts.scheme == "ssh":
-        _check_host(parts)
+        check_host(parts)
         if parts.path not in ("", "/") or not re.fullmatch(r"[\w.][\w.-]*", parts.username or "x"):
             raise BadUrl("Give ssh://user@host or ssh://user@host:port.")
     else:
@@ -132,15 +133,16 @@ def _check_docker(parts: SplitResult, *, trusted: bool) -> None:
 def _check_https(parts: SplitResult) -> None:
     if parts.scheme != "https":
         raise BadUrl("Give https://host:port; plain HTTP is not used.")
-    _check_host(parts)
+    check_host(parts)
 
 
-def _check_host(parts: SplitResult) -> None:
+def check_host(parts: SplitResult) -> None:
+    """Raises BadUrl."""
     if not _HOST.fullmatch(parts.hostname or "") or parts.port == 0:
         raise BadUrl("It has no host, or one that is neither a name nor an address.")
 
 
-def _check_address(parts: SplitResult) -> None:
+def check_address(parts: SplitResult) -> None:
     """Refuse a host unless the policy allows all of its addresses.
 
     A name is refused with one sentence: which names the platform's own resolver knows, and where

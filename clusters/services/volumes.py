@@ -10,8 +10,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from rest_framework.serializers import ValidationError
 
 from clusters import hooks
+from clusters.endpoints import buckets
 from clusters.models import Cluster, Runtime, Volume, VolumeKind
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
 from clusters.signals import cluster_changed
@@ -19,17 +21,26 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.paths import lies_in
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
+from organizations.secrets import owners
+from organizations.secrets.queries import SecretKey, existing
 
 MOST_VOLUMES = 100
+MISSING = "There is no such secret of the organization."
 NAMED = 3  # users of a volume, in a sentence
 
 KINDS = {
     Runtime.SIMULATED: frozenset(VolumeKind),
-    Runtime.DOCKER: frozenset({VolumeKind.HOST_PATH, VolumeKind.NFS, VolumeKind.DOCKER_VOLUME}),
-    Runtime.KUBERNETES: frozenset({VolumeKind.HOST_PATH, VolumeKind.NFS, VolumeKind.PVC}),
+    Runtime.DOCKER: frozenset(
+        {VolumeKind.HOST_PATH, VolumeKind.NFS, VolumeKind.DOCKER_VOLUME, VolumeKind.S3}
+    ),
+    Runtime.KUBERNETES: frozenset(
+        {VolumeKind.HOST_PATH, VolumeKind.NFS, VolumeKind.PVC, VolumeKind.S3}
+    ),
 }
 OF_OPERATORS = frozenset({VolumeKind.HOST_PATH, VolumeKind.NFS})
 BY_OPERATORS = "Only operators offer it, in the admin."
+NO_IMAGE = "The platform has no FETCH_IMAGE, which fetches buckets: ask an operator."
+NEVER_WRITTEN = "What is fetched from a bucket is always read-only."
 
 
 def add_volume(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False) -> Volume:
@@ -38,10 +49,11 @@ def add_volume(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = Fal
     400 for a kind that the runtime or the caller may not have, 409 for a name that is taken, for
     more than a cluster may have, and where the cluster is being deleted.
     """
+    _check_address(cluster, body["kind"], body.get("source"), trusted=trusted)
     with transaction.atomic():
         locked = lock_cluster_or_404(cluster.pk)
         refuse_closing(locked)
-        volume = Volume(cluster=locked, **body)
+        volume = Volume(cluster=locked, trusted=trusted, **body)
         _check(volume, trusted=trusted)
         others = Volume.objects.filter(cluster=locked)
         if others.filter(name=volume.name).exists():
@@ -58,6 +70,7 @@ def add_volume(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = Fal
 def change_volume(volume: Volume, body: Mapping[str, Any], *, trusted: bool = False) -> Volume:
     """Change what is given. 409 for another source while a deployment that has not ended mounts
     it, and where an operator has offered what only operators may."""
+    _check_address(volume.cluster, volume.kind, body.get("source"), trusted=trusted)
     with transaction.atomic():
         locked = lock_cluster_or_404(volume.cluster_id)
         refuse_closing(locked)
@@ -71,8 +84,9 @@ def change_volume(volume: Volume, body: Mapping[str, Any], *, trusted: bool = Fa
             _refuse_in_use(row, "the volume, whose source stays meanwhile")
         for name, value in changed.items():
             setattr(row, name, value)
+        row.trusted = row.trusted or (trusted and "source" in changed)
         _check(row, trusted=trusted)
-        row.save(update_fields=[*changed])
+        row.save(update_fields=[*changed, "trusted"])
         _volumes_changed(locked)
     return row
 
@@ -108,6 +122,8 @@ def _locked(volume: Volume) -> Volume:
 
 def _check(volume: Volume, *, trusted: bool) -> None:
     cluster, kind = volume.cluster, VolumeKind(volume.kind)
+    if kind == VolumeKind.S3:
+        _check_bucket(volume)
     if kind not in KINDS[Runtime(cluster.runtime)]:
         raise Invalid({"kind": f"Not in a {cluster.runtime} cluster."})
     if kind in OF_OPERATORS and not trusted:
@@ -122,6 +138,36 @@ def _check(volume: Volume, *, trusted: bool) -> None:
         raise Invalid({field: "The cluster has no nodes: it is one pool."})
 
 
+def _check_bucket(volume: Volume) -> None:
+    if not volume.read_only:
+        raise Invalid({"read_only": NEVER_WRITTEN})
+    if volume.cluster.runtime != Runtime.SIMULATED and not settings.FETCH_IMAGE:
+        raise Invalid({"kind": NO_IMAGE})
+    if volume.source.get("max_mib", 0) > settings.FETCH_MAX_MIB:
+        most = f"The platform fetches {settings.FETCH_MAX_MIB} MiB at most."
+        raise ValidationError({"source": {"max_mib": [most]}})
+    owner = owners.organization(volume.cluster.organization_id)
+    names = volume.source.get("secrets", {})
+    found = existing({SecretKey(owner, name) for name in names.values()})
+    missing = {
+        each: [MISSING] for each, name in names.items() if SecretKey(owner, name) not in found
+    }
+    if missing:
+        raise ValidationError({"source": {"secrets": missing}})
+
+
+def _check_address(
+    cluster: Cluster, kind: str, source: Mapping[str, Any] | None, *, trusted: bool
+) -> None:
+    """400 for a bucket's URL that leads where tenants may attach nothing. A simulated cluster
+    fetches nothing, so there no name is resolved."""
+    if kind != VolumeKind.S3 or not source:
+        return
+    trusted = trusted or cluster.runtime == Runtime.SIMULATED
+    if fault := buckets.why_not(source["endpoint"], trusted=trusted):
+        raise ValidationError({"source": {"endpoint": [fault]}})
+
+
 def is_below_a_root(path: str) -> bool:
     """Whether operators may offer the folder. The root itself would show all that is below it."""
     return any(path != root and lies_in(path, root) for root in settings.VOLUME_HOST_ROOTS)
@@ -129,6 +175,7 @@ def is_below_a_root(path: str) -> bool:
 
 def _refuse_tenant(volume: Volume, *, trusted: bool) -> None:
     of_operators = volume.kind in OF_OPERATORS or volume.source.get("volume")
+    of_operators = of_operators or (volume.kind == VolumeKind.S3 and volume.trusted)
     if of_operators and not trusted:
         raise Conflict("An operator offers it: ask an operator.", code="offered_by_operator")
 

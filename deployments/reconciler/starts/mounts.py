@@ -30,6 +30,8 @@ class Mounts:
             raise _refused(f"The cluster offers no volume {given['name']} any more.")
         if volume.kind == VolumeKind.HOST_PATH and not is_below_a_root(volume.source["path"]):
             raise _refused(f"The folder of {volume.name} lies below none of VOLUME_HOST_ROOTS.")
+        if volume.kind == VolumeKind.S3:
+            raise _refused(f"{volume.name} is a bucket, and none is fetched yet.")
         return Mount(
             volume=volume.name,
             kind=volume.kind,  # type: ignore[arg-type]  # one of VolumeKind, as Mount has them
