@@ -17,6 +17,7 @@ from deployments.runtimes.docker.client import Answered, Engine
 ROOT = 0
 USERS = "/etc/passwd"
 LONGEST_USERS = 1024 * 1024
+MOST_LINKS = 8  # from one to the next
 
 
 def mounts_of(secrets: Secrets) -> list[dict[str, Any]]:
@@ -70,22 +71,39 @@ def _user_of(engine: Engine, container_id: str) -> int:
 
 def _number_of(engine: Engine, container_id: str, name: str) -> int:
     """By the image's list of users; root for a user that is not there, with whom nothing starts."""
+    path = USERS
+    for _ in range(MOST_LINKS):
+        archive, leads_to = _read(engine, container_id, path)
+        if not leads_to:
+            return _number_in(archive, name)
+        path = leads_to
+    return ROOT
 
-    def read(client: Any) -> bytes:
-        pieces, _ = client.get_archive(container_id, USERS)
+
+def _read(engine: Engine, container_id: str, path: str) -> tuple[bytes, str]:
+    """An archive with the file, empty where there is none; and where it leads to, if it is a link:
+    an engine sends the link itself."""
+
+    def read(client: Any) -> tuple[bytes, str]:
+        pieces, stat = client.get_archive(container_id, path)
         archive = b""
         for piece in pieces:
             archive += piece
             if len(archive) > LONGEST_USERS:
                 raise RuntimeUnavailable("The image's list of users is too long.")
-        return archive
+        return archive, str((stat or {}).get("linkTarget") or "")
 
     try:
-        archive = engine.call(read)
+        return engine.call(read)
     except Answered as error:
         if error.status == 404:
-            return ROOT
+            return b"", ""
         raise
+
+
+def _number_in(archive: bytes, name: str) -> int:
+    if not archive:
+        return ROOT
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         for member in members:
             file = members.extractfile(member) if member.isfile() else None

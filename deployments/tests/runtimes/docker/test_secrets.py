@@ -1,6 +1,9 @@
 """Secrets in a container: who may read their files, and what the engine shows of them."""
 
+import io
 import json
+import tarfile
+from collections.abc import Mapping
 
 import pytest
 
@@ -41,16 +44,28 @@ def test_only_the_containers_user_may_read_a_file(busybox, docker_runtime, user,
     assert content == [VALUE + VALUE]
 
 
+LINK = {"etc/passwd": "../lib/users"}
+CHAIN = {"etc/passwd": "users", "etc/users": "/lib/users"}
+
+
 @pytest.mark.parametrize(
-    ("user", "uid"), [("ada", "1815"), ("42:ada", "42"), ("ada:users", "1815")]
+    ("user", "links", "uid"),
+    [
+        ("ada", {}, "1815"),
+        ("42:ada", {}, "42"),
+        ("ada:users", {}, "1815"),
+        ("ada", LINK, "1815"),
+        ("ada", CHAIN, "1815"),
+    ],
 )
-def test_the_user_of_the_image_is_looked_up_in_the_image(busybox, docker_runtime, user, uid):
+def test_the_user_of_the_image_is_looked_up_in_the_image(busybox, docker_runtime, user, links, uid):
     client = busybox.engine.client
     made = client.create_container_from_config({"Image": IMAGE, "Cmd": ["true"]}, "base-of-ada")
     try:
         users = b"root:x:0:0::/:/bin/sh\nada:x:1815:1815::/:/bin/sh\n"
         groups = b"root:x:0:\nada:x:1815:\nusers:x:100:\n"
-        client.put_archive(made["Id"], "/etc", archive_of(passwd=users, group=groups))
+        files = {"etc/group": groups, "etc/passwd": users, "lib/users": users, **links}
+        client.put_archive(made["Id"], "/", archive_of(files))
         client.commit(made["Id"], "of-ada", "1", changes=[f"USER {user}"])
     finally:
         client.remove_container(made["Id"])
@@ -66,16 +81,18 @@ def test_the_user_of_the_image_is_looked_up_in_the_image(busybox, docker_runtime
         client.remove_image("of-ada:1", force=True)
 
 
-def archive_of(**files: bytes) -> bytes:
-    import io
-    import tarfile
-
+def archive_of(files: Mapping[str, bytes | str]) -> bytes:
+    """With these files; of a link the text says where it leads to."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o644
-            archive.addfile(entry, io.BytesIO(content))
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            if isinstance(content, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
+                archive.addfile(entry)
+            else:
+                entry.size, entry.mode = len(content), 0o644
+                archive.addfile(entry, io.BytesIO(content))
     return written.getvalue()
 
 
