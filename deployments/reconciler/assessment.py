@@ -177,6 +177,9 @@ def _running(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Ass
 
 
 def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Assessment:
+    if row.due_at is not None and row.due_at <= now:  # it ran before it was paused
+        limit, code = {"max_runtime_s": row.max_runtime_s}, codes.MAX_RUNTIME_EXCEEDED
+        return Assessment(Outcome.FAIL, code, limit, alive=True, final=True)
     unanswered = [each for each in replicas if not each.answered]
     if unanswered:
         details: dict[str, Any] = {"node": _node_name(unanswered[0])}

@@ -155,14 +155,15 @@ def _output(orphan: Orphan) -> _End | None:
     def read(runtime: Runtime) -> _End:
         if not orphan.known:
             return _End(b"")
-        end = _end_of(_pieces(runtime, orphan.key, KEPT_LINES))
-        return end if end.whole else _end_of(_pieces(runtime, orphan.key, FEW_LINES))
+        end = _end_of(_pieces(runtime, orphan, KEPT_LINES))
+        return end if end.whole else _end_of(_pieces(runtime, orphan, FEW_LINES))
 
     return _call(orphan.endpoint_view, read)
 
 
-def _pieces(runtime: Runtime, key: Key, lines: int) -> Iterator[bytes]:
-    return runtime.logs(key, tail=lines, timestamps=True, within_s=LOG_S, most_bytes=LOG_BYTES)
+def _pieces(runtime: Runtime, orphan: Orphan, lines: int) -> Iterator[bytes]:
+    key, id_ = orphan.key, orphan.id
+    return runtime.logs(key, id_, tail=lines, timestamps=True, within_s=LOG_S, most_bytes=LOG_BYTES)
 
 
 def _end_of(pieces: Iterable[bytes]) -> _End:

@@ -93,6 +93,8 @@ def next_moment(row: Deployment, replicas: Sequence[Replica], now: datetime) -> 
         since = unready_since(row)
         found = unready(row, replicas, now)
         moments = [found.ends_at if found else None, since + STEADY if since else None]
+    if paused(replicas) is not None:
+        moments.append(row.due_at)
     moments += [each.lost_at for each in replicas]
     return min((each for each in moments if each and each > now), default=None)
 

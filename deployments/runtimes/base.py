@@ -320,6 +320,7 @@ class Runtime(Protocol):
     def logs(
         self,
         key: Key,
+        seen: str = "",
         *,
         tail: int | None = None,
         since: datetime | None = None,
@@ -331,7 +332,8 @@ class Runtime(Protocol):
         """The replica's log of both streams, in pieces; with `follow` on until it ends.
 
         The endpoint is called now, before the first piece, so an error is raised here. `tail`
-        counts lines from the end. A replica that does not exist has no log. While nothing is
+        counts lines from the end. A replica that does not exist has no log. `seen` as for `stop`;
+        without it, one that others have renamed is found too. While nothing is
         written, a piece may be empty, so that the caller may stop following. With `timestamps` each
         line begins with its time by the endpoint's clock, in RFC 3339, and a space.
 

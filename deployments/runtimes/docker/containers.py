@@ -38,6 +38,16 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
         return None
 
 
+def labels_of(key: Key, cluster_id: str) -> dict[str, str]:
+    """The labels that name the replica."""
+    return {
+        CLUSTER: cluster_id,
+        DEPLOYMENT: key.deployment_id,
+        ATTEMPT: str(key.attempt),
+        REPLICA: str(key.replica),
+    }
+
+
 def config(
     launch_spec: LaunchSpec, replica: int, cluster_id: str, gpus: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -56,10 +66,7 @@ def config(
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": {
             **{f"{FOR_PEOPLE}{name}": value for name, value in launch_spec.labels.items()},
-            CLUSTER: cluster_id,
-            DEPLOYMENT: key.deployment_id,
-            ATTEMPT: str(key.attempt),
-            REPLICA: str(key.replica),
+            **labels_of(key, cluster_id),
             **pre_stop.labels_of(launch_spec.container.pre_stop),
             **({LABEL_OF_GPUS: ",".join(gpus)} if gpus else {}),
         },

@@ -36,7 +36,7 @@ from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.limits import ANSWER_BYTES
 from deployments.runtimes.peers import group_of
 
-LISTED = ("Id", "Image", "ImageID", "Labels", "Names", "State", "Status")
+LISTED = ("Created", "Id", "Image", "ImageID", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 LAST_LINE_BYTES = 64 * 1024
 LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
@@ -150,6 +150,7 @@ class DockerRuntime:
     def logs(
         self,
         key: Key,
+        seen: str = "",
         *,
         tail: int | None = None,
         since: datetime | None = None,
@@ -158,7 +159,7 @@ class DockerRuntime:
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
-        container = self._find(key)
+        container = self._find(key, seen) or (None if seen else self._renamed(key))
         if container is None:
             return iter(())
         try:
@@ -336,6 +337,14 @@ class DockerRuntime:
         replica too."""
         container = self._inspect(seen or containers.name(key))
         return container if container is not None and self._is_ours(container, key) else None
+
+    def _renamed(self, key: Key) -> dict[str, Any] | None:
+        """The replica's container where others have renamed it: the oldest with its labels, as any
+        other is a copy of it."""
+        labels = containers.labels_of(key, self._cluster_id)
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        oldest = min(self._list(filters), key=lambda each: int(each["Created"]), default=None)
+        return self._inspect(oldest["Id"]) if oldest else None
 
     def _is_ours(self, container: dict[str, Any], key: Key) -> bool:
         return containers.key_of(container["Config"]["Labels"], self._cluster_id) == key

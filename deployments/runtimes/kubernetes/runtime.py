@@ -163,6 +163,7 @@ class KubernetesRuntime:
     def logs(
         self,
         key: Key,
+        seen: str = "",
         *,
         tail: int | None = None,
         since: datetime | None = None,
@@ -171,7 +172,7 @@ class KubernetesRuntime:
         within_s: float | None = None,
         most_bytes: int | None = None,
     ) -> Iterator[bytes]:
-        if self._read_pod(key) is None:
+        if self._read_pod(key, seen) is None:
             return iter(())
         query: names.Json = {"container": names.CONTAINER}
         if tail is not None:

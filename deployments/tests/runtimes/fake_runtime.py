@@ -162,6 +162,7 @@ class FakeRuntime:
     def logs(
         self,
         key: Key,
+        seen: str = "",
         *,
         tail: int | None = None,
         since: datetime | None = None,
@@ -172,7 +173,7 @@ class FakeRuntime:
     ) -> Iterator[bytes]:
         with self._changed:
             self._check_available()
-            container = self._containers.get(key)
+            container = self._find(key, seen)
             if container is None:
                 return iter(())
             written = [each for each in container.written if since is None or each[0] >= since]

@@ -1,9 +1,13 @@
 """What runs on through the silence of its engine, and is adopted when the engine is back."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Cluster, Node, NodeState, Quota
-from deployments.models import Deployment, DeploymentEvent
+from deployments.lifecycle.timeline import record
+from deployments.models import Deployment, DeploymentEvent, EventType
+from deployments.services.checkpoint import report_checkpoint
 from deployments.services.stop import stop_deployment
 from deployments.services.update import change_deployment
 from deployments.tests.feed.guard import every_change_needs_an_event
@@ -62,6 +66,61 @@ def test_a_replica_that_still_runs_goes_on_with_its_attempt(
     testbed.runtime_of(a).finish(testbed.key(lost), 0)
     testbed.reconcile()
     assert testbed.status(lost) == "COMPLETED"
+
+
+def test_a_checkpoint_stays_with_the_attempt_that_reported_it(testbed: Testbed, a: Node, dev):
+    testbed.reconcile()
+    row, silent = testbed.submit(), testbed.submit()
+    testbed.settle()
+    fresh = testbed.fresh(row)
+    reported = [report_checkpoint(dev, fresh, at).checkpoint_at for at in (None, fresh.started_at)]
+    assert reported[0] == reported[1]  # an older report takes nothing back
+    # Of an earlier attempt: nothing of the present one is saved.
+    long_ago = {"at": "2020-01-01T00:00:00+00:00"}
+    record(silent.pk, EventType.CHECKPOINTED, at=None, details=long_ago)
+    lose(testbed, a)
+    assert testbed.fresh(row).checkpoint_at is None
+    regain(testbed, a)
+    assert testbed.status(row) == testbed.status(silent) == "RUNNING"
+    assert testbed.fresh(row).checkpoint_at == reported[0]
+    assert testbed.fresh(silent).checkpoint_at is None
+
+
+def test_many_are_adopted_by_as_many_queries_as_one(testbed: Testbed, a: Node, dev):
+    testbed.reconcile()
+    counts = []
+    for size in (1, 8):
+        rows = [testbed.submit(cpu_milli=10, ram_mib=10, gpu=0) for _ in range(size)]
+        testbed.settle()
+        lose(testbed, a)
+        testbed.reconnect(a)
+        with CaptureQueriesContext(connection) as sent:
+            testbed.reconcile()
+        assert [testbed.fresh(row).attempt for row in rows] == [1] * size
+        assert {testbed.status(row) for row in rows} == {"RUNNING"}
+        counts.append(len(sent))
+        for row in rows:
+            stop_deployment(dev, testbed.fresh(row))
+        testbed.settle()
+    assert counts[0] == counts[1]
+    assert audit.breaches() == []
+
+
+def test_no_more_is_adopted_than_a_node_and_a_quota_have_left(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    rows = [testbed.submit(gpu=0, cpu_milli=1500) for _ in range(2)]
+    testbed.settle()
+    lose(testbed, a)
+    Quota.objects.create(cluster=testbed.cluster, user=None, max_cpu_milli=2000)
+    Cluster.objects.filter(pk=testbed.cluster.pk).update(has_quotas=True)
+    regain(testbed, a)
+    assert [testbed.status(row) for row in rows] == ["RUNNING", "QUEUED"]
+    lose(testbed, a)
+    Quota.objects.all().delete()
+    Node.objects.filter(pk=a.pk).update(cpu_milli=1000)
+    regain(testbed, a)
+    assert [testbed.status(row) for row in rows] == ["QUEUED", "QUEUED"]
+    assert audit.breaches() == []
 
 
 def test_what_is_adopted_before_it_was_seen_to_run_shows_its_image(testbed: Testbed, a: Node):

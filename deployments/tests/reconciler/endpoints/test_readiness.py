@@ -172,6 +172,29 @@ def test_a_paused_container_is_not_running_until_that_is_undone(
     assert reason(row) == {}
 
 
+def test_a_paused_deployment_ends_at_its_time_limit(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    row = testbed.submit(max_runtime_s=3600, max_retries=3)
+    testbed.settle()
+    testbed.runtime_of(a).pause(testbed.key(row))
+    redis_client().delete(wakeup.MOMENTS)
+    testbed.reconcile()
+    assert testbed.status(row) == "STARTING"
+    due_at = testbed.fresh(row).due_at
+    assert due_at is not None
+    moments: list[Any] = redis_client().zrange(wakeup.MOMENTS, 0, -1, withscores=True)
+    [(_, at)] = moments
+    assert at / 1000 == pytest.approx(due_at.timestamp(), abs=5)
+    Deployment.objects.filter(pk=row.pk).update(due_at=timezone.now())
+    with every_change_needs_an_event():
+        testbed.reconcile()
+        testbed.reconcile()
+    fresh = testbed.fresh(row)
+    assert (fresh.status, fresh.retry_count, fresh.due_at) == ("FAILED", 0, None)
+    assert reason(row)["code"] == "MAX_RUNTIME_EXCEEDED"
+    assert testbed.replicas() == set()
+
+
 def test_what_was_not_ready_before_it_was_paused_does_not_fail_for_that(testbed: Testbed, a: Node):
     testbed.reconcile()
     row = testbed.submit(readiness={**PROBE, "within_s": 1})

@@ -5,7 +5,7 @@ import pytest
 from deployments.models import Deployment
 from deployments.runtimes.docker import containers
 from deployments.services.stop import stop_deployment
-from deployments.tests.reconciler.docker_testbed import DockerTestbed
+from deployments.tests.reconciler.docker_testbed import DockerTestbed, shell
 from deployments.tests.runtimes.docker.engine import IMAGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.django_db(transaction=True)]
@@ -34,6 +34,18 @@ def test_a_renamed_container_runs_on_and_stops_with_its_deployment(docker_testbe
     docker_testbed.run_until(lambda: docker_testbed.containers() == [])
     assert docker_testbed.status(row) == "STOPPED"
     assert docker_testbed.containers() == []
+
+
+def test_what_a_renamed_container_writes_is_shown_and_kept(docker_testbed: DockerTestbed, api, dev):
+    row = docker_testbed.run(**shell("echo one; sleep 600"))
+    path = f"/api/deployments/{row.pk}/logs"
+    its_copy = copy(docker_testbed, row)
+    rename(docker_testbed, row)
+    assert api(dev).get(path).getvalue() == b"one\n"
+    docker_testbed.engine.client.remove_container(its_copy, force=True)
+    stop_deployment(dev, docker_testbed.fresh(row))
+    docker_testbed.run_until(lambda: docker_testbed.containers() == [])
+    assert docker_testbed.outcome(row).outputs == ((1, 0, b"one\n"),)
 
 
 def test_a_copy_of_a_replica_is_killed_and_the_replica_left(docker_testbed: DockerTestbed):
