@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
@@ -12,9 +13,10 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from clusters.models import Cluster
+from deployments.events import DeploymentEvent as DeploymentEvent
+from deployments.events import EventType as EventType
 from deployments.waiting import QueueAllowance as QueueAllowance
 from deployments.waiting import WaitReason as WaitReason
-from mlops_platform.database.unreadable_json import DetailsDecoder
 
 
 class PriorityClass(models.Model):
@@ -116,7 +118,9 @@ class Deployment(models.Model):
     )
     scheduling_key = models.CharField(max_length=120, editable=False)
 
+    labels = models.JSONField(default=dict, db_default={}, blank=True)
     node_selector = models.JSONField(default=dict, db_default={}, blank=True)
+    rerun_of_id = models.UUIDField(null=True, blank=True, editable=False)  # may be gone
     depends_on = models.ManyToManyField(
         "self", symmetrical=False, blank=True, related_name="dependents"
     )
@@ -144,6 +148,8 @@ class Deployment(models.Model):
     reason_code = models.CharField(max_length=32, blank=True, default="")
     reason_details = models.JSONField(default=dict, blank=True)
     placement = models.JSONField(default=list, blank=True)
+    ran_on = ArrayField(models.UUIDField(), null=True, blank=True, editable=False)
+    """The nodes of all its attempts, each once; null where it has been on none."""
     attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     avoided_node_id = models.UUIDField(null=True, blank=True, editable=False)  # may be gone
     avoid_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -223,6 +229,36 @@ class Deployment(models.Model):
                 opclasses=["jsonb_path_ops"],
                 condition=~Q(secrets=[]) & Q(status__in=UNENDED),
                 name="deployment_with_secrets",
+            ),
+            # The next five narrow lists (queries/conditions.py). Entries of the GIN indexes are
+            # written at once: a list of pending ones is merged by whichever writer comes next, such
+            # as a cycle that has locked its cluster.
+            GinIndex(  # jsonb_ops: jsonb_path_ops does not find a name alone
+                fields=["labels"],
+                condition=~Q(labels={}),
+                fastupdate=False,
+                name="deployment_by_label",
+            ),
+            GinIndex(
+                fields=["ran_on"],
+                condition=Q(ran_on__isnull=False),
+                fastupdate=False,
+                name="deployment_by_node",
+            ),
+            models.Index(
+                fields=["cluster", "reason_code", "id"],
+                condition=Q(reason_code__gt=""),
+                name="deployment_by_reason",
+            ),
+            models.Index(
+                fields=["cluster", "started_at"],
+                condition=Q(started_at__isnull=False),
+                name="deployment_by_start",
+            ),
+            models.Index(
+                fields=["cluster", "finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="deployment_by_cluster_end",
             ),
             models.Index(  # for the retention
                 fields=["finished_at"],
@@ -306,66 +342,6 @@ class Deployment(models.Model):
         """Whether only a stop or an eviction ends it."""
         limits = (self.max_runtime_s, self.simulated_runtime_s)
         return self.kind == Kind.SERVICE and limits == (None, None)
-
-
-class EventType(models.TextChoices):
-    SUBMITTED = "SUBMITTED"
-    CHANGED = "CHANGED"
-    STARTED = "STARTED"  # admitted and placed
-    RUNNING = "RUNNING"  # the runtime has confirmed it
-    NOTICE = "NOTICE"  # a message of the runtime
-    STOPPING = "STOPPING"
-    REQUEUED = "REQUEUED"
-    PREEMPTED = "PREEMPTED"
-    DRAINED = "DRAINED"
-    CHECKPOINTED = "CHECKPOINTED"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    STOPPED = "STOPPED"
-    CLUSTER_DELETED = "CLUSTER_DELETED"  # with all of its deployments; of no single one
-
-
-class DeploymentEvent(models.Model):
-    """An entry of a deployment's timeline and of its organization's feed, written in the
-    transaction of the change (lifecycle/timeline.py) and never edited.
-
-    The feed is in the order of (transaction_id, id), see api/answers/commit_order.py; rows of
-    earlier versions are in none. `cluster_id` and `organization_id` are no foreign keys: nothing is
-    looked up to write them, and they outlive the cluster.
-    """
-
-    deployment = models.ForeignKey(
-        Deployment, on_delete=models.CASCADE, null=True, related_name="events", db_index=False
-    )
-    cluster_id = models.UUIDField(null=True, editable=False)
-    organization_id = models.UUIDField(null=True, editable=False)
-    transaction_id = models.BigIntegerField(null=True, editable=False)
-    at = models.DateTimeField(default=timezone.now)
-    type = models.CharField(max_length=32, choices=EventType.choices)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-    )
-    cycle_id = models.UUIDField(null=True, blank=True)
-    details = models.JSONField(default=dict, blank=True, decoder=DetailsDecoder)
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["deployment", "id"], name="event_by_deployment"),
-            models.Index(fields=["actor"], condition=Q(actor__isnull=False), name="event_by_actor"),
-            models.Index(
-                fields=["organization_id", "transaction_id", "id"],
-                condition=Q(organization_id__isnull=False),
-                name="event_by_organization",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.at:%F %T} {self.type}"
 
 
 class DeploymentLog(models.Model):

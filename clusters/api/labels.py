@@ -1,4 +1,4 @@
-"""Labels: what nodes carry and selectors ask for, in the syntax that Kubernetes has for them."""
+"""Labels: what nodes and deployments carry and selectors ask for, in the syntax of Kubernetes."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ class Labels(serializers.DictField):
     """Values by name: `{"zone": "b", "nvidia.com/gpu.product": "A100"}`."""
 
     default_error_messages = {
-        "too_many": f"At most {MOST_LABELS} labels.",
+        "too_many": "At most {most} labels.",
         "bad_name": (
             "A name has letters, digits, -, _ and ., begins and ends with a letter or digit, and "
             "has 63 characters at most; a DNS name and a / may stand before it: {name}."
@@ -31,14 +31,15 @@ class Labels(serializers.DictField):
         ),
     }
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, most: int = MOST_LABELS, **kwargs: Any) -> None:
+        self.most = most
         child = Text(allow_blank=True, trim_whitespace=False)
         super().__init__(child=child, **kwargs)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         if isinstance(data, dict):
-            if len(data) > MOST_LABELS:
-                self.fail("too_many")
+            if len(data) > self.most:
+                self.fail("too_many", most=self.most)
             for name in data:
                 found = NAME.fullmatch(name)
                 if not found or len(found["prefix"] or "") > LONGEST_PREFIX:

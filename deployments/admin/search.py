@@ -12,7 +12,8 @@ from django.db.models import Q
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import PLACED, Deployment, Status
-from deployments.queries.lists import NAME_ORDER, Selection, ids_in_order, ranges
+from deployments.queries.conditions import NAME_ORDER
+from deployments.queries.lists import Selection, ids_in_order, ranges
 from mlops_platform.api.ids import parse_uuid
 
 MOST_FOUND = 200  # of each way to find them

@@ -6,6 +6,7 @@ from clusters.api.quota_serializers import QuotaSerializer
 from clusters.services.quotas import LIMITS, NEEDS_A_LIMIT
 from deployments.api import headers
 from deployments.api.feed import following
+from deployments.api.finding.totals import CountsSerializer
 from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
 from deployments.api.peers import PARAMETERS as PEERS_PARAMETERS
 from deployments.api.peers import PeersSerializer
@@ -86,6 +87,13 @@ CHANGED = {
     410: following.EXPIRED,
 }
 
+COUNTS = Doc(
+    "deployments",
+    "How many there are in each status",
+    "Of those that the filters leave; the filters are those of the list.",
+    answers={200: CountsSerializer},
+)
+
 DEPLOYMENTS = {
     "create": Doc(
         "deployments",
@@ -111,6 +119,7 @@ DEPLOYMENTS = {
         },
     ),
     "list": Doc("deployments", "The deployments of your organizations", FOLLOW, answers=CHANGED),
+    "counts": COUNTS,
     "retrieve": Doc("deployments", "One deployment: its state, and why it waits"),
     "partial_update": Doc(
         "deployments",
@@ -157,7 +166,8 @@ DEPLOYMENTS = {
     ),
 }
 CLUSTER_DEPLOYMENTS = {
-    "list": Doc("deployments", "The deployments of one cluster", FOLLOW, answers=CHANGED)
+    "list": Doc("deployments", "The deployments of one cluster", FOLLOW, answers=CHANGED),
+    "counts": COUNTS,
 }
 EVENTS = {"list": Doc("deployments", "Its timeline, oldest first")}
 WHAT_A_QUOTA_IS = (

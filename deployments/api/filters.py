@@ -1,20 +1,23 @@
 """The query string of a deployment list: which ones, in which order."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import FilterSet
 
+from deployments.api.finding.conditions import ConditionFilterSet, a_time
+from deployments.api.finding.parts import some_fields
+from deployments.api.finding.totals import TOTAL, a_flag
 from deployments.feed import window
 from deployments.models import Status
 from deployments.queries.lists import DeploymentList
 from deployments.queries.priority_classes import priority_classes
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
-from mlops_platform.api.ids import EPOCH, parse_uuid
+from mlops_platform.api.ids import parse_uuid
 
 # Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
 # submit (scheduling_key.py), so order by id alone is order by that time, and an index leads to any
@@ -43,10 +46,12 @@ def an_owner(text: str) -> UUID | str:
     return ME if text == ME else an_id(text)
 
 
-def a_status(text: str) -> str:
-    if not text.isascii() or text.upper() not in Status.values:
-        raise ValidationError(f"One of {', '.join(Status.values)}.")
-    return text.upper()
+def some_statuses(texts: Sequence[str]) -> tuple[str, ...]:
+    text = ",".join(texts)
+    found = text.upper().split(",") if text.isascii() else []
+    if not found or not set(found) <= set(Status.values):
+        raise ValidationError(f"One of {', '.join(Status.values)}, or some with commas between.")
+    return tuple(sorted(set(found)))
 
 
 def a_priority(text: str) -> str:
@@ -58,31 +63,22 @@ def a_priority(text: str) -> str:
     return found
 
 
-def a_time(text: str) -> datetime:
-    """A time; in UTC where the text names no zone."""
-    try:
-        time = parse_datetime(text)
-    except ValueError:
-        time = None
-    if time is None:
-        raise ValidationError("Not a time; one is written like 2026-03-01T09:00:00Z.")
-    return time if timezone.is_aware(time) else timezone.make_aware(time)
-
-
 def an_ordering(text: str) -> tuple[str, ...]:
     if text not in ORDERINGS:
         raise ValidationError(f"One of {', '.join(ORDERINGS)}.")
     return ORDERINGS[text]
 
 
-class ClusterDeploymentFilterSet(FilterSet):
-    """Where the path names the cluster already. Each filter narrows the list's selection."""
+class InClusterFilterSet(ConditionFilterSet):
+    """Which deployments, where the path names the cluster already. Each filter narrows the list's
+    selection."""
 
     status = ReadFilter(
-        read=a_status,
+        read=some_statuses,
         method="of_status",
+        several=True,
         schema={"enum": Status.values},
-        help_text=f"One of {', '.join(Status.values)}.",
+        help_text="Any of them: given several times, or with commas between.",
     )
     priority = ReadFilter(
         read=a_priority,
@@ -96,6 +92,54 @@ class ClusterDeploymentFilterSet(FilterSet):
         schema={"format": "date-time"},
         help_text="RFC 3339. Compares times: to follow what is new, use `updated_after`.",
     )
+
+    def of_status(
+        self, deployments: DeploymentList, name: str, statuses: Sequence[str]
+    ) -> DeploymentList:
+        return deployments.narrowed(statuses=statuses)
+
+    def of_priority(self, deployments: DeploymentList, name: str, priority: str) -> DeploymentList:
+        return deployments.narrowed(priority=priority)
+
+    def of_owner(self, deployments: DeploymentList, name: str, owner: UUID | str) -> DeploymentList:
+        user_id = self.request.user.pk if isinstance(owner, str) else owner
+        return deployments.narrowed(owner=user_id)
+
+    def submitted_after(
+        self, deployments: DeploymentList, name: str, time: datetime
+    ) -> DeploymentList:
+        return deployments.narrowed(created_after=time)
+
+
+class AllFilterSet(InClusterFilterSet):
+    """Which deployments, of all clusters."""
+
+    cluster_id = ReadFilter(
+        read=an_id,
+        method="of_cluster",
+        schema={"format": "uuid"},
+        help_text="Only those of this cluster.",
+    )
+
+    def of_cluster(self, deployments: DeploymentList, name: str, cluster: UUID) -> DeploymentList:
+        return deployments.narrowed(clusters=deployments.selection.clusters.filter(pk=cluster))
+
+
+class ListFilterSet(FilterSet):
+    """In which order, and how much of each."""
+
+    fields = ReadFilter(
+        read=some_fields,
+        method="in_part",
+        help_text="What each row shows beside its id, with commas between: `name,status`. "
+        "Else all.",
+    )
+    total = ReadFilter(
+        read=a_flag,
+        method="in_part",
+        schema={"enum": ["true", "false"]},
+        help_text=f"With `true` the header {TOTAL} says how many there are on all pages.",
+    )
     updated_after = ReadFilter(
         read=str,
         method="of_any_change",
@@ -107,12 +151,12 @@ class ClusterDeploymentFilterSet(FilterSet):
         method="in_order",
         schema={"enum": list(ORDERINGS)},
         help_text=f"One of {', '.join(ORDERINGS)}; newest first without it. By name only without "
-        "`status`, `priority`, `owner` and `created_after`.",
+        "filters other than `name` and `cluster_id`.",
     )
 
     def filter_queryset(self, queryset: DeploymentList) -> DeploymentList:
         narrowed: DeploymentList = super().filter_queryset(queryset)
-        if "name" in narrowed.selection.columns and narrowed.selection.is_narrowed:
+        if "name" in narrowed.selection.columns and narrowed.selection.is_narrowed_beyond_names:
             offered = ", ".join(each for each in ORDERINGS if each.lstrip("-") != "name")
             raise Invalid({"ordering": f"With these filters, one of {offered}."})
         if narrowed.selection.created_after is not None and narrowed.selection.columns == ("id",):
@@ -126,25 +170,12 @@ class ClusterDeploymentFilterSet(FilterSet):
             return deployments
         return deployments.narrowed(created_before=window.seen_now().settled_at)
 
-    def of_status(self, deployments: DeploymentList, name: str, status: str) -> DeploymentList:
-        return deployments.narrowed(statuses=(status,))
-
-    def of_priority(self, deployments: DeploymentList, name: str, priority: str) -> DeploymentList:
-        return deployments.narrowed(priority=priority)
-
-    def of_owner(self, deployments: DeploymentList, name: str, owner: UUID | str) -> DeploymentList:
-        user_id = self.request.user.pk if isinstance(owner, str) else owner
-        return deployments.narrowed(owner=user_id)
-
-    def submitted_after(
-        self, deployments: DeploymentList, name: str, time: datetime
-    ) -> DeploymentList:
-        if time < EPOCH:
-            raise Invalid({"created_after": "Too early a time."})
-        return deployments.narrowed(created_after=time)
-
     def of_any_change(self, deployments: DeploymentList, name: str, cursor: str) -> DeploymentList:
         """Narrows nothing: updates.py reads what has changed among what the other filters leave."""
+        return deployments
+
+    def in_part(self, deployments: DeploymentList, name: str, given: Any) -> DeploymentList:
+        """Narrows nothing: it is of the answer."""
         return deployments
 
     def in_order(
@@ -153,13 +184,9 @@ class ClusterDeploymentFilterSet(FilterSet):
         return deployments.narrowed(ordering=columns)
 
 
-class DeploymentFilterSet(ClusterDeploymentFilterSet):
-    cluster_id = ReadFilter(
-        read=an_id,
-        method="of_cluster",
-        schema={"format": "uuid"},
-        help_text="Only those of this cluster.",
-    )
+class ClusterDeploymentFilterSet(ListFilterSet, InClusterFilterSet):
+    pass
 
-    def of_cluster(self, deployments: DeploymentList, name: str, cluster: UUID) -> DeploymentList:
-        return deployments.narrowed(clusters=deployments.selection.clusters.filter(pk=cluster))
+
+class DeploymentFilterSet(ListFilterSet, AllFilterSet):
+    pass

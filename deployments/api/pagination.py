@@ -5,6 +5,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from deployments.api.finding.totals import TOTAL, is_asked_for, total_of
 from deployments.models import Deployment
 from deployments.queries.lists import DeploymentList
 from mlops_platform.api.answers.pagination import MAX_LIMIT, KeysetPagination, bad_cursor
@@ -14,7 +18,21 @@ KINDS = {"id": UUID, "name": str, "status": str, "priority_class__value": int}
 
 
 class DeploymentPagination(KeysetPagination):
-    """Reads each page as ranges of indexes (queries/lists.py)."""
+    """Reads each page as ranges of indexes (queries/lists.py). With `?total=true`, a header says
+    how many rows there are on all pages; one query more."""
+
+    total: str | None = None
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        if is_asked_for(request):
+            self.total = total_of(queryset.selection)
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_paginated_response(self, data: Any) -> Response:
+        response = super().get_paginated_response(data)
+        if self.total is not None:
+            response[TOTAL] = self.total
+        return response
 
     def ordering_of(self, queryset: DeploymentList) -> tuple[str, ...]:
         return queryset.selection.ordering

@@ -1,7 +1,7 @@
 """The answers of the deployment calls: rows with their reasons, positions and dependencies."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 EXAMPLE: Mapping[str, Any] = {
     "id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34",
     "name": "train-resnet",
+    "labels": {"team": "vision"},
+    "rerun_of": None,
     "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
     "owner_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
     "image": "registry.example.com/vision/train:1.2",
@@ -87,6 +89,8 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
+OF_OTHERS = frozenset({"reason", "queue_position", "depends_on"})
+"""What follows from other rows."""
 NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
 
 
@@ -107,6 +111,10 @@ class DeploymentSerializer(serializers.Serializer):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
+    labels = serializers.DictField(child=serializers.CharField())
+    rerun_of = serializers.UUIDField(
+        source="rerun_of_id", allow_null=True, help_text="The deployment that it runs again."
+    )
     cluster_id = serializers.UUIDField()
     owner_id = serializers.UUIDField()
     image = serializers.CharField()
@@ -242,6 +250,7 @@ class ListedDeploymentSerializer(DeploymentSerializer):
 
     class Meta:
         ref_name = "ListedDeployment"
+        always_there = ["id"]  # the others depend on `?fields=`
         swagger_schema_fields: Mapping[str, Any] = {
             "example": {name: value for name, value in EXAMPLE.items() if name not in LARGE}
         }
@@ -309,18 +318,24 @@ class FeedEventSerializer(EventSerializer):
         return cursor_of(position, self.context["seen"], event.at)
 
 
-def present_page(deployments: Sequence[Deployment]) -> list[dict[str, Any]]:
+def present_page(
+    deployments: Sequence[Deployment], fields: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """A page of a list, as `present` but without what may be large."""
-    return present(deployments, ListedDeploymentSerializer)
+    return present(deployments, ListedDeploymentSerializer, fields=fields)
 
 
 def present(
     deployments: Sequence[Deployment],
     serializer: type[DeploymentSerializer] = DeploymentSerializer,
     reader: User | None = None,
+    fields: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Deployments in full, as `reader` may see them. One query; if any is queued, two more and one
-    Redis round trip; one if any runs or stops on a node (reasons_for)."""
+    """Deployments in full, as `reader` may see them, or of each its id and these `fields` alone.
+    One query; if any is queued, two more and one Redis round trip; one if any runs or stops on a
+    node (reasons_for). None where no field needs them."""
+    if fields is not None and OF_OTHERS.isdisjoint(fields):
+        return _present_alone(deployments, serializer, fields)
     dependencies = dependencies_of(deployments)
     if serializer is DeploymentSerializer:
         for row in deployments:
@@ -333,7 +348,21 @@ def present(
         "positions": positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
+    if fields is not None:
+        return _present_alone(deployments, serializer, fields, context)
     return list(serializer(deployments, many=True, context=context).data)
+
+
+def _present_alone(
+    deployments: Sequence[Deployment],
+    serializer: type[DeploymentSerializer],
+    fields: Collection[str],
+    context: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    one = serializer(context=context or {})
+    for name in set(one.fields) - {"id", *fields}:
+        del one.fields[name]
+    return [one.to_representation(row) for row in deployments]
 
 
 def present_one(deployment: Deployment, reader: User) -> dict[str, Any]:

@@ -40,6 +40,7 @@ YEAR_S = 365 * 24 * 3600
 MOST_REPLICAS = 1000
 MAX_EPHEMERAL_MIB = 2**30
 LONGEST_NAME = 100
+MOST_LABELS = 32
 MOST_SUBMITS = 1000  # of one bulk
 EXAMPLE_CLUSTER = "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305"
 
@@ -68,6 +69,11 @@ class SubmitSerializer(StrictSerializer):
         default="",
         allow_blank=True,
         help_text="Else that of the image.",
+    )
+    labels = Labels(
+        default=dict,
+        most=MOST_LABELS,
+        help_text="To find it by: `?label=team=vision`. The scheduler does not look at them.",
     )
     command = Arguments(default=list, help_text="Replaces the image's entry point.")
     args = Arguments(default=list)
@@ -208,6 +214,7 @@ class SubmitSerializer(StrictSerializer):
                 "required_ram": 16384,
                 "required_gpu": 1,
                 "priority": "HIGH",
+                "labels": {"team": "vision"},
                 "args": ["--epochs", "10"],
                 "env": {"SEED": "42"},
                 "simulated_runtime_s": 120,
@@ -248,6 +255,7 @@ class ChangeDeploymentSerializer(StrictSerializer):
     """What is not given stays as it is."""
 
     name = Label(max_length=LONGEST_NAME, required=False)
+    labels = Labels(required=False, most=MOST_LABELS, help_text="At any time; all of them.")
     priority = _priority(required=False, help_text="Until it has ended.")
     required_cpu = cpu_field(required=False, help_text="While it is QUEUED.")
     required_ram = ram_field(required=False, help_text="While it is QUEUED.")

@@ -17,7 +17,14 @@ from clusters.queries import clusters_visible_to
 from deployments import logs
 from deployments.api import docs
 from deployments.api.feed import updates
-from deployments.api.filters import ClusterDeploymentFilterSet, DeploymentFilterSet
+from deployments.api.filters import (
+    AllFilterSet,
+    ClusterDeploymentFilterSet,
+    DeploymentFilterSet,
+    InClusterFilterSet,
+)
+from deployments.api.finding.parts import fields_of
+from deployments.api.finding.totals import counts_of
 from deployments.api.headers import REPLAYED, idempotency_key
 from deployments.api.log_parameters import wanted_logs
 from deployments.api.nested import DeploymentChildViewSet
@@ -56,6 +63,7 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 class DeploymentViewSet(DeploymentChildViewSet):
     roles = {
         "list": None,
+        "counts": None,
         "create": Role.DEVELOPER,
         "bulk": Role.DEVELOPER,
         "retrieve": Role.VIEWER,
@@ -87,7 +95,12 @@ class DeploymentViewSet(DeploymentChildViewSet):
         if updates.are_asked_for(request):
             return updates.of_user(request, narrowed)
         page = self.paginate_queryset(narrowed)
-        return self.get_paginated_response(present_page(page or []))
+        return self.get_paginated_response(present_page(page or [], fields_of(request)))
+
+    @action(detail=False, filterset_class=AllFilterSet, pagination_class=None)
+    def counts(self, request: UserRequest) -> Response:
+        visible = deployments_of(clusters_visible_to(request.user))
+        return Response(counts_of(self.filter_queryset(visible)))
 
     def get_serializer_class(self) -> Any:
         return ListedDeploymentSerializer if self.action == "list" else DeploymentSerializer
@@ -184,7 +197,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
 
 
 class ClusterDeploymentsViewSet(ClusterChildViewSet):
-    roles = {"list": Role.VIEWER}
+    roles = {"list": Role.VIEWER, "counts": Role.VIEWER}
     docs = docs.CLUSTER_DEPLOYMENTS
     serializer_class = ListedDeploymentSerializer
     filterset_class = ClusterDeploymentFilterSet
@@ -198,7 +211,12 @@ class ClusterDeploymentsViewSet(ClusterChildViewSet):
         if updates.are_asked_for(request):
             return updates.in_cluster(request, narrowed, cluster)
         page = self.paginate_queryset(narrowed)
-        return self.get_paginated_response(present_page(page or []))
+        return self.get_paginated_response(present_page(page or [], fields_of(request)))
+
+    @action(detail=False, filterset_class=InClusterFilterSet, pagination_class=None)
+    def counts(self, request: UserRequest, **path: Any) -> Response:
+        inside = deployments_of(Cluster.objects.filter(pk=self.get_cluster().pk))
+        return Response(counts_of(self.filter_queryset(inside)))
 
 
 class EventViewSet(ListModelMixin, DeploymentChildViewSet):

@@ -42,7 +42,7 @@ def deployments_visible_to(user: User) -> QuerySet[Deployment]:
 def without_large(deployments: Rows) -> Rows:
     """For a list: the columns that it leaves out are not read either."""
     columns = {field.name for field in Deployment._meta.fields}
-    return deployments.defer(*(name for name in LARGE if name in columns))
+    return deployments.defer("ran_on", *(name for name in LARGE if name in columns))
 
 
 def deployment_for(user: User, deployment_id: UUID | str) -> Deployment:

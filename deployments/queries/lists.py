@@ -5,12 +5,15 @@ PostgreSQL reads a page from one index only where the first columns of that inde
 each. A list goes over several clusters, statuses and priority classes; so each combination of them
 is a range that gives its first rows in the order of their ids, and the page is merged from these.
 All of it is one query, whose cost grows with the number of ranges and the size of the page.
+
+A list that is narrowed further (conditions.py) is read by the index of its conditions where they
+leave few rows, and else as ranges that pass over what they leave out: a query more asks which.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -21,12 +24,11 @@ from django.db.models.functions import Collate
 
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
+from deployments.queries.conditions import MILLISECOND, NAME_ORDER, Condition
 from mlops_platform.api.ids import first_uuid_at
 
-NAME_ORDER = "C"
-"""The collation of names in `deployment_by_name`: the same order in every database."""
-MILLISECOND = timedelta(milliseconds=1)
-"""What an id tells of a time for sure: those of earlier versions tell no more."""
+FEW = 2000
+"""Rows that are sorted once they were found."""
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 _LEADING = {"status": ("s.status", "text"), "priority_class__value": ("p.value", "integer")}
@@ -45,14 +47,24 @@ class Selection:
     first_id: UUID | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
     ordering: tuple[str, ...] = ("-id",)
     after: tuple[Any, ...] = field(default=())
 
     @property
     def is_narrowed(self) -> bool:
         """Whether it leaves out some of its clusters' deployments."""
+        return self.is_narrowed_beyond_names or bool(self.conditions)
+
+    @property
+    def is_narrowed_beyond_names(self) -> bool:
+        """Whether the index of names alone cannot give its order."""
         return any(
-            (self.statuses, self.priority, self.owner, self.kind, self.first_id, *self.times)
+            (
+                *(self.statuses, self.priority, self.owner, self.kind, self.first_id),
+                *self.times,
+                *(not each.of_name for each in self.conditions),
+            )
         )
 
     @property
@@ -79,9 +91,15 @@ class DeploymentList(QuerySet[Deployment]):
         clone.selection = replace(self.selection, **changes)
         return clone
 
+    def that(self, *conditions: Condition) -> Self:
+        """Those of them of which these hold, too."""
+        return self.narrowed(conditions=(*self.selection.conditions, *conditions))
+
     def first_rows(self, count: int) -> list[Deployment]:
-        """The first rows of the selection, in its order. Two queries."""
-        ids = RawSQL(*ranges(self.selection, count))  # noqa: S611  # what users send is bound
+        """The first rows of the selection, in its order. Two queries, four with conditions."""
+        ids: Any = _few(self.selection)
+        if ids is None:
+            ids = RawSQL(*ranges(self.selection, count))  # noqa: S611  # what users send is bound
         descends = self.selection.descends
         order: list[Any] = []
         for column in self.selection.columns:
@@ -102,6 +120,10 @@ class DeploymentList(QuerySet[Deployment]):
             found = found.filter(priority_class__name=chosen.priority)
         if chosen.owner is not None:
             found = found.filter(owner=chosen.owner)
+        if chosen.conditions:
+            conditions, given = _all_of(chosen.conditions)
+            text = f"SELECT d.id FROM deployments_deployment d WHERE d.id = ANY(%s){conditions}"  # noqa: S608  # as there
+            found = found.filter(pk__in=RawSQL(text, [list(ids), *given]))  # noqa: S611  # as there
         return list(found)
 
     def _clone(self) -> Self:
@@ -143,10 +165,74 @@ def ids_in_order(query: str, params: Sequence[Any]) -> list[UUID]:
 
 def count_up_to(selection: Selection, most: int) -> int:
     """How many deployments it has, or `most` where it has more. One query."""
-    text, params = ranges(selection, most, ordered=False)
+    text, params = _any_of(selection, most)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM ({text}) counted", params)  # noqa: S608  # as there
         return int(cursor.fetchone()[0])
+
+
+def count_by_status(selection: Selection, most: int) -> dict[str, int]:
+    """How many deployments it has in each status, or `most` where it has more. One query."""
+    counts, given = [], list[Any]()
+    for status in selection.statuses or Status.values:
+        text, params = _any_of(replace(selection, statuses=(status,)), most)
+        counts.append(f"SELECT %s::text, count(*) FROM ({text}) counted")  # noqa: S608  # as there
+        given += [status, *params]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(counts), given)
+        return dict(cursor.fetchall())
+
+
+def _any_of(selection: Selection, most: int) -> tuple[str, list[Any]]:
+    """SQL and parameters that give ids of the selection in any order."""
+    if selection.conditions:
+        return _unordered(selection, most)
+    return ranges(selection, most, ordered=False)
+
+
+def _few(selection: Selection) -> list[UUID] | None:
+    """The ids of the selection behind `after` where conditions leave so few that they can be
+    sorted; None where they leave more, and without any. Two queries with conditions."""
+    if not selection.conditions or "name" in selection.columns:
+        return None
+    text, params = _unordered(selection, FEW + 1)
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on")
+        cursor.execute(text, params)
+        found = [pk for (pk,) in cursor.fetchall()]
+    return found if len(found) <= FEW else None
+
+
+def _unordered(selection: Selection, most: int) -> tuple[str, list[Any]]:
+    """As one condition, for which PostgreSQL chooses the index."""
+    clusters, params = selection.clusters.order_by().values("pk").query.sql_with_params()
+    texts, given = [f"d.cluster_id = ANY(ARRAY({clusters}))"], [*params]
+    if selection.statuses:
+        texts.append("d.status = ANY(%s)")
+        given.append(list(selection.statuses))
+    if selection.priority is not None:
+        texts.append("p.name = %s")
+        given.append(selection.priority)
+    within, values = _within(selection)
+    given += values
+    if selection.after:
+        *before, key = selection.after
+        leading = _LEADING.get(selection.columns[0])
+        first = f"{leading[0].replace('s.', 'd.')}, " if leading else ""
+        compare, marks = _comparison(selection), "%s, " * len(before)
+        within += f" AND ({first}d.id) {compare} ({marks}%s::uuid)"
+        given += [*before, key]
+    text = f"""
+        SELECT d.id FROM deployments_deployment d
+          JOIN deployments_priorityclass p ON p.id = d.priority_class_id
+         WHERE {" AND ".join(texts)}{within} LIMIT %s"""  # noqa: S608  # what users send is bound
+    return text, [*given, most]
+
+
+def _all_of(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+    """The conditions as the end of another one."""
+    text = "".join(f" AND {each.sql}" for each in conditions)
+    return text, [value for each in conditions for value in each.params]
 
 
 def ranges(selection: Selection, count: int, *, ordered: bool = True) -> tuple[str, list[Any]]:
@@ -183,14 +269,16 @@ def _by_name(
     direction = _direction(selection)
     name = f'd.name COLLATE "{NAME_ORDER}"'
     order = f"{name} {direction}, d.id {direction}"
+    conditions, values = _all_of(selection.conditions)
     after = f"AND ({name}, d.id) {_comparison(selection)} (%s, %s::uuid)" if selection.after else ""
     text = f"""
         SELECT d.id FROM ({clusters}) c(id)
          CROSS JOIN LATERAL (
-               SELECT d.id, d.name FROM deployments_deployment d WHERE d.cluster_id = c.id {after}
+               SELECT d.id, d.name FROM deployments_deployment d
+                WHERE d.cluster_id = c.id {after}{conditions}
                 ORDER BY {order} LIMIT %s) d
          ORDER BY {order} LIMIT %s"""  # noqa: S608  # what users send is bound
-    return text, [*given, *selection.after, count, count]
+    return text, [*given, *selection.after, *values, count, count]
 
 
 def _by_group(
@@ -206,23 +294,8 @@ def _by_group(
     direction = _direction(selection)
     compare = _comparison(selection)
     leading = _LEADING.get(selection.columns[0])
-    inner = ""
-    inner_params: list[Any] = []
-    outer, outer_params = "", []
-    if selection.owner is not None:
-        inner, inner_params = " AND d.owner_id = %s", [selection.owner]
-    if selection.kind is not None:
-        inner += " AND d.kind = %s"
-        inner_params += [selection.kind]
-    if selection.first_id is not None:
-        inner += " AND d.id >= %s::uuid"
-        inner_params += [selection.first_id]
-    if (time := selection.created_after) is not None:
-        inner += " AND d.id >= %s::uuid AND d.created_at > %s"
-        inner_params += [first_uuid_at(time), time]
-    if (time := selection.created_before) is not None:
-        inner += " AND d.id < %s::uuid AND d.created_at < %s"
-        inner_params += [first_uuid_at(time + MILLISECOND), time]
+    inner, inner_params = _within(selection)
+    outer, outer_params = "", list[Any]()
     if selection.after and leading:
         (value, key), (column, kind) = selection.after, leading
         start = LAST if selection.descends else FIRST
@@ -251,6 +324,27 @@ def _by_group(
          {order} LIMIT %s"""  # noqa: S608  # what users send is bound
     statuses = list(selection.statuses or Status.values)
     return text, [*given, statuses, *inner_params, count, *outer_params, count]
+
+
+def _within(selection: Selection) -> tuple[str, list[Any]]:
+    """Of each range, what narrows it beside its cluster, status and priority class."""
+    text, params = _all_of(selection.conditions)
+    if selection.owner is not None:
+        text += " AND d.owner_id = %s"
+        params += [selection.owner]
+    if selection.kind is not None:
+        text += " AND d.kind = %s"
+        params += [selection.kind]
+    if selection.first_id is not None:
+        text += " AND d.id >= %s::uuid"
+        params += [selection.first_id]
+    if (time := selection.created_after) is not None:
+        text += " AND d.id >= %s::uuid AND d.created_at > %s"
+        params += [first_uuid_at(time), time]
+    if (time := selection.created_before) is not None:
+        text += " AND d.id < %s::uuid AND d.created_at < %s"
+        params += [first_uuid_at(time + MILLISECOND), time]
+    return text, params
 
 
 def _direction(selection: Selection) -> str:

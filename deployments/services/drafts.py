@@ -42,6 +42,7 @@ NOT_ON_KUBERNETES = {
 # that one version has answered is known to the next.
 LATER = frozenset(
     {"node_selector", "readiness", "depends_on", "container", "volumes", "secrets", "retry"}
+    | {"labels"}
 )
 
 

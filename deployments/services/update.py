@@ -34,7 +34,8 @@ def change_deployment(
     *,
     priority: str | None = None,
 ) -> Deployment:
-    """Give it another name (any time), priority (until it ends) or request (while it is queued).
+    """Give it another name or labels (any time), priority (until it ends) or request (while it is
+    queued).
 
     `changes` are columns. 409 where its state does not allow the change. Class and request are
     changed under the cluster's lock, so no cycle plans with half of a change.
@@ -95,7 +96,7 @@ def _change(
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
     record(row.pk, EventType.CHANGED, at=None, actor=user, details=changed)
-    if changed.keys() != {"name"}:
+    if changed.keys() - {"name", "labels"}:
         deployment_stopped.send(
             Deployment, cluster_id=row.cluster_id, deployment_ids=[row.pk], trigger="CHANGED"
         )

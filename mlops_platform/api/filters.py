@@ -22,7 +22,10 @@ class StrictFilterBackend(filters.DjangoFilterBackend):
     def filter_queryset(
         self, request: Request, queryset: QuerySet[Any], view: APIView
     ) -> QuerySet[Any]:
-        query_of(request, (*self._filters(view), *PAGING))
+        known = self._filters(view)
+        several = {name for name, one in known.items() if getattr(one, "several", False)}
+        paging = PAGING if getattr(view, "paginator", None) else ()
+        query_of(request, (*known, *paging), several=several)
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
@@ -38,7 +41,7 @@ class StrictFilterBackend(filters.DjangoFilterBackend):
                 "name": name,
                 "in": "query",
                 "description": one.extra["help_text"],
-                "schema": {"type": "string", **one.schema},
+                "schema": one.schema,
             }
             for name, one in self._filters(view).items()
         ]
@@ -51,12 +54,17 @@ class StrictFilterBackend(filters.DjangoFilterBackend):
 class ReadField(forms.Field):
     """A parameter's text, as `read` understands it. An empty text is no missing one."""
 
-    def __init__(self, *, read: Callable[[str], Any], **kwargs: Any) -> None:
+    def __init__(self, *, read: Callable[[Any], Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.read = read
 
-    def clean(self, value: str | None) -> Any:
+    def clean(self, value: str | list[str] | None) -> Any:
         return None if value is None else self.read(value)
+
+
+class SeveralTexts(forms.TextInput):
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str] | None:
+        return data.getlist(name) or None
 
 
 class ReadFilter(filters.Filter):
@@ -67,6 +75,17 @@ class ReadFilter(filters.Filter):
 
     field_class = ReadField
 
-    def __init__(self, *args: Any, schema: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        schema: Mapping[str, Any] | None = None,
+        several: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """`several`: it may be given more than once, and `read` takes a list of texts."""
+        if several:
+            kwargs["widget"] = SeveralTexts
         super().__init__(*args, **kwargs)
-        self.schema = dict(schema or {})
+        self.schema, self.several = {"type": "string", **(schema or {})}, several
+        if several:
+            self.schema = {"type": "array", "items": self.schema, "collectionFormat": "multi"}

@@ -1,6 +1,6 @@
 """Reading a query string by the names that a call knows."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rest_framework.request import Request
 
@@ -9,8 +9,11 @@ from mlops_platform.api.errors import Invalid
 PAGING = ("limit", "cursor")
 
 
-def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
-    """The query string's values by name; 400 for a name that is unknown or comes twice.
+def query_of(
+    request: Request, names: Iterable[str] = PAGING, *, several: Collection[str] = ()
+) -> dict[str, str]:
+    """The query string's values by name, of those that may come more than once the last one; 400
+    for a name that is unknown, or comes twice and is none of `several`.
 
     A misspelt filter must not silently answer everything.
     """
@@ -21,9 +24,9 @@ def query_of(request: Request, names: Iterable[str] = PAGING) -> dict[str, str]:
         value = str(given[-1])
         if name not in known:
             faults[name[:100]] = "Unknown parameter."
-        elif len(given) > 1:
+        elif len(given) > 1 and name not in several:
             faults[name] = "Give it once."
-        elif "\x00" in value:
+        elif any("\x00" in str(each) for each in given):
             faults[name] = "Must not contain NUL characters."
         values[name] = value
     if faults:

@@ -11,6 +11,8 @@ UPDATE deployments_deployment d
        checkpoint_at = NULL, exit_code = NULL,
        started_at = CASE c.runtime WHEN 'simulated' THEN GREATEST(%(now)s, d.queued_at) END,
        reason_code = '', reason_details = '{}', placement = p.placement,
+       ran_on = CASE WHEN p.nodes IS NULL OR d.ran_on @> p.nodes THEN d.ran_on
+           ELSE (SELECT array_agg(DISTINCT node) FROM unnest(d.ran_on || p.nodes) node) END,
        avoided_node_id = NULL, avoid_until = NULL,
        scheduling_key = CASE WHEN d.avoided_node_id IS NULL THEN d.scheduling_key
            ELSE regexp_replace(d.scheduling_key, '/a[0-9a-f]{32}', '') END,
@@ -18,8 +20,11 @@ UPDATE deployments_deployment d
            GREATEST(%(now)s, d.queued_at)
            + LEAST(d.simulated_runtime_s + d.simulated_runtime_extra_ms / 1000.0,
                    d.max_runtime_s) * interval '1 second' END
-  FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
-       AS p(id, scheduling_key, placement), clusters_cluster c
+  FROM (SELECT *, (SELECT array_agg(each ->> 'node_id')::uuid[]
+                     FROM jsonb_array_elements(placement) each
+                    WHERE each ->> 'node_id' IS NOT NULL) AS nodes
+          FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
+               AS p(id, scheduling_key, placement)) p, clusters_cluster c
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'
    AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0 AND d.retry_at IS NULL
 RETURNING d.id, d.status, d.admitted_at

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from deployments.api.finding.totals import MOST_COUNTED, TOTAL
 from deployments.feed.pages import Changes
 from mlops_platform.api.answers.commit_order import Horizon, cursor_of
 from mlops_platform.api.schema.texts import NEXT_PAGE, error, header
@@ -19,6 +20,7 @@ NEXT: Mapping[str, Any] = {
 LIST_HEADERS: Mapping[str, Any] = {
     **NEXT_PAGE,
     NEXT_CURSOR: header("string", "With `updated_after`: where to go on later."),
+    TOTAL: header("string", f"With `total`: how many there are, up to `{MOST_COUNTED}+`."),
 }
 EXPIRED = error(
     "The cursor is too old, or from before the database was restored or replaced: begin anew",

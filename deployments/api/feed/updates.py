@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from clusters.models import Cluster
 from deployments.api.feed import following
+from deployments.api.finding.parts import fields_of
 from deployments.api.representation import present_page
 from deployments.feed import pages, window
 from deployments.models import Deployment
@@ -21,7 +22,7 @@ from mlops_platform.api.ids import parse_uuid
 from organizations.access import organizations_of
 
 PARAMETER = "updated_after"
-NOT_BESIDE = ("ordering", "cursor")
+NOT_BESIDE = ("ordering", "cursor", "total")
 
 
 def are_asked_for(request: Request) -> bool:
@@ -63,4 +64,5 @@ def _changed(
     found = pages.deployments_after(
         deployments, organizations, after, seen, limit=limit, cluster_id=cluster_id
     )
-    return following.answer(request, PARAMETER, present_page(found.rows), found, seen)
+    rows = present_page(found.rows, fields_of(request))
+    return following.answer(request, PARAMETER, rows, found, seen)

@@ -29,6 +29,7 @@ FILTERS = [
     {"created_after": "AN_HOUR"},
     {"status": "STOPPED", "priority": "LOW"},
     {"status": "FAILED", "priority": "HIGH", "owner": "me", "created_after": "A_DAY"},
+    {"status": "FAILED,STOPPED,RUNNING"},
 ]
 
 

@@ -115,8 +115,28 @@ def test_by_owner_cluster_and_age(api, ada, dev, org, cluster, many):
         ("limit", "0"),
         ("limit", "1001"),
         ("cursor", "x"),
-        ("name", "train"),
+        ("names", "train"),
+        ("status", "QUEUED,ASLEEP"),
+        ("status", "QUEUED,"),
         ("status", "\x00"),
+        ("name", ""),
+        ("name", "*rain"),
+        ("name", "?rain"),
+        ("name", "x" * 254),
+        ("label", "a b"),
+        ("label", "=b"),
+        ("label", "a=b=c"),
+        ("label", ""),
+        ("node", ""),
+        ("reason", "WHY"),
+        ("started_after", "yesterday"),
+        ("started_before", "1969-12-31T23:59:59Z"),
+        ("finished_after", "x"),
+        ("finished_before", ""),
+        ("fields", ""),
+        ("fields", "id,nonsense"),
+        ("fields", "id,args"),
+        ("total", "maybe"),
     ],
 )
 def test_bad_parameters_are_named(api, dev, cluster, name, value):
@@ -126,9 +146,9 @@ def test_bad_parameters_are_named(api, dev, cluster, name, value):
 
 
 def test_a_parameter_is_given_once(api, dev, cluster):
-    response = api(dev).get(f"{PATH}?status=QUEUED&status=RUNNING")
+    response = api(dev).get(f"{PATH}?priority=LOW&priority=HIGH")
     assert response.status_code == 400
-    assert list(response.json()["fields"]) == ["status"]
+    assert list(response.json()["fields"]) == ["priority"]
 
 
 def test_the_path_names_the_cluster_already(api, dev, cluster):

@@ -1,8 +1,8 @@
 """Makes drf-yasg's schemas say what the API's fields really take and show.
 
 Answers differ from bodies. A body's serializer is a StrictSerializer: it refuses unknown fields and
-empty texts. Any other serializer makes answers: its fields are always there, and texts may be
-empty.
+empty texts. Any other serializer makes answers: its fields, or those that its Meta names under
+`always_there`, are always there, and texts may be empty.
 """
 
 from typing import Any
@@ -43,7 +43,8 @@ class SerializerInspector(ReferencingSerializerInspector):
             return
         for shown in schema.properties.values():
             shown.pop("readOnly", None)  # as all are
-        always = [
+        whole = getattr(getattr(serializer_or_field, "Meta", None), "always_there", None)
+        always = whole or [
             name for name, each in serializer_or_field.fields.items() if _is_always_there(each)
         ]
         if always:

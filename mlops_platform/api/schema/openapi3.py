@@ -21,6 +21,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # What a parameter's own schema says in Swagger 2.0.
 _OF_A_TYPE = (
     "type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern",
+    "items",
 )  # fmt: skip
 BEARER = {
     "type": "http",
@@ -128,6 +129,7 @@ def _operation(call: Document, of_path: list[Document], schemas: Document) -> Do
 def _parameter(parameter: Document, schemas: Document) -> Document:
     of_type = {key: value for key, value in parameter.items() if key in _OF_A_TYPE}
     made = {key: value for key, value in parameter.items() if key not in _OF_A_TYPE}
+    made.pop("collectionFormat", None)  # "multi", as it is without any word here
     return {**made, "schema": _schema(of_type, schemas)}
 
 

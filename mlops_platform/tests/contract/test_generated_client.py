@@ -102,7 +102,7 @@ def test_it_gets_from_registering_to_a_deployment(server, client):
     assert shown.reason.code == "NOT_YET_EVALUATED"
 
     queued = models.DeploymentStatus.QUEUED
-    listed = call("deployments", "deployments_list")(client=user, status=queued, limit=10).parsed
+    listed = call("deployments", "deployments_list")(client=user, status=[queued], limit=10).parsed
     assert [each.id for each in listed] == [shown.id]
     assert call("deployments", "deployments_logs_get")(shown.id, client=user).parsed == ""
     status = call("clusters", "clusters_status_get")(cluster.id, client=user).parsed

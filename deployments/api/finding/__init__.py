@@ -1,0 +1,1 @@
+"""Which deployments a list shows, and how much of them."""
