@@ -1,21 +1,18 @@
-"""Plans evict the cheapest victims: compared with OR-tools CP-SAT on thousands of clusters.
+"""Plans evict the cheapest victims: compared with OR-tools CP-SAT on thousands of clusters. with `make properties`."""
 
-MLOPS_OPTIMAL=10000 sets the number of clusters.
-"""
-
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from mlops_platform.tests.equipment.examples import examples
 from scheduler.engine import Snapshot, make_plan
 from scheduler.engine.budget import Budget
 from scheduler.engine.invariants import check
 from scheduler.tests.engine.crowds import cluster, heap
 from scheduler.tests.engine.optimum import brute_force, moments, optimum, times_dearer
 
-CLUSTERS = int(os.environ.get("MLOPS_OPTIMAL", "2000"))
+CLUSTERS = examples(3200)
 
 
 @dataclass

@@ -1,10 +1,7 @@
 """The victims of one class chosen together: compared with the same plan without a second look, and
 with OR-tools CP-SAT.
-
-MLOPS_TOGETHER=10000 sets the number of clusters.
 """
 
-import os
 from itertools import takewhile
 from statistics import mean
 
@@ -16,7 +13,7 @@ from scheduler.engine.invariants import check
 from scheduler.tests.engine.strategies import CLASSES, snapshots, with_quotas
 from scheduler.tests.engine.together import cost_of, crowd, least_cost, one_after_another
 
-CLUSTERS = int(os.environ.get("MLOPS_TOGETHER", "600"))
+CLUSTERS = examples(1200)
 VALUES = {each.name: each.value for each in CLASSES}
 
 
