@@ -127,8 +127,8 @@ def headers_of(world: World, person: str) -> dict[str, str]:
 
 
 def modes_of(route: Route, person: str) -> list[HypothesisTestMode]:
-    """Which requests are made: at the edges of each schema only as an admin, who gets furthest, and as
-    one of the others, who differs from call to call; by `make fuzz` as each."""
+    """Which requests are made: at the edges of each schema only as an admin, who gets furthest, and
+    as one of the others, who differs from call to call; by `make fuzz` as each."""
     if GIVEN_SECONDS or person == "admin" or person in part_of(PEOPLE[:-1], str(route), 3):
         return ALL_MODES
     return [mode for mode in ALL_MODES if mode != HypothesisTestMode.COVERAGE]

@@ -1,4 +1,5 @@
-"""Plans evict the cheapest victims: compared with OR-tools CP-SAT on thousands of clusters. with `make properties`."""
+"""Plans evict the cheapest victims: compared with OR-tools CP-SAT on hundreds of clusters, and on
+thousands with `make properties`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -82,9 +83,9 @@ def with_ratio(snapshot: Snapshot, ratio: int) -> Snapshot:
 
 
 def test_where_the_search_is_cut_short_the_victims_are_nearly_the_cheapest(record_property) -> None:
-    tally = compare(heap(seed) for seed in range(CLUSTERS // 20))
+    tally = compare(heap(seed) for seed in range(CLUSTERS // 10))
     record_property("victims", str(tally))
-    assert len(tally.ratios) > CLUSTERS // 200
+    assert len(tally.ratios) > CLUSTERS // 200, "hardly any was cut short, so this proves nothing"
     assert tally.average <= 1.05
 
 
