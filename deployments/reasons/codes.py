@@ -316,7 +316,7 @@ def _out_of_disk(details: Details) -> str:
 
 
 def _not_ready_in_time(details: Details) -> str:
-    return f"It ran, but was not ready within {details['within_s']} s."
+    return with_message(f"It ran, but was not ready within {details['within_s']} s", details)
 
 
 def _gang_incomplete(details: Details) -> str:

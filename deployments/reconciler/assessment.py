@@ -169,7 +169,8 @@ def _running(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Ass
         if unready.ends_at is not None and unready.ends_at <= now:
             final, details = readiness.ends_for_good(row), unready.details
             return Assessment(Outcome.FAIL, codes.NOT_ALIVE, details, alive=True, final=final)
-        return Assessment(Outcome.NOTE, unready.code, unready.details)
+        details = readiness.steady(row, unready.code, unready.details)
+        return Assessment(Outcome.NOTE, unready.code, details)
     since = readiness.unready_since(row)
     if since is not None and now - since >= readiness.STEADY:
         return Assessment(Outcome.NOTE)
@@ -215,7 +216,7 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
                 )
     ready_by = readiness.ready_by(row, replicas)
     if ready_by is not None and now > ready_by:
-        details = {"within_s": readiness.within_s(row)}
+        details = {"within_s": readiness.within_s(row), **readiness.answer(replicas)}
         return Assessment(Outcome.FAIL, codes.NOT_READY_IN_TIME, details, alive=True)
     if not problems:
         return UNCHANGED
@@ -223,8 +224,9 @@ def _starting(row: Deployment, replicas: Sequence[Replica], now: datetime) -> As
         if problem.code == Code.IMAGE_PULL_DELAYED:
             return _image_delayed(row, problem, now)
     first = problems[0]
+    details = {"said": first.message} if first.message else {}
     return Assessment(
-        Outcome.NOTE, str(first.code), {"said": first.message} if first.message else {}
+        Outcome.NOTE, str(first.code), readiness.steady(row, str(first.code), details)
     )
 
 

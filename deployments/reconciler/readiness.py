@@ -35,7 +35,8 @@ def paused(replicas: Sequence[Replica]) -> Unready | None:
 
 
 def unready(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Unready | None:
-    """Of a RUNNING row. What runs on a node that is away says nothing of its program."""
+    """Of a RUNNING row, with what its probe answers now. What runs on a node that is away says
+    nothing of its program."""
     since = unready_since(row)
     for each in replicas:
         status, node = each.status, each.node
@@ -55,6 +56,23 @@ def unready(row: Deployment, replicas: Sequence[Replica], now: datetime) -> Unre
         ends_at = since + timedelta(seconds=after_s) if after_s else None
         return Unready(Code.NOT_READY, details, ends_at)
     return None
+
+
+def answer(replicas: Sequence[Replica]) -> dict[str, Any]:
+    """What the probe of the first replica that is not ready answers, as details; else none."""
+    for each in replicas:
+        problem = each.status.problem if each.status else None
+        if problem is not None and problem.code == Code.NOT_READY and problem.message:
+            of_gang = {"replica": each.number} if len(replicas) > 1 else {}
+            return {"said": problem.message, **of_gang}
+    return {}
+
+
+def steady(row: Deployment, code: str, details: dict[str, Any]) -> dict[str, Any]:
+    """The details with the first answer of a probe that still does not pass: each further one may
+    differ, as by a time in it, and would be one more entry of the timeline."""
+    first = row.reason_details.get("said") if row.reason_code == code == Code.NOT_READY else None
+    return {**details, "said": first} if first else details
 
 
 def unready_since(row: Deployment) -> datetime | None:

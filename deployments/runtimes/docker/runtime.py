@@ -28,6 +28,7 @@ from deployments.runtimes.docker import (
     networks,
     output,
     pre_stop,
+    probes,
     replica_status,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
@@ -38,6 +39,7 @@ from deployments.runtimes.peers import group_of
 
 LISTED = ("Created", "Id", "Image", "ImageID", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
+NOTHING_INSPECTED: dict[str, Any] = {"State": {}, "Config": {}}  # of a container that is gone
 LAST_LINE_BYTES = 64 * 1024
 LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
@@ -309,6 +311,9 @@ class DockerRuntime:
                 )
             status = replica_status.running(key, self._node, item, self._started_at[container_id])
             status = replace(status, image_digest=self._digests.of(item["ImageID"], item["Image"]))
+            if status.problem == Problem(Code.NOT_READY):
+                answer = probes.answer(self._inspect(container_id) or NOTHING_INSPECTED)
+                status = replace(status, problem=Problem(Code.NOT_READY, answer))
             full = self._scratch.problem(item)
             return replace(status, ready=False, problem=full) if full else status
         container = self._inspect(container_id)

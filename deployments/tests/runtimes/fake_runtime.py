@@ -233,10 +233,11 @@ class FakeRuntime:
         with self._changed:
             self._end(key, exit_code, problem)
 
-    def set_ready(self, key: Key, ready: bool = True) -> None:
+    def set_ready(self, key: Key, ready: bool = True, said: str = "") -> None:
+        """`said`: what the probe answers that has not passed."""
         with self._changed:
             container = self._containers[key]
-            problem = None if ready else Problem(Code.NOT_READY)
+            problem = None if ready else Problem(Code.NOT_READY, said)
             container.status = replace(container.status, ready=ready, problem=problem)
             self._report(key)
 

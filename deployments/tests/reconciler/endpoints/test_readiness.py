@@ -106,6 +106,40 @@ def test_a_service_that_is_not_alive_is_restarted_or_failed_as_its_rule_says(
     assert testbed.replicas() == set()
 
 
+def test_an_end_says_what_the_probe_answered_last_and_the_timeline_its_first_answer_alone(
+    testbed: Testbed, a: Node
+):
+    row = run(testbed, {"after_s": 60, "then": "fail"}, kind="service")
+    for number in range(3):
+        testbed.runtime_of(a).set_ready(testbed.key(row), False, f"HTTP status 50{number}")
+        testbed.reconcile()
+    assert codes(row) == ["NOT_READY"]
+    assert reason(row)["message"].endswith(": HTTP status 500.")
+    pass_time(row, 61)
+    testbed.reconcile()
+    testbed.reconcile()
+    assert reason(row)["code"] == "NOT_ALIVE"
+    assert reason(row)["message"].endswith(": HTTP status 502.")
+
+
+def test_a_start_that_takes_too_long_says_what_the_probe_answered(testbed: Testbed, a: Node):
+    testbed.reconcile()
+    row = testbed.submit("warming", readiness=PROBE)
+    testbed.cycle()
+    testbed.reconcile()
+    for number in range(2):
+        testbed.runtime_of(a).set_ready(testbed.key(row), False, f"exit code {number}: not yet")
+        testbed.reconcile()
+    assert codes(row) == ["NOT_READY", "NOT_READY"]  # without an answer, and with the first one
+    assert reason(row)["details"] == {"said": "exit code 0: not yet"}
+    long_ago = timezone.now() - timedelta(seconds=601)
+    testbed.runtime_of(a).began_at(testbed.key(row), long_ago)
+    testbed.reconcile()
+    assert reason(row)["code"] == "NOT_READY_IN_TIME"
+    said = "It ran, but was not ready within 600 s: exit code 1: not yet."
+    assert reason(row)["message"] == said
+
+
 def test_the_moment_at_which_it_is_not_alive_wakes_the_worker(testbed: Testbed, a: Node):
     row = run(testbed, {"after_s": 20, "then": "restart"}, kind="service")
     redis_client().delete(wakeup.MOMENTS)
@@ -253,3 +287,4 @@ def test_a_probe_that_fails_later_shows_on_a_real_engine(docker_testbed: DockerT
     docker_testbed.run_until(lambda: reason(row).get("code") == "NOT_READY")
     assert docker_testbed.status(row) == "RUNNING"
     assert reason(row)["code"] == "NOT_READY"
+    assert reason(row)["details"]["said"] == "exit code 1"

@@ -188,6 +188,8 @@ def test_an_http_probe_does_not_pass_on_an_error(busybox, docker_runtime):
     wait_until(lambda: client.inspect_container(name)["State"]["Health"]["Status"] == "unhealthy")
     (status,) = seen(docker_runtime, spec)
     assert (status.ready, problem_of(status)) == (False, Code.NOT_READY)
+    assert status.problem is not None
+    assert status.problem.message == "HTTP status 404"
 
 
 def test_a_paused_container_is_there_and_says_so(busybox, docker_runtime):
