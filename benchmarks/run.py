@@ -4,6 +4,8 @@
 commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
 that are not part of the repository: they are skipped unless `--traces DIR` names their folder.
 `docker` starts an engine of its own, which needs root and dockerd; without these it is skipped.
+`commits` compares this commit with an earlier one on such an engine: `--before DIR` names a
+checkout of that (`git worktree add DIR COMMIT`), which the same Python runs.
 """
 
 import argparse
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.in_process import events, growth, planner
-from benchmarks.on_docker import docker
+from benchmarks.on_docker import commits, docker
 from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
 from benchmarks.traces import philly, sdsc
 
@@ -29,16 +31,18 @@ BENCHMARKS = {
     "docker": docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly}
+COMMITS = "commits"
 
 
 def main() -> None:
-    every = [*BENCHMARKS, *OF_TRACES]
+    every = [*BENCHMARKS, *OF_TRACES, COMMITS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=", ".join(every))
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for figures to keep")
     parser.add_argument(
         "--traces", type=Path, metavar="DIR", help="where sdsc and philly find theirs"
     )
+    parser.add_argument("--before", type=Path, metavar="DIR", help="commits: the earlier checkout")
     parser.add_argument("--dry", action="store_true", help="show the figures, write no files")
     options = parser.parse_args()
     unknown = set(options.benchmarks) - set(every)
@@ -47,7 +51,7 @@ def main() -> None:
     began, results = time.monotonic(), []
     for name in options.benchmarks or every:
         print(f"{name} ...", flush=True)
-        result = _measure(name, options.rounds, options.traces)
+        result = _measure(name, options)
         if result is not None:
             results.append(result)
             print(report.table(result), flush=True)
@@ -55,7 +59,13 @@ def main() -> None:
         print(f"Written to {report.write(results, time.monotonic() - began)}.")
 
 
-def _measure(name: str, rounds: int, traces: Path | None) -> report.Result | None:
+def _measure(name: str, options: argparse.Namespace) -> report.Result | None:
+    rounds, traces = options.rounds, options.traces
+    if name == COMMITS:
+        if options.before is None:
+            print("commits is skipped: it needs --before DIR.\n")
+            return None
+        return commits.measure(rounds, options.before.resolve())
     if name in BENCHMARKS:
         return BENCHMARKS[name](rounds)
     benchmark = OF_TRACES[name]

@@ -54,7 +54,7 @@ class DockerCluster:
         self.id = str(self.caller.post("/api/clusters", given)["id"])
         node = {
             "name": name,
-            "endpoint": {"url": engine.url},
+            "endpoint": {"url": engine.attach_url},
             "cpu_milli": replicas * CPU_MILLI,
             "ram_mib": replicas * RAM_MIB,
             "gpu": 0,
@@ -94,7 +94,7 @@ class DockerCluster:
         def share(number: int) -> None:
             caller = self._stack.caller(self._token)
             for each in ids[number::threads]:
-                caller.post(f"/api/deployments/{each}/stop", {})
+                caller.post_until_done(f"/api/deployments/{each}/stop", {})
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(share, range(threads)))

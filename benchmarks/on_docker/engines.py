@@ -11,12 +11,14 @@ from typing import Any
 import docker
 import psutil
 
+from benchmarks.on_docker.larger_engine import larger_engine
 from deployments.runtimes.docker.containers import CLUSTER
 from mlops_platform.tests.equipment.docker_engine import engine_in, root_file_system
 
 IMAGE = "mlops-platform-bench/busybox:1"
 SLEEPS = ("sleep", "86400")
 CPU_MILLI, RAM_MIB, PIDS = 1000, 32, 64  # of each container
+MOST_CPUS = 4000  # that the platform finds
 ENDING_THREADS = 8
 ALONE = "bench"  # the label of those that the platform does not know
 LIMITS = (
@@ -54,6 +56,8 @@ class OwnEngine:
             self.client.import_image_from_data(root_file_system(), repository, tag)
             pid = int((folder / "docker.pid").read_text())
             self.process = psutil.Process(pid)
+            larger = larger_engine(folder / "docker.sock", self.client, MOST_CPUS)
+            self.attach_url = until_the_end.enter_context(larger)
             self._until_the_end = until_the_end.pop_all()
         return self
 

@@ -4,10 +4,18 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 PASSWORD = "correct-horse-battery"
+
+
+BUSY = 503
+BUSY_S = 0.05  # until a call is tried again
+
+
+class BusyError(RuntimeError):
+    """Another change of the same row was under way: the call changed nothing."""
 
 
 class Caller:
@@ -28,6 +36,14 @@ class Caller:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, json.dumps(body))
 
+    def post_until_done(self, path: str, body: dict[str, Any]) -> Any:
+        """The same, again as long as another change is under way."""
+        while True:
+            try:
+                return self.post(path, body)
+            except BusyError:
+                sleep(BUSY_S)
+
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("PATCH", path, json.dumps(body))
 
@@ -39,7 +55,8 @@ class Caller:
         content = answer.read()
         self._used = perf_counter()
         if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+            kind = BusyError if answer.status == BUSY else RuntimeError
+            raise kind(f"{method} {path}: {answer.status} {content[:300]!r}")
         return json.loads(content) if content else None
 
 

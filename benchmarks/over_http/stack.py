@@ -36,10 +36,12 @@ UNTHROTTLED = {
 class Stack:
     """`with Stack() as stack`: web, worker, timer, PostgreSQL and Redis, until the block ends.
 
-    Settings are those of `make run` on a bare machine, the throttles apart.
+    Settings are those of `make run` on a bare machine, the throttles apart. `repository` is a
+    checkout of another commit, if it is that which runs.
     """
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, repository: Path = REPOSITORY, **variables: str) -> None:
+        self._repository = repository
         self.folder = Path(tempfile.mkdtemp(prefix="mlops-bench-"))
         self.port = _free_port()
         self._variables = variables
@@ -60,7 +62,7 @@ class Stack:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "run"],
-                cwd=REPOSITORY,
+                cwd=self._repository,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -106,7 +108,7 @@ class Stack:
         """The output of code that runs beside the platform, as an operator's script."""
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "--command", code],
-            cwd=REPOSITORY,
+            cwd=self._repository,
             env=self._environment,
             capture_output=True,
             check=True,

@@ -2,6 +2,7 @@
 
 import io
 import os
+import queue
 import socket
 import ssl
 import threading
@@ -59,9 +60,10 @@ def is_tls_refusal(error: BaseException) -> bool:
 
 
 def pool_class(base: Any, connection_class: Any) -> Any:
-    """A pool class whose connections keep to the limits of the conversation they are used in."""
+    """A pool class whose connections keep to the limits of the conversation they are used in, and
+    which closes those that it does not keep without a warning."""
     limited = type("LimitedConnection", (_LimitedConnection, connection_class), {})
-    return type("LimitedPool", (base,), {"ConnectionCls": limited})
+    return type("LimitedPool", (_Keeping, base), {"ConnectionCls": limited})
 
 
 def limited(connected: socket.socket) -> socket.socket:
@@ -142,6 +144,23 @@ class _LimitedConnection:
     def _limit(self) -> None:
         if self.sock is not None:
             self.sock.limits = limits.of_this_conversation()
+
+
+class _Keeping:
+    """A pool keeps a few connections for the next calls. Many calls at once are no fault, and the
+    library would warn of each connection beyond those few."""
+
+    pool: "queue.LifoQueue[Any] | None"
+
+    def _put_conn(self, conn: Any) -> None:
+        try:
+            if self.pool is not None:
+                self.pool.put(conn, block=False)
+                return
+        except (queue.Full, AttributeError):  # the latter: another thread has closed the pool
+            pass
+        if conn:
+            conn.close()
 
 
 def _tcp(base: Any, guard: Guard | None) -> Any:
