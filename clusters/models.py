@@ -7,6 +7,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from clusters.failed_starts import sentence as failed_starts_in_words
+from clusters.images import NodeImages as NodeImages
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
 from mlops_platform.api.resources import RESOURCES

@@ -182,3 +182,26 @@ class NodeSerializer(serializers.Serializer):
             return node.pending
         cpu_milli, ram_mib, gpu = (node.pending[name] for name in RESOURCES)
         return {"cpu": cores(cpu_milli), "ram": ram_mib, "gpu": gpu}
+
+
+class NodeInDetailSerializer(NodeSerializer):
+    """One node, with what a list of nodes would be too long with."""
+
+    images = serializers.SerializerMethodField(
+        help_text=(
+            "The images that its runtime has listed, each with its registry and its tag or its "
+            "digest (Kubernetes lists the 50 largest); null where none are known."
+        )
+    )
+
+    class Meta:
+        ref_name = "NodeInDetail"
+        swagger_schema_fields = {
+            "example": {**EXAMPLE, "images": ["docker.io/library/python:3.12-slim"]}
+        }
+
+    @swagger_serializer_method(
+        serializers.ListField(child=serializers.CharField(), allow_null=True)
+    )
+    def get_images(self, node: Node) -> list[str] | None:
+        return node.images.names if hasattr(node, "images") else None

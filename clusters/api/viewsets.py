@@ -12,7 +12,12 @@ from accounts.api.requests import UserRequest
 from clusters import queries
 from clusters.api import docs
 from clusters.api.nested import ClusterChildViewSet
-from clusters.api.node_serializers import ChangeNodeSerializer, NewNodeSerializer, NodeSerializer
+from clusters.api.node_serializers import (
+    ChangeNodeSerializer,
+    NewNodeSerializer,
+    NodeInDetailSerializer,
+    NodeSerializer,
+)
 from clusters.api.registry_serializers import NewRegistrySerializer, RegistrySerializer
 from clusters.api.serializers import (
     ChangeClusterSerializer,
@@ -92,7 +97,11 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     lookup_url_kwarg = "node_id"
 
     def get_queryset(self) -> QuerySet[Node]:
-        return queries.nodes_in(self.get_cluster())
+        nodes = queries.nodes_in(self.get_cluster())
+        return nodes.select_related("images") if self.action == "retrieve" else nodes
+
+    def get_serializer_class(self) -> type[NodeSerializer]:
+        return NodeInDetailSerializer if self.action == "retrieve" else NodeSerializer
 
     def create(self, request: UserRequest, **path: Any) -> Response:
         node = attach.add_node(self.get_cluster(), self.body())

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from clusters import node_status
+from clusters import node_images, node_status
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Runtime
 from clusters.node_status import Found
 from deployments.reconciler.observation import EndpointView, Observation
@@ -20,7 +20,7 @@ def write(observation: Observation) -> None:
     """A node whose endpoint answers opens, one whose endpoint does not is NOT_READY, and its
     capacity follows what the endpoint reports.
 
-    Reads the observation's nodes anew where a node has changed.
+    Reads the observation's nodes anew where a node has changed. Its images are written beside it.
     """
     changed = False
     of_docker = observation.cluster.runtime == Runtime.DOCKER  # an engine is one node
@@ -41,6 +41,28 @@ def write(observation: Observation) -> None:
             changed |= node_status.answers(endpoint, node, _found(endpoint_view))
     if changed:
         observation.read_nodes()
+    _write_images(observation)
+
+
+def _write_images(observation: Observation) -> None:
+    """Of the nodes whose images an endpoint has listed. One query where none has changed, none
+    where none were listed."""
+    listed = {
+        (endpoint_view.endpoint.pk, each.node): each.images
+        for endpoint_view in observation.endpoint_views.values()
+        if not endpoint_view.error
+        for each in endpoint_view.capacities or ()
+        if each.images is not None
+    }
+    nodes = observation.nodes.values()
+    if listed:
+        node_images.write(
+            {
+                node.pk: listed[node.endpoint_id, node.name]
+                for node in nodes
+                if node.endpoint_id and (node.endpoint_id, node.name) in listed
+            }
+        )
 
 
 def _found(endpoint_view: EndpointView) -> list[Found]:

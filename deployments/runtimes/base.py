@@ -244,6 +244,7 @@ class Capacity:
     cordoned: bool = False
     reason: str = ""  # why it is not ready, or cordoned
     machine: str = ""  # a unique id, the same by every address; empty if the runtime has none
+    images: Sequence[str] | None = None  # their canonical names (image_names.py); None: as before
 
 
 NODES_CHANGED = "*"  # no deployment has this id

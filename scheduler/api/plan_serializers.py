@@ -29,6 +29,9 @@ class StartSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
     placement = NodeReplicasSerializer(many=True)
     victims = serializers.ListField(child=serializers.UUIDField())
+    by_image = serializers.BooleanField(
+        required=False, help_text="true: of equal nodes it got one that has its image."
+    )
     rule = serializers.CharField(required=False, help_text="How the victims were chosen.")
     proved_cheapest = serializers.BooleanField(
         required=False, help_text="Whether it is proved that no others would cost less."
@@ -93,6 +96,8 @@ def _started(start: Start) -> dict[str, Any]:
         "placement": [{"node_id": p.node_id, "replicas": p.replicas} for p in start.placement],
         "victims": list(start.victims),
     }
+    if start.by_image:
+        shown["by_image"] = True
     if start.victims:
         shown["rule"] = TOGETHER if start.jointly else RULE
         shown["proved_cheapest"] = start.proved

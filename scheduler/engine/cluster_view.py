@@ -7,7 +7,7 @@ from scheduler.engine.capacity import Capacity
 from scheduler.engine.drain import drained, is_draining
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
-from scheduler.engine.snapshot import PriorityClass, Running, Snapshot, Workload
+from scheduler.engine.snapshot import LocalImage, PriorityClass, Running, Snapshot, Workload
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class ClusterView:
     def with_steps(self, most_steps: int) -> "ClusterView":
         """The same, for a plan of so many steps."""
         snapshot = replace(self.snapshot, most_steps=most_steps)
+        return ClusterView(snapshot, self.cluster, self.running)
+
+    def with_local_images(self, images: tuple[LocalImage, ...]) -> "ClusterView":
+        """The same cluster and queue; which nodes have images. It shares all derived views."""
+        snapshot = replace(self.snapshot, local_images=images)
         return ClusterView(snapshot, self.cluster, self.running)
 
     def with_running(self, running: tuple[Running, ...]) -> "ClusterView":

@@ -2,8 +2,8 @@
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
 same value always gives the same bytes. Fields that matter only to some clusters (owners, their
-allocations and quotas, services, preemptions, reservations) come last, and are left out where they
-have their default: rows from before a field existed are read the same way.
+allocations and quotas, services, preemptions, reservations, images) come last, and are left out
+where they have their default: rows from before a field existed are read the same way.
 """
 
 import json
@@ -17,6 +17,7 @@ from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
     NEVER,
+    LocalImage,
     Node,
     Placement,
     Policy,
@@ -29,12 +30,12 @@ from scheduler.engine.snapshot import (
 
 FORMAT = 3
 # The defaults of the last fields, which are left out.
-_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0]
+_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, []]
 _POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
 _WORKLOAD_ENDS: list[Any] = ["", False, 0]
 _RUNNING_ENDS: list[Any] = ["", False, None, False]
 _PLAN_ENDS: list[Any] = [None, None]
-_START_ENDS: list[Any] = [False]
+_START_ENDS: list[Any] = [False, False]
 _Made = TypeVar("_Made")
 
 
@@ -91,6 +92,7 @@ def _snapshot(values: Any) -> Snapshot:
     row["running"] = _each(Running, running, request=_resources, placement=_placements)
     for name in ("allocated_by_owner", "quotas"):
         row[name] = _by_owner(row[name])
+    row["local_images"] = _each(LocalImage, row["local_images"], workload_ids=tuple, nodes=tuple)
     row["reservation_history"] = _each(ReservationRecord, row["reservation_history"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)

@@ -6,12 +6,13 @@ from functools import cached_property
 from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
+from scheduler.engine.local_images import prefer_local_images
 from scheduler.engine.plan import Plan, Start, Wait
 from scheduler.engine.preemption.joint import Advice
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reasons import Reason
 from scheduler.engine.second_look import look_again
-from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Workload
+from scheduler.engine.snapshot import ACTIVE, STRICT, LocalImage, Snapshot, Workload
 from scheduler.engine.state import CycleState
 from scheduler.engine.wait_reasons import WaitReasons, impossible
 
@@ -38,7 +39,8 @@ def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
     # 4. Place without harm, else 5. preempt where that makes it start; 6. what may not preempt
     # fills the rest. Then look at the victims of each class together.
     state = admit_in_turn(view, queue) if is_open else None
-    # 7. Waits: the decision gives the reasons, in the numbers of the end of the cycle.
+    # 7. Waits: the decision gives the reasons, in the numbers of the end of the cycle. Of equal
+    # nodes it takes those that have the images.
     return Decision(view, queue, never, state)
 
 
@@ -137,6 +139,14 @@ class Decision:
         self._reserved_for = tuple(each.reserved_for.id for each in state.reservations.starvations)
         if self._reserved_for:
             self.is_unfinished |= state.started_long_running
+        if self.snapshot.local_images:
+            self.starts = prefer_local_images(view, state)
+
+    def with_local_images(self, images: tuple[LocalImage, ...]) -> "Decision":
+        """The same decision, for the snapshot with these images: what starts there starts on the
+        nodes that have its image, of nodes that are equal."""
+        view = self.view.with_local_images(images)
+        return Decision(view, self._queue, self._never, self.state)
 
     @property
     def preempted(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ class Start:
     `jointly`: the victims were chosen together with those of other preemptors of its class, and
     `proved` is about all of these (joint.py).
     `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
+    `by_image`: of equal nodes it got one that has its image, in place of the one whose turn it was.
     """
 
     workload_id: str
@@ -27,6 +28,7 @@ class Start:
     alternative_cost: int = 0
     withheld: tuple[tuple[str | None, Resources], ...] = ()
     jointly: bool = False
+    by_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,15 @@ class ReservationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalImage:
+    """An image of workloads that start, and the nodes that have it: `nodes` counts these from 0, in
+    the order of their ids."""
+
+    workload_ids: tuple[str, ...]
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One cluster at `now_ms`, the planner's only clock.
 
@@ -148,6 +157,7 @@ class Snapshot:
     most that each owner may have allocated at once, sorted by owner, and that of DEFAULT_QUOTA.
     `reservation_history`, by id, is what earlier cycles leave to this one (history.py).
     `most_steps` bounds the plan's work (budget.py) where it is to be less than usual; 0 elsewhere.
+    `local_images` are read once it is decided what starts, and choose between equal nodes.
     """
 
     cluster_id: str
@@ -165,6 +175,7 @@ class Snapshot:
     quotas: tuple[tuple[str, Resources], ...] = ()
     reservation_history: tuple[ReservationRecord, ...] = ()
     most_steps: int = 0
+    local_images: tuple[LocalImage, ...] = ()
 
     @property
     def by_owner(self) -> bool:

@@ -149,8 +149,12 @@ def _record(
         if lines:
             timeline.record_all(lines, kind, at=now, cycle_id=cycle_id, cluster=cluster)
     if plan.starts:
-        starts = [
-            (UUID(start.workload_id), {"victims": list(start.victims)} if start.victims else {})
+        starts: list[tuple[UUID, dict[str, Any]]] = [
+            (
+                UUID(start.workload_id),
+                ({"victims": list(start.victims)} if start.victims else {})
+                | ({"by_image": True} if start.by_image else {}),
+            )
             for start in plan.starts
         ]
         kind = EventType.STARTED

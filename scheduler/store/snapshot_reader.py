@@ -19,6 +19,7 @@ from scheduler.engine import snapshot as engine
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import is_draining
 from scheduler.engine.resources import Resources
+from scheduler.store.images import with_local_images
 from scheduler.store.part_reader import PART_LIMITS, PartLimits, PartReader
 from scheduler.store.queue.head import Decide
 from scheduler.store.queue.reader import QueueReader
@@ -50,8 +51,12 @@ def read_and_decide(cluster_id: UUID, decide: Decide = decide, limits: Limits = 
     if snapshot.state != engine.ACTIVE:
         return decide(ClusterView(snapshot))  # the queue is not looked at
     if (whole := queue.all(limits.short)) is not None:
-        return decide_whole(ClusterView(replace(snapshot, queued=whole)), decide)
-    return RelevantReader(queue, decide, limits).read(ClusterView(snapshot))
+        decision = decide_whole(ClusterView(replace(snapshot, queued=whole)), decide)
+    else:
+        decision = RelevantReader(queue, decide, limits).read(ClusterView(snapshot))
+    if cluster.runtime == Runtime.SIMULATED:
+        return decision
+    return with_local_images(cluster.pk, decision)
 
 
 def part_reader(

@@ -19,6 +19,7 @@ from deployments.runtimes.base import (
     one_line,
 )
 from deployments.runtimes.docker.client import Answered, Engine, lines, ticking
+from deployments.runtimes.image_names import DOCKER_HUB, storable
 from deployments.runtimes.limits import parsed
 from deployments.runtimes.pull_errors import is_final
 from deployments.runtimes.streams import paced
@@ -28,7 +29,7 @@ QUIET_S = 300.0  # a registry may be slow, and a large layer takes time to unpac
 TICK_S = 1.0
 MOST_REPORTS_PER_S = 1000
 PROGRESS_BYTES = 256 * 1024 * 1024  # of an hour's reports; a layer makes ten a second
-DOCKER_HUB = "docker.io"
+LIST_EVERY_S = 60.0
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
 PROXY_ERRORS = (401, 403, 407, 429, 502, 503, 504)  # of a proxy in front of the engine
 
@@ -72,6 +73,36 @@ def pull(
         if error.status in PROXY_ERRORS:
             raise
         raise _failed(image, error, registries) from error
+
+
+class Images:
+    """The names of an engine's images, listed now and then: a list costs the engine some time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._list_at = 0.0
+
+    def forget(self) -> None:
+        """One has been pulled: the next question is answered by a new list."""
+        self._list_at = 0.0
+
+    def names(self) -> tuple[str, ...] | None:
+        """None where they were listed a moment ago, or the engine lists none. Raises
+        RuntimeUnavailable."""
+        now = time.monotonic()
+        if now < self._list_at:
+            return None
+        self._list_at = now + LIST_EVERY_S
+        try:
+            found: Any = self._engine.call(lambda client: client.images())
+        except Answered:  # nothing else depends on it
+            return None
+        return storable(
+            name
+            for image in found
+            for names in (image.get("RepoTags"), image.get("RepoDigests"))
+            for name in names or ()
+        )
 
 
 class Digests:

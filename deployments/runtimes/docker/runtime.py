@@ -77,6 +77,7 @@ class DockerRuntime:
         self._started_at: dict[str, datetime | None] = {}
         self._signalled: set[str] = set()  # ids of containers that were stopped here
         self._digests = images.Digests(self._engine)
+        self._images = images.Images(self._engine)
 
     @errors_as_unavailable()
     def prepare(self, launch_spec: LaunchSpec) -> None:
@@ -91,6 +92,7 @@ class DockerRuntime:
     @errors_as_unavailable()
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
         images.pull(self._engine, image, self._registries, wanted=wanted)
+        self._images.forget()
 
     @errors_as_unavailable()
     def stop(self, key: Key, grace_s: int, seen: str = "") -> None:
@@ -182,7 +184,8 @@ class DockerRuntime:
 
     @errors_as_unavailable()
     def capacity(self) -> list[Capacity]:
-        return [capacity(self._node, self._engine.call(lambda client: client.info()))]
+        found = capacity(self._node, self._engine.call(lambda client: client.info()))
+        return [replace(found, images=self._images.names())]
 
     def watch(self, stop: Event) -> Iterator[str | None]:
         return output.changes(self._engine, self._cluster_id, stop, self._events_quiet_s)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from deployments.runtimes.base import Capacity
+from deployments.runtimes.image_names import storable
 from deployments.runtimes.kubernetes.names import CLUSTER, Json, labels_of
 from deployments.runtimes.kubernetes.quantities import MIB, cpu_milli, quantity, whole
 
@@ -49,12 +50,17 @@ def node_capacities(
 
 
 def what_matters(node: Json) -> Json:
-    """The node without the rest of it, such as the list of its images."""
+    """The node without the rest of it, such as the sizes of its images."""
     metadata, spec, status = node["metadata"], node.get("spec", {}), node.get("status", {})
+    images = status.get("images") or ()
+    named = [name for image in images for name in image.get("names") or ()]
     return {
         "metadata": {"name": metadata["name"], "labels": metadata.get("labels")},
         "spec": {name: spec.get(name) for name in ("taints", "unschedulable")},
-        "status": {name: status.get(name) for name in ("allocatable", "conditions")},
+        "status": {
+            **{name: status.get(name) for name in ("allocatable", "conditions")},
+            "images": storable(named),
+        },
     }
 
 
@@ -76,6 +82,7 @@ def node_capacity(node: Json, used: Amounts) -> Capacity:
         ready=is_ready,
         cordoned=bool(spec.get("unschedulable")) or bool(taints),
         reason=_why_closed(spec, taints) if is_ready else _why_not_ready(ready),
+        images=status.get("images"),
     )
 
 

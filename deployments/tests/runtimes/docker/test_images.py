@@ -17,6 +17,7 @@ from deployments.runtimes.base import (
 from deployments.runtimes.docker import images
 from deployments.runtimes.docker.client import Engine
 from deployments.runtimes.docker.runtime import DockerRuntime
+from deployments.runtimes.image_names import canonical
 from deployments.tests.runtimes.docker.engine import IMAGE
 from deployments.tests.runtimes.docker.registry import ImageRegistry
 from deployments.tests.runtimes.harness import Work, ended, key_of, ready
@@ -69,6 +70,19 @@ def test_a_replica_shows_the_digest_of_its_image_in_the_registry(
     assert ended(runtime, failing).image_digest == running.image_digest
     for spec in (sleeping, failing):
         docker_runtime.remove(key_of(spec))
+    runtime.close()
+
+
+@pytest.mark.docker
+def test_a_node_lists_its_images_now_and_then_and_after_each_pull(docker_engine, registry):
+    runtime = pulling(docker_engine, Registry(registry.host, "ada", "s3cret"))
+    before, again = (list(runtime.capacity()[0].images or ()) for _ in range(2))
+    runtime.pull(registry.image)
+    after = list(runtime.capacity()[0].images or ())
+    [name] = docker_engine.client.inspect_image(registry.image)["RepoDigests"]
+    assert canonical(IMAGE) in before
+    assert again == []
+    assert set(after) - set(before) == {canonical(registry.image), canonical(name)}
     runtime.close()
 
 

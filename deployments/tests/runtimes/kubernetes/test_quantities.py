@@ -166,3 +166,18 @@ def test_capacity_is_rounded_down_and_never_negative():
 def test_whether_a_node_takes_pods(given, ready, cordoned):
     seen = left(**given)
     assert (seen.ready, seen.cordoned) == (ready, cordoned)
+
+
+def test_a_node_lists_the_names_of_its_images():
+    listed = node()
+    listed["status"]["images"] = [
+        {"names": ["docker.io/library/b@sha256:" + "b" * 64, "docker.io/library/b:1"]},
+        {"names": ["quay.io/a:2", "<none>:<none>"], "sizeBytes": 7},
+        {"sizeBytes": 7},
+    ]
+    [capacity] = node_capacities([what_matters(listed)], [])
+    assert capacity.images == (
+        "docker.io/library/b:1",
+        "docker.io/library/b@sha256:" + "b" * 64,
+        "quay.io/a:2",
+    )
