@@ -8,6 +8,7 @@ from celery import shared_task
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
+from deployments.output import worker as output_worker
 from deployments.queries.allocations import clusters_with_endpoints
 from deployments.reconciler import elsewhere, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
@@ -15,6 +16,7 @@ from deployments.reconciler.starts import image_pulls
 from mlops_platform.database.clock import database_now
 
 watcher.connect_to_worker()
+output_worker.connect_to_worker()
 
 
 @shared_task(name="deployments.tasks.end_due", ignore_result=True)

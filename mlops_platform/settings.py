@@ -290,6 +290,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 RUNTIMES_THREADS = _number("RUNTIMES_THREADS", 16, MOST_AT_ONCE)  # of each of their workers
 # Endpoints that each of them watches.
 RUNTIMES_WATCHERS = _number("RUNTIMES_WATCHERS", 256, MOST_AT_ONCE)
+# Logs that each of them reads at the same time.
+RUNTIMES_READERS = _number("RUNTIMES_READERS", 128, MOST_AT_ONCE)
 # A node is cordoned after so many failed starts in a row, and tried again after pauses in seconds.
 NODE_FAILED_STARTS = _number("NODE_FAILED_STARTS", 3, 100)
 NODE_RETRY_FIRST_S = _number("NODE_RETRY_FIRST_S", 300, 30 * 86_400)

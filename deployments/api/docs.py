@@ -14,7 +14,7 @@ from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
 )
-from deployments.logs import KeptWithoutTimes
+from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 
@@ -71,7 +71,8 @@ NO_TIMES = error(
     KeptWithoutTimes.default_detail,
 )
 ENDPOINT_AWAY = error(
-    "Its node does not answer, or the database is away",
+    "`endpoint_unavailable`: its node does not answer. `output_unavailable`: no worker reads "
+    "output just now, or all are busy, or Redis is away or full. Or the database is away",
     "endpoint_unavailable",
     "node-1 does not answer.",
 )

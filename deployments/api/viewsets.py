@@ -47,6 +47,7 @@ from deployments.api.serializers import (
     SubmitSerializer,
 )
 from deployments.models import Deployment, DeploymentEvent
+from deployments.output.kept import source_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
 from deployments.services import bulk, checkpoint, stop, submit, update
@@ -180,7 +181,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
         logs.check(deployment, wanted)
         source: bytes | Node | None = None
         if not wanted.waits_for(deployment):
-            source = logs.source_of(deployment, wanted)
+            source = source_of(deployment, wanted)
         response: HttpResponseBase
         if isinstance(source, bytes):
             response = HttpResponse(source, content_type=PLAIN_TEXT)

@@ -44,6 +44,27 @@ def _client(url: str, timeout_s: float, stalled_s: float) -> Redis:
     return Redis(connection_pool=pool)
 
 
+def waiting_client(longest_s: float) -> Redis:
+    """A client whose commands may wait for data, up to so many seconds each; answers are bytes.
+
+    It has connections of its own, as a command that waits keeps one. A command whose connection
+    breaks is tried once more at once: give only what may be repeated. What fails here makes no
+    command of `redis_client` fail at once.
+    """
+    return _waiting_client(settings.REDIS_URL, settings.REDIS_TIMEOUT_S, longest_s)
+
+
+@cache
+def _waiting_client(url: str, timeout_s: float, longest_s: float) -> Redis:
+    pool = Pool.from_url(
+        url,
+        socket_connect_timeout=timeout_s,
+        socket_timeout=timeout_s + longest_s,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError, ReadOnlyError)),
+    )
+    return Redis(connection_pool=pool)
+
+
 class _Impatient(Retry):
     """Every command and every connecting goes through here."""
 

@@ -15,6 +15,7 @@ PATIENCE_S = {
     "mlops_platform.web.limits.IDLE_S": 3.0,
     "mlops_platform.web.limits.UNREAD_S": 6.0,
     "mlops_platform.web.limits.ALLOWED_EVERY_S": 1.0,
+    "deployments.output.at_endpoint.READ_S": 6.0,
     "deployments.logs.READ_S": 6.0,
 }
 

@@ -3,8 +3,8 @@
 import pytest
 
 from clusters.models import Node
-from deployments.logs import CUT
 from deployments.models import DeploymentLog
+from deployments.output.at_endpoint import CUT
 from deployments.reconciler.garbage import KEPT_BYTES, KEPT_LINES
 from deployments.runtimes.streams import from_whole_letter, to_whole_letter, whole_letters
 from deployments.tests.reconciler.testbed import Testbed
@@ -92,7 +92,7 @@ def test_a_long_log_is_cut_between_characters(api, vera, testbed, a, monkeypatch
     row = testbed.submit("chatty")
     testbed.settle()
     testbed.runtime_of(a).write(testbed.key(row), "\u20ac\U0001f642".encode())
-    monkeypatch.setattr("deployments.logs.READ_BYTES", most)
+    monkeypatch.setattr("deployments.output.at_endpoint.READ_BYTES", most)
     text = api(vera).get(f"/api/deployments/{row.pk}/logs").getvalue()
     assert text.removesuffix(CUT) != text
     assert "one\ntwo\nthree\n\u20ac\U0001f642".startswith(text.removesuffix(CUT).decode())

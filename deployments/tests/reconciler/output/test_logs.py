@@ -6,8 +6,9 @@ import time
 import pytest
 
 from clusters.models import Node
-from deployments.logs import CUT, FOLLOWERS, READERS
+from deployments.logs import FOLLOWERS, READERS
 from deployments.models import Deployment, DeploymentLog, Status
+from deployments.output.at_endpoint import CUT
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.workloads import make
@@ -231,7 +232,7 @@ def test_a_log_that_drips_is_cut(api, vera, chatty, testbed, a, monkeypatch):
             time.sleep(0.01)
             yield b"."
 
-    monkeypatch.setattr("deployments.logs.READ_S", 1.5)
+    monkeypatch.setattr("deployments.output.at_endpoint.READ_S", 1.5)
     testbed.intercept(a, "logs", drip)
     began = time.monotonic()
     assert text(api(vera).get(path(chatty))).rstrip("\n").endswith("ask for a tail]")
@@ -239,5 +240,5 @@ def test_a_log_that_drips_is_cut(api, vera, chatty, testbed, a, monkeypatch):
 
 
 def test_a_long_log_is_cut(api, vera, chatty, testbed, a, monkeypatch):
-    monkeypatch.setattr("deployments.logs.READ_BYTES", 5)
+    monkeypatch.setattr("deployments.output.at_endpoint.READ_BYTES", 5)
     assert text(api(vera).get(path(chatty))) == "one\nt" + CUT.decode()

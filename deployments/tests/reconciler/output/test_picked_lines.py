@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from clusters.models import Node
-from deployments import log_selection, logs
+from deployments import log_selection
 from deployments.models import DeploymentLog
+from deployments.output import at_endpoint
 from deployments.runtimes.log_lines import LONGEST_LINE, packed
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.workloads import make
@@ -195,20 +196,20 @@ def test_a_text_is_found_anywhere_in_a_long_line(api, vera, running, testbed, a,
 
 
 def test_a_search_reads_no_more_than_a_log_may_cost(api, vera, running, monkeypatch):
-    monkeypatch.setattr(logs, "PICKED_BYTES", 100)
+    monkeypatch.setattr(at_endpoint, "PICKED_BYTES", 100)
     found = read(api, vera, running, "grep=loss")
-    assert found == b"loss nan\nepoch 2\rloss 0.5\n" + logs.CUT_PICKING
+    assert found == b"loss nan\nepoch 2\rloss 0.5\n" + at_endpoint.CUT_PICKING
 
 
 def test_an_answer_of_picked_lines_is_cut_where_it_is_too_long(api, vera, running, monkeypatch):
-    monkeypatch.setattr(logs, "READ_BYTES", 12)
-    assert read(api, vera, running, "grep=loss") == b"loss nan\nepo" + logs.CUT_PICKING
+    monkeypatch.setattr(at_endpoint, "READ_BYTES", 12)
+    assert read(api, vera, running, "grep=loss") == b"loss nan\nepo" + at_endpoint.CUT_PICKING
 
 
 def test_a_tail_that_is_too_large_says_so(api, vera, running, monkeypatch):
     monkeypatch.setattr(log_selection, "TAIL_BYTES", 30)
     found = read(api, vera, running, "grep=loss&tail=3")
-    assert found == b"epoch 2\rloss 0.5\nloss 0.25\n" + logs.CUT_PICKING
+    assert found == b"epoch 2\rloss 0.5\nloss 0.25\n" + at_endpoint.CUT_PICKING
 
 
 def test_a_search_that_drips_ends(api, vera, running, testbed, a, monkeypatch):
@@ -217,6 +218,6 @@ def test_a_search_that_drips_ends(api, vera, running, testbed, a, monkeypatch):
             time.sleep(0.01)
             yield b"2026-03-01T09:30:00Z nothing\n"
 
-    monkeypatch.setattr(logs, "READ_S", 2.5)
+    monkeypatch.setattr(at_endpoint, "READ_S", 2.5)
     testbed.intercept(a, "logs", drip)
-    assert read(api, vera, running, "grep=needle") == logs.CUT_PICKING
+    assert read(api, vera, running, "grep=needle") == at_endpoint.CUT_PICKING

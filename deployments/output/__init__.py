@@ -1,0 +1,1 @@
+"""Reads the output of replicas: `web` asks, and a worker of the runtimes' queue answers."""
