@@ -79,8 +79,8 @@ class Answer:
         return not self._room
 
     def due(self) -> list[tuple[int, Part]] | None:
-        """The parts to send now, with their numbers. None of them where only the room is to be asked
-        for; None where nothing is to be done."""
+        """The parts to send now, with their numbers; empty where only the room is to be asked for;
+        None where nothing is to be done."""
         now = time.monotonic()
         if self.is_full:
             return [] if now >= self._look_at else None

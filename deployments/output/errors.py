@@ -16,6 +16,6 @@ class OutputUnavailable(APIException):
     wait = 4
 
 
-NO_WORKER = "No worker of the runtimes' queue took this reading. Try again."
-ALL_BUSY = "All workers of the runtimes' queue are busy with other readings. Try again."
+NO_WORKER = "No worker of the runtimes' queue is there that could read this output. Try again."
+ALL_BUSY = "The workers of the runtimes' queue are busy, or have just ended. Try again."
 REDIS_AWAY = "Redis, which carries the output from the workers, is away or full. Try again."

@@ -74,7 +74,7 @@ class Request:
         return json.dumps({"id": self.id, "deployment_id": self.deployment_id, "query": query})
 
 
-def unpacked(text: str) -> Request:
+def unpacked(text: str | bytes) -> Request:
     """Raises ValueError, KeyError or TypeError for what is no request of this version."""
     found = json.loads(text)
     query = found["query"]

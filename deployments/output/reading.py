@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from threading import Event, Lock, Thread
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from redis.exceptions import RedisError
@@ -152,8 +152,8 @@ class Reading(Iterator[bytes]):
         stream = self._request.answer
         with waiting_client(WAIT_S).pipeline(transaction=False) as pipe:
             pipe.xtrim(stream, minid=entry_id(self._number + 1), approximate=False)
-            after, block = {stream: entry_id(self._number)}, round(WAIT_S * 1000)
-            pipe.xread(after, count=MOST_PARTS, block=block)
+            after: dict[Any, Any] = {stream: entry_id(self._number)}
+            pipe.xread(after, count=MOST_PARTS, block=round(WAIT_S * 1000))
             found = pipe.execute()[-1]
         for _, entries in found.items() if isinstance(found, dict) else found or ():
             for number, (entry, fields) in zip(count(self._number + 1), entries, strict=False):

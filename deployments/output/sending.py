@@ -76,7 +76,7 @@ class Sender:
         with self._lock:
             if any(each.is_full for each in self._answers.values()):
                 return FIRST_LOOK_S
-            return ALIVE_EVERY_S / 4 if self._answers else None
+            return ALIVE_EVERY_S / 4 if self._answers or self._stopped else None
 
     def _turn(self, answers: Sequence[Answer]) -> bool:
         """Sends what there is, in one round trip; whether Redis failed."""
@@ -124,11 +124,11 @@ class Sender:
 
     def _drop(self, answer: Answer) -> None:
         """Its reader is gone."""
-        answer.give_up()
         self._forget(answer)
         with suppress(RedisError):  # then it expires
             redis_client().delete(answer.request.answer)
 
     def _forget(self, answer: Answer) -> None:
+        answer.give_up()  # its log may still be read, where the worker ends
         with self._lock:
             self._answers.pop(answer.request.id, None)

@@ -150,7 +150,7 @@ def _next_request() -> Request | None:
     if taken is None:
         return None
     try:
-        request = unpacked(taken[1].decode())
+        request = unpacked(taken[1])
     except (ValueError, KeyError, TypeError):
         logger.exception("a request for output that is none was dropped")
         return None

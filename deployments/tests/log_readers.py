@@ -19,9 +19,11 @@ def log_readers(most: int = 128) -> Iterator[LogReaders]:
     """They see what is committed."""
     readers = LogReaders(most)
     readers.start()
-    yield readers
-    readers.stop()
-    readers.join(END_S)
+    try:
+        yield readers
+    finally:
+        readers.stop()
+        readers.join(END_S)
 
 
 class LogReadersOfATransaction(LogReaders):

@@ -70,14 +70,14 @@ def test_no_health_check_starts_django_or_celery() -> None:
     assert '["python", "-I", "mlops_platform/healthcheck.py"]' in dockerfile
 
 
-def test_the_socket_of_docker_is_mounted_for_the_account_of_the_image_and_for_few() -> None:
+def test_the_socket_of_docker_is_mounted_for_the_account_of_the_image_in_runtimes_alone() -> None:
     text = (REPOSITORY / "compose.docker.yaml").read_text()
     services: dict[str, Any] = yaml.safe_load(text)["services"]
-    assert set(services) == {"runtimes", "web"}
-    for each in services.values():
-        assert "user" not in each
-        [group] = each["group_add"]
-        assert group.startswith("${DOCKER_GID:?")
-        [mounted] = each["volumes"]
-        assert mounted.endswith(":/var/run/docker.sock")
+    assert set(services) == {"runtimes"}
+    runtimes = services["runtimes"]
+    assert "user" not in runtimes
+    [group] = runtimes["group_add"]
+    assert group.startswith("${DOCKER_GID:?")
+    [mounted] = runtimes["volumes"]
+    assert mounted.endswith(":/var/run/docker.sock")
     assert "uid 10001" in (REPOSITORY / "Dockerfile").read_text()

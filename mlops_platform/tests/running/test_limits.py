@@ -38,7 +38,7 @@ def test_what_is_no_rate_is_refused(given: str) -> None:
         "MAX_QUEUED_PER_CLUSTER",
         "THROTTLE_EXPLAIN",
         "WEB_THREADS",
-        "RUNTIMES_WATCHERS",
+        "RUNTIMES_READERS",
         "LEDGER_RETENTION_DAYS",
     ],
 )

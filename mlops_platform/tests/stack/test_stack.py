@@ -103,6 +103,7 @@ def test_it_goes_on_after_all_of_it_was_killed(stack: Stack):
 def test_what_is_submitted_runs_on_the_engine_of_this_machine(stack: Stack):
     """As docs/how-to/attach-docker.md says, with the engine that runs the platform itself."""
     stack.mount_socket()
+    stack.compose("exec", "-T", "web", "test", "!", "-e", "/var/run/docker.sock")
     token = logged_in(stack)
     cluster = new_cluster(stack, token, runtime="docker")
     attach = ("exec", "-T", "web", "python", "manage.py", "attach_docker")

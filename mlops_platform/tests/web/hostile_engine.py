@@ -4,7 +4,7 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +20,8 @@ class Engine(ThreadingHTTPServer):
         self.cluster_id = cluster_id
         self.drip_every_s = 0.2
         self.drop = b".\n"
+        self.next_drop: Callable[[], bytes] = lambda: self.drop
+        self.sent_bytes = 0
         self.hang_s = 0.0
         """How long the engine waits before it answers at all."""
         self.reading = 0
@@ -71,12 +73,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        drop = self.server.drop
-        frame = struct.pack(">BxxxL", 1, len(drop)) + drop
         self.server.count(1)
         try:
             while True:
+                drop = self.server.next_drop()
+                frame = struct.pack(">BxxxL", 1, len(drop)) + drop
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(frame), frame))
+                self.server.sent_bytes += len(frame)
                 time.sleep(self.server.drip_every_s)
         except OSError:  # the platform has closed the connection
             pass

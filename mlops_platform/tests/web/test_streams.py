@@ -4,12 +4,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psutil
 import pytest
 
 from clusters.models import Endpoint, Node, Runtime
 from clusters.tests.allocation import make_cluster
 from deployments import logs
 from deployments.models import Deployment, Status
+from deployments.tests.log_readers import log_readers
 from deployments.tests.workloads import make
 from mlops_platform.sealing import seal
 from mlops_platform.tests.web.asking import (
@@ -40,6 +42,12 @@ def engine(cluster):
 
 @pytest.fixture
 def dripping(cluster, dev, engine):
+    """A worker of the tests' own process reads its log."""
+    with log_readers():
+        yield running_at(engine, cluster, dev)
+
+
+def running_at(engine, cluster, dev) -> Deployment:
     endpoint = Endpoint.objects.create(
         cluster=cluster, url=engine.url, trusted=True, secrets=seal({})
     )
@@ -54,6 +62,22 @@ def dripping(cluster, dev, engine):
 
 def path(row: Deployment, query: str = "") -> str:
     return f"/api/deployments/{row.pk}/logs{query}"
+
+
+def talks_to(process: psutil.Process, port: int) -> bool:
+    return any(each.raddr and each.raddr.port == port for each in process.net_connections("tcp"))
+
+
+def test_the_web_server_has_no_connection_to_an_engine(own_server, dripping, vera, engine):
+    address = own_server.address
+    with connect(address, request(path(dripping, "?follow=true"), vera)) as raw:
+        assert status_of(raw) == 200
+        eventually(lambda: engine.reading == 1)
+        assert ask(address, path(dripping, "?limit=1"), vera).body == b".\n"
+        assert talks_to(psutil.Process(), engine.server_port)  # the worker's threads are here
+        web = psutil.Process(own_server.process.pid)
+        for process in (web, *web.children(recursive=True)):
+            assert not talks_to(process, engine.server_port)
 
 
 def status_of(raw) -> int:
