@@ -15,6 +15,7 @@ from deployments.api.representation import (
     ListedDeploymentSerializer,
 )
 from deployments.output.kept import KeptWithoutTimes
+from deployments.api.steering.actions import ActionAnswerSerializer
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 
@@ -38,7 +39,13 @@ REFUSED_BULK = error(
 NOT_QUEUED = error(
     "Too late for that",
     "not_queued",
-    "What it asks for can change only while it is QUEUED; it is RUNNING.",
+    "What it asks for, and runs, can change only while it is QUEUED; it is RUNNING.",
+)
+NOT_OWNER = error(
+    "Role too low; or `not_owner`: it has an environment, or secrets of a person, and only its "
+    "owner may say what runs with them",
+    "not_owner",
+    "It has an environment: only its owner may say what runs with it. Submit one of your own.",
 )
 NOT_RUNNING = error("Not running", "not_running", "Only what runs can report a checkpoint.")
 FAULTY_ITEMS = error(
@@ -124,11 +131,37 @@ DEPLOYMENTS = {
     "retrieve": Doc("deployments", "One deployment: its state, and why it waits"),
     "partial_update": Doc(
         "deployments",
-        "Change its name, priority or request",
-        "The name at any time, the priority until it ends, the request while it is QUEUED.",
-        answers={409: NOT_QUEUED},
+        "Change its name, labels, priority, request or program",
+        "Name and labels at any time, the priority until it ends, the request and what runs while "
+        "it is QUEUED. What runs with an environment, or with a person's secrets, its owner alone "
+        "changes.",
+        answers={403: NOT_OWNER, 409: NOT_QUEUED},
     ),
     "stop": Doc("deployments", "Stop it", "Stopping twice is fine."),
+    "rerun": Doc(
+        "deployments",
+        "Submit it again, with what you change",
+        "A new deployment of yours that asks for the same, environment included, but for the "
+        "fields of the body; of `env` the variables that it names. It depends on what has not "
+        "completed. Secrets of a person are your own. Where you are not its owner, and it has an "
+        "environment, you may change nothing of what runs.",
+        operation_id="deployments_rerun",
+        parameters=[headers.PARAMETER],
+        answers={201: DeploymentSerializer, 403: NOT_OWNER, 409: REFUSED_SUBMIT},
+    ),
+    "actions": Doc(
+        "deployments",
+        "Stop many, give them a priority, or submit them again",
+        "By ids or by the filters of a list; with `dry_run` it answers what it would do. Each "
+        "deployment is done whole or not at all, and what is refused keeps no other from being "
+        "done: your role may be too low, it may have ended, its cluster may be busy (`busy`: try "
+        "again). Those of a rerun are queued together, or none where the queue has no room for "
+        "them. Stopping and giving a priority twice is fine; for a rerun send an "
+        "`Idempotency-Key`.",
+        operation_id="deployments_actions",
+        parameters=[headers.PARAMETER],
+        answers={200: ActionAnswerSerializer, 409: REFUSED_SUBMIT},
+    ),
     "stop_of_cluster": Doc(
         "deployments",
         "Stop it, as older clients do",

@@ -118,6 +118,14 @@ class Environment(serializers.DictField):
         return super().to_internal_value(data)
 
 
+class EnvironmentChanges(Environment):
+    """Some variables of an environment whose others stay; null removes one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.child.allow_null = True
+
+
 class ContainerUser(Text):
     """The numbers of a user and, behind a colon, of a group: `1000` or `1000:1000`."""
 

@@ -12,6 +12,7 @@ from deployments.api.fields import (
     ContainerUser,
     Dependencies,
     Environment,
+    EnvironmentChanges,
     Image,
     Items,
     PreStop,
@@ -262,9 +263,37 @@ class ChangeDeploymentSerializer(StrictSerializer):
     required_gpu = gpu_field("gpu", required=False, help_text="While it is QUEUED.")
     replicas = _replicas(required=False, help_text="While it is QUEUED.")
     node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
+    image = Image(required=False, help_text="While it is QUEUED.")
+    command = Arguments(required=False, help_text="While it is QUEUED.")
+    args = Arguments(required=False, help_text="While it is QUEUED.")
+    env = EnvironmentChanges(
+        required=False,
+        help_text="While it is QUEUED: the variables that change, null removes one. The others "
+        "stay.",
+    )
 
     class Meta:
         swagger_schema_fields = {"example": {"priority": "HIGH"}}
+
+
+class RerunSerializer(SubmitSerializer):
+    """What the new deployment has other than the one that it runs again."""
+
+    cluster_id = None  # type: ignore[assignment]  # how DRF leaves an inherited field out
+    quote = None  # type: ignore[assignment]  # as above
+    env = EnvironmentChanges(
+        help_text="The variables that change, null removes one. The others are those of before."
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """Those of a submit, without defaults."""
+        fields = super().get_fields()
+        for each in fields.values():
+            each.required, each.default = False, serializers.empty
+        return fields
+
+    class Meta:
+        swagger_schema_fields = {"example": {"required_ram": 32768, "env": {"SEED": "43"}}}
 
 
 class StopOfClusterSerializer(StrictSerializer):

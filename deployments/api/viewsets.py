@@ -43,14 +43,17 @@ from deployments.api.serializers import (
     BulkSerializer,
     ChangeDeploymentSerializer,
     CheckpointSerializer,
+    RerunSerializer,
     StopOfClusterSerializer,
     SubmitSerializer,
 )
+from deployments.api.steering.actions import ActionSerializer, act
 from deployments.models import Deployment, DeploymentEvent
 from deployments.output.kept import source_of
+from deployments.queries.dependencies import dependencies_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
-from deployments.services import bulk, checkpoint, stop, submit, update
+from deployments.services import bulk, checkpoint, rerun, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
 from mlops_platform.api.answers.streams import StreamResponse
@@ -72,6 +75,8 @@ class DeploymentViewSet(DeploymentChildViewSet):
         "destroy": Role.DEVELOPER,
         "stop": Role.DEVELOPER,
         "stop_of_cluster": Role.DEVELOPER,
+        "rerun": Role.DEVELOPER,
+        "actions": None,
         "checkpoint": Role.DEVELOPER,
         "logs": Role.VIEWER,
         "peers": Role.VIEWER,
@@ -82,6 +87,8 @@ class DeploymentViewSet(DeploymentChildViewSet):
         "partial_update": ChangeDeploymentSerializer,
         "stop": EmptySerializer,
         "stop_of_cluster": StopOfClusterSerializer,
+        "rerun": RerunSerializer,
+        "actions": ActionSerializer,
         "checkpoint": CheckpointSerializer,
     }
     docs = docs.DEPLOYMENTS
@@ -167,6 +174,28 @@ class DeploymentViewSet(DeploymentChildViewSet):
         if body["cluster_id"].lower() != str(deployment.cluster_id):
             raise Invalid({"cluster_id": "The deployment is not of this cluster."})
         return Response(present_one(stop.stop_deployment(request.user, deployment), request.user))
+
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: UserRequest, **path: Any) -> Response:
+        deployment, body = self.get_deployment(), self.body()
+        priority, needed = body.pop("priority", None), dependencies_of([deployment])
+        submitted, replayed, class_names, dependencies = rerun.rerun(
+            request.user,
+            deployment,
+            body,
+            priority=priority,
+            needed=needed.get(deployment.pk, ()),
+            idempotency_key=idempotency_key(request),
+        )
+        if replayed:
+            return Response(present_one(submitted, request.user), 201, headers={REPLAYED: "true"})
+        [answer] = present_new([submitted], class_names, {submitted.pk: dependencies}, request.user)
+        return Response(answer, status=201)
+
+    @action(detail=False, methods=["post"], url_path="actions")
+    def actions(self, request: UserRequest) -> Response:
+        answer, replayed = act(request, self.body())
+        return Response(answer, headers={REPLAYED: "true"} if replayed else {})
 
     @action(detail=True, methods=["post"])
     def checkpoint(self, request: UserRequest, **path: Any) -> Response:

@@ -39,8 +39,15 @@ def create_deployments(
     number of queries does not depend on the number of orders, except for one insert for each CHUNK.
     """
     drafts = draft_deployments(user, orders)
-    rows = [draft.deployment for draft in drafts]
     digest = hashlib.sha256(" ".join(draft.digest for draft in drafts).encode()).hexdigest()
+    return save(user, drafts, digest, idempotency_key=idempotency_key)
+
+
+def save(
+    user: User, drafts: Sequence[Draft], digest: str, *, idempotency_key: str | None = None
+) -> Bulk:
+    """Queue the drafts, all of them or none. `digest`: of the request, which the key belongs to."""
+    rows = [draft.deployment for draft in drafts]
     keys = idempotency.keys_for(idempotency_key, len(rows)) if idempotency_key else []
     for row, key in zip(rows, keys, strict=False):
         row.idempotency_key = key

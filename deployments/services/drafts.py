@@ -21,16 +21,13 @@ from deployments.queries.priority_classes import priority_classes, priority_name
 from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, retries, secret_references, volumes
+from deployments.services import dependencies, program, retries, secret_references, volumes
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
 from organizations.access import require
 from organizations.models import Role
 from organizations.secrets.queries import SecretKey
-
-MOST_ARGUMENT_BYTES = 128 * 1024  # of command and args together, with a NUL behind each
-TOO_MANY_ARGUMENT_BYTES = f"command and args may have {MOST_ARGUMENT_BYTES // 1024} KiB together."
 
 NOT_ON_KUBERNETES = {
     "ulimits": "Kubernetes takes none: its nodes set them.",
@@ -92,7 +89,20 @@ def draft_deployment(
 
 
 def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
-    """Each order's draft, in order; one error that names all orders at fault (refuse_items).
+    """Each order's draft, in order; one error that names all orders at fault (refuse_items). The
+    queries of try_drafts."""
+    tried = try_drafts(user, orders)
+    faults = {
+        number: (each, "cluster_id")
+        for number, each in enumerate(tried)
+        if isinstance(each, APIException)
+    }
+    refuse_items("deployments", faults)
+    return [each for each in tried if isinstance(each, Draft)]
+
+
+def try_drafts(user: User, orders: Sequence[Order]) -> list[Draft | APIException]:
+    """Each order's draft, or why it is refused, in order.
 
     Three queries for any number of orders, and one more each with dependencies, volumes, secrets,
     and node selectors or volumes that only some nodes have.
@@ -114,8 +124,8 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
         if order.spec.get("secrets") and isinstance(cluster := found[order.cluster_id], Cluster)
     ]
     secrets = secret_references.find(user.pk, naming) if naming else ()
-    drafts, faults = [], {}
-    for number, order in enumerate(orders):
+    drafts: list[Draft | APIException] = []
+    for order in orders:
         cluster = found[order.cluster_id]
         try:
             if isinstance(cluster, APIException):
@@ -123,8 +133,7 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
             shared = clusters[cluster.pk]
             drafts.append(_draft(user, shared, order, classes, _Named(present, offered, secrets)))
         except APIException as error:
-            faults[number] = (error, "cluster_id")
-    refuse_items("deployments", faults)
+            drafts.append(error)
     return drafts
 
 
@@ -166,11 +175,7 @@ def _draft(
     for name in ("stop_signal", "pre_stop"):
         if container.get(name) and spec.get("grace_s") == 0:
             raise Invalid({name: "With a grace_s of 0 it is killed at once: give it some."})
-    if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
-        MOST_ARGUMENT_BYTES
-    ):
-        field = "args" if spec.get("args") else "command"
-        raise Invalid({field: TOO_MANY_ARGUMENT_BYTES})
+    program.refuse_long(spec.get("command", ()), spec.get("args", ()))
     if spec.get("replicas", 1) > 1 and (ranks := RANKS & spec.get("env", {}).keys()):
         raise Invalid({"env": why_no_rank(ranks)})
     if cluster.state == State.DELETING:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from django.utils.crypto import salted_hmac
 
+from accounts.models import User
 from deployments.models import Deployment
 from deployments.signals import deployments_submitted
 from mlops_platform.api.errors import Conflict
@@ -42,10 +43,28 @@ def insert(rows: Sequence[Deployment], digest: str) -> list[Deployment]:
     first = found.get(rows[0].idempotency_key)
     known = first is not None and first.idempotency_digest in (digest, _kept(digest))
     if inserted or not known or len(found) < len(rows):
-        raise Conflict(
-            "This Idempotency-Key came with another body before.", code="idempotency_key_reused"
-        )
+        raise _reused()
     return [found[row.idempotency_key] for row in rows]
+
+
+def earlier(user: User, idempotency_key: str, digest: str, most: int) -> list[Deployment]:
+    """The deployments of an earlier submit of up to `most` with this key, in order; none where
+    there was none. 409 where that submit had another body. One query."""
+    keys = keys_for(idempotency_key, most)
+    rows = Deployment.objects.filter(owner=user, idempotency_key__in=keys)
+    found = {row.idempotency_key: row for row in rows.select_related("priority_class")}
+    first = found.get(idempotency_key)
+    if first is None:
+        return []
+    if first.idempotency_digest != _kept(digest):
+        raise _reused()
+    return [found[key] for key in keys if key in found]
+
+
+def _reused() -> Conflict:
+    return Conflict(
+        "This Idempotency-Key came with another body before.", code="idempotency_key_reused"
+    )
 
 
 def _kept(digest: str) -> str:

@@ -1,19 +1,22 @@
 """Changes a deployment, also while the scheduler may be about to start it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
 from accounts.models import User
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster_or_404
-from deployments.lifecycle.timeline import record
+from deployments.lifecycle.timeline import record, record_all
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
 from deployments.queries.deployments import deployment_by_id
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
+from deployments.services import program
+from deployments.services.program import PROGRAM
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
@@ -34,11 +37,12 @@ def change_deployment(
     *,
     priority: str | None = None,
 ) -> Deployment:
-    """Give it another name or labels (any time), priority (until it ends) or request (while it is
-    queued).
+    """Give it another name or labels (any time), priority (until it ends), request or program
+    (while it is queued).
 
-    `changes` are columns. 409 where its state does not allow the change. Class and request are
-    changed under the cluster's lock, so no cycle plans with half of a change.
+    `changes` are columns, and of `env` the variables that change. 409 where its state does not
+    allow the change. Class and request are changed under the cluster's lock, so no cycle plans with
+    half of a change.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
     cluster = None
@@ -70,7 +74,12 @@ def _change(
 ) -> None:
     """`cluster` is locked, and given where more than the name changes."""
     changed: dict[str, Any] = {}
+    if changes.keys() & PROGRAM:
+        program.refuse_stranger_to(row, user, also_secrets=True)
+        changed |= program.change(row, changes)
     for column, value in changes.items():
+        if column in PROGRAM:
+            continue
         before = getattr(row, column)
         if before != value:
             changed[REQUEST.get(column, column)] = {
@@ -96,17 +105,51 @@ def _change(
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
     record(row.pk, EventType.CHANGED, at=None, actor=user, details=changed)
-    if changed.keys() - {"name", "labels"}:
+    if changed.keys() - {"name", "labels", *PROGRAM}:
         deployment_stopped.send(
             Deployment, cluster_id=row.cluster_id, deployment_ids=[row.pk], trigger="CHANGED"
         )
 
 
 def _refuse(row: Deployment, changed: Mapping[str, Any]) -> None:
-    if row.status != Status.QUEUED and changed.keys() & set(REQUEST.values()):
+    if row.status != Status.QUEUED and changed.keys() & {*REQUEST.values(), *PROGRAM}:
         raise Conflict(
-            f"What it asks for can change only while it is QUEUED; it is {row.status}.",
+            f"What it asks for, and runs, can change only while it is QUEUED; it is {row.status}.",
             code="not_queued",
         )
     if row.status in ENDED and "priority" in changed:
-        raise Conflict(f"It is {row.status}: its priority no longer matters.", code="ended")
+        raise too_late(row)
+
+
+def too_late(row: Deployment) -> Conflict:
+    """409 for another priority of what has ended."""
+    return Conflict(f"It is {row.status}: its priority no longer matters.", code="ended")
+
+
+def give_priority(
+    user: User, cluster_id: UUID, ids: Collection[UUID], priority: PriorityClass
+) -> dict[UUID, Conflict]:
+    """Give these deployments of a cluster another priority, and return those that have ended
+    meanwhile, with what is to be said of them. Five queries and a cycle for all of them."""
+    with transaction.atomic():
+        cluster = lock_cluster_or_404(cluster_id)
+        rows = Deployment.objects.filter(cluster=cluster_id, pk__in=ids)
+        locked = rows.select_for_update(no_key=True, of=("self",)).order_by("pk")
+        found = list(locked.select_related("priority_class"))
+        late = {row.pk: too_late(row) for row in found if row.status in ENDED}
+        lines = []
+        for row in found:
+            if row.pk not in late and row.priority_class_id != priority.pk:
+                change = {"from": row.priority_class.name, "to": priority.name}
+                lines.append((row.pk, {"priority": change}))
+                row.priority_class = priority
+                row.scheduling_key = key_of(row, cluster)
+        changed = {pk for pk, _ in lines}
+        if changed:
+            given = [row for row in found if row.pk in changed]
+            Deployment.objects.bulk_update(given, ["priority_class", "scheduling_key"])
+            record_all(lines, EventType.CHANGED, at=None, actor=user, cluster=cluster)
+            deployment_stopped.send(
+                Deployment, cluster_id=cluster_id, deployment_ids=sorted(changed), trigger="CHANGED"
+            )
+    return late

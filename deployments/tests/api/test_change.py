@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from deployments.env import unsealed
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.queries.deployments import deployment_by_id
 from deployments.services.stop import stop_one
@@ -129,9 +130,14 @@ def test_each_role_gets_its_answer(api, dev, cluster, person, status, change, re
         ("required_cpu", 0),
         ("required_gpu", -1),
         ("replicas", 0),
-        ("image", "other"),
+        ("image", "not an image"),
         ("status", "STOPPED"),
-        ("env", {}),
+        ("env", {"1": "x"}),
+        ("env", {"MLOPS_X": "x"}),
+        ("env", {"A": 1}),
+        ("args", "x"),
+        ("command", ["x" * (128 * 1024)]),
+        ("grace_s", 1),
     ],
 )
 def test_bad_values_are_named(api, dev, cluster, field, value):
@@ -168,3 +174,77 @@ def test_it_takes_few_queries(api, dev, cluster, django_assert_num_queries):
     # was looked at
     with django_assert_num_queries(15):
         api(dev).patch(path(deployment), {"priority": "HIGH"})
+
+
+NEW = {"image": "train:2", "command": ["python"], "args": ["--lr", "0.1"]}
+
+
+def test_the_program_while_it_is_queued_and_the_scheduler_sleeps_on(api, dev, cluster, woken):
+    deployment = make(cluster, dev, env={"SEED": "1", "TOKEN": "s3cret", "OLD": "x"})
+    given = {**NEW, "env": {"SEED": "2", "OLD": None, "NEW": ""}}
+    answer = api(dev).patch(path(deployment), given)
+    assert answer.status_code == 200, answer.content
+    assert {name: answer.json()[name] for name in NEW} == NEW
+    assert answer.json()["env_names"] == ["NEW", "SEED", "TOKEN"]
+    deployment.refresh_from_db()
+    assert unsealed(deployment.env) == {"SEED": "2", "TOKEN": "s3cret", "NEW": ""}
+    assert shown(deployment)["env"] == {"changed": ["NEW", "OLD", "SEED"]}
+    assert shown(deployment)["args"] == {"from": "", "to": "--lr 0.1"}
+    assert "s3cret" not in str(shown(deployment))
+    assert woken == []
+
+
+@pytest.mark.parametrize("status", [*GOING_ON[1:], *ENDED])
+@pytest.mark.parametrize("field", [*NEW, "env"])
+def test_the_program_not_after(api, dev, cluster, status, field):
+    deployment = make(cluster, dev, status)
+    before = row(deployment)
+    change = {**NEW, "env": {"A": "b"}}[field]
+    answer = api(dev).patch(path(deployment), {field: change})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_queued")
+    assert row(deployment) == before
+
+
+@pytest.mark.parametrize("field", [*NEW, "env"])
+def test_who_is_not_the_owner_gives_no_program_what_the_owner_keeps_secret(
+    api, ada, dev, cluster, field
+):
+    change = {**NEW, "env": {"A": "b"}}[field]
+    mine = [{"scope": "person", "name": "token", "env": "TOKEN"}]
+    theirs = [{**mine[0], "scope": "organization"}]
+    for columns, status in (
+        ({"env": {"TOKEN": "s3cret"}}, 403),
+        ({"secrets": mine}, 403),
+        ({"secrets": theirs}, 200),
+        ({}, 200),
+    ):
+        deployment = make(cluster, dev, **columns)
+        before = row(deployment)
+        answer = api(ada).patch(path(deployment), {field: change})
+        assert answer.status_code == status
+        if status == 403:
+            assert answer.json()["code"] == "not_owner"
+            assert row(deployment) == before
+        assert api(dev).patch(path(deployment), {field: change}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("columns", "env"),
+    [
+        ({"replicas": 2}, {"RANK": "1"}),
+        ({"secrets": [{"scope": "person", "name": "t", "env": "TOKEN"}]}, {"TOKEN": "x"}),
+        ({"env": {f"A{number}": "x" for number in range(256)}}, {"B": "x"}),
+    ],
+)
+def test_an_environment_is_judged_as_a_whole(api, dev, cluster, columns, env):
+    deployment = make(cluster, dev, **columns)
+    before = row(deployment)
+    answer = api(dev).patch(path(deployment), {"env": env})
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, ["env"])
+    assert row(deployment) == before
+
+
+def test_command_and_args_are_measured_together_with_what_stays(api, dev, cluster):
+    deployment = make(cluster, dev, command=["x" * (100 * 1024)])
+    answer = api(dev).patch(path(deployment), {"args": ["x" * (100 * 1024)]})
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, ["args"])

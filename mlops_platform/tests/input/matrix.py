@@ -217,6 +217,17 @@ MATRIX = [
     ),
     Row("DELETE /api/deployments/{deployment_id}", (401, 404, 403, 204, 204)),
     Row("POST /api/deployments/{deployment_id}/stop", (401, 404, 403, 200, 200), {}),
+    Row(
+        "POST /api/deployments/{deployment_id}/rerun",
+        (401, 404, 403, 201, 201),
+        {"name": "again", "labels": {"a": "b"}, "env": {"SEED": "1"}},
+    ),
+    Row(
+        "POST /api/deployments/actions",
+        ANY_USER,
+        {"action": "rerun", "ids": ["{deployment_id}"], "dry_run": True},
+        writes=False,
+    ),
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
     Row("GET /api/deployments/{deployment_id}/events", READ),
     Row("GET /api/deployments/{deployment_id}/logs", READ),
