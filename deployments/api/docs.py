@@ -14,8 +14,8 @@ from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
 )
-from deployments.output.kept import KeptWithoutTimes
 from deployments.api.steering.actions import ActionAnswerSerializer
+from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
 

@@ -21,7 +21,8 @@ from deployments.queries.priority_classes import priority_classes, priority_name
 from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, program, retries, secret_references, volumes
+from deployments.services import dependencies, retries, secret_references, volumes
+from deployments.services.program import MOST_ARGUMENT_BYTES, TOO_MANY_ARGUMENT_BYTES
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
@@ -175,7 +176,10 @@ def _draft(
     for name in ("stop_signal", "pre_stop"):
         if container.get(name) and spec.get("grace_s") == 0:
             raise Invalid({name: "With a grace_s of 0 it is killed at once: give it some."})
-    program.refuse_long(spec.get("command", ()), spec.get("args", ()))
+    if sum(len(each.encode()) + 1 for each in (*spec.get("command", ()), *spec.get("args", ()))) > (
+        MOST_ARGUMENT_BYTES
+    ):
+        raise Invalid({"args" if spec.get("args") else "command": TOO_MANY_ARGUMENT_BYTES})
     if spec.get("replicas", 1) > 1 and (ranks := RANKS & spec.get("env", {}).keys()):
         raise Invalid({"env": why_no_rank(ranks)})
     if cluster.state == State.DELETING:

@@ -20,8 +20,7 @@ from deployments.queries.dependencies import dependencies_of
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.services import bulk, dependencies, idempotency, rerun, stop, update
 from deployments.services.drafts import Draft, Order, try_drafts
-from mlops_platform.api.errors import Invalid, not_found
-from mlops_platform.environment.database import BUSY, try_again
+from mlops_platform.api.errors import BUSY, Invalid, not_found, try_again
 from organizations.access import reaches, role_too_low, roles_of
 from organizations.models import Role
 

@@ -19,7 +19,8 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from mlops_platform.environment.database import BUSY, try_again
+from mlops_platform.environment.database import BUSY as BUSY
+from mlops_platform.environment.database import try_again as try_again
 
 logger = logging.getLogger(__name__)
 

@@ -225,7 +225,7 @@ MATRIX = [
     Row(
         "POST /api/deployments/actions",
         ANY_USER,
-        {"action": "rerun", "ids": ["{deployment_id}"], "dry_run": True},
+        {"action": "rerun", "filter": {"name": "train*"}, "dry_run": True},
         writes=False,
     ),
     Row("POST /api/deployments/{deployment_id}/checkpoint", (401, 404, 403, 200, 200), {}),
