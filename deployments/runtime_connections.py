@@ -95,19 +95,22 @@ def leave(cluster: Cluster) -> None:
     An endpoint that does not answer keeps it; there is no second try. One query, and one more where
     there is anything to remove.
     """
-    # Docker engines store no credentials.
-    if cluster.runtime == Kind.KUBERNETES and cluster.registries.exists():
-        _leave(list(Endpoint.objects.select_related("cluster").filter(cluster=cluster)))
+    endpoints = Endpoint.objects.select_related("cluster").filter(cluster=cluster)
+    # The Secret with credentials of registries; and networks of gangs, which no other pass finds.
+    if cluster.runtime == Kind.DOCKER:
+        _leave(list(endpoints.exclude(seen_at=None)))
+    elif cluster.runtime == Kind.KUBERNETES and cluster.registries.exists():
+        _leave(list(endpoints))
 
 
 def _leave(endpoints: Sequence[Endpoint]) -> None:
     for endpoint in endpoints:
         try:
             with limits.within(LEAVE_S):
-                connect(endpoint.cluster, endpoint, "", registries=()).tidy()
+                connect(endpoint.cluster, endpoint, "", registries=()).tidy(leaving=True)
         except (RuntimeUnavailable, Unsealable) as error:
             extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
-            logger.warning("the Secret for pulling images is left behind", extra=extra)
+            logger.warning("what a deleted cluster has there is left behind", extra=extra)
         disconnect(endpoint.pk)
 
 

@@ -58,7 +58,7 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
         locked = _mark(cluster, force=force)
     if locked.deleted_at is None:
         return locked
-    if not _has_secrets_elsewhere(locked) and (delete_rows(locked.pk, AT_ONCE) is Left.NONE):
+    if not _has_more_elsewhere(locked) and (delete_rows(locked.pk, AT_ONCE) is Left.NONE):
         return None
     transaction.on_commit(lambda: request(locked.pk))
     return locked
@@ -155,8 +155,10 @@ def resume_all() -> None:
         request(cluster_id)
 
 
-def _has_secrets_elsewhere(cluster: Cluster) -> bool:
+def _has_more_elsewhere(cluster: Cluster) -> bool:
     """Whether its endpoint has to be called, which no request does."""
+    if cluster.runtime == Runtime.DOCKER:
+        return cluster.endpoints.exclude(seen_at=None).exists()
     return cluster.runtime == Runtime.KUBERNETES and cluster.registries.exists()
 
 

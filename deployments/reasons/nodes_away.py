@@ -83,7 +83,10 @@ class NodesAway:
         return WaitReason(code=wait.code, details=details)
 
     def _fits(self, row: Deployment, node: Node) -> bool:
-        """Whether the node carries the row's labels, and has its volumes."""
+        """Whether the node carries the row's labels, has its volumes, and is not the one that the
+        row avoids."""
+        if row.avoided_node_id == node.pk:
+            return False
         mounted = {mount["name"] for mount in row.volumes}
         if mounted and row.cluster_id not in self._volumes:
             self._volumes[row.cluster_id] = list(volumes_in(row.cluster_id))

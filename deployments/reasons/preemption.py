@@ -58,6 +58,10 @@ SENTENCES: Mapping[str, Callable[[str, bool, str | None], str]] = {
         "{who} of a lower class stays: preemption is off in the cluster.",
         "{who} of lower classes stay: preemption is off in the cluster.",
     ),
+    "AVOIDED_NODE": _plain(
+        "{who} is on the node that was at fault, which the next attempt avoids for some minutes.",
+        "{who} are on the node that was at fault, which the next attempt avoids for some minutes.",
+    ),
     "OTHER_NODES": _plain(
         "{who} is on a node that is closed or lacks the labels asked for.",
         "{who} are on nodes that are closed or lack the labels asked for.",

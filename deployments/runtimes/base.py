@@ -354,8 +354,9 @@ class Runtime(Protocol):
         Ends soon after `stop` is set; raises RuntimeUnavailable if the endpoint goes away.
         """
 
-    def tidy(self) -> None:
-        """Remove what this cluster has at the endpoint besides replicas and needs no more."""
+    def tidy(self, *, leaving: bool = False) -> None:
+        """Remove what this cluster has at the endpoint besides replicas and needs no more; with
+        `leaving`, as it is deleted, also what a start might need that is under way."""
 
     def close(self) -> None:
         """Close the connections."""

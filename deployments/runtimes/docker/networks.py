@@ -59,12 +59,13 @@ def remove(engine: Engine, name_or_id: str) -> None:
             raise
 
 
-def tidy(engine: Engine, cluster_id: str, used: Collection[str]) -> None:
-    """Remove the cluster's networks that a killed worker has left: those that are not `used`."""
+def tidy(engine: Engine, cluster_id: str, used: Collection[str], *, leaving: bool) -> None:
+    """Remove the cluster's networks that a killed worker has left: those that are not `used`, and
+    unless it is `leaving` no start can be about to use."""
     made_before = datetime.now(UTC) - UNUSED_FOR
     for network in _labelled(engine, cluster_id):
         created = datetime.fromisoformat(network["Created"])
-        if network["Name"] not in used and created < made_before:
+        if network["Name"] not in used and (leaving or created < made_before):
             remove(engine, network["Id"])
 
 

@@ -12,7 +12,6 @@ from deployments.runtimes.base import (
     AnswerTooLarge,
     Capacity,
     Code,
-    ImageMissing,
     Key,
     LaunchSpec,
     Problem,
@@ -34,6 +33,7 @@ from deployments.runtimes.docker import (
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
 from deployments.runtimes.docker.files import file_times, hostfiles, mounts, scratch, secret_files
 from deployments.runtimes.docker.info import capacity
+from deployments.runtimes.docker.refusals import raise_if_final
 from deployments.runtimes.limits import ANSWER_BYTES
 from deployments.runtimes.peers import group_of
 
@@ -41,7 +41,6 @@ LISTED = ("Created", "Id", "Image", "ImageID", "Labels", "Names", "State", "Stat
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 NOTHING_INSPECTED: dict[str, Any] = {"State": {}, "Config": {}}  # of a container that is gone
 LAST_LINE_BYTES = 64 * 1024
-LARGER_THAN_ITS_NODE = re.compile("range of cpus is from", re.IGNORECASE)
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
 
@@ -191,13 +190,13 @@ class DockerRuntime:
         return output.changes(self._engine, self._cluster_id, stop, self._events_quiet_s)
 
     @errors_as_unavailable()
-    def tidy(self) -> None:
+    def tidy(self, *, leaving: bool = False) -> None:
         """Removes networks of gangs that are gone. An engine stores no credentials."""
         if networks.any_of(self._engine, self._cluster_id):
             listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
             keys = (containers.key_of(item.get("Labels"), self._cluster_id) for item in listed)
             used = {group_of(key.deployment_id, key.attempt) for key in keys if key}
-            networks.tidy(self._engine, self._cluster_id, used)
+            networks.tidy(self._engine, self._cluster_id, used, leaving=leaving)
 
     def close(self) -> None:
         self._engine.close()
@@ -216,12 +215,13 @@ class DockerRuntime:
         if launch_spec.peers and launch_spec.peers.reachable:
             for container_id in not_started:
                 hostfiles.write(self._engine, container_id, launch_spec.peers)
+        keep = len(not_started) < len(created)
         for container_id in not_started:
-            secret_files.put(self._engine, container_id, launch_spec.secrets)
+            secret_files.put(self._engine, container_id, launch_spec.secrets, keep=keep)
         return not_started
 
     def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
-        created, mounted = [], []
+        created, mounted, configs = [], [], []
         if launch_spec.mounts:
             version = self._engine.call(lambda client: str(client.api_version))
             mounted = mounts.mounts_of(launch_spec.mounts, self._cluster_id, version)
@@ -231,8 +231,19 @@ class DockerRuntime:
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
             config["HostConfig"]["Mounts"] = mounted + secret_files.mounts_of(launch_spec.secrets)
             self._scratch.limit(config, launch_spec.container.ephemeral_mib)
+            configs.append((key, config))
             created.append(self._create(key, config))
+        if launch_spec.secrets.env and None not in created:
+            return [self._renew(key, config) for key, config in configs]
         return created
+
+    def _renew(self, key: Key, config: dict[str, Any]) -> str | None:
+        """Have a container that a killed worker has left, and that has not started, get the values
+        that secrets have by now. Once one of the attempt has started, all keep theirs."""
+        there = self._find(key)
+        if there and not set(config["Env"]) <= set(there["Config"]["Env"]):
+            self._remove(there["Id"])
+        return self._create(key, config)
 
     def _unused_gpus(self) -> Iterator[str]:
         """GPUs that no container of the platform has, those of other clusters included."""
@@ -260,7 +271,7 @@ class DockerRuntime:
             if existing is None:
                 if self._scratch.measures_instead(error, config):
                     return self._create(key, config)
-                _raise_if_final(error, config["Image"])
+                raise_if_final(error, config["Image"])
                 raise  # a conflict: another worker creates or removes it right now
             if not self._is_ours(existing, key):
                 why = "A container of others has its name."
@@ -297,7 +308,7 @@ class DockerRuntime:
             if container is not None and container["State"]["Error"]:
                 return
             if container is not None:
-                _raise_if_final(error)
+                raise_if_final(error)
             raise
 
     def _status_of(
@@ -384,13 +395,3 @@ class DockerRuntime:
         except Answered as error:
             if error.status not in {304, 404, 409}:  # done already, gone, or being removed
                 raise
-
-
-def _raise_if_final(error: Answered, image: str = "") -> None:
-    """Raise ImageMissing or RefusedError where the engine's answer is final."""
-    if error.status == 404 and "no such image" in str(error).lower():
-        raise ImageMissing(image) from error
-    if error.status == 400 and LARGER_THAN_ITS_NODE.search(str(error)):
-        raise RefusedError(Problem(Code.UNSCHEDULABLE, str(error))) from error
-    if error.status in {400, 404, 422}:
-        raise RefusedError(Problem(Code.REFUSED, str(error))) from error

@@ -109,8 +109,8 @@ class KubernetesRuntime:
             volumes.ensure_claims(self._api, self._namespace, launch_spec.mounts, self._cluster_id)
         for pod in pods:
             creation.create(self._api, self._namespace, pod)
-            if launch_spec.secrets:
-                secrets.give(self._api, self._namespace, pod, launch_spec.secrets)
+        if launch_spec.secrets:
+            secrets.give(self._api, self._namespace, pods, launch_spec.secrets)
         if launch_spec.peers:
             gangs.ensure_service(self._api, self._namespace, launch_spec, self._cluster_id)
 
@@ -215,7 +215,7 @@ class KubernetesRuntime:
         pods = watches.Watched(self._api, "list_namespaced_pod", *how, (self._namespace,), selector)
         return watches.changes(pods, watches.Watched(self._api, "list_node", *how), stop)
 
-    def tidy(self) -> None:
+    def tidy(self, *, leaving: bool = False) -> None:
         """Removes the Secret without registries; now and then, as another worker may create it."""
         if not self._registries and time.monotonic() >= self._tidy_at:
             pull_secrets.remove(self._api, self._namespace, self._cluster_id)

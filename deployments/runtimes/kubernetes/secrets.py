@@ -6,6 +6,7 @@ with its Pod, whatever becomes of the worker. A worker that finds the gate still
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 from deployments.runtimes.base import (
     SECRETS,
@@ -64,29 +65,47 @@ def is_gated(pod: Json) -> bool:
     return any(each.get("name") == GATE for each in pod["spec"].get("schedulingGates") or ())
 
 
-def give(api: Api, namespace: str, pod: Json, secrets: Secrets) -> None:
-    """Create the Secret of a Pod that has been created, and let it go to its node; nothing where
-    that is done already. Raises RefusedError for a Secret of others that has its name."""
-    name = pod["metadata"]["name"]
+def give(api: Api, namespace: str, pods: Sequence[Json], secrets: Secrets) -> None:
+    """Create the Secrets of an attempt's Pods, which have been created, and then let these go to
+    their nodes; nothing where that is done already. Raises RefusedError for a Secret of others that
+    has the name of one.
+
+    A Secret that a killed worker has left gets the present values, unless a Pod of the attempt has
+    gone to its node with the others: all replicas have the same.
+    """
+    there = [api.call("read_namespaced_pod", pod["metadata"]["name"], namespace) for pod in pods]
+    waiting = [pod for pod in there if _waits(pod)]
+    for pod in waiting:
+        _ensure(api, namespace, pod, secrets, keep=len(waiting) < len(there))
+    for pod in waiting:
+        _let_go(api, namespace, pod)
+
+
+def _waits(pod: Json) -> bool:
+    return is_gated(pod) and not pod["metadata"].get("deletionTimestamp")
+
+
+def _let_go(api: Api, namespace: str, pod: Json) -> None:
     for _ in range(TRIES):
-        there = api.call("read_namespaced_pod", name, namespace)
-        if not is_gated(there) or there["metadata"].get("deletionTimestamp"):
-            return
-        _ensure(api, namespace, there, secrets)
         try:
-            _open(api, namespace, there)
+            _open(api, namespace, pod)
             return
         except Refusal as refusal:
             if refusal.status != 409:  # else it has changed since it was read
                 raise
+        pod = api.call("read_namespaced_pod", pod["metadata"]["name"], namespace)
+        if not _waits(pod):
+            return
     raise RuntimeUnavailable("The Pod changes faster than its secrets can be given to it.")
 
 
-def _ensure(api: Api, namespace: str, pod: Json, secrets: Secrets) -> None:
+def _ensure(api: Api, namespace: str, pod: Json, secrets: Secrets, *, keep: bool) -> None:
+    """`keep`: also one with other values, as an earlier version has."""
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    wanted = _secret_of(pod, secrets)
     for _ in range(TRIES):
         try:
-            api.call("create_namespaced_secret", namespace, _secret_of(pod, secrets))
+            api.call("create_namespaced_secret", namespace, wanted)
             return
         except RuntimeUnavailable as error:
             if not isinstance(error, Refusal) or error.reason != "AlreadyExists":
@@ -97,9 +116,12 @@ def _ensure(api: Api, namespace: str, pod: Json, secrets: Secrets) -> None:
                 raise RefusedError(
                     Problem(Code.REFUSED, f"A Secret {name} that is not ours is there.")
                 )
-            if any(each["uid"] == uid for each in existing["metadata"].get("ownerReferences", ())):
+            owners = existing["metadata"].get("ownerReferences", ())
+            if any(each["uid"] == uid for each in owners) and (
+                keep or existing.get("data") == wanted["data"]
+            ):
                 return
-            # Of an earlier Pod of the same name; it is about to be deleted with that anyway.
+            # Of another version, or of an earlier Pod of the same name, with which it would go.
             api.call("delete_namespaced_secret", name, namespace)
         except Refusal as refusal:
             if refusal.status != 404:

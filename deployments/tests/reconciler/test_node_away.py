@@ -10,6 +10,7 @@ from clusters.models import Node, Registry
 from clusters.services.nodes import cordon
 from deployments.models import Deployment, DeploymentLog
 from deployments.runtimes.base import LaunchSpec, ReplicaStatus, RuntimeUnavailable
+from deployments.scheduling_key import key_of
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason
 from deployments.tests.workloads import allocated
@@ -293,6 +294,27 @@ def test_a_waiting_deployment_says_how_many_closed_nodes_do_not_answer(
     testbed.cycle()
     assert reason(row)["details"]["closed_nodes"] == 1
     assert reason(row)["message"].endswith(" 1 node is closed.")
+
+
+def test_a_node_that_a_deployment_avoids_is_no_closed_one_that_it_waits_for(
+    testbed: Testbed, a: Node, b: Node
+):
+    c = testbed.add_node("c")
+    testbed.reconcile()
+    row = testbed.submit(replicas=4)
+    cordon(Node.objects.get(pk=c.pk))
+    testbed.disconnect(b)
+    testbed.reconcile()
+    Deployment.objects.filter(pk=row.pk).update(
+        avoided_node_id=b.pk, avoid_until=timezone.now() + timedelta(minutes=5)
+    )
+    fresh = testbed.fresh(row)
+    fresh.scheduling_key = key_of(fresh)
+    fresh.save(update_fields=["scheduling_key"])
+    testbed.cycle()
+    details = reason(row)["details"]
+    assert details["closed_nodes"] == 1  # c
+    assert "away_nodes" not in details
 
 
 @pytest.mark.parametrize("size", [1, 12])

@@ -203,7 +203,7 @@ class FakeRuntime:
             else:
                 yield None
 
-    def tidy(self) -> None:
+    def tidy(self, *, leaving: bool = False) -> None:
         """There is nothing besides replicas."""
 
     def close(self) -> None:

@@ -11,7 +11,15 @@ from scheduler.engine.decision import Decision
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.reservations.starvation import FOREVER_MS
-from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, STRICT, Running, Snapshot, Workload
+from scheduler.engine.snapshot import (
+    LOWER_PRIORITY,
+    NEVER,
+    OTHER_THAN,
+    STRICT,
+    Running,
+    Snapshot,
+    Workload,
+)
 from scheduler.engine.state import CycleState
 
 MOST_EXAMPLES = 3
@@ -24,6 +32,7 @@ class Cause(StrEnum):
     CLASS_MAY_NOT_PREEMPT = "CLASS_MAY_NOT_PREEMPT"  # that of the waiting workload
     SAME_OR_HIGHER_CLASS = "SAME_OR_HIGHER_CLASS"
     PREEMPTION_OFF = "PREEMPTION_OFF"
+    AVOIDED_NODE = "AVOIDED_NODE"  # the one at fault, which the one that waits avoids for a while
     OTHER_NODES = "OTHER_NODES"  # closed ones, or without the labels that it selects
     CLASS_NOT_PREEMPTIBLE = "CLASS_NOT_PREEMPTIBLE"
     MAX_PREEMPTIONS = "MAX_PREEMPTIONS"
@@ -88,6 +97,8 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
     policy, classes = snapshot.policy, decision.view.cluster.classes
     own, state = classes[workload.priority], decision.state
     eligible = set(capacity.eligible(workload.selector))
+    elsewhere = tuple(label for label in workload.selector if not label[0].startswith(OTHER_THAN))
+    avoided = set(capacity.eligible(elsewhere)) - eligible
     leaving = {each.id for each in decision.view.running.leaving}
     is_turn = state is not None and _is_its_turn(snapshot, state, workload)
     is_delayed = _promise_to(decision, workload) is not None
@@ -105,7 +116,7 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
         if policy.preemption != LOWER_PRIORITY:
             return Cause.PREEMPTION_OFF
         if not bins & eligible:
-            return Cause.OTHER_NODES
+            return Cause.AVOIDED_NODE if bins & avoided else Cause.OTHER_NODES
         if not its.preemptible:
             return Cause.CLASS_NOT_PREEMPTIBLE
         if running.preemptions >= policy.max_preemptions:

@@ -27,13 +27,19 @@ def mounts_of(secrets: Secrets) -> list[dict[str, Any]]:
     return [{"Type": "volume", "Target": SECRETS, "VolumeOptions": {"NoCopy": True}}]
 
 
-def put(engine: Engine, container_id: str, secrets: Secrets) -> None:
-    """Write the files, for the container's user alone. Done again, they are replaced."""
-    if not secrets.files:
+def put(engine: Engine, container_id: str, secrets: Secrets, *, keep: bool) -> None:
+    """Write the files, for the container's user alone. Done again, they are replaced; with `keep`
+    those that are there stay: another replica has started with these values."""
+    if not secrets.files or (keep and _has_files(engine, container_id, secrets)):
         return
     archive = _archive(secrets, _user_of(engine, container_id))
     if not engine.call(lambda client: client.put_archive(container_id, SECRETS, archive)):
         raise RuntimeUnavailable("The engine has not taken the files of secrets.")
+
+
+def _has_files(engine: Engine, container_id: str, secrets: Secrets) -> bool:
+    last = f"{SECRETS}/{list(secrets.files)[-1]}"
+    return bool(_read(engine, container_id, last)[0])
 
 
 def _archive(secrets: Secrets, uid: int) -> bytes:

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
 from deployments.tests.runtimes.docker.engine import IMAGE
-from deployments.tests.runtimes.harness import Work, ended, key_of, seen
+from deployments.tests.runtimes.harness import Work, ended, key_of, seen, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -145,3 +146,33 @@ def test_a_worker_that_is_killed_before_the_start_has_the_next_one_write_the_fil
         busybox.launch_spec(busybox.shell(READ), secrets=newer, deployment_id=spec.deployment_id)
     )
     assert said(docker_runtime, spec) == ["newer too"]
+
+
+SHOW = "echo $T; cat /run/secrets/t; echo; sleep 600"
+
+
+def version(number: int) -> Secrets:
+    return Secrets({"T": f"v{number}"}, {"t": f"v{number}"})
+
+
+@pytest.mark.parametrize(("started", "expected"), [(0, "v2"), (1, "v1")])
+def test_replicas_start_with_one_version_though_a_worker_was_killed_before_a_rotation(
+    busybox, docker_runtime, monkeypatch, started, expected
+):
+    """The newest one, unless a replica has started with the other before the worker was killed."""
+    own, left = DockerRuntime._start, [started]
+
+    def start(self, container_id):
+        if left[0]:
+            left[0] -= 1
+            own(self, container_id)
+
+    spec = busybox.launch_spec(busybox.shell(SHOW), secrets=version(1), replicas=2)
+    with monkeypatch.context() as killed:
+        killed.setattr(DockerRuntime, "_start", start)
+        docker_runtime.start(spec)
+    docker_runtime.start(replace(spec, secrets=version(2)))
+    for replica in (0, 1):
+        key = key_of(spec, replica)
+        wait_until(lambda key=key: b"".join(docker_runtime.logs(key)).count(b"v") == 2 or None)
+        assert b"".join(docker_runtime.logs(key)).decode().split() == [expected, expected]

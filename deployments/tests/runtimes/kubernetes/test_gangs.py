@@ -8,7 +8,7 @@ from deployments.runtimes.base import LaunchSpec, Phase, ReplicaPlacement, Runti
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.peers import Peers
 from deployments.tests.runtimes.harness import key_of
-from deployments.tests.runtimes.kubernetes.api_server import SERVICES, error
+from deployments.tests.runtimes.kubernetes.api_server import PODS, SERVICES, error
 from deployments.tests.runtimes.kubernetes.cluster import (
     CLUSTER,
     DEPLOYMENT,
@@ -109,6 +109,18 @@ def test_a_worker_killed_after_the_pods_were_created_leaves_the_rest_to_the_next
     kubernetes.start(gang())
     kubelet.run()
     assert NAME in fake_kubernetes.services
+    assert phases(kubernetes) == [Phase.RUNNING, Phase.RUNNING]
+
+
+def test_without_the_right_to_patch_pods_a_gang_begins_all_the_same(
+    fake_kubernetes, kubernetes, kubelet
+):
+    """A kubelet looks by itself, only later."""
+    sentence = 'pods "x" is forbidden: User "x" cannot patch resource "pods"'
+    fake_kubernetes.once("patch", PODS, *[error(403, "Forbidden", sentence)] * 9)
+    for _ in range(3):
+        kubernetes.start(gang())
+        kubelet.run()
     assert phases(kubernetes) == [Phase.RUNNING, Phase.RUNNING]
 
 

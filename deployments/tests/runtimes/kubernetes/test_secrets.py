@@ -96,6 +96,24 @@ def test_a_worker_that_is_killed_half_way_leaves_a_pod_that_waits_for_the_next_o
     assert content(fake_kubernetes.secrets[NAME])["env.TOKEN"] == VALUE
 
 
+@pytest.mark.parametrize(("opened", "expected"), [(0, "newer"), (1, VALUE)])
+def test_pods_get_one_version_though_a_worker_was_killed_before_a_rotation(
+    fake_kubernetes, opened, expected
+):
+    """The newest one, unless a Pod has gone to its node with the other before it was killed."""
+    placement = [ReplicaPlacement(number, "node-1") for number in (0, 1)]
+    gone = error(500, "Gone", "no more")
+    fake_kubernetes.once("patch", PODS, *[AS_EVER] * (1 + opened), gone)  # first, whether it may
+    with pytest.raises(RuntimeUnavailable):
+        start(fake_kubernetes, placement=placement)
+    assert len(fake_kubernetes.secrets) == 2
+    newer = Secrets({"TOKEN": "newer"}, BOTH.files)
+    runtime_at(fake_kubernetes.url).start(launch_spec(secrets=newer, placement=placement))
+    values = [content(each)["env.TOKEN"] for each in fake_kubernetes.secrets.values()]
+    assert values == [expected, expected]
+    assert not any(secrets.is_gated(pod) for pod in fake_kubernetes.pods.values())
+
+
 def test_a_pod_that_has_begun_keeps_its_secret(fake_kubernetes):
     start(fake_kubernetes)
     runtime_at(fake_kubernetes.url).start(launch_spec(secrets=Secrets({"TOKEN": "newer"})))

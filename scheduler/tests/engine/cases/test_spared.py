@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Snapshot
-from scheduler.engine.snapshot import PriorityClass, Workload
+from scheduler.engine.snapshot import OTHER_THAN, PriorityClass, Workload
 from scheduler.engine.whatif import Cause, WhatIf, occupants
 from scheduler.tests.engine.build import (
     HIGH,
@@ -181,6 +181,22 @@ def test_case_4_closed_and_unselected_nodes_do_not_count() -> None:
     waiting = job(gpu=8, high=True, selector={"zone": "x"})
     causes, start = answer(snapshot, waiting)
     assert causes == {"OTHER_NODES": (2, None), "EXEMPT": (1, ends(50))}
+    assert start == ends(50)
+
+
+def test_a_node_that_the_next_attempt_avoids_is_told_from_others() -> None:
+    elsewhere = {f"{OTHER_THAN}b": ""}
+    nodes = [node("a", labels={**elsewhere, "zone": "x"}), node("b", labels={"zone": "x"})]
+    nodes.append(node("c", labels=elsewhere))
+    running = [run(gpu=8, on="a", ran_s=10), run(gpu=8, on="b"), run(gpu=8, on="c")]
+    snapshot = rack(nodes, running=running, preempt_exempt_s=60)
+    waiting = job(gpu=8, high=True, selector={**elsewhere, "zone": "x"})
+    causes, start = answer(snapshot, waiting)
+    assert causes == {
+        "AVOIDED_NODE": (1, None),
+        "OTHER_NODES": (1, None),
+        "EXEMPT": (1, ends(50)),
+    }
     assert start == ends(50)
 
 
