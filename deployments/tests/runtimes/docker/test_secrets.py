@@ -5,10 +5,11 @@ import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from deployments.runtimes.base import Container, LaunchSpec, Sandbox, Secrets
+from deployments.runtimes.base import Container, Key, LaunchSpec, Sandbox, Secrets
 from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.runtimes.docker.busybox import Busybox
@@ -155,6 +156,10 @@ def version(number: int) -> Secrets:
     return Secrets({"T": f"v{number}"}, {"t": f"v{number}"})
 
 
+def has_said(runtime: DockerRuntime, key: Key) -> bool | None:
+    return b"".join(runtime.logs(key)).count(b"v") == 2 or None
+
+
 @pytest.mark.parametrize(("started", "expected"), [(0, "v2"), (1, "v1")])
 def test_replicas_start_with_one_version_though_a_worker_was_killed_before_a_rotation(
     busybox, docker_runtime, monkeypatch, started, expected
@@ -174,5 +179,5 @@ def test_replicas_start_with_one_version_though_a_worker_was_killed_before_a_rot
     docker_runtime.start(replace(spec, secrets=version(2)))
     for replica in (0, 1):
         key = key_of(spec, replica)
-        wait_until(lambda key=key: b"".join(docker_runtime.logs(key)).count(b"v") == 2 or None)
+        wait_until(partial(has_said, docker_runtime, key))
         assert b"".join(docker_runtime.logs(key)).decode().split() == [expected, expected]
