@@ -5,6 +5,13 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 
+class Prepull(models.TextChoices):
+    """Whether images of waiting deployments are pulled on the nodes where these likely start."""
+
+    OFF = "off"
+    LIKELY = "likely"
+
+
 class NodeImages(models.Model):
     """The names of a node's images, each with its registry and either its tag or its digest.
 

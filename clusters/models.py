@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 
 from clusters.failed_starts import sentence as failed_starts_in_words
 from clusters.images import NodeImages as NodeImages
+from clusters.images import Prepull as Prepull
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
 from mlops_platform.api.resources import RESOURCES
@@ -115,6 +116,9 @@ class Cluster(models.Model):
     class_cost_ratio = models.PositiveIntegerField(default=0, db_default=0)
     preemption_delay_s = models.PositiveIntegerField(default=0, db_default=0)
     low_share_percent = models.PositiveIntegerField(default=0, db_default=0)
+    prepull = models.CharField(
+        max_length=8, choices=Prepull.choices, default=Prepull.OFF, db_default=Prepull.OFF
+    )
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)

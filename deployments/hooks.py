@@ -31,6 +31,13 @@ class FindSpared(Protocol):
     ) -> Mapping[UUID, list[dict[str, Any]]]: ...
 
 
+class LikelyNodes(Protocol):
+    """The first `most` deployments that wait in a cluster, and the nodes on which each of them will
+    likely start."""
+
+    def __call__(self, cluster_id: UUID, most: int) -> Sequence[tuple[UUID, Sequence[UUID]]]: ...
+
+
 class RedeemQuote(Protocol):
     """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
     `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
@@ -48,10 +55,15 @@ def _none_spared(
     return {}
 
 
+def _none_likely(cluster_id: UUID, most: int) -> Sequence[tuple[UUID, Sequence[UUID]]]:
+    return ()
+
+
 def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
 
 derive_wait_reasons: DeriveWaitReasons = _no_reasons
 find_spared: FindSpared = _none_spared
+likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from deployments import pull_counts
 from mlops_platform.api.errors import method_not_allowed
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import try_again
@@ -97,6 +98,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     try:
         registry.register(_Scheduler())
+        registry.register(_Pulls())
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
     except (DatabaseError, InterfaceError) as error:
         answer = try_again(error)
@@ -115,6 +117,11 @@ def _may_scrape(request: HttpRequest) -> bool:
         return request.META.get("REMOTE_ADDR", "") in LOOPBACK
     given = request.headers.get("Authorization", "")
     return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+class _Pulls(Collector):
+    def collect(self) -> list[Metric]:
+        return list(pull_counts.collect())
 
 
 class _Scheduler(Collector):

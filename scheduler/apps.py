@@ -8,10 +8,11 @@ class SchedulerConfig(AppConfig):
         from clusters import hooks as clusters
         from deployments import hooks
         from scheduler import ledger, receivers  # noqa: F401  # connects the receivers
-        from scheduler.answers import lazy_reasons, quotes
+        from scheduler.answers import lazy_reasons, likely, quotes
         from scheduler.store import spared
 
         clusters.delete_some_rows.append(ledger.delete_some_rows)
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem
+        hooks.likely_nodes = likely.nodes_of

@@ -16,6 +16,7 @@ from clusters.models import (
     Ordering,
     Placement,
     Preemption,
+    Prepull,
     Queueing,
     Runtime,
     State,
@@ -42,6 +43,7 @@ EXAMPLE_POLICY = {
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
     "low_share_percent": 0,
+    "prepull": "off",
 }
 
 
@@ -122,6 +124,15 @@ class PolicySerializer(StrictSerializer):
         help_text=(
             "Percent of the cluster's CPU, RAM and GPUs: preemption never takes the classes that "
             "preempt nothing below that share of what the preemptor lacks."
+        ),
+    )
+
+    prepull = Choice(
+        Prepull.choices,
+        required=False,
+        help_text=(
+            "likely: the images of those that are first in the queue are pulled ahead, on the "
+            "nodes where they will likely start; in a docker cluster only."
         ),
     )
 

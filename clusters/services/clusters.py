@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
-from clusters.models import Cluster, Runtime, State
+from clusters.models import Cluster, Prepull, Runtime, State
 from clusters.signals import cluster_changed, keys_change
-from mlops_platform.api.errors import Conflict, not_found
+from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, public_amount
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import (
@@ -30,7 +30,7 @@ TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
 IDLE_S = 3  # that a process with a cluster's lock may be silent
 LIMITS = transaction_limits(idle_in_transaction_session_timeout=IDLE_S, lock_timeout=SHORT_S)
 NOT_READ_BY_SCHEDULER = frozenset(
-    {"name", "node_lost_after_s", "max_queued", "max_queued_per_user"}
+    {"name", "node_lost_after_s", "max_queued", "max_queued_per_user", "prepull"}
 )
 
 
@@ -81,6 +81,7 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
                 raise Conflict(
                     f"The organization has {most} clusters, and may have no more.", "full"
                 )
+            _refuse_prepull(columns.get("runtime", Runtime.SIMULATED), columns)
             return Cluster.objects.create(organization_id=membership.organization_id, **columns)
     except IntegrityError as error:
         raise _name_taken(error, columns["name"]) from None
@@ -134,6 +135,7 @@ def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     changed = [name for name, value in changes.items() if getattr(cluster, name) != value]
     if not changed:
         return cluster
+    _refuse_prepull(cluster.runtime, changes)
     if "state" in changed:
         _refuse_deleting(cluster, changes["state"])
     by_owner_before = cluster.by_owner
@@ -152,6 +154,16 @@ def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     if scheduler_reads_it:
         cluster_changed.send(Cluster, cluster_id=cluster.pk)
     return cluster
+
+
+def _refuse_prepull(runtime: str, columns: Mapping[str, Any]) -> None:
+    """400 where nothing could be pulled ahead."""
+    if columns.get("prepull", Prepull.OFF) != Prepull.OFF and runtime != Runtime.DOCKER:
+        why = {
+            Runtime.KUBERNETES: "kubelets pull what their Pods need, and nothing before",
+            Runtime.SIMULATED: "a simulated cluster has no images",
+        }[Runtime(runtime)]
+        raise Invalid({"prepull": f"Only in a docker cluster: {why}."})
 
 
 def _refuse_below_allocated(cluster: Cluster) -> None:

@@ -47,6 +47,7 @@ NOT_READY_IN_TIME = "NOT_READY_IN_TIME"
 NOT_ALIVE = "NOT_ALIVE"
 READY = "READY"
 ADOPTED = "ADOPTED"
+IMAGE_PULLED_AHEAD = "IMAGE_PULLED_AHEAD"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 GANG_INCOMPLETE = "GANG_INCOMPLETE"
@@ -385,6 +386,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     NOT_ALIVE: not_alive,
     READY: _always("It is ready again."),
     **failed_starts.SENTENCES,
+    IMAGE_PULLED_AHEAD: _on_node("Its image was pulled ahead on", ", where it will likely start."),
     ADOPTED: _always("It ran on while its node was away, and goes on."),
     "PAUSED": _on_node("It was paused at its engine, on", ": it runs on once that is undone."),
 }

@@ -24,6 +24,7 @@ from deployments.reconciler import (
 from deployments.reconciler.actions import Observed, Pull
 from deployments.reconciler.assessment import Outcome, assess
 from deployments.reconciler.observation import Observation
+from deployments.reconciler.starts import pulls_ahead
 from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes import limits
 from deployments.services import stop
@@ -91,6 +92,7 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         killed |= newly_killed
         if once_per_full_pass:
             garbage.tidy(observation)
+            pulls_ahead.request(observation, pull)
             checkpoint_files.look(observation, observed, now)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
         admitted, refused = node_trials.admit(observation, by_outcome[Outcome.START], now)

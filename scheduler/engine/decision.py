@@ -171,6 +171,10 @@ class Decision:
             self.starts, self.evictions, waits, self.is_unfinished, self._reserved_for, due_ms
         )
 
+    def waiting(self) -> list[Workload]:
+        """The workloads that wait for capacity, in the order of the queue."""
+        return [each for each in self._queue if each.id not in self.started]
+
     @property
     def delayed(self) -> frozenset[str]:
         """The ids of the workloads that wait for time limits instead of preempting."""

@@ -1,6 +1,6 @@
 """The cycle's working copy of the cluster: what is free, what may be evicted, what has started."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -21,6 +21,7 @@ from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.delays import Delays
 from scheduler.engine.reservations.ends import Ends
+from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
 
@@ -368,6 +369,21 @@ class CycleState:
         self.evictions.append(
             Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
         )
+
+    def soonest_bins(self, workload: Workload, barred: frozenset[int]) -> Set[int]:
+        """The bins that would be reserved for a waiting workload, had it waited for long: those
+        in which it will fit soonest. None where its owner's quota gates it."""
+        if self.usage is not None and self._is_gated(workload, self.usage):
+            return frozenset()
+        return StarvationReservation(
+            self._snapshot,
+            self.capacity,
+            workload,
+            self.reservations.value(workload),
+            long_running=self._long_running,
+            ends=self._ends,
+            barred=barred,
+        ).bins
 
     def victim_searches(self) -> Searches:
         if self._searches is None:

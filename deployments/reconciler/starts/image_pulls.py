@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import close_old_connections, connection
@@ -19,10 +19,11 @@ from django.db import close_old_connections, connection
 from clusters.models import Endpoint
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
+from deployments.pull_counts import PullOutcome, count
 from deployments.queries.placements import node_ids
 from deployments.reconciler import circuit_breaker, status_writer
 from deployments.reconciler.assessment import Assessment, Outcome
-from deployments.reconciler.starts import pull_pauses
+from deployments.reconciler.starts import likely_images, pull_pauses
 from deployments.runtimes.base import Code, ImageDelayed, RefusedError, RuntimeUnavailable
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client
@@ -33,16 +34,29 @@ logger = logging.getLogger(__name__)
 AWAITING_IMAGE = (Code.PULLING_IMAGE, Code.IMAGE_PULL_DELAYED)
 REQUEST_TTL_S = 30  # a request may be on its way for so long
 PULLED_TTL_S = 86_400  # a deployment that was placed before starts meanwhile, or pulls once more
-MOST_AT_ONCE, MOST_OF_ORGANIZATION, MOST_OF_ENDPOINT = 32, 4, 2  # in this process
+AHEAD_S = 1800.0  # a pull ahead ends after so long
+
+
+class Most(NamedTuple):
+    """How many pulls run at once in this process."""
+
+    at_once: int
+    of_organization: int
+    of_endpoint: int
+
+
+MOST_PULLS, MOST_AHEAD = Most(32, 4, 2), Most(8, 2, 1)
+MOST_AT_ONCE = MOST_PULLS.at_once  # of both kinds
 LONG_S = 600.0  # where all threads are taken, a pull that took longer makes way for another
 READ_WANTED_EVERY_S = 5.0
 
 
 class Pulling:
-    """A pull that has a thread."""
+    """A pull that has a thread. One that is `ahead` is for a deployment that does not start yet."""
 
-    def __init__(self, organization_id: UUID, endpoint_id: UUID) -> None:
+    def __init__(self, organization_id: UUID, endpoint_id: UUID, *, ahead: bool = False) -> None:
         self.organization_id, self.endpoint_id = organization_id, endpoint_id
+        self.ahead = ahead
         self.since = time.monotonic()
         self.makes_way = False
 
@@ -54,23 +68,42 @@ class PullSlots:
         self._running: list[Pulling] = []
         self._lock = threading.Lock()
 
-    def enter(self, organization_id: UUID, endpoint_id: UUID) -> Pulling | None:
+    def enter(
+        self, organization_id: UUID, endpoint_id: UUID, *, ahead: bool = False
+    ) -> Pulling | None:
         """None where the organization or the endpoint has all pulls that it may have, or all
-        threads are taken: then one that has taken long makes way for the next try."""
+        threads are taken: then one that has taken long makes way for the next try.
+
+        The pulls ahead count for themselves, and those at an endpoint make way for any other.
+        """
         with self._lock:
-            of_organization = Counter(each.organization_id for each in self._running)
-            of_endpoint = Counter(each.endpoint_id for each in self._running)
-            if of_organization[organization_id] >= MOST_OF_ORGANIZATION:
+            pulls = [each for each in self._running if each.ahead == ahead]
+            of_organization = Counter(each.organization_id for each in pulls)
+            of_endpoint = Counter(each.endpoint_id for each in pulls)
+            most = MOST_AHEAD if ahead else MOST_PULLS
+            if of_organization[organization_id] >= most.of_organization:
                 return None
-            if of_endpoint[endpoint_id] >= MOST_OF_ENDPOINT:
+            if of_endpoint[endpoint_id] >= most.of_endpoint:
+                return None
+            if ahead and (
+                len(pulls) >= most.at_once
+                or any(each.endpoint_id == endpoint_id for each in self._running)
+            ):
                 return None
             if len(self._running) >= MOST_AT_ONCE:
-                oldest = min(self._running, key=lambda each: each.since)
-                oldest.makes_way |= time.monotonic() - oldest.since > LONG_S
+                self._make_way()
                 return None
-            pulling = Pulling(organization_id, endpoint_id)
+            for each in self._running:
+                each.makes_way |= each.ahead and each.endpoint_id == endpoint_id
+            pulling = Pulling(organization_id, endpoint_id, ahead=ahead)
             self._running.append(pulling)
             return pulling
+
+    def _make_way(self) -> None:
+        """The oldest of the pulls ahead does so at once, or else of all others once it has taken
+        long. The caller has the lock."""
+        oldest = min(self._running, key=lambda each: (not each.ahead, each.since))
+        oldest.makes_way |= oldest.ahead or time.monotonic() - oldest.since > LONG_S
 
     def leave(self, pulling: Pulling) -> None:
         with self._lock:
@@ -101,7 +134,8 @@ def start(endpoint_id: UUID, image: str) -> None:
     endpoint = Endpoint.objects.select_related("cluster").filter(pk=endpoint_id).first()
     if endpoint is None:
         return
-    pulling = _slots.enter(endpoint.cluster.organization_id, endpoint_id)
+    ahead = _is_ahead(endpoint, image)
+    pulling = _slots.enter(endpoint.cluster.organization_id, endpoint_id, ahead=ahead)
     if pulling is None:
         redis_client().delete(_request_key(endpoint_id, image))
         return
@@ -141,7 +175,8 @@ def pull(endpoint_id: UUID, image: str, may_go_on: Callable[[], bool] = lambda: 
 
 
 def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None:
-    read_at, goes_on = time.monotonic(), True
+    began_at = read_at = time.monotonic()
+    goes_on = True
 
     def is_wanted() -> bool:
         nonlocal read_at, goes_on
@@ -149,18 +184,28 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
         if goes_on and time.monotonic() - read_at >= READ_WANTED_EVERY_S:
             read_at = time.monotonic()
             goes_on = _is_awaited(endpoint, image)
+            if not goes_on:
+                goes_on = likely_images.is_wanted(endpoint.pk, image)
+                if goes_on and read_at - began_at > AHEAD_S:
+                    likely_images.leave(endpoint.pk, image)
+                    goes_on = False
         return goes_on
 
-    began = database_now()
+    began, ahead = database_now(), _is_ahead(endpoint, image)
     try:
         runtime = runtime_connections.connect_to(endpoint)
         _give_back_connection()
         runtime.pull(image, is_wanted)
         pull_pauses.end(endpoint.pk, image)
+        count(PullOutcome.PULLED if goes_on else PullOutcome.BROKEN_OFF, ahead=ahead)
         if goes_on:  # else it was broken off, and has pulled nothing
             pulled = _pulled_key(endpoint.pk, image)
             redis_client().set(pulled, began.isoformat(), ex=PULLED_TTL_S)
+            likely_images.pulled(endpoint, image)
     except ImageDelayed as error:
+        count(PullOutcome.DELAYED, ahead=ahead)
+        if _is_left(endpoint, image, error):
+            return
         now = database_now()
         pause = pull_pauses.extend(endpoint.pk, image, str(error), now)
         _write(endpoint, image, Outcome.NOTE, Code.IMAGE_PULL_DELAYED, pause.details())
@@ -168,13 +213,33 @@ def _pull(endpoint: Endpoint, image: str, may_go_on: Callable[[], bool]) -> None
         extra = {"endpoint_id": str(endpoint.pk), "image": image, **pause.details()}
         logger.warning("pull failed, and is tried again", extra=extra)
     except RefusedError as error:
+        count(PullOutcome.REFUSED, ahead=ahead)
+        if _is_left(endpoint, image, error):
+            return
         pull_pauses.end(endpoint.pk, image)
         details = {"said": error.problem.message} if error.problem.message else {}
         _write(endpoint, image, Outcome.FAIL, error.problem.code, details)
     except RuntimeUnavailable as error:
+        count(PullOutcome.INTERRUPTED, ahead=ahead)
         circuit_breaker.failed(endpoint.pk)
         extra = {"endpoint_id": str(endpoint.pk), "error": str(error)}
         logger.warning("pull interrupted", extra=extra)
+
+
+def _is_ahead(endpoint: Endpoint, image: str) -> bool:
+    """Whether the image is wanted for deployments of which none starts yet."""
+    return likely_images.is_wanted(endpoint.pk, image) and not _waiting(endpoint, image)
+
+
+def _is_left(endpoint: Endpoint, image: str, error: Exception) -> bool:
+    """Leave the image for a while where the pull that failed is one ahead. A start pulls at once,
+    without the pause that the failure of another start's pull would cost it."""
+    if not _is_ahead(endpoint, image):
+        return False
+    likely_images.leave(endpoint.pk, image)
+    extra = {"endpoint_id": str(endpoint.pk), "image": image, "error": str(error)}
+    logger.info("pull ahead failed", extra=extra)
+    return True
 
 
 def _write(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from clusters.models import NodeState, Ordering, Preemption, Queueing, Runtime, State
+from clusters.models import NodeState, Ordering, Preemption, Prepull, Queueing, Runtime, State
 from clusters.models import Placement as PlacementPolicy
 from deployments.api.log_parameters import PARAMETERS
 from deployments.api.serializers import SubmitSerializer
@@ -83,13 +83,14 @@ def test_every_policy_is_explained_with_its_values_and_its_default() -> None:
         name = named(setting)[0] if setting else next(reversed(explained))
         explained[name] = f"{explained.get(name, '')} {values}"
     defaults = Policy()
-    assert list(explained) == [each.name for each in fields(Policy)]
+    assert list(explained) == [*(each.name for each in fields(Policy)), "prepull"]
     choices = {
         "queueing": Queueing,
         "ordering": Ordering,
         "preemption": Preemption,
         "placement": PlacementPolicy,
         "preemption_within_quota": Preemption,
+        "prepull": Prepull,
     }
     for name, values in explained.items():
         if name in choices:
@@ -108,8 +109,11 @@ def test_every_parameter_of_the_output_is_explained() -> None:
 
 
 def test_every_metric_is_explained() -> None:
-    source = (REPOSITORY / "scheduler/metrics.py").read_text()
-    measured = set(re.findall(r'"(mlops_scheduler_\w+)"', source))
+    sources = [
+        (REPOSITORY / name).read_text()
+        for name in ("scheduler/metrics.py", "deployments/pull_counts.py")
+    ]
+    measured = set(re.findall(r'"(mlops_(?:scheduler|image)_\w+)"', "".join(sources)))
     given = {
         name.removesuffix("_total") for name in first_column(f"{REFERENCE}/metrics.md", "metric")
     }

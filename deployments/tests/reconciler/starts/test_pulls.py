@@ -103,7 +103,7 @@ def test_a_pull_without_a_thread_is_requested_again_by_the_next_pass(
     testbed.reconcile()
     taken = [
         image_pulls._slots.enter(testbed.cluster.organization_id, uuid4())
-        for _ in range(image_pulls.MOST_OF_ORGANIZATION)
+        for _ in range(image_pulls.MOST_PULLS.of_organization)
     ]
     assert image_pulls.should_request(endpoint_of(a), "train:1")
     image_pulls.start(endpoint_of(a), "train:1")

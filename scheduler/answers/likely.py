@@ -1,0 +1,42 @@
+"""Answers on which nodes waiting deployments will likely start, for pulling their images ahead."""
+
+import logging
+from dataclasses import replace
+from uuid import UUID
+
+from django.db import OperationalError, connection, transaction
+
+from clusters.models import Cluster
+from scheduler import store
+from scheduler.engine import Decision, decide
+from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.whatif.likely import likely_nodes
+from scheduler.store.running import running_in
+
+MOST_RUNNING = 5000  # of a cluster with more, those that happen to be read
+logger = logging.getLogger(__name__)
+
+
+def nodes_of(cluster_id: UUID, most: int) -> list[tuple[UUID, list[UUID]]]:
+    """The first `most` deployments that wait, and for each the nodes, by the planner's own plan of
+    this moment, which is not carried out. Reads what a cycle reads, and all that runs; none where
+    that fails."""
+    try:
+        with transaction.atomic():
+            if not connection.savepoint_ids:  # not within another transaction
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            found = likely_nodes(_with_all_that_runs(store.read_and_decide(cluster_id)), most)
+    except (OperationalError, Cluster.DoesNotExist) as error:
+        logger.info("likely nodes are not known", extra={"error": str(error)})
+        return []
+    return [(UUID(id_), [UUID(node) for node in nodes]) for id_, nodes in found]
+
+
+def _with_all_that_runs(decision: Decision) -> Decision:
+    """A cycle reads what might be evicted; where a workload fits soonest depends on all ends."""
+    snapshot = decision.snapshot
+    if not decision.waiting() or not snapshot.nodes:
+        return decision
+    running = running_in(snapshot, most=MOST_RUNNING)
+    return decide(ClusterView(replace(snapshot, running=running, local_images=())))
