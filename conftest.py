@@ -6,6 +6,8 @@ pytest_plugins = [
     "deployments.tests.runtimes.docker.engine",
     "deployments.tests.reconciler.docker_testbed",
     "deployments.tests.runtimes.docker.busybox",
+    "deployments.tests.runtimes.s3",
+    "deployments.tests.runtimes.docker.fetch_image",
     "deployments.tests.runtimes.kubernetes.cluster",
     "clusters.tests.attached",
     "mlops_platform.tests.equipment.world",

@@ -7,40 +7,18 @@ that it resolves to; later the runtimes judge each connection by the address tha
 """
 
 import errno
-import ipaddress
 import socket
 import threading
 from functools import cache
 
 from django.conf import settings
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from clusters.endpoints import address_kinds
 
 RESOLVE_TIMEOUT_S = 3.0
 MOST_LOOKUPS = 32  # in each process
 _lookups = threading.BoundedSemaphore(MOST_LOOKUPS)
 
-# Metadata services, most of them outside the link-local range.
-METADATA = frozenset(
-    map(
-        ipaddress.ip_address,
-        (
-            "169.254.169.254",  # nearly all of them
-            "fd00:ec2::254",  # Amazon
-            "fd20:ce::254",  # Google
-            "100.100.100.200",  # Alibaba
-            "168.63.129.16",  # Azure
-            "192.0.0.192",  # Oracle
-            "fd00:c1::a9fe:a9fe",  # Oracle
-            "fd00:42::42",  # Scaleway
-        ),
-    )
-)
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # Linux takes 0.0.0.0 for this host
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # with the IPv4 address at varying positions
-_COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, long out of use
-_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
 _NOT_ASSIGNED = "198.51.100.213"  # reserved for documentation: no interface has it
 
 
@@ -50,16 +28,14 @@ class Unresolvable(Exception):  # noqa: N818 - a property of a name, not a mista
 
 def refusal(address: str) -> str | None:
     """Why a tenant's endpoint may not lead to this IP address; None where it may."""
-    try:
-        given = ipaddress.ip_address(address.partition("%")[0])  # without the interface
-    except ValueError:
+    given = address_kinds.parsed(address)
+    if given is None:
         return f"{address[:60]!r} is no IP address."
-    meant = [given, *_inner(given)]
-    kind = next(filter(None, map(_kind, meant)), None)
-    if kind is None and any(_is_own(str(each)) for each in meant):
+    kind = address_kinds.forbidden_kind(given)
+    if kind is None and any(_is_own(str(each)) for each in address_kinds.meant(given)):
         kind = "an address of this host"
-    if kind is None and not _is_in_range(given):
-        kind = "outside the ranges of this platform"
+    if kind is None and not address_kinds.is_in_range(given, settings.TENANT_ENDPOINT_RANGES):
+        kind = address_kinds.OUTSIDE
     return kind and f"{address} is {kind}, where only an operator may attach."
 
 
@@ -89,51 +65,6 @@ def resolve(host: str, timeout_s: float = RESOLVE_TIMEOUT_S) -> list[str]:
     if not found:
         raise Unresolvable(host)
     return found
-
-
-def _is_in_range(address: Address) -> bool:
-    """Whether TENANT_ENDPOINT_RANGES, where it is set, has the address. An IPv4 address is the same
-    in its mapped form; a tunnel or a translation leads elsewhere and needs a range of its own."""
-    ranges = settings.TENANT_ENDPOINT_RANGES
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return not ranges or any(_in(mapped or address, network) for network in ranges)
-
-
-def _kind(address: Address) -> str | None:
-    """The first kind, most specific first, that the address is of; None where it is allowed."""
-    kinds = {
-        "a metadata address": address in METADATA,
-        "a loopback address": address.is_loopback,
-        "a link-local address": address.is_link_local,
-        "an unspecified address": address.is_unspecified or _in(address, _THIS_NETWORK),
-        "a multicast address": address.is_multicast,
-        "a reserved address": _is_reserved(address),
-    }
-    return next((kind for kind, so in kinds.items() if so), None)
-
-
-def _is_reserved(address: Address) -> bool:
-    if any(_in(address, network) for network in (_MAPPED, _NAT64, _COMPATIBLE)):
-        return False  # judged by its IPv4 address
-    return address.is_reserved or _in(address, _LOCAL_NAT64)
-
-
-def _inner(address: Address) -> list[Address]:
-    """The IPv4 addresses inside a mapped, tunnelled or translated IPv6 address."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    inner: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
-    inner += address.teredo or ()
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        inner.append(last)
-    if (int(address) >> 32) & 0xFDFFFFFF == 0x5EFE:  # ISATAP
-        inner.append(last)
-    return [each for each in inner if each is not None]
-
-
-def _in(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    return address.version == network.version and address in network
 
 
 def _is_own(address: str) -> bool:

@@ -18,7 +18,7 @@ from mlops_platform.api.fields import MILLI
 CAUSES: frozenset[str] = frozenset(
     {
         *(Code.EXITED, Code.OUT_OF_MEMORY, Code.OUT_OF_DISK),
-        *(Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED),
+        *(Code.IMAGE_PULL_FAILED, Code.FETCH_FAILED, Code.COMMAND_FAILED, Code.REFUSED),
         *(codes.NOT_READY_IN_TIME, codes.NOT_ALIVE),
         *(codes.ENV_SEALED, codes.SECRET_MISSING, codes.SECRET_SEALED),
     }

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from clusters.models import Node
@@ -18,6 +18,7 @@ from deployments.reconciler.starts.secret_values import NoSecret
 from deployments.reconciler.status_writer import Assessed
 from deployments.runtimes.base import (
     Code,
+    DataAwaited,
     ImageMissing,
     LaunchSpec,
     Phase,
@@ -44,6 +45,13 @@ MOST_STARTS = 32  # in one round, so that the next round sees stops and ends in 
 Pull = Callable[[UUID, str], None]  # endpoint, image
 Call = Literal["prepare", "start"]
 Observed = tuple[Deployment, list[Replica]]
+
+
+class Lacking(NamedTuple):
+    """A node that lacks an image."""
+
+    node: Node
+    image: str
 
 
 def stop(observation: Observation, stopping: Sequence[Observed], now: datetime) -> None:
@@ -113,9 +121,9 @@ def start(
     for (row, _), result in zip(ready, results, strict=True):
         if isinstance(result, Assessment):
             notes.append((row, result))
-        elif isinstance(result, Node):
-            assert result.endpoint_id is not None
-            notes.append((row, _without_image(row, result.endpoint_id, pull)))
+        elif isinstance(result, Lacking):
+            assert result.node.endpoint_id is not None
+            notes.append((row, _without_image(row, result.node.endpoint_id, result.image, pull)))
         elif result:
             started.append(row)
             if why := launch_specs.why_unreachable(row):
@@ -136,12 +144,12 @@ def _why_blocked(blocked: Blocked) -> Assessment:
 
 def _start(
     observation: Observation, launch_specs: LaunchSpecs, row: Deployment, replicas: list[Replica]
-) -> Assessment | Node | bool:
-    """True once all replicas are started, False where a node is away; the node that lacks the
-    image; or why the row cannot start.
+) -> Assessment | Lacking | bool:
+    """True once all replicas are started, or fetch what they mount; False where a node is away; the
+    node that lacks an image; or why the row cannot start.
 
     A gang on several engines is prepared on all of them first, so none of its programs runs before
-    all of its containers are there.
+    all of its containers are there, and what these mount.
     """
     by_endpoint: dict[UUID | None, list[tuple[int, Node]]] = {}
     for each in replicas:
@@ -151,11 +159,18 @@ def _start(
     some_exist = any(each.status for each in replicas)
     calls: tuple[Call, ...] = ("start",) if len(by_endpoint) == 1 else ("prepare", "start")
     for call in calls:
+        is_complete = True
         for placed in by_endpoint.values():
-            result = _call(observation, launch_specs, call, row, placed, some_exist=some_exist)
+            try:
+                result = _call(observation, launch_specs, call, row, placed, some_exist=some_exist)
+            except DataAwaited:  # others begin to fetch meanwhile
+                is_complete = False
+                continue
             if result is not True:
                 return result
             some_exist = True
+        if not is_complete:
+            break
     return True
 
 
@@ -167,8 +182,9 @@ def _call(
     placed: Sequence[tuple[int, Node]],
     *,
     some_exist: bool,
-) -> Assessment | Node | bool:
-    """Prepare or start the replicas at one endpoint; returns what `_start` returns."""
+) -> Assessment | Lacking | bool:
+    """Prepare or start the replicas at one endpoint; returns what `_start` returns, and raises
+    DataAwaited."""
     node = placed[0][1]
     runtime = observation.runtime_of(node)
     if runtime is None:
@@ -176,13 +192,13 @@ def _call(
     try:
         launch_spec = launch_specs.of(row, placed)
         if _must_pull(runtime, launch_spec, node, row):
-            return node
+            return Lacking(node, row.image)
         if call == "prepare":
             runtime.prepare(launch_spec)
         else:
             runtime.start(launch_spec)
-    except ImageMissing:
-        return node
+    except ImageMissing as error:
+        return Lacking(node, str(error) or row.image)
     except NoSecret as error:
         logger.warning("%s of %s", error.code, row.pk)
         if _tried_long_enough(row):
@@ -197,7 +213,8 @@ def _call(
         outcome = Outcome.REQUEUE if error.problem.code in BLAMELESS else Outcome.FAIL
         details = {"said": error.problem.message} if error.problem.message else {}
         alive = some_exist or len(placed) > 1  # the runtime may have created some of them
-        code, against = str(error.problem.code), observation.is_of_engines
+        code = str(error.problem.code)
+        against = observation.is_of_engines and code != Code.FETCH_FAILED
         return Assessment(outcome, code, details, alive=alive, node_id=node.pk, against=against)
     except RuntimeUnavailable as error:
         observation.record_failure(node, error)
@@ -225,15 +242,16 @@ def _must_pull(runtime: Runtime, launch_spec: LaunchSpec, node: Node, row: Deplo
     return not image_pulls.was_pulled_since(node.endpoint_id, row.image, row.admitted_at)
 
 
-def _without_image(row: Deployment, endpoint_id: UUID, pull: Pull) -> Assessment:
+def _without_image(row: Deployment, endpoint_id: UUID, image: str, pull: Pull) -> Assessment:
     """Request the image, unless its last pull failed a moment ago. Others get the capacity of a row
     that has waited for a registry for too long."""
-    pause, now = pull_pauses.read(endpoint_id, row.image), database_now()
+    pause, now = pull_pauses.read(endpoint_id, image), database_now()
     if pause is None:
-        pull(endpoint_id, row.image)
-        return Assessment(Outcome.NOTE, Code.PULLING_IMAGE)
+        pull(endpoint_id, image)
+        said = {} if image == row.image else {"said": f"{image}, which fetches its buckets"}
+        return Assessment(Outcome.NOTE, Code.PULLING_IMAGE, said)
     if pause.retry_at <= now:
-        pull(endpoint_id, row.image)
+        pull(endpoint_id, image)
     elif now - max(pause.since, row.admitted_at or now) > TRY_FOR:
         code = Code.IMAGE_PULL_DELAYED
         return Assessment(Outcome.REQUEUE, code, pause.details(), alive=row.replicas > 1)

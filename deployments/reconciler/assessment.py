@@ -26,8 +26,11 @@ TERMINATED = 143  # by SIGTERM, or by a program that ends itself so
 CUT_OFF = (137, 143, 255)  # SIGKILL, SIGTERM, unknown: exit codes of a machine that goes down
 AT_ONCE = timedelta(seconds=30)  # after its start; what its machine ends so soon never ran well
 UNSTARTED = (Code.REFUSED, Code.COMMAND_FAILED)
-BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE)
-FATAL = (Code.IMAGE_PULL_FAILED, Code.COMMAND_FAILED, Code.REFUSED, Code.OUT_OF_DISK)
+BLAMELESS = (Code.DISRUPTED, Code.UNSCHEDULABLE, Code.FETCH_DELAYED)
+FATAL = (
+    *(Code.IMAGE_PULL_FAILED, Code.FETCH_FAILED),
+    *(Code.COMMAND_FAILED, Code.REFUSED, Code.OUT_OF_DISK),
+)
 
 
 class Outcome(Enum):

@@ -167,7 +167,7 @@ def _requeue(row: Deployment, assessment: Assessment, now: datetime) -> bool:
     ended = _finished_at(row, assessment, now)
     if assessment.code in (Code.UNSCHEDULABLE, codes.CONTAINER_LOST, codes.GANG_INCOMPLETE):
         columns["retry_at"] = ended + timedelta(seconds=ELSEWHERE_S)
-    elif assessment.code == Code.IMAGE_PULL_DELAYED:
+    elif assessment.code in (Code.IMAGE_PULL_DELAYED, Code.FETCH_DELAYED):
         columns["retry_at"] = ended + timedelta(seconds=LAST_RETRY_S)
     elif assessment.exit_code == TERMINATED:  # what has stopped it may do so again
         columns["retry_at"] = ended + timedelta(seconds=FIRST_RETRY_S)

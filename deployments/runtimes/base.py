@@ -13,6 +13,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Final, Literal, NamedTuple, Protocol
 
+from deployments.runtimes.fetches import Fetch
 from deployments.runtimes.mounts import Mount
 from deployments.runtimes.peers import Peers
 
@@ -59,12 +60,19 @@ class ImageDelayed(Exception):  # noqa: N818 - not an error of the image: a late
         super().__init__(one_line(said))
 
 
+class DataAwaited(Exception):  # noqa: N818 - not an error: fetching takes time
+    """What the replicas mount is being fetched, and none was started: start them again later."""
+
+
 class Code(StrEnum):
     """The problems of a replica. The codes are among the reason codes of the REST API."""
 
     PULLING_IMAGE = "PULLING_IMAGE"  # no fault: it takes time
     IMAGE_PULL_DELAYED = "IMAGE_PULL_DELAYED"  # it failed, and is tried again
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"  # for good: there is no such image, or no access to it
+    FETCHING_DATA = "FETCHING_DATA"  # no fault: it takes time
+    FETCH_DELAYED = "FETCH_DELAYED"  # a bucket could not be fetched, and is tried again
+    FETCH_FAILED = "FETCH_FAILED"  # for good: no such bucket, no access, or more than is allowed
     COMMAND_FAILED = "COMMAND_FAILED"  # there is no such program, or it may not be executed
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     OUT_OF_DISK = "OUT_OF_DISK"  # it has written more scratch than it may
@@ -178,13 +186,15 @@ SECRETS = "/run/secrets"  # the folder of their files, in a container
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What a container gets of secrets, and nothing else may see: variables by name, and the
-    content of files by their path below SECRETS."""
+    content of files by their path below SECRETS. `document`: for the program that fetches buckets,
+    in a container of its own, and no other."""
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    document: str = field(default="", repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self.env or self.files)
+        return bool(self.env or self.files or self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,7 @@ class LaunchSpec:
     mounts: Sequence[Mount] = ()
     peers: Peers | None = None  # of a gang
     secrets: Secrets = Secrets()
+    fetch: Fetch | None = None  # before the program starts
 
     @property
     def shm_mib(self) -> int:
@@ -283,7 +294,7 @@ class Runtime(Protocol):
     def start(self, launch_spec: LaunchSpec) -> None:
         """Start those of the replicas that do not exist; replicas that exist stay as they are.
 
-        Raises ImageMissing (no replica was started) and RefusedError.
+        Raises ImageMissing and DataAwaited (no replica was started) and RefusedError.
         """
 
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-MountKind = Literal["HOST_PATH", "NFS", "DOCKER_VOLUME", "PVC"]
+MountKind = Literal["HOST_PATH", "NFS", "DOCKER_VOLUME", "PVC", "S3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class Mount:
     """A volume at a path of the container.
 
     `source` is what the volume is made of, by its kind: `path`; `server` and `path`; `volume`;
-    `claim`, or `size_mib`, `storage_class` and `access_mode`.
+    `claim`, or `size_mib`, `storage_class` and `access_mode`. What is fetched of a bucket is in the
+    launch spec's `fetch`.
     """
 
     volume: str  # its name in the cluster

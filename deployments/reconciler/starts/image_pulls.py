@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import close_old_connections, connection
+from django.db.models import Q
 
-from clusters.models import Endpoint
+from clusters.models import Endpoint, Volume, VolumeKind
 from deployments import runtime_connections, wakeup
 from deployments.models import Deployment, Status
 from deployments.pull_counts import PullOutcome, count
@@ -267,12 +269,16 @@ def _give_back_connection() -> None:
 
 
 def _waiting(endpoint: Endpoint, image: str) -> list[Deployment]:
-    """The deployments that are placed on the endpoint's nodes and start from the image."""
+    """The deployments that are placed on the endpoint's nodes and start from the image, or fetch
+    what they mount with it."""
     nodes = {str(pk) for pk in endpoint.nodes.values_list("pk", flat=True)}
+    needing = Q(image=image)
+    if image == settings.FETCH_IMAGE:
+        buckets = Volume.objects.filter(cluster=endpoint.cluster_id, kind=VolumeKind.S3)
+        for name in buckets.values_list("name", flat=True):
+            needing |= Q(volumes__contains=[{"name": name}])
     starting = Deployment.objects.filter(
-        cluster=endpoint.cluster_id,
-        status=Status.STARTING,
-        image=image,
+        needing, cluster=endpoint.cluster_id, status=Status.STARTING
     )
     return [row for row in starting if not nodes.isdisjoint(node_ids(row))]
 

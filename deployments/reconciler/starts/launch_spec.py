@@ -1,12 +1,14 @@
 """Turns a row into the launch spec that its runtime starts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clusters.models import Cluster, Node
 from clusters.models import Sandbox as SandboxRow
 from deployments.env import unsealed
 from deployments.models import Deployment
 from deployments.queries.peers import peers_of, why_unreachable
+from deployments.reconciler.starts.bucket_fetches import fetch_of
 from deployments.reconciler.starts.mounts import Mounts
 from deployments.reconciler.starts.secret_values import SecretValues
 from deployments.runtimes.base import Container, LaunchSpec, Probe, ReplicaPlacement, Sandbox
@@ -21,8 +23,8 @@ class LaunchSpecs:
 
     def __init__(self, cluster: Cluster, rows: Sequence[Deployment]) -> None:
         self._cluster = cluster
-        self.secrets = SecretValues(cluster.organization_id, rows)
         self._mounts = Mounts(cluster, rows)
+        self.secrets = SecretValues(cluster.organization_id, rows, self._mounts.volumes)
         row = SandboxRow.objects.filter(cluster=cluster).first()
         self._sandbox = Sandbox() if row is None else _sandbox(row)
 
@@ -30,6 +32,11 @@ class LaunchSpecs:
         """For the replicas of the row that are placed at one endpoint, by number and node. Raises
         sealing.Unsealable where no key opens its environment, RefusedError for a volume that is
         gone, and NoSecret for a secret that is gone, or that no key opens."""
+        keys = self.secrets.keys_of_buckets(row)
+        fetch = fetch_of(row, self._mounts.volumes, keys)
+        secrets = self.secrets.of(row)
+        if fetch is not None:
+            secrets = replace(secrets, document=fetch.document())
         return LaunchSpec(
             deployment_id=str(row.pk),
             attempt=row.attempt,
@@ -56,7 +63,8 @@ class LaunchSpecs:
             sandbox=self._sandbox,
             container=_container(row),
             mounts=self._mounts.of(row),
-            secrets=self.secrets.of(row),
+            secrets=secrets,
+            fetch=fetch,
             peers=peers_of(row, self._cluster, self._sandbox.network),
         )
 

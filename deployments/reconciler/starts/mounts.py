@@ -15,14 +15,14 @@ class Mounts:
     as each of the threads that start containers would open a connection of its own for it."""
 
     def __init__(self, cluster: Cluster, rows: Sequence[Deployment]) -> None:
-        self._volumes: Mapping[str, Volume] = {}
+        self.volumes: Mapping[str, Volume] = {}
         if any(row.volumes for row in rows):
-            self._volumes = {each.name: each for each in volumes_in(cluster)}
+            self.volumes = {each.name: each for each in volumes_in(cluster)}
 
     def of(self, row: Deployment) -> Sequence[Mount]:
         """Raises RefusedError where a volume is gone, or where the settings no longer allow its
         folder: it was offered under others."""
-        return [self._mount(self._volumes.get(given["name"]), given) for given in row.volumes]
+        return [self._mount(self.volumes.get(given["name"]), given) for given in row.volumes]
 
     @staticmethod
     def _mount(volume: Volume | None, given: Mapping[str, str]) -> Mount:
@@ -30,8 +30,6 @@ class Mounts:
             raise _refused(f"The cluster offers no volume {given['name']} any more.")
         if volume.kind == VolumeKind.HOST_PATH and not is_below_a_root(volume.source["path"]):
             raise _refused(f"The folder of {volume.name} lies below none of VOLUME_HOST_ROOTS.")
-        if volume.kind == VolumeKind.S3:
-            raise _refused(f"{volume.name} is a bucket, and none is fetched yet.")
         return Mount(
             volume=volume.name,
             kind=volume.kind,  # type: ignore[arg-type]  # one of VolumeKind, as Mount has them

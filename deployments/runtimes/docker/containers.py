@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError
+from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError, Sandbox
 from deployments.runtimes.docker import networks, pre_stop, probes
 from deployments.runtimes.docker.gpus import LABEL as LABEL_OF_GPUS
 from deployments.runtimes.peers import FOLDER, host_name
@@ -96,7 +96,7 @@ def _among_peers(launch_spec: LaunchSpec, replica: int) -> dict[str, Any]:
     own = networks.own_network(launch_spec)
     if own:
         aliases.append(host_name(replica))  # a network of others may have several such gangs
-    network = own or _network(launch_spec.sandbox.network)
+    network = own or network_of(launch_spec.sandbox)
     return {
         "Hostname": host_name(replica),
         "Domainname": launch_spec.peers.group,
@@ -126,7 +126,7 @@ def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]
         "CapAdd": _capabilities(sandbox.add_capabilities),
         "SecurityOpt": [] if sandbox.allow_privilege_escalation else ["no-new-privileges"],
         "ReadonlyRootfs": sandbox.read_only_root,
-        "NetworkMode": networks.own_network(launch_spec) or _network(sandbox.network),
+        "NetworkMode": networks.own_network(launch_spec) or network_of(sandbox),
         "IpcMode": "private",
         "CgroupnsMode": "private",
     }
@@ -138,8 +138,9 @@ def _host_config(launch_spec: LaunchSpec, gpus: Sequence[str]) -> dict[str, Any]
     return host
 
 
-def _network(network: str) -> str:
+def network_of(sandbox: Sandbox) -> str:
     """The container's own network: "host" and "container:…" would share another one."""
+    network = sandbox.network
     if network == "host" or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", network, re.ASCII):
         raise RefusedError(Problem(Code.REFUSED, "No network that a container may be in."))
     return network

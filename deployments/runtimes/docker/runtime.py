@@ -12,6 +12,7 @@ from deployments.runtimes.base import (
     AnswerTooLarge,
     Capacity,
     Code,
+    DataAwaited,
     Key,
     LaunchSpec,
     Problem,
@@ -31,7 +32,8 @@ from deployments.runtimes.docker import (
     replica_status,
 )
 from deployments.runtimes.docker.client import Answered, Engine, errors_as_unavailable
-from deployments.runtimes.docker.files import file_times, hostfiles, mounts, scratch, secret_files
+from deployments.runtimes.docker.files import buckets, file_times, hostfiles, mounts, secret_files
+from deployments.runtimes.docker.files.scratch import Scratch
 from deployments.runtimes.docker.info import capacity
 from deployments.runtimes.docker.refusals import raise_if_final
 from deployments.runtimes.limits import ANSWER_BYTES
@@ -71,7 +73,8 @@ class DockerRuntime:
         self._registries = tuple(registries)
         self._choosing_gpus, self._lock = Lock(), Lock()
         self._starting: set[str] = set()  # ids of containers, guarded by the lock
-        self._scratch = scratch.Scratch(self._engine)
+        self._scratch = Scratch(self._engine)
+        self._fetches = buckets.Fetches(self._engine, cluster_id)
         # By container id: the list does not contain it, and a container starts only once.
         self._started_at: dict[str, datetime | None] = {}
         self._signalled: set[str] = set()  # ids of containers that were stopped here
@@ -85,8 +88,10 @@ class DockerRuntime:
     @errors_as_unavailable()
     def start(self, launch_spec: LaunchSpec) -> None:
         # All containers are created before any starts: without the image, none has started.
-        for container_id in self._prepare(launch_spec):
+        for key, container_id in self._prepare(launch_spec):
             self._start(container_id)
+            if launch_spec.fetch:
+                self._fetches.remove(key)
 
     @errors_as_unavailable()
     def pull(self, image: str, wanted: Callable[[], bool] = lambda: True) -> None:
@@ -191,9 +196,15 @@ class DockerRuntime:
 
     @errors_as_unavailable()
     def tidy(self, *, leaving: bool = False) -> None:
-        """Removes networks of gangs that are gone. An engine stores no credentials."""
-        if networks.any_of(self._engine, self._cluster_id):
-            listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
+        """Removes networks of gangs, and what fetches for containers, that are gone. An engine
+        stores no credentials of registries."""
+        fetching = self._fetches.begin_to_tidy()  # before those for which they fetch
+        has_networks = networks.any_of(self._engine, self._cluster_id)
+        if not fetching and not has_networks:
+            return
+        listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
+        self._fetches.tidy(fetching, {item["Id"] for item in listed})
+        if has_networks:
             keys = (containers.key_of(item.get("Labels"), self._cluster_id) for item in listed)
             used = {group_of(key.deployment_id, key.attempt) for key in keys if key}
             networks.tidy(self._engine, self._cluster_id, used, leaving=leaving)
@@ -201,8 +212,9 @@ class DockerRuntime:
     def close(self) -> None:
         self._engine.close()
 
-    def _prepare(self, launch_spec: LaunchSpec) -> list[str]:
-        """Create the containers that do not exist; the ids of all that have not been started."""
+    def _prepare(self, launch_spec: LaunchSpec) -> list[tuple[Key, str]]:
+        """Create the containers that do not exist, and fetch what they mount; the ids of all that
+        have not been started."""
         network = networks.own_network(launch_spec)
         if network and launch_spec.placement:
             networks.ensure(self._engine, network, self._cluster_id)
@@ -211,17 +223,23 @@ class DockerRuntime:
                 created = self._create_all(launch_spec, self._unused_gpus())
         else:
             created = self._create_all(launch_spec, iter(()))
-        not_started = [container_id for container_id in created if container_id is not None]
+        not_started = [(key, container_id) for key, container_id in created if container_id]
         if launch_spec.peers and launch_spec.peers.reachable:
-            for container_id in not_started:
+            for _, container_id in not_started:
                 hostfiles.write(self._engine, container_id, launch_spec.peers)
         keep = len(not_started) < len(created)
-        for container_id in not_started:
+        for _, container_id in not_started:
             secret_files.put(self._engine, container_id, launch_spec.secrets, keep=keep)
+        if launch_spec.fetch:  # all begin before any is waited for
+            done = [self._fetches.is_done(*each, launch_spec) for each in not_started]
+            if not all(done):
+                raise DataAwaited
         return not_started
 
-    def _create_all(self, launch_spec: LaunchSpec, unused: Iterator[str]) -> list[str | None]:
-        created, mounted, configs = [], [], []
+    def _create_all(
+        self, launch_spec: LaunchSpec, unused: Iterator[str]
+    ) -> list[tuple[Key, str | None]]:
+        mounted, configs = [], []
         if launch_spec.mounts:
             version = self._engine.call(lambda client: str(client.api_version))
             mounted = mounts.mounts_of(launch_spec.mounts, self._cluster_id, version)
@@ -229,12 +247,15 @@ class DockerRuntime:
             key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
             taken = gpus.take(unused, launch_spec.gpu)
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
-            config["HostConfig"]["Mounts"] = mounted + secret_files.mounts_of(launch_spec.secrets)
+            fetched = buckets.mounts_of(launch_spec, key, self._cluster_id)
+            secret = secret_files.mounts_of(launch_spec.secrets)
+            config["HostConfig"]["Mounts"] = mounted + fetched + secret
             self._scratch.limit(config, launch_spec.container.ephemeral_mib)
+            config["Labels"] |= buckets.labels_of(launch_spec)
             configs.append((key, config))
-            created.append(self._create(key, config))
-        if launch_spec.secrets.env and None not in created:
-            return [self._renew(key, config) for key, config in configs]
+        created = [(key, self._create(key, config)) for key, config in configs]
+        if launch_spec.secrets.env and all(container_id for _, container_id in created):
+            return [(key, self._renew(key, config)) for key, config in configs]
         return created
 
     def _renew(self, key: Key, config: dict[str, Any]) -> str | None:
@@ -335,7 +356,7 @@ class DockerRuntime:
             return None
         status = replica_status.at_rest(key, self._node, container)
         digest = self._digests.of(container.get("Image"), container["Config"].get("Image"))
-        status = replace(status, image_digest=digest)
+        status = self._fetches.explained(key, container, replace(status, image_digest=digest))
         if container_id not in self._signalled:  # else the engine need not say what ended it
             status = seen_ends.explained(container_id, status)
         return replica_status.explained(status, lambda: self._last_line(container_id))
@@ -384,7 +405,7 @@ class DockerRuntime:
 
     def _remove_with_network(self, container: dict[str, Any], key: Key) -> None:
         """Remove the container, and the network of its gang if it was the last one in it."""
-        self._remove(container["Id"])
+        self._fetches.leave(key, container, self._remove)
         group = group_of(key.deployment_id, key.attempt)
         if container["HostConfig"].get("NetworkMode") == group:
             networks.remove(self._engine, group)

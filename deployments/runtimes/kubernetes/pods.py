@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 
 from deployments.runtimes.base import Code, Phase, Problem, ReplicaStatus, one_line
+from deployments.runtimes.kubernetes import buckets
 from deployments.runtimes.kubernetes.gangs import has_begun, waits_for_gang
 from deployments.runtimes.kubernetes.names import Json, key_of, main_status, pod_name
 from deployments.runtimes.kubernetes.secrets import is_gated
@@ -137,17 +138,22 @@ def _of_pending(pod: Json, status: Json, waiting: Json) -> Problem | None:
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         return _reported(Code.UNSCHEDULABLE, scheduled)
+    fetching = buckets.status_of(status)
+    if "running" in fetching:
+        return Problem(Code.FETCHING_DATA)
+    containers = "initContainers" if fetching.get("waiting") else "containers"
+    waiting = fetching.get("waiting") or waiting
     code = _WAITING.get(waiting.get("reason", ""))
     if code is Code.IMAGE_PULL_DELAYED:
-        return _of_pull(pod, waiting)
+        return _of_pull(pod, waiting, containers)
     return _reported(code, waiting) if code else None
 
 
-def _of_pull(pod: Json, waiting: Json) -> Problem:
+def _of_pull(pod: Json, waiting: Json, containers: str) -> Problem:
     """The same problem while the kubelet pulls and while it waits for the next try; without a
     message where an older kubelet waits, as it does not repeat what the last try has said."""
     said = _BACK_OFF.sub("", waiting.get("message") or "", count=1)
-    images = (each.get("image") for each in pod["spec"].get("containers") or ())
+    images = (each.get("image") for each in pod["spec"].get(containers) or ())
     is_over = is_final(said, str(next(images, "")))
     code = Code.IMAGE_PULL_FAILED if is_over else Code.IMAGE_PULL_DELAYED
     if not said and waiting["reason"] != "ImagePullBackOff":
@@ -170,7 +176,10 @@ def _of_ended(status: Json, ended: Json | None) -> Problem | None:
     # 2. How its process ended.
     if ended:
         return _of_process(ended)
-    # 3. It had no process: an init container has failed, or the kubelet has rejected the Pod.
+    # 3. It had no process: its data could not be fetched.
+    if unfetched := buckets.problem_of_end(buckets.status_of(status).get("terminated") or {}):
+        return unfetched
+    # 4. An init container of others has failed, or the kubelet has rejected the Pod.
     failed_init = [
         each["state"]["terminated"]
         for each in status.get("initContainerStatuses") or ()

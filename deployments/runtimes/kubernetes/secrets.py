@@ -19,6 +19,7 @@ from deployments.runtimes.base import (
     Secrets,
 )
 from deployments.runtimes.kubernetes.api import TRIES, Api, Refusal
+from deployments.runtimes.kubernetes.buckets import ENTRY
 from deployments.runtimes.kubernetes.names import GATE, IDENTITY, Json, labels_of, pod_name
 
 VOLUME = "secrets"
@@ -147,6 +148,8 @@ def _secret_of(pod: Json, secrets: Secrets) -> Json:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     content = {_entry(name): value for name, value in secrets.env.items()}
     content |= {_file(number): value for number, value in enumerate(secrets.files.values())}
+    if secrets.document:
+        content[ENTRY] = secrets.document
     return {
         "apiVersion": "v1",
         "kind": "Secret",

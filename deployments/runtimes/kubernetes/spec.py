@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from deployments.runtimes.base import Key, LaunchSpec, Probe, ReplicaPlacement, Sandbox
-from deployments.runtimes.kubernetes import gangs, secrets
+from deployments.runtimes.kubernetes import buckets, gangs, secrets
 from deployments.runtimes.kubernetes.names import (
     CONTAINER,
     Json,
@@ -49,9 +49,13 @@ def pod_of(
             *(_volume(name, mib) for name, _, mib in _in_memory(launch_spec)),
             *volumes_of(launch_spec.mounts, cluster_id),
             *secrets.volumes_of(launch_spec, key),
+            *buckets.volumes_of(launch_spec, pod_name(key)),
         ],
         **secrets.gates_of(launch_spec.secrets),
     }
+    if launch_spec.fetch:
+        security = _security_context(Sandbox())
+        spec["initContainers"] = buckets.init_containers_of(launch_spec, security)
     if pull_secret:
         spec["imagePullSecrets"] = [{"name": pull_secret}]
     pod: Json = {
@@ -100,6 +104,7 @@ def _container(launch_spec: LaunchSpec, key: Key) -> Json:
             *({"name": name, "mountPath": path} for name, path, _ in _in_memory(launch_spec)),
             *volume_mounts_of(launch_spec.mounts),
             *secrets.volume_mounts_of(launch_spec.secrets),
+            *buckets.volume_mounts_of(launch_spec),
         ],
     }
     if launch_spec.command:

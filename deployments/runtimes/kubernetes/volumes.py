@@ -11,8 +11,9 @@ ACCESS_MODE = "ReadWriteMany"
 
 
 def volumes_of(mounts: Sequence[Mount], cluster_id: str) -> list[Json]:
-    """`spec.volumes` of a Pod: each volume once, however often it is mounted."""
-    by_name = {mount.volume: mount for mount in mounts}
+    """`spec.volumes` of a Pod: each volume once, however often it is mounted; buckets are
+    buckets.py's."""
+    by_name = {mount.volume: mount for mount in mounts if mount.kind != "S3"}
     return [{"name": _name(mount), **_source(mount, cluster_id)} for mount in by_name.values()]
 
 
@@ -26,6 +27,7 @@ def volume_mounts_of(mounts: Sequence[Mount]) -> list[Json]:
             **({"subPath": mount.sub_path} if mount.sub_path else {}),
         }
         for mount in mounts
+        if mount.kind != "S3"
     ]
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from mlops_platform.tests.equipment.docker_engine import root_file_system
 
-NOT_NEEDED = re.compile(r"/(site-packages|test|tests|__pycache__|idlelib|tkinter|ensurepip)(/|$)")
+NOT_NEEDED = re.compile(
+    r"/(site-packages|test|tests|__pycache__|idlelib|tkinter|ensurepip|config-3[^/]*)(/|$)"
+)
 
 
 def python_file_system() -> bytes:
@@ -20,7 +22,7 @@ def python_file_system() -> bytes:
         program = Path(sys.executable).resolve()
         library = Path(sys.base_prefix) / "lib" / f"python3.{sys.version_info.minor}"
         extensions = list((library / "lib-dynload").glob("*.so"))
-        for file in {program, *_libraries([program, *extensions])}:
+        for file in {program, *libraries([program, *extensions])}:
             tar.add(file.resolve(), file.as_posix())
         tar.add(library, library.as_posix(), filter=_needed)
         link = tarfile.TarInfo("bin/python")
@@ -36,7 +38,7 @@ def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if NOT_NEEDED.search(f"/{entry.name}") else entry
 
 
-def _libraries(files: list[Path]) -> Iterator[Path]:
+def libraries(files: list[Path]) -> Iterator[Path]:
     """The shared libraries that they are linked with, the dynamic linker among them."""
     found = subprocess.run(["ldd", *files], capture_output=True, check=False, text=True).stdout
     yield from (Path(path) for path in re.findall(r"(/\S+) \(0x", found))

@@ -20,9 +20,9 @@ NFS_OPTIONS = "nfsvers=4,nosuid,nodev"
 
 def mounts_of(mounts: Sequence[Mount], cluster_id: str, version: str) -> list[dict[str, Any]]:
     """`HostConfig.Mounts` of a container. Raises RefusedError for a sub_path that this engine would
-    follow out of a volume."""
+    follow out of a volume. What buckets fill is theirs (buckets.py)."""
     known = tuple(int(part) for part in version.split("."))
-    return [_mount(mount, cluster_id, known) for mount in mounts]
+    return [_mount(mount, cluster_id, known) for mount in mounts if mount.kind != "S3"]
 
 
 def _mount(mount: Mount, cluster_id: str, version: tuple[int, ...]) -> dict[str, Any]:
