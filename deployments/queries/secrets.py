@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts.models import User
+from clusters.models import Volume, VolumeKind
 from deployments.models import UNENDED, Deployment
 from organizations.hooks import Users
 from organizations.models import Secret
@@ -15,17 +18,31 @@ from organizations.secrets.queries import SecretKey
 
 def users_of(secret: Secret, most: int) -> Users:
     """The deployments that use it and have not ended, the oldest first. Two queries, which read an
-    index of such deployments alone."""
+    index of such deployments alone, and one for an organization's buckets, whose secrets are used
+    by what mounts them."""
     scope = Scope.ORGANIZATION if secret.organization_id else Scope.PERSON
-    using = Deployment.objects.filter(
-        status__in=UNENDED, secrets__contains=[{"scope": str(scope), "name": secret.name}]
-    ).exclude(secrets=[])
+    named = Q(secrets__contains=[{"scope": str(scope), "name": secret.name}]) & ~Q(secrets=[])
+    unended = Deployment.objects.filter(status__in=UNENDED)
     if secret.organization_id:
-        using = using.filter(cluster__organization_id=secret.organization_id)
+        using = unended.filter(
+            named | _mounting(secret), cluster__organization_id=secret.organization_id
+        )
     else:
-        using = using.filter(owner_id=secret.person_id)
+        using = unended.filter(named, owner_id=secret.person_id)
     first = list(using.order_by("pk").values_list("pk", flat=True)[: most + 1])
     return Users(len(first) if len(first) <= most else using.count(), first[:most])
+
+
+def _mounting(secret: Secret) -> Q:
+    """What mounts a bucket whose access key the secret has a part of."""
+    buckets = Volume.objects.filter(
+        cluster__organization_id=secret.organization_id, kind=VolumeKind.S3
+    )
+    mounting = Q(pk__in=())
+    for cluster_id, name, source in buckets.values_list("cluster_id", "name", "source"):
+        if secret.name in source.get("secrets", {}).values():
+            mounting |= Q(cluster_id=cluster_id, volumes__contains=[{"name": name}])
+    return mounting
 
 
 def key_of(organization_id: UUID, row: Deployment, reference: dict[str, str]) -> SecretKey:
