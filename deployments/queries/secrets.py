@@ -35,9 +35,7 @@ def users_of(secret: Secret, most: int) -> Users:
 
 def _mounting(secret: Secret) -> Q:
     """What mounts a bucket whose access key the secret has a part of."""
-    buckets = Volume.objects.filter(
-        cluster__organization_id=secret.organization_id, kind=VolumeKind.S3
-    )
+    buckets = Volume.objects.filter(cluster__organization=secret.organization, kind=VolumeKind.S3)
     mounting = Q(pk__in=())
     for cluster_id, name, source in buckets.values_list("cluster_id", "name", "source"):
         if secret.name in source.get("secrets", {}).values():

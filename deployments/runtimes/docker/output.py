@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import requests
 
-from deployments.runtimes.base import RuntimeUnavailable
+from deployments.runtimes.base import AnswerTooLarge, RuntimeUnavailable
 from deployments.runtimes.docker.client import (
     LONGEST,
+    Answered,
     Engine,
     Quiet,
     errors_as_unavailable,
@@ -32,6 +33,7 @@ LOG_S, LOG_BYTES = 15.0, 64 * 1024 * 1024  # of a log as it is now
 FOLLOW_S = 3600.0
 EVENTS_S, EVENTS_BYTES = 3600.0, 64 * 1024 * 1024  # of one request; then the next one
 SILENT_S = 3600.0  # a container may write nothing for long
+LAST_LINE_BYTES = 64 * 1024
 QUIET_S = 60.0  # without any event; the next request then shows a dead machine
 EVENTS_PER_S = 500
 EVENTS = (
@@ -73,6 +75,15 @@ def logs(
     )
     body = ticking(answer, TICK_S) if follow else pieces(answer)
     return stamped(body) if timestamps else demultiplexed(body)
+
+
+def last_line(engine: Engine, container_id: str) -> str:
+    """Of a container's log as it is now; empty where the log is gone, or the line is long."""
+    line = b""
+    with suppress(Answered, AnswerTooLarge):
+        for piece in logs(engine, container_id, 1, None, follow=False, most_bytes=LAST_LINE_BYTES):
+            line += piece
+    return line.decode(errors="replace")
 
 
 def demultiplexed(body: Iterable[bytes | None]) -> Iterator[bytes]:

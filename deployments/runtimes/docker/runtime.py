@@ -42,7 +42,6 @@ from deployments.runtimes.peers import group_of
 LISTED = ("Created", "Id", "Image", "ImageID", "Labels", "Names", "State", "Status")
 MOST_CONTAINERS = 5000  # of the platform, on one engine
 NOTHING_INSPECTED: dict[str, Any] = {"State": {}, "Config": {}}  # of a container that is gone
-LAST_LINE_BYTES = 64 * 1024
 MOST_NAMES = 20  # in one filter; for more deployments the whole cluster's list is read
 
 
@@ -359,18 +358,9 @@ class DockerRuntime:
         status = self._fetches.explained(key, container, replace(status, image_digest=digest))
         if container_id not in self._signalled:  # else the engine need not say what ended it
             status = seen_ends.explained(container_id, status)
-        return replica_status.explained(status, lambda: self._last_line(container_id))
-
-    def _last_line(self, container_id: str) -> str:
-        last_line = b""
-        try:
-            for piece in output.logs(
-                self._engine, container_id, 1, None, follow=False, most_bytes=LAST_LINE_BYTES
-            ):
-                last_line += piece
-        except (Answered, AnswerTooLarge):  # the log is gone meanwhile, or its line is long
-            pass
-        return last_line.decode(errors="replace")
+        return replica_status.explained(
+            status, lambda: output.last_line(self._engine, container_id)
+        )
 
     def _find(self, key: Key, seen: str = "") -> dict[str, Any] | None:
         """The container with this id, or else with the replica's name, if its labels name the

@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments.fetch import fetching
 from deployments.fetch.faults import Failed
 from deployments.fetch.fetching import Fetching
 from deployments.runtimes.fetches import DELAYED, FAILED
@@ -35,7 +35,7 @@ def given(s3: S3, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(fetching.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept
 
 

@@ -10,12 +10,10 @@ import json
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from deployments.runtimes.base import (
-    AnswerTooLarge,
     Code,
     ImageMissing,
     Key,
@@ -44,7 +42,6 @@ FETCHED = f"{containers.LABEL}.fetched"  # of a volume
 OF = f"{containers.LABEL}.fetches-for"  # of the one that fetches: the id of the other
 TRY = f"{containers.LABEL}.fetch-try"
 MOST_TRIES = 3  # of what ends otherwise than the program does, as when its engine is restarted
-LAST_LINE_BYTES = 16 * 1024
 TIDY_EVERY_S = 60.0
 STEPS = 10  # of progress that are shown
 NO_NETWORK = "Buckets are fetched by network, and the cluster's sandbox has none."
@@ -189,16 +186,13 @@ class Fetches:
         return found if labels.get(containers.CLUSTER) == self._cluster_id else None
 
     def _last_line(self, id_: str) -> dict[str, Any]:
-        """What the program has said last; {} where that is no JSON."""
-        line = b""
-        with suppress(Answered, AnswerTooLarge, ValueError):
-            for piece in output.logs(
-                self._engine, id_, 1, None, follow=False, most_bytes=LAST_LINE_BYTES
-            ):
-                line += piece
+        """What the program has said last."""
+        line = output.last_line(self._engine, id_)
+        try:
             said = json.loads(line)
-            return said if isinstance(said, dict) else {}
-        return {"said": line.decode(errors="replace")} if line else {}
+        except ValueError:
+            return {"said": line}
+        return said if isinstance(said, dict) else {"said": line}
 
     def _remove_volume(self, name: str) -> None:
         try:

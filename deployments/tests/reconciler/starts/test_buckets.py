@@ -29,12 +29,12 @@ MOUNT = {"name": "sets", "path": "/data", "read_only": False, "sub_path": ""}
 
 
 @pytest.fixture
-def _fetching(settings):
+def fetching(settings):
     settings.FETCH_IMAGE, settings.FETCH_WITHIN_S = IMAGE, 900
 
 
 @pytest.fixture
-def offered(docker, ada, _fetching):
+def offered(docker, ada, fetching):
     for name, value in (("s3-key-id", "an-id"), ("s3-key", "a-key")):
         put_secret(ada, owners.organization(docker.organization_id), name, value)
     return add_volume(docker, SETS)
@@ -67,7 +67,7 @@ def test_each_mount_is_fetched_with_the_newest_keys_which_nothing_else_has(docke
 
 
 def test_what_an_operator_offers_is_not_judged_and_a_public_bucket_has_no_keys(
-    docker, dev, _fetching
+    docker, dev, fetching
 ):
     add_volume(docker, {**SETS, "source": {**SOURCE, "max_mib": 7}}, trusted=True)
     row = make(docker, dev, volumes=[MOUNT])

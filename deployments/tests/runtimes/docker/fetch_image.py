@@ -5,15 +5,10 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from importlib.util import cache_from_source
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
-import botocore
-import dateutil
-import jmespath
 import pytest
-import six
-import urllib3
 from django.conf import settings
 
 from deployments.tests.runtimes.docker.engine import DockerEngine
@@ -27,7 +22,7 @@ OURS = (
     *("deployments/runtimes/__init__.py", "deployments/runtimes/fetches.py"),
     *("clusters/endpoints/__init__.py", "clusters/endpoints/address_kinds.py"),
 )
-LIBRARIES = (botocore, dateutil, jmespath, urllib3)
+LIBRARIES = ("botocore", "dateutil", "jmespath", "urllib3", "six")
 SERVICES = ("s3",)  # of botocore's hundreds
 VERSION = f"3.{sys.version_info.minor}"
 HOME = Path(sys.base_prefix)
@@ -73,18 +68,22 @@ def _file_system() -> bytes:
         tar.addfile(link)
         for each in OURS:
             tar.add(Path(settings.BASE_DIR, each), f"app/{each}", filter=_source)
-        tar.add(six.__file__, "app/six.py")
         for module in LIBRARIES:
-            there = Path(module.__file__).parent
-            for path in filter(_is_needed, there.rglob("*")):
+            spec = find_spec(module)
+            assert spec is not None
+            assert spec.origin is not None
+            at = Path(spec.origin)
+            files = at.parent.rglob("*") if at.name == "__init__.py" else [at]
+            top = at.parent.parent if at.name == "__init__.py" else at.parent
+            for path in filter(_is_needed, files):
                 if path.is_file():
                     compiled = _compiled(path)
-                    name = path.relative_to(there.parent).with_suffix(compiled.suffix)
+                    name = path.relative_to(top).with_suffix(compiled.suffix)
                     tar.add(compiled, f"app/{name}")
         names = {name.lstrip("/") for name in tar.getnames()}
         folders = {parent.as_posix() for name in names for parent in Path(name).parents}
-        for name in sorted(folders - names - {"."}):
-            entry = tarfile.TarInfo(name)
+        for missing in sorted(folders - names - {"."}):
+            entry = tarfile.TarInfo(missing)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755  # an engine makes it with 0600
             tar.addfile(entry)
     return buffer.getvalue()

@@ -8,12 +8,12 @@ import pytest
 
 from deployments.runtimes.base import Code, Container, Phase, Problem, Secrets
 from deployments.runtimes.fetches import DELAYED, FAILED, Bucket, Fetch
-from deployments.runtimes.kubernetes.pods import has_ended, replica_status
+from deployments.runtimes.kubernetes.pods import has_ended
 from deployments.runtimes.kubernetes.spec import pod_of
 from deployments.runtimes.mounts import Mount
 from deployments.tests.runtimes.kubernetes.cluster import CLUSTER, POD, launch_spec, runtime_at
 from deployments.tests.runtimes.kubernetes.test_pods import pod as a_pod
-from deployments.tests.runtimes.kubernetes.test_pods import terminated, waiting
+from deployments.tests.runtimes.kubernetes.test_pods import read, terminated, waiting
 
 KEY = "quite-unlikely-secret-key"
 IMAGE = "registry.test/mlops-platform:1"
@@ -106,7 +106,7 @@ def test_only_the_init_container_has_the_credentials(fake_kubernetes):
 def test_its_state_is_that_of_the_replica(phase, state, problem, seen):
     init = [{"name": "fetch", "state": state}]
     pod = a_pod(phase, IS_WAITING, initContainerStatuses=init)
-    status = replica_status(pod)
+    status = read(pod)
     assert (status.phase, status.problem, status.begun) == (seen, problem, True)
     assert has_ended(pod) is (seen == Phase.ENDED)
 
@@ -114,4 +114,6 @@ def test_its_state_is_that_of_the_replica(phase, state, problem, seen):
 def test_an_eviction_meanwhile_is_no_fault_of_the_fetch():
     init = [{"name": "fetch", "state": terminated(137, "Error")}]
     pod = a_pod("Failed", IS_WAITING, initContainerStatuses=init, reason="Evicted")
-    assert replica_status(pod).problem.code == Code.DISRUPTED
+    problem = read(pod).problem
+    assert problem is not None
+    assert problem.code == Code.DISRUPTED
