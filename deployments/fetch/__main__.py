@@ -30,7 +30,6 @@ def main() -> int:
     signal.setitimer(signal.ITIMER_REAL, document["within_s"])
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # an image's own would be read instead of the document's
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     if any(each["judged"] for each in document["buckets"]):
         guard.forbid_addresses_of_others(document["ranges"])
     fetching = Fetching(document["buckets"], document["most_mib"], _report)

@@ -184,6 +184,13 @@ def run(given: dict[str, Any], folder: Path, **more: Any) -> "subprocess.Complet
     )
 
 
+@pytest.mark.parametrize(("keys", "signed"), [({}, True), ({"access_key_id": ""}, False)])
+def test_only_where_there_are_keys_requests_are_signed(given, faults: Faults, keys, signed):
+    fetch({**given, "endpoint": faults.url, **keys})
+    assert files(given) == TRAIN
+    assert faults.signed == {signed}
+
+
 def test_the_program_reaches_no_address_that_only_operators_may_give(given, tmp_path):
     ended = run({**given, "judged": True}, tmp_path)
     assert ended.returncode == FAILED

@@ -88,6 +88,7 @@ class Faults:
     url: str = ""
     next: deque[tuple[str, Fault]] = field(default_factory=deque)
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # target, range
+    signed: set[bool] = field(default_factory=set)
 
     def due(self, target: str) -> Fault | None:
         if self.next and target.startswith(self.next[0][0]):
@@ -102,6 +103,7 @@ class Relay(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.faults.asked.append((self.path, self.headers.get("Range")))
+        self.faults.signed.add("Authorization" in self.headers)
         fault = self.faults.due(self.path)
         connection = HTTPConnection("127.0.0.1", self.port)
         try:
