@@ -195,15 +195,11 @@ class DockerRuntime:
 
     @errors_as_unavailable()
     def tidy(self, *, leaving: bool = False) -> None:
-        """Removes networks of gangs, and what fetches for containers, that are gone. An engine
-        stores no credentials of registries."""
+        """Removes networks of gangs, and what fetches for containers, that are gone."""
         fetching = self._fetches.begin_to_tidy()  # before those for which they fetch
-        has_networks = networks.any_of(self._engine, self._cluster_id)
-        if not fetching and not has_networks:
-            return
-        listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
-        self._fetches.tidy(fetching, {item["Id"] for item in listed})
-        if has_networks:
+        if fetching or networks.any_of(self._engine, self._cluster_id):
+            listed = self._list({"label": f"{containers.CLUSTER}={self._cluster_id}"})
+            self._fetches.tidy(fetching, {item["Id"] for item in listed})
             keys = (containers.key_of(item.get("Labels"), self._cluster_id) for item in listed)
             used = {group_of(key.deployment_id, key.attempt) for key in keys if key}
             networks.tidy(self._engine, self._cluster_id, used, leaving=leaving)
@@ -229,10 +225,8 @@ class DockerRuntime:
         keep = len(not_started) < len(created)
         for _, container_id in not_started:
             secret_files.put(self._engine, container_id, launch_spec.secrets, keep=keep)
-        if launch_spec.fetch:  # all begin before any is waited for
-            done = [self._fetches.is_done(*each, launch_spec) for each in not_started]
-            if not all(done):
-                raise DataAwaited
+        if launch_spec.fetch and not self._fetches.are_done(not_started, launch_spec):
+            raise DataAwaited
         return not_started
 
     def _create_all(
@@ -246,11 +240,9 @@ class DockerRuntime:
             key = Key(launch_spec.deployment_id, launch_spec.attempt, replica)
             taken = gpus.take(unused, launch_spec.gpu)
             config = containers.config(launch_spec, replica, self._cluster_id, taken)
-            fetched = buckets.mounts_of(launch_spec, key, self._cluster_id)
-            secret = secret_files.mounts_of(launch_spec.secrets)
-            config["HostConfig"]["Mounts"] = mounted + fetched + secret
+            config["HostConfig"]["Mounts"] = mounted + secret_files.mounts_of(launch_spec.secrets)
+            buckets.await_in(config, launch_spec, key, self._cluster_id)
             self._scratch.limit(config, launch_spec.container.ephemeral_mib)
-            config["Labels"] |= buckets.labels_of(launch_spec)
             configs.append((key, config))
         created = [(key, self._create(key, config)) for key, config in configs]
         if launch_spec.secrets.env and all(container_id for _, container_id in created):

@@ -185,10 +185,17 @@ def run(given: dict[str, Any], folder: Path, **more: Any) -> "subprocess.Complet
 
 
 @pytest.mark.parametrize(("keys", "signed"), [({}, True), ({"access_key_id": ""}, False)])
-def test_only_where_there_are_keys_requests_are_signed(given, faults: Faults, keys, signed):
-    fetch({**given, "endpoint": faults.url, **keys})
-    assert files(given) == TRAIN
+def test_only_where_there_are_keys_requests_are_signed(given, s3, faults: Faults, keys, signed):
+    s3.fill(bucket := f"public-{signed}".lower(), {})
+    s3.client.put_object(Bucket=bucket, Key="train/a", Body=b"1", ACL="public-read")
+    fetch({**given, "endpoint": faults.url, "bucket": bucket, **keys})
+    assert files(given) == {"a": 1}
     assert faults.signed == {signed}
+
+
+def test_without_keys_no_object_of_others_is_read(given):
+    with pytest.raises(Failed, match=r"^s3://datasets/train/.*403"):
+        fetch({**given, "access_key_id": ""})
 
 
 def test_the_program_reaches_no_address_that_only_operators_may_give(given, tmp_path):

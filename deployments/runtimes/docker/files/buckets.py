@@ -55,11 +55,16 @@ class Fetches:
         self._cluster_id = cluster_id
         self._tidy_at = 0.0  # by the monotonic clock
 
-    def is_done(self, key: Key, container_id: str, launch_spec: LaunchSpec) -> bool:
-        """Whether all is there that this container mounts; begins to fetch it where nothing does.
+    def are_done(self, awaiting: Sequence[tuple[Key, str]], launch_spec: LaunchSpec) -> bool:
+        """Whether all is there that these containers mount; begins to fetch, for all of them, what
+        nothing fetches yet.
 
         Raises ImageMissing, and RefusedError where it cannot be fetched.
         """
+        done = [self._is_done(*each, launch_spec) for each in awaiting]
+        return all(done)
+
+    def _is_done(self, key: Key, container_id: str, launch_spec: LaunchSpec) -> bool:
         there, number = self._of(key), 1
         if there is not None and there["Config"]["Labels"].get(OF) != container_id:
             self.remove(key)  # of a container that is gone
@@ -209,10 +214,13 @@ class Fetches:
                 raise
 
 
-def mounts_of(launch_spec: LaunchSpec, key: Key, cluster_id: str) -> list[dict[str, Any]]:
-    """Of the container that reads what is fetched."""
+def await_in(config: dict[str, Any], launch_spec: LaunchSpec, key: Key, cluster_id: str) -> None:
+    """Add to the body of POST /containers/create what the container reads that is fetched."""
+    if launch_spec.fetch is None:
+        return
+    config["Labels"][AWAITS] = "1"
     labels = {containers.CLUSTER: cluster_id, FETCHED: "1"}
-    return [
+    config["HostConfig"]["Mounts"] += [
         {
             "Type": "volume",
             "Source": f"{_prefix(key)}{number}",
@@ -220,13 +228,8 @@ def mounts_of(launch_spec: LaunchSpec, key: Key, cluster_id: str) -> list[dict[s
             "ReadOnly": True,
             "VolumeOptions": {"NoCopy": True, "Labels": labels},
         }
-        for number, path in enumerate(launch_spec.fetch.buckets if launch_spec.fetch else ())
+        for number, path in enumerate(launch_spec.fetch.buckets)
     ]
-
-
-def labels_of(launch_spec: LaunchSpec) -> dict[str, str]:
-    """Of the container that mounts what is fetched."""
-    return {AWAITS: "1"} if launch_spec.fetch else {}
 
 
 def _name(key: Key) -> str:
