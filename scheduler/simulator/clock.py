@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from heapq import heappop, heappush
 from time import perf_counter
+from typing import Protocol
 
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.capacity import Capacity
@@ -40,6 +41,18 @@ PROGRESS_EVERY = 256  # ended jobs
 Progress = Callable[[int, int, int], None]  # ended jobs, all jobs, jobs that wait now
 
 
+class Observer(Protocol):
+    """Sees a simulation as it goes on. Jobs are known by their numbers, workloads by the same as
+    text."""
+
+    def waits(self, number: int, snapshot: Callable[[], Snapshot]) -> None:
+        """A job has been submitted, and waits after the pass; the cluster at that moment."""
+
+    def starts(self, number: int, now_ms: int) -> None: ...
+
+    def ends(self, number: int, now_ms: int) -> None: ...
+
+
 def simulate(
     jobs: list[Job],
     cluster: Cluster,
@@ -48,13 +61,14 @@ def simulate(
     checkpoint_s: int | None = None,
     checked: bool = False,
     progress: Progress | None = None,
+    observer: Observer | None = None,
 ) -> Result:
     """Run the jobs, sorted by submit time, to the end under one policy.
 
     With `checkpoint_s` every job reports a checkpoint at that interval, in seconds.
     """
     began = perf_counter()
-    clock = _Clock(jobs, cluster, policy, checkpoint_s, checked)
+    clock = _Clock(jobs, cluster, policy, checkpoint_s, checked=checked, observer=observer)
     clock.run(progress)
     took_s = perf_counter() - began
     return Result(policy, cluster.total, jobs, clock.fates, clock.timeline, clock.passes, took_s)
@@ -67,8 +81,11 @@ class _Clock:
         cluster: Cluster,
         policy: Policy,
         checkpoint_s: int | None,
+        *,
         checked: bool,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self.fates = [Fate() for _ in jobs]
         self.timeline = Timeline()
         self.passes = self._ended = 0
@@ -102,20 +119,29 @@ class _Clock:
         while coming < len(jobs) or ends:
             submit_ms = jobs[coming].submit_ms if coming < len(jobs) else FOREVER_MS
             now_ms = min(submit_ms, ends[0][0]) if ends else submit_ms
-            changed = False
+            changed = submitted = False
             while ends and ends[0][:2] == (now_ms, False):
                 changed |= self._end()
             if not changed and submit_ms == now_ms:
                 self._submit(coming)
-                coming, changed = coming + 1, True
+                coming, changed, submitted = coming + 1, True, True
             elif not changed and ends and ends[0][0] == now_ms:
                 changed = self._end()
             if changed:
                 self._pass(now_ms)
+                if submitted and self._observer is not None:
+                    self._show(self._observer, coming - 1, now_ms)
                 self.timeline.add(now_ms, self._simulated.allocated, len(self._queue))
             if progress is not None and self._ended >= reported + PROGRESS_EVERY:
                 reported = self._ended
                 progress(reported, len(jobs), len(self._queue))
+
+    def _show(self, observer: Observer, number: int, now_ms: int) -> None:
+        """A job that has just been submitted, unless it has started or never will."""
+        workload = self._workloads[number]
+        if self.fates[number].started_ms is not None or impossible(self._ever, workload):
+            return
+        observer.waits(number, lambda: replace(self._snapshot(now_ms), queued=tuple(self._queue)))
 
     def _submit(self, number: int) -> None:
         """Put a job into the queue, unless not even the empty cluster could run it."""
@@ -144,6 +170,8 @@ class _Clock:
         self._simulated.leave(self._workloads[number].id)
         self.fates[number].ended_ms = now_ms
         self._ended += 1
+        if self._observer is not None:
+            self._observer.ends(number, now_ms)
         return True
 
     def _pass(self, now_ms: int) -> None:
@@ -201,6 +229,8 @@ class _Clock:
         self._simulated.enter(running)
         if fate.started_ms is None:
             fate.started_ms = now_ms
+            if self._observer is not None:
+                self._observer.starts(number, now_ms)
         left_ms = self._left_ms[number]
         early = limit_s is None or left_ms < limit_s * 1000
         heappush(self._ends, (now_ms + left_ms, early, number, fate.preemptions))

@@ -104,7 +104,7 @@ def _philly(row: dict[str, str]) -> Job:
         run_ms=_milli(row, "duration"),
         request=WITH_A_GPU.times(gpus // replicas),
         replicas=replicas,
-        user=row.get("user", ""),
+        user=row["cluster"],  # the team
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Node, Running
+from scheduler.engine.snapshot import Node, Running, Snapshot
 from scheduler.simulator.cluster_spec import Cluster
 
 
@@ -18,6 +18,15 @@ class SimulatedCluster:
         self._nodes = {node.id: node for node in cluster.nodes}
         self._running: dict[str, Running] = {}
         self._checkpoint_ms = checkpoint_s * 1000 if checkpoint_s else None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "SimulatedCluster":
+        """A cluster as it is at a moment, with all that runs."""
+        found = cls(Cluster(snapshot.total, snapshot.nodes, snapshot.classes))
+        found.allocated = snapshot.allocated
+        found._allocated_by_owner = dict(snapshot.allocated_by_owner)
+        found._running = {each.id: each for each in snapshot.running}
+        return found
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self._nodes.values())
@@ -44,16 +53,21 @@ class SimulatedCluster:
         self._count(running, -1)
         return running
 
+    def give_back(self, node_id: str | None, amount: Resources) -> None:
+        """Free what no workload here has allocated."""
+        self.allocated = self.allocated.minus(amount)
+        self._grow(node_id, amount.times(-1))
+
     def _count(self, running: Running, sign: int) -> None:
         more = running.total.times(sign)
         self.allocated = self.allocated.plus(more)
         self._allocated_by_owner[running.owner] = self._allocated_by_owner.get(
             running.owner, Resources()
         ).plus(more)
-        if not self._nodes:
-            return
         for placement in running.placement:
-            if placement.node_id is not None:
-                node = self._nodes[placement.node_id]
-                more = running.request.times(sign * placement.replicas)
-                self._nodes[node.id] = replace(node, allocated=node.allocated.plus(more))
+            self._grow(placement.node_id, running.request.times(sign * placement.replicas))
+
+    def _grow(self, node_id: str | None, more: Resources) -> None:
+        node = self._nodes.get(node_id or "")
+        if node is not None:
+            self._nodes[node.id] = replace(node, allocated=node.allocated.plus(more))
