@@ -1,8 +1,9 @@
 """`make bench`: speed and memory of the platform on this machine, beside references.
 
 `make bench ARGS="latency memory --rounds 9"` measures those alone. Figures are for comparing one
-commit with another on one machine; nothing passes or fails. `sdsc` and `philly` simulate traces
-that are not part of the repository: they are skipped unless `--traces DIR` names their folder.
+commit with another on one machine; nothing passes or fails. `sdsc`, `philly` and `forecasts`
+simulate traces that are not part of the repository: they are skipped unless `--traces DIR` names
+their folder.
 `docker` starts an engine of its own, which needs root and dockerd; without these it is skipped.
 `commits` compares this commit with an earlier one on such an engine: `--before DIR` names a
 checkout of that (`git worktree add DIR COMMIT`), which the same Python runs.
@@ -16,7 +17,7 @@ from benchmarks import report
 from benchmarks.in_process import events, growth, planner
 from benchmarks.on_docker import commits, docker
 from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
-from benchmarks.traces import philly, sdsc
+from benchmarks.traces import forecasts, philly, sdsc
 
 BENCHMARKS = {
     "memory": memory.measure,
@@ -30,7 +31,7 @@ BENCHMARKS = {
     "growth": growth.measure,
     "docker": docker.measure,
 }
-OF_TRACES = {"sdsc": sdsc, "philly": philly}
+OF_TRACES = {"sdsc": sdsc, "philly": philly, "forecasts": forecasts}
 COMMITS = "commits"
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=", ".join(every))
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for figures to keep")
     parser.add_argument(
-        "--traces", type=Path, metavar="DIR", help="where sdsc and philly find theirs"
+        "--traces", type=Path, metavar="DIR", help="where the benchmarks of traces find theirs"
     )
     parser.add_argument("--before", type=Path, metavar="DIR", help="commits: the earlier checkout")
     parser.add_argument("--dry", action="store_true", help="show the figures, write no files")

@@ -38,6 +38,13 @@ class LikelyNodes(Protocol):
     def __call__(self, cluster_id: UUID, most: int) -> Sequence[tuple[UUID, Sequence[UUID]]]: ...
 
 
+class FindEtas(Protocol):
+    """When waiting deployments will start, by id, as EtaSerializer shows it (api/eta.py): of those
+    for which a forecast is kept."""
+
+    def __call__(self, deployments: Sequence[Deployment]) -> Mapping[UUID, dict[str, Any]]: ...
+
+
 class RedeemQuote(Protocol):
     """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
     `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
@@ -59,11 +66,16 @@ def _none_likely(cluster_id: UUID, most: int) -> Sequence[tuple[UUID, Sequence[U
     return ()
 
 
+def _no_etas(deployments: Sequence[Deployment]) -> Mapping[UUID, dict[str, Any]]:
+    return {}
+
+
 def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
 
 derive_wait_reasons: DeriveWaitReasons = _no_reasons
+find_etas: FindEtas = _no_etas
 find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote

@@ -322,6 +322,8 @@ class Deployment(models.Model):
 
     shown_secrets: Sequence[Mapping[str, Any]]
     """Those of `secrets` as a reader may see them: set for an answer alone (api/representation)."""
+    shown_eta: Mapping[str, Any] | None
+    """When it starts, by forecast: the same."""
 
     def __str__(self) -> str:
         return self.name

@@ -284,6 +284,7 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
+    "scheduler.tasks.forecast_starts": {"queue": "runtimes"},  # it takes seconds
     "scheduler.tasks.forget_old": {"queue": "runtimes"},  # it pauses between its transactions
 }
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -306,6 +307,7 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000  # KiB
 SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 # Of the clusters whose cycles take long: so many run one at the same time, in all workers together.
 SCHEDULER_LONG_CYCLES = _number("SCHEDULER_LONG_CYCLES", 1, MOST_AT_ONCE)
+FORECASTS_EVERY_S = _number("FORECASTS_EVERY_S", 30, 86_400)  # of each cluster at most
 MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN
 MAX_SECRETS = _number("MAX_SECRETS", 100)  # of an organization, and of a person
 MAX_SECRET_KIB = _number("MAX_SECRET_KIB", 64, 64)  # of one; Kubernetes takes 1 MiB of 16
@@ -316,6 +318,7 @@ MAX_QUEUED_PER_USER = _number("MAX_QUEUED_PER_USER", 10_000)  # in a cluster
 # --- Retention ------------------------------------------------------------------------------
 LEDGER_RETENTION_DAYS = _number("LEDGER_RETENTION_DAYS", 30, MOST_AT_ONCE)
 LEDGER_MIB_PER_ORGANIZATION = _number("LEDGER_MIB_PER_ORGANIZATION", 2048)
+FORECASTS_RETENTION_DAYS = _number("FORECASTS_RETENTION_DAYS", 90, MOST_AT_ONCE)
 OUTPUT_RETENTION_DAYS = _number("OUTPUT_RETENTION_DAYS", 30, MOST_AT_ONCE)
 OUTPUT_MIB_PER_ORGANIZATION = _number("OUTPUT_MIB_PER_ORGANIZATION", 1024)
 IDEMPOTENCY_KEYS_RETENTION_DAYS = _number("IDEMPOTENCY_KEYS_RETENTION_DAYS", 30, MOST_AT_ONCE)

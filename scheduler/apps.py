@@ -9,10 +9,12 @@ class SchedulerConfig(AppConfig):
         from deployments import hooks
         from scheduler import ledger, receivers  # noqa: F401  # connects the receivers
         from scheduler.answers import lazy_reasons, likely, quotes
+        from scheduler.start_times import kept
         from scheduler.store import spared
 
         clusters.delete_some_rows.append(ledger.delete_some_rows)
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
+        hooks.find_etas = kept.etas_of
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem
         hooks.likely_nodes = likely.nodes_of

@@ -25,6 +25,8 @@ from deployments import redis_queues
 from deployments.models import PriorityClass
 from mlops_platform.coordination.redis import redis_client
 from scheduler.cycle import CycleResult
+from scheduler.start_times import records
+from scheduler.start_times.turns import WANTED
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ WAIT_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 8
 
 
 def record(cluster_id: UUID, outcome: CycleResult | None) -> None:
-    """Count one cycle. Redis failures are logged, not raised."""
+    """Count one cycle, and note that its cluster wants a forecast. Redis failures are logged, not
+    raised."""
     if outcome is None:
         return
     priority_of = {running.id: running.priority for running in outcome.snapshot.running}
@@ -52,6 +55,7 @@ def record(cluster_id: UUID, outcome: CycleResult | None) -> None:
             for eviction in outcome.plan.evictions:
                 if eviction.by:
                     pipe.hincrby(HASH, f"preemptions:{priority_of[eviction.workload_id]}", 1)
+            pipe.zadd(WANTED, {str(cluster_id): 0}, nx=True)
             pipe.execute()
     except RedisError as error:
         logger.warning(
@@ -67,7 +71,7 @@ def _observe(pipe: Pipeline, name: str, value: float, buckets: Iterable[float]) 
 
 
 def collect() -> Iterator[Metric]:
-    """The metric families with their present values. Two queries, two round trips to Redis."""
+    """The metric families with their present values. Three queries, two round trips to Redis."""
     try:
         counted = redis_client().hgetall(HASH)
     except RedisError:
@@ -101,7 +105,9 @@ def collect() -> Iterator[Metric]:
     yield admissions
     yield preemptions
     yield waits
-    yield _queue_lengths(priorities)
+    ids = list(Cluster.objects.order_by("pk").values_list("pk", flat=True))
+    yield _queue_lengths(ids, priorities)
+    yield from _calibration(ids)
 
 
 def _histogram(
@@ -112,11 +118,31 @@ def _histogram(
     return list(zip(bounds, running, strict=True)), float(counted.get(f"{name}|sum", 0))
 
 
-def _queue_lengths(priorities: list[str]) -> Metric:
+def _calibration(ids: list[UUID]) -> Iterator[Metric]:
+    """How good the latest forecasts of starts were, cluster by cluster."""
+    kept = GaugeMetricFamily(
+        "mlops_scheduler_forecast_p90_kept_ratio",
+        "Share of the latest forecast starts that came by p90.",
+        labels=["cluster"],
+    )
+    errors = GaugeMetricFamily(
+        "mlops_scheduler_forecast_median_error_seconds",
+        "Median absolute error of the latest forecast starts.",
+        labels=["cluster"],
+    )
+    for cluster_id, found in records.calibrations(ids).items():
+        if found.p90_kept is not None:
+            kept.add_metric([str(cluster_id)], found.p90_kept)
+        if found.median_error_s is not None:
+            errors.add_metric([str(cluster_id)], found.median_error_s)
+    yield kept
+    yield errors
+
+
+def _queue_lengths(ids: list[UUID], priorities: list[str]) -> Metric:
     family = GaugeMetricFamily(
         "mlops_scheduler_queue_length", "Workloads waiting.", labels=["cluster", "priority"]
     )
-    ids = list(Cluster.objects.order_by("pk").values_list("pk", flat=True))
     for cluster_id, lengths in redis_queues.lengths_of(ids, priorities).items():
         for priority, length in lengths.items():
             family.add_metric([str(cluster_id), priority], length)

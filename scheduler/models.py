@@ -72,6 +72,39 @@ class NextCycle(models.Model):
         return f"{self.cluster_id} at {self.due_at:%F %T}"
 
 
+class StartForecast(models.Model):
+    """The first forecast of a deployment's start, and when it really started: null while it waits
+    (start_times/records.py). All moments are in ms after `made_at`; `raw_p90_ms` is before the
+    correction by earlier forecasts."""
+
+    deployment = models.OneToOneField(
+        Deployment, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+", db_index=False)
+    made_at = models.DateTimeField()
+    basis = models.CharField(max_length=10)
+    p50_ms = models.BigIntegerField()
+    p90_ms = models.BigIntegerField(null=True)
+    raw_p90_ms = models.BigIntegerField(null=True)
+    waited_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["cluster", "-made_at"],
+                condition=Q(waited_ms__isnull=False),
+                name="forecast_by_outcome",
+            ),
+            models.Index(
+                fields=["cluster"], condition=Q(waited_ms__isnull=True), name="forecast_open"
+            ),
+            models.Index(fields=["made_at"], name="forecast_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.deployment_id)
+
+
 class Retention(models.Model):
     """What the retention has deleted of one kind (retention/kinds.py), for the operators' page."""
 

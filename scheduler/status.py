@@ -7,10 +7,11 @@ from django.db.models import Count, Q
 from clusters.models import Cluster, Node, NodeState
 from clusters.queries import effective_state
 from scheduler import queries
+from scheduler.start_times import records
 
 
 def status_of(cluster: Cluster) -> dict[str, Any]:
-    """The values of ActivitySerializer. Four queries, one round trip to Redis."""
+    """The values of ActivitySerializer. Five queries, one round trip to Redis."""
     return {
         "utilisation": {
             "cpu": _share(cluster.allocated_cpu_milli, cluster.total_cpu_milli),
@@ -22,6 +23,7 @@ def status_of(cluster: Cluster) -> dict[str, Any]:
         "nodes": _nodes(cluster),
         "last_cycle": queries.cycles_of(cluster).first(),
         "evaluated_at": cluster.evaluated_at,
+        "forecasts": records.calibration_of(cluster.pk),
     }
 
 

@@ -10,6 +10,7 @@ from scheduler import cycle, long_cycles, metrics, queries, wakeup
 from scheduler.models import Trigger
 from scheduler.queues import queue_check, queue_sync
 from scheduler.retention import turn
+from scheduler.start_times import turns as start_times
 from scheduler.timer import jobs
 
 
@@ -78,3 +79,15 @@ def forget_old() -> None:
 def request_retention() -> None:
     """Ask the runtimes workers for it, which have time."""
     turn.request()
+
+
+@shared_task(name=start_times.TASK, ignore_result=True)
+def forecast_starts() -> None:
+    """Forecast when what waits will start, in some of the clusters that want it."""
+    start_times.take_turn()
+
+
+@shared_task(name="scheduler.tasks.request_forecasts", ignore_result=True)
+def request_forecasts() -> None:
+    """Ask the runtimes workers for it, which have time."""
+    start_times.request()

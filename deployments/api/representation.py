@@ -9,6 +9,8 @@ from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from accounts.models import User
+from deployments import hooks
+from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
 from deployments.api.readiness import ReadinessSerializer
 from deployments.api.secret_references import ShownSecretReferenceSerializer
 from deployments.api.volumes import MountSerializer
@@ -63,6 +65,7 @@ EXAMPLE: Mapping[str, Any] = {
         },
     },
     "queue_position": 1,
+    "eta": ETA_EXAMPLE,
     "depends_on": [],
     "placement": [],
     "max_runtime_s": None,
@@ -89,7 +92,7 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-OF_OTHERS = frozenset({"reason", "queue_position", "depends_on"})
+OF_OTHERS = frozenset({"reason", "queue_position", "eta", "depends_on"})
 """What follows from other rows."""
 NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
 
@@ -107,7 +110,7 @@ class PlacementSerializer(serializers.Serializer):
 
 
 class DeploymentSerializer(serializers.Serializer):
-    """Needs `reasons`, `positions` and `dependencies` by id in its context (`present`)."""
+    """Needs `reasons`, `positions` and `dependencies` by id in its context."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -160,6 +163,13 @@ class DeploymentSerializer(serializers.Serializer):
     reason = serializers.SerializerMethodField()
     queue_position = serializers.SerializerMethodField(
         help_text="From 1, while it is QUEUED; under fair_share by class and submit time."
+    )
+    eta = EtaSerializer(
+        source="shown_eta",  # which present sets
+        default=None,
+        allow_null=True,
+        help_text="When it starts, as forecast at `made_at`; null where it does not wait, or no "
+        "forecast has been made yet.",
     )
     depends_on = serializers.SerializerMethodField(help_text="What has to complete first.")
     placement = PlacementSerializer(many=True)
@@ -332,7 +342,7 @@ def present(
     fields: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Deployments in full, as `reader` may see them, or of each its id and these `fields` alone.
-    One query; if any is queued, two more and one Redis round trip; one if any runs or stops on a
+    One query; if any is queued, two more and two Redis round trips; one if any runs or stops on a
     node (reasons_for). None where no field needs them."""
     if fields is not None and OF_OTHERS.isdisjoint(fields):
         return _present_alone(deployments, serializer, fields)
@@ -343,6 +353,9 @@ def present(
                 row.shown_secrets = shown(row, reader)
     queued = any(row.status == Status.QUEUED for row in deployments)
     class_names = list(priority_classes()) if queued else []
+    etas = hooks.find_etas(deployments) if queued else {}
+    for row in deployments:
+        row.shown_eta = etas.get(row.pk)
     context = {
         "reasons": reasons_for(deployments, dependencies),
         "positions": positions_of(deployments, class_names),

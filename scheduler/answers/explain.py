@@ -31,6 +31,7 @@ from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
+from scheduler.start_times.single import eta_of
 from scheduler.store import Part, part_reader, see_one_moment
 from scheduler.store.volumes import away_from, local_volumes, selector_in, selector_of
 from scheduler.store.volumes import names_of as names_of_volumes
@@ -48,6 +49,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         "reason": reasons_for([deployment])[deployment.pk],
         "queue_position": None,
         "ahead": None,
+        "eta": None,
         "reserved_since": None,
         "earliest_start": None,
         "preemption": None,
@@ -74,6 +76,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
             return base  # it has started since the request
         base |= _what_if(deployment, workload, now, ever, budget)
         base["ahead"] = ahead_of(deployment, workload, ever)
+        base["eta"] = eta_of(deployment, workload, reader, reader.now_ms)
     return base
 
 

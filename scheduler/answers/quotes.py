@@ -44,6 +44,7 @@ from scheduler.engine.snapshot import Workload
 from scheduler.engine.whatif import Spared, Unanswered, WhatIf
 from scheduler.models import Trigger
 from scheduler.queues import queue_sync
+from scheduler.start_times.single import eta_of
 from scheduler.store import Part
 
 SALT = "scheduler.quote"
@@ -93,10 +94,12 @@ def quote(
             outcome = _Outcome(WAITS)
         else:
             outcome = _outcome(part, workload, budget)
-        waits, what_if, ahead = outcome.kind in (WAITS, UNKNOWN), None, None
+        waits = outcome.kind in (WAITS, UNKNOWN)
+        what_if, ahead, eta = None, None, None
         if waits and outcome.plan is not None:
             ever = reader.ever
             ahead = ahead_of(deployment, workload, ever)
+            eta = eta_of(deployment, workload, reader, reader.now_ms)
             what_if = WhatIf(ever.snapshot, workload, covers=ever.covers, check=budget.check)
     earliest = what_if.earliest_start() if what_if is not None else None
     spared = _spared(part, workload, what_if)
@@ -110,6 +113,7 @@ def quote(
         "reason": reason,
         "queue_position": _position(deployment) if waits else None,
         "ahead": ahead,
+        "eta": eta,
         "earliest_start": moment(earliest.at_ms) if earliest else None,
         "preemption": None
         if what_if is None

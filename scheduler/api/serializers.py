@@ -181,6 +181,21 @@ class NodeCountsSerializer(serializers.Serializer):
         ref_name = "NodeCounts"
 
 
+class CalibrationSerializer(serializers.Serializer):
+    """How good the latest forecasts of starts were, of those that came to a start."""
+
+    count = serializers.IntegerField(source="forecasts", help_text="So many count, up to 200.")
+    p90_kept = serializers.FloatField(
+        allow_null=True, help_text="The share that had started by p90, 0 to 1; 0.9 would be right."
+    )
+    median_error_s = serializers.FloatField(
+        allow_null=True, help_text="Of p50, the median of the absolute errors."
+    )
+
+    class Meta:
+        ref_name = "Calibration"
+
+
 class ActivitySerializer(serializers.Serializer):
     """What goes on in a cluster (status.py)."""
 
@@ -192,6 +207,7 @@ class ActivitySerializer(serializers.Serializer):
     nodes = NodeCountsSerializer(help_text="How many, and how many in each state.")
     last_cycle = CycleSerializer(allow_null=True, help_text="The last that changed something.")
     evaluated_at = serializers.DateTimeField(allow_null=True, help_text="When a cycle last looked.")
+    forecasts = CalibrationSerializer(help_text="How good the forecasts of starts were.")
 
 
 class StatusSerializer(ActivitySerializer, ClusterSerializer):
@@ -208,5 +224,6 @@ class StatusSerializer(ActivitySerializer, ClusterSerializer):
                 "nodes": {"total": 4, "ready": 3, "cordoned": 1, "draining": 0, "not_ready": 0},
                 "last_cycle": CYCLE_EXAMPLE,
                 "evaluated_at": "2026-03-01T09:00:00.120000Z",
+                "forecasts": {"count": 200, "p90_kept": 0.91, "median_error_s": 312.5},
             }
         }

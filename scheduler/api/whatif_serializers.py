@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.api.quota_serializers import AllocationSerializer
+from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
 from deployments.api.representation import ReasonSerializer
 from deployments.reasons.preemption import sentence_of
 from scheduler.answers.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
@@ -110,6 +111,7 @@ QUOTE_EXAMPLE = {
     "reason": None,
     "queue_position": None,
     "ahead": None,
+    "eta": None,
     "earliest_start": None,
     "preemption": None,
     "complete": True,
@@ -131,6 +133,7 @@ class QuoteSerializer(serializers.Serializer):
     ahead = AheadSerializer(
         allow_null=True, help_text="If it would wait; null too where more wait than are counted."
     )
+    eta = EtaSerializer(allow_null=True, help_text="If it would wait: when it starts, by forecast.")
     earliest_start = serializers.DateTimeField(allow_null=True, help_text=EARLIEST_START)
     preemption = PreemptionSerializer(
         allow_null=True, help_text="If it would wait: why nothing is preempted for it."
@@ -219,6 +222,7 @@ EXPLANATION_EXAMPLE = {
     "reason": WaitingSerializer.Meta.swagger_schema_fields["example"]["reason"],
     "queue_position": 5,
     "ahead": AHEAD_EXAMPLE,
+    "eta": ETA_EXAMPLE,
     "reserved_since": None,
     "earliest_start": "2026-03-01T09:10:00Z",
     "preemption": PREEMPTION_EXAMPLE,
@@ -259,6 +263,9 @@ class ExplanationSerializer(serializers.Serializer):
     queue_position = serializers.IntegerField(allow_null=True)
     ahead = AheadSerializer(
         allow_null=True, help_text="While it is QUEUED; null too where more wait than are counted."
+    )
+    eta = EtaSerializer(
+        allow_null=True, help_text="While it is QUEUED: when it starts, by forecast."
     )
     reserved_since = serializers.DateTimeField(
         allow_null=True,

@@ -5,7 +5,7 @@ plays one future; forecast.py plays some of them and reads off the median and th
 calibration.py corrects these by how good earlier forecasts were. Pure: no clock, no database.
 """
 
-from scheduler.forecast.calibration import NO_CORRECTION, Correction, Outcome
+from scheduler.forecast.calibration import NO_CORRECTION, Calibration, Correction, Outcome
 from scheduler.forecast.forecast import Basis, Budget, Eta, Forecast, forecast
 from scheduler.forecast.run_times import Expected, History, Traits
 
@@ -13,6 +13,7 @@ __all__ = [
     "NO_CORRECTION",
     "Basis",
     "Budget",
+    "Calibration",
     "Correction",
     "Eta",
     "Expected",

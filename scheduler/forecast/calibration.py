@@ -2,8 +2,8 @@
 
 What is submitted later, and goes ahead, is in no future; nor are stops and new nodes. So forecasts
 of one cluster err in one direction, which its own earlier ones show. Once enough of them are known,
-each percentile is scaled so that it would have been kept as often as it says (split conformal
-prediction: Vovk et al., 2005; Romano et al., NeurIPS 2019).
+p90 is scaled so that nine of ten of these would have been kept (split conformal prediction: Vovk et
+al., 2005; Romano et al., NeurIPS 2019).
 """
 
 from collections.abc import Iterable
@@ -19,38 +19,28 @@ LARGEST = 20.0  # a factor
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One forecast, and how long the wait was in the end; all in ms from the forecast on. `raw_`
-    are before the correction."""
+    is before the correction."""
 
-    raw_p50_ms: int
-    raw_p90_ms: int | None
     p50_ms: int
+    raw_p90_ms: int | None
     p90_ms: int | None
     waited_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Factors for forecast waits."""
+    """A factor for the wait until p90. p50 stays the planner's own: scaled, its error grew."""
 
-    p50: float = 1.0
     p90: float = 1.0
 
     @classmethod
     def learned(cls, outcomes: Iterable[Outcome]) -> "Correction":
-        known = list(outcomes)
-        if len(known) < ENOUGH:
-            return NO_CORRECTION
-        of_p50 = [_ratio(each.waited_ms, each.raw_p50_ms) for each in known]
-        of_p90 = [_ratio(each.waited_ms, each.raw_p90_ms or each.raw_p50_ms) for each in known]
-        return cls(_quantile(of_p50, 0.5), _quantile(of_p90, 0.9))
+        ratios = [_ratio(each.waited_ms, each.raw_p90_ms or each.p50_ms) for each in outcomes]
+        return cls(_quantile(ratios, 0.9)) if len(ratios) >= ENOUGH else NO_CORRECTION
 
-    def of(self, p50_ms: int, p90_ms: int | None) -> tuple[int, int | None]:
-        """Both waits, corrected: the second is never the shorter one."""
-        shown_p50 = round(p50_ms * self.p50)
-        if p90_ms is None:
-            return shown_p50, None
-        shown_p90 = round(p90_ms * self.p90)
-        return min(shown_p50, shown_p90), shown_p90
+    def of(self, p50_ms: int, p90_ms: int | None) -> int | None:
+        """The wait until p90, corrected; never shorter than that until p50."""
+        return None if p90_ms is None else max(round(p90_ms * self.p90), p50_ms)
 
 
 NO_CORRECTION = Correction()

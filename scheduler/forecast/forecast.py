@@ -7,6 +7,7 @@ order of its own that follows from its id. So the same input gives the same answ
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from math import ceil, inf
 from random import Random
 
@@ -36,12 +37,11 @@ class Basis(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Eta:
     """When a workload starts, in ms: by `p50_ms` in half of the futures, by `p90_ms` in nine of
-    ten. `raw_` are the same before the correction; None where too few futures start it."""
+    ten. `raw_p90_ms` is the same before the correction. None where too few futures start it."""
 
     basis: Basis
     p50_ms: int | None = None
     p90_ms: int | None = None
-    raw_p50_ms: int | None = None
     raw_p90_ms: int | None = None
 
 
@@ -104,13 +104,17 @@ def _play(
     while len(played) < count:
         began_s = budget.clock()
         future = Future(snapshot, draws.of_future(len(played)), draws.is_by_history)
-        whole = future.play(wanted, lambda since=began_s: budget.clock() - since >= share_s)
+        whole = future.play(wanted, partial(_is_spent, budget.clock, began_s + share_s))
         played.append(_Played(future.starts, whole))
         if not draws.vary:  # all futures would be the same
             break
         if len(played) == 1 and (cost_s := budget.clock() - began_s) > 0:
             count = min(max(int(budget.seconds / cost_s), FEWEST), FUTURES)
     return played
+
+
+def _is_spent(clock: Callable[[], float], until_s: float) -> bool:
+    return clock() >= until_s
 
 
 def _eta(played: Sequence[_Played], id_: str, now_ms: int, correction: Correction) -> Eta:
@@ -121,9 +125,8 @@ def _eta(played: Sequence[_Played], id_: str, now_ms: int, correction: Correctio
         cut = any(not each.whole and id_ not in each.starts for each in played)
         return Eta(Basis.TOO_LARGE if cut else Basis.UNKNOWN)
     basis = Basis.HISTORY if any(each.by_history for each in starts) else Basis.LIMITS
-    shown = correction.of(p50 - now_ms, None if p90 is None else p90 - now_ms)
-    corrected = [None if wait_ms is None else now_ms + wait_ms for wait_ms in shown]
-    return Eta(basis, corrected[0], corrected[1], p50, p90)
+    wait_ms = correction.of(p50 - now_ms, None if p90 is None else p90 - now_ms)
+    return Eta(basis, p50, None if wait_ms is None else now_ms + wait_ms, p90)
 
 
 def _percentile(known: list[int], count: int, share: float) -> int | None:

@@ -13,6 +13,7 @@ from accounts import forget as accounts
 from deployments.services import forget as deployments
 from mlops_platform.database.clock import database_now
 from scheduler import ledger
+from scheduler.start_times import records
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ KINDS = (
     _beyond(
         ledger.forget_beyond, "cycles-share", "Cycles of the ledger", "LEDGER_MIB_PER_ORGANIZATION"
     ),
+    _older(records.forget, "forecasts", "Forecasts of starts", "FORECASTS_RETENTION_DAYS"),
     _older(deployments.output, "output", "Kept output of replicas", "OUTPUT_RETENTION_DAYS"),
     _beyond(
         deployments.output_beyond,

@@ -97,6 +97,11 @@ class PartReader:
         self._view = ClusterView(replace(snapshot, running=running[: limits.running]))
         self._bounds = Bounds(self._view)
 
+    @property
+    def now_ms(self) -> int:
+        """The moment of all that is read."""
+        return self._view.snapshot.now_ms
+
     @cached_property
     def now(self) -> Part:
         """With what could start now: in what is free, in what it may evict, or in what others may
@@ -141,6 +146,15 @@ class PartReader:
             return min(head.total.count_in(snapshot.total), snapshot.max_starts)
 
         return self._read(possible(self._view), count, None)
+
+    def line(self, most: int) -> Snapshot | None:
+        """The cluster with the first `most` of the line, without what could never start; None where
+        more runs than one answer considers."""
+        if self._runs_more:
+            return None
+        snapshot = self._view.snapshot
+        found, _ = self._queue.in_order(snapshot, possible(self._view), FIRST_KEY, most)
+        return self._view.with_queue(tuple(found)).snapshot
 
     def _read(
         self,

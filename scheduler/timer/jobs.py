@@ -34,6 +34,7 @@ HOUR_S = 3600
 JOBS = (
     Job("look-for-unanswered", "scheduler.tasks.look_for_unanswered", 2),
     Job("check-queues", "scheduler.tasks.check_queues", 2),
+    Job("request-forecasts", "scheduler.tasks.request_forecasts", 5),
     Job("sweep", "scheduler.tasks.sweep", 10),
     Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),

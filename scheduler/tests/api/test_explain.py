@@ -120,8 +120,9 @@ def test_the_number_of_queries_does_not_follow_what_runs_or_waits(
     run_cycle(cluster)
     # user, deployment, reasons, classes; the deployment again;
     # snapshot: cluster, classes, nodes, allocations, heads, starved, members, running; the line;
+    # for the forecast: line, run times, outcomes, history;
     # other clusters, names of what runs; and the savepoint's two
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(22):
         explained(dev, waiting)
 
 

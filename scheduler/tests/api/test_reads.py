@@ -52,7 +52,7 @@ def test_status_shows_capacity_queues_and_the_last_cycle(
     submit("LOW", gpu=4)
     mend(cluster.pk)
     client = client_for(vera)
-    with django_assert_num_queries(7):  # user, cluster, membership, and status_of's four
+    with django_assert_num_queries(8):  # user, cluster, membership, and status_of's five
         body = client.get(f"/api/clusters/{cluster.pk}/status").json()
     assert body["available_gpu"] == 2
     assert body["utilisation"] == {"cpu": 0.25, "ram": 0.002, "gpu": 0.75}

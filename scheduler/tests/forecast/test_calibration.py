@@ -15,7 +15,7 @@ HOUR_MS = 3_600_000
 
 def outcomes(count: int, factor: float) -> list[Outcome]:
     return [
-        Outcome(each, 2 * each, each, 2 * each, round(each * factor))
+        Outcome(each, 2 * each, 2 * each, round(each * factor))
         for each in (HOUR_MS * (1 + number % 7) for number in range(count))
     ]
 
@@ -28,30 +28,25 @@ def test_nothing_is_corrected_before_enough_is_known() -> None:
 @pytest.mark.parametrize("factor", [0.25, 1, 3])
 def test_forecasts_are_scaled_by_how_long_the_waits_were(factor: float) -> None:
     correction = Correction.learned(outcomes(100, factor))
-    p50_ms, p90_ms = correction.of(HOUR_MS, 2 * HOUR_MS)
-    assert p50_ms == pytest.approx(HOUR_MS * factor)
-    assert p90_ms == pytest.approx(HOUR_MS * factor)
+    assert correction.of(1, 2 * HOUR_MS) == pytest.approx(HOUR_MS * factor)
 
 
 def test_forecasts_that_came_true_stay_as_they_are() -> None:
-    exact = [
-        Outcome(each, each, each, each, each) for each in range(HOUR_MS, 100 * HOUR_MS, HOUR_MS)
-    ]
-    assert Correction.learned(exact).of(123_456, 234_567) == (123_456, 234_567)
+    exact = [Outcome(each, each, each, each) for each in range(HOUR_MS, 100 * HOUR_MS, HOUR_MS)]
+    assert Correction.learned(exact).of(123_456, 234_567) == 234_567
 
 
 def test_p90_is_kept_by_nine_of_ten_of_those_that_it_was_learned_from() -> None:
     known = [outcome for n in range(1, 101) for outcome in outcomes(1, n / 10)]
-    _, p90_ms = Correction.learned(known).of(HOUR_MS, 2 * HOUR_MS)
+    p90_ms = Correction.learned(known).of(1, 2 * HOUR_MS)
     assert p90_ms is not None
     kept = sum(each.waited_ms <= p90_ms for each in known)
     assert 90 <= kept <= 92
 
 
-def test_a_corrected_p50_is_never_after_p90() -> None:
-    p50_ms, p90_ms = Correction(p50=3.0, p90=0.5).of(100, 200)
-    assert p90_ms is not None
-    assert p50_ms <= p90_ms
+def test_a_corrected_p90_is_never_before_p50() -> None:
+    assert Correction(p90=0.25).of(100, 200) == 100
+    assert Correction(p90=0.25).of(100, None) is None
 
 
 def test_calibration_is_the_share_of_kept_p90_and_the_median_error() -> None:

@@ -52,6 +52,7 @@ def test_a_developer_submits(api, dev, cluster):
             "message": "The scheduler has not looked at it yet.",
             "details": {},
         },
+        "eta": None,
         "queue_position": None,  # the queue is entered on commit, which a test never comes to
         "depends_on": [],
         "placement": [],
