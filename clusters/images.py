@@ -27,7 +27,7 @@ class NodeImages(models.Model):
 
     class Meta:
         verbose_name_plural = "images of nodes"
-        indexes = [GinIndex(fields=["names"], name="nodes_by_image")]
+        indexes = [GinIndex(fields=["names"], name="nodes_by_image", fastupdate=False)]
 
     def __str__(self) -> str:
         return f"images of {self.node_id}"
