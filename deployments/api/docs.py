@@ -15,6 +15,7 @@ from deployments.api.representation import (
     ListedDeploymentSerializer,
 )
 from deployments.api.steering.actions import ActionAnswerSerializer
+from deployments.api.warnings import SubmittedSerializer
 from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import Doc, error, not_there
@@ -108,7 +109,7 @@ DEPLOYMENTS = {
         "Submit a deployment",
         operation_id="deployments_submit",
         parameters=[headers.PARAMETER],
-        answers={404: NO_CLUSTER, 409: REFUSED_SUBMIT},
+        answers={201: SubmittedSerializer, 404: NO_CLUSTER, 409: REFUSED_SUBMIT},
     ),
     "bulk": Doc(
         "deployments",

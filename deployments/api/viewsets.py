@@ -48,6 +48,7 @@ from deployments.api.serializers import (
     SubmitSerializer,
 )
 from deployments.api.steering.actions import ActionSerializer, act
+from deployments.api.warnings import as_warnings
 from deployments.models import Deployment, DeploymentEvent
 from deployments.output.kept import source_of
 from deployments.queries.dependencies import dependencies_of
@@ -124,14 +125,16 @@ class DeploymentViewSet(DeploymentChildViewSet):
             idempotency_key=idempotency_key(request),
             quote=quote,
         )
+        warnings = as_warnings(deployment) if deployment.replicas > 1 else []
         if quote is not None and not replayed:
-            return Response(present_one(deployment_by_id(deployment.pk), request.user), status=201)
-        if replayed:
-            return Response(present_one(deployment, request.user), 201, headers={REPLAYED: "true"})
-        [answer] = present_new(
-            [deployment], class_names, {deployment.pk: dependencies}, request.user
-        )
-        return Response(answer, status=201)
+            answer = present_one(deployment_by_id(deployment.pk), request.user)
+        elif replayed:
+            answer = present_one(deployment, request.user)
+        else:
+            needed = {deployment.pk: dependencies}
+            [answer] = present_new([deployment], class_names, needed, request.user)
+        headers = {REPLAYED: "true"} if replayed else None
+        return Response({**answer, "warnings": warnings}, status=201, headers=headers)
 
     @action(detail=False, methods=["post"])
     def bulk(self, request: UserRequest) -> Response:

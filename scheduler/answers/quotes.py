@@ -26,6 +26,7 @@ from deployments.queries.dependencies import Dependency
 from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.codes import render
 from deployments.reasons.reader import reasons_for
+from deployments.reasons.warnings import warnings_of
 from deployments.redis_queues import next_position
 from deployments.services.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
@@ -121,6 +122,7 @@ def quote(
             earliest, spared, names_of(examples_of(spared)), complete=what_if.complete
         ),
         "complete": outcome.kind != UNKNOWN and (what_if is None or what_if.complete),
+        "warnings": warnings_of(deployment),
         "valid_s": VALID_S,
         "token": _promise(user, digest, part, workload, outcome).sign(),
     }

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from clusters.api.quota_serializers import AllocationSerializer
 from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
 from deployments.api.representation import ReasonSerializer
+from deployments.api.warnings import WarningSerializer
 from deployments.reasons.preemption import sentence_of
 from scheduler.answers.quotes import STARTS_BY_PREEMPTING, STARTS_NOW, UNKNOWN, WAITS
 from scheduler.api.ahead_serializers import AHEAD_EXAMPLE, AheadSerializer
@@ -115,6 +116,7 @@ QUOTE_EXAMPLE = {
     "earliest_start": None,
     "preemption": None,
     "complete": True,
+    "warnings": [],
     "valid_s": 300,
     "token": ".eJyrVkpUslIqLU4tUtJRSslMVbJSMjQyNjE1M7ewNDKuBQCXOgmD:1t9XyZ:signature",
 }
@@ -139,6 +141,7 @@ class QuoteSerializer(serializers.Serializer):
         allow_null=True, help_text="If it would wait: why nothing is preempted for it."
     )
     complete = serializers.BooleanField(help_text=COMPLETE)
+    warnings = WarningSerializer(many=True, help_text="What may not be as intended.")
     valid_s = serializers.IntegerField(help_text="So long, and while nothing changes.")
     token = serializers.CharField(help_text="Submit with it as `quote`.")
 

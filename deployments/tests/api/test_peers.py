@@ -2,8 +2,9 @@
 
 import pytest
 
-from clusters.models import Sandbox
+from clusters.models import Node, Sandbox
 from deployments.models import Deployment
+from deployments.reasons.warnings import warnings_of
 from deployments.tests.workloads import body
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +78,44 @@ def test_owner_teammate_and_stranger(api, dev, vera, sam, gang):
     path = f"{PATH}/{gang}/peers"
     codes = [api(user).get(path).status_code for user in (dev, vera, sam)]
     assert codes == [200, 200, 404]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "network", "engines", "replicas", "codes"),
+    [
+        ("docker", "bridge", 1, 2, []),
+        ("docker", "bridge", 2, 1, []),
+        ("docker", "bridge", 2, 2, ["PEERS_MAY_BE_UNREACHABLE"]),
+        ("docker", "bridge", 2, 5, ["PEERS_UNREACHABLE"]),  # of which an engine takes four
+        ("docker", "overlay", 2, 5, []),
+        ("docker", "none", 1, 2, ["PEERS_UNREACHABLE"]),
+        ("kubernetes", "bridge", 2, 5, []),
+        ("simulated", "bridge", 2, 5, []),
+    ],
+)
+def test_a_submit_and_a_quote_warn_of_a_gang_whose_replicas_cannot_meet(
+    api, dev, cluster, runtime, network, engines, replicas, codes
+):
+    type(cluster).objects.update(runtime=runtime)
+    Sandbox.objects.create(cluster=cluster, network=network)
+    for number in range(engines):
+        Node.objects.create(
+            cluster=cluster, name=f"n{number}", cpu_milli=64000, ram_mib=262144, gpu=4
+        )
+    asked = body(cluster, replicas=replicas, required_gpu=1)
+    answers = [api(dev).post(path, asked) for path in (f"{PATH}/quote", PATH)]
+    assert [each.status_code for each in answers] == [200, 201]
+    for answer in answers:
+        warnings = answer.json()["warnings"]
+        assert [each["code"] for each in warnings] == codes
+        assert {each["field"] for each in warnings} == ({"replicas"} if codes else set())
+    again = api(dev).post(PATH, asked, HTTP_IDEMPOTENCY_KEY="k")
+    replayed = api(dev).post(PATH, asked, HTTP_IDEMPOTENCY_KEY="k")
+    assert replayed.json()["warnings"] == again.json()["warnings"] == warnings
+
+
+def test_one_replica_costs_no_query_for_its_warnings(api, dev, cluster, django_assert_num_queries):
+    type(cluster).objects.update(runtime="docker")
+    row = Deployment(cluster=type(cluster).objects.get(), replicas=1)
+    with django_assert_num_queries(0):
+        assert warnings_of(row) == []

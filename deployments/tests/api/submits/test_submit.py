@@ -45,6 +45,9 @@ def test_a_developer_submits(api, dev, cluster):
         "image_digest": "",
         "replicas": 1,
         "node_selector": {},
+        "labels": {},
+        "rerun_of": None,
+        "warnings": [],
         "priority": "LOW",
         "status": "QUEUED",
         "reason": {
