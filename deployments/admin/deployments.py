@@ -54,8 +54,8 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     list_select_related = ["cluster__organization", "owner", "priority_class"]
     search_fields = ["id", "name", "image", "owner__username"]  # in words: see search.py
     search_help_text = (
-        "An id or its first 8 digits, the beginning of a name, an owner's whole name, or a part of "
-        "the image of what has not ended. Each finds 200 at most."
+        "An id or its first 8 digits, the beginning of a name, an owner's whole name, a label such "
+        "as team=vision, or a part of the image of what has not ended. Each finds 200 at most."
     )
     ordering = ["-pk"]
     paginator = DeploymentPaginator
@@ -64,7 +64,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     unlisted = ["env", "command", "args", "idempotency_key", "idempotency_digest"]
     fieldsets = [
         (None, {"fields": ["name", "status_now", "reason", "needs", "position", "placed_on"]}),
-        ("Whose", {"fields": ["in_cluster", "organization", "owner", "id"]}),
+        (
+            "Whose",
+            {"fields": ["in_cluster", "organization", "owner", "label_words", "runs_again", "id"]},
+        ),
         (
             "What runs",
             {

@@ -144,6 +144,19 @@ class Details:
             ", ", "{} {}", [(to_page(each), status_badge(each.status)) for each in found]
         )
 
+    @admin.display(description="labels")
+    def label_words(self, deployment: Deployment) -> SafeString | str:
+        return _words([f"{name}={value}" for name, value in sorted(deployment.labels.items())])
+
+    @admin.display(description="runs again")
+    def runs_again(self, deployment: Deployment) -> SafeString | str:
+        """The deployment that it runs again, while that is there. One query, none where it runs
+        none again."""
+        if deployment.rerun_of_id is None:
+            return EMPTY
+        found = Deployment.objects.filter(pk=deployment.rerun_of_id).only("name").first()
+        return to_page(found) if found else EMPTY
+
     @admin.display(description="environment")
     def env_names(self, deployment: Deployment) -> SafeString | str:
         """The variables' names alone: a value may be a secret."""

@@ -10,10 +10,12 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import User
+from clusters.api.labels import NAME, VALUE
 from clusters.models import Cluster
 from deployments.models import PLACED, Deployment, Status
+from deployments.queries import conditions
 from deployments.queries.conditions import NAME_ORDER
-from deployments.queries.lists import Selection, ids_in_order, ranges
+from deployments.queries.lists import Selection, ids_in_order, ranges, some_ids
 from mlops_platform.api.ids import parse_uuid
 
 MOST_FOUND = 200  # of each way to find them
@@ -32,13 +34,14 @@ SELECT d.id FROM clusters_cluster c
 
 def find(term: str) -> Q:
     """Deployments by a whole id; else by the first 8 digits of an id or more, the beginning of a
-    name, the name of their owner in any letter case, or, where they have not ended, a part of their
-    image. Up to four queries; each way finds 200 at most."""
+    name, the name of their owner in any letter case, a label with its value, or, where they have
+    not ended, a part of their image. Up to six queries; each way finds 200 at most."""
     term = term.strip()
     whole = parse_uuid(term)
     if whole is not None:
         return Q(pk=whole)
     found = set(_by_image(term)) | set(_by_owner(term)) | set(_by_name(term))
+    found |= set(_by_label(term))
     return Q(pk__in=found) | _by_beginning_of_id(term)
 
 
@@ -55,6 +58,15 @@ def _by_owner(term: str) -> list[UUID]:
         return []
     selection = Selection(Cluster.with_deleted.all(), owner=owner)
     return ids_in_order(*ranges(selection, MOST_FOUND))
+
+
+def _by_label(term: str) -> list[UUID]:
+    name, equals, value = term.partition("=")
+    if not equals or not NAME.fullmatch(name) or not VALUE.fullmatch(value):
+        return []
+    labelled = conditions.has_label(name, value)
+    selection = Selection(Cluster.with_deleted.all(), conditions=(labelled,))
+    return some_ids(selection, MOST_FOUND)
 
 
 def _by_image(term: str) -> list[UUID]:

@@ -195,12 +195,17 @@ def _few(selection: Selection) -> list[UUID] | None:
     sorted; None where they leave more, and without any. Two queries with conditions."""
     if not selection.conditions or "name" in selection.columns:
         return None
-    text, params = _unordered(selection, FEW + 1)
+    found = some_ids(selection, FEW + 1)
+    return found if len(found) <= FEW else None
+
+
+def some_ids(selection: Selection, most: int) -> list[UUID]:
+    """Ids of a selection with conditions, in any order. Two queries."""
+    text, params = _unordered(selection, most)
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on")
         cursor.execute(text, params)
-        found = [pk for (pk,) in cursor.fetchall()]
-    return found if len(found) <= FEW else None
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def _unordered(selection: Selection, most: int) -> tuple[str, list[Any]]:

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.api.requests import UserRequest
 from deployments.api.headers import idempotency_key
-from deployments.api.steering.chosen import by_filter, by_ids
+from deployments.api.steering.chosen import Filter, by_filter, by_ids
 from deployments.models import Deployment, Status
 from deployments.services import many
 from deployments.services.many import MOST, Done
@@ -29,7 +29,7 @@ class ActionSerializer(StrictSerializer):
         allow_empty=False,
         help_text="Of deployments; or `filter`, not both.",
     )
-    filter = serializers.DictField(
+    filter = Filter(
         required=False,
         help_text="The filters of a list by name, each with a text, or with a list of texts where "
         f"it may be given several times; at least one. At most {MOST:,} deployments may match.",

@@ -102,6 +102,23 @@ def test_search_finds_an_id_and_the_beginning_of_one(operator, cluster, dev):
     assert "alpha" in names_on(operator.get(LIST, {"q": str(row.pk)[:20]}))
 
 
+def test_search_finds_a_label_with_its_value(operator, cluster, dev):
+    make(cluster, dev, name="alpha", labels={"team": "vision"})
+    make(cluster, dev, name="beta", labels={"team": "audio"})
+    for term, found in (("team=vision", ["alpha"]), ("team=", []), ("tea m=vision", [])):
+        assert names_on(operator.get(LIST, {"q": term})) == found
+
+
+def test_the_page_shows_labels_and_what_it_runs_again(operator, cluster, dev):
+    first = make(cluster, dev, name="the first one")
+    row = make(cluster, dev, labels={"team": "vision"}, rerun_of_id=first.pk)
+    text = operator.get(page(row)).content.decode()
+    assert "team=vision" in text
+    assert "the first one" in text
+    Deployment.objects.filter(pk=row.pk).update(rerun_of_id=uuid7())  # which is gone
+    assert operator.get(page(row)).status_code == 200
+
+
 def test_filters_narrow_the_list(operator, cluster, dev, sam, sams_org):
     abroad = make_cluster(sams_org, name="abroad")
     make(cluster, dev, name="low")

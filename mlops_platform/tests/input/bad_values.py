@@ -30,8 +30,18 @@ from deployments.api.fields import (
 )
 from deployments.api.retries import Causes
 from deployments.api.secret_references import SecretReferences
+from deployments.api.steering.chosen import Filter
 from deployments.api.volumes import Mounts
-from mlops_platform.api.fields import Choice, Flag, Reference, Text, Thousandths, WholeNumber, units
+from mlops_platform.api.fields import (
+    BoundedList,
+    Choice,
+    Flag,
+    Reference,
+    Text,
+    Thousandths,
+    WholeNumber,
+    units,
+)
 from mlops_platform.api.paths import AbsolutePath, InnerPath
 
 HUGE = 10**30
@@ -188,7 +198,8 @@ def _by_kind(field: Any) -> list[Any]:
             return ["x", 5, True, {}, *([each] for each in odd), [given, given], too_many, *vast]
         case Environment():
             odd_names: list[Any] = [{"1A": "x"}, {"": "x"}, {"A=B": "x"}, {"Ä": "x"}, {"A\n": "x"}]
-            odd_values: list[Any] = [{"A": 1}, {"A": None}, {"A": {}}, {"A": "x" * 33_000}]
+            odd_values: list[Any] = [{"A": 1}, {"A": {}}, {"A": "x" * 33_000}]
+            odd_values += [] if field.child.allow_null else [{"A": None}]
             many = {f"A{number}": "" for number in range(257)}
             return ["x", 5, True, [], *odd_names, *odd_values, many, *vast]
         case Labels():
@@ -200,6 +211,14 @@ def _by_kind(field: Any) -> list[Any]:
             values += [{"a": None}, {"a": 1}, {"a": True}, {"a": {}}, {"a": []}]
             many = {f"a{number}": "" for number in range(65)}
             return ["x", 5, True, [], *names, *values, many, *vast]
+        case BoundedList(child=Reference()):
+            elements: list[Any] = [[], [True], [None], [[]], ["x" * 65], ["x"] * (field.most + 1)]
+            return ["x", 5, True, {}, *elements, *vast]
+        case Filter():
+            filters: list[Any] = [{"nonsense": "x"}, {"limit": "1"}, {"status": "x"}]
+            patterns: list[Any] = [1, None, {}, [], [[]], ["a", "b"], "*a", [None]]
+            filters += [{"name": each} for each in patterns]
+            return ["x", 5, True, [], {}, *filters, *vast]
         case serializers.DateTimeField():
             return [5, True, [], {}, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", *vast]
         case serializers.Serializer():

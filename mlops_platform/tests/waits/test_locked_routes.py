@@ -27,6 +27,7 @@ SERVED = {
     ("POST /api/users/register", UPDATED),
     ("POST /api/users/register", DELETED),
     ("POST /api/users/login", UPDATED),
+    ("POST /api/deployments/{deployment_id}/rerun", UPDATED),
 }
 
 
