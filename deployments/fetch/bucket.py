@@ -76,10 +76,14 @@ class Bucket:
                 there = written.tell()
                 if there >= each.size > 0:
                     return
-                asked = {"Bucket": self._bucket, "Key": each.key, "IfMatch": each.etag}
+                asked = {"Bucket": self._bucket, "Key": each.key}
+                if each.etag:
+                    asked["IfMatch"] = each.etag
                 if there:
                     asked["Range"] = f"bytes={there}-"
                 answer = self._client.get_object(**asked)
+                if there and "ContentRange" not in answer:  # a server that knows no ranges
+                    there = written.truncate(0)
                 left = each.size - there
                 for piece in iter(lambda: answer["Body"].read(PIECE), b""):
                     left -= len(piece)
@@ -108,4 +112,4 @@ class Bucket:
                 path = key.removeprefix(self._prefix)
                 if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
                     raise Failed(f"s3://{self._bucket}/{key[:200]!r}: no file can have its name.")
-                yield Object(key, path, int(each["Size"]), each["ETag"])
+                yield Object(key, path, int(each["Size"]), each.get("ETag", ""))

@@ -13,7 +13,17 @@ import pytest
 from deployments.fetch.faults import Failed
 from deployments.fetch.fetching import Fetching
 from deployments.runtimes.fetches import DELAYED, FAILED
-from deployments.tests.runtimes.s3 import BUCKET, KEY, KEY_ID, S3, Faults, breaks_off, faulty, says
+from deployments.tests.runtimes.s3 import (
+    BUCKET,
+    KEY,
+    KEY_ID,
+    S3,
+    Faults,
+    breaks_off,
+    faulty,
+    says,
+    sends_all,
+)
 
 
 @pytest.fixture
@@ -160,6 +170,12 @@ def test_what_breaks_off_goes_on_where_it_ended_and_nothing_is_fetched_twice(
     assert large[0] is None
     assert large[1] is not None
     assert len([target for target, _ in faults.asked if "a.txt" in target]) == 1
+
+
+def test_a_server_without_ranges_sends_what_broke_off_once_more(given, faults: Faults, pauses):
+    faults.next.extend([("/datasets/train/deep", breaks_off), ("/datasets/train/deep", sends_all)])
+    fetch({**given, "endpoint": faults.url})
+    assert Path(given["to"], "deep/b.bin").read_bytes() == b"b" * 3_000_000
 
 
 def run(given: dict[str, Any], folder: Path, **more: Any) -> "subprocess.CompletedProcess[str]":

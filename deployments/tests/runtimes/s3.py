@@ -148,6 +148,15 @@ def breaks_off(relay: Relay, body: bytes) -> None:
     relay.connection.shutdown(2)
 
 
+def sends_all(relay: Relay, body: bytes) -> None:
+    """Whatever range was asked for; of an object that has one letter alone."""
+    whole = body[:1] * 3_000_000
+    relay.send_response(200)
+    relay.send_header("Content-Length", str(len(whole)))
+    relay.end_headers()
+    relay.wfile.write(whole)
+
+
 @contextmanager
 def faulty(s3: S3) -> Iterator[Faults]:
     faults = Faults()
