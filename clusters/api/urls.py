@@ -6,6 +6,6 @@ from mlops_platform.api.routers import ApiRouter
 
 router = ApiRouter()
 router.register("clusters", ClusterViewSet, "cluster")
-router.register("clusters/<uuid:cluster_id>/nodes", NodeViewSet, "node")
-router.register("clusters/<uuid:cluster_id>/registries", RegistryViewSet, "registry")
-router.register("clusters/<uuid:cluster_id>/volumes", VolumeViewSet, "volume")
+router.register("clusters/<id_or_name:cluster_id>/nodes", NodeViewSet, "node")
+router.register("clusters/<id_or_name:cluster_id>/registries", RegistryViewSet, "registry")
+router.register("clusters/<id_or_name:cluster_id>/volumes", VolumeViewSet, "volume")

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from clusters import queries
 from clusters.api import docs
+from clusters.api.filters import ClusterFilterSet
 from clusters.api.nested import ClusterChildViewSet
 from clusters.api.node_serializers import (
     ChangeNodeSerializer,
@@ -27,6 +28,7 @@ from clusters.api.serializers import (
 from clusters.models import Cluster, Node, Registry
 from clusters.services import attach, deletion, nodes, registries
 from mlops_platform.api.requests import flag_of
+from mlops_platform.api.routers import ID_OR_NAME
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
 
@@ -42,8 +44,10 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     bodies = {"create": NewClusterSerializer, "partial_update": ChangeClusterSerializer}
     docs = docs.CLUSTERS
     serializer_class = ClusterSerializer
+    filterset_class = ClusterFilterSet
     queryset = Cluster.objects.none()
     lookup_url_kwarg = "cluster_id"
+    lookup_value_converter = ID_OR_NAME
 
     def get_queryset(self) -> QuerySet[Cluster]:
         return queries.clusters_visible_to(self.request.user)
@@ -95,6 +99,7 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     serializer_class = NodeSerializer
     queryset = Node.objects.none()
     lookup_url_kwarg = "node_id"
+    lookup_value_converter = ID_OR_NAME
 
     def get_queryset(self) -> QuerySet[Node]:
         nodes = queries.nodes_in(self.get_cluster())

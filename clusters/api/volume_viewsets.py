@@ -18,6 +18,7 @@ from clusters.api.volume_serializers import (
 )
 from clusters.models import Volume
 from clusters.services import volumes
+from mlops_platform.api.routers import ID_OR_NAME
 from organizations.models import Role
 
 
@@ -34,6 +35,7 @@ class VolumeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     serializer_class = VolumeSerializer
     queryset = Volume.objects.none()
     lookup_url_kwarg = "volume_id"
+    lookup_value_converter = ID_OR_NAME
 
     def get_queryset(self) -> QuerySet[Volume]:
         return queries.volumes_in(self.get_cluster())

@@ -18,7 +18,7 @@ from deployments.api.steering.actions import ActionAnswerSerializer
 from deployments.api.warnings import SubmittedSerializer
 from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
-from mlops_platform.api.schema import Doc, error, not_there
+from mlops_platform.api.schema import AMBIGUOUS, Doc, error, not_there
 
 NO_CLUSTER = not_there("No such cluster, or not yours")
 REFUSED_SUBMIT = error(
@@ -127,7 +127,12 @@ DEPLOYMENTS = {
             409: REFUSED_BULK,
         },
     ),
-    "list": Doc("deployments", "The deployments of your organizations", FOLLOW, answers=CHANGED),
+    "list": Doc(
+        "deployments",
+        "The deployments of your organizations",
+        FOLLOW,
+        answers={**CHANGED, 409: AMBIGUOUS},
+    ),
     "counts": COUNTS,
     "retrieve": Doc("deployments", "One deployment: its state, and why it waits"),
     "partial_update": Doc(

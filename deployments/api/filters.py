@@ -8,9 +8,11 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django_filters.rest_framework import FilterSet
 
+from clusters.api.named_filters import a_cluster, an_organization, organization_of_query
 from deployments.api.finding.conditions import ConditionFilterSet, a_time
 from deployments.api.finding.parts import some_fields
 from deployments.api.finding.totals import TOTAL, a_flag
+from deployments.api.named_filters import a_user
 from deployments.feed import window
 from deployments.models import Status
 from deployments.queries.lists import DeploymentList
@@ -32,7 +34,6 @@ ORDERINGS = {
     "status": ("status", "id"),
     "-status": ("-status", "-id"),
 }
-ME = "me"
 
 
 def an_id(text: str) -> UUID:
@@ -40,10 +41,6 @@ def an_id(text: str) -> UUID:
     if found is None:
         raise ValidationError("Not an id.")
     return found
-
-
-def an_owner(text: str) -> UUID | str:
-    return ME if text == ME else an_id(text)
 
 
 def some_statuses(texts: Sequence[str]) -> tuple[str, ...]:
@@ -85,7 +82,9 @@ class InClusterFilterSet(ConditionFilterSet):
         method="of_priority",
         help_text="A priority class, in any letter case.",
     )
-    owner = ReadFilter(read=an_owner, method="of_owner", help_text="A user's id, or `me`.")
+    owner = ReadFilter(
+        read=str, method="of_owner", help_text="A user's name or id, or `me` for your own."
+    )
     created_after = ReadFilter(
         read=a_time,
         method="submitted_after",
@@ -101,9 +100,8 @@ class InClusterFilterSet(ConditionFilterSet):
     def of_priority(self, deployments: DeploymentList, name: str, priority: str) -> DeploymentList:
         return deployments.narrowed(priority=priority)
 
-    def of_owner(self, deployments: DeploymentList, name: str, owner: UUID | str) -> DeploymentList:
-        user_id = self.request.user.pk if isinstance(owner, str) else owner
-        return deployments.narrowed(owner=user_id)
+    def of_owner(self, deployments: DeploymentList, name: str, owner: str) -> DeploymentList:
+        return deployments.narrowed(owner=a_user(self.request.user, owner, "owner"))
 
     def submitted_after(
         self, deployments: DeploymentList, name: str, time: datetime
@@ -120,9 +118,31 @@ class AllFilterSet(InClusterFilterSet):
         schema={"format": "uuid"},
         help_text="Only those of this cluster.",
     )
+    cluster = ReadFilter(
+        read=str,
+        method="of_named_cluster",
+        help_text="The name or the id of a cluster. A name that several of your organizations have "
+        "needs `organization` beside it.",
+    )
+    organization = ReadFilter(
+        read=str, method="of_organization", help_text="The name or the id of an organization."
+    )
 
     def of_cluster(self, deployments: DeploymentList, name: str, cluster: UUID) -> DeploymentList:
         return deployments.narrowed(clusters=deployments.selection.clusters.filter(pk=cluster))
+
+    def of_named_cluster(
+        self, deployments: DeploymentList, name: str, cluster: str
+    ) -> DeploymentList:
+        within = organization_of_query(self.request)
+        return self.of_cluster(deployments, name, a_cluster(self.request.user, cluster, within))
+
+    def of_organization(
+        self, deployments: DeploymentList, name: str, organization: str
+    ) -> DeploymentList:
+        key = an_organization(self.request.user, organization)
+        clusters = deployments.selection.clusters.filter(organization=key)
+        return deployments.narrowed(clusters=clusters)
 
 
 class ListFilterSet(FilterSet):
@@ -151,7 +171,7 @@ class ListFilterSet(FilterSet):
         method="in_order",
         schema={"enum": list(ORDERINGS)},
         help_text=f"One of {', '.join(ORDERINGS)}; newest first without it. By name only without "
-        "filters other than `name` and `cluster_id`.",
+        "filters other than `name` and those by cluster or organization.",
     )
 
     def filter_queryset(self, queryset: DeploymentList) -> DeploymentList:

@@ -17,6 +17,7 @@ from clusters.queries import quota_in, quotas_in
 from clusters.services import quotas
 from deployments.api import docs
 from deployments.queries.allocations import allocated_in
+from mlops_platform.api.routers import ID_OR_NAME
 from organizations.models import Role
 
 
@@ -37,6 +38,7 @@ class QuotaViewSet(ClusterChildViewSet):
     serializer_class = QuotaSerializer
     queryset = Quota.objects.none()
     lookup_url_kwarg = "user_id"
+    lookup_value_converter = ID_OR_NAME
 
     def list(self, request: UserRequest, cluster_id: UUID) -> Response:
         found = self.filter_queryset(quotas_in(self.get_cluster()))

@@ -5,13 +5,13 @@ from deployments.api.quota_viewsets import QuotaViewSet
 from deployments.api.viewsets import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 from mlops_platform.api.routers import ApiRouter
 
-IN_CLUSTER = "clusters/<uuid:cluster_id>"
+IN_CLUSTER = "clusters/<id_or_name:cluster_id>"
 
 router = ApiRouter()
 router.register("deployments", DeploymentViewSet, "deployment")
 router.register("deployments/<uuid:deployment_id>/events", EventViewSet, "event")
 router.register(
-    "orgs/<uuid:organization_id>/events", OrganizationEventViewSet, "organization-event"
+    "orgs/<id_or_name:organization_id>/events", OrganizationEventViewSet, "organization-event"
 )
 router.register(f"{IN_CLUSTER}/deployments", ClusterDeploymentsViewSet, "cluster-deployment")
 router.register(f"{IN_CLUSTER}/quotas", QuotaViewSet, "quota")

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.names import is_lookable
 from mlops_platform.api.schema import Doc
 
 
@@ -20,6 +23,9 @@ class ApiViewSet(GenericViewSet):
     docs: Mapping[str, Doc] = {}
     """What Swagger says of an action beyond what follows from the code."""
     lookup_value_converter = "uuid"
+    named_parts: Mapping[str, str] = {}
+    """The parts of its paths that may be a name instead of an id (NamedViewSet), each with what is
+    named."""
 
     def body(self) -> dict[str, Any]:
         """The request's validated body; 400 that names the fields at fault."""
@@ -34,6 +40,27 @@ class ApiViewSet(GenericViewSet):
         if row is None:
             raise not_found()
         return row
+
+
+class NamedViewSet(ApiViewSet):
+    """A resource whose path may have names where it has ids."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Also puts an id in place of each name of the path, from left to right. One query for each
+        name, none for an id."""
+        super().initial(request, *args, **kwargs)
+        for part, given in self.kwargs.items():
+            if part in self.named_parts and isinstance(given, str):
+                if not is_lookable(given):
+                    raise not_found()
+                self.kwargs[part] = self.id_of(part, given)
+
+    def id_of(self, part: str, name: str) -> UUID:
+        """The id of what a part of the path names; 404 where there is none that the caller may see.
+
+        `kwargs` has the ids of the parts before it.
+        """
+        raise not_found()
 
 
 @cache

@@ -10,9 +10,10 @@ from rest_framework.views import APIView
 
 from accounts.api.requests import UserRequest
 from mlops_platform.api import tenant
-from mlops_platform.api.viewsets import ApiViewSet
+from mlops_platform.api.viewsets import ApiViewSet, NamedViewSet
 from organizations.access import ORDER, require, role_too_low
 from organizations.models import Role
+from organizations.names import organization_named, user_named
 
 
 class RolePermission(IsAuthenticated):
@@ -65,3 +66,18 @@ class RoleViewSet(ApiViewSet):
     def check_role(self, organization_id: UUID) -> None:
         """404 for a stranger, 403 where the caller's role is below that of the action."""
         self.check_object_permissions(self.request, organization_id)
+
+
+class NamedRoleViewSet(RoleViewSet, NamedViewSet):
+    """A resource below an organization, which the path may name, as it may name users."""
+
+    named_parts = {
+        "organization_id": "an organization",
+        "user_id": "a user",
+        "banned_user_id": "a user",
+    }
+
+    def id_of(self, part: str, name: str) -> UUID:
+        if part == "organization_id":
+            return organization_named(self.request.user, name)
+        return user_named(name)

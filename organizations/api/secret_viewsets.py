@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from mlops_platform.api.requests import flag_of
 from organizations.api import secret_docs
-from organizations.api.permissions import RoleViewSet
+from organizations.api.permissions import NamedRoleViewSet
 from organizations.api.secret_serializers import (
     PutSecretSerializer,
     SecretSerializer,
@@ -20,7 +20,7 @@ from organizations.models import Role, Secret
 from organizations.secrets import owners, queries, services
 
 
-class SecretViewSet(ListModelMixin, RoleViewSet):
+class SecretViewSet(ListModelMixin, NamedRoleViewSet):
     """The secrets of the organization that the path names."""
 
     roles = {

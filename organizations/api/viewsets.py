@@ -9,9 +9,10 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
+from mlops_platform.api.routers import ID_OR_NAME
 from organizations import queries, services
 from organizations.api import docs
-from organizations.api.permissions import RoleViewSet
+from organizations.api.permissions import NamedRoleViewSet, RoleViewSet
 from organizations.api.serializers import (
     BanSerializer,
     ChangeRoleSerializer,
@@ -28,7 +29,7 @@ from organizations.api.serializers import (
 from organizations.models import Ban, Membership, Organization, Role
 
 
-class OrganizationViewSet(RoleViewSet):
+class OrganizationViewSet(NamedRoleViewSet):
     roles = {"found": None, "join": None, "invite_codes": Role.ADMIN}
     bodies = {
         "found": NewOrganizationSerializer,
@@ -38,6 +39,7 @@ class OrganizationViewSet(RoleViewSet):
     docs = docs.ORGANIZATIONS
     queryset = Organization.objects.none()
     lookup_url_kwarg = "organization_id"
+    lookup_value_converter = ID_OR_NAME
 
     @action(detail=False, methods=["post"], url_path="create")
     def found(self, request: UserRequest) -> Response:
@@ -75,13 +77,14 @@ class OwnOrganizationsViewSet(ListModelMixin, RoleViewSet):
         return queries.memberships_of(self.request.user)
 
 
-class MemberViewSet(ListModelMixin, RoleViewSet):
+class MemberViewSet(ListModelMixin, NamedRoleViewSet):
     roles = {"list": Role.VIEWER, "partial_update": Role.ADMIN, "destroy": Role.ADMIN}
     bodies = {"partial_update": ChangeRoleSerializer}
     docs = docs.MEMBERS
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
     lookup_url_kwarg = "user_id"
+    lookup_value_converter = ID_OR_NAME
 
     def get_queryset(self) -> QuerySet[Membership]:
         """404 for a stranger. Two queries with the page's."""
@@ -97,12 +100,13 @@ class MemberViewSet(ListModelMixin, RoleViewSet):
         return Response(status=204)
 
 
-class BanViewSet(ListModelMixin, RoleViewSet):
+class BanViewSet(ListModelMixin, NamedRoleViewSet):
     roles = {"list": Role.ADMIN, "destroy": Role.ADMIN}
     docs = docs.BANS
     serializer_class = BanSerializer
     queryset = Ban.objects.none()
     lookup_url_kwarg = "banned_user_id"
+    lookup_value_converter = ID_OR_NAME
 
     def get_queryset(self) -> QuerySet[Ban]:
         self.check_role(self.kwargs["organization_id"])

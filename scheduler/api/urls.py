@@ -3,7 +3,7 @@
 from mlops_platform.api.routers import ApiRouter
 from scheduler.api import viewsets
 
-IN_CLUSTER = "clusters/<uuid:cluster_id>"
+IN_CLUSTER = "clusters/<id_or_name:cluster_id>"
 
 router = ApiRouter()
 router.register(IN_CLUSTER, viewsets.ClusterStatusViewSet, "cluster-status")

@@ -7,6 +7,8 @@ from uuid import UUID
 from drf_yasg import openapi
 from rest_framework.request import Request
 
+from clusters.api.named_filters import a_cluster
+from deployments.api.named_filters import a_user
 from deployments.feed import window
 from deployments.feed.window import Entry
 from deployments.models import EventType
@@ -24,6 +26,10 @@ IDS = {
     "deployment_id": "Only those of this deployment.",
     "actor_id": "Only what this user asked for.",
 }
+NAMED = {
+    "cluster": "Only those of this cluster: its name or its id.",
+    "actor": "Only what this user asked for: a name or an id, or `me`.",
+}
 PARAMETERS = [
     parameter(
         SINCE,
@@ -36,6 +42,7 @@ PARAMETERS = [
         parameter(name, openapi.TYPE_STRING, said, format=openapi.FORMAT_UUID)
         for name, said in IDS.items()
     ),
+    *(parameter(name, openapi.TYPE_STRING, said) for name, said in NAMED.items()),
 ]
 
 OF_STREAMS = parameter(
@@ -77,6 +84,10 @@ def wanted_events(request: Request, organization_id: UUID) -> EventQuery:
                 faults[name] = "Not an id."
             else:
                 wanted[name] = found
+    if "cluster" in values:
+        wanted["cluster_id"] = a_cluster(request.user, values["cluster"], organization_id)
+    if "actor" in values:
+        wanted["actor_id"] = a_user(request.user, values["actor"], "actor")
     if "type" in values:
         if values["type"] not in EventType.values:
             faults["type"] = f"One of {', '.join(EventType.values)}."

@@ -17,11 +17,11 @@ from deployments.feed import pages, window
 from deployments.models import DeploymentEvent
 from mlops_platform.api.answers.renderers import EventStreamRenderer
 from mlops_platform.api.answers.streams import StreamResponse
-from organizations.api.permissions import RoleViewSet
+from organizations.api.permissions import NamedRoleViewSet
 from organizations.models import Role
 
 
-class OrganizationEventViewSet(RoleViewSet):
+class OrganizationEventViewSet(NamedRoleViewSet):
     roles = {"list": Role.VIEWER}
     docs = docs.FEED
     serializer_class = FeedEventSerializer

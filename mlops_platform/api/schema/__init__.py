@@ -4,6 +4,7 @@
 `openapi3` turns it into an OpenAPI 3.1 document: there is one set of annotations.
 """
 
+from mlops_platform.api.schema.texts import AMBIGUOUS as AMBIGUOUS
 from mlops_platform.api.schema.texts import INFO as INFO
 from mlops_platform.api.schema.texts import TAGS as TAGS
 from mlops_platform.api.schema.texts import Doc as Doc

@@ -25,10 +25,13 @@ class ApiGenerator(OpenAPISchemaGenerator):
         return document
 
     def get_path_parameters(self, path: str, view_cls: Any) -> list[openapi.Parameter]:
-        """All of them are ids (routers.py)."""
+        """Ids, and where a name may be given instead, that (routers.py)."""
         parameters: list[openapi.Parameter] = super().get_path_parameters(path, view_cls)
         for each in parameters:
-            each["format"] = openapi.FORMAT_UUID
+            if named := view_cls.named_parts.get(each.name):
+                each["description"] = f"The id or the name of {named}."
+            else:
+                each["format"] = openapi.FORMAT_UUID
         return parameters
 
     def get_overrides(self, view: Any, method: str) -> dict[str, Any]:
@@ -168,4 +171,6 @@ class ApiSchema(SwaggerAutoSchema):
                 errors["403"] = error("Role too low", "permission_denied", detail)
         if "{" in self.path:
             errors["404"] = texts.not_there()
+        if "{cluster_id}" in self.path:
+            errors["409"] = texts.AMBIGUOUS
         return errors

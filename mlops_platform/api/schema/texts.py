@@ -105,6 +105,12 @@ NOT_ACCEPTABLE = error(
     "not_acceptable",
     "Could not satisfy the request Accept header.",
 )
+AMBIGUOUS = error(
+    "The name of several clusters, or another conflict",
+    "ambiguous_name",
+    "Several clusters are named 'gpu-east': 0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305 of Engines, "
+    "0199d1c4-9b13-7d02-8c1e-5a6f0b7c8d9e of Sam's. Give an id.",
+)
 TOO_SLOW = error("The body came too slowly", "request_timeout", "The body did not arrive in time.")
 HEAD_TOO_LARGE = error(
     "Headers too long", "head_too_large", "The request has too many or too long headers."
