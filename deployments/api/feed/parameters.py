@@ -5,8 +5,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from drf_yasg import openapi
-from rest_framework.request import Request
 
+from accounts.api.requests import UserRequest
 from clusters.api.named_filters import a_cluster
 from deployments.api.named_filters import a_user
 from deployments.feed import window
@@ -72,7 +72,7 @@ class EventQuery(NamedTuple):
         return position, cursor_of(position, seen) if self.cursor == NOW else self.cursor
 
 
-def wanted_events(request: Request, organization_id: UUID) -> EventQuery:
+def wanted_events(request: UserRequest, organization_id: UUID) -> EventQuery:
     """What the query string asks for; 400 that names each faulty parameter."""
     values = query_of(request, [*(each.name for each in PARAMETERS), *PAGING])
     faults: dict[str, str] = {}
@@ -105,7 +105,7 @@ def wanted_events(request: Request, organization_id: UUID) -> EventQuery:
     return EventQuery(organization_id, name, cursor, limit, fits if wanted else None)
 
 
-def wanted_stream(request: Request, organization_id: UUID) -> EventQuery:
+def wanted_stream(request: UserRequest, organization_id: UUID) -> EventQuery:
     """As above, for a stream: the header of a client that connects again goes before the query."""
     if "limit" in request.query_params:
         raise Invalid({"limit": "A stream has no pages."})
