@@ -39,6 +39,7 @@ class Failure:
     said: str
     admitted_at: datetime
     disrupted: bool = False
+    name: str = ""  # of the deployment and its owner, which may be gone when it is read
 
 
 @dataclass
@@ -85,6 +86,7 @@ class FailedStarts:
         entry = {
             "key": failure.key,
             "deployment_id": failure.deployment_id,
+            "name": failure.name,
             "code": failure.code,
             "said": failure.said,
             "at": now.isoformat(),

@@ -40,9 +40,9 @@ class TerminatingNodes(Protocol):
 
 class VolumeUsers(Protocol):
     """The deployments that mount a cluster's volume of this name and have not ended: how many, and
-    the ids of the first of them. The caller has locked the volume's row."""
+    what the first of them are called. The caller has locked the volume's row."""
 
-    def __call__(self, cluster_id: UUID, name: str) -> tuple[int, Sequence[UUID]]: ...
+    def __call__(self, cluster_id: UUID, name: str) -> tuple[int, Sequence[str]]: ...
 
 
 def _none_in_use(cluster: Cluster) -> int:
@@ -53,7 +53,7 @@ def _leave_nothing(cluster: Cluster) -> None:
     """Without an upper app nothing is deployed, so there is nothing to leave."""
 
 
-def _no_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[UUID]]:
+def _no_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[str]]:
     return 0, ()
 
 

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -139,9 +140,11 @@ class Cluster(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "name"],
+                F("organization"),
+                Lower("name"),
                 condition=Q(deleted_at=None),
-                name="cluster_name_unique",
+                name="cluster_name_unique_in_any_case",
+                violation_error_message="The organization has a cluster of that name already.",
             ),
             *(
                 models.CheckConstraint(

@@ -27,15 +27,15 @@ from organizations.models import Role
 
 def clusters_visible_to(user: User) -> QuerySet[Cluster]:
     """The clusters of the user's organizations, oldest first; no query of its own."""
-    return Cluster.objects.filter(organization__in=organizations_of(user)).order_by(
-        "created_at", "id"
-    )
+    visible = Cluster.objects.filter(organization__in=organizations_of(user))
+    return visible.select_related("organization").order_by("created_at", "id")
 
 
 def cluster_by_id(cluster_id: UUID | str) -> Cluster:
     """The cluster, whatever the user may see; 404 where there is none. One query."""
     key = parse_uuid(cluster_id)
-    cluster = Cluster.objects.filter(pk=key).first() if key else None
+    rows = Cluster.objects.select_related("organization")
+    cluster = rows.filter(pk=key).first() if key else None
     if cluster is None:
         raise not_found()
     return cluster
@@ -48,7 +48,8 @@ def clusters_for(
     below `role` 403. Two queries in all."""
     cluster_ids = set(cluster_ids)
     keys = {text: parse_uuid(text) for text in cluster_ids}
-    found = Cluster.objects.in_bulk({key for key in keys.values() if key})
+    rows = Cluster.objects.select_related("organization")
+    found = rows.in_bulk({key for key in keys.values() if key})
     roles = roles_of(user, {cluster.organization_id for cluster in found.values()})
     answers: dict[UUID | str, Cluster | APIException] = {}
     for text, key in keys.items():
@@ -66,6 +67,14 @@ def clusters_for(
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:
     """Its nodes and their endpoints, oldest first; each knows its cluster without a query."""
     return cluster.nodes.order_by("id").select_related("endpoint").defer("endpoint__secrets")
+
+
+def node_names(ids: Collection[str]) -> dict[str | None, str]:
+    """The names of these nodes, by id as text. One query, none for no id."""
+    if not ids:
+        return {}
+    found = Node.objects.filter(pk__in=ids).values_list("pk", "name")
+    return {str(pk): name for pk, name in found}
 
 
 def volumes_in(cluster: Cluster | UUID) -> QuerySet[Volume]:

@@ -8,7 +8,7 @@ class DeploymentsConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks
         from deployments import env, receivers  # receivers: connects them
-        from deployments.queries import placements, secrets, volume_users
+        from deployments.queries import names, placements, secrets, volume_users
         from deployments.services import clear
         from mlops_platform import sealing
         from organizations import hooks as organization_hooks
@@ -20,6 +20,7 @@ class DeploymentsConfig(AppConfig):
         hooks.terminating_nodes = placements.terminating_nodes
         hooks.volume_users = volume_users.volume_users
         organization_hooks.users_of = secrets.users_of
+        organization_hooks.name_deployments = names.names_of
         column = sealing.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})
         )

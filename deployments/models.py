@@ -324,6 +324,9 @@ class Deployment(models.Model):
     """Those of `secrets` as a reader may see them: set for an answer alone (api/representation)."""
     shown_eta: Mapping[str, Any] | None
     """When it starts, by forecast: the same."""
+    rerun_of_name: str
+    dependency_names: Sequence[str]
+    """What these deployments are called: set for an answer alone, too."""
 
     def __str__(self) -> str:
         return self.name

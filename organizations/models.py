@@ -5,8 +5,11 @@ import secrets
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 from uuid_utils.compat import uuid7
+
+TAKEN = "An organization with that name exists already."
 
 
 class Role(models.TextChoices):
@@ -22,6 +25,16 @@ class Organization(models.Model):
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)  # see deletion.py
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"),
+                condition=models.Q(deleted_at=None),
+                name="organization_name_unique_in_any_case",
+                violation_error_message=TAKEN,
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

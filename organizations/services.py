@@ -17,7 +17,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
@@ -26,7 +26,7 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
-from organizations.models import Ban, InviteCode, Membership, Organization, Role
+from organizations.models import TAKEN, Ban, InviteCode, Membership, Organization, Role
 from organizations.queries import member_of
 
 logger = logging.getLogger(__name__)
@@ -36,13 +36,19 @@ BANNED = "An ADMIN has removed you from this organization; only an ADMIN can let
 
 @transaction.atomic
 def create_organization(user: User, name: str) -> Organization:
-    """A new organization with a code for each role; `user` is its ADMIN. 409 where the user is an
-    ADMIN of as many as allowed."""
+    """A new organization with a code for each role; `user` is its ADMIN. 409 where another one has
+    the name in any letter case, or the user is an ADMIN of as many as allowed."""
     most = settings.MAX_ORGANIZATIONS_PER_USER
     lock_row(User.objects.all(), user.pk)  # counted one after the other
     if Membership.objects.filter(user=user, role=Role.ADMIN).count() >= most:
         raise Conflict(f"You are an ADMIN of {most} organizations, and may be of no more.", "full")
-    organization = Organization.objects.create(name=name)
+    try:
+        with transaction.atomic():
+            organization = Organization.objects.create(name=name)
+    except IntegrityError as error:
+        if "organization_name_unique" not in str(error):
+            raise
+        raise Conflict(TAKEN, "name_taken") from None
     Membership.objects.create(organization=organization, user=user, role=Role.ADMIN)
     InviteCode.objects.bulk_create(
         InviteCode(organization=organization, role=role) for role in Role

@@ -105,9 +105,10 @@ def collect() -> Iterator[Metric]:
     yield admissions
     yield preemptions
     yield waits
-    ids = list(Cluster.objects.order_by("pk").values_list("pk", flat=True))
-    yield _queue_lengths(ids, priorities)
-    yield from _calibration(ids)
+    clusters = Cluster.objects.order_by("pk").values_list("pk", "organization__name", "name")
+    named = {pk: (organization, name) for pk, organization, name in clusters}
+    yield _queue_lengths(named, priorities)
+    yield from _calibration(named)
 
 
 def _histogram(
@@ -118,32 +119,34 @@ def _histogram(
     return list(zip(bounds, running, strict=True)), float(counted.get(f"{name}|sum", 0))
 
 
-def _calibration(ids: list[UUID]) -> Iterator[Metric]:
+def _calibration(named: Mapping[UUID, tuple[str, str]]) -> Iterator[Metric]:
     """How good the latest forecasts of starts were, cluster by cluster."""
     kept = GaugeMetricFamily(
         "mlops_scheduler_forecast_p90_kept_ratio",
         "Share of the latest forecast starts that came by p90.",
-        labels=["cluster"],
+        labels=["organization", "cluster"],
     )
     errors = GaugeMetricFamily(
         "mlops_scheduler_forecast_median_error_seconds",
         "Median absolute error of the latest forecast starts.",
-        labels=["cluster"],
+        labels=["organization", "cluster"],
     )
-    for cluster_id, found in records.calibrations(ids).items():
+    for cluster_id, found in records.calibrations(list(named)).items():
         if found.p90_kept is not None:
-            kept.add_metric([str(cluster_id)], found.p90_kept)
+            kept.add_metric(named[cluster_id], found.p90_kept)
         if found.median_error_s is not None:
-            errors.add_metric([str(cluster_id)], found.median_error_s)
+            errors.add_metric(named[cluster_id], found.median_error_s)
     yield kept
     yield errors
 
 
-def _queue_lengths(ids: list[UUID], priorities: list[str]) -> Metric:
+def _queue_lengths(named: Mapping[UUID, tuple[str, str]], priorities: list[str]) -> Metric:
     family = GaugeMetricFamily(
-        "mlops_scheduler_queue_length", "Workloads waiting.", labels=["cluster", "priority"]
+        "mlops_scheduler_queue_length",
+        "Workloads waiting.",
+        labels=["organization", "cluster", "priority"],
     )
-    for cluster_id, lengths in redis_queues.lengths_of(ids, priorities).items():
+    for cluster_id, lengths in redis_queues.lengths_of(list(named), priorities).items():
         for priority, length in lengths.items():
-            family.add_metric([str(cluster_id), priority], length)
+            family.add_metric([*named[cluster_id], priority], length)
     return family

@@ -10,6 +10,7 @@ from django.db.models import (
     Exists,
     F,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Value,
@@ -27,6 +28,8 @@ from mlops_platform.database.clock import database_now
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
 from scheduler.store.queue.score import score_sql
+
+CLUSTER_NAME = Prefetch("cluster", Cluster.with_deleted.only("name"))
 
 # A submit's timestamp is older than its commit: a cycle may have read the queue between the two.
 COMMIT_MARGIN = timedelta(seconds=30)
@@ -96,6 +99,7 @@ def queue_of(cluster: Cluster) -> QuerySet[Deployment]:
     return (
         Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
         .select_related("priority_class")
+        .prefetch_related(Prefetch("owner", User.objects.only("username")))
         .annotate(score=_score(cluster))
         .order_by("-priority_class__value", "-score", "created_at", "id")
     )
@@ -135,12 +139,9 @@ def running_count(cluster: Cluster) -> int:
 
 
 def cycles_of(cluster: Cluster) -> QuerySet[SchedulingCycle]:
-    """The cluster's rows of the ledger, newest first, without the two large columns."""
-    return (
-        SchedulingCycle.objects.filter(cluster=cluster)
-        .defer("snapshot", "plan")
-        .order_by("-started_at", "-id")
-    )
+    """The cluster's rows of the ledger, newest first, without the two large columns; each knows its
+    cluster without a query."""
+    return cluster.cycles.defer("snapshot", "plan").order_by("-started_at", "-id")
 
 
 def cycles_visible_to(user: User) -> QuerySet[SchedulingCycle]:
@@ -148,4 +149,4 @@ def cycles_visible_to(user: User) -> QuerySet[SchedulingCycle]:
     visible = SchedulingCycle.objects.filter(
         cluster__organization__in=organizations_of(user), cluster__deleted_at=None
     )
-    return visible.defer("snapshot")
+    return visible.prefetch_related(CLUSTER_NAME).defer("snapshot")

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from time import perf_counter, sleep
 from typing import Any
+from uuid import uuid4
 
 PASSWORD = "correct-horse-battery"
 
@@ -68,7 +69,7 @@ def newcomer(anonymous: Caller, username: str = "bench") -> str:
 
 
 def organization(caller: Caller) -> str:
-    return str(caller.post("/api/orgs/create", {"name": "Bench"})["id"])
+    return str(caller.post("/api/orgs/create", {"name": f"Bench {uuid4()}"})["id"])
 
 
 def cluster(caller: Caller, organization_id: str, name: str, **columns: Any) -> str:

@@ -22,6 +22,7 @@ EXAMPLE_LABELS = {"zone": "b", "nvidia.com/gpu.product": "A100"}
 EXAMPLE = {
     "id": "0199d1c4-9b07-7e65-8a11-5d2c40f6e9b3",
     "cluster_id": EXAMPLE_CLUSTER,
+    "cluster": "gpu-west",
     "name": "node-1",
     "state": "READY",
     "reason": None,
@@ -96,6 +97,7 @@ class PendingSerializer(serializers.Serializer):
 
 class FailedStartSerializer(serializers.Serializer):
     deployment_id = serializers.CharField()
+    name = serializers.CharField(help_text="The deployment's name and its owner's.")
     code = serializers.CharField()
     said = serializers.CharField()
     at = serializers.DateTimeField()
@@ -126,6 +128,7 @@ class NodeSerializer(serializers.Serializer):
 
     id = serializers.UUIDField()
     cluster_id = serializers.UUIDField()
+    cluster = serializers.CharField(source="cluster.name")
     name = serializers.CharField()
     state = serializers.ChoiceField(
         NodeState.values,
@@ -171,8 +174,8 @@ class NodeSerializer(serializers.Serializer):
         found = FailedStarts.read(node.failed_starts)
         if found.since is None:
             return None
-        shown = ("deployment_id", "code", "said", "at")
-        failed = [{name: each[name] for name in shown} for each in found.failed]
+        shown = ("deployment_id", "name", "code", "said", "at")
+        failed = [{name: each.get(name, "") for name in shown} for each in found.failed]
         named = {"since": found.since, "next_try_at": found.next_try_at, "probe": found.probe}
         return {**named, "failed": failed}
 

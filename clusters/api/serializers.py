@@ -265,6 +265,7 @@ class ClusterSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
     organization_id = serializers.UUIDField()
+    organization = serializers.CharField(source="organization.name")
     state = serializers.ChoiceField(State.values)
     runtime = serializers.ChoiceField(Runtime.values)
     total_cpu = ShownCores(source="total_cpu_milli")
@@ -289,6 +290,7 @@ class ClusterSerializer(serializers.Serializer):
                 "id": EXAMPLE_ID,
                 "name": "gpu-west",
                 "organization_id": EXAMPLE_ORGANIZATION,
+                "organization": "Analytical Engines",
                 "state": "ACTIVE",
                 "runtime": "simulated",
                 "total_cpu": 64,

@@ -66,7 +66,9 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
         return Response(ClusterSerializer(cluster).data, status=201)
 
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
-        changed = attach.change_cluster(self.get_cluster(), self.body())
+        cluster = self.get_cluster()
+        changed = attach.change_cluster(cluster, self.body())
+        changed.organization = cluster.organization
         return Response(ClusterSerializer(changed).data)
 
     def destroy(self, request: UserRequest, **path: Any) -> Response:
@@ -74,6 +76,7 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
         closing = deletion.delete_cluster(cluster, force=flag_of(request, "force"))
         if closing is None:
             return Response(status=204)
+        closing.organization = cluster.organization
         return Response(ClusterSerializer(closing).data, status=202)
 
 
@@ -115,13 +118,14 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
         node, drain = self.get_object(), flag_of(request, "drain")
         changed = attach.change_node(node, self.body(), drain=drain)
-        return Response(NodeSerializer(changed).data)
+        return _shown(changed, node.cluster)
 
     def destroy(self, request: UserRequest, **path: Any) -> Response:
-        leaving = attach.delete_node(self.get_object(), drain=flag_of(request, "drain"))
+        node = self.get_object()
+        leaving = attach.delete_node(node, drain=flag_of(request, "drain"))
         if leaving is None:
             return Response(status=204)
-        return Response(NodeSerializer(leaving).data, status=202)
+        return _shown(leaving, node.cluster, 202)
 
     @action(detail=True, methods=["post"])
     def cordon(self, request: UserRequest, **path: Any) -> Response:
@@ -138,7 +142,13 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     def _set(self, change: Callable[[Node], Node]) -> Response:
         node = self.get_object()
         self.body()  # an empty one
-        return Response(NodeSerializer(change(node)).data)
+        return _shown(change(node), node.cluster)
+
+
+def _shown(node: Node, cluster: Cluster, status: int = 200) -> Response:
+    """A row that was read anew, which knows its cluster by its id alone."""
+    node.cluster = cluster
+    return Response(NodeSerializer(node).data, status=status)
 
 
 class RegistryViewSet(ListModelMixin, ClusterChildViewSet):

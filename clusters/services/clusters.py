@@ -75,14 +75,15 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
     try:
         with transaction.atomic():
             live = Organization.objects.filter(deleted_at=None)
-            if lock_row(live, membership.organization_id) is None:
+            organization = lock_row(live, membership.organization_id)
+            if organization is None:
                 raise not_found()
-            if Cluster.objects.filter(organization=membership.organization_id).count() >= most:
+            if Cluster.objects.filter(organization=organization).count() >= most:
                 raise Conflict(
                     f"The organization has {most} clusters, and may have no more.", "full"
                 )
             _refuse_prepull(columns.get("runtime", Runtime.SIMULATED), columns)
-            return Cluster.objects.create(organization_id=membership.organization_id, **columns)
+            return Cluster.objects.create(organization=organization, **columns)
     except IntegrityError as error:
         raise _name_taken(error, columns["name"]) from None
 

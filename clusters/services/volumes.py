@@ -183,7 +183,7 @@ def _refuse_tenant(volume: Volume, *, trusted: bool) -> None:
 def _refuse_in_use(volume: Volume, what: str) -> None:
     count, first = hooks.volume_users(volume.cluster_id, volume.name)
     if count:
-        named = ", ".join(str(each) for each in first[:NAMED])
+        named = ", ".join(first[:NAMED])
         more = f" and {count - NAMED} more" if count > NAMED else ""
         raise Conflict(
             f"{named}{more} {'mounts' if count == 1 else 'mount'} {what}: wait for the end, or "

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
@@ -14,16 +15,15 @@ from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
 from deployments.api.readiness import ReadinessSerializer
 from deployments.api.secret_references import ShownSecretReferenceSerializer
 from deployments.api.volumes import MountSerializer
-from deployments.models import Deployment, DeploymentEvent, EventType, Kind, OnPreempt, Status
+from deployments.models import Deployment, Kind, OnPreempt, Status
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.deployments import LARGE, positions_of
+from deployments.queries.names import SURROUNDINGS, names_of
 from deployments.queries.priority_classes import priority_classes
 from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
-from mlops_platform.api.answers.commit_order import Position, cursor_of
 from mlops_platform.api.fields import ShownCores, ShownSeconds, ShownThousandths
-from mlops_platform.database.unreadable_json import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,13 @@ EXAMPLE: Mapping[str, Any] = {
     "name": "train-resnet",
     "labels": {"team": "vision"},
     "rerun_of": None,
+    "rerun_of_name": None,
     "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
+    "cluster": "gpu-west",
+    "organization_id": "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42",
+    "organization": "Analytical Engines",
     "owner_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+    "owner": "ada",
     "image": "registry.example.com/vision/train:1.2",
     "image_digest": "",
     "command": [],
@@ -67,6 +72,7 @@ EXAMPLE: Mapping[str, Any] = {
     "queue_position": 1,
     "eta": ETA_EXAMPLE,
     "depends_on": [],
+    "depends_on_names": [],
     "placement": [],
     "max_runtime_s": None,
     "simulated_runtime_s": 120,
@@ -92,7 +98,8 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-OF_OTHERS = frozenset({"reason", "queue_position", "eta", "depends_on"})
+NAMES = ("cluster", "organization_id", "organization", "owner", "rerun_of_name")
+OF_OTHERS = frozenset({"reason", "queue_position", "eta", "depends_on", "depends_on_names", *NAMES})
 """What follows from other rows."""
 NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
 
@@ -118,8 +125,15 @@ class DeploymentSerializer(serializers.Serializer):
     rerun_of = serializers.UUIDField(
         source="rerun_of_id", allow_null=True, help_text="The deployment that it runs again."
     )
+    rerun_of_name = serializers.CharField(
+        default=None, allow_null=True, help_text="What it is called; null once it is gone."
+    )
     cluster_id = serializers.UUIDField()
+    cluster = serializers.CharField(source="cluster.name")
+    organization_id = serializers.UUIDField(source="cluster.organization_id")
+    organization = serializers.CharField(source="cluster.organization.name")
     owner_id = serializers.UUIDField()
+    owner = serializers.CharField(source="owner.username", help_text="The user's name.")
     image = serializers.CharField()
     image_digest = serializers.CharField(
         help_text="Of what the last attempt ran: in the image's registry, or else its own id."
@@ -172,6 +186,12 @@ class DeploymentSerializer(serializers.Serializer):
         "forecast has been made yet.",
     )
     depends_on = serializers.SerializerMethodField(help_text="What has to complete first.")
+    depends_on_names = serializers.ListField(
+        source="dependency_names",  # which present and present_new set
+        child=serializers.CharField(),
+        default=list,
+        help_text="What these are called, in the same order.",
+    )
     placement = PlacementSerializer(many=True)
     max_runtime_s = serializers.IntegerField(allow_null=True)
     simulated_runtime_s = ShownSeconds(source="simulated_for_s", allow_null=True)
@@ -266,68 +286,6 @@ class ListedDeploymentSerializer(DeploymentSerializer):
         }
 
 
-class EventSerializer(serializers.Serializer):
-    at = serializers.DateTimeField()
-    type = serializers.ChoiceField(EventType.values)
-    actor_id = serializers.UUIDField(allow_null=True, help_text="Null where no user asked for it.")
-    actor = serializers.CharField(source="actor.username", default=None, allow_null=True)
-    cycle_id = serializers.UUIDField(allow_null=True)
-    details = serializers.SerializerMethodField(
-        help_text='`{"unreadable": true}` where the platform cannot read what it has stored.'
-    )
-
-    class Meta:
-        swagger_schema_fields: Mapping[str, Any] = {
-            "example": {
-                "at": "2026-03-01T09:00:00Z",
-                "type": "SUBMITTED",
-                "actor_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
-                "actor": "ada",
-                "cycle_id": None,
-                "details": {},
-            }
-        }
-
-    @swagger_serializer_method(serializers.DictField())
-    def get_details(self, event: DeploymentEvent) -> dict[str, Any]:
-        try:
-            if event.details != UNREADABLE:
-                return codes.shown(event.details)
-            error = ""
-        except Exception as raised:  # whatever a row has: the others have to be shown
-            error = str(raised)
-        logger.error("an event's details are unreadable", extra={"event": event.pk, "error": error})
-        return dict(UNREADABLE)
-
-
-class FeedEventSerializer(EventSerializer):
-    """An event of an organization's feed. Needs `seen`, the horizon, in its context."""
-
-    cursor = serializers.SerializerMethodField(
-        help_text="Go on after this event: give it as `since`."
-    )
-    deployment_id = serializers.UUIDField(
-        allow_null=True, help_text="Null where it concerns a whole cluster."
-    )
-    cluster_id = serializers.UUIDField()
-
-    class Meta:
-        swagger_schema_fields: Mapping[str, Any] = {
-            "example": {
-                "cursor": "WyI2YjFkM2M5ZTJmMDQiLDkwNDIsNTEsMTc3MjM1NTYwMDAwMF0",
-                "deployment_id": EXAMPLE["id"],
-                "cluster_id": EXAMPLE["cluster_id"],
-                **EventSerializer.Meta.swagger_schema_fields["example"],
-            }
-        }
-
-    @swagger_serializer_method(serializers.CharField())
-    def get_cursor(self, event: DeploymentEvent) -> str:
-        assert event.transaction_id is not None
-        position = Position(event.transaction_id, event.pk)
-        return cursor_of(position, self.context["seen"], event.at)
-
-
 def present_page(
     deployments: Sequence[Deployment], fields: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
@@ -342,11 +300,20 @@ def present(
     fields: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Deployments in full, as `reader` may see them, or of each its id and these `fields` alone.
-    One query; if any is queued, two more and two Redis round trips; one if any runs or stops on a
-    node (reasons_for). None where no field needs them."""
+    One query, and two where not all have their owners and organizations at hand; if any is queued,
+    two more and two Redis round trips; one if any runs or stops on a node, and one if any reason
+    refers to others (reasons_for); one if any is a rerun. None where no field needs them."""
     if fields is not None and OF_OTHERS.isdisjoint(fields):
         return _present_alone(deployments, serializer, fields)
     dependencies = dependencies_of(deployments)
+    prefetch_related_objects(deployments, *SURROUNDINGS)
+    reruns = {row.rerun_of_id for row in deployments if row.rerun_of_id}
+    names = names_of(reruns) if reruns else {}
+    for row in deployments:
+        if row.rerun_of_id and (again := names.get(str(row.rerun_of_id))):
+            row.rerun_of_name = again.name
+        if row.pk in dependencies:
+            row.dependency_names = [str(each.name) for each in dependencies[row.pk]]
     if serializer is DeploymentSerializer:
         for row in deployments:
             if row.secrets:
@@ -397,6 +364,8 @@ def present_new(
     for row in deployments:
         if row.secrets:
             row.shown_secrets = shown(row, reader)
+        if needed := dependencies.get(row.pk):
+            row.dependency_names = [str(each.name) for each in needed]
         why[row.pk] = NOT_YET_EVALUATED
         if row.pending_dependencies:
             gated.append(row)

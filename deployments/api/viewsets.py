@@ -6,7 +6,6 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
-from rest_framework.mixins import ListModelMixin
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
@@ -16,6 +15,7 @@ from clusters.models import Cluster, Node
 from clusters.queries import clusters_visible_to
 from deployments import logs
 from deployments.api import docs
+from deployments.api.event_serializers import EventSerializer
 from deployments.api.feed import updates
 from deployments.api.filters import (
     AllFilterSet,
@@ -32,7 +32,6 @@ from deployments.api.pagination import DeploymentPagination
 from deployments.api.peers import present_peers
 from deployments.api.representation import (
     DeploymentSerializer,
-    EventSerializer,
     ListedDeploymentSerializer,
     present,
     present_new,
@@ -54,6 +53,7 @@ from deployments.output.kept import source_of
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
+from deployments.queries.names import named_in
 from deployments.services import bulk, checkpoint, rerun, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
@@ -252,7 +252,7 @@ class ClusterDeploymentsViewSet(ClusterChildViewSet):
         return Response(counts_of(self.filter_queryset(inside)))
 
 
-class EventViewSet(ListModelMixin, DeploymentChildViewSet):
+class EventViewSet(DeploymentChildViewSet):
     roles = {"list": Role.VIEWER}
     docs = docs.EVENTS
     serializer_class = EventSerializer
@@ -260,3 +260,9 @@ class EventViewSet(ListModelMixin, DeploymentChildViewSet):
 
     def get_queryset(self) -> QuerySet[DeploymentEvent]:
         return events_of(self.get_deployment())
+
+    def list(self, request: UserRequest, **path: Any) -> Response:
+        """Also one query at most for what the page's events name."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        shown = EventSerializer(page, many=True, context={"named": named_in(page)})
+        return self.get_paginated_response(shown.data)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from deployments.models import Deployment
+from deployments.names import Named, named
+from deployments.queries.names import CALLED
 
 
 class Dependency(NamedTuple):
@@ -12,9 +14,16 @@ class Dependency(NamedTuple):
 
     id: UUID
     status: str
+    name: Named
 
 
 Dependencies = Mapping[UUID, Sequence[Dependency]]
+OF_DEPENDENCY = ("id", "status", *CALLED)
+"""The columns of a deployment of which dependency_of makes a dependency."""
+
+
+def dependency_of(id_: UUID, status: str, *called: str) -> Dependency:
+    return Dependency(id_, status, named(id_, *called))
 
 
 def dependencies_of(deployments: Iterable[Deployment]) -> dict[UUID, list[Dependency]]:
@@ -23,8 +32,7 @@ def dependencies_of(deployments: Iterable[Deployment]) -> dict[UUID, list[Depend
         from_deployment__in=[row.pk for row in deployments]
     ).order_by("to_deployment")
     found: dict[UUID, list[Dependency]] = {}
-    for key, dependency, status in links.values_list(
-        "from_deployment_id", "to_deployment_id", "to_deployment__status"
-    ):
-        found.setdefault(key, []).append(Dependency(dependency, status))
+    columns = ("from_deployment_id", *(f"to_deployment__{each}" for each in OF_DEPENDENCY))
+    for key, *row in links.values_list(*columns):
+        found.setdefault(key, []).append(dependency_of(*row))
     return found

@@ -25,6 +25,9 @@ LARGE = (
 )
 """What lists of deployments leave out: a page of it could have a hundred megabytes."""
 
+WITH_NAMES = ("priority_class", "owner", "cluster__organization")
+"""What of other tables an answer shows of a deployment."""
+
 Rows = TypeVar("Rows", bound=QuerySet[Deployment])
 
 
@@ -47,7 +50,7 @@ def without_large(deployments: Rows) -> Rows:
 
 def deployment_for(user: User, deployment_id: UUID | str) -> Deployment:
     """The deployment with its cluster; 404 where the user may not see it. One query."""
-    visible = deployments_visible_to(user).select_related("priority_class", "cluster")
+    visible = deployments_visible_to(user).select_related(*WITH_NAMES)
     key = parse_uuid(deployment_id)
     deployment = visible.filter(pk=key).first() if key else None
     if deployment is None:
@@ -57,7 +60,7 @@ def deployment_for(user: User, deployment_id: UUID | str) -> Deployment:
 
 def deployment_by_id(deployment_id: UUID) -> Deployment:
     """The deployment after a change; 404 if it is gone with its cluster. One query."""
-    found = Deployment.objects.select_related("priority_class").filter(pk=deployment_id).first()
+    found = Deployment.objects.select_related(*WITH_NAMES).filter(pk=deployment_id).first()
     if found is None:
         raise not_found()
     return found

@@ -9,6 +9,7 @@ from django.db.models import Q
 from accounts.models import User
 from clusters.models import Volume, VolumeKind
 from deployments.models import UNENDED, Deployment
+from deployments.queries.names import called
 from organizations.hooks import Users
 from organizations.models import Secret
 from organizations.secrets import owners
@@ -29,7 +30,7 @@ def users_of(secret: Secret, most: int) -> Users:
         )
     else:
         using = unended.filter(named, owner_id=secret.person_id)
-    first = list(using.order_by("pk").values_list("pk", flat=True)[: most + 1])
+    first = called(using.order_by("pk")[: most + 1])
     return Users(len(first) if len(first) <= most else using.count(), first[:most])
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from deployments.models import ENDED, Deployment
+from deployments.queries.names import called
 
 MOST_NAMED = 20
 
 
-def volume_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[UUID]]:
+def volume_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[str]]:
     """See clusters.hooks.VolumeUsers. Two queries."""
     using = Deployment.objects.filter(cluster=cluster_id, volumes__contains=[{"name": name}])
     using = using.exclude(status__in=ENDED)
-    return using.count(), list(using.order_by("id").values_list("pk", flat=True)[:MOST_NAMED])
+    return using.count(), called(using.order_by("id")[:MOST_NAMED])

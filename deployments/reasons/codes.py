@@ -6,9 +6,10 @@ are made when a row is read, so that a better wording reaches old rows too. No D
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
-from deployments.reasons import failed_starts
+from deployments.names import Names, with_names
+from deployments.reasons import failed_starts, others
+from deployments.reasons.others import some_of
 from deployments.reasons.preemption import (
     DELAYED,
     SPARED,
@@ -32,6 +33,7 @@ from mlops_platform.api.resources import (
 )
 
 Details = Mapping[str, Any]
+NO_NAMES: Names = {}
 
 NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
 WAITING_FOR_DEPENDENCIES = "WAITING_FOR_DEPENDENCIES"
@@ -60,16 +62,14 @@ AWAY_NODES = "away_nodes"  # how many of them do not answer
 VOLUMES = "volumes"  # names of those that leave it only some nodes
 API_AWAY_SINCE = "api_away_since"  # since when the cluster's API server does not
 
-MOST_DEPENDENCIES = 20  # in details
-NAMED = 3  # in a sentence
 
-
-def render(code: str, details: Details | None) -> dict[str, Any]:
+def render(code: str, details: Details | None, names: Names = NO_NAMES) -> dict[str, Any]:
     """`{"code", "message", "details"}` for people and programs; never raises.
 
-    CPU comes out in cores under `cpu`, RAM in MiB under `ram`.
+    CPU comes out in cores under `cpu`, RAM in MiB under `ram`. `names`: of the deployments that the
+    details refer to (names.references).
     """
-    details = _renamed(details) if isinstance(details, Mapping) else {}
+    details = with_names(_renamed(details), names) if isinstance(details, Mapping) else {}
     try:
         message = with_retry(SENTENCES[code](details), details)
         if details.get(VOLUMES) and "node_selector" not in details:
@@ -88,13 +88,6 @@ def _renamed(details: Details) -> Details:
     if "held" not in details:
         return details
     return {"allocated" if name == "held" else name: value for name, value in details.items()}
-
-
-def some_of(names: Sequence[str], count: int | None = None) -> str:
-    """`a, b, c and 2 more`; `count` is the number of all, if `names` are only the first."""
-    named = ", ".join(names[:NAMED])
-    more = (len(names) if count is None else count) - len(names[:NAMED])
-    return f"{named} and {more} more" if more > 0 else named
 
 
 def shown(details: Details) -> dict[str, Any]:
@@ -196,19 +189,6 @@ def _insufficient_capacity(details: Details) -> str:
     return f"Needs {', '.join(listed[:-1])} and {listed[-1]}.{nodes}"
 
 
-def _blocked_by_head(details: Details) -> str:
-    return f"Waits behind {details['head']}, which is first in the queue and does not fit yet."
-
-
-def _reserved_for_head(details: Details) -> str:
-    if details.get(DELAYED):
-        return (
-            f"What is free is reserved for {details['head']}, which waits for a time limit instead "
-            "of preempting."
-        )
-    return f"What is free is reserved for {details['head']}, which has waited longest."
-
-
 def _quota_exceeded(details: Details) -> str:
     """Tells a request above the quota from one that waits for the owner's other deployments."""
     resource = details["resource"]
@@ -225,34 +205,6 @@ def _cluster_paused(details: Details) -> str:
     if details.get("state") == "DELETING":
         return "The cluster is being deleted: nothing starts any more."
     return "The cluster is paused: nothing starts until it is resumed."
-
-
-def waiting_for(ids: Sequence[UUID]) -> dict[str, Any]:
-    """The details of WAITING_FOR_DEPENDENCIES: how many there are, and the first of them."""
-    return {"count": len(ids), "deployments": [str(each) for each in ids[:MOST_DEPENDENCIES]]}
-
-
-def _waiting_for_dependencies(details: Details) -> str:
-    count = details["count"]
-    named = some_of(details["deployments"], count)
-    return (
-        f"Waits for {count} {'deployment' if count == 1 else 'deployments'} to complete: {named}."
-    )
-
-
-def _dependency_failed(details: Details) -> str:
-    return f"Depends on {details['by']}, which did not complete, so it cannot start."
-
-
-def _preempted(details: Details) -> str:
-    sentence = f"Made room for {details['by']}"
-    if details.get("priority"):
-        sentence += f" of priority {details['priority']}"
-    if details.get("for_quota"):
-        sentence += " in its owner's quota"
-    if details.get("lost_s") is not None:
-        sentence += f", losing {round(details['lost_s'])} s of work"
-    return f"{sentence}."
 
 
 def _max_runtime_exceeded(details: Details) -> str:
@@ -342,15 +294,15 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "EXCEEDS_CAPACITY": _exceeds_capacity,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,
     "FRAGMENTED": _fragmented,
-    "BLOCKED_BY_HEAD": _blocked_by_head,
-    "RESERVED_FOR_HEAD": _reserved_for_head,
-    WAITING_FOR_DEPENDENCIES: _waiting_for_dependencies,
-    DEPENDENCY_FAILED: _dependency_failed,
+    "BLOCKED_BY_HEAD": others.blocked_by_head,
+    "RESERVED_FOR_HEAD": others.reserved_for_head,
+    WAITING_FOR_DEPENDENCIES: others.waiting_for_dependencies,
+    DEPENDENCY_FAILED: others.dependency_failed,
     "QUOTA_EXCEEDED": _quota_exceeded,
     "CLUSTER_PAUSED": _cluster_paused,
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
-    "PREEMPTED": _preempted,
+    "PREEMPTED": others.preempted,
     "NODE_DRAINED": _always("What it ran on was drained, so it went back into the queue."),
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
     CONTAINER_LOST: _on_node("Its container is gone from the node", ", and why is unknown."),

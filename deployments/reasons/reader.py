@@ -8,9 +8,12 @@ from django.db.models import Q
 
 from deployments import hooks
 from deployments.models import Deployment, Status, WaitReason
+from deployments.names import Names, all_references
 from deployments.queries.dependencies import Dependencies, dependencies_of
+from deployments.queries.names import names_of
 from deployments.reasons import codes
 from deployments.reasons.nodes_away import NodesAway
+from deployments.reasons.others import waiting_for
 from deployments.reasons.preemption import SPARED
 
 OF_PRESENT = ("NOT_READY", "PAUSED")  # they say nothing of a deployment that runs no more
@@ -29,11 +32,13 @@ def reasons_for(
     for, a running one that it is not ready, and one that runs or stops that its node is away. A
     cycle never reads a deployment
     that waits for dependencies or for its next attempt, so those reasons are found here; nor one
-    for which nothing could come free, whose reason the scheduler derives on request.
+    for which nothing could come free, whose reason the scheduler derives on request. Deployments
+    that a reason refers to are named.
 
     One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
     are not given; up to four if any reason has to be derived; one if any lacks capacity though its
-    class may preempt; and one if any is on a node, or waits while nodes are closed.
+    class may preempt; one if any is on a node, or waits while nodes are closed; and one if any
+    reason refers to other deployments.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -52,10 +57,11 @@ def reasons_for(
             details = {"retry_at": row.retry_at.isoformat()}
             waits[row.pk] = WaitReason(code=codes.BACKOFF, details=details)
     away = NodesAway(deployments, waits)
-    return {
-        row.pk: _reason(row, away.add_to(row, waits.get(row.pk)), away.reason(row))
-        for row in deployments
-    }
+    present = {row.pk: away.add_to(row, waits.get(row.pk)) for row in deployments}
+    told = [row.reason_details for row in deployments if row.reason_details]
+    told += [wait.details for wait in present.values() if wait is not None and wait.details]
+    names = names_of(all_references(told)) if told else {}
+    return {row.pk: _reason(row, present[row.pk], away.reason(row), names) for row in deployments}
 
 
 def _dependency_waits(
@@ -65,7 +71,7 @@ def _dependency_waits(
     for row in dependent:
         pending = [each for each in dependencies.get(row.pk, ()) if each.status != Status.COMPLETED]
         if pending:  # else the last dependency has completed since the row was read
-            details = codes.waiting_for([each.id for each in pending])
+            details = waiting_for([each.id for each in pending], [each.name for each in pending])
             waits[row.pk] = WaitReason(code=codes.WAITING_FOR_DEPENDENCIES, details=details)
     return waits
 
@@ -118,17 +124,17 @@ def _with_spared(
 
 
 def _reason(
-    deployment: Deployment, wait: WaitReason | None, away: dict[str, Any] | None
+    deployment: Deployment, wait: WaitReason | None, away: dict[str, Any] | None, names: Names
 ) -> dict[str, Any] | None:
     code, status = deployment.reason_code, deployment.status
     is_over = code in OF_PRESENT and status not in (Status.STARTING, Status.RUNNING)
-    past = codes.render(code, deployment.reason_details) if code and not is_over else None
+    past = codes.render(code, deployment.reason_details, names) if code and not is_over else None
     now = away
     if status == Status.RUNNING:
         return now or (past if code in OF_PRESENT else None)
     if deployment.status == Status.QUEUED:
         now = (
-            codes.render(wait.code, wait.details)
+            codes.render(wait.code, wait.details, names)
             if wait
             else codes.render(codes.NOT_YET_EVALUATED, {})
         )

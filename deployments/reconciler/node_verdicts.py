@@ -18,6 +18,7 @@ from clusters.services import failed_starts
 from deployments import wakeup
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status
+from deployments.names import named
 from deployments.queries.placements import node_ids
 from deployments.reasons.failed_starts import NODE_CORDONED, NODE_OPENED
 from deployments.reconciler.assessment import Assessment, Outcome
@@ -60,6 +61,7 @@ def _has_run(assessment: Assessment) -> bool:
 
 
 def _failure(row: Deployment, assessment: Assessment, now: datetime) -> Failure:
+    """One query for the owner's name, and that of _cause."""
     return Failure(
         key=_cause(row),
         deployment_id=str(row.pk),
@@ -67,6 +69,7 @@ def _failure(row: Deployment, assessment: Assessment, now: datetime) -> Failure:
         said=str(assessment.details.get("said", "")),
         admitted_at=row.admitted_at or now,
         disrupted=assessment.code == Code.DISRUPTED,
+        name=str(named(row.pk, row.name, row.owner.username, row.image, row.kind)),
     )
 
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from clusters.services.clusters import lock_clusters
 from deployments.models import Deployment, Status
-from deployments.queries.dependencies import Dependency
-from deployments.reasons.codes import some_of
+from deployments.queries.dependencies import OF_DEPENDENCY, Dependency, dependency_of
+from deployments.reasons.others import some_of
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.ids import parse_uuid
 
@@ -37,8 +37,8 @@ def find(cluster_ids: Collection[UUID], ids: Collection[str]) -> dict[UUID, Foun
         return {}
     rows = Deployment.objects.filter(cluster__in=cluster_ids, pk__in=keys).order_by("pk")
     return {
-        pk: Found(cluster_id, Dependency(pk, status))
-        for pk, cluster_id, status in rows.values_list("pk", "cluster_id", "status")
+        row[0]: Found(cluster_id, dependency_of(*row))
+        for cluster_id, *row in rows.values_list("cluster_id", *OF_DEPENDENCY)
     }
 
 
@@ -74,8 +74,9 @@ def attach(
     if len(lock_clusters(clusters)) < len(clusters):
         raise not_found()
     ids = {each.id for _, needed in needs for each in needed}
-    rows = Deployment.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-    now = {pk: Dependency(pk, status) for pk, status in rows.values_list("pk", "status")}
+    rows = Deployment.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=ids)
+    columns = rows.order_by("pk").values_list(*OF_DEPENDENCY)
+    now = {row[0]: dependency_of(*row) for row in columns}
     present = [[now[each.id] for each in needed if each.id in now] for _, needed in needs]
     through = Deployment.depends_on.through
     through.objects.bulk_create(
@@ -101,7 +102,7 @@ def refuse_hopeless(dependencies: Sequence[Dependency]) -> None:
     for each in dependencies:
         if each.status in HOPELESS:
             raise Conflict(
-                f"It could never start: {each.id}, on which it depends, is {each.status}.",
+                f"It could never start: {each.name}, on which it depends, is {each.status}.",
                 code="dependency_failed",
             )
 

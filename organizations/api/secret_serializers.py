@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
 from mlops_platform.api.fields import Text
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.api.serializers import EXAMPLE_USER_ID
+from organizations.models import SecretUse
 
 LONGEST_VALUE = 64 * 1024  # characters; services.py measures the bytes, by a setting
 
@@ -52,6 +54,9 @@ class SecretSerializer(serializers.Serializer):
 
 class SecretUseSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
+    name = serializers.SerializerMethodField(
+        help_text="The deployment's; null of one that is gone."
+    )
     attempt = serializers.IntegerField()
     version = serializers.IntegerField(help_text="The one with which the attempt was started.")
     user_id = serializers.UUIDField(help_text="The deployment's owner.")
@@ -60,11 +65,18 @@ class SecretUseSerializer(serializers.Serializer):
     )
     at = serializers.DateTimeField()
 
+    @swagger_serializer_method(serializers.CharField(allow_null=True))
+    def get_name(self, use: SecretUse) -> str | None:
+        """Needs `names` by id in its context (hooks.name_deployments)."""
+        name, _ = self.context["names"].get(str(use.deployment_id), (None, None))
+        return name
+
     class Meta:
         ref_name = "SecretUse"
         swagger_schema_fields: dict[str, Any] = {
             "example": {
                 "deployment_id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34",
+                "name": "train-resnet",
                 "attempt": 1,
                 "version": 3,
                 "user_id": EXAMPLE_USER_ID,

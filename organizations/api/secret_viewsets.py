@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
 from mlops_platform.api.requests import flag_of
+from organizations import hooks
 from organizations.api import secret_docs
 from organizations.api.permissions import NamedRoleViewSet
 from organizations.api.secret_serializers import (
@@ -67,8 +68,10 @@ class SecretViewSet(ListModelMixin, NamedRoleViewSet):
 
     @action(detail=True, serializer_class=SecretUseSerializer)
     def uses(self, request: UserRequest, **path: Any) -> Response:
-        page = self.paginate_queryset(queries.uses_of(self.get_owner(), self.secret_name))
-        return self.get_paginated_response(SecretUseSerializer(page, many=True).data)
+        page = self.paginate_queryset(queries.uses_of(self.get_owner(), self.secret_name)) or []
+        context = {"names": hooks.name_deployments([each.deployment_id for each in page])}
+        shown = SecretUseSerializer(page, many=True, context=context)
+        return self.get_paginated_response(shown.data)
 
 
 class OwnSecretViewSet(SecretViewSet):

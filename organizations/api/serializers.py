@@ -111,10 +111,17 @@ class JoinSerializer(StrictSerializer):
 
 class JoinedSerializer(serializers.Serializer):
     organization_id = serializers.UUIDField()
+    organization = serializers.CharField(source="organization.name")
     role = serializers.ChoiceField(Role.choices)
 
     class Meta:
-        swagger_schema_fields = {"example": {"organization_id": EXAMPLE_ID, "role": "DEVELOPER"}}
+        swagger_schema_fields = {
+            "example": {
+                "organization_id": EXAMPLE_ID,
+                "organization": "Analytical Engines",
+                "role": "DEVELOPER",
+            }
+        }
 
 
 class MemberSerializer(serializers.Serializer):

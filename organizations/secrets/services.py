@@ -90,7 +90,7 @@ def _refuse_in_use(secret: Secret) -> None:
     users = hooks.users_of(secret, MOST_NAMED)
     if not users.number:
         return
-    named = ", ".join(map(str, users.first))
+    named = ", ".join(users.first)
     more = users.number - len(users.first)
     raise Conflict(
         f"Deployments use it: {named}{f' and {more} more' if more > 0 else ''}. "

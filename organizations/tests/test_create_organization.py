@@ -28,12 +28,6 @@ def test_the_founder_is_admin_and_gets_a_code_for_each_role(api, ada):
     assert (membership.user, membership.role) == (ada, "ADMIN")
 
 
-def test_two_organizations_may_have_one_name(api, ada, sam, org):
-    answer = api(sam).post(URL, {"name": org.name})
-    assert answer.status_code == 201
-    assert answer.json()["id"] != str(org.pk)
-
-
 @pytest.mark.parametrize("name", [None, "", "   ", "x" * 101, 1, True, [], {}])
 def test_an_invalid_name_is_refused(api, ada, name):
     answer = api(ada).post(URL, {"name": name})

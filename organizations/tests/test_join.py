@@ -36,7 +36,8 @@ def test_a_user_joins_in_the_role_of_the_code(api, org, sam, role):
     code = code_for(org, role)
     answer = api(sam).post(URL, {"invite_code": code.code})
     assert answer.status_code == 200
-    assert answer.json() == {"organization_id": str(org.pk), "role": role}
+    named = {"organization_id": str(org.pk), "organization": org.name}
+    assert answer.json() == {**named, "role": role}
     assert Membership.objects.get(user=sam, organization=org).role == role
     code.refresh_from_db()
     assert code.uses == 1

@@ -8,6 +8,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from deployments.models import Deployment
+from deployments.names import all_references
+from deployments.names import named as called
 from deployments.reasons import codes
 from mlops_platform.admin.markup import request, to_page
 from scheduler.engine.plan import Plan
@@ -28,7 +30,12 @@ def readable(plan: Plan) -> dict[str, Any]:
         + [key for each in evictions for key in (each.workload_id, each.by) if key]
         + [wait.workload_id for wait in waits if wait.workload_id]
         + list(plan.reserved_for)
+        + list(all_references(wait.reason.details for wait in waits))
     )
+    names = {
+        key: called(key, row.name, row.owner.username, row.image, row.kind)
+        for key, row in named.items()
+    }
     return {
         "starts": [
             {
@@ -44,7 +51,7 @@ def readable(plan: Plan) -> dict[str, Any]:
                 "deployment": _link(each.workload_id, named),
                 "by": _link(each.by, named) if each.by else "-",
                 "lost": f"{each.lost_ms // 1000} s",
-                "reason": codes.render(each.reason.code, each.reason.details),
+                "reason": codes.render(each.reason.code, each.reason.details, names),
             }
             for each in evictions
         ],
@@ -54,7 +61,7 @@ def readable(plan: Plan) -> dict[str, Any]:
                 if wait.workload_id
                 else _request_of(wait.scheduling_key),
                 "key": wait.scheduling_key,
-                "reason": codes.render(wait.reason.code, wait.reason.details),
+                "reason": codes.render(wait.reason.code, wait.reason.details, names),
             }
             for wait in waits
         ],
@@ -75,7 +82,9 @@ def readable(plan: Plan) -> dict[str, Any]:
 
 
 def _named(keys: Iterable[str]) -> Named:
-    rows = Deployment.objects.only("pk", "name").in_bulk({UUID(key) for key in keys})
+    found = Deployment.objects.select_related("owner")
+    columns = ("pk", "name", "image", "kind", "owner__username")
+    rows = found.only(*columns).in_bulk({UUID(key) for key in keys})
     return {str(key): row for key, row in rows.items()}
 
 

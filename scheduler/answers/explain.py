@@ -25,7 +25,8 @@ from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
 from scheduler.answers.ahead import ahead_of
 from scheduler.answers.budget import AnswerBudget
-from scheduler.answers.preemption import Names, examples_of, names_of, preemption_shown
+from scheduler.answers.names import with_names
+from scheduler.answers.preemption import preemption_shown
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
@@ -77,7 +78,7 @@ def explain(deployment: Deployment) -> dict[str, Any]:
         base |= _what_if(deployment, workload, now, ever, budget)
         base["ahead"] = ahead_of(deployment, workload, ever)
         base["eta"] = eta_of(deployment, workload, reader, reader.now_ms)
-    return base
+    return with_names(base)
 
 
 def _what_if(
@@ -92,10 +93,9 @@ def _what_if(
     occupants = whatif.occupants(now.snapshot, workload)
     largest = occupants[:MOST_OCCUPANTS]
     spared = at_present.spared(occupants)
-    names = names_of([*largest, *examples_of(spared)])
     found = {
         "reserved_since": _reserved_since(now.snapshot, workload),
-        "allocated_to": _occupants(largest, names),
+        "allocated_to": _occupants(largest),
         "starts_now_with": {
             "nothing_changed": at_present.starts(),
             "priority": _priority(at_present),
@@ -108,7 +108,7 @@ def _what_if(
     earliest = after.earliest_start()
     found |= {
         "earliest_start": moment(earliest.at_ms) if earliest else None,
-        "preemption": preemption_shown(earliest, spared, names, complete=after.complete),
+        "preemption": preemption_shown(earliest, spared, complete=after.complete),
     }
     return found | {"complete": at_present.complete and after.complete}
 
@@ -148,12 +148,11 @@ def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:
     return moment(since) if since is not None else None
 
 
-def _occupants(running: list[Running], names: Names) -> list[dict[str, Any]]:
+def _occupants(running: list[Running]) -> list[dict[str, Any]]:
     """Their allocation is in millicores, which the serializer shows as cores."""
     return [
         {
             "deployment_id": each.id,
-            "name": names.get(UUID(each.id), ""),
             "priority": each.priority,
             "allocated": {
                 PUBLIC_NAMES[name]: amount for name, amount in each.total.named().items()

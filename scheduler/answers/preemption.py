@@ -1,36 +1,18 @@
 """Shows why nothing is evicted for a waiting deployment, and from when that changes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
-from deployments.models import Deployment
 from deployments.reasons.preemption import SPARED, moment_in_words, sentence_of
 from deployments.reasons.reader import LACKING
 from mlops_platform.api.ids import moment
 from scheduler.engine.reasons import Reason
-from scheduler.engine.snapshot import Running
 from scheduler.engine.whatif import EarliestStart, Spared
 from scheduler.store.spared import COUNTED
 
-Names = Mapping[UUID, str]
-
-
-def examples_of(spared: Iterable[Spared]) -> list[Running]:
-    return [running for each in spared for running, _ in each.examples]
-
-
-def names_of(running: Iterable[Running]) -> dict[UUID, str]:
-    """By id. They run in the cluster of the one that waits: a user of that one sees them, too.
-    One query, none for none."""
-    ids = {each.id for each in running}
-    if not ids:
-        return {}
-    return dict(Deployment.objects.filter(pk__in=ids).values_list("pk", "name"))
-
 
 def preemption_shown(
-    earliest: EarliestStart | None, spared: Sequence[Spared], names: Names, *, complete: bool
+    earliest: EarliestStart | None, spared: Sequence[Spared], *, complete: bool
 ) -> dict[str, Any]:
     """The values of PreemptionSerializer. `complete`: whether the search for `earliest` is."""
     by_evicting = earliest is not None and bool(earliest.evictions)
@@ -46,7 +28,6 @@ def preemption_shown(
                 "deployments": [
                     {
                         "deployment_id": running.id,
-                        "name": names.get(UUID(running.id), ""),
                         "priority": running.priority,
                         "until": moment(until_ms) if until_ms is not None else None,
                     }

@@ -22,7 +22,9 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from deployments.models import Deployment
+from deployments.names import references
 from deployments.queries.dependencies import Dependency
+from deployments.queries.names import names_of
 from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.codes import render
 from deployments.reasons.reader import reasons_for
@@ -35,7 +37,8 @@ from scheduler import cycle, metrics, store
 from scheduler.answers.ahead import ahead_of
 from scheduler.answers.budget import AnswerBudget
 from scheduler.answers.explain import as_workload, evicted
-from scheduler.answers.preemption import examples_of, names_of, preemption_shown, with_causes
+from scheduler.answers.names import with_names
+from scheduler.answers.preemption import preemption_shown, with_causes
 from scheduler.engine import Plan, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.plan import Eviction
@@ -108,7 +111,7 @@ def quote(
         reason = reasons_for([deployment], {deployment.pk: needed})[deployment.pk]
     else:
         reason = _reason(outcome, workload, spared) if waits else None
-    return {
+    answer = {
         "outcome": outcome.kind,
         "preempts": evicted(outcome.evictions),
         "reason": reason,
@@ -118,14 +121,13 @@ def quote(
         "earliest_start": moment(earliest.at_ms) if earliest else None,
         "preemption": None
         if what_if is None
-        else preemption_shown(
-            earliest, spared, names_of(examples_of(spared)), complete=what_if.complete
-        ),
+        else preemption_shown(earliest, spared, complete=what_if.complete),
         "complete": outcome.kind != UNKNOWN and (what_if is None or what_if.complete),
         "warnings": warnings_of(deployment),
         "valid_s": VALID_S,
         "token": _promise(user, digest, part, workload, outcome).sign(),
     }
+    return with_names(answer)
 
 
 def redeem(deployment: Deployment, digest: str, token: str) -> None:
@@ -234,7 +236,8 @@ def _reason(outcome: _Outcome, workload: Workload, spared: tuple[Spared, ...]) -
         return render(NOT_YET_EVALUATED.code, NOT_YET_EVALUATED.details)
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in outcome.plan.waits}
     found = waits.get(workload.id) or waits[workload.scheduling_key]
-    return render(found.code, with_causes(found, spared))
+    details = with_causes(found, spared)
+    return render(found.code, details, names_of(references(details)))
 
 
 def _position(deployment: Deployment) -> int | None:

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from clusters.api.serializers import ClusterSerializer
 from deployments.api.representation import ReasonSerializer
+from deployments.names import Named
 from deployments.reasons import codes
 from mlops_platform.api.fields import ShownCores
 from scheduler import ledger
@@ -21,6 +22,7 @@ CLUSTER_EXAMPLE = ClusterSerializer.Meta.swagger_schema_fields["example"]
 CYCLE_EXAMPLE = {
     "id": EXAMPLE_ID,
     "cluster_id": EXAMPLE_CLUSTER,
+    "cluster": CLUSTER_EXAMPLE["name"],
     "trigger": "SUBMITTED",
     "started_at": "2026-03-01T09:00:00.120000Z",
     "load_ms": 4.1,
@@ -39,6 +41,7 @@ class CycleSerializer(serializers.Serializer):
 
     id = serializers.UUIDField()
     cluster_id = serializers.UUIDField()
+    cluster = serializers.CharField(source="cluster.name")
     trigger = serializers.ChoiceField(Trigger.values, help_text="What rang first.")
     started_at = serializers.DateTimeField()
     load_ms = serializers.FloatField()
@@ -72,29 +75,37 @@ class CycleWithPlanSerializer(CycleSerializer):
                     "starts": [
                         {
                             "deployment_id": EXAMPLE_DEPLOYMENT,
-                            "placement": [{"node_id": None, "replicas": 1}],
+                            "name": "train-resnet of ada",
+                            "placement": [{"node_id": None, "node": None, "replicas": 1}],
                             "victims": [EXAMPLE_VICTIM],
+                            "victim_names": ["nightly of grace"],
                             "rule": RULE,
                             "proved_cheapest": True,
                             "next_best": [EXAMPLE_ID],
+                            "next_best_names": ["eval-7 of grace"],
                             "next_best_cost": 330.0,
                         }
                     ],
                     "evictions": [
                         {
                             "deployment_id": EXAMPLE_VICTIM,
+                            "name": "nightly of grace",
                             "by": EXAMPLE_DEPLOYMENT,
+                            "by_name": "train-resnet of ada",
                             "lost_s": 300,
                             "cost": 180.0,
                             "reason": codes.render(
                                 "PREEMPTED",
                                 {"by": EXAMPLE_DEPLOYMENT, "priority": "HIGH", "lost_s": 300},
+                                {EXAMPLE_DEPLOYMENT: Named("train-resnet", "ada")},
                             ),
                         }
                     ],
                     "waits": [],
                     "reserved_for": None,
+                    "reserved_for_name": None,
                     "also_reserved_for": [],
+                    "also_reserved_for_names": [],
                 },
             }
         }
@@ -111,6 +122,7 @@ class WaitingSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
     owner_id = serializers.UUIDField()
+    owner = serializers.CharField(source="owner.username", help_text="The user's name.")
     priority = serializers.CharField(source="priority_class.name")
     required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
@@ -133,6 +145,7 @@ class WaitingSerializer(serializers.Serializer):
                 "id": EXAMPLE_DEPLOYMENT,
                 "name": "train-resnet",
                 "owner_id": "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11",
+                "owner": "ada",
                 "priority": "HIGH",
                 "required_cpu": 4,
                 "required_ram": 16384,

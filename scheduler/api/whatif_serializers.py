@@ -27,6 +27,8 @@ COMPLETE = (
 
 class EvictedSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
+    name = serializers.CharField()
+    owner = serializers.CharField(help_text="The user's name.")
     lost_s = serializers.IntegerField(help_text="Seconds of work that it would lose.")
 
     class Meta:
@@ -38,6 +40,7 @@ class SparedDeploymentSerializer(serializers.Serializer):
 
     deployment_id = serializers.UUIDField()
     name = serializers.CharField()
+    owner = serializers.CharField(help_text="The user's name.")
     priority = serializers.CharField()
     until = serializers.DateTimeField(
         allow_null=True, help_text="The end of its exempt time; null: time does not change it."
@@ -94,6 +97,7 @@ PREEMPTION_EXAMPLE = {
                 {
                     "deployment_id": EXAMPLE_VICTIM,
                     "name": "nightly",
+                    "owner": "grace",
                     "priority": "LOW",
                     "until": "2026-03-01T09:10:00Z",
                 }
@@ -108,7 +112,9 @@ EARLIEST_START = (
 
 QUOTE_EXAMPLE = {
     "outcome": "STARTS_BY_PREEMPTING",
-    "preempts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
+    "preempts": [
+        {"deployment_id": EXAMPLE_VICTIM, "name": "nightly", "owner": "grace", "lost_s": 300}
+    ],
     "reason": None,
     "queue_position": None,
     "ahead": None,
@@ -153,6 +159,7 @@ class QuoteSerializer(serializers.Serializer):
 class AllocatedToSerializer(serializers.Serializer):
     deployment_id = serializers.UUIDField()
     name = serializers.CharField()
+    owner = serializers.CharField(help_text="The user's name.")
     priority = serializers.CharField()
     allocated = AllocationSerializer(help_text="What it has allocated.")
     ends_at = serializers.DateTimeField(allow_null=True, help_text="At the latest, if limited.")
@@ -192,9 +199,11 @@ class AnotherClusterSerializer(serializers.Serializer):
 class AfterSerializer(serializers.Serializer):
     at = serializers.DateTimeField(allow_null=True, help_text="When time limits let it start.")
     end_of = serializers.UUIDField(allow_null=True, help_text="The last to end by then.")
+    end_of_name = serializers.CharField(allow_null=True)
     any_one_of = serializers.ListField(
         child=serializers.UUIDField(), help_text="The end of any one of these would do."
     )
+    any_one_of_names = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         ref_name = "After"
@@ -233,6 +242,7 @@ EXPLANATION_EXAMPLE = {
         {
             "deployment_id": EXAMPLE_VICTIM,
             "name": "nightly",
+            "owner": "grace",
             "priority": "LOW",
             "allocated": {"cpu": 4, "ram": 16384, "gpu": 6},
             "ends_at": "2026-03-01T10:00:00Z",
@@ -244,13 +254,22 @@ EXPLANATION_EXAMPLE = {
         "without_volumes": [],
         "priority": {
             "priority": "HIGH",
-            "evicts": [{"deployment_id": EXAMPLE_VICTIM, "lost_s": 300}],
+            "evicts": [
+                {
+                    "deployment_id": EXAMPLE_VICTIM,
+                    "name": "nightly",
+                    "owner": "grace",
+                    "lost_s": 300,
+                }
+            ],
         },
         "another_cluster": [{"cluster_id": EXAMPLE_ID, "name": "gpu-east", "evicts": []}],
         "after": {
             "at": "2026-03-01T10:00:00Z",
             "end_of": EXAMPLE_VICTIM,
+            "end_of_name": "nightly of grace",
             "any_one_of": [EXAMPLE_VICTIM],
+            "any_one_of_names": ["nightly of grace"],
         },
     },
     "complete": True,

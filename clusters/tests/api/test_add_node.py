@@ -29,6 +29,7 @@ def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster
     assert response.json() == {
         "id": str(node.pk),
         "cluster_id": str(cluster.pk),
+        "cluster": "west",
         "name": "node-1",
         "state": "READY",
         "reason": None,

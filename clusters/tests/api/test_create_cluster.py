@@ -41,6 +41,7 @@ def test_an_admin_creates_a_cluster(api, ada, org):
         "id": str(cluster.pk),
         "name": "west",
         "organization_id": str(org.pk),
+        "organization": org.name,
         "state": "ACTIVE",
         "runtime": "simulated",
         **SIZE,

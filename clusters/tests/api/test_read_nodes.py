@@ -25,6 +25,7 @@ def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, pers
     assert listed[0] == {
         "id": str(node.pk),
         "cluster_id": str(cluster.pk),
+        "cluster": "west",
         "name": "node-1",
         "state": "READY",
         "reason": None,

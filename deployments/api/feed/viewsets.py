@@ -8,11 +8,11 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest, bearer_of
+from deployments.api.event_serializers import FeedEventSerializer
 from deployments.api.feed import docs, following
 from deployments.api.feed.parameters import wanted_events, wanted_stream
 from deployments.api.feed.shown import shown_each
 from deployments.api.feed.streams import EVENT_STREAM, EventStream
-from deployments.api.representation import FeedEventSerializer
 from deployments.feed import pages, window
 from deployments.models import DeploymentEvent
 from mlops_platform.api.answers.renderers import EventStreamRenderer

@@ -66,5 +66,5 @@ def test_queries_do_not_grow_with_lines(api, dev, cluster, count, django_assert_
     deployment = make(cluster, dev)
     for _ in range(count):
         record(deployment.pk, EventType.CHECKPOINTED, at=timezone.now(), actor=dev)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         api(dev).get(path(deployment.pk))

@@ -206,11 +206,11 @@ def test_queries_do_not_grow_with_rows(
                 make(cluster_of, owner, Status.COMPLETED, priority="HIGH")
     # the caller, the page (two), what they depend on, the classes, the reasons, the clusters' last
     # look
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(9):
         api(dev).get(PATH)
     # and without a waiting one, none of the last three
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         api(dev).get(PATH, {"status": "COMPLETED"})
     # the cluster and the role besides
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(11):
         api(dev).get(inside(cluster))

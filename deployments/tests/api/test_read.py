@@ -73,7 +73,7 @@ def test_an_evicted_one_tells_by_whom_and_what_it_waits_for(api, dev, cluster):
     reason = api(dev).get(path(deployment)).json()["reason"]
     assert reason["code"] == "PREEMPTED"
     assert reason["message"] == (
-        "Made room for 0199d1c5 of priority HIGH, losing 90 s of work. "
+        "Made room for a deployment (0199d1c5…) (HIGH), losing 90 s of work. "
         "Needs 2 more GPUs: asks for 4, 2 are free."
     )
     waiting_for = reason["details"].pop("waiting_for")

@@ -15,16 +15,24 @@ PATH = "/api/deployments"
 
 
 def test_a_deployment_waits_for_its_dependencies(api, dev, cluster):
-    first, second = make(cluster, dev), make(cluster, dev, Status.RUNNING)
+    first, second = (
+        make(cluster, dev, name="one"),
+        make(cluster, dev, Status.RUNNING, name="two"),
+    )
     response = api(dev).post(PATH, body(cluster, depends_on=ids(second, first)))
     assert response.status_code == 201
     answer = response.json()
     assert (answer["status"], answer["depends_on"]) == ("QUEUED", ids(first, second))
     assert answer["reason"] == {
         "code": "WAITING_FOR_DEPENDENCIES",
-        "message": f"Waits for 2 deployments to complete: {first.pk}, {second.pk}.",
-        "details": {"count": 2, "deployments": ids(first, second)},
+        "message": "Waits for 2 deployments to complete: one of dev, two of dev.",
+        "details": {
+            "count": 2,
+            "deployments": ids(first, second),
+            "deployment_names": ["one of dev", "two of dev"],
+        },
     }
+    assert answer["depends_on_names"] == ["one of dev", "two of dev"]
     for path in (PATH, f"/api/clusters/{cluster.pk}/deployments", f"{PATH}/{answer['id']}"):
         found = api(dev).get(path).json()
         row = found[0] if isinstance(found, list) else found
@@ -39,7 +47,8 @@ def test_a_completed_dependency_counts_as_done(api, dev, cluster):
     answer = api(dev).post(PATH, body(cluster, depends_on=ids(done))).json()
     assert (answer["reason"]["code"], answer["depends_on"]) == ("NOT_YET_EVALUATED", ids(done))
     answer = api(dev).post(PATH, body(cluster, depends_on=ids(done, open_))).json()
-    assert answer["reason"]["details"] == {"count": 1, "deployments": ids(open_)}
+    names = {"deployment_names": ["train of dev"]}
+    assert answer["reason"]["details"] == {"count": 1, "deployments": ids(open_), **names}
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.STOPPED])
@@ -49,7 +58,7 @@ def test_a_submit_that_can_never_start_is_refused(api, dev, cluster, status):
     response = api(dev).post(PATH, given)
     assert response.status_code == 409
     assert response.json() == {
-        "detail": f"It could never start: {ended.pk}, on which it depends, is {status}.",
+        "detail": f"It could never start: train of dev, on which it depends, is {status}.",
         "code": "dependency_failed",
     }
     assert Deployment.objects.count() == 2
@@ -96,7 +105,12 @@ def test_a_submit_may_have_a_hundred_dependencies_and_no_more(api, dev, cluster)
     assert list(response.json()["fields"]) == ["depends_on"]
     answer = api(dev).post(PATH, body(cluster, depends_on=ids(*rows[:100]))).json()
     assert answer["depends_on"] == ids(*rows[:100])
-    assert answer["reason"]["details"] == {"count": 100, "deployments": ids(*rows[:20])}
+    details = {
+        "count": 100,
+        "deployments": ids(*rows[:20]),
+        "deployment_names": 20 * ["train of dev"],
+    }
+    assert answer["reason"]["details"] == details
 
 
 def test_dependencies_cannot_change_after_the_submit(api, dev, cluster):
@@ -139,12 +153,12 @@ def test_a_page_takes_few_queries(api, dev, cluster, size, django_assert_num_que
         submit(dev, cluster, *needed)
     make(cluster, dev)
     # the caller, the planner's setting, the page, the dependencies, the classes, the reasons, the
-    # derived reasons
-    with django_assert_num_queries(7):
+    # derived reasons, the owners, the clusters
+    with django_assert_num_queries(9):
         api(dev).get(PATH)
     # user, cluster, membership, rows, dependencies, reasons, derived reasons,
-    # classes
-    with django_assert_num_queries(8):
+    # classes, owners
+    with django_assert_num_queries(9):
         api(dev).get(f"/api/clusters/{cluster.pk}/queue")
 
 

@@ -87,14 +87,15 @@ def test_while_nothing_happens_any_number_of_streams_costs_one_query(
 
 
 @pytest.mark.parametrize("count", [1, 100])
-def test_an_event_costs_four_queries_for_any_number_of_streams(
+def test_an_event_costs_five_queries_for_any_number_of_streams(
     reader, org, dev, cluster, sams_org, sam, count, django_assert_num_queries
 ):
     followers = [follow(reader, org, dev) for _ in range(count)]
     strangers = [follow(reader, sams_org, sam) for _ in range(count)]
     reader.turn()
     rows = submit(dev, cluster)
-    with django_assert_num_queries(4):  # the horizon, the window, the rows, the memberships
+    # the horizon, the window, the rows, their names, the memberships
+    with django_assert_num_queries(5):
         reader.turn()
     assert [ids(told(each)) for each in followers] == [rows] * count
     assert [each.take() for each in strangers] == [(b"", False)] * count

@@ -82,7 +82,7 @@ def test_what_happened_is_told_in_order_with_who_did_it(api, ada, dev, org, clus
     assert {each["deployment_id"] for each in told} == {submitted["id"]}
     assert {each["cluster_id"] for each in told} == {str(cluster.pk)}
     timeline = api(dev).get(f"/api/deployments/{submitted['id']}/events").json()
-    own = ("cursor", "deployment_id", "cluster_id")
+    own = ("cursor", "deployment_id", "name", "owner", "cluster_id", "cluster")
     assert [{k: v for k, v in each.items() if k not in own} for each in told] == timeline
 
 
@@ -288,9 +288,11 @@ def test_queries_do_not_grow_with_events(api, dev, org, cluster, count, django_a
         create_deployment(dev, cluster.pk, SPEC)
     start = following(api(dev).get(path(org, "?limit=1")))
     create_deployment(dev, cluster.pk, SPEC)
-    with django_assert_num_queries(5):  # the caller, the role, the horizon, the window, the rows
+    with django_assert_num_queries(
+        6
+    ):  # the caller, the role, the horizon, the window, the rows, names
         api(dev).get(path(org, f"?since={start}"))
-    with django_assert_num_queries(6):  # and the oldest
+    with django_assert_num_queries(7):  # and the oldest
         api(dev).get(path(org))
 
 

@@ -203,7 +203,7 @@ def test_queries_do_not_grow_with_rows(api, dev, cluster, count, django_assert_n
         submit(dev, cluster)
     # the caller, the organizations, the horizon, the window, the rows, what they depend on, the
     # classes, the reasons, the clusters' last look
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(11):
         api(dev).get(f"{EVERYWHERE}?{start}")
-    with django_assert_num_queries(10):  # the cluster and the role instead of the organizations
+    with django_assert_num_queries(12):  # the cluster and the role instead of the organizations
         api(dev).get(f"{inside(cluster)}?{start}")

@@ -45,7 +45,8 @@ FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
         (
             "BLOCKED_BY_HEAD",
             {"head": "0199d1c5"},
-            "Waits behind 0199d1c5, which is first in the queue and does not fit yet.",
+            "Waits behind a deployment (0199d1c5…), which is first in the queue and does not fit "
+            "yet.",
         ),
         (
             "CLUSTER_PAUSED",
@@ -60,28 +61,28 @@ FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
         (
             "PREEMPTED",
             {"by": "0199d1c5", "priority": "HIGH", "lost_s": 0.4},
-            "Made room for 0199d1c5 of priority HIGH, losing 0 s of work.",
+            "Made room for a deployment (0199d1c5…) (HIGH), losing 0 s of work.",
         ),
-        ("PREEMPTED", {"by": "0199d1c5"}, "Made room for 0199d1c5."),
+        ("PREEMPTED", {"by": "0199d1c5"}, "Made room for a deployment (0199d1c5…)."),
         (
             "WAITING_FOR_DEPENDENCIES",
             {"count": 1, "deployments": ["0199d1c5"]},
-            "Waits for 1 deployment to complete: 0199d1c5.",
+            "Waits for 1 deployment to complete: a deployment (0199d1c5…).",
         ),
         (
             "WAITING_FOR_DEPENDENCIES",
-            {"count": 3, "deployments": ["a", "b", "c"]},
+            {"count": 3, "deployment_names": ["a", "b", "c"]},
             "Waits for 3 deployments to complete: a, b, c.",
         ),
         (
             "WAITING_FOR_DEPENDENCIES",
-            {"count": 30, "deployments": ["a", "b", "c", "d"]},
+            {"count": 30, "deployment_names": ["a", "b", "c", "d"]},
             "Waits for 30 deployments to complete: a, b, c and 27 more.",
         ),
         (
             "DEPENDENCY_FAILED",
             {"by": "0199d1c5"},
-            "Depends on 0199d1c5, which did not complete, so it cannot start.",
+            "Depends on a deployment (0199d1c5…), which did not complete, so it cannot start.",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def test_the_page_names_starts_victims_and_waits(
     for name in ("humble", "urgent"):
         key = Deployment.objects.get(name=name).pk
         assert f'<a href="/admin/deployments/deployment/{key}/change/">{name}</a>' in text
-    assert "of priority HIGH, losing 0 s of work." in text
+    assert "of dev (HIGH), losing 0 s of work." in text
     assert "LOW, 1 core, 1 GiB, 2 GPUs" in text
     assert "INSUFFICIENT_CAPACITY" in text
 

@@ -14,7 +14,7 @@ from mlops_platform.api.ids import time_of
 from organizations.tests.people import client_for
 from scheduler import audit
 from scheduler.answers import budget
-from scheduler.tests.api.test_explain import explained
+from scheduler.tests.api.test_explain import NO_END, explained
 from scheduler.tests.api.test_quote import SUBMIT, body, quoted
 from scheduler.tests.conftest import Submit, run_cycle
 
@@ -86,7 +86,7 @@ def test_an_explanation_behind_more_than_is_considered_says_so(crowded: Cluster,
     assert found["complete"] is False
     help_ = found["starts_now_with"]
     assert (help_["nothing_changed"], help_["less"]) == (None, [])
-    assert help_["after"] == {"at": None, "end_of": None, "any_one_of": []}
+    assert help_["after"] == NO_END
     assert help_["priority"]["priority"] == "HIGH"  # that one is ahead of all others
 
 
@@ -130,7 +130,7 @@ def test_an_answer_ends_with_its_budget(
         "without_volumes": [],
         "priority": None,
         "another_cluster": [],
-        "after": {"at": None, "end_of": None, "any_one_of": []},
+        "after": NO_END,
     }
     assert (found["starts_now_with"], found["complete"]) == (nothing, False)
     assert len(found["allocated_to"]) == 1

@@ -18,6 +18,15 @@ from scheduler.tests.conftest import Submit, run_cycle
 pytestmark = pytest.mark.django_db
 
 
+NO_END: dict[str, Any] = {
+    "at": None,
+    "end_of": None,
+    "end_of_name": None,
+    "any_one_of": [],
+    "any_one_of_names": [],
+}
+
+
 def explained(user: User, deployment: Deployment) -> dict[str, Any]:
     answer = client_for(user).get(f"/api/deployments/{deployment.pk}/explain")
     assert answer.status_code == 200, answer.json()
@@ -93,7 +102,7 @@ def test_what_can_never_fit_is_helped_by_asking_for_less_alone(
     help_ = explained(dev, waiting)["starts_now_with"]
     assert help_["less"] == [{"field": "required_gpu", "at_most": 8}]
     assert help_["priority"] is None
-    assert help_["after"] == {"at": None, "end_of": None, "any_one_of": []}
+    assert help_["after"] == NO_END
 
 
 def test_what_runs_or_has_ended_has_nothing_to_be_helped_with(

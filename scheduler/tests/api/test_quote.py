@@ -218,7 +218,11 @@ def test_what_waits_for_others_is_quoted_so_though_it_would_fit(
     quote = quoted(dev, given)
     assert (quote["outcome"], quote["preempts"]) == ("WAITS", [])
     assert quote["reason"]["code"] == "WAITING_FOR_DEPENDENCIES"
-    assert quote["reason"]["details"] == {"count": 1, "deployments": [str(needed.pk)]}
+    assert quote["reason"]["details"] == {
+        "count": 1,
+        "deployments": [str(needed.pk)],
+        "deployment_names": ["busybox of dev"],
+    }
     assert quote["earliest_start"] is None
     answer = client_for(dev).post(SUBMIT, {**given, "quote": quote["token"]})
     assert (answer.status_code, answer.json()["status"]) == (201, "QUEUED")

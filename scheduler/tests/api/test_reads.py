@@ -83,7 +83,7 @@ def test_the_queue_is_in_scheduling_order_with_positions_and_reasons(
     run_cycle(cluster)
     client = client_for(vera)
     # user, cluster, membership, rows, reasons, classes
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         rows = client.get(f"/api/clusters/{cluster.pk}/queue").json()
     assert [row["id"] for row in rows] == [str(d.pk) for d in (high, impossible, big, small)]
     assert [row["position"] for row in rows] == [1, 2, 3, 4]
@@ -125,17 +125,22 @@ def test_a_cycle_shows_victims_preemptors_and_reasons(
     assert plan["starts"] == [
         {
             "deployment_id": str(high.pk),
-            "placement": [{"node_id": None, "replicas": 1}],
+            "name": "busybox of dev",
+            "placement": [{"node_id": None, "node": None, "replicas": 1}],
             "victims": [str(low.pk)],
+            "victim_names": ["busybox of dev"],
             "rule": RULE,
             "proved_cheapest": True,
             "next_best": [],
+            "next_best_names": [],
             "next_best_cost": 0.0,
         }
     ]
     (eviction,) = plan["evictions"]
     assert (eviction["deployment_id"], eviction["by"]) == (str(low.pk), str(high.pk))
+    assert (eviction["name"], eviction["by_name"]) == ("busybox of dev", "busybox of dev")
     assert eviction["reason"]["code"] == "PREEMPTED"
+    assert "Made room for busybox of dev (HIGH)" in eviction["reason"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_one_that_is_to_fail_ends_and_says_for_which_one_it_was_evicted(
     reason = reasons_for([row])[row.pk]
     assert reason is not None
     assert reason["code"] == "PREEMPTED"
-    assert reason["message"].startswith(f"Made room for {high.pk} of priority HIGH")
+    assert reason["message"].startswith("Made room for busybox of dev (HIGH)")
     assert reason["message"].endswith("It is not tried again: its on_preempt is fail.")
     assert (reason["details"]["by"], reason["details"]["ended_by"]) == (str(high.pk), "on_preempt")
     end = row.events.get(type=EventType.FAILED)

@@ -239,22 +239,22 @@ def reference(scope="organization", name="hf"):
 def test_a_secret_is_not_deleted_while_deployments_use_it_that_have_not_ended(
     api, ada, dev, cluster, shared, own
 ):
-    row = make(cluster, dev, secrets=reference())
+    row = make(cluster, dev, name="eval-7", secrets=reference())
     make(cluster, dev, Status.COMPLETED, secrets=reference())
     make(cluster, dev, secrets=reference(name="another"))
     path = f"/api/orgs/{cluster.organization_id}/secrets/hf"
     refused = api(ada).delete(path)
     assert (refused.status_code, refused.json()["code"]) == (409, "secret_in_use")
-    assert str(row.pk) in refused.json()["detail"]
+    assert "eval-7 of dev" in refused.json()["detail"]
     assert api(dev).delete("/api/users/me/secrets/hf").status_code == 204  # no one uses that
     assert api(dev).post(f"{PATH}/{row.pk}/stop").status_code == 200
     assert api(ada).delete(path).status_code == 204
 
 
 def test_a_persons_secret_is_used_by_that_persons_deployments(api, ada, dev, cluster, own):
-    mine = make(cluster, dev, Status.RUNNING, secrets=reference("person"))
+    make(cluster, dev, Status.RUNNING, name="mine", secrets=reference("person"))
     make(cluster, ada, secrets=reference("person"))
-    assert users_of(own, 10) == (1, [mine.pk])
+    assert users_of(own, 10) == (1, ["mine of dev"])
     refused = api(dev).delete("/api/users/me/secrets/hf")
     assert (refused.status_code, refused.json()["code"]) == (409, "secret_in_use")
     assert api(dev).delete("/api/users/me/secrets/hf?force=true").status_code == 204
@@ -262,8 +262,9 @@ def test_a_persons_secret_is_used_by_that_persons_deployments(api, ada, dev, clu
 
 
 def test_of_many_users_the_oldest_are_named(cluster, dev, shared):
-    rows = [make(cluster, dev, secrets=reference()) for _ in range(5)]
-    assert users_of(shared, 2) == (5, [row.pk for row in rows[:2]])
+    for number in range(5):
+        make(cluster, dev, name=f"n{number}", secrets=reference())
+    assert users_of(shared, 2) == (5, ["n0 of dev", "n1 of dev"])
 
 
 def test_what_uses_a_secret_is_found_by_an_index(cluster, dev, shared):

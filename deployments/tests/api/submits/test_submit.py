@@ -24,8 +24,15 @@ def test_a_developer_submits(api, dev, cluster):
     assert answer == {
         "id": str(row.pk),
         "name": "train",
+        "labels": {},
+        "rerun_of": None,
+        "rerun_of_name": None,
         "cluster_id": str(cluster.pk),
+        "cluster": "west",
+        "organization_id": str(cluster.organization_id),
+        "organization": "Analytical Engines",
         "owner_id": str(dev.pk),
+        "owner": "dev",
         "image": "registry.example.com/team/train:1.2",
         "command": [],
         "args": [],
@@ -58,6 +65,7 @@ def test_a_developer_submits(api, dev, cluster):
         "eta": None,
         "queue_position": None,  # the queue is entered on commit, which a test never comes to
         "depends_on": [],
+        "depends_on_names": [],
         "placement": [],
         "max_runtime_s": None,
         "simulated_runtime_s": None,

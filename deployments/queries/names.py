@@ -1,0 +1,62 @@
+"""Reads what people call deployments, and where they run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from accounts.models import User
+from clusters.models import Cluster
+from deployments.models import Deployment, DeploymentEvent
+from deployments.names import Named, Names, all_references, named
+from mlops_platform.api.ids import parse_uuid
+
+CALLED = ("name", "owner__username", "image", "kind")
+SURROUNDINGS = (
+    Prefetch("owner", User.objects.only("username")),
+    Prefetch(
+        "cluster",
+        Cluster.with_deleted.select_related("organization").only("name", "organization__name"),
+    ),
+)
+"""The names around deployments. Two queries for any number of them."""
+
+
+def called(rows: QuerySet[Deployment]) -> list[str]:
+    """What the rows are called, such as `eval-7 of ada`, in their order. One query."""
+    return [str(named(*row)) for row in rows.values_list("pk", *CALLED)]
+
+
+class NamedEvents(NamedTuple):
+    """What events name: deployments, and for those that are there also their clusters."""
+
+    names: Names
+    clusters: Mapping[str, str]
+
+
+def named_in(events: Sequence[DeploymentEvent]) -> NamedEvents:
+    """What these events name, by the ids of deployments. One query at most."""
+    keys = {str(each.deployment_id) for each in events if each.deployment_id}
+    keys |= all_references(each.details for each in events)
+    ids = {key for each in keys if (key := parse_uuid(each))}
+    if not ids:
+        return NamedEvents({}, {})
+    rows = Deployment.objects.filter(pk__in=ids).values_list("cluster__name", "pk", *CALLED)
+    names, clusters = dict[str, Named](), dict[str, str]()
+    for cluster, pk, *called in rows:
+        names[str(pk)], clusters[str(pk)] = named(pk, *called), cluster
+    return NamedEvents(names, clusters)
+
+
+def names_of(ids: Iterable[UUID | str]) -> dict[str, Named]:
+    """By id, as text; none for a deployment that is gone. One query, none for no id.
+
+    The caller has checked that the user may see them: whatever refers to a deployment is of its
+    cluster.
+    """
+    keys = {key for each in ids if (key := parse_uuid(each))}
+    if not keys:
+        return {}
+    rows = Deployment.objects.filter(pk__in=keys).values_list("pk", *CALLED)
+    return {str(row[0]): named(*row) for row in rows}
