@@ -51,7 +51,7 @@ def test_the_name_of_a_cluster_is_taken_in_its_organization(api, ada, sam, org, 
 
 def test_the_upgrade_renames_the_later_ones_of_equal_names(org, sams_org):
     """On the tables as they were: without the constraints."""
-    migration = import_module("clusters.migrations.0025_names_in_any_case")
+    migration = import_module("clusters.migrations.0026_names_in_any_case")
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX cluster_name_unique_in_any_case")
         long = "x" * 99

@@ -81,6 +81,7 @@ class ActionAnswerSerializer(serializers.Serializer):
     submitted = serializers.ListField(
         child=serializers.UUIDField(), help_text="Of rerun: the new deployments, in order."
     )
+    submitted_names = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         ref_name = "ActionAnswer"
@@ -96,6 +97,7 @@ class ActionAnswerSerializer(serializers.Serializer):
                 "first": [{"id": "0199d1c5-3f10-7e42-8a6b-9c0d51e27f34", "name": "lr-0.1"}],
                 "refusals": [],
                 "submitted": [],
+                "submitted_names": [],
             }
         }
 
@@ -140,6 +142,7 @@ def _answer(action: str, dry_run: bool, done: Done, chosen: int) -> dict[str, An
         "first": [_named(row) for row in done.changed[:MOST_NAMED]],
         "refusals": [vars(each) for each in done.refused[:MOST_NAMED]],
         "submitted": [str(row.pk) for row in done.submitted],
+        "submitted_names": [row.name for row in done.submitted],
     }
 
 

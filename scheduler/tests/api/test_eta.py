@@ -230,7 +230,7 @@ def test_the_first_forecast_is_recorded_with_the_start_that_followed(
         assert status["forecasts"]["median_error_s"] == pytest.approx(3600, abs=60)
     assert client_for(sam).get(f"/api/clusters/{cluster.pk}/status").status_code == 404
     metrics = client_for(None).get("/metrics").content.decode()
-    assert f'mlops_scheduler_forecast_p90_kept_ratio{{cluster="{cluster.pk}"}} 1.0' in metrics
+    assert f'mlops_scheduler_forecast_p90_kept_ratio{{cluster="{cluster.name}",' in metrics
 
 
 # --- Turns ----------------------------------------------------------------------------------------

@@ -24,8 +24,6 @@ def test_a_developer_submits(api, dev, cluster):
     assert answer == {
         "id": str(row.pk),
         "name": "train",
-        "labels": {},
-        "rerun_of": None,
         "rerun_of_name": None,
         "cluster_id": str(cluster.pk),
         "cluster": "west",

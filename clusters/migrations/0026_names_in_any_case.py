@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
     atomic = False  # no row stays locked while the index is made
 
     dependencies = [
-        ("clusters", "0024_prepull"),
+        ("clusters", "0025_nodes_by_image"),
     ]
 
     operations = [
