@@ -14,6 +14,7 @@ from deployments.output.exchange import (
 )
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.02, 0.5  # for room, where the reader is slow; doubled each time
+TAKEN_WITHIN_S = 0.2  # the reader learns that a worker has taken its request
 LAST = (Kind.ENDED, Kind.FAILED)
 
 Part = tuple[Kind, bytes]
@@ -35,7 +36,7 @@ class Answer:
         self._last: Part | None = None
         # The sender's:
         self._sent = 0  # parts that Redis has
-        self._parts: list[Part] = [(Kind.ALIVE, b"")]  # that it may have, or not
+        self._parts: list[Part] = []  # that it may have, or not
         self._room = MOST_PARTS
         self._look_s, self._look_at = FIRST_LOOK_S, 0.0
         self._heard_at = self._spoke_at = time.monotonic()
@@ -99,7 +100,8 @@ class Answer:
             if self._last is not None and not self._text and len(parts) < self._room:
                 parts.append(self._last)
             self._changed.notify_all()
-        if not parts and now - self._spoke_at >= ALIVE_EVERY_S:
+        silent_s = ALIVE_EVERY_S if self._sent else TAKEN_WITHIN_S
+        if not parts and now - self._spoke_at >= silent_s:
             parts.append((Kind.ALIVE, b""))
         return parts
 

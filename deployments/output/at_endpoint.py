@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from django.db import connection
-
 from clusters.models import Node
 from deployments import runtime_connections
 from deployments.log_selection import LogQuery, Selection
 from deployments.models import Deployment
 from deployments.output.errors import EndpointUnavailable
-from deployments.runtimes.base import Key, LimitExceeded, RuntimeUnavailable, one_line
+from deployments.runtimes.base import Key, LimitExceeded, Runtime, RuntimeUnavailable, one_line
 from deployments.runtimes.streams import to_whole_letter, whole_letters
 from mlops_platform.sealing import Unsealable
 
@@ -27,29 +25,27 @@ CUT_PICKING = (
 )
 
 
-def pieces_at(node: Node, row: Deployment, query: LogQuery) -> Iterator[bytes]:
+def connect(node: Node, row: Deployment) -> Runtime:
+    """The runtime at a node, which is not called yet. Raises EndpointUnavailable. One query."""
+    assert node.endpoint is not None
+    with _answering(node):
+        return runtime_connections.connect(row.cluster, node.endpoint, node.name)
+
+
+def pieces_at(runtime: Runtime, node: Node, row: Deployment, query: LogQuery) -> Iterator[bytes]:
     """The lines that are asked for, in pieces; an empty one where a second has passed without any,
     if the log is followed.
 
     Raises EndpointUnavailable, now or in between. The endpoint has been called once this returns,
-    and where the log is not followed its first piece has come. One query.
+    and where the log is not followed its first piece has come. No query.
     """
-    pieces = _pieces(node, row, query)
+    pieces = _pieces(runtime, node, row, query)
     return pieces if query.follow else _with_first_piece(pieces)
 
 
-def leave_database() -> None:
-    """Close this thread's connection: a log is followed for minutes, and PostgreSQL has only so
-    many."""
-    connection.close()
-
-
-def _pieces(node: Node, row: Deployment, query: LogQuery) -> Iterator[bytes]:
-    assert node.endpoint is not None
+def _pieces(runtime: Runtime, node: Node, row: Deployment, query: LogQuery) -> Iterator[bytes]:
     key = Key(str(row.pk), query.attempt or row.attempt, query.replica)
     with _answering(node):
-        runtime = runtime_connections.connect(row.cluster, node.endpoint, node.name)
-        leave_database()
         pieces = runtime.logs(
             key,
             tail=query.runtime_tail,

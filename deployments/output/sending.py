@@ -69,8 +69,9 @@ class Sender:
                 if self._stopped and not answers:
                     return
             starts = range(0, len(answers), AT_ONCE)
-            failed = [self._turn(answers[start : start + AT_ONCE]) for start in starts]
-            Event().wait(AWAY_S if any(failed) else GAP_S)
+            pauses = [self._turn_in_peace(answers[at : at + AT_ONCE]) for at in starts]
+            if pause_s := max(pauses, default=0.0):
+                Event().wait(pause_s)
 
     def _longest_wait_s(self) -> float | None:
         with self._lock:
@@ -78,11 +79,21 @@ class Sender:
                 return FIRST_LOOK_S
             return ALIVE_EVERY_S / 4 if self._answers or self._stopped else None
 
-    def _turn(self, answers: Sequence[Answer]) -> bool:
-        """Sends what there is, in one round trip; whether Redis failed."""
+    def _turn_in_peace(self, answers: Sequence[Answer]) -> float:
+        """A fault of our own ends these answers, and no others."""
+        try:
+            return self._turn(answers)
+        except Exception:
+            logger.exception("output was not sent")
+            for each in answers:
+                self._drop(each)
+            return AWAY_S
+
+    def _turn(self, answers: Sequence[Answer]) -> float:
+        """Sends what there is, in one round trip; returns how long to pause, in seconds."""
         due: list[Due] = [(each, parts) for each in answers if (parts := each.due()) is not None]
         if not due:
-            return False
+            return 0.0
         try:
             with redis_client().pipeline(transaction=False) as pipe:
                 for answer, parts in due:
@@ -101,7 +112,7 @@ class Sender:
                 self._drop_late(answer)
         if error is not None:
             logger.warning("output waits: redis is away or full", extra={"error": str(error)})
-        return error is not None
+        return GAP_S if error is None else AWAY_S
 
     def _settle(self, due: Due, replies: Iterator[object]) -> Exception | None:
         """Notes what Redis has said of one answer; returns its error."""

@@ -6,13 +6,17 @@ organization are limited, as are those at one endpoint and those that follow.
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore, Event, Thread
+from typing import NamedTuple
 from uuid import UUID
 
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
+from django.db import close_old_connections
 from redis.exceptions import RedisError
 
+from clusters.models import Node
 from deployments.models import Deployment
 from deployments.output import at_endpoint
 from deployments.output.answers import Answer, ReaderGone
@@ -27,6 +31,7 @@ from deployments.output.exchange import (
 )
 from deployments.output.kept import source_of
 from deployments.output.sending import Sender
+from deployments.runtimes.base import Runtime
 from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.coordination.redis import redis_client, waiting_client
 
@@ -48,7 +53,7 @@ class LogReaders:
         self._sender = Sender()
         self._stopped = Event()
         self._free = BoundedSemaphore(most)
-        self._lookups = BoundedSemaphore(MOST_LOOKUPS)
+        self._lookups = ThreadPoolExecutor(MOST_LOOKUPS, thread_name_prefix="log-lookups")
         self._followers = Slots(
             all=max(most * 3 // 4, 1), organization=max(most // 4, 1), endpoint=max(most // 8, 1)
         )
@@ -64,6 +69,7 @@ class LogReaders:
     def stop(self) -> None:
         self._stopped.set()
         self._sender.stop()
+        self._lookups.shutdown(wait=False)
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
@@ -116,28 +122,46 @@ class LogReaders:
 
     def _answer(self, answer: Answer) -> None:
         query = answer.request.query
-        with self._lookups:
-            row = _row(answer.request.deployment_id)
-            source = b"" if row is None else source_of(row, query)
-            at_endpoint.leave_database()
-        if row is None or isinstance(source, bytes):  # deleted, or kept meanwhile
+        found = self._lookups.submit(self._look_up, answer.request).result()
+        if isinstance(found, bytes):
             answer.open()
-            answer.write(source if isinstance(source, bytes) else b"")
+            answer.write(found)
             return
         slots = self._followers if query.follow else self._readers
         keys = {
-            "organization": str(row.cluster.organization_id),
-            "endpoint": str(source.endpoint_id),
+            "organization": str(found.row.cluster.organization_id),
+            "endpoint": str(found.node.endpoint_id),
         }
         if not slots.acquire(keys):
             raise _TooManyError
         try:
-            pieces = at_endpoint.pieces_at(source, row, query)
+            pieces = at_endpoint.pieces_at(found.runtime, found.node, found.row, query)
             answer.open()
             for piece in pieces:
                 answer.write(piece)
         finally:
             slots.release(keys)
+
+    # --- In a thread for lookups, whose database connection stays ---
+
+    def _look_up(self, request: Request) -> "bytes | _AtEndpoint":
+        """Where the log is; as bytes what was kept meanwhile, or nothing. Up to four queries."""
+        close_old_connections()
+        try:
+            rows = Deployment.objects.select_related("cluster")
+            row = rows.filter(pk=UUID(request.deployment_id)).first()
+            source = b"" if row is None else source_of(row, request.query)
+            if row is None or isinstance(source, bytes):
+                return source if isinstance(source, bytes) else b""
+            return _AtEndpoint(row, source, at_endpoint.connect(source, row))
+        finally:
+            close_old_connections()
+
+
+class _AtEndpoint(NamedTuple):
+    row: Deployment
+    node: Node
+    runtime: Runtime
 
 
 class _TooManyError(Exception):
@@ -155,11 +179,6 @@ def _next_request() -> Request | None:
         logger.exception("a request for output that is none was dropped")
         return None
     return request if redis_client().exists(request.lease) else None
-
-
-def _row(deployment_id: str) -> Deployment | None:
-    rows = Deployment.objects.select_related("cluster")
-    return rows.filter(pk=UUID(deployment_id)).first()
 
 
 # --- In the Celery worker ------------------------------------------------------------------------
