@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 QUEUE = "runtimes"
 WAIT_S = 1.0  # for a request
 AWAY_S = 1.0  # after an error of Redis
-# After each wait for a socket a pass waits for the interpreter until each thread that picks lines has
-# had its turn: with Python's 5 ms, four of them made each call of a pass some 90 ms longer.
+# After each wait for a socket a pass waits for the interpreter until each thread that picks lines
+# has had its turn: with Python's 5 ms, four of them made each call of a pass some 90 ms longer.
 SWITCH_S = 0.0005
 BUSY_S = 0.1  # until a worker without a free thread looks again
 MOST_LOOKUPS = 4  # of one worker in PostgreSQL at the same time
