@@ -8,6 +8,7 @@ from time import perf_counter
 from benchmarks.on_docker.docker_cluster import DockerCluster, Submitted
 from benchmarks.on_docker.engines import OwnEngine
 from benchmarks.over_http import client
+from benchmarks.over_http.memory import by_role
 from benchmarks.over_http.stack import Stack
 from benchmarks.report import Result, percentile
 from mlops_platform.tests.equipment.docker_engine import NoEngine
@@ -20,11 +21,10 @@ THREADS = 8
 def measure(rounds: int, before: Path) -> Result | None:
     try:
         with OwnEngine() as engine, Stack(before) as earlier, Stack() as present:
-            clusters = {
-                _commit(before): _cluster(earlier, engine),
-                "now": _cluster(present, engine),
-            }
-            return _measure(rounds, clusters)
+            stacks = {_commit(before): earlier, "now": present}
+            return _measure(
+                rounds, {name: (stack, _cluster(stack, engine)) for name, stack in stacks.items()}
+            )
     except NoEngine as why:
         print(f"commits is skipped: {why}\n")
         return None
@@ -36,22 +36,25 @@ def _cluster(stack: Stack, engine: OwnEngine) -> DockerCluster:
     return DockerCluster(stack, engine, token, organization, name="roomy", replicas=2 * CROWD)
 
 
-def _measure(rounds: int, clusters: dict[str, DockerCluster]) -> Result:
+def _measure(rounds: int, clusters: dict[str, tuple[Stack, DockerCluster]]) -> Result:
     submits: dict[str, list[Submitted]] = {name: [] for name in clusters}
     crowds: dict[str, list[float]] = {name: [] for name in clusters}
     ends: dict[str, list[float]] = {name: [] for name in clusters}
-    for each in clusters.values():  # the first finds everything cold
+    cpu: dict[str, list[float]] = {name: [] for name in clusters}
+    for _, each in clusters.values():  # the first finds everything cold
         each.stop(each.submit().key)
     for number in range(rounds):
         # Each begins every other round, so that neither always follows the other.
         turns = list(clusters.items())[:: 1 if number % 2 else -1]
         for _ in range(TIMES):
-            for name, cluster in turns:
+            for name, (_, cluster) in turns:
                 submit = cluster.submit()
                 cluster.stop(submit.key)
                 submits[name].append(submit)
-        for name, cluster in turns:
+        for name, (stack, cluster) in turns:
+            before_s = _cpu_s(stack)
             begun, ended = _crowd(cluster)
+            cpu[name].append(_cpu_s(stack) - before_s)
             crowds[name].append(begun)
             ends[name].append(ended)
     first, *_ = clusters
@@ -63,7 +66,8 @@ def _measure(rounds: int, clusters: dict[str, DockerCluster]) -> Result:
             f"commit above. The engine is the benchmark's own, on this machine, and each container "
             f"busybox without a network. p50 and p95 are of {TIMES} submits in each round, from "
             f"the first byte until RUNNING is found in the table. {CROWD} submits come by "
-            f"{THREADS} clients."
+            f"{THREADS} clients. CPU is that of all processes of one platform, its PostgreSQL and "
+            "Redis among them, and without the engine's: other load on the machine changes it less."
         ],
     )
     for name in clusters:
@@ -79,6 +83,8 @@ def _measure(rounds: int, clusters: dict[str, DockerCluster]) -> Result:
         result.add(label, "s", crowds[name], reference=is_reference)
         label = f"{CROWD} stopped to no container left, {name}"
         result.add(label, "s", ends[name], reference=is_reference)
+        label = f"CPU of the platform for these {CROWD}, {name}"
+        result.add(label, "s", cpu[name], reference=is_reference)
     return result
 
 
@@ -96,6 +102,13 @@ def _crowd(cluster: DockerCluster) -> tuple[float, float]:
         cluster.await_empty()
 
     return _seconds(begin), _seconds(end)
+
+
+def _cpu_s(stack: Stack) -> float:
+    """The CPU seconds of all processes of a platform until now; of those that have ended, their
+    parents count them."""
+    processes = [each for of_role in by_role(stack).values() for each in of_role]
+    return sum(sum(each.cpu_times()[:4]) for each in processes)
 
 
 def _seconds(work: Callable[[], object]) -> float:
