@@ -102,6 +102,23 @@ def test_a_list_that_shows_all_does_not_offer_to(operator, docker):
     assert "Show all" in operator.get(listed, {"kind__exact": "DOCKER_VOLUME"}).content.decode()
 
 
+def test_an_operator_offers_a_bucket_at_any_address_and_hears_what_is_amiss(
+    operator, docker, settings
+):
+    settings.FETCH_IMAGE = "mlops-platform"
+    source = {"endpoint": "http://127.0.0.1:9000", "bucket": "datasets"}
+    body = {"cluster": docker.pk, "name": "sets", "kind": "S3", "source": json.dumps(source)}
+    for answer in (
+        operator.post(reverse(ADD), body),
+        operator.post(reverse(ADD), {**body, "read_only": "on", "source": '{"bucket": "sets"}'}),
+    ):
+        assert "errornote" in answer.content.decode()
+    assert operator.post(reverse(ADD), {**body, "read_only": "on"}).status_code == 302
+    volume = Volume.objects.get()
+    assert (volume.source, volume.trusted, volume.read_only) == (source, True, True)
+    assert operator.get(page(volume)).status_code == 200
+
+
 def test_a_name_that_is_taken_is_said(operator, docker):
     for status in (302, 200):
         answer = operator.post(reverse(ADD), {"cluster": docker.pk, **FOLDER})
