@@ -15,6 +15,7 @@ from scheduler.store.part_reader import PartReader
 
 MOST_IN_LINE = 500
 MOST_RUNNING = 2_000
+MOST_STEPS = 100_000  # of one plan: a forecast makes very many
 MOST_ENDED = 500  # of each class and status, the latest submitted
 
 # Through the index `deployment_by_class`, whatever a cluster has behind it.
@@ -51,6 +52,7 @@ def read(reader: PartReader, newcomer: tuple[Deployment, Workload] | None = None
     snapshot = reader.line(MOST_IN_LINE)
     if snapshot is None or len(snapshot.running) > MOST_RUNNING:
         return None
+    snapshot = replace(snapshot, most_steps=MOST_STEPS)
     ids = [UUID(each.id) for each in snapshot.running]
     ids += [UUID(each.id) for each in snapshot.queued]
     expected = expected_of(ids)

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 from django.utils.dateparse import parse_datetime
+from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
 from mlops_platform.coordination.redis import redis_client
+from mlops_platform.database.clock import database_now
 from organizations.models import Organization
 from organizations.tests.people import client_for
 from scheduler.models import StartForecast, Trigger
-from scheduler.start_times import inputs, single, turns
+from scheduler.retention.kinds import KINDS
+from scheduler.start_times import inputs, records, single, turns
 from scheduler.tasks import schedule_cluster
 from scheduler.tests.api.test_explain import explained
 from scheduler.tests.api.test_quote import body, quoted
@@ -233,6 +236,67 @@ def test_the_first_forecast_is_recorded_with_the_start_that_followed(
     assert f'mlops_scheduler_forecast_p90_kept_ratio{{cluster="{cluster.name}",' in metrics
 
 
+def test_what_waits_beyond_p90_counts_before_it_starts(
+    cluster: Cluster, full: Deployment, submit: Submit
+) -> None:
+    """Else long waits would be missing for as long as they last."""
+    late, early = submit("LOW", gpu=8), submit("LOW", gpu=8)
+    run_cycle(cluster)
+    hour_ago = database_now() - timedelta(hours=1)
+    for row, p90_s in ((late, 600), (early, 86_400)):
+        StartForecast.objects.create(
+            deployment=row,
+            cluster=cluster,
+            made_at=hour_ago,
+            basis="history",
+            p50_ms=300_000,
+            raw_p90_ms=p90_s * 1000,
+            p90_ms=p90_s * 1000,
+        )
+    (outcome,) = records.outcomes_of(cluster.pk)
+    assert outcome.p90_ms == 600_000
+    assert outcome.waited_ms > 3_000_000
+    found = records.calibrations([cluster.pk])[cluster.pk]
+    assert (found.forecasts, found.p90_kept) == (1, 0.0)
+
+
+def test_waits_that_were_longer_than_forecast_make_the_next_p90_later(
+    cluster: Cluster, full: Deployment, submit: Submit, dev: User
+) -> None:
+    now = database_now()
+    for _ in range(30):
+        row = submit("LOW", gpu=1)
+        StartForecast.objects.create(
+            deployment=row,
+            cluster=cluster,
+            made_at=now,
+            basis="limits",
+            p50_ms=600_000,
+            raw_p90_ms=600_000,
+            p90_ms=600_000,
+            waited_ms=1_200_000,
+        )
+        Deployment.objects.filter(pk=row.pk).update(status=Status.STOPPED)
+    p50, p90, _ = times(explained(dev, submit("LOW", gpu=8))["eta"])
+    at = end_of(full)
+    assert p50 == at
+    assert p90 is not None
+    assert abs((p90 - now) - 2 * (at - now)) < timedelta(minutes=1)
+
+
+def test_recorded_forecasts_are_kept_for_the_days_that_are_set(
+    cluster: Cluster, full: Deployment, submit: Submit, settings: Settings
+) -> None:
+    old, fresh = submit("LOW", gpu=8, max_runtime_s=60), submit("LOW", gpu=8)
+    run_cycle(cluster)
+    turns.forecast_cluster(cluster.pk)
+    settings.FORECASTS_RETENTION_DAYS = 2
+    StartForecast.objects.filter(pk=old.pk).update(made_at=database_now() - timedelta(days=3))
+    kind = next(each for each in KINDS if each.name == "forecasts")
+    assert sum(kind.forget()) == 1
+    assert list(StartForecast.objects.values_list("pk", flat=True)) == [fresh.pk]
+
+
 # --- Turns ----------------------------------------------------------------------------------------
 
 
@@ -263,6 +327,16 @@ def test_a_cycle_asks_for_a_forecast_of_its_cluster(
     set_flag(cluster.pk, Trigger.SUBMITTED)
     schedule_cluster(str(cluster.pk))
     assert redis_client().zrange(turns.WANTED, 0, -1) == [str(cluster.pk)]
+
+
+def test_a_turn_is_asked_of_the_runtimes_workers_and_only_where_a_cluster_wants_it(
+    cluster: Cluster,
+) -> None:
+    turns.request()
+    assert redis_client().llen("runtimes") == 0
+    want(cluster)
+    turns.request()
+    assert redis_client().llen("runtimes") == 1
 
 
 def test_a_cluster_with_a_queue_is_forecast_again_and_not_sooner_than_set(
