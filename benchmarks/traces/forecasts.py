@@ -22,16 +22,16 @@ from scheduler.forecast import Budget, Correction, Eta, Expected, History, Outco
 from scheduler.simulator import Job, cluster_spec, policies, simulate, traces
 
 FILE = "philly.csv.gz"
-JOBS = 4_000
+JOBS = 2_500
 CLUSTER = "nodes=64,gpu=8,cpu=48,ram=491520"
 POLICY = "best_effort"
 HIGH_SHARE, SEED = 1 / 3, 1
 USUAL_LIMITS_H = (1, 2, 4, 8, 12, 24, 48, 96, 168, 336, 672, 1344, 2688, 5376, 10752)
 EVERY = 4  # of the jobs that wait, one is forecast
-MOST = 250  # forecasts
-WARM_UP = 50  # forecasts that only teach
+MOST = 130  # forecasts
+WARM_UP = 40  # forecasts that only teach
 LATEST = 200  # waits of which a moving average is made, and outcomes that correct
-CPU_S = 2.0  # of one forecast
+CPU_S = 1.0  # of one forecast
 HOUR_MS = 3_600_000
 
 OURS, RAW = "run forward", "run forward, not corrected"
@@ -57,7 +57,7 @@ def measure(rounds: int, folder: Path) -> Result | None:
             "which preempts; with the time limits that benchmarks/traces/forecasts.py gives them. "
             f"Of those that wait after their submit, one in {EVERY} is forecast at that moment, up "
             f"to {MOST}, of which the first {WARM_UP} only teach. p90 is kept where the job starts "
-            "by then. Run forward: the production planner in up to 20 futures and 2 s of CPU, with "
+            "by then. Run forward: the production planner in up to 20 futures and 1 s of CPU, with "
             "run times of what has ended by then; p90 corrected by how earlier forecasts came out. "
             "All run to their limits: the same planner, as Slurm does it; its one moment stands "
             f"for both percentiles. Moving average: the last {LATEST} waits of the class, their "
@@ -81,7 +81,7 @@ def measure(rounds: int, folder: Path) -> Result | None:
     spent = sorted(1000 * each for each in forecaster.cpu_s)
     result.add("CPU of one forecast, median", "ms", [median(spent)])
     result.add("CPU of one forecast, p90", "ms", [spent[int(0.9 * len(spent))]])
-    result.add("without an answer for 2 s of CPU", "", [float(forecaster.too_large)])
+    result.add("without an answer for 1 s of CPU", "", [float(forecaster.too_large)])
     draw_errors(
         {
             method: [
