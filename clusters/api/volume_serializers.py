@@ -9,7 +9,7 @@ from rest_framework import serializers
 from clusters.api.labels import Labels
 from clusters.endpoints.attachment import LONGEST_URL
 from clusters.models import VolumeKind
-from mlops_platform.api.fields import BoundedList, Choice, Flag, Text, WholeNumber
+from mlops_platform.api.fields import BoundedList, Choice, Flag, Mebibytes, Text
 from mlops_platform.api.paths import AbsolutePath, InnerPath
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.secrets.queries import NAME
@@ -107,7 +107,7 @@ class SourceSerializer(StrictSerializer):
         required=False,
         help_text="PVC that is made: else of the cluster's default class.",
     )
-    size_mib = WholeNumber(
+    size_mib = Mebibytes(
         min_value=1, max_value=LARGEST_MIB, required=False, help_text="PVC that is made."
     )
     access_mode = Choice(
@@ -129,7 +129,7 @@ class SourceSerializer(StrictSerializer):
         required=False,
         help_text="S3: which secrets of the organization have its key; else it is public.",
     )
-    max_mib = WholeNumber(
+    max_mib = Mebibytes(
         min_value=1,
         max_value=LARGEST_MIB,
         required=False,

@@ -28,6 +28,7 @@ from mlops_platform.api.fields import (
     MILLI,
     Choice,
     Label,
+    Mebibytes,
     Reference,
     Seconds,
     Text,
@@ -88,7 +89,7 @@ class SubmitSerializer(StrictSerializer):
         allow_null=True,
         help_text="MiB of /dev/shm, of those that it asks for; else half of them.",
     )
-    ephemeral_mib = WholeNumber(
+    ephemeral_mib = Mebibytes(
         source="container.ephemeral_mib",
         min_value=1,
         max_value=MAX_EPHEMERAL_MIB,

@@ -1,6 +1,8 @@
 """Serializer fields that take the types of the API's contract, and nothing that looks like them."""
 
+import re
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NoReturn
 
 from rest_framework import serializers
@@ -10,15 +12,46 @@ from mlops_platform.api.names import INVISIBLE, WIDE_SPACE
 
 MILLI = 1000
 LONGEST_CHOICE = 100
+LONGEST_QUANTITY = 32
+_NUMBER = r"([0-9]+[.]?[0-9]*|[.][0-9]+)"
+_FACTORS = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)} | {
+    letter: 1000**power for power, letter in enumerate("kMGTPE", start=1)
+}
 
 
 class WholeNumber(serializers.IntegerField):
     """A JSON integer: no strings, no booleans, no 3.0."""
 
     def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str):
+            return self.of_text(data)
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
+
+    def of_text(self, text: str) -> int:
+        self.fail("invalid")
+
+
+class Mebibytes(WholeNumber):
+    """An amount of memory or storage: a JSON integer of MiB, or a text with a unit, "16Gi"."""
+
+    PATTERN = rf"^{_NUMBER}([KMGTPE]i|[kMGTPE])$"
+    default_error_messages = {
+        "no_quantity": 'Write a text with a unit, such as "16Gi" or "512Mi", or a number of MiB.',
+        "no_unit": 'A text needs a unit: write "{text}Gi", "{text}Mi", or a number of MiB.',
+        "not_whole": "Not a whole number of MiB: {mib:.3f}.",
+    }
+
+    def of_text(self, text: str) -> int:
+        match = re.match(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
+        if match is None:
+            digits = text.isascii() and text.isdigit() and len(text) <= LONGEST_QUANTITY
+            self.fail("no_unit" if digits else "no_quantity", text=text)
+        mib = Fraction(match[1]) * _FACTORS[match[2]] / _FACTORS["Mi"]
+        if mib.denominator != 1:
+            self.fail("not_whole", mib=float(mib))
+        return int(mib)
 
 
 def units(milli: int) -> int | float:
@@ -44,6 +77,8 @@ class Thousandths(serializers.Field):
         self.min_milli, self.max_milli = min_milli, max_milli
 
     def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str):
+            return self.of_text(data)
         if isinstance(data, bool) or not isinstance(data, int | float | Decimal):
             self.fail("invalid")
         value = Decimal(str(data))
@@ -58,6 +93,9 @@ class Thousandths(serializers.Field):
             self.fail("too_precise")
         return milli
 
+    def of_text(self, text: str) -> int:
+        self.fail("invalid")
+
 
 class ShownThousandths(serializers.Field):
     """Integer thousandths in an answer: a JSON number of whole ones."""
@@ -70,11 +108,26 @@ class ShownCores(ShownThousandths):
 
 
 class Cores(Thousandths, ShownCores):
-    """CPU in a body: cores, which become millicores."""
+    """CPU in a body: a JSON number of cores or a text, "500m" or "1.5", which become millicores."""
 
+    PATTERN = rf"^{_NUMBER}(m?)$"
     default_error_messages = {
         "too_precise": "At most three decimal places (one thousandth of a core).",
+        "no_quantity": 'Write a number of cores, or a text such as "500m" or "1.5".',
     }
+
+    def of_text(self, text: str) -> int:
+        match = re.match(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
+        if match is None:
+            self.fail("no_quantity")
+        milli = Fraction(match[1]) * (1 if match[2] else MILLI)
+        if milli < self.min_milli:
+            self.fail("too_small", limit=units(self.min_milli))
+        if milli > self.max_milli:
+            self.fail("too_large", limit=units(self.max_milli))
+        if milli.denominator != 1:
+            self.fail("too_precise")
+        return int(milli)
 
 
 class ShownSeconds(serializers.Field):

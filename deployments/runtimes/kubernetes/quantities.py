@@ -11,7 +11,8 @@ from math import ceil
 MIB = 2**20
 
 _QUANTITY = re.compile(
-    r"(?P<number>[+-]?(\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|)([eE](?P<exponent>[+-]?\d+))?"
+    r"(?P<number>[+-]?(\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE]i|[numkMGTPE]|)([eE](?P<exponent>[+-]?\d+))?",
+    re.ASCII,
 )
 _TENS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _FACTORS = {suffix: Fraction(10) ** power for suffix, power in _TENS.items()} | {

@@ -20,6 +20,8 @@ from rest_framework.fields import _UnvalidatedField, empty
 
 from mlops_platform.api.fields import (
     MILLI,
+    Cores,
+    Mebibytes,
     Reference,
     ShownSeconds,
     ShownThousandths,
@@ -92,7 +94,7 @@ class TextInspector(SimpleFieldInspector):
 
 
 class NumberInspector(FieldInspector):
-    """Cores and seconds, which are JSON numbers, and ids in bodies."""
+    """Cores and seconds, which are JSON numbers, sizes in MiB, and ids in bodies."""
 
     def field_to_swagger_object(
         self, field: Any, swagger_object_type: Any, use_references: bool, **kwargs: Any
@@ -100,12 +102,25 @@ class NumberInspector(FieldInspector):
         make, _ = self._get_partial_types(field, swagger_object_type, use_references, **kwargs)
         if isinstance(field, Thousandths):
             least, most = field.min_milli / MILLI, field.max_milli / MILLI
-            return make(type=openapi.TYPE_NUMBER, minimum=least, maximum=most)
+            made = make(type=openapi.TYPE_NUMBER, minimum=least, maximum=most)
+            return _with_texts(made, field, "500m") if isinstance(field, Cores) else made
+        if isinstance(field, Mebibytes):
+            least, most = field.min_value or 0, field.max_value or 0
+            made = make(type=openapi.TYPE_INTEGER, minimum=least, maximum=most)
+            return _with_texts(made, field, "16Gi")
         if isinstance(field, ShownThousandths | ShownSeconds):
             return make(type=openapi.TYPE_NUMBER)
         if isinstance(field, Reference):
             return make(type=openapi.TYPE_STRING, maxLength=field.LONGEST)
         return NotHandled
+
+
+def _with_texts(made: Any, field: Cores | Mebibytes, example: str) -> Any:
+    """Says that texts with a unit are taken beside numbers, for which Swagger 2.0 has no words."""
+    shown = f'Or a text with a unit, such as "{example}".'
+    made["description"] = f"{field.help_text} {shown}" if field.help_text else shown
+    made["x-text-pattern"] = field.PATTERN
+    return made
 
 
 class MapInspector(DictFieldInspector):

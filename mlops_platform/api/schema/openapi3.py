@@ -81,6 +81,8 @@ def _schema(schema: Document, schemas: Document) -> Document:
         made["allOf"] = [{"$ref": f"#/components/schemas/{name}"}]
     elif "allOf" in made:
         made.pop("type", None)  # it is that of the schema referred to
+    if pattern := made.pop("x-text-pattern", None):
+        made |= {"type": [made["type"], "string"], "pattern": pattern}
     if schema.get("x-nullable"):
         made = _or_null(made)
     return made
@@ -105,7 +107,8 @@ def _or_null(schema: Document) -> Document:
         return {"anyOf": [*schema.pop("allOf"), {"type": "null"}], **schema}
     if "enum" in schema:
         schema["enum"] = [*schema["enum"], None]
-    return {**schema, "type": [schema["type"], "null"]}
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return {**schema, "type": [*types, "null"]}
 
 
 def _operation(call: Document, of_path: list[Document], schemas: Document) -> Document:

@@ -35,7 +35,9 @@ from deployments.api.volumes import Mounts
 from mlops_platform.api.fields import (
     BoundedList,
     Choice,
+    Cores,
     Flag,
+    Mebibytes,
     Reference,
     Text,
     Thousandths,
@@ -105,11 +107,20 @@ def _by_kind(field: Any) -> list[Any]:
     huge = [HUGE, -HUGE, *map(Literal, ("1e999", "-1e999", "1e-999", "1" * 4000))]
     vast = [Literal("1e99999999999999999999"), Literal("1" * 5000)]
     match field:
+        case Mebibytes():
+            texts = ["3", "", "16GB", "16 gigabytes", "1Ki", "1500K", "500m", "-1Gi", "0x1Gi", "9E"]
+            past: list[Any] = [(field.min_value or 0) - 1, (field.max_value or 0) + 1]
+            texts += ["9" * 31 + "E", "1" * 33 + "Gi", "1e999Gi", "nan", "\u0661Gi"]
+            return [*texts, True, 3.5, 3.0, [], ["1Gi"], {}, *past, *huge, *vast]
         case WholeNumber():
             assert field.min_value is not None, "a number without a range fits no column"
             assert field.max_value is not None
             outside: list[Any] = [field.min_value - 1, field.max_value + 1]
             return ["3", "", True, 3.5, 3.0, [], [3], {}, *outside, *huge, *vast]
+        case Cores():
+            texts = ["", "half", "1 core", "1000.5m", "-500m", "1Ei", "1.2345", "1e999", "1" * 33]
+            past = [units(field.min_milli - 1), field.max_milli // 1000 + 1]
+            return [*texts, True, [], ["500m"], {}, *past, *huge, *vast, Literal("0.0001")]
         case Thousandths():
             outside = [units(field.min_milli - 1), field.max_milli // 1000 + 1]
             outside += [Literal("0.0001"), Literal(f"1.{'0' * 40}1")]
