@@ -19,7 +19,7 @@ from mlops_platform.api.errors import Invalid
 from mlops_platform.api.throttling.slots import Slots
 
 FOLLOW_S = 900.0
-READ_S = 30.0
+READ_S = 35.0  # the worker cuts the log after 30 s, and says so
 
 # In each process of the web server. Each reader, and each follower of what runs, occupies a thread.
 FOLLOWERS = Slots(all=64, organization=16, endpoint=8, user=4)
