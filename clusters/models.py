@@ -211,7 +211,8 @@ class Quota(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"quota of {self.user_id or 'all others'} in {self.cluster_id}"
+        """Up to two queries, none where its user and its cluster are at hand."""
+        return f"quota of {self.user or 'all others'} in {self.cluster}"
 
 
 class Endpoint(models.Model):
@@ -271,7 +272,8 @@ class Sandbox(models.Model):
         verbose_name_plural = "sandboxes"
 
     def __str__(self) -> str:
-        return f"sandbox of {self.cluster_id}"
+        """One query, none where its cluster is at hand."""
+        return f"sandbox of {self.cluster}"
 
 
 class NodeState(models.TextChoices):

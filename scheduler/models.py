@@ -169,4 +169,5 @@ class SchedulingCycle(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        """One query, none where its cluster is at hand."""
+        return f"{self.cluster} at {self.started_at:%F %T}"

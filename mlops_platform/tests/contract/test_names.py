@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from clusters.models import Quota, Sandbox
 from deployments.names import Named, references, with_names
 from deployments.reasons.codes import SENTENCES, render
 from mlops_platform.documents import openapi
 from scheduler.engine.reasons import Code
+from scheduler.models import SchedulingCycle
 
 NAMELESS = {
     ("Cycle", "id"),
@@ -125,3 +128,15 @@ def test_what_refers_to_a_deployment_is_known_at_any_depth():
 def test_one_that_is_gone_is_called_by_its_short_id():
     message = render("PREEMPTED", {"by": KEY, "priority": "HIGH"})["message"]
     assert message == "Made room for a deployment (0199d1c5-3f10…) (HIGH)."
+
+
+def test_the_titles_of_operators_pages_have_names(cluster, dev):
+    quota = Quota(cluster=cluster, user=dev)
+    titles = [quota, Quota(cluster=cluster), Sandbox(cluster=cluster)]
+    assert list(map(str, titles)) == [
+        "quota of dev in west",
+        "quota of all others in west",
+        "sandbox of west",
+    ]
+    at = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert str(SchedulingCycle(cluster=cluster, started_at=at)) == "west at 2026-03-01 09:00:00"
