@@ -8,7 +8,6 @@ from uuid import UUID
 
 from rest_framework.exceptions import NotFound
 
-from accounts.api.requests import UserRequest
 from accounts.models import User
 from clusters.names import cluster_named
 from mlops_platform.api.errors import Invalid
@@ -36,12 +35,6 @@ def an_organization(user: User, text: str) -> UUID:
         return organization_named(user, name)
 
     return _id_of(text, find, "organization", "an organization")
-
-
-def organization_of_query(request: UserRequest) -> UUID | None:
-    """The organization that the query string names beside a cluster."""
-    text = request.query_params.get("organization")
-    return None if text is None else an_organization(request.user, text)
 
 
 def _id_of(text: str, find: Callable[[str], UUID], parameter: str, what: str) -> UUID:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django_filters.rest_framework import FilterSet
 
-from clusters.api.named_filters import a_cluster, an_organization, organization_of_query
+from clusters.api.named_filters import a_cluster, an_organization
 from deployments.api.finding.conditions import ConditionFilterSet, a_time
 from deployments.api.finding.parts import some_fields
 from deployments.api.finding.totals import TOTAL, a_flag
@@ -134,8 +134,9 @@ class AllFilterSet(InClusterFilterSet):
     def of_named_cluster(
         self, deployments: DeploymentList, name: str, cluster: str
     ) -> DeploymentList:
-        within = organization_of_query(self.request)
-        return self.of_cluster(deployments, name, a_cluster(self.request.user, cluster, within))
+        user, organization = self.request.user, self.data.get("organization")
+        within = None if organization is None else an_organization(user, organization)
+        return self.of_cluster(deployments, name, a_cluster(user, cluster, within))
 
     def of_organization(
         self, deployments: DeploymentList, name: str, organization: str

@@ -53,6 +53,9 @@ def test_a_name_that_several_organizations_use_is_refused_with_each(
     ours = make(east, dev)
     one = {"cluster": "gpu east", "organization": org.name}
     assert ids(api(dev).get("/api/deployments", one)) == [str(ours.pk)]
+    steer = {"action": "stop", "filter": one, "dry_run": True}
+    answer = api(dev).post("/api/deployments/actions", steer)
+    assert (answer.status_code, answer.json()["chosen"]) == (200, 1)
     assert api(sam).get("/api/clusters/gpu east/status").json()["id"] == str(other.pk)
 
 
