@@ -13,12 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from clusters.tests.allocation import make_cluster, make_node
-from deployments.models import Deployment
+from deployments.models import Deployment, Status
 from deployments.queries import lists
 from deployments.tests.history import add_history, analyze, rows_read, scans_of
 
 PATH = "/api/deployments"
 HISTORY, LIMIT, FEW = 1_000, 5, 20
+RANGES = 2 * len(Status.values) * 2  # clusters, statuses, priority classes
 INDEXED = ("Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan")
 ORDERINGS = ("-created_at", "created_at", "-priority", "status")
 RARE = [
@@ -108,3 +109,4 @@ def test_each_filter_walks_indexes_and_few_rows_are_found_without_reading_others
         assert len(answer.json()) == LIMIT
         for node in nodes:
             assert node["Node Type"] in INDEXED, (given, node)
+            assert rows_read(node) <= RANGES * (LIMIT + 1) + FEW, (given, node)
