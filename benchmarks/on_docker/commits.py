@@ -2,8 +2,11 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
+
+import psutil
 
 from benchmarks.on_docker.docker_cluster import DockerCluster, Submitted
 from benchmarks.on_docker.engines import OwnEngine
@@ -107,8 +110,11 @@ def _crowd(cluster: DockerCluster) -> tuple[float, float]:
 def _cpu_s(stack: Stack) -> float:
     """The CPU seconds of all processes of a platform until now; of those that have ended, their
     parents count them."""
-    processes = [each for of_role in by_role(stack).values() for each in of_role]
-    return sum(sum(each.cpu_times()[:4]) for each in processes)
+    seconds = 0.0
+    for process in (each for of_role in by_role(stack).values() for each in of_role):
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
 
 
 def _seconds(work: Callable[[], object]) -> float:
