@@ -17,6 +17,8 @@ from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
 from deployments.waiting import QueueAllowance as QueueAllowance
 from deployments.waiting import WaitReason as WaitReason
+from deployments.whole_nodes import ASKED
+from mlops_platform.api.resources import Amounts
 
 
 class PriorityClass(models.Model):
@@ -116,6 +118,7 @@ class Deployment(models.Model):
     priority_class = models.ForeignKey(
         PriorityClass, on_delete=models.PROTECT, related_name="+", db_index=False
     )
+    whole = models.JSONField(default=dict, db_default={}, editable=False)  # whole_nodes.py
     scheduling_key = models.CharField(max_length=120, editable=False)
 
     labels = models.JSONField(default=dict, db_default={}, blank=True)
@@ -341,6 +344,13 @@ class Deployment(models.Model):
         """How long it runs before it completes by itself, with the milliseconds as decimals."""
         seconds, extra_ms = self.simulated_runtime_s, self.simulated_runtime_extra_ms
         return seconds if seconds is None or not extra_ms else seconds + extra_ms / 1000
+
+    @property
+    def asked(self) -> Amounts:
+        """The CPU, RAM and GPUs that each replica asks for, or the least of them (`whole`)."""
+        if (asked := self.whole.get(ASKED)) is not None:
+            return Amounts(**asked)
+        return Amounts(self.cpu_milli, self.ram_mib, self.gpu)
 
     @property
     def is_endless(self) -> bool:

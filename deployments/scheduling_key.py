@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from clusters.models import Cluster
 from deployments.models import ENDED, Deployment
+from deployments.whole_nodes import ALL_GPUS, EXCLUSIVE
 from mlops_platform.api.ids import first_uuid_at
 
 # A submit that has read the cluster before its policy changed may commit so much later.
@@ -40,14 +41,18 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     """`HIGH/4000/8192/1x2`: workloads of one key ask for the same with the same urgency.
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
-    thousands of them as one. A time limit (`/t3600`), and a digest of the node selector and the
-    names of its volumes (`/n`) follow; the node that it avoids (`/a` and the id); `/p` after
-    `max_preemptions`, from when on it runs for good: no head of the queue can count on its
-    eviction; and, in clusters whose policy needs it, the owner (`/u` and the id). `cluster`: the
-    deployment's cluster, where the caller has read it already.
+    thousands of them as one. Whether it takes whole nodes (`/wn`), all of their GPUs (`/wg`) or
+    both (`/wng`), a time limit (`/t3600`), and a digest of the node selector and the names of its
+    volumes (`/n`) follow; the node that it avoids (`/a` and the id); `/p` after `max_preemptions`,
+    from when on it runs for good: no head of the queue can count on its eviction; and, in clusters
+    whose policy needs it, the owner (`/u` and the id). `cluster`: the deployment's cluster, where
+    the caller has read it already.
     """
     row, cluster = deployment, cluster or deployment.cluster
-    key = f"{row.priority_class.name}/{row.cpu_milli}/{row.ram_mib}/{row.gpu}x{row.replicas}"
+    cpu_milli, ram_mib, gpu = row.asked if row.whole else (row.cpu_milli, row.ram_mib, row.gpu)
+    key = f"{row.priority_class.name}/{cpu_milli}/{ram_mib}/{gpu}x{row.replicas}"
+    if row.whole:
+        key += f"/w{'n' * (EXCLUSIVE in row.whole)}{'g' * (ALL_GPUS in row.whole)}"
     if row.max_runtime_s is not None:
         key += f"/t{row.max_runtime_s}"
     if row.node_selector or row.volumes:

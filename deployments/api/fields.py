@@ -5,7 +5,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from mlops_platform.api.fields import BoundedList, Reference, Text
+from clusters.models import MAX_GPU
+from deployments.services.whole_nodes import ALL
+from mlops_platform.api.fields import BoundedList, Reference, ShownNumberOr, Text, WholeNumberOr
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.paths import AbsolutePath, lies_in
 
@@ -53,6 +55,19 @@ class Image(Text):
                 self.fail("other_form", reference=reference)
             self.fail("malformed")
         return image
+
+
+class Gpus(WholeNumberOr):
+    """GPUs of each replica: a number, or all of its node."""
+
+    word, most = ALL, MAX_GPU
+    default_error_messages = {"invalid": f'A whole number, or "{ALL}".'}
+
+
+class ShownGpus(ShownNumberOr):
+    """The same in an answer."""
+
+    word = ALL
 
 
 class Arguments(BoundedList):

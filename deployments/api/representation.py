@@ -12,6 +12,9 @@ from rest_framework import serializers
 from accounts.models import User
 from deployments import hooks
 from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
+from deployments.api.fields import ShownGpus
+from deployments.api.parts import AmountsSerializer, PlacementSerializer
+from deployments.api.parts import ReasonSerializer as ReasonSerializer
 from deployments.api.readiness import ReadinessSerializer
 from deployments.api.secret_references import ShownSecretReferenceSerializer
 from deployments.api.volumes import MountSerializer
@@ -23,6 +26,7 @@ from deployments.queries.priority_classes import priority_classes
 from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
+from deployments.services.whole_nodes import show_asked
 from mlops_platform.api.fields import ShownCores, ShownSeconds, ShownThousandths
 
 logger = logging.getLogger(__name__)
@@ -49,6 +53,8 @@ EXAMPLE: Mapping[str, Any] = {
     "required_cpu": 4,
     "required_ram": 16384,
     "required_gpu": 4,
+    "exclusive": False,
+    "given": None,
     "shm_mib": None,
     "ephemeral_mib": None,
     "user": "",
@@ -104,18 +110,6 @@ OF_OTHERS = frozenset({"reason", "queue_position", "eta", "depends_on", "depends
 NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
 
 
-class ReasonSerializer(serializers.Serializer):
-    code = serializers.CharField()
-    message = serializers.CharField(help_text="A sentence for people, with the numbers.")
-    details = serializers.DictField(help_text="The numbers, for programs.")
-
-
-class PlacementSerializer(serializers.Serializer):
-    node_id = serializers.UUIDField(allow_null=True, help_text="Null in a cluster without nodes.")
-    node = serializers.CharField(allow_null=True)
-    replicas = serializers.IntegerField()
-
-
 class DeploymentSerializer(serializers.Serializer):
     """Needs `reasons`, `positions` and `dependencies` by id in its context."""
 
@@ -152,7 +146,11 @@ class DeploymentSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(Kind.values)
     required_cpu = ShownCores(source="cpu_milli")
     required_ram = serializers.IntegerField(source="ram_mib")
-    required_gpu = serializers.IntegerField(source="gpu")
+    required_gpu = ShownGpus(source="gpu", help_text='A number, or "all" of its node.')
+    exclusive = serializers.BooleanField(
+        source="whole.exclusive", default=False, help_text="It takes whole nodes."
+    )
+    given = AmountsSerializer(source="whole.given", default=None, allow_null=True)
     shm_mib = serializers.IntegerField(
         source="container.shm_mib",
         default=None,
@@ -330,6 +328,7 @@ def present(
     }
     if fields is not None:
         return _present_alone(deployments, serializer, fields, context)
+    show_asked(deployments)
     return list(serializer(deployments, many=True, context=context).data)
 
 
@@ -339,6 +338,7 @@ def _present_alone(
     fields: Collection[str],
     context: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
+    show_asked(deployments)
     one = serializer(context=context or {})
     for name in set(one.fields) - {"id", *fields}:
         del one.fields[name]
@@ -374,4 +374,6 @@ def present_new(
         "positions": positions_of(deployments, class_names),
         "dependencies": dependencies,
     }
+    if any(row.whole for row in deployments):
+        show_asked(deployments)
     return list(DeploymentSerializer(deployments, many=True, context=context).data)

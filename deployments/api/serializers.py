@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from clusters.api.amounts import cpu_field, gpu_field, ram_field
+from clusters.api.amounts import cpu_field, ram_field
 from clusters.api.labels import Labels
 from deployments.api.fields import (
     Arguments,
@@ -13,6 +13,7 @@ from deployments.api.fields import (
     Dependencies,
     Environment,
     EnvironmentChanges,
+    Gpus,
     Image,
     Items,
     PreStop,
@@ -27,6 +28,7 @@ from deployments.models import Kind, OnPreempt
 from mlops_platform.api.fields import (
     MILLI,
     Choice,
+    Flag,
     Label,
     Mebibytes,
     Reference,
@@ -62,7 +64,14 @@ class SubmitSerializer(StrictSerializer):
     image = Image()
     required_cpu = cpu_field(help_text="Cores for each replica; up to three decimals.")
     required_ram = ram_field(help_text="MiB for each replica.")
-    required_gpu = gpu_field("gpu", help_text="Whole GPUs for each replica.")
+    required_gpu = Gpus(
+        source="gpu", help_text='Whole GPUs for each replica; or "all" of whichever node it takes.'
+    )
+    exclusive = Flag(
+        default=False,
+        help_text="Each replica takes a whole node, which has at least what it asks for: nothing "
+        "else runs there.",
+    )
     priority = _priority(
         default="LOW", help_text="A priority class: LOW, HIGH or one that operators added."
     )
@@ -261,7 +270,8 @@ class ChangeDeploymentSerializer(StrictSerializer):
     priority = _priority(required=False, help_text="Until it has ended.")
     required_cpu = cpu_field(required=False, help_text="While it is QUEUED.")
     required_ram = ram_field(required=False, help_text="While it is QUEUED.")
-    required_gpu = gpu_field("gpu", required=False, help_text="While it is QUEUED.")
+    required_gpu = Gpus(source="gpu", required=False, help_text="While it is QUEUED.")
+    exclusive = Flag(required=False, help_text="While it is QUEUED.")
     replicas = _replicas(required=False, help_text="While it is QUEUED.")
     node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
     image = Image(required=False, help_text="While it is QUEUED.")

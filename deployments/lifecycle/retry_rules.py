@@ -13,6 +13,7 @@ from deployments.models import Deployment, Kind
 from deployments.reasons import codes
 from deployments.reasons.retries import FAIL_ON, RETRY_ON, RETRY_RAM_LIMIT
 from deployments.runtimes.base import Code
+from deployments.whole_nodes import EXCLUSIVE
 from mlops_platform.api.fields import MILLI
 
 CAUSES: frozenset[str] = frozenset(
@@ -46,6 +47,8 @@ def next_ram_mib(row: Deployment) -> int | None:
     """What the attempt after one that lacked memory asks for; None where that is no more."""
     rules = row.retry
     if "ram_factor_milli" not in rules or row.ram_mib >= rules["ram_limit_mib"]:
+        return None
+    if EXCLUSIVE in row.whole:  # it had all the RAM of its node
         return None
     grown = -(-row.ram_mib * rules["ram_factor_milli"] // MILLI)  # rounded up
     return min(grown, rules["ram_limit_mib"])

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from clusters.allocation import AllocationChange, move
 from deployments.lifecycle import dependents
 from deployments.models import ENDED, PLACED, Deployment, Status
+from deployments.whole_nodes import ASKED
 
 
 class OvertakenError(Exception):
@@ -72,13 +73,25 @@ def begin_stopping(
 
 
 def requeue(rows: Sequence[Deployment], now: datetime, **columns: Any) -> None:
-    """Put rows back into the queue at their submit time, and free them. Two queries or three."""
+    """Put rows back into the queue at their submit time, and free them. Two queries or three, and
+    one more where any took whole nodes."""
     ids = [row.pk for row in rows]
     placed = Deployment.objects.filter(pk__in=ids, status__in=PLACED)
     waiting: dict[str, Any] = {**_not_placed(), "started_at": None, "checkpoint_at": None}
     if placed.update(status=Status.QUEUED, queued_at=now, **waiting, **columns) != len(rows):
         raise OvertakenError
     release(rows, now)
+    ask_again([row for row in rows if row.whole])
+
+
+def ask_again(rows: Sequence[Deployment]) -> None:
+    """Have deployments that took whole nodes, and wait now, ask for what they asked for before
+    their start. One query, none for no rows."""
+    for row in rows:
+        row.cpu_milli, row.ram_mib, row.gpu = row.asked
+        row.whole = {name: value for name, value in row.whole.items() if name != ASKED}
+    if rows:
+        Deployment.objects.bulk_update(rows, ["cpu_milli", "ram_mib", "gpu", "whole"])
 
 
 def release(rows: Iterable[Deployment], now: datetime) -> None:

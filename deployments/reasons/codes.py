@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deployments.names import Names, with_names
-from deployments.reasons import failed_starts, others
+from deployments.reasons import failed_starts, others, whole_nodes
 from deployments.reasons.others import some_of
 from deployments.reasons.preemption import (
     DELAYED,
@@ -141,6 +141,8 @@ def _exceeds_capacity(details: Details) -> str:
         return _no_node(details)
     if "room_for" in details:
         room_for, replicas = details["room_for"], details["replicas"]
+        if details.get("whole"):
+            return whole_nodes.too_few(details)
         return f"Even empty, the nodes have room for {room_for} of its {replicas} replicas."
     resource = details["resource"]
     requested = amount_in_words(resource, details["requested"])
@@ -294,6 +296,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "EXCEEDS_CAPACITY": _exceeds_capacity,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,
     "FRAGMENTED": _fragmented,
+    **whole_nodes.SENTENCES,
     "BLOCKED_BY_HEAD": others.blocked_by_head,
     "RESERVED_FOR_HEAD": others.reserved_for_head,
     WAITING_FOR_DEPENDENCIES: others.waiting_for_dependencies,

@@ -11,13 +11,14 @@ from deployments.models import Deployment, Status, WaitReason
 from deployments.names import Names, all_references
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.names import names_of
-from deployments.reasons import codes
+from deployments.queries.soon_empty import soon_empty
+from deployments.reasons import codes, whole_nodes
 from deployments.reasons.nodes_away import NodesAway
 from deployments.reasons.others import waiting_for
 from deployments.reasons.preemption import SPARED
 
 OF_PRESENT = ("NOT_READY", "PAUSED")  # they say nothing of a deployment that runs no more
-LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED")
+LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED", "NO_EMPTY_NODE", "GPUS_IN_USE")
 """The codes of those for which preemption could free what they lack."""
 
 
@@ -37,8 +38,8 @@ def reasons_for(
 
     One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
     are not given; up to four if any reason has to be derived; one if any lacks capacity though its
-    class may preempt; one if any is on a node, or waits while nodes are closed; and one if any
-    reason refers to other deployments.
+    class may preempt; two if any lacks an empty node; one if any is on a node, or waits while nodes
+    are closed; and one if any reason refers to other deployments.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -49,6 +50,7 @@ def reasons_for(
     waits = _wait_reasons(eligible)
     if without := [row for row in eligible if row.pk not in waits]:
         waits |= _derived(without)
+    waits |= _with_soon_empty(eligible, waits)
     waits |= _with_spared(eligible, waits)
     if dependent:
         waits |= _dependency_waits(dependent, dependencies)
@@ -104,6 +106,26 @@ def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
     derived = hooks.derive_wait_reasons(missing)
     return {pk: WaitReason(code=code, details=details) for pk, (code, details) in derived.items()}
+
+
+def _with_soon_empty(
+    rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
+) -> dict[UUID, WaitReason]:
+    """The reasons of single replicas that wait for an empty node, with the next one to be empty:
+    read with each answer, as it depends on what a cycle need not read."""
+    waiting = [
+        row
+        for row in rows
+        if row.whole
+        and row.replicas == 1
+        and not row.volumes
+        and row.pk in waits
+        and waits[row.pk].code in whole_nodes.SENTENCES
+    ]
+    return {
+        pk: WaitReason(code=waits[pk].code, details={**waits[pk].details, "soon_empty": following})
+        for pk, following in soon_empty(waiting).items()
+    }
 
 
 def _with_spared(

@@ -28,6 +28,7 @@ from deployments.reconciler.observation import Observation
 from deployments.runtimes.base import Phase, ReplicaStatus
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
+from deployments.whole_nodes import ASKED, GIVEN
 from mlops_platform.api.resources import RESOURCES, Amounts
 from mlops_platform.database.clock import database_now
 
@@ -37,6 +38,7 @@ BATCH = 500  # rows under one lock
 COLUMNS = [
     *("status", "placement", "reason_code", "reason_details", "retry_at", "started_at", "due_at"),
     *("checkpoint_at", "image_digest", "avoided_node_id", "avoid_until", "scheduling_key"),
+    *("cpu_milli", "ram_mib", "gpu", "whole"),
 ]
 
 
@@ -118,6 +120,14 @@ def _set_columns(
     row.scheduling_key = key_of(row, cluster)
 
 
+def take_again(row: Deployment) -> None:
+    """Have a deployment that took whole nodes, and waits, ask for what it was given there; it is
+    not saved."""
+    row.whole = {**row.whole, ASKED: row.asked._asdict()}
+    if (given := row.whole.get(GIVEN)) is not None:
+        row.cpu_milli, row.ram_mib, row.gpu = Amounts(**given)
+
+
 def _last_checkpoints(rows: Sequence[Deployment]) -> dict[UUID, datetime]:
     """The latest reports of the rows' timelines, perhaps of an earlier attempt: in the queue a row
     has none. One query."""
@@ -158,6 +168,8 @@ class FreeCapacity:
         free, a node is drained, or the row's request was changed while it was queued."""
         if not self._is_active or row.pending_dependencies or row.pk in self._changed:
             return False
+        if row.whole:
+            take_again(row)
         request = Amounts(row.cpu_milli, row.ram_mib, row.gpu)
         change = AllocationChange()
         for node_id in node_ids:

@@ -21,7 +21,7 @@ from deployments.queries.priority_classes import priority_classes, priority_name
 from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, retries, secret_references, volumes
+from deployments.services import dependencies, retries, secret_references, volumes, whole_nodes
 from deployments.services.program import MOST_ARGUMENT_BYTES, TOO_MANY_ARGUMENT_BYTES
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
@@ -40,7 +40,7 @@ NOT_ON_KUBERNETES = {
 # that one version has answered is known to the next.
 LATER = frozenset(
     {"node_selector", "readiness", "depends_on", "container", "volumes", "secrets", "retry"}
-    | {"labels"}
+    | {"labels", "exclusive"}
 )
 
 
@@ -106,14 +106,16 @@ def try_drafts(user: User, orders: Sequence[Order]) -> list[Draft | APIException
     """Each order's draft, or why it is refused, in order.
 
     Three queries for any number of orders, and one more each with dependencies, volumes, secrets,
-    and node selectors or volumes that only some nodes have.
+    and whole nodes, node selectors or volumes that only some nodes have.
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}
     reached = ((found[order.cluster_id], order.spec) for order in orders)
     offered = volumes.find((one.pk, spec) for one, spec in reached if isinstance(one, Cluster))
     local = any(each.is_local for by_name in offered.values() for each in by_name.values())
-    if local or any(order.spec.get("node_selector") for order in orders):
+    if local or any(
+        order.spec.get("node_selector") or whole_nodes.asks(order.spec) for order in orders
+    ):
         nodes = Node.objects.only("id", "cluster_id")
         prefetch_related_objects(list(clusters.values()), Prefetch("nodes", nodes))
     classes = priority_classes()
@@ -186,6 +188,8 @@ def _draft(
         refuse_closing(cluster)
     if spec.get("node_selector"):
         refuse_selector_in_pool(cluster, spec)
+    if spec.get("exclusive") or spec["gpu"] == whole_nodes.ALL:
+        whole_nodes.refuse_in_pool(cluster, spec)
     if spec.get("volumes"):
         volumes.refuse_unknown(cluster, spec, named.volumes)
     priority_class = priority_named(order.priority, classes)
@@ -203,6 +207,9 @@ def _draft(
         spec["secrets"] = secret_references.resolve(
             *wanted, spec.get("env", ()), named.secrets, ranks=ranks
         )
+    if spec.get("exclusive") or spec["gpu"] == whole_nodes.ALL:
+        whole_nodes.into_columns(spec)
+    spec.pop("exclusive", None)
     spec["name"] = spec.get("name") or name_of_image(spec["image"])
     spec["env"] = env.sealed(spec["env"]) if spec.get("env") else []
     now = timezone.now()

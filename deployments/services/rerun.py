@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from accounts.models import User
 from deployments.models import Deployment, Status
 from deployments.queries.dependencies import Dependency
-from deployments.services import program, submit
+from deployments.services import program, submit, whole_nodes
 
 COLUMNS = (
     *("name", "labels", "image", "command", "args", "volumes", "secrets", "kind"),
@@ -20,9 +20,9 @@ COLUMNS = (
 WITHIN = ("container", "retry")  # columns of which a caller changes parts
 OF_NO_PROGRAM = frozenset(
     {
-        *("name", "labels", "cpu_milli", "ram_mib", "gpu", "replicas", "node_selector"),
-        *("max_runtime_s", "simulated_runtime_s", "grace_s", "max_retries", "retry"),
-        *("on_preempt", "depends_on"),
+        *("name", "labels", "cpu_milli", "ram_mib", "gpu", "exclusive", "replicas"),
+        *("node_selector", "max_runtime_s", "simulated_runtime_s", "grace_s", "max_retries"),
+        *("retry", "on_preempt", "depends_on"),
     }
 )
 """What changes nothing of what runs, nor of where its output goes."""
@@ -71,6 +71,8 @@ def again_of(
     if overrides.keys() - OF_NO_PROGRAM:
         program.refuse_stranger_to(row, user, also_secrets=False)
     spec: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    if row.whole:
+        spec |= whole_nodes.asked_by(row)
     spec["simulated_runtime_s"] = row.simulated_for_s
     spec["env"] = program.merged(program.values_of(row), overrides.get("env", {}))
     pending = [str(each.id) for each in needed if each.status != Status.COMPLETED]

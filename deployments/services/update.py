@@ -15,7 +15,7 @@ from deployments.queries.deployments import deployment_by_id
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import program
+from deployments.services import program, whole_nodes
 from deployments.services.program import PROGRAM
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
@@ -27,6 +27,7 @@ REQUEST = {
     **{column: f"required_{name}" for column, name in PUBLIC_NAMES.items()},
     "replicas": "replicas",
     "node_selector": "node_selector",
+    "exclusive": "exclusive",
 }
 
 
@@ -40,9 +41,9 @@ def change_deployment(
     """Give it another name or labels (any time), priority (until it ends), request or program
     (while it is queued).
 
-    `changes` are columns, and of `env` the variables that change. 409 where its state does not
-    allow the change. Class and request are changed under the cluster's lock, so no cycle plans with
-    half of a change.
+    `changes` are columns, `exclusive`, and of `env` the variables that change. 409 where its state
+    does not allow the change. Class and request are changed under the cluster's lock, so no cycle
+    plans with half of a change.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
     cluster = None
@@ -50,6 +51,7 @@ def change_deployment(
         if priority_class or changes.keys() & REQUEST.keys():
             cluster = lock_cluster_or_404(deployment.cluster_id)
             refuse_selector_in_pool(cluster, changes)
+            whole_nodes.refuse_in_pool(cluster, changes)
         rows = Deployment.objects.select_related("priority_class")
         row = lock_row(rows, deployment.pk, of=("self",))
         if row is None:
@@ -74,19 +76,20 @@ def _change(
 ) -> None:
     """`cluster` is locked, and given where more than the name changes."""
     changed: dict[str, Any] = {}
-    if changes.keys() & PROGRAM:
+    columns = [column for column in changes if column in PROGRAM]
+    if columns:
         program.refuse_stranger_to(row, user, also_secrets=True)
         changed |= program.change(row, changes)
     for column, value in changes.items():
         if column in PROGRAM:
             continue
-        before = getattr(row, column)
+        before = whole_nodes.value_of(row, column)
         if before != value:
             changed[REQUEST.get(column, column)] = {
                 "from": public_amount(column, before),
                 "to": public_amount(column, value),
             }
-            setattr(row, column, value)
+            columns += whole_nodes.set_value(row, column, value)
     if priority_class is not None and row.priority_class_id != priority_class.pk:
         changed["priority"] = {"from": row.priority_class.name, "to": priority_class.name}
         row.priority_class = priority_class
@@ -99,7 +102,6 @@ def _change(
         and (ranks := RANKS & {*row.env_names, *(each.get("env") for each in row.secrets)})
     ):
         raise Invalid({"replicas": f"Its env, or a secret, has a rank. {why_no_rank(ranks)}"})
-    columns = [*changes]
     if cluster is not None:
         row.scheduling_key = key_of(row, cluster)
         columns += ["priority_class", "scheduling_key"]

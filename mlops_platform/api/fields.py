@@ -22,14 +22,18 @@ _FACTORS = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", s
 class WholeNumber(serializers.IntegerField):
     """A JSON integer: no strings, no booleans, no 3.0."""
 
-    def to_internal_value(self, data: Any) -> int:
+    most: int | None = None
+
+    def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, str):
             return self.of_text(data)
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
+        if self.most is not None and not 0 <= data <= self.most:
+            self.fail("out_of_range", most=self.most)
         return data
 
-    def of_text(self, text: str) -> int:
+    def of_text(self, text: str) -> Any:
         self.fail("invalid")
 
 
@@ -52,6 +56,25 @@ class Mebibytes(WholeNumber):
         if mib.denominator != 1:
             self.fail("not_whole", mib=float(mib))
         return int(mib)
+
+
+class WholeNumberOr(WholeNumber):
+    """A JSON integer from 0 to `most`, or one word. DRF's own limits would compare the word."""
+
+    word: str
+    most: int
+    default_error_messages = {"out_of_range": "From 0 to {most}."}
+
+    def of_text(self, text: str) -> str:
+        if text != self.word:
+            self.fail("invalid")
+        return text
+
+
+class ShownNumberOr(serializers.ReadOnlyField):
+    """The same in an answer."""
+
+    word: str
 
 
 def units(milli: int) -> int | float:

@@ -21,6 +21,7 @@ from deployments.queries.deployments import positions_of
 from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import owner_in_key
+from deployments.whole_nodes import ALL_GPUS, EXCLUSIVE
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
 from scheduler.answers.ahead import ahead_of
@@ -30,7 +31,7 @@ from scheduler.answers.preemption import preemption_shown
 from scheduler.engine import Snapshot, whatif
 from scheduler.engine.plan import Eviction
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Running, Workload
+from scheduler.engine.snapshot import GPUS, NODE, Running, Workload
 from scheduler.engine.whatif import Unanswered, WhatIf
 from scheduler.start_times.single import eta_of
 from scheduler.store import Part, part_reader, see_one_moment
@@ -102,6 +103,9 @@ def _what_if(
             "after": _after(after, largest),
             "less": _less(at_present),
             "without_volumes": at_present.without_volumes(),
+            "without_exclusive": at_present.without_exclusive(
+                GPUS if ALL_GPUS in deployment.whole else ""
+            ),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
     }
@@ -138,7 +142,14 @@ def as_workload(deployment: Deployment, local: Collection[str] | None = None) ->
         owner=owner_in_key(deployment),
         endless=deployment.is_endless,
         preemptions=deployment.preemption_count,
+        whole=_whole(deployment),
     )
+
+
+def _whole(deployment: Deployment) -> str:
+    if EXCLUSIVE in deployment.whole:
+        return NODE
+    return GPUS if ALL_GPUS in deployment.whole else ""
 
 
 def _reserved_since(snapshot: Snapshot, workload: Workload) -> datetime | None:

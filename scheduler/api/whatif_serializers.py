@@ -220,6 +220,9 @@ class StartsNowWithSerializer(serializers.Serializer):
         child=serializers.CharField(),
         help_text="Volumes that only some nodes have: without them, together, it starts now.",
     )
+    without_exclusive = serializers.BooleanField(
+        help_text="Whether it would start now if it took no whole nodes."
+    )
     priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
     another_cluster = AnotherClusterSerializer(many=True)
     after = AfterSerializer()
@@ -252,6 +255,7 @@ EXPLANATION_EXAMPLE = {
         "nothing_changed": False,
         "less": [{"field": "required_gpu", "at_most": 2}],
         "without_volumes": [],
+        "without_exclusive": False,
         "priority": {
             "priority": "HIGH",
             "evicts": [

@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heappush
 
 from scheduler.engine.amounts import Amounts
 from scheduler.engine.budget import Budget
+from scheduler.engine.node_sizes import SIZE, carries
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import DRAINING, READY, SPREAD, Labels, Node, Placement, Snapshot
 
@@ -94,9 +95,16 @@ class Capacity:
         if selector not in self._matching:
             if self._by_label is None:
                 self._by_label = _by_label(self._nodes)
-            carriers = [self._by_label.get(label, frozenset()) for label in selector]
+            carriers = [self._carriers(label, self._by_label) for label in selector]
             self._matching[selector] = frozenset.intersection(*carriers)
         return self._matching[selector]
+
+    def _carriers(
+        self, label: tuple[str, str], by_label: dict[tuple[str, str], frozenset[int]]
+    ) -> frozenset[int]:
+        if label[0].startswith(SIZE):
+            return frozenset(at for at, total in enumerate(self.totals) if carries(label, total))
+        return by_label.get(label, frozenset())
 
     # --- Fitting ---------------------------------------------------------------------------------
 

@@ -32,10 +32,10 @@ FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, []]
 _POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
-_WORKLOAD_ENDS: list[Any] = ["", False, 0]
+_WORKLOAD_ENDS: list[Any] = ["", False, 0, ""]
 _RUNNING_ENDS: list[Any] = ["", False, None, False]
 _PLAN_ENDS: list[Any] = [None, None]
-_START_ENDS: list[Any] = [False, False]
+_START_ENDS: list[Any] = [False, False, None]
 _Made = TypeVar("_Made")
 
 
@@ -128,6 +128,7 @@ def _plan(values: Any) -> Plan:
             victims=tuple,
             alternative=tuple,
             withheld=_withheld,
+            given=_given,
         ),
         _each(Eviction, evictions, reason=_reason),
         _each(Wait, waits, reason=_reason),
@@ -154,7 +155,9 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.replicas,
             each.selector,
             each.limit_s,
-            *_without_ends([each.owner, each.endless, each.preemptions], _WORKLOAD_ENDS),
+            *_without_ends(
+                [each.owner, each.endless, each.preemptions, each.whole], _WORKLOAD_ENDS
+            ),
         )
         shape = shapes.setdefault(shared, len(shapes))
         members.append((shape, each.id, each.submitted_ms, each.queued_ms))
@@ -245,6 +248,10 @@ def _labels(rows: list[list[str]]) -> tuple[tuple[str, str], ...]:
 
 def _withheld(rows: list[list[Any]]) -> tuple[tuple[str | None, Resources], ...]:
     return tuple((node_id, Resources(*amount)) for node_id, amount in rows)
+
+
+def _given(row: list[int] | None) -> Resources | None:
+    return None if row is None else Resources(*row)
 
 
 def _reason(row: list[Any]) -> Reason:

@@ -1,6 +1,6 @@
 """What the planner decides about one snapshot, on one screen."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 from scheduler.engine import reasons
@@ -15,6 +15,7 @@ from scheduler.engine.second_look import look_again
 from scheduler.engine.snapshot import ACTIVE, STRICT, LocalImage, Snapshot, Workload
 from scheduler.engine.state import CycleState
 from scheduler.engine.wait_reasons import WaitReasons, impossible
+from scheduler.engine.whole_nodes.variants import expand
 
 Waiting = list[tuple[Workload, Reason]]
 WORKLOAD_STEPS = 5
@@ -45,17 +46,22 @@ def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
 
 
 def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
-    """The workloads that the empty cluster could run, and the others with the reason."""
+    """The workloads that the empty cluster could run, of those that take whole nodes their variants
+    (whole_nodes/variants.py); and the others with the reason."""
     reason_of: dict[str, Reason | None] = {}  # by scheduling key
     possible, waiting = [], []
+    any_whole = False
     for workload in view.snapshot.queued:
         key = workload.scheduling_key
         if key not in reason_of:
             reason_of[key] = impossible(view.cluster.capacity, workload)
         if (reason := reason_of[key]) is None:
             possible.append(workload)
+            any_whole |= workload.whole != ""
         else:
             waiting.append((workload, reason))
+    if any_whole:
+        possible = list(expand(view.cluster.capacity, possible))
     return possible, waiting
 
 
@@ -131,12 +137,15 @@ class Decision:
             self.evictions = tuple(drain(self.snapshot, running) for running in leaving)
             return
         self.starts, self.evictions = tuple(state.starts), tuple(state.evictions)
-        self.started, self.head = state.started, state.reservations.head
+        head = state.reservations.head
+        self.started = {each.workload_id for each in state.starts}
+        self.head = None if head is None else head.origin
         self.is_spent = bool(self.starts) and state.budget.spent > state.budget.most
         self.is_full = self.is_spent or len(self.starts) >= self.snapshot.max_starts
-        self.is_unfinished = self.is_full and any(each.id not in self.started for each in queue)
+        self.is_unfinished = self.is_full and any(each.id not in state.started for each in queue)
         self._left_to = state.reservations.left_to
-        self._reserved_for = tuple(each.reserved_for.id for each in state.reservations.starvations)
+        starvations = state.reservations.starvations
+        self._reserved_for = tuple(each.reserved_for.origin.id for each in starvations)
         if self._reserved_for:
             self.is_unfinished |= state.started_long_running
         if self.snapshot.local_images:
@@ -172,15 +181,20 @@ class Decision:
         )
 
     def waiting(self) -> list[Workload]:
-        """The workloads that wait for capacity, in the order of the queue."""
-        return [each for each in self._queue if each.id not in self.started]
+        """The workloads that wait for capacity, in the order of the queue; of one that takes whole
+        nodes its first variant (whole_nodes/variants.py)."""
+        started = () if self.state is None else self.state.started
+        left = [each for each in self._queue if each.id not in started]
+        if not self._queue.variants:
+            return left
+        return list({each.origin.id: each for each in reversed(left)}.values())[::-1]
 
     @property
     def delayed(self) -> frozenset[str]:
         """The ids of the workloads that wait for time limits instead of preempting."""
         if self.state is None or self.state.delays is None:
             return frozenset()
-        return frozenset(each.reserved_for.id for each in self.state.delays.promises)
+        return frozenset(each.reserved_for.origin.id for each in self.state.delays.promises)
 
     # --- Why the others wait ---------------------------------------------------------------------
 
@@ -188,22 +202,27 @@ class Decision:
     def _waits(self) -> tuple[Wait, ...]:
         if self.state is None:
             paused = reasons.paused(self.snapshot.state)
-            return _grouped([*self._never, *((each, paused) for each in self._queue)])
-        left = [workload for workload in self._queue if workload.id not in self.started]
+            return _grouped([*self._never, *((each.origin, paused) for each in self._queue)])
+        left = _origins(each for each in self._queue if each.id not in self.state.started)
         if not left and not self._never:
             return ()
         wait_reasons = WaitReasons(self.view, self.state)
         promises = () if self.state.delays is None else self.state.delays.promises
-        alone = {each.reserved_for.id for each in promises}
+        alone = {each.reserved_for.origin.id for each in promises}
         waiting = [
             *self._never,
             *((each, wait_reasons.why(each)) for each in left if each.id not in alone),
-            *((each.reserved_for, wait_reasons.why_delayed(each)) for each in promises),
+            *((each.reserved_for.origin, wait_reasons.why_delayed(each)) for each in promises),
         ]
         head = self.state.reservations.head
         if head is not None and self.snapshot.policy.queueing == STRICT:
-            alone.add(head.id)
+            alone.add(head.origin.id)
         return _grouped(waiting, alone)
+
+
+def _origins(workloads: Iterable[Workload]) -> list[Workload]:
+    """The workloads, with one for all variants of one (whole_nodes/variants.py)."""
+    return list({each.origin.id: each.origin for each in workloads}.values())
 
 
 def _grouped(waiting: Waiting, alone: Collection[str] = ()) -> tuple[Wait, ...]:

@@ -4,15 +4,19 @@ The store asks it before it applies anything; every property test asks it after 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
     ACTIVE,
     DEFAULT_QUOTA,
+    GPUS,
     LOWER_PRIORITY,
+    NODE,
     READY,
     STRICT,
+    Node,
     Running,
     Snapshot,
     Workload,
@@ -87,7 +91,7 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Start by start, in the plan's order: nothing is over-committed, every gang is whole, on open
     nodes with the right labels, and no victim could have been spared."""
     breaches: list[str] = []
-    queued = {workload.id: workload for workload in snapshot.queued}
+    queued = _as_started(snapshot, plan)
     replayed, owners = _Replay(snapshot), _Owners(snapshot) if snapshot.quotas else None
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
@@ -119,6 +123,15 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
             owners.move(workload, 1)
         replayed.take(workload, start)
     return breaches
+
+
+def _as_started(snapshot: Snapshot, plan: Plan) -> dict[str, Workload]:
+    """The queue by id: one that takes whole nodes with the request that its start gives it."""
+    given = {start.workload_id: start.given for start in plan.starts if start.given}
+    return {
+        each.id: replace(each, request=given[each.id]) if each.id in given else each
+        for each in snapshot.queued
+    }
 
 
 class _Owners:
@@ -196,7 +209,9 @@ class _Replay:
         if at is None:
             return True
         node = self.nodes[at]
-        return node.state == READY and set(workload.selector) <= set(node.labels)
+        if node.state != READY or not self._is_of_its_size(node, workload):
+            return False
+        return set(workload.selector) <= set(node.labels)
 
     def reach(self, at: str | None) -> Resources:
         return self.free[at].minus(self.withheld.get(at, ZERO))
@@ -207,8 +222,14 @@ class _Replay:
             breaches.append(f"{workload.id} is placed in part")
         if len({placement.node_id for placement in start.placement}) != len(start.placement):
             breaches.append(f"{workload.id} is placed twice on one node")
+        if bool(workload.whole) != (start.given is not None):
+            breaches.append(f"{workload.id} is given other than what it asks for")
         for placement in start.placement:
             at = placement.node_id
+            if workload.whole and (at is None or placement.replicas > 1):
+                breaches.append(f"{workload.id} has no node for each replica")
+            elif workload.whole and at in self.nodes:
+                breaches += self._of_whole_node(workload, self.nodes[at])
             if at not in self.free:
                 breaches.append(f"{workload.id} is placed on {at}, which is not there")
                 continue
@@ -219,6 +240,27 @@ class _Replay:
             if at is not None and not set(workload.selector) <= set(self.nodes[at].labels):
                 breaches.append(f"{workload.id} is placed on a node without its labels")
         return breaches
+
+    def _of_whole_node(self, workload: Workload, node: Node) -> list[str]:
+        """Whether the replica gets all GPUs of the node or, where it takes the node, also all CPUs,
+        nearly all RAM, and finds it empty. What it is given is its request here."""
+        given, has = workload.request, node.capacity
+        if workload.whole == GPUS:
+            return [] if 0 < given.gpu == has.gpu else [f"{workload.id} gets not all GPUs"]
+        breaches = []
+        if (given.cpu_milli, given.gpu) != (has.cpu_milli, has.gpu):
+            breaches.append(f"{workload.id} gets not all of its node")
+        if not 0 <= has.ram_mib - given.ram_mib <= given.ram_mib // 32:
+            breaches.append(f"{workload.id} gets not all RAM of its node")
+        if self.free[node.id] != has:
+            breaches.append(f"{workload.id} takes a node that is not empty")
+        return breaches
+
+    def _is_of_its_size(self, node: Node, workload: Workload) -> bool:
+        if workload.whole == NODE:
+            asked = (workload.request.cpu_milli, workload.request.gpu)
+            return asked == (node.capacity.cpu_milli, node.capacity.gpu)
+        return not workload.whole or node.capacity.gpu == workload.request.gpu
 
     def count_of(self, workload: Workload, on: Running | None = None) -> int:
         """How many replicas would fit; or with `on`, how many fewer if that victim had stayed."""
@@ -233,8 +275,7 @@ class _Replay:
         ]
         count = 0
         for at in large_enough:
-            node = self.nodes[at] if at is not None else None
-            if node is None or (node.state == READY and set(workload.selector) <= set(node.labels)):
+            if self._takes(at, workload):
                 count += workload.request.count_in(free := self.reach(at))
                 if on is not None:
                     stayed = free.minus(on.request.times(kept[at]))
@@ -291,7 +332,7 @@ def _share(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
         each.name for each in snapshot.classes if each.preemptible and not each.may_preempt
     }
     kept = [-(-amount * snapshot.policy.low_share_percent // 100) for amount in snapshot.total]
-    queued = {workload.id: workload for workload in snapshot.queued}
+    queued = _as_started(snapshot, plan)
     left = sum_of(each.total for each in snapshot.running if each.priority in guaranteed)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
@@ -327,7 +368,7 @@ def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     for, and victims make room in it only where the policy says so."""
     breaches: list[str] = []
     owners = _Owners(snapshot)
-    queued = {workload.id: workload for workload in snapshot.queued}
+    queued = _as_started(snapshot, plan)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
             owners.move(running[eviction.workload_id], -1)

@@ -18,9 +18,10 @@ def prefer_local_images(view: ClusterView, state: CycleState) -> tuple[Start, ..
     """The starts of the cycle, in bins that are equal to theirs.
 
     Two bins are equal if 1. the same amount was free in both, 2. both have GPUs or neither, 3. no
-    workload of the queue asks for a label that only one of them has, and 4. nothing has left or is
-    reserved in either. All that starts in a bin moves together, into an equal one in which nothing
-    starts, if more of its replicas find their image there: the most first, then the first id.
+    workload of the queue asks for a label that only one of them has, 4. nothing has left or is
+    reserved in either, and 5. where any workload takes whole nodes, both have the same in all. All
+    that starts in a bin moves together, into an equal one in which nothing starts, if more of its
+    replicas find their image there: the most first, then the first id.
 
     Nothing moves in a cycle that evicts for others, or in which workloads wait for time limits:
     the victims and the promised places were chosen by what runs on each node.
@@ -89,6 +90,7 @@ class _Kinds:
 
     def __init__(self, view: ClusterView) -> None:
         self._capacity = view.cluster.capacity
+        self._by_size = any(each.whole for each in view.snapshot.queued)
         selectors = {each.selector for each in view.snapshot.queued}
         self._asked = {label for selector in selectors for label in selector}
         self._nodes = sorted(view.snapshot.nodes, key=lambda node: node.id)
@@ -99,7 +101,8 @@ class _Kinds:
             labels = self._nodes[at].labels if self._nodes else ()
             asked = frozenset(label for label in labels if label in self._asked)
             capacity = self._capacity
-            self._known[at] = (capacity.free[at], capacity.totals[at].gpu > 0, asked)
+            size = capacity.totals[at] if self._by_size else None
+            self._known[at] = (capacity.free[at], capacity.totals[at].gpu > 0, asked, size)
         return self._known[at]
 
 

@@ -18,6 +18,7 @@ class Start:
     `proved` is about all of these (joint.py).
     `alternative` are the next-best victims: the cheapest had the dearest of these not been there.
     `by_image`: of equal nodes it got one that has its image, in place of the one whose turn it was.
+    `given` is what each replica gets of a workload that takes whole nodes, or all GPUs of nodes.
     """
 
     workload_id: str
@@ -29,6 +30,7 @@ class Start:
     withheld: tuple[tuple[str | None, Resources], ...] = ()
     jointly: bool = False
     by_image: bool = False
+    given: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from scheduler.engine.resources import NAMES, ZERO, Resources
-from scheduler.engine.snapshot import OTHER_THAN, VOLUME, Labels
+from scheduler.engine.snapshot import NODE, OTHER_THAN, VOLUME, Labels
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,6 +19,8 @@ class Code(StrEnum):
     EXCEEDS_CAPACITY = "EXCEEDS_CAPACITY"
     INSUFFICIENT_CAPACITY = "INSUFFICIENT_CAPACITY"
     FRAGMENTED = "FRAGMENTED"
+    NO_EMPTY_NODE = "NO_EMPTY_NODE"
+    GPUS_IN_USE = "GPUS_IN_USE"
     BLOCKED_BY_HEAD = "BLOCKED_BY_HEAD"
     RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
@@ -60,10 +62,27 @@ def volumes_in(selector: Labels) -> list[str]:
     return [name.removeprefix(VOLUME) for name, _ in selector if name.startswith(VOLUME)]
 
 
-def too_many_replicas(replicas: int, fitting: int) -> Reason:
+def too_many_replicas(replicas: int, fitting: int, whole: str = "") -> Reason:
     """Each replica fits a node and their sum fits the cluster, but the nodes of the empty cluster
-    take only `fitting` of the replicas at once."""
-    return Reason(Code.EXCEEDS_CAPACITY, {"replicas": replicas, "room_for": fitting})
+    take only `fitting` of the replicas at once: where these take whole nodes, those of one size."""
+    details: dict[str, Any] = {"replicas": replicas, "room_for": fitting}
+    return Reason(Code.EXCEEDS_CAPACITY, {**details, "whole": whole} if whole else details)
+
+
+def not_empty(
+    whole: str,
+    replicas: int,
+    *,
+    large_enough: int,
+    empty: int,
+    closed: int = 0,
+) -> Reason:
+    """Of the open nodes that are `large_enough`, too few are empty, or have all their GPUs free.
+    `closed` ones take no workload now."""
+    details: dict[str, Any] = {"replicas": replicas, "nodes": large_enough, "empty": empty}
+    if closed:
+        details["closed_nodes"] = closed
+    return Reason(Code.NO_EMPTY_NODE if whole == NODE else Code.GPUS_IN_USE, details)
 
 
 def insufficient(request: Resources, free: Resources, closed: int = 0) -> Reason:

@@ -40,7 +40,7 @@ def _advice_for(state: CycleState, number: int) -> dict[str, Advice]:
     spent, evicted = state.budget.spent, _victims(state, number)
     started = _started(state, number)
     preemptors = {each.workload_id for each in state.starts if each.victims}
-    members = [each for each in started if each.workload.id in preemptors]
+    members = [each for each in started if each.workload.origin.id in preemptors]
     value = state.rounds[number].value
     if len(members) < 2 or 2 * spent >= state.budget.exact:
         return {}

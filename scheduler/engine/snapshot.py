@@ -27,6 +27,9 @@ VOLUME = "volume:"
 # The same of a node that a workload avoids: all other nodes have the label with its id.
 OTHER_THAN = "other_than:"
 
+# What each replica of a workload takes beyond its request: all of its node, or all the node's GPUs.
+NODE, GPUS = "node", "gpus"
+
 
 @dataclass(frozen=True, slots=True)
 class PriorityClass:
@@ -80,6 +83,9 @@ class Workload:
     themselves. Those with `max_preemptions` have another key than those with fewer.
 
     `submitted_ms` orders it and survives a preemption; it has waited since `queued_ms`.
+
+    One that takes whole nodes (`whole` is NODE or GPUS) asks for at least its request. The planner
+    makes of it one variant for each size of node (whole_nodes/variants.py), each `variant_of` it.
     """
 
     id: str
@@ -94,10 +100,17 @@ class Workload:
     owner: str = ""  # the user that submitted it, where that matters (Snapshot.by_owner)
     endless: bool = False  # a service without a time limit: it ends if stopped or evicted
     preemptions: int = 0
+    whole: str = ""
+    variant_of: "Workload | None" = None
 
     @property
     def total(self) -> Resources:
         return self.request if self.replicas == 1 else self.request.times(self.replicas)
+
+    @property
+    def origin(self) -> "Workload":
+        """The workload of the queue: of a variant, the one that it is a variant of."""
+        return self if self.variant_of is None else self.variant_of
 
 
 @dataclass(frozen=True, slots=True)

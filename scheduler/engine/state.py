@@ -1,7 +1,7 @@
 """The cycle's working copy of the cluster: what is free, what may be evicted, what has started."""
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from operator import attrgetter
 
 from scheduler.engine import reasons
@@ -10,7 +10,7 @@ from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.guarantee import Guarantee, GuardedSearch, lacking
-from scheduler.engine.preemption.joint import Advice
+from scheduler.engine.preemption.joint import Advice, Round
 from scheduler.engine.preemption.request import Elsewhere, Request, Within, with_freed
 from scheduler.engine.preemption.search import PreemptionSearch
 from scheduler.engine.preemption.searches import Searches
@@ -21,22 +21,11 @@ from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.current import Reservations
 from scheduler.engine.reservations.delays import Delays
 from scheduler.engine.reservations.ends import Ends
-from scheduler.engine.reservations.starvation import StarvationReservation
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, NEVER, Running, Workload
+from scheduler.engine.whole_nodes.turns import VariantTurns
 
 _weight = attrgetter("weight")
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The moment before the first eviction for a priority value: what was free, and how many had
-    started and been evicted for others."""
-
-    value: int
-    free: list[Resources]
-    starts: int
-    victims: int
 
 
 class CycleState:
@@ -96,6 +85,14 @@ class CycleState:
             ends=self._ends,
             delays=self.delays,
         )
+        self.variants = VariantTurns(
+            queue.variants,
+            may_have=lambda each: self.usage is None or not self._is_gated(each, self.usage),
+            place=self._place,
+            price=self._price,
+            preempt=self._preempt,
+            waits=lambda each: self.delays is not None and self.delays.has(each),
+        )
 
     def _drain_nodes(self, leaving: Iterable[Running]) -> None:
         for running in leaving:
@@ -115,6 +112,11 @@ class CycleState:
         """Place the workload in free capacity, else in that of its victims. False if neither can
         be: then nothing has changed, and its equals need not be tried, except the workload that
         capacity is reserved for, and those behind one that waits for time limits."""
+        if workload.variant_of is not None:
+            if self.variants.admit(workload, len(self.starts)):
+                return True
+            if self.variants.is_delayed(workload):
+                return False
         if self.usage is not None and self._is_gated(workload, self.usage):
             if self._preempt_within_quota(workload, self.usage):
                 return True
@@ -122,13 +124,7 @@ class CycleState:
                 self.reservations.forget_promise(workload)
                 self._gated.add(workload.scheduling_key)
             return False
-        where = self._advised(workload) if self._advice else None
-        if where is None:
-            where = self.fits(workload, self.reservations.usable(workload))
-        if where is not None:
-            self._start(workload, where)
-            return True
-        if self._preempt(workload):
+        if self._place(workload) or self._preempt(workload):
             return True
         if self.delays is not None and self.delays.has(workload):
             return False
@@ -137,12 +133,41 @@ class CycleState:
             self._kept_back.add(workload.scheduling_key)
         return False
 
+    def _price(self, workload: Workload) -> tuple[int, int] | None:
+        """Of its cheapest victims; None if it has none."""
+        if not self._may_preempt(workload) or self.budget.spent > self.budget.most:
+            return None
+        search, candidates = self.victim_searches().of(workload)
+        with candidates.sparing(self.reservations.promised_bins(workload)):
+            victim_set = search.cheapest(self._ask(workload))
+        return None if victim_set is None else victim_set.price
+
+    def _ask(self, workload: Workload) -> Request:
+        """What it asks of the search for its victims."""
+        usable = self.reservations.usable(workload)
+        promised = self.reservations.promised_bins(workload)
+        if usable is not None and promised:
+            usable = Elsewhere(usable, promised)
+        below = self.reservations.value(workload)
+        packed = workload.replicas > 1 and self.capacity.packs
+        return Request(
+            workload.request, workload.replicas, workload.selector, below, usable, packed=packed
+        )
+
     def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
         """Whether its owner's quota leaves too little for the workload: it is passed over."""
         return usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
+
+    def _place(self, workload: Workload) -> bool:
+        """Start it where it fits in free capacity."""
+        where = self._advised(workload) if self._advice else None
+        where = where or self.fits(workload, self.reservations.usable(workload))
+        if where is not None:
+            self._start(workload, where)
+        return where is not None
 
     def _advised(self, workload: Workload) -> Where | None:
         """Where it fits in the bins that it is to prefer."""
@@ -194,17 +219,8 @@ class CycleState:
             return False
         if self.budget.spent > self.budget.most:
             return False
-        usable, promised = (
-            self.reservations.usable(workload),
-            self.reservations.promised_bins(workload),
-        )
-        if usable is not None and promised:
-            usable = Elsewhere(usable, promised)
-        below = self.reservations.value(workload)
-        packed = workload.replicas > 1 and self.capacity.packs
-        ask = Request(
-            workload.request, workload.replicas, workload.selector, below, usable, packed=packed
-        )
+        promised, ask = self.reservations.promised_bins(workload), self._ask(workload)
+        usable, below = ask.usable, ask.below
         delays, relied_on = self.delays, None
         if delays is not None:
             relied_on = self._relied_on(delays, workload, below)
@@ -323,7 +339,9 @@ class CycleState:
             self.capacity.allocate(at, workload.request.times(replicas))
         if self.usage is not None:
             self.usage.grow(workload.owner, workload.total)
-        self.started.add(workload.id)
+        self.started.add(workload.origin.id)
+        if workload.variant_of is not None:
+            self.started.update(each.id for each in self.variants.of(workload))
         self.admitted.append(workload)
         self.started_long_running |= workload.endless
         if workload.limit_s is not None:
@@ -331,7 +349,7 @@ class CycleState:
             self._ends.begun.append((ends_ms, where, workload.request))
         self.starts.append(
             Start(
-                workload_id=workload.id,
+                workload_id=workload.origin.id,
                 placement=self.capacity.placement(where),
                 victims=tuple(v.id for v in victim_set.victims) if victim_set else (),
                 proved=victim_set.proved if victim_set else True,
@@ -339,6 +357,7 @@ class CycleState:
                 alternative_cost=sum(v.cost for v in alternative.victims) if alternative else 0,
                 withheld=withheld,
                 jointly=jointly,
+                given=None if workload.variant_of is None else workload.request,
             )
         )
         if self.guarantee is not None:
@@ -361,29 +380,14 @@ class CycleState:
         self.victim_searches().evict(victim)
         self.victims.append(victim)
         reason = reasons.preempted(
-            preemptor.id,
+            preemptor.origin.id,
             preemptor.priority,
             victim.lost_ms,
             for_quota=for_quota and victim.owner == preemptor.owner,
         )
         self.evictions.append(
-            Eviction(victim.id, reason, preemptor.id, victim.lost_ms, victim.cost)
+            Eviction(victim.id, reason, preemptor.origin.id, victim.lost_ms, victim.cost)
         )
-
-    def soonest_bins(self, workload: Workload, barred: frozenset[int]) -> Set[int]:
-        """The bins that would be reserved for a waiting workload, had it waited for long: those
-        in which it will fit soonest. None where its owner's quota gates it."""
-        if self.usage is not None and self._is_gated(workload, self.usage):
-            return frozenset()
-        return StarvationReservation(
-            self._snapshot,
-            self.capacity,
-            workload,
-            self.reservations.value(workload),
-            long_running=self._long_running,
-            ends=self._ends,
-            barred=barred,
-        ).bins
 
     def victim_searches(self) -> Searches:
         if self._searches is None:

@@ -35,7 +35,8 @@ def free_by_bin(
     for start in starts:
         if (workload := queued.get(start.workload_id)) is not None:
             for at, count in capacity.bins_of(start.placement):
-                moved[at] = moved.get(at, ZERO).minus(workload.request.times(count))
+                amount = (start.given or workload.request).times(count)
+                moved[at] = moved.get(at, ZERO).minus(amount)
     return [capacity.free[at].plus(moved.get(at, ZERO)) for at in capacity.eligible(())]
 
 

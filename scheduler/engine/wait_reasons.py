@@ -1,6 +1,6 @@
 """The reason why a workload waits, in the numbers of the end of a cycle."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
@@ -14,6 +14,7 @@ from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
     ACTIVE,
+    GPUS,
     LOWER_PRIORITY,
     STRICT,
     Labels,
@@ -22,6 +23,7 @@ from scheduler.engine.snapshot import (
 )
 from scheduler.engine.state import CycleState
 from scheduler.engine.upper_bounds import evictable_below
+from scheduler.engine.whole_nodes.variants import sizes, variants
 
 Evictable = Callable[[str], Mapping[int, Resources]]
 """By bin, what a workload of this priority class could evict in all, exempt times aside."""
@@ -29,8 +31,11 @@ Evictable = Callable[[str], Mapping[int, Resources]]
 
 def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     """The reason why not even the empty cluster could run the workload; None if it could."""
-    if capacity.possible(workload.request, workload.replicas, workload.selector):
+    is_possible = capacity.possible(workload.request, workload.replicas, workload.selector)
+    if is_possible and not (workload.whole and workload.variant_of is None):
         return None
+    if is_possible:
+        return _no_whole_nodes(capacity, workload)
     empty = capacity.empty(workload.selector)
     if not empty.shapes:
         return reasons.no_node(workload.selector)
@@ -45,6 +50,14 @@ def _too_large(empty: Amounts, workload: Workload) -> Reason:
     if not request.fits_in(largest):
         return reasons.exceeds_capacity(request, largest, on_a_node=True)
     return reasons.too_many_replicas(replicas, empty.count_of(request))
+
+
+def _no_whole_nodes(capacity: Capacity, workload: Workload) -> Reason | None:
+    most = max((nodes for *_, nodes in sizes(capacity, workload)), default=0)
+    if most >= workload.replicas:
+        return None
+    reason = reasons.too_many_replicas(workload.replicas, most, workload.whole)
+    return reasons.with_volumes(reason, workload.selector)
 
 
 def over_quota(usage: OwnerUsage, workload: Workload) -> Reason:
@@ -68,22 +81,28 @@ class WaitReasons:
 
     def why(self, workload: Workload) -> Reason:
         usage, reservations = self._state.usage, self._state.reservations
-        if usage is not None and usage.over(workload):
-            return over_quota(usage, workload)
-        if self._strict and reservations.head is not None and workload is not reservations.head:
-            return reasons.blocked_by(reservations.head.id)
-        key = (workload.scheduling_key, reservations.is_reserved_for(workload))
+        all_of = self._state.variants.of(workload)
+        if usage is not None and all(map(usage.over, all_of)):
+            return over_quota(usage, all_of[0])
+        head = reservations.head
+        if self._strict and head is not None and workload is not head.origin:
+            return reasons.blocked_by(head.origin.id)
+        key = (workload.scheduling_key, any(map(reservations.is_reserved_for, all_of)))
         if key not in self._known:
             self._known[key] = self._look(workload)
         return self._known[key]
 
     def _look(self, workload: Workload) -> Reason:
         state = self._state
-        if state.fits(workload) is None:
+        all_of = state.variants.of(workload)
+        fitting = next((each for each in all_of if state.fits(each)), None)
+        if fitting is None and workload.whole:
+            return of_whole_nodes(state.capacity, all_of, self._shortage)
+        if fitting is None:
             return self._shortage.of(workload)
-        if (backfill := state.reservations.blocker(workload)) is not None:
+        if (backfill := state.reservations.blocker(fitting)) is not None:
             delayed = state.delays is not None and state.delays.has(backfill)
-            return reasons.reserved_for(backfill.id, waits_for_limits=delayed)
+            return reasons.reserved_for(backfill.origin.id, waits_for_limits=delayed)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
 
     def _evictable(self, priority: str) -> Mapping[int, Resources]:
@@ -135,13 +154,16 @@ class ReasonsWithoutCycle:
             return never
         if self._state != ACTIVE:
             return reasons.paused(self._state)
-        if self._usage is not None and self._usage.over(workload):
-            return over_quota(self._usage, workload)
+        all_of = variants(self._capacity, workload) if workload.whole else (workload,)
+        if self._usage is not None and all(map(self._usage.over, all_of)):
+            return over_quota(self._usage, all_of[0])
         if self._head is not None:
             return reasons.blocked_by(self._head)
-        if self._capacity.place(workload.request, workload.replicas, workload.selector) is None:
-            return self._shortage.of(workload)
-        return reasons.NOT_YET_EVALUATED  # capacity has come free since the cycle
+        if any(self._capacity.place(w.request, w.replicas, w.selector) for w in all_of):
+            return reasons.NOT_YET_EVALUATED  # capacity has come free since the cycle
+        if workload.whole:
+            return of_whole_nodes(self._capacity, all_of, self._shortage)
+        return self._shortage.of(workload)
 
 
 class Shortage:
@@ -186,6 +208,45 @@ class Shortage:
             amounts = [free[at].plus(gone.get(at, ZERO)) for at in eligible]
             self._emptied[key] = Amounts(amounts) if amounts else None
         return self._emptied[key]
+
+
+def of_whole_nodes(
+    capacity: Capacity,
+    variants: Sequence[Workload],
+    shortage: Shortage,
+) -> Reason:
+    """Why none of these fits, all of which are variants of one: too few nodes are empty, or have
+    all their GPUs free; else the reason of the variant with the most of these."""
+    whole, replicas = variants[0].whole, variants[0].replicas
+    empty: list[tuple[int, Workload]] = []
+    nodes, closed = list[int](), 0
+    for each in variants:
+        large_enough = {
+            at
+            for at in capacity.ever_eligible(each.selector)
+            if each.request.fits_in(capacity.totals[at])
+        }
+        bins = [at for at in capacity.eligible(each.selector) if at in large_enough]
+        closed += len(large_enough) - len(bins)
+        nodes += bins
+        dims = (2,) if whole == GPUS else (0, 1, 2)
+        free = [at for at in bins if _all_free(capacity, at, dims)]
+        empty.append((len(free), each))
+    most, best = max(empty, key=lambda each: each[0])
+    if most >= replicas:  # their GPUs are free, and what lacks is CPU or RAM
+        return shortage.of(best)
+    reason = reasons.not_empty(
+        whole,
+        replicas,
+        large_enough=len(nodes),
+        empty=most,
+        closed=closed,
+    )
+    return reasons.with_volumes(reason, best.selector)
+
+
+def _all_free(capacity: Capacity, at: int, dims: Sequence[int]) -> bool:
+    return all(capacity.free[at][dim] == capacity.totals[at][dim] for dim in dims)
 
 
 def _is_fragmented(free: Amounts, workload: Workload) -> bool:

@@ -93,6 +93,9 @@ def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Started]:
         "ids": [start.workload_id for start in plan.starts],
         "keys": [keys[start.workload_id] for start in plan.starts],
         "placements": placements,
+        "cpus": [start.given and start.given.cpu_milli for start in plan.starts],
+        "rams": [start.given and start.given.ram_mib for start in plan.starts],
+        "gpus": [None if start.given is None else start.given.gpu for start in plan.starts],
     }
     with connection.cursor() as cursor:
         cursor.execute(START, params)
@@ -122,7 +125,7 @@ def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) 
     queued = {workload.id: workload for workload in snapshot.queued}
     running = {each.id: each for each in snapshot.running}
     for start in plan.starts:
-        request = queued[start.workload_id].request
+        request = start.given or queued[start.workload_id].request
         for place in start.placement:
             change.add(place.node_id, request.times(place.replicas))
     for eviction in plan.evictions:

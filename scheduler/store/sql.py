@@ -2,6 +2,7 @@
 
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
 # A simulated one runs at once; any other waits until its runtime confirms that it runs.
+# What takes whole nodes has what it was given as its request, for as long as it is there.
 # A snapshot's time is that of its first statement, which may see what has been queued since:
 # nothing starts before it was queued.
 START = """
@@ -13,6 +14,13 @@ UPDATE deployments_deployment d
        reason_code = '', reason_details = '{}', placement = p.placement,
        ran_on = CASE WHEN p.nodes IS NULL OR d.ran_on @> p.nodes THEN d.ran_on
            ELSE (SELECT array_agg(DISTINCT node) FROM unnest(d.ran_on || p.nodes) node) END,
+       cpu_milli = coalesce(p.cpu_milli, d.cpu_milli), ram_mib = coalesce(p.ram_mib, d.ram_mib),
+       gpu = coalesce(p.gpu, d.gpu),
+       whole = CASE WHEN p.gpu IS NULL THEN d.whole ELSE d.whole || jsonb_build_object(
+           'asked', jsonb_build_object(
+               'cpu_milli', d.cpu_milli, 'ram_mib', d.ram_mib, 'gpu', d.gpu),
+           'given', jsonb_build_object(
+               'cpu_milli', p.cpu_milli, 'ram_mib', p.ram_mib, 'gpu', p.gpu)) END,
        avoided_node_id = NULL, avoid_until = NULL,
        scheduling_key = CASE WHEN d.avoided_node_id IS NULL THEN d.scheduling_key
            ELSE regexp_replace(d.scheduling_key, '/a[0-9a-f]{32}', '') END,
@@ -23,8 +31,9 @@ UPDATE deployments_deployment d
   FROM (SELECT *, (SELECT array_agg(each ->> 'node_id')::uuid[]
                      FROM jsonb_array_elements(placement) each
                     WHERE each ->> 'node_id' IS NOT NULL) AS nodes
-          FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[])
-               AS p(id, scheduling_key, placement)) p, clusters_cluster c
+          FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(placements)s::jsonb[],
+                      %(cpus)s::bigint[], %(rams)s::bigint[], %(gpus)s::bigint[])
+               AS p(id, scheduling_key, placement, cpu_milli, ram_mib, gpu)) p, clusters_cluster c
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'
    AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0 AND d.retry_at IS NULL
 RETURNING d.id, d.status, d.admitted_at
@@ -48,6 +57,12 @@ UPDATE deployments_deployment d
            THEN regexp_replace(d.scheduling_key, '(/u[0-9a-f]{32})?$', '/p\\1')
            ELSE d.scheduling_key END,
        placement = CASE WHEN now.leaves THEN d.placement ELSE '[]' END,
+       cpu_milli = CASE WHEN p.asks_again
+           THEN (d.whole #>> '{asked,cpu_milli}')::bigint ELSE d.cpu_milli END,
+       ram_mib = CASE WHEN p.asks_again
+           THEN (d.whole #>> '{asked,ram_mib}')::bigint ELSE d.ram_mib END,
+       gpu = CASE WHEN p.asks_again THEN (d.whole #>> '{asked,gpu}')::bigint ELSE d.gpu END,
+       whole = CASE WHEN p.asks_again THEN d.whole - 'asked' ELSE d.whole END,
        started_at = CASE WHEN now.leaves OR p.goes_to = 'FAILED' THEN d.started_at END,
        checkpoint_at = CASE WHEN now.leaves OR p.goes_to = 'FAILED' THEN d.checkpoint_at END,
        finished_at = CASE WHEN NOT now.leaves AND p.goes_to = 'FAILED'
@@ -55,10 +70,13 @@ UPDATE deployments_deployment d
        queued_at = CASE WHEN now.leaves THEN d.queued_at ELSE %(now)s END,
        stop_by = CASE WHEN now.leaves THEN %(now)s + d.grace_s * interval '1 second' END
   FROM (SELECT e.*, CASE WHEN e.counts > 0 AND victim.on_preempt = 'fail'
-                    THEN 'FAILED' ELSE 'QUEUED' END AS goes_to
+                    THEN 'FAILED' ELSE 'QUEUED' END AS goes_to,
+               victim.whole ? 'asked' AND cluster.runtime = 'simulated'
+                   AND NOT (e.counts > 0 AND victim.on_preempt = 'fail') AS asks_again
           FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
                AS e(id, code, details, counts)
-          JOIN deployments_deployment victim ON victim.id = e.id) p,
+          JOIN deployments_deployment victim ON victim.id = e.id
+          JOIN clusters_cluster cluster ON cluster.id = victim.cluster_id) p,
        (SELECT runtime <> 'simulated' AS leaves, max_preemptions
           FROM clusters_cluster WHERE id = %(cluster)s) now
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')

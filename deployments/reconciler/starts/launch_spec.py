@@ -53,6 +53,7 @@ class LaunchSpecs:
                 "MLOPS_DEPLOYMENT_ID": str(row.pk),
                 "MLOPS_ATTEMPT": str(row.attempt),
                 "MLOPS_REPLICAS": str(row.replicas),
+                "MLOPS_GPUS": str(row.gpu),
             },
             grace_s=row.grace_s,
             probe=_probe(row),

@@ -23,10 +23,12 @@ from mlops_platform.api.fields import (
     Cores,
     Mebibytes,
     Reference,
+    ShownNumberOr,
     ShownSeconds,
     ShownThousandths,
     Text,
     Thousandths,
+    WholeNumberOr,
 )
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -108,6 +110,15 @@ class NumberInspector(FieldInspector):
             least, most = field.min_value or 0, field.max_value or 0
             made = make(type=openapi.TYPE_INTEGER, minimum=least, maximum=most)
             return _with_texts(made, field, "16Gi")
+        if isinstance(field, WholeNumberOr):
+            return make(
+                type=openapi.TYPE_INTEGER,
+                minimum=0,
+                maximum=field.most,
+                x_also=field.word,
+            )
+        if isinstance(field, ShownNumberOr):
+            return make(type=openapi.TYPE_INTEGER, x_also=field.word)
         if isinstance(field, ShownThousandths | ShownSeconds):
             return make(type=openapi.TYPE_NUMBER)
         if isinstance(field, Reference):

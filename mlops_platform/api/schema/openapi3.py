@@ -74,7 +74,7 @@ def _schema(schema: Document, schemas: Document) -> Document:
             made[key] = [_schema(each, schemas) for each in value]
         elif key == "example":
             made["examples"] = [value]
-        elif key not in ("title", "x-nullable"):
+        elif key not in ("title", "x-nullable", "x-also"):
             made[key] = value
     if name := _enum_names().get(tuple(schema.get("enum", ()))):
         schemas[name] = {"type": made.pop("type"), "enum": made.pop("enum")}
@@ -83,6 +83,8 @@ def _schema(schema: Document, schemas: Document) -> Document:
         made.pop("type", None)  # it is that of the schema referred to
     if pattern := made.pop("x-text-pattern", None):
         made |= {"type": [made["type"], "string"], "pattern": pattern}
+    if "x-also" in schema:
+        made = _or_word(made, schema["x-also"])
     if schema.get("x-nullable"):
         made = _or_null(made)
     return made
@@ -109,6 +111,12 @@ def _or_null(schema: Document) -> Document:
         schema["enum"] = [*schema["enum"], None]
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return {**schema, "type": [*types, "null"]}
+
+
+def _or_word(schema: Document, word: str) -> Document:
+    """The number, or the word: Swagger 2.0 cannot say so, and has it in an extension."""
+    number = {name: schema.pop(name) for name in ("type", "minimum", "maximum") if name in schema}
+    return {**schema, "anyOf": [number, {"type": "string", "enum": [word]}]}
 
 
 def _operation(call: Document, of_path: list[Document], schemas: Document) -> Document:

@@ -46,6 +46,17 @@ class Member:
         return frozenset(at for at, _ in self.where)
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The moment before the first eviction for a priority value: what was free, and how many had
+    started and been evicted for others."""
+
+    value: int
+    free: list[Resources]
+    starts: int
+    victims: int
+
+
 def price_of(victims: Sequence[Candidate]) -> tuple[int, int]:
     """The highest priority value among the victims, their cost and their number: no gang is to
     take more bins for younger victims."""

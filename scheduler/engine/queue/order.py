@@ -52,7 +52,8 @@ def order_key(
     def key(workload: Workload) -> tuple[int, int, int, str]:
         shared = keys.get(workload.scheduling_key)
         if shared is None:
-            shared = (-values[workload.priority], policy_key(ordering, workload.total, total))
+            asked = workload.origin.total
+            shared = (-values[workload.priority], policy_key(ordering, asked, total))
             keys[workload.scheduling_key] = shared
         return (*shared, workload.submitted_ms, workload.id)
 

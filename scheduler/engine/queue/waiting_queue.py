@@ -31,8 +31,11 @@ class WaitingQueue:
         self._values = {priority.name: priority.value for priority in snapshot.classes}
         self._ordered = sorted(workloads, key=self.key)
         self._groups: dict[str, list[Workload]] = {}  # by scheduling key, each in order
+        self.variants: dict[str, list[Workload]] = {}  # by the id that all are variants of
         for workload in self._ordered:
             self._groups.setdefault(workload.scheduling_key, []).append(workload)
+            if workload.variant_of is not None:
+                self.variants.setdefault(workload.variant_of.id, []).append(workload)
 
     def with_one(self, workload: Workload) -> "WaitingQueue":
         """A copy with one workload more; this queue does not change."""
@@ -40,6 +43,9 @@ class WaitingQueue:
         queue._ordered = _with(workload, self._ordered, self.key)
         queue._groups = {**self._groups, key: _with(workload, self._groups.get(key, []), self.key)}
         queue._by_waiting_time = _with(workload, self._by_waiting_time, self._wait_key)
+        if workload.variant_of is not None:
+            id_ = workload.variant_of.id
+            queue.variants = {**self.variants, id_: [*self.variants.get(id_, ()), workload]}
         return queue
 
     def __iter__(self) -> Iterator[Workload]:

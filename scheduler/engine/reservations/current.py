@@ -6,7 +6,7 @@ Otherwise the owner's next workload could use up the quota that the reservation'
 start.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import chain
 
 from scheduler.engine.capacity import Capacity, Usable
@@ -53,6 +53,7 @@ class Reservations:
         self.backfill: BackfillReservation | None = None
         self._snapshot, self._capacity, self._usage = snapshot, capacity, usage
         self._started, self._ends, self._classes = started, ends, classes
+        self._long_running = long_running
         self._key = queue.key if usage is None else order_key(snapshot, usage)
         self._refused: list[Workload] = []
         self.starvations: tuple[StarvationReservation, ...] = ()
@@ -162,7 +163,8 @@ class Reservations:
         """The part of its owner's quota that is reserved for other workloads of the owner."""
         amount = ZERO
         for each in self._others_of_its_owner(workload):
-            amount = amount.plus(each.total)
+            if each.variant_of is None or each.variant_of is not workload.variant_of:
+                amount = amount.plus(each.total)
         return amount
 
     def _others_of_its_owner(self, workload: Workload) -> Iterator[Workload]:
@@ -238,6 +240,22 @@ class Reservations:
     def _fits(self, workload: Workload, usable: Usable) -> bool:
         request, replicas = workload.request, workload.replicas
         return self._capacity.place(request, replicas, workload.selector, usable) is not None
+
+    def soonest_bins(self, workload: Workload, barred: frozenset[int]) -> Set[int]:
+        """The bins that would be reserved for a waiting workload, had it waited for long: those
+        in which it will fit soonest. None where its owner's quota gates it."""
+        usage = self._usage
+        if usage is not None and usage.over(workload, self.reserved_quota(workload)):
+            return frozenset()
+        return StarvationReservation(
+            self._snapshot,
+            self._capacity,
+            workload,
+            self.value(workload),
+            long_running=self._long_running,
+            ends=self._ends,
+            barred=barred,
+        ).bins
 
     # --- Changes during the cycle ----------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Profile:
         if workload.limit_s is None:
             return
         ends_ms = self._snapshot.now_ms + workload.limit_s * 1000
-        begun = (ends_ms, workload.id, where, workload.request)
+        begun = (ends_ms, workload.origin.id, where, workload.request)
         self._begun.append(begun)
         if self._ends is not None:
             self._add(self._ends, *begun)

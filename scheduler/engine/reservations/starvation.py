@@ -48,7 +48,7 @@ class StarvationReservation:
         """`value` is the priority value of `reserved_for`."""
         self.reserved_for, self.value, self.barred = reserved_for, value, barred
         records = {each.workload_id: each for each in snapshot.reservation_history}
-        self._record = records.get(reserved_for.id)
+        self._record = records.get(reserved_for.origin.id)
         self._snapshot, self._capacity = snapshot, capacity
         self._long_running, self._ends = long_running, ends
 

@@ -77,6 +77,7 @@ class StarvedWorkloads:
         claimed: frozenset[int] = frozenset()
         without: set[str] = set()  # scheduling keys: no bins are left for them
         owned: dict[str, Resources] = {}  # by owner, what is reserved
+        reserved_for: set[str] = set()  # ids: of its variants one gets a reservation
         for number, workload in enumerate(self._in_order()):
             key = workload.scheduling_key
             if claimed >= self._open or len(found) >= MOST_RESERVATIONS:
@@ -84,6 +85,8 @@ class StarvedWorkloads:
             if number >= MOST_LOOKED_AT:
                 break
             self._capacity.budget.spent += LOOK_STEPS
+            if workload.variant_of is not None and workload.variant_of.id in reserved_for:
+                continue
             if key in without or self._could_not_start(workload, owned.get(workload.owner, ZERO)):
                 continue
             bins = self._bins_for(workload)
@@ -101,7 +104,8 @@ class StarvedWorkloads:
                     ends=self._ends,
                     barred=claimed,
                 )
-            self._leave(workload.id, claimed)
+            self._leave(workload.origin.id, claimed)
+            reserved_for.add(workload.origin.id)
             found.append(reservation)
             owned[workload.owner] = owned.get(workload.owner, ZERO).plus(workload.total)
             claimed |= bins

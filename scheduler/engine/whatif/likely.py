@@ -15,12 +15,12 @@ def likely_nodes(decision: Decision, most: int) -> list[tuple[str, tuple[str, ..
     reserved = _reserved(decision)
     found, claimed = [], frozenset[int]()
     for workload in decision.waiting()[:most]:
-        bins = reserved.get(workload.id) or state.soonest_bins(workload, claimed)
-        bins = bins or state.soonest_bins(workload, frozenset())
+        bins = reserved.get(workload.id) or state.reservations.soonest_bins(workload, claimed)
+        bins = bins or state.reservations.soonest_bins(workload, frozenset())
         claimed |= bins
         ids = [str(state.capacity.ids[at]) for at in sorted(bins)[:MOST_NODES]]
         if ids:
-            found.append((workload.id, tuple(ids)))
+            found.append((workload.origin.id, tuple(ids)))
     return found
 
 

@@ -20,6 +20,8 @@ from scheduler.engine.reservations.starvation import FOREVER_MS
 from scheduler.engine.resources import NAMES, Resources
 from scheduler.engine.snapshot import (
     ACTIVE,
+    GPUS,
+    NODE,
     VOLUME,
     PriorityClass,
     Running,
@@ -30,6 +32,7 @@ from scheduler.engine.wait_reasons import impossible
 from scheduler.engine.whatif.earliest_start import EarliestStart, earliest_start
 from scheduler.engine.whatif.later import at_moment, without
 from scheduler.engine.whatif.spared import Spared, spared_by_cause
+from scheduler.engine.whole_nodes.variants import expand
 
 EVERY_START = 2**31
 MOST_TRIED = 64
@@ -152,8 +155,9 @@ class WhatIf:
         """Ranges of fewer than MOST_TRIED amounts are tried one by one, as GPUs are. Larger ranges,
         of CPU and RAM, are bisected. Bisection may miss an answer: a smaller request fits more
         easily, but its position in the queue may be further back."""
-        least = 0 if NAMES[dim] == "gpu" else 1
-        low, high = least, self._workload.request[dim] - 1
+        low, high = 0 if NAMES[dim] == "gpu" else 1, self._workload.request[dim] - 1
+        if NAMES[dim] == "gpu" and self._workload.whole == GPUS:
+            high = max(each.gpu for each in self._view.cluster.capacity.totals)
         if high - low < MOST_TRIED:
             amounts = (n for n in range(high, low - 1, -1) if self._starts_with(dim, n))
             return next(amounts, None)
@@ -170,7 +174,10 @@ class WhatIf:
     def _starts_with(self, dim: int, amount: int) -> bool:
         amounts = list(self._workload.request)
         amounts[dim] = amount
-        return self._starting_plan(_other(self._workload, request=Resources(*amounts))) is not None
+        changed = _other(self._workload, request=Resources(*amounts))
+        if NAMES[dim] == "gpu" and changed.whole == GPUS:  # a number instead of all
+            changed = replace(changed, whole="")
+        return self._starting_plan(changed) is not None
 
     def priority_that_starts(self) -> tuple[PriorityClass, WorkloadPlan] | None:
         """The lowest class above the workload's own with which it would start now, and the plan."""
@@ -199,6 +206,14 @@ class WhatIf:
             if self._starting_plan(_other(self._workload, selector=selector)) is not None:
                 return volumes_in(dropped)
         return []
+
+    def without_exclusive(self, whole: str) -> bool:
+        """Whether the workload, which takes whole nodes, would start now if it took only what it
+        asks for, of `whole` as GPUS all GPUs of nodes."""
+        if self._workload.whole != NODE:
+            return False
+        changed = _other(self._workload, whole=whole)
+        return self._answer(lambda: self._starting_plan(changed) is not None, False)
 
     def after_limits(self) -> After | None:
         """The first end set by a time limit after which the workload would start; None if there is
@@ -282,7 +297,10 @@ class WhatIf:
             raise Unanswered
         self._check()
         view = self._view if snapshot is None else ClusterView(snapshot)
-        decision = decide(view, self._others.with_one(workload))
+        queue: WaitingQueue = self._others
+        for each in expand(view.cluster.capacity, (workload,)):
+            queue = queue.with_one(each)
+        decision = decide(view, queue)
         if decision.is_spent and workload.id not in decision.started:
             raise Unanswered
         return decision

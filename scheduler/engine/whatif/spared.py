@@ -84,7 +84,8 @@ def spared_by_cause(
 def _promise_to(decision: Decision, workload: Workload) -> DelayedStart | None:
     if decision.state is None or decision.state.delays is None:
         return None
-    return decision.state.delays.of(workload)
+    promises = decision.state.delays.promises
+    return next((each for each in promises if each.reserved_for.origin.id == workload.id), None)
 
 
 def _spared(cause: Cause, those: list[tuple[Running, int | None]]) -> Spared:
@@ -139,7 +140,8 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
 def _is_its_turn(snapshot: Snapshot, state: CycleState, workload: Workload) -> bool:
     """Whether the cycle looks for victims at the workload's turn."""
     reservations, usage = state.reservations, state.usage
-    if snapshot.policy.queueing == STRICT and reservations.head not in (None, workload):
+    head = reservations.head
+    if snapshot.policy.queueing == STRICT and head is not None and head.origin.id != workload.id:
         return False
     if usage is None or not usage.over(workload, reservations.reserved_quota(workload)):
         return True

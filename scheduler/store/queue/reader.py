@@ -208,6 +208,7 @@ class QueueReader:
             owner=str(row["owner_id"]) if self.by_owner else "",
             endless=row["endless"],
             preemptions=row["preemption_count"],
+            whole=row["whole"],
         )
 
     def _ask(
@@ -245,6 +246,7 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
         head.owner,
         row["endless"],
         row["preemption_count"],
+        head.whole,
     )
 
 

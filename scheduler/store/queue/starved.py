@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.engine import Decision
 from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import EASY_BACKFILL, NEVER, STRICT, Snapshot, Workload
 from scheduler.engine.wait_reasons import impossible
 from scheduler.store.queue.bounds import Bounds
@@ -91,7 +92,7 @@ def enough_are_read(
     most_usage = view.cluster.usage.copy()
     for workload in view.snapshot.queued:
         if workload.id in started:
-            most_usage.grow(workload.owner, workload.total)
+            most_usage.grow(workload.owner, _most_of(view, workload))
 
     def waits_on(workload: Workload) -> bool:
         return (
@@ -105,6 +106,14 @@ def enough_are_read(
         len(starved) < part.first or any(map(waits_on, starved[: part.first]))
         for starved in _by_class(view.snapshot, bounds).values()
     )
+
+
+def _most_of(view: ClusterView, workload: Workload) -> Resources:
+    """The most that the start of a workload may allocate."""
+    if not workload.whole:
+        return workload.total
+    totals = view.cluster.capacity.totals
+    return Resources(*map(max, zip(*totals, strict=True))).times(workload.replicas)
 
 
 def _by_class(snapshot: Snapshot, bounds: Bounds) -> dict[str, list[Workload]]:

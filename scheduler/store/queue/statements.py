@@ -23,10 +23,15 @@ SIZES = """
 ENDLESS_ONE = """
     (d.kind = 'service' AND d.max_runtime_s IS NULL AND d.simulated_runtime_s IS NULL) AS endless
 """
+# Whether its replicas take whole nodes, or all GPUs of nodes: NODE or GPUS of the engine.
+WHOLE = """
+    CASE WHEN d.whole = '{}' THEN '' WHEN d.whole ? 'exclusive' THEN 'node'
+         WHEN d.whole ? 'all_gpus' THEN 'gpus' ELSE '' END AS whole
+"""
 COLUMNS = f"""
     d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
     d.node_selector, d.volumes, d.avoided_node_id, d.max_runtime_s, d.owner_id,
-    d.preemption_count, {ENDLESS_ONE},
+    d.preemption_count, {ENDLESS_ONE}, {WHOLE},
     floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms
 """

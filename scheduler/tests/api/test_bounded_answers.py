@@ -128,6 +128,7 @@ def test_an_answer_ends_with_its_budget(
         "nothing_changed": None,
         "less": [],
         "without_volumes": [],
+        "without_exclusive": False,
         "priority": None,
         "another_cluster": [],
         "after": NO_END,

@@ -70,7 +70,7 @@ def carried_out(snapshot: Snapshot, made: Plan) -> Snapshot:
         Running(
             id=id_,
             priority=queued[id_].priority,
-            request=queued[id_].request,
+            request=start.given or queued[id_].request,
             replicas=queued[id_].replicas,
             placement=start.placement,
             started_ms=None,
@@ -129,7 +129,7 @@ def free_after(snapshot: Snapshot, made: Plan) -> FreeAmounts:
     for eviction in made.evictions:
         release(free, running[eviction.workload_id])
     for start in made.starts:
-        request = queued[start.workload_id].request
+        request = start.given or queued[start.workload_id].request
         for each in start.placement:
             free[each.node_id] = free[each.node_id].minus(request.times(each.replicas))
     return free

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from scheduler.engine import Snapshot
-from scheduler.engine.resources import ENDLESS, ZERO, Resources
-from scheduler.engine.snapshot import Policy, PriorityClass, Running
+from scheduler.engine.resources import ENDLESS, ZERO, Resources, add_up
+from scheduler.engine.snapshot import GPUS, NODE, Policy, PriorityClass, Running
 from scheduler.tests.engine.build import (
     HIGH,
     IDLE,
@@ -29,6 +29,7 @@ FIRM = PriorityClass("FIRM", 700, may_preempt=False, preemptible=False)
 CLASSES = (LOW, HIGH, MID, IDLE, FIRM)
 NAMES = [priority.name for priority in CLASSES]
 OWNERS = ["ann", "ben", "cleo"]
+SIZES = [(2, 8, 8), (2, 8, 8), (4, 8, 8), (0, 4, 8)]  # of empty nodes: GPUs, cores, GiB
 
 amounts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"gpu": st.integers(0, 4), "cpu": st.integers(1, 8), "ram": st.integers(1, 8)}
@@ -143,3 +144,26 @@ def with_quotas(draw: st.DrawFn, max_queued: int = 14) -> Snapshot:
 def with_shares(draw: st.DrawFn) -> Snapshot:
     """Any snapshot of three owners under fair_share."""
     return fair(draw(of_owners()))
+
+
+@st.composite
+def with_whole_nodes(draw: st.DrawFn, bases: st.SearchStrategy[Snapshot]) -> Snapshot:
+    """The snapshots, of whose workloads some take whole nodes, or all GPUs of nodes; of their nodes
+    some are empty, and some equal."""
+    base = draw(bases)
+    queued = []
+    for each in base.queued:
+        whole = draw(st.sampled_from(["", NODE, NODE, GPUS]))
+        request = each.request._replace(gpu=1) if whole == GPUS else each.request
+        key = f"{each.scheduling_key}/{request}/w{whole}" if whole else each.scheduling_key
+        queued.append(replace(each, whole=whole, request=request, scheduling_key=key))
+    more = [
+        node(f"empty-{n}", *draw(st.sampled_from(SIZES))) for n in range(draw(st.integers(0, 3)))
+    ]
+    nodes = (*base.nodes, *more) if base.nodes else ()
+    return replace(
+        base,
+        queued=tuple(queued),
+        nodes=nodes,
+        total=add_up(each.capacity for each in nodes) if nodes else base.total,
+    )

@@ -11,6 +11,7 @@ from accounts.models import User
 from clusters.models import Cluster, Node, Quota, Volume
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import key_of, request_in
+from deployments.whole_nodes import ALL_GPUS, EXCLUSIVE
 from mlops_platform.api.ids import time_of
 from scheduler.models import ReservationRecord
 
@@ -88,10 +89,13 @@ def fill(
         limited = random.sample([None, *owners], random.randint(1, len(owners)))
         Quota.objects.bulk_create(quota(cluster, user, random) for user in limited)
     volumes = offer_volumes(cluster, nodes, rows)
-    evicted = Random(len(rows))  # a draw of its own: it changes no other
+    evicted = Random(len(rows))  # draws of its own: they change no other
     for row in rows:
         row.preemption_count = evicted.choice([0, 0, 0, 1, cluster.max_preemptions])
         row.owner = random.choice(owners) if owners_matter != "no" else owners[0]
+        if nodes and not alike and row.status == Status.QUEUED:
+            row.whole = evicted.choice([{}, {}, {}, {EXCLUSIVE: True}, {ALL_GPUS: True}])
+            row.gpu = 1 if ALL_GPUS in row.whole else row.gpu
         row.scheduling_key = key_of(row, cluster)
     Node.objects.bulk_create(nodes)
     cluster.save()

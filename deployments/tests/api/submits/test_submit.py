@@ -40,6 +40,8 @@ def test_a_developer_submits(api, dev, cluster):
         "required_cpu": 1,
         "required_ram": 512,
         "required_gpu": 1,
+        "exclusive": False,
+        "given": None,
         "shm_mib": None,
         "ephemeral_mib": None,
         "user": "",

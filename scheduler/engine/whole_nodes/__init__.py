@@ -1,0 +1,1 @@
+"""Workloads that take whole nodes, or all GPUs of nodes."""
