@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from deployments.names import told
+
 Details = Mapping[str, Any]
 
 
@@ -33,8 +35,8 @@ def _in_use(is_empty: str, are_empty: str, becomes: str) -> Callable[[Details], 
         asked = f", and it asks for {replicas}" if replicas > 1 else ""
         following = ""
         if details.get("soon_empty"):
-            node, after = details["soon_empty"]["node"], details["soon_empty"]["after"]
-            following = f"; {node} {becomes} when {after} ends"
+            soon = details["soon_empty"]
+            following = f"; {soon['node']} {becomes} when {told(soon, 'after')} ends"
         closed = details.get("closed_nodes", 0)
         shut = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
         return f"{found}{asked}{following}.{shut}"

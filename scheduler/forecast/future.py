@@ -17,6 +17,7 @@ from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, Placement, Running, Workload
+from scheduler.engine.whole_nodes.variants import expand
 from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.simulator.simulated_cluster import SimulatedCluster
 
@@ -49,8 +50,9 @@ class Future:
         self._classes = {each.name: each for each in snapshot.classes}
         self._cluster = SimulatedCluster.of(snapshot)
         self._workloads = {each.id: each for each in snapshot.queued}
-        self._queue = KeptQueue(snapshot)
-        for workload in sift(ClusterView(snapshot))[0]:
+        self._queue, view = KeptQueue(snapshot), ClusterView(snapshot)
+        self._capacity = view.cluster.capacity
+        for workload in sift(view)[0]:
             self._queue.enter(workload)
         self._done_ms: dict[str, int] = {}  # work that counts, of what has been evicted
         self._run_of: dict[str, int] = {}  # the number of the present run
@@ -113,7 +115,7 @@ class Future:
         for start in plan.starts:
             workload = self._workloads[start.workload_id]
             self._queue.leave(workload)
-            self._start(workload, start.placement, now_ms)
+            self._start(workload, start.given or workload.request, start.placement, now_ms)
 
     def _at(self, now_ms: int) -> Snapshot:
         cluster, before = self._cluster, self._snapshot
@@ -129,12 +131,18 @@ class Future:
             reservation_history=self._history,
         )
 
-    def _start(self, workload: Workload, placement: tuple[Placement, ...], now_ms: int) -> None:
+    def _start(
+        self,
+        workload: Workload,
+        request: Resources,
+        placement: tuple[Placement, ...],
+        now_ms: int,
+    ) -> None:
         limit_s = workload.limit_s
         running = Running(
             workload.id,
             workload.priority,
-            workload.request,
+            request,
             workload.replicas,
             placement,
             now_ms,
@@ -167,7 +175,8 @@ class Future:
         if workload.preemptions >= self._snapshot.policy.max_preemptions:
             workload = replace(workload, scheduling_key=f"{workload.scheduling_key} for good")
         self._workloads[id_] = workload
-        self._queue.enter(workload)
+        for each in expand(self._capacity, (workload,)):
+            self._queue.enter(each)
 
     def _exempt_until(self, now_ms: int) -> list[int]:
         """When the next exempt time ends that keeps one from being evicted for what waits."""

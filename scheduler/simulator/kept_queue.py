@@ -33,8 +33,15 @@ class KeptQueue(WaitingQueue):
         self._update_heads(group, head)
         insort(self._waits[self._values[workload.priority]], workload, key=_by_wait)
         self._length += 1
+        if workload.variant_of is not None:
+            self.variants.setdefault(workload.variant_of.id, []).append(workload)
 
     def leave(self, workload: Workload) -> None:
+        """Also as all of its variants, where it takes whole nodes."""
+        for each in self.variants.pop(workload.id, [workload]):
+            self._leave(each)
+
+    def _leave(self, workload: Workload) -> None:
         group = self._groups[workload.scheduling_key]
         head = group[0]
         del group[bisect_left(group, _by_submit(workload), key=_by_submit)]

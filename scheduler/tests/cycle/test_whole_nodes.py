@@ -188,20 +188,20 @@ def test_a_gang_takes_equal_nodes(cluster: Cluster, submit: Submit, nodes: list[
 
 
 def test_the_reason_names_the_node_that_is_empty_next(cluster: Cluster, submit: Submit) -> None:
-    later = submit("HIGH", gpu=2, max_runtime_s=900)
-    first = submit("HIGH", gpu=6, max_runtime_s=60)
+    submit("HIGH", gpu=2, name="later", max_runtime_s=900)
+    first = submit("HIGH", gpu=6, name="first", max_runtime_s=60)
     run_cycle(cluster)
     whole, gpus = submit("HIGH", exclusive=True), submit("HIGH", gpu="all")
-    large = submit("HIGH", exclusive=True, gpu=3, replicas=1)
+    large = submit("HIGH", exclusive=True, gpu=3, name="large")
     run_cycle(cluster)
     assert reason(whole)[1].startswith(
-        f"2 nodes would be large enough, none is empty; large is empty when {first.pk} ends."
+        "2 nodes would be large enough, none is empty; large is empty when first of dev ends."
     )
-    assert f"large has all of them free when {first.pk} ends." in reason(gpus)[1]
+    assert "large has all of them free when first of dev ends." in reason(gpus)[1]
     stop_deployment(first.owner, fresh(first))
     run_cycle(cluster)
     assert node_of(large) == "large"  # it has more GPUs to ask for, and goes first
-    assert f"small is empty when {later.pk} ends." in reason(whole)[1]
+    assert "small is empty when later of dev ends." in reason(whole)[1]
     Node.objects.filter(name="small").update(state="CORDONED")
     run_cycle(cluster)
-    assert f"large is empty when {large.pk} ends. 1 node is closed." in reason(whole)[1]
+    assert "large is empty when large of dev ends. 1 node is closed." in reason(whole)[1]

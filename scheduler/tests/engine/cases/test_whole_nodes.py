@@ -10,6 +10,7 @@ from scheduler.engine.invariants import check
 from scheduler.engine.plan import Start
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import GPUS, NODE, Workload
+from scheduler.forecast.future import Future
 from scheduler.tests.engine.build import (
     allocated_by,
     ends,
@@ -264,3 +265,14 @@ def test_a_plan_that_takes_a_node_in_use_is_refused() -> None:
     snapshot = rack([node("a")], running=[run(on="a")], queued=[whole(id="w")])
     free = rack([node("a")], queued=snapshot.queued)
     assert any("not empty" in each for each in check(snapshot, make_plan(free)))
+
+
+def test_a_run_of_the_planner_forward_gives_and_returns_whole_nodes() -> None:
+    running = [run(on="a", id="r", ends_ms=ends(10), ran_s=0)]
+    queued = [whole(id="w", waited_s=9), whole(id="v", waited_s=5)]
+    future = Future(rack([node("a")], running=running, queued=queued), lambda *_: 10_000, bool)
+    assert future.play(["w", "v"], lambda: False)
+    assert {id_: start.at_ms for id_, start in future.starts.items()} == {
+        "w": ends(10),
+        "v": ends(20),
+    }
