@@ -328,7 +328,8 @@ def present(
     }
     if fields is not None:
         return _present_alone(deployments, serializer, fields, context)
-    show_asked(deployments)
+    if any(row.whole for row in deployments):
+        show_asked(deployments)
     return list(serializer(deployments, many=True, context=context).data)
 
 
@@ -338,7 +339,8 @@ def _present_alone(
     fields: Collection[str],
     context: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    show_asked(deployments)
+    if any(row.whole for row in deployments):
+        show_asked(deployments)
     one = serializer(context=context or {})
     for name in set(one.fields) - {"id", *fields}:
         del one.fields[name]

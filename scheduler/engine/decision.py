@@ -139,7 +139,7 @@ class Decision:
         self.starts, self.evictions = tuple(state.starts), tuple(state.evictions)
         head = state.reservations.head
         self.started = {each.workload_id for each in state.starts}
-        self.head = None if head is None else head.origin
+        self.head = head and (head.variant_of or head)
         self.is_spent = bool(self.starts) and state.budget.spent > state.budget.most
         self.is_full = self.is_spent or len(self.starts) >= self.snapshot.max_starts
         self.is_unfinished = self.is_full and any(each.id not in state.started for each in queue)
@@ -203,7 +203,9 @@ class Decision:
         if self.state is None:
             paused = reasons.paused(self.snapshot.state)
             return _grouped([*self._never, *((each.origin, paused) for each in self._queue)])
-        left = _origins(each for each in self._queue if each.id not in self.state.started)
+        left = [each for each in self._queue if each.id not in self.state.started]
+        if self._queue.variants:
+            left = _origins(left)
         if not left and not self._never:
             return ()
         wait_reasons = WaitReasons(self.view, self.state)

@@ -48,6 +48,8 @@ def verify(snapshot: Snapshot, plan: Plan) -> None:
 
 def check(snapshot: Snapshot, plan: Plan) -> list[str]:
     """What is wrong with `plan`, a sentence each; an empty list when nothing is."""
+    if any(start.given for start in plan.starts):
+        snapshot = replace(snapshot, queued=_as_started(snapshot, plan))
     running = {each.id: each for each in snapshot.running}
     breaches = [*_each_once(snapshot, plan, running), *_capacity(snapshot, plan, running)]
     if plan.evictions or any(start.victims for start in plan.starts):
@@ -91,7 +93,7 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     """Start by start, in the plan's order: nothing is over-committed, every gang is whole, on open
     nodes with the right labels, and no victim could have been spared."""
     breaches: list[str] = []
-    queued = _as_started(snapshot, plan)
+    queued = {workload.id: workload for workload in snapshot.queued}
     replayed, owners = _Replay(snapshot), _Owners(snapshot) if snapshot.quotas else None
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
@@ -125,13 +127,13 @@ def _capacity(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     return breaches
 
 
-def _as_started(snapshot: Snapshot, plan: Plan) -> dict[str, Workload]:
-    """The queue by id: one that takes whole nodes with the request that its start gives it."""
+def _as_started(snapshot: Snapshot, plan: Plan) -> tuple[Workload, ...]:
+    """The queue: one that takes whole nodes with the request that its start gives it."""
     given = {start.workload_id: start.given for start in plan.starts if start.given}
-    return {
-        each.id: replace(each, request=given[each.id]) if each.id in given else each
+    return tuple(
+        replace(each, request=given[each.id]) if each.id in given else each
         for each in snapshot.queued
-    }
+    )
 
 
 class _Owners:
@@ -209,7 +211,7 @@ class _Replay:
         if at is None:
             return True
         node = self.nodes[at]
-        if node.state != READY or not self._is_of_its_size(node, workload):
+        if node.state != READY or (workload.whole and not self._is_of_its_size(node, workload)):
             return False
         return set(workload.selector) <= set(node.labels)
 
@@ -242,13 +244,13 @@ class _Replay:
         return breaches
 
     def _of_whole_node(self, workload: Workload, node: Node) -> list[str]:
-        """Whether the replica gets all GPUs of the node or, where it takes the node, also all CPUs,
+        """Whether it gets all GPUs of the node or, where it takes the node, also all CPUs and
         nearly all RAM, and finds it empty. What it is given is its request here."""
         given, has = workload.request, node.capacity
         if workload.whole == GPUS:
             return [] if 0 < given.gpu == has.gpu else [f"{workload.id} gets not all GPUs"]
         breaches = []
-        if (given.cpu_milli, given.gpu) != (has.cpu_milli, has.gpu):
+        if given[::2] != has[::2]:
             breaches.append(f"{workload.id} gets not all of its node")
         if not 0 <= has.ram_mib - given.ram_mib <= given.ram_mib // 32:
             breaches.append(f"{workload.id} gets not all RAM of its node")
@@ -257,10 +259,8 @@ class _Replay:
         return breaches
 
     def _is_of_its_size(self, node: Node, workload: Workload) -> bool:
-        if workload.whole == NODE:
-            asked = (workload.request.cpu_milli, workload.request.gpu)
-            return asked == (node.capacity.cpu_milli, node.capacity.gpu)
-        return not workload.whole or node.capacity.gpu == workload.request.gpu
+        step = 2 if workload.whole == NODE else 3  # CPUs and GPUs, or GPUs alone
+        return workload.request[::-step] == node.capacity[::-step]
 
     def count_of(self, workload: Workload, on: Running | None = None) -> int:
         """How many replicas would fit; or with `on`, how many fewer if that victim had stayed."""
@@ -275,7 +275,7 @@ class _Replay:
         ]
         count = 0
         for at in large_enough:
-            if self._takes(at, workload):
+            if at is None or self._takes(at, workload):
                 count += workload.request.count_in(free := self.reach(at))
                 if on is not None:
                     stayed = free.minus(on.request.times(kept[at]))
@@ -332,7 +332,7 @@ def _share(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
         each.name for each in snapshot.classes if each.preemptible and not each.may_preempt
     }
     kept = [-(-amount * snapshot.policy.low_share_percent // 100) for amount in snapshot.total]
-    queued = _as_started(snapshot, plan)
+    queued = {workload.id: workload for workload in snapshot.queued}
     left = sum_of(each.total for each in snapshot.running if each.priority in guaranteed)
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
@@ -368,7 +368,7 @@ def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
     for, and victims make room in it only where the policy says so."""
     breaches: list[str] = []
     owners = _Owners(snapshot)
-    queued = _as_started(snapshot, plan)
+    queued = {workload.id: workload for workload in snapshot.queued}
     for eviction in plan.evictions:
         if eviction.by is None and eviction.workload_id in running:
             owners.move(running[eviction.workload_id], -1)

@@ -85,14 +85,14 @@ class CycleState:
             ends=self._ends,
             delays=self.delays,
         )
-        self.variants = VariantTurns(
-            queue.variants,
-            may_have=lambda each: self.usage is None or not self._is_gated(each, self.usage),
-            place=self._place,
-            price=self._price,
-            preempt=self._preempt,
-            waits=lambda each: self.delays is not None and self.delays.has(each),
-        )
+        self.variants: VariantTurns | None = None  # where any workload takes whole nodes
+        if queue.variants:
+            self.variants = VariantTurns(
+                queue.variants,
+                may_have=lambda each: self.usage is None or not self._is_gated(each, self.usage),
+                waits=lambda each: self.delays is not None and self.delays.has(each),
+                actions=(self._place, self._price, self._preempt),
+            )
 
     def _drain_nodes(self, leaving: Iterable[Running]) -> None:
         for running in leaving:
@@ -112,7 +112,7 @@ class CycleState:
         """Place the workload in free capacity, else in that of its victims. False if neither can
         be: then nothing has changed, and its equals need not be tried, except the workload that
         capacity is reserved for, and those behind one that waits for time limits."""
-        if workload.variant_of is not None:
+        if self.variants is not None and workload.variant_of is not None:
             if self.variants.admit(workload, len(self.starts)):
                 return True
             if self.variants.is_delayed(workload):
@@ -134,7 +134,6 @@ class CycleState:
         return False
 
     def _price(self, workload: Workload) -> tuple[int, int] | None:
-        """Of its cheapest victims; None if it has none."""
         if not self._may_preempt(workload) or self.budget.spent > self.budget.most:
             return None
         search, candidates = self.victim_searches().of(workload)
@@ -143,16 +142,13 @@ class CycleState:
         return None if victim_set is None else victim_set.price
 
     def _ask(self, workload: Workload) -> Request:
-        """What it asks of the search for its victims."""
-        usable = self.reservations.usable(workload)
-        promised = self.reservations.promised_bins(workload)
+        reservations = self.reservations
+        usable, promised = reservations.usable(workload), reservations.promised_bins(workload)
         if usable is not None and promised:
             usable = Elsewhere(usable, promised)
-        below = self.reservations.value(workload)
         packed = workload.replicas > 1 and self.capacity.packs
-        return Request(
-            workload.request, workload.replicas, workload.selector, below, usable, packed=packed
-        )
+        asked = (workload.request, workload.replicas, workload.selector)
+        return Request(*asked, reservations.value(workload), usable, packed=packed)
 
     def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
         """Whether its owner's quota leaves too little for the workload: it is passed over."""
@@ -162,7 +158,6 @@ class CycleState:
         return self.capacity.place(workload.request, workload.replicas, workload.selector, usable)
 
     def _place(self, workload: Workload) -> bool:
-        """Start it where it fits in free capacity."""
         where = self._advised(workload) if self._advice else None
         where = where or self.fits(workload, self.reservations.usable(workload))
         if where is not None:
@@ -339,8 +334,8 @@ class CycleState:
             self.capacity.allocate(at, workload.request.times(replicas))
         if self.usage is not None:
             self.usage.grow(workload.owner, workload.total)
-        self.started.add(workload.origin.id)
-        if workload.variant_of is not None:
+        self.started.add((workload.variant_of or workload).id)
+        if self.variants is not None:
             self.started.update(each.id for each in self.variants.of(workload))
         self.admitted.append(workload)
         self.started_long_running |= workload.endless
@@ -349,7 +344,7 @@ class CycleState:
             self._ends.begun.append((ends_ms, where, workload.request))
         self.starts.append(
             Start(
-                workload_id=workload.origin.id,
+                workload_id=(workload.variant_of or workload).id,
                 placement=self.capacity.placement(where),
                 victims=tuple(v.id for v in victim_set.victims) if victim_set else (),
                 proved=victim_set.proved if victim_set else True,
@@ -380,13 +375,19 @@ class CycleState:
         self.victim_searches().evict(victim)
         self.victims.append(victim)
         reason = reasons.preempted(
-            preemptor.origin.id,
+            (preemptor.variant_of or preemptor).id,
             preemptor.priority,
             victim.lost_ms,
             for_quota=for_quota and victim.owner == preemptor.owner,
         )
         self.evictions.append(
-            Eviction(victim.id, reason, preemptor.origin.id, victim.lost_ms, victim.cost)
+            Eviction(
+                victim.id,
+                reason,
+                (preemptor.variant_of or preemptor).id,
+                victim.lost_ms,
+                victim.cost,
+            )
         )
 
     def victim_searches(self) -> Searches:

@@ -81,7 +81,8 @@ class WaitReasons:
 
     def why(self, workload: Workload) -> Reason:
         usage, reservations = self._state.usage, self._state.reservations
-        all_of = self._state.variants.of(workload)
+        turns = self._state.variants
+        all_of = (workload,) if turns is None else turns.of(workload)
         if usage is not None and all(map(usage.over, all_of)):
             return over_quota(usage, all_of[0])
         head = reservations.head
@@ -94,7 +95,7 @@ class WaitReasons:
 
     def _look(self, workload: Workload) -> Reason:
         state = self._state
-        all_of = state.variants.of(workload)
+        all_of = (workload,) if state.variants is None else state.variants.of(workload)
         fitting = next((each for each in all_of if state.fits(each)), None)
         if fitting is None and workload.whole:
             return of_whole_nodes(state.capacity, all_of, self._shortage)

@@ -128,5 +128,5 @@ def test_a_preemption_and_a_stop_have_few_stations(client: JsonClient, cluster: 
     with traced() as stop:
         client.post(f"{PATH}/{high['id']}/stop")
     assert status_of(high) == Status.STOPPED
-    assert len(preemption) <= 262, listed(preemption)
+    assert len(preemption) <= 264, listed(preemption)
     assert len(stop) <= 63, listed(stop)

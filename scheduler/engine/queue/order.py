@@ -52,7 +52,7 @@ def order_key(
     def key(workload: Workload) -> tuple[int, int, int, str]:
         shared = keys.get(workload.scheduling_key)
         if shared is None:
-            asked = workload.origin.total
+            asked = (workload.variant_of or workload).total
             shared = (-values[workload.priority], policy_key(ordering, asked, total))
             keys[workload.scheduling_key] = shared
         return (*shared, workload.submitted_ms, workload.id)

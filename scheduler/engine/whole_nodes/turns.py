@@ -12,9 +12,9 @@ Question = Callable[[Workload], bool]
 class VariantTurns:
     """The variants of a cycle (variants.py), and what the cycle's state can do with one.
 
-    `place` starts it in free capacity, and `preempt` in that of its victims, whose price is `price`
-    (None without any); `may_have` says whether its owner's quota allows it, and `waits` whether
-    time limits promise it a place, for which it waits instead of preempting.
+    Of the actions, `place` starts it in free capacity, `price` is that of its victims (None without
+    any), and `preempt` starts it in theirs; `may_have` says whether its owner's quota allows it,
+    and `waits` whether time limits promise it a place, for which it waits instead of preempting.
     """
 
     def __init__(
@@ -22,15 +22,13 @@ class VariantTurns:
         by_origin: Mapping[str, Sequence[Workload]],
         *,
         may_have: Question,
-        place: Question,
-        price: Callable[[Workload], Price | None],
-        preempt: Question,
         waits: Question,
+        actions: tuple[Question, Callable[[Workload], Price | None], Question],
     ) -> None:
         """`by_origin`: the smallest first, by the id of the workload that they are variants of."""
         self._by_origin = by_origin
-        self._may_have, self._place, self._waits = may_have, place, waits
-        self._price, self._preempt = price, preempt
+        self._may_have, self._waits = may_have, waits
+        self._place, self._price, self._preempt = actions
         self._refused_at: dict[str, int] = {}  # by origin: how many had started by then
 
     def of(self, workload: Workload) -> Sequence[Workload]:
