@@ -2,7 +2,9 @@
 
 The queues give lengths and positions in O(log n). The table is the truth: a cycle that finds a
 queue wrong rebuilds it from the table. Redis orders by the policy's score, larger first (stored
-negated), and equal scores by id, which as a UUIDv7 is the order of submit.
+negated), and equal scores by id, which as a UUIDv7 is the order of submit. Scores below zero are of
+what the whole cluster could not run (NEVER): whatever their class, these stand at the end of the
+line.
 
 Writes raise RedisError for the caller to handle. Reads never raise: they return None while Redis is
 away.
@@ -20,6 +22,7 @@ from mlops_platform.coordination.redis import redis_client
 logger = logging.getLogger(__name__)
 
 CHUNK = 1000  # members per command
+NEVER = -1  # the score of what asks for more than the cluster has
 
 
 def queue_key(cluster_id: UUID, class_name: str) -> str:
@@ -130,11 +133,15 @@ def next_position(
     `class_names` are every class, most urgent first.
     """
     urgent = class_names[: class_names.index(class_name)]
+    is_last = score <= NEVER
     try:
         with redis_client().pipeline(transaction=False) as pipe:
-            for name in urgent:
-                pipe.zcard(queue_key(cluster_id, name))
-            pipe.zcount(queue_key(cluster_id, class_name), "-inf", -score)
+            for name in class_names if is_last else urgent:
+                pipe.zcount(queue_key(cluster_id, name), "-inf", 0)
+            for name in (*urgent, class_name) if is_last else ():
+                pipe.zcount(queue_key(cluster_id, name), "(0", "+inf")
+            if not is_last:
+                pipe.zcount(queue_key(cluster_id, class_name), "-inf", -score)
             return sum(pipe.execute()) + 1
     except RedisError as error:
         _log_away(error)
@@ -167,9 +174,10 @@ def positions(
 ) -> list[int | None]:
     """The 1-based position of each (cluster id, class name, deployment id) in its cluster's queues.
 
-    Counts across classes: all deployments of the more urgent classes come first. `class_names` are
-    every class, most urgent first. One round trip for any number of entries and clusters; None for
-    a deployment that is in no queue, and for all while Redis is away.
+    Counts across classes: all deployments of the more urgent classes come first, and last of all
+    those that never start. `class_names` are every class, most urgent first. One round trip for any
+    number of entries and clusters; None for a deployment that is in no queue, and for all while
+    Redis is away.
     """
     if not entries:
         return []
@@ -178,6 +186,7 @@ def positions(
         with redis_client().pipeline(transaction=False) as pipe:
             for cluster_id in clusters:
                 for class_name in class_names:
+                    pipe.zcount(queue_key(cluster_id, class_name), "-inf", 0)
                     pipe.zcard(queue_key(cluster_id, class_name))
             for cluster_id, class_name, deployment_id in entries:
                 pipe.zrank(queue_key(cluster_id, class_name), str(deployment_id))
@@ -185,16 +194,23 @@ def positions(
     except RedisError as error:
         _log_away(error)
         return [None] * len(entries)
-    ahead: dict[tuple[UUID, str], int] = {}  # by queue: those in more urgent queues of its cluster
+    # By queue: how many in it may start, and what precedes its first, and its first that never
+    # starts.
+    before: dict[tuple[UUID, str], tuple[int, int, int]] = {}
     for cluster_id in clusters:
-        more_urgent = 0
-        for class_name in class_names:
-            ahead[cluster_id, class_name] = more_urgent
-            more_urgent += next(answers)
-    return [
-        None if rank is None else ahead.get((cluster_id, class_name), 0) + rank + 1
-        for (cluster_id, class_name, _), rank in zip(entries, answers, strict=True)
-    ]
+        lengths = [(next(answers), next(answers)) for _ in class_names]
+        ahead, last = 0, sum(possible for possible, _ in lengths)
+        for class_name, (possible, length) in zip(class_names, lengths, strict=True):
+            before[cluster_id, class_name] = (possible, ahead, last)
+            ahead, last = ahead + possible, last + length - possible
+    found: list[int | None] = []
+    for (cluster_id, class_name, _), rank in zip(entries, answers, strict=True):
+        possible, ahead, last = before.get((cluster_id, class_name), (0, 0, 0))
+        if rank is None:
+            found.append(None)
+        else:
+            found.append(1 + (ahead + rank if rank < possible else last + rank - possible))
+    return found
 
 
 def _add(pipe: Pipeline, key: str, scored: Sequence[tuple[UUID, int]]) -> None:

@@ -6,6 +6,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import (
     BigIntegerField,
+    BooleanField,
+    Case,
     Count,
     Exists,
     F,
@@ -14,6 +16,7 @@ from django.db.models import (
     Q,
     QuerySet,
     Value,
+    When,
 )
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
@@ -27,7 +30,7 @@ from mlops_platform.api.ids import first_uuid_at
 from mlops_platform.database.clock import database_now
 from organizations.access import organizations_of
 from scheduler.models import SchedulingCycle
-from scheduler.store.queue.score import score_sql
+from scheduler.store.queue.score import request_sql, score_sql
 
 CLUSTER_NAME = Prefetch("cluster", Cluster.with_deleted.only("name"))
 
@@ -95,14 +98,34 @@ def unanswered_clusters() -> list[UUID]:
 
 def queue_of(cluster: Cluster) -> QuerySet[Deployment]:
     """The queued deployments in the engine's order (engine/order.py): class, policy, submit time,
-    id."""
+    id. At the end of the line stand those that ask for more than the cluster has, by class, submit
+    time, id."""
     return (
         Deployment.objects.filter(cluster=cluster, status=Status.QUEUED)
         .select_related("priority_class")
         .prefetch_related(Prefetch("owner", User.objects.only("username")))
-        .annotate(score=_score(cluster))
-        .order_by("-priority_class__value", "-score", "created_at", "id")
+        .annotate(
+            never=_never(cluster),
+            score=Case(
+                When(never=True, then=Value(0, BigIntegerField())),
+                default=_score(cluster),
+                output_field=BigIntegerField(),
+            ),
+        )
+        .order_by("never", "-priority_class__value", "-score", "created_at", "id")
     )
+
+
+def _never(cluster: Cluster) -> RawSQL:
+    """Whether it asks for more than the cluster has."""
+    totals = {
+        "cpu_milli": cluster.total_cpu_milli,
+        "ram_mib": cluster.total_ram_mib,
+        "gpu": cluster.total_gpu,
+    }
+    row = Deployment._meta.db_table
+    larger = " OR ".join(f"{request_sql(name, row)} > {total}" for name, total in totals.items())
+    return RawSQL(f"({larger})", (), BooleanField())  # noqa: S611  # of columns and integers alone
 
 
 def _score(cluster: Cluster) -> Value | RawSQL:

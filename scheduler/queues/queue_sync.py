@@ -20,6 +20,8 @@ from scheduler.engine.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
+RULES = 2  # raised when score_of changes: queues of earlier versions are rebuilt
+
 
 def enter(deployments: Iterable[Deployment]) -> None:
     """Add queued deployments to their queues. One round trip for each cluster."""
@@ -124,10 +126,13 @@ class _Request(Protocol):
 
 
 def score_of(cluster: Cluster, row: _Request) -> int:
-    """Orders a deployment within its class; larger goes first."""
+    """Orders a deployment within its class; larger goes first. What asks for more than the cluster
+    has stands at the end of the line."""
     count = row.replicas
     request = Resources(row.cpu_milli * count, row.ram_mib * count, row.gpu * count)
     total = Resources(cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
+    if any(asked > has for asked, has in zip(request, total, strict=True)):
+        return redis_queues.NEVER
     return -policy_key(cluster.ordering, request, total)
 
 
@@ -138,7 +143,7 @@ def _class_names() -> list[str]:
 def _signature(cluster: Cluster) -> str:
     """All that the scores depend on: scores of another signature are wrong."""
     totals = (cluster.total_cpu_milli, cluster.total_ram_mib, cluster.total_gpu)
-    return "/".join(map(str, (cluster.ordering, *totals)))
+    return "/".join(map(str, (cluster.ordering, *totals, RULES)))
 
 
 def _log_away(error: RedisError) -> None:

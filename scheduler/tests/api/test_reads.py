@@ -12,6 +12,7 @@ from organizations.tests.people import client_for
 from scheduler.api.plan_serializers import RULE
 from scheduler.models import SchedulingCycle
 from scheduler.queues.queue_sync import mend
+from scheduler.tests.api.test_quote import body, quoted
 from scheduler.tests.conftest import Submit, run_cycle
 
 pytestmark = pytest.mark.django_db
@@ -85,14 +86,36 @@ def test_the_queue_is_in_scheduling_order_with_positions_and_reasons(
     # user, cluster, membership, rows, reasons, classes
     with django_assert_num_queries(7):
         rows = client.get(f"/api/clusters/{cluster.pk}/queue").json()
-    assert [row["id"] for row in rows] == [str(d.pk) for d in (high, impossible, big, small)]
+    assert [row["id"] for row in rows] == [str(d.pk) for d in (big, small, high, impossible)]
     assert [row["position"] for row in rows] == [1, 2, 3, 4]
     assert [row["reason"]["code"] for row in rows] == [
-        "EXCEEDS_CAPACITY",
-        "EXCEEDS_CAPACITY",
         "INSUFFICIENT_CAPACITY",
         "INSUFFICIENT_CAPACITY",
+        "EXCEEDS_CAPACITY",
+        "EXCEEDS_CAPACITY",
     ]
+
+
+def test_what_the_cluster_could_never_run_is_in_front_of_nothing(
+    cluster: Cluster, submit: Submit, vera: User, dev: User
+) -> None:
+    """In rows, in a quote, and whatever its class; the more urgent of these comes first."""
+    submit("HIGH", gpu=8)
+    run_cycle(cluster)
+    never = [submit("LOW", gpu=9), submit("HIGH", cpu=65), submit("HIGH", gpu=5, replicas=2)]
+    rows = [submit("LOW", gpu=1), submit("HIGH", gpu=2), submit("LOW", gpu=3)]
+    run_cycle(cluster)
+    client = client_for(vera)
+
+    def position(row: Deployment) -> int:
+        found: int = client.get(f"/api/deployments/{row.pk}").json()["queue_position"]
+        return found
+
+    assert [position(row) for row in rows] == [3, 1, 2]
+    assert [position(row) for row in never] == [6, 4, 5]
+    assert quoted(dev, body(cluster, gpu=3))["queue_position"] == 3
+    assert quoted(dev, body(cluster, gpu=9, priority="HIGH"))["queue_position"] == 6
+    assert quoted(dev, body(cluster, gpu=9))["queue_position"] == 7
 
 
 def test_the_queue_pages_without_losing_or_repeating_anybody(
