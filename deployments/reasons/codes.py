@@ -133,11 +133,23 @@ def _no_node(details: Details) -> str:
         needs.append(f"has the {_volumes(details[VOLUMES])}")
     if not needs:  # but that on which its last attempt failed
         return "No other node of the cluster is left for it."
-    return f"No node of the cluster {' and '.join(needs)}."
+    return f"No node of the cluster {' and '.join(needs)}.{_nearest(details)}"
+
+
+def _nearest(details: Details) -> str:
+    """What nodes carry instead."""
+    near = {
+        f"{each['label']}={each['value']}": each["nodes"] for each in details.get("nearest", ())
+    }
+    if not near:
+        return ""
+    shown = ", ".join(f"{label} ({nodes})" for label, nodes in near.items())
+    each_alone = all(f"{name}={value}" in near for name, value in details["node_selector"].items())
+    return f" Nodes have {shown}{', but none has all' if each_alone else ''}."
 
 
 def _exceeds_capacity(details: Details) -> str:
-    if "node_selector" in details:
+    if "node_selector" in details:  # of before NO_MATCHING_NODE
         return _no_node(details)
     if "room_for" in details:
         room_for, replicas = details["room_for"], details["replicas"]
@@ -294,6 +306,7 @@ def _always(sentence: str) -> Callable[[Details], str]:
 
 SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "EXCEEDS_CAPACITY": _exceeds_capacity,
+    "NO_MATCHING_NODE": _no_node,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,
     "FRAGMENTED": _fragmented,
     **whole_nodes.SENTENCES,

@@ -106,6 +106,7 @@ def _what_if(
             "without_exclusive": at_present.without_exclusive(
                 GPUS if ALL_GPUS in deployment.whole else ""
             ),
+            "without_labels": at_present.without_labels(),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
     }

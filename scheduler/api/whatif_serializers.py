@@ -223,6 +223,10 @@ class StartsNowWithSerializer(serializers.Serializer):
     without_exclusive = serializers.BooleanField(
         help_text="Whether it would start now if it took no whole nodes."
     )
+    without_labels = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="Labels of its `node_selector`: without them, together, it starts now.",
+    )
     priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
     another_cluster = AnotherClusterSerializer(many=True)
     after = AfterSerializer()
@@ -256,6 +260,7 @@ EXPLANATION_EXAMPLE = {
         "less": [{"field": "required_gpu", "at_most": 2}],
         "without_volumes": [],
         "without_exclusive": False,
+        "without_labels": {},
         "priority": {
             "priority": "HIGH",
             "evicts": [

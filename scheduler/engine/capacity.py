@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from scheduler.engine.amounts import Amounts
 from scheduler.engine.budget import Budget
+from scheduler.engine.nearest_labels import nearest_labels
 from scheduler.engine.node_sizes import SIZE, carries
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import DRAINING, READY, SPREAD, Labels, Node, Placement, Snapshot
@@ -57,6 +59,7 @@ class Capacity:
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
         self._empty: dict[Labels, Amounts] = {}
+        self._nearest: dict[Labels, list[dict[str, Any]]] = {}
         self._shapes: dict[Labels, Counter[Resources]] = {}  # the totals, each different one once
         self._by_label: dict[tuple[str, str], frozenset[int]] | None = None
         self.changed: list[int] = []  # one entry per change of a free amount (see search.py)
@@ -90,6 +93,12 @@ class Capacity:
         if selector not in self._empty:
             self._empty[selector] = Amounts(self.totals[at] for at in self.ever_eligible(selector))
         return self._empty[selector]
+
+    def nearest(self, selector: Labels) -> list[dict[str, Any]]:
+        """What nodes carry instead of the selector's labels (see nearest_labels.py)."""
+        if selector not in self._nearest:
+            self._nearest[selector] = nearest_labels(self._nodes, selector)
+        return self._nearest[selector]
 
     def _match(self, selector: Labels) -> frozenset[int] | None:
         if selector not in self._matching:

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from scheduler.engine.nearest_labels import labels_in
 from scheduler.engine.resources import NAMES, ZERO, Resources
-from scheduler.engine.snapshot import NODE, OTHER_THAN, VOLUME, Labels
+from scheduler.engine.snapshot import NODE, VOLUME, Labels
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Code(StrEnum):
     EXCEEDS_CAPACITY = "EXCEEDS_CAPACITY"
+    NO_MATCHING_NODE = "NO_MATCHING_NODE"
     INSUFFICIENT_CAPACITY = "INSUFFICIENT_CAPACITY"
     FRAGMENTED = "FRAGMENTED"
     NO_EMPTY_NODE = "NO_EMPTY_NODE"
@@ -44,10 +46,10 @@ def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = 
     return Reason(Code.EXCEEDS_CAPACITY, {"resource": name, **amounts, **where})
 
 
-def no_node(selector: Labels) -> Reason:
-    labels = {name: value for name, value in selector if not name.startswith((VOLUME, OTHER_THAN))}
-    details: dict[str, Any] = {"node_selector": labels}
-    return with_volumes(Reason(Code.EXCEEDS_CAPACITY, details), selector)
+def no_node(selector: Labels, nearest: list[dict[str, Any]]) -> Reason:
+    """`nearest`: of nearest_labels.py."""
+    details: dict[str, Any] = {"node_selector": dict(labels_in(selector)), "nearest": nearest}
+    return with_volumes(Reason(Code.NO_MATCHING_NODE, details), selector)
 
 
 def with_volumes(reason: Reason, selector: Labels) -> Reason:

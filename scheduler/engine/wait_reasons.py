@@ -38,7 +38,7 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
         return _no_whole_nodes(capacity, workload)
     empty = capacity.empty(workload.selector)
     if not empty.shapes:
-        return reasons.no_node(workload.selector)
+        return reasons.no_node(workload.selector, capacity.nearest(workload.selector))
     return reasons.with_volumes(_too_large(empty, workload), workload.selector)
 
 

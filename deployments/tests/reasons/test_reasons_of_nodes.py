@@ -57,9 +57,38 @@ BEST = {"cpu_milli": 32000, "ram_mib": 2048, "gpu": 3}
             "Asks for 16 GPUs, more than the 8 that the largest node has.",
         ),
         (
-            "EXCEEDS_CAPACITY",
+            "EXCEEDS_CAPACITY",  # of an earlier version
             {"node_selector": {"gpu": "h100", "zone": "b"}},
             "No node of the cluster carries the labels gpu=h100, zone=b.",
+        ),
+        (
+            "NO_MATCHING_NODE",
+            {"node_selector": {"gpu": "h100"}, "nearest": []},
+            "No node of the cluster carries the labels gpu=h100.",
+        ),
+        (
+            "NO_MATCHING_NODE",
+            {
+                "node_selector": {"gpu": "a100"},
+                "nearest": [
+                    {"label": "gpu", "value": "A100", "nodes": 3},
+                    {"label": "gpu", "value": "h100", "nodes": 1},
+                ],
+            },
+            "No node of the cluster carries the labels gpu=a100."
+            " Nodes have gpu=A100 (3), gpu=h100 (1).",
+        ),
+        (
+            "NO_MATCHING_NODE",
+            {
+                "node_selector": {"gpu": "h100", "zone": "b"},
+                "nearest": [
+                    {"label": "gpu", "value": "h100", "nodes": 3},
+                    {"label": "zone", "value": "b", "nodes": 2},
+                ],
+            },
+            "No node of the cluster carries the labels gpu=h100, zone=b."
+            " Nodes have gpu=h100 (3), zone=b (2), but none has all.",
         ),
         (
             "EXCEEDS_CAPACITY",

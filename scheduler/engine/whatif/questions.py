@@ -5,13 +5,15 @@ changed workload gets a scheduling key of its own, so that it never shares the a
 that equal the unchanged one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
+from scheduler.engine.nearest_labels import labels_in
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import QueueIterator, WaitingQueue
@@ -23,6 +25,7 @@ from scheduler.engine.snapshot import (
     GPUS,
     NODE,
     VOLUME,
+    Labels,
     PriorityClass,
     Running,
     Snapshot,
@@ -36,6 +39,7 @@ from scheduler.engine.whole_nodes.variants import expand
 
 EVERY_START = 2**31
 MOST_TRIED = 64
+NO_LABELS: Labels = ()
 
 _T = TypeVar("_T")
 
@@ -196,16 +200,22 @@ class WhatIf:
     def without_volumes(self) -> list[str]:
         """The volumes without which the workload would start now: one, else all that leave it only
         some nodes; none where that would not be enough."""
-        return self._answer(self._needless_volumes, [])
+        volumes = [each for each in self._workload.selector if each[0].startswith(VOLUME)]
+        return volumes_in(self._answer(partial(self._needless, volumes), NO_LABELS))
 
-    def _needless_volumes(self) -> list[str]:
-        volumes = [label for label in self._workload.selector if label[0].startswith(VOLUME)]
-        choices = [(each,) for each in volumes] + ([(*volumes,)] if len(volumes) > 1 else [])
+    def without_labels(self) -> dict[str, str]:
+        """The labels of nodes without which the workload would start now: one, else all that it
+        asks for; none where that would not be enough."""
+        labels = labels_in(self._workload.selector)
+        return dict(self._answer(partial(self._needless, labels), NO_LABELS))
+
+    def _needless(self, labels: Sequence[tuple[str, str]]) -> Labels:
+        choices = [(each,) for each in labels] + ([(*labels,)] if len(labels) > 1 else [])
         for dropped in choices:
             selector = tuple(each for each in self._workload.selector if each not in dropped)
             if self._starting_plan(_other(self._workload, selector=selector)) is not None:
-                return volumes_in(dropped)
-        return []
+                return dropped
+        return ()
 
     def without_exclusive(self, whole: str) -> bool:
         """Whether the workload, which takes whole nodes, would start now if it took only what it
@@ -319,7 +329,10 @@ def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
 
     Over its owner's quota, these are the owner's other workloads. Else the resources that count are
     those of which too little is free in sum or, if none is (it is fragmented), all it requests.
+    None has what a workload lacks that not even the empty cluster could run.
     """
+    if impossible(Capacity(snapshot), workload) is not None:
+        return []
     among, usage = snapshot.running, OwnerUsage(snapshot)
     free = snapshot.total.minus(snapshot.allocated)
     if usage.over(workload):

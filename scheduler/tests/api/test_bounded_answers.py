@@ -129,6 +129,7 @@ def test_an_answer_ends_with_its_budget(
         "less": [],
         "without_volumes": [],
         "without_exclusive": False,
+        "without_labels": {},
         "priority": None,
         "another_cluster": [],
         "after": NO_END,

@@ -116,6 +116,7 @@ def test_volumes_and_labels_count_together(cluster: Cluster, offer: Offer, submi
     assert reason_of(both)["message"] == "No node of the cluster has the volumes one, two."
     assert reason_of(elsewhere)["message"] == (
         "No node of the cluster carries the labels zone=b and has the volume one."
+        " Nodes have zone=b (1), but none has all."
     )
 
 
@@ -272,3 +273,18 @@ def test_only_what_runs_beside_its_volume_is_spared_for_it(
     assert counted == [("MAX_PREEMPTIONS", 1)]
     causes = {each["cause"]: each["count"] for each in found}
     assert causes == {"MAX_PREEMPTIONS": 1, "OTHER_NODES": 1}
+
+
+def test_a_label_that_no_node_carries_is_told_with_those_that_nodes_carry(
+    cluster: Cluster, nodes: list[Node], submit: Submit, vera: User
+) -> None:
+    submit(gpu=2)
+    row = submit(gpu=1, node_selector={"zone": "c"})
+    run_cycle(cluster)
+    reason = reason_of(row)
+    assert reason["code"] == "NO_MATCHING_NODE"
+    assert [each["value"] for each in reason["details"]["nearest"]] == ["a", "b"]
+    assert reason["message"].endswith("Nodes have zone=a (1), zone=b (1).")
+    found = explained(vera, row)
+    assert found["starts_now_with"]["without_labels"] == {"zone": "c"}
+    assert found["allocated_to"] == []

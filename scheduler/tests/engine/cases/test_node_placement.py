@@ -169,7 +169,10 @@ def test_no_workload_is_evicted_from_a_closed_node(state: str) -> None:
         (job(cpu=99), {"resource": "cpu_milli", "requested": 99_000, "total": 64_000}),
         (job(gpu=5, replicas=4), {"replicas": 4, "room_for": 3}),
         (job(gpu=8, replicas=4), {"resource": "gpu", "requested": 32, "total": 24}),
-        (job(gpu=1, selector={"zone": "z"}), {"node_selector": {"zone": "z"}}),
+        (
+            job(gpu=1, selector={"zone": "z"}),
+            {"nearest": [{"label": "zone", "value": "x", "nodes": 1}]},
+        ),
         (job(gpu=8, selector={"zone": "x"}, replicas=2), {"resource": "gpu", "requested": 16}),
     ],
     ids=["all", "one node", "cpu", "side by side", "all replicas", "no such node", "labelled"],
@@ -184,7 +187,7 @@ def test_an_impossible_request_names_what_the_empty_cluster_lacks(
         running = [run(gpu=1, on="a")]
         made = plan(rack(open_, running=running, queued=[high]))
         code, found = reason(made, high)
-        assert code == "EXCEEDS_CAPACITY"
+        assert code == ("NO_MATCHING_NODE" if "nearest" in details else "EXCEEDS_CAPACITY")
         assert found.items() >= details.items()
         assert evicted(made) == {}
 

@@ -15,6 +15,8 @@ from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.plans import replayed_plan
 from scheduler.tests.engine.strategies import with_shares
 
+NEVER = ("EXCEEDS_CAPACITY", "NO_MATCHING_NODE")
+
 
 @given(with_shares())
 @settings(max_examples=examples(300), deadline=None)
@@ -40,7 +42,7 @@ def test_the_iterator_yields_the_workload_of_the_owner_with_the_smallest_share_a
     policy = replace(policy, reserve_after_s=10**6)
     snapshot = replace(snapshot, policy=policy, state="ACTIVE")
     plan = make_plan(snapshot)
-    never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
+    never = {wait.scheduling_key for wait in plan.waits if wait.reason.code in NEVER}
     waiting = [each for each in snapshot.queued if each.scheduling_key not in never]
     state = CycleState(ClusterView(snapshot), WaitingQueue(snapshot, waiting))
     while waiting and len(state.starts) < snapshot.max_starts:
@@ -57,7 +59,7 @@ def test_a_kept_queue_gives_the_same_plan(snapshot: Snapshot) -> None:
     """The kept queue has no shares; each iterator gets them."""
     snapshot = replace(snapshot, state="ACTIVE")
     plan = make_plan(snapshot)
-    never = {wait.scheduling_key for wait in plan.waits if wait.reason.code == "EXCEEDS_CAPACITY"}
+    never = {wait.scheduling_key for wait in plan.waits if wait.reason.code in NEVER}
     queue = KeptQueue(replace(snapshot, queued=(), allocated_by_owner=()))
     for each in snapshot.queued:
         if each.scheduling_key not in never:

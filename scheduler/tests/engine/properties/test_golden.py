@@ -67,6 +67,7 @@ def test_the_recorded_plans_include_every_kind_of_decision() -> None:
         seen.update({wait.reason.code.value for wait in plan.waits})
     missing = {
         "start", "eviction", "alternative", "unfinished", "withheld", "EXCEEDS_CAPACITY",
+        "NO_MATCHING_NODE",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
         "QUOTA_EXCEEDED", "reservation", "doubled reservation", "services",
         "service beside a reservation",
