@@ -13,7 +13,6 @@ from django.db.models import (
     Value,
     When,
 )
-from rest_framework.exceptions import APIException
 
 from accounts.models import User
 from clusters.endpoints import address_policy
@@ -21,8 +20,7 @@ from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry,
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.sealing import unseal
-from organizations.access import organizations_of, reaches, role_too_low, roles_of
-from organizations.models import Role
+from organizations.access import organizations_of
 
 
 def clusters_visible_to(user: User) -> QuerySet[Cluster]:
@@ -39,29 +37,6 @@ def cluster_by_id(cluster_id: UUID | str) -> Cluster:
     if cluster is None:
         raise not_found()
     return cluster
-
-
-def clusters_for(
-    user: User, cluster_ids: Iterable[UUID | str], role: Role
-) -> dict[UUID | str, Cluster | APIException]:
-    """Each cluster by its id as given; where the user may not see it 404, where the user's role is
-    below `role` 403. Two queries in all."""
-    cluster_ids = set(cluster_ids)
-    keys = {text: parse_uuid(text) for text in cluster_ids}
-    rows = Cluster.objects.select_related("organization")
-    found = rows.in_bulk({key for key in keys.values() if key})
-    roles = roles_of(user, {cluster.organization_id for cluster in found.values()})
-    answers: dict[UUID | str, Cluster | APIException] = {}
-    for text, key in keys.items():
-        cluster = found.get(key) if key else None
-        own = roles.get(cluster.organization_id) if cluster else None
-        if cluster is None or own is None:
-            answers[text] = not_found()
-        elif reaches(own, role):
-            answers[text] = cluster
-        else:
-            answers[text] = role_too_low(role, own)
-    return answers
 
 
 def nodes_in(cluster: Cluster) -> QuerySet[Node]:

@@ -10,6 +10,8 @@ from django.db.models.functions import Lower
 
 from accounts.models import User
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.ids import parse_uuid
+from mlops_platform.api.names import is_lookable
 from organizations.access import organizations_of
 from organizations.models import Organization
 
@@ -19,6 +21,15 @@ def organization_named(user: User, name: str) -> UUID:
     own = Organization.objects.filter(pk__in=organizations_of(user))
     found = own.alias(lower=Lower("name")).filter(lower=Lower(Value(name)))
     return _first(found)
+
+
+def organization_given(user: User, text: str) -> UUID:
+    """The id that the text spells, or that of the user's organization of that name; 404 where none
+    has it. One query for a name, none for an id."""
+    found = parse_uuid(text)
+    if found is None and not is_lookable(text):
+        raise not_found()
+    return found or organization_named(user, text)
 
 
 def user_named(name: str) -> UUID:

@@ -21,7 +21,7 @@ from clusters.models import (
     Runtime,
     State,
 )
-from mlops_platform.api.fields import Choice, Reference, ShownCores, Text, WholeNumber
+from mlops_platform.api.fields import Choice, IdOrName, ShownCores, Text, WholeNumber
 from mlops_platform.api.names import check_name
 from mlops_platform.api.serializers import StrictSerializer
 
@@ -185,7 +185,7 @@ _TOTAL = (
 
 class NewClusterSerializer(_Columns):
     name = Text(max_length=100, validators=[check_name])
-    organization_id = Reference()
+    organization_id = IdOrName()
     total_cpu = cpu_field(
         "total_cpu_milli",
         required=False,

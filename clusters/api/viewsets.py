@@ -31,6 +31,7 @@ from mlops_platform.api.requests import flag_of
 from mlops_platform.api.routers import ID_OR_NAME
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
+from organizations.names import organization_given
 
 
 class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
@@ -62,7 +63,8 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
 
     def create(self, request: UserRequest) -> Response:
         body = self.body()
-        cluster = attach.create_cluster(request.user, body.pop("organization_id"), body)
+        organization_id = organization_given(request.user, body.pop("organization_id"))
+        cluster = attach.create_cluster(request.user, organization_id, body)
         return Response(ClusterSerializer(cluster).data, status=201)
 
     def partial_update(self, request: UserRequest, **path: Any) -> Response:

@@ -29,9 +29,9 @@ from mlops_platform.api.fields import (
     MILLI,
     Choice,
     Flag,
+    IdOrName,
     Label,
     Mebibytes,
-    Reference,
     Seconds,
     Text,
     Thousandths,
@@ -60,7 +60,7 @@ def _priority(**kwargs: Any) -> Text:
 class SubmitSerializer(StrictSerializer):
     """A submit. The defaults stand here, so that leaving one out and giving it are the same."""
 
-    cluster_id = Reference()
+    cluster_id = IdOrName()
     image = Image()
     required_cpu = cpu_field(help_text="Cores for each replica; up to three decimals.")
     required_ram = ram_field(help_text="MiB for each replica.")
@@ -308,7 +308,7 @@ class RerunSerializer(SubmitSerializer):
 
 
 class StopOfClusterSerializer(StrictSerializer):
-    cluster_id = Reference()
+    cluster_id = IdOrName()
 
     class Meta:
         swagger_schema_fields = {"example": {"cluster_id": EXAMPLE_CLUSTER}}

@@ -174,7 +174,8 @@ class DeploymentViewSet(DeploymentChildViewSet):
 
     def stop_of_cluster(self, request: UserRequest, **path: Any) -> Response:
         deployment, body = self.get_deployment(), self.body()
-        if body["cluster_id"].lower() != str(deployment.cluster_id):
+        cluster = deployment.cluster
+        if body["cluster_id"].lower() not in (str(cluster.pk), cluster.name.lower()):
             raise Invalid({"cluster_id": "The deployment is not of this cluster."})
         return Response(present_one(stop.stop_deployment(request.user, deployment), request.user))
 

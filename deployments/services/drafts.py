@@ -12,7 +12,8 @@ from rest_framework.exceptions import APIException
 
 from accounts.models import User
 from clusters.models import Cluster, Node, Runtime, State
-from clusters.queries import cluster_by_id, clusters_for
+from clusters.names import cluster_called, clusters_for
+from clusters.queries import cluster_by_id
 from clusters.services.clusters import refuse_closing
 from deployments import env
 from deployments.models import Deployment, Kind, OnPreempt, PriorityClass
@@ -26,6 +27,7 @@ from deployments.services.program import MOST_ARGUMENT_BYTES, TOO_MANY_ARGUMENT_
 from deployments.services.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
+from mlops_platform.api.ids import parse_uuid
 from organizations.access import require
 from organizations.models import Role
 from organizations.secrets.queries import SecretKey
@@ -47,7 +49,7 @@ LATER = frozenset(
 class Order(NamedTuple):
     """One submit of a bulk. `spec` as in draft_deployment."""
 
-    cluster_id: UUID | str
+    cluster_id: UUID | str  # or its name
     spec: Mapping[str, Any]
     priority: str = "LOW"
 
@@ -75,10 +77,10 @@ def draft_deployment(
 
     `spec` has columns of Deployment, ids under `depends_on`, and seconds with up to three decimals
     under `simulated_runtime_s`. 404 and 403 by the user's role in the cluster's organization, 400
-    for what this cluster cannot take, 409 while it is being deleted. Three queries, one more
-    each with dependencies, volumes and secrets.
+    for what this cluster cannot take, 409 while it is being deleted. `cluster_id` may be a name
+    (cluster_called). Three queries, one more each with a name, dependencies, volumes and secrets.
     """
-    cluster = cluster_by_id(cluster_id)
+    cluster = cluster_by_id(parse_uuid(cluster_id) or cluster_called(user, str(cluster_id)))
     require(user, cluster.organization_id, Role.DEVELOPER)
     needed = spec.get("depends_on")
     found = dependencies.find([cluster.pk], needed) if needed else {}
@@ -105,8 +107,9 @@ def draft_deployments(user: User, orders: Sequence[Order]) -> list[Draft]:
 def try_drafts(user: User, orders: Sequence[Order]) -> list[Draft | APIException]:
     """Each order's draft, or why it is refused, in order.
 
-    Three queries for any number of orders, and one more each with dependencies, volumes, secrets,
-    and whole nodes, node selectors or volumes that only some nodes have.
+    Three queries for any number of orders, two more with names of clusters, and one more each with
+    dependencies, volumes, secrets, and whole nodes, node selectors or volumes that only some nodes
+    have.
     """
     found = clusters_for(user, [order.cluster_id for order in orders], Role.DEVELOPER)
     clusters = {each.pk: each for each in found.values() if isinstance(each, Cluster)}

@@ -12,6 +12,7 @@ from mlops_platform.api.names import INVISIBLE, WIDE_SPACE
 
 MILLI = 1000
 LONGEST_CHOICE = 100
+LONGEST_NAME = 100  # of a cluster and an organization
 LONGEST_QUANTITY = 32
 _NUMBER = r"([0-9]+[.]?[0-9]*|[.][0-9]+)"
 _FACTORS = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)} | {
@@ -290,3 +291,10 @@ class Reference(serializers.Field):
 
     def to_representation(self, value: Any) -> str:
         return str(value)
+
+
+class IdOrName(Reference):
+    """The id of a row, or its name where the text looks like no id (names.py)."""
+
+    LONGEST = LONGEST_NAME
+    default_error_messages = {"invalid": "An id or a name is required."}

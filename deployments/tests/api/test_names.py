@@ -5,6 +5,7 @@ import pytest
 from clusters.models import Cluster
 from clusters.services.quotas import put_quota
 from clusters.tests.allocation import make_cluster, make_node
+from deployments.models import Deployment
 from deployments.tests.workloads import make
 from organizations.models import Membership, Role
 from organizations.tests.people import make_member
@@ -158,3 +159,75 @@ def test_the_feed_is_filtered_by_names(api, ada, org, east, cluster):
     for given, count in (({"actor": "grace"}, 2), ({"actor": "grace", "cluster": "gpu east"}, 1)):
         assert len(api(ada).get(path, given).json()) == count
     assert api(ada).get(path, {"actor": "nobody"}).status_code == 400
+
+
+def submit_by(name):
+    return {"cluster_id": name, "image": "a:1", "required_cpu": 1, "required_ram": 1}
+
+
+BODIES = {
+    "/api/deployments": lambda name: submit_by(name) | {"required_gpu": 0},
+    "/api/deployments/quote": lambda name: submit_by(name) | {"required_gpu": 0},
+    "/api/deployments/bulk": lambda name: {
+        "deployments": [submit_by(name) | {"required_gpu": 0} for _ in range(2)]
+    },
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_body_takes_the_name_of_a_cluster(api, dev, sam, sams_org, east, path):
+    body = BODIES[path]
+    for name in ("gpu EAST", "GPU east", str(east.pk).upper()):
+        answer = api(dev).post(path, body(name))
+        assert answer.status_code in (200, 201), answer.content
+    submitted = set(Deployment.objects.values_list("cluster", flat=True))
+    assert submitted == (set() if "quote" in path else {east.pk})
+    count = Deployment.objects.count()
+    nothing = api(sam).post(path, body("no such cluster"))
+    for unknown in ("gpu east", "a\tb", "", 7):
+        answer = api(sam).post(path, body(unknown))
+        assert (answer.status_code, answer.json()) == (404, nothing.json())
+    Membership.objects.create(organization=sams_org, user=dev, role=Role.DEVELOPER)
+    other = make_cluster(sams_org, name="gpu east")
+    answer = api(dev).post(path, body("Gpu east"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "ambiguous_name")
+    assert f"{other.pk} of {sams_org.name}" in answer.json()["detail"]
+    assert Deployment.objects.count() == count
+    Membership.objects.filter(user=dev, organization=east.organization).update(role=Role.VIEWER)
+    other.delete()
+    assert api(dev).post(path, body("gpu east")).status_code == 403
+
+
+def test_a_bulk_names_each_item_whose_cluster_it_cannot_find(api, dev, east, cluster):
+    items = [submit_by(name) | {"required_gpu": 0} for name in ("GPU EAST", "none", "west", "no")]
+    answer = api(dev).post("/api/deployments/bulk", {"deployments": items})
+    assert (answer.status_code, list(answer.json()["fields"]["deployments"])) == (404, ["1", "3"])
+    answer = api(dev).post("/api/deployments/bulk", {"deployments": items[::2]})
+    assert [row["cluster"] for row in answer.json()] == ["GPU east", "west"]
+
+
+def test_one_submit_by_name_and_by_id_is_the_same_to_an_idempotency_key(api, dev, east):
+    keys = {"Idempotency-Key": "once"}
+    first, again = (
+        api(dev).post("/api/deployments", submit_by(given) | {"required_gpu": 0}, headers=keys)
+        for given in ("gpu east", str(east.pk))
+    )
+    assert first.json()["id"] == again.json()["id"]
+    assert again["Idempotency-Replayed"] == "true"
+
+
+def test_a_cluster_is_created_in_an_organization_by_name(api, ada, sam, org):
+    body = {"name": "north", "total_cpu": 1, "total_ram": 1, "total_gpu": 0}
+    answer = api(ada).post("/api/clusters", body | {"organization_id": org.name.upper()})
+    assert (answer.status_code, answer.json()["organization_id"]) == (201, str(org.pk))
+    nothing = api(sam).post("/api/clusters", body | {"organization_id": "nowhere"})
+    for given in (org.name, "a\tb", ""):
+        answer = api(sam).post("/api/clusters", body | {"organization_id": given})
+        assert (answer.status_code, answer.json()) == (404, nothing.json())
+
+
+def test_the_older_stop_takes_the_name_of_the_cluster(api, dev, east):
+    row = make(east, dev)
+    path = f"/api/deployments/{row.pk}"
+    assert api(dev).post(path, {"cluster_id": "west"}).status_code == 400
+    assert api(dev).post(path, {"cluster_id": "gpu east"}).json()["status"] == "STOPPED"

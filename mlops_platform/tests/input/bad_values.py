@@ -37,6 +37,7 @@ from mlops_platform.api.fields import (
     Choice,
     Cores,
     Flag,
+    IdOrName,
     Mebibytes,
     Reference,
     Text,
@@ -187,6 +188,8 @@ def _by_kind(field: Any) -> list[Any]:
             return ["x", 5, True, {}, *lists, [mount, mount], nested, of_many, *vast]
         case serializers.EmailField():
             return [5, True, [], {}, "nobody", "a@b", "a@" + "b" * 260 + ".org", *vast]
+        case IdOrName():
+            return [True, 1.5, [], {}, "x" * 101, Literal("1" * 101), *vast]
         case Reference():
             return [True, 1.5, [], {}, "x" * 65, Literal("1" * 65), *vast]
         case PreStop():
