@@ -5,6 +5,7 @@ from collections import deque
 from datetime import datetime
 from typing import NamedTuple
 
+from clusters.models import Runtime
 from deployments.models import Deployment, Status
 from deployments.runtimes.log_lines import Line, LineReader, nanoseconds
 
@@ -32,8 +33,10 @@ class LogQuery(NamedTuple):
     follow: bool = False
 
     def waits_for(self, row: Deployment) -> bool:
-        """Whether the log is followed from a start that is still to come."""
-        return self.follow and self.attempt is None and row.status in WAITING
+        """Whether the log is followed from a start that is still to come; nothing that is
+        simulated writes any."""
+        waits = self.follow and self.attempt is None and row.status in WAITING
+        return waits and row.cluster.runtime != Runtime.SIMULATED
 
     @property
     def picks_lines(self) -> bool:

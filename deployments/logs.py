@@ -3,7 +3,7 @@
 `web` calls no endpoint itself: see docs/adr/0038-web-asks-workers-for-output.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rest_framework.exceptions import Throttled
 
@@ -12,6 +12,7 @@ from clusters.models import Node
 from deployments.log_selection import LogQuery
 from deployments.models import Deployment
 from deployments.output.kept import source_of
+from deployments.output.missing import Missing, nothing_read
 from deployments.output.reading import Reading
 from deployments.queries.deployments import deployment_for
 from mlops_platform.api.answers.streams import Stream
@@ -49,6 +50,7 @@ class LogStream(Stream):
     ) -> None:
         """`source` is None for a deployment that waits."""
         self._row, self._query, self._source, self._bearer = row, query, source, bearer
+        self._missing: Missing | None = None
         self.longest_s = min(FOLLOW_S if query.follow else READ_S, bearer.expires_in_s)
         self._slots = FOLLOWERS if query.follow else READERS
         self._keys = {
@@ -74,11 +76,17 @@ class LogStream(Stream):
             if isinstance(opened, Reading):
                 opened.close()
             return None
-        return self._open(query)
+        opened = self._open(query)
+        if isinstance(opened, Reading) and not query.follow and opened.is_empty():
+            self._missing = self._why_empty()
+        return opened
+
+    def headers(self) -> Mapping[str, str]:
+        return self._missing.headers if self._missing else {}
 
     def is_ready(self) -> bool:
         """One query."""
-        fresh = Deployment.objects.select_related("cluster").filter(pk=self._row.pk).first()
+        fresh = self._fresh()
         if fresh is not None:
             self._row = fresh
         return fresh is None or not self._query.waits_for(fresh)
@@ -88,9 +96,23 @@ class LogStream(Stream):
         deployment_for(self._bearer.authenticate(), self._row.pk)
         return True
 
+    def _why_empty(self) -> Missing | None:
+        """None where output was kept meanwhile. Up to three queries."""
+        query, row = self._query, self._fresh() or self._row
+        source = source_of(row, query)
+        if isinstance(source, Node):
+            return nothing_read(row, whole=query.tail != 0 and not query.picks_lines)
+        return source if isinstance(source, Missing) else None
+
+    def _fresh(self) -> Deployment | None:
+        """The row as it is now. One query."""
+        return Deployment.objects.select_related("cluster").filter(pk=self._row.pk).first()
+
     def _open(self, query: LogQuery) -> Iterator[bytes]:
         """Up to two queries, none where the view has found the log at an endpoint."""
         source = self._source or source_of(self._row, query)
+        if isinstance(source, Missing):
+            return iter([source.line])
         if isinstance(source, bytes):
             return iter([source])
         return Reading(str(self._row.pk), query)

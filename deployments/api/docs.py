@@ -16,9 +16,11 @@ from deployments.api.representation import (
 )
 from deployments.api.steering.actions import ActionAnswerSerializer
 from deployments.api.warnings import SubmittedSerializer
+from deployments.output import missing
 from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.api.errors import FAULTY, NOT_FOUND
 from mlops_platform.api.schema import AMBIGUOUS, Doc, error, not_there
+from mlops_platform.api.schema.texts import header
 
 NO_CLUSTER = not_there("No such cluster, or not yours")
 REFUSED_SUBMIT = error(
@@ -66,7 +68,13 @@ TOO_LOW_FOR_ITEMS = error(
     deployments={"3": {"cluster_id": [TOO_LOW]}},
 )
 TEXT = openapi.Response(
-    "Plain text", openapi.Schema(type="string"), {"text/plain": "epoch 1\nepoch 2\n"}
+    "Plain text; without a byte where there is none, and then a header says why",
+    openapi.Schema(type="string"),
+    {"text/plain": "epoch 1\nepoch 2\n"},
+    headers={
+        missing.CODE: header("string", f"Why there is none: {', '.join(missing.Code)}."),
+        missing.DETAIL: header("string", "The same as a sentence."),
+    },
 )
 TOO_MANY_READERS = error(
     "Too many read logs just now",
@@ -190,9 +198,8 @@ DEPLOYMENTS = {
         "deployments",
         "What it wrote",
         "Plain text of both its streams, as it comes. After the end the last 256 KiB of each "
-        "replica are kept, with the times of its lines. Nothing for what is simulated, or never "
-        "ran. First come `since` and `until`, then `grep`, then either `tail` or `skip` and "
-        "`limit`.",
+        "replica are kept, with the times of its lines. First come `since` and `until`, then "
+        "`grep`, then either `tail` or `skip` and `limit`.",
         parameters=LOG_PARAMETERS,
         answers={200: TEXT, 409: NO_TIMES, 429: TOO_MANY_READERS, 503: ENDPOINT_AWAY},
     ),

@@ -50,6 +50,7 @@ from deployments.api.steering.actions import ActionSerializer, act
 from deployments.api.warnings import as_warnings
 from deployments.models import Deployment, DeploymentEvent
 from deployments.output.kept import source_of
+from deployments.output.missing import Missing
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
@@ -212,11 +213,13 @@ class DeploymentViewSet(DeploymentChildViewSet):
     def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:
         deployment, wanted = self.get_deployment(), wanted_logs(request)
         logs.check(deployment, wanted)
-        source: bytes | Node | None = None
+        source: bytes | Missing | Node | None = None
         if not wanted.waits_for(deployment):
             source = source_of(deployment, wanted)
         response: HttpResponseBase
-        if isinstance(source, bytes):
+        if isinstance(source, Missing):
+            response = HttpResponse(content_type=PLAIN_TEXT, headers=source.headers)
+        elif isinstance(source, bytes):
             response = HttpResponse(source, content_type=PLAIN_TEXT)
         else:
             stream = logs.LogStream(deployment, wanted, source, bearer_of(request))

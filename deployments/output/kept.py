@@ -6,6 +6,8 @@ from itertools import zip_longest
 from clusters.models import Node, Runtime
 from deployments.log_selection import LogQuery, Selection
 from deployments.models import Deployment, DeploymentLog
+from deployments.output import missing
+from deployments.output.missing import Missing
 from deployments.queries.placements import node_ids
 from deployments.runtimes.log_lines import unpacked
 from mlops_platform.api.errors import Conflict
@@ -16,23 +18,24 @@ class KeptWithoutTimes(Conflict):
     default_detail = "This output was kept without times: ask without timestamps and until."
 
 
-def source_of(row: Deployment, query: LogQuery) -> bytes | Node:
-    """The log as it was kept, or the node whose endpoint has it.
+def source_of(row: Deployment, query: LogQuery) -> bytes | Missing | Node:
+    """The log as it was kept, or why there is none, or the node whose endpoint has it.
 
-    Empty for a deployment that never ran, or is in a simulated cluster. Raises 409 where a kept log
-    has no times and the query needs them. Up to two queries.
+    Raises 409 where a kept log has no times and the query needs them. Up to two queries.
     """
     attempt = query.attempt or row.attempt
     kept = DeploymentLog.objects.filter(
         deployment=row, attempt=attempt, replica=query.replica
     ).first()
     if kept is not None:
-        return _picked_of(kept, query)
-    simulated = row.cluster.runtime == Runtime.SIMULATED
-    if simulated or attempt != row.attempt or query.replica >= len(node_ids(row)):
-        return b""
+        nothing = missing.NOTHING_SELECTED if kept.output else missing.WROTE_NOTHING
+        return _picked_of(kept, query) or nothing
+    if row.cluster.runtime == Runtime.SIMULATED:
+        return missing.SIMULATED
+    if attempt != row.attempt or query.replica >= len(node_ids(row)):
+        return missing.nothing_kept(row, attempt)
     node = Node.objects.select_related("endpoint").filter(pk=node_ids(row)[query.replica]).first()
-    return b"" if node is None or node.endpoint is None else node
+    return missing.NODE_GONE if node is None or node.endpoint is None else node
 
 
 def _picked_of(kept: DeploymentLog, query: LogQuery) -> bytes:

@@ -84,6 +84,17 @@ class Reading(Iterator[bytes]):
             raise _error(failure, sentence)
         return data if kind == Kind.TEXT else b""
 
+    def is_empty(self) -> bool:
+        """Whether the log has ended without a piece. Waits for the first one for WAIT_S at most;
+        an error is the next piece's."""
+        try:
+            part = self._next_part()
+        except (RedisError, _LostError):
+            return False
+        if part is not None:
+            self._parts.appendleft(part)
+        return part is not None and part[0] == Kind.ENDED
+
     def close(self) -> None:
         """Let the worker know that no one reads any more."""
         self._over = True

@@ -31,6 +31,7 @@ from deployments.output.exchange import (
     unpacked,
 )
 from deployments.output.kept import source_of
+from deployments.output.missing import Missing
 from deployments.output.sending import Sender
 from deployments.runtimes.base import Runtime
 from mlops_platform.api.throttling.slots import Slots
@@ -155,7 +156,7 @@ class LogReaders:
             rows = Deployment.objects.select_related("cluster")
             row = rows.filter(pk=UUID(request.deployment_id)).first()
             source = b"" if row is None else source_of(row, request.query)
-            if row is None or isinstance(source, bytes):
+            if row is None or isinstance(source, bytes | Missing):
                 return source if isinstance(source, bytes) else b""
             return _AtEndpoint(row, source, at_endpoint.connect(source, row))
         finally:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from deployments.models import PLACED, Deployment, DeploymentLog
+from deployments.output.missing import KEPT_ATTEMPTS
 from deployments.reconciler.observation import EndpointView, Observation, Replica, in_parallel
 from deployments.runtimes.base import (
     AnswerTooLarge,
@@ -26,7 +27,6 @@ KEPT_LINES, KEPT_BYTES = 5000, 256 * 1024  # of the log of each replica
 FEW_LINES = 200  # of a log whose lines are long: an engine cuts them at 16 KiB
 LOG_S, LOG_BYTES = 5.0, 4 * 1024 * 1024  # to read, until the kept end of it is reached
 MOST_LOGS_AT_ONCE = 32  # in memory
-MOST_ATTEMPTS = 20  # of a deployment, whose logs are kept
 COLUMNS = ("attempt", "status", "cpu_milli", "ram_mib", "gpu")
 T = TypeVar("T")
 
@@ -137,9 +137,9 @@ def _keep(ended: Sequence[Orphan]) -> list[Orphan]:
     ]
     DeploymentLog.objects.bulk_create(logs, ignore_conflicts=True)
     for log in logs:
-        if log.attempt > MOST_ATTEMPTS:  # of a service that crashes again and again
+        if log.attempt > KEPT_ATTEMPTS:  # of a service that crashes again and again
             older = DeploymentLog.objects.filter(deployment=log.deployment_id)
-            older.filter(attempt__lte=log.attempt - MOST_ATTEMPTS).delete()
+            older.filter(attempt__lte=log.attempt - KEPT_ATTEMPTS).delete()
     return [each for each, _ in answered]
 
 

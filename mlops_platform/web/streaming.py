@@ -19,7 +19,7 @@ from mlops_platform.web import limits
 from mlops_platform.web.messages import Answer
 from mlops_platform.web.pushing import push
 from mlops_platform.web.stream_reader import StreamReader
-from mlops_platform.web.wsgi_call import Result
+from mlops_platform.web.wsgi_call import Result, encoded
 
 logger = logging.getLogger(__name__)
 Start = Callable[[Answer], Awaitable[None]]
@@ -82,7 +82,8 @@ class Streams:
             except Exception as error:
                 await _send_whole(_refusal(result, error), start, send)
                 return
-            await start(result.answer)
+            further = encoded([*stream.headers().items()])
+            await start(result.answer._replace(headers=result.answer.headers + further))
             _log(result, result.answer.status)
             await served.send_until(over, send)
             await send(b"", False)

@@ -9,7 +9,7 @@ view's thread iterates.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -38,6 +38,10 @@ class Stream:
         passed without one, so that the reader can leave.
         """
         raise NotImplementedError
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers that are known only once `open` has returned: read right after its first call."""
+        return {}
 
     def is_ready(self) -> bool:
         """Whether `open` has pieces now."""
@@ -90,6 +94,9 @@ class StreamResponse(StreamingHttpResponse):
         """What the web server logs of the request."""
         self.on_loop = bool(request.META.get(ON_LOOP))
         super().__init__(() if self.on_loop else _pieces_of(stream), **options)
+        if isinstance(stream, Stream) and not self.on_loop:
+            for name, value in stream.headers().items():
+                self[name] = value
 
 
 def _pieces_of(stream: Stream | PushedStream) -> Iterable[bytes]:

@@ -15,6 +15,7 @@ from clusters.models import Placement as PlacementPolicy
 from deployments.api.log_parameters import PARAMETERS
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Status
+from deployments.output.missing import Code as Missing
 from deployments.reasons.codes import SENTENCES
 from deployments.runtimes.base import Code as ProblemCode
 from mlops_platform.tests.docs.documents import PAGES, first_column, name_of, named, section, table
@@ -108,6 +109,10 @@ def test_every_runtime_is_explained() -> None:
 def test_every_parameter_of_the_output_is_explained() -> None:
     given = first_column("docs/how-to/read-output.md", "parameter")
     assert sorted(given) == sorted(each.name for each in PARAMETERS)
+
+
+def test_every_code_of_output_that_is_not_there_is_explained() -> None:
+    assert first_column("docs/how-to/read-output.md", "`X-Logs-Missing`") == list(Missing)
 
 
 def test_every_metric_is_explained() -> None:

@@ -191,6 +191,14 @@ def test_a_queued_deployment_is_followed_once_it_runs(server, dripping, vera):
         assert b".\n" in raw.recv(65536)
 
 
+def test_an_answer_without_a_line_says_why_in_its_headers(server, dripping, vera, engine):
+    engine.drop = b"2026-03-01T09:30:00.000000000Z loss 1\n"
+    answer = ask(server, path(dripping, "?until=2026-03-01T09:29:59Z"), vera)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["X-Logs-Missing"] == "nothing_selected"
+    assert "X-Logs-Missing" not in ask(server, path(dripping, "?limit=1"), vera).headers
+
+
 def test_a_follower_that_does_not_read_is_disconnected(server, dripping, vera, engine):
     engine.drip_every_s, engine.drop = 0.0, b"." * 60_000
     with connect(server, request(path(dripping, "?follow=true"), vera)):

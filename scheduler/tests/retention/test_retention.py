@@ -172,7 +172,7 @@ def test_entries_from_while_the_clock_was_ahead_go_with_those_behind_them(
     assert list(left.values_list("at", flat=True)) == times[-3:]
 
 
-def test_old_output_goes_and_reads_as_empty(cluster: Cluster, dev: Any, api: Any) -> None:
+def test_old_output_goes_and_leaves_an_empty_text(cluster: Cluster, dev: Any, api: Any) -> None:
     row = ended(cluster, dev, 1)
     log = DeploymentLog.objects.filter(deployment=row)
     log.update(kept_at=days_ago(11))

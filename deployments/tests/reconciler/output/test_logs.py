@@ -7,11 +7,10 @@ import pytest
 
 from clusters.models import Node
 from deployments.logs import FOLLOWERS, READERS
-from deployments.models import Deployment, DeploymentLog, Status
+from deployments.models import Deployment, DeploymentLog
 from deployments.output.at_endpoint import CUT
 from deployments.runtimes.base import RuntimeUnavailable
 from deployments.tests.reconciler.testbed import Testbed
-from deployments.tests.workloads import make
 
 pytestmark = pytest.mark.django_db
 
@@ -134,11 +133,6 @@ def test_logs_of_the_last_twenty_attempts_are_kept(testbed: Testbed, a: Node):
         testbed.end_retry_pauses()
     kept = DeploymentLog.objects.filter(deployment=row).values_list("attempt", flat=True)
     assert sorted(kept) == list(range(3, 23))
-
-
-def test_a_waiting_or_simulated_deployment_has_no_log(api, vera, dev, cluster):
-    for status in (Status.QUEUED, Status.RUNNING, Status.COMPLETED):
-        assert text(api(vera).get(path(make(cluster, dev, status)))) == ""
 
 
 @pytest.mark.parametrize("query", ["", "?follow=true", "?follow=true&attempt=1"])
