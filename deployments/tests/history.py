@@ -37,6 +37,13 @@ def add_history(cluster: Any, owner: Any, count: int) -> None:
         cursor.execute(_ENDED, params)
 
 
+def start_empty() -> None:
+    """The table as it is when made: what tests have added and rolled back stays in its pages and
+    indexes, and a scan for a bitmap reads that too."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE deployments_deployment CASCADE")
+
+
 def analyze() -> None:
     """What autovacuum would have done by now; within a transaction, the half of it."""
     with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Deployment, Status
 from deployments.queries import lists
-from deployments.tests.history import add_history, analyze, rows_read, scans_of
+from deployments.tests.history import add_history, analyze, rows_read, scans_of, start_empty
 
 PATH = "/api/deployments"
 HISTORY, LIMIT, FEW = 1_000, 5, 20
@@ -49,6 +49,7 @@ def history(cluster, org, dev, monkeypatch):
     """Two clusters have labels, nodes, reasons and starts; ten rows in the middle of one have
     others."""
     monkeypatch.setattr(lists, "FEW", FEW)
+    start_empty()
     for at in (cluster, make_cluster(org, name="east")):
         add_history(at, dev, HISTORY)
     nodes = [make_node(cluster, name=f"node-{number}") for number in (1, 9)]
