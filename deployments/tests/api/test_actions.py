@@ -56,6 +56,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(api, dev, sweep, stop_
         "first": [{"id": str(row.pk), "name": row.name} for row in reversed(sweep[:3])],
         "refusals": [],
         "submitted": [],
+        "submitted_names": [],
     }
     act(api(dev), "priority", filter=SWEEP, priority="HIGH", dry_run=True)
     act(api(dev), "rerun", filter=SWEEP, dry_run=True)
