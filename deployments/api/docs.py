@@ -11,7 +11,6 @@ from deployments.api.log_parameters import PARAMETERS as LOG_PARAMETERS
 from deployments.api.peers import PARAMETERS as PEERS_PARAMETERS
 from deployments.api.peers import PeersSerializer
 from deployments.api.representation import (
-    DeploymentSerializer,
     ListedDeploymentSerializer,
 )
 from deployments.api.steering.actions import ActionAnswerSerializer
@@ -128,7 +127,7 @@ DEPLOYMENTS = {
         operation_id="deployments_submit_bulk",
         parameters=[headers.PARAMETER],
         answers={
-            201: DeploymentSerializer(many=True),
+            201: SubmittedSerializer(many=True),
             400: FAULTY_ITEMS,
             403: TOO_LOW_FOR_ITEMS,
             404: NO_CLUSTER_OF_ITEMS,
@@ -161,7 +160,7 @@ DEPLOYMENTS = {
         "environment, you may change nothing of what runs.",
         operation_id="deployments_rerun",
         parameters=[headers.PARAMETER],
-        answers={201: DeploymentSerializer, 403: NOT_OWNER, 409: REFUSED_SUBMIT},
+        answers={201: SubmittedSerializer, 403: NOT_OWNER, 409: REFUSED_SUBMIT},
     ),
     "actions": Doc(
         "deployments",

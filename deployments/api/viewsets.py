@@ -47,7 +47,7 @@ from deployments.api.serializers import (
     SubmitSerializer,
 )
 from deployments.api.steering.actions import ActionSerializer, act
-from deployments.api.warnings import as_warnings
+from deployments.api.warnings import warnings_of_gangs, with_warnings
 from deployments.models import Deployment, DeploymentEvent
 from deployments.output.kept import source_of
 from deployments.output.missing import Missing
@@ -126,7 +126,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
             idempotency_key=idempotency_key(request),
             quote=quote,
         )
-        warnings = as_warnings(deployment) if deployment.replicas > 1 else []
+        warnings = warnings_of_gangs([deployment])[0] if deployment.replicas > 1 else []
         if quote is not None and not replayed:
             answer = present_one(deployment_by_id(deployment.pk), request.user)
         elif replayed:
@@ -144,14 +144,13 @@ class DeploymentViewSet(DeploymentChildViewSet):
         submitted = bulk.create_deployments(
             request.user, orders, idempotency_key=idempotency_key(request)
         )
+        rows = submitted.deployments
+        warnings = warnings_of_gangs(rows)
         if submitted.replayed:
-            return Response(
-                present(submitted.deployments, reader=request.user), 201, headers={REPLAYED: "true"}
-            )
-        answer = present_new(
-            submitted.deployments, submitted.class_names, submitted.dependencies, request.user
-        )
-        return Response(answer, status=201)
+            answer = with_warnings(present(rows, reader=request.user), warnings)
+            return Response(answer, 201, headers={REPLAYED: "true"})
+        answer = present_new(rows, submitted.class_names, submitted.dependencies, request.user)
+        return Response(with_warnings(answer, warnings), status=201)
 
     def retrieve(self, request: UserRequest, **path: Any) -> Response:
         return Response(present_one(self.get_deployment(), request.user))
@@ -192,10 +191,14 @@ class DeploymentViewSet(DeploymentChildViewSet):
             needed=needed.get(deployment.pk, ()),
             idempotency_key=idempotency_key(request),
         )
+        warnings = warnings_of_gangs([submitted])[0]
         if replayed:
-            return Response(present_one(submitted, request.user), 201, headers={REPLAYED: "true"})
-        [answer] = present_new([submitted], class_names, {submitted.pk: dependencies}, request.user)
-        return Response(answer, status=201)
+            answer = present_one(submitted, request.user)
+        else:
+            needed_now = {submitted.pk: dependencies}
+            [answer] = present_new([submitted], class_names, needed_now, request.user)
+        headers = {REPLAYED: "true"} if replayed else None
+        return Response({**answer, "warnings": warnings}, status=201, headers=headers)
 
     @action(detail=False, methods=["post"], url_path="actions")
     def actions(self, request: UserRequest) -> Response:

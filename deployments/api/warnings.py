@@ -1,13 +1,13 @@
-"""The warnings of a submit and of a quote: what is accepted all the same."""
+"""The warnings of what is submitted: it is accepted all the same."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rest_framework import serializers
 
 from deployments.api.representation import EXAMPLE, DeploymentSerializer
 from deployments.models import Deployment
-from deployments.reasons.warnings import warnings_of
+from deployments.reasons.warnings import warnings_of_each
 
 
 class WarningSerializer(serializers.Serializer):
@@ -29,6 +29,12 @@ class SubmittedSerializer(DeploymentSerializer):
         swagger_schema_fields: Mapping[str, Any] = {"example": {**EXAMPLE, "warnings": []}}
 
 
-def as_warnings(deployment: Deployment) -> list[dict[str, str]]:
-    """Those of a gang; no other deployment has any."""
-    return [each._asdict() for each in warnings_of(deployment)]
+def warnings_of_gangs(deployments: Sequence[Deployment]) -> list[list[dict[str, str]]]:
+    """Those of each, before it is shown; only gangs have any. Queries as of `warnings_of_each`."""
+    return [[each._asdict() for each in found] for found in warnings_of_each(deployments)]
+
+
+def with_warnings(
+    answers: Iterable[Mapping[str, Any]], warnings: Sequence[list[dict[str, str]]]
+) -> list[dict[str, Any]]:
+    return [{**answer, "warnings": found} for answer, found in zip(answers, warnings, strict=True)]

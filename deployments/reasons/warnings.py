@@ -1,8 +1,13 @@
 """What a submit or a quote should know though nothing refuses it, in codes and sentences."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
-from clusters.models import Cluster, Node, Runtime
+from django.db.models import prefetch_related_objects
+
+from clusters.models import Node, Runtime
 from deployments.models import Deployment
 from deployments.queries.peers import DEFAULT_NETWORK, NO_NETWORK, network_of
 from deployments.reasons.codes import PEERS_UNREACHABLE
@@ -33,25 +38,52 @@ class Warning(NamedTuple):  # noqa: A001 - the API's word; none of Python's is r
 def warnings_of(row: Deployment) -> list[Warning]:
     """Those of a deployment that has no placement yet. Two queries for a gang in a Docker cluster,
     none for all others."""
-    return [each for each in (_of_peers(row, row.cluster),) if each is not None]
+    return warnings_of_each([row])[0]
 
 
-def _of_peers(row: Deployment, cluster: Cluster) -> Warning | None:
-    if row.replicas == 1 or cluster.runtime != Runtime.DOCKER:
-        return None
+def warnings_of_each(rows: Sequence[Deployment]) -> list[list[Warning]]:
+    """Those of each of these deployments, in their order. One query where clusters of gangs are not
+    read yet, and two for each Docker cluster that has gangs among them."""
+    gangs: dict[UUID, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        if row.replicas > 1:
+            gangs[row.cluster_id].append(number)
+    prefetch_related_objects([rows[one] for those in gangs.values() for one in those], "cluster")
+    found: list[list[Warning]] = [[] for _ in rows]
+    for those in gangs.values():
+        for number, warning in _of_peers({one: rows[one] for one in those}).items():
+            found[number].append(warning)
+    return found
+
+
+def _of_peers(gangs: Mapping[int, Deployment]) -> dict[int, Warning]:
+    """Those of gangs of one cluster, by number."""
+    cluster = next(iter(gangs.values())).cluster
+    if cluster.runtime != Runtime.DOCKER:
+        return {}
     network = network_of(cluster)
     if network == NO_NETWORK:
-        return Warning(PEERS_UNREACHABLE, "replicas", WITHOUT_NETWORK)
+        return dict.fromkeys(gangs, Warning(PEERS_UNREACHABLE, "replicas", WITHOUT_NETWORK))
     nodes = list(Node.objects.filter(cluster=cluster)) if network == DEFAULT_NETWORK else []
     if len(nodes) < 2:
-        return None
-    if max(_room(node, row) for node in nodes) < row.replicas:
-        return Warning(PEERS_UNREACHABLE, "replicas", TOO_MANY_FOR_ONE)
-    return Warning(PEERS_MAY_BE_UNREACHABLE, "replicas", PERHAPS_SEVERAL)
+        return {}
+    most: dict[tuple[int, ...], int] = {}  # of replicas on one node, by what each asks for
+    found = {}
+    for number, row in gangs.items():
+        asked = tuple(getattr(row, name) for name in RESOURCES)
+        if asked not in most:
+            most[asked] = max(_room(node, asked) for node in nodes)
+        if (min(most[asked], 1) if row.whole else most[asked]) < row.replicas:
+            found[number] = Warning(PEERS_UNREACHABLE, "replicas", TOO_MANY_FOR_ONE)
+        else:
+            found[number] = Warning(PEERS_MAY_BE_UNREACHABLE, "replicas", PERHAPS_SEVERAL)
+    return found
 
 
-def _room(node: Node, row: Deployment) -> int:
+def _room(node: Node, asked: tuple[int, ...]) -> int:
     """How many replicas the node, as it is when empty, would take."""
     return min(
-        getattr(node, name) // amount for name in RESOURCES if (amount := getattr(row, name))
+        getattr(node, name) // amount
+        for name, amount in zip(RESOURCES, asked, strict=True)
+        if amount
     )

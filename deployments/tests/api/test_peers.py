@@ -1,8 +1,11 @@
 """GET /api/deployments/{id}/peers"""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Node, Sandbox
+from clusters.tests.allocation import make_node
 from deployments.models import Deployment
 from deployments.reasons.warnings import warnings_of
 from deployments.tests.workloads import body
@@ -109,9 +112,34 @@ def test_a_submit_and_a_quote_warn_of_a_gang_whose_replicas_cannot_meet(
         warnings = answer.json()["warnings"]
         assert [each["code"] for each in warnings] == codes
         assert {each["field"] for each in warnings} == ({"replicas"} if codes else set())
-    again = api(dev).post(PATH, asked, HTTP_IDEMPOTENCY_KEY="k")
-    replayed = api(dev).post(PATH, asked, HTTP_IDEMPOTENCY_KEY="k")
-    assert replayed.json()["warnings"] == again.json()["warnings"] == warnings
+    rerun = f"{PATH}/{answers[1].json()['id']}/rerun"
+    for path, given in ((PATH, asked), (f"{PATH}/bulk", {"deployments": [asked]}), (rerun, {})):
+        for _ in range(2):
+            again = api(dev).post(path, given, HTTP_IDEMPOTENCY_KEY=path[-9:])
+            assert again.status_code == 201, again.content
+            [shown] = again.json() if path.endswith("bulk") else [again.json()]
+            assert shown["warnings"] == warnings
+        assert "Idempotency-Replayed" in again.headers
+
+
+def test_items_of_a_bulk_have_their_own_warnings_by_as_many_queries_as_one(api, dev, cluster):
+    type(cluster).objects.update(runtime="docker")
+    for number in range(2):
+        make_node(cluster, name=f"n{number}", gpu=4)
+    items = [body(cluster, replicas=1 + number % 3, required_gpu=2) for number in range(9)]
+    items[2] |= {"exclusive": True, "replicas": 2}
+    bulk = f"{PATH}/bulk"
+    api(dev).post(bulk, {"deployments": items})  # counts the queue
+    counts = []
+    for given in (items[2:3], items):
+        with CaptureQueriesContext(connection) as queries:
+            answer = api(dev).post(bulk, {"deployments": given})
+        assert answer.status_code == 201, answer.content
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+    codes = [[each["code"] for each in item["warnings"]] for item in answer.json()]
+    perhaps, never = ["PEERS_MAY_BE_UNREACHABLE"], ["PEERS_UNREACHABLE"]
+    assert codes == [[], perhaps, never] + [[], perhaps, never] * 2
 
 
 def test_one_replica_costs_no_query_for_its_warnings(api, dev, cluster, django_assert_num_queries):
