@@ -119,10 +119,12 @@ class ClusterForm(RefusableForm, forms.ModelForm):
         cleaned = super().clean() or {}
         self.add_refusal()
         runtime = cleaned.get("runtime", self.instance.runtime)
+        is_new = self.instance._state.adding
+        none_given = is_new and not any(self.data.get(self.add_prefix(name)) for name in TOTALS)
         for name in TOTALS:
             if name not in self.fields:
                 continue
-            if runtime != Runtime.SIMULATED:
+            if runtime != Runtime.SIMULATED or none_given:
                 cleaned[name] = 0  # until there are nodes
             elif cleaned.get(name) is None and name not in self.errors:
                 self.add_error(name, "This field is required.")

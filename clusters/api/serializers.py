@@ -178,8 +178,8 @@ class _Columns(StrictSerializer):
 
 TOTALS = ("total_cpu", "total_ram", "total_gpu")
 _TOTAL = (
-    "Needed in a simulated cluster; in any other the nodes make the totals, 0 before there are any,"
-    " and this is not kept."
+    "All three make a simulated cluster one pool. Without them its nodes make the totals, 0 before "
+    "there are any; so do those of any other cluster, where this is not kept."
 )
 
 
@@ -218,7 +218,7 @@ class NewClusterSerializer(_Columns):
         runtime = attrs.get("runtime", Runtime.SIMULATED)
         totals = {str(self.fields[name].source): name for name in TOTALS}
         needed: dict[str, str] = {}
-        if runtime == Runtime.SIMULATED:
+        if runtime == Runtime.SIMULATED and not totals.keys().isdisjoint(attrs):
             needed = totals
         else:
             attrs |= dict.fromkeys(totals, 0)

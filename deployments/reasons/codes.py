@@ -148,6 +148,13 @@ def _nearest(details: Details) -> str:
     return f" Nodes have {shown}{', but none has all' if each_alone else ''}."
 
 
+def _no_capacity_yet(details: Details) -> str:
+    if not details["nodes"]:
+        return "The cluster has no nodes yet."
+    silent = "its node has not" if details["nodes"] == 1 else "none of its nodes has"
+    return f"The cluster has no capacity yet: {silent} answered with its size."
+
+
 def _exceeds_capacity(details: Details) -> str:
     if "node_selector" in details:  # of before NO_MATCHING_NODE
         return _no_node(details)
@@ -305,6 +312,7 @@ def _always(sentence: str) -> Callable[[Details], str]:
 
 
 SENTENCES: Mapping[str, Callable[[Details], str]] = {
+    "NO_CAPACITY_YET": _no_capacity_yet,
     "EXCEEDS_CAPACITY": _exceeds_capacity,
     "NO_MATCHING_NODE": _no_node,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,

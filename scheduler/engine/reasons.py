@@ -17,6 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Code(StrEnum):
+    NO_CAPACITY_YET = "NO_CAPACITY_YET"
     EXCEEDS_CAPACITY = "EXCEEDS_CAPACITY"
     NO_MATCHING_NODE = "NO_MATCHING_NODE"
     INSUFFICIENT_CAPACITY = "INSUFFICIENT_CAPACITY"
@@ -36,6 +37,11 @@ class Code(StrEnum):
 class Reason:
     code: Code
     details: dict[str, Any] = field(default_factory=dict)
+
+
+def no_capacity_yet(nodes: int) -> Reason:
+    """The cluster has no CPU, no RAM and no GPUs: no nodes, or `nodes` of unknown size."""
+    return Reason(Code.NO_CAPACITY_YET, {"nodes": nodes})
 
 
 def exceeds_capacity(request: Resources, total: Resources, *, on_a_node: bool = False) -> Reason:

@@ -34,6 +34,8 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     is_possible = capacity.possible(workload.request, workload.replicas, workload.selector)
     if is_possible and not (workload.whole and workload.variant_of is None):
         return None
+    if not any(map(any, capacity.totals)):
+        return reasons.no_capacity_yet(sum(id_ is not None for id_ in capacity.ids))
     if is_possible:
         return _no_whole_nodes(capacity, workload)
     empty = capacity.empty(workload.selector)

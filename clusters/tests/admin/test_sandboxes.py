@@ -157,9 +157,16 @@ def test_a_cluster_that_runs_things_is_added_without_totals(operator, org, runti
     assert (made.runtime, made.node_lost_after_s) == (runtime, 60)
 
 
-def test_a_simulated_cluster_needs_totals(operator, org):
+def test_a_simulated_cluster_that_will_have_nodes_needs_no_totals(operator, org):
     body = form_of(Cluster(name="new", **NOTHING), organization=str(org.pk), runtime="simulated")
-    body["total_gpu"] = ""
+    assert operator.post(add("cluster"), body | dict.fromkeys(NOTHING, "")).status_code == 302
+    made = Cluster.objects.get()
+    assert {name: getattr(made, name) for name in NOTHING} == NOTHING
+
+
+def test_a_simulated_cluster_needs_all_totals_or_none(operator, org):
+    body = form_of(Cluster(name="new", **NOTHING), organization=str(org.pk), runtime="simulated")
+    body |= {"total_cpu_milli": "4", "total_ram_mib": "1024", "total_gpu": ""}
     answer = operator.post(add("cluster"), body)
     assert answer.status_code == 200
     assert "This field is required." in answer.content.decode()

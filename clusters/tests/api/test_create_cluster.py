@@ -101,7 +101,7 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("name", 7),
         ("total_cpu", 0),
         ("total_cpu", -1),
-        ("total_cpu", "8"),
+        ("total_cpu", "eight"),
         ("total_cpu", 0.0001),
         ("total_cpu", True),
         ("total_cpu", 10_000_001),
@@ -150,6 +150,23 @@ def test_each_of_these_is_needed(api, ada, org, field):
     response = api(ada).post(PATH, given)
     assert response.status_code == 400
     assert list(response.json()["fields"]) == [field]
+
+
+def test_a_cluster_that_will_have_nodes_needs_no_totals(api, ada, org):
+    given = {name: value for name, value in body(org).items() if name not in SIZE}
+    made = api(ada).post(PATH, given)
+    assert made.status_code == 201
+    assert [made.json()[name] for name in SIZE] == [0, 0, 0]
+    node = {"name": "n", "cpu": 4, "ram": 8192, "gpu": 1}
+    assert api(ada).post(f"{PATH}/{made.json()['id']}/nodes", node).status_code == 201
+    assert (Cluster.objects.get().total_cpu_milli, Cluster.objects.get().total_gpu) == (4000, 1)
+
+
+def test_a_pool_takes_its_totals_later(api, ada, org):
+    given = {name: value for name, value in body(org).items() if name not in SIZE}
+    made = api(ada).post(PATH, given).json()
+    assert api(ada).patch(f"{PATH}/{made['id']}", SIZE).status_code == 200
+    assert Cluster.objects.get().total_gpu == SIZE["total_gpu"]
 
 
 def test_thousandths_of_a_core_are_exact(api, ada, org):

@@ -11,6 +11,17 @@ FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
 @pytest.mark.parametrize(
     ("code", "details", "message"),
     [
+        ("NO_CAPACITY_YET", {"nodes": 0}, "The cluster has no nodes yet."),
+        (
+            "NO_CAPACITY_YET",
+            {"nodes": 1},
+            "The cluster has no capacity yet: its node has not answered with its size.",
+        ),
+        (
+            "NO_CAPACITY_YET",
+            {"nodes": 2},
+            "The cluster has no capacity yet: none of its nodes has answered with its size.",
+        ),
         (
             "EXCEEDS_CAPACITY",
             {"resource": "gpu", "requested": 16, "total": 8},
