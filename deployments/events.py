@@ -27,7 +27,8 @@ class EventType(models.TextChoices):
 
 class DeploymentEvent(models.Model):
     """An entry of a deployment's timeline and of its organization's feed, written in the
-    transaction of the change (lifecycle/timeline.py) and never edited.
+    transaction of the change (lifecycle/timeline.py) and never edited but to keep the name of a
+    user that is deleted.
 
     The feed is in the order of (transaction_id, id), see api/answers/commit_order.py; rows of
     earlier versions are in none. `cluster_id` and `organization_id` are no foreign keys: nothing is
@@ -54,6 +55,8 @@ class DeploymentEvent(models.Model):
         related_name="+",
         db_index=False,
     )
+    actor_name = models.CharField(max_length=150, null=True, editable=False)
+    """Of an actor that has been deleted since; while there is one, null."""
     cycle_id = models.UUIDField(null=True, blank=True)
     details = models.JSONField(default=dict, blank=True, decoder=DetailsDecoder)
 

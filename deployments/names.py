@@ -13,6 +13,7 @@ SEVERAL = {"deployments": "deployment_names", "victims": "victim_names"}
 """Keys whose value is a list of such ids, and under which key their names stand, in that order."""
 ID_LETTERS = 36
 SHORT_ID = 13  # letters of an id: the millisecond at which it was made
+CALLED = "{} of {}"  # a name and the owner's
 TOLD_BY_ID = "a deployment ({short})"
 
 Details = Mapping[str, Any]
@@ -25,7 +26,7 @@ class Named(NamedTuple):
     owner: str
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.owner}"
+        return CALLED.format(*self)
 
 
 Names = Mapping[str, Named]

@@ -1,4 +1,4 @@
-"""What deployments do at the news of clusters: each receiver calls one function."""
+"""What deployments do at the news of clusters and users: each receiver calls one function."""
 
 from functools import partial
 from typing import Any
@@ -7,8 +7,10 @@ from uuid import UUID
 from django.apps.registry import Apps
 from django.apps.registry import apps as present_apps
 from django.db import transaction
+from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
+from accounts.models import User
 from clusters.models import Cluster
 from clusters.signals import cluster_closing, cluster_deleted, keys_change, node_renamed
 from deployments import scheduling_key, wakeup
@@ -38,6 +40,11 @@ def on_keys_change(cluster: Cluster, **_: Any) -> None:
 @receiver(node_renamed)
 def on_node_renamed(cluster_id: UUID, node_id: UUID, name: str, **_: Any) -> None:
     rename_node(cluster_id, node_id, name)
+
+
+@receiver(pre_delete, sender=User)
+def on_user_deleted(instance: User, **_: Any) -> None:
+    timeline.keep_name(instance)
 
 
 def on_migrated(using: str, apps: Apps = present_apps, **_: Any) -> None:

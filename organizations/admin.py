@@ -33,7 +33,8 @@ class InviteCodeInline(admin.TabularInline):
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InviteCode]:
-        return super().get_queryset(request).filter(rotated_at=None)
+        found = super().get_queryset(request).select_related("organization")
+        return found.filter(rotated_at=None)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

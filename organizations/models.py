@@ -57,7 +57,8 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} membership {self.pk}"  # names would cost a query per row
+        """Two queries, none where its user and its organization are at hand."""
+        return f"{self.user} in {self.organization} as {self.role}"
 
 
 def new_code() -> str:
@@ -97,7 +98,8 @@ class InviteCode(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role} code {self.pk}"
+        """One query, none where its organization is at hand."""
+        return f"{self.role} code of {self.organization}"
 
     @property
     def usable(self) -> bool:
@@ -131,7 +133,8 @@ class Ban(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"ban {self.pk}"
+        """Two queries, none where its user and its organization are at hand."""
+        return f"ban of {self.user} from {self.organization}"
 
 
 class Secret(models.Model):

@@ -43,7 +43,8 @@ class ReservationRecord(models.Model):
         db_table = "scheduler_heldfor"  # the model's former name: no upgrade renames a table in use
 
     def __str__(self) -> str:
-        return str(self.deployment_id)
+        """One query, none where its deployment is at hand."""
+        return f"reservation of {self.deployment}"
 
 
 class PeriodicJob(models.Model):
@@ -69,7 +70,8 @@ class NextCycle(models.Model):
     due_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
-        return f"{self.cluster_id} at {self.due_at:%F %T}"
+        """One query, none where its cluster is at hand."""
+        return f"{self.cluster} at {self.due_at:%F %T}"
 
 
 class StartForecast(models.Model):
@@ -102,7 +104,8 @@ class StartForecast(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.deployment_id)
+        """One query, none where its deployment is at hand."""
+        return f"forecast of {self.deployment}"
 
 
 class Retention(models.Model):

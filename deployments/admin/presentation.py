@@ -227,7 +227,7 @@ def _entry(event: DeploymentEvent) -> dict[str, Any]:
     return {
         "at": event.at,
         "type": badge(event.type, EVENT_TONES.get(EventType(event.type), "quiet")),
-        "actor": event.actor,
+        "actor": event.actor or event.actor_name,
         "cycle_id": event.cycle_id,
         "details": facts(codes.shown(event.details)),
     }

@@ -22,8 +22,12 @@ class EventSerializer(serializers.Serializer):
 
     at = serializers.DateTimeField()
     type = serializers.ChoiceField(EventType.values)
-    actor_id = serializers.UUIDField(allow_null=True, help_text="Null where no user asked for it.")
-    actor = serializers.CharField(source="actor.username", default=None, allow_null=True)
+    actor_id = serializers.UUIDField(
+        allow_null=True, help_text="Null where no user asked for it, and of one that is gone."
+    )
+    actor = serializers.SerializerMethodField(
+        help_text="The user's name, also of one that is gone."
+    )
     cycle_id = serializers.UUIDField(allow_null=True)
     details = serializers.SerializerMethodField(
         help_text='`{"unreadable": true}` where the platform cannot read what it has stored.'
@@ -40,6 +44,10 @@ class EventSerializer(serializers.Serializer):
                 "details": {},
             }
         }
+
+    @swagger_serializer_method(serializers.CharField(allow_null=True))
+    def get_actor(self, event: DeploymentEvent) -> str | None:
+        return event.actor.username if event.actor else event.actor_name
 
     @swagger_serializer_method(serializers.DictField())
     def get_details(self, event: DeploymentEvent) -> dict[str, Any]:

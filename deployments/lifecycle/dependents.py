@@ -4,6 +4,7 @@
 rows where it is 0. Each completion counts it anew from the rows, never down, so it cannot drift.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -52,10 +53,17 @@ SELECT e.to_deployment_id, e.from_deployment_id
 _FAIL = """
 UPDATE deployments_deployment d
    SET status = 'FAILED', finished_at = greatest(p.at, d.queued_at), reason_code = %(code)s,
-       reason_details = jsonb_build_object('by', p.by)
-  FROM unnest(%(ids)s::uuid[], %(causes)s::uuid[], %(times)s::timestamptz[]) AS p(id, by, at)
+       reason_details = p.details
+  FROM (SELECT given.id, given.at, jsonb_build_object('by', given.by) || CASE
+               WHEN cause.name > '' THEN jsonb_build_object(
+                   'by_name', cause.name, 'by_owner', owner.username)
+               ELSE '{}' END AS details
+          FROM unnest(%(ids)s::uuid[], %(causes)s::uuid[], %(times)s::timestamptz[])
+               AS given(id, by, at)
+          JOIN deployments_deployment cause ON cause.id = given.by
+          JOIN accounts_user owner ON owner.id = cause.owner_id) p
  WHERE d.id = p.id AND d.status = 'QUEUED'
-RETURNING d.id, d.cluster_id, p.by, d.finished_at
+RETURNING d.id, d.cluster_id, d.reason_details, d.finished_at
 """
 
 
@@ -93,7 +101,9 @@ def _fail_dependents(ended: Mapping[UUID, datetime]) -> None:
         }
         cursor.execute(_FAIL, params)
         failed = cursor.fetchall()
-    lines = [(key, {"code": DEPENDENCY_FAILED, "by": str(cause)}) for key, _, cause, _ in failed]
+    lines = [
+        (key, {"code": DEPENDENCY_FAILED, **json.loads(details)}) for key, _, details, _ in failed
+    ]
     record_all(lines, EventType.FAILED, at={key: at for key, *_, at in failed})
     by_cluster: dict[UUID, list[UUID]] = {}
     for key, cluster_id, *_ in failed:

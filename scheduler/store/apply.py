@@ -5,6 +5,7 @@ had it. A shortfall (a stop or a change of request came between) raises StalePla
 rolls back and plans again.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,7 @@ from clusters.models import Cluster
 from deployments import wakeup
 from deployments.lifecycle import dependents, timeline
 from deployments.models import EventType, Status, WaitReason
+from deployments.names import CALLED
 from deployments.reasons.retries import ENDED_BY, ON_PREEMPT
 from mlops_platform.api.ids import moment
 from scheduler.engine import Plan, Snapshot
@@ -45,8 +47,8 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
     concerns_runtime = any(row.status != Status.RUNNING for row in started)
     concerns_runtime |= any(row.status == Status.STOPPING for row in evicted)
     move({cluster_id: _allocation_change(snapshot, plan, evicted)}, evaluated_at=now)
-    _record(snapshot, plan, cycle_id, cluster, {row.id: row.at for row in started})
-    if failed := {row.id for row in evicted if row.status == Status.FAILED}:
+    _record(snapshot, plan, cycle_id, cluster, {row.id: row.at for row in started}, evicted=evicted)
+    if failed := [row for row in evicted if row.status == Status.FAILED]:
         _fail_for_good(snapshot, plan, cycle_id, cluster, failed)
     explained = _replace_wait_reasons(cluster_id, plan)
     if plan.reserved_for or snapshot.reservation_history:
@@ -66,6 +68,10 @@ class _Evicted(NamedTuple):
     id: str
     status: str
     yielded: bool
+    preemptor: Mapping[str, str]
+    """What its preemptor is called, as details have it: history says so once that one is gone."""
+    name: str
+    owner: str
 
 
 class _Started(NamedTuple):
@@ -115,7 +121,10 @@ def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
     with connection.cursor() as cursor:
         cursor.execute(EVICT, params)
         _expect(cursor.rowcount, len(plan.evictions), "evict")
-        return [_Evicted(*row) for row in cursor.fetchall()]
+        return [
+            _Evicted(id_, status, yielded, json.loads(preemptor), name, owner)
+            for id_, status, yielded, preemptor, name, owner in cursor.fetchall()
+        ]
 
 
 def _allocation_change(snapshot: Snapshot, plan: Plan, evicted: list[_Evicted]) -> AllocationChange:
@@ -143,9 +152,17 @@ def _record(
     cycle_id: UUID,
     cluster: Cluster,
     started: Mapping[UUID, datetime],
+    *,
+    evicted: Sequence[_Evicted],
 ) -> None:
     now = moment(snapshot.now_ms)
-    preempted = [(UUID(e.workload_id), e.reason.details) for e in plan.evictions if e.by]
+    by = {row.id: row.preemptor for row in evicted}
+    names = {row.id: CALLED.format(row.name, row.owner) for row in evicted if row.name}
+    preempted: list[tuple[UUID, Mapping[str, Any]]] = [
+        (UUID(e.workload_id), {**e.reason.details, **by[e.workload_id]})
+        for e in plan.evictions
+        if e.by
+    ]
     drains = [e for e in plan.evictions if not e.by]
     drained = _drained(snapshot, drains) if drains else []
     for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
@@ -156,6 +173,11 @@ def _record(
             (
                 UUID(start.workload_id),
                 ({"victims": list(start.victims)} if start.victims else {})
+                | (
+                    {"victim_names": [names[each] for each in start.victims]}
+                    if start.victims and names.keys() >= set(start.victims)
+                    else {}
+                )
                 | ({"by_image": True} if start.by_image else {}),
             )
             for start in plan.starts
@@ -165,14 +187,22 @@ def _record(
 
 
 def _fail_for_good(
-    snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster, failed: Collection[str]
+    snapshot: Snapshot,
+    plan: Plan,
+    cycle_id: UUID,
+    cluster: Cluster,
+    failed: Collection[_Evicted],
 ) -> None:
     """Records the ends of victims that do not wait again, and fails their dependents."""
     now, note = moment(snapshot.now_ms), {ENDED_BY: ON_PREEMPT}
+    by = {row.id: row.preemptor for row in failed}
     lines = [
-        (UUID(each.workload_id), {"code": each.reason.code, **each.reason.details, **note})
+        (
+            UUID(each.workload_id),
+            {"code": each.reason.code, **each.reason.details, **by[each.workload_id], **note},
+        )
         for each in plan.evictions
-        if each.workload_id in failed
+        if each.workload_id in by
     ]
     timeline.record_all(lines, EventType.FAILED, at=now, cycle_id=cycle_id, cluster=cluster)
     dependents.update_dependents({id_: now for id_, _ in lines}, Status.FAILED)

@@ -47,8 +47,8 @@ EVICT = """
 UPDATE deployments_deployment d
    SET status = CASE WHEN now.leaves THEN 'STOPPING' ELSE p.goes_to END,
        next_status = CASE WHEN now.leaves THEN p.goes_to ELSE '' END, reason_code = p.code,
-       reason_details = CASE p.goes_to WHEN 'QUEUED' THEN p.details
-                        ELSE p.details || '{"ended_by": "on_preempt"}' END,
+       reason_details = p.details || p.preemptor || CASE p.goes_to WHEN 'QUEUED' THEN '{}'::jsonb
+                        ELSE '{"ended_by": "on_preempt"}' END,
        due_at = NULL,
        preemption_count = d.preemption_count + p.counts, yielded = now.leaves AND p.counts > 0,
        scheduling_key = CASE WHEN p.counts > 0
@@ -72,15 +72,21 @@ UPDATE deployments_deployment d
   FROM (SELECT e.*, CASE WHEN e.counts > 0 AND victim.on_preempt = 'fail'
                     THEN 'FAILED' ELSE 'QUEUED' END AS goes_to,
                victim.whole ? 'asked' AND cluster.runtime = 'simulated'
-                   AND NOT (e.counts > 0 AND victim.on_preempt = 'fail') AS asks_again
+                   AND NOT (e.counts > 0 AND victim.on_preempt = 'fail') AS asks_again,
+               CASE WHEN preemptor.name > '' THEN jsonb_build_object(
+                   'by_name', preemptor.name, 'by_owner', its_owner.username)
+               ELSE '{}' END AS preemptor, owner.username AS owner
           FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
                AS e(id, code, details, counts)
           JOIN deployments_deployment victim ON victim.id = e.id
-          JOIN clusters_cluster cluster ON cluster.id = victim.cluster_id) p,
+          JOIN accounts_user owner ON owner.id = victim.owner_id
+          JOIN clusters_cluster cluster ON cluster.id = victim.cluster_id
+          LEFT JOIN deployments_deployment preemptor ON preemptor.id = (e.details ->> 'by')::uuid
+          LEFT JOIN accounts_user its_owner ON its_owner.id = preemptor.owner_id) p,
        (SELECT runtime <> 'simulated' AS leaves, max_preemptions
           FROM clusters_cluster WHERE id = %(cluster)s) now
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
-RETURNING d.id::text, d.status, d.yielded
+RETURNING d.id::text, d.status, d.yielded, p.preemptor, d.name, p.owner
 """
 
 PLACED_IN_PART = """

@@ -76,7 +76,8 @@ def test_dependents_of_a_failed_deployment_fail_with_it(dev, cluster, stop_signa
     for each in (row, last):
         assert timeline(each) == [("SUBMITTED", "dev"), ("FAILED", None)]
         event = DeploymentEvent.objects.get(deployment=each, type="FAILED")
-        assert event.details == {"code": "DEPENDENCY_FAILED", "by": str(needed.pk)}
+        called = {"by": str(needed.pk), "by_name": "train", "by_owner": "dev"}
+        assert event.details == {"code": "DEPENDENCY_FAILED", **called}
 
 
 def test_a_failed_dependent_says_why(api, dev, cluster):
@@ -88,8 +89,8 @@ def test_a_failed_dependent_says_why(api, dev, cluster):
     assert (answer["status"], answer["queue_position"]) == ("FAILED", None)
     assert answer["reason"] == {
         "code": "DEPENDENCY_FAILED",
-        "message": f"Depends on {needed.pk}, which did not complete, so it cannot start.",
-        "details": {"by": str(needed.pk)},
+        "message": "Depends on train of dev, which did not complete, so it cannot start.",
+        "details": {"by": str(needed.pk), "by_name": "train", "by_owner": "dev"},
     }
 
 

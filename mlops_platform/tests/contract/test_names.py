@@ -10,9 +10,11 @@ import pytest
 from clusters.models import Quota, Sandbox
 from deployments.names import Named, references, with_names
 from deployments.reasons.codes import SENTENCES, render
+from deployments.tests.workloads import make
 from mlops_platform.documents import openapi
+from organizations.models import Ban, InviteCode, Membership, Role
 from scheduler.engine.reasons import Code
-from scheduler.models import SchedulingCycle
+from scheduler.models import NextCycle, ReservationRecord, SchedulingCycle, StartForecast
 
 NAMELESS = {
     ("Cycle", "id"),
@@ -132,11 +134,27 @@ def test_one_that_is_gone_is_called_by_its_short_id():
 
 def test_the_titles_of_operators_pages_have_names(cluster, dev):
     quota = Quota(cluster=cluster, user=dev)
+    at = datetime(2026, 3, 1, 9, tzinfo=UTC)
     titles = [quota, Quota(cluster=cluster), Sandbox(cluster=cluster)]
     assert list(map(str, titles)) == [
         "quota of dev in west",
         "quota of all others in west",
         "sandbox of west",
     ]
-    at = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    people = [
+        model(organization=cluster.organization, user=dev, role=Role.VIEWER)
+        for model in (Membership, Ban)
+    ]
+    code = InviteCode(organization=cluster.organization, role=Role.VIEWER)
+    rows = [make(cluster, dev)]
+    records = [ReservationRecord(deployment=rows[0]), StartForecast(deployment=rows[0])]
+    name = cluster.organization.name
+    assert list(map(str, [*people, code, *records])) == [
+        f"dev in {name} as VIEWER",
+        f"ban of dev from {name}",
+        f"VIEWER code of {name}",
+        "reservation of train",
+        "forecast of train",
+    ]
+    assert str(NextCycle(cluster=cluster, due_at=at)) == "west at 2026-03-01 09:00:00"
     assert str(SchedulingCycle(cluster=cluster, started_at=at)) == "west at 2026-03-01 09:00:00"

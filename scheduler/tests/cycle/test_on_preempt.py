@@ -70,7 +70,7 @@ def test_its_dependents_fail_with_it(cluster: Cluster, submit: Submit) -> None:
     run_cycle(cluster)
     row = fresh(after)
     assert (row.status, row.reason_code) == (Status.FAILED, "DEPENDENCY_FAILED")
-    assert row.reason_details == {"by": str(low.pk)}
+    assert row.reason_details == {"by": str(low.pk), "by_name": low.name, "by_owner": "dev"}
 
 
 def test_a_drain_is_no_preemption(cluster: Cluster, submit: Submit) -> None:
