@@ -120,6 +120,7 @@ class Cluster(models.Model):
     prepull = models.CharField(
         max_length=8, choices=Prepull.choices, default=Prepull.OFF, db_default=Prepull.OFF
     )
+    fail_impossible_after_s = models.PositiveIntegerField(null=True, blank=True)
     preempt_exempt_s = models.PositiveIntegerField(default=0)
     reserve_after_s = models.PositiveIntegerField(default=3600)
     max_preemptions = models.PositiveIntegerField(default=5)

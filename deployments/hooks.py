@@ -38,6 +38,15 @@ class LikelyNodes(Protocol):
     def __call__(self, cluster_id: UUID, most: int) -> Sequence[tuple[UUID, Sequence[UUID]]]: ...
 
 
+class WhyNever(Protocol):
+    """By id, code and details of the reason why not even their empty cluster could run these
+    deployments: of those that it could not."""
+
+    def __call__(
+        self, deployments: Sequence[Deployment]
+    ) -> Mapping[UUID, tuple[str, dict[str, Any]]]: ...
+
+
 class FindEtas(Protocol):
     """When waiting deployments will start, by id, as EtaSerializer shows it (api/eta.py): of those
     for which a forecast is kept."""
@@ -79,3 +88,4 @@ find_etas: FindEtas = _no_etas
 find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote
+why_never: WhyNever = _no_reasons

@@ -7,7 +7,7 @@ class SchedulerConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks as clusters
         from deployments import hooks
-        from scheduler import ledger, receivers  # noqa: F401  # connects the receivers
+        from scheduler import impossible, ledger, receivers  # noqa: F401  # connects the receivers
         from scheduler.answers import lazy_reasons, likely, quotes
         from scheduler.start_times import kept
         from scheduler.store import spared
@@ -17,4 +17,5 @@ class SchedulerConfig(AppConfig):
         hooks.find_etas = kept.etas_of
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem
+        hooks.why_never = impossible.why_never
         hooks.likely_nodes = likely.nodes_of

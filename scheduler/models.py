@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -45,6 +46,25 @@ class ReservationRecord(models.Model):
     def __str__(self) -> str:
         """One query, none where its deployment is at hand."""
         return f"reservation of {self.deployment}"
+
+
+class ImpossibleRequest(models.Model):
+    """Not even the empty cluster could have run what waits with this scheduling key, since then
+    (impossible.py)."""
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+", db_index=False)
+    scheduling_key = models.CharField(max_length=120)
+    since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "scheduling_key"], name="impossible_request_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scheduling_key} in {self.cluster_id} since {self.since:%F %T}"
 
 
 class PeriodicJob(models.Model):

@@ -6,7 +6,7 @@ from uuid import UUID
 from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
-from scheduler import cycle, long_cycles, metrics, queries, wakeup
+from scheduler import cycle, impossible, long_cycles, metrics, queries, wakeup
 from scheduler.models import Trigger
 from scheduler.queues import queue_check, queue_sync
 from scheduler.retention import turn
@@ -67,6 +67,12 @@ def look_for_unanswered() -> None:
 def check_queues() -> None:
     """Mend Redis queues that no cycle looks at."""
     queue_check.check_some()
+
+
+@shared_task(name="scheduler.tasks.fail_impossible", ignore_result=True)
+def fail_impossible() -> None:
+    """Fail what could never run for as long as its cluster lets such deployments wait."""
+    impossible.fail_all()
 
 
 @shared_task(name=turn.TASK)

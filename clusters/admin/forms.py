@@ -72,6 +72,13 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     low_share_percent = forms.IntegerField(
         label="Share that LOW keeps, %", min_value=0, max_value=100
     )
+    fail_impossible_after_s = forms.IntegerField(
+        label="Fail the impossible after, s",
+        min_value=60,
+        max_value=YEAR_S,
+        required=False,
+        help_text="Empty: it waits for the cluster to change.",
+    )
     node_lost_after_s = forms.IntegerField(
         label="Node lost after, s", min_value=LOST_AFTER_S[0], max_value=LOST_AFTER_S[1]
     )

@@ -43,6 +43,7 @@ EXAMPLE_POLICY = {
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
     "low_share_percent": 0,
+    "fail_impossible_after_s": None,
     "prepull": "off",
 }
 
@@ -133,6 +134,16 @@ class PolicySerializer(StrictSerializer):
         help_text=(
             "likely: the images of those that are first in the queue are pulled ahead, on the "
             "nodes where they will likely start; in a docker cluster only."
+        ),
+    )
+    fail_impossible_after_s = WholeNumber(
+        required=False,
+        allow_null=True,
+        min_value=60,
+        max_value=YEAR_S,
+        help_text=(
+            "Seconds after which a deployment fails that not even the empty cluster could have run "
+            "in all that time; null: it waits for the cluster to change."
         ),
     )
 

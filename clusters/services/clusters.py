@@ -30,7 +30,14 @@ TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
 IDLE_S = 3  # that a process with a cluster's lock may be silent
 LIMITS = transaction_limits(idle_in_transaction_session_timeout=IDLE_S, lock_timeout=SHORT_S)
 NOT_READ_BY_SCHEDULER = frozenset(
-    {"name", "node_lost_after_s", "max_queued", "max_queued_per_user", "prepull"}
+    {
+        "name",
+        "node_lost_after_s",
+        "max_queued",
+        "max_queued_per_user",
+        "prepull",
+        "fail_impossible_after_s",
+    }
 )
 
 

@@ -47,7 +47,7 @@ from deployments.api.serializers import (
     SubmitSerializer,
 )
 from deployments.api.steering.actions import ActionSerializer, act
-from deployments.api.warnings import warnings_of_gangs, with_warnings
+from deployments.api.warnings import shown_warnings, with_warnings
 from deployments.models import Deployment, DeploymentEvent
 from deployments.output.kept import source_of
 from deployments.output.missing import Missing
@@ -55,6 +55,7 @@ from deployments.queries.dependencies import dependencies_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
 from deployments.queries.names import named_in
+from deployments.reasons.warnings import is_ordinary
 from deployments.services import bulk, checkpoint, rerun, stop, submit, update
 from deployments.services.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
@@ -126,7 +127,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
             idempotency_key=idempotency_key(request),
             quote=quote,
         )
-        warnings = warnings_of_gangs([deployment])[0] if deployment.replicas > 1 else []
+        warnings = [] if is_ordinary(deployment) else shown_warnings([deployment])[0]
         if quote is not None and not replayed:
             answer = present_one(deployment_by_id(deployment.pk), request.user)
         elif replayed:
@@ -145,7 +146,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
             request.user, orders, idempotency_key=idempotency_key(request)
         )
         rows = submitted.deployments
-        warnings = warnings_of_gangs(rows)
+        warnings = shown_warnings(rows)
         if submitted.replayed:
             answer = with_warnings(present(rows, reader=request.user), warnings)
             return Response(answer, 201, headers={REPLAYED: "true"})
@@ -191,7 +192,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
             needed=needed.get(deployment.pk, ()),
             idempotency_key=idempotency_key(request),
         )
-        warnings = warnings_of_gangs([submitted])[0]
+        warnings = shown_warnings([submitted])[0]
         if replayed:
             answer = present_one(submitted, request.user)
         else:

@@ -29,8 +29,8 @@ class SubmittedSerializer(DeploymentSerializer):
         swagger_schema_fields: Mapping[str, Any] = {"example": {**EXAMPLE, "warnings": []}}
 
 
-def warnings_of_gangs(deployments: Sequence[Deployment]) -> list[list[dict[str, str]]]:
-    """Those of each, before it is shown; only gangs have any. Queries as of `warnings_of_each`."""
+def shown_warnings(deployments: Sequence[Deployment]) -> list[list[dict[str, str]]]:
+    """Those of each, before it is shown. Queries as of `warnings_of_each`."""
     return [[each._asdict() for each in found] for found in warnings_of_each(deployments)]
 
 

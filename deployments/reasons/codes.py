@@ -40,6 +40,7 @@ WAITING_FOR_DEPENDENCIES = "WAITING_FOR_DEPENDENCIES"
 DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
 MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
 BACKOFF = "BACKOFF"
+NEVER_POSSIBLE = "NEVER_POSSIBLE"
 NODE_LOST = "NODE_LOST"
 CONTAINER_LOST = "CONTAINER_LOST"
 WAITING_FOR_VICTIMS = "WAITING_FOR_VICTIMS"
@@ -232,6 +233,12 @@ def _max_runtime_exceeded(details: Details) -> str:
     return f"Ran longer than the {details['max_runtime_s']} s that it was allowed."
 
 
+def _never_possible(details: Details) -> str:
+    why = details["why"]
+    sentence = SENTENCES[why["code"]](why["details"])
+    return f"The cluster could not have run it for {details['after_s']} s: {sentence}"
+
+
 def _backoff(details: Details) -> str:
     return f"It is tried again at {moment_in_words(details['retry_at'])}."
 
@@ -331,6 +338,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
     CONTAINER_LOST: _on_node("Its container is gone from the node", ", and why is unknown."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,
+    NEVER_POSSIBLE: _never_possible,
     # Codes of a runtime (runtimes/base.py): of a starting deployment, or of a failed attempt.
     WAITING_FOR_VICTIMS: _waiting_for_victims,
     NODE_AWAY: _node_away,

@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Count, Q, prefetch_related_objects
 
 from clusters.models import Node, Runtime
+from deployments import hooks
 from deployments.models import Deployment
 from deployments.queries.peers import DEFAULT_NETWORK, NO_NETWORK, network_of
-from deployments.reasons.codes import PEERS_UNREACHABLE
-from mlops_platform.api.resources import RESOURCES
+from deployments.reasons.codes import PEERS_UNREACHABLE, render
+from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 
 PEERS_MAY_BE_UNREACHABLE = "PEERS_MAY_BE_UNREACHABLE"
 WITHOUT_NETWORK = (
@@ -36,24 +37,55 @@ class Warning(NamedTuple):  # noqa: A001 - the API's word; none of Python's is r
 
 
 def warnings_of(row: Deployment) -> list[Warning]:
-    """Those of a deployment that has no placement yet. Two queries for a gang in a Docker cluster,
-    none for all others."""
+    """Those of a deployment that has no placement yet. Queries as of `warnings_of_each`."""
     return warnings_of_each([row])[0]
 
 
+def is_ordinary(row: Deployment) -> bool:
+    """Whether some node, or the pool, could take its one replica if it were empty, so that there is
+    nothing to warn of. One query."""
+    if row.replicas > 1 or row.volumes or row.whole:
+        return False
+    large = Q(**{f"{name}__gte": getattr(row, name) for name in RESOURCES})
+    labelled = Q(labels__contains=row.node_selector)
+    nodes = Node.objects.filter(cluster=row.cluster_id).aggregate(
+        all=Count("pk"), fitting=Count("pk", large & labelled)
+    )
+    if nodes["all"]:
+        return bool(nodes["fitting"])
+    return all(getattr(row, name) <= getattr(row.cluster, f"total_{name}") for name in RESOURCES)
+
+
 def warnings_of_each(rows: Sequence[Deployment]) -> list[list[Warning]]:
-    """Those of each of these deployments, in their order. One query where clusters of gangs are not
-    read yet, and two for each Docker cluster that has gangs among them."""
+    """Those of each of these deployments, in their order. One query where their clusters are not
+    read yet, two for each cluster, and two more for each Docker cluster that has gangs among
+    them."""
     gangs: dict[UUID, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         if row.replicas > 1:
             gangs[row.cluster_id].append(number)
-    prefetch_related_objects([rows[one] for those in gangs.values() for one in those], "cluster")
-    found: list[list[Warning]] = [[] for _ in rows]
+    prefetch_related_objects(list(rows), "cluster")
+    never = hooks.why_never(rows)
+    found = [[_never(*never[row.pk])] if row.pk in never else [] for row in rows]
     for those in gangs.values():
         for number, warning in _of_peers({one: rows[one] for one in those}).items():
             found[number].append(warning)
     return found
+
+
+def _never(code: str, details: Mapping[str, Any]) -> Warning:
+    return Warning(code, _field(details), render(code, details)["message"])
+
+
+def _field(details: Mapping[str, Any]) -> str:
+    """Of the submit, that which asks for too much."""
+    if details.get("node_selector"):
+        return "node_selector"
+    if "volumes" in details:
+        return "volumes"
+    if "resource" in details:
+        return f"required_{PUBLIC_NAMES[details['resource']]}"
+    return "exclusive" if "whole" in details else "replicas"
 
 
 def _of_peers(gangs: Mapping[int, Deployment]) -> dict[int, Warning]:

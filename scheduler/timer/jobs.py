@@ -38,6 +38,7 @@ JOBS = (
     Job("sweep", "scheduler.tasks.sweep", 10),
     Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
+    Job("fail-impossible", "scheduler.tasks.fail_impossible", 30),
     Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
 )
 

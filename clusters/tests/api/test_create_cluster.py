@@ -23,6 +23,7 @@ DEFAULT_POLICY = {
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
     "low_share_percent": 0,
+    "fail_impossible_after_s": None,
     "prepull": "off",
 }
 

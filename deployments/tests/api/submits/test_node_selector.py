@@ -57,9 +57,9 @@ def test_in_a_pool_it_is_refused(api, dev, cluster):
 
 def test_it_costs_one_query(api, dev, cluster, node, django_assert_num_queries):
     # the caller, the cluster, the role, its nodes, the classes; a savepoint, the time, two writes,
-    # the limits of the queue, its end
+    # the limits of the queue, its end; whether a node is large enough
     submit(api(dev), cluster)  # counts the queue
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         submit(api(dev), cluster, node_selector=SELECTOR)
 
 
