@@ -50,7 +50,8 @@ def reasons_for(
     waits = _wait_reasons(eligible)
     if without := [row for row in eligible if row.pk not in waits]:
         waits |= _derived(without)
-    waits |= _with_soon_empty(eligible, waits)
+    if whole := [row for row in eligible if row.whole]:
+        waits |= _with_soon_empty(whole, waits)
     waits |= _with_spared(eligible, waits)
     if dependent:
         waits |= _dependency_waits(dependent, dependencies)
@@ -111,13 +112,12 @@ def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:
 def _with_soon_empty(
     rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
 ) -> dict[UUID, WaitReason]:
-    """The reasons of single replicas that wait for an empty node, with the next one to be empty:
-    read with each answer, as it depends on what a cycle need not read."""
+    """The reasons of single replicas that wait for an empty node, with the next one to be empty.
+    Read with each answer, as it depends on what a cycle need not read. All rows take whole nodes."""
     waiting = [
         row
         for row in rows
-        if row.whole
-        and row.replicas == 1
+        if row.replicas == 1
         and not row.volumes
         and row.pk in waits
         and waits[row.pk].code in whole_nodes.SENTENCES
