@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters.models import Cluster, Endpoint, Node, NodeState
-from clusters.node_changes import follow_nodes, note_change
+from clusters.node_changes import delete_empty, follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
-from mlops_platform.api.resources import RESOURCES
 from mlops_platform.database.clock import database_now
 
 BATCH = 500  # rows of one statement
@@ -203,9 +203,10 @@ def _leave(nodes: Sequence[Node]) -> None:
     """The API no longer has the nodes: deleted now, or NOT_READY while anything is allocated."""
     if not nodes:
         return
-    gone = Node.objects.filter(pk__in=[node.pk for node in nodes])
-    gone.filter(**{f"allocated_{name}": 0 for name in RESOURCES}).delete()
-    in_use = gone.exclude(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
+    node_ids = [node.pk for node in nodes]
+    delete_empty(node_ids)
+    known = Q(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
+    in_use = Node.objects.filter(~known, pk__in=node_ids)
     in_use.update(observed=NodeState.NOT_READY, observed_reason=GONE, not_ready_since=Now())
 
 
