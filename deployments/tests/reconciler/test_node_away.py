@@ -329,7 +329,8 @@ def test_nodes_away_cost_a_page_one_query(
     testbed.reconcile()
     client = api(vera)
     client.get("/api/deployments")
-    # the caller, the planner's setting, the page, dependencies, nodes that are away
-    with django_assert_num_queries(5):
+    # the caller, the planner's setting, the page, dependencies, the owners' names, those of
+    # clusters and their organizations, nodes that are away
+    with django_assert_num_queries(7):
         answer = client.get("/api/deployments")
     assert {row["reason"]["code"] for row in answer.json()} == {"NODE_AWAY"}

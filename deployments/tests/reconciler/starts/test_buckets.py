@@ -93,7 +93,7 @@ def test_a_platform_that_fetches_no_more_says_so(docker, deployment, settings):
 def test_a_secret_is_in_use_while_what_mounts_its_bucket_has_not_ended(docker, dev, deployment):
     unrelated = make(docker, dev)
     key = Secret.objects.get(name="s3-key")
-    assert users_of(key, 10) == (1, [deployment.pk])
+    assert users_of(key, 10) == (1, [f"{deployment.name} of {dev.username}"])
     type(deployment).objects.filter(pk=deployment.pk).update(status="COMPLETED")
     assert users_of(key, 10) == (0, [])
     assert unrelated.status == "QUEUED"
