@@ -113,7 +113,7 @@ def _with_soon_empty(
     rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
 ) -> dict[UUID, WaitReason]:
     """The reasons of single replicas that wait for an empty node, with the next one to be empty.
-    Read with each answer, as it depends on what a cycle need not read. All rows take whole nodes."""
+    Read with each answer, as it depends on what a cycle need not read. The rows take whole ones."""
     waiting = [
         row
         for row in rows
