@@ -12,8 +12,9 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
-from deployments.admin import search
+from deployments.admin import again, search
 from deployments.admin.changelist import DeploymentPage, DeploymentPaginator
+from deployments.admin.label_filter import LabelFilter
 from deployments.admin.presentation import Columns, Details, timeline
 from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.queries.deployments import positions_of
@@ -26,6 +27,7 @@ from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.errors import Conflict
 
 MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
+TOO_MANY = f"choose {counted(MOST_AT_ONCE, 'deployment')} or fewer at once."
 
 
 @admin.register(Deployment)
@@ -49,6 +51,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         "kind",
         ("cluster", LookUpFilter),
         ("cluster__organization", LookUpFilter),
+        LabelFilter,
         AgeFilter,
     ]
     list_select_related = ["cluster__organization", "owner", "priority_class"]
@@ -59,7 +62,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     )
     ordering = ["-pk"]
     paginator = DeploymentPaginator
-    actions = ["stop"]
+    actions = ["stop", "submit_again"]
     change_form_template = "operators/deployment.html"
     unlisted = ["env", "command", "args", "idempotency_key", "idempotency_digest"]
     fieldsets = [
@@ -192,6 +195,27 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         )
         return None
 
+    @admin.action(description="Submit again", permissions=["operate"])
+    def submit_again(
+        self, request: HttpRequest, queryset: QuerySet[Deployment]
+    ) -> HttpResponse | None:
+        """Submit each again for its owner, after a confirmation; timelines name the operator."""
+        rows = list(queryset.defer(None)[: MOST_AT_ONCE + 1])
+        if len(rows) > MOST_AT_ONCE:
+            self.report(request, None, [TOO_MANY])
+            return None
+        consequences = [
+            "Each is a new deployment of the same owner in the same cluster, and counts against "
+            "the owner's quota. Its timeline names you.",
+        ]
+        total = counted(len(rows), "deployment")
+        if question := self.confirm(request, f"Submit {total} again?", consequences):
+            return question
+        submitted, refused = again.submit(rows, operator(request))
+        done = f"Submitted {counted(submitted, 'deployment')} again." if submitted else None
+        self.report(request, done, refused, f"Refused {counted(len(refused), 'deployment')}")
+        return None
+
 
 def give_priority(
     page: DeploymentAdmin, request: HttpRequest, queryset: QuerySet[Deployment], *, name: str
@@ -199,9 +223,7 @@ def give_priority(
     """Change each priority in a transaction of its own: a refusal stops no other change."""
     rows = list(queryset[: MOST_AT_ONCE + 1])
     if len(rows) > MOST_AT_ONCE:
-        page.report(
-            request, None, [f"choose {counted(MOST_AT_ONCE, 'deployment')} or fewer at once."]
-        )
+        page.report(request, None, [TOO_MANY])
         return
     changed, had, refused = 0, 0, []
     for row in rows:

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import User
-from clusters.api.labels import NAME, VALUE
 from clusters.models import Cluster
+from deployments.admin.label_filter import label_in
 from deployments.models import PLACED, Deployment, Status
 from deployments.queries import conditions
 from deployments.queries.conditions import NAME_ORDER
@@ -61,10 +61,10 @@ def _by_owner(term: str) -> list[UUID]:
 
 
 def _by_label(term: str) -> list[UUID]:
-    name, equals, value = term.partition("=")
-    if not equals or not NAME.fullmatch(name) or not VALUE.fullmatch(value):
+    label = label_in(term) if "=" in term else None
+    if label is None:
         return []
-    labelled = conditions.has_label(name, value)
+    labelled = conditions.has_label(*label)
     selection = Selection(Cluster.with_deleted.all(), conditions=(labelled,))
     return some_ids(selection, MOST_FOUND)
 

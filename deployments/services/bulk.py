@@ -44,9 +44,15 @@ def create_deployments(
 
 
 def save(
-    user: User, drafts: Sequence[Draft], digest: str, *, idempotency_key: str | None = None
+    user: User,
+    drafts: Sequence[Draft],
+    digest: str,
+    *,
+    idempotency_key: str | None = None,
+    actor: User | None = None,
 ) -> Bulk:
-    """Queue the drafts, all of them or none. `digest`: of the request, which the key belongs to."""
+    """Queue the drafts, all of them or none. `digest`: of the request, which the key belongs to;
+    `actor`: the user that their timelines name, where that is not their owner."""
     rows = [draft.deployment for draft in drafts]
     keys = idempotency.keys_for(idempotency_key, len(rows)) if idempotency_key else []
     for row, key in zip(rows, keys, strict=False):
@@ -63,7 +69,7 @@ def save(
                 Deployment.objects.bulk_create(rows, batch_size=CHUNK)
                 deployments_submitted.send(Deployment, deployments=rows)
             lines = ((row.pk, NO_DETAILS) for row in rows)
-            record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=user)
+            record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=actor or user)
             needed = _attach(drafts)
             refuse_too_many(rows)
             volumes.keep(rows)

@@ -94,10 +94,17 @@ def give_priority(user: User, rows: Sequence[Deployment], name: str, *, dry_run:
 
 
 def rerun_many(
-    user: User, rows: Sequence[Deployment], *, dry_run: bool, idempotency_key: str | None, body: str
+    user: User,
+    rows: Sequence[Deployment],
+    *,
+    dry_run: bool,
+    idempotency_key: str | None = None,
+    body: str = "",
+    actor: User | None = None,
 ) -> Done:
-    """Submit each again, unchanged. `body`: what the key belongs to. All that are not refused one
-    by one are submitted together: 409 where the queue has no room for them."""
+    """Submit each again, unchanged, as a deployment of the user's. `body`: what the key belongs to;
+    `actor`: the operator that asked for it in the user's place. All that are not refused one by one
+    are submitted together: 409 where the queue has no room for them."""
     digest = hashlib.sha256(json.dumps(["rerun", body]).encode()).hexdigest()
     done = Done(rows)
     if idempotency_key and not dry_run:
@@ -128,7 +135,7 @@ def rerun_many(
             done.changed.append(row)
             drafts.append(draft)
     if drafts and not dry_run:
-        saved = bulk.save(user, drafts, digest, idempotency_key=idempotency_key)
+        saved = bulk.save(user, drafts, digest, idempotency_key=idempotency_key, actor=actor)
         done.submitted, done.replayed = saved.deployments, saved.replayed
     return done
 

@@ -380,3 +380,73 @@ def test_the_page_shows_the_rules_of_retries(operator, cluster, dev):
         ">Fail<",
     ):
         assert words in text
+
+
+# --- Submitting again --------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_operators_submit_again_for_owners_and_are_named(operator, cluster, dev, ada):
+    rows = [
+        make(cluster, dev, Status.FAILED, name="lr-1", env={"SEED": "42"}),
+        make(cluster, ada, Status.COMPLETED, name="lr-2", labels={"team": "vision"}),
+    ]
+    old = {row.pk for row in rows}
+    answer = act(operator, "submit_again", *rows)
+    assert "Submit 2 deployments again?" in answer.content.decode()
+    assert Deployment.objects.count() == 2
+    answer = act(operator, "submit_again", *rows, confirmed="yes")
+    assert messages_of(answer) == ["Submitted 2 deployments again."]
+    found = Deployment.objects.exclude(pk__in=old).order_by("name")
+    assert [(row.name, row.owner, row.status, row.rerun_of_id) for row in found] == [
+        ("lr-1", dev, Status.QUEUED, rows[0].pk),
+        ("lr-2", ada, Status.QUEUED, rows[1].pk),
+    ]
+    assert [row.env_names for row in found] == [["SEED"], []]
+    assert found[1].labels == {"team": "vision"}
+    assert [timeline(row) for row in found] == [[("SUBMITTED", "root")]] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_submitted_again_that_its_owner_may_not_submit(
+    operator, cluster, dev, ada, vera
+):
+    rows = [make(cluster, each, Status.FAILED, name=each.username) for each in (dev, ada, vera)]
+    User.objects.filter(pk=dev.pk).update(is_active=False)
+    [said, refused] = messages_of(act(operator, "submit_again", *rows, confirmed="yes"))
+    assert said == "Submitted 1 deployment again."
+    assert refused.startswith("Refused 2 deployments: ")
+    assert "dev: dev is not active" in refused
+    assert "vera: This needs the role DEVELOPER; yours is VIEWER." in refused
+    assert Deployment.objects.filter(status=Status.QUEUED).get().owner == ada
+
+
+def test_a_page_offers_to_submit_again(operator, cluster, dev):
+    for status in (Status.RUNNING, Status.FAILED):
+        answer = operator.get(page(make(cluster, dev, status)))
+        assert ("submit_again", "Submit again") in answer.context["object_actions"]
+
+
+def test_the_list_is_filtered_by_a_label(operator, cluster, dev, ada):
+    make(cluster, dev, name="a", labels={"team": "vision"})
+    make(cluster, dev, Status.FAILED, name="b", labels={"team": "audio", "x.org/sweep": "lr"})
+    make(cluster, ada, name="c", labels={"team": "vision"})
+    make(cluster, ada, name="d")
+    for given, found in (
+        ({"label": "team=vision"}, ["c", "a"]),
+        ({"label": " team=vision "}, ["c", "a"]),
+        ({"label": "team"}, ["c", "b", "a"]),
+        ({"label": "x.org/sweep=lr"}, ["b"]),
+        ({"label": "team=vision", "o": "-8"}, ["c", "a"]),
+        ({"label": "team=vision", "q": "ada"}, ["c"]),
+        ({"label": "team", "status__exact": "FAILED", "within": "hour"}, ["b"]),
+        ({"label": "team=vis"}, []),
+        ({"label": "no label!"}, []),
+        ({"label": ""}, ["d", "c", "b", "a"]),
+    ):
+        answer = operator.get(LIST, given)
+        assert names_on(answer) == found, given
+        assert 'name="label"' in answer.content.decode()
+    assert (
+        'value="team=vis&quot;&gt;"' in operator.get(LIST, {"label": 'team=vis">'}).content.decode()
+    )
