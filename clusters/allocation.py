@@ -26,7 +26,7 @@ UPDATE clusters_cluster c
  WHERE c.id = by.id
 """
 
-# Returns the nodes that are empty now and have a pending change, with their clusters.
+# Returns the nodes that are empty now and drain or have a pending change, with their clusters.
 _MOVE_NODES = """
 WITH moved AS (
     UPDATE clusters_node n
@@ -39,7 +39,7 @@ WITH moved AS (
      WHERE n.id = by.id AND n.cluster_id = ANY(%(clusters)s::uuid[])
     RETURNING n.*)
 SELECT cluster_id, id FROM moved
- WHERE pending IS NOT NULL
+ WHERE (pending IS NOT NULL OR state = 'DRAINING')
    AND (allocated_cpu_milli, allocated_ram_mib, allocated_gpu) = (0, 0, 0)
 """
 
@@ -61,7 +61,7 @@ def move(
     clusters that are given.
 
     One query, and one more with nodes. The pending change of a node that is empty now is made here,
-    in the transaction that empties it.
+    and its drain ends, in the transaction that empties it.
     """
     sums: dict[UUID, list[int]] = {}
     by_node: dict[str, Amounts] = {}

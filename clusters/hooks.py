@@ -4,11 +4,12 @@
 Call a hook as `hooks.name(...)`, so that the call finds the function that is set.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
-from clusters.models import Cluster
+from clusters.models import Cluster, Node
 
 
 class CountInUse(Protocol):
@@ -38,6 +39,12 @@ class TerminatingNodes(Protocol):
     def __call__(self, cluster_id: UUID) -> Collection[UUID]: ...
 
 
+class PreviewDrain(Protocol):
+    """What a drain of the node would do to what runs there: DrainEffectSerializer's values."""
+
+    def __call__(self, node: Node, mode: str, deadline: datetime | None) -> Mapping[str, Any]: ...
+
+
 class VolumeUsers(Protocol):
     """The deployments that mount a cluster's volume of this name and have not ended: how many, and
     what the first of them are called. The caller has locked the volume's row."""
@@ -53,6 +60,11 @@ def _leave_nothing(cluster: Cluster) -> None:
     """Without an upper app nothing is deployed, so there is nothing to leave."""
 
 
+def _no_effect(node: Node, mode: str, deadline: datetime | None) -> Mapping[str, Any]:
+    total = dict.fromkeys(("deployments", "waiting", "lost_s", "lost_gpu_s"), 0)
+    return {"total": total, "deployments": [], "complete": True}
+
+
 def _no_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[str]]:
     return 0, ()
 
@@ -65,5 +77,6 @@ count_in_use: CountInUse = _none_in_use
 delete_some_rows: list[DeleteSomeRows] = []
 """Each upper app with rows of clusters appends its function."""
 leave_cluster: LeaveCluster = _leave_nothing
+preview_drain: PreviewDrain = _no_effect
 terminating_nodes: TerminatingNodes = _no_nodes
 volume_users: VolumeUsers = _no_users

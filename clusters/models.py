@@ -10,6 +10,9 @@ from uuid_utils.compat import uuid7
 from clusters.failed_starts import sentence as failed_starts_in_words
 from clusters.images import NodeImages as NodeImages
 from clusters.images import Prepull as Prepull
+from clusters.maintenance import DEADLINE_INDEX, STRICTEST_FIRST, Drainable
+from clusters.maintenance import DrainMode as DrainMode
+from clusters.maintenance import NodeState as NodeState
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
 from mlops_platform.api.resources import RESOURCES
@@ -277,14 +280,7 @@ class Sandbox(models.Model):
         return f"sandbox of {self.cluster}"
 
 
-class NodeState(models.TextChoices):
-    READY = "READY"
-    CORDONED = "CORDONED"
-    DRAINING = "DRAINING"
-    NOT_READY = "NOT_READY"
-
-
-class Node(models.Model):
+class Node(Drainable):
     """One machine of a cluster. A cluster without nodes is one pool of its totals.
 
     `state` is what users want, `observed` what its runtime reports, with its `observed_reason`,
@@ -337,6 +333,7 @@ class Node(models.Model):
     pending = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:
+        indexes = [DEADLINE_INDEX]
         constraints = [
             models.UniqueConstraint(fields=["cluster", "name"], name="node_name_unique"),
             *(
@@ -366,9 +363,9 @@ class Node(models.Model):
 
     @property
     def effective_state(self) -> str:
-        """The strictest of `state`, `observed` and `judged`; a draining node drains whether it
-        answers or not."""
-        for strict in (NodeState.DRAINING, NodeState.NOT_READY, NodeState.CORDONED):
+        """The strictest of `state`, `observed` and `judged`; a draining node drains, and a drained
+        one is, whether it answers or not."""
+        for strict in STRICTEST_FIRST:
             if strict in (self.state, self.observed, self.judged):
                 return strict
         return NodeState.READY
@@ -386,6 +383,6 @@ class Node(models.Model):
             return sentence
         if self.observed_reason:
             return self.observed_reason
-        if self.state == NodeState.DRAINING:
-            return "It is being drained here."
+        if self.state in (NodeState.DRAINING, NodeState.DRAINED):
+            return self.drain_sentence
         return "It is cordoned here." if self.state == NodeState.CORDONED else ""

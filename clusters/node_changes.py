@@ -1,4 +1,5 @@
-"""Changes of nodes that wait until the node is empty, and totals that follow the nodes.
+"""What happens to a node once it is empty (its drain ends, a change that has waited is made), and
+totals that follow the nodes.
 
 A stop, an end or a cycle that drains a node moves the node's counters through `allocation.move`,
 under the cluster's lock, and the change that waited is made in the same transaction. So no empty
@@ -16,8 +17,10 @@ from django.db.models import Case, F, Sum, When
 from django.db.models.functions import Now
 
 from clusters import hooks
-from clusters.models import Cluster, Endpoint, Node, Runtime
+from clusters.maintenance import DRAIN_COLUMNS
+from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.signals import cluster_changed
+from mlops_platform.database.clock import database_now
 
 DELETE = {"delete": True}
 _DELETE_EMPTY = """
@@ -31,19 +34,24 @@ DELETE FROM clusters_nodeimages images USING gone WHERE images.node_id = gone.id
 
 
 def apply_pending_changes(cluster_id: UUID, node_ids: Sequence[UUID]) -> None:
-    """Make the changes that waited for these nodes, on which nothing is allocated any more. A node
-    with an evicted workload that has not ended is left out.
+    """End the drains of these nodes, on which nothing is allocated any more, and make the changes
+    that waited for that. A node with an evicted workload that has not ended is left out.
 
-    One query for each node, and four.
+    One query for each node, and five.
     """
     empty = set(node_ids).difference(hooks.terminating_nodes(cluster_id))
     if not empty:
         return
+    now = database_now()
     for node in Node.objects.filter(cluster_id=cluster_id, pk__in=empty):
         if node.pending == DELETE:
             remove(node)
-        elif node.pending is not None:
+            continue
+        if node.pending is not None:
             apply_pending(node, node.pending)
+        if node.state == NodeState.DRAINING:
+            node.finish_drain(now)
+            node.save(update_fields=["state", *DRAIN_COLUMNS])
     follow_nodes(cluster_id)
 
 
@@ -68,7 +76,9 @@ def apply_pending(node: Node, columns: dict[str, Any]) -> None:
     for name, value in columns.items():
         setattr(node, name, value)
     node.pending = None
-    node.save(update_fields=[*columns, "pending"])
+    if node.state not in (NodeState.DRAINING, NodeState.DRAINED):
+        node.forget_drain()
+    node.save(update_fields=[*columns, "pending", *DRAIN_COLUMNS])
 
 
 def follow_nodes(cluster_id: UUID) -> None:

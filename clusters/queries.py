@@ -16,6 +16,7 @@ from django.db.models import (
 
 from accounts.models import User
 from clusters.endpoints import address_policy
+from clusters.maintenance import STRICTEST_FIRST, DrainMode
 from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime, Volume
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
@@ -74,15 +75,22 @@ def quota_in(cluster: Cluster, owner_id: UUID | None) -> Quota:
 
 def effective_state() -> Case:
     """`Node.effective_state` in SQL; the two are compared by a test."""
-    strictest_first = (NodeState.DRAINING, NodeState.NOT_READY, NodeState.CORDONED)
     return Case(
         *(
             When(Q(state=state) | Q(observed=state) | Q(judged=state), then=Value(str(state)))
-            for state in strictest_first
+            for state in STRICTEST_FIRST
         ),
         default=Value(str(NodeState.READY)),
         output_field=CharField(),
     )
+
+
+def drains_at_checkpoint(node_ids: Collection[str]) -> bool:
+    """Whether one of these nodes is being drained at checkpoints. One query, none for no node."""
+    if not node_ids:
+        return False
+    draining = Node.objects.filter(state=NodeState.DRAINING, drain_mode=DrainMode.AT_CHECKPOINT)
+    return draining.filter(pk__in=node_ids).exists()
 
 
 def nodes_away(ids: Collection[str], clusters: Collection[UUID]) -> list[Node]:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
+from clusters.services import nodes
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
@@ -31,6 +32,7 @@ def end_due(cluster_id: str) -> None:
         deadlines.finish_due(cluster, now)
         retry_backoff.end_pauses(cluster, now)
         elsewhere.end_exclusions(cluster, now)
+        nodes.evict_overdue(cluster)
 
     due.run(cluster, work)
 

@@ -1,5 +1,6 @@
 """The operators' pages of nodes: their use, and actions to cordon, drain and uncordon them."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -8,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from clusters.failed_starts import FailedStarts
-from clusters.models import Node, NodeState
+from clusters.models import DrainMode, Node, NodeState
 from clusters.node_changes import DELETE
 from clusters.queries import effective_state
 from clusters.services import nodes
@@ -26,12 +27,13 @@ from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.pages import OperatorAdmin, counted
 from mlops_platform.api.resources import RESOURCES
 
-TONES = {NodeState.READY: "good", NodeState.CORDONED: "waiting"}
+TONES = {NodeState.READY: "good", NodeState.CORDONED: "waiting", NodeState.DRAINED: "waiting"}
 ACTION_TO = {
     NodeState.CORDONED: "cordon",
     NodeState.READY: "uncordon",
     NodeState.DRAINING: "drain",
 }
+EMPTY_SOON = (NodeState.DRAINING, NodeState.DRAINED)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -60,7 +62,7 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
     search_fields = ["name", "cluster__name", "id"]
     ordering = ["cluster", "name"]
     sortable_by = ["name"]
-    actions = ["cordon", "uncordon", "drain"]
+    actions = ["cordon", "uncordon", "drain", "drain_when_finished"]
     readonly_fields = [
         "state_now",
         "in_cluster",
@@ -130,11 +132,14 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         return f"It has {amounts(*sizes)}."
 
     def pointless_actions(self, instance: Node) -> list[str]:
-        return [action for state, action in ACTION_TO.items() if self.has_state(instance, state)]
+        found = [action for state, action in ACTION_TO.items() if self.has_state(instance, state)]
+        return [*found, "drain_when_finished"] if instance.state in EMPTY_SOON else found
 
     def has_state(self, row: Node, state: str) -> bool:
         """A node that the platform has cordoned, or tries again, is not READY, whatever users
-        want."""
+        want. One whose drain waits can be drained now."""
+        if state == NodeState.DRAINING:
+            return row.evicts or row.state == NodeState.DRAINED
         is_failing = FailedStarts.read(row.failed_starts).since is not None
         return row.state == state and not (state == NodeState.READY and is_failing)
 
@@ -165,8 +170,8 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
         """Drain, after a confirmation where workloads run: they lose what they have not saved."""
         in_use = [
             node
-            for node in queryset.exclude(state=NodeState.DRAINING)
-            if node.allocated_cpu_milli  # every workload asks for CPU
+            for node in queryset
+            if not node.evicts and node.allocated_cpu_milli  # every workload asks for CPU
         ]
         if in_use:
             consequences = []
@@ -181,5 +186,13 @@ class NodeAdmin(LookUpMedia, OperatorAdmin):
             title = f"Drain {counted(queryset.count(), 'node')}?"
             if question := self.confirm(request, title, consequences):
                 return question
-        self.set_state(request, queryset, nodes.drain, NodeState.DRAINING, "Draining")
+        service = partial(nodes.drain, by=request.user.get_username())
+        self.set_state(request, queryset, service, NodeState.DRAINING, "Draining")
         return None
+
+    @admin.action(description="Drain when what runs has finished", permissions=["change"])
+    def drain_when_finished(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
+        """Nothing that runs loses anything, so no confirmation is asked for."""
+        service = partial(nodes.drain, by=request.user.get_username(), mode=DrainMode.WHEN_FINISHED)
+        waiting = queryset.exclude(state__in=EMPTY_SOON)
+        self.set_state(request, waiting, service, NodeState.DRAINING, "Draining")

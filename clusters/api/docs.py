@@ -2,6 +2,7 @@
 
 from drf_yasg import openapi
 
+from clusters.api.drain_serializers import DrainedNodeSerializer
 from clusters.api.node_serializers import NodeSerializer
 from clusters.api.serializers import ClusterSerializer
 from mlops_platform.api.schema import Doc, error, not_there, parameter
@@ -118,8 +119,11 @@ NODES = {
     "drain": Doc(
         "nodes",
         "Empty it",
-        "What runs there goes back to the queue with the reason NODE_DRAINED and its old place "
-        "in it; that counts as no preemption and no failure. It stays closed until uncordoned.",
+        "Nothing new starts there. What runs there leaves by the `mode`, and at the `deadline` at "
+        "the latest: it goes back to the queue with the reason NODE_DRAINED and its old place in "
+        "it; that counts as no preemption and no failure. Once the node is empty it is DRAINED, "
+        "until it is uncordoned. A second drain takes the place of one under way.",
+        answers={200: openapi.Response("The node", DrainedNodeSerializer)},
     ),
 }
 

@@ -10,7 +10,7 @@ from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointS
 from clusters.api.labels import Labels
 from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
 from clusters.failed_starts import FailedStarts
-from clusters.models import Node, NodeState
+from clusters.models import DrainMode, Node, NodeState
 from clusters.node_changes import DELETE
 from mlops_platform.api.fields import ShownCores, Text, cores
 from mlops_platform.api.names import check_name
@@ -26,6 +26,7 @@ EXAMPLE = {
     "name": "node-1",
     "state": "READY",
     "reason": None,
+    "drain": None,
     "failed_starts": None,
     "cpu": 64,
     "ram": 262144,
@@ -123,6 +124,24 @@ class FailedStartsSerializer(serializers.Serializer):
         ref_name = "FailedStartsOfNode"
 
 
+class DrainOfNodeSerializer(serializers.Serializer):
+    """Of a node that is DRAINING or DRAINED."""
+
+    mode = serializers.ChoiceField(DrainMode.values)
+    reason = serializers.CharField(allow_null=True)
+    by = serializers.CharField(allow_null=True, help_text="The user who has asked for it.")
+    since = serializers.DateTimeField(allow_null=True)
+    deadline = serializers.DateTimeField(
+        allow_null=True, help_text="When what is left is evicted; null without one, and after it."
+    )
+    drained_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when it is empty; null while it is DRAINING."
+    )
+
+    class Meta:
+        ref_name = "DrainOfNode"
+
+
 class NodeSerializer(serializers.Serializer):
     """A node as every member sees it."""
 
@@ -134,12 +153,15 @@ class NodeSerializer(serializers.Serializer):
         NodeState.values,
         source="effective_state",
         help_text=(
-            "CORDONED: nothing new starts there. DRAINING: and what runs there is evicted. "
-            "NOT_READY: its runtime does not answer, or says so."
+            "CORDONED: nothing new starts there. DRAINING: and what runs there leaves. DRAINED: "
+            "and it is empty. NOT_READY: its runtime does not answer, or says so."
         ),
     )
     reason = serializers.SerializerMethodField(
         help_text="Why it is closed, or what is not as it should be; null where nothing is so."
+    )
+    drain = serializers.SerializerMethodField(
+        help_text="How it is emptied, or has been, for what and by whom; else null."
     )
     failed_starts = serializers.SerializerMethodField(
         help_text="Of a node that the platform has cordoned, as starts failed there; else null."
@@ -168,6 +190,20 @@ class NodeSerializer(serializers.Serializer):
     @swagger_serializer_method(serializers.CharField(allow_null=True))
     def get_reason(self, node: Node) -> str | None:
         return node.reason or None
+
+    @swagger_serializer_method(DrainOfNodeSerializer(allow_null=True))
+    def get_drain(self, node: Node) -> dict[str, Any] | None:
+        if node.state not in (NodeState.DRAINING, NodeState.DRAINED):
+            return None
+        asked = node.drain or {}
+        return {
+            "mode": asked.get("mode", node.drain_mode),
+            "reason": asked.get("reason") or None,
+            "by": asked.get("by"),
+            "since": node.drain_since,
+            "deadline": node.drain_deadline,
+            "drained_at": asked.get("drained_at"),
+        }
 
     @swagger_serializer_method(FailedStartsSerializer(allow_null=True))
     def get_failed_starts(self, node: Node) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from clusters import queries
 from clusters.api import docs
+from clusters.api.drain_serializers import DrainSerializer
 from clusters.api.filters import ClusterFilterSet
 from clusters.api.nested import ClusterChildViewSet
 from clusters.api.node_serializers import (
@@ -26,7 +27,7 @@ from clusters.api.serializers import (
     NewClusterSerializer,
 )
 from clusters.models import Cluster, Node, Registry
-from clusters.services import attach, deletion, nodes, registries
+from clusters.services import attach, deletion, drains, nodes, registries
 from mlops_platform.api.requests import flag_of
 from mlops_platform.api.routers import ID_OR_NAME
 from mlops_platform.api.serializers import EmptySerializer
@@ -98,7 +99,7 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
         "partial_update": ChangeNodeSerializer,
         "cordon": EmptySerializer,
         "uncordon": EmptySerializer,
-        "drain": EmptySerializer,
+        "drain": DrainSerializer,
     }
     docs = docs.NODES
     serializer_class = NodeSerializer
@@ -139,7 +140,11 @@ class NodeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
 
     @action(detail=True, methods=["post"])
     def drain(self, request: UserRequest, **path: Any) -> Response:
-        return self._set(nodes.drain)
+        node, order = self.get_object(), self.body()
+        drained, effect = drains.drain(node, by=request.user.username, **order)
+        drained.cluster = node.cluster
+        shown = NodeSerializer(drained).data
+        return Response({**shown, "dry_run": order["dry_run"], "effect": effect})
 
     def _set(self, change: Callable[[Node], Node]) -> Response:
         node = self.get_object()

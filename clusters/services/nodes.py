@@ -5,20 +5,25 @@ node's allocation forbids waits until a drain has emptied the node (node_changes
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from rest_framework.exceptions import NotFound
 
 from clusters import hooks
-from clusters.models import Cluster, Node, NodeState
+from clusters.maintenance import DRAIN_COLUMNS
+from clusters.models import Cluster, DrainMode, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
 from clusters.services import volumes
 from clusters.services.clusters import lock_cluster_or_404
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, amount_in_words, public_amount
+from mlops_platform.database.clock import database_now
 
 MOST_NODES = 10_000
 
@@ -85,6 +90,7 @@ def delete_node(node: Node, *, drain: bool = False) -> Node | None:
             )
             raise Conflict(f"{why}, or delete it with ?drain=true.", code="node_in_use")
         if node.pending != DELETE:
+            _drain_now(node)
             _put(node, NodeState.DRAINING, DELETE)
     return node
 
@@ -100,29 +106,81 @@ def uncordon(node: Node) -> Node:
     return _set_state(node, NodeState.READY)
 
 
-def drain(node: Node) -> Node:
-    """The next cycle requeues what runs there; the node stays closed until it is uncordoned."""
-    return _set_state(node, NodeState.DRAINING)
+def drain(
+    node: Node,
+    *,
+    mode: str = DrainMode.NOW,
+    deadline: datetime | None = None,
+    reason: str = "",
+    by: str | None = None,
+) -> Node:
+    """Nothing new starts there; what runs there leaves by the `mode`, and at the `deadline` at the
+    latest. Once it is empty, which may be at once, it is DRAINED, until it is uncordoned.
+
+    A node that is DRAINED already stays as it is; another drain takes the place of one under way,
+    and leaves a change that waits for its end.
+    """
+    with _locked(node.cluster_id):
+        node = _fresh(node)
+        pending = node.pending
+        if pending and pending != DELETE:
+            pending = {**pending, "state": NodeState.DRAINING}
+        drain = node.drain or {}
+        before = (node.state, node.pending, node.drain_deadline, drain.get("mode"))
+        if node.state == NodeState.DRAINED or (
+            before == (NodeState.DRAINING, pending, deadline, mode)
+            and drain.get("reason", "") == reason
+        ):
+            return node
+        now = database_now()
+        node.begin_drain(mode, now=now, deadline=deadline, reason=reason, by=by)
+        node.state = NodeState.DRAINING
+        is_empty = not any(_allocated(node)) and pending is None
+        if is_empty and node.pk not in hooks.terminating_nodes(node.cluster_id):
+            node.finish_drain(now)
+        _put(node, NodeState(node.state), pending)
+    return node
+
+
+def evict_overdue(cluster_id: UUID) -> None:
+    """What is left on nodes whose drain's deadline has passed is evicted by the next cycle. One
+    query where there is none, else three."""
+    overdue = Node.objects.filter(cluster=cluster_id, drain_deadline__lte=Now())
+    if not overdue.exists():
+        return
+    with suppress(NotFound), _locked(cluster_id):
+        if overdue.update(drain_mode=DrainMode.NOW, drain_deadline=None):
+            note_change(cluster_id)
+
+
+def _drain_now(node: Node) -> None:
+    """For a change that waits until the node is empty; a drain that is under way loses its mode."""
+    drain = node.drain or {}
+    node.begin_drain(
+        DrainMode.NOW,
+        now=database_now(),
+        deadline=None,
+        reason=drain.get("reason", ""),
+        by=drain.get("by"),
+    )
 
 
 def _set_state(node: Node, state: NodeState) -> Node:
     with _locked(node.cluster_id):
         node = _fresh(node)
-        pending = node.pending if state == NodeState.DRAINING else None
-        if pending and pending != DELETE:
-            pending = {**pending, "state": state}
         forgives = state == NodeState.READY and node.failed_starts is not None
         if forgives:
             node.failed_starts, node.judged = None, NodeState.READY
             node.save(update_fields=["failed_starts", "judged"])
-        if forgives or (node.state, node.pending) != (state, pending):
-            _put(node, state, pending)
+        if forgives or (node.state, node.pending) != (state, None):
+            node.forget_drain()
+            _put(node, state, None)
     return node
 
 
 def _put(node: Node, state: NodeState, pending: dict[str, Any] | None) -> None:
     node.state, node.pending = state, pending
-    node.save(update_fields=["state", "pending"])
+    node.save(update_fields=["state", "pending", *DRAIN_COLUMNS])
     note_change(node.cluster_id)
 
 
@@ -148,6 +206,7 @@ def _resize(node: Node, sizes: Mapping[str, int], *, drain: bool) -> None:
         apply_pending(node, columns)
         follow_nodes(node.cluster_id)
     else:
+        _drain_now(node)
         _put(node, NodeState.DRAINING, columns)
 
 

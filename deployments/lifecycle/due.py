@@ -43,7 +43,10 @@ SELECT due.cluster_id, bool_or(due.what <> 'stop'), bool_or(due.what = 'stop')
          WHERE status = 'QUEUED' AND avoid_until <= statement_timestamp()
          UNION ALL
         SELECT cluster_id, 'stop' FROM deployments_deployment
-         WHERE status = 'STOPPING' AND stop_by <= statement_timestamp()) due
+         WHERE status = 'STOPPING' AND stop_by <= statement_timestamp()
+         UNION ALL
+        SELECT cluster_id, 'drain' FROM clusters_node
+         WHERE drain_deadline <= statement_timestamp()) due
   JOIN clusters_cluster c ON c.id = due.cluster_id AND c.deleted_at IS NULL
  WHERE due.what <> 'end' OR c.runtime <> 'simulated' OR %(simulated)s
  GROUP BY due.cluster_id
@@ -75,9 +78,10 @@ def _finish_simulated() -> bool:
 
 
 def wake_all(*, simulated: bool = True) -> None:
-    """Wake a worker for each cluster with an end or a retry that is due, and the runtimes' worker
-    for one with a stop that has outlived its grace, or whose moment has come; `simulated`: also for
-    ends of simulated deployments. One query. Raises the RedisError of a Redis that is away."""
+    """Wake a worker for each cluster with an end, a retry or the deadline of a drain that is due,
+    and the runtimes' worker for one with a stop that has outlived its grace, or whose moment has
+    come; `simulated`: also for ends of simulated deployments. One query. Raises the RedisError of a
+    Redis that is away."""
     with connection.cursor() as cursor:
         cursor.execute(_CLUSTERS, {"simulated": simulated})
         found = cursor.fetchall()

@@ -334,7 +334,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
     "PREEMPTED": others.preempted,
-    "NODE_DRAINED": _always("What it ran on was drained, so it went back into the queue."),
+    "NODE_DRAINED": others.node_drained,
     NODE_LOST: _on_node("The node", " on which it ran was lost, so it went back into the queue."),
     CONTAINER_LOST: _on_node("Its container is gone from the node", ", and why is unknown."),
     MAX_RUNTIME_EXCEEDED: _max_runtime_exceeded,

@@ -58,6 +58,14 @@ def dependency_failed(details: Details) -> str:
     return f"Depends on {told(details, 'by')}, which did not complete, so it cannot start."
 
 
+def node_drained(details: Details) -> str:
+    """`node-2 was drained by grace (new disks), so it went back into the queue.`"""
+    by = f" by {details['by']}" if details.get("by") else ""
+    why = f" ({details['drained_for']})" if details.get("drained_for") else ""
+    node = details.get("node", "What it ran on")
+    return f"{node} was drained{by}{why}, so it went back into the queue."
+
+
 def preempted(details: Details) -> str:
     sentence = f"Made room for {told(details, 'by')}"
     if details.get("priority"):

@@ -140,6 +140,9 @@ def _last_checkpoints(rows: Sequence[Deployment]) -> dict[UUID, datetime]:
     )
 
 
+LEAVING = (NodeState.DRAINING, NodeState.DRAINED)  # nothing comes back to these
+
+
 class FreeCapacity:
     """What the nodes and the owners' quotas still have. The caller has locked the cluster.
 
@@ -186,7 +189,7 @@ class FreeCapacity:
 
     def _has(self, node_id: str | None, amounts: Amounts) -> bool:
         node = self.nodes.get(str(node_id))
-        if node is None or node.state == NodeState.DRAINING or node.pending:
+        if node is None or node.state in LEAVING or node.pending:
             return False
         taken = self.taken.get(node_id, Amounts())
         return all(

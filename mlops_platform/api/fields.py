@@ -1,6 +1,7 @@
 """Serializer fields that take the types of the API's contract, and nothing that looks like them."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -298,3 +299,30 @@ class IdOrName(Reference):
 
     LONGEST = LONGEST_NAME
     default_error_messages = {"invalid": "An id or a name is required."}
+
+
+class Deadline(serializers.Field):
+    """A moment in ISO format with its offset, or a JSON integer of seconds from now: a datetime or
+    a timedelta."""
+
+    PATTERN = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d(:?\d\d)?)$"
+    MOST_S = 365 * 24 * 3600
+    default_error_messages = {
+        "invalid": 'Write a moment with its offset, such as "2026-03-01T18:00:00Z", or seconds.',
+        "out_of_range": "Between 1 second and a year.",
+    }
+
+    def to_internal_value(self, data: Any) -> datetime | timedelta:
+        if isinstance(data, int) and not isinstance(data, bool):
+            if not 1 <= data <= self.MOST_S:
+                self.fail("out_of_range")
+            return timedelta(seconds=data)
+        if not isinstance(data, str) or len(data) > 40 or not re.match(self.PATTERN, data):
+            self.fail("invalid")
+        try:
+            return datetime.fromisoformat(data.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail("invalid")
+
+    def to_representation(self, value: Any) -> Any:
+        return value

@@ -188,6 +188,7 @@ class NodeCountsSerializer(serializers.Serializer):
     ready = serializers.IntegerField()
     cordoned = serializers.IntegerField()
     draining = serializers.IntegerField()
+    drained = serializers.IntegerField()
     not_ready = serializers.IntegerField()
 
     class Meta:
@@ -234,7 +235,14 @@ class StatusSerializer(ActivitySerializer, ClusterSerializer):
                 "utilisation": {"cpu": 0.0703, "ram": 0.0312, "gpu": 0.25},
                 "queue_lengths": {"HIGH": 1, "LOW": 3},
                 "running": 4,
-                "nodes": {"total": 4, "ready": 3, "cordoned": 1, "draining": 0, "not_ready": 0},
+                "nodes": {
+                    "total": 4,
+                    "ready": 3,
+                    "cordoned": 0,
+                    "draining": 0,
+                    "drained": 1,
+                    "not_ready": 0,
+                },
                 "last_cycle": CYCLE_EXAMPLE,
                 "evaluated_at": "2026-03-01T09:00:00.120000Z",
                 "forecasts": {"count": 200, "p90_kept": 0.91, "median_error_s": 312.5},

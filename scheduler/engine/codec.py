@@ -2,8 +2,9 @@
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
 same value always gives the same bytes. Fields that matter only to some clusters (owners, their
-allocations and quotas, services, preemptions, reservations, images) come last, and are left out
-where they have their default: rows from before a field existed are read the same way.
+allocations and quotas, services, preemptions, reservations, images, drains at checkpoints) come
+last, and are left out where they have their default: rows from before a field existed are read the
+same way.
 """
 
 import json
@@ -32,6 +33,7 @@ FORMAT = 3
 # The defaults of the last fields, which are left out.
 _SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, []]
 _POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
+_NODE_ENDS: list[Any] = [None]
 _WORKLOAD_ENDS: list[Any] = ["", False, 0, ""]
 _RUNNING_ENDS: list[Any] = ["", False, None, False]
 _PLAN_ENDS: list[Any] = [None, None]
@@ -51,6 +53,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     row = _row(replace(snapshot, queued=()))
     row[_QUEUED] = _shapes_and_members(snapshot.queued)
     row[_POLICY] = _without_ends(row[_POLICY], _POLICY_ENDS)
+    row[_NODES] = [_without_ends(each, _NODE_ENDS) for each in row[_NODES]]
     row[_RUNNING] = [_without_ends(each, _RUNNING_ENDS) for each in row[_RUNNING]]
     return _pack(_without_ends(row, _SNAPSHOT_ENDS))
 
@@ -84,9 +87,9 @@ def _snapshot(values: Any) -> Snapshot:
     row["policy"] = Policy(*row["policy"])
     row["total"], row["allocated"] = Resources(*row["total"]), Resources(*row["allocated"])
     row["classes"] = tuple(PriorityClass(*each) for each in row["classes"])
-    row["nodes"] = _each(
-        Node, row["nodes"], capacity=_resources, allocated=_resources, labels=_labels
-    )
+    length = len(fields(Node))
+    nodes = (_with_ends(each, _NODE_ENDS, length) for each in row["nodes"])
+    row["nodes"] = _each(Node, nodes, capacity=_resources, allocated=_resources, labels=_labels)
     length = len(fields(Running))
     running = (_with_ends(each, _RUNNING_ENDS, length) for each in row["running"])
     row["running"] = _each(Running, running, request=_resources, placement=_placements)
@@ -138,8 +141,8 @@ def _plan(values: Any) -> Plan:
     )
 
 
-_QUEUED, _RUNNING, _POLICY = (
-    [f.name for f in fields(Snapshot)].index(n) for n in ("queued", "running", "policy")
+_QUEUED, _RUNNING, _POLICY, _NODES = (
+    [f.name for f in fields(Snapshot)].index(n) for n in ("queued", "running", "policy", "nodes")
 )
 
 

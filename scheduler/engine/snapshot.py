@@ -58,7 +58,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine. A cluster without nodes is one pool of its totals."""
+    """A machine. A cluster without nodes is one pool of its totals.
+
+    What has a checkpoint of `saved_since_ms` or later leaves it: a closed node that is drained at
+    checkpoints.
+    """
 
     id: str
     name: str
@@ -66,6 +70,7 @@ class Node:
     allocated: Resources
     labels: Labels = ()
     state: str = READY
+    saved_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,8 @@ from deployments.names import CALLED
 from deployments.reasons.retries import ENDED_BY, ON_PREEMPT
 from mlops_platform.api.ids import moment
 from scheduler.engine import Plan, Snapshot
-from scheduler.engine.plan import Eviction
-from scheduler.engine.snapshot import DRAINING
 from scheduler.queues import queue_sync
+from scheduler.store.drained import drained_details
 from scheduler.store.reservation_history import remember
 from scheduler.store.sql import CHANGE_WAIT_REASONS, EVICT, START
 
@@ -42,12 +41,15 @@ def apply_plan(snapshot: Snapshot, plan: Plan, cycle_id: UUID, cluster: Cluster)
     Raises StalePlanError where a row is not as the snapshot had it.
     """
     cluster_id, now = cluster.pk, moment(snapshot.now_ms)
-    evicted = _evict(snapshot, plan, now) if plan.evictions else []
+    drains = any(not each.by for each in plan.evictions)
+    drained = drained_details(snapshot, plan) if drains else {}
+    evicted = _evict(snapshot, plan, now, drained) if plan.evictions else []
     started = _start(snapshot, plan, now) if plan.starts else []
     concerns_runtime = any(row.status != Status.RUNNING for row in started)
     concerns_runtime |= any(row.status == Status.STOPPING for row in evicted)
     move({cluster_id: _allocation_change(snapshot, plan, evicted)}, evaluated_at=now)
-    _record(snapshot, plan, cycle_id, cluster, {row.id: row.at for row in started}, evicted=evicted)
+    at = {row.id: row.at for row in started}
+    _record(snapshot, plan, cycle_id, cluster, at, evicted=evicted, drained=drained)
     if failed := [row for row in evicted if row.status == Status.FAILED]:
         _fail_for_good(snapshot, plan, cycle_id, cluster, failed)
     explained = _replace_wait_reasons(cluster_id, plan)
@@ -109,13 +111,19 @@ def _start(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Started]:
         return [_Started(*row) for row in cursor.fetchall()]
 
 
-def _evict(snapshot: Snapshot, plan: Plan, now: datetime) -> list[_Evicted]:
+def _evict(
+    snapshot: Snapshot, plan: Plan, now: datetime, drained: Mapping[str, Mapping[str, Any]]
+) -> list[_Evicted]:
+    """`drained`: the details of those that leave for a drain, by id."""
     params: dict[str, Any] = {
         "cluster": snapshot.cluster_id,
         "now": now,
         "ids": [eviction.workload_id for eviction in plan.evictions],
         "codes": [eviction.reason.code.value for eviction in plan.evictions],
-        "details": [Json(eviction.reason.details) for eviction in plan.evictions],
+        "details": [
+            Json(drained.get(eviction.workload_id, eviction.reason.details))
+            for eviction in plan.evictions
+        ],
         "counts": [1 if eviction.by else 0 for eviction in plan.evictions],
     }
     with connection.cursor() as cursor:
@@ -154,6 +162,7 @@ def _record(
     started: Mapping[UUID, datetime],
     *,
     evicted: Sequence[_Evicted],
+    drained: Mapping[str, Mapping[str, Any]],
 ) -> None:
     now = moment(snapshot.now_ms)
     by = {row.id: row.preemptor for row in evicted}
@@ -163,9 +172,8 @@ def _record(
         for e in plan.evictions
         if e.by
     ]
-    drains = [e for e in plan.evictions if not e.by]
-    drained = _drained(snapshot, drains) if drains else []
-    for lines, kind in ((preempted, EventType.PREEMPTED), (drained, EventType.DRAINED)):
+    left = [(UUID(id_), details) for id_, details in drained.items()]
+    for lines, kind in ((preempted, EventType.PREEMPTED), (left, EventType.DRAINED)):
         if lines:
             timeline.record_all(lines, kind, at=now, cycle_id=cycle_id, cluster=cluster)
     if plan.starts:
@@ -206,23 +214,6 @@ def _fail_for_good(
     ]
     timeline.record_all(lines, EventType.FAILED, at=now, cycle_id=cycle_id, cluster=cluster)
     dependents.update_dependents({id_: now for id_, _ in lines}, Status.FAILED)
-
-
-def _drained(
-    snapshot: Snapshot, evictions: Sequence[Eviction]
-) -> list[tuple[UUID, dict[str, Any]]]:
-    """With the nodes that they were on and that are drained; none where the whole cluster is."""
-    draining: dict[str | None, str] = {
-        node.id: node.name for node in snapshot.nodes if node.state == DRAINING
-    }
-    placements = {each.id: each.placement for each in snapshot.running}
-    lines = []
-    for each in evictions:
-        on = {place.node_id for place in placements[each.workload_id]}
-        names = sorted(draining[id_] for id_ in on & draining.keys())
-        node = {"node": ", ".join(names)} if names else {}
-        lines.append((UUID(each.workload_id), {**each.reason.details, **node}))
-    return lines
 
 
 def _replace_wait_reasons(cluster_id: UUID, plan: Plan) -> bool:

@@ -119,7 +119,7 @@ def _end(row: Mapping[str, Any]) -> datetime | None:
     return limit
 
 
-# What could be evicted of each node, by priority value; not what is also on a node that drains.
+# What could be evicted of each node, by priority value; not what a drain evicts anyway.
 _EVICTABLE = """
 SELECT d.cluster_id, p.value, e ->> 'node_id',
        sum(d.cpu_milli * (e ->> 'replicas')::bigint)::bigint,
@@ -133,7 +133,9 @@ SELECT d.cluster_id, p.value, e ->> 'node_id',
    AND NOT EXISTS (
        SELECT FROM jsonb_array_elements(d.placement) on_node
          JOIN clusters_node n ON n.id = (on_node ->> 'node_id')::uuid
-        WHERE 'DRAINING' IN (n.state, n.observed))
+        WHERE n.state = 'DRAINING'
+          AND (n.drain_mode = 'now'
+               OR n.drain_mode = 'at_checkpoint' AND d.checkpoint_at >= n.drain_since))
  GROUP BY 1, 2, 3
 """
 

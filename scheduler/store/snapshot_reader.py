@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from clusters.models import Cluster, Node, Runtime
+from clusters.models import Cluster, Node, NodeState, Runtime
 from clusters.services.clusters import lock_cluster
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import name_owners_of_late
@@ -170,7 +170,20 @@ def _nodes(clusters: Collection[Cluster], volumes: Volumes) -> dict[UUID, list[e
                 labels=labels_of(
                     node, volumes.get(node.cluster_id, ()), avoided.get(node.cluster_id, ())
                 ),
-                state=node.effective_state,
+                state=_state(node),
+                saved_since_ms=(
+                    milliseconds(node.drain_since)
+                    if node.drains_at_checkpoints and node.drain_since
+                    else None
+                ),
             )
         )
     return found
+
+
+def _state(node: Node) -> str:
+    """As the engine knows it: what waits for its workloads to leave, or has been drained, takes
+    nothing new."""
+    state = node.effective_state
+    waits = node.state == NodeState.DRAINING and not node.evicts
+    return engine.CORDONED if waits or state == NodeState.DRAINED else state

@@ -140,20 +140,33 @@ def test_drain_asks_first_where_anything_runs(operator, node, woken):
     assert messages_of(answer) == ["Draining 1 node."]
     assert answer.redirect_chain[-1][0] == page(node)
     assert row(node)["state"] == NodeState.DRAINING
+    assert row(node)["drain"]["by"] == "root"
     assert woken == [node.cluster_id]
 
 
 def test_an_empty_node_is_drained_without_a_confirmation(operator, node):
     assert messages_of(act(operator, "drain", node)) == ["Draining 1 node."]
+    assert row(node)["state"] == NodeState.DRAINED
 
 
-@pytest.mark.parametrize("state", ["READY", "CORDONED", "DRAINING", "NOT_READY"])
+def test_a_drain_that_waits_asks_nothing_and_can_be_made_one_that_does_not(operator, node):
+    allocate(node)
+    assert messages_of(act(operator, "drain_when_finished", node)) == ["Draining 1 node."]
+    assert (row(node)["state"], row(node)["drain_mode"]) == ("DRAINING", "when_finished")
+    assert "It is being drained by root." in operator.get(page(node)).content.decode()
+    act(operator, "drain", node, confirmed="yes")
+    assert (row(node)["state"], row(node)["drain_mode"]) == ("DRAINING", "now")
+
+
+@pytest.mark.parametrize("state", ["READY", "CORDONED", "DRAINING", "DRAINED", "NOT_READY"])
 def test_the_page_offers_only_actions_that_change_the_node(operator, node, state):
     Node.objects.update(state=state)
     text = operator.get(page(node)).content.decode()
-    own = {"READY": "uncordon", "CORDONED": "cordon", "DRAINING": "drain"}.get(state)
-    offered = {name for name in ("cordon", "uncordon", "drain") if f'value="{name}"' in text}
-    assert offered == {"cordon", "uncordon", "drain"} - {own}
+    drains = {"drain", "drain_when_finished"}
+    own = {"READY": {"uncordon"}, "CORDONED": {"cordon"}, "DRAINING": drains, "DRAINED": drains}
+    every = {"cordon", "uncordon"} | drains
+    offered = {name for name in every if f'value="{name}"' in text}
+    assert offered == every - own.get(state, set())
 
 
 def test_a_user_with_the_view_permission_changes_nothing(client, node, vera):

@@ -33,6 +33,7 @@ def test_an_admin_adds_the_first_and_the_pool_becomes_its_size(api, ada, cluster
         "name": "node-1",
         "state": "READY",
         "reason": None,
+        "drain": None,
         "failed_starts": None,
         **SIZE,
         "allocated_cpu": 0,

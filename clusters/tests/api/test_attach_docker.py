@@ -224,7 +224,7 @@ def test_it_goes_with_it_once_a_drain_has_emptied_it(api, ada, docker, engine):
 def test_it_is_closed_and_opened_like_any_other(api, ada, docker, engine, action):
     seen(engine)
     response = api(ada).post(f"{path(docker, engine)}/{action}", {})
-    states = {"cordon": "CORDONED", "drain": "DRAINING", "uncordon": "READY"}
+    states = {"cordon": "CORDONED", "drain": "DRAINED", "uncordon": "READY"}
     assert response.json()["state"] == states[action]
 
 

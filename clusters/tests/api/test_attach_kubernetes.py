@@ -264,7 +264,7 @@ def test_nodes_are_discovered_and_not_peoples_to_change(api, ada, kube, node, wo
 
 
 @pytest.mark.parametrize(
-    ("action", "state"), [("cordon", "CORDONED"), ("drain", "DRAINING"), ("uncordon", "READY")]
+    ("action", "state"), [("cordon", "CORDONED"), ("drain", "DRAINED"), ("uncordon", "READY")]
 )
 def test_nodes_are_closed_and_opened_here(api, ada, kube, node, action, state):
     Node.objects.update(state=NodeState.NOT_READY)

@@ -5,7 +5,8 @@ import pytest
 from clusters.models import NodeState
 from clusters.tests.allocation import make_cluster, make_node, row, totals
 
-CALLS = {"cordon": "CORDONED", "uncordon": "READY", "drain": "DRAINING"}
+CALLS = {"cordon": "CORDONED", "uncordon": "READY", "drain": "DRAINED"}
+DRAIN = ("drain", "drain_mode", "drain_since", "drain_deadline")
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def test_it_has_the_state_whatever_it_was_before(api, ada, cluster, node, woken,
     response = api(ada).post(path(node, call), {})
     assert response.status_code == 200
     assert response.json()["state"] == CALLS[call]
-    assert row(node) == {**before, "state": CALLS[call]}
+    after = row(node)
+    assert {**after, **{name: before[name] for name in DRAIN}} == {**before, "state": CALLS[call]}
+    assert (after["drain_since"] is None) == (call != "drain" or state == "DRAINED")
     assert totals(cluster) == size
     changed = state != CALLS[call]
     assert (cluster.changed_at > changed_at) == changed
@@ -64,7 +67,7 @@ def test_a_body_is_not_asked_for(api, ada, node, call):
 
 
 def test_it_takes_few_queries(api, ada, node, django_assert_num_queries):
-    # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, the write,
-    # the flag, the release
-    with django_assert_num_queries(10):
+    # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, the time,
+    # what still ends there, the write, the flag, the release
+    with django_assert_num_queries(12):
         api(ada).post(path(node, "drain"), {})

@@ -29,6 +29,7 @@ def test_members_see_the_nodes_and_what_is_free_on_them(api, cluster, node, pers
         "name": "node-1",
         "state": "READY",
         "reason": None,
+        "drain": None,
         "failed_starts": None,
         "cpu": 4,
         "ram": 8192,

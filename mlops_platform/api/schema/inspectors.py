@@ -21,6 +21,7 @@ from rest_framework.fields import _UnvalidatedField, empty
 from mlops_platform.api.fields import (
     MILLI,
     Cores,
+    Deadline,
     Mebibytes,
     Reference,
     ShownNumberOr,
@@ -119,6 +120,9 @@ class NumberInspector(FieldInspector):
             )
         if isinstance(field, ShownNumberOr):
             return make(type=openapi.TYPE_INTEGER, x_also=field.word)
+        if isinstance(field, Deadline):
+            made = make(type=openapi.TYPE_INTEGER, minimum=1, maximum=field.MOST_S)
+            return _with_texts(made, field, "2026-03-01T18:00:00Z", "a moment with its offset")
         if isinstance(field, ShownThousandths | ShownSeconds):
             return make(type=openapi.TYPE_NUMBER)
         if isinstance(field, Reference):
@@ -126,9 +130,11 @@ class NumberInspector(FieldInspector):
         return NotHandled
 
 
-def _with_texts(made: Any, field: Cores | Mebibytes, example: str) -> Any:
-    """Says that texts with a unit are taken beside numbers, for which Swagger 2.0 has no words."""
-    shown = f'Or a text with a unit, such as "{example}".'
+def _with_texts(
+    made: Any, field: Cores | Mebibytes | Deadline, example: str, what: str = "a text with a unit"
+) -> Any:
+    """Says that texts are taken beside numbers, for which Swagger 2.0 has no words."""
+    shown = f'Or {what}, such as "{example}".'
     made["description"] = f"{field.help_text} {shown}" if field.help_text else shown
     made["x-text-pattern"] = field.PATTERN
     return made

@@ -14,6 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
+from scheduler.engine.drain import drained, is_draining
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.covers.greedy import Group
@@ -28,7 +29,7 @@ from scheduler.engine.preemption.victims import (
     VictimSet,
 )
 from scheduler.engine.resources import ZERO, Resources, add_up
-from scheduler.engine.snapshot import DRAINING, PriorityClass, Snapshot
+from scheduler.engine.snapshot import PriorityClass, Snapshot
 
 _weight = attrgetter("weight")
 BOUND_STEPS = 4  # of each candidate in a new lower bound
@@ -226,11 +227,11 @@ def candidates_of(
 ) -> Iterator[Candidate]:
     """The workloads that may be evicted, also those that are exempt from impatient preemptors."""
     policy, now_ms = snapshot.policy, snapshot.now_ms
-    draining = {node.id for node in snapshot.nodes if node.state == DRAINING}
+    leaving = {each.id for each in drained(snapshot)} if is_draining(snapshot) else frozenset[str]()
     eligible = [
         running
         for running in snapshot.running
-        if not any(each.node_id in draining for each in running.placement)
+        if running.id not in leaving
         and could_be_evicted(running, classes[running.priority], policy)
     ]
     # Ties: 1. the youngest (STARTING counts as now), 2. the highest id.
