@@ -60,7 +60,7 @@ def dependency_failed(details: Details) -> str:
 
 def node_drained(details: Details) -> str:
     """`node-2 was drained by grace (new disks), so it went back into the queue.`"""
-    by = f" by {details['by']}" if details.get("by") else ""
+    by = f" by {details['drained_by']}" if details.get("drained_by") else ""
     why = f" ({details['drained_for']})" if details.get("drained_for") else ""
     node = details.get("node", "What it ran on")
     return f"{node} was drained{by}{why}, so it went back into the queue."

@@ -10,7 +10,7 @@ from scheduler.engine.snapshot import DRAINING
 
 def drained_details(snapshot: Snapshot, plan: Plan) -> dict[str, dict[str, Any]]:
     """Of each workload that the plan evicts for a drain, by id: `node`, the drained nodes that it
-    was on, `by` and `drained_for`, whose drain that is and for what reason, where these are known.
+    was on, and where these are known `drained_by`, whose drain that is, and `drained_for`, why.
     Nothing where the whole cluster drains, which takes no query; else one."""
     drains = [each for each in plan.evictions if not each.by]
     draining = {
@@ -31,7 +31,7 @@ def drained_details(snapshot: Snapshot, plan: Plan) -> dict[str, dict[str, Any]]
         if nodes:
             line["node"] = ", ".join(name for name, _ in nodes)
             drain = asked.get(nodes[0][1], {})
-            known = {"by": drain.get("by"), "drained_for": drain.get("reason")}
+            known = {"drained_by": drain.get("by"), "drained_for": drain.get("reason")}
             line |= {name: value for name, value in known.items() if value}
         details[each.workload_id] = line
     return details

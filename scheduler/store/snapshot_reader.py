@@ -17,7 +17,7 @@ from mlops_platform.api.ids import milliseconds
 from scheduler.engine import Decision, Snapshot, decide
 from scheduler.engine import snapshot as engine
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.drain import is_draining
+from scheduler.engine.leaving import is_draining
 from scheduler.engine.resources import Resources
 from scheduler.store.images import with_local_images
 from scheduler.store.part_reader import PART_LIMITS, PartLimits, PartReader

@@ -14,7 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.drain import drained, is_draining
+from scheduler.engine.leaving import drained, is_draining
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.covers.greedy import Group

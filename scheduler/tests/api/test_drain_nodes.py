@@ -96,7 +96,7 @@ def test_what_is_drained_now_says_by_whom_and_for_what(
     assert event is not None
     assert (event.type, event.details) == (
         EventType.DRAINED,
-        {"node": "a", "by": "ada", "drained_for": "new disks"},
+        {"node": "a", "drained_by": "ada", "drained_for": "new disks"},
     )
     reason = reasons_for([fresh(row)])[row.pk]
     assert reason is not None
@@ -139,7 +139,7 @@ def test_when_finished_what_runs_may_end_and_nothing_new_starts(
     assert [on(each) for each in others].count([]) == 1
     stop_deployment(first.owner, fresh(first))
     node.refresh_from_db()
-    assert (node.state, node.drain["drained_at"] is None) == ("DRAINED", False)
+    assert (node.state, (node.drain or {})["drained_at"] is None) == ("DRAINED", False)
     run_cycle(cluster)
     assert [on(each) for each in others].count([]) == 1
 
@@ -162,7 +162,11 @@ def test_at_the_deadline_the_rest_is_evicted(
     run_cycle(cluster)
     a.refresh_from_db()
     assert (fresh(row).status, fresh(row).reason_code) == (Status.QUEUED, "NODE_DRAINED")
-    assert (a.state, a.drain["mode"], a.drain_deadline) == ("DRAINED", "when_finished", None)
+    assert (a.state, (a.drain or {})["mode"], a.drain_deadline) == (
+        "DRAINED",
+        "when_finished",
+        None,
+    )
 
 
 def test_at_checkpoint_each_leaves_once_it_has_saved_its_work_since(

@@ -17,7 +17,7 @@ from scheduler import cycle
 from scheduler.engine import Decision, decide
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.drain import drained
+from scheduler.engine.leaving import drained
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.models import SchedulingCycle, Trigger
