@@ -18,7 +18,7 @@ _DRAINING = "UPDATE clusters_node SET state = 'DRAINING' WHERE state = 'DRAINED'
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("clusters", "0027_node_drains")]
+    dependencies = [("clusters", "0028_node_drains")]
 
     operations = [
         AddIndexConcurrently(
