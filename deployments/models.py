@@ -106,6 +106,12 @@ class Deployment(models.Model):
     command = models.JSONField(default=list, blank=True)
     args = models.JSONField(default=list, blank=True)
     env = models.JSONField(default=list, blank=True)  # sealed: see env.py
+    env_owner_id = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Of the user whose env a rerun has; null: of the deployment's owner.",
+    )
     container = models.JSONField(default=dict, db_default={}, blank=True)  # LaunchSpec.container
     volumes = models.JSONField(default=list, db_default=[], blank=True)  # api/volumes.py
     secrets = models.JSONField(default=list, db_default=[], blank=True)  # queries/secrets.py

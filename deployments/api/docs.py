@@ -156,8 +156,8 @@ DEPLOYMENTS = {
         "Submit it again, with what you change",
         "A new deployment of yours that asks for the same, environment included, but for the "
         "fields of the body; of `env` the variables that it names. It depends on what has not "
-        "completed. Secrets of a person are your own. Where you are not its owner, and it has an "
-        "environment, you may change nothing of what runs.",
+        "completed. Secrets of a person are your own. Where its environment is another user's you "
+        "may change nothing of what runs, nor of its own reruns.",
         operation_id="deployments_rerun",
         parameters=[headers.PARAMETER],
         answers={201: SubmittedSerializer, 403: NOT_OWNER, 409: REFUSED_SUBMIT},

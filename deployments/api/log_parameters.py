@@ -1,10 +1,7 @@
 """The query string of the call for a deployment's logs."""
 
-from datetime import UTC, datetime
 from typing import Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_yasg import openapi
 from rest_framework.request import Request
 
@@ -12,6 +9,7 @@ from deployments.log_selection import LogQuery
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.requests import query_of
 from mlops_platform.api.schema import parameter
+from mlops_platform.api.times import moment
 
 MOST_LINES = 100_000
 LONGEST_GREP = 256  # bytes
@@ -97,7 +95,7 @@ def wanted_logs(request: Request) -> LogQuery:
                 faults[name] = f"A whole number from {least} to {most}."
     for name in MOMENTS:
         if name in values:
-            found[name] = _moment(values[name])
+            found[name] = moment(values[name])
             if found[name] is None:
                 faults[name] = "A time with its zone, such as 2026-03-01T09:30:00Z."
     for name in FLAGS:
@@ -115,14 +113,6 @@ def wanted_logs(request: Request) -> LogQuery:
     if faults:
         raise Invalid(faults)
     return LogQuery(**found)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        at = parse_datetime(text)
-        return None if at is None or timezone.is_naive(at) else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _contradictions(found: dict[str, Any]) -> dict[str, str]:

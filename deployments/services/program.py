@@ -1,12 +1,14 @@
 """What a deployment runs: its image, command, arguments and environment.
 
 The values of `env` are never shown, also not to members of the organization. A program may show
-them; so where there are any, the owner alone says which program gets them.
+them; so where there are any, the user whose env it is alone says which program gets them. That is
+the owner of the deployment, or of the one of which it is a rerun.
 """
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from rest_framework.exceptions import PermissionDenied
 
@@ -33,16 +35,25 @@ def refuse_long(command: Sequence[str], args: Sequence[str]) -> None:
 
 def refuse_stranger_to(row: Deployment, user: User, *, also_secrets: bool) -> None:
     """403 for another program of a deployment with an environment, or with its owner's secrets,
-    where the user is not its owner."""
-    if user.pk == row.owner_id:
-        return
+    where these are another user's."""
+    whose = env_owner_of(row)
+    if whose not in (None, user.pk):
+        if whose == row.owner_id:
+            raise _not_owner("an environment", "its")
+        raise _not_owner("the environment of another one", "that one's")
     personal = also_secrets and any(each["scope"] == Scope.PERSON for each in row.secrets)
-    if row.env_names or personal:
-        what = "an environment" if row.env_names else "secrets of a person"
-        raise PermissionDenied(
-            f"It has {what}: only its owner may say what runs with it. Submit one of your own.",
-            code="not_owner",
-        )
+    if personal and user.pk != row.owner_id:
+        raise _not_owner("secrets of a person", "its")
+
+
+def env_owner_of(row: Deployment) -> UUID | None:
+    """The user who alone says what runs with the row's environment; None where it has none."""
+    return (row.env_owner_id or row.owner_id) if row.env_names else None
+
+
+def _not_owner(what: str, whose: str) -> PermissionDenied:
+    said = f"It has {what}: only {whose} owner may say what runs with it. Submit one of your own."
+    return PermissionDenied(said, code="not_owner")
 
 
 def values_of(row: Deployment) -> dict[str, str]:
@@ -82,6 +93,8 @@ def change(row: Deployment, changes: Mapping[str, Any]) -> dict[str, Any]:
         if differing:
             refuse_variables(row.replicas, after, row.secrets)
             changed["env"] = {"changed": differing}
+            if not after:
+                row.env_owner_id = None  # what it is given later is its owner's
             row.env = env.sealed(after)
     refuse_long(row.command, row.args)
     return changed

@@ -46,7 +46,7 @@ def rerun(
 ) -> submit.Submission:
     """Submit it again, as `create_deployment` does, and raise what that raises.
 
-    403 where the user is not its owner and would give its environment to another program.
+    403 where its environment is another user's, and would be given to another program.
     """
     again = again_of(user, deployment, overrides, priority=priority, needed=needed)
     return submit.create_deployment(
@@ -88,4 +88,7 @@ def again_of(
             name: value for name, value in spec["retry"].items() if not name.startswith("ram_")
         }
     spec["rerun_of_id"] = str(row.pk)
+    whose = program.env_owner_of(row)
+    if whose not in (None, user.pk):
+        spec["env_owner_id"] = str(whose)
     return Again(spec, priority or row.priority_class.name)

@@ -80,6 +80,7 @@ def _change(
     if columns:
         program.refuse_stranger_to(row, user, also_secrets=True)
         changed |= program.change(row, changes)
+        columns += ["env_owner_id"] if "env" in changes else []
     for column, value in changes.items():
         if column in PROGRAM:
             continue

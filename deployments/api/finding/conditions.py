@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import FilterSet
 
 from clusters.api.labels import NAME, VALUE
@@ -19,6 +17,7 @@ from deployments.reasons.condition import has_reason
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
 from mlops_platform.api.ids import EPOCH, parse_uuid
+from mlops_platform.api.times import moment
 
 LONGEST_NAME = 253
 MOST_LABELS = 32
@@ -28,13 +27,9 @@ TIME = {"format": "date-time"}
 
 def a_time(text: str) -> datetime:
     """A time since 1970; in UTC where the text names no zone."""
-    try:
-        time = parse_datetime(text)
-    except ValueError:
-        time = None
+    time = moment(text, in_utc=True)
     if time is None:
         raise ValidationError("Not a time; one is written like 2026-03-01T09:00:00Z.")
-    time = time if timezone.is_aware(time) else timezone.make_aware(time)
     if time < EPOCH:
         raise ValidationError("Too early a time.")
     return time

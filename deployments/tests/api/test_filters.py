@@ -243,6 +243,22 @@ def test_counts_name_every_status_and_say_where_they_end(api, vera, cluster, man
     assert api(vera).get(f"{PATH}?total=false").headers.get("X-Total-Count") is None
 
 
+TIMES = [
+    "created_after",
+    *(f"{what}_{side}" for what in ("started", "finished") for side in ("after", "before")),
+]
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_time_of_any_zone_is_taken_and_none_that_is_out_of_range(api, vera, cluster, many, name):
+    same = ["2026-03-01T19:30:00%2B20:00", "2026-02-28T23:30:00Z", "2026-02-28T23:30:00"]
+    answers = [names(api(vera).get(f"{PATH}?{name}={each}")) for each in same]
+    assert answers[0] == answers[1] == answers[2]
+    for text in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59"):
+        answer = api(vera).get(f"{PATH}?{name}={text}")
+        assert (answer.status_code, list(answer.json()["fields"])) == (400, [name])
+
+
 @pytest.mark.parametrize("query", ["limit=1", "cursor=x", "ordering=name", "fields=id", "x=1"])
 def test_counts_take_the_filters_alone(api, vera, cluster, query):
     for path in (PATH, inside(cluster)):

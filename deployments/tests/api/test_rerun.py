@@ -133,6 +133,35 @@ def test_who_is_not_the_owner_gives_its_environment_to_no_other_program(api, ada
     assert api(ada).post(path(plain["id"]), {"image": "mine:1"}).status_code == 201
 
 
+def test_an_environment_stays_its_owners_through_each_rerun(api, ada, dev, cluster):
+    first = submitted(api(dev), cluster, env={"TOKEN": "s3cret"})
+    own = api(ada).post(path(first["id"]), {}).json()
+    many = {"action": "rerun", "ids": [own["id"]]}
+    second = api(ada).post(f"{PATH}/actions", many).json()["submitted"][0]
+    reruns = [own["id"], second, api(ada).post(path(second), {}).json()["id"]]
+    programs: list[dict[str, Any]] = [
+        {"image": "mine:1"},
+        {"command": ["env"]},
+        {"env": {"A": "b"}},
+    ]
+    for each in reruns:
+        for change in programs:
+            tried = (
+                api(ada).patch(f"{PATH}/{each}", change),
+                api(ada).post(path(each), change),
+            )
+            for answer in tried:
+                assert (answer.status_code, answer.json().get("code")) == (403, "not_owner"), change
+    assert Deployment.objects.filter(image="mine:1").count() == 0
+    back = api(dev).post(path(reruns[-1]), {"args": ["x"]}).json()
+    assert env_of(back) == {"TOKEN": "s3cret"}
+    assert api(dev).patch(f"{PATH}/{back['id']}", {"command": ["y"]}).status_code == 200
+    bare = api(dev).patch(f"{PATH}/{own['id']}", {"env": {"TOKEN": None}})
+    assert (bare.status_code, bare.json()["env_names"]) == (200, [])
+    for _ in range(2):  # now hers, and so is what she gives it
+        assert api(ada).patch(f"{PATH}/{own['id']}", {"env": {"B": "c"}}).status_code == 200
+
+
 def test_a_persons_secrets_are_those_of_who_runs_it_again(api, ada, dev, cluster):
     put_secret(dev, owners.person(dev.pk), "token", "of dev")
     secrets = [{"name": "token", "env": "TOKEN", "scope": "person"}]

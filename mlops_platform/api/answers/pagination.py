@@ -16,13 +16,13 @@ from uuid import UUID
 
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Q
-from django.utils.dateparse import parse_datetime
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.times import moment
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -184,10 +184,10 @@ def _decode(cursor: str, columns: int) -> list[Any]:
 
 def _parsed(value: Any) -> Any:
     if isinstance(value, dict):
-        moment = parse_datetime(str(value.get("at")))
-        if moment is None or moment.tzinfo is None:
+        time = moment(str(value.get("at")))
+        if time is None:
             raise bad_cursor()
-        return moment
+        return time
     if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
         raise bad_cursor()
     if isinstance(value, list | float):  # no list is ordered by a float, which may be infinite
