@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0029_whole_nodes"),
+        ("deployments", "0030_actor_name"),
     ]
 
     operations = [
