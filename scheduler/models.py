@@ -117,9 +117,7 @@ class StartForecast(models.Model):
                 condition=Q(waited_ms__isnull=False),
                 name="forecast_by_outcome",
             ),
-            models.Index(
-                fields=["cluster"], condition=Q(waited_ms__isnull=True), name="forecast_open"
-            ),
+            models.Index(fields=["cluster", "waited_ms"], name="forecast_open"),  # and the key
             models.Index(fields=["made_at"], name="forecast_by_age"),
         ]
 
