@@ -90,16 +90,17 @@ def test_counters_change_without_touching_an_index(cluster: Any, org: Any, dev: 
 @pytest.mark.parametrize(
     "columns",
     [
-        {"reason_code": "PULLING_IMAGE", "reason_details": {"image": "train"}},
+        {"reason_details": {"image": "train"}},
         {"checkpoint_at": Now()},
         {"stop_told_at": Now()},
         {"placement": [{"replicas": 1}]},
     ],
-    ids=["reason", "checkpoint", "stop sent", "placement"],
+    ids=["reason's details", "checkpoint", "stop sent", "placement"],
 )
 def test_a_deployment_that_keeps_its_status_changes_without_touching_an_index(
     cluster: Any, dev: Any, columns: dict[str, Any]
 ) -> None:
+    """But for the code of its reason, by which lists are filtered."""
     row = make(cluster, dev)
     before = _updates_of(Deployment)
     Deployment.objects.filter(pk=row.pk).update(**columns)
