@@ -26,7 +26,7 @@ from deployments.signals import deployment_stopped
 from mlops_platform.database.clock import database_now
 from scheduler.answers.explain import as_workload
 from scheduler.engine.capacity import Capacity
-from scheduler.engine.reasons import Reason
+from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.wait_reasons import impossible
 from scheduler.models import ImpossibleRequest
 from scheduler.store import empty_snapshots
@@ -59,7 +59,7 @@ def fail_all() -> int:
 def _fail_in(cluster: Cluster) -> int:
     waiting = _waiting(cluster.pk)
     rows = list(waiting.order_by("scheduling_key", "pk").distinct("scheduling_key")[:MOST_REQUESTS])
-    keys = set(_why_never(cluster, rows))
+    keys = set(_asking_too_much(cluster, rows))
     known = ImpossibleRequest.objects.filter(cluster=cluster)
     known.exclude(scheduling_key__in=keys).delete()
     ImpossibleRequest.objects.bulk_create(
@@ -90,7 +90,7 @@ def _fail_batch(cluster_id: UUID, keys: Sequence[str]) -> int:
             .select_for_update(no_key=True, of=("self",))
             .order_by("pk")[:BATCH]
         )
-        reasons = _why_never(cluster, found)
+        reasons = _asking_too_much(cluster, found)
         rows = [row for row in found if row.scheduling_key in reasons]
         for key in {row.scheduling_key for row in rows}:
             alike = [row for row in rows if row.scheduling_key == key]
@@ -121,6 +121,12 @@ def _waiting(cluster_id: UUID) -> Any:
         retry_at=None,
         avoided_node_id=None,
     )
+
+
+def _asking_too_much(cluster: Cluster, rows: Sequence[Deployment]) -> dict[str, Reason]:
+    """As `_why_never`, but none while the cluster has no capacity yet, whatever they ask for."""
+    reasons = _why_never(cluster, rows)
+    return {key: reason for key, reason in reasons.items() if reason.code != Code.NO_CAPACITY_YET}
 
 
 def _why_never(cluster: Cluster, rows: Sequence[Deployment]) -> dict[str, Reason]:

@@ -40,6 +40,7 @@ WAITING_FOR_DEPENDENCIES = "WAITING_FOR_DEPENDENCIES"
 DEPENDENCY_FAILED = "DEPENDENCY_FAILED"
 MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
 BACKOFF = "BACKOFF"
+NO_CAPACITY_YET = "NO_CAPACITY_YET"
 NEVER_POSSIBLE = "NEVER_POSSIBLE"
 NODE_LOST = "NODE_LOST"
 CONTAINER_LOST = "CONTAINER_LOST"
@@ -319,7 +320,7 @@ def _always(sentence: str) -> Callable[[Details], str]:
 
 
 SENTENCES: Mapping[str, Callable[[Details], str]] = {
-    "NO_CAPACITY_YET": _no_capacity_yet,
+    NO_CAPACITY_YET: _no_capacity_yet,
     "EXCEEDS_CAPACITY": _exceeds_capacity,
     "NO_MATCHING_NODE": _no_node,
     "INSUFFICIENT_CAPACITY": _insufficient_capacity,

@@ -11,7 +11,7 @@ from clusters.models import Node, Runtime
 from deployments import hooks
 from deployments.models import Deployment
 from deployments.queries.peers import DEFAULT_NETWORK, NO_NETWORK, network_of
-from deployments.reasons.codes import PEERS_UNREACHABLE, render
+from deployments.reasons.codes import NO_CAPACITY_YET, PEERS_UNREACHABLE, render
 from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 
 PEERS_MAY_BE_UNREACHABLE = "PEERS_MAY_BE_UNREACHABLE"
@@ -74,7 +74,8 @@ def warnings_of_each(rows: Sequence[Deployment]) -> list[list[Warning]]:
 
 
 def _never(code: str, details: Mapping[str, Any]) -> Warning:
-    return Warning(code, _field(details), render(code, details)["message"])
+    field = "cluster_id" if code == NO_CAPACITY_YET else _field(details)
+    return Warning(code, field, render(code, details)["message"])
 
 
 def _field(details: Mapping[str, Any]) -> str:

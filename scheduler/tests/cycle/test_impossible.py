@@ -66,6 +66,18 @@ def test_it_fails_after_its_clusters_time_with_why_and_its_dependents_fail_with_
     assert not ImpossibleRequest.objects.exists()
 
 
+def test_what_waits_for_the_first_node_is_not_failed_for_that(
+    impatient: Cluster, submit: Submit
+) -> None:
+    row = submit(gpu=9)
+    Cluster.objects.update(total_cpu_milli=0, total_ram_mib=0, total_gpu=0)
+    run_cycle(impatient)
+    assert impossible.fail_all() == 0
+    later()
+    assert impossible.fail_all() == 0
+    assert status(row) == Status.QUEUED
+
+
 def test_the_time_begins_anew_once_the_cluster_could_have_run_it(
     impatient: Cluster, submit: Submit
 ) -> None:
