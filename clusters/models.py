@@ -169,6 +169,12 @@ class Cluster(models.Model):
         return self.has_quotas or self.ordering == Ordering.FAIR_SHARE
 
     @property
+    def is_pool(self) -> bool:
+        """Whether it is one pool of its totals; without totals, it will have nodes. One query."""
+        totals = (getattr(self, f"total_{resource}") for resource in RESOURCES)
+        return any(totals) and not self.nodes.exists()
+
+    @property
     def available_cpu_milli(self) -> int:
         return self.total_cpu_milli - self.allocated_cpu_milli
 

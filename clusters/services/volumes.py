@@ -132,8 +132,7 @@ def _check(volume: Volume, *, trusted: bool) -> None:
         raise Invalid({"source": BY_OPERATORS})
     if kind == VolumeKind.HOST_PATH and not is_below_a_root(volume.source["path"]):
         raise Invalid({"source": "Its path lies below none of VOLUME_HOST_ROOTS."})
-    is_pool = cluster.runtime == Runtime.SIMULATED and not cluster.nodes.exists()
-    if volume.is_local and is_pool:
+    if volume.is_local and cluster.is_pool:
         field = "node_names" if volume.node_names else "node_selector"
         raise Invalid({field: "The cluster has no nodes: it is one pool."})
 

@@ -61,9 +61,9 @@ def change_deployment(
 
 
 def refuse_selector_in_pool(cluster: Cluster, columns: Mapping[str, Any]) -> None:
-    """400 for a node selector in a cluster without nodes. Where there are nodes the deployment
-    waits: nodes with the labels may be added later."""
-    if columns.get("node_selector") and not cluster.nodes.exists():
+    """400 for a node selector in a pool. Where there are nodes, or will be, the deployment waits:
+    nodes with the labels may be added later."""
+    if columns.get("node_selector") and cluster.is_pool:
         raise Invalid({"node_selector": "The cluster has no nodes: it is one pool."})
 
 

@@ -17,8 +17,8 @@ NO_NODES = "The cluster has no nodes: it is one pool."
 
 
 def refuse_in_pool(cluster: Cluster, spec: Mapping[str, Any]) -> None:
-    """400 in a cluster without nodes, of which nothing is whole. One query where it asks."""
-    if asks(spec) and not cluster.nodes.exists():
+    """400 in a pool, of which nothing is whole. One query where it asks."""
+    if asks(spec) and cluster.is_pool:
         raise Invalid({"exclusive" if spec.get("exclusive") else "required_gpu": NO_NODES})
 
 

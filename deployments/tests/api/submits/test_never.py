@@ -57,7 +57,8 @@ def test_a_pool_is_compared_with_its_totals(api, dev, cluster):
 
 def test_a_cluster_without_nodes_is_what_to_look_at_and_not_the_request(api, dev, cluster):
     Cluster.objects.update(total_cpu_milli=0, total_ram_mib=0, total_gpu=0)
-    for asked in ({}, {"replicas": 2}, {"node_selector": {"gpu": "A100"}}):
+    whole = {"exclusive": True}, {"required_gpu": "all"}
+    for asked in ({}, {"replicas": 2}, {"node_selector": {"gpu": "A100"}}, *whole):
         [warning] = api(dev).post(PATH, body(cluster, **asked)).json()["warnings"]
         assert (warning["code"], warning["field"]) == ("NO_CAPACITY_YET", "cluster_id")
         assert warning["message"] == "The cluster has no nodes yet."
