@@ -10,6 +10,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 
+from deployments.fetch import guard
 from deployments.fetch.faults import Delayed, Failed, fault_of
 
 CONNECT_S, READ_S = 10, 60
@@ -38,6 +39,7 @@ class Bucket:
         self._bucket = given["bucket"]
         self._prefix = f"{given['prefix']}/" if given["prefix"] else ""
         self.name = f"s3://{self._bucket}/{self._prefix}"
+        self._judged: bool = given["judged"]
         is_public = not given["access_key_id"]
         host = urlsplit(given["endpoint"]).hostname or ""
         style = "virtual" if host.endswith(".amazonaws.com") else "path"
@@ -54,6 +56,8 @@ class Bucket:
                 retries={"total_max_attempts": 1},  # fetching.py tries again
                 max_pool_connections=connections,
                 s3={"addressing_style": style},
+                # A proxy looks names up by itself, where nothing judges what they lead to.
+                proxies={} if self._judged else None,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -63,7 +67,8 @@ class Bucket:
         """Those below the prefix that a file can hold; an object whose key ends with a slash is a
         folder's mark."""
         try:
-            return list(self._listed())
+            with guard.asking(judged=self._judged):
+                return list(self._listed())
         except Exception as error:
             raise fault_of(error, self.name) from error
 
@@ -72,7 +77,10 @@ class Bucket:
         what = f"s3://{self._bucket}/{each.key}"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("ab" if begun else "wb") as written:
+            with (
+                guard.asking(judged=self._judged),
+                file.open("ab" if begun else "wb") as written,
+            ):
                 there = written.tell()
                 if there >= each.size > 0:
                     return

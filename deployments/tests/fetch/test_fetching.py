@@ -222,6 +222,29 @@ def test_the_program_reaches_no_address_that_only_operators_may_give(given, tmp_
     assert files(given) == {}
 
 
+def test_a_bucket_of_an_operator_is_fetched_beside_one_that_a_tenant_may_not_have(
+    given, faults: Faults, tmp_path
+):
+    operators = {**given, "endpoint": faults.url}
+    tenants = {**given, "judged": True, "volume": "own", "to": str(tmp_path / "own")}
+    ended = run(given, tmp_path, buckets=[operators, tenants])
+    assert ended.returncode == FAILED
+    assert "a loopback address" in json.loads(ended.stdout.splitlines()[-1])["said"]
+    assert faults.asked, "only the tenant's server is judged"
+
+
+def test_no_proxy_of_the_image_leads_past_the_judgement(
+    given, faults: Faults, tmp_path, monkeypatch
+):
+    """A proxy looks names up by itself, so its address would be judged in place of the server's."""
+    monkeypatch.setenv("HTTP_PROXY", faults.url)
+    ended = run({**given, "endpoint": "http://192.0.2.1:9", "judged": True}, tmp_path, within_s=3)
+    last = json.loads(ended.stdout.splitlines()[-1])["said"]
+    assert ended.returncode == DELAYED  # the address of the server itself leads nowhere
+    assert last.startswith("It took more than 3 s")
+    assert not faults.asked
+
+
 def test_the_program_ends_by_its_deadline_and_says_what_it_waited_for(given, tmp_path):
     nowhere = {**given, "endpoint": "http://127.0.0.1:9"}
     ended = run(nowhere, tmp_path, within_s=2)
