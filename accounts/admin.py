@@ -12,8 +12,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 
-from accounts.models import TAKEN, User, UserProfile
-from mlops_platform.admin.lookups import FilteredAdmin
+from accounts.keys.services import revoke_key
+from accounts.models import TAKEN, ApiKey, User, UserProfile
+from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
 from mlops_platform.api.names import check_name
 
@@ -91,3 +92,40 @@ class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     def display_name(self, user: User) -> str:
         profile: UserProfile | None = getattr(user, "profile", None)
         return profile.display_name if profile else ""
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(LookUpAdmin):
+    """Keys without their secrets, which operators see and revoke; users make them, over the API."""
+
+    list_display = [
+        "name",
+        "user",
+        "start",
+        "scope",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ]
+    list_filter = ["scope", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_select_related = ["user"]
+    search_fields = ["name", "start", "user__username"]
+    readonly_fields = ["id", *list_display, "created_by"]
+    fields = readonly_fields
+    ordering = ["-pk"]
+    actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a revoked key can still be answered why it is refused
+
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
+    def revoke(self, request: Any, queryset: QuerySet[ApiKey]) -> None:
+        live = list(queryset.filter(revoked_at=None).select_related("user"))
+        for key in live:
+            own = ApiKey.objects.filter(user=key.user_id, revoked_at=None)
+            revoke_key(request.user, own, key.name)
+        self.message_user(request, f"Revoked {len(live)} keys.", messages.SUCCESS)

@@ -1,4 +1,4 @@
-"""Users, their profiles and their logins."""
+"""Users, their profiles, their logins and their API keys."""
 
 from typing import Any, ClassVar
 
@@ -6,9 +6,11 @@ from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Lower
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from mlops_platform.api.names import folded
+from mlops_platform.api.scopes import KeyScope
 
 TAKEN = "A user with that name exists already."
 
@@ -39,6 +41,9 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     folded = models.CharField(max_length=600, null=True, unique=True, editable=False)
     """The name in the form in which names are compared, written with each save."""
+
+    api_key: "str | None" = None
+    """The name of the key by which a request acts as the user; no column."""
 
     REQUIRED_FIELDS: ClassVar[list[str]] = []  # createsuperuser asks for a name and a password
 
@@ -93,3 +98,43 @@ class Login(models.Model):
 
     def __str__(self) -> str:
         return f"login {self.pk}"
+
+
+class ApiKey(models.Model):
+    """A secret with which programs act as the user, within a scope and until it expires.
+
+    The table has the secret's digest alone. A revoked key stays for a while, so that a program that
+    still has it can be answered why it is refused (forget.py).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="api_keys", db_index=False
+    )
+    name = models.CharField(max_length=63)
+    scope = models.CharField(max_length=6, choices=[(each.value, each.value) for each in KeyScope])
+    digest = models.CharField(max_length=64, editable=False)
+    start = models.CharField(max_length=12, editable=False)
+    """The first characters of the secret, by which people recognise it."""
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    expires_at = models.DateTimeField(db_index=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        indexes = [models.Index(fields=["user", "-id"], name="api_keys_of_user")]
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="api_key_digest"),
+            models.UniqueConstraint(
+                fields=["user", "name"],
+                condition=Q(revoked_at=None),
+                name="api_key_name_of_user",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

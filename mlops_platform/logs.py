@@ -78,12 +78,14 @@ class RequestIdMiddleware:
             if isinstance(user, SimpleLazyObject):  # loading the user here would cost a query
                 user = request.__dict__.get("_cached_user")
             key = getattr(user, "pk", None)
+            api_key = getattr(user, "api_key", None)
             facts = {
                 "method": request.method,
                 "path": request.path,
                 "status": response.status_code,
                 "ms": round((time.perf_counter() - started) * 1000, 1),
                 "user_id": None if key is None else str(key),
+                **({} if api_key is None else {"api_key": api_key}),
                 "client": request.META.get(CLIENT) or request.META.get("REMOTE_ADDR"),
             }
             if isinstance(response, StreamResponse) and response.on_loop:

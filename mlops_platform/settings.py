@@ -112,10 +112,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mlops_platform.logs.RequestIdMiddleware",
-    "mlops_platform.headers.SafetyHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "mlops_platform.headers.SafetyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "mlops_platform.api.middleware.ApiPathMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -212,7 +211,7 @@ SIMPLE_JWT = {
 
 # --- API ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["mlops_platform.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -248,7 +247,8 @@ SWAGGER_SETTINGS = {
             "type": "apiKey",
             "name": "Authorization",
             "in": "header",
-            "description": "The word `Bearer`, a space, and the access token that login answered.",
+            "description": "The word `Bearer`, a space, and an API key or the access token that "
+            "login answered.",
         }
     },
     "DEFAULT_SPEC_RENDERERS": [
@@ -309,6 +309,8 @@ SCHEDULER_MAX_STARTS_PER_CYCLE = 1000
 SCHEDULER_LONG_CYCLES = _number("SCHEDULER_LONG_CYCLES", 1, MOST_AT_ONCE)
 FORECASTS_EVERY_S = _number("FORECASTS_EVERY_S", 30, 86_400)  # of each cluster at most
 MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN
+MAX_API_KEYS = _number("MAX_API_KEYS", 20)  # live ones of a user, and of an organization
+API_KEY_MAX_DAYS = _number("API_KEY_MAX_DAYS", 366, 3660)
 MAX_SECRETS = _number("MAX_SECRETS", 100)  # of an organization, and of a person
 MAX_SECRET_KIB = _number("MAX_SECRET_KIB", 64, 64)  # of one; Kubernetes takes 1 MiB of 16
 MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)

@@ -1,4 +1,4 @@
-"""Every path of the platform, written without a trailing slash (see api/middleware.py)."""
+"""Every path of the platform, written without a trailing slash (see headers.py)."""
 
 from django.contrib import admin
 from django.urls import include, path

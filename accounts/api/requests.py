@@ -8,6 +8,7 @@ from uuid import UUID
 from rest_framework.request import Request
 from rest_framework_simplejwt.settings import api_settings
 
+from accounts.api.authentication import UsedKey, user_of_key
 from accounts.models import User
 
 
@@ -27,7 +28,9 @@ class Bearer(NamedTuple):
 
 
 def bearer_of(request: UserRequest) -> Bearer:
-    authenticator: Any = request.successful_authenticator  # simplejwt's
+    authenticator: Any = request.successful_authenticator
     token: Any = request.auth
+    if isinstance(token, UsedKey):
+        return Bearer(request.user.pk, lambda: user_of_key(token), token.left_s)
     left_s = token["exp"] - time.time() + api_settings.LEEWAY.total_seconds()
     return Bearer(request.user.pk, lambda: authenticator.get_user(token), left_s)

@@ -44,6 +44,7 @@ class UserViewSet(ApiViewSet):
         "change_me": ChangeMeSerializer,
     }
     docs = docs.USERS
+    key_scopes = {"change_me": None, "change_password": None}
 
     @action(**OPEN, throttle_classes=[RegisterThrottle])
     def register(self, request: Request) -> Response:

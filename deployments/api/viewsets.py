@@ -61,6 +61,7 @@ from deployments.services.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
 from mlops_platform.api.answers.streams import StreamResponse
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.scopes import KeyScope
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
 
@@ -84,6 +85,20 @@ class DeploymentViewSet(DeploymentChildViewSet):
         "logs": Role.VIEWER,
         "peers": Role.VIEWER,
     }
+    key_scopes = dict.fromkeys(
+        (
+            "create",
+            "bulk",
+            "partial_update",
+            "destroy",
+            "stop",
+            "stop_of_cluster",
+            "rerun",
+            "actions",
+            "checkpoint",
+        ),
+        KeyScope.SUBMIT,
+    )
     bodies = {
         "create": SubmitSerializer,
         "bulk": BulkSerializer,

@@ -106,14 +106,15 @@ def record_all(
     cluster: Cluster | None = None,
 ) -> None:
     """Add an entry of the same type to many deployments: at one time, each at its own, or now, by
-    the database's clock. One query.
+    the database's clock; with the name of the API key by which the actor asked for it. One query.
 
     `cluster`: that of all of them, where it is at hand, and none of them can be deleted meanwhile.
     """
     ids, details, times = [], [], []
+    by_key = {"api_key": actor.api_key} if actor is not None and actor.api_key else NO_DETAILS
     for deployment_id, of_deployment in lines:
         ids.append(deployment_id)
-        details.append(Json(dict(of_deployment)))
+        details.append(Json({**of_deployment, **by_key}))
         times.append(at[deployment_id] if isinstance(at, Mapping) else at)
     if not ids:
         return

@@ -17,7 +17,6 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from mlops_platform.environment.database import BUSY as BUSY
 from mlops_platform.environment.database import try_again as try_again
@@ -106,14 +105,14 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
         headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]  # set by DRF
     if (wait := getattr(error, "wait", None)) is not None:
         headers["Retry-After"] = str(int(wait) + 1)
-    set_rollback()
     return Response(_body(error), status=error.status_code, headers=headers, content_type=JSON)
 
 
 def _bare_token(request: Any) -> bool:
     """Whether an Authorization header came that names no scheme: a token pasted alone."""
     given = str(request.META.get("HTTP_AUTHORIZATION", "")) if request is not None else ""
-    return given.count(".") == 2 and " " not in given.strip()  # a JWT's parts
+    is_token = given.count(".") == 2 or given.startswith("mlops_")  # a JWT's parts; an API key
+    return is_token and " " not in given.strip()
 
 
 def _roll_back() -> None:

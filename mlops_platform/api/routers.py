@@ -28,7 +28,7 @@ register_converter(IdOrName, ID_OR_NAME)
 
 
 class ApiRouter(SimpleRouter):
-    """Writes paths without a trailing slash (see middleware.py) and with Django's converters.
+    """Writes paths without a trailing slash (see headers.py) and with Django's converters.
 
     A resource below another is registered with the other's path as its prefix:
     `register("clusters/<id_or_name:cluster_id>/nodes", NodeViewSet)`. An older client stops a

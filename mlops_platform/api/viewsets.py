@@ -13,6 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.names import is_lookable
 from mlops_platform.api.schema import Doc
+from mlops_platform.api.scopes import KeyScope
 
 
 class ApiViewSet(GenericViewSet):
@@ -23,6 +24,9 @@ class ApiViewSet(GenericViewSet):
     docs: Mapping[str, Doc] = {}
     """What Swagger says of an action beyond what follows from the code."""
     lookup_value_converter = "uuid"
+    key_scopes: Mapping[str, KeyScope | None] = {}
+    """The scope that an API key needs for an action, where it is not what scopes.py says of its
+    method; None: no key may call it."""
     named_parts: Mapping[str, str] = {}
     """The parts of its paths that may be a name instead of an id (NamedViewSet), each with what is
     named."""

@@ -12,7 +12,7 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from mlops_platform.headers import SafetyHeadersMiddleware
+from mlops_platform.headers import SafetyMiddleware
 from mlops_platform.logs import RequestIdMiddleware
 from mlops_platform.web.messages import Answer, Head
 from mlops_platform.web.wsgi_call import encoded, environ_of
@@ -69,5 +69,5 @@ def _prepared(request: HttpRequest) -> HttpResponse:
 
 _guard: Any = SecurityMiddleware(XFrameOptionsMiddleware(_prepared))
 _chain: Any = RequestIdMiddleware(
-    SafetyHeadersMiddleware(convert_exception_to_response(_guard))  # type: ignore[arg-type]  # not async
+    SafetyMiddleware(convert_exception_to_response(_guard))  # type: ignore[arg-type]  # not async
 )

@@ -62,7 +62,7 @@ class WebApplication:
             client = self._clients.of(head)
             return await self.threads.run(
                 client,
-                partial(call, self._django, head, body, self._learning(client)),
+                partial(call, self._django, head, body, *self._learning(client)),
                 is_wanted=lambda: not connection.transport.is_closing(),
             )
         except Unreceived as fault:
@@ -73,15 +73,23 @@ class WebApplication:
             logger.exception("Django has not answered")
             return Result(answers.refusal(head, 500, "internal_error", SERVER_ERROR))
 
-    def _learning(self, client: Client) -> Callable[[UUID], None]:
-        """What a thread calls with the organization that the client's request concerns."""
+    def _learning(
+        self, client: Client
+    ) -> tuple[Callable[[UUID], None], Callable[[UUID | None], None]]:
+        """What a thread calls with the organization that the client's request concerns, and with
+        the user of its API key."""
         loop = asyncio.get_running_loop()
 
         def learn(organization_id: UUID) -> None:
             if client.organization != str(organization_id):
                 loop.call_soon_threadsafe(self._learn, client, str(organization_id))
 
-        return learn
+        def learn_user(user_id: UUID | None) -> None:
+            name = None if user_id is None else str(user_id)
+            if client.name != f"user {name}":
+                loop.call_soon_threadsafe(self._clients.learn_user, client, name)
+
+        return learn, learn_user
 
     def _learn(self, client: Client, organization: str) -> None:
         """What runs and waits counts for the organization from here on."""

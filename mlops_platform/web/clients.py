@@ -17,6 +17,7 @@ from typing import Any
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.state import token_backend
 
+from accounts.keys.tokens import digest, is_whole
 from mlops_platform.api.throttling.addresses import network_of
 from mlops_platform.web.messages import Head
 
@@ -29,7 +30,8 @@ _ID = re.compile(r"/([0-9a-fA-F-]{36})(?:/|$)")
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """Of one request. `name`: its user or address; `subject`: the first id in its path.
+    """Of one request. `name`: its user or address; `subject`: the first id in its path; `key`: the
+    digest of its API key, where it came with one.
 
     While it runs it counts for all that it has begun with: else a crowd whose organization is not
     known yet would take all threads, one as soon as another is known.
@@ -41,6 +43,7 @@ class Client:
     likely: str | None = None
     """The organization that the subject belongs to, whether or not this user does."""
     begun_with: frozenset[str] = frozenset()
+    key: str = ""
 
     @property
     def group(self) -> str:
@@ -65,16 +68,31 @@ class Clients:
 
     def __init__(self) -> None:
         self._organizations: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._users: OrderedDict[str, str] = OrderedDict()  # by the digest of an API key
 
     def of(self, head: Head) -> Client:
-        """The user of a valid access token, read without the database; else the address."""
-        user = _user_of(head)
+        """The user of a valid access token, read without the database, or of an API key that has
+        been found in an earlier request; else the address."""
+        token = _token_of(head)
+        key = digest(token) if is_whole(token) else ""
+        user = self._users.get(key) if key else _user_of(token)
         if user is None:
-            return Client(f"address {network_of(head.address)}")
+            return Client(f"address {network_of(head.address)}", key=key)
         found = _ID.search(head.path)
-        client = Client(f"user {user}", found[1].lower() if found else "")
+        client = Client(f"user {user}", found[1].lower() if found else "", key=key)
         self.look_up(client)
         return client
+
+    def learn_user(self, client: Client, user: str | None) -> None:
+        """The API key of a request that runs is the user's, for whom it counts from here on beside
+        its address; None: the key counts no more."""
+        self._users.pop(client.key, None)
+        if user is None:
+            return
+        client.name = f"user {user}"
+        self._users[client.key] = user
+        while len(self._users) > REMEMBERED:
+            self._users.popitem(last=False)
 
     def look_up(self, client: Client) -> None:
         known = self._organizations.get
@@ -98,12 +116,15 @@ def _of(organization: str) -> str:
     return f"organization {organization}"
 
 
-def _user_of(head: Head) -> object:
+def _token_of(head: Head) -> str:
+    """What follows the word Bearer; empty where it is too long, or nothing does."""
     scheme, _, token = head.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or len(token) > LONGEST_TOKEN:
-        return None
+    return token.strip() if scheme.lower() == "bearer" and len(token) <= LONGEST_TOKEN else ""
+
+
+def _user_of(token: str) -> object:
     try:
-        claims: Any = token_backend.decode(token.strip())  # type: ignore[arg-type]  # takes text
+        claims: Any = token_backend.decode(token)  # type: ignore[arg-type]  # takes text
     except TokenBackendError:
         return None
     return claims.get("user_id")

@@ -59,11 +59,16 @@ def environ_of(head: Head, body: bytes) -> dict[str, Any]:
 
 
 def call(
-    application: Application, head: Head, body: bytes, learn: Callable[[UUID], None]
+    application: Application,
+    head: Head,
+    body: bytes,
+    learn: Callable[[UUID], None],
+    learn_user: Callable[[UUID | None], None],
 ) -> Result:
-    """Blocks until Django has answered; to be run in a thread. `learn` is called, meanwhile, with
-    organizations that the request is found to concern."""
-    with tenant.noting(learn):
+    """Blocks until Django has answered; to be run in a thread. Meanwhile `learn` is called with
+    organizations that the request is found to concern, and `learn_user` with the user of its API
+    key, or None where the key does not count."""
+    with tenant.noting(learn, learn_user):
         return _call(application, head, body)
 
 

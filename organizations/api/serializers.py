@@ -71,7 +71,8 @@ class CreatedOrganizationSerializer(CodesSerializer):
 
 
 class OwnOrganizationSerializer(CodesSerializer):
-    """An organization as a member sees it; the codes are there for an ADMIN only."""
+    """An organization as a member sees it; the codes are there for an ADMIN only, and for no API
+    key, which must let none in."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -97,7 +98,7 @@ class OwnOrganizationSerializer(CodesSerializer):
             "role": membership.role,
             "created_at": organization.created_at,
         }
-        if membership.role != Role.ADMIN:
+        if membership.role != Role.ADMIN or self.context["request"].user.api_key:
             return shown
         return shown | flat_codes(shown_codes(membership))
 

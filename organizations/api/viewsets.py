@@ -31,6 +31,7 @@ from organizations.models import Ban, Membership, Organization, Role
 
 class OrganizationViewSet(NamedRoleViewSet):
     roles = {"found": None, "join": None, "invite_codes": Role.ADMIN}
+    key_scopes = dict.fromkeys(roles)
     bodies = {
         "found": NewOrganizationSerializer,
         "join": JoinSerializer,
@@ -79,6 +80,7 @@ class OwnOrganizationsViewSet(ListModelMixin, RoleViewSet):
 
 class MemberViewSet(ListModelMixin, NamedRoleViewSet):
     roles = {"list": Role.VIEWER, "partial_update": Role.ADMIN, "destroy": Role.ADMIN}
+    key_scopes = {"partial_update": None, "destroy": None}
     bodies = {"partial_update": ChangeRoleSerializer}
     docs = docs.MEMBERS
     serializer_class = MemberSerializer
@@ -102,6 +104,7 @@ class MemberViewSet(ListModelMixin, NamedRoleViewSet):
 
 class BanViewSet(ListModelMixin, NamedRoleViewSet):
     roles = {"list": Role.ADMIN, "destroy": Role.ADMIN}
+    key_scopes = {"destroy": None}
     docs = docs.BANS
     serializer_class = BanSerializer
     queryset = Ban.objects.none()

@@ -19,6 +19,7 @@ from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.reader import reasons_for
 from deployments.services.drafts import draft_deployment
 from mlops_platform.api.errors import Invalid
+from mlops_platform.api.scopes import KeyScope
 from mlops_platform.api.throttling.concurrency import Share, slot
 from mlops_platform.api.throttling.throttles import ExplainThrottle, QuoteThrottle
 from organizations.api.permissions import RoleViewSet
@@ -91,6 +92,7 @@ class WhatIfViewSet(DeploymentChildViewSet):
     """What would happen: to a deployment before its submit, and to one that waits."""
 
     roles = {"quote": Role.DEVELOPER, "explain": Role.VIEWER}
+    key_scopes = {"quote": KeyScope.READ, "explain": KeyScope.READ}
     bodies = {"quote": SubmitSerializer}
     docs = docs.WHAT_IF
 

@@ -8,6 +8,7 @@ from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import SwaggerAutoSchema
 from rest_framework.permissions import AllowAny
 
+from mlops_platform.api import scopes
 from mlops_platform.api.errors import JSON
 from mlops_platform.api.schema import texts
 from mlops_platform.api.schema.inspectors import INSPECTORS
@@ -87,7 +88,8 @@ class ApiSchema(SwaggerAutoSchema):
     def get_summary_and_description(self) -> tuple[str, str]:
         """The text of the view's table, and the role that its permission class demands."""
         summary, description = super().get_summary_and_description()
-        return summary, "\n\n".join(filter(None, [description, self._needs()]))
+        of_keys = "" if is_open(self.view) else scopes.describe(self.view, self.method)
+        return summary, "\n\n".join(filter(None, [description, self._needs(), of_keys]))
 
     def has_list_response(self) -> bool:
         return bool(self.view.action == "list")
@@ -149,7 +151,7 @@ class ApiSchema(SwaggerAutoSchema):
         """What can go wrong, by the view's body, parameters, permissions, path and throttles.
 
         Any call can be malformed, too large or too slow, ask for another type of answer, be one of
-        too many, or find no database (web/ and middleware.py answer some of these).
+        too many, or find no database (web/ and headers.py answer some of these).
         """
         errors = {
             "400": texts.UNREADABLE,
@@ -166,6 +168,8 @@ class ApiSchema(SwaggerAutoSchema):
             errors["400"] = texts.BAD_QUERY
         if not is_open(self.view):
             errors["401"] = texts.NO_TOKEN
+            if scopes.scope_needed(self.view, self.method) != scopes.KeyScope.READ:
+                errors["403"] = texts.BEYOND_THE_KEY
         for permission in self.view.get_permissions():
             if isinstance(permission, NamesRoles) and (detail := permission.refusal(self.view)):
                 errors["403"] = error("Role too low", "permission_denied", detail)

@@ -23,6 +23,7 @@ INFO = openapi.Info(
 TAGS = {
     "users": "Register, log in, your profile.",
     "organizations": "Members, roles, invite codes.",
+    "keys": "API keys, with which programs call the platform.",
     "secrets": "Values that containers get and no answer shows.",
     "volumes": "What deployments of a cluster can mount.",
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",
@@ -99,6 +100,12 @@ NO_TOKEN = error(
     "No token, or a bad one",
     "not_authenticated",
     "Authentication credentials were not provided.",
+)
+BEYOND_THE_KEY = error(
+    "An API key of too low a scope (scope_too_low), or a call for which no key counts "
+    "(not_with_a_key)",
+    "scope_too_low",
+    "This needs a key of the scope manage; this one's is read.",
 )
 NOT_ACCEPTABLE = error(
     "The Accept header asks for what the call does not answer",

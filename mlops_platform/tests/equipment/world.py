@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from redis import Redis
 
+from accounts.keys.services import create_key
 from accounts.models import User
 from accounts.services import begin_login
 from clusters.models import NodeState, Registry
@@ -24,6 +25,7 @@ from clusters.services.volumes import add_volume
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Status
 from deployments.services.submit import create_deployment
+from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
 from mlops_platform.sealing import seal
 from organizations.models import InviteCode, Role
@@ -111,6 +113,7 @@ def make_world() -> World:
     put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
     for each in (ada, sam, dev, vera):
         put_secret(each, owners.person(each.pk), "of-my-own", "of the robot")
+        create_key(each, "robot-key", KeyScope.READ)
     put_quota(cluster, None, {"max_gpu": 4})
     put_quota(cluster, colleague.pk, {"max_gpu": 2})
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
@@ -138,6 +141,7 @@ def make_world() -> World:
             "deployment_id": str(running.pk),
             "secret_name": "of-the-engines",
             "own_secret_name": "of-my-own",
+            "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],
             "refresh_token": begin_login(colleague).refresh_token,

@@ -109,6 +109,7 @@ NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
 OWN_SECRETS = "/api/users/me/secrets"
+OWN_KEYS = "/api/users/me/keys"
 SECRET: Body = {"value": " of the robot\n"}
 QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
 
@@ -123,6 +124,14 @@ MATRIX = [
         ANY_USER,
         {"email": "new@example.org", "profile": {"display_name": "G", "timezone": "Asia/Tokyo"}},
     ),
+    Row(f"GET {OWN_KEYS}", ANY_USER),
+    Row(
+        f"POST {OWN_KEYS}",
+        (401, 201, 201, 201, 201),
+        {"name": "nightly", "scope": "submit", "expires_in_s": 3600},
+    ),
+    Row(f"GET {OWN_KEYS}/{{own_key_name}}", ANY_USER),
+    Row(f"DELETE {OWN_KEYS}/{{own_key_name}}", (401, 204, 204, 204, 204)),
     Row("POST /api/orgs/create", (401, 201, 201, 201, 201), {"name": "Difference Engines"}),
     Row("POST /api/orgs/join", (401, 200, 409, 409, 409), {"invite_code": "{invite_code}"}),
     Row("GET /api/orgs/all", ANY_USER),
