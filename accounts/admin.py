@@ -111,10 +111,14 @@ class ApiKeyAdmin(LookUpAdmin):
     list_filter = ["scope", "created_at", "expires_at", "last_used_at", "revoked_at"]
     list_select_related = ["user"]
     search_fields = ["name", "start", "user__username"]
-    readonly_fields = ["id", *list_display, "created_by"]
-    fields = readonly_fields
     ordering = ["-pk"]
     actions = ["revoke"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["id", *self.list_display, "created_by"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.get_fields(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -43,13 +43,14 @@ class UsedKey:
 class BearerAuthentication(JWTAuthentication):
     """Access tokens as simplejwt reads them, and API keys."""
 
-    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+    def authenticate(self, request: Request) -> Any:
+        """The user, and the token or the UsedKey; None without either."""
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if tokens.PREFIX not in header:
-            return super().authenticate(request)  # type: ignore[return-value]  # it says AuthUser
+            return super().authenticate(request)
         scheme, *rest = header.split()
         if scheme.lower() != "bearer" or len(rest) != 1 or not rest[0].startswith(tokens.PREFIX):
-            return super().authenticate(request)  # type: ignore[return-value]  # it says AuthUser
+            return super().authenticate(request)
         try:
             found = _found(rest[0])
         except AuthenticationFailed:

@@ -7,7 +7,9 @@ from django.contrib.sessions.models import Session
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.keys.services import create_key
 from accounts.models import User
+from mlops_platform.api.scopes import KeyScope
 from organizations.tests.people import PASSWORD, make_user
 
 
@@ -71,3 +73,19 @@ def test_a_session_ends_12_hours_after_the_login_however_busy_it_is(client, db, 
     assert client.get("/admin/").status_code == 200
     monkeypatch.setattr(timezone, "now", lambda: asked + timedelta(hours=12, minutes=1))
     assert client.get("/admin/").status_code == 302
+
+
+def test_an_operator_sees_keys_without_their_secrets_and_revokes_them(operator, ada):
+    made = create_key(ada, "nightly", KeyScope.SUBMIT)
+    page = reverse("admin:accounts_apikey_changelist")
+    for path in (page, reverse("admin:accounts_apikey_change", args=[made.key.pk])):
+        shown = operator.get(path).content.decode()
+        assert "nightly" in shown
+        assert made.token[:12] in shown
+        assert made.token[12:] not in shown
+        assert made.key.digest not in shown
+    assert operator.get(reverse("admin:accounts_apikey_add")).status_code == 403
+    form = {"action": "revoke", "_selected_action": [str(made.key.pk)]}
+    assert operator.post(page, form).status_code == 302
+    made.key.refresh_from_db()
+    assert made.key.revoked_at is not None

@@ -4,10 +4,11 @@ from uuid import uuid4
 
 import pytest
 
+from accounts.keys.tokens import new_token
 from accounts.models import User
 from mlops_platform.tests.web.asking import bearer
 from mlops_platform.web import clients
-from mlops_platform.web.clients import STRANGERS, Clients
+from mlops_platform.web.clients import STRANGERS, Client, Clients
 from mlops_platform.web.messages import Head
 
 ADA = User(id=uuid4(), username="ada")
@@ -96,3 +97,25 @@ def test_what_was_learned_first_is_forgotten_first(monkeypatch: pytest.MonkeyPat
         known.learn(known.of(head("/api/deployments", user)), "a")
     assert known.of(head("/", ADA)).organization is None
     assert known.of(head("/", BEN)).organization == "a"
+
+
+def test_a_key_is_its_addresses_until_its_user_is_known_and_again_once_it_ends() -> None:
+    token = new_token()
+    known, with_key = Clients(), {"authorization": f"bearer {token}"}
+
+    def sent(address: str = "203.0.113.7") -> Client:
+        request = head(f"/api/clusters/{CLUSTER}", address=address)
+        return known.of(request._replace(headers=with_key))
+
+    first = sent()
+    assert first.name.startswith("address ")
+    first.begin()
+    known.learn_user(first, "ada")
+    known.learn(first, "engines")
+    known.look_up(first)
+    assert {"user ada", "organization engines"} < first.shares
+    assert first.begun_with < first.shares
+    again = sent(address="203.0.113.8")
+    assert (again.name, again.organization) == ("user ada", "engines")
+    known.learn_user(again, None)
+    assert sent().name.startswith("address ")
