@@ -175,15 +175,15 @@ class Cluster(models.Model):
         return any(totals) and not self.nodes.exists()
 
     @property
-    def available_cpu_milli(self) -> int:
+    def free_cpu_milli(self) -> int:
         return self.total_cpu_milli - self.allocated_cpu_milli
 
     @property
-    def available_ram_mib(self) -> int:
+    def free_ram_mib(self) -> int:
         return self.total_ram_mib - self.allocated_ram_mib
 
     @property
-    def available_gpu(self) -> int:
+    def free_gpu(self) -> int:
         return self.total_gpu - self.allocated_gpu
 
 
@@ -356,15 +356,15 @@ class Node(Drainable):
         return self.name
 
     @property
-    def available_cpu_milli(self) -> int:
+    def free_cpu_milli(self) -> int:
         return self.cpu_milli - self.allocated_cpu_milli
 
     @property
-    def available_ram_mib(self) -> int:
+    def free_ram_mib(self) -> int:
         return self.ram_mib - self.allocated_ram_mib
 
     @property
-    def available_gpu(self) -> int:
+    def free_gpu(self) -> int:
         return self.gpu - self.allocated_gpu
 
     @property

@@ -8,8 +8,10 @@ from django.db.models import (
     Case,
     CharField,
     ExpressionWrapper,
+    F,
     Q,
     QuerySet,
+    Sum,
     Value,
     When,
 )
@@ -17,9 +19,20 @@ from django.db.models import (
 from accounts.models import User
 from clusters.endpoints import address_policy
 from clusters.maintenance import STRICTEST_FIRST, DrainMode
-from clusters.models import Cluster, Endpoint, Node, NodeState, Quota, Registry, Runtime, Volume
+from clusters.models import (
+    Cluster,
+    Endpoint,
+    Node,
+    NodeState,
+    Quota,
+    Registry,
+    Runtime,
+    State,
+    Volume,
+)
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.api.resources import RESOURCES, Amounts
 from mlops_platform.sealing import unseal
 from organizations.access import organizations_of
 
@@ -114,6 +127,30 @@ def silent_api_server(node: Node) -> Endpoint | None:
     server = node.endpoint
     is_silent = server is not None and server.error and server.namespace
     return server if is_silent else None
+
+
+def attach_closed(clusters: Iterable[Cluster]) -> None:
+    """Attach what is free on the closed nodes of each cluster, in which nothing can start there, as
+    its `closed`: Amounts. In a cluster that is not ACTIVE all that is free is closed. One query."""
+    clusters = list(clusters)
+    free = {name: Sum(F(name) - F(f"allocated_{name}")) for name in RESOURCES}
+    is_open = Q(state=NodeState.READY, observed=NodeState.READY, judged=NodeState.READY)
+    active = [each.pk for each in clusters if each.state == State.ACTIVE]
+    nodes = Node.objects.filter(cluster__in=active).exclude(is_open).order_by()
+    sums = nodes.values("cluster_id").annotate(**{f"free_{name}": free[name] for name in free})
+    found = {each["cluster_id"]: Amounts(*(each[f"free_{n}"] for n in RESOURCES)) for each in sums}
+    for cluster in clusters:
+        everything = Amounts(cluster.free_cpu_milli, cluster.free_ram_mib, cluster.free_gpu)
+        active_one = cluster.state == State.ACTIVE
+        cluster.__dict__["closed"] = found.get(cluster.pk, Amounts()) if active_one else everything
+
+
+def closed_in(cluster: Cluster) -> Amounts:
+    """One query, none after attach_closed."""
+    if "closed" not in cluster.__dict__:
+        attach_closed([cluster])
+    found: Amounts = cluster.__dict__["closed"]
+    return found
 
 
 # --- Endpoints -----------------------------------------------------------------------------------

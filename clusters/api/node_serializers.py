@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointSerializer
+from clusters.api.free import ShownFree
 from clusters.api.labels import Labels
 from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
 from clusters.failed_starts import FailedStarts
@@ -37,6 +38,9 @@ EXAMPLE = {
     "available_cpu": 59.5,
     "available_ram": 253952,
     "available_gpu": 6,
+    "closed_cpu": 0,
+    "closed_ram": 0,
+    "closed_gpu": 0,
     "labels": EXAMPLE_LABELS,
     "endpoint": None,
     "pending": None,
@@ -142,7 +146,7 @@ class DrainOfNodeSerializer(serializers.Serializer):
         ref_name = "DrainOfNode"
 
 
-class NodeSerializer(serializers.Serializer):
+class NodeSerializer(ShownFree):
     """A node as every member sees it."""
 
     id = serializers.UUIDField()
@@ -172,9 +176,6 @@ class NodeSerializer(serializers.Serializer):
     allocated_cpu = ShownCores(source="allocated_cpu_milli")
     allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
     allocated_gpu = serializers.IntegerField()
-    available_cpu = ShownCores(source="available_cpu_milli")
-    available_ram = serializers.IntegerField(source="available_ram_mib")
-    available_gpu = serializers.IntegerField()
     labels = serializers.DictField(child=serializers.CharField())
     endpoint = EndpointSerializer(
         allow_null=True, help_text="How it is reached; null where it is simulated."

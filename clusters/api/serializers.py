@@ -9,6 +9,7 @@ from rest_framework import serializers
 from clusters import queries
 from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from clusters.api.endpoint_serializers import ApiServerSerializer
+from clusters.api.free import ShownFree
 from clusters.endpoints.attachment import DEFAULT_NAMESPACE, NAMESPACE
 from clusters.endpoints.kubeconfig import LONGEST as LONGEST_KUBECONFIG
 from clusters.models import (
@@ -270,7 +271,7 @@ class ChangeClusterSerializer(_Columns):
         }
 
 
-class ClusterSerializer(serializers.Serializer):
+class ClusterSerializer(ShownFree):
     """A cluster as every member sees it."""
 
     id = serializers.UUIDField()
@@ -285,9 +286,6 @@ class ClusterSerializer(serializers.Serializer):
     allocated_cpu = ShownCores(source="allocated_cpu_milli")
     allocated_ram = serializers.IntegerField(source="allocated_ram_mib")
     allocated_gpu = serializers.IntegerField()
-    available_cpu = ShownCores(source="available_cpu_milli")
-    available_ram = serializers.IntegerField(source="available_ram_mib")
-    available_gpu = serializers.IntegerField()
     policy = PolicySerializer(source="*")
     node_lost_after_s = serializers.IntegerField()
     endpoint = serializers.SerializerMethodField(
@@ -313,6 +311,9 @@ class ClusterSerializer(serializers.Serializer):
                 "available_cpu": 59.5,
                 "available_ram": 253952,
                 "available_gpu": 6,
+                "closed_cpu": 0,
+                "closed_ram": 0,
+                "closed_gpu": 0,
                 "policy": EXAMPLE_POLICY,
                 "node_lost_after_s": 300,
                 "endpoint": None,

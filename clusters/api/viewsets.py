@@ -57,6 +57,7 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
     def paginate_queryset(self, queryset: Any) -> Any:
         page = super().paginate_queryset(queryset)
         queries.attach_api_servers(page or [])
+        queries.attach_closed(page or [])
         return page
 
     def get_object(self) -> Cluster:

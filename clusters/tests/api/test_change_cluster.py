@@ -133,6 +133,7 @@ def test_operators_pause_resume_and_drain(cluster, woken):
 
 
 def test_it_takes_few_queries(api, ada, cluster, django_assert_num_queries):
-    # the caller, the cluster, the role; a savepoint, the lock, its nodes, the write, the release
-    with django_assert_num_queries(9):  # the database's clock is one
+    # the caller, the cluster, the role; a savepoint, the lock, its nodes, the write, the release;
+    # its closed nodes
+    with django_assert_num_queries(10):  # the database's clock is one
         api(ada).patch(path(cluster), {"total_gpu": 8})

@@ -52,6 +52,9 @@ def test_an_admin_creates_a_cluster(api, ada, org):
         "available_cpu": 8.5,
         "available_ram": 16384,
         "available_gpu": 4,
+        "closed_cpu": 0,
+        "closed_ram": 0,
+        "closed_gpu": 0,
         "policy": DEFAULT_POLICY,
         "node_lost_after_s": 300,
         "endpoint": None,
@@ -72,8 +75,8 @@ def test_a_cluster_may_have_no_gpus(api, ada, org):
 
 def test_it_takes_few_queries(api, ada, org, django_assert_num_queries):
     # the caller, their role; the organization, the number of its clusters and the row between a
-    # savepoint and its release
-    with django_assert_num_queries(7):
+    # savepoint and its release; its closed nodes
+    with django_assert_num_queries(8):
         assert api(ada).post(PATH, body(org)).status_code == 201
 
 

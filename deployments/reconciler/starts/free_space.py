@@ -28,7 +28,7 @@ class FreeSpace:
     def __init__(self, nodes: Mapping[str, Node], waiting: Iterable[Deployment]) -> None:
         """`waiting`: the rows that have an allocation and no replica."""
         self._free = {
-            id_: (node.available_cpu_milli, node.available_ram_mib, node.available_gpu)
+            id_: (node.free_cpu_milli, node.free_ram_mib, node.free_gpu)
             for id_, node in nodes.items()
         }
         for row in waiting:

@@ -53,7 +53,7 @@ def test_status_shows_capacity_queues_and_the_last_cycle(
     submit("LOW", gpu=4)
     mend(cluster.pk)
     client = client_for(vera)
-    with django_assert_num_queries(8):  # user, cluster, membership, and status_of's five
+    with django_assert_num_queries(9):  # user, cluster, membership, status_of's five, closed nodes
         body = client.get(f"/api/clusters/{cluster.pk}/status").json()
     assert body["available_gpu"] == 2
     assert body["utilisation"] == {"cpu": 0.25, "ram": 0.002, "gpu": 0.75}
@@ -64,7 +64,7 @@ def test_status_shows_capacity_queues_and_the_last_cycle(
 
 
 def test_status_counts_the_nodes_by_state(cluster: Cluster, vera: User) -> None:
-    states = {"READY": 2, "CORDONED": 1, "DRAINING": 3, "NOT_READY": 1}
+    states = {"READY": 2, "CORDONED": 1, "DRAINING": 2, "DRAINED": 1, "NOT_READY": 1}
     for state, count in states.items():
         for number in range(count):
             make_node(cluster, name=f"{state}-{number}", state=state)

@@ -35,7 +35,7 @@ def fresh(deployment: Deployment) -> Deployment:
 
 def free(name: str) -> tuple[int, int, int]:
     node = Node.objects.get(name=name)
-    return node.available_cpu_milli, node.available_ram_mib, node.available_gpu
+    return node.free_cpu_milli, node.free_ram_mib, node.free_gpu
 
 
 def node_of(row: Deployment) -> str:

@@ -154,9 +154,7 @@ def assert_nothing_is_left_to_do(cluster: Cluster) -> None:
         plan = store.read_and_decide(cluster.pk).plan()
     assert (plan.starts, plan.evictions) == ((), ())
     if cluster.queueing == "best_effort":
-        free = Resources(
-            cluster.available_cpu_milli, cluster.available_ram_mib, cluster.available_gpu
-        )
+        free = Resources(cluster.free_cpu_milli, cluster.free_ram_mib, cluster.free_gpu)
         ready = Deployment.objects.filter(status=Status.QUEUED, pending_dependencies=0)
         for row in ready.filter(cluster=cluster):
             need = Resources(row.cpu_milli, row.ram_mib, row.gpu).times(row.replicas)
