@@ -133,12 +133,12 @@ def attach_closed(clusters: Iterable[Cluster]) -> None:
     """Attach what is free on the closed nodes of each cluster, in which nothing can start there, as
     its `closed`: Amounts. In a cluster that is not ACTIVE all that is free is closed. One query."""
     clusters = list(clusters)
-    free = {name: Sum(F(name) - F(f"allocated_{name}")) for name in RESOURCES}
+    free = {f"free_{name}": Sum(F(name) - F(f"allocated_{name}")) for name in RESOURCES}
     is_open = Q(state=NodeState.READY, observed=NodeState.READY, judged=NodeState.READY)
     active = [each.pk for each in clusters if each.state == State.ACTIVE]
     nodes = Node.objects.filter(cluster__in=active).exclude(is_open).order_by()
-    sums = nodes.values("cluster_id").annotate(**{f"free_{name}": free[name] for name in free})
-    found = {each["cluster_id"]: Amounts(*(each[f"free_{n}"] for n in RESOURCES)) for each in sums}
+    sums = nodes.values("cluster_id").annotate(**free).values_list("cluster_id", *free)
+    found = {pk: Amounts(*amounts) for pk, *amounts in sums}
     for cluster in clusters:
         everything = Amounts(cluster.free_cpu_milli, cluster.free_ram_mib, cluster.free_gpu)
         active_one = cluster.state == State.ACTIVE
