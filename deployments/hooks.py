@@ -5,7 +5,7 @@ Call a hook as `hooks.name(...)`, so that the call finds the function that is se
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from deployments.models import Deployment
@@ -54,6 +54,20 @@ class FindEtas(Protocol):
     def __call__(self, deployments: Sequence[Deployment]) -> Mapping[UUID, dict[str, Any]]: ...
 
 
+class Evictions(NamedTuple):
+    """What a change would evict: by the id of each deployment that changes, the victims with what
+    they are called. `unknown`: why some are missing there."""
+
+    by: Mapping[UUID, Sequence[Mapping[str, Any]]]
+    unknown: str | None
+
+
+class WouldEvict(Protocol):
+    """What would be evicted at once for each of these deployments, if all had that priority."""
+
+    def __call__(self, rows: Sequence[Deployment], priority: str) -> Evictions: ...
+
+
 class RedeemQuote(Protocol):
     """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
     `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
@@ -79,6 +93,10 @@ def _no_etas(deployments: Sequence[Deployment]) -> Mapping[UUID, dict[str, Any]]
     return {}
 
 
+def _unknown(rows: Sequence[Deployment], priority: str) -> Evictions:
+    return Evictions({}, "No scheduler is installed that could say so.")
+
+
 def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
@@ -89,3 +107,4 @@ find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote
 why_never: WhyNever = _no_reasons
+would_evict: WouldEvict = _unknown

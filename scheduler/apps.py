@@ -8,7 +8,7 @@ class SchedulerConfig(AppConfig):
         from clusters import hooks as clusters
         from deployments import hooks
         from scheduler import impossible, ledger, receivers  # noqa: F401  # connects the receivers
-        from scheduler.answers import drains, lazy_reasons, likely, quotes
+        from scheduler.answers import changes, drains, lazy_reasons, likely, quotes
         from scheduler.start_times import kept
         from scheduler.store import spared
 
@@ -19,4 +19,5 @@ class SchedulerConfig(AppConfig):
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem
         hooks.why_never = impossible.why_never
+        hooks.would_evict = changes.would_evict
         hooks.likely_nodes = likely.nodes_of

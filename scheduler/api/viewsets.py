@@ -10,7 +10,6 @@ from rest_framework.response import Response
 from accounts.api.requests import UserRequest
 from clusters.api.nested import ClusterChildViewSet
 from clusters.api.serializers import ClusterSerializer
-from clusters.models import Cluster
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.serializers import SubmitSerializer
 from deployments.models import Deployment
@@ -20,13 +19,14 @@ from deployments.reasons.reader import reasons_for
 from deployments.services.drafts import draft_deployment
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.scopes import KeyScope
-from mlops_platform.api.throttling.concurrency import Share, slot
+from mlops_platform.api.throttling.concurrency import slot
 from mlops_platform.api.throttling.throttles import ExplainThrottle, QuoteThrottle
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
 from scheduler import queries
 from scheduler.answers import quotes
 from scheduler.answers.explain import explain
+from scheduler.answers.shares import shares_of
 from scheduler.api import docs
 from scheduler.api.serializers import (
     ActivitySerializer,
@@ -104,22 +104,13 @@ class WhatIfViewSet(DeploymentChildViewSet):
         draft = draft_deployment(
             request.user, body.pop("cluster_id"), body, priority=body.pop("priority")
         )
-        with slot(_shares(draft.deployment.cluster)):
+        with slot(shares_of(draft.deployment.cluster)):
             answer = quotes.quote(request.user, draft.deployment, draft.digest, draft.dependencies)
         return Response(QuoteSerializer(answer).data)
 
     @action(detail=True, throttle_classes=[ExplainThrottle])
     def explain(self, request: UserRequest, **path: Any) -> Response:
         deployment = self.get_deployment()
-        with slot(_shares(deployment.cluster)):
+        with slot(shares_of(deployment.cluster)):
             answer = explain(deployment)
         return Response(ExplanationSerializer(answer).data)
-
-
-def _shares(cluster: Cluster) -> list[Share]:
-    """Of the explanations and quotes that are answered at once: this cluster's, and this
-    organization's."""
-    return [
-        Share(f"what-if:cluster:{cluster.pk}", running=1, waiting=2),
-        Share(f"what-if:organization:{cluster.organization_id}", running=2, waiting=4),
-    ]

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.api.requests import UserRequest
+from deployments import hooks
 from deployments.api.headers import idempotency_key
 from deployments.api.steering.chosen import Filter, by_filter, by_ids
 from deployments.models import Deployment, Status
@@ -56,6 +57,29 @@ class NamedSerializer(serializers.Serializer):
         ref_name = "NamedDeployment"
 
 
+class VictimSerializer(serializers.Serializer):
+    deployment_id = serializers.UUIDField()
+    name = serializers.CharField()
+    owner = serializers.CharField(help_text="The user's name.")
+    lost_s = serializers.IntegerField(help_text="Seconds of work that it would lose.")
+
+    class Meta:
+        ref_name = "Victim"
+
+
+class ChangedSerializer(NamedSerializer):
+    evicts = VictimSerializer(
+        many=True,
+        required=False,
+        allow_null=True,
+        help_text="In the dry run of a priority: what would be evicted for it at once, if all had "
+        "that priority. Null where that is not known: see `evicts_unknown`.",
+    )
+
+    class Meta:
+        ref_name = "ChangedDeployment"
+
+
 class RefusedSerializer(serializers.Serializer):
     id = serializers.CharField()
     name = serializers.CharField(allow_null=True, help_text="Null for what you may not see.")
@@ -76,12 +100,21 @@ class ActionAnswerSerializer(serializers.Serializer):
     )
     unchanged = serializers.IntegerField(help_text="They were so already.")
     refused = serializers.IntegerField()
-    first = NamedSerializer(many=True, help_text=f"The first {MOST_NAMED} of `done`.")
+    first = ChangedSerializer(many=True, help_text=f"The first {MOST_NAMED} of `done`.")
     refusals = RefusedSerializer(many=True, help_text=f"The first {MOST_NAMED} of `refused`.")
     submitted = serializers.ListField(
         child=serializers.UUIDField(), help_text="Of rerun: the new deployments, in order."
     )
     submitted_names = serializers.ListField(child=serializers.CharField())
+    evicted = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="In the dry run of a priority: how many would be evicted at once; null where "
+        "that is not known of all.",
+    )
+    evicts_unknown = serializers.CharField(
+        required=False, allow_null=True, help_text="Why that is not known of all."
+    )
 
     class Meta:
         ref_name = "ActionAnswer"
@@ -126,7 +159,10 @@ def act(request: UserRequest, body: Mapping[str, Any]) -> tuple[dict[str, Any], 
             body=json.dumps(body, sort_keys=True),
         )
     done.refused = unseen + done.refused
-    return _answer(action, dry_run, done, len(rows) + len(unseen)), done.replayed
+    answer = _answer(action, dry_run, done, len(rows) + len(unseen))
+    if priority is not None and dry_run:
+        _add_evictions(answer, done, hooks.would_evict(done.changed, priority))
+    return answer, done.replayed
 
 
 def _answer(action: str, dry_run: bool, done: Done, chosen: int) -> dict[str, Any]:
@@ -146,5 +182,13 @@ def _answer(action: str, dry_run: bool, done: Done, chosen: int) -> dict[str, An
     }
 
 
-def _named(row: Deployment) -> dict[str, str]:
+def _add_evictions(answer: dict[str, Any], done: Done, found: hooks.Evictions) -> None:
+    for shown, row in zip(answer["first"], done.changed, strict=False):
+        shown["evicts"] = found.by.get(row.pk)
+    count = sum(map(len, found.by.values()))
+    answer["evicted"] = count if found.unknown is None else None
+    answer["evicts_unknown"] = found.unknown
+
+
+def _named(row: Deployment) -> dict[str, Any]:
     return {"id": str(row.pk), "name": row.name}

@@ -21,6 +21,7 @@ from mlops_platform.tests.equipment.errors import error_body
 from organizations.models import Organization
 from organizations.tests.people import JsonClient, all_at_once, client_for
 from scheduler.answers.explain import explain
+from scheduler.answers.shares import shares_of
 from scheduler.api import viewsets
 from scheduler.tests.api.test_quote import QUOTE, body
 from scheduler.tests.conftest import Submit
@@ -112,7 +113,7 @@ def test_other_clusters_and_organizations_have_slots_of_their_own(
     cluster: Cluster, org: Organization
 ) -> None:
     other = make_cluster(org, name="other")
-    ours, theirs = viewsets._shares(cluster), viewsets._shares(other)
+    ours, theirs = shares_of(cluster), shares_of(other)
     with slot(ours), slot(theirs):
         pass
     assert ours[1] == theirs[1]
