@@ -18,7 +18,9 @@ from mlops_platform.tests.docs.documents import DOCS, README, name_of
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 from mlops_platform.tests.running.test_run import Run
 
-TUTORIALS = [DOCS / "tutorials/walk-through.md", DOCS / "tutorials/preemption.md"]
+TUTORIALS = [
+    DOCS / f"tutorials/{name}.md" for name in ("walk-through", "preemption", "experiments")
+]
 ADDRESS = "127.0.0.1:8000"  # on the pages; the test's platform has a port of its own
 WALK_TIMEOUT_S = 300
 BORDER = "--- end of block ---"
@@ -55,7 +57,7 @@ class Normalizer:
     """
 
     UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-    TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+    TIME = re.compile(r"\b\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?Z| \d\d:\d\d:\d\d UTC)")
     ANYTHING = (
         (re.compile(r'(_invite_code": )"[\w-]{24}"'), r'\1"code"'),
         (re.compile(r'(_ms": )[\d.]+'), r"\1ms"),
