@@ -92,7 +92,6 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         killed |= newly_killed
         if once_per_full_pass:
             garbage.tidy(observation)
-            pulls_ahead.request(observation, pull)
             checkpoint_files.look(observation, observed, now)
         # 6. Act: start replicas, once victims and leftovers have made room for them.
         admitted, refused = node_trials.admit(observation, by_outcome[Outcome.START], now)
@@ -101,6 +100,8 @@ def _run(cluster: Cluster, deployment_ids: Collection[str], pull: Pull) -> bool:
         if notes:
             status_writer.write(cluster.pk, notes, database_now())
         observation.close_circuit_breakers()
+        if once_per_full_pass:
+            pulls_ahead.request_in_peace(observation, pull)
         # 7. Another round for started and killed replicas, and for gangs that have to stop.
         deployment_ids = newly_killed | {str(row.pk) for row in started}
         deployment_ids |= {str(row.pk) for row, each in (*assessed, *notes) if each.alive}

@@ -14,6 +14,7 @@ from scheduler.engine.whatif.likely import likely_nodes
 from scheduler.store.running import running_in
 
 MOST_RUNNING = 5000  # of a cluster with more, those that happen to be read
+MOST_STEPS = 200_000  # of the plan, which nothing waits for
 logger = logging.getLogger(__name__)
 
 
@@ -39,4 +40,5 @@ def _with_all_that_runs(decision: Decision) -> Decision:
     if not decision.waiting() or not snapshot.nodes:
         return decision
     running = running_in(snapshot, most=MOST_RUNNING)
-    return decide(ClusterView(replace(snapshot, running=running, local_images=())))
+    snapshot = replace(snapshot, running=running, local_images=(), most_steps=MOST_STEPS)
+    return decide(ClusterView(snapshot))

@@ -4,6 +4,7 @@ Nothing is evicted or removed for that, and whatever fails is left for a while: 
 pulls as ever. Images that stay behind on a node are its engine's to clean up.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -16,6 +17,8 @@ from deployments.reconciler.observation import Observation
 from deployments.reconciler.starts import image_pulls, likely_images
 from deployments.runtimes.image_names import canonical
 from mlops_platform.database.clock import database_now
+
+logger = logging.getLogger(__name__)
 
 MOST_IN_LINE = 4  # deployments of a cluster whose images are pulled ahead
 JUST_PULLED = timedelta(minutes=3)  # its node may not have listed its images since
@@ -46,6 +49,15 @@ def request(observation: Observation, pull: Callable[[UUID, str], None]) -> None
             continue
         if likely_images.want(endpoint_id, image, deployment_ids):
             pull(endpoint_id, image)
+
+
+def request_in_peace(observation: Observation, pull: Callable[[UUID, str], None]) -> None:
+    """The same; a fault of our own is logged, and stops nothing else that the pass does."""
+    try:
+        request(observation, pull)
+    except Exception:
+        extra = {"cluster_id": str(observation.cluster.pk)}
+        logger.exception("images are not pulled ahead", extra=extra)
 
 
 def _is_open(observation: Observation, node: Node) -> bool:

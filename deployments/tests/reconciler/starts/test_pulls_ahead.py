@@ -101,6 +101,27 @@ def test_nothing_is_asked_and_nothing_pulled_without_the_policy(
     assert all(lacks(testbed, node) for node in full)
 
 
+def test_starts_wait_for_no_answer_about_pulls_ahead_and_go_on_where_it_fails(
+    testbed: Testbed, full: list[Node], monkeypatch: pytest.MonkeyPatch
+):
+    row = wait_in_line(testbed, "other:1")
+    for each in Deployment.objects.filter(status=Status.RUNNING):
+        stop_deployment(testbed.people["dev"], each)
+    testbed.reconcile()
+    testbed.cycle()
+    assert testbed.fresh(row).status == Status.STARTING
+    seen = []
+
+    def fail(*_: object) -> Any:
+        seen.append({key for key, _ in testbed.replicas()})
+        raise RuntimeError("of the planner")
+
+    monkeypatch.setattr(hooks, "likely_nodes", fail)
+    testbed.reconcile()
+    assert [str(row.pk) in each for each in seen] == [True]
+    assert testbed.fresh(row).status == Status.RUNNING
+
+
 @pytest.mark.parametrize("why", ["it has the image", "cordoned", "away", "paused", "just pulled"])
 def test_nothing_is_pulled_where_that_is_of_no_use(testbed: Testbed, full: list[Node], why: str):
     _, likely = full
