@@ -129,6 +129,8 @@ class Cluster(models.Model):
     max_preemptions = models.PositiveIntegerField(default=5)
     node_lost_after_s = models.PositiveIntegerField(default=300, db_default=300)
     has_quotas = models.BooleanField(default=False, db_default=False, editable=False)
+    has_sweeps = models.BooleanField(default=False, db_default=False, editable=False)
+    """Whether there may be a sweep with a limit of its own (max_parallel)."""
     has_local_volumes = models.BooleanField(default=False, db_default=False, editable=False)
     max_queued = models.PositiveIntegerField(null=True, blank=True)
     max_queued_per_user = models.PositiveIntegerField(null=True, blank=True)

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
+from deployments.sweep import Sweep as Sweep
 from deployments.waiting import QueueAllowance as QueueAllowance
 from deployments.waiting import WaitReason as WaitReason
 from deployments.whole_nodes import ASKED
@@ -129,6 +130,10 @@ class Deployment(models.Model):
 
     labels = models.JSONField(default=dict, db_default={}, blank=True)
     node_selector = models.JSONField(default=dict, db_default={}, blank=True)
+    sweep = models.ForeignKey(
+        Sweep, on_delete=models.SET_NULL, related_name="members", null=True, db_index=False
+    )
+    sweep_index = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     rerun_of_id = models.UUIDField(null=True, blank=True, editable=False)  # may be gone
     depends_on = models.ManyToManyField(
         "self", symmetrical=False, blank=True, related_name="dependents"
@@ -191,6 +196,21 @@ class Deployment(models.Model):
             # Lists read these four alone (lists.py). They lead with the foreign keys, each of
             # which needs no index of its own then.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
+            models.Index(
+                fields=["sweep", "sweep_index", "-id"],
+                condition=Q(sweep__isnull=False),
+                name="deployment_by_sweep",
+            ),
+            models.Index(  # this one and the next: what the limits of sweeps count
+                fields=["cluster", "sweep"],
+                condition=Q(status=Status.QUEUED, sweep__isnull=False),
+                name="deployment_of_waiting_sweep",
+            ),
+            models.Index(
+                fields=["sweep"],
+                condition=Q(status__in=PLACED, sweep__isnull=False),
+                name="deployment_of_placed_sweep",
+            ),
             models.Index(
                 fields=["priority_class", "cluster", "status", "id"],
                 include=["kind"],

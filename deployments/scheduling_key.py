@@ -42,11 +42,11 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
 
     The scheduler sees no difference between them but their age, so it plans for, and explains,
     thousands of them as one. Whether it takes whole nodes (`/wn`), all of their GPUs (`/wg`) or
-    both (`/wng`), a time limit (`/t3600`), and a digest of the node selector and the names of its
-    volumes (`/n`) follow; the node that it avoids (`/a` and the id); `/p` after `max_preemptions`,
-    from when on it runs for good: no head of the queue can count on its eviction; and, in clusters
-    whose policy needs it, the owner (`/u` and the id). `cluster`: the deployment's cluster, where
-    the caller has read it already.
+    both (`/wng`), a time limit (`/t3600`), and a digest of the node selector, of the names of its
+    volumes and of its sweep (`/n`) follow; the node that it avoids (`/a` and the id); `/p` after
+    `max_preemptions`, from when on it runs for good: no head of the queue can count on its
+    eviction; and, in clusters whose policy needs it, the owner (`/u` and the id). `cluster`: the
+    deployment's cluster, where the caller has read it already.
     """
     row, cluster = deployment, cluster or deployment.cluster
     cpu_milli, ram_mib, gpu = row.asked if row.whole else (row.cpu_milli, row.ram_mib, row.gpu)
@@ -55,8 +55,8 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
         key += f"/w{'n' * (EXCLUSIVE in row.whole)}{'g' * (ALL_GPUS in row.whole)}"
     if row.max_runtime_s is not None:
         key += f"/t{row.max_runtime_s}"
-    if row.node_selector or row.volumes:
-        labels = json.dumps(_nodes(row), sort_keys=True)
+    if row.node_selector or row.volumes or row.sweep_id:
+        labels = json.dumps(_nodes_and_sweep(row), sort_keys=True)
         key += f"/n{hashlib.sha256(labels.encode()).hexdigest()[:16]}"
     if row.avoided_node_id:
         key += f"{AVOIDED}{row.avoided_node_id.hex}"
@@ -67,9 +67,11 @@ def key_of(deployment: Deployment, cluster: Cluster | None = None) -> str:
     return key
 
 
-def _nodes(row: Deployment) -> Any:
-    """What decides which nodes may run it."""
+def _nodes_and_sweep(row: Deployment) -> Any:
+    """What decides which nodes may run it, and the sweep that limits how many run at once."""
     names = sorted({mount["name"] for mount in row.volumes})
+    if row.sweep_id:
+        return [row.node_selector, names, str(row.sweep_id)]
     return [row.node_selector, names] if names else row.node_selector
 
 

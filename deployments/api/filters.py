@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django_filters.rest_framework import FilterSet
 
 from clusters.api.named_filters import a_cluster, an_organization
-from deployments.api.finding.conditions import ConditionFilterSet, a_time
+from deployments.api.finding.conditions import ConditionFilterSet, a_time, an_id
 from deployments.api.finding.parts import some_fields
 from deployments.api.finding.totals import TOTAL, a_flag
 from deployments.api.named_filters import a_user
@@ -19,7 +19,6 @@ from deployments.queries.lists import DeploymentList
 from deployments.queries.priority_classes import priority_classes
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.filters import ReadFilter
-from mlops_platform.api.ids import parse_uuid
 
 # Each ends in a unique column: pages neither repeat nor skip a row. The id carries the time of
 # submit (scheduling_key.py), so order by id alone is order by that time, and an index leads to any
@@ -34,13 +33,6 @@ ORDERINGS = {
     "status": ("status", "id"),
     "-status": ("-status", "-id"),
 }
-
-
-def an_id(text: str) -> UUID:
-    found = parse_uuid(text)
-    if found is None:
-        raise ValidationError("Not an id.")
-    return found
 
 
 def some_statuses(texts: Sequence[str]) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ EXAMPLE: Mapping[str, Any] = {
     "labels": {"team": "vision"},
     "rerun_of": None,
     "rerun_of_name": None,
+    "sweep_id": None,
+    "sweep_index": None,
     "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
     "cluster": "gpu-west",
     "organization_id": "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42",
@@ -121,6 +123,12 @@ class DeploymentSerializer(serializers.Serializer):
     )
     rerun_of_name = serializers.CharField(
         default=None, allow_null=True, help_text="What it is called; null once it is gone."
+    )
+    sweep_id = serializers.UUIDField(
+        allow_null=True, help_text="The sweep of which it is a member."
+    )
+    sweep_index = serializers.IntegerField(
+        allow_null=True, help_text="Which of the sweep's parameters it has."
     )
     cluster_id = serializers.UUIDField()
     cluster = serializers.CharField(source="cluster.name")

@@ -2,6 +2,7 @@
 
 from deployments.api.feed.viewsets import OrganizationEventViewSet
 from deployments.api.quota_viewsets import QuotaViewSet
+from deployments.api.sweeps.viewsets import SweepViewSet
 from deployments.api.viewsets import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 from mlops_platform.api.routers import ApiRouter
 
@@ -9,6 +10,7 @@ IN_CLUSTER = "clusters/<id_or_name:cluster_id>"
 
 router = ApiRouter()
 router.register("deployments", DeploymentViewSet, "deployment")
+router.register("sweeps", SweepViewSet, "sweep")
 router.register("deployments/<uuid:deployment_id>/events", EventViewSet, "event")
 router.register(
     "orgs/<id_or_name:organization_id>/events", OrganizationEventViewSet, "organization-event"

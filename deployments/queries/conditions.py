@@ -57,6 +57,10 @@ def has_label(name: str, value: str | None) -> Condition:
     return Condition(f"{labelled} AND d.labels @> %s::jsonb", [json.dumps({name: value})])
 
 
+def is_member_of(sweep: UUID) -> Condition:
+    return Condition("d.sweep_id = %s", [sweep])
+
+
 def has_run_on(nodes: Collection[UUID]) -> Condition:
     """In any attempt, also the present one. What an earlier version has started tells its nodes
     until it ends."""

@@ -331,6 +331,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     WAITING_FOR_DEPENDENCIES: others.waiting_for_dependencies,
     DEPENDENCY_FAILED: others.dependency_failed,
     "QUOTA_EXCEEDED": _quota_exceeded,
+    "SWEEP_LIMIT": others.sweep_limit,
     "CLUSTER_PAUSED": _cluster_paused,
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),

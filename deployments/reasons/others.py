@@ -75,3 +75,15 @@ def preempted(details: Details) -> str:
     if details.get("lost_s") is not None:
         sentence += f", losing {round(details['lost_s'])} s of work"
     return f"{sentence}."
+
+
+def sweep_limit(details: Mapping[str, Any]) -> str:
+    most, allocated = details["max_parallel"], details["allocated"]
+    if allocated > most:
+        return (
+            f"Of its sweep {allocated} run, and {most} may at once: it starts once fewer than "
+            f"{most} do."
+        )
+    return (
+        f"{allocated} of its sweep's {most} that may run at once do; the next starts when one ends."
+    )

@@ -144,6 +144,7 @@ def as_workload(deployment: Deployment, local: Collection[str] | None = None) ->
         endless=deployment.is_endless,
         preemptions=deployment.preemption_count,
         whole=_whole(deployment),
+        sweep=str(deployment.sweep_id or ""),
     )
 
 
@@ -237,6 +238,7 @@ def _start_in(
         queued_ms=now_ms,
         selector=selector_in(cluster, deployment),
         owner=str(deployment.owner_id) if part.snapshot.by_owner else "",
+        sweep="",
     )
     plan = whatif.plan_with(part.snapshot, newcomer, budget.check, with_waits=False)
     if plan.start is None:

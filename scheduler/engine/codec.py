@@ -2,9 +2,9 @@
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
 same value always gives the same bytes. Fields that matter only to some clusters (owners, their
-allocations and quotas, services, preemptions, reservations, images, drains at checkpoints) come
-last, and are left out where they have their default: rows from before a field existed are read the
-same way.
+allocations and quotas, services, preemptions, reservations, images, drains at checkpoints, sweeps)
+come last, and are left out where they have their default: rows from before a field existed are read
+the same way.
 """
 
 import json
@@ -26,16 +26,17 @@ from scheduler.engine.snapshot import (
     ReservationRecord,
     Running,
     Snapshot,
+    SweepLimit,
     Workload,
 )
 
 FORMAT = 3
 # The defaults of the last fields, which are left out.
-_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, []]
+_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, [], []]
 _POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
 _NODE_ENDS: list[Any] = [None]
-_WORKLOAD_ENDS: list[Any] = ["", False, 0, ""]
-_RUNNING_ENDS: list[Any] = ["", False, None, False]
+_WORKLOAD_ENDS: list[Any] = ["", False, 0, "", ""]
+_RUNNING_ENDS: list[Any] = ["", False, None, False, ""]
 _PLAN_ENDS: list[Any] = [None, None]
 _START_ENDS: list[Any] = [False, False, None]
 _Made = TypeVar("_Made")
@@ -96,6 +97,7 @@ def _snapshot(values: Any) -> Snapshot:
     for name in ("allocated_by_owner", "quotas"):
         row[name] = _by_owner(row[name])
     row["local_images"] = _each(LocalImage, row["local_images"], workload_ids=tuple, nodes=tuple)
+    row["sweeps"] = _each(SweepLimit, row["sweeps"])
     row["reservation_history"] = _each(ReservationRecord, row["reservation_history"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)
@@ -159,7 +161,8 @@ def _shapes_and_members(queued: tuple[Workload, ...]) -> list[Any]:
             each.selector,
             each.limit_s,
             *_without_ends(
-                [each.owner, each.endless, each.preemptions, each.whole], _WORKLOAD_ENDS
+                [each.owner, each.endless, each.preemptions, each.whole, each.sweep],
+                _WORKLOAD_ENDS,
             ),
         )
         shape = shapes.setdefault(shared, len(shapes))

@@ -33,7 +33,8 @@ def decide(view: ClusterView, queue: WaitingQueue | None = None) -> "Decision":
     plans often keeps it from one cycle to the next."""
     # 1. Impossible: what the empty cluster could not run waits, and counts for nothing below.
     possible, never = sift(view) if queue is None else ([], [])
-    # 2. Gates: a cluster that is paused or draining starts nothing; a quota counts at each turn.
+    # 2. Gates: a cluster that is paused or draining starts nothing; quotas, and limits of sweeps,
+    # count at each turn.
     is_open = view.snapshot.state == ACTIVE
     # 3. Order: priority, then the policy's key, then submit time.
     queue = WaitingQueue(view.snapshot, possible) if queue is None else queue

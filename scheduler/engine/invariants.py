@@ -56,6 +56,8 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
         breaches += _preemptions(snapshot, plan, running)
     if snapshot.quotas:
         breaches += _quotas(snapshot, plan, running)
+    if snapshot.sweeps:
+        breaches += _sweeps(snapshot, plan, running)
     if snapshot.policy.low_share_percent:
         breaches += _share(snapshot, plan, running)
     if snapshot.state != ACTIVE and plan.starts:
@@ -384,6 +386,24 @@ def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
             owners.move(victim, -1)
         if workload is not None:
             owners.move(workload, 1)
+    return breaches
+
+
+def _sweeps(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
+    """Start by start: no more members of a sweep have an allocation than its limit says."""
+    breaches: list[str] = []
+    left = {each.id: each.limit - each.allocated for each in snapshot.sweeps}
+    sweeps = {workload.id: workload.sweep for workload in snapshot.queued if workload.sweep in left}
+    drained = [each.workload_id for each in plan.evictions if each.by is None]
+    for start in (None, *plan.starts):
+        for victim in drained if start is None else start.victims:
+            if victim in running and (sweep := running[victim].sweep) in left:
+                left[sweep] += 1
+        if start is not None and start.workload_id in sweeps:
+            sweep = sweeps[start.workload_id]
+            left[sweep] -= 1
+            if left[sweep] < 0:
+                breaches.append(f"{start.workload_id} takes the sweep {sweep} over its limit")
     return breaches
 
 

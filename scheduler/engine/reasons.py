@@ -11,7 +11,7 @@ from typing import Any
 
 from scheduler.engine.nearest_labels import labels_in
 from scheduler.engine.resources import NAMES, ZERO, Resources
-from scheduler.engine.snapshot import NODE, VOLUME, Labels
+from scheduler.engine.snapshot import NODE, VOLUME, Labels, SweepLimit
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,6 +27,7 @@ class Code(StrEnum):
     BLOCKED_BY_HEAD = "BLOCKED_BY_HEAD"
     RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    SWEEP_LIMIT = "SWEEP_LIMIT"
     CLUSTER_PAUSED = "CLUSTER_PAUSED"
     NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
     PREEMPTED = "PREEMPTED"
@@ -154,6 +155,11 @@ def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> 
     name, want, most, has = next(each for each in amounts if 0 < each[1] > each[2] - each[3])
     details = {"resource": name, "requested": want, "quota": most, "allocated": has}
     return Reason(Code.QUOTA_EXCEEDED, details)
+
+
+def sweep_limit(sweep: SweepLimit) -> Reason:
+    details = {"sweep": sweep.id, "max_parallel": sweep.limit, "allocated": sweep.allocated}
+    return Reason(Code.SWEEP_LIMIT, details)
 
 
 def paused(state: str) -> Reason:

@@ -106,6 +106,7 @@ class Workload:
     endless: bool = False  # a service without a time limit: it ends if stopped or evicted
     preemptions: int = 0
     whole: str = ""
+    sweep: str = ""  # the sweep that it is a member of
     variant_of: "Workload | None" = None
 
     @property
@@ -136,6 +137,7 @@ class Running:
     endless: bool = False
     admitted_ms: int | None = None
     stopping: bool = False
+    sweep: str = ""
 
     @property
     def total(self) -> Resources:
@@ -153,6 +155,16 @@ class ReservationRecord:
 
     def lasted_ms(self, now_ms: int) -> int:
         return self.before_ms + (0 if self.since_ms is None else max(now_ms - self.since_ms, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLimit:
+    """A sweep, of which at most `limit` members may have an allocation at once, and `allocated`
+    have one."""
+
+    id: str
+    limit: int
+    allocated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,7 @@ class Snapshot:
     `reservation_history`, by id, is what earlier cycles leave to this one (history.py).
     `most_steps` bounds the plan's work (budget.py) where it is to be less than usual; 0 elsewhere.
     `local_images` are read once it is decided what starts, and choose between equal nodes.
+    `sweeps`, by id, are those with a limit of which a member waits.
     """
 
     cluster_id: str
@@ -194,8 +207,14 @@ class Snapshot:
     reservation_history: tuple[ReservationRecord, ...] = ()
     most_steps: int = 0
     local_images: tuple[LocalImage, ...] = ()
+    sweeps: tuple[SweepLimit, ...] = ()
 
     @property
     def by_owner(self) -> bool:
         """Whether the owners of workloads matter."""
         return bool(self.quotas) or self.policy.ordering == FAIR_SHARE
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether a cycle counts what is allocated to owners or to sweeps."""
+        return self.by_owner or bool(self.sweeps)

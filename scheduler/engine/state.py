@@ -54,7 +54,7 @@ class CycleState:
         self.reconsidered: frozenset[str] = frozenset()  # the victims of plans that were not kept
         self._advice = advice or {}
         self.started_long_running = False
-        self.usage = view.cluster.usage.copy() if snapshot.by_owner else None
+        self.usage = view.cluster.usage.copy() if snapshot.has_gates else None
         self.guarantee: Guarantee | None = None  # where the policy has a share
         if snapshot.policy.low_share_percent:
             self.guarantee = Guarantee(snapshot, view.cluster.classes)
@@ -68,7 +68,7 @@ class CycleState:
             self.delays = Delays(snapshot, self.capacity, self._classes)
         self._freed: list[int] = []  # bins in which the last victims were
         self._kept_back: set[str] = set()  # scheduling keys: refused while something bound them
-        self._gated: set[str] = set()  # scheduling keys: refused for their owner's quota
+        self._gated: set[str] = set()  # scheduling keys: refused for a quota or their sweep
         self._running: dict[str, Running] = {}
         if self.usage is not None:
             self._running = {each.id: each for each in snapshot.running}
@@ -151,7 +151,8 @@ class CycleState:
         return Request(*asked, reservations.value(workload), usable, packed=packed)
 
     def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
-        """Whether its owner's quota leaves too little for the workload: it is passed over."""
+        """Whether its owner's quota, or its sweep's limit, leaves too little for the workload: it is
+        passed over."""
         return usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
@@ -175,12 +176,13 @@ class CycleState:
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
         beyond what was needed, or in what is no longer reserved, or might evict there; or its
-        owner's quota, for which it was refused, allows it now; or time limits no longer promise it
-        a place."""
+        owner's quota or its sweep, for which it was refused, allows it now; or time limits no
+        longer promise it a place."""
         if self.delays is not None and self.reservations.has_lost_promise(workload):
             return True
         if self.usage is not None and workload.scheduling_key in self._gated:
-            if self._is_gated(workload, self.usage) and not self._could_preempt_its_own(workload):
+            gated = self._is_gated(workload, self.usage)
+            if gated and not self._could_preempt_its_own(workload, self.usage):
                 return False
             self._gated.remove(workload.scheduling_key)
             return True
@@ -192,10 +194,10 @@ class CycleState:
             return True
         return kept_back and self._may_preempt(workload)
 
-    def _could_preempt_its_own(self, workload: Workload) -> bool:
+    def _could_preempt_its_own(self, workload: Workload, usage: OwnerUsage) -> bool:
         """Whether victims among its owner's workloads might make room in the owner's quota. What is
-        reserved of it for another workload is not made up for by victims."""
-        if self._snapshot.policy.preemption_within_quota == NEVER:
+        reserved of it for another workload is not made up for by victims, nor is a full sweep."""
+        if self._snapshot.policy.preemption_within_quota == NEVER or usage.sweeps.is_full(workload):
             return False
         if self.reservations.reserved_quota(workload) != ZERO:
             return False
@@ -204,7 +206,7 @@ class CycleState:
     def _preempt_within_quota(self, workload: Workload, usage: OwnerUsage) -> bool:
         """Place a workload that is over its owner's quota in the capacity of its victims, of which
         enough are the owner's."""
-        if not self._could_preempt_its_own(workload):
+        if not self._could_preempt_its_own(workload, usage):
             return False
         return self._preempt(workload, usage.shortfall(workload))
 
@@ -333,7 +335,7 @@ class CycleState:
         for at, replicas in where:
             self.capacity.allocate(at, workload.request.times(replicas))
         if self.usage is not None:
-            self.usage.grow(workload.owner, workload.total)
+            self.usage.grow(workload)
         self.started.add((workload.variant_of or workload).id)
         if self.variants is not None:
             self.started.update(each.id for each in self.variants.of(workload))

@@ -62,7 +62,10 @@ def _no_whole_nodes(capacity: Capacity, workload: Workload) -> Reason | None:
     return reasons.with_volumes(reason, workload.selector)
 
 
-def over_quota(usage: OwnerUsage, workload: Workload) -> Reason:
+def gated(usage: OwnerUsage, workload: Workload) -> Reason:
+    """Why a gate keeps the workload from starting (OwnerUsage.over)."""
+    if usage.sweeps.is_full(workload):
+        return reasons.sweep_limit(usage.sweeps.limit(workload.sweep))
     owner = workload.owner
     return reasons.quota_exceeded(workload.total, usage.limit(owner), usage.allocated(owner))
 
@@ -86,7 +89,7 @@ class WaitReasons:
         turns = self._state.variants
         all_of = (workload,) if turns is None else turns.of(workload)
         if usage is not None and all(map(usage.over, all_of)):
-            return over_quota(usage, all_of[0])
+            return gated(usage, all_of[0])
         head = reservations.head
         if self._strict and head is not None and workload is not head.origin:
             return reasons.blocked_by(head.origin.id)
@@ -138,7 +141,7 @@ class ReasonsWithoutCycle:
         is what a workload of the class could evict."""
         self._state = snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
-        self._usage = OwnerUsage(snapshot) if snapshot.quotas else None
+        self._usage = OwnerUsage(snapshot) if snapshot.has_gates else None
         self._capacity = Capacity(snapshot)
         self._evictable = evictable or {}
         self._shortage = Shortage(self._capacity, self._evictable_by)
@@ -159,7 +162,7 @@ class ReasonsWithoutCycle:
             return reasons.paused(self._state)
         all_of = variants(self._capacity, workload) if workload.whole else (workload,)
         if self._usage is not None and all(map(self._usage.over, all_of)):
-            return over_quota(self._usage, all_of[0])
+            return gated(self._usage, all_of[0])
         if self._head is not None:
             return reasons.blocked_by(self._head)
         if any(self._capacity.place(w.request, w.replicas, w.selector) for w in all_of):

@@ -129,6 +129,7 @@ class Future:
             now_ms=now_ms,
             allocated_by_owner=by_owner,
             reservation_history=self._history,
+            sweeps=cluster.sweeps(),
         )
 
     def _start(
@@ -151,6 +152,7 @@ class Future:
             None if limit_s is None else now_ms + limit_s * 1000,
             workload.owner,
             workload.endless,
+            sweep=workload.sweep,
         )
         self._cluster.enter(running)
         self.starts.setdefault(workload.id, Start(now_ms, by_history=self._seen_history))

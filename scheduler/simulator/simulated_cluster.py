@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Node, Running, Snapshot
+from scheduler.engine.snapshot import Node, Running, Snapshot, SweepLimit
 from scheduler.simulator.cluster_spec import Cluster
 
 
@@ -15,6 +15,7 @@ class SimulatedCluster:
         """With `checkpoint_s`, every workload reports a checkpoint at that interval, in seconds."""
         self.allocated = Resources()
         self._allocated_by_owner: dict[str, Resources] = {}  # by owner
+        self._sweeps: dict[str, SweepLimit] = {}  # by id
         self._nodes = {node.id: node for node in cluster.nodes}
         self._running: dict[str, Running] = {}
         self._checkpoint_ms = checkpoint_s * 1000 if checkpoint_s else None
@@ -25,6 +26,7 @@ class SimulatedCluster:
         found = cls(Cluster(snapshot.total, snapshot.nodes, snapshot.classes))
         found.allocated = snapshot.allocated
         found._allocated_by_owner = dict(snapshot.allocated_by_owner)
+        found._sweeps = {each.id: each for each in snapshot.sweeps}
         found._running = {each.id: each for each in snapshot.running}
         return found
 
@@ -43,6 +45,9 @@ class SimulatedCluster:
     def allocated_by_owner(self) -> tuple[tuple[str, Resources], ...]:
         """The allocation of each owner; zero for an owner whose last workload has left."""
         return tuple(self._allocated_by_owner.items())
+
+    def sweeps(self) -> tuple[SweepLimit, ...]:
+        return tuple(self._sweeps.values())
 
     def enter(self, running: Running) -> None:
         self._running[running.id] = running
@@ -64,6 +69,9 @@ class SimulatedCluster:
         self._allocated_by_owner[running.owner] = self._allocated_by_owner.get(
             running.owner, Resources()
         ).plus(more)
+        if (sweep := self._sweeps.get(running.sweep)) is not None:
+            counted = replace(sweep, allocated=sweep.allocated + sign)
+            self._sweeps[sweep.id] = counted
         for placement in running.placement:
             self._grow(placement.node_id, running.request.times(sign * placement.replicas))
 

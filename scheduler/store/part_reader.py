@@ -65,7 +65,8 @@ class Part:
             return not self.is_cut
         if self.snapshot.policy.ordering == FAIR_SHARE:  # the line follows the shares
             return False
-        if self.snapshot.quotas:  # one behind it may evict what takes up its owner's quota
+        # One behind it may evict what takes up its owner's quota, or its sweep.
+        if self.snapshot.quotas or (workload.sweep and self.snapshot.sweeps):
             return False
         if self._may_share_victims(workload, self.last):
             return False
@@ -120,7 +121,8 @@ class PartReader:
         if policy.queueing == BEST_EFFORT:
             part = self._read(bounds.size_classes, bounds.count, bounds.quotas)
             return self.ever if self._may_evict(part, asked) else part
-        if policy.ordering == FAIR_SHARE or bounds.quotas is not None:
+        has_gates = bounds.quotas is not None or self._view.snapshot.sweeps
+        if policy.ordering == FAIR_SHARE or has_gates:
             return self.ever  # any workload may be the head
         part = self._read(bounds.size_classes, bounds.count, None)
         if part.last is not None or self._may_evict(part, asked):

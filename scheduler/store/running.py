@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from clusters.models import Quota, Runtime
 from deployments.models import Deployment, Kind, Status
 from deployments.queries import allocations
+from deployments.queries.sweeps import limits_in
 from mlops_platform.api.ids import milliseconds
 from scheduler.engine import snapshot as engine
 from scheduler.engine.resources import ENDLESS, Resources
@@ -44,6 +45,14 @@ def quotas_in(cluster_ids: Collection[UUID]) -> dict[UUID, Amounts]:
     return found
 
 
+def sweeps_in(cluster_ids: Collection[UUID]) -> dict[UUID, tuple[engine.SweepLimit, ...]]:
+    """The sweeps with a limit of which a member waits, by id, in each cluster. One query."""
+    found: dict[UUID, tuple[engine.SweepLimit, ...]] = defaultdict(tuple)
+    for cluster, sweep, limit, allocated in limits_in(cluster_ids):
+        found[cluster] += (engine.SweepLimit(str(sweep), limit, allocated),)
+    return found
+
+
 def running_in(
     snapshot: engine.Snapshot, *, most: int | None = None, **filters: Any
 ) -> tuple[engine.Running, ...]:
@@ -63,6 +72,7 @@ def running_in(
         "preemption_count",
         "max_runtime_s",
         "owner_id",
+        "sweep_id",
         "kind",
         "simulated_runtime_s",
         "status",
@@ -97,6 +107,7 @@ def running_in(
             and row["status"] != Status.STOPPING,
             admitted_ms=_when(row["admitted_at"]) if row["started_at"] is None else None,
             stopping=row["status"] == Status.STOPPING,
+            sweep=str(row["sweep_id"] or ""),
         )
         for row in rows.values(*columns)[:most].iterator(chunk_size=5000)
     )

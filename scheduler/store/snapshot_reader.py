@@ -26,7 +26,7 @@ from scheduler.store.queue.reader import QueueReader
 from scheduler.store.queue.relevant import LIMITS, Limits, RelevantReader
 from scheduler.store.queue.short import decide_whole
 from scheduler.store.reservation_history import history_in
-from scheduler.store.running import allocated_in, quotas_in, running_in
+from scheduler.store.running import allocated_in, quotas_in, running_in, sweeps_in
 from scheduler.store.volumes import Volumes, avoided_in, labels_of, local_volumes, names_of
 
 _AVOIDING = Deployment.objects.filter(
@@ -72,14 +72,16 @@ def part_reader(
 
 def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID, Snapshot]:
     """Each cluster without workloads, classes, reservations and time, by id. One query, and one
-    more each for the allocations and quotas of owners, where these matter. `volumes` are those that
-    only some nodes have."""
+    more each for the allocations and quotas of owners, and for sweeps, where these matter.
+    `volumes` are those that only some nodes have."""
     clusters = list(clusters)
     nodes = _nodes(clusters, volumes)
     with_quotas = [each.pk for each in clusters if each.has_quotas]
     with_owners = [each.pk for each in clusters if each.by_owner]
     quotas = quotas_in(with_quotas) if with_quotas else {}
     allocated = allocated_in(with_owners) if with_owners else {}
+    with_sweeps = [each.pk for each in clusters if each.has_sweeps]
+    sweeps = sweeps_in(with_sweeps) if with_sweeps else {}
     return {
         each.pk: Snapshot(
             cluster_id=str(each.pk),
@@ -109,6 +111,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
             max_starts=settings.SCHEDULER_MAX_STARTS_PER_CYCLE,
             allocated_by_owner=allocated.get(each.pk, ()),
             quotas=quotas.get(each.pk, ()),
+            sweeps=sweeps.get(each.pk, ()),
         )
         for each in clusters
     }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django_filters.rest_framework import FilterSet
@@ -23,6 +24,13 @@ LONGEST_NAME = 253
 MOST_LABELS = 32
 MOST_NODES = 1000  # of one name, in several clusters
 TIME = {"format": "date-time"}
+
+
+def an_id(text: str) -> UUID:
+    found = parse_uuid(text)
+    if found is None:
+        raise ValidationError("Not an id.")
+    return found
 
 
 def a_time(text: str) -> datetime:
@@ -95,6 +103,12 @@ class ConditionFilterSet(FilterSet):
         method="of_reason",
         help_text="The code of a reason, or of what it waits for: `QUOTA_EXCEEDED`.",
     )
+    sweep = ReadFilter(
+        read=an_id,
+        method="of_sweep",
+        schema={"format": "uuid"},
+        help_text="Members of this sweep, also those that a retry has replaced.",
+    )
     started_after = ReadFilter(
         read=a_time, method="after_start", schema=TIME, help_text="RFC 3339: of its last start."
     )
@@ -115,6 +129,9 @@ class ConditionFilterSet(FilterSet):
         self, deployments: DeploymentList, name: str, labels: Sequence[tuple[str, str | None]]
     ) -> DeploymentList:
         return deployments.that(*(conditions.has_label(*each) for each in labels))
+
+    def of_sweep(self, deployments: DeploymentList, name: str, sweep: UUID) -> DeploymentList:
+        return deployments.that(conditions.is_member_of(sweep))
 
     def of_node(self, deployments: DeploymentList, name: str, node: str) -> DeploymentList:
         """One query for a name. A node that is gone is found by its id."""

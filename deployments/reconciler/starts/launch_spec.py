@@ -54,6 +54,7 @@ class LaunchSpecs:
                 "MLOPS_ATTEMPT": str(row.attempt),
                 "MLOPS_REPLICAS": str(row.replicas),
                 "MLOPS_GPUS": str(row.gpu),
+                **_of_sweep(row),
             },
             grace_s=row.grace_s,
             probe=_probe(row),
@@ -72,6 +73,12 @@ class LaunchSpecs:
     def why_unreachable(self, row: Deployment) -> str:
         """Why no network connects the replicas of a gang, as a sentence; empty where one does."""
         return why_unreachable(row, self._cluster, self._sandbox.network)
+
+
+def _of_sweep(row: Deployment) -> dict[str, str]:
+    if row.sweep_index is None:
+        return {}
+    return {"MLOPS_INDEX": str(row.sweep_index), "MLOPS_SWEEP_ID": str(row.sweep_id or "")}
 
 
 def _container(row: Deployment) -> Container:

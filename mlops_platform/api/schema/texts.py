@@ -29,6 +29,7 @@ TAGS = {
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",
     "nodes": "The machines that a cluster is made of, where it is more than a pool.",
     "deployments": "What shall run: submit, watch, change, stop.",
+    "sweeps": "One template with many sets of parameters: submit, follow, stop, retry.",
     "ledger": "What the scheduler decided, and on what grounds.",
 }
 

@@ -1,4 +1,5 @@
-"""Each owner's usage during a cycle: the share of the cluster, and the unused part of the quota.
+"""Each owner's usage during a cycle: the share of the cluster, and the unused part of the quota;
+and the number of members of each sweep that have an allocation (sweeps.py).
 
 An owner's dominant share is the largest of the allocated shares of CPU, RAM and GPUs (Ghodsi et
 al., NSDI 2011). The owner with the smallest one goes first. Every start counts before the next
@@ -8,6 +9,7 @@ workload is considered, so no owner takes the whole cluster in one cycle or exce
 from copy import copy
 from math import lcm
 
+from scheduler.engine.queue.sweeps import SweepUsage
 from scheduler.engine.resources import ENDLESS, ZERO, Resources
 from scheduler.engine.snapshot import DEFAULT_QUOTA, Running, Snapshot, Workload
 
@@ -27,11 +29,13 @@ class OwnerUsage:
         self._shares: dict[str, int] = {}
         self._limits = dict(snapshot.quotas)
         self._limit = self._limits.get(DEFAULT_QUOTA, NO_LIMIT)
+        self.sweeps = SweepUsage(snapshot)
 
     def copy(self) -> "OwnerUsage":
         """The same usage, to be changed on its own."""
         other = copy(self)
         other._allocated, other._shares = self._allocated.copy(), self._shares.copy()
+        other.sweeps = self.sweeps.copy()
         return other
 
     # --- Fair shares -----------------------------------------------------------------------------
@@ -63,6 +67,11 @@ class OwnerUsage:
         }
 
     def over(self, workload: Workload, besides: Resources = ZERO) -> bool:
+        """Whether a gate keeps the workload from starting: as many of its sweep as may have an
+        allocation have one, or it is over its owner's quota."""
+        return self.sweeps.is_full(workload) or self.over_quota(workload, besides)
+
+    def over_quota(self, workload: Workload, besides: Resources = ZERO) -> bool:
         """Whether the workload's start would exceed its owner's quota, after that owner has started
         `besides` as well."""
         if not self._limits:
@@ -83,14 +92,20 @@ class OwnerUsage:
     def allocated(self, owner: str) -> Resources:
         return self._allocated.get(owner, ZERO)
 
-    def grow(self, owner: str, amount: Resources) -> None:
-        self._allocated[owner] = self.allocated(owner).plus(amount)
-        self._shares.pop(owner, None)
+    def grow(self, workload: Workload, amount: Resources | None = None) -> None:
+        """Add the allocation of a workload that starts: `amount`, or what it asks for."""
+        self._add(workload.owner, workload.total if amount is None else amount)
+        self.sweeps.add(workload.sweep, 1)
 
     def shrink(self, running: Running) -> None:
         """Subtract the allocation of a workload that leaves."""
-        self.grow(running.owner, running.total.times(-1))
+        self._add(running.owner, running.total.times(-1))
+        self.sweeps.add(running.sweep, -1)
         self.shrink_count += 1
+
+    def _add(self, owner: str, amount: Resources) -> None:
+        self._allocated[owner] = self.allocated(owner).plus(amount)
+        self._shares.pop(owner, None)
 
 
 def _units(total: Resources) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ first in its bins once those before it have started, and none waits for a worklo
 other bins (ADR 0028).
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from scheduler.engine.capacity import Capacity
 from scheduler.engine.queue.fair_share import OwnerUsage
@@ -78,12 +78,17 @@ class StarvedWorkloads:
         without: set[str] = set()  # scheduling keys: no bins are left for them
         owned: dict[str, Resources] = {}  # by owner, what is reserved
         reserved_for: set[str] = set()  # ids: of its variants one gets a reservation
-        for number, workload in enumerate(self._in_order()):
+        swept: dict[str, int] = {}  # by sweep, for how many members something is reserved
+        number = 0
+        for workload in self._in_order():
             key = workload.scheduling_key
             if claimed >= self._open or len(found) >= MOST_RESERVATIONS:
                 break
+            if workload.sweep and self._is_swept(workload, swept):
+                continue  # however many they are, they keep nothing from those behind them
             if number >= MOST_LOOKED_AT:
                 break
+            number += 1
             self._capacity.budget.spent += LOOK_STEPS
             if workload.variant_of is not None and workload.variant_of.id in reserved_for:
                 continue
@@ -108,6 +113,7 @@ class StarvedWorkloads:
             reserved_for.add(workload.origin.id)
             found.append(reservation)
             owned[workload.owner] = owned.get(workload.owner, ZERO).plus(workload.total)
+            swept[workload.sweep] = swept.get(workload.sweep, 0) + 1
             claimed |= bins
             without.add(key)
         self.reservations = tuple(found)
@@ -130,6 +136,12 @@ class StarvedWorkloads:
 
     def _over(self, workload: Workload, besides: Resources = ZERO) -> bool:
         return self._usage is not None and self._usage.over(workload, besides)
+
+    def _is_swept(self, workload: Workload, swept: Mapping[str, int]) -> bool:
+        """Whether the workload's sweep allows no more members than those that run, and those for
+        which something is reserved."""
+        ahead = swept.get(workload.sweep, 0)
+        return self._usage is not None and self._usage.sweeps.is_full(workload, ahead)
 
     def _could_not_start(self, workload: Workload, besides: Resources) -> bool:
         """Whether it could not start, however much was reserved for it."""

@@ -1,9 +1,10 @@
 """A snapshot as it will be later, if nothing else changes."""
 
+from collections import Counter
 from dataclasses import replace
 
 from scheduler.engine.resources import Resources
-from scheduler.engine.snapshot import Node, Running, Snapshot
+from scheduler.engine.snapshot import Node, Running, Snapshot, SweepLimit
 
 
 def at_moment(snapshot: Snapshot, at_ms: int) -> Snapshot:
@@ -27,6 +28,7 @@ def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
         snapshot,
         allocated=allocated,
         allocated_by_owner=_still_allocated(snapshot, ended),
+        sweeps=_still_running(snapshot, ended),
         nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
         running=tuple(each for each in snapshot.running if each.id not in gone),
         now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
@@ -40,6 +42,16 @@ def _still_allocated(snapshot: Snapshot, ended: list[Running]) -> tuple[tuple[st
         if running.owner in allocated:
             allocated[running.owner] = allocated[running.owner].minus(running.total)
     return tuple(allocated.items())
+
+
+def _still_running(snapshot: Snapshot, ended: list[Running]) -> tuple[SweepLimit, ...]:
+    """The snapshot's `sweeps` after these workloads have ended."""
+    if not snapshot.sweeps:
+        return ()
+    gone = Counter(running.sweep for running in ended)
+    return tuple(
+        replace(each, allocated=each.allocated - gone[each.id]) for each in snapshot.sweeps
+    )
 
 
 def _emptied(node: Node, freed: Resources | None) -> Node:

@@ -327,7 +327,8 @@ def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
     """The running workloads with an allocation of the resources that `workload` lacks, sorted by
     1. the larger share of the cluster, 2. the id.
 
-    Over its owner's quota, these are the owner's other workloads. Else the resources that count are
+    Where its sweep is full, these are the sweep's other members; over its owner's quota, the
+    owner's other workloads. Else the resources that count are
     those of which too little is free in sum or, if none is (it is fragmented), all it requests.
     None has what a workload lacks that not even the empty cluster could run.
     """
@@ -335,7 +336,9 @@ def occupants(snapshot: Snapshot, workload: Workload) -> list[Running]:
         return []
     among, usage = snapshot.running, OwnerUsage(snapshot)
     free = snapshot.total.minus(snapshot.allocated)
-    if usage.over(workload):
+    if usage.sweeps.is_full(workload):
+        among = tuple(each for each in among if each.sweep == workload.sweep)
+    elif usage.over_quota(workload):
         among = tuple(each for each in among if each.owner == workload.owner)
         free = usage.unused_quota(workload.owner)
     short = workload.total.minus(free).positive() or workload.request.positive()

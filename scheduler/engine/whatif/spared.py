@@ -38,7 +38,9 @@ class Cause(StrEnum):
     MAX_PREEMPTIONS = "MAX_PREEMPTIONS"
     EXEMPT = "EXEMPT"
     PREEMPTION_DELAY = "PREEMPTION_DELAY"  # a time limit promises the one that waits its place
-    NOT_ITS_TURN = "NOT_ITS_TURN"  # a pause, a quota or the head of a strict queue comes first
+    NOT_ITS_TURN = (
+        "NOT_ITS_TURN"  # a pause, a quota, a sweep or the head of a strict queue comes first
+    )
     LOW_SHARE = "LOW_SHARE"  # their classes keep that share of what the one that waits lacks
     RESERVED = "RESERVED"  # what would come free there is promised to another workload
     TOO_LITTLE = "TOO_LITTLE"  # all that may be evicted would free too little
@@ -143,6 +145,10 @@ def _is_its_turn(snapshot: Snapshot, state: CycleState, workload: Workload) -> b
     head = reservations.head
     if snapshot.policy.queueing == STRICT and head is not None and head.origin.id != workload.id:
         return False
-    if usage is None or not usage.over(workload, reservations.reserved_quota(workload)):
+    if usage is None:
+        return True
+    if usage.sweeps.is_full(workload):
+        return False
+    if not usage.over_quota(workload, reservations.reserved_quota(workload)):
         return True
     return snapshot.policy.preemption_within_quota != NEVER  # by victims of its own owner

@@ -73,6 +73,8 @@ class Bounds:
         if self.quotas is not None:
             unused = self.quotas.unused_quota(head.owner).at_most(snapshot.total)
             most = min(most, head.total.count_in(unused))
+        if head.sweep:
+            most = min(most, self.usage.sweeps.left(head.sweep))
         return most
 
     @cached_property
@@ -101,7 +103,10 @@ class Bounds:
         return size_classes({name: [free(name)[at] for at in each] for name, each in bins.items()})
 
     def could_ever_start(self, workload: Workload) -> bool:
-        """Whether the empty cluster could run it, also beside the long-running services."""
+        """Whether the empty cluster could run it, also beside the long-running services, and its
+        sweep allows one more."""
+        if workload.sweep and self.usage.sweeps.is_full(workload):
+            return False
         if impossible(self._view.cluster.capacity, workload) is not None:
             return False
         return self._long_running.leave_enough_for(workload)

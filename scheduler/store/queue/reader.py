@@ -209,6 +209,7 @@ class QueueReader:
             endless=row["endless"],
             preemptions=row["preemption_count"],
             whole=row["whole"],
+            sweep=row["sweep_id"] or "",
         )
 
     def _ask(
@@ -247,6 +248,7 @@ def _behind(head: Workload, row: Mapping[str, Any]) -> Workload:
         row["endless"],
         row["preemption_count"],
         head.whole,
+        head.sweep,
     )
 
 

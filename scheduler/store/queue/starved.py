@@ -83,16 +83,16 @@ def enough_are_read(
     """Whether of each class one that waits on is among the starved that were read as such, or all
     of them were: those beyond, which fit and were read for that, are not the next in turn.
 
-    A workload that may be over a quota at any time of the cycle does not count as one that waits
-    on: with all starts, and without victims; nor does one for which services leave too little.
-    Capacity is reserved for none beyond the first MOST_STARVED.
+    A workload that may be over a quota, or in a full sweep, at any time of the cycle does not count
+    as one that waits on: with all starts, and without victims; nor does one for which services
+    leave too little. Capacity is reserved for none beyond the first MOST_STARVED.
     """
     if view.snapshot.policy.queueing == STRICT or part.first >= MOST_STARVED:
         return True
     most_usage = view.cluster.usage.copy()
     for workload in view.snapshot.queued:
         if workload.id in started:
-            most_usage.grow(workload.owner, _most_of(view, workload))
+            most_usage.grow(workload, _most_of(view, workload))
 
     def waits_on(workload: Workload) -> bool:
         return (
@@ -120,7 +120,7 @@ def _by_class(snapshot: Snapshot, bounds: Bounds) -> dict[str, list[Workload]]:
     """The starved workloads of the queue that quotas allow, the longest wait first."""
     since_ms, found = starved_since_ms(snapshot), dict[str, list[Workload]]()
     for workload in sorted(snapshot.queued, key=lambda each: (each.queued_ms, each.id)):
-        if workload.queued_ms <= since_ms and not bounds.usage.over(workload):
+        if workload.queued_ms <= since_ms and not bounds.usage.over_quota(workload):
             found.setdefault(workload.priority, []).append(workload)
     return found
 

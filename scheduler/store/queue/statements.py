@@ -30,7 +30,7 @@ WHOLE = """
 """
 COLUMNS = f"""
     d.id::text, d.scheduling_key, p.name AS priority, d.cpu_milli, d.ram_mib, d.gpu, d.replicas,
-    d.node_selector, d.volumes, d.avoided_node_id, d.max_runtime_s, d.owner_id,
+    d.node_selector, d.volumes, d.avoided_node_id, d.max_runtime_s, d.owner_id, d.sweep_id::text,
     d.preemption_count, {ENDLESS_ONE}, {WHOLE},
     floor(extract(epoch FROM d.created_at) * 1000)::bigint AS submitted_ms,
     floor(extract(epoch FROM d.queued_at) * 1000)::bigint AS queued_ms

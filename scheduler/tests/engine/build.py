@@ -13,6 +13,7 @@ from scheduler.engine.snapshot import (
     PriorityClass,
     Running,
     Snapshot,
+    SweepLimit,
     Workload,
 )
 
@@ -173,3 +174,26 @@ def owned(base: Snapshot, **quotas: Resources) -> Snapshot:
 def fair(base: Snapshot) -> Snapshot:
     """The cluster under fair_share, with the owners' allocations."""
     return replace(owned(base), policy=replace(base.policy, ordering="fair_share"))
+
+
+# --- Sweeps ---------------------------------------------------------------------------------------
+
+
+def member_of(sweep: str, workload: Workload) -> Workload:
+    """The workload as a member of this sweep."""
+    key = f"{workload.scheduling_key}/n{sweep}"
+    return replace(workload, sweep=sweep, scheduling_key=key)
+
+
+def members(sweep: str, count: int, *, gpu: int = 1, **more: Any) -> list[Workload]:
+    """Equal members of a sweep with the ids `lr-000`, `lr-001`, …"""
+    return [member_of(sweep, job(gpu=gpu, id=f"{sweep}-{n:03}", **more)) for n in range(count)]
+
+
+def limited(base: Snapshot, **limits: int) -> Snapshot:
+    """The cluster, in which at most so many members of each of these sweeps may run at once."""
+    sweeps = [
+        SweepLimit(name, limit, sum(each.sweep == name for each in base.running))
+        for name, limit in sorted(limits.items())
+    ]
+    return replace(base, sweeps=tuple(sweeps))

@@ -17,6 +17,8 @@ from scheduler.tests.engine.build import (
     allocated_by,
     fair,
     job,
+    limited,
+    member_of,
     node,
     of,
     owned,
@@ -167,3 +169,15 @@ def with_whole_nodes(draw: st.DrawFn, bases: st.SearchStrategy[Snapshot]) -> Sna
         nodes=nodes,
         total=add_up(each.capacity for each in nodes) if nodes else base.total,
     )
+
+
+@st.composite
+def with_sweeps(draw: st.DrawFn) -> Snapshot:
+    """Any snapshot, some of whose workloads are members of two sweeps with limits."""
+    base = draw(with_quotas()) if draw(st.booleans()) else draw(snapshots(max_queued=14))
+    sweep = st.sampled_from(["", "lr", "seed"])
+    running = tuple(replace(each, sweep=draw(sweep)) for each in base.running)
+    drawn = [(draw(sweep), each) for each in base.queued]
+    queued = tuple(member_of(name, each) if name else each for name, each in drawn)
+    limits = {name: draw(st.integers(1, 4)) for name in ("lr", "seed")}
+    return limited(replace(base, running=running, queued=queued), **limits)

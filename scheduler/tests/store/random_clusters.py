@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import User
 from clusters.models import Cluster, Node, Quota, Volume
-from deployments.models import Deployment, PriorityClass, Status
+from deployments.models import Deployment, PriorityClass, Status, Sweep
 from deployments.scheduling_key import key_of, request_in
 from deployments.whole_nodes import ALL_GPUS, EXCLUSIVE
 from mlops_platform.api.ids import time_of
@@ -27,10 +27,12 @@ def fill(
     owners_matter: str = "no",
     *,
     alike: bool = False,
+    swept: bool = False,
 ) -> None:
     """Fill the cluster, with nodes or without, nearly full of deployments of all sorts, and queue
     all sorts, or two sorts of small ones where they are `alike`; of several owners where these
-    matter, which share the cluster fairly, have quotas, or both."""
+    matter, which share the cluster fairly, have quotas, or both. If they are `swept`, most are
+    members of sweeps with limits."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -89,9 +91,11 @@ def fill(
         limited = random.sample([None, *owners], random.randint(1, len(owners)))
         Quota.objects.bulk_create(quota(cluster, user, random) for user in limited)
     volumes = offer_volumes(cluster, nodes, rows)
+    sweeps = limit_sweeps(cluster, owners[0], len(rows)) if swept else []
     evicted = Random(len(rows))  # draws of its own: they change no other
     for row in rows:
         row.preemption_count = evicted.choice([0, 0, 0, 1, cluster.max_preemptions])
+        row.sweep = evicted.choice(sweeps) if sweeps else None
         row.owner = random.choice(owners) if owners_matter != "no" else owners[0]
         if nodes and not alike and row.status == Status.QUEUED:
             row.whole = evicted.choice([{}, {}, {}, {EXCLUSIVE: True}, {ALL_GPUS: True}])
@@ -104,6 +108,18 @@ def fill(
     ReservationRecord.objects.bulk_create(
         reservation_history(row, random) for row in rows if random.random() < 0.3
     )
+
+
+def limit_sweeps(cluster: Cluster, owner: User, seed: int) -> list[Sweep | None]:
+    """What each row may be a member of: mostly one of two sweeps."""
+    random = Random(seed)
+    cluster.has_sweeps = True
+    sweeps = [
+        Sweep(cluster=cluster, owner=owner, size=1, max_parallel=random.choice([1, 2, 4]))
+        for _ in range(2)
+    ]
+    Sweep.objects.bulk_create(sweeps)
+    return [None, *sweeps, *sweeps]
 
 
 def offer_volumes(cluster: Cluster, nodes: list[Node], rows: list[Deployment]) -> list[Volume]:

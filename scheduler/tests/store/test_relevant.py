@@ -134,6 +134,42 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
 
 @given(
     seed=st.integers(0, 2**32),
+    most_keys=st.sampled_from([2000, 4, 1]),
+    few=st.sampled_from([1, 2, 6]),
+    most_members=st.sampled_from([5_000, 4, 0]),
+    alike=st.booleans(),
+    owners_matter=st.sampled_from(OWNERS_MATTER),
+)
+@hypothesis_settings(
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_the_plan_of_what_is_read_is_that_of_the_whole_where_sweeps_have_limits(
+    cluster: Cluster,
+    dev: User,
+    ada: User,
+    vera: User,
+    seed: int,
+    most_keys: int,
+    few: int,
+    most_members: int,
+    alike: bool,
+    owners_matter: str,
+) -> None:
+    limits = Limits(short=0, keys=most_keys, members=most_members, starved=few, heads=few)
+    with transaction.atomic():
+        mine = Cluster.objects.get(pk=cluster.pk)
+        fill(mine, (dev, ada, vera), Random(seed), owners_matter, alike=alike, swept=True)
+        part, whole = part_and_whole(cluster, limits)
+        plan = make_plan(part)
+        assert check(part, plan) == []
+        assert decisions(plan) == decisions(make_plan(whole))
+        transaction.set_rollback(True)
+
+
+@given(
+    seed=st.integers(0, 2**32),
     most_members=st.sampled_from([5_000, 4, 0]),
     owners_matter=st.sampled_from(OWNERS_MATTER),
     short=st.sampled_from([0, 8]),

@@ -109,9 +109,9 @@ def test_shares_are_exact() -> None:
         pool(), total=Resources(3, 9, 0), allocated_by_owner=(("a", Resources(1, 0, 0)),)
     )
     shares = OwnerUsage(snapshot)
-    shares.grow("b", Resources(0, 3, 0))
+    shares.grow(of("b", replace(job(), request=Resources(0, 3, 0))))
     assert shares.share("a") == shares.share("b") > shares.share("unknown") == 0
-    shares.grow("b", Resources(0, 1, 0))
+    shares.grow(of("b", replace(job(), request=Resources(0, 1, 0))))
     assert shares.share("b") > shares.share("a")
     shares.shrink(allocated_by("b", replace(run(), request=Resources(0, 4, 0))))
     assert (shares.share("b"), shares.shrink_count) == (0, 1)

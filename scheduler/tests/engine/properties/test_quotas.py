@@ -30,7 +30,7 @@ def test_exactly_the_workloads_over_their_quota_wait_for_it(snapshot: Snapshot) 
         usage.shrink(running[eviction.workload_id])
     queued = {each.id: each for each in snapshot.queued}
     for start in plan.starts:
-        usage.grow(queued[start.workload_id].owner, queued[start.workload_id].total)
+        usage.grow(queued[start.workload_id])
     own = {wait.workload_id: wait.reason for wait in plan.waits if wait.workload_id}
     keys = {wait.scheduling_key: wait.reason for wait in plan.waits if not wait.workload_id}
     for workload in set(queued) - {start.workload_id for start in plan.starts}:

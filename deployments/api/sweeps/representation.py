@@ -1,0 +1,105 @@
+"""How a sweep looks in an answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rest_framework import serializers
+
+from deployments.models import Status, Sweep
+from deployments.queries.sweeps import Progress, progress_of
+
+MOST_NAMED = 20
+STATUSES = (Status.QUEUED, Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.STOPPED)
+
+
+class ListedSweepSerializer(serializers.Serializer):
+    """Needs `progress` by id in its context."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    cluster_id = serializers.UUIDField()
+    cluster = serializers.CharField(source="cluster.name")
+    organization_id = serializers.UUIDField(source="cluster.organization_id")
+    organization = serializers.CharField(source="cluster.organization.name")
+    owner_id = serializers.UUIDField()
+    owner = serializers.CharField(source="owner.username", help_text="The user's name.")
+    max_parallel = serializers.IntegerField(
+        allow_null=True, help_text="How many members may run at once; null for all that fit."
+    )
+    status = serializers.ChoiceField(
+        STATUSES,
+        source="progress.status",
+        help_text="QUEUED until a member has started, RUNNING until all have ended; then FAILED if "
+        "any failed, else STOPPED if any was stopped, else COMPLETED.",
+    )
+    total = serializers.IntegerField(source="size", help_text="How many members it has.")
+    ended = serializers.IntegerField(source="progress.ended")
+    counts = serializers.DictField(
+        source="progress.counts",
+        child=serializers.IntegerField(),
+        help_text="Members by status, those that are not 0. After a retry the newest counts.",
+    )
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(
+        source="progress.started_at", allow_null=True, help_text="Of the first member that runs."
+    )
+    finished_at = serializers.DateTimeField(
+        source="progress.finished_at", allow_null=True, help_text="Once all members have ended."
+    )
+
+    class Meta:
+        ref_name = "ListedSweep"
+
+
+class ShownSweepSerializer(ListedSweepSerializer):
+    parameters = serializers.ListField(
+        child=serializers.DictField(), help_text="Of each member, by its sweep_index."
+    )
+
+    class Meta:
+        ref_name = "Sweep"
+
+
+class DryRunSerializer(serializers.Serializer):
+    dry_run = serializers.BooleanField()
+    total = serializers.IntegerField(help_text="How many members there would be.")
+    first = serializers.ListField(
+        child=serializers.DictField(),
+        help_text=f"Name, command, args, env_names and parameters of the first {MOST_NAMED}.",
+    )
+
+    class Meta:
+        ref_name = "SweepDryRun"
+
+
+class StoppedSweepSerializer(serializers.Serializer):
+    stopped = serializers.IntegerField(help_text="Members that had not ended.")
+    sweep = ShownSweepSerializer()
+
+    class Meta:
+        ref_name = "StoppedSweep"
+
+
+class RetriedSweepSerializer(serializers.Serializer):
+    retried = serializers.IntegerField(help_text="Members that had failed.")
+    submitted = serializers.ListField(
+        child=serializers.UUIDField(), help_text="The new deployments, in the order of indexes."
+    )
+    sweep = ShownSweepSerializer()
+
+    class Meta:
+        ref_name = "RetriedSweep"
+
+
+def present_sweeps(
+    sweeps: Sequence[Sweep], serializer: type[ListedSweepSerializer] = ListedSweepSerializer
+) -> list[dict[str, Any]]:
+    """One query, none for no sweep."""
+    progress: Mapping[Any, Progress] = progress_of(sweeps)
+    for each in sweeps:
+        each.progress = progress[each.pk]
+    return list(serializer(sweeps, many=True).data)
+
+
+def present_sweep(sweep: Sweep) -> dict[str, Any]:
+    return present_sweeps([sweep], ShownSweepSerializer)[0]

@@ -1,0 +1,1 @@
+"""Sweeps: submitting one, and what its members may be told together."""
