@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from clusters.models import Cluster
 from deployments.admin.label_filter import LabelFilter, label_in
 from deployments.models import Deployment, Kind, PriorityClass, Status
-from deployments.queries.conditions import has_label
+from deployments.queries.conditions import has_label, is_member_of
 from deployments.queries.lists import (
     DeploymentList,
     Selection,
@@ -105,6 +105,13 @@ def _to_label(chosen: Selection, text: str) -> Selection | None:
     return replace(chosen, conditions=(*chosen.conditions, has_label(*label)))
 
 
+def _to_sweep(chosen: Selection, text: str) -> Selection | None:
+    key = parse_uuid(text)
+    if key is None:
+        return None
+    return replace(chosen, conditions=(*chosen.conditions, is_member_of(key)))
+
+
 def _to_age(chosen: Selection, text: str) -> Selection:
     return replace(chosen, first_id=AgeFilter.first_id(text))
 
@@ -117,5 +124,6 @@ _NARROW: dict[str, Callable[[Selection, str], Selection | None]] = {
     "cluster__id__exact": _to_cluster,
     "cluster__organization__id__exact": _to_organization,
     LabelFilter.parameter_name: _to_label,
+    "sweep__id__exact": _to_sweep,
     AgeFilter.parameter_name: _to_age,
 }

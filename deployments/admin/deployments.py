@@ -52,6 +52,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         ("cluster", LookUpFilter),
         ("cluster__organization", LookUpFilter),
         LabelFilter,
+        ("sweep", LookUpFilter),
         AgeFilter,
     ]
     list_select_related = ["cluster__organization", "owner", "priority_class"]
@@ -69,7 +70,12 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         (None, {"fields": ["name", "status_now", "reason", "needs", "position", "placed_on"]}),
         (
             "Whose",
-            {"fields": ["in_cluster", "organization", "owner", "label_words", "runs_again", "id"]},
+            {
+                "fields": [
+                    *("in_cluster", "organization", "owner", "label_words"),
+                    *("runs_again", "of_sweep", "id"),
+                ]
+            },
         ),
         (
             "What runs",

@@ -157,6 +157,13 @@ class Details:
         found = Deployment.objects.filter(pk=deployment.rerun_of_id).only("name").first()
         return to_page(found) if found else EMPTY
 
+    @admin.display(description="sweep")
+    def of_sweep(self, deployment: Deployment) -> SafeString | str:
+        """The sweep of which it is a member, and its number there. One query, none for others."""
+        if deployment.sweep is None:
+            return EMPTY
+        return to_page(deployment.sweep, f"{deployment.sweep}, number {deployment.sweep_index}")
+
     @admin.display(description="environment")
     def env_names(self, deployment: Deployment) -> SafeString | str:
         """The variables' names alone: a value may be a secret."""

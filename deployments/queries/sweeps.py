@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import User
 from clusters.models import Cluster
@@ -142,10 +142,3 @@ def expect_limits_in(cluster: Cluster) -> None:
     write, which waits for a cycle that applies its plan; none where they do already."""
     if not cluster.has_sweeps:
         Cluster.objects.filter(pk=cluster.pk, has_sweeps=False).update(has_sweeps=True)
-
-
-def empty_ones() -> QuerySet[Sweep]:
-    """The sweeps that no deployment is a member of any more."""
-    return Sweep.objects.filter(
-        ~Q(pk__in=Deployment.objects.filter(sweep__isnull=False).values("sweep"))
-    )

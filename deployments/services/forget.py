@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from deployments.models import ENDED, Deployment, DeploymentEvent, DeploymentLog
+from deployments.models import ENDED, Deployment, DeploymentEvent, DeploymentLog, Sweep
 from deployments.services.clear import MOST_LOGS, delete_of
 from mlops_platform.api.ids import first_uuid_at
 from mlops_platform.database.shares import beyond_share
@@ -47,6 +47,15 @@ def ended(before: datetime) -> Iterator[int]:
     those that a deployment which has not ended depends on."""
     while count := delete_of(ended_before(before), BATCH, spare=needed()):
         yield count
+
+
+def sweeps(before: datetime) -> Iterator[int]:
+    """Sweeps from before that time of which no member is left."""
+    members = Deployment.objects.filter(sweep=OuterRef("pk"))
+    old = Sweep.objects.filter(pk__lt=first_uuid_at(before)).exclude(Exists(members))
+    while ids := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        deleted, _ = Sweep.objects.filter(pk__in=ids).delete()
+        yield deleted
 
 
 def events(before: datetime) -> Iterator[int]:

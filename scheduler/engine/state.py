@@ -151,8 +151,8 @@ class CycleState:
         return Request(*asked, reservations.value(workload), usable, packed=packed)
 
     def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
-        """Whether its owner's quota, or its sweep's limit, leaves too little for the workload: it is
-        passed over."""
+        """Whether its owner's quota, or its sweep's limit, leaves too little for the workload,
+        which is passed over then."""
         return usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:

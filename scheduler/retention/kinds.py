@@ -68,4 +68,5 @@ KINDS = (
     ),
     _older(deployments.events, "events", "Entries of timelines", "EVENTS_RETENTION_DAYS"),
     _older(deployments.ended, "deployments", "Ended deployments", "DEPLOYMENTS_RETENTION_DAYS"),
+    _older(deployments.sweeps, "sweeps", "Sweeps without members", "DEPLOYMENTS_RETENTION_DAYS"),
 )

@@ -56,8 +56,8 @@ class HeadReader:
         return with_workloads(view, [*heads, *behind])
 
     def _with_ungated(self, view: ClusterView, quotas: OwnerUsage) -> ClusterView:
-        """The first in line may be passed over for its owner's quota or its sweep, and then the next
-        one counts, and so on to one that is not."""
+        """The first in line may be passed over for its owner's quota or its sweep, and then the
+        next one counts, and so on to one that is not."""
         found, few = possible(view), self._few
         while True:
             heads = self._queue.first_heads(view.snapshot, found, quotas, few)
