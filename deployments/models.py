@@ -133,7 +133,7 @@ class Deployment(models.Model):
     sweep = models.ForeignKey(
         Sweep, on_delete=models.SET_NULL, related_name="members", null=True, db_index=False
     )
-    sweep_index = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    sweep_index = models.SmallIntegerField(null=True, blank=True, editable=False)
     rerun_of_id = models.UUIDField(null=True, blank=True, editable=False)  # may be gone
     depends_on = models.ManyToManyField(
         "self", symmetrical=False, blank=True, related_name="dependents"

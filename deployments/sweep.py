@@ -1,5 +1,7 @@
 """A sweep: deployments of one template that differ in their parameters."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -45,6 +47,9 @@ class Sweep(models.Model):
                 name="sweep_is_sound",
             )
         ]
+
+    progress: Any
+    """What has become of its members (queries/sweeps.py): set for an answer alone."""
 
     def __str__(self) -> str:
         return self.name

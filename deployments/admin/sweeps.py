@@ -35,10 +35,10 @@ class SweepAdmin(LookUpMedia, OperatorAdmin):
     ordering = ["-pk"]
     actions = ["stop"]
     unlisted = ["parameters"]
-    fields = [
+    fields = (
         *("name", "status", "progress_words", "members", "max_parallel"),
         *("in_cluster", "owner", "created_at", "id", "parameters"),
-    ]
+    )
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sweep]:

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="deployment",
             name="sweep_index",
-            field=models.PositiveSmallIntegerField(blank=True, editable=False, null=True),
+            field=models.SmallIntegerField(blank=True, editable=False, null=True),
         ),
         migrations.CreateModel(
             name="Sweep",

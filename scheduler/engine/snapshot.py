@@ -213,8 +213,3 @@ class Snapshot:
     def by_owner(self) -> bool:
         """Whether the owners of workloads matter."""
         return bool(self.quotas) or self.policy.ordering == FAIR_SHARE
-
-    @property
-    def has_gates(self) -> bool:
-        """Whether a cycle counts what is allocated to owners or to sweeps."""
-        return self.by_owner or bool(self.sweeps)

@@ -54,7 +54,8 @@ class CycleState:
         self.reconsidered: frozenset[str] = frozenset()  # the victims of plans that were not kept
         self._advice = advice or {}
         self.started_long_running = False
-        self.usage = view.cluster.usage.copy() if snapshot.has_gates else None
+        has_gates = snapshot.by_owner or snapshot.sweeps
+        self.usage = view.cluster.usage.copy() if has_gates else None
         self.guarantee: Guarantee | None = None  # where the policy has a share
         if snapshot.policy.low_share_percent:
             self.guarantee = Guarantee(snapshot, view.cluster.classes)

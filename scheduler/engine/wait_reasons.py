@@ -141,7 +141,7 @@ class ReasonsWithoutCycle:
         is what a workload of the class could evict."""
         self._state = snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
-        self._usage = OwnerUsage(snapshot) if snapshot.has_gates else None
+        self._usage = OwnerUsage(snapshot) if snapshot.quotas or snapshot.sweeps else None
         self._capacity = Capacity(snapshot)
         self._evictable = evictable or {}
         self._shortage = Shortage(self._capacity, self._evictable_by)

@@ -15,7 +15,8 @@ from scheduler.tests.engine.strategies import with_sweeps
 @settings(max_examples=examples(500), deadline=None)
 def test_no_plan_takes_a_sweep_over_its_limit_and_each_replays(snapshot: Snapshot) -> None:
     plan = replayed_plan(snapshot)
-    sweeps = {each.id: each.sweep for each in (*snapshot.running, *snapshot.queued)}
+    sweeps = {each.id: each.sweep for each in snapshot.running}
+    sweeps |= {each.id: each.sweep for each in snapshot.queued}
     for sweep in snapshot.sweeps:
         mine = [each for each in plan.starts if sweeps[each.workload_id] == sweep.id]
         gone = [each for each in plan.evictions if sweeps[each.workload_id] == sweep.id]
