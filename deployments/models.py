@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
+from deployments.sweep import INDEXES_OF_MEMBERS
 from deployments.sweep import Sweep as Sweep
 from deployments.waiting import QueueAllowance as QueueAllowance
 from deployments.waiting import WaitReason as WaitReason
@@ -196,21 +197,7 @@ class Deployment(models.Model):
             # Lists read these four alone (lists.py). They lead with the foreign keys, each of
             # which needs no index of its own then.
             models.Index(fields=["cluster", "-id"], name="deployment_by_cluster"),
-            models.Index(
-                fields=["sweep", "sweep_index", "-id"],
-                condition=Q(sweep__isnull=False),
-                name="deployment_by_sweep",
-            ),
-            models.Index(  # this one and the next: what the limits of sweeps count
-                fields=["cluster", "sweep"],
-                condition=Q(status=Status.QUEUED, sweep__isnull=False),
-                name="deployment_of_waiting_sweep",
-            ),
-            models.Index(
-                fields=["sweep"],
-                condition=Q(status__in=PLACED, sweep__isnull=False),
-                name="deployment_of_placed_sweep",
-            ),
+            *INDEXES_OF_MEMBERS,
             models.Index(
                 fields=["priority_class", "cluster", "status", "id"],
                 include=["kind"],

@@ -53,3 +53,22 @@ class Sweep(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+MEMBER = Q(sweep__isnull=False)
+INDEXES_OF_MEMBERS = (
+    models.Index(
+        fields=["sweep", "sweep_index", "-id"], condition=MEMBER, name="deployment_by_sweep"
+    ),
+    models.Index(  # this one and the next: what the limits of sweeps count
+        fields=["cluster", "sweep"],
+        condition=Q(status="QUEUED") & MEMBER,
+        name="deployment_of_waiting_sweep",
+    ),
+    models.Index(
+        fields=["sweep"],
+        condition=Q(status__in=("STARTING", "RUNNING", "STOPPING")) & MEMBER,
+        name="deployment_of_placed_sweep",
+    ),
+)
+"""Of deployments."""

@@ -6,6 +6,7 @@ The store asks it before it applies anything; every property test asks it after 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from scheduler.engine.invariants_of_waits import over_limits, reservation_faults
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
@@ -15,7 +16,6 @@ from scheduler.engine.snapshot import (
     LOWER_PRIORITY,
     NODE,
     READY,
-    STRICT,
     Node,
     Running,
     Snapshot,
@@ -57,7 +57,7 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
     if snapshot.quotas:
         breaches += _quotas(snapshot, plan, running)
     if snapshot.sweeps:
-        breaches += _sweeps(snapshot, plan, running)
+        breaches += over_limits(snapshot, plan)
     if snapshot.policy.low_share_percent:
         breaches += _share(snapshot, plan, running)
     if snapshot.state != ACTIVE and plan.starts:
@@ -65,7 +65,7 @@ def check(snapshot: Snapshot, plan: Plan) -> list[str]:
     if len(set(plan.reserved_for)) != len(plan.reserved_for):
         breaches.append("capacity is reserved twice for one workload")
     for id_ in plan.reserved_for:
-        breaches += _reservation(snapshot, plan, id_)
+        breaches += reservation_faults(snapshot, plan, id_)
     return breaches
 
 
@@ -387,34 +387,3 @@ def _quotas(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
         if workload is not None:
             owners.move(workload, 1)
     return breaches
-
-
-def _sweeps(snapshot: Snapshot, plan: Plan, running: _Running) -> list[str]:
-    """Start by start: no more members of a sweep have an allocation than its limit says."""
-    breaches: list[str] = []
-    left = {each.id: each.limit - each.allocated for each in snapshot.sweeps}
-    sweeps = {workload.id: workload.sweep for workload in snapshot.queued if workload.sweep in left}
-    drained = [each.workload_id for each in plan.evictions if each.by is None]
-    for start in (None, *plan.starts):
-        for victim in drained if start is None else start.victims:
-            if victim in running and (sweep := running[victim].sweep) in left:
-                left[sweep] += 1
-        if start is not None and start.workload_id in sweeps:
-            sweep = sweeps[start.workload_id]
-            left[sweep] -= 1
-            if left[sweep] < 0:
-                breaches.append(f"{start.workload_id} takes the sweep {sweep} over its limit")
-    return breaches
-
-
-def _reservation(snapshot: Snapshot, plan: Plan, id_: str) -> list[str]:
-    """Capacity is reserved for a workload that has waited long enough, and waits on."""
-    if snapshot.state != ACTIVE or snapshot.policy.queueing == STRICT:
-        return ["capacity is reserved where it never is"]
-    reserved_for = next((each for each in snapshot.queued if each.id == id_), None)
-    late_ms = snapshot.now_ms - snapshot.policy.reserve_after_s * 1000
-    if reserved_for is None or reserved_for.queued_ms > late_ms:
-        return [f"capacity is reserved for {id_}, which has not waited for so long"]
-    if any(start.workload_id == id_ for start in plan.starts):
-        return [f"capacity is reserved for {id_}, which starts"]
-    return []

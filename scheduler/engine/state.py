@@ -54,8 +54,7 @@ class CycleState:
         self.reconsidered: frozenset[str] = frozenset()  # the victims of plans that were not kept
         self._advice = advice or {}
         self.started_long_running = False
-        has_gates = snapshot.by_owner or snapshot.sweeps
-        self.usage = view.cluster.usage.copy() if has_gates else None
+        self.usage = view.cluster.usage.copy() if snapshot.by_owner or snapshot.sweeps else None
         self.guarantee: Guarantee | None = None  # where the policy has a share
         if snapshot.policy.low_share_percent:
             self.guarantee = Guarantee(snapshot, view.cluster.classes)
@@ -152,8 +151,7 @@ class CycleState:
         return Request(*asked, reservations.value(workload), usable, packed=packed)
 
     def _is_gated(self, workload: Workload, usage: OwnerUsage) -> bool:
-        """Whether its owner's quota, or its sweep's limit, leaves too little for the workload,
-        which is passed over then."""
+        """Whether a quota or a sweep leaves too little for the workload: it is passed over."""
         return usage.over(workload, self.reservations.reserved_quota(workload))
 
     def fits(self, workload: Workload, usable: Usable | None = None) -> Where | None:
@@ -176,9 +174,8 @@ class CycleState:
 
     def worth_another_look(self, workload: Workload) -> bool:
         """Whether a refused workload may start now: it fits in what the last victims have freed
-        beyond what was needed, or in what is no longer reserved, or might evict there; or its
-        owner's quota or its sweep, for which it was refused, allows it now; or time limits no
-        longer promise it a place."""
+        beyond need, or in what is no longer reserved, or might evict there; or the quota or sweep
+        for which it was refused allows it now; or time limits no longer promise it a place."""
         if self.delays is not None and self.reservations.has_lost_promise(workload):
             return True
         if self.usage is not None and workload.scheduling_key in self._gated:

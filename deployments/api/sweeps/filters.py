@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 
-from clusters.api.named_filters import a_cluster, an_organization, organization_of_query
+from clusters.api.named_filters import a_cluster, an_organization
 from deployments.api.finding.conditions import an_id
 from deployments.api.named_filters import a_user
 from deployments.models import Sweep
@@ -36,8 +36,9 @@ class SweepFilterSet(FilterSet):
         return sweeps.filter(cluster=cluster)
 
     def of_named_cluster(self, sweeps: Sweeps, name: str, cluster: str) -> Sweeps:
-        within = organization_of_query(self.request)
-        return sweeps.filter(cluster=a_cluster(self.request.user, cluster, within))
+        user, organization = self.request.user, self.data.get("organization")
+        within = None if organization is None else an_organization(user, organization)
+        return sweeps.filter(cluster=a_cluster(user, cluster, within))
 
     def of_organization(self, sweeps: Sweeps, name: str, organization: str) -> Sweeps:
         key: Any = an_organization(self.request.user, organization)
