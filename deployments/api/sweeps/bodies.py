@@ -1,6 +1,5 @@
 """The bodies of the calls for sweeps."""
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from itertools import islice
@@ -33,7 +32,6 @@ MOST_PARAMETERS, LONGEST_VALUE = 20, 1000
 LARGEST_NUMBER = 10**100
 TOO_MANY = f"At most {MOST_MEMBERS:,} members"
 _member = BulkItemSerializer()
-_BRACES = re.compile(r"[{}]")
 
 
 def _refuse_name(name: Any) -> None:
@@ -195,8 +193,7 @@ def wanted(body: Mapping[str, Any]) -> Wanted:
         spec = _read(member, index)
         orders.append(Order(spec.pop("cluster_id"), spec, spec.pop("priority")))
     name = body.get("name") or template.get("name") or template["image"].rpartition("/")[2]
-    shown = _BRACES.sub("", name)[:LONGEST_NAME]
-    return Wanted(shown, sets, body["max_parallel"], orders)
+    return Wanted(name[:LONGEST_NAME], sets, body["max_parallel"], orders)
 
 
 def _read(member: dict[str, Any], index: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_each_combination_is_a_member_with_its_parameters_in_texts_and_variables
     shown = {"status": "QUEUED", "total": 6, "ended": 0, "counts": {"QUEUED": 6}}
     assert {name: sweep[name] for name in shown} == shown
     assert (sweep["owner"], sweep["cluster"], sweep["max_parallel"]) == ("dev", cluster.name, 2)
-    assert sweep["name"] == "lr-lr-seed"
+    assert sweep["name"] == "lr-{lr}-{seed}"
     assert sweep["parameters"][3] == {"lr": 0.01, "seed": 1}
     rows = list(Deployment.objects.order_by("id"))
     assert [row.name for row in rows] == [
