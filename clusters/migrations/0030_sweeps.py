@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0026_names_in_any_case"),
+        ("clusters", "0029_drain_deadlines"),
     ]
 
     operations = [

@@ -9,8 +9,8 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("clusters", "0027_sweeps"),
-        ("deployments", "0029_whole_nodes"),
+        ("clusters", "0030_sweeps"),
+        ("deployments", "0031_environments_owner"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
