@@ -8,12 +8,12 @@ rows of its clusters have come to their end.
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, Q
 
 from mlops_platform.api.errors import not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
-from organizations import hooks
+from organizations import hooks, service_accounts
 from organizations.models import Organization
 
 
@@ -26,6 +26,7 @@ def delete_organization(organization_id: UUID) -> None:
         if organization is None:
             raise not_found()
         hooks.delete_clusters(organization.pk)
+        service_accounts.end(Q(service_account__organization=organization.pk))
         for rows in (
             organization.memberships,
             organization.invite_codes,

@@ -1,5 +1,5 @@
-"""Organizations, the roles of their members, the codes by which users join, removed members, and
-secrets."""
+"""Organizations, the roles of their members, programs among these, the codes by which users join,
+removed members, and secrets."""
 
 import secrets
 
@@ -59,6 +59,24 @@ class Membership(models.Model):
     def __str__(self) -> str:
         """Two queries, none where its user and its organization are at hand."""
         return f"{self.user} in {self.organization} as {self.role}"
+
+
+class ServiceAccount(models.Model):
+    """A user that is a program of one organization: it has a role there, an API key, and no
+    password (service_accounts.py)."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="service_account",
+    )
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="service_accounts"
+    )
+
+    def __str__(self) -> str:
+        return f"service account {self.pk}"
 
 
 def new_code() -> str:

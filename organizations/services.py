@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
@@ -28,6 +29,7 @@ from mlops_platform.database.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
 from organizations.models import TAKEN, Ban, InviteCode, Membership, Organization, Role
 from organizations.queries import member_of
+from organizations.service_accounts import end
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +212,7 @@ def _remove(actor: User, membership: Membership) -> None:
     """End the membership and ban the user."""
     _replace_known_codes(membership.organization_id, Role(membership.role))
     membership.delete()
+    end(Q(pk=membership.user_id))
     Ban.objects.create(
         organization_id=membership.organization_id,
         user_id=membership.user_id,
@@ -270,9 +273,12 @@ def _lock(member: User, organization_id: UUID) -> None:
 
 
 def _keep_an_admin(leaving: Membership) -> None:
-    """409 where `leaving` is the last ADMIN with an active account."""
+    """409 where `leaving` is the last ADMIN with an active account; programs do not count."""
     others = Membership.objects.filter(
-        organization_id=leaving.organization_id, role=Role.ADMIN, user__is_active=True
+        organization_id=leaving.organization_id,
+        role=Role.ADMIN,
+        user__is_active=True,
+        user__service_account=None,
     ).exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")

@@ -78,12 +78,12 @@ def _found(token: str) -> ReadKey:
     found = key_of(token)
     if found is None:
         raise AuthenticationFailed(UNKNOWN, "api_key_unknown")
-    if not found.key.user.is_active:
-        raise AuthenticationFailed(INACTIVE, "user_inactive")
     if found.key.revoked_at is not None:
         raise AuthenticationFailed(REVOKED, "api_key_revoked")
     if found.is_expired:
         raise AuthenticationFailed(EXPIRED, "api_key_expired")
+    if not found.key.user.is_active:
+        raise AuthenticationFailed(INACTIVE, "user_inactive")
     return found
 
 

@@ -28,6 +28,7 @@ from deployments.services.submit import create_deployment
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
 from mlops_platform.sealing import seal
+from organizations import service_accounts
 from organizations.models import InviteCode, Role
 from organizations.secrets import owners
 from organizations.secrets.services import put_secret
@@ -111,6 +112,7 @@ def make_world() -> World:
     volume = add_volume(cluster, claim)
     colleague = make_member(org, "mia", Role.VIEWER)
     put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
+    service_accounts.create_key(ada, org.pk, "engines-key", Role.DEVELOPER)
     for each in (ada, sam, dev, vera):
         put_secret(each, owners.person(each.pk), "of-my-own", "of the robot")
         create_key(each, "robot-key", KeyScope.READ)
@@ -141,6 +143,7 @@ def make_world() -> World:
             "deployment_id": str(running.pk),
             "secret_name": "of-the-engines",
             "own_secret_name": "of-my-own",
+            "key_name": "engines-key",
             "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invite_code": codes[Role.DEVELOPER],

@@ -108,6 +108,7 @@ VOLUME: Body = {
 NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
+KEYS = "/api/orgs/{organization_id}/keys"
 OWN_SECRETS = "/api/users/me/secrets"
 OWN_KEYS = "/api/users/me/keys"
 SECRET: Body = {"value": " of the robot\n"}
@@ -151,6 +152,14 @@ MATRIX = [
     Row("GET /api/orgs/{organization_id}/events", READ),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),
+    Row(f"GET {KEYS}", (401, 404, 403, 403, 200)),
+    Row(
+        f"POST {KEYS}",
+        (401, 404, 403, 403, 201),
+        {"name": "nightly", "role": "DEVELOPER", "expires_in_s": 3600},
+    ),
+    Row(f"GET {KEYS}/{{key_name}}", (401, 404, 403, 403, 200)),
+    Row(f"DELETE {KEYS}/{{key_name}}", (401, 404, 403, 403, 204)),
     Row(f"GET {SECRETS}", (401, 404, 403, 200, 200)),
     Row(f"GET {SECRETS}/{{secret_name}}", (401, 404, 403, 200, 200)),
     Row(f"PUT {SECRETS}/{{secret_name}}", (401, 404, 403, 403, 200), SECRET),
