@@ -19,7 +19,7 @@ from mlops_platform.tests.equipment.plugin import REPOSITORY
 from mlops_platform.tests.running.test_run import Run
 
 TUTORIALS = [
-    DOCS / f"tutorials/{name}.md" for name in ("walk-through", "preemption", "experiments")
+    DOCS / f"tutorials/{name}.md" for name in ("walk-through", "preemption", "experiments", "drain")
 ]
 ADDRESS = "127.0.0.1:8000"  # on the pages; the test's platform has a port of its own
 WALK_TIMEOUT_S = 300
@@ -61,7 +61,7 @@ class Normalizer:
     ANYTHING = (
         (re.compile(r'(_invite_code": )"[\w-]{24}"'), r'\1"code"'),
         (re.compile(r'(_ms": )[\d.]+'), r"\1ms"),
-        (re.compile(r'(lost_s": )\d+'), r"\1s"),
+        (re.compile(r'((?:lost|lost_gpu|running)_s": )\d+'), r"\1s"),
         (re.compile(r'(cost": )[\d.]+'), r"\1cost"),
         (re.compile(r"losing \d+ s of work"), "losing s of work"),
     )
