@@ -111,3 +111,27 @@ def test_each_filter_walks_indexes_and_few_rows_are_found_without_reading_others
         for node in nodes:
             assert node["Node Type"] in INDEXED, (given, node)
             assert rows_read(node) <= RANGES * (LIMIT + 1) + FEW, (given, node)
+
+
+def test_rows_that_lie_apart_behind_many_newer_ones_are_read_by_the_index_of_their_order(
+    api, dev, cluster, org, monkeypatch
+):
+    """The newest that failed are older than ten thousand others, and each page of the table has
+    rows of all clusters, as in a table that has grown. At the usual price of a page read apart from
+    the last, PostgreSQL goes through the keys of all that is newer."""
+    monkeypatch.setattr(lists, "FEW", FEW)
+    start_empty()
+    clusters, limit = [cluster, *(make_cluster(org, name=name) for name in ("a", "b", "c"))], 20
+    for at in clusters:
+        add_history(at, dev, 5 * HISTORY)
+    Deployment.objects.update(reason_code="EXITED")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else its rows cannot be moved
+        cursor.execute("CLUSTER deployments_deployment USING deployments_deployment_pkey")
+    analyze()
+    given = {"reason": "EXITED", "status": "FAILED", "limit": str(limit)}
+    for path, of in ((PATH, clusters), (f"/api/clusters/{cluster.pk}/deployments", [cluster])):
+        answer, nodes = read(api(dev), path, given)
+        assert [row["status"] for row in answer.json()] == ["FAILED"] * limit
+        for node in nodes:
+            assert rows_read(node) <= len(of) * (limit + 1) + FEW + 1, (path, node)
