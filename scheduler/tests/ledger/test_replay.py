@@ -173,7 +173,7 @@ def test_differences_name_what_differs() -> None:
     plan = make_plan(snapshot)
     assert differences(plan, type(plan)()) == [
         "- starts: workload_id=high placement=({'node_id': None, 'replicas': 1},) victims=('low',)"
-        " proved=True alternative_cost=0 jointly=False",
+        " proved=True alternative_cost=0 jointly=False by_image=False",
         next(line for line in differences(plan, type(plan)()) if line.startswith("- evictions")),
     ]
     reserved = changed(plan, reserved_for=("big",))

@@ -19,6 +19,8 @@ from clusters.models import Cluster, Node
 from clusters.services.quotas import put_quota
 from deployments import hooks
 from deployments.models import Deployment, Status
+from deployments.names import references
+from deployments.queries.names import names_of
 from deployments.reasons.codes import render
 from deployments.reasons.reader import reasons_for
 from deployments.services.submit import create_deployment
@@ -27,7 +29,7 @@ from scheduler import cycle
 from scheduler.answers.explain import as_workload
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.invariants import check
-from scheduler.engine.reasons import blocked_by
+from scheduler.engine.reasons import Reason, blocked_by
 from scheduler.engine.whatif import plan_with
 from scheduler.models import Trigger
 from scheduler.queries import queue_of
@@ -217,7 +219,7 @@ def test_every_wait_has_the_reason_that_the_whole_plan_gives(
                 [head] = own
                 assert head is not None
                 reason = blocked_by(head)
-            assert shown[row.pk] == render(reason.code, reason.details)
+            assert shown[row.pk] == with_names(reason)
         if not (plan.unfinished or plan.evictions):  # else others may be first in the queue by now
             quoted = {row.pk: quoted_reason(row) for row in waiting}
             assert {pk: shown[pk] for pk, reason in quoted.items() if reason} == {
@@ -238,7 +240,11 @@ def quoted_reason(row: Deployment) -> dict[str, Any] | None:
         return None
     waits = {wait.workload_id or wait.scheduling_key: wait.reason for wait in plan.waits}
     reason = waits.get(workload.id) or waits[workload.scheduling_key]
-    return render(reason.code, reason.details)
+    return with_names(reason)
+
+
+def with_names(reason: Reason) -> dict[str, Any]:
+    return render(reason.code, reason.details, names_of(references(reason.details)))
 
 
 @pytest.mark.parametrize("more", [{"kind": "service"}, {"max_runtime_s": 10**6}], ids=str)
