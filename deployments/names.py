@@ -11,6 +11,8 @@ ONE = ("by", "head", "after")
 """Keys of details whose value is the id of a deployment."""
 SEVERAL = {"deployments": "deployment_names", "victims": "victim_names"}
 """Keys whose value is a list of such ids, and under which key their names stand, in that order."""
+OF_USERS = frozenset({"labels", "node_selector", "without_labels"})
+"""Keys whose values are words of users: no id in them refers to a deployment."""
 ID_LETTERS = 36
 SHORT_ID = 13  # letters of an id: the millisecond at which it was made
 CALLED = "{} of {}"  # a name and the owner's
@@ -54,7 +56,7 @@ def references(details: Any) -> Iterator[str]:
             yield value
         elif key in SEVERAL and isinstance(value, list) and SEVERAL[key] not in details:
             yield from filter(_is_id, value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and key not in OF_USERS:
             yield from references(value)
 
 
@@ -62,7 +64,8 @@ def with_names(details: Details, names: Names) -> dict[str, Any]:
     """The details with what those deployments are called; those that are gone have no names."""
     found: dict[str, Any] = {}
     for key, value in details.items():
-        found[key] = with_names(value, names) if isinstance(value, Mapping) else value
+        is_ours = isinstance(value, Mapping) and key not in OF_USERS
+        found[key] = with_names(value, names) if is_ours else value
         if key in ONE and _is_id(value) and f"{key}_name" not in details:
             name, owner = names.get(value, (None, None))
             found |= {f"{key}_name": name, f"{key}_owner": owner}

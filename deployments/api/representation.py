@@ -314,7 +314,7 @@ def present(
     dependencies = dependencies_of(deployments)
     prefetch_related_objects(deployments, *SURROUNDINGS)
     reruns = {row.rerun_of_id for row in deployments if row.rerun_of_id}
-    names = names_of(reruns) if reruns else {}
+    names = names_of(reruns, {row.cluster_id for row in deployments}) if reruns else {}
     for row in deployments:
         if row.rerun_of_id and (again := names.get(str(row.rerun_of_id))):
             row.rerun_of_name = again.name

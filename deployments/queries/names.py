@@ -1,6 +1,6 @@
 """Reads what people call deployments, and where they run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -36,27 +36,36 @@ class NamedEvents(NamedTuple):
 
 
 def named_in(events: Sequence[DeploymentEvent]) -> NamedEvents:
-    """What these events name, by the ids of deployments. One query at most."""
-    keys = {str(each.deployment_id) for each in events if each.deployment_id}
-    keys |= all_references(each.details for each in events)
-    ids = {key for each in keys if (key := parse_uuid(each))}
+    """What these events name, by the ids of deployments: none of a cluster of which no event is.
+    One query at most."""
+    own = {each.deployment_id for each in events if each.deployment_id}
+    others = all_references(each.details for each in events)
+    ids = own | {key for each in others if (key := parse_uuid(each))}
     if not ids:
         return NamedEvents({}, {})
-    rows = Deployment.objects.filter(pk__in=ids).values_list("cluster__name", "pk", *CALLED)
+    found = Deployment.objects.filter(pk__in=ids)
+    rows = list(found.values_list("cluster_id", "cluster__name", "pk", *CALLED))
+    within = {each.cluster_id for each in events if each.cluster_id}
+    within |= {cluster_id for cluster_id, _, pk, *_ in rows if pk in own}
     names, clusters = dict[str, Named](), dict[str, str]()
-    for cluster, pk, *called in rows:
-        names[str(pk)], clusters[str(pk)] = named(pk, *called), cluster
+    for cluster_id, cluster, pk, *called in rows:
+        if cluster_id in within:
+            names[str(pk)], clusters[str(pk)] = named(pk, *called), cluster
     return NamedEvents(names, clusters)
 
 
-def names_of(ids: Iterable[UUID | str]) -> dict[str, Named]:
-    """By id, as text; none for a deployment that is gone. One query, none for no id.
+def names_of(ids: Iterable[UUID | str], within: Collection[UUID] | None = None) -> dict[str, Named]:
+    """By id, as text; none for a deployment that is gone, or is not `within` these clusters. One
+    query, none for no id.
 
-    The caller has checked that the user may see them: whatever refers to a deployment is of its
-    cluster.
+    The caller has checked that the user may see them, or gives the clusters that may be seen:
+    whatever refers to a deployment is of its cluster.
     """
     keys = {key for each in ids if (key := parse_uuid(each))}
     if not keys:
         return {}
-    rows = Deployment.objects.filter(pk__in=keys).values_list("pk", *CALLED)
+    found = Deployment.objects.filter(pk__in=keys)
+    if within is not None:
+        found = found.filter(cluster__in=within)
+    rows = found.values_list("pk", *CALLED)
     return {str(row[0]): named(*row) for row in rows}

@@ -63,7 +63,7 @@ def reasons_for(
     present = {row.pk: away.add_to(row, waits.get(row.pk)) for row in deployments}
     told = [row.reason_details for row in deployments if row.reason_details]
     told += [wait.details for wait in present.values() if wait is not None and wait.details]
-    names = names_of(all_references(told)) if told else {}
+    names = names_of(all_references(told), {row.cluster_id for row in deployments}) if told else {}
     return {row.pk: _reason(row, present[row.pk], away.reason(row), names) for row in deployments}
 
 

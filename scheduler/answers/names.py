@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from deployments.names import in_words
+from deployments.names import OF_USERS, in_words
 from deployments.queries.names import names_of
 
 ONE, SEVERAL = "end_of", "any_one_of"
@@ -32,11 +32,12 @@ def with_names(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of an answer, at any depth."""
+    """All objects of an answer, at any depth, but for those that are words of users."""
     if isinstance(value, dict):
         yield value
-        for each in value.values():
-            yield from _objects(each)
+        for key, each in value.items():
+            if key not in OF_USERS:
+                yield from _objects(each)
     elif isinstance(value, list):
         for each in value:
             yield from _objects(each)
