@@ -3,7 +3,6 @@
 import pytest
 from django.urls import reverse
 
-from accounts.models import User
 from clusters.signals import cluster_changed
 from clusters.tests.allocation import make_cluster
 from deployments.models import PriorityClass, Status
@@ -11,17 +10,10 @@ from deployments.services import priority_classes
 from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import make
 from mlops_platform.api.errors import Conflict
-from organizations.tests.people import PASSWORD
 
 LIST = "/admin/deployments/priorityclass/"
 
 USED = 'WHERE "deployments_deployment"."priority_class_id"'  # the query whether a class is used
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(User.objects.create_superuser("root", password=PASSWORD))
-    return client
 
 
 def named(name):

@@ -3,19 +3,11 @@
 import pytest
 from django.urls import reverse
 
-from accounts.models import User
 from deployments.models import Status
 from deployments.tests.api.sweeps.sweeping import give, members, swept
 from deployments.tests.workloads import make
-from organizations.tests.people import PASSWORD
 
 LIST = "/admin/deployments/sweep/"
-
-
-@pytest.fixture
-def operator(client, db):
-    client.force_login(User.objects.create_superuser("root", password=PASSWORD))
-    return client
 
 
 def page(sweep):
