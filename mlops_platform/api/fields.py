@@ -50,7 +50,7 @@ class Mebibytes(WholeNumber):
     }
 
     def of_text(self, text: str) -> int:
-        match = re.match(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
+        match = re.fullmatch(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
         if match is None:
             digits = text.isascii() and text.isdigit() and len(text) <= LONGEST_QUANTITY
             self.fail("no_unit" if digits else "no_quantity", text=text)
@@ -142,7 +142,7 @@ class Cores(Thousandths, ShownCores):
     }
 
     def of_text(self, text: str) -> int:
-        match = re.match(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
+        match = re.fullmatch(self.PATTERN, text) if len(text) <= LONGEST_QUANTITY else None
         if match is None:
             self.fail("no_quantity")
         milli = Fraction(match[1]) * (1 if match[2] else MILLI)
@@ -317,7 +317,7 @@ class Deadline(serializers.Field):
             if not 1 <= data <= self.MOST_S:
                 self.fail("out_of_range")
             return timedelta(seconds=data)
-        if not isinstance(data, str) or len(data) > 40 or not re.match(self.PATTERN, data):
+        if not isinstance(data, str) or len(data) > 40 or not re.fullmatch(self.PATTERN, data):
             self.fail("invalid")
         try:
             return datetime.fromisoformat(data.upper()).astimezone(UTC)

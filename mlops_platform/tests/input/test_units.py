@@ -29,6 +29,8 @@ MEBIBYTES = [
 ]
 REFUSED = [
     (cpu_field(), "half", 'Write a number of cores, or a text such as "500m" or "1.5".'),
+    (cpu_field(), "500m\n", 'Write a number of cores, or a text such as "500m" or "1.5".'),
+    (ram_field(), "16Gi\n", 'Write a text with a unit, such as "16Gi" or "512Mi", or a number'),
     (cpu_field(), "16Gb", 'Write a number of cores, or a text such as "500m" or "1.5".'),
     (cpu_field(), "1000.5m", "At most three decimal places (one thousandth of a core)."),
     (cpu_field(), "0", "Must be 0.001 or more."),
