@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -167,6 +168,33 @@ def change_profile(
         UserProfile.objects.update_or_create(user=user, defaults=profile)
 
 
+def change_password(user: User, old_password: str, new_password: str) -> TokenPair:
+    """Set another password, and end all logins of the user: the pair begins the only one.
+
+    400 naming `old_password` where it is another, and `new_password` where it is weak or the same.
+    Passwords are hashed before the row is locked; where it has changed since, the old one is wrong.
+    """
+    if not user.check_password(old_password):
+        raise _wrong_password()
+    if new_password == old_password:
+        raise Invalid({"new_password": "This is the old one."})
+    try:
+        validate_password(new_password, user)
+    except ValidationError as error:
+        raise Invalid({"new_password": " ".join(error.messages)}) from None
+    hashed = make_password(new_password)
+    with transaction.atomic():
+        locked = lock_row(User.objects.filter(is_active=True), user.pk)
+        if locked is None or locked.password != user.password:
+            raise _wrong_password()
+        locked.password = hashed
+        locked.save(update_fields=["password"])
+        Login.objects.filter(user=locked).delete()
+        pair = begin_login(locked)
+    logger.info("password changed", extra={"user_id": str(user.pk)})
+    return pair
+
+
 class LoginToken(Token):
     """A refresh token. Not simplejwt's, whose table keeps each token as it is."""
 
@@ -227,3 +255,7 @@ def _login_of(token: LoginToken) -> Login | None:
 
 def _taken() -> Invalid:
     return Invalid({"username": TAKEN})
+
+
+def _wrong_password() -> Invalid:
+    return Invalid({"old_password": "This is not your password."})

@@ -226,6 +226,7 @@ REST_FRAMEWORK = {
         "login_address": _rate("THROTTLE_LOGIN_ADDRESS", "100/min"),
         "register": _rate("THROTTLE_REGISTER", "60/hour"),
         # per user
+        "password": _rate("THROTTLE_PASSWORD", "10/min"),
         "quote": _rate("THROTTLE_QUOTE", "30/min"),
         "explain": _rate("THROTTLE_EXPLAIN", "30/min"),
     },

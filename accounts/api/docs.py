@@ -21,6 +21,12 @@ TAKEN = error(
     FAULTY,
     username=["A user with that name exists already."],
 )
+WRONG_PASSWORD = error(
+    "Not the old password, or a new one that is weak or the same",
+    "invalid",
+    FAULTY,
+    old_password=["This is not your password."],
+)
 
 USERS = {
     "register": Doc(
@@ -49,5 +55,12 @@ USERS = {
         "Change your e-mail address or profile",
         "What is not given stays as it is.",
         answers={200: MeSerializer},
+    ),
+    "change_password": Doc(
+        "users",
+        "Change your password",
+        "All your logins end, and access tokens with them; the answer begins a new one. API keys "
+        "stay: revoke those that you do not trust.",
+        answers={200: TokenPairSerializer, 400: WRONG_PASSWORD},
     ),
 }

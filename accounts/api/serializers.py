@@ -97,6 +97,21 @@ class LoginSerializer(StrictSerializer):
         }
 
 
+class ChangePasswordSerializer(StrictSerializer):
+    old_password = Password()
+    new_password = Password(
+        help_text="At least 8 characters, not a common one, not like the name, and another one."
+    )
+
+    class Meta:
+        swagger_schema_fields = {
+            "example": {
+                "old_password": "correct-horse-battery",
+                "new_password": "wrong-zebra-accumulator",
+            }
+        }
+
+
 class RefreshTokenSerializer(StrictSerializer):
     refresh_token = Text(max_length=LONGEST_TOKEN)
 

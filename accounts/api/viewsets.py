@@ -12,6 +12,7 @@ from accounts.api import docs
 from accounts.api.requests import UserRequest
 from accounts.api.serializers import (
     ChangeMeSerializer,
+    ChangePasswordSerializer,
     LoginSerializer,
     MeSerializer,
     RefreshTokenSerializer,
@@ -21,6 +22,7 @@ from accounts.api.serializers import (
 )
 from mlops_platform.api.throttling.throttles import (
     LOGIN_THROTTLES,
+    PasswordThrottle,
     RegisterThrottle,
     remember_address,
 )
@@ -42,6 +44,7 @@ class UserViewSet(ApiViewSet):
         "refresh": RefreshTokenSerializer,
         "logout": RefreshTokenSerializer,
         "change_me": ChangeMeSerializer,
+        "change_password": ChangePasswordSerializer,
     }
     docs = docs.USERS
     key_scopes = {"change_me": None, "change_password": None}
@@ -74,3 +77,13 @@ class UserViewSet(ApiViewSet):
     def change_me(self, request: UserRequest) -> Response:
         services.change_profile(request.user, **self.body())
         return Response(MeSerializer(queries.me(request.user)).data)
+
+    @action(
+        detail=False,
+        methods=["post"],
+        url_path="me/password",
+        throttle_classes=[PasswordThrottle],
+    )
+    def change_password(self, request: UserRequest) -> Response:
+        pair = services.change_password(request.user, **self.body())
+        return Response(TokenPairSerializer(pair).data)

@@ -99,6 +99,12 @@ class QuoteThrottle(UserThrottle):
     scope = "quote"
 
 
+class PasswordThrottle(UserThrottle):
+    """Changes of the password: with a stolen token the old one is guessed slowly, as at a login."""
+
+    scope = "password"
+
+
 class ExplainThrottle(UserThrottle):
     scope = "explain"
 

@@ -125,6 +125,11 @@ MATRIX = [
         ANY_USER,
         {"email": "new@example.org", "profile": {"display_name": "G", "timezone": "Asia/Tokyo"}},
     ),
+    Row(
+        "POST /api/users/me/password",
+        ANY_USER,
+        {"old_password": "correct-horse-battery", "new_password": "wrong-zebra-accumulator"},
+    ),
     Row(f"GET {OWN_KEYS}", ANY_USER),
     Row(
         f"POST {OWN_KEYS}",
