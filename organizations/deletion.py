@@ -5,27 +5,42 @@ takes its members, codes and secrets away. The row itself goes last: once the ta
 rows of its clusters have come to their end.
 """
 
+import logging
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import ProtectedError, Q
 
+from accounts.models import User
 from mlops_platform.api.errors import not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations import hooks, service_accounts
-from organizations.models import Organization
+from organizations.access import require
+from organizations.models import Organization, Role
+
+logger = logging.getLogger(__name__)
 
 
-def delete_organization(organization_id: UUID) -> None:
+def delete_own_organization(actor: User, organization_id: UUID, *, force: bool = False) -> None:
+    """As delete_organization; ADMIN only."""
+    with transaction.atomic():
+        require(actor, organization_id, Role.ADMIN)
+        delete_organization(organization_id, force=force)
+    finish(organization_id)
+    extra = {"organization_id": str(organization_id), "actor_id": str(actor.pk)}
+    logger.info("organization deleted", extra=extra)
+
+
+def delete_organization(organization_id: UUID, *, force: bool = False) -> None:
     """Delete the organization with its clusters and their history; 409, with nothing changed, while
-    anything waits or runs in one of them."""
+    anything waits or runs in one of them, unless forced."""
     with transaction.atomic():
         live = Organization.objects.filter(deleted_at=None)
         organization = lock_row(live, organization_id, no_key=False)
         if organization is None:
             raise not_found()
-        hooks.delete_clusters(organization.pk)
+        hooks.delete_clusters(organization.pk, force=force)
         service_accounts.end(Q(service_account__organization=organization.pk))
         for rows in (
             organization.memberships,

@@ -34,10 +34,11 @@ class NameDeployments(Protocol):
 
 class DeleteClusters(Protocol):
     """Deletes all clusters of an organization in the caller's transaction, the rows of their
-    histories afterwards. 409 while anything waits or runs in one of them. The caller has locked the
+    histories afterwards. 409 while anything waits or runs in one of them, unless forced; with force
+    also while containers run, which have to be stopped first. The caller has locked the
     organization's row."""
 
-    def __call__(self, organization_id: UUID) -> None: ...
+    def __call__(self, organization_id: UUID, *, force: bool = False) -> None: ...
 
 
 def _none(secret: Secret, most: int) -> Users:
@@ -49,7 +50,7 @@ def _no_names(ids: Iterable[UUID]) -> Mapping[str, tuple[str, str]]:
     return {}
 
 
-def _no_clusters(organization_id: UUID) -> None:
+def _no_clusters(organization_id: UUID, *, force: bool = False) -> None:
     """Without an upper app there are none."""
 
 

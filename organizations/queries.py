@@ -33,6 +33,14 @@ def memberships_of(user: User) -> QuerySet[Membership]:
     )
 
 
+def own_membership(user: User, organization_id: UUID) -> Membership:
+    """The user's membership there, as in memberships_of; 404 without one. Two queries."""
+    membership = memberships_of(user).filter(organization_id=organization_id).first()
+    if membership is None:
+        raise not_found()
+    return membership
+
+
 def shown_codes(membership: Membership) -> list[InviteCode]:
     """The codes that came with a row of memberships_of; none unless it is an ADMIN's. No query."""
     codes: list[InviteCode] = membership.organization.codes_to_show  # type: ignore[attr-defined]  # set by the prefetch

@@ -59,6 +59,24 @@ def create_organization(user: User, name: str) -> Organization:
 
 
 @transaction.atomic
+def rename_organization(actor: User, organization_id: UUID, name: str) -> Membership:
+    """Give it another name, also another spelling of its own; ADMIN only. 409 where another one has
+    the name in any letter case."""
+    _lock(actor, organization_id)
+    membership = require(actor, organization_id, Role.ADMIN)
+    try:
+        with transaction.atomic():
+            Organization.objects.filter(pk=organization_id).update(name=name)
+    except IntegrityError as error:
+        if "organization_name_unique" not in str(error):
+            raise
+        raise Conflict(TAKEN, "name_taken") from None
+    extra = {"organization_id": str(organization_id), "actor_id": str(actor.pk)}
+    logger.info("organization renamed", extra=extra)
+    return membership
+
+
+@transaction.atomic
 def join(user: User, code: str) -> Membership:
     """Make the user a member in the code's role, and count one use.
 

@@ -64,11 +64,20 @@ def delete_cluster(cluster: Cluster, *, force: bool = False) -> Cluster | None:
     return locked
 
 
-def delete_clusters_of(organization_id: UUID) -> None:
-    """Delete the organization's clusters in the caller's transaction, all their rows by tasks; 409
-    while a workload in one of them waits or runs."""
+def delete_clusters_of(organization_id: UUID, *, force: bool = False) -> None:
+    """Delete the organization's clusters in the caller's transaction, all their rows by tasks.
+
+    409 while a workload in one of them waits or runs, unless forced; with force also while there
+    are containers in one: deleting this cluster, with force, stops them, and has to come first.
+    """
     for cluster in Cluster.objects.filter(organization=organization_id).order_by("pk"):
-        _mark(cluster, force=False, advice=f"in {cluster.name}: stop them first.")
+        advice = f"in {cluster.name}: stop them first."
+        if _mark(cluster, force=force, advice=advice).deleted_at is None:
+            raise Conflict(
+                f"Containers run in {cluster.name}: delete this cluster first, with ?force=true, "
+                "and wait until it is gone.",
+                code="cluster_in_use",
+            )
         transaction.on_commit(partial(request, cluster.pk))
 
 

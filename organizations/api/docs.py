@@ -1,12 +1,15 @@
 """What Swagger says of the organization calls."""
 
+from drf_yasg import openapi
+
 from mlops_platform.api.errors import FAULTY
-from mlops_platform.api.schema import Doc, error
+from mlops_platform.api.schema import Doc, error, parameter
 from organizations.api.serializers import (
     CodeSerializer,
     CreatedOrganizationSerializer,
     JoinedSerializer,
 )
+from organizations.models import TAKEN
 from organizations.services import BANNED as BANNED_DETAIL
 
 LAST_ADMIN = error(
@@ -26,6 +29,13 @@ FULL = error(
     "As many as allowed", "full", "You are an ADMIN of 50 organizations, and may be of no more."
 )
 BANNED = error("A removed member", "banned", BANNED_DETAIL)
+NAME_TAKEN = error("The name of another organization", "name_taken", TAKEN)
+FORCE = parameter("force", openapi.TYPE_BOOLEAN, "Also while deployments wait or run.")
+IN_USE = error(
+    "Deployments wait or run in one of its clusters",
+    "cluster_in_use",
+    "1 deployment waits or runs in gpu-east: stop them first.",
+)
 
 ORGANIZATIONS = {
     "found": Doc(
@@ -49,6 +59,33 @@ ORGANIZATIONS = {
         "Replace a role's invite code (ADMIN)",
         "The old code cannot be used from now on; members stay members.",
         answers={201: CodeSerializer},
+    ),
+    "retrieve": Doc(
+        "organizations",
+        "One of your organizations, with your role",
+        "The invite codes are shown where you are ADMIN; null where one is expired or used up.",
+        operation_id="orgs_get",
+    ),
+    "partial_update": Doc(
+        "organizations",
+        "Rename an organization (ADMIN)",
+        answers={409: NAME_TAKEN},
+        operation_id="orgs_change",
+    ),
+    "destroy": Doc(
+        "organizations",
+        "Delete an organization (ADMIN)",
+        "With its members, clusters and their history. Refused while deployments wait or run in "
+        "one of its clusters, unless forced; containers have to be stopped first, also then.",
+        parameters=[FORCE],
+        answers={204: "Gone", 409: IN_USE},
+        operation_id="orgs_delete",
+    ),
+    "leave": Doc(
+        "organizations",
+        "Leave an organization",
+        "The invite codes that an ADMIN knows are replaced. Your deployments go on.",
+        answers={204: "No longer a member", 409: LAST_ADMIN},
     ),
 }
 ALL_ORGANIZATIONS = {"list": Doc("organizations", "Every organization's id and name")}

@@ -6,9 +6,10 @@ from organizations.api import key_viewsets, secret_viewsets, viewsets
 IN_ORGANIZATION = "orgs/<id_or_name:organization_id>"
 
 router = ApiRouter()
-router.register("orgs", viewsets.OrganizationViewSet, "organization")
 router.register("orgs/all", viewsets.AllOrganizationsViewSet, "all-organizations")
 router.register("orgs/my", viewsets.OwnOrganizationsViewSet, "own-organizations")
+# After those, whose paths look like an organization's name.
+router.register("orgs", viewsets.OrganizationViewSet, "organization")
 router.register(f"{IN_ORGANIZATION}/members", viewsets.MemberViewSet, "member")
 router.register(f"{IN_ORGANIZATION}/bans", viewsets.BanViewSet, "ban")
 router.register(f"{IN_ORGANIZATION}/keys", key_viewsets.OrganizationKeyViewSet, "organization-key")

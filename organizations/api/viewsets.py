@@ -9,8 +9,10 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
+from mlops_platform.api.requests import flag_of
 from mlops_platform.api.routers import ID_OR_NAME
-from organizations import queries, services
+from mlops_platform.api.serializers import EmptySerializer
+from organizations import deletion, queries, services
 from organizations.api import docs
 from organizations.api.permissions import NamedRoleViewSet, RoleViewSet
 from organizations.api.serializers import (
@@ -30,14 +32,25 @@ from organizations.models import Ban, Membership, Organization, Role
 
 
 class OrganizationViewSet(NamedRoleViewSet):
-    roles = {"found": None, "join": None, "invite_codes": Role.ADMIN}
-    key_scopes = dict.fromkeys(roles)
+    roles = {
+        "found": None,
+        "join": None,
+        "invite_codes": Role.ADMIN,
+        "retrieve": Role.VIEWER,
+        "partial_update": Role.ADMIN,
+        "destroy": Role.ADMIN,
+        "leave": Role.VIEWER,
+    }
+    key_scopes = dict.fromkeys(("found", "join", "invite_codes", "destroy", "leave"))
     bodies = {
         "found": NewOrganizationSerializer,
         "join": JoinSerializer,
         "invite_codes": NewCodeSerializer,
+        "partial_update": NewOrganizationSerializer,
+        "leave": EmptySerializer,
     }
     docs = docs.ORGANIZATIONS
+    serializer_class = OwnOrganizationSerializer
     queryset = Organization.objects.none()
     lookup_url_kwarg = "organization_id"
     lookup_value_converter = ID_OR_NAME
@@ -56,6 +69,25 @@ class OrganizationViewSet(NamedRoleViewSet):
     def invite_codes(self, request: UserRequest, organization_id: UUID) -> Response:
         code = services.rotate_code(request.user, organization_id, **self.body())
         return Response(CodeSerializer(code).data, status=201)
+
+    def retrieve(self, request: UserRequest, organization_id: UUID) -> Response:
+        membership = queries.own_membership(request.user, organization_id)
+        return Response(self.get_serializer(membership).data)
+
+    def partial_update(self, request: UserRequest, organization_id: UUID) -> Response:
+        services.rename_organization(request.user, organization_id, **self.body())
+        return self.retrieve(request, organization_id)
+
+    def destroy(self, request: UserRequest, organization_id: UUID) -> Response:
+        force = flag_of(request, "force")
+        deletion.delete_own_organization(request.user, organization_id, force=force)
+        return Response(status=204)
+
+    @action(detail=True, methods=["post"])
+    def leave(self, request: UserRequest, organization_id: UUID) -> Response:
+        self.body()  # an empty one
+        services.remove_member(request.user, organization_id, request.user.pk)
+        return Response(status=204)
 
 
 class AllOrganizationsViewSet(ListModelMixin, RoleViewSet):

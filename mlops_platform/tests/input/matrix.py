@@ -142,6 +142,11 @@ MATRIX = [
     Row("POST /api/orgs/join", (401, 200, 409, 409, 409), {"invite_code": "{invite_code}"}),
     Row("GET /api/orgs/all", ANY_USER),
     Row("GET /api/orgs/my", ANY_USER),
+    Row("GET /api/orgs/{organization_id}", READ),
+    Row("PATCH /api/orgs/{organization_id}", (401, 404, 403, 403, 200), {"name": "Looms"}),
+    Row("DELETE /api/orgs/{organization_id}", (401, 404, 403, 403, 409)),
+    Row("DELETE /api/orgs/{organization_id}", (401, 404, 403, 403, 204), query="?force=true"),
+    Row("POST /api/orgs/{organization_id}/leave", (401, 404, 204, 204, 409), {}),
     Row("GET /api/orgs/{organization_id}/members", READ),
     Row(
         "PATCH /api/orgs/{organization_id}/members/{user_id}",
