@@ -86,6 +86,7 @@ class Cluster(models.Model):
     )
     name = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    state_change = models.JSONField(null=True, editable=False)  # the last: "at", "by", "reason"
     runtime = models.CharField(max_length=12, choices=Runtime.choices, default=Runtime.SIMULATED)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -1,5 +1,7 @@
 """The operators' page of a cluster, without what the scheduler adds (see this package)."""
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -57,7 +59,7 @@ class ClusterAdmin(RefusingAdmin):
     autocomplete_fields = ["organization"]
     actions = ["pause", "resume"]
     fieldsets = [
-        (None, {"fields": ["name", "organization", "runtime", "state_now"]}),
+        (None, {"fields": ["name", "organization", "runtime", "state_now", "state_set"]}),
         ("In use", {"fields": ["cpu", "ram", "gpus", "machines", "reached_at"]}),
         ("Totals", {"fields": [*TOTALS]}),
         ("Policy", {"fields": [*POLICY, "node_lost_after_s", "its_quotas"]}),
@@ -78,6 +80,7 @@ class ClusterAdmin(RefusingAdmin):
     ]
     readonly_fields = [
         "state_now",
+        "state_set",
         "cpu",
         "ram",
         "gpus",
@@ -100,6 +103,15 @@ class ClusterAdmin(RefusingAdmin):
     @admin.display(description="state", ordering="state")
     def state_now(self, cluster: Cluster) -> SafeString:
         return badge(cluster.state, TONES.get(State(cluster.state), "quiet"))
+
+    @admin.display(description="state set")
+    def state_set(self, cluster: Cluster) -> str:
+        """By whom, when and why."""
+        found = cluster.state_change
+        if not found:
+            return EMPTY
+        by, why = found["by"] or "unknown", f": {found['reason']}" if found["reason"] else ""
+        return f"by {by} at {datetime.fromisoformat(found['at']):%F %T} UTC{why}"
 
     @admin.display(description="CPU")
     def cpu(self, cluster: Cluster) -> SafeString:
@@ -187,12 +199,24 @@ class ClusterAdmin(RefusingAdmin):
     @admin.action(description="Pause", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
         """Running workloads go on; none starts."""
-        self.set_state(request, queryset, clusters.pause, State.PAUSED, "Paused")
+        self.set_state(
+            request,
+            queryset,
+            partial(clusters.pause, by=request.user.get_username()),
+            State.PAUSED,
+            "Paused",
+        )
         return None
 
     @admin.action(description="Resume", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Cluster]) -> HttpResponse | None:
-        self.set_state(request, queryset, clusters.resume, State.ACTIVE, "Resumed")
+        self.set_state(
+            request,
+            queryset,
+            partial(clusters.resume, by=request.user.get_username()),
+            State.ACTIVE,
+            "Resumed",
+        )
         return None
 
 

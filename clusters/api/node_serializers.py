@@ -1,5 +1,6 @@
 """The bodies of the node calls. Sources are the model's columns."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_yasg.utils import swagger_serializer_method
@@ -197,13 +198,14 @@ class NodeSerializer(ShownFree):
         if node.state not in (NodeState.DRAINING, NodeState.DRAINED):
             return None
         asked = node.drain or {}
+        drained_at = asked.get("drained_at")
         return {
             "mode": asked.get("mode", node.drain_mode),
             "reason": asked.get("reason") or None,
             "by": asked.get("by"),
             "since": node.drain_since,
             "deadline": node.drain_deadline,
-            "drained_at": asked.get("drained_at"),
+            "drained_at": datetime.fromisoformat(drained_at) if drained_at else None,
         }
 
     @swagger_serializer_method(FailedStartsSerializer(allow_null=True))

@@ -1,5 +1,6 @@
 """The bodies of the cluster calls. Sources are the model's columns."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.validators import RegexValidator
@@ -264,11 +265,33 @@ class ChangeClusterSerializer(_Columns):
             "which cannot be set: it goes once what runs has been stopped."
         ),
     )
+    state_reason = Text(
+        required=False,
+        allow_blank=True,
+        max_length=200,
+        help_text="Why it gets the `state`; for all members.",
+    )
 
     class Meta:
         swagger_schema_fields = {
             "example": {"total_gpu": 16, "state": "ACTIVE", "policy": {"ordering": "fifo"}}
         }
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "state_reason" in attrs and "state" not in attrs:
+            raise serializers.ValidationError({"state_reason": "Only with a state."})
+        return super().validate(attrs)
+
+
+class StateChangeSerializer(serializers.Serializer):
+    """Who has set a cluster's state, when, and why."""
+
+    at = serializers.DateTimeField()
+    by = serializers.CharField(allow_null=True, help_text="A user's name.")
+    reason = serializers.CharField(allow_null=True)
+
+    class Meta:
+        ref_name = "StateChange"
 
 
 class ClusterSerializer(ShownFree):
@@ -279,6 +302,9 @@ class ClusterSerializer(ShownFree):
     organization_id = serializers.UUIDField()
     organization = serializers.CharField(source="organization.name")
     state = serializers.ChoiceField(State.values)
+    state_change = serializers.SerializerMethodField(
+        help_text="Who has set its state last, when, and why; null where it is as created."
+    )
     runtime = serializers.ChoiceField(Runtime.values)
     total_cpu = ShownCores(source="total_cpu_milli")
     total_ram = serializers.IntegerField(source="total_ram_mib")
@@ -301,6 +327,7 @@ class ClusterSerializer(ShownFree):
                 "organization_id": EXAMPLE_ORGANIZATION,
                 "organization": "Analytical Engines",
                 "state": "ACTIVE",
+                "state_change": None,
                 "runtime": "simulated",
                 "total_cpu": 64,
                 "total_ram": 262144,
@@ -320,6 +347,14 @@ class ClusterSerializer(ShownFree):
                 "created_at": "2026-03-01T09:00:00Z",
             }
         }
+
+    @swagger_serializer_method(StateChangeSerializer(allow_null=True))
+    def get_state_change(self, cluster: Cluster) -> dict[str, Any] | None:
+        found = cluster.state_change
+        if not found:
+            return None
+        at = datetime.fromisoformat(found["at"])
+        return {"at": at, "by": found["by"], "reason": found["reason"] or None}
 
     @swagger_serializer_method(ApiServerSerializer(allow_null=True))
     def get_endpoint(self, cluster: Cluster) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ class ClusterViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
 
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
         cluster = self.get_cluster()
-        changed = attach.change_cluster(cluster, self.body())
+        changed = attach.change_cluster(cluster, self.body(), by=request.user.username)
         changed.organization = cluster.organization
         return Response(ClusterSerializer(changed).data)
 

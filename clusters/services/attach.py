@@ -45,7 +45,9 @@ def create_cluster(user: User, organization_id: str | UUID, body: Mapping[str, A
     return cluster
 
 
-def change_cluster(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False) -> Cluster:
+def change_cluster(
+    cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = False, by: str | None = None
+) -> Cluster:
     """As clusters.change_cluster; a kubeconfig replaces the API server's address and credentials.
 
     409 for another namespace while a workload runs in the present one.
@@ -53,13 +55,13 @@ def change_cluster(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool =
     columns, kubeconfig, namespace = _split(body)
     given = {"kubeconfig": kubeconfig, "namespace": namespace}
     if kubeconfig is None and namespace is None:
-        return clusters.change_cluster(cluster, columns)
+        return clusters.change_cluster(cluster, columns, by=by)
     if cluster.runtime != Runtime.KUBERNETES:
         fault = "Only in a kubernetes cluster."
         raise Invalid({name: fault for name, value in given.items() if value is not None})
     attachment = api_server(kubeconfig, namespace or "", trusted=trusted) if kubeconfig else None
     with transaction.atomic():
-        changed = clusters.change_cluster(cluster, columns)
+        changed = clusters.change_cluster(cluster, columns, by=by)
         _replace_api_server(changed, attachment, namespace, trusted=trusted)
     return changed
 

@@ -95,7 +95,9 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
         raise _name_taken(error, columns["name"]) from None
 
 
-def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
+def change_cluster(
+    cluster: Cluster, changes: Mapping[str, Any], *, by: str | None = None
+) -> Cluster:
     """Set name, totals, policy or state, and wake the scheduler where it reads them.
 
     409 where a total would fall below what is allocated, where the totals are those of the nodes,
@@ -103,30 +105,30 @@ def change_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     """
     try:
         with transaction.atomic():
-            return _change(lock_cluster_or_404(cluster.pk), changes)
+            return _change(lock_cluster_or_404(cluster.pk), changes, by=by)
     except IntegrityError as error:
         raise _name_taken(error, changes.get("name", cluster.name)) from None
 
 
-def pause(cluster: Cluster) -> Cluster:
+def pause(cluster: Cluster, by: str | None = None) -> Cluster:
     """Running workloads go on; none starts."""
-    return _set_state(cluster, State.PAUSED)
+    return _set_state(cluster, State.PAUSED, by)
 
 
-def resume(cluster: Cluster) -> Cluster:
+def resume(cluster: Cluster, by: str | None = None) -> Cluster:
     """Workloads may start again."""
-    return _set_state(cluster, State.ACTIVE)
+    return _set_state(cluster, State.ACTIVE, by)
 
 
-def drain(cluster: Cluster) -> Cluster:
+def drain(cluster: Cluster, by: str | None = None) -> Cluster:
     """The next cycle requeues the running workloads; none starts."""
-    return _set_state(cluster, State.DRAINING)
+    return _set_state(cluster, State.DRAINING, by)
 
 
-def _set_state(cluster: Cluster, state: State) -> Cluster:
+def _set_state(cluster: Cluster, state: State, by: str | None) -> Cluster:
     """For operators, without a role; 404 where the cluster is gone, 409 while it is deleted."""
     with transaction.atomic():
-        return _change(lock_cluster_or_404(cluster.pk), {"state": state})
+        return _change(lock_cluster_or_404(cluster.pk), {"state": state}, by=by)
 
 
 def refuse_closing(cluster: Cluster) -> None:
@@ -138,8 +140,10 @@ def refuse_closing(cluster: Cluster) -> None:
         )
 
 
-def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
-    """The cluster's row is locked."""
+def _change(cluster: Cluster, changes: Mapping[str, Any], *, by: str | None) -> Cluster:
+    """The cluster's row is locked. `state_reason` of the changes is why it gets another state."""
+    changes = dict(changes)
+    reason = changes.pop("state_reason", "")
     changed = [name for name, value in changes.items() if getattr(cluster, name) != value]
     if not changed:
         return cluster
@@ -156,6 +160,10 @@ def _change(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
     if scheduler_reads_it:
         cluster.changed_at = database_now()
         changed.append("changed_at")
+    if "state" in changed:
+        at = cluster.changed_at.isoformat()
+        cluster.state_change = {"at": at, "by": by, "reason": reason}
+        changed.append("state_change")
     cluster.save(update_fields=changed)
     if cluster.by_owner != by_owner_before or "max_preemptions" in changed:
         keys_change.send(Cluster, cluster=cluster)

@@ -4,6 +4,7 @@
 alone. This module, in the layer above all three, adds the rest and registers the page.
 """
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -118,7 +119,8 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
             title = f"Drain {counted(len(going), 'cluster')}?"
             if question := self.confirm(request, title, consequences):
                 return question
-        self.set_state(request, queryset, services.drain, State.DRAINING, "Draining")
+        service = partial(services.drain, by=request.user.get_username())
+        self.set_state(request, queryset, service, State.DRAINING, "Draining")
         return None
 
     @admin.action(description="Schedule now", permissions=["change"])

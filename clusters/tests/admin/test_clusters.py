@@ -215,6 +215,7 @@ def test_a_made_up_organization_is_a_form_error(operator, made_up):
 def test_pause_and_resume_report_what_they_did(operator, cluster, org, woken):
     paused = make_cluster(org, name="idle", state=State.PAUSED)
     answer = act(operator, "pause", cluster, paused)
+    assert "by root at " in operator.get(page(cluster)).content.decode()
     assert messages_of(answer) == [
         "Paused 1 cluster.",
         "Left as they were: idle is PAUSED already",

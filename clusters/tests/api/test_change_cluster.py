@@ -32,6 +32,8 @@ def test_a_change_wakes_the_scheduler(api, ada, cluster, woken, change, column, 
     assert response.status_code == 200
     after = row(cluster)
     assert after.pop("changed_at") > before.pop("changed_at")
+    assert (after.pop("state_change") is not None) == (column == "state")
+    del before["state_change"]
     assert after == {**before, column: value}
     assert woken == [cluster.pk]
 
@@ -130,6 +132,31 @@ def test_operators_pause_resume_and_drain(cluster, woken):
     assert clusters.resume(cluster).state == State.ACTIVE
     assert clusters.drain(cluster).state == State.DRAINING
     assert woken == [cluster.pk] * 3
+
+
+def test_a_change_of_state_leaves_who_when_and_why(api, ada, vera, cluster):
+    change = {"state": "PAUSED", "state_reason": "power cut"}
+    answer = api(ada).patch(path(cluster), change).json()
+    cluster.refresh_from_db()
+    at = cluster.changed_at.isoformat().replace("+00:00", "Z")
+    expected = {"at": at, "by": "ada", "reason": "power cut"}
+    assert answer["state_change"] == expected
+    # the same state again, and other changes, leave it as it is
+    api(ada).patch(path(cluster), {"state": "PAUSED", "state_reason": "again"})
+    api(ada).patch(path(cluster), {"total_gpu": 8})
+    assert api(vera).get(path(cluster)).json()["state_change"] == expected
+    resumed = api(ada).patch(path(cluster), {"state": "ACTIVE"}).json()["state_change"]
+    assert (resumed["by"], resumed["reason"]) == ("ada", None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"state_reason": "power cut"}, {"state": "PAUSED", "state_reason": "x" * 201}]
+)
+def test_a_reason_needs_a_state_and_has_a_length(api, ada, cluster, change):
+    response = api(ada).patch(path(cluster), change)
+    assert (response.status_code, list(response.json()["fields"])) == (400, ["state_reason"])
+    cluster.refresh_from_db()
+    assert cluster.state == "ACTIVE"
 
 
 def test_it_takes_few_queries(api, ada, cluster, django_assert_num_queries):

@@ -44,6 +44,7 @@ def test_an_admin_creates_a_cluster(api, ada, org):
         "organization_id": str(org.pk),
         "organization": org.name,
         "state": "ACTIVE",
+        "state_change": None,
         "runtime": "simulated",
         **SIZE,
         "allocated_cpu": 0,
