@@ -21,6 +21,7 @@ from deployments.api.sweeps.representation import (
 from deployments.models import Sweep
 from deployments.queries.sweeps import sweep_for, sweeps_visible_to
 from deployments.services.sweeps import steer, submit
+from mlops_platform.api.scopes import KeyScope
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.api.permissions import RoleViewSet
 from organizations.models import Role
@@ -38,6 +39,9 @@ class SweepViewSet(RoleViewSet):
         "stop": Role.DEVELOPER,
         "retry_failed": Role.DEVELOPER,
     }
+    key_scopes = dict.fromkeys(
+        ("create", "partial_update", "destroy", "stop", "retry_failed"), KeyScope.SUBMIT
+    )
     bodies = {
         "create": SweepSerializer,
         "partial_update": ChangeSweepSerializer,
