@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
-from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status
+from deployments.models import Deployment, DeploymentEvent, DeploymentLog, Status, Sweep
 from deployments.services import clear, forget
 from deployments.tests.workloads import body, make
 from mlops_platform.api.ids import first_uuid_at
@@ -99,6 +99,17 @@ def test_one_that_another_depends_on_stays_until_that_one_has_ended(
     refused = api(dev).post("/api/deployments", body(cluster, depends_on=[str(needed.pk)]))
     assert refused.status_code == 400
     assert list(refused.json()["fields"]) == ["depends_on"]
+
+
+def test_a_sweep_goes_with_its_last_member(cluster: Cluster, dev: Any) -> None:
+    sweeps = [
+        Sweep.objects.create(id=first_uuid_at(days_ago(12)), cluster=cluster, owner=dev, size=1),
+        Sweep.objects.create(id=first_uuid_at(days_ago(11)), cluster=cluster, owner=dev, size=1),
+        Sweep.objects.create(cluster=cluster, owner=dev, size=1),
+    ]
+    make(cluster, dev, Status.QUEUED, sweep=sweeps[1])
+    assert list(forget.sweeps(days_ago(10))) == [1]
+    assert set(Sweep.objects.all()) == set(sweeps[1:])
 
 
 def test_one_that_another_came_to_depend_on_since_it_was_found_stays(

@@ -2,10 +2,12 @@
 
 import pytest
 
+from accounts.keys.services import create_key
 from deployments.env import unsealed
 from deployments.models import Deployment, Sweep
 from deployments.tests.api.sweeps.sweeping import PATH, sweep_body
-from organizations.tests.people import all_at_once
+from mlops_platform.api.scopes import KeyScope
+from organizations.tests.people import JsonClient, all_at_once
 
 PLACES = [
     ({"args": ["a", "{lrr}"]}, "template.args", "element 1: {lrr} at letter 1"),
@@ -195,3 +197,16 @@ def test_its_queries_do_not_grow_with_its_members(
     client = api(dev)
     with django_assert_num_queries(17):
         assert client.post(PATH, given).status_code == 201
+
+
+def test_a_key_of_the_scope_submit_is_enough(dev, cluster):
+    client = JsonClient()
+    token = create_key(dev, "robot", KeyScope.SUBMIT).token
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    made = client.post(PATH, sweep_body(cluster))
+    assert made.status_code == 201, made.content
+    path = f"{PATH}/{made.json()['id']}"
+    assert client.patch(path, {"max_parallel": 1}).status_code == 200
+    assert client.post(f"{path}/retry-failed", {}).status_code == 200
+    assert client.post(f"{path}/stop", {}).status_code == 200
+    assert client.delete(path).status_code == 204
