@@ -38,6 +38,7 @@ EXAMPLE: Mapping[str, Any] = {
     "rerun_of": None,
     "rerun_of_name": None,
     "sweep_id": None,
+    "sweep": None,
     "sweep_index": None,
     "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
     "cluster": "gpu-west",
@@ -106,7 +107,7 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-NAMES = ("cluster", "organization_id", "organization", "owner", "rerun_of_name")
+NAMES = ("cluster", "organization_id", "organization", "owner", "rerun_of_name", "sweep")
 OF_OTHERS = frozenset({"reason", "queue_position", "eta", "depends_on", "depends_on_names", *NAMES})
 """What follows from other rows."""
 NOT_YET_EVALUATED = codes.render(codes.NOT_YET_EVALUATED, {})
@@ -127,6 +128,7 @@ class DeploymentSerializer(serializers.Serializer):
     sweep_id = serializers.UUIDField(
         allow_null=True, help_text="The sweep of which it is a member."
     )
+    sweep = serializers.CharField(source="sweep.name", default=None, allow_null=True)
     sweep_index = serializers.IntegerField(
         allow_null=True, help_text="Which of the sweep's parameters it has."
     )

@@ -8,7 +8,7 @@ from django.db.models import Prefetch, QuerySet
 
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.models import Deployment, DeploymentEvent
+from deployments.models import Deployment, DeploymentEvent, Sweep
 from deployments.names import Named, Names, all_references, named
 from mlops_platform.api.ids import parse_uuid
 
@@ -19,8 +19,10 @@ SURROUNDINGS = (
         "cluster",
         Cluster.with_deleted.select_related("organization").only("name", "organization__name"),
     ),
+    Prefetch("sweep", Sweep.objects.only("name")),
 )
-"""The names around deployments. Two queries for any number of them."""
+"""The names around deployments. Two queries for any number of them, three where any is a member of a
+sweep."""
 
 
 def called(rows: QuerySet[Deployment]) -> list[str]:

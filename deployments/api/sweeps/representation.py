@@ -85,6 +85,7 @@ class RetriedSweepSerializer(serializers.Serializer):
     submitted = serializers.ListField(
         child=serializers.UUIDField(), help_text="The new deployments, in the order of indexes."
     )
+    submitted_names = serializers.ListField(child=serializers.CharField())
     sweep = ShownSweepSerializer()
 
     class Meta:

@@ -120,6 +120,11 @@ class SweepViewSet(RoleViewSet):
         sweep = self.get_sweep()
         self.body()  # an empty one
         again = steer.retry_failed(request.user, sweep)
-        submitted = [str(row.pk) for row in again]
-        answer = {"retried": len(again), "submitted": submitted, "sweep": present_sweep(sweep)}
-        return Response(answer)
+        return Response(
+            {
+                "retried": len(again),
+                "submitted": [str(row.pk) for row in again],
+                "submitted_names": [row.name for row in again],
+                "sweep": present_sweep(sweep),
+            }
+        )

@@ -38,8 +38,8 @@ def test_filters_narrow_it(api, dev, cluster, two):
 def test_the_members_are_deployments_of_the_list(api, dev, vera, sam, cluster, two):
     asked = {"sweep": str(two[0].pk), "ordering": "created_at"}
     rows = api(vera).get("/api/deployments", asked).json()
-    assert [(row["sweep_id"], row["sweep_index"]) for row in rows] == [
-        (str(two[0].pk), number) for number in range(3)
+    assert [(row["sweep_id"], row["sweep"], row["sweep_index"]) for row in rows] == [
+        (str(two[0].pk), "first", number) for number in range(3)
     ]
     counts = api(dev).get("/api/deployments/counts", {"sweep": str(two[0].pk)}).json()
     assert counts["counts"]["QUEUED"] == 3
