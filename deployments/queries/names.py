@@ -21,8 +21,7 @@ SURROUNDINGS = (
     ),
     Prefetch("sweep", Sweep.objects.only("name")),
 )
-"""The names around deployments. Two queries for any number of them, three where any is a member of a
-sweep."""
+"""The names around deployments. Two queries for any number, three with members of sweeps."""
 
 
 def called(rows: QuerySet[Deployment]) -> list[str]:
