@@ -36,6 +36,7 @@ from mlops_platform.api.fields import (
     BoundedList,
     Choice,
     Cores,
+    Deadline,
     Flag,
     IdOrName,
     Mebibytes,
@@ -43,6 +44,7 @@ from mlops_platform.api.fields import (
     Text,
     Thousandths,
     WholeNumber,
+    WholeNumberOr,
     units,
 )
 from mlops_platform.api.paths import AbsolutePath, InnerPath
@@ -113,6 +115,9 @@ def _by_kind(field: Any) -> list[Any]:
             past: list[Any] = [(field.min_value or 0) - 1, (field.max_value or 0) + 1]
             texts += ["9" * 31 + "E", "1" * 33 + "Gi", "1e999Gi", "nan", "\u0661Gi"]
             return [*texts, True, 3.5, 3.0, [], ["1Gi"], {}, *past, *huge, *vast]
+        case WholeNumberOr():
+            words = ["3", "", "none", field.word.upper(), f" {field.word}"]
+            return [*words, True, 3.5, 3.0, [], [field.word], {}, -1, field.most + 1, *huge, *vast]
         case WholeNumber():
             assert field.min_value is not None, "a number without a range fits no column"
             assert field.max_value is not None
@@ -126,6 +131,10 @@ def _by_kind(field: Any) -> list[Any]:
             outside = [units(field.min_milli - 1), field.max_milli // 1000 + 1]
             outside += [Literal("0.0001"), Literal(f"1.{'0' * 40}1")]
             return ["3", "0.5", "", True, [], {}, *outside, *huge, *vast, Literal("1.0000000001")]
+        case Deadline():
+            moments = ["2100-01-01", "2100-01-01T18:00:00", "2100-13-01T18:00:00Z", "tomorrow"]
+            moments += ["2100-01-01T18:00:00+99:00", "0001-01-01T00:00:00+23:59", "3", ""]
+            return [*moments, True, 1.5, 0, -1, field.MOST_S + 1, [], {}, *huge, *vast]
         case Choice():
             return [5, True, [], {}, "", "nope", "x" * 10_000, *vast]
         case Timezone():

@@ -129,7 +129,7 @@ def test_under_strict_queueing_all_others_wait_for_the_head(
     for row in (equal, other):
         assert (reason_of(row)["code"], reason_of(row)["details"]) == (
             "BLOCKED_BY_HEAD",
-            {"head": str(first.pk)},
+            {"head": str(first.pk), "head_name": "busybox", "head_owner": "dev"},
         )
 
 

@@ -174,7 +174,7 @@ def test_a_request_for_labels_waits_when_the_nodes_are_gone(
     nodes.delete_node(a)
     outcome = run_cycle(cluster)
     assert where(row) == {}
-    assert [wait.reason.code for wait in outcome.plan.waits] == ["EXCEEDS_CAPACITY"]
+    assert [wait.reason.code for wait in outcome.plan.waits] == ["NO_MATCHING_NODE"]
 
 
 def test_a_pool_that_is_drained_first_becomes_a_cluster_of_nodes(
@@ -261,7 +261,7 @@ def test_changed_labels_leave_running_deployments_alone_and_guide_waiting_ones(
     outcome = run_cycle(cluster)
     assert (where(first), where(second)) == ({"a": 1}, {})
     assert [wait.reason.details for wait in outcome.plan.waits] == [
-        {"node_selector": {"zone": "x"}}
+        {"node_selector": {"zone": "x"}, "nearest": []}
     ]
     nodes.change_node(b, {"labels": {"zone": "x"}})
     run_cycle(cluster)

@@ -71,8 +71,13 @@ def test_it_waits_and_says_for_which_end(
     assert due_at(cluster) == end
     reason = client_for(dev).get(f"/api/deployments/{waits.pk}").json()["reason"]
     assert reason["code"] == "INSUFFICIENT_CAPACITY"
-    assert reason["details"]["delayed"] == {"after": str(ending.pk), "at": end.isoformat()}
-    assert f"waits for {ending.pk} to end, by its time limit" in reason["message"]
+    assert reason["details"]["delayed"] == {
+        "after": str(ending.pk),
+        "after_name": "busybox",
+        "after_owner": "dev",
+        "at": end.isoformat(),
+    }
+    assert "waits for busybox of dev to end, by its time limit" in reason["message"]
     assert "(preemption_delay_s)" in reason["message"]
     answer = explained(dev, waits)
     assert parse_datetime(answer["earliest_start"]) == end
