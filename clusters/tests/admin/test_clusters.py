@@ -45,8 +45,9 @@ def form_of(cluster, **changes):
         "total_cpu_milli": str(cluster.total_cpu_milli / 1000),
         "total_ram_mib": str(cluster.total_ram_mib),
         "total_gpu": str(cluster.total_gpu),
-        **{name: str(getattr(cluster, name)) for name in [*POLICY, "node_lost_after_s"]},
+        **{name: getattr(cluster, name) for name in [*POLICY, "node_lost_after_s"]},
     }
+    given = {name: "" if value is None else str(value) for name, value in given.items()}
     shown = {f"initial-{name}": value for name, value in given.items()}
     return shown | given | changes
 
