@@ -1,23 +1,26 @@
 """Which calls an API key may make, read from the viewsets that the URL patterns name."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
 
 from django.urls import URLPattern, get_resolver
 
 from mlops_platform.api.scopes import KeyScope, scope_needed
 
 
-def calls():
+def calls() -> Iterator[tuple[str, str, str, Any]]:
     """(Path, method, action, viewset) of each call of the API."""
     todo = [("/", pattern) for pattern in get_resolver().url_patterns]
     while todo:
         prefix, pattern = todo.pop()
         path = prefix + str(pattern.pattern)
+        view: Any = getattr(pattern, "callback", None)
         if not isinstance(pattern, URLPattern):
             todo += [(path, inner) for inner in pattern.url_patterns]
-        elif actions := getattr(pattern.callback, "actions", None):
+        elif actions := getattr(view, "actions", None):
             for method, action in actions.items():
-                yield path, method.upper(), action, pattern.callback.cls
+                yield path, method.upper(), action, view.cls
 
 
 def needed(path, method, action, cls):
@@ -37,7 +40,7 @@ def test_each_row_of_a_viewsets_scopes_is_one_of_its_actions():
 def test_what_reads_needs_read_and_what_writes_deployments_needs_submit():
     for path, method, action, cls in calls():
         scope = needed(path, method, action, cls)
-        if method == "GET" and scope is not None:
+        if method in ("GET", "HEAD") and scope is not None:
             assert scope == KeyScope.READ, path
         elif path.startswith(("/api/deployments", "/api/sweeps")):
             answers_only = action in ("quote", "explain")

@@ -89,7 +89,7 @@ class ApiSchema(SwaggerAutoSchema):
         """The text of the view's table, and the role that its permission class demands."""
         summary, description = super().get_summary_and_description()
         of_keys = "" if is_open(self.view) else scopes.describe(self.view, self.method)
-        return summary, "\n\n".join(filter(None, [description, self._needs(), of_keys]))
+        return summary, "\n\n".join(filter(None, [description, of_keys, self._needs()]))
 
     def has_list_response(self) -> bool:
         return bool(self.view.action == "list")
