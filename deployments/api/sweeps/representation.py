@@ -5,11 +5,33 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clusters.api.serializers import EXAMPLE_ORGANIZATION
 from deployments.models import Status, Sweep
 from deployments.queries.sweeps import Progress, progress_of
 
 MOST_NAMED = 20
 STATUSES = (Status.QUEUED, Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.STOPPED)
+
+
+EXAMPLE: Mapping[str, Any] = {
+    "id": "0199d1c9-3f10-7000-8000-000000000009",
+    "name": "lr-sweep",
+    "cluster_id": "0199d1c4-5e21-7b6f-9d0a-41c2f7a8b305",
+    "cluster": "gpu-west",
+    "organization_id": EXAMPLE_ORGANIZATION,
+    "organization": "vision",
+    "owner_id": "0199d1c2-77ab-7e9f-a1d0-6b3f0c9e2d18",
+    "owner": "ada",
+    "max_parallel": 2,
+    "status": "RUNNING",
+    "total": 2,
+    "ended": 1,
+    "counts": {"RUNNING": 1, "COMPLETED": 1},
+    "created_at": "2026-03-01T09:00:00Z",
+    "started_at": "2026-03-01T09:00:01Z",
+    "finished_at": None,
+}
+SHOWN_EXAMPLE = {**EXAMPLE, "parameters": [{"lr": 0.1}, {"lr": 0.01}]}
 
 
 class ListedSweepSerializer(serializers.Serializer):
@@ -49,6 +71,7 @@ class ListedSweepSerializer(serializers.Serializer):
 
     class Meta:
         ref_name = "ListedSweep"
+        swagger_schema_fields: Mapping[str, Any] = {"example": EXAMPLE}
 
 
 class ShownSweepSerializer(ListedSweepSerializer):
@@ -58,6 +81,7 @@ class ShownSweepSerializer(ListedSweepSerializer):
 
     class Meta:
         ref_name = "Sweep"
+        swagger_schema_fields: Mapping[str, Any] = {"example": SHOWN_EXAMPLE}
 
 
 class DryRunSerializer(serializers.Serializer):
@@ -70,6 +94,21 @@ class DryRunSerializer(serializers.Serializer):
 
     class Meta:
         ref_name = "SweepDryRun"
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {
+                "dry_run": True,
+                "total": 1,
+                "first": [
+                    {
+                        "name": "lr-0.1",
+                        "command": [],
+                        "args": ["--lr", "0.1"],
+                        "env_names": [],
+                        "parameters": {"lr": 0.1},
+                    }
+                ],
+            }
+        }
 
 
 class StoppedSweepSerializer(serializers.Serializer):
@@ -78,6 +117,9 @@ class StoppedSweepSerializer(serializers.Serializer):
 
     class Meta:
         ref_name = "StoppedSweep"
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {"stopped": 1, "sweep": SHOWN_EXAMPLE}
+        }
 
 
 class RetriedSweepSerializer(serializers.Serializer):
@@ -90,6 +132,14 @@ class RetriedSweepSerializer(serializers.Serializer):
 
     class Meta:
         ref_name = "RetriedSweep"
+        swagger_schema_fields: Mapping[str, Any] = {
+            "example": {
+                "retried": 1,
+                "submitted": ["0199d1c9-3f10-7000-8000-00000000000a"],
+                "submitted_names": ["lr-0.1"],
+                "sweep": SHOWN_EXAMPLE,
+            }
+        }
 
 
 def present_sweeps(

@@ -179,10 +179,15 @@ def _add_links(paths: Document, schemas: Document) -> None:
             for call in paths[other].values():
                 links[call["operationId"]] = {
                     "operationId": call["operationId"],
-                    "parameters": {own: "$response.body#/id", **_same(path)},
+                    "parameters": {own: f"$response.body#/{_told(own)}", **_same(path)},
                 }
         if links:
             answer["links"] = links
+
+
+def _told(parameter: str) -> str:
+    """The field of an answer that a path's parameter takes."""
+    return "name" if parameter.endswith("_name") else "id"
 
 
 def _below(path: str, paths: Document) -> Iterator[tuple[str, str]]:

@@ -154,7 +154,12 @@ def test_a_link_leads_to_a_call_that_takes_the_new_id(world, route, link):
         if made.status_code == 409:  # no registry in a simulated cluster
             return
         assert made.status_code == 201
-        [own] = [name for name, where in link["parameters"].items() if where.endswith("#/id")]
-        ids = {**world.ids, own: made.json()["id"]}
+        told = {
+            name: made.json()[where.removeprefix("$response.body#/")]
+            for name, where in link["parameters"].items()
+            if where.startswith("$response.body#/")
+        }
+        assert len(told) == 1
+        ids = {**world.ids, **told}
         shown = world.client("admin").get(path.format(**ids))
         assert shown.status_code == 200

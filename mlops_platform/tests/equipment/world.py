@@ -23,7 +23,7 @@ from clusters.models import NodeState, Registry
 from clusters.services.quotas import put_quota
 from clusters.services.volumes import add_volume
 from clusters.tests.allocation import make_cluster, make_node
-from deployments.models import Status
+from deployments.models import Deployment, Status, Sweep
 from deployments.services.submit import create_deployment
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
@@ -120,7 +120,11 @@ def make_world() -> World:
     put_quota(cluster, colleague.pk, {"max_gpu": 2})
     spec = {"image": "train:1.2", "cpu_milli": 1000, "ram_mib": 512, "gpu": 1}
     running = create_deployment(dev, cluster.pk, spec).deployment
-    create_deployment(dev, cluster.pk, spec)
+    member = create_deployment(dev, cluster.pk, spec).deployment
+    sweep = Sweep.objects.create(
+        cluster=cluster, owner=dev, name="lr", parameters=[{"lr": 0.1}], size=1
+    )
+    Deployment.objects.filter(pk=member.pk).update(sweep=sweep, sweep_index=0)
     cycle.run(cluster.pk, Trigger.SUBMITTED)
     node.state = NodeState.NOT_READY  # so that cordon, uncordon and drain all change something
     node.save(update_fields=["state"])
@@ -141,6 +145,7 @@ def make_world() -> World:
             "registry_id": str(registry.pk),
             "volume_id": str(volume.pk),
             "deployment_id": str(running.pk),
+            "sweep_id": str(sweep.pk),
             "secret_name": "of-the-engines",
             "own_secret_name": "of-my-own",
             "key_name": "engines-key",

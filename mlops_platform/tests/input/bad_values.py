@@ -31,6 +31,7 @@ from deployments.api.fields import (
 from deployments.api.retries import Causes
 from deployments.api.secret_references import SecretReferences
 from deployments.api.steering.chosen import Filter
+from deployments.api.sweeps.bodies import Matrix, ParameterSets, Template
 from deployments.api.volumes import Mounts
 from mlops_platform.api.fields import (
     BoundedList,
@@ -182,6 +183,21 @@ def _by_kind(field: Any) -> list[Any]:
             causes = [None, True, 1.5, -1, 256, "", "x", "7-3", "1-256", "-1", "1-", "NODE_LOST"]
             lists = [[], *([each] for each in causes), [75, "75"], [str(n) for n in range(65)]]
             return ["75", 75, True, {}, *lists, *vast]
+        case Matrix():
+            values: list[Any] = [None, {}, [], ["x", []], "x" * 1001, 10**101, *vast]
+            matrices: list[Any] = [{"lr": [each]} for each in values]
+            matrices += [{name: [1]} for name in ("", "1a", "a b", "MLOPS_X", "x" * 300)]
+            matrices += [{"a": [*range(101)], "b": [*range(10)]}, {f"a{n}": [1] for n in range(21)}]
+            return ["x", 5, True, [], {}, {"lr": []}, {"lr": 1}, *matrices, *vast]
+        case ParameterSets():
+            values = [None, {}, [], "x" * 1001, 10**101, *vast]
+            sets: list[Any] = [[{"lr": each}] for each in values] + [
+                [{name: 1}] for name in ("", "1a", "a b")
+            ]
+            sets += [[], [{}], [5], [{"lr": 1}, {"seed": 1}], [{"lr": 1}] * 1001]
+            return ["x", 5, True, {}, *sets, *vast]
+        case Template():
+            return ["x", 5, True, [], [{}], *vast]
         case Mounts():
             mount = {"name": "datasets", "path": "/a"}
             mounts: list[Any] = ["x", None, [], {}, {"name": "datasets"}, {"path": "/a"}]

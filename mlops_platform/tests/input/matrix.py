@@ -110,6 +110,12 @@ QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
 KEYS = "/api/orgs/{organization_id}/keys"
 OWN_SECRETS = "/api/users/me/secrets"
+SWEEP: Body = {
+    "name": "lr-sweep",
+    "parameters": [{"lr": 0.1}],
+    "max_parallel": 1,
+    "template": {**DEPLOYMENT, "name": "lr-{{lr}}"},
+}
 OWN_KEYS = "/api/users/me/keys"
 SECRET: Body = {"value": " of the robot\n"}
 QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
@@ -236,6 +242,14 @@ MATRIX = [
     Row("POST /api/deployments", (401, 404, 403, 201, 201), DEPLOYMENT),
     Row("POST /api/deployments/bulk", (401, 404, 403, 201, 201), {"deployments": [DEPLOYMENT]}),
     Row("POST /api/deployments/quote", (401, 404, 403, 200, 200), DEPLOYMENT, writes=False),
+    Row("GET /api/sweeps", ANY_USER),
+    Row("POST /api/sweeps", (401, 404, 403, 201, 201), SWEEP),
+    Row("POST /api/sweeps", (401, 404, 403, 200, 200), {**SWEEP, "dry_run": True}, writes=False),
+    Row("GET /api/sweeps/{sweep_id}", READ),
+    Row("PATCH /api/sweeps/{sweep_id}", (401, 404, 403, 200, 200), {"max_parallel": 2}),
+    Row("DELETE /api/sweeps/{sweep_id}", (401, 404, 403, 409, 409)),
+    Row("POST /api/sweeps/{sweep_id}/stop", (401, 404, 403, 200, 200), {}),
+    Row("POST /api/sweeps/{sweep_id}/retry-failed", (401, 404, 403, 200, 200), {}, writes=False),
     Row("GET /api/deployments/{deployment_id}", READ),
     Row("PATCH /api/deployments/{deployment_id}", (401, 404, 403, 200, 200), {"name": "renamed"}),
     Row(

@@ -23,6 +23,7 @@ _ROWS = {
     "organizations_ban": _ORG,
     "organizations_secret": f"{_ORG} OR person_id {_MEMBERS}",
     "accounts_user": f"id {_MEMBERS}",
+    "accounts_apikey": f"user_id {_MEMBERS}",
     "accounts_login": f"user_id {_MEMBERS}",
     "clusters_cluster": _ORG,
     "clusters_node": _OF_CLUSTER,
