@@ -13,7 +13,7 @@ from clusters.models import Cluster, Node, NodeState
 from deployments import redis_queues
 from deployments.models import ALLOCATED, ENDED, PLACED, Deployment, PriorityClass, Status
 from deployments.queries import placements
-from deployments.services.dependencies import HOPELESS
+from deployments.services.drafting.dependencies import HOPELESS
 from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
 from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART

@@ -25,7 +25,7 @@ from deployments.reasons.codes import NEVER_POSSIBLE
 from deployments.signals import deployment_stopped
 from mlops_platform.database.clock import database_now
 from scheduler.answers.explain import as_workload
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.reasons import Code, Reason
 from scheduler.engine.wait_reasons import impossible
 from scheduler.models import ImpossibleRequest

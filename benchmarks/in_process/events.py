@@ -177,7 +177,7 @@ class _World:
 
     def _cycle(self, starts: int) -> tuple[int, Callable[[], object]]:
         from deployments.services.bulk import create_deployments
-        from deployments.services.drafts import Order
+        from deployments.services.drafting.drafts import Order
         from scheduler import cycle
         from scheduler.models import Trigger
 

@@ -238,7 +238,7 @@ def _hard_plans(result: Result, rounds: int) -> None:
 
 def _questions(result: Result, rounds: int) -> None:
     from deployments.models import Deployment
-    from deployments.services.drafts import draft_deployment
+    from deployments.services.drafting.drafts import draft_deployment
     from organizations.models import Membership
     from scheduler.answers import explain, quotes
 

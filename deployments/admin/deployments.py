@@ -20,7 +20,8 @@ from deployments.models import ENDED, PLACED, Deployment, Status
 from deployments.queries.deployments import positions_of
 from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.reader import reasons_for
-from deployments.services import stop, update
+from deployments.services import stop
+from deployments.services.drafting import update
 from mlops_platform.admin.filters import AgeFilter, LookUpFilter, LookUpMedia
 from mlops_platform.admin.lookups import LONGEST_SEARCH
 from mlops_platform.admin.pages import OperatorAdmin, counted

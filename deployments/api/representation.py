@@ -11,13 +11,13 @@ from rest_framework import serializers
 
 from accounts.models import User
 from deployments import hooks
+from deployments.api.body.fields import ShownGpus
+from deployments.api.body.readiness import ReadinessSerializer
+from deployments.api.body.secret_references import ShownSecretReferenceSerializer
+from deployments.api.body.volumes import MountSerializer
 from deployments.api.eta import ETA_EXAMPLE, EtaSerializer
-from deployments.api.fields import ShownGpus
 from deployments.api.parts import AmountsSerializer, PlacementSerializer
 from deployments.api.parts import ReasonSerializer as ReasonSerializer
-from deployments.api.readiness import ReadinessSerializer
-from deployments.api.secret_references import ShownSecretReferenceSerializer
-from deployments.api.volumes import MountSerializer
 from deployments.models import Deployment, Kind, OnPreempt, Status
 from deployments.queries.dependencies import Dependencies, dependencies_of
 from deployments.queries.deployments import LARGE, positions_of
@@ -26,7 +26,7 @@ from deployments.queries.priority_classes import priority_classes
 from deployments.queries.secrets import shown
 from deployments.reasons import codes
 from deployments.reasons.reader import reasons_for
-from deployments.services.whole_nodes import show_asked
+from deployments.services.drafting.whole_nodes import show_asked
 from mlops_platform.api.fields import ShownCores, ShownSeconds, ShownThousandths
 
 logger = logging.getLogger(__name__)

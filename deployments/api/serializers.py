@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from clusters.api.amounts import cpu_field, ram_field
 from clusters.api.labels import Labels
-from deployments.api.fields import (
+from deployments.api.body.fields import (
     Arguments,
     CheckpointFile,
     ContainerUser,
@@ -20,10 +20,10 @@ from deployments.api.fields import (
     Ulimits,
     WorkingDirectory,
 )
-from deployments.api.readiness import ReadinessSerializer
-from deployments.api.retries import MOST_FACTOR_MILLI, Causes
-from deployments.api.secret_references import SecretReferences
-from deployments.api.volumes import Mounts
+from deployments.api.body.readiness import ReadinessSerializer
+from deployments.api.body.retries import MOST_FACTOR_MILLI, Causes
+from deployments.api.body.secret_references import SecretReferences
+from deployments.api.body.volumes import Mounts
 from deployments.models import Kind, OnPreempt
 from mlops_platform.api.fields import (
     MILLI,

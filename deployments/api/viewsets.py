@@ -17,7 +17,7 @@ from deployments import logs
 from deployments.api import docs
 from deployments.api.event_serializers import EventSerializer
 from deployments.api.feed import updates
-from deployments.api.filters import (
+from deployments.api.finding.filters import (
     AllFilterSet,
     ClusterDeploymentFilterSet,
     DeploymentFilterSet,
@@ -56,8 +56,9 @@ from deployments.queries.deployments import deployment_by_id, events_of, without
 from deployments.queries.lists import deployments_of
 from deployments.queries.names import named_in
 from deployments.reasons.warnings import is_ordinary
-from deployments.services import bulk, checkpoint, rerun, stop, submit, update
-from deployments.services.drafts import Order
+from deployments.services import bulk, checkpoint, rerun, stop, submit
+from deployments.services.drafting import update
+from deployments.services.drafting.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
 from mlops_platform.api.answers.streams import StreamResponse
 from mlops_platform.api.errors import Invalid

@@ -12,10 +12,10 @@ from accounts.models import User
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
-from deployments.services import dependencies, idempotency, secret_references, volumes
-from deployments.services.drafts import Draft, Order, draft_deployments
-from deployments.services.idempotency import CHUNK
-from deployments.services.queue_limits import refuse_too_many
+from deployments.services.drafting import dependencies, idempotency, secret_references, volumes
+from deployments.services.drafting.drafts import Draft, Order, draft_deployments
+from deployments.services.drafting.idempotency import CHUNK
+from deployments.services.drafting.queue_limits import refuse_too_many
 from deployments.signals import deployments_submitted
 from mlops_platform.api.errors import not_found, refuse_items
 from mlops_platform.api.ids import draw_ids

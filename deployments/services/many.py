@@ -18,8 +18,9 @@ from clusters.models import Cluster
 from deployments.models import ENDED, Deployment, PriorityClass, Status
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.priority_classes import priority_classes, priority_named
-from deployments.services import bulk, dependencies, idempotency, rerun, stop, update
-from deployments.services.drafts import Draft, Order, try_drafts
+from deployments.services import bulk, rerun, stop
+from deployments.services.drafting import dependencies, idempotency, update
+from deployments.services.drafting.drafts import Draft, Order, try_drafts
 from mlops_platform.api.errors import BUSY, Invalid, not_found, try_again
 from organizations.access import reaches, role_too_low, roles_of
 from organizations.models import Role

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from accounts.models import User
 from deployments.models import Deployment, Status
 from deployments.queries.dependencies import Dependency
-from deployments.services import program, submit, whole_nodes
+from deployments.services import submit
+from deployments.services.drafting import program, whole_nodes
 
 COLUMNS = (
     *("name", "labels", "image", "command", "args", "volumes", "secrets", "kind"),

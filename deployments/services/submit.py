@@ -11,9 +11,9 @@ from deployments import hooks
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
-from deployments.services import dependencies, idempotency, secret_references, volumes
-from deployments.services.drafts import draft_deployment
-from deployments.services.queue_limits import refuse_too_many
+from deployments.services.drafting import dependencies, idempotency, secret_references, volumes
+from deployments.services.drafting.drafts import draft_deployment
+from deployments.services.drafting.queue_limits import refuse_too_many
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import draw_ids
 

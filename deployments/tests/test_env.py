@@ -160,7 +160,7 @@ def test_a_submit_of_an_earlier_version_can_be_repeated(
     """Its row has the digest itself, and `env` in clear text."""
     given = body(cluster, env=VALUES)
     with monkeypatch.context() as patch:
-        patch.setattr("deployments.services.idempotency._kept", lambda digest: digest)
+        patch.setattr("deployments.services.drafting.idempotency._kept", lambda digest: digest)
         first = api(dev).post(PATH, given, headers={"Idempotency-Key": "a"})
     Deployment.objects.update(env=VALUES)
     again = api(dev).post(PATH, given, headers={"Idempotency-Key": "a"})

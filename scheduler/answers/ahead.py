@@ -10,7 +10,7 @@ from uuid import UUID
 
 from deployments.models import Deployment
 from deployments.scheduling_key import OWNER
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import policy_key
 from scheduler.engine.snapshot import FAIR_SHARE, GPU_WEIGHTED, Snapshot, Workload

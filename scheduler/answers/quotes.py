@@ -30,7 +30,7 @@ from deployments.reasons.codes import render
 from deployments.reasons.reader import reasons_for
 from deployments.reasons.warnings import warnings_of
 from deployments.redis_queues import next_position
-from deployments.services.dependencies import refuse_hopeless
+from deployments.services.drafting.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
 from scheduler import cycle, metrics, store

@@ -16,7 +16,7 @@ from deployments.models import Deployment
 from deployments.queries.deployments import positions_of
 from deployments.queries.priority_classes import priority_classes
 from deployments.reasons.reader import reasons_for
-from deployments.services.drafts import draft_deployment
+from deployments.services.drafting.drafts import draft_deployment
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.api.throttling.concurrency import slot

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from scheduler.engine.capacity import Capacity
 from scheduler.engine.leaving import drained, is_draining
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.snapshot import LocalImage, PriorityClass, Running, Snapshot, Workload

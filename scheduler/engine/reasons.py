@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from scheduler.engine.nearest_labels import labels_in
+from scheduler.engine.placement.nearest_labels import labels_in
 from scheduler.engine.resources import NAMES, ZERO, Resources
 from scheduler.engine.snapshot import NODE, VOLUME, Labels, SweepLimit
 

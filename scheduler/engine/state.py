@@ -5,9 +5,9 @@ from dataclasses import replace
 from operator import attrgetter
 
 from scheduler.engine import reasons
-from scheduler.engine.capacity import Usable, Where
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
+from scheduler.engine.placement.capacity import Usable, Where
 from scheduler.engine.plan import Eviction, Start
 from scheduler.engine.preemption.guarantee import Guarantee, GuardedSearch, lacking
 from scheduler.engine.preemption.joint import Advice, Round

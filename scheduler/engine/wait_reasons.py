@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.engine import reasons
-from scheduler.engine.amounts import Amounts
-from scheduler.engine.capacity import Capacity, Where
 from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.placement.amounts import Amounts
+from scheduler.engine.placement.capacity import Capacity, Where
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason

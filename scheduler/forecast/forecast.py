@@ -11,7 +11,7 @@ from functools import partial
 from math import ceil, inf
 from random import Random
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.snapshot import ACTIVE, Snapshot
 from scheduler.engine.wait_reasons import impossible
 from scheduler.forecast.calibration import NO_CORRECTION, Correction

@@ -15,8 +15,8 @@ from time import perf_counter
 from typing import Protocol
 
 from scheduler.engine import Plan, Snapshot, make_plan
-from scheduler.engine.capacity import Capacity
 from scheduler.engine.invariants import verify
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.queue.waiting_queue import WaitingQueue
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import ZERO

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from deployments.models import Deployment
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.snapshot import Workload
 from scheduler.engine.wait_reasons import impossible
 from scheduler.forecast import Basis, Budget, Eta, Forecast, forecast

@@ -8,7 +8,7 @@ from drf_yasg import openapi
 
 from accounts.api.requests import UserRequest
 from clusters.api.named_filters import a_cluster
-from deployments.api.named_filters import a_user
+from deployments.api.finding.named import a_user
 from deployments.feed import window
 from deployments.feed.window import Entry
 from deployments.models import EventType

@@ -11,7 +11,7 @@ from rest_framework.serializers import ValidationError
 
 from accounts.api.requests import UserRequest
 from clusters.queries import clusters_visible_to
-from deployments.api.filters import AllFilterSet
+from deployments.api.finding.filters import AllFilterSet
 from deployments.models import Deployment
 from deployments.queries.deployments import deployments_visible_to
 from deployments.queries.lists import deployments_of

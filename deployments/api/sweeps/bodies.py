@@ -9,9 +9,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from deployments.api.fields import OF_THE_PLATFORM, VARIABLE
+from deployments.api.body.fields import OF_THE_PLATFORM, VARIABLE
 from deployments.api.serializers import EXAMPLE_CLUSTER, LONGEST_NAME, BulkItemSerializer
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
 from deployments.services.sweeps.placeholders import (
     INDEX,
     MOST_BYTES,

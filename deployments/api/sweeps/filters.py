@@ -8,7 +8,7 @@ from django_filters.rest_framework import FilterSet
 
 from clusters.api.named_filters import a_cluster, an_organization
 from deployments.api.finding.conditions import an_id
-from deployments.api.named_filters import a_user
+from deployments.api.finding.named import a_user
 from deployments.models import Sweep
 from mlops_platform.api.filters import ReadFilter
 

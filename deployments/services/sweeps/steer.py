@@ -9,7 +9,7 @@ from deployments.queries.dependencies import dependencies_of
 from deployments.queries.sweeps import expect_limits_in, members_of, open_members
 from deployments.scheduling_key import key_of
 from deployments.services import bulk, stop
-from deployments.services.drafts import Draft, Order, draft_deployments
+from deployments.services.drafting.drafts import Draft, Order, draft_deployments
 from deployments.services.rerun import again_of
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, not_found

@@ -13,8 +13,9 @@ from accounts.models import User
 from deployments.models import Deployment, Sweep
 from deployments.queries.sweeps import expect_limits_in
 from deployments.scheduling_key import key_of
-from deployments.services import bulk, dependencies, idempotency
-from deployments.services.drafts import Draft, Order, try_drafts
+from deployments.services import bulk
+from deployments.services.drafting import dependencies, idempotency
+from deployments.services.drafting.drafts import Draft, Order, try_drafts
 from deployments.services.sweeps.placeholders import Parameters
 from deployments.sweep import MOST_MEMBERS
 from mlops_platform.api.errors import Conflict, Invalid

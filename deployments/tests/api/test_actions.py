@@ -7,7 +7,8 @@ import pytest
 from clusters.tests.allocation import make_cluster
 from deployments.env import unsealed
 from deployments.models import Deployment, DeploymentEvent, Status
-from deployments.services import stop, update
+from deployments.services import stop
+from deployments.services.drafting import update
 from deployments.tests.workloads import make, timeline
 from mlops_platform.environment.database import RowLocked
 from organizations.models import Membership, Role

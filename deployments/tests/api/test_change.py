@@ -7,8 +7,8 @@ import pytest
 from deployments.env import unsealed
 from deployments.models import Deployment, DeploymentEvent, Status
 from deployments.queries.deployments import deployment_by_id
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_one
-from deployments.services.update import change_deployment
 from deployments.signals import deployment_stopped
 from deployments.tests.workloads import allocated, make, timeline
 from organizations.tests.people import all_at_once

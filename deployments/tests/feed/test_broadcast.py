@@ -16,7 +16,7 @@ from deployments.feed.follower import Follower, Passed
 from deployments.lifecycle.timeline import record
 from deployments.models import DeploymentEvent, EventType
 from deployments.services.bulk import create_deployments
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
 from deployments.services.submit import create_deployment
 from deployments.tests.feed.listening import EVENT_STREAM, Blocks
 from deployments.tests.feed.transactions import beside

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.models import Deployment
 from deployments.services.bulk import create_deployments
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
 from deployments.services.submit import create_deployment
 from deployments.tests.feed.transactions import beside
 from deployments.tests.workloads import make

@@ -12,10 +12,10 @@ from django.db import transaction
 
 from deployments.models import Deployment, DeploymentEvent
 from deployments.services.bulk import create_deployments
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.feed.transactions import in_thread
 from organizations.tests.people import client_for
 

@@ -15,7 +15,7 @@ from deployments.api.feed.streams import SLOTS
 from deployments.feed import window
 from deployments.models import DeploymentEvent
 from deployments.services.bulk import create_deployments
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
 from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
 from deployments.tests.feed.listening import EVENT_STREAM, Listener

@@ -9,9 +9,9 @@ from clusters.tests.allocation import make_cluster
 from clusters.tests.paging import all_rows
 from deployments.feed import window
 from deployments.models import Deployment
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.feed.transactions import beside
 from mlops_platform.api.answers import pagination
 from mlops_platform.api.answers.commit_order import Position, cursor_of

@@ -8,8 +8,8 @@ from clusters.models import Node
 from clusters.services.nodes import change_node
 from deployments.models import Deployment, Status
 from deployments.services.checkpoint import report_checkpoint
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.feed.guard import every_change_needs_an_event
 from deployments.tests.reconciler.testbed import Testbed
 

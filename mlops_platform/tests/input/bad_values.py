@@ -16,7 +16,7 @@ from accounts.api.serializers import Timezone
 from clusters.api.labels import Labels
 from clusters.api.registry_serializers import RegistryHost
 from clusters.api.volume_serializers import Named, NodeNames
-from deployments.api.fields import (
+from deployments.api.body.fields import (
     Arguments,
     CheckpointFile,
     ContainerUser,
@@ -28,11 +28,11 @@ from deployments.api.fields import (
     Ulimits,
     WorkingDirectory,
 )
-from deployments.api.retries import Causes
-from deployments.api.secret_references import SecretReferences
+from deployments.api.body.retries import Causes
+from deployments.api.body.secret_references import SecretReferences
+from deployments.api.body.volumes import Mounts
 from deployments.api.steering.chosen import Filter
 from deployments.api.sweeps.bodies import Matrix, ParameterSets, Template
-from deployments.api.volumes import Mounts
 from mlops_platform.api.fields import (
     BoundedList,
     Choice,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments.api.fields import Items
+from deployments.api.body.fields import Items
 from mlops_platform.tests.equipment.routes import Route
 
 MOST_BYTES = 1024 * 1024 - 64  # of a body: the limit, with a little room for what is around a value

@@ -9,7 +9,7 @@ so no later one is dearer than its victims.
 from collections.abc import Sequence
 from itertools import islice
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.curves import worth_of
 from scheduler.engine.preemption.victims import Candidate, VictimSet

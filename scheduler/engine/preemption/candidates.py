@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
-from scheduler.engine.capacity import Capacity
 from scheduler.engine.leaving import drained, is_draining
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.costs import assumed_checkpoints, cost, lost_ms
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.covers.greedy import Group

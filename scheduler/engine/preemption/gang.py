@@ -28,7 +28,7 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import NamedTuple
 
-from scheduler.engine.capacity import Usable
+from scheduler.engine.placement.capacity import Usable
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.covers.distribution import (
     Reach,

@@ -13,7 +13,7 @@ of these.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.searches import Searches

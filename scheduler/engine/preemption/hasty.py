@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.request import Request
 from scheduler.engine.preemption.victims import Candidate, VictimSet, weight_of

@@ -13,7 +13,7 @@ same workloads start, and the victims cost less.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.assignment import Assignment
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT

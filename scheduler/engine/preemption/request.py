@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scheduler.engine.capacity import Usable
+from scheduler.engine.placement.capacity import Usable
 from scheduler.engine.preemption.victims import Candidate
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Labels

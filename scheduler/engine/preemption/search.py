@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
-from scheduler.engine.capacity import Capacity, Usable, fits
+from scheduler.engine.placement.capacity import Capacity, Usable, fits
 from scheduler.engine.preemption import gang
 from scheduler.engine.preemption.candidates import Candidates
 from scheduler.engine.preemption.covers import covering

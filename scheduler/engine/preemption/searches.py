@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates, candidates_of
 from scheduler.engine.preemption.exemption import is_patient
 from scheduler.engine.preemption.search import PreemptionSearch

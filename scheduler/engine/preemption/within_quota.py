@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.candidates import Candidates, Cheapest
 from scheduler.engine.preemption.covers.covering import WORK_LIMIT, cover
 from scheduler.engine.preemption.covers.greedy import Amounts, Group

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Set
 
-from scheduler.engine.capacity import Capacity, Usable, Where
+from scheduler.engine.placement.capacity import Capacity, Usable, Where
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.resources import Resources

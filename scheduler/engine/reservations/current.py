@@ -9,7 +9,7 @@ start.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import chain
 
-from scheduler.engine.capacity import Capacity, Usable
+from scheduler.engine.placement.capacity import Capacity, Usable
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.order import order_key
 from scheduler.engine.queue.waiting_queue import WaitingQueue

@@ -23,7 +23,7 @@ from collections.abc import (
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.placement.capacity import Capacity, Where
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.preemption.victims import Candidate
 from scheduler.engine.reservations.profile import DelayedStart, Profile, Starts

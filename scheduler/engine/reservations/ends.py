@@ -4,7 +4,7 @@ them."""
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.placement.capacity import Capacity, Where
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import LOWER_PRIORITY, PriorityClass, Snapshot, Workload

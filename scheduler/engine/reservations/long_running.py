@@ -7,7 +7,7 @@ workload that does not fit beside the services: it could not start, whatever els
 from collections.abc import Mapping
 from copy import copy
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
     LOWER_PRIORITY,

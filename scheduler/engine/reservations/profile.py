@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from scheduler.engine.capacity import Capacity, Where
+from scheduler.engine.placement.capacity import Capacity, Where
 from scheduler.engine.preemption.victims import Candidate
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import Snapshot, Workload

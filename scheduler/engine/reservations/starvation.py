@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from functools import cached_property
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import ZERO, Resources

@@ -9,7 +9,7 @@ other bins (ADR 0028).
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.ends import Ends
 from scheduler.engine.reservations.long_running import LongRunning

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
-from scheduler.engine.nearest_labels import labels_in
+from scheduler.engine.placement.capacity import Capacity
+from scheduler.engine.placement.nearest_labels import labels_in
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import QueueIterator, WaitingQueue

@@ -15,8 +15,8 @@ workload asks for CPU, nothing else runs where all CPUs are taken.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from scheduler.engine.capacity import Capacity
-from scheduler.engine.node_sizes import ALIKE, EQUAL, OF_GPUS, are_alike, label_of
+from scheduler.engine.placement.capacity import Capacity
+from scheduler.engine.placement.node_sizes import ALIKE, EQUAL, OF_GPUS, are_alike, label_of
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import GPUS, Workload
 

@@ -16,9 +16,9 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import ENDED, Deployment, Status
 from deployments.queries.deployments import deployment_by_id
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop, stop_deployment
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests import clock
 from mlops_platform.api.errors import Conflict
 from mlops_platform.tests.equipment.examples import examples

@@ -10,8 +10,8 @@ from clusters.models import Cluster
 from clusters.services.clusters import change_cluster
 from deployments.models import Deployment, Status
 from deployments.scheduling_key import key_of
+from deployments.services.drafting.update import change_deployment
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.workloads import body, make
 from scheduler import audit, replay
 from scheduler.engine.resources import Resources

@@ -11,8 +11,8 @@ from clusters.models import Cluster
 from clusters.services.clusters import change_cluster
 from deployments.models import Deployment, Status
 from deployments.scheduling_key import key_of, request_in
+from deployments.services.drafting.update import change_deployment
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.workloads import make
 from scheduler import replay
 from scheduler.engine.codec import canonical, decode_snapshot, encode_snapshot

@@ -10,8 +10,8 @@ from clusters.services.quotas import delete_quota, put_quota
 from deployments.models import Deployment, Status, WaitReason
 from deployments.reasons.reader import reasons_for
 from deployments.scheduling_key import key_of
+from deployments.services.drafting.update import change_deployment
 from deployments.services.submit import create_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.workloads import body, make
 from organizations.tests.people import client_for
 from scheduler import audit, replay

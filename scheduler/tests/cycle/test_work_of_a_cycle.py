@@ -15,9 +15,9 @@ from clusters.models import Cluster
 from deployments.models import Deployment, Status
 from scheduler import cycle
 from scheduler.engine import Decision, decide
-from scheduler.engine.capacity import Capacity
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.leaving import drained
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.models import SchedulingCycle, Trigger

@@ -17,8 +17,8 @@ from clusters.models import Cluster, State
 from deployments import redis_queues
 from deployments.models import Deployment, PriorityClass, Status
 from deployments.scheduling_key import key_of
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_deployment
-from deployments.services.update import change_deployment
 from mlops_platform.api.ids import time_of
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.tests.equipment.examples import examples

@@ -9,8 +9,8 @@ from pytest_django import Settings
 
 from clusters.models import Cluster, State
 from deployments.models import Deployment, Status
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.clock import finish_due
 from deployments.tests.interleaving import after_statement
 from mlops_platform.coordination.locks import try_lock

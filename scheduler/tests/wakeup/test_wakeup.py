@@ -6,8 +6,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from clusters.models import Cluster
 from clusters.services.clusters import pause
 from deployments.models import Status
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_deployment
-from deployments.services.update import change_deployment
 from mlops_platform.coordination.redis import redis_client
 from scheduler import wakeup
 from scheduler.models import Trigger

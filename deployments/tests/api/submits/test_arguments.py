@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.models import Deployment
-from deployments.services.program import MOST_ARGUMENT_BYTES
+from deployments.services.drafting.program import MOST_ARGUMENT_BYTES
 from deployments.tests.workloads import body
 from mlops_platform.tests.equipment.errors import error_body
 

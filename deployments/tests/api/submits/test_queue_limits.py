@@ -11,7 +11,7 @@ from pytest_django import Settings
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment, Status
-from deployments.services import queue_limits
+from deployments.services.drafting import queue_limits
 from deployments.tests.workloads import body, make
 from mlops_platform.tests.equipment.errors import error_body
 from mlops_platform.tests.equipment.world import fingerprint

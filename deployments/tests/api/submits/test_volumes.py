@@ -9,8 +9,8 @@ from clusters.models import Volume
 from clusters.services.volumes import add_volume, change_volume
 from clusters.tests.allocation import make_cluster, make_node, row
 from deployments.models import Deployment, Status
+from deployments.services.drafting.volumes import keep
 from deployments.services.submit import create_deployment
-from deployments.services.volumes import keep
 from deployments.tests.workloads import body, make
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from typing import Any
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import Deployment, Status, Sweep
-from deployments.services.drafts import Order
+from deployments.services.drafting.drafts import Order
 from deployments.services.sweeps.submit import Wanted, create_sweep
 from deployments.tests.workloads import body
 

@@ -8,8 +8,8 @@ from clusters.models import Cluster, Node, NodeState, Quota
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, DeploymentEvent, EventType
 from deployments.services.checkpoint import report_checkpoint
+from deployments.services.drafting.update import change_deployment
 from deployments.services.stop import stop_deployment
-from deployments.services.update import change_deployment
 from deployments.tests.feed.guard import every_change_needs_an_event
 from deployments.tests.reconciler.starts.test_pull_policy import DIGEST, shows
 from deployments.tests.reconciler.testbed import Testbed, mark_lost, reason

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler.engine.nearest_labels import nearest_labels
+from scheduler.engine.placement.nearest_labels import nearest_labels
 from scheduler.engine.snapshot import VOLUME, Labels
 from scheduler.tests.engine.build import node
 

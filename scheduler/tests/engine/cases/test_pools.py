@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduler.engine import Plan
-from scheduler.engine.capacity import OverAllocatedError
+from scheduler.engine.placement.capacity import OverAllocatedError
 from scheduler.engine.snapshot import PriorityClass, Running
 from scheduler.tests.engine.build import HIGH, LOW, MID, NOW, ends, job, node, pool, rack, run
 from scheduler.tests.engine.plans import evicted_ids, plan, started

@@ -5,7 +5,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.resources import Resources
 from scheduler.tests.engine.build import node, rack
 

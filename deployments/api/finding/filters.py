@@ -10,9 +10,9 @@ from django_filters.rest_framework import FilterSet
 
 from clusters.api.named_filters import a_cluster, an_organization
 from deployments.api.finding.conditions import ConditionFilterSet, a_time, an_id
+from deployments.api.finding.named import a_user
 from deployments.api.finding.parts import some_fields
 from deployments.api.finding.totals import TOTAL, a_flag
-from deployments.api.named_filters import a_user
 from deployments.feed import window
 from deployments.models import Status
 from deployments.queries.lists import DeploymentList

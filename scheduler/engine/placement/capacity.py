@@ -11,10 +11,10 @@ from copy import copy
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from scheduler.engine.amounts import Amounts
 from scheduler.engine.budget import Budget
-from scheduler.engine.nearest_labels import nearest_labels
-from scheduler.engine.node_sizes import SIZE, carries
+from scheduler.engine.placement.amounts import Amounts
+from scheduler.engine.placement.nearest_labels import nearest_labels
+from scheduler.engine.placement.node_sizes import SIZE, carries
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import DRAINING, READY, SPREAD, Labels, Node, Placement, Snapshot
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from scheduler.engine.node_sizes import SIZE
+from scheduler.engine.placement.node_sizes import SIZE
 from scheduler.engine.snapshot import OTHER_THAN, VOLUME, Labels, Node
 
 MOST = 3  # of each label of the selector

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments.api.fields import OF_THE_PLATFORM, VARIABLE
+from deployments.api.body.fields import OF_THE_PLATFORM, VARIABLE
 from mlops_platform.api.fields import BoundedList, Choice, Text
 from mlops_platform.api.serializers import StrictSerializer
 from organizations.secrets.owners import Scope

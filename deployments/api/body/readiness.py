@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from deployments.api.fields import LARGEST_PROBE, Arguments
+from deployments.api.body.fields import LARGEST_PROBE, Arguments
 from mlops_platform.api.fields import Choice, Text, WholeNumber
 from mlops_platform.api.serializers import StrictSerializer
 

@@ -4,7 +4,7 @@ import pytest
 
 from scheduler.engine import Snapshot
 from scheduler.engine.budget import Budget
-from scheduler.engine.capacity import Capacity
+from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.preemption.assignment import Assignment
 from scheduler.engine.preemption.candidates import Candidates, candidates_of
 from scheduler.engine.resources import Resources

@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.models import MAX_GPU
-from deployments.services.whole_nodes import ALL
+from deployments.services.drafting.whole_nodes import ALL
 from mlops_platform.api.fields import BoundedList, Reference, ShownNumberOr, Text, WholeNumberOr
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.paths import AbsolutePath, lies_in

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from clusters.tests.allocation import make_cluster
-from deployments.api.filters import ORDERINGS
+from deployments.api.finding.filters import ORDERINGS
 from deployments.models import Status
 from deployments.tests.history import add_history, analyze, rows_read, scans_of
 from deployments.tests.workloads import make

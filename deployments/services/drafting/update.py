@@ -15,8 +15,8 @@ from deployments.queries.deployments import deployment_by_id
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import program, whole_nodes
-from deployments.services.program import PROGRAM
+from deployments.services.drafting import program, whole_nodes
+from deployments.services.drafting.program import PROGRAM
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount

@@ -22,9 +22,10 @@ from deployments.queries.priority_classes import priority_classes, priority_name
 from deployments.runtimes.base import IF_MISSING
 from deployments.runtimes.peers import RANKS, why_no_rank
 from deployments.scheduling_key import key_of
-from deployments.services import dependencies, retries, secret_references, volumes, whole_nodes
-from deployments.services.program import MOST_ARGUMENT_BYTES, TOO_MANY_ARGUMENT_BYTES
-from deployments.services.update import refuse_selector_in_pool
+from deployments.services import retries
+from deployments.services.drafting import dependencies, secret_references, volumes, whole_nodes
+from deployments.services.drafting.program import MOST_ARGUMENT_BYTES, TOO_MANY_ARGUMENT_BYTES
+from deployments.services.drafting.update import refuse_selector_in_pool
 from mlops_platform.api.errors import Invalid, refuse_items
 from mlops_platform.api.fields import MILLI
 from mlops_platform.api.ids import parse_uuid
