@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import APIException
 
-from clusters.api.volume_serializers import NewVolumeSerializer
+from clusters.api.volumes.serializers import NewVolumeSerializer
 from clusters.models import Volume
 from clusters.services import volumes
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia

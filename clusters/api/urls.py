@@ -1,7 +1,7 @@
 """Below /api/."""
 
 from clusters.api.viewsets import ClusterViewSet, NodeViewSet, RegistryViewSet
-from clusters.api.volume_viewsets import VolumeViewSet
+from clusters.api.volumes.viewsets import VolumeViewSet
 from mlops_platform.api.routers import ApiRouter
 
 router = ApiRouter()

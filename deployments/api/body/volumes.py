@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from clusters.api.volume_serializers import volume_name
+from clusters.api.volumes.serializers import volume_name
 from mlops_platform.api.fields import BoundedList, Flag
 from mlops_platform.api.paths import AbsolutePath, InnerPath, lies_in
 from mlops_platform.api.serializers import StrictSerializer

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from accounts.api.serializers import Timezone
 from clusters.api.labels import Labels
 from clusters.api.registry_serializers import RegistryHost
-from clusters.api.volume_serializers import Named, NodeNames
+from clusters.api.volumes.serializers import Named, NodeNames
 from deployments.api.body.fields import (
     Arguments,
     CheckpointFile,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clusters.api.volume_serializers import NewVolumeSerializer
+from clusters.api.volumes.serializers import NewVolumeSerializer
 from deployments.runtimes.base import Code, Container, RefusedError, Sandbox
 from deployments.runtimes.docker import containers
 from deployments.runtimes.docker.files.mounts import mounts_of, own_volume

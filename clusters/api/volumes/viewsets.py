@@ -8,9 +8,9 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
 from clusters import queries
-from clusters.api import volume_docs
 from clusters.api.nested import ClusterChildViewSet
-from clusters.api.volume_serializers import (
+from clusters.api.volumes import docs
+from clusters.api.volumes.serializers import (
     ChangeVolumeSerializer,
     NewVolumeSerializer,
     VolumeSerializer,
@@ -31,7 +31,7 @@ class VolumeViewSet(ListModelMixin, RetrieveModelMixin, ClusterChildViewSet):
         "destroy": Role.ADMIN,
     }
     bodies = {"create": NewVolumeSerializer, "partial_update": ChangeVolumeSerializer}
-    docs = volume_docs.VOLUMES
+    docs = docs.VOLUMES
     serializer_class = VolumeSerializer
     queryset = Volume.objects.none()
     lookup_url_kwarg = "volume_id"
