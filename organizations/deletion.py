@@ -24,18 +24,19 @@ logger = logging.getLogger(__name__)
 
 def delete_own_organization(actor: User, organization_id: UUID, *, force: bool = False) -> None:
     """As delete_organization; ADMIN only."""
-    with transaction.atomic():
-        require(actor, organization_id, Role.ADMIN)
-        delete_organization(organization_id, force=force)
-    finish(organization_id)
+    delete_organization(organization_id, force=force, actor=actor)
     extra = {"organization_id": str(organization_id), "actor_id": str(actor.pk)}
     logger.info("organization deleted", extra=extra)
 
 
-def delete_organization(organization_id: UUID, *, force: bool = False) -> None:
+def delete_organization(
+    organization_id: UUID, *, force: bool = False, actor: User | None = None
+) -> None:
     """Delete the organization with its clusters and their history; 409, with nothing changed, while
-    anything waits or runs in one of them, unless forced."""
+    anything waits or runs in one of them, unless forced. `actor` is a member, who must be ADMIN."""
     with transaction.atomic():
+        if actor is not None:
+            require(actor, organization_id, Role.ADMIN)
         live = Organization.objects.filter(deleted_at=None)
         organization = lock_row(live, organization_id, no_key=False)
         if organization is None:

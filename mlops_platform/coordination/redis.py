@@ -83,3 +83,7 @@ class _Impatient(Retry):
             if isinstance(error, RedisTimeoutError) or took_s > SLOW_S:
                 _stalled_until[self._url] = time.monotonic() + self._stalled_s
             raise
+        except ValueError as error:  # redis-py's, of a connection that was cut off while it read
+            if "closed file" not in str(error):
+                raise
+            raise RedisConnectionError("Redis was cut off.") from error

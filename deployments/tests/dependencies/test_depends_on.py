@@ -142,7 +142,7 @@ def test_a_submit_takes_few_queries(api, dev, cluster, size, django_assert_num_q
     api(dev).post(PATH, body(cluster))  # what is queued has been counted within ten seconds
     # the caller, the cluster, the role, the classes, the dependencies; in a savepoint the time,
     # two inserts, the lock, the dependencies as they are now, the links, the limits of the queue
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         assert api(dev).post(PATH, body(cluster, depends_on=needed)).status_code == 201
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client, RequestFactory
 
-from accounts.models import User
+from accounts.models import ApiKey, User
 from mlops_platform.tests.equipment.world import World, fingerprint
 from mlops_platform.tests.waits.organization_lock import (
     UPDATED,
@@ -25,6 +25,9 @@ ACTIONS = [
     ("clusters/node", "cordon", "node_id"),
     ("clusters/node", "uncordon", "node_id"),
     ("clusters/node", "drain", "node_id"),
+    ("clusters/node", "drain_when_finished", "node_id"),
+    ("deployments/sweep", "stop", "sweep_id"),
+    ("accounts/apikey", "revoke", "api_key_id"),
     ("deployments/deployment", "stop", "deployment_id"),
     ("deployments/deployment", "priority_HIGH", "deployment_id"),
     ("organizations/invitecode", "rotate", "code_id"),
@@ -35,6 +38,7 @@ WITHOUT_LOCKS = {
     ("clusters/cluster", "resume"),
     ("accounts/user", "reset_second_factor"),
     ("deployments/deployment", "priority_LOW"),
+    ("deployments/deployment", "submit_again"),
 }
 DELETIONS = [
     ("clusters/registry", "registry_id"),
@@ -55,6 +59,8 @@ def id_of(world: World, name: str) -> object:
         return InviteCode.objects.get(code=world.ids["invite_code"]).pk
     if name == "membership_id":
         return Membership.objects.get(user_id=world.ids["user_id"]).pk
+    if name == "api_key_id":
+        return ApiKey.objects.filter(name=world.ids["own_key_name"]).earliest("created_at").pk
     return world.ids[name]
 
 

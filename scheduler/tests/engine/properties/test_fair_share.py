@@ -15,7 +15,7 @@ from scheduler.simulator.kept_queue import KeptQueue
 from scheduler.tests.engine.plans import replayed_plan
 from scheduler.tests.engine.strategies import with_shares
 
-NEVER = ("EXCEEDS_CAPACITY", "NO_MATCHING_NODE")
+NEVER = ("EXCEEDS_CAPACITY", "NO_MATCHING_NODE", "NO_CAPACITY_YET")
 
 
 @given(with_shares())

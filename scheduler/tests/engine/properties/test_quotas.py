@@ -11,7 +11,7 @@ from scheduler.engine.snapshot import DEFAULT_QUOTA
 from scheduler.tests.engine.plans import replayed_plan
 from scheduler.tests.engine.strategies import with_quotas
 
-NEVER = ("EXCEEDS_CAPACITY", "NO_MATCHING_NODE")
+NEVER = ("EXCEEDS_CAPACITY", "NO_MATCHING_NODE", "NO_CAPACITY_YET")
 
 
 @given(with_quotas())
