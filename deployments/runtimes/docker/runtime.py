@@ -362,11 +362,12 @@ class DockerRuntime:
 
     def _renamed(self, key: Key) -> dict[str, Any] | None:
         """The replica's container where others have renamed it: the oldest with its labels, as any
-        other is a copy of it."""
+        other is a copy of it. A list tells ages in seconds, an inspection in nanoseconds."""
         labels = containers.labels_of(key, self._cluster_id)
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        oldest = min(self._list(filters), key=lambda each: int(each["Created"]), default=None)
-        return self._inspect(oldest["Id"]) if oldest else None
+        found = [self._inspect(each["Id"]) for each in self._list(filters)]
+        alive = [each for each in found if each is not None]
+        return min(alive, key=lambda each: str(each["Created"]).rstrip("Z"), default=None)
 
     def _is_ours(self, container: dict[str, Any], key: Key) -> bool:
         return containers.key_of(container["Config"]["Labels"], self._cluster_id) == key
