@@ -37,11 +37,11 @@ def add_history(cluster: Any, owner: Any, count: int) -> None:
         cursor.execute(_ENDED, params)
 
 
-def start_empty() -> None:
+def start_empty(table: str = "deployments_deployment") -> None:
     """The table as it is when made: what tests have added and rolled back stays in its pages and
     indexes, and a scan for a bitmap reads that too."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE deployments_deployment CASCADE")
+        cursor.execute(f"TRUNCATE {table} CASCADE")
 
 
 def analyze() -> None:

@@ -296,9 +296,10 @@ def test_clusters_of_which_all_that_is_due_is_locked_take_no_turn_of_another(
 
 
 def test_a_redis_that_fails_slowly_delays_many_ends_once(
-    transactional_db, dev, org, cluster, monkeypatch, caplog
+    transactional_db, dev, org, cluster, monkeypatch, caplog, settings
 ):
     """As where the name of its host is not found any more."""
+    settings.REDIS_STALLED_S = 60.0  # however slow the machine is
     for number in range(deadlines.CLUSTERS + 5):
         running(make_cluster(org, name=f"c{number}"), dev, ran_s=61, simulated_runtime_s=60)
     attempts = []

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
-from deployments.tests.history import analyze, rows_read, scans_of
+from deployments.tests.history import analyze, rows_read, scans_of, start_empty
 from mlops_platform.admin.filters import AgeFilter
 from mlops_platform.admin.pages import HistoryPaginator
 from organizations.models import Organization
@@ -55,6 +55,7 @@ def operator(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
 
 @pytest.fixture
 def ledger(org: Organization) -> None:
+    start_empty("scheduler_schedulingcycle")
     for name, count, after in (("busy", LEDGER, 0), ("old", LEDGER, LEDGER), ("quiet", 20, 0)):
         cluster = str(make_cluster(org, name=name).pk)
         with connection.cursor() as cursor:
