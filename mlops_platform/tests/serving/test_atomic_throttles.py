@@ -34,9 +34,18 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
 def test_of_many_guesses_at_the_same_time_as_many_pass_as_one_after_the_other(
     ada: User, rates: dict[str, str | None]
 ) -> None:
+    """Never more. A count that a slow Redis has taken twice lets one less pass, so on a loaded
+    machine it may take another try until all five do."""
     rates["login"] = "5/min"
-    answers = all_at_once(*[lambda: log_in("ada") for _ in range(20)])
-    assert sorted(answers) == [401] * 5 + [429] * 15
+    for _ in range(3):
+        redis_client().flushdb()
+        answers = all_at_once(*[lambda: log_in("ada") for _ in range(20)])
+        passed = answers.count(401)
+        assert passed <= 5
+        assert passed + answers.count(429) == 20
+        if passed == 5:
+            return
+    raise AssertionError("fewer pass each time")
 
 
 def test_a_refused_request_does_not_count(ada: User, rates: dict[str, str | None]) -> None:
