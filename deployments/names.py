@@ -16,7 +16,7 @@ OF_USERS = frozenset({"labels", "node_selector", "without_labels"})
 ID_LETTERS = 36
 SHORT_ID = 13  # letters of an id: the millisecond at which it was made
 CALLED = "{} of {}"  # a name and the owner's
-TOLD_BY_ID = "a deployment ({short})"
+CALLED_BY_ID = "a deployment ({short})"
 
 Details = Mapping[str, Any]
 
@@ -81,17 +81,17 @@ def _is_id(value: Any) -> bool:
 def in_words(id_: object, names: Names) -> str:
     """`eval-7 of ada`, or the short id of one that is gone."""
     found = names.get(str(id_))
-    return str(found) if found else TOLD_BY_ID.format(short=short(id_))
+    return str(found) if found else CALLED_BY_ID.format(short=short(id_))
 
 
-def told(details: Details, key: str) -> str:
+def called(details: Details, key: str) -> str:
     """What a sentence calls the deployment under that key."""
     if name := details.get(f"{key}_name"):
         return str(Named(name, details[f"{key}_owner"]))
-    return TOLD_BY_ID.format(short=short(details[key]))
+    return CALLED_BY_ID.format(short=short(details[key]))
 
 
-def all_told(details: Details, key: str) -> Sequence[str]:
+def names_in(details: Details, key: str) -> Sequence[str]:
     """The same of each of several."""
     given: Sequence[str] | None = details.get(SEVERAL[key])
     return given if given is not None else [in_words(each, {}) for each in details[key]]

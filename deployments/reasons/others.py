@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from deployments.names import Named, all_told, told
+from deployments.names import Named, called, names_in
 from deployments.reasons.preemption import DELAYED
 
 Details = Mapping[str, Any]
@@ -22,17 +22,17 @@ def some_of(names: Sequence[str], count: int | None = None) -> str:
 
 def blocked_by_head(details: Details) -> str:
     return (
-        f"Waits behind {told(details, 'head')}, which is first in the queue and does not fit yet."
+        f"Waits behind {called(details, 'head')}, which is first in the queue and does not fit yet."
     )
 
 
 def reserved_for_head(details: Details) -> str:
     if details.get(DELAYED):
         return (
-            f"What is free is reserved for {told(details, 'head')}, which waits for a time limit "
-            "instead of preempting."
+            f"What is free is reserved for {called(details, 'head')}, which waits for a time "
+            "limit instead of preempting."
         )
-    return f"What is free is reserved for {told(details, 'head')}, which has waited longest."
+    return f"What is free is reserved for {called(details, 'head')}, which has waited longest."
 
 
 def waiting_for(ids: Sequence[UUID], names: Sequence[Named]) -> dict[str, Any]:
@@ -48,14 +48,14 @@ def waiting_for(ids: Sequence[UUID], names: Sequence[Named]) -> dict[str, Any]:
 
 def waiting_for_dependencies(details: Details) -> str:
     count = details["count"]
-    named = some_of(all_told(details, "deployments"), count)
+    named = some_of(names_in(details, "deployments"), count)
     return (
         f"Waits for {count} {'deployment' if count == 1 else 'deployments'} to complete: {named}."
     )
 
 
 def dependency_failed(details: Details) -> str:
-    return f"Depends on {told(details, 'by')}, which did not complete, so it cannot start."
+    return f"Depends on {called(details, 'by')}, which did not complete, so it cannot start."
 
 
 def node_drained(details: Details) -> str:
@@ -67,7 +67,7 @@ def node_drained(details: Details) -> str:
 
 
 def preempted(details: Details) -> str:
-    sentence = f"Made room for {told(details, 'by')}"
+    sentence = f"Made room for {called(details, 'by')}"
     if details.get("priority"):
         sentence += f" ({details['priority']})"
     if details.get("for_quota"):

@@ -7,7 +7,7 @@ A cause with its count, and until when it lasts at least where time ends it, is 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from deployments.names import told
+from deployments.names import called
 
 Cause = Mapping[str, Any]
 SPARED = "spared"  # in a reason's details
@@ -31,7 +31,7 @@ def moment_in_words(iso: str) -> str:
 
 def delayed_sentence(delayed: Mapping[str, Any]) -> str:
     return (
-        f"It waits for {told(delayed, 'after')} to end, by its time limit at "
+        f"It waits for {called(delayed, 'after')} to end, by its time limit at "
         f"{moment_in_words(delayed['at'])}, instead of preempting (preemption_delay_s)."
     )
 

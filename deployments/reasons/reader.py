@@ -61,9 +61,11 @@ def reasons_for(
             waits[row.pk] = WaitReason(code=codes.BACKOFF, details=details)
     away = NodesAway(deployments, waits)
     present = {row.pk: away.add_to(row, waits.get(row.pk)) for row in deployments}
-    told = [row.reason_details for row in deployments if row.reason_details]
-    told += [wait.details for wait in present.values() if wait is not None and wait.details]
-    names = names_of(all_references(told), {row.cluster_id for row in deployments}) if told else {}
+    stored = [row.reason_details for row in deployments if row.reason_details]
+    stored += [wait.details for wait in present.values() if wait is not None and wait.details]
+    names = (
+        names_of(all_references(stored), {row.cluster_id for row in deployments}) if stored else {}
+    )
     return {row.pk: _reason(row, present[row.pk], away.reason(row), names) for row in deployments}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deployments.names import told
+from deployments.names import called
 
 Details = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def _in_use(is_empty: str, are_empty: str, becomes: str) -> Callable[[Details], 
         following = ""
         if details.get("soon_empty"):
             soon = details["soon_empty"]
-            following = f"; {soon['node']} {becomes} when {told(soon, 'after')} ends"
+            following = f"; {soon['node']} {becomes} when {called(soon, 'after')} ends"
         closed = details.get("closed_nodes", 0)
         shut = f" {closed} {'node is' if closed == 1 else 'nodes are'} closed." if closed else ""
         return f"{found}{asked}{following}.{shut}"

@@ -1,7 +1,7 @@
 """The container of one replica, as the body of the engine's REST API."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments.runtimes.base import Code, Key, LaunchSpec, Probe, Problem, RefusedError, Sandbox
@@ -36,6 +36,11 @@ def key_of(labels: dict[str, str] | None, cluster_id: str) -> Key | None:
         return Key(labels[DEPLOYMENT], int(labels[ATTEMPT]), int(labels[REPLICA]))
     except (KeyError, ValueError):
         return None
+
+
+def made_at(container: Mapping[str, Any]) -> str:
+    """A text that orders inspected containers by age; the engine leaves zeros at its end out."""
+    return str(container["Created"]).rstrip("Z")
 
 
 def labels_of(key: Key, cluster_id: str) -> dict[str, str]:

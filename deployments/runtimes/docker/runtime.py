@@ -362,12 +362,11 @@ class DockerRuntime:
 
     def _renamed(self, key: Key) -> dict[str, Any] | None:
         """The replica's container where others have renamed it: the oldest with its labels, as any
-        other is a copy of it. A list tells ages in seconds, an inspection in nanoseconds."""
+        other is a copy of it. Inspected, as a list has ages in seconds."""
         labels = containers.labels_of(key, self._cluster_id)
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        found = [self._inspect(each["Id"]) for each in self._list(filters)]
-        alive = [each for each in found if each is not None]
-        return min(alive, key=lambda each: str(each["Created"]).rstrip("Z"), default=None)
+        found = (self._inspect(each["Id"]) for each in self._list(filters))
+        return min(filter(None, found), key=containers.made_at, default=None)
 
     def _is_ours(self, container: dict[str, Any], key: Key) -> bool:
         return containers.key_of(container["Config"]["Labels"], self._cluster_id) == key
