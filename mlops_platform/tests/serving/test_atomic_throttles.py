@@ -34,8 +34,8 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
 def test_of_many_guesses_at_the_same_time_as_many_pass_as_one_after_the_other(
     ada: User, rates: dict[str, str | None]
 ) -> None:
-    """Never more. A count that a slow Redis has taken twice lets one less pass, so on a loaded
-    machine it may take another try until all five do."""
+    """Never more. On a loaded machine fewer have passed, so it may take another try until all five
+    do."""
     rates["login"] = "5/min"
     for _ in range(3):
         redis_client().flushdb()
