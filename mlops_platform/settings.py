@@ -23,6 +23,7 @@ from mlops_platform.environment.database import deadlines
 from mlops_platform.environment.fetching import fetch_image
 from mlops_platform.environment.host_paths import host_roots
 from mlops_platform.environment.limits import MOST, MOST_AT_ONCE, rate, whole_number
+from mlops_platform.environment.mail import STARTTLS, TLS, mail, public_url
 from mlops_platform.environment.production import (
     is_production,
     proxies_in_front,
@@ -208,6 +209,16 @@ SIMPLE_JWT = {
     # clients write before the token as it is. The first spelling is the one that a 401 names.
     "AUTH_HEADER_TYPES": ("Bearer", *map("".join, product(*zip("bearer", "BEARER", strict=True)))),
 }
+
+# --- Mail -----------------------------------------------------------------------------------
+PUBLIC_URL = public_url(os.environ)
+_mail = mail(os.environ)
+EMAIL_HOST = _mail.host  # empty: no mail is sent
+EMAIL_PORT = _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.security == STARTTLS, _mail.security == TLS
+EMAIL_TIMEOUT = 10  # seconds, of each step of the conversation
+DEFAULT_FROM_EMAIL = _mail.sender
 
 # --- API ------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
