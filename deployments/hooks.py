@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from deployments.models import Deployment
+from deployments.queries.dependencies import Dependency
 from mlops_platform.api.errors import Conflict
 
 
@@ -68,6 +69,25 @@ class WouldEvict(Protocol):
     def __call__(self, rows: Sequence[Deployment], priority: str) -> Evictions: ...
 
 
+class Foreseen(NamedTuple):
+    """What would become of the members of a sweep at once. `evicts`: the victims with what they are
+    called. `reason`: of the first member that waits, as rendered; None where all start. `unknown`:
+    why nothing is known."""
+
+    starts_now: int | None = None
+    waits: int | None = None
+    evicts: Sequence[Mapping[str, Any]] = ()
+    reason: Mapping[str, Any] | None = None
+    unknown: str | None = None
+
+
+class ForeseeSweep(Protocol):
+    """What would become of unsaved members of one sweep, if they were queued now. All depend on
+    `needed`."""
+
+    def __call__(self, members: Sequence[Deployment], needed: Sequence[Dependency]) -> Foreseen: ...
+
+
 class RedeemQuote(Protocol):
     """Carries out the quote `token` for a deployment just inserted, in the caller's transaction.
     `digest` is that of the submit's body. Raises a Conflict where the quote no longer holds."""
@@ -93,6 +113,10 @@ def _no_etas(deployments: Sequence[Deployment]) -> Mapping[UUID, dict[str, Any]]
     return {}
 
 
+def _nothing_foreseen(members: Sequence[Deployment], needed: Sequence[Dependency]) -> Foreseen:
+    return Foreseen(unknown="No scheduler is installed that could say so.")
+
+
 def _unknown(rows: Sequence[Deployment], priority: str) -> Evictions:
     return Evictions({}, "No scheduler is installed that could say so.")
 
@@ -103,6 +127,7 @@ def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
 
 derive_wait_reasons: DeriveWaitReasons = _no_reasons
 find_etas: FindEtas = _no_etas
+foresee_sweep: ForeseeSweep = _nothing_foreseen
 find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote

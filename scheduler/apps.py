@@ -8,13 +8,14 @@ class SchedulerConfig(AppConfig):
         from clusters import hooks as clusters
         from deployments import hooks
         from scheduler import impossible, ledger, receivers  # noqa: F401  # connects the receivers
-        from scheduler.answers import changes, drains, lazy_reasons, likely, quotes
+        from scheduler.answers import changes, drains, lazy_reasons, likely, quotes, sweeps
         from scheduler.start_times import kept
         from scheduler.store import spared
 
         clusters.delete_some_rows.append(ledger.delete_some_rows)
         clusters.preview_drain = drains.preview
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
+        hooks.foresee_sweep = sweeps.foresee
         hooks.find_etas = kept.etas_of
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem

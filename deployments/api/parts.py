@@ -27,3 +27,13 @@ class PlacementSerializer(serializers.Serializer):
     node_id = serializers.UUIDField(allow_null=True, help_text="Null in a cluster without nodes.")
     node = serializers.CharField(allow_null=True)
     replicas = serializers.IntegerField()
+
+
+class VictimSerializer(serializers.Serializer):
+    deployment_id = serializers.UUIDField()
+    name = serializers.CharField()
+    owner = serializers.CharField(help_text="The user's name.")
+    lost_s = serializers.IntegerField(help_text="Seconds of work that it would lose.")
+
+    class Meta:
+        ref_name = "Victim"

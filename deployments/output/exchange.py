@@ -46,6 +46,7 @@ class Failure(StrEnum):
 
     ENDPOINT = "endpoint"  # it does not answer
     TOO_MANY = "too_many"  # readings of this organization, at this endpoint, or of all
+    NO_TIMES = "no_times"  # it was kept without the times that are asked for
     WORKER = "worker"  # it was asked to end
     INTERNAL = "internal"  # a fault of our own, which the worker has logged
 

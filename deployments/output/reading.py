@@ -30,6 +30,7 @@ from deployments.output.exchange import (
     entry_id,
     number_of,
 )
+from deployments.output.kept import KeptWithoutTimes
 from mlops_platform.coordination.redis import redis_client, waiting_client
 
 WAIT_S = 1.0  # for a part; then the caller may leave
@@ -188,6 +189,8 @@ def _error(failure: str, sentence: str) -> Exception:
         return EndpointUnavailable(sentence)
     if failure == Failure.TOO_MANY:
         return Throttled(wait=10, detail=sentence)
+    if failure == Failure.NO_TIMES:
+        return KeptWithoutTimes()
     if failure == Failure.WORKER:
         return OutputUnavailable()
     return RuntimeError(sentence)

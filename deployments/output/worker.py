@@ -30,7 +30,7 @@ from deployments.output.exchange import (
     Request,
     unpacked,
 )
-from deployments.output.kept import source_of
+from deployments.output.kept import KeptWithoutTimes, source_of
 from deployments.output.missing import Missing
 from deployments.output.sending import Sender
 from deployments.runtimes.base import Runtime
@@ -114,6 +114,8 @@ class LogReaders:
             answer.end()
         except ReaderGone:
             pass
+        except KeptWithoutTimes:  # its container was removed since it was asked for
+            answer.fail(Failure.NO_TIMES)
         except EndpointUnavailable as error:
             answer.fail(Failure.ENDPOINT, str(error.detail))
         except _TooManyError:

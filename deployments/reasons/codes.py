@@ -52,6 +52,7 @@ NOT_ALIVE = "NOT_ALIVE"
 READY = "READY"
 ADOPTED = "ADOPTED"
 IMAGE_PULLED_AHEAD = "IMAGE_PULLED_AHEAD"
+CLUSTER_PAUSED = "CLUSTER_PAUSED"
 START_DELAYED = "START_DELAYED"
 ENV_SEALED = "ENV_SEALED"
 GANG_INCOMPLETE = "GANG_INCOMPLETE"
@@ -223,11 +224,13 @@ def _quota_exceeded(details: Details) -> str:
 
 
 def _cluster_paused(details: Details) -> str:
-    if details.get("state") == "DRAINING":
-        return "The cluster is being drained: nothing starts until it is resumed."
     if details.get("state") == "DELETING":
         return "The cluster is being deleted: nothing starts any more."
-    return "The cluster is paused: nothing starts until it is resumed."
+    what = "is being drained" if details.get("state") == "DRAINING" else "is paused"
+    since = f" since {moment_in_words(details['since'])}" if "since" in details else ""
+    by = f" by {details['actor']}" if "actor" in details else ""
+    why = f" ({details['cause']})" if "cause" in details else ""
+    return f"The cluster {what}{since}{by}{why}: nothing starts until it is resumed."
 
 
 def _max_runtime_exceeded(details: Details) -> str:
@@ -332,7 +335,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     DEPENDENCY_FAILED: others.dependency_failed,
     "QUOTA_EXCEEDED": _quota_exceeded,
     "SWEEP_LIMIT": others.sweep_limit,
-    "CLUSTER_PAUSED": _cluster_paused,
+    CLUSTER_PAUSED: _cluster_paused,
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
     "PREEMPTED": others.preempted,

@@ -53,6 +53,7 @@ def reasons_for(
     if whole := [row for row in eligible if row.whole]:
         waits |= _with_soon_empty(whole, waits)
     waits |= _with_spared(eligible, waits)
+    waits |= _with_state_change(eligible, waits)
     if dependent:
         waits |= _dependency_waits(dependent, dependencies)
     for row in queued:
@@ -128,6 +129,24 @@ def _with_soon_empty(
         pk: WaitReason(code=waits[pk].code, details={**waits[pk].details, "soon_empty": following})
         for pk, following in soon_empty(waiting).items()
     }
+
+
+def _with_state_change(
+    rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
+) -> dict[UUID, WaitReason]:
+    """The reasons of the deployments whose cluster starts nothing, with when, by whom and why its
+    state was set."""
+    found = {}
+    for row in rows:
+        wait = waits.get(row.pk)
+        if wait is None or wait.code != codes.CLUSTER_PAUSED:
+            continue
+        change = row.cluster.state_change
+        if change and row.cluster.state == (wait.details or {}).get("state"):
+            said = {"since": change["at"], "actor": change["by"], "cause": change["reason"]}
+            details = {**wait.details, **{name: each for name, each in said.items() if each}}
+            found[row.pk] = WaitReason(code=wait.code, details=details)
+    return found
 
 
 def _with_spared(

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from accounts.api.requests import UserRequest
 from deployments import hooks
 from deployments.api.headers import idempotency_key
+from deployments.api.parts import VictimSerializer
 from deployments.api.steering.chosen import Filter, by_filter, by_ids
 from deployments.models import Deployment, Status
 from deployments.services import many
@@ -55,16 +56,6 @@ class NamedSerializer(serializers.Serializer):
 
     class Meta:
         ref_name = "NamedDeployment"
-
-
-class VictimSerializer(serializers.Serializer):
-    deployment_id = serializers.UUIDField()
-    name = serializers.CharField()
-    owner = serializers.CharField(help_text="The user's name.")
-    lost_s = serializers.IntegerField(help_text="Seconds of work that it would lose.")
-
-    class Meta:
-        ref_name = "Victim"
 
 
 class ChangedSerializer(NamedSerializer):

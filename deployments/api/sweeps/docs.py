@@ -23,7 +23,8 @@ SWEEPS = {
         "all are queued, or none. Members are ordinary deployments, found with `?sweep=`. Each has "
         "its parameters, MLOPS_INDEX and MLOPS_SWEEP_ID as variables. Of the members at most "
         "`max_parallel` have an allocation at once. With an `Idempotency-Key` the whole is "
-        "repeated safely; with `dry_run` it is checked alone.",
+        "repeated safely; with `dry_run` it is checked and "
+        "planned, and nothing is submitted.",
         operation_id="sweeps_submit",
         parameters=[headers.PARAMETER],
         answers={

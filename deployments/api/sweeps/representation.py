@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clusters.api.serializers import EXAMPLE_ORGANIZATION
+from deployments.api.parts import ReasonSerializer, VictimSerializer
 from deployments.models import Status, Sweep
 from deployments.queries.sweeps import Progress, progress_of
 
@@ -91,6 +92,17 @@ class DryRunSerializer(serializers.Serializer):
         child=serializers.DictField(),
         help_text=f"Name, command, args, env_names and parameters of the first {MOST_NAMED}.",
     )
+    starts_now = serializers.IntegerField(
+        allow_null=True, help_text="Members that would start at once; null where `unknown` is set."
+    )
+    waits = serializers.IntegerField(allow_null=True, help_text="Members that would wait.")
+    evicts = VictimSerializer(many=True, help_text="What would be evicted for them at once.")
+    reason = ReasonSerializer(
+        allow_null=True, help_text="Why the first that would wait does; null where all start."
+    )
+    unknown = serializers.CharField(
+        allow_null=True, help_text="Why it is not known what would become of them."
+    )
 
     class Meta:
         ref_name = "SweepDryRun"
@@ -107,6 +119,11 @@ class DryRunSerializer(serializers.Serializer):
                         "parameters": {"lr": 0.1},
                     }
                 ],
+                "starts_now": 1,
+                "waits": 0,
+                "evicts": [],
+                "reason": None,
+                "unknown": None,
             }
         }
 

@@ -82,7 +82,7 @@ class SweepViewSet(RoleViewSet):
         return Response(present_sweep(sweep), status=201, headers=headers)
 
     def _foreseen(self, request: UserRequest, asked: submit.Wanted) -> dict[str, Any]:
-        drafts = submit.drafts_of(request.user, asked)
+        drafts, outcome = submit.foreseen(request.user, asked)
         first = [
             {
                 "name": draft.deployment.name,
@@ -93,7 +93,8 @@ class SweepViewSet(RoleViewSet):
             }
             for draft, parameters in zip(drafts[:MOST_NAMED], asked.parameters, strict=False)
         ]
-        return {"dry_run": True, "total": len(drafts), "first": first}
+        answer = {"dry_run": True, "total": len(drafts), "first": first}
+        return answer | outcome._asdict()
 
     def retrieve(self, request: UserRequest, **path: Any) -> Response:
         return Response(present_sweep(self.get_sweep()))

@@ -10,6 +10,7 @@ from django.db import transaction
 from rest_framework.exceptions import APIException
 
 from accounts.models import User
+from deployments import hooks
 from deployments.models import Deployment, Sweep
 from deployments.queries.sweeps import expect_limits_in
 from deployments.scheduling_key import key_of
@@ -60,6 +61,29 @@ def create_sweep(user: User, wanted: Wanted, *, idempotency_key: str | None = No
         earlier = idempotency.earlier(user, idempotency_key, digest, MOST_MEMBERS)
         if earlier:
             return Submitted(_sweep_of(earlier), True)
+    sweep = _sweep_with(user, wanted, drafts)
+    with transaction.atomic():
+        sweep.save(force_insert=True)
+        saved = bulk.save(user, drafts, digest, idempotency_key=idempotency_key)
+        if saved.replayed:  # of a request at the same time
+            sweep.delete()
+            return Submitted(_sweep_of(saved.deployments), True)
+        if wanted.max_parallel is not None:
+            expect_limits_in(sweep.cluster)
+    return Submitted(sweep, False)
+
+
+def foreseen(user: User, wanted: Wanted) -> tuple[list[Draft], hooks.Foreseen]:
+    """The members that a submit would save, and what would become of them at once. Writes nothing;
+    raises what a submit does."""
+    drafts = drafts_of(user, wanted)
+    _sweep_with(user, wanted, drafts)
+    members = [draft.deployment for draft in drafts]
+    return drafts, hooks.foresee_sweep(members, drafts[0].dependencies)
+
+
+def _sweep_with(user: User, wanted: Wanted, drafts: Sequence[Draft]) -> Sweep:
+    """An unsaved sweep, of which the drafts become the members."""
     cluster = drafts[0].deployment.cluster
     sweep = Sweep(
         cluster=cluster,
@@ -73,15 +97,7 @@ def create_sweep(user: User, wanted: Wanted, *, idempotency_key: str | None = No
         row = draft.deployment
         row.sweep, row.sweep_index = sweep, index
         row.scheduling_key = key_of(row, cluster)
-    with transaction.atomic():
-        sweep.save(force_insert=True)
-        saved = bulk.save(user, drafts, digest, idempotency_key=idempotency_key)
-        if saved.replayed:  # of a request at the same time
-            sweep.delete()
-            return Submitted(_sweep_of(saved.deployments), True)
-        if wanted.max_parallel is not None:
-            expect_limits_in(cluster)
-    return Submitted(sweep, False)
+    return sweep
 
 
 def _kept(parameters: Parameters) -> dict[str, str | int | float | bool]:

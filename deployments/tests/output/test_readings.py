@@ -18,10 +18,11 @@ from rest_framework.exceptions import Throttled
 
 from accounts.models import User
 from deployments.log_selection import LogQuery
-from deployments.models import Deployment
+from deployments.models import Deployment, DeploymentLog
 from deployments.output import answers, errors, exchange, reading
 from deployments.output.errors import OutputUnavailable
 from deployments.output.exchange import MOST_PARTS, PART_BYTES, REQUESTS, Kind, Request, entry_id
+from deployments.output.kept import KeptWithoutTimes
 from deployments.output.reading import LOST, Reading
 from deployments.tests.log_readers import log_readers
 from mlops_platform.coordination.redis import redis_client
@@ -130,6 +131,12 @@ def test_a_fault_of_the_worker_is_no_answer_about_the_endpoint(
 
 
 # --- Readers -------------------------------------------------------------------------------------
+
+
+def test_a_log_that_was_kept_without_times_meanwhile_says_so(dripping: Deployment):
+    DeploymentLog.objects.create(deployment=dripping, attempt=1, replica=0, output=b"x\n")
+    with log_readers(), pytest.raises(KeptWithoutTimes):
+        Reading(str(dripping.pk), LogQuery(timestamps=True))
 
 
 def test_a_worker_lets_go_of_a_log_whose_reader_has_left_or_vanished(

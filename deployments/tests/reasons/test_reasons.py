@@ -66,6 +66,17 @@ FREE = {"cpu_milli": 2500, "ram_mib": 1, "gpu": 1}
         ),
         (
             "CLUSTER_PAUSED",
+            {
+                "state": "PAUSED",
+                "since": "2026-03-01T09:00:00.123+00:00",
+                "actor": "grace",
+                "cause": "new switch",
+            },
+            "The cluster is paused since 2026-03-01 09:00:00 UTC by grace (new switch): nothing "
+            "starts until it is resumed.",
+        ),
+        (
+            "CLUSTER_PAUSED",
             {"state": "DRAINING"},
             "The cluster is being drained: nothing starts until it is resumed.",
         ),
