@@ -21,6 +21,10 @@ from deployments.runtimes.base import Capacity
 from deployments.services.stop import stop_deployment
 from deployments.tests.reconciler.testbed import Testbed, endpoint_of
 from mlops_platform.coordination.redis import redis_client
+from scheduler import store
+from scheduler.answers import likely
+from scheduler.engine import Decision
+from scheduler.store import read_and_decide
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,8 +33,10 @@ GENEROUS_S = 10.0
 
 
 @pytest.fixture
-def full(testbed: Testbed) -> list[Node]:
-    """Machines a and b, full of jobs: the one on b ends first. Neither has the image."""
+def full(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> list[Node]:
+    """Machines a and b, full of jobs: the one on b ends first. Neither has the image. Each pass
+    plans where the next will start."""
+    monkeypatch.setattr("scheduler.answers.likely.REST", 0)
     nodes = [testbed.add_node(name) for name in ("a", "b")]
     Cluster.objects.filter(pk=testbed.cluster.pk).update(prepull=Prepull.LIKELY)
     testbed.reconcile()
@@ -240,3 +246,26 @@ def test_only_a_docker_cluster_takes_the_policy(
         assert "Only in a docker cluster" in str(refused.json())
         cluster.refresh_from_db()
         assert cluster.prepull == Prepull.OFF
+
+
+def test_a_plan_of_where_starts_are_likely_is_followed_by_a_rest_in_which_none_is_made(
+    testbed: Testbed, full: list[Node], monkeypatch: pytest.MonkeyPatch
+):
+    row = wait_in_line(testbed)
+    rests = likely.RESTS.format(row.cluster_id)
+    redis_client().delete(rests)
+    monkeypatch.setattr(likely, "REST", 1_000_000)
+    plans: list[UUID] = []
+
+    def counted(cluster_id: UUID) -> Decision:
+        plans.append(cluster_id)
+        return read_and_decide(cluster_id)
+
+    monkeypatch.setattr(store, "read_and_decide", counted)
+    expected = [(row.pk, [full[1].pk])]
+    assert likely.nodes_of(row.cluster_id, 4) == expected
+    assert 0 < redis_client().pttl(rests) <= likely.MOST_REST_MS
+    assert (likely.nodes_of(row.cluster_id, 4), len(plans)) == ([], 1)
+    redis_client().delete(rests)
+    assert likely.nodes_of(row.cluster_id, 4) == expected
+    assert len(plans) == 2
