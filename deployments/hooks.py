@@ -5,10 +5,13 @@ Call a hook as `hooks.name(...)`, so that the call finds the function that is se
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from deployments.models import Deployment
+from django.db.models import QuerySet
+
+from deployments.models import Deployment, WaitReason
 from deployments.queries.dependencies import Dependency
 from mlops_platform.api.errors import Conflict
 
@@ -95,6 +98,19 @@ class RedeemQuote(Protocol):
     def __call__(self, deployment: Deployment, digest: str, token: str) -> None: ...
 
 
+class LateRows(Protocol):
+    """Rows where the scheduler may not have answered lately, with these columns of WaitReason,
+    and an empty code."""
+
+    def __call__(self, columns: Sequence[str]) -> QuerySet[Any, Any]: ...
+
+
+class SilentSince(Protocol):
+    """Since when the scheduler has not answered; None while it does."""
+
+    def __call__(self) -> datetime | None: ...
+
+
 def _no_reasons(deployments: Sequence[Deployment]) -> Mapping[UUID, tuple[str, dict[str, Any]]]:
     return {}
 
@@ -125,11 +141,21 @@ def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
 
+def _never_late(columns: Sequence[str]) -> QuerySet[Any, Any]:
+    return WaitReason.objects.none().values_list(*columns)
+
+
+def _never_silent() -> datetime | None:
+    return None
+
+
 derive_wait_reasons: DeriveWaitReasons = _no_reasons
 find_etas: FindEtas = _no_etas
 foresee_sweep: ForeseeSweep = _nothing_foreseen
 find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
 redeem_quote: RedeemQuote = _refuse_quote
+scheduler_late_rows: LateRows = _never_late
+scheduler_silent_since: SilentSince = _never_silent
 why_never: WhyNever = _no_reasons
 would_evict: WouldEvict = _unknown

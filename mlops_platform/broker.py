@@ -8,7 +8,7 @@ pauses, and a connection counts as made only once Redis has taken a write on it.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partialmethod
 from json import JSONDecodeError
 from typing import Any
@@ -21,6 +21,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import RedisError, ResponseError
 
+from mlops_platform.coordination import presence
 from mlops_platform.environment.redis_address import SentinelConnection
 from mlops_platform.processes import heartbeat
 
@@ -174,15 +175,17 @@ class LookForLost(bootsteps.StartStopStep):
 
 
 class Beat(bootsteps.StartStopStep):
-    """While a worker is connected and its loop turns, it shows that it takes tasks."""
+    """While a worker is connected and its loop turns, it shows that it takes tasks: to this machine
+    by a file, and to the platform in Redis."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        name = consumer.hostname.partition("@")[0]
-        heartbeat.beat(name)
-        self.timer = consumer.timer.call_repeatedly(heartbeat.BEAT_S, heartbeat.beat, (name,))
+        queues = tuple(consumer.app.amqp.queues.consume_from)
+        arguments = (consumer.hostname, queues)
+        beat(*arguments)
+        self.timer = consumer.timer.call_repeatedly(heartbeat.BEAT_S, beat, arguments)
 
     def stop(self, consumer: Any) -> None:
         if self.timer is not None:
@@ -190,6 +193,13 @@ class Beat(bootsteps.StartStopStep):
             self.timer = None
 
     shutdown = stop
+
+
+def beat(name: str, queues: tuple[str, ...]) -> None:
+    """`name` as Celery has it, with the host. Never raises: without Redis a worker goes on."""
+    heartbeat.beat(name.partition("@")[0])
+    with suppress(RedisError):
+        presence.beat(name, queues)
 
 
 def use() -> None:

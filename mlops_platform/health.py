@@ -17,6 +17,7 @@ from deployments import pull_counts
 from mlops_platform.api.errors import method_not_allowed
 from mlops_platform.coordination.redis import redis_client
 from mlops_platform.environment.database import try_again
+from scheduler import freshness
 from scheduler import metrics as scheduler_metrics
 
 PROOF_TTL_S = 10  # of the key that proves that Redis takes writes
@@ -51,15 +52,26 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 while PostgreSQL answers, 503 otherwise. Submits work without Redis, so a Redis that is
-    away, or takes no writes, shows in the body alone."""
-    checks = {"postgresql": _answers(_ask_postgresql), "redis": _answers(_ask_redis)}
-    ready = checks["postgresql"]
+    """200 while PostgreSQL answers, 503 otherwise. Submits work without Redis and without the
+    scheduler, so a Redis that is away, or takes no writes, and a scheduler that does not answer
+    show in the body alone: no other web process would do better."""
+    ready = _answers(_ask_postgresql)
+    problems = _problems_of_scheduler() if ready else []
+    checks = {"postgresql": ready, "redis": _answers(_ask_redis)}
+    checks["scheduler"] = ready and not problems
     body = {
         "status": "ok" if all(checks.values()) else "degraded" if ready else "unavailable",
         "checks": {name: "ok" if fine else "away" for name, fine in checks.items()},
+        "problems": problems,
     }
     return JsonResponse(body, status=200 if ready else 503)
+
+
+def _problems_of_scheduler() -> list[str]:
+    try:
+        return freshness.read().problems
+    except (DatabaseError, InterfaceError):
+        return ["Whether the scheduler answers could not be read."]
 
 
 def _answers(ask: Callable[[], object]) -> bool:

@@ -7,7 +7,8 @@ class SchedulerConfig(AppConfig):
     def ready(self) -> None:
         from clusters import hooks as clusters
         from deployments import hooks
-        from scheduler import impossible, ledger, receivers  # noqa: F401  # connects the receivers
+        from scheduler import freshness, impossible, ledger
+        from scheduler import receivers as receivers  # connects them
         from scheduler.answers import changes, drains, lazy_reasons, likely, quotes, sweeps
         from scheduler.start_times import kept
         from scheduler.store import spared
@@ -19,6 +20,8 @@ class SchedulerConfig(AppConfig):
         hooks.find_etas = kept.etas_of
         hooks.find_spared = spared.causes_of
         hooks.redeem_quote = quotes.redeem
+        hooks.scheduler_late_rows = freshness.late_rows
+        hooks.scheduler_silent_since = freshness.silent_since
         hooks.why_never = impossible.why_never
         hooks.would_evict = changes.would_evict
         hooks.likely_nodes = likely.nodes_of

@@ -68,10 +68,12 @@ class ImpossibleRequest(models.Model):
 
 
 class PeriodicJob(models.Model):
-    """When a job of the timer's is due next, by the database's clock (timer/jobs.py)."""
+    """When a job of the timer's is due next, and when a worker last ran it, by the database's clock
+    (timer/jobs.py)."""
 
     name = models.CharField(max_length=40, primary_key=True)
     next_at = models.DateTimeField()
+    ran_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.name

@@ -6,6 +6,8 @@ from uuid import UUID
 from mlops_platform.coordination import wakeup
 from scheduler.models import Trigger
 
+QUEUE = "scheduler"  # of the broker's, whose workers run cycles
+
 # The lock encloses the transaction and keeps workers from queueing up behind each other. Truth
 # depends on the row lock, the guarded writes and the CHECK constraints, so a lock that ends before
 # its cycle costs time and nothing else.
@@ -13,7 +15,7 @@ _wakeup = wakeup.Wakeup(
     "scheduler.tasks.schedule_cluster",
     flag="cluster:{}:dirty",
     lock="cluster:{}:lock",
-    queue="scheduler",
+    queue=QUEUE,
 )
 request_cycle, enqueue, lock_name = _wakeup.request, _wakeup.enqueue, _wakeup.lock_name
 set_flag, is_flag_set = _wakeup.set_flag, _wakeup.is_flag_set

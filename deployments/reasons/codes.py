@@ -63,6 +63,7 @@ SECRET_SEALED = "SECRET_SEALED"  # noqa: S105 - a code
 CLOSED_NODES = "closed_nodes"  # in details: how many nodes are closed
 AWAY_NODES = "away_nodes"  # how many of them do not answer
 VOLUMES = "volumes"  # names of those that leave it only some nodes
+SCHEDULER_SILENT = "scheduler_silent_since"  # while it does not answer
 API_AWAY_SINCE = "api_away_since"  # since when the cluster's API server does not
 
 
@@ -81,6 +82,8 @@ def render(code: str, details: Details | None, names: Names = NO_NAMES) -> dict[
             message += f" {delayed_sentence(details[DELAYED])}"
         if details.get(SPARED):
             message += f" {sentences_of(details[SPARED])}"
+        if silent_since := details.get(SCHEDULER_SILENT):
+            message += f" The scheduler has not answered since {moment_in_words(silent_since)}."
     except (LookupError, TypeError, ValueError, AttributeError):  # an older row, or a newer code
         message = f"{code.replace('_', ' ').capitalize()}."
     return {"code": code, "message": message, "details": shown(details)}

@@ -1,6 +1,7 @@
 """Reads the reason of each deployment: why it waits, or has ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from deployments.reasons.others import waiting_for
 from deployments.reasons.preemption import SPARED
 
 OF_PRESENT = ("NOT_READY", "PAUSED")  # they say nothing of a deployment that runs no more
+_COLUMNS = ("deployment_id", "cluster_id", "scheduling_key", "code", "details")
 LACKING = ("INSUFFICIENT_CAPACITY", "FRAGMENTED", "NO_EMPTY_NODE", "GPUS_IN_USE")
 """The codes of those for which preemption could free what they lack."""
 
@@ -34,12 +36,14 @@ def reasons_for(
     cycle never reads a deployment
     that waits for dependencies or for its next attempt, so those reasons are found here; nor one
     for which nothing could come free, whose reason the scheduler derives on request. Deployments
-    that a reason refers to are named.
+    that a reason refers to are named. While the scheduler does not answer, what waits for it says
+    so.
 
     One query if any is queued; one if any has dependencies and `dependencies` (of dependencies_of)
     are not given; up to four if any reason has to be derived; one if any lacks capacity though its
     class may preempt; two if any lacks an empty node; one if any is on a node, or waits while nodes
-    are closed; and one if any reason refers to other deployments.
+    are closed; and one if any reason refers to other deployments. Those of
+    hooks.scheduler_silent_since where it may not answer.
     """
     deployments = list(deployments)
     queued = [row for row in deployments if row.status == Status.QUEUED]
@@ -47,7 +51,8 @@ def reasons_for(
     if dependencies is None:
         dependencies = dependencies_of(dependent) if dependent else {}
     eligible = [row for row in queued if not row.pending_dependencies and not row.retry_at]
-    waits = _wait_reasons(eligible)
+    scheduled = [row for row in queued if not row.pending_dependencies]
+    waits, is_late = _wait_reasons(scheduled, eligible)
     if without := [row for row in eligible if row.pk not in waits]:
         waits |= _derived(without)
     if whole := [row for row in eligible if row.whole]:
@@ -60,6 +65,8 @@ def reasons_for(
         if row.retry_at and not row.pending_dependencies:
             details = {"retry_at": row.retry_at.isoformat()}
             waits[row.pk] = WaitReason(code=codes.BACKOFF, details=details)
+    if is_late and (silent_since := hooks.scheduler_silent_since()) is not None:
+        waits |= {row.pk: _with_silence(waits.get(row.pk), silent_since) for row in scheduled}
     away = NodesAway(deployments, waits)
     present = {row.pk: away.add_to(row, waits.get(row.pk)) for row in deployments}
     stored = [row.reason_details for row in deployments if row.reason_details]
@@ -82,29 +89,46 @@ def _dependency_waits(
     return waits
 
 
-def _wait_reasons(queued: Sequence[Deployment]) -> dict[UUID, WaitReason]:
-    if not queued:
-        return {}
-    found = WaitReason.objects.filter(
-        Q(deployment__in=[row.pk for row in queued])
+def _wait_reasons(
+    scheduled: Sequence[Deployment], eligible: Sequence[Deployment]
+) -> tuple[dict[UUID, WaitReason], bool]:
+    """The stored reasons of the eligible ones, and whether the scheduler may not have answered
+    lately. One query for both; none where none waits for the scheduler."""
+    if not scheduled:
+        return {}, False
+    stored = WaitReason.objects.filter(
+        Q(deployment__in=[row.pk for row in eligible])
         | Q(
             deployment=None,
-            cluster__in={row.cluster_id for row in queued},
-            scheduling_key__in={row.scheduling_key for row in queued},
+            cluster__in={row.cluster_id for row in eligible},
+            scheduling_key__in={row.scheduling_key for row in eligible},
         )
     )
+    late = hooks.scheduler_late_rows(_COLUMNS)
     own: dict[UUID, WaitReason] = {}
     by_key: dict[tuple[UUID, str], WaitReason] = {}
-    for reason in found:
-        if reason.deployment_id is not None:
+    is_late = False
+    for values in stored.values_list(*_COLUMNS).union(late, all=True):
+        reason = WaitReason(**dict(zip(_COLUMNS, values, strict=True)))
+        if not reason.code:
+            is_late = True
+        elif reason.deployment_id is not None:
             own[reason.deployment_id] = reason
         else:
             by_key[reason.cluster_id, reason.scheduling_key] = reason
     waits = {
         row.pk: own.get(row.pk) or by_key.get((row.cluster_id, row.scheduling_key))
-        for row in queued
+        for row in eligible
     }
-    return {pk: reason for pk, reason in waits.items() if reason is not None}
+    return {pk: reason for pk, reason in waits.items() if reason is not None}, is_late
+
+
+def _with_silence(wait: WaitReason | None, since: datetime) -> WaitReason:
+    """The reason with the time since which no worker of the scheduler has answered. Read with each
+    answer rather than stored, as nothing writes it while none does."""
+    wait = wait or WaitReason(code=codes.NOT_YET_EVALUATED, details={})
+    details = {**wait.details, codes.SCHEDULER_SILENT: since.isoformat()}
+    return WaitReason(code=wait.code, details=details)
 
 
 def _derived(missing: Sequence[Deployment]) -> dict[UUID, WaitReason]:

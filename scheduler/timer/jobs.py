@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from celery import current_app
 from django.db import connection
+from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client
+from scheduler.models import PeriodicJob
 
 RUN = "scheduler.tasks.run_job"
 FLAG = "job:{}:wanted"  # with a job's name
@@ -97,11 +99,13 @@ def ask_for(job: Job) -> None:
 
 
 def run(name: str) -> None:
-    """Run the job here, unless another worker runs it or has run it already."""
+    """Run the job here, unless another worker runs it or has run it already. Its row says when it
+    ran, as freshness.py reads it."""
     for job in _named(name):
         with try_lock(LOCK.format(name)) as locked:
             if locked and redis_client().getdel(FLAG.format(name)):
                 current_app.tasks[job.task].run()
+                PeriodicJob.objects.filter(name=name).update(ran_at=Now())
 
 
 def _named(name: str) -> Iterator[Job]:
