@@ -50,7 +50,7 @@ def own_server(
     worker_environment: dict[str, str], server_module: tuple[str, ...], tmp_path: Path
 ) -> Iterator[ServerProcess]:
     """A server that the test may end."""
-    with _running(worker_environment, server_module, tmp_path) as started:
+    with running_server(worker_environment, server_module, tmp_path) as started:
         yield started
     print(f"--- {started.log.name} ---\n{started.log.read_text(errors='replace')}")  # noqa: T201
 
@@ -62,12 +62,12 @@ def _shared_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("server")
-    with _running(environment_of_tests(), server_module, folder) as started:
+    with running_server(environment_of_tests(), server_module, folder) as started:
         yield started
 
 
 @contextmanager
-def _running(
+def running_server(
     environment: dict[str, str], module: tuple[str, ...], folder: Path
 ) -> Iterator[ServerProcess]:
     call_command("collectstatic", verbosity=0, interactive=False)

@@ -1,0 +1,8 @@
+"""The records of the API, by what they are about. Each annotation is a field of the API's document.
+
+All modules are imported, for a record converts its fields to the kinds that its annotations name.
+"""
+
+from mlops.models import answers, clusters, deployments, organizations, reasons, sweeps
+
+__all__ = ["answers", "clusters", "deployments", "organizations", "reasons", "sweeps"]

@@ -1,0 +1,163 @@
+"""Users, organizations, keys and secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.records import Record
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Organization(Record):
+    """An organization as anybody sees it."""
+
+    id: str
+    name: str
+
+
+class OwnOrganization(Organization):
+    """An organization of yours."""
+
+    admin_invite_code: str | None
+    developer_invite_code: str | None
+    viewer_invite_code: str | None
+    role: str
+    created_at: datetime
+
+
+class CreatedOrganization(Organization):
+    """A new organization, with its invite codes."""
+
+    admin_invite_code: str | None
+    developer_invite_code: str | None
+    viewer_invite_code: str | None
+
+
+class Joined(Record):
+    """The organization that a code let you into."""
+
+    organization_id: str
+    organization: str
+    role: str
+
+
+class OwnMembership(Record):
+    """Your role in an organization."""
+
+    organization_id: str
+    organization: str
+    role: str
+
+
+class Member(Record):
+    """A member of an organization."""
+
+    user_id: str
+    username: str
+    role: str
+    joined_at: datetime
+
+
+class Ban(Record):
+    """A removed member, whom no code lets in again."""
+
+    user_id: str
+    username: str
+    role: str
+    banned_at: datetime
+    banned_by: str | None
+
+
+class Code(Record):
+    """An invite code."""
+
+    role: str
+    code: str
+    expires_at: datetime | None
+    max_uses: int | None
+    uses: int
+
+
+class Me(Record):
+    """You."""
+
+    id: str
+    username: str
+    email: str
+    date_joined: datetime
+    profile: Profile
+    memberships: list[OwnMembership]
+
+
+class Profile(Record):
+    """What you say about yourself."""
+
+    display_name: str
+    timezone: str
+
+
+class Registered(Record):
+    """A new user."""
+
+    id: str
+    username: str
+
+
+class TokenPair(Record):
+    """The tokens of a login."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+
+
+class ApiKey(Record):
+    """A key of yours, without its secret."""
+
+    id: str
+    name: str
+    start: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    scope: str
+
+
+class IssuedApiKey(ApiKey):
+    """A new key; `key` is shown this once."""
+
+    key: str
+
+
+class OrganizationKey(Record):
+    """A key of an organization, without its secret."""
+
+    id: str
+    name: str
+    start: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    role: str | None
+    user_id: str
+    username: str
+    created_by: str | None
+
+
+class IssuedOrganizationKey(OrganizationKey):
+    """A new key of an organization; `key` is shown this once."""
+
+    key: str
+
+
+class Secret(Record):
+    """A secret's name and version; its value is shown nowhere."""
+
+    name: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    updated_by: str | None
+    last_used_at: datetime | None
