@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core import signing
 from django.db import transaction
@@ -147,9 +147,7 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     if promise.digest != digest:
         raise Conflict("The quote was given for another body.", code="quote_mismatch")
     workload = as_workload(deployment)
-    part = _in_few_steps(store.part_reader(deployment.cluster_id, lock=True).now_with(workload))
-    before = tuple(each for each in part.snapshot.queued if each.id != workload.id)
-    part = replace(part, snapshot=replace(part.snapshot, queued=before))
+    part = _without(workload, store.part_reader(deployment.cluster_id, lock=True))
     if deployment.pending_dependencies:
         outcome = _Outcome(WAITS)
     else:
@@ -157,12 +155,38 @@ def redeem(deployment: Deployment, digest: str, token: str) -> None:
     if _promise(deployment.owner, digest, part, workload, outcome) != promise:
         raise _stale()
     if outcome.plan is not None and outcome.kind in (STARTS_NOW, STARTS_BY_PREEMPTING):
-        planned = replace(part.snapshot, queued=(*before, workload), max_starts=whatif.EVERY_START)
+        queued = (*part.snapshot.queued, workload)
+        planned = replace(part.snapshot, queued=queued, max_starts=whatif.EVERY_START)
         try:
             done = cycle.check_apply_record(planned, outcome.plan, uuid7(), Trigger.SUBMITTED)
         except store.StalePlanError:  # a deployment that the plan starts has been stopped meanwhile
             raise _stale() from None
         transaction.on_commit(partial(metrics.record, deployment.cluster_id, done))
+
+
+class Offered(NamedTuple):
+    """A start that `redeem` carries out, and what it evicts."""
+
+    evicts: list[dict[str, Any]]
+    token: str
+
+
+def offer(changed: Deployment, digest: str, budget: AnswerBudget) -> Offered | None:
+    """What a waiting deployment starts by, once its row has been changed to `changed`, which is not
+    saved; None where that does not start it at once. Writes nothing.
+
+    `digest` is that of the change. The token is redeemed like that of a quote, after the change, in
+    its transaction.
+    """
+    workload = as_workload(changed)
+    with transaction.atomic():
+        store.see_one_moment()
+        part = _without(workload, store.part_reader(changed.cluster_id))
+    outcome = _outcome(part, workload, budget)
+    if outcome.kind not in (STARTS_NOW, STARTS_BY_PREEMPTING):
+        return None
+    promise = _promise(changed.owner, digest, part, workload, outcome)
+    return Offered(evicted(outcome.evictions), promise.sign())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +196,13 @@ class _Outcome:
     kind: str
     plan: Plan | None = None
     evictions: tuple[Eviction, ...] = ()
+
+
+def _without(workload: Workload, reader: store.PartReader) -> Part:
+    """What matters to the plan with the workload, which may be queued already, but for itself."""
+    part = _in_few_steps(reader.now_with(workload))
+    others = tuple(each for each in part.snapshot.queued if each.id != workload.id)
+    return replace(part, snapshot=replace(part.snapshot, queued=others))
 
 
 def _in_few_steps(part: Part) -> Part:

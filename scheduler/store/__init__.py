@@ -1,7 +1,7 @@
 """Between the tables and the engine: rows become a snapshot, and a plan changes rows."""
 
 from scheduler.store.apply import StalePlanError, apply_plan
-from scheduler.store.part_reader import Part
+from scheduler.store.part_reader import Part, PartReader
 from scheduler.store.queue.head import Decide
 from scheduler.store.snapshot_reader import (
     empty_snapshots,
@@ -13,6 +13,7 @@ from scheduler.store.snapshot_reader import (
 __all__ = [
     "Decide",
     "Part",
+    "PartReader",
     "StalePlanError",
     "apply_plan",
     "empty_snapshots",
