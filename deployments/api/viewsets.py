@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.renderers import JSONRenderer
@@ -11,9 +10,8 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest, bearer_of
 from clusters.api.nested import ClusterChildViewSet
-from clusters.models import Cluster, Node
+from clusters.models import Cluster
 from clusters.queries import clusters_visible_to
-from deployments import logs
 from deployments.api import docs
 from deployments.api.event_serializers import EventSerializer
 from deployments.api.feed import updates
@@ -26,6 +24,7 @@ from deployments.api.finding.filters import (
 from deployments.api.finding.parts import fields_of
 from deployments.api.finding.totals import counts_of
 from deployments.api.headers import REPLAYED, idempotency_key
+from deployments.api.log_answer import answer_log
 from deployments.api.log_parameters import wanted_logs
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.pagination import DeploymentPagination
@@ -49,8 +48,6 @@ from deployments.api.serializers import (
 from deployments.api.steering.actions import ActionSerializer, act
 from deployments.api.warnings import shown_warnings, with_warnings
 from deployments.models import Deployment, DeploymentEvent
-from deployments.output.kept import source_of
-from deployments.output.missing import Missing
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.deployments import deployment_by_id, events_of, without_large
 from deployments.queries.lists import deployments_of
@@ -60,13 +57,10 @@ from deployments.services import bulk, checkpoint, rerun, stop, submit
 from deployments.services.drafting import update
 from deployments.services.drafting.drafts import Order
 from mlops_platform.api.answers.renderers import PlainTextRenderer
-from mlops_platform.api.answers.streams import StreamResponse
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.api.serializers import EmptySerializer
 from organizations.models import Role
-
-PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 class DeploymentViewSet(DeploymentChildViewSet):
@@ -232,21 +226,7 @@ class DeploymentViewSet(DeploymentChildViewSet):
     @action(detail=True, renderer_classes=[JSONRenderer, PlainTextRenderer])
     def logs(self, request: UserRequest, **path: Any) -> HttpResponseBase:
         deployment, wanted = self.get_deployment(), wanted_logs(request)
-        logs.check(deployment, wanted)
-        source: bytes | Missing | Node | None = None
-        if not wanted.waits_for(deployment):
-            source = source_of(deployment, wanted)
-        response: HttpResponseBase
-        if isinstance(source, Missing):
-            response = HttpResponse(content_type=PLAIN_TEXT, headers=source.headers)
-        elif isinstance(source, bytes):
-            response = HttpResponse(source, content_type=PLAIN_TEXT)
-        else:
-            stream = logs.LogStream(deployment, wanted, source, bearer_of(request))
-            response = StreamResponse(request, stream, content_type=PLAIN_TEXT)
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end
-        return response
+        return answer_log(request, deployment, wanted, bearer_of(request))
 
     @action(detail=True)
     def peers(self, request: UserRequest, **path: Any) -> Response:
