@@ -20,14 +20,25 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-
+# The console's styles and scripts are files, all of them.
+STRICT_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+CONSOLE = "/console/"
 
 MACHINE_PATHS = re.compile(r"/(api/.*[^/]|healthz|readyz|metrics|(swagger|openapi)\.(json|yaml))/")
 
 
 class SafetyMiddleware:
-    """Gives every answer a content security policy; API answers, which may carry tokens, are never
-    stored. Bodies have a size limit.
+    """Gives every answer a content security policy; answers of the API, which may carry tokens, and
+    of the console are never stored. Bodies have a size limit.
 
     Paths for programs answer with and without a trailing slash: the URL patterns are written once,
     without it.
@@ -48,7 +59,9 @@ class SafetyMiddleware:
             )
         else:
             response = self.get_response(request)
-        response.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        if request.path.startswith("/api/"):
+        is_console = request.path.startswith(CONSOLE)
+        policy = STRICT_POLICY if is_console else CONTENT_SECURITY_POLICY
+        response.setdefault("Content-Security-Policy", policy)
+        if is_console or request.path.startswith("/api/"):
             response.setdefault("Cache-Control", "no-store")
         return response

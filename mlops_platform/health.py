@@ -40,8 +40,11 @@ def for_reading(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
 
 @for_reading
 def front(request: HttpRequest) -> HttpResponse:
-    """The front page leads to Swagger UI."""
-    return redirect("swagger")
+    """The front page leads people to the console, and programs to Swagger UI."""
+    is_browser = "text/html" in request.headers.get("Accept", "")
+    answer = redirect("console:home" if is_browser else "swagger")
+    answer["Vary"] = "Accept"
+    return answer
 
 
 @for_reading

@@ -93,6 +93,8 @@ CSRF_TRUSTED_ORIGINS = _listed("CSRF_TRUSTED_ORIGINS")
 INSTALLED_APPS = [
     "mlops_platform.apps.PlatformConfig",  # before the admin, some of whose templates it extends
     "mlops_platform.apps.OperatorsConfig",
+    "mlops_platform.console.apps.ConsoleConfig",
+    "django_htmx",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -361,6 +363,7 @@ SESSION_COOKIE_HTTPONLY = True
 REQUIRE_STAFF_TOTP = requires_staff_totp(os.environ)
 OTP_TOTP_ISSUER = "MLOps platform"  # how an authenticator app names the account
 SESSION_COOKIE_AGE = 12 * 3600  # an operator logs in once a working day (accounts/receivers.py)
+CSRF_FAILURE_VIEW = "mlops_platform.console.errors.csrf_failure"
 CSRF_COOKIE_HTTPONLY = True  # no script of ours needs it: forms carry the token themselves
 if PRODUCTION:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

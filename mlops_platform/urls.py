@@ -23,6 +23,7 @@ urlpatterns = [
     path("openapi.json", documents.show, {"name": "openapi.json"}),
     path("openapi.yaml", documents.show, {"name": "openapi.yaml"}),
     path("", health.front),
+    path("console/", include("mlops_platform.console.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
@@ -30,6 +31,6 @@ urlpatterns = [
 ]
 
 handler400 = "mlops_platform.api.errors.bad_request"
-handler403 = "mlops_platform.api.errors.permission_denied"
-handler404 = "mlops_platform.api.errors.page_not_found"
-handler500 = "mlops_platform.api.errors.server_error"
+handler403 = "mlops_platform.console.errors.permission_denied"
+handler404 = "mlops_platform.console.errors.page_not_found"
+handler500 = "mlops_platform.console.errors.server_error"

@@ -1,12 +1,13 @@
-"""The admin's login, throttled like the API's and counted together with it.
+"""The logins of pages, throttled like the API's and counted together with it.
 
-Without a throttle an attacker could guess an operator's password here.
+Without a throttle an attacker could guess a password here.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from rest_framework.parsers import FormParser
@@ -17,7 +18,7 @@ from mlops_platform.api.throttling.throttles import LOGIN_THROTTLES, RateThrottl
 LONGEST = 1024  # characters of a name, a password or another field of the form
 
 
-class ThrottledLoginForm(AdminAuthenticationForm):
+class Throttled(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Django normalizes a name before it measures it, and shows it again in its answer."""
         super().__init__(*args, **kwargs)
@@ -30,6 +31,14 @@ class ThrottledLoginForm(AdminAuthenticationForm):
         cleaned = super().clean()
         remember_address(asked)
         return cleaned
+
+
+class ThrottledLoginForm(Throttled, AdminAuthenticationForm):
+    """Of operators."""
+
+
+class MemberLoginForm(Throttled):
+    """Of all users."""
 
 
 def refuse_too_many(request: HttpRequest, throttles: Iterable[type[RateThrottle]]) -> Request:

@@ -53,6 +53,16 @@ def is_missing(request: HttpRequest) -> bool:
     return bool(settings.REQUIRE_STAFF_TOTP or request.session.get(PENDING))
 
 
+def is_missing_of_member(request: HttpRequest) -> bool:
+    """The same for the members' pages: required of operators alone, and asked of each user who has
+    a device. No query."""
+    user: Any = request.user
+    if user.is_verified():
+        return False
+    required = user.is_staff and settings.REQUIRE_STAFF_TOTP
+    return bool(required or request.session.get(PENDING))
+
+
 def device_of(user: Any) -> TOTPDevice | None:
     return TOTPDevice.objects.filter(user=user, confirmed=True).first()
 
@@ -66,8 +76,8 @@ def forget_devices(user: Any) -> None:
 
 @receiver(user_logged_in)
 def on_logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
-    """An operator who has a device gives a code of it, also where none is required."""
-    if user.is_staff and device_of(user) is not None:
+    """A user who has a device gives a code of it, also where none is required."""
+    if device_of(user) is not None:
         request.session[PENDING] = True
 
 
@@ -131,7 +141,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     form = LoginCodeForm(request.POST or None, request=request)
     if not form.is_valid():
         return _page(request, "second_factor", "Second factor", form=form, next=_next(request))
-    _admit(request, form.cleaned_data["device"])
+    admit(request, form.cleaned_data["device"])
     left = StaticToken.objects.filter(device__user=request.user).count()
     if isinstance(form.cleaned_data["device"], StaticDevice):
         messages.warning(request, f"That recovery code is used up; you have {left} more.")
@@ -154,7 +164,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
         if _takes(device, form.cleaned_data["code"]):
             codes = _save(device)
             del request.session[KEY]
-            _admit(request, device)
+            admit(request, device)
             return _page(request, "recovery_codes", "Recovery codes", codes=codes)
         form.add_error("code", "This is not the code that the app shows now.")
     return _page(
@@ -196,7 +206,7 @@ def _save(device: TOTPDevice) -> list[str]:
     return _new_codes(device.user)
 
 
-def _admit(request: HttpRequest, device: Any) -> None:
+def admit(request: HttpRequest, device: Any) -> None:
     """From now on the session has both factors; its id changes with its rights."""
     request.session.cycle_key()
     request.session.pop(PENDING, None)

@@ -1,0 +1,92 @@
+"""Home: what of the member's runs, waits and has failed since yesterday, and how full the clusters
+are."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from accounts.models import User
+from clusters.models import Cluster
+from clusters.queries import clusters_visible_to
+from deployments.models import PLACED, UNENDED, Status
+from deployments.queries import conditions
+from deployments.queries.deployments import without_large
+from deployments.queries.lists import deployments_of
+from mlops_platform.admin.markup import figure, ram
+from mlops_platform.api.fields import cores
+from mlops_platform.console.pages.rows import Row, rows_of
+from mlops_platform.database.clock import database_now
+
+MOST_ROWS = 100
+MOST_FAILED = 20
+YESTERDAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of a resource of a cluster is allocated."""
+
+    resource: str
+    used: float
+    total: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ClusterLine:
+    id: str
+    name: str
+    organization: str
+    amounts: tuple[Amount, ...]
+
+
+@dataclass(frozen=True)
+class Home:
+    running: list[Row] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
+    failed: list[Row] = field(default_factory=list)
+    clusters: list[ClusterLine] = field(default_factory=list)
+    is_cut: bool = False
+    """Whether more of the member's wait or run than are shown."""
+
+
+def home(user: User) -> Home:
+    visible = clusters_visible_to(user)
+    clusters = list(visible)
+    mine = without_large(deployments_of(visible.order_by())).narrowed(owner=user.pk)
+    found = mine.narrowed(statuses=UNENDED).first_rows(MOST_ROWS + 1)
+    since = database_now() - YESTERDAY
+    failed = mine.narrowed(statuses=(Status.FAILED,)).that(*conditions.finished(since, None))
+    rows = rows_of(user, [*found[:MOST_ROWS], *failed.first_rows(MOST_FAILED)])
+    waiting = [row for row in rows if row.status == Status.QUEUED]
+    return Home(
+        running=[row for row in rows if row.status in PLACED],
+        waiting=sorted(waiting, key=lambda row: (row.position is None, row.position or 0)),
+        failed=[row for row in rows if row.has_ended],
+        clusters=[_line(each) for each in clusters],
+        is_cut=len(found) > MOST_ROWS,
+    )
+
+
+def _line(cluster: Cluster) -> ClusterLine:
+    return ClusterLine(
+        str(cluster.pk), cluster.name, cluster.organization.name, amounts_of(cluster)
+    )
+
+
+def amounts_of(cluster: Cluster) -> tuple[Amount, ...]:
+    """GPUs first, where it has some."""
+    gpus = Amount(
+        "GPU",
+        cluster.allocated_gpu,
+        cluster.total_gpu,
+        f"{cluster.allocated_gpu} of {cluster.total_gpu} GPUs",
+    )
+    used, total = cores(cluster.allocated_cpu_milli), cores(cluster.total_cpu_milli)
+    cpu = Amount("CPU", used, total, f"{figure(used)} of {figure(total)} cores")
+    memory = Amount(
+        "RAM",
+        cluster.allocated_ram_mib,
+        cluster.total_ram_mib,
+        f"{ram(cluster.allocated_ram_mib)} of {ram(cluster.total_ram_mib)}",
+    )
+    return (gpus, cpu, memory) if cluster.total_gpu else (cpu, memory)

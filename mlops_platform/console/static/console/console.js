@@ -1,0 +1,82 @@
+// What htmx does not do itself: the notice that a page is not up to date, what a person has chosen
+// or unfolded in a live part, and a log that is followed.
+"use strict";
+
+const stale = document.getElementById("stale");
+
+for (const failed of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.body.addEventListener(failed, () => { stale.hidden = false; });
+}
+document.body.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful || event.detail.xhr.status === 304) stale.hidden = true;
+});
+
+// A live part that is replaced keeps what was chosen and unfolded in it, by their ids.
+let kept = [];
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "live") return;
+  kept = Array.from(document.querySelectorAll("#live [id]"), (each) =>
+    each.checked ? [each.id, "checked"] : each.open ? [each.id, "open"] : null).filter(Boolean);
+});
+document.body.addEventListener("htmx:afterSettle", () => {
+  for (const [id, property] of kept) {
+    const found = document.getElementById(id);
+    if (found) found[property] = true;
+  }
+  kept = [];
+});
+
+// A log: shown from its end on, and followed while it grows.
+const MOST_LETTERS = 500000;
+const form = document.querySelector("[data-log]");
+let reading = null;
+
+async function follow() {
+  if (reading) reading.abort();
+  const own = reading = new AbortController();
+  const lines = document.querySelector("[data-log-lines]");
+  const state = document.querySelector("[data-log-state]");
+  const wanted = new URLSearchParams(new FormData(form));
+  if (!wanted.get("grep")) wanted.delete("grep");
+  wanted.set("tail", "1000");
+  wanted.set("follow", "true");
+  lines.textContent = "";
+  lines.hidden = true;
+  state.textContent = "Reading …";
+  try {
+    const answer = await fetch(`${form.action}?${wanted}`, { signal: own.signal });
+    if (!answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      state.textContent = page.querySelector("main p:not([hidden])")?.textContent || "It cannot be read.";
+      return;
+    }
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (own.signal.aborted) return;
+      if (done) break;
+      if (!value) continue;
+      const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
+      lines.hidden = false;
+      state.textContent = "Live.";
+      lines.append(value);
+      if (lines.textContent.length > MOST_LETTERS) {
+        lines.textContent = lines.textContent.slice(-MOST_LETTERS / 2);
+      }
+      if (atEnd) lines.scrollTop = lines.scrollHeight;
+    }
+    state.textContent = lines.hidden ? "It has written nothing." : "This is its end.";
+  } catch (error) {
+    if (error.name !== "AbortError") state.textContent = "The log has broken off.";
+  }
+}
+
+if (form) {
+  form.addEventListener("submit", (event) => {
+    if (event.submitter && event.submitter.hasAttribute("formaction")) return;
+    event.preventDefault();
+    follow();
+  });
+  for (const each of form.querySelectorAll("select")) each.addEventListener("change", follow);
+  follow();
+}

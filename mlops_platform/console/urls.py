@@ -1,0 +1,19 @@
+"""Every path of the console, below `/console/`."""
+
+from django.urls import path
+
+from mlops_platform.console.views import deployment, deployments, home, login, logs, why
+
+app_name = "console"
+urlpatterns = [
+    path("", home.show, name="home"),
+    path("login/", login.log_in, name="login"),
+    path("login/code/", login.ask_for_code, name="code"),
+    path("logout/", login.log_out, name="logout"),
+    path("deployments/", deployments.show, name="deployments"),
+    path("deployments/<str:deployment_id>/", deployment.show, name="deployment"),
+    path("deployments/<str:deployment_id>/why/", why.show, name="why"),
+    path("deployments/<str:deployment_id>/stop/", deployment.stop, name="stop"),
+    path("deployments/<str:deployment_id>/log/", logs.show, name="log"),
+    path("deployments/<str:deployment_id>/log/download/", logs.download, name="download"),
+]

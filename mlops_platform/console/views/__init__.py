@@ -1,0 +1,1 @@
+"""The views of each page: parse, call one function, answer."""
