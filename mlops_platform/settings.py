@@ -168,8 +168,8 @@ for _name, _value in (("idle", 20), ("interval", 10), ("count", 3)):
 ZERO_DOWNTIME_MIGRATIONS_LOCK_TIMEOUT = "2s"  # as long as requests wait for a lock themselves
 ZERO_DOWNTIME_MIGRATIONS_IDEMPOTENT_SQL = True  # a migration that gave up goes on where it was
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_TIMEOUT_S = 2.0  # a dead Redis delays a submit by this much at most
-REDIS_STALLED_S = 2.0  # after a timeout, for so long no command of this process waits for Redis
+REDIS_TIMEOUT_S = 2.0  # a dead Redis delays a submit by this, and by one look at it, at most
+REDIS_STALLED_S = 2.0  # for so long no command of this process waits for a Redis that was away
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -168,5 +168,10 @@ def _redis_client():
 
 @pytest.fixture(autouse=True)
 def _empty_redis(_redis_client) -> None:
-    """Each test finds Redis as it is after a start: empty."""
+    """Each test finds Redis as it is after a start: empty. That it was away in an earlier test is
+    forgotten."""
+    from mlops_platform.coordination import redis
+
+    redis._stalled_until.clear()
+    redis._timed_out_at.clear()
     _redis_client.flushdb()
