@@ -1,8 +1,9 @@
 """How often a call may be made: by address before a login, by user after it.
 
 The counts live in Redis, shared by all web processes, and each request is checked and counted in
-one step, so requests at the same time do not pass together. A refused request does not count. While
-Redis is away, each process counts for itself.
+one step, so requests at the same time do not pass together. A refused request counts neither in the
+throttle that refuses it nor in those behind that. While Redis is away, each process counts for
+itself.
 """
 
 import hashlib
