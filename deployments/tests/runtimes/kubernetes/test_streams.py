@@ -248,12 +248,13 @@ def test_a_kubelet_that_reports_nothing_new_changes_no_node(fake_kubernetes, wat
     def report(node):
         [ready] = node["status"]["conditions"]
         ready["lastHeartbeatTime"] = "2026-01-01T00:00:10Z"
-        node["status"]["images"] = [{"names": ["x"]}]
+        node["status"]["images"] = [{"names": [], "sizeBytes": 1}]
 
     until_watched(fake_kubernetes, watch, plural="nodes")
     fake_kubernetes.change_node("node-1", report)
     fake_kubernetes.change_node("node-2", cordon)
     watch.wait_for(NODES_CHANGED)
+    until_watched(fake_kubernetes, watch, 2, plural="nodes")  # all of the first request has come
     assert watch.reported.count(NODES_CHANGED) == 1
 
 
