@@ -58,7 +58,9 @@ def reasons_for(
     if whole := [row for row in eligible if row.whole]:
         waits |= _with_soon_empty(whole, waits)
     waits |= _with_spared(eligible, waits)
-    waits |= _with_state_change(eligible, waits)
+    paused = {pk for pk, wait in waits.items() if wait.code == codes.CLUSTER_PAUSED}
+    if paused:
+        waits |= _with_state_change([row for row in eligible if row.pk in paused], waits)
     if dependent:
         waits |= _dependency_waits(dependent, dependencies)
     for row in queued:
@@ -156,16 +158,13 @@ def _with_soon_empty(
 
 
 def _with_state_change(
-    rows: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
+    paused: Iterable[Deployment], waits: Mapping[UUID, WaitReason]
 ) -> dict[UUID, WaitReason]:
     """The reasons of the deployments whose cluster starts nothing, with when, by whom and why its
     state was set."""
     found = {}
-    for row in rows:
-        wait = waits.get(row.pk)
-        if wait is None or wait.code != codes.CLUSTER_PAUSED:
-            continue
-        change = row.cluster.state_change
+    for row in paused:
+        wait, change = waits[row.pk], row.cluster.state_change
         if change and row.cluster.state == (wait.details or {}).get("state"):
             said = {"since": change["at"], "actor": change["by"], "cause": change["reason"]}
             details = {**wait.details, **{name: each for name, each in said.items() if each}}
