@@ -240,6 +240,8 @@ REST_FRAMEWORK = {
         "register": _rate("THROTTLE_REGISTER", "60/hour"),
         # per user
         "password": _rate("THROTTLE_PASSWORD", "10/min"),
+        "join": _rate("THROTTLE_JOIN", "60/hour"),
+        "invite": _rate("THROTTLE_INVITE", "60/hour"),
         "quote": _rate("THROTTLE_QUOTE", "30/min"),
         "explain": _rate("THROTTLE_EXPLAIN", "30/min"),
     },
@@ -298,6 +300,7 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
+    "organizations.tasks.send_invitation": {"queue": "runtimes"},  # it calls the mail server
     "scheduler.tasks.forecast_starts": {"queue": "runtimes"},  # it takes seconds
     "scheduler.tasks.forget_old": {"queue": "runtimes"},  # it pauses between its transactions
 }
@@ -325,6 +328,7 @@ FORECASTS_EVERY_S = _number("FORECASTS_EVERY_S", 30, 86_400)  # of each cluster 
 MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as their ADMIN
 MAX_API_KEYS = _number("MAX_API_KEYS", 20)  # live ones of a user, and of an organization
 API_KEY_MAX_DAYS = _number("API_KEY_MAX_DAYS", 366, 3660)
+MAX_INVITATIONS = _number("MAX_INVITATIONS", 100)  # open ones of an organization
 MAX_SECRETS = _number("MAX_SECRETS", 100)  # of an organization, and of a person
 MAX_SECRET_KIB = _number("MAX_SECRET_KIB", 64, 64)  # of one; Kubernetes takes 1 MiB of 16
 MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)

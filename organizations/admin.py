@@ -17,7 +17,16 @@ from django.utils.safestring import SafeString
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.api.errors import Conflict
 from organizations.deletion import delete_organization
-from organizations.models import Ban, InviteCode, Membership, Organization, Role, Secret
+from organizations.invitations.services import revoke_all
+from organizations.models import (
+    Ban,
+    Invitation,
+    InviteCode,
+    Membership,
+    Organization,
+    Role,
+    Secret,
+)
 from organizations.secrets.owners import owner_of
 from organizations.secrets.services import delete_secret
 from organizations.services import ban_member, replace_code, set_role
@@ -197,6 +206,32 @@ class InviteCodeAdmin(FilteredAdmin):
         for organization_id, role in sorted(wanted):
             replace_code(organization_id, Role(role))
         self.message_user(request, f"Replaced {len(wanted)} codes.", messages.SUCCESS)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(FilteredAdmin):
+    """Invitations are looked at and revoked. Their tokens are not known here."""
+
+    list_display = ["organization", "role", "email", "uses", "max_uses", "expires_at", "revoked_at"]
+    list_filter = ["role", "expires_at", "revoked_at"]
+    list_select_related = ["organization"]
+    search_fields = ["organization__name", "email"]
+    exclude = ["digest"]
+    ordering = ["-pk"]
+    actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [field.name for field in Invitation._meta.fields if field.name != "digest"]
+
+    @admin.action(description="Revoke the selected invitations", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Invitation]) -> None:
+        self.message_user(request, f"Revoked {revoke_all(queryset)}.", messages.SUCCESS)
 
 
 @admin.register(Secret)

@@ -46,6 +46,7 @@ def delete_organization(
         for rows in (
             organization.memberships,
             organization.invite_codes,
+            organization.invitations,
             organization.bans,
             organization.secrets,
         ):

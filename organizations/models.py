@@ -1,5 +1,5 @@
-"""Organizations, the roles of their members, programs among these, the codes by which users join,
-removed members, and secrets."""
+"""Organizations, the roles of their members, programs among these, the codes and invitations by
+which users join, removed members, and secrets."""
 
 import secrets
 
@@ -49,6 +49,10 @@ class Membership(models.Model):
     )
     role = models.CharField(max_length=10, choices=Role.choices)
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
+    invitation = models.ForeignKey(
+        "Invitation", on_delete=models.SET_NULL, null=True, editable=False, related_name="members"
+    )
+    """The one by which the user joined, if any."""
 
     class Meta:
         constraints = [
@@ -127,6 +131,53 @@ class InviteCode(models.Model):
         ):
             return False
         return self.expires_at is None or timezone.now() < self.expires_at
+
+
+class Invitation(models.Model):
+    """A link by which users may join: a code of its own beside the standing ones, known to those
+    who were given it alone (invitations/)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="invitations", db_index=False
+    )
+    role = models.CharField(max_length=10, choices=Role.choices)
+    email = models.EmailField(blank=True)
+    digest = models.CharField(max_length=64, null=True, unique=True, editable=False)
+    """Of the token; null until a worker has drawn it for a mail."""
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    expires_at = models.DateTimeField(db_index=True)
+    max_uses = models.PositiveIntegerField(default=1)
+    uses = models.PositiveIntegerField(default=0, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    by_mail = models.BooleanField(default=False, editable=False)
+    tried_at = models.DateTimeField(null=True, editable=False)
+    """When a worker has last begun to send it."""
+    sent_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="invitations_newest"),
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(by_mail=True, sent_at=None, revoked_at=None),
+                name="invitations_to_send",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(role__in=Role.values), name="known_invitation_role"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(uses__lte=models.F("max_uses")), name="invitation_uses"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"invitation {self.pk}"
 
 
 class Ban(models.Model):

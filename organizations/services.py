@@ -7,18 +7,20 @@ for it.
 
 A member who is removed or demoted could come back with the codes that the member knows, if need be
 by another account. These codes are replaced in the same transaction: an ADMIN sees all of them, and
-another member knows the one used to join, whose role is not above the member's. A removed member is
-also banned. An ADMIN who leaves takes no code along either. That another member leaves replaces
-none: else each user with a code could make it useless for all others.
+another member knows the one used to join, whose role is not above the member's. Invitations that
+the member has made, or joined by, are revoked. A removed member is also banned. An ADMIN who leaves
+takes no code along either. That another member leaves replaces none: else each user with a code
+could make it useless for all others.
 """
 
 import logging
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
@@ -27,7 +29,18 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
-from organizations.models import TAKEN, Ban, InviteCode, Membership, Organization, Role
+from organizations.invitations import tokens
+from organizations.invitations.queries import named_by
+from organizations.invitations.services import revoke_known_to
+from organizations.models import (
+    TAKEN,
+    Ban,
+    Invitation,
+    InviteCode,
+    Membership,
+    Organization,
+    Role,
+)
 from organizations.queries import member_of
 from organizations.service_accounts import end
 
@@ -78,12 +91,12 @@ def rename_organization(actor: User, organization_id: UUID, name: str) -> Member
 
 @transaction.atomic
 def join(user: User, code: str) -> Membership:
-    """Make the user a member in the code's role, and count one use.
+    """Make the user a member in the role of the code or invitation, and count one use.
 
-    400 where the code is unknown, rotated, expired or used up; 409 for a member and 403 for a
-    removed one, without counting a use. `max_uses` is kept also where many users join at once.
+    400 where the code is unknown, rotated or revoked, expired or used up; 409 for a member and 403
+    for a removed one, without counting a use. `max_uses` is kept also where many join at once.
     """
-    live = InviteCode.objects.filter(code=code, rotated_at=None)
+    live = _live(code)
     organization_id = live.values_list("organization_id", flat=True).first()
     if organization_id is not None:
         _lock_row(organization_id)
@@ -96,7 +109,10 @@ def join(user: User, code: str) -> Membership:
         raise PermissionDenied(BANNED, code="banned")
     _refuse_spent(invite)
     membership = Membership.objects.create(
-        organization_id=invite.organization_id, user=user, role=invite.role
+        organization_id=invite.organization_id,
+        user=user,
+        role=invite.role,
+        invitation=invite if isinstance(invite, Invitation) else None,
     )
     invite.uses += 1
     invite.save(update_fields=["uses"])
@@ -106,10 +122,17 @@ def join(user: User, code: str) -> Membership:
 
 def check_code(code: str) -> None:
     """400 as in `join`, cheaply and without a lock: for a user who does not exist yet."""
-    invite = InviteCode.objects.filter(code=code, rotated_at=None).first()
+    invite = _live(code).first()
     if invite is None:
         raise _unknown()
     _refuse_spent(invite)
+
+
+def _live(code: str) -> QuerySet[Any]:
+    """The standing code or the invitation with that text, neither replaced nor revoked."""
+    if tokens.is_token(code):
+        return named_by(code)
+    return InviteCode.objects.filter(code=code, rotated_at=None)
 
 
 @transaction.atomic
@@ -139,6 +162,7 @@ def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
         return
     if membership.role == Role.ADMIN:
         _replace_known_codes(organization_id, Role.ADMIN)
+        revoke_known_to(membership)
     membership.delete()
     _note("member left", membership)
 
@@ -178,6 +202,7 @@ def replace_codes_known_to(user: User) -> None:
     for membership in Membership.objects.filter(user=user).order_by("organization_id"):
         _lock_row(membership.organization_id)
         _replace_known_codes(membership.organization_id, Role(membership.role))
+        revoke_known_to(membership)
 
 
 # --- Codes ---------------------------------------------------------------------------------------
@@ -221,6 +246,7 @@ def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
     membership.save(update_fields=["role"])
     if not reaches(role, before):
         _replace_known_codes(membership.organization_id, before)
+        revoke_known_to(membership)
     if role != before:
         _note("role changed", membership, actor)
     return membership
@@ -229,6 +255,7 @@ def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
 def _remove(actor: User, membership: Membership) -> None:
     """End the membership and ban the user."""
     _replace_known_codes(membership.organization_id, Role(membership.role))
+    revoke_known_to(membership)
     membership.delete()
     end(Q(pk=membership.user_id))
     Ban.objects.create(
@@ -302,7 +329,7 @@ def _keep_an_admin(leaving: Membership) -> None:
         raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")
 
 
-def _refuse_spent(invite: InviteCode) -> None:
+def _refuse_spent(invite: InviteCode | Invitation) -> None:
     if invite.expires_at is not None and invite.expires_at <= database_now():
         raise _unusable("expired_invite_code", "This code has expired; ask for a new one.")
     if invite.max_uses is not None and invite.uses >= invite.max_uses:

@@ -13,7 +13,7 @@ from mlops_platform.api.serializers import StrictSerializer
 
 LONGEST_PASSWORD = 128  # hashing is slow on purpose, and slower for a longer one
 LONGEST_TOKEN = 4096
-LONGEST_CODE = 40
+LONGEST_CODE = 48  # of an invitation
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0b2tlbl90eXBlIjoi.Zx8c0v9kq3"  # noqa: S105  # made up
 EXAMPLE_ID = "0199d1c2-7a3e-7c51-9f0a-3b1f6f2d8e11"
 EXAMPLE_ORGANIZATION = "0199d1c3-02b4-7d10-8c55-0c6f1b7a9d42"

@@ -16,7 +16,7 @@ LAST_ADMIN = error(
     "The last ADMIN", "last_admin", "An organization needs an ADMIN; appoint another one first."
 )
 UNUSABLE_CODE = error(
-    "A code that cannot be used: unknown or replaced (invalid_invite_code), expired "
+    "A code that cannot be used: unknown, replaced or revoked (invalid_invite_code), expired "
     "(expired_invite_code), used up (used_up_invite_code); or a malformed body",
     "expired_invite_code",
     FAULTY,
@@ -46,7 +46,7 @@ ORGANIZATIONS = {
     ),
     "join": Doc(
         "organizations",
-        "Join an organization with a code",
+        "Join an organization with a code or an invitation",
         answers={
             200: JoinedSerializer,
             400: UNUSABLE_CODE,

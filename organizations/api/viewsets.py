@@ -12,6 +12,7 @@ from accounts.api.requests import UserRequest
 from mlops_platform.api.requests import flag_of
 from mlops_platform.api.routers import ID_OR_NAME
 from mlops_platform.api.serializers import EmptySerializer
+from mlops_platform.api.throttling.throttles import JoinThrottle
 from organizations import deletion, queries, services
 from organizations.api import docs
 from organizations.api.permissions import NamedRoleViewSet, RoleViewSet
@@ -60,7 +61,7 @@ class OrganizationViewSet(NamedRoleViewSet):
         organization = services.create_organization(request.user, **self.body())
         return Response(CreatedOrganizationSerializer(organization).data, status=201)
 
-    @action(detail=False, methods=["post"])
+    @action(detail=False, methods=["post"], throttle_classes=[JoinThrottle])
     def join(self, request: UserRequest) -> Response:
         membership = services.join(request.user, self.body()["invite_code"])
         return Response(JoinedSerializer(membership).data)

@@ -12,6 +12,7 @@ from django.conf import settings
 from accounts import forget as accounts
 from deployments.services import forget as deployments
 from mlops_platform.database.clock import database_now
+from organizations import forget as organizations
 from scheduler import ledger
 from scheduler.start_times import records
 
@@ -51,6 +52,7 @@ def _beyond(forget: Callable[[int], Iterator[int]], name: str, what: str, settin
 KINDS = (
     Kind("sessions", "Operators' sessions", accounts.sessions),
     Kind("logins", "Logins", accounts.logins),
+    Kind("invitations", "Invitations", organizations.invitations),
     _older(
         deployments.keys, "keys", "Idempotency keys of submits", "IDEMPOTENCY_KEYS_RETENTION_DAYS"
     ),

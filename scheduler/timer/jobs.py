@@ -41,6 +41,7 @@ JOBS = (
     Job("resume-deletions", "clusters.tasks.resume_deletions", 15),
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
     Job("fail-impossible", "scheduler.tasks.fail_impossible", 30),
+    Job("send-invitations", "organizations.tasks.request_unsent", 60),
     Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
 )
 

@@ -106,6 +106,18 @@ class PasswordThrottle(UserThrottle):
     scope = "password"
 
 
+class JoinThrottle(UserThrottle):
+    """Codes and invitations are guessed slowly."""
+
+    scope = "join"
+
+
+class InviteThrottle(UserThrottle):
+    """Invitations: none mails the world."""
+
+    scope = "invite"
+
+
 class ExplainThrottle(UserThrottle):
     scope = "explain"
 

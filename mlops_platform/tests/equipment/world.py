@@ -29,6 +29,7 @@ from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
 from mlops_platform.sealing import seal
 from organizations import service_accounts
+from organizations.invitations.services import invite
 from organizations.models import InviteCode, Role
 from organizations.secrets import owners
 from organizations.secrets.services import put_secret
@@ -132,6 +133,7 @@ def make_world() -> World:
     assert running.status == Status.RUNNING
     banned = make_member(org, "max", Role.VIEWER)
     remove_member(ada, org.pk, banned.pk)
+    invited = invite(ada, org.pk, Role.VIEWER)
     codes = dict(
         InviteCode.objects.filter(organization=org, rotated_at=None).values_list("role", "code")
     )
@@ -151,6 +153,8 @@ def make_world() -> World:
             "key_name": "engines-key",
             "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
+            "invitation_id": str(invited.invitation.pk),
+            "invitation_token": str(invited.token),
             "invite_code": codes[Role.DEVELOPER],
             "refresh_token": begin_login(colleague).refresh_token,
         },

@@ -109,6 +109,7 @@ NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
 KEYS = "/api/orgs/{organization_id}/keys"
+INVITATIONS = "/api/orgs/{organization_id}/invitations"
 OWN_SECRETS = "/api/users/me/secrets"
 SWEEP: Body = {
     "name": "lr-sweep",
@@ -165,6 +166,15 @@ MATRIX = [
         (401, 404, 403, 403, 201),
         {"role": "VIEWER", "expires_in_s": 3600, "max_uses": 5},
     ),
+    Row(f"GET {INVITATIONS}", (401, 404, 403, 403, 200)),
+    Row(
+        f"POST {INVITATIONS}",
+        (401, 404, 403, 403, 201),
+        {"role": "DEVELOPER", "expires_in_s": 3600, "max_uses": 1, "email": "grace@example.org"},
+    ),
+    Row(f"GET {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 200)),
+    Row(f"DELETE {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 204)),
+    Row("GET /join/{invitation_token}", OPEN),
     Row("GET /api/orgs/{organization_id}/events", READ),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),

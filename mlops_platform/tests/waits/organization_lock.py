@@ -21,6 +21,7 @@ _ROWS = {
     "organizations_membership": _ORG,
     "organizations_invitecode": _ORG,
     "organizations_ban": _ORG,
+    "organizations_invitation": _ORG,
     "organizations_secret": f"{_ORG} OR person_id {_MEMBERS}",
     "accounts_user": f"id {_MEMBERS}",
     "accounts_apikey": f"user_id {_MEMBERS}",

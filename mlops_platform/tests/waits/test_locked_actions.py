@@ -31,6 +31,7 @@ ACTIONS = [
     ("deployments/deployment", "stop", "deployment_id"),
     ("deployments/deployment", "priority_HIGH", "deployment_id"),
     ("organizations/invitecode", "rotate", "code_id"),
+    ("organizations/invitation", "revoke", "invitation_id"),
 ]
 # These change no row of an organization, or nothing of these rows.
 WITHOUT_LOCKS = {
