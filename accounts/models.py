@@ -41,6 +41,8 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     folded = models.CharField(max_length=600, null=True, unique=True, editable=False)
     """The name in the form in which names are compared, written with each save."""
+    verified_email = models.CharField(max_length=254, null=True, unique=True, editable=False)
+    """The address, in lower case, that was last proved to be the user's."""
 
     api_key: "str | None" = None
     """The name of the key by which a request acts as the user; no column."""
@@ -57,6 +59,11 @@ class User(AbstractUser):
                 violation_error_message=TAKEN,
             )
         ]
+
+    @property
+    def has_verified_email(self) -> bool:
+        """Whether the present address is the one that was proved."""
+        return bool(self.email) and self.email.lower() == self.verified_email
 
     def save(self, **kwargs: Any) -> None:
         self.folded = folded(self.username)

@@ -16,6 +16,7 @@ class Me:
     id: UUID
     username: str
     email: str
+    email_verified: bool
     date_joined: datetime
     profile: UserProfile
     memberships: Iterable[Any]  # organizations.Membership, which this app must not import
@@ -28,6 +29,7 @@ def me(user: User) -> Me:
         id=user.pk,
         username=user.username,
         email=user.email,
+        email_verified=user.has_verified_email,
         date_joined=user.date_joined,
         profile=profile or UserProfile(user=user),
         memberships=user.memberships.select_related("organization").order_by("pk")[

@@ -219,6 +219,7 @@ EMAIL_HOST = _mail.host  # empty: no mail is sent
 EMAIL_PORT = _mail.port
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.security == STARTTLS, _mail.security == TLS
+PASSWORD_RESET_TIMEOUT = 3600  # seconds for which a mailed link counts
 EMAIL_TIMEOUT = 10  # seconds, of each step of the conversation
 DEFAULT_FROM_EMAIL = _mail.sender
 
@@ -238,6 +239,8 @@ REST_FRAMEWORK = {
         "login_account": _rate("THROTTLE_LOGIN_ACCOUNT", "60/hour"),
         "login_address": _rate("THROTTLE_LOGIN_ADDRESS", "100/min"),
         "register": _rate("THROTTLE_REGISTER", "60/hour"),
+        "reset": _rate("THROTTLE_RESET", "30/hour"),
+        "reset_account": _rate("THROTTLE_RESET_ACCOUNT", "5/hour"),
         # per user
         "password": _rate("THROTTLE_PASSWORD", "10/min"),
         "join": _rate("THROTTLE_JOIN", "60/hour"),
@@ -300,7 +303,8 @@ CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
-    "organizations.tasks.send_invitation": {"queue": "runtimes"},  # it calls the mail server
+    "accounts.tasks.*": {"queue": "runtimes"},  # they call the mail server
+    "organizations.tasks.send_invitation": {"queue": "runtimes"},  # it does, too
     "scheduler.tasks.forecast_starts": {"queue": "runtimes"},  # it takes seconds
     "scheduler.tasks.forget_old": {"queue": "runtimes"},  # it pauses between its transactions
 }

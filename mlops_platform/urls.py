@@ -6,7 +6,7 @@ from django.urls import include, path
 from accounts.api import urls as accounts
 from clusters.api import urls as clusters
 from deployments.api import urls as deployments
-from mlops_platform import documents, health, joining
+from mlops_platform import documents, health
 from mlops_platform.api.routers import ApiRouter
 from organizations.api import urls as organizations
 from scheduler.api import urls as scheduler
@@ -27,7 +27,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
-    path("join/<str:token>", joining.show, name="join"),
+    path("sign-on/", include("mlops_platform.sign_on.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -151,6 +151,7 @@ class MeSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     username = serializers.CharField()
     email = serializers.CharField()
+    email_verified = serializers.BooleanField(help_text="It can reset the password.")
     date_joined = serializers.DateTimeField()
     profile = ProfileSerializer()
     memberships = OwnMembershipSerializer(many=True)
@@ -161,6 +162,7 @@ class MeSerializer(serializers.Serializer):
                 "id": EXAMPLE_ID,
                 "username": "ada",
                 "email": "ada@example.org",
+                "email_verified": True,
                 "date_joined": "2026-03-01T09:00:00Z",
                 "profile": {"display_name": "Ada Lovelace", "timezone": "Europe/London"},
                 "memberships": [

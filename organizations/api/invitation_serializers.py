@@ -119,7 +119,7 @@ class IssuedInvitationSerializer(InvitationSerializer):
                 "uses_left": 5,
                 "joined": [],
                 "token": "join_4fQ9xK…",
-                "link": "https://ml.example.org/join/join_4fQ9xK…",
+                "link": "https://ml.example.org/sign-on/join/join_4fQ9xK…",
                 "note": PASS_ON,
             }
         }

@@ -118,7 +118,7 @@ def revoke_known_to(membership: Membership) -> None:
 
 def link_to(token: str, host: str = "") -> str:
     """The link that an invited user opens; `host` is the request's, for want of PUBLIC_URL."""
-    return f"{settings.PUBLIC_URL or host}/join/{token}"
+    return f"{settings.PUBLIC_URL or host}/sign-on/join/{token}"
 
 
 def request_mail(invitation_id: UUID) -> None:

@@ -42,7 +42,7 @@ def mailing(settings, monkeypatch):
 
 def test_an_admin_invites_and_a_user_joins_by_the_link(api, ada, org, sam):
     made = invited(org, ada, max_uses=2)
-    assert made["link"] == f"http://testserver/join/{made['token']}"
+    assert made["link"] == f"http://testserver/sign-on/join/{made['token']}"
     assert (made["state"], made["uses_left"], made["created_by"]) == ("open", 2, "ada")
     assert "Pass the link on" in made["note"]
     joined = join(sam, made["token"])
@@ -86,21 +86,22 @@ def test_an_ended_one_admits_no_user(api, anyone, ada, org, sam, change, code, s
     assert (refused.status_code, refused.json()["code"]) == (400, code)
     assert not Membership.objects.filter(organization=org, user=sam).exists()
     assert api(ada).get(url(org, made["id"])).json()["state"] == state
-    assert anyone.get(f"/join/{made['token']}").status_code == 404
+    assert anyone.get(f"/sign-on/join/{made['token']}").status_code == 404
 
 
 def test_the_page_of_the_link_says_to_what_it_invites(anyone, ada, org):
-    page = anyone.get(f"/join/{invited(org, ada)['token']}")
+    page = anyone.get(f"/sign-on/join/{invited(org, ada)['token']}")
     assert page.status_code == 200
     assert "Join Analytical Engines" in page.content.decode()
     assert page["Referrer-Policy"] == "no-referrer"
-    assert anyone.get("/join/join_" + "x" * 43).status_code == 404
-    assert anyone.get("/join/short").status_code == 404
+    assert anyone.get("/sign-on/join/join_" + "x" * 43).status_code == 404
+    assert anyone.get("/sign-on/join/short").status_code == 404
+    assert anyone.post("/sign-on/join/short").status_code == 405
 
 
 def test_the_page_of_the_link_cannot_be_guessed_quickly(anyone, db, monkeypatch):
     monkeypatch.setitem(anyone.rates(), "login_address", "2/min")
-    statuses = [anyone.get(f"/join/join_{'x' * 43}").status_code for _ in range(3)]
+    statuses = [anyone.get(f"/sign-on/join/join_{'x' * 43}").status_code for _ in range(3)]
     assert statuses == [404, 404, 429]
 
 
@@ -202,7 +203,7 @@ def test_of_users_at_once_no_more_join_than_it_allows(transactional_db, ada, org
 def test_without_mail_the_answer_has_the_link(ada, org, mailing, settings):
     settings.EMAIL_HOST = ""
     made = invited(org, ada, **WITH_MAIL)
-    assert made["link"].startswith("https://ml.example.org/join/join_")
+    assert made["link"].startswith("https://ml.example.org/sign-on/join/join_")
     assert mailing == []
 
 
@@ -220,7 +221,7 @@ def test_with_mail_the_mail_alone_has_the_link(
     assert sent.to == ["grace@example.org"]
     assert sent.subject == "ada invites you to Analytical Engines"
     assert api(ada).get(url(org, made["id"])).json()["state"] == "open"
-    token = sent.body.partition("https://ml.example.org/join/")[2].split()[0]
+    token = sent.body.partition("https://ml.example.org/sign-on/join/")[2].split()[0]
     assert join(sam, token).status_code == 200
 
 

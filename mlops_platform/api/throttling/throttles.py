@@ -125,6 +125,29 @@ class ExplainThrottle(UserThrottle):
 # --- Registrations and logins --------------------------------------------------------------------
 
 
+class ResetThrottle(RateThrottle):
+    """Requests and uses of mailed links, per address of a client."""
+
+    scope = "reset"
+
+
+class ResetAccountThrottle(RateThrottle):
+    """Mails to one e-mail address, whether or not it is a user's."""
+
+    scope = "reset_account"
+
+    def identity(self, request: Request) -> str:
+        email = request.data.get("email") if isinstance(request.data, dict) else None
+        given = email[:LONGEST_NAME].lower() if isinstance(email, str) else ""
+        return hashlib.sha256(given.encode()).hexdigest()[:16]
+
+
+class MailThrottle(UserThrottle):
+    """Mails to the user's own address."""
+
+    scope = "reset_account"
+
+
 class RegisterThrottle(RateThrottle):
     scope = "register"
 

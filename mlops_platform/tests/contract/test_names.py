@@ -22,8 +22,10 @@ NAMELESS = {
     ("Event", "cycle_id"),
     ("FeedEvent", "cycle_id"),
     ("Explanation", "id"),
+    ("Invitation", "id"),
+    ("IssuedInvitation", "id"),
 }
-"""The ids of what has no name: cycles, and the deployment that the path names."""
+"""The ids of what has no name: cycles, invitations, and the deployment that the path names."""
 NAMES_BESIDE = {
     "id": ("name", "host", "username"),
     "cluster_id": ("name",),

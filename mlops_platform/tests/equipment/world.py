@@ -18,6 +18,7 @@ from redis import Redis
 
 from accounts.keys.services import create_key
 from accounts.models import User
+from accounts.recovery import addresses, passwords
 from accounts.services import begin_login
 from clusters.models import NodeState, Registry
 from clusters.services.quotas import put_quota
@@ -112,6 +113,8 @@ def make_world() -> World:
     claim = {"name": "datasets", "kind": "PVC", "source": {"claim": "datasets"}}
     volume = add_volume(cluster, claim)
     colleague = make_member(org, "mia", Role.VIEWER)
+    colleague.email = "mia@example.org"
+    colleague.save(update_fields=["email"])
     put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
     service_accounts.create_key(ada, org.pk, "engines-key", Role.DEVELOPER)
     for each in (ada, sam, dev, vera):
@@ -154,7 +157,8 @@ def make_world() -> World:
             "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invitation_id": str(invited.invitation.pk),
-            "invitation_token": str(invited.token),
+            "reset_token": passwords.token_for(colleague),
+            "verify_token": addresses.token_for(colleague),
             "invite_code": codes[Role.DEVELOPER],
             "refresh_token": begin_login(colleague).refresh_token,
         },

@@ -137,6 +137,14 @@ MATRIX = [
         ANY_USER,
         {"old_password": "correct-horse-battery", "new_password": "wrong-zebra-accumulator"},
     ),
+    Row("POST /api/auth/password/reset", (409,) * 5, {"email": "mia@example.org"}),  # no mail
+    Row(
+        "POST /api/auth/password/reset/confirm",
+        (204,) * 5,
+        {"token": "{reset_token}", "new_password": "wrong-zebra-accumulator"},
+    ),
+    Row("POST /api/auth/email/verify", (401, 409, 409, 409, 409), {}),
+    Row("POST /api/auth/email/verify/confirm", (204,) * 5, {"token": "{verify_token}"}),
     Row(f"GET {OWN_KEYS}", ANY_USER),
     Row(
         f"POST {OWN_KEYS}",
@@ -174,7 +182,6 @@ MATRIX = [
     ),
     Row(f"GET {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 200)),
     Row(f"DELETE {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 204)),
-    Row("GET /join/{invitation_token}", OPEN),
     Row("GET /api/orgs/{organization_id}/events", READ),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),

@@ -1,0 +1,12 @@
+"""The pages below `/sign-on/`, to which links that are mailed and passed on lead."""
+
+from django.urls import path
+
+from mlops_platform.sign_on import joining, recovering
+
+app_name = "sign-on"
+urlpatterns = [
+    path("join/<str:invitation_token>", joining.show, name="join"),
+    path("reset-password/<str:reset_token>", recovering.reset_password, name="reset-password"),
+    path("verify-email/<str:verify_token>", recovering.verify_email, name="verify-email"),
+]
