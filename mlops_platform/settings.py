@@ -240,7 +240,7 @@ REST_FRAMEWORK = {
         "login_address": _rate("THROTTLE_LOGIN_ADDRESS", "100/min"),
         "register": _rate("THROTTLE_REGISTER", "60/hour"),
         "reset": _rate("THROTTLE_RESET", "30/hour"),
-        "reset_account": _rate("THROTTLE_RESET_ACCOUNT", "5/hour"),
+        "reset_account": _rate("THROTTLE_RESET_ACCOUNT", "10/hour"),
         # per user
         "password": _rate("THROTTLE_PASSWORD", "10/min"),
         "join": _rate("THROTTLE_JOIN", "60/hour"),

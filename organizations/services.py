@@ -14,6 +14,7 @@ could make it useless for all others.
 """
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
+from accounts.recovery import addresses
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
@@ -114,10 +116,20 @@ def join(user: User, code: str) -> Membership:
         role=invite.role,
         invitation=invite if isinstance(invite, Invitation) else None,
     )
+    if isinstance(invite, Invitation) and invite.by_mail:
+        _note_that_mail_was_read(user, invite)
     invite.uses += 1
     invite.save(update_fields=["uses"])
     _note("member joined", membership)
     return membership
+
+
+def _note_that_mail_was_read(user: User, invitation: Invitation) -> None:
+    """The mail alone had the token: the address is the user's, unless another one has verified
+    it."""
+    if user.email.lower() == invitation.email.lower() and not user.has_verified_email:
+        with suppress(Conflict):
+            addresses.verify(user)
 
 
 def check_code(code: str) -> None:

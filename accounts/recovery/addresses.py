@@ -40,11 +40,11 @@ def send(user_id: str) -> None:
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not user.email or user.has_verified_email:
         return
-    token = token_for(user)
+    link = f"{settings.PUBLIC_URL}/sign-on/verify-email/{token_for(user)}"
     send_mail(
         "Verify your e-mail address",
         f"{user.username} has given this address to the platform at {settings.PUBLIC_URL}. If that "
-        f"is you, open this link within 24 hours:\n\n{settings.PUBLIC_URL}/sign-on/verify-email/{token}\n\n"
+        f"is you, open this link within 24 hours:\n\n{link}\n\n"
         "If not, ignore this mail.\n",
         None,
         [user.email],

@@ -41,11 +41,11 @@ def send(email: str) -> None:
     user = User.objects.filter(verified_email=email.lower(), is_active=True).first()
     if user is None or not user.has_verified_email or not user.has_usable_password():
         return
-    token = token_for(user)
+    link = f"{settings.PUBLIC_URL}/sign-on/reset-password/{token_for(user)}"
     send_mail(
         "Set a new password",
         f"A new password was asked for {user.username} at {settings.PUBLIC_URL}. Set it within an "
-        f"hour:\n\n{settings.PUBLIC_URL}/sign-on/reset-password/{token}\n\nAll your logins end with that. "
+        f"hour:\n\n{link}\n\nAll your logins end with that. "
         "If you have not asked, ignore this mail: nothing changes.\n",
         None,
         [user.email],
@@ -60,7 +60,8 @@ def token_for(user: User) -> str:
 def user_of(token: str) -> User | None:
     """The user whom a link lets in; None where it does not count. One query."""
     key, _, rest = token.partition("-")
-    user = User.objects.filter(pk=parse_uuid(key), is_active=True).first()
+    pk = parse_uuid(key)
+    user = User.objects.filter(pk=pk, is_active=True).first() if pk else None
     return user if user is not None and default_token_generator.check_token(user, rest) else None
 
 

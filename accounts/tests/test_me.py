@@ -14,6 +14,7 @@ def test_each_user_sees_the_own_account(api, ada, org, sam, sams_org):
         "id": str(ada.pk),
         "username": "ada",
         "email": "",
+        "email_verified": False,
         "date_joined": ada.date_joined.isoformat().replace("+00:00", "Z"),
         "profile": {"display_name": "", "timezone": "UTC"},
         "memberships": [

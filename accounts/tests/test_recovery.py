@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
 from django.test import Client
@@ -143,7 +144,7 @@ def test_without_redis_it_says_so(anyone, db, settings, monkeypatch):
     def lost(*_, **__):
         raise OSError
 
-    monkeypatch.setattr(mails.current_app, "send_task", lost)
+    monkeypatch.setattr(current_app, "send_task", lost)
     answer = anyone.post(RESET, {"email": "a@b.org"})
     assert (answer.status_code, answer.json()["code"]) == (503, "mail_unavailable")
     assert int(answer["Retry-After"]) > 0

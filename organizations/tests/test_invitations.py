@@ -208,7 +208,7 @@ def test_without_mail_the_answer_has_the_link(ada, org, mailing, settings):
 
 
 def test_with_mail_the_mail_alone_has_the_link(
-    api, ada, org, sam, mailing, django_capture_on_commit_callbacks
+    api, anyone, ada, org, mailing, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
         made = invited(org, ada, **WITH_MAIL)
@@ -222,7 +222,9 @@ def test_with_mail_the_mail_alone_has_the_link(
     assert sent.subject == "ada invites you to Analytical Engines"
     assert api(ada).get(url(org, made["id"])).json()["state"] == "open"
     token = sent.body.partition("https://ml.example.org/sign-on/join/")[2].split()[0]
-    assert join(sam, token).status_code == 200
+    body = {"username": "grace", "password": "correct-horse-battery", "email": "Grace@example.org"}
+    assert anyone.post("/api/users/register", {**body, "invite_code": token}).status_code == 201
+    assert User.objects.get(username="grace").has_verified_email
 
 
 def test_a_mail_that_was_not_taken_is_sent_again(
