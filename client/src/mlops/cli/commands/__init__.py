@@ -1,0 +1,1 @@
+"""The commands. Each module has those of one subject, as `NAME_` for the command NAME."""

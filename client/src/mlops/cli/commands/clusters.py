@@ -1,0 +1,153 @@
+"""`clusters`, `queue` and `top`: how full clusters are, and with what."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from typing import Any, Final
+
+import click
+
+from mlops.cli import words
+from mlops.cli.commands.listing import redraw
+from mlops.cli.output import output_option, show_data, show_rows
+from mlops.cli.session import Session, cluster_option, pass_session
+from mlops.cli.tables import Column, colored, plain, table, width_of_terminal
+from mlops.finding import LIVE, short
+
+BAR: Final = 20
+REDRAW_S: Final = 3.0
+
+
+def of_total(name: str, show: Any = str) -> Any:
+    return lambda row: f"{show(row['allocated_' + name])}/{show(row['total_' + name])}"
+
+
+COLUMNS = (
+    (Column("NAME"), lambda row: plain(row["name"])),
+    (Column("ORGANIZATION", shrinks=True), lambda row: plain(row["organization"])),
+    (Column("STATE"), lambda row: colored(row["state"])),
+    (Column("RUNTIME"), lambda row: row["runtime"]),
+    (Column("GPU", right=True), of_total("gpu")),
+    (Column("CPU", right=True), of_total("cpu", words.cores)),
+    (Column("RAM", right=True), of_total("ram", words.memory)),
+)
+WIDE = (
+    (Column("ID"), lambda row: row["id"]),
+    (Column("QUEUEING"), lambda row: row["policy"]["queueing"]),
+    (Column("ORDERING"), lambda row: row["policy"]["ordering"]),
+)
+
+
+@click.command("clusters")
+@click.option("--org", "organization", metavar="ORG", help="Of one organization.")
+@output_option
+@pass_session
+def clusters_(session: Session, organization: str | None, form: str) -> None:
+    """List clusters, with what is allocated of what there is."""
+    rows = session.client.clusters.list(organization=organization)
+    show_rows(form, rows, COLUMNS, WIDE, name="name", empty="There is no cluster that you may see.")
+
+
+def gpus(row: Any) -> str:
+    number = row["required_gpu"]
+    return f"{row['replicas']}x{number}" if row["replicas"] > 1 else str(number)
+
+
+def sentence(row: Any) -> str:
+    return plain(row["reason"]["message"]) if row["reason"] else ""
+
+
+QUEUE_COLUMNS = (
+    (Column("#", right=True), lambda row: str(row["position"] or "")),
+    (Column("ID"), lambda row: short(row["id"])),
+    (Column("NAME", shrinks=True), lambda row: plain(row["name"])),
+    (Column("OWNER", shrinks=True), lambda row: plain(row["owner"])),
+    (Column("CLASS"), lambda row: row["priority"]),
+    (Column("GPU", right=True), gpus),
+    (Column("WAITS", right=True), lambda row: words.age(row.created_at)),
+    (Column("REASON", shrinks=True), sentence),
+)
+
+
+@click.command("queue")
+@cluster_option
+@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True)
+@output_option
+@pass_session
+def queue_(session: Session, cluster: str | None, limit: int, form: str) -> None:
+    """List what waits, in the order of the queue, with the reason of each."""
+    rows = session.client.clusters.queue(session.cluster(cluster), at_most=limit)
+    show_rows(form, rows, QUEUE_COLUMNS, empty="Nothing waits.")
+
+
+@click.command("top")
+@cluster_option
+@click.option("-w", "--watch", is_flag=True, help="Redraw in place every three seconds.")
+@output_option
+@pass_session
+def top_(session: Session, cluster: str | None, watch: bool, form: str) -> None:
+    """Show how full a cluster is, which users have it, and what waits."""
+    name = session.cluster(cluster)
+    if form in {"json", "yaml"}:
+        show_data(form, dict(session.client.clusters.status(name)))
+        return
+    if watch and not sys.stdout.isatty():
+        raise click.UsageError("--watch needs a terminal.")
+    if watch:
+        redraw(lambda: screen(session, name), REDRAW_S)
+        return
+    for line in screen(session, name):
+        click.echo(line)
+
+
+def screen(session: Session, cluster: str) -> list[str]:
+    """A cluster on one screen."""
+    status = session.client.clusters.status(cluster)
+    waiting = sum(status["queue_lengths"].values())
+    nodes = status["nodes"]
+    head = f"{click.style(plain(status['name']), bold=True)} {colored(status['state'])}"
+    counts = f"{status['running']} running, {waiting} waiting"
+    closed = nodes["total"] - nodes["ready"]
+    on = f"{words.many(nodes['total'], 'node')}" + (f", {closed} not ready" if closed else "")
+    lines = [f"{head}  {counts}  {on}", ""]
+    shows: dict[str, Any] = {"gpu": str, "cpu": words.cores, "ram": words.memory}
+    for name, show in shows.items():
+        allocated, total = status[f"allocated_{name}"], status[f"total_{name}"]
+        amounts = f"{show(allocated)} of {show(total)}"
+        lines.append(f"{name.upper():<4} {bar(status['utilisation'][name])} {amounts}")
+    return [*lines, "", *by_owner(session, cluster)]
+
+
+def bar(share: float) -> str:
+    """A share as a bar, and in percent: green, then yellow, then red where little is left."""
+    filled = round(BAR * min(max(share, 0), 1))
+    color = "green" if share < 0.7 else "yellow" if share < 0.95 else "red"
+    drawn = click.style("█" * filled, fg=color) + click.style("░" * (BAR - filled), dim=True)
+    return f"{drawn} {share:>4.0%}"
+
+
+def by_owner(session: Session, cluster: str) -> list[str]:
+    """What each user has allocated and waits for, the largest first."""
+    rows = session.client.clusters.deployments(
+        cluster, status=LIVE, at_most=5000, fields="owner,status,required_gpu,replicas,given"
+    )
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for row in rows:
+        gpu = row["required_gpu"]
+        if gpu == "all":
+            gpu = row["given"]["gpu"] if row["given"] else 1
+        waits = row["status"] == "QUEUED"
+        sums = found[row["owner"]]
+        sums[2 if waits else 0] += gpu * row["replicas"]
+        sums[3 if waits else 1] += 1
+    columns = [
+        Column("OWNER", shrinks=True),
+        Column("GPUS", right=True),
+        Column("RUNNING", right=True),
+        Column("WAITS FOR GPUS", right=True),
+        Column("WAITING", right=True),
+    ]
+    order = sorted(found.items(), key=lambda item: (-item[1][0], -item[1][2], item[0]))
+    cells = [(plain(owner), *map(str, sums)) for owner, sums in order]
+    return table(columns, cells, width_of_terminal()) if cells else ["Nothing runs or waits."]
