@@ -63,7 +63,7 @@ def test_a_job_from_its_submit_to_its_end(mlops):
     types = [event["type"] for event in mlops("events", job, "-o", "json").json]
     assert (types[0], types[-1]) == ("SUBMITTED", "COMPLETED")
     assert "no container runs" in mlops("logs", job).err
-    assert "Ended" in mlops("why", job).out or "COMPLETED" in mlops("why", job).out
+    assert "COMPLETED" in mlops("why", job).out
 
 
 def test_run_wait_ends_as_the_job_does(mlops):
@@ -101,7 +101,7 @@ def test_why_says_what_is_in_the_way_and_what_would_help(mlops):
     mlops("wait", full, "--until", "RUNNING", "--timeout", "60s")
     waits = submitted(mlops, "--name", "waits", "--gpu", "4", "train:1")
     why = mlops("why", "waits").out
-    assert "Needs 4 more GPUs" in why or "QUEUED" in why
+    assert "QUEUED" in why
     assert "full" in why
     assert f"mlops priority HIGH {waits}" in why
     assert mlops("queue", "-o", "json").json[0]["id"] == waits
