@@ -32,6 +32,7 @@ class Client:
     secrets: resources.Secrets
     organizations: resources.Organizations
     members: resources.Members
+    invitations: resources.Invitations
     organization_keys: resources.OrganizationKeys
     organization_secrets: resources.OrganizationSecrets
     clusters: resources.Clusters

@@ -43,6 +43,10 @@ class Users(Resource):
     me = Call("GET", "/users/me", organizations.Me)
     change = Call("PATCH", "/users/me", organizations.Me, repeatable=True)
     change_password = Call("POST", "/users/me/password", organizations.TokenPair)
+    verify_email = Call("POST", "/auth/email/verify", Nothing)
+    confirm_email = Call("POST", "/auth/email/verify/confirm", Nothing)
+    reset_password = Call("POST", "/auth/password/reset", Nothing)
+    confirm_reset = Call("POST", "/auth/password/reset/confirm", Nothing)
 
 
 class Keys(Resource):
@@ -75,7 +79,7 @@ class Organizations(Resource):
     change = Call("PATCH", "/orgs/{organization}", organizations.OwnOrganization, repeatable=True)
     delete = Call("DELETE", "/orgs/{organization}", Nothing)
     leave = Call("POST", "/orgs/{organization}/leave", Nothing)
-    invite = Call("POST", "/orgs/{organization}/invite-codes", organizations.Code)
+    new_code = Call("POST", "/orgs/{organization}/invite-codes", organizations.Code)
     events = Pages("/orgs/{organization}/events", deployments.FeedEvent)
 
     def follow_events(self, organization: Any, **filters: Any) -> Iterator[deployments.FeedEvent]:
@@ -96,6 +100,15 @@ class Members(Resource):
     remove = Call("DELETE", "/orgs/{organization}/members/{user}", Nothing)
     bans = Pages("/orgs/{organization}/bans", organizations.Ban)
     lift_ban = Call("DELETE", "/orgs/{organization}/bans/{user}", Nothing)
+
+
+class Invitations(Resource):
+    """Links that let users join an organization."""
+
+    list = Pages("/orgs/{organization}/invitations", organizations.Invitation)
+    get = Call("GET", "/orgs/{organization}/invitations/{invitation}", organizations.Invitation)
+    create = Call("POST", "/orgs/{organization}/invitations", organizations.IssuedInvitation)
+    revoke = Call("DELETE", "/orgs/{organization}/invitations/{invitation}", Nothing)
 
 
 class OrganizationKeys(Resource):
@@ -230,6 +243,7 @@ RESOURCES: dict[str, type[Resource]] = {
     "secrets": Secrets,
     "organizations": Organizations,
     "members": Members,
+    "invitations": Invitations,
     "organization_keys": OrganizationKeys,
     "organization_secrets": OrganizationSecrets,
     "clusters": Clusters,

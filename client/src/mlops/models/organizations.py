@@ -80,6 +80,30 @@ class Code(Record):
     uses: int
 
 
+class Invitation(Record):
+    """A link that lets users join, without its token."""
+
+    id: str
+    role: str
+    email: str
+    state: str
+    max_uses: int
+    uses: int
+    uses_left: int
+    joined: list[str]
+    created_by: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+class IssuedInvitation(Invitation):
+    """A new invitation; `token` and `link` are shown this once."""
+
+    token: str | None
+    link: str | None
+    note: str
+
+
 class Me(Record):
     """You."""
 

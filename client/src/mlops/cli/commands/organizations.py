@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from mlops.cli import words
-from mlops.cli.output import note, output_option, show_rows
+from mlops.cli.output import note, output_option, show_data, show_rows
 from mlops.cli.session import Session, organization_option, pass_session
 from mlops.cli.tables import Column, colored, plain
 
@@ -21,6 +21,15 @@ MEMBERS = (
     (Column("USER"), lambda row: plain(row["username"])),
     (Column("ROLE"), lambda row: colored(row["role"])),
     (Column("SINCE"), lambda row: words.clock(row.joined_at)),
+)
+
+INVITATIONS = (
+    (Column("ID"), lambda row: row["id"]),
+    (Column("ROLE"), lambda row: row["role"]),
+    (Column("STATE"), lambda row: row["state"]),
+    (Column("LEFT", right=True), lambda row: str(row["uses_left"])),
+    (Column("BY"), lambda row: plain(row["created_by"] or "")),
+    (Column("EXPIRES"), lambda row: words.clock(row.expires_at)),
 )
 
 
@@ -107,20 +116,35 @@ def remove(session: Session, user: str, organization: str | None, yes: bool) -> 
 @click.command("invite")
 @click.argument("role", type=ROLES, default="DEVELOPER")
 @organization_option
-@click.option("--uses", "max_uses", type=click.IntRange(1), help="For so many people at most.")
+@click.option("--email", metavar="ADDRESS", help="Mail the link, where the platform sends mail.")
+@click.option("--uses", "max_uses", type=click.IntRange(1), help="For so many users.")
 @click.option("--for", "expires_in_s", type=words.Duration(), help="For so long, such as 7d.")
+@click.option("--list", "lists", is_flag=True, help="List the invitations instead.")
+@click.option("--revoke", metavar="ID", help="Revoke an invitation instead.")
+@output_option
 @pass_session
 def invite_(
     session: Session,
     role: str,
     organization: str | None,
-    max_uses: int | None,
-    expires_in_s: int | None,
+    lists: bool,
+    revoke: str | None,
+    form: str,
+    **limits: Any,
 ) -> None:
-    """Make the invite code of a role anew, and print it. The one before counts no more."""
-    limits = {"max_uses": max_uses, "expires_in_s": expires_in_s}
-    given: dict[str, Any] = {name: value for name, value in limits.items() if value}
+    """Invite users to an organization: print a link that lets them join in ROLE."""
     where = session.organization(organization)
-    code = session.client.organizations.invite(where, role=role.upper(), **given)
-    click.echo(code["code"])
-    note(f"mlops login {session.client.transport.url} --register --invite {code['code']}")
+    invitations = session.client.invitations
+    if lists:
+        show_rows(form, invitations.list(where), INVITATIONS, empty="There are no invitations.")
+    elif revoke:
+        invitations.revoke(where, revoke)
+        click.echo(f"{revoke} is revoked")
+    else:
+        given = {name: value for name, value in limits.items() if value}
+        issued = invitations.create(where, role=role.upper(), **given)
+        if form in {"json", "yaml"}:
+            show_data(form, dict(issued))
+            return
+        click.echo(issued["link"] or issued["token"] or issued["id"])
+        note(issued["note"])
