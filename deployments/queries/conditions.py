@@ -32,6 +32,9 @@ class Condition(NamedTuple):
     of_name: bool = False
     """Whether the index of names serves it in the order of names."""
 
+    leaves_most: bool = False
+    """Whether no index is worth asking, as it leaves most rows."""
+
 
 def is_named(pattern: str) -> Condition:
     """Names that match; `pattern` begins with a letter that stands for itself."""
@@ -59,6 +62,11 @@ def has_label(name: str, value: str | None) -> Condition:
 
 def is_member_of(sweep: UUID) -> Condition:
     return Condition("d.sweep_id = %s", [sweep])
+
+
+def is_no_member() -> Condition:
+    """Of no sweep."""
+    return Condition("d.sweep_id IS NULL", [], leaves_most=True)
 
 
 def has_run_on(nodes: Collection[UUID]) -> Condition:

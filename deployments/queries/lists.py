@@ -196,8 +196,10 @@ def _any_of(selection: Selection, most: int) -> tuple[str, list[Any]]:
 
 def _few(selection: Selection) -> list[UUID] | None:
     """The ids of the selection behind `after` where conditions leave so few that they can be
-    sorted; None where they leave more, and without any. Two queries with conditions."""
-    if not selection.conditions or "name" in selection.columns:
+    sorted; None where they leave more, and without any. Two queries with conditions that may leave
+    few."""
+    may_leave_few = any(not each.leaves_most for each in selection.conditions)
+    if not may_leave_few or "name" in selection.columns:
         return None
     found = some_ids(selection, FEW + 1)
     return found if len(found) <= FEW else None

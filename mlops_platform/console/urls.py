@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mlops_platform.console.views import deployment, deployments, home, login, logs, why
+from mlops_platform.console.views import action, deployment, deployments, home, login, logs, why
 
 app_name = "console"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("login/code/", login.ask_for_code, name="code"),
     path("logout/", login.log_out, name="logout"),
     path("deployments/", deployments.show, name="deployments"),
+    path("deployments/look/", action.look, name="look"),
+    path("deployments/act/", action.do, name="act"),
     path("deployments/<str:deployment_id>/", deployment.show, name="deployment"),
     path("deployments/<str:deployment_id>/why/", why.show, name="why"),
     path("deployments/<str:deployment_id>/stop/", deployment.stop, name="stop"),

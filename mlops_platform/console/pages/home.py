@@ -4,17 +4,16 @@ are."""
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django.db.models.functions import Now
+
 from accounts.models import User
 from clusters.models import Cluster
 from clusters.queries import clusters_visible_to
 from deployments.models import PLACED, UNENDED, Status
-from deployments.queries import conditions
-from deployments.queries.deployments import without_large
 from deployments.queries.lists import deployments_of
 from mlops_platform.admin.markup import figure, ram
 from mlops_platform.api.fields import cores
-from mlops_platform.console.pages.rows import Row, rows_of
-from mlops_platform.database.clock import database_now
+from mlops_platform.console.pages.rows import Row, for_rows, rows_of
 
 MOST_ROWS = 100
 MOST_FAILED = 20
@@ -52,11 +51,15 @@ class Home:
 def home(user: User) -> Home:
     visible = clusters_visible_to(user)
     clusters = list(visible)
-    mine = without_large(deployments_of(visible.order_by())).narrowed(owner=user.pk)
+    mine = for_rows(deployments_of(visible.order_by())).narrowed(owner=user.pk)
     found = mine.narrowed(statuses=UNENDED).first_rows(MOST_ROWS + 1)
-    since = database_now() - YESTERDAY
-    failed = mine.narrowed(statuses=(Status.FAILED,)).that(*conditions.finished(since, None))
-    rows = rows_of(user, [*found[:MOST_ROWS], *failed.first_rows(MOST_FAILED)])
+    failed = mine.filter(
+        owner=user.pk,
+        cluster__in=visible.order_by(),
+        status=Status.FAILED,
+        finished_at__gt=Now() - YESTERDAY,
+    ).order_by("-finished_at")
+    rows = rows_of(user, [*found[:MOST_ROWS], *failed[:MOST_FAILED]])
     waiting = [row for row in rows if row.status == Status.QUEUED]
     return Home(
         running=[row for row in rows if row.status in PLACED],

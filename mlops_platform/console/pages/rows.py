@@ -12,6 +12,8 @@ from accounts.models import User
 from deployments.api.representation import present_page
 from deployments.models import ENDED, Deployment
 from deployments.names import named
+from deployments.queries.deployments import without_large
+from deployments.queries.lists import DeploymentList
 from mlops_platform.admin.markup import request
 
 SHOWN = ("cluster", "organization_id", "owner", "sweep", "reason", "queue_position", "eta")
@@ -44,6 +46,12 @@ class Row:
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED
+
+
+def for_rows(deployments: DeploymentList) -> DeploymentList:
+    """With what rows show of other tables, so that `rows_of` needs no query for it."""
+    related = ("owner", "cluster__organization", "sweep")
+    return without_large(deployments).select_related(*related).defer("sweep__parameters")
 
 
 def rows_of(user: User, deployments: Sequence[Deployment]) -> list[Row]:

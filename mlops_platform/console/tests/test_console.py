@@ -5,23 +5,24 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from clusters.models import Node, NodeState
 from deployments.models import Deployment, Status
+from mlops_platform.console.tests.pages import PAGES, addresses, waiting
 from mlops_platform.headers import STRICT_POLICY
 from mlops_platform.tests.equipment.world import World, fingerprint
 from organizations.tests.people import PASSWORD
 
 MEMBERS = ("viewer", "developer", "admin")
-PAGES = ("home", "deployments", "deployment", "why")
-OF_ONE = ("deployment", "why")
+OF_ONE = ("running", "why")
 
 
 def address(name: str, world: World) -> str:
-    arguments = [world.ids["deployment_id"]] if name in OF_ONE else []
-    return reverse(f"console:{name}", args=arguments)
+    return addresses(world)[name]
 
 
 def browser(world: World, person: str) -> Client:
@@ -30,10 +31,6 @@ def browser(world: World, person: str) -> Client:
     if user is not None:
         client.force_login(user, "django.contrib.auth.backends.ModelBackend")
     return client
-
-
-def waiting(world: World) -> Deployment:
-    return Deployment.objects.get(cluster_id=world.ids["cluster_id"], status=Status.QUEUED)
 
 
 @pytest.mark.parametrize("person", MEMBERS)
@@ -47,6 +44,15 @@ def test_a_member_sees_each_page(world: World, name: str, person: str) -> None:
     text = answer.content.decode()
     assert not re.search(r"\sstyle=|<style|\son[a-z]+=", text)
     assert len(answer.content) < 200_000
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_makes_so_many_queries(world: World, name: str) -> None:
+    client, path = browser(world, "developer"), address(name, world)
+    with CaptureQueriesContext(connection) as made:
+        assert client.get(path).status_code == 200
+    assert len(made) == PAGES[name].queries, [each["sql"][:90] for each in made]
+    assert len(made) <= PAGES[name].most
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -65,7 +71,7 @@ def test_without_a_login_each_page_leads_to_it_and_back(world: World, name: str)
 def test_a_stranger_finds_nothing_there(world: World, name: str) -> None:
     client = browser(world, "stranger")
     answer = client.get(address(name, world))
-    nowhere = client.get(reverse(f"console:{name}", args=[uuid4()]))
+    nowhere = client.get(PAGES[name].path.format(deployment_id=uuid4(), waiting_id=uuid4()))
     assert (answer.status_code, nowhere.status_code) == (404, 404)
     assert without_tokens(answer) == without_tokens(nowhere)
     assert "<h1>There is nothing here</h1>" in answer.content.decode()
@@ -105,7 +111,7 @@ def test_what_is_not_there_is_json_for_programs(db: None, path: str) -> None:
 def test_a_live_part_that_has_not_changed_is_not_sent_again(world: World) -> None:
     client = browser(world, "developer")
     live = {"HX-Request": "true", "HX-Target": "live"}
-    for name in ("home", "deployments", "deployment"):
+    for name in ("home", "deployments", "running"):
         path = address(name, world)
         whole = client.get(path).content.decode()
         first = client.get(path, headers=live)
@@ -151,7 +157,7 @@ def test_a_developer_stops_a_deployment(world: World) -> None:
     client = browser(world, "developer")
     path = reverse("console:stop", args=[world.ids["deployment_id"]])
     answer = client.post(path, follow=True)
-    assert answer.redirect_chain == [(address("deployment", world), 302)]
+    assert answer.redirect_chain == [(address("running", world), 302)]
     assert "It is STOPPED." in answer.content.decode()
     stopped = Deployment.objects.get(pk=world.ids["deployment_id"])
     assert stopped.status == Status.STOPPED
