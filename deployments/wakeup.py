@@ -39,6 +39,7 @@ _wakeup = Wakeup(
     queue="runtimes",
     expires_s=STALE_S,
 )
+backlog = _wakeup.backlog
 is_flag_set, clear_flag, enqueue = _wakeup.is_flag_set, _wakeup.clear_flag, _wakeup.enqueue
 
 

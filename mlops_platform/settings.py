@@ -306,6 +306,7 @@ CELERY_TASK_ROUTES = {
     "accounts.tasks.*": {"queue": "runtimes"},  # they call the mail server
     "organizations.tasks.send_invitation": {"queue": "runtimes"},  # it does, too
     "scheduler.tasks.forecast_starts": {"queue": "runtimes"},  # it takes seconds
+    "scheduler.tasks.run_audit": {"queue": "runtimes"},  # it reads all tables
     "scheduler.tasks.forget_old": {"queue": "runtimes"},  # it pauses between its transactions
 }
 CELERY_ACCEPT_CONTENT = ["json"]

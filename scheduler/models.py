@@ -143,6 +143,29 @@ class Retention(models.Model):
         return self.kind
 
 
+class AuditResult(models.Model):
+    """What the last audit found (audits.py): one row. `sentences` are the first of the breaches."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    ran_at = models.DateTimeField(db_default=Now())
+    took_ms = models.PositiveIntegerField()
+    breach_count = models.PositiveIntegerField()
+    sentences = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"{self.breach_count} breaches at {self.ran_at:%F %T}"
+
+
+class DatabaseSize(models.Model):
+    """The bytes of the whole database at one moment: one row for each hour (home/growth.py)."""
+
+    at = models.DateTimeField(primary_key=True, db_default=Now())
+    size = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes at {self.at:%F %T}"
+
+
 class SchedulingCycle(models.Model):
     """One cycle that changed something, written in the transaction that changed it.
 

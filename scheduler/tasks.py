@@ -6,7 +6,8 @@ from uuid import UUID
 from celery import shared_task
 
 from clusters.services.clusters import refuse_locked
-from scheduler import cycle, impossible, long_cycles, metrics, queries, wakeup
+from scheduler import audits, cycle, impossible, long_cycles, metrics, queries, wakeup
+from scheduler.home import growth
 from scheduler.models import Trigger
 from scheduler.queues import queue_check, queue_sync
 from scheduler.retention import turn
@@ -85,6 +86,24 @@ def forget_old() -> None:
 def request_retention() -> None:
     """Ask the runtimes workers for it, which have time."""
     turn.request()
+
+
+@shared_task(name=audits.TASK, ignore_result=True)
+def run_audit() -> None:
+    """Check the invariants, for the operators' home."""
+    audits.run()
+
+
+@shared_task(name="scheduler.tasks.request_audit", ignore_result=True)
+def request_audit() -> None:
+    """Ask the runtimes workers for it, which have time."""
+    audits.request()
+
+
+@shared_task(name="scheduler.tasks.measure_database", ignore_result=True)
+def measure_database() -> None:
+    """Record the size of the database."""
+    growth.measure()
 
 
 @shared_task(name=start_times.TASK, ignore_result=True)

@@ -18,6 +18,7 @@ _wakeup = wakeup.Wakeup(
     queue=QUEUE,
 )
 request_cycle, enqueue, lock_name = _wakeup.request, _wakeup.enqueue, _wakeup.lock_name
+backlog = _wakeup.backlog
 set_flag, is_flag_set = _wakeup.set_flag, _wakeup.is_flag_set
 
 

@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 from mlops_platform.api.fields import cores
 
 GIB = 1024  # MiB
+AMBER, RED = 0.75, 0.9  # of a bar
 EMPTY = "-"  # as the admin's lists show it; its pages would say None
 
 
@@ -23,18 +24,22 @@ def badge(text: str, tone: str = "quiet") -> SafeString:
 
 
 def usage(used: float, total: float, unit: str) -> SafeString:
-    """`6 / 8 GPUs, 75 %` over a bar. The bar repeats the text, so it is hidden from readers."""
+    """`6 / 8 GPUs, 75 %` over a bar, amber above 75 % and red above 90 %. The bar repeats the text,
+    so it is hidden from readers."""
     if not total:
         return format_html('<span class="usage">no {}</span>', unit)
     percent = int(100 * used / total)
     return format_html(
         '<span class="usage">{} / {} {}, {} %'
-        '<meter min="0" max="{}" value="{}" aria-hidden="true"></meter></span>',
+        '<meter min="0" max="{}" low="{}" high="{}" optimum="0" value="{}" aria-hidden="true">'
+        "</meter></span>",
         figure(used),
         figure(total),
         unit,
         max(percent, 1) if used else 0,
         total,
+        total * AMBER,
+        total * RED,
         used,
     )
 

@@ -1,9 +1,11 @@
 """The operators' site: Django's, with a second factor behind the password."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.http import urlencode
 
@@ -14,6 +16,16 @@ class OperatorSite(AdminSite):
     An operator logs in by password on Django's own page, which is throttled (admin/login.py).
     Without the second factor every other page then leads to those of admin/second_factor.py.
     """
+
+    index_template = "operators/home.html"
+    home: Callable[[], dict[str, Any]] | None = None
+    """Makes what the first page shows above the lists; set by the app that knows it."""
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        shown = self.home() if self.home else None
+        return super().index(request, {**(extra_context or {}), "home": shown})
 
     def has_permission(self, request: HttpRequest) -> bool:
         from mlops_platform.admin import second_factor  # needs models, which come later

@@ -15,7 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from celery import current_app
@@ -112,6 +112,15 @@ for at = 1, #due, 2 do
 end
 return {{gone, untaken}}
 """
+
+
+class Backlog(NamedTuple):
+    """The messages of the broker's queue; by how many seconds the oldest wake-up is later than it
+    is asked for again; and the ids whose last run has failed."""
+
+    messages: int
+    late_s: float
+    failing: list[UUID]
 
 
 class Wakeup:
@@ -212,6 +221,18 @@ class Wakeup:
                 before(UUID(id_))
         for id_ in (*gone, *untaken):
             self.enqueue(UUID(id_))
+
+    def backlog(self) -> "Backlog":
+        """One round trip; raises RedisError."""
+        with redis_client().pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.llen(self._queue)
+            pipe.zrange(self._set, 0, 0, withscores=True)
+            pipe.hkeys(self._failures)
+            (seconds, microseconds), messages, oldest, failing = pipe.execute()
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        late_ms = max((now_ms - score for _, score in oldest), default=0.0)
+        return Backlog(int(messages), max(late_ms, 0) / 1000, [UUID(str(id_)) for id_ in failing])
 
     def _warn(self, id_: UUID, error: Exception) -> None:
         """Of the first few of many requests: a timer makes one for each cluster with ends."""

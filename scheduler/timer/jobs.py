@@ -42,6 +42,8 @@ JOBS = (
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
     Job("fail-impossible", "scheduler.tasks.fail_impossible", 30),
     Job("send-invitations", "organizations.tasks.request_unsent", 60),
+    Job("measure-database", "scheduler.tasks.measure_database", HOUR_S),
+    Job("request-audit", "scheduler.tasks.request_audit", 6 * HOUR_S),
     Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
 )
 

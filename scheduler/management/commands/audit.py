@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from scheduler.audit import breaches
+from scheduler import audits
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = breaches(queues_too=options["queues"])
+        found = audits.look(queues_too=options["queues"])
         for sentence in found:
             self.stderr.write(sentence)
         if found:
