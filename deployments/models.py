@@ -17,6 +17,9 @@ from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
 from deployments.sweep import INDEXES_OF_MEMBERS
 from deployments.sweep import Sweep as Sweep
+from deployments.usage.models import AllocationInterval as AllocationInterval
+from deployments.usage.models import Price as Price
+from deployments.usage.models import UsageOfDay as UsageOfDay
 from deployments.waiting import QueueAllowance as QueueAllowance
 from deployments.waiting import WaitReason as WaitReason
 from deployments.whole_nodes import ASKED

@@ -18,6 +18,7 @@ from deployments.lifecycle import timeline
 from deployments.models import EventType
 from deployments.services import priority_classes, stop
 from deployments.services.rename_node import rename_node
+from deployments.usage import intervals
 
 
 @receiver(cluster_closing)
@@ -30,6 +31,7 @@ def on_cluster_closing(cluster: Cluster, **_: Any) -> None:
 @receiver(cluster_deleted)
 def on_cluster_deleted(cluster: Cluster, **_: Any) -> None:
     timeline.record_of_cluster(cluster, EventType.CLUSTER_DELETED)
+    intervals.end_in_cluster(cluster.organization_id, cluster.pk)
 
 
 @receiver(keys_change)

@@ -16,7 +16,7 @@ from deployments.queries import placements
 from deployments.services.drafting.dependencies import HOPELESS
 from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
-from scheduler.store.sql import NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
+from scheduler.store.sql import INTERVALS_OFF, NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
 
 MOST_SENTENCES = 100  # of one kind of breach
 
@@ -32,6 +32,7 @@ def breaches(*, queues_too: bool = False) -> list[str]:
         see_one_moment()
         found = [*_overcommitted(), *_miscounted(), *_nodes_off(), *_cordons_off()]
         found += [*_half_states(), *_in_part(), *_out_of_turn()]
+        found += _intervals_off()
         if queues_too:
             found += _queues_off()
     return found
@@ -70,6 +71,15 @@ def _miscounted() -> Iterator[str]:
         cursor.execute(NODES_MISCOUNTED)
         for key, name in cursor.fetchall():
             yield f"node {key} ({name}): the counters are not the sum of what is placed there"
+
+
+def _intervals_off() -> Iterator[str]:
+    """What is allocated to each deployment on each node is what its open intervals say."""
+    with connection.cursor() as cursor:
+        cursor.execute(INTERVALS_OFF, [MOST_SENTENCES])
+        for key, node in cursor.fetchall():
+            place = f"on node {node}" if node else "in its pool"
+            yield f"deployment {key}: what it has allocated {place} is not in its open intervals"
 
 
 def _half_states() -> Iterator[str]:

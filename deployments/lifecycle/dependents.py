@@ -16,6 +16,8 @@ from deployments.lifecycle.timeline import record_all
 from deployments.models import Deployment, EventType, Status
 from deployments.reasons.codes import DEPENDENCY_FAILED
 from deployments.signals import deployment_stopped
+from deployments.usage import intervals
+from deployments.usage.models import Outcome
 
 # All dependents of the given deployments, whatever their status: an ended row's counter is right
 # too.
@@ -77,7 +79,7 @@ def update_dependents(ended: Mapping[UUID, datetime], status: str) -> None:
 
     The caller has the locks of their clusters. After COMPLETED, dependents that wait for nothing
     else may start: the wake-up that follows every end covers them. After any other status all
-    dependents, direct or not, fail. One query; where dependents fail, one more, and one for each
+    dependents, direct or not, fail. One query; where dependents fail, two more, and one for each
     thousand timeline entries.
     """
     if status != Status.COMPLETED:
@@ -101,6 +103,7 @@ def _fail_dependents(ended: Mapping[UUID, datetime]) -> None:
         }
         cursor.execute(_FAIL, params)
         failed = cursor.fetchall()
+    intervals.end_waiting([key for key, *_ in failed], Outcome.FAILED)
     lines = [
         (key, {"code": DEPENDENCY_FAILED, **json.loads(details)}) for key, _, details, _ in failed
     ]

@@ -5,7 +5,7 @@ deployment stops first (`begin_stopping`), and ends once the runtime shows that 
 ended. All of this happens under the cluster's lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,34 @@ from django.db.models.functions import Now
 
 from clusters.allocation import AllocationChange, move
 from deployments.lifecycle import dependents
-from deployments.models import ENDED, PLACED, Deployment, Status
+from deployments.models import ENDED, PLACED, Deployment, Kind, Status
+from deployments.reasons import codes
+from deployments.usage import intervals
+from deployments.usage.intervals import Ended
+from deployments.usage.models import Outcome
 from deployments.whole_nodes import ASKED
+
+_OF_ENDS = {
+    Status.COMPLETED: Outcome.COMPLETED,
+    Status.FAILED: Outcome.FAILED,
+    Status.STOPPED: Outcome.STOPPED,
+}
+_OF_REASONS = {
+    "NODE_DRAINED": Outcome.EVICTED,
+    codes.NODE_LOST: Outcome.LOST,
+    codes.CONTAINER_LOST: Outcome.LOST,
+}
+"""Of attempts after which a deployment waits again: any other reason is a failure."""
+
+_NOT_PLACED: dict[str, Any] = {
+    "placement": [],
+    "due_at": None,
+    "next_status": "",
+    "yielded": False,
+    "stop_by": None,
+    "stop_told_at": None,
+}
+"""The columns of a row that is not placed any more."""
 
 
 class OvertakenError(Exception):
@@ -35,7 +61,7 @@ def end(
     """End rows, free their allocations, and let their dependents go, or fail.
 
     They ended at `finished_at` or, with `when_due`, each when it was due; else now. The caller has
-    the locks of their clusters. `columns` are set as well. Three queries, and those of
+    the locks of their clusters. `columns` are set as well. Four queries or five, and those of
     `update_dependents`; raises OvertakenError where a row has ended since it was read.
     """
     at = finished_at or now
@@ -44,7 +70,9 @@ def end(
     closed = {**closing(at), **({"finished_at": F("due_at")} if when_due else {})}
     if not_ended.update(status=status, **closed, **columns) != len(rows):
         raise OvertakenError
-    release(rows, now)
+    release(rows, dict.fromkeys(ends, _OF_ENDS[status]), now)
+    if waited := [row.pk for row in rows if row.status == Status.QUEUED]:
+        intervals.end_waiting(waited, _OF_ENDS[status])
     dependents.update_dependents(ends, status)
 
 
@@ -73,14 +101,17 @@ def begin_stopping(
 
 
 def requeue(rows: Sequence[Deployment], now: datetime, **columns: Any) -> None:
-    """Put rows back into the queue at their submit time, and free them. Two queries or three, and
+    """Put rows back into the queue at their submit time, and free them. Three queries or four, and
     one more where any took whole nodes."""
     ids = [row.pk for row in rows]
     placed = Deployment.objects.filter(pk__in=ids, status__in=PLACED)
-    waiting: dict[str, Any] = {**_not_placed(), "started_at": None, "checkpoint_at": None}
+    waiting: dict[str, Any] = {**_NOT_PLACED, "started_at": None, "checkpoint_at": None}
     if placed.update(status=Status.QUEUED, queued_at=now, **waiting, **columns) != len(rows):
         raise OvertakenError
-    release(rows, now)
+    reasons = {row.pk: columns.get("reason_code", row.reason_code) for row in rows}
+    release(
+        rows, {id_: _OF_REASONS.get(code, Outcome.FAILED) for id_, code in reasons.items()}, now
+    )
     ask_again([row for row in rows if row.whole])
 
 
@@ -94,15 +125,19 @@ def ask_again(rows: Sequence[Deployment]) -> None:
         Deployment.objects.bulk_update(rows, ["cpu_milli", "ram_mib", "gpu", "whole"])
 
 
-def release(rows: Iterable[Deployment], now: datetime) -> None:
-    """Free the allocations of rows, as they were read.
+def release(rows: Iterable[Deployment], outcomes: Mapping[UUID, Outcome], now: datetime) -> None:
+    """Free the allocations of rows, as they were read, and record for each, by id, what came of it.
 
     A row that has yielded has no allocation, but its node may have waited for its end
     (clusters/node_changes.py).
     """
     freed: dict[UUID, AllocationChange] = {}
+    ended: list[Ended] = []
     for row in rows:
         if row.status in PLACED:
+            if not row.yielded:
+                outcome = outcomes[row.pk]
+                ended.append(Ended(row.pk, outcome, row.checkpoint_at, row.kind == Kind.SERVICE))
             of_cluster = freed.setdefault(row.cluster_id, AllocationChange())
             for each in row.placement:
                 times = 0 if row.yielded else -each["replicas"]
@@ -110,20 +145,9 @@ def release(rows: Iterable[Deployment], now: datetime) -> None:
                 of_cluster.add(each["node_id"], amounts)
     if freed:
         move(freed, changed_at=now)
+        intervals.end(ended, now)
 
 
 def closing(finished_at: datetime | Now) -> dict[str, Any]:
     """The columns that every end sets."""
-    return {"finished_at": finished_at, "retry_at": None, **_not_placed()}
-
-
-def _not_placed() -> dict[str, Any]:
-    """The columns of a row that is not placed any more."""
-    return {
-        "placement": [],
-        "due_at": None,
-        "next_status": "",
-        "yielded": False,
-        "stop_by": None,
-        "stop_told_at": None,
-    }
+    return {"finished_at": finished_at, "retry_at": None, **_NOT_PLACED}

@@ -28,6 +28,7 @@ from deployments.reconciler.observation import Observation
 from deployments.runtimes.base import Phase, ReplicaStatus
 from deployments.scheduling_key import key_of
 from deployments.signals import deployment_stopped
+from deployments.usage import intervals
 from deployments.whole_nodes import ASKED, GIVEN
 from mlops_platform.api.resources import RESOURCES, Amounts
 from mlops_platform.database.clock import database_now
@@ -92,6 +93,7 @@ def _adopt(cluster: Cluster, running: Mapping[UUID, Found]) -> None:
                 row.checkpoint_at = reported
         Deployment.objects.bulk_update(adopted, COLUMNS)
         move({cluster.pk: capacity.taken}, changed_at=now)
+        intervals.begin([row.pk for row in adopted], now)
         lines = [(row.pk, {"attempt": row.attempt, "code": ADOPTED}) for row in adopted]
         record_all(lines, EventType.RUNNING, at=now)
         ids = [row.pk for row in adopted]

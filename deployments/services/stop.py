@@ -27,6 +27,8 @@ from deployments.lifecycle.transitions import begin_stopping, closing, end
 from deployments.models import ENDED, Deployment, EventType, Status
 from deployments.queries.deployments import deployment_by_id
 from deployments.signals import deployment_stopped
+from deployments.usage import intervals
+from deployments.usage.models import Outcome
 from mlops_platform.database.row_waits import free
 
 BATCH = 1000  # rows under one lock
@@ -94,6 +96,7 @@ def _stop_queued(deployment: Deployment, actor: User | None) -> bool:
         if dependents.has_queued_dependents(deployment.pk):
             transaction.set_rollback(True)
             return False
+        intervals.end_waiting([deployment.pk], Outcome.STOPPED)
         record(
             deployment.pk, EventType.STOPPED, at=None, actor=actor, details={"from": Status.QUEUED}
         )

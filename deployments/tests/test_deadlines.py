@@ -231,8 +231,8 @@ def test_ends_of_many_clusters_are_as_those_of_one_and_cost_as_many_queries(
     clock.finish_due(timezone.now() - HOURS)
     assert deadlines.finish_due(cluster.pk, timezone.now()) == 3
     # in a savepoint the clusters and the rows; of those that complete, and of those that fail, the
-    # write, the release, the dependents and the events
-    with django_assert_num_queries(12):
+    # write, the release, the intervals, the dependents and the events
+    with django_assert_num_queries(14):
         assert deadlines.finish_simulated() == 9
     assert deadlines.finish_simulated() == 0
     expected = [state(row) for row in rows[0]]
@@ -351,9 +351,9 @@ def test_a_look_at_what_is_due_costs_one_query(dev, cluster, django_assert_num_q
 def test_many_deployments_end_in_few_queries(dev, cluster, django_assert_num_queries):
     for _ in range(4):
         running(cluster, dev, ran_s=61, simulated_runtime_s=60)
-    # the clusters; in a savepoint the lock, the rows, the write, the release, the dependents,
-    # the events
-    with django_assert_num_queries(9):
+    # the clusters; in a savepoint the lock, the rows, the write, the release, the intervals,
+    # the dependents, the events
+    with django_assert_num_queries(10):
         clock.finish_due(timezone.now())
 
 

@@ -12,6 +12,7 @@ from clusters.models import Cluster
 from deployments import env
 from deployments.models import ENDED, PLACED, Deployment, DeploymentEvent, PriorityClass, Status
 from deployments.scheduling_key import key_of
+from deployments.usage import intervals
 from mlops_platform.api.ids import time_of
 
 
@@ -65,6 +66,8 @@ def make(
             allocated_gpu=F("allocated_gpu") + row.gpu * row.replicas,
         )
     row.save(force_insert=True)
+    if status in PLACED and not row.yielded:
+        intervals.begin([row.pk], row.started_at or timezone.now())
     return row
 
 

@@ -1,11 +1,13 @@
 """The statements that Django's query language cannot say."""
 
+from deployments.usage import intervals
+
 # The key is part of the guard: a request that was changed meanwhile is not what was planned for.
 # A simulated one runs at once; any other waits until its runtime confirms that it runs.
 # What takes whole nodes has what it was given as its request, for as long as it is there.
 # A snapshot's time is that of its first statement, which may see what has been queued since:
-# nothing starts before it was queued.
-START = """
+# nothing starts before it was queued. The same statement opens the intervals of what is allocated.
+_START = """
 UPDATE deployments_deployment d
    SET status = CASE c.runtime WHEN 'simulated' THEN 'RUNNING' ELSE 'STARTING' END,
        attempt = d.attempt + 1, admitted_at = GREATEST(%(now)s, d.queued_at),
@@ -36,14 +38,19 @@ UPDATE deployments_deployment d
                AS p(id, scheduling_key, placement, cpu_milli, ram_mib, gpu)) p, clusters_cluster c
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND c.id = d.cluster_id AND d.status = 'QUEUED'
    AND d.scheduling_key = p.scheduling_key AND d.pending_dependencies = 0 AND d.retry_at IS NULL
-RETURNING d.id, d.status, d.admitted_at
+RETURNING d.*
 """
+START = f"""
+WITH started AS ({_START}), opened AS ({intervals.begin_of("started", "d.admitted_at")})
+SELECT id, status, admitted_at FROM started
+"""  # noqa: S608 - of constants
 
 # Back to QUEUED in its old place: the submit time stays. A drain is no preemption. The last one
 # that the policy allows shows in the key. What is not to wait again after a preemption fails.
 # What really runs has to go first: it is STOPPING until then. Its capacity is its preemptor's
-# already; where it leaves a closed node and makes way for none, it keeps it until it is gone.
-EVICT = """
+# already; where it leaves a closed node and makes way for none, it keeps it until it is gone. The
+# same statement closes the intervals of what is not allocated any more.
+_EVICT = """
 UPDATE deployments_deployment d
    SET status = CASE WHEN now.leaves THEN 'STOPPING' ELSE p.goes_to END,
        next_status = CASE WHEN now.leaves THEN p.goes_to ELSE '' END, reason_code = p.code,
@@ -75,7 +82,9 @@ UPDATE deployments_deployment d
                    AND NOT (e.counts > 0 AND victim.on_preempt = 'fail') AS asks_again,
                CASE WHEN preemptor.name > '' THEN jsonb_build_object(
                    'by_name', preemptor.name, 'by_owner', its_owner.username)
-               ELSE '{}' END AS preemptor, owner.username AS owner
+               ELSE '{}' END AS preemptor, owner.username AS owner,
+               victim.checkpoint_at AS saved_at,
+               victim.kind = 'service' AS keeps
           FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(details)s::jsonb[], %(counts)s::int[])
                AS e(id, code, details, counts)
           JOIN deployments_deployment victim ON victim.id = e.id
@@ -86,8 +95,14 @@ UPDATE deployments_deployment d
        (SELECT runtime <> 'simulated' AS leaves, max_preemptions
           FROM clusters_cluster WHERE id = %(cluster)s) now
  WHERE d.id = p.id AND d.cluster_id = %(cluster)s AND d.status IN ('STARTING', 'RUNNING')
-RETURNING d.id::text, d.status, d.yielded, p.preemptor, d.name, p.owner
+RETURNING d.id, d.status, d.yielded, p.preemptor, d.name, p.owner, 'evicted' AS outcome, p.saved_at,
+          p.keeps
 """
+_GONE = "(SELECT * FROM evicted WHERE status <> 'STOPPING' OR yielded) line"
+EVICT = f"""
+WITH evicted AS ({_EVICT}), ended AS ({intervals.END.format(lines=_GONE)})
+SELECT id::text, status, yielded, preemptor, name, owner FROM evicted
+"""  # noqa: S608 - of constants
 
 PLACED_IN_PART = """
 SELECT d.id FROM deployments_deployment d
@@ -111,6 +126,30 @@ SELECT n.id, n.name
  WHERE (n.allocated_cpu_milli, n.allocated_ram_mib, n.allocated_gpu)
        <> (coalesce(placed.cpu_milli, 0), coalesce(placed.ram_mib, 0), coalesce(placed.gpu, 0))
  ORDER BY n.id
+"""
+
+# What each deployment of a cluster that is not deleted has allocated on each node beside what its
+# open intervals say; where they differ.
+INTERVALS_OFF = """
+WITH placed AS (
+    SELECT d.id, (p ->> 'node_id')::uuid AS node_id, d.attempt,
+           sum(d.cpu_milli * (p ->> 'replicas')::int) AS cpu_milli,
+           sum(d.ram_mib * (p ->> 'replicas')::int) AS ram_mib,
+           sum(d.gpu * (p ->> 'replicas')::int) AS gpu
+      FROM deployments_deployment d
+      JOIN clusters_cluster c ON c.id = d.cluster_id AND c.deleted_at IS NULL,
+           jsonb_array_elements(d.placement) p
+     WHERE d.status IN ('STARTING', 'RUNNING', 'STOPPING') AND NOT d.yielded
+     GROUP BY 1, 2, 3),
+open AS (
+    SELECT deployment_id AS id, node_id, attempt, sum(cpu_milli) AS cpu_milli,
+           sum(ram_mib) AS ram_mib, sum(gpu) AS gpu
+      FROM deployments_allocationinterval WHERE NOT is_summed AND end_ms IS NULL
+     GROUP BY 1, 2, 3)
+(SELECT id, node_id FROM (TABLE placed EXCEPT TABLE open) missing
+ UNION
+ SELECT id, node_id FROM (TABLE open EXCEPT TABLE placed) stray)
+ ORDER BY 1, 2 LIMIT %s
 """
 
 # Each counter of dependencies beside what they are; those that differ.

@@ -159,8 +159,8 @@ def test_a_stop_takes_no_body(api, dev, cluster):
 def test_a_queued_one_takes_no_lock_of_the_cluster(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev)
     # the caller, the deployment, their role; in a savepoint the write, its dependents, the
-    # event; the answer's two
-    with django_assert_num_queries(10) as captured:
+    # interval, the event; the answer's two
+    with django_assert_num_queries(11) as captured:
         stop_by_post(api(dev), deployment)
     sql = [query["sql"] for query in captured]
     assert not any("FOR NO KEY UPDATE" in each and "clusters_cluster" in each for each in sql)
@@ -168,9 +168,9 @@ def test_a_queued_one_takes_no_lock_of_the_cluster(api, dev, cluster, django_ass
 
 def test_a_running_one_takes_both_locks(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev, Status.RUNNING)
-    # as above, but in the savepoint: the cluster, the row, the write, the release, what depends on
-    # it, the event
-    with django_assert_num_queries(13):
+    # as above, but in the savepoint: the cluster, the row, the write, the release and the interval,
+    # what depends on it, the event
+    with django_assert_num_queries(14):
         stop_by_post(api(dev), deployment)
 
 

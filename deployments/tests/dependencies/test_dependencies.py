@@ -130,8 +130,8 @@ def test_a_whole_tree_fails_in_few_queries(dev, cluster, shape, size, django_ass
     for _ in range(size):
         rows.append(submit(dev, cluster, rows[-1] if shape == "chain" else root))
     # in a savepoint the write and the dependents, all undone; in another the lock, the row, the
-    # write, all dependents, their write and their events, its own event
-    with django_assert_num_queries(14):
+    # write, its interval, all dependents, their write, intervals and events, its own event
+    with django_assert_num_queries(16):
         stop_one(root, dev)
     assert {blamed(row) for row in rows[1:]} == {str(root.pk)}
 
@@ -141,7 +141,7 @@ def test_a_deployment_without_queued_dependents_takes_the_short_cut(
 ):
     needed = make(cluster, dev)
     stop_it(submit(dev, cluster, needed))
-    with django_assert_num_queries(5):  # in a savepoint the write, the dependents, the event
+    with django_assert_num_queries(6):  # in a savepoint: write, dependents, interval, event
         stop_one(needed, dev)
 
 

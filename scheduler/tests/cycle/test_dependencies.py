@@ -180,9 +180,9 @@ def test_ends_let_go_and_fail_in_few_queries(
     Deployment.objects.filter(pk=bad.pk).update(max_runtime_s=1)
     Deployment.objects.filter(pk__in=[good.pk, bad.pk]).update(due_at=now)
     # the clusters; in a savepoint the lock and the rows; for one that completes the write, the
-    # release, its dependents, the event; for one that fails the same, with the dependents' write
-    # and events
-    with django_assert_num_queries(15):
+    # release, its interval, its dependents, the event; for one that fails the same, with the
+    # dependents' write, intervals and events
+    with django_assert_num_queries(18):
         assert clock.finish_due(now) == 2
     rows = Deployment.objects.filter(depends_on=good).distinct()
     assert rows.filter(status=Status.FAILED).count() == 40

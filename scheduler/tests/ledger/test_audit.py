@@ -62,6 +62,9 @@ _CHECKS = {
 }
 
 
+NOT_IN_INTERVALS = "deployment {}: what it has allocated in its pool is not in its open intervals"
+
+
 @pytest.mark.parametrize("resource", ["cpu_milli", "ram_mib", "gpu"])
 @pytest.mark.parametrize("amount", ["-1", "total_{} + 1"])
 def test_a_counter_out_of_bounds(breach: Breach, resource: str, amount: str) -> None:
@@ -143,7 +146,10 @@ def test_a_deployment_in_half_a_state(
 ) -> None:
     key = rows[which].pk
     found = breach(f"UPDATE deployments_deployment SET {change} WHERE id = %s", key)
-    assert found == [f"deployment {key} {sentence}"]
+    expected = [f"deployment {key} {sentence}"]
+    if which == "running" and "placement" in change:
+        expected.append(NOT_IN_INTERVALS.format(key))
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -200,6 +206,24 @@ def test_a_deployment_that_lost_its_state(breach: Breach, rows: dict[str, Deploy
     found = breach("UPDATE deployments_deployment SET status = 'QUEUED' WHERE id = %s", key)
     assert any("gpu counter 8, but the sum is 0" in sentence for sentence in found)
     assert f"deployment {key} is placed but has nothing allocated" in found
+
+
+@pytest.mark.parametrize(
+    ("which", "change"),
+    [
+        ("running", "end_ms = begin_ms, outcome = 'failed'"),
+        ("running", "gpu = gpu + 1"),
+        ("running", "attempt = attempt + 1"),
+        ("ended", "end_ms = NULL, outcome = '', replicas = 1, gpu = 1"),
+    ],
+)
+def test_an_interval_that_is_not_what_is_allocated(
+    breach: Breach, rows: dict[str, Deployment], which: str, change: str
+) -> None:
+    key = rows[which].pk
+    table = "deployments_allocationinterval"
+    found = breach(f"UPDATE {table} SET {change} WHERE deployment_id = %s", key)
+    assert found == [NOT_IN_INTERVALS.format(key)]
 
 
 def test_queues_that_lack_some_or_have_too_many(
