@@ -1,5 +1,6 @@
 import django.db.models.deletion
 import django.db.models.expressions
+import django.db.models.functions.comparison
 from django.db import migrations, models
 
 # What runs now. Of what ended before, nothing is known.
@@ -106,7 +107,11 @@ class Migration(migrations.Migration):
                             (
                                 "end_ms__gt",
                                 django.db.models.expressions.CombinedExpression(
-                                    models.F("begin_ms"), "+", models.Value(86400000)
+                                    django.db.models.functions.comparison.Coalesce(
+                                        models.F("queued_ms"), models.F("begin_ms")
+                                    ),
+                                    "+",
+                                    models.Value(86400000),
                                 ),
                             ),
                             ("is_summed", True),
@@ -170,7 +175,7 @@ class Migration(migrations.Migration):
                 ("day", models.DateField()),
                 ("labels", models.JSONField(blank=True, null=True)),
                 ("node_labels", models.JSONField(blank=True, default=dict)),
-                ("group", models.UUIDField(editable=False)),
+                ("digest", models.UUIDField(editable=False)),
                 ("cpu_milli_ms", models.BigIntegerField()),
                 ("ram_mib_ms", models.BigIntegerField()),
                 ("gpu_ms", models.BigIntegerField()),
@@ -195,7 +200,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "usage of days",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("organization_id", "day", "group"), name="one_usage_of_day"
+                        fields=("organization_id", "day", "digest"), name="one_usage_of_day"
                     )
                 ],
             },

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from mlops_platform.api.ids import moment
 from organizations.models import Organization
 
 DAY_MS = 24 * 3600 * 1000
-LARGE_NUMBER = {"max_digits": 16, "decimal_places": 6}
 
 
 class Outcome(models.TextChoices):
@@ -78,7 +78,7 @@ class AllocationInterval(Attribution):
                 condition=Q(is_summed=False),
                 name="interval_not_summed",
             ),
-            models.Index(  # for parts of days: those of a day at most end within a day
+            models.Index(  # for parts of days: most end within a day
                 fields=["organization_id", "end_ms"],
                 condition=Q(is_summed=True),
                 name="interval_summed",
@@ -86,7 +86,9 @@ class AllocationInterval(Attribution):
             models.Index(
                 F("organization_id"),
                 F("end_ms"),
-                condition=Q(is_summed=True, end_ms__gt=F("begin_ms") + DAY_MS),
+                condition=Q(
+                    is_summed=True, end_ms__gt=Coalesce(F("queued_ms"), F("begin_ms")) + DAY_MS
+                ),
                 name="interval_longer_than_a_day",
             ),
         ]
@@ -121,7 +123,7 @@ class AllocationInterval(Attribution):
 
 class UsageOfDay(Attribution):
     """What the summed intervals of one group add up to within one day in UTC. Amounts are products
-    with milliseconds; `work` of all intervals, the others of what was lost, by outcome.
+    with milliseconds: in all, and of what was lost, by outcome.
 
     There are two rows for what differs in labels alone: one for each set of `labels`, and one for
     all of them, whose `labels` is null.
@@ -130,7 +132,7 @@ class UsageOfDay(Attribution):
     day = models.DateField()
     labels = models.JSONField(null=True, blank=True)
     node_labels = models.JSONField(default=dict, blank=True)
-    group = models.UUIDField(editable=False)  # of the columns above but the day: a digest
+    digest = models.UUIDField(editable=False)  # of what the rows of a day differ in
     cpu_milli_ms = models.BigIntegerField()
     ram_mib_ms = models.BigIntegerField()
     gpu_ms = models.BigIntegerField()
@@ -155,7 +157,7 @@ class UsageOfDay(Attribution):
         verbose_name_plural = "usage of days"
         constraints = [
             models.UniqueConstraint(
-                fields=["organization_id", "day", "group"], name="one_usage_of_day"
+                fields=["organization_id", "day", "digest"], name="one_usage_of_day"
             )
         ]
 
@@ -173,9 +175,9 @@ class Price(models.Model):
     rank = models.PositiveSmallIntegerField()
     label = models.CharField(max_length=253, blank=True)
     value = models.CharField(max_length=253, blank=True)
-    gpu_hour = models.DecimalField(**LARGE_NUMBER)
-    core_hour = models.DecimalField(**LARGE_NUMBER)
-    gib_hour = models.DecimalField(**LARGE_NUMBER)
+    gpu_hour = models.DecimalField(max_digits=16, decimal_places=6)
+    core_hour = models.DecimalField(max_digits=16, decimal_places=6)
+    gib_hour = models.DecimalField(max_digits=16, decimal_places=6)
 
     class Meta:
         ordering = ["organization", "rank"]

@@ -48,7 +48,9 @@ def nodes(testbed: Testbed) -> list[Node]:
     return made
 
 
-def test_an_interval_says_what_is_allocated_to_which_user_where_and_since_when(testbed: Testbed, nodes: list[Node]):
+def test_an_interval_says_what_is_allocated_to_which_user_where_and_since_when(
+    testbed: Testbed, nodes: list[Node]
+):
     row = testbed.submit(replicas=3, labels={"team": "vision"}, cpu_milli=1500)
     testbed.cycle()
     row = testbed.fresh(row)
