@@ -116,8 +116,8 @@ def end(lines: Iterable[Ended], now: datetime) -> None:
 def end_waiting(deployment_ids: Sequence[UUID], outcome: Outcome) -> None:
     """Record deployments that have ended in the queue, at their `finished_at`. One query."""
     with connection.cursor() as cursor:
-        params = {"ids": list(map(str, deployment_ids)), "outcome": outcome}
-        cursor.execute(_ENDED_WAITING, params)
+        ids = list(map(str, deployment_ids))
+        cursor.execute(_ENDED_WAITING, {"ids": ids, "outcome": str(outcome)})
 
 
 def end_in_cluster(organization_id: UUID, cluster_id: UUID) -> None:

@@ -37,8 +37,8 @@ def _of_interval() -> dict[str, str]:
             lost = f"CASE i.outcome WHEN '{outcome}' THEN i.{name} * part.lost ELSE 0 END"
             columns[f"{outcome}_{name}_ms"] = lost
     columns |= {"waiting_ms": "part.waited", "started": "part.began"}
-    for outcome in Outcome.values:
-        columns[outcome] = f"CASE i.outcome WHEN '{outcome}' THEN part.ended ELSE 0 END"
+    for value in Outcome.values:
+        columns[value] = f"CASE i.outcome WHEN '{value}' THEN part.ended ELSE 0 END"
     return columns
 
 

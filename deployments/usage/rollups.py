@@ -111,8 +111,10 @@ def forget(before: datetime) -> Iterator[int]:
     before_ms = milliseconds(before) // DAY_MS * DAY_MS
     intervals, sums = AllocationInterval.objects, UsageOfDay.objects
     while True:
-        head = intervals.order_by("pk").values("pk", "end_ms", "is_summed")[:LOOKED_AT]
-        old = [each["pk"] for each in head if each["is_summed"] and each["end_ms"] < before_ms]
+        head = intervals.order_by("pk").values_list("pk", "end_ms", "is_summed")[:LOOKED_AT]
+        old = [
+            pk for pk, end, is_summed in head if is_summed and end is not None and end < before_ms
+        ]
         if not old:
             break
         yield intervals.filter(pk__in=old[:BATCH]).delete()[0]

@@ -25,7 +25,7 @@ from deployments.tests.usage.conftest import Show
 from deployments.tests.workloads import allocated
 from deployments.usage import rollups
 from deployments.usage.measures import AMOUNTS, MEASURES
-from deployments.usage.models import DAY_MS
+from deployments.usage.models import DAY_MS, UsageOfDay
 from deployments.usage.report import CLUSTER, DAY, LABEL, USER, Question, usage_of
 from mlops_platform.api.ids import milliseconds, moment
 from mlops_platform.database.clock import database_now
@@ -46,7 +46,17 @@ FAULTS = {
     "run": Assessment(Outcome.CONFIRM),
     "checkpoint": None,
 }
-kinds = [*["submit"] * 5, *["cycle"] * 5, *FAULTS, "stop", "leave", "drain", "sum up"]
+kinds = [
+    *["submit"] * 4,
+    *["cycle"] * 4,
+    *FAULTS,
+    "lose",
+    "complete",
+    "stop",
+    "leave",
+    "drain",
+    "sum up",
+]
 steps = st.tuples(st.sampled_from(kinds), st.integers(0, 30), st.booleans(), st.integers(1, 3))
 Step = tuple[str, int, bool, int]
 FULL_THEN_URGENT: list[Step] = [
@@ -163,7 +173,7 @@ def test_what_users_had_is_what_the_cluster_had_allocated(
     seen: dict[str, int] = {}
 
     @settings(
-        max_examples=examples(20),
+        max_examples=examples(14),
         deadline=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate],  # a history is short as it is
@@ -180,7 +190,7 @@ def test_what_users_had_is_what_the_cluster_had_allocated(
             for outcome in AllocationInterval.objects.values_list("outcome", flat=True):
                 seen[outcome] = seen.get(outcome, 0) + 1
             # Sums of the days as they were are of no use once the times are stretched.
-            rollups.UsageOfDay.objects.all().delete()
+            UsageOfDay.objects.all().delete()
             AllocationInterval.objects.update(is_summed=False)
             now_ms = stretch(history)
             choose = Random(seed)
@@ -193,10 +203,10 @@ def test_what_users_had_is_what_the_cluster_had_allocated(
             transaction.set_rollback(True)
 
     def compare(history: History, begin_ms: int, end_ms: int, now_ms: int) -> None:
-        times = [moment(each) for each in (begin_ms, end_ms, now_ms)]
+        begin, end, now = (moment(each) for each in (begin_ms, end_ms, now_ms))
         expected = history.allocated(begin_ms, end_ms)
         for group_by in ([], [USER], [CLUSTER, DAY], [LABEL, USER]):
-            question = Question(org.pk, *times, group_by=group_by, label="team")
+            question = Question(org.pk, begin, end, now, group_by=group_by, label="team")
             found = usage_of(question)
             assert found == usage_of(question, summed=False)
             sums = {name: sum(each.measures[name] for each in found) for name in MEASURES}
@@ -204,4 +214,4 @@ def test_what_users_had_is_what_the_cluster_had_allocated(
 
     adds_up()
     endings = ("", "completed", "failed", "evicted", "stopped", "lost")
-    assert min(seen.get(each, 0) for each in endings) > 2, seen  # it did come to all of them
+    assert min(seen.get(each, 0) for each in endings) > 0, seen  # it did come to all of them

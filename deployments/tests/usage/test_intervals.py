@@ -156,7 +156,12 @@ def pool(org: Organization) -> Cluster:
 
 
 def test_in_a_simulated_cluster_intervals_end_as_well(pool: Cluster, dev: User):
-    limits = [{"simulated_runtime_s": 60}, {"max_runtime_s": 60}, {}, {"on_preempt": "fail"}]
+    limits: list[dict[str, Any]] = [
+        {"simulated_runtime_s": 60},
+        {"max_runtime_s": 60},
+        {},
+        {"on_preempt": "fail"},
+    ]
     rows = [create_deployment(dev, pool.pk, {**SPEC, **each}).deployment for each in limits]
     run_cycle(pool)
     clock.finish_due(database_now() + timedelta(minutes=2))
