@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from mlops_platform.console.views import action, deployment, deployments, home, login, logs, why
+from mlops_platform.console.views import (
+    action,
+    cluster,
+    deployment,
+    deployments,
+    home,
+    login,
+    logs,
+    why,
+)
 
 app_name = "console"
 urlpatterns = [
@@ -10,6 +19,7 @@ urlpatterns = [
     path("login/", login.log_in, name="login"),
     path("login/code/", login.ask_for_code, name="code"),
     path("logout/", login.log_out, name="logout"),
+    path("clusters/<str:cluster_id>/", cluster.show, name="cluster"),
     path("deployments/", deployments.show, name="deployments"),
     path("deployments/look/", action.look, name="look"),
     path("deployments/act/", action.do, name="act"),

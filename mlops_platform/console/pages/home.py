@@ -11,23 +11,12 @@ from clusters.models import Cluster
 from clusters.queries import clusters_visible_to
 from deployments.models import PLACED, UNENDED, Status
 from deployments.queries.lists import deployments_of
-from mlops_platform.admin.markup import figure, ram
-from mlops_platform.api.fields import cores
+from mlops_platform.console.pages.amounts import Amount, amounts_of
 from mlops_platform.console.pages.rows import Row, for_rows, rows_of
 
 MOST_ROWS = 100
 MOST_FAILED = 20
 YESTERDAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much of a resource of a cluster is allocated."""
-
-    resource: str
-    used: float
-    total: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -74,22 +63,3 @@ def _line(cluster: Cluster) -> ClusterLine:
     return ClusterLine(
         str(cluster.pk), cluster.name, cluster.organization.name, amounts_of(cluster)
     )
-
-
-def amounts_of(cluster: Cluster) -> tuple[Amount, ...]:
-    """GPUs first, where it has some."""
-    gpus = Amount(
-        "GPU",
-        cluster.allocated_gpu,
-        cluster.total_gpu,
-        f"{cluster.allocated_gpu} of {cluster.total_gpu} GPUs",
-    )
-    used, total = cores(cluster.allocated_cpu_milli), cores(cluster.total_cpu_milli)
-    cpu = Amount("CPU", used, total, f"{figure(used)} of {figure(total)} cores")
-    memory = Amount(
-        "RAM",
-        cluster.allocated_ram_mib,
-        cluster.total_ram_mib,
-        f"{ram(cluster.allocated_ram_mib)} of {ram(cluster.total_ram_mib)}",
-    )
-    return (gpus, cpu, memory) if cluster.total_gpu else (cpu, memory)

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from deployments.models import EventType, Status
 from mlops_platform.admin import markup
+from mlops_platform.console.pages.occupants import Cell
 
 register = template.Library()
 TONES: dict[str, str] = {
@@ -27,6 +28,8 @@ TONES: dict[str, str] = {
 """Of statuses and of events."""
 NARROW = 100
 """The width of a bar, in its own units."""
+PER_ROW, SQUARE = 8, 16
+"""GPUs of a node in one row, and the width of each."""
 
 
 @register.filter
@@ -79,3 +82,40 @@ def _bar(several: Sequence[tuple[str, float]]) -> SafeString:
         NARROW,
         SafeString("".join(rectangles)),
     )
+
+
+@register.simple_tag
+def swatch(tone: str) -> SafeString:
+    """The colour that an owner's cells have."""
+    return format_html(
+        '<svg class="swatch" viewBox="0 0 8 8" aria-hidden="true"><rect class="{}" width="8" '
+        'height="8"/></svg>',
+        tone,
+    )
+
+
+@register.simple_tag
+def gpus(cells: Sequence[Cell], total: int) -> SafeString:
+    """The GPUs of a node, each a square, in rows of PER_ROW; a title says whose each is."""
+    drawn: list[Any] = []
+    for cell in cells:
+        squares = [_square(cell.tone, at) for at in range(cell.start, cell.start + cell.gpus)]
+        title = f"{cell.gpus} {'GPU' if cell.gpus == 1 else 'GPUs'}: {cell.said}"
+        group = "<g><title>{}</title>{}</g>"
+        drawn.append(format_html(group, title, SafeString("".join(squares))))
+    rows = -(-total // PER_ROW)
+    said = "; ".join(f"{cell.gpus}: {cell.said}" for cell in cells)
+    return format_html(
+        '<svg class="gpus" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
+        PER_ROW * SQUARE,
+        rows * SQUARE,
+        f"{total} GPUs. {said}",
+        SafeString("".join(drawn)),
+    )
+
+
+def _square(tone: str, at: int) -> SafeString:
+    x, y = at % PER_ROW * SQUARE + 1, at // PER_ROW * SQUARE + 1
+    wide = SQUARE - 2
+    square = f'<rect class="{{}}" x="{x}" y="{y}" width="{wide}" height="{wide}"/>'
+    return format_html(square, tone)

@@ -18,7 +18,7 @@ from mlops_platform.tests.equipment.world import World, fingerprint
 from organizations.tests.people import PASSWORD
 
 MEMBERS = ("viewer", "developer", "admin")
-OF_ONE = ("running", "why")
+OF_ONE = ("cluster", "running", "why")
 
 
 def address(name: str, world: World) -> str:
@@ -71,7 +71,8 @@ def test_without_a_login_each_page_leads_to_it_and_back(world: World, name: str)
 def test_a_stranger_finds_nothing_there(world: World, name: str) -> None:
     client = browser(world, "stranger")
     answer = client.get(address(name, world))
-    nowhere = client.get(PAGES[name].path.format(deployment_id=uuid4(), waiting_id=uuid4()))
+    ids = {name: uuid4() for name in ("cluster_id", "deployment_id", "waiting_id")}
+    nowhere = client.get(PAGES[name].path.format(**ids))
     assert (answer.status_code, nowhere.status_code) == (404, 404)
     assert without_tokens(answer) == without_tokens(nowhere)
     assert "<h1>There is nothing here</h1>" in answer.content.decode()
