@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 
 from accounts.keys.services import revoke_key
-from accounts.models import TAKEN, ApiKey, User, UserProfile
+from accounts.models import TAKEN, ApiKey, Identity, User, UserProfile
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
 from mlops_platform.api.names import check_name
@@ -92,6 +92,21 @@ class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     def display_name(self, user: User) -> str:
         profile: UserProfile | None = getattr(user, "profile", None)
         return profile.display_name if profile else ""
+
+
+@admin.register(Identity)
+class IdentityAdmin(LookUpAdmin):
+    """Users as the OpenID provider knows them. Deleting a row disconnects the account."""
+
+    list_display = ["user", "subject", "issuer", "created_at", "last_login_at"]
+    list_filter = ["created_at", "last_login_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "subject"]
+    readonly_fields = ["user", "subject", "issuer", "created_at", "last_login_at"]
+    ordering = ["-pk"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
 
 @admin.register(ApiKey)

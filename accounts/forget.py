@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import ApiKey, Login
+from accounts.models import ApiKey, DeviceGrant, Login
 from mlops_platform.database.clock import database_now
 
 BATCH = 500
@@ -21,10 +21,11 @@ KEYS_FOR = timedelta(days=90)
 
 def logins() -> Iterator[int]:
     """Logins whose tokens have expired, and what earlier versions kept in the library's tables;
-    API keys a while after they have expired."""
+    device codes; API keys a while after they have expired."""
     now = database_now()
     yield from _delete(Login.objects.filter(expires_at__lt=now).order_by("expires_at"))
     yield from _delete(OutstandingToken.objects.filter(expires_at__lte=now).order_by("pk"))
+    yield from _delete(DeviceGrant.objects.filter(expires_at__lt=now).order_by("expires_at"))
     ended = ApiKey.objects.filter(expires_at__lt=now - KEYS_FOR)
     yield from _delete(ended.order_by("expires_at"))
 

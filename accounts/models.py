@@ -1,4 +1,4 @@
-"""Users, their profiles, their logins and their API keys."""
+"""Users, their profiles, their identities at providers, their logins and their API keys."""
 
 from typing import Any, ClassVar
 
@@ -105,6 +105,49 @@ class Login(models.Model):
 
     def __str__(self) -> str:
         return f"login {self.pk}"
+
+
+class Identity(models.Model):
+    """A user as an OpenID provider knows the person: by the issuer's own id alone, since names and
+    e-mail addresses pass from one person to another."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=500)
+    subject = models.CharField(max_length=255)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_login_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = [
+            models.UniqueConstraint(fields=["issuer", "subject"], name="one_user_of_identity")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} of {self.issuer}"
+
+
+class DeviceGrant(models.Model):
+    """A program that waits until a person who is logged in lets it in (RFC 8628).
+
+    The program has the device code, of which the table has a digest; the person types the short
+    one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    digest = models.CharField(max_length=64, unique=True)
+    user_code = models.CharField(max_length=8, unique=True)
+    client = models.CharField(max_length=100, blank=True)
+    address = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    polled_at = models.DateTimeField(null=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
+    """Who has let it in."""
+    is_denied = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"device grant {self.pk}"
 
 
 class ApiKey(models.Model):

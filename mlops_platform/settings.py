@@ -30,6 +30,7 @@ from mlops_platform.environment.production import (
     refuse_unsafe,
     requires_staff_totp,
 )
+from mlops_platform.environment.sign_on import provider
 from mlops_platform.logs import LOGGING as LOGGING  # Django reads it from here
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -196,6 +197,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 REGISTRATION = admission.registration(os.environ)
+OIDC = provider(os.environ)
 TENANT_ENDPOINT_RANGES = admission.endpoint_ranges(os.environ)
 VOLUME_HOST_ROOTS = host_roots(os.environ)
 FETCH_IMAGE = fetch_image(os.environ)  # this platform's, by the name under which nodes pull it
@@ -239,6 +241,7 @@ REST_FRAMEWORK = {
         "login_account": _rate("THROTTLE_LOGIN_ACCOUNT", "60/hour"),
         "login_address": _rate("THROTTLE_LOGIN_ADDRESS", "100/min"),
         "register": _rate("THROTTLE_REGISTER", "60/hour"),
+        "device": _rate("THROTTLE_DEVICE", "60/hour"),
         "reset": _rate("THROTTLE_RESET", "30/hour"),
         "reset_account": _rate("THROTTLE_RESET_ACCOUNT", "10/hour"),
         # per user

@@ -20,6 +20,7 @@ from organizations.deletion import delete_organization
 from organizations.invitations.services import revoke_all
 from organizations.models import (
     Ban,
+    GroupRole,
     Invitation,
     InviteCode,
     Membership,
@@ -138,6 +139,18 @@ class MembershipAdmin(LookUpAdmin):
     def delete_queryset(self, request: Any, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.order_by("organization_id", "pk"):
             self.delete_model(request, membership)
+
+
+@admin.register(GroupRole)
+class GroupRoleAdmin(LookUpAdmin):
+    """Which group at the OpenID provider is which role where, from the next login on."""
+
+    list_display = ["group", "organization", "role"]
+    list_filter = ["role"]
+    list_select_related = ["organization"]
+    search_fields = ["group", "organization__name"]
+    autocomplete_fields = ["organization"]
+    ordering = ["group", "pk"]
 
 
 @admin.register(Ban)

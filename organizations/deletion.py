@@ -47,6 +47,7 @@ def delete_organization(
             organization.memberships,
             organization.invite_codes,
             organization.invitations,
+            organization.group_roles,
             organization.bans,
             organization.secrets,
         ):

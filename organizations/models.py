@@ -53,6 +53,8 @@ class Membership(models.Model):
         "Invitation", on_delete=models.SET_NULL, null=True, editable=False, related_name="members"
     )
     """The one by which the user joined, if any."""
+    from_group = models.BooleanField(default=False, db_default=False, editable=False)
+    """Whether it follows from a group of the user's at the OpenID provider (groups.py)."""
 
     class Meta:
         constraints = [
@@ -63,6 +65,28 @@ class Membership(models.Model):
     def __str__(self) -> str:
         """Two queries, none where its user and its organization are at hand."""
         return f"{self.user} in {self.organization} as {self.role}"
+
+
+class GroupRole(models.Model):
+    """A group at the OpenID provider, whose users are members of the organization in that role."""
+
+    group = models.CharField(max_length=255)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="group_roles"
+    )
+    role = models.CharField(max_length=10, choices=Role.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["group", "organization"], name="one_role_of_group"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=Role.values), name="known_group_role"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """One query, none where its organization is at hand."""
+        return f"{self.group} in {self.organization} as {self.role}"
 
 
 class ServiceAccount(models.Model):

@@ -329,16 +329,33 @@ def _lock(member: User, organization_id: UUID) -> None:
     lock_row(Organization.objects.filter(memberships__user=member), organization_id, of=("self",))
 
 
+def lock_organization(organization_id: UUID) -> None:
+    """For those who change its members and are none."""
+    _lock_row(organization_id)
+
+
+def end_membership(membership: Membership) -> None:
+    """End it without a ban, with what the member knows. The caller has locked the organization."""
+    _replace_known_codes(membership.organization_id, Role(membership.role))
+    revoke_known_to(membership)
+    membership.delete()
+
+
 def _keep_an_admin(leaving: Membership) -> None:
-    """409 where `leaving` is the last ADMIN with an active account; programs do not count."""
+    """409 where `leaving` is the last ADMIN."""
+    if is_last_admin(leaving):
+        raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")
+
+
+def is_last_admin(leaving: Membership) -> bool:
+    """Whether no other ADMIN has an active account; programs do not count."""
     others = Membership.objects.filter(
         organization_id=leaving.organization_id,
         role=Role.ADMIN,
         user__is_active=True,
         user__service_account=None,
     ).exclude(pk=leaving.pk)
-    if leaving.role == Role.ADMIN and not others.exists():
-        raise Conflict("An organization needs an ADMIN; appoint another one first.", "last_admin")
+    return leaving.role == Role.ADMIN and not others.exists()
 
 
 def _refuse_spent(invite: InviteCode | Invitation) -> None:

@@ -39,6 +39,8 @@ def page(template: str, throttle: type[RateThrottle], *methods: str) -> Callable
                 answer = refuse(request, template, error.messages[0], 429)
             except APIException as error:
                 answer = refuse(request, template, sentence_of(error), error.status_code)
+                if (wait := getattr(error, "wait", None)) is not None:
+                    answer["Retry-After"] = str(int(wait) + 1)
             answer["Referrer-Policy"] = "no-referrer"
             return answer
 

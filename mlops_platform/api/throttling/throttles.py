@@ -142,6 +142,18 @@ class ResetAccountThrottle(RateThrottle):
         return hashlib.sha256(given.encode()).hexdigest()[:16]
 
 
+class DeviceThrottle(RateThrottle):
+    """Device codes, per address of a client."""
+
+    scope = "device"
+
+
+class UserCodeThrottle(UserThrottle):
+    """Short codes of devices are guessed slowly."""
+
+    scope = "device"
+
+
 class MailThrottle(UserThrottle):
     """Mails to the user's own address."""
 

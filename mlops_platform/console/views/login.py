@@ -1,5 +1,6 @@
 """The login of members: a password, then a code where a second factor is set."""
 
+from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +19,7 @@ log_in = LoginView.as_view(
     authentication_form=MemberLoginForm,
     next_page="console:home",
     redirect_authenticated_user=True,
+    extra_context={"provider": lambda: settings.OIDC},
 )
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from redis import Redis
 
+from accounts import devices
 from accounts.keys.services import create_key
 from accounts.models import User
 from accounts.recovery import addresses, passwords
@@ -137,6 +138,8 @@ def make_world() -> World:
     banned = make_member(org, "max", Role.VIEWER)
     remove_member(ada, org.pk, banned.pk)
     invited = invite(ada, org.pk, Role.VIEWER)
+    begun = devices.begin("", "127.0.0.1")
+    devices.decide(colleague, begun.grant.user_code, allow=True)
     codes = dict(
         InviteCode.objects.filter(organization=org, rotated_at=None).values_list("role", "code")
     )
@@ -157,6 +160,7 @@ def make_world() -> World:
             "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
             "invitation_id": str(invited.invitation.pk),
+            "device_code": begun.device_code,
             "reset_token": passwords.token_for(colleague),
             "verify_token": addresses.token_for(colleague),
             "invite_code": codes[Role.DEVELOPER],

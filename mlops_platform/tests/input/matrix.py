@@ -137,6 +137,8 @@ MATRIX = [
         ANY_USER,
         {"old_password": "correct-horse-battery", "new_password": "wrong-zebra-accumulator"},
     ),
+    Row("POST /api/auth/device", (201,) * 5, {"client": "mlops on ada-laptop"}),
+    Row("POST /api/auth/device/token", OPEN, {"device_code": "{device_code}"}),
     Row("POST /api/auth/password/reset", (409,) * 5, {"email": "mia@example.org"}),  # no mail
     Row(
         "POST /api/auth/password/reset/confirm",
