@@ -1,7 +1,7 @@
 """Every call that the platform answers, read from the URL patterns and not from a list.
 
 What a test does "for every route" so covers a route on the day it is added. Pages are left out:
-Django owns the admin's, and those of sign-on have tests of their own.
+Django owns the admin's, and those of the console and of sign-on have tests of their own.
 """
 
 import re
@@ -58,7 +58,7 @@ def every_path() -> dict[str, set[str]]:
 def _routes(patterns: list[Any], prefix: str) -> Iterator[Route]:
     for pattern in patterns:
         path = prefix + str(pattern.pattern)
-        if path in ("/admin/", "/sign-on/"):
+        if path in ("/admin/", "/console/", "/sign-on/"):
             continue
         if isinstance(pattern, URLPattern):
             yield from _of(_CONVERTER.sub(r"{\1}", path), pattern.callback)
