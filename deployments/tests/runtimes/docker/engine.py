@@ -69,10 +69,7 @@ def own_engine() -> Iterator[tuple[Engine, TlsAccess]]:
     tls, options = _tls(folder)
     with ExitStack() as until_the_end:
         try:
-            # vfs works anywhere.
-            engine = until_the_end.enter_context(
-                engine_in(folder, "--storage-driver=vfs", *options)
-            )
+            engine = until_the_end.enter_context(engine_in(folder, *options))
         except NoEngine as why:
             give_up(str(why))
         yield engine, tls
