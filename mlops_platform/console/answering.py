@@ -1,8 +1,9 @@
 """Answers with a page, or with the part of it that lives.
 
-A page may have one live part, a template `<name>_live.html`, which htmx asks for every few seconds.
-It is answered with 304 where nothing has changed. The part has no form: a CSRF token differs each
-time. Its buttons belong to a form around, or beside it (`<button form="...">`).
+A page may have one live part, a template `<name>_live.html`, which htmx asks for when news.py says
+that something has changed, and now and then (console.js). It is answered with 304 where nothing has
+changed. The part has no form: a CSRF token differs each time. Its buttons belong to a form around,
+or beside it (`<button form="...">`).
 """
 
 import hashlib
@@ -16,7 +17,6 @@ from mlops_platform.console.navigation import links
 
 LIVE = "live"
 """The id of the live part."""
-EVERY_S = 2
 
 
 def show(request: HttpRequest, name: str, page: Any, *, live: bool = False) -> HttpResponse:
@@ -54,4 +54,4 @@ def asks_for_part(request: HttpRequest) -> bool:
 
 
 def _live(request: HttpRequest, text: SafeString, tag: str) -> dict[str, Any]:
-    return {"address": request.get_full_path(), "part": text, "tag": tag, "every_s": EVERY_S}
+    return {"address": request.get_full_path(), "part": text, "tag": tag}

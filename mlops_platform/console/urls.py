@@ -10,6 +10,7 @@ from mlops_platform.console.views import (
     home,
     login,
     logs,
+    news,
     why,
 )
 
@@ -18,6 +19,7 @@ urlpatterns = [
     path("", home.show, name="home"),
     path("login/", login.log_in, name="login"),
     path("login/code/", login.ask_for_code, name="code"),
+    path("news/", news.show, name="news"),
     path("logout/", login.log_out, name="logout"),
     path("clusters/<str:cluster_id>/", cluster.show, name="cluster"),
     path("deployments/", deployments.show, name="deployments"),

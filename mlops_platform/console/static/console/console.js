@@ -1,6 +1,53 @@
-// What htmx does not do itself: the notice that a page is not up to date, what a person has chosen
-// or unfolded in a live part, and a log that is followed.
+// What htmx does not do itself: when to ask for the live part, the notice that a page is not up to
+// date, what a person has chosen or unfolded in a live part, and a log that is followed.
 "use strict";
+
+// While a page is visible, the platform says when something has changed. Without that word the live
+// part is asked for every two seconds; with it, twice a minute for what time alone changes. A hidden
+// page asks for nothing, and keeps no connection: a browser has six of them for a server.
+const OFTEN_MS = 2000, SELDOM_MS = 30000, GAP_MS = 1000;
+const isLive = document.getElementById("live") !== null;
+let news = null, listenedAt = 0, refreshedAt = Date.now(), due = null;
+
+function refresh() {
+  if (due !== null || document.hidden) return;
+  due = setTimeout(() => {
+    due = null;
+    refreshedAt = Date.now();
+    htmx.trigger(document.body, "refresh");
+  }, Math.max(0, refreshedAt + GAP_MS - Date.now()));
+}
+
+function listen() {
+  if (news !== null && news.readyState !== EventSource.CLOSED) return;
+  listenedAt = Date.now();
+  news = new EventSource(document.body.dataset.news);
+  news.onopen = refresh;
+  news.onmessage = refresh;
+  news.addEventListener("end", () => { news.close(); listenedAt = 0; });
+}
+
+function look() {
+  if (document.hidden) return;
+  const isListening = news !== null && news.readyState === EventSource.OPEN;
+  if (!isListening && Date.now() - listenedAt >= SELDOM_MS) listen();
+  if (Date.now() - refreshedAt >= (isListening ? SELDOM_MS : OFTEN_MS)) refresh();
+}
+
+if (isLive) {
+  look();
+  setInterval(look, 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && news !== null) {
+      news.close();
+      listenedAt = 0;
+    }
+    if (!document.hidden) {
+      listen();
+      refresh();
+    }
+  });
+}
 
 const stale = document.getElementById("stale");
 
@@ -45,6 +92,11 @@ async function follow() {
   state.textContent = "Reading …";
   try {
     const answer = await fetch(`${form.action}?${wanted}`, { signal: own.signal });
+    const missing = answer.headers.get("X-Logs-Missing-Detail");
+    if (missing) {
+      state.textContent = missing;
+      return;
+    }
     if (!answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       state.textContent = page.querySelector("main p:not([hidden])")?.textContent || "It cannot be read.";
