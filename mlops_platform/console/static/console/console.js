@@ -3,9 +3,9 @@
 "use strict";
 
 // While a page is visible, the platform says when something has changed. Without that word the live
-// part is asked for every two seconds; with it, twice a minute for what time alone changes. A hidden
+// part is asked for every two seconds; with it, once a minute for what time alone changes. A hidden
 // page asks for nothing, and keeps no connection: a browser has six of them for a server.
-const OFTEN_MS = 2000, SELDOM_MS = 30000, GAP_MS = 1000;
+const OFTEN_MS = 2000, SELDOM_MS = 60000, GAP_MS = 1000;
 const isLive = document.getElementById("live") !== null;
 let news = null, listenedAt = 0, refreshedAt = Date.now(), due = null;
 
