@@ -10,10 +10,11 @@ class SchedulerConfig(AppConfig):
         from scheduler import freshness, impossible, ledger
         from scheduler import receivers as receivers  # connects them
         from scheduler.answers import changes, drains, lazy_reasons, likely, quotes, sweeps
+        from scheduler.samples import taking
         from scheduler.start_times import kept
         from scheduler.store import spared
 
-        clusters.delete_some_rows.append(ledger.delete_some_rows)
+        clusters.delete_some_rows += [ledger.delete_some_rows, taking.delete_some_rows]
         clusters.preview_drain = drains.preview
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
         hooks.foresee_sweep = sweeps.foresee

@@ -166,6 +166,36 @@ class DatabaseSize(models.Model):
         return f"{self.size} bytes at {self.at:%F %T}"
 
 
+class ClusterSample(models.Model):
+    """How full a cluster was in one minute, and how many waited and ran there (samples/).
+    `waiting_by_priority` has the classes of which any waited."""
+
+    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+", db_index=False)
+    at = models.DateTimeField()
+    total_cpu_milli = models.BigIntegerField()
+    total_ram_mib = models.BigIntegerField()
+    total_gpu = models.IntegerField()
+    allocated_cpu_milli = models.BigIntegerField()
+    allocated_ram_mib = models.BigIntegerField()
+    allocated_gpu = models.IntegerField()
+    closed_cpu_milli = models.BigIntegerField()
+    closed_ram_mib = models.BigIntegerField()
+    closed_gpu = models.IntegerField()
+    waiting = models.IntegerField()
+    running = models.IntegerField()
+    waiting_by_priority = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["cluster", "at"], name="one_sample_a_minute")
+        ]
+        indexes = [models.Index(fields=["at"], name="sample_by_age")]
+
+    def __str__(self) -> str:
+        """One query, none where its cluster is at hand."""
+        return f"{self.cluster} at {self.at:%F %T}"
+
+
 class SchedulingCycle(models.Model):
     """One cycle that changed something, written in the transaction that changed it.
 

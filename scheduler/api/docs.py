@@ -2,6 +2,7 @@
 
 from mlops_platform.api.schema import Doc, error, not_there
 from scheduler.api.serializers import CycleWithPlanSerializer, StatusSerializer
+from scheduler.api.utilization import PARAMETERS, UtilizationSerializer
 from scheduler.api.whatif_serializers import ExplanationSerializer, QuoteSerializer
 
 NO_CLUSTER = not_there("No such cluster, or not yours")
@@ -17,7 +18,15 @@ CLUSTER_STATUS = {
         "clusters",
         "A cluster at a glance: capacity, queues, the last cycle",
         answers={200: StatusSerializer},
-    )
+    ),
+    "utilization": Doc(
+        "clusters",
+        "How full it was, and how many waited",
+        "From one-minute samples, which are kept for 30 days unless the operators choose "
+        "otherwise: a point for each step, with the means of its samples.",
+        parameters=PARAMETERS,
+        answers={200: UtilizationSerializer},
+    ),
 }
 QUEUE = {
     "list": Doc("clusters", "The waiting deployments, in the scheduling order, and why they wait")

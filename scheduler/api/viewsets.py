@@ -34,13 +34,15 @@ from scheduler.api.serializers import (
     CycleWithPlanSerializer,
     WaitingSerializer,
 )
+from scheduler.api.utilization import UtilizationSerializer, wanted_span
 from scheduler.api.whatif_serializers import ExplanationSerializer, QuoteSerializer
 from scheduler.models import SchedulingCycle
+from scheduler.samples.reading import utilization
 from scheduler.status import status_of
 
 
 class ClusterStatusViewSet(ClusterChildViewSet):
-    roles = {"status": Role.VIEWER}
+    roles = {"status": Role.VIEWER, "utilization": Role.VIEWER}
     docs = docs.CLUSTER_STATUS
 
     @action(detail=False)
@@ -48,6 +50,13 @@ class ClusterStatusViewSet(ClusterChildViewSet):
         cluster = self.get_cluster()
         activity = ActivitySerializer(status_of(cluster))
         return Response({**ClusterSerializer(cluster).data, **activity.data})
+
+    @action(detail=False)
+    def utilization(self, request: UserRequest, **path: Any) -> Response:
+        cluster = self.get_cluster()
+        span = wanted_span(request)
+        points = utilization(cluster.pk, span)
+        return Response(UtilizationSerializer({"step_s": span.step_s, "points": points}).data)
 
 
 class QueueViewSet(ClusterChildViewSet):

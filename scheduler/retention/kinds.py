@@ -14,6 +14,7 @@ from deployments.services import forget as deployments
 from mlops_platform.database.clock import database_now
 from organizations import forget as organizations
 from scheduler import ledger
+from scheduler.samples import taking as samples
 from scheduler.start_times import records
 
 
@@ -61,6 +62,7 @@ KINDS = (
         ledger.forget_beyond, "cycles-share", "Cycles of the ledger", "LEDGER_MIB_PER_ORGANIZATION"
     ),
     _older(records.forget, "forecasts", "Forecasts of starts", "FORECASTS_RETENTION_DAYS"),
+    _older(samples.forget, "samples", "Samples of clusters", "SAMPLES_RETENTION_DAYS"),
     _older(deployments.output, "output", "Kept output of replicas", "OUTPUT_RETENTION_DAYS"),
     _beyond(
         deployments.output_beyond,

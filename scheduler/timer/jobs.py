@@ -1,11 +1,12 @@
-"""The periodic jobs. A new one is a line in JOBS; its task needs no argument.
+"""The periodic jobs. A new one is a line in JOBS; its task needs no argument. What is one short
+statement, and must not wait for a worker, a timer runs by itself.
 
 The row of a job says when it is due next. A timer that finds it due moves it on in one statement,
 so of any number of timers one asks for it. A flag in Redis keeps messages from piling up while no
 worker takes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client
 from scheduler.models import PeriodicJob
+from scheduler.samples import taking
 
 RUN = "scheduler.tasks.run_job"
 FLAG = "job:{}:wanted"  # with a job's name
@@ -27,9 +29,12 @@ AGAIN_S = 5  # a job that Redis did not take is asked for again after so long
 
 
 class Job(NamedTuple):
+    """`here`: the timer runs it by itself, in place of a task of that name."""
+
     name: str
     task: str
     every_s: int
+    here: Callable[[], None] | None = None
 
 
 HOUR_S = 3600
@@ -42,6 +47,7 @@ JOBS = (
     Job("look-everywhere", "deployments.tasks.look_everywhere", 15),
     Job("fail-impossible", "scheduler.tasks.fail_impossible", 30),
     Job("send-invitations", "organizations.tasks.request_unsent", 60),
+    Job("take-samples", "", 60, taking.take),
     Job("measure-database", "scheduler.tasks.measure_database", HOUR_S),
     Job("request-audit", "scheduler.tasks.request_audit", 6 * HOUR_S),
     Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
@@ -86,7 +92,10 @@ def claim_due() -> list[Job]:
 
 def ask_for(job: Job) -> None:
     """Send the job's message, unless one is on its way. Raises where Redis is away, and the job is
-    due again soon."""
+    due again soon. One that timers run by themselves is run."""
+    if job.here is not None:
+        job.here()
+        return
     # One second less than a period, so that the next claim finds it gone.
     flag, lasts_s = FLAG.format(job.name), max(job.every_s, SHORTEST_FLAG_S) - 1
     try:

@@ -20,7 +20,7 @@ VERSION = "3.1.0"
 METHODS = ("get", "post", "put", "patch", "delete")
 # What a parameter's own schema says in Swagger 2.0.
 _OF_A_TYPE = (
-    "type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern",
+    "type", "format", "enum", "default", "minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern",
     "items",
 )  # fmt: skip
 BEARER = {

@@ -248,6 +248,12 @@ MATRIX = [
     Row(f"PUT {QUOTAS}/{{user_id}}", (401, 404, 403, 403, 200), QUOTA),
     Row(f"DELETE {QUOTAS}/{{user_id}}", (401, 404, 403, 403, 204)),
     Row("GET /api/clusters/{cluster_id}/status", READ),
+    Row("GET /api/clusters/{cluster_id}/utilization", READ),
+    Row(
+        "GET /api/clusters/{cluster_id}/utilization",
+        READ,
+        query="?from=2026-03-01T09:00:00Z&to=2026-03-02T09:00:00Z&step=3600",
+    ),
     Row("GET /api/clusters/{cluster_id}/deployments", READ),
     Row("GET /api/clusters/{cluster_id}/deployments/counts", READ),
     Row("GET /api/clusters/{cluster_id}/queue", READ),

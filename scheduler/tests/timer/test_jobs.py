@@ -78,7 +78,7 @@ def test_a_claim_costs_one_query(django_assert_num_queries) -> None:
 def test_every_job_is_a_task_without_arguments() -> None:
     current_app.loader.import_default_modules()
     for job in JOBS:
-        assert job.task in current_app.tasks
+        assert (job.task in current_app.tasks) is (job.here is None)
     assert len({job.name for job in JOBS}) == len(JOBS)
 
 

@@ -1,0 +1,115 @@
+"""Reads the samples of a cluster as a curve of bounded length."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+MOST_POINTS = 1_500
+USUAL_POINTS = 300  # as many as a picture shows
+MINUTE_S, DAY_S = 60, 86_400
+STEPS = (MINUTE_S, 300, 900, 3_600, 21_600, DAY_S)
+USUAL_SPAN = timedelta(days=1)
+
+_READ = """
+WITH sampled AS (
+    SELECT to_timestamp(floor(extract(epoch FROM at) / %(step)s) * %(step)s) AS step, s.*
+      FROM scheduler_clustersample s
+     WHERE cluster_id = %(cluster)s AND at >= %(since)s AND at < %(until)s),
+classes AS (
+    SELECT step, jsonb_object_agg(name, number) AS numbers
+      FROM (SELECT step, name, sum(number::numeric) AS number
+              FROM sampled, jsonb_each_text(waiting_by_priority) AS by(name, number)
+             GROUP BY step, name) summed
+     GROUP BY step)
+SELECT sampled.step, count(*), avg(total_cpu_milli)::float, avg(allocated_cpu_milli)::float,
+       avg(closed_cpu_milli)::float, avg(total_ram_mib)::float, avg(allocated_ram_mib)::float,
+       avg(closed_ram_mib)::float, avg(total_gpu)::float, avg(allocated_gpu)::float,
+       avg(closed_gpu)::float, avg(waiting)::float, avg(running)::float,
+       (array_agg(classes.numbers))[1]
+  FROM sampled LEFT JOIN classes ON classes.step = sampled.step
+ GROUP BY sampled.step ORDER BY sampled.step
+"""
+
+
+@dataclass(frozen=True)
+class Span:
+    """From `since`, up to `until` without it, in steps that begin at multiples of `step_s`."""
+
+    since: datetime
+    until: datetime
+    step_s: int
+
+    @property
+    def points(self) -> int:
+        """How many there are at most."""
+        return points_in(self.since, self.until, self.step_s)
+
+
+def points_in(since: datetime, until: datetime, step_s: int) -> int:
+    first, last = since.timestamp() // step_s, (until.timestamp() - 1e-6) // step_s
+    return int(last - first) + 1
+
+
+def usual_step_s(since: datetime, until: datetime) -> int:
+    """The shortest of STEPS with which a picture shows the whole span; the longest for more."""
+    fitting = (step for step in STEPS if points_in(since, until, step) <= USUAL_POINTS)
+    return next(fitting, STEPS[-1])
+
+
+def utilization(cluster_id: UUID, span: Span) -> list[dict[str, Any]]:
+    """The means of each step, oldest first; a step without samples is left out. CPU is in cores,
+    RAM in MiB. One query, which reads a row for each minute of the span."""
+    params = {
+        "cluster": cluster_id,
+        "since": span.since,
+        "until": span.until,
+        "step": span.step_s,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, params)
+        return [_point(_Means(*row)) for row in cursor.fetchall()]
+
+
+class _Means(NamedTuple):
+    """A row of _READ."""
+
+    at: datetime
+    samples: int
+    total_cpu: float
+    allocated_cpu: float
+    closed_cpu: float
+    total_ram: float
+    allocated_ram: float
+    closed_ram: float
+    total_gpu: float
+    allocated_gpu: float
+    closed_gpu: float
+    waiting: float
+    running: float
+    classes: Any
+
+
+def _point(means: _Means) -> dict[str, Any]:
+    point: dict[str, Any] = {"at": means.at.astimezone(UTC)}
+    for name, unit in (("cpu", 1000), ("ram", 1), ("gpu", 1)):
+        total, allocated, closed = (
+            getattr(means, f"{word}_{name}") / unit for word in ("total", "allocated", "closed")
+        )
+        available = max(total - allocated - closed, 0.0)
+        values = {"total": total, "available": available, "allocated": allocated, "closed": closed}
+        point |= {f"{word}_{name}": _rounded(value) for word, value in values.items()}
+    point["waiting"], point["running"] = _rounded(means.waiting), _rounded(means.running)
+    classes = json.loads(means.classes) if isinstance(means.classes, str) else means.classes or {}
+    point["waiting_by_priority"] = {
+        name: _rounded(float(number) / means.samples) for name, number in classes.items()
+    }
+    return point
+
+
+def _rounded(value: float) -> int | float:
+    rounded = round(value, 2)
+    return int(rounded) if rounded == int(rounded) else rounded
