@@ -52,8 +52,9 @@ def wanted_span(request: Request) -> Span:
     """Which span the query string asks for; 400 that names each faulty parameter. One query where
     it does not say when the span ends."""
     values = query_of(request, [each.name for each in PARAMETERS])
-    moments = {name: moment(values[name]) for name in ("from", "to") if name in values}
-    faults = {name: _TIME for name, found in moments.items() if found is None}
+    names = [name for name in ("from", "to") if name in values]
+    moments = {name: moment(values[name]) for name in names}
+    faults: dict[str, str] = {name: _TIME for name, found in moments.items() if found is None}
     step_s = _step_of(values["step"]) if "step" in values else None
     if "step" in values and step_s is None:
         faults["step"] = _STEP

@@ -63,7 +63,7 @@ def usual_step_s(since: datetime, until: datetime) -> int:
 def utilization(cluster_id: UUID, span: Span) -> list[dict[str, Any]]:
     """The means of each step, oldest first; a step without samples is left out. CPU is in cores,
     RAM in MiB. One query, which reads a row for each minute of the span."""
-    params = {
+    params: dict[str, Any] = {
         "cluster": cluster_id,
         "since": span.since,
         "until": span.until,

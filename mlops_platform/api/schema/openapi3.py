@@ -20,8 +20,8 @@ VERSION = "3.1.0"
 METHODS = ("get", "post", "put", "patch", "delete")
 # What a parameter's own schema says in Swagger 2.0.
 _OF_A_TYPE = (
-    "type", "format", "enum", "default", "minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern",
-    "items",
+    "type", "format", "enum", "default", "minimum", "maximum", "minLength", "maxLength", "pattern",
+    "items", "multipleOf",
 )  # fmt: skip
 BEARER = {
     "type": "http",

@@ -17,6 +17,7 @@ from organizations.models import Organization
 from organizations.tests.people import client_for
 from scheduler.models import ClusterSample, PeriodicJob
 from scheduler.retention import turn
+from scheduler.retention.kinds import KINDS
 from scheduler.samples import reading, taking
 from scheduler.samples.reading import DAY_S, MOST_POINTS, STEPS, Span, points_in, usual_step_s
 from scheduler.tests.conftest import Submit, run_cycle
@@ -121,7 +122,7 @@ def test_a_curve_has_the_means_of_each_step_and_leaves_out_what_was_not_sampled(
             waiting_by_priority=classes,
         )
     with django_assert_num_queries(1):
-        found = reading.utilization(cluster.pk, Span(*minutes(0, 15), 300))
+        found = reading.utilization(cluster.pk, Span(NOON, NOON + timedelta(minutes=15), 300))
     first, second = found
     assert [each["at"] for each in found] == minutes(0, 10)
     assert (first["allocated_gpu"], first["available_gpu"], first["total_cpu"]) == (4, 4, 1.5)
@@ -200,7 +201,7 @@ def test_old_samples_go_by_the_retention_and_all_of_a_deleted_cluster(
     now = datetime.now(UTC)
     for days in (9, 11, 12):
         sample(cluster, now - timedelta(days=days))
-    turn.take_turn([kind for kind in turn.KINDS if kind.name == "samples"])
+    turn.take_turn([kind for kind in KINDS if kind.name == "samples"])
     assert ClusterSample.objects.count() == 1
     other = make_cluster(org)
     sample(other, now)
