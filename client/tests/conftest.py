@@ -18,7 +18,9 @@ from mlops_platform.tests.equipment.server import COMMAND, running_server
 from mlops_platform.tests.equipment.workers import environment_of_tests
 
 from mlops import Client
+from mlops.profiles import Profile, ProfileFile, Profiles
 from tests.equipment import Scripted, scripted_server
+from tests.terminal import Terminal
 
 PASSWORD = "correct-horse-battery"
 STOP_TIMEOUT_S = 60.0
@@ -84,6 +86,28 @@ def lab(platform: str) -> Lab:
     for name in ("node-1", "node-2"):
         ada.nodes.create("gpu-west", name=name, cpu=16, ram="64Gi", gpu=4)
     return Lab(platform, ada, grace, "Analytical Engines", "gpu-east", "gpu-west")
+
+
+@pytest.fixture
+def mlops(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    """A shell of ada, who is logged in and uses the cluster without nodes."""
+    as_user(lab.ada, lab.cluster, tmp_path / "ada.json", monkeypatch)
+    return Terminal(capsys)
+
+
+def as_user(client: Client, cluster: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands be those of a client's user, by a profile at `path`."""
+    for name in ("URL", "TOKEN", "PROFILE", "CLUSTER", "ORGANIZATION"):
+        monkeypatch.delenv(f"MLOPS_{name}", raising=False)
+    monkeypatch.setenv("MLOPS_CONFIG", str(path))
+    transport = client.transport
+    token = transport.credentials.token(transport) or ""
+    file = ProfileFile()
+    profile = Profile("lab", transport.url, access_token=token, cluster=cluster)
+    with file.locked():
+        file.write(Profiles("lab", {"lab": profile}))
 
 
 @contextmanager

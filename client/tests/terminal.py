@@ -1,13 +1,23 @@
-"""Calls of the command `mlops`: in this process, with what it printed and its exit code."""
+"""Calls of the command `mlops`: in this process, or in one of its own on a terminal."""
 
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
 
 from mlops.cli.main import run
+
+TIMEOUT_S = 90.0
 
 
 class Called(NamedTuple):
@@ -25,7 +35,7 @@ class Called(NamedTuple):
 
 
 class Terminal:
-    """A shell of one user, without a terminal behind it unless a test says so."""
+    """A shell of one user, without a terminal behind it."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -37,3 +47,61 @@ class Terminal:
         called = Called(ended, *self._capsys.readouterr())
         assert ended == code, f"mlops {' '.join(arguments)}: {called}"
         return called
+
+
+class Person:
+    """A user at a terminal, who reads and types."""
+
+    def __init__(self, process: subprocess.Popen[bytes], terminal: int) -> None:
+        self._process = process
+        self._terminal = terminal
+        self.seen = ""
+
+    def sees(self, text: str) -> None:
+        """Read until `text` has come."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while text not in self.seen:
+            assert time.monotonic() < deadline, self.seen
+            assert self._read(), f"{text!r} did not come: {self.seen}"
+
+    def types(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def presses_ctrl_c(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def ends(self) -> int:
+        """Read to the end; the exit code."""
+        while self._read():
+            pass
+        return self._process.wait(TIMEOUT_S)
+
+    def _read(self) -> bool:
+        try:
+            block = os.read(self._terminal, 4096)
+        except OSError:  # the other side has closed
+            return False
+        self.seen += block.decode(errors="replace")
+        return bool(block)
+
+
+@contextmanager
+def at_a_terminal(*arguments: str) -> Iterator[Person]:
+    """`mlops ARGUMENTS` in a process of its own, on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops", *arguments],
+        env={**environment, "COLUMNS": "80", "LINES": "24"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        yield Person(process, ours)
+    finally:
+        os.close(ours)
+        process.kill()
+        process.wait()

@@ -33,9 +33,12 @@ FIELDS: Final = frozenset({
 OWN: Final = frozenset({"resources", "cluster", "time_limit", "retries", "sweep"})
 RESOURCES: Final = {"cpu": "required_cpu", "ram": "required_ram", "gpu": "required_gpu"}
 RETRIES: Final = {
-    "max": "max_retries", "on": "retry_on", "not_on": "fail_on",
-    "ram_factor": "retry_ram_factor", "ram_limit": "retry_ram_limit",
-}  # fmt: skip
+    "max": "max_retries",
+    "retry_on": "retry_on",
+    "fail_on": "fail_on",
+    "ram_factor": "retry_ram_factor",
+    "ram_limit": "retry_ram_limit",
+}
 SWEEP: Final = frozenset({"matrix", "parameters", "max_parallel", "name"})
 DEFAULTS: Final = {"required_cpu": 1, "required_ram": "1Gi", "required_gpu": 0}
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}

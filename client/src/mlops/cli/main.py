@@ -117,6 +117,11 @@ def app(ctx: click.Context, profile: str | None) -> None:
     'lr-*' may stand. `mlops COMMAND --help` says more.
     """
     ctx.obj = Session(profile)
+    # https://no-color.org and https://force-color.org; else colors go to terminals alone.
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    elif os.environ.get("FORCE_COLOR"):
+        ctx.color = True
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from mlops.cli.tables import Column, table, width_of_terminal
+from mlops.cli.tables import Column, table, wide, width_of_terminal
 from mlops.records import Record
 
 FORMS: Final = ("table", "wide", "json", "yaml", "name")
@@ -33,11 +33,12 @@ def show_rows(
     form: str,
     rows: Iterable[Record],
     columns: Sequence[tuple[Column, Callable[[Any], str]]],
-    wide: Sequence[tuple[Column, Callable[[Any], str]]] = (),
+    more: Sequence[tuple[Column, Callable[[Any], str]]] = (),
     name: str = "id",
     empty: str = "",
 ) -> None:
-    """Show records in a form. `empty` goes to the terminal where a table would have no row."""
+    """Show records in a form; `more` are the columns of `wide`, and `empty` is said on stderr where
+    a table would have no row."""
     found = list(rows)
     if form in {"json", "yaml"}:
         show_data(form, [dict(row) for row in found])
@@ -47,16 +48,19 @@ def show_rows(
     elif not found and empty:
         click.echo(empty, err=True)
     else:
-        for line in lines_of(found, [*columns, *(wide if form == "wide" else ())]):
+        shown = [*columns, *(more if form == "wide" else ())]
+        for line in lines_of(found, shown, cut=form != "wide"):
             click.echo(line)
 
 
 def lines_of(
-    rows: Sequence[Record], columns: Sequence[tuple[Column, Callable[[Any], str]]]
+    rows: Sequence[Record],
+    columns: Sequence[tuple[Column, Callable[[Any], str]]],
+    cut: bool = True,
 ) -> list[str]:
-    """The lines of a table of records."""
+    """The lines of a table of records, cut to the terminal's width unless they are to be whole."""
     cells = [[of(row) for _, of in columns] for row in rows]
-    return table([column for column, _ in columns], cells, width_of_terminal())
+    return table([column for column, _ in columns], cells, width_of_terminal() if cut else None)
 
 
 def show_one(form: str, row: Record, text: Callable[[], Iterable[str]], name: str = "id") -> None:
@@ -87,11 +91,22 @@ def note(text: str) -> None:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """`label  value` in two columns; pairs without a value are left out."""
+    """`label  value` in two columns, folded to the terminal; pairs without a value are left out."""
     shown = [(label, value) for label, value in pairs if value]
     size = max((len(label) for label, _ in shown), default=0)
-    space = " " * (size + 2)
-    return [
-        click.style(f"{label:<{size}}", bold=True) + "  " + value.replace("\n", f"\n{space}")
-        for label, value in shown
-    ]
+    lines = []
+    for label, value in shown:
+        texts = [part for line in value.split("\n") for part in folded(line, size + 2)]
+        lines.append(click.style(f"{label:<{size}}", bold=True) + "  " + texts[0])
+        lines += [" " * (size + 2) + text for text in texts[1:]]
+    return lines
+
+
+def folded(text: str, indent: int = 0) -> list[str]:
+    """A sentence in lines that fit the terminal behind `indent`; what goes elsewhere stays one."""
+    width = width_of_terminal()
+    if width is None or wide(text) <= width - indent:
+        return [text]
+    import textwrap  # short texts do not need it
+
+    return textwrap.wrap(text, max(20, width - indent), break_on_hyphens=False) or [""]

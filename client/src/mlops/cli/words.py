@@ -55,7 +55,7 @@ def age(since: datetime | None, until: datetime | None = None) -> str:
 
 
 def clock(at: datetime | None) -> str:
-    """A moment by the clock on the wall: `14:05`, or `Mar 2 14:05` on another day."""
+    """A moment in the local time zone: `14:05:10`, or `Mar 2 14:05` on another day."""
     if at is None:
         return ""
     local = at.astimezone()
@@ -75,12 +75,19 @@ def memory(mib: float | None) -> str:
     """MiB as the platform's users write them: `512Mi`, `16Gi`, `1.5Ti`."""
     if mib is None:
         return ""
+    if mib == 0:
+        return "0"
     size = float(mib)
     for unit in ("Mi", "Gi"):
         if size < 1024:
             return f"{size:.4g}{unit}"
         size /= 1024
     return f"{size:.4g}Ti"
+
+
+def exact_memory(mib: int) -> str:
+    """MiB as an option takes them, not rounded."""
+    return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
 
 
 def cores(cpu: float | None) -> str:

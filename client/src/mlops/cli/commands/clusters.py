@@ -109,8 +109,8 @@ def screen(session: Session, cluster: str) -> list[str]:
     head = f"{click.style(plain(status['name']), bold=True)} {colored(status['state'])}"
     counts = f"{status['running']} running, {waiting} waiting"
     closed = nodes["total"] - nodes["ready"]
-    on = f"{words.many(nodes['total'], 'node')}" + (f", {closed} not ready" if closed else "")
-    lines = [f"{head}  {counts}  {on}", ""]
+    on = f", {words.many(nodes['total'], 'node')}" if nodes["total"] else ""
+    lines = [f"{head}: {counts}{on}" + (f", {closed} not ready" if closed else ""), ""]
     shows: dict[str, Any] = {"gpu": str, "cpu": words.cores, "ram": words.memory}
     for name, show in shows.items():
         allocated, total = status[f"allocated_{name}"], status[f"total_{name}"]

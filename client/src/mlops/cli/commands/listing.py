@@ -45,11 +45,13 @@ def gpus_of(row: Any) -> str:
 def reason_of(row: Any) -> str:
     if row["status"] == "COMPLETED" or (row["status"] == "RUNNING" and not row["reason"]):
         return ""
-    message = plain(row["reason"]["message"]) if row["reason"] else ""
-    eta = row.eta
-    if row["status"] == "QUEUED" and eta and eta.p50:
-        return f"~{words.clock(eta.p50)[:5]} {message}"
-    return message
+    return plain(row["reason"]["message"]) if row["reason"] else ""
+
+
+def starts_of(row: Any) -> str:
+    """When it starts, by forecast: in so long."""
+    eta = row.eta if row["status"] == "QUEUED" else None
+    return f"~{words.age(words.now(), eta.p50)}" if eta and eta.p50 else ""
 
 
 COLUMNS: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
@@ -60,6 +62,7 @@ COLUMNS: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
     (Column("AGE", right=True), age_of),
     (Column("GPU", right=True), gpus_of),
     (Column("NODE", shrinks=True), node_of),
+    (Column("STARTS", right=True), starts_of),
     (Column("REASON", shrinks=True), reason_of),
 )
 WIDE: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
@@ -201,10 +204,10 @@ def description(row: Any) -> list[str]:
         ("Ended", words.clock(row.finished_at)),
         ("Exit code", "" if row["exit_code"] is None else str(row["exit_code"])),
         ("Placed", placement),
-        ("Attempt", f"{row['attempt']}, evicted {row['preemption_count']} times"),
+        ("Attempt", str(row["attempt"] or "")),
+        ("Evicted", words.many(row["preemption_count"], "time") if row["preemption_count"] else ""),
         ("Reason", reason),
         ("Starts", row["eta"]["message"] if row["eta"] else ""),
     ]
     shown = [(label, plain(value)) for label, value in pairs]
-    status = colored(row["status"])
-    return [*facts(shown[:2]), *facts([("Status", status)]), *facts(shown[2:])]
+    return facts([*shown[:2], ("Status", colored(row["status"])), *shown[2:]])

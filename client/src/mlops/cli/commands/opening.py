@@ -26,7 +26,7 @@ def open_(session: Session, name: str | None, cluster: str | None, prints: bool)
     if name:
         where = session.cluster_or_none(cluster)
         row = finding.deployment(session.client, name, cluster=where)
-        address += f"console/deployments/{row['id']}"
+        address += f"console/deployments/{row['id']}/"
     if prints or click.launch(address) != 0:
         click.echo(address)
 

@@ -9,7 +9,7 @@ import click
 
 from mlops import finding
 from mlops.cli import words
-from mlops.cli.output import output_option, show_data
+from mlops.cli.output import facts, folded, output_option, show_data
 from mlops.cli.session import Session, cluster_option, complete_deployments, pass_session
 from mlops.cli.tables import Column, colored, plain, table, width_of_terminal
 
@@ -36,13 +36,13 @@ def why_(session: Session, name: str, cluster: str | None, form: str) -> None:
     if form in {"json", "yaml"}:
         show_data(form, dict(explanation))
         return
-    for line in screen(row, explanation):
+    for line in screen(row, explanation, quote(name)):
         click.echo(line)
 
 
 def settled(row: Any) -> list[str]:
     """Of what does not wait: since when it runs, or how it ended."""
-    lines = [heading(row)]
+    lines = folded(heading(row))
     if row["reason"]:
         lines.append(plain(row["reason"]["message"]))
     if row["status"] == "RUNNING":
@@ -63,24 +63,23 @@ def heading(row: Any) -> str:
     )
 
 
-def screen(row: Any, explanation: Any) -> list[str]:
+def screen(row: Any, explanation: Any, name: str) -> list[str]:
     """The sentence, the queue, the times, what is in the way, and what would help."""
     reason = explanation.reason or row.reason
-    lines = [heading(row)]
+    lines = folded(heading(row))
     if reason is not None:
-        lines += ["", click.style(plain(reason.message), fg="yellow")]
+        lines += ["", *(click.style(line, fg="yellow") for line in folded(plain(reason.message)))]
     pairs = [
         ("Position", position(explanation)),
         ("Ahead", plain(explanation.ahead.message) if explanation.ahead else ""),
-        ("Starts", plain(explanation.eta.message) if explanation.eta else ""),
+        ("Forecast", forecast(explanation)),
         ("At the latest", latest(explanation)),
         ("Reserved", reserved(explanation)),
         ("Preemption", preemption(explanation)),
     ]
-    size = max(len(label) for label, _ in pairs)
-    lines += ["", *(f"{label:<{size}}  {text}" for label, text in pairs if text)]
+    lines += ["", *facts(pairs)]
     lines += ["", *in_the_way(explanation), *spared(explanation)]
-    lines += ["", *what_helps(row, explanation)]
+    lines += ["", *what_helps(row, explanation, name)]
     if not explanation.complete:
         lines += ["", "The queue is long: more may be possible than is shown."]
     return _without_double_gaps(lines)
@@ -89,6 +88,14 @@ def screen(row: Any, explanation: Any) -> list[str]:
 def position(explanation: Any) -> str:
     place = explanation.queue_position
     return f"{place} in the queue" if place is not None else ""
+
+
+def forecast(explanation: Any) -> str:
+    eta = explanation.eta
+    if eta is None or eta.p50 is None:
+        return plain(eta.message) if eta else ""
+    sure = f", nine times in ten by {words.clock(eta.p90)}" if eta.p90 else ""
+    return f"{words.moment(eta.p50)}{sure}"
 
 
 def latest(explanation: Any) -> str:
@@ -103,7 +110,7 @@ def reserved(explanation: Any) -> str:
 
 def preemption(explanation: Any) -> str:
     found = explanation.preemption
-    return plain(found.message or "") if found else ""
+    return plain(found.message or "") if found and found.starts_at else ""
 
 
 def in_the_way(explanation: Any) -> list[str]:
@@ -142,25 +149,28 @@ def spared(explanation: Any) -> list[str]:
     found = explanation.preemption
     if not found or not found.spared:
         return []
-    return ["", "Not preempted for it:", *(f"  {plain(each.message)}" for each in found.spared)]
+    sentences = [line for each in found.spared for line in folded(plain(each.message), 2)]
+    return ["", "Not preempted for it:", *(f"  {line}" for line in sentences)]
 
 
-def what_helps(row: Any, explanation: Any) -> list[str]:
+def what_helps(row: Any, explanation: Any, name: str) -> list[str]:
     """Commands to copy, each with what it would do."""
-    commands = suggestions(row, explanation)
-    if not commands:
-        return [f"Nothing that you could change starts it now. Wait for it: mlops wait {row['id']}"]
-    size = max(len(command) for command, _ in commands)
-    shown = (
-        f"  {click.style(f'{command:<{size}}', fg='cyan')}  # {effect}"
-        for command, effect in commands
-    )
-    return ["To start it now:", *shown]
+    commands = suggestions(row, explanation, name)
+    if commands:
+        lines = ["To start it now:"]
+    elif explanation.earliest_start or (explanation.eta and explanation.eta.p50):
+        lines = ["Nothing that you could change starts it now. To wait for it:"]
+        commands = [(f"mlops wait {name} --until RUNNING", "")]
+    else:
+        lines = ["Nothing that you could change starts it. To take it out of the queue:"]
+        commands = [(f"mlops stop {name}", "")]
+    for command, effect in commands:
+        lines += [f"  {click.style(command, fg='cyan')}", *([f"      {effect}"] if effect else [])]
+    return lines
 
 
-def suggestions(row: Any, explanation: Any) -> list[tuple[str, str]]:
+def suggestions(row: Any, explanation: Any, name: str) -> list[tuple[str, str]]:
     """Commands that would help, and their effects, the least change first."""
-    name = row["id"]
     helps = explanation.starts_now_with
     if helps is None:
         return []
@@ -172,8 +182,10 @@ def suggestions(row: Any, explanation: Any) -> list[tuple[str, str]]:
         effect = f"evicts {evicts}" if evicts else "evicts nothing"
         found.append((f"mlops priority {helps.priority.priority} {name}", effect))
     for less in helps.less:
-        value = words.memory(less.at_most) if less.field == "required_ram" else f"{less.at_most:g}"
-        found.append((f"mlops change {name} {OPTIONS[less.field]} {value}", "asks for less"))
+        if less.at_most:
+            ram = less.field == "required_ram"
+            value = words.exact_memory(int(less.at_most)) if ram else f"{less.at_most:g}"
+            found.append((f"mlops change {name} {OPTIONS[less.field]} {value}", "asks for less"))
     if helps.without_exclusive:
         found.append((f"mlops change {name} --no-exclusive", "runs beside others"))
     if helps.without_labels:
@@ -189,9 +201,8 @@ def suggestions(row: Any, explanation: Any) -> list[tuple[str, str]]:
 
 def elsewhere(row: Any, cluster: str) -> str:
     """The command that submits the same in another cluster."""
-    amounts = (
-        f"--gpu {row['required_gpu']} --cpu {row['required_cpu']:g} --ram {row['required_ram']}Mi"
-    )
+    ram = words.exact_memory(row["required_ram"])
+    amounts = f"--gpu {row['required_gpu']} --cpu {row['required_cpu']:g} --ram {ram}"
     words_of = [quote(word) for word in row["args"]]
     program = f" -- {' '.join(words_of)}" if words_of else ""
     return f"mlops run -c {quote(cluster)} {amounts} {quote(row['image'])}{program}"

@@ -1,0 +1,183 @@
+"""What admins do, and who is logged in where."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from mlops import Client
+from tests.conftest import PASSWORD
+from tests.terminal import Terminal, at_a_terminal
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db]
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    """Let commands read `text` from stdin."""
+    path = folder / "stdin"
+    path.write_text(f"{text}\n")
+    monkeypatch.setattr("sys.stdin", path.open())
+
+
+def test_a_login_is_kept_and_ended(mlops, lab, tmp_path, monkeypatch):
+    config = tmp_path / "fresh.json"
+    monkeypatch.setenv("MLOPS_CONFIG", str(config))
+    assert "mlops login" in mlops("ps", code=4).err
+    typed(monkeypatch, tmp_path, PASSWORD)
+    mlops("login", lab.url, "-u", "ada", "--password-stdin")
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert "ada" in mlops("whoami").out
+    assert "is already" in mlops("use", "gpu-east").out or "gpu-east" in mlops("whoami").out
+    mlops("logout")
+    assert "mlops login" in mlops("ps", code=4).err
+
+
+def test_a_wrong_password_is_refused(mlops, lab, tmp_path, monkeypatch):
+    typed(monkeypatch, tmp_path, "wrong")
+    mlops("login", lab.url, "-u", "ada", "--password-stdin", code=4)
+
+
+def test_a_new_user_joins_by_an_invitation(mlops, lab, tmp_path, monkeypatch):
+    link = mlops("invite", "VIEWER", "--uses", "1", "--for", "1h", "-o", "json").json
+    assert "open" in mlops("invite", "--list").out
+    monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "vera.json"))
+    typed(monkeypatch, tmp_path, PASSWORD)
+    join = ("--register", "--invite", link["token"], "--password-stdin")
+    mlops("--profile", "vera", "login", lab.url, "-u", "vera", *join)
+    assert f"{lab.organization}: VIEWER" in mlops("whoami").out
+    monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "ada.json"))
+    assert "vera" in mlops("members", "-o", "name").lines
+    assert mlops("members", "role", "vera", "developer").out == "vera is DEVELOPER\n"
+    mlops("members", "rm", "vera")
+    assert "vera" not in mlops("members", "-o", "name").lines
+
+
+def test_a_key_is_made_used_and_revoked(mlops, lab, monkeypatch):
+    key = mlops("keys", "create", "ci", "--scope", "read", "--for", "1d").out.strip()
+    assert key.startswith("mlops_")
+    assert "ci" in mlops("keys").out
+    monkeypatch.setenv("MLOPS_URL", lab.url)
+    monkeypatch.setenv("MLOPS_TOKEN", key)
+    assert "ada" in mlops("whoami").out
+    assert "scope" in mlops("run", "-d", "-c", lab.cluster, "train:1", code=4).err.lower()
+    monkeypatch.delenv("MLOPS_URL")
+    monkeypatch.delenv("MLOPS_TOKEN")
+    mlops("keys", "revoke", "ci")
+    assert "ci" not in mlops("keys", "-o", "name").lines
+
+
+def test_a_key_of_an_organization(mlops, lab):
+    org = lab.organization
+    assert mlops("keys", "--org", org, "create", "bot", "--role", "VIEWER").out.startswith("mlops_")
+    assert "VIEWER" in mlops("keys", "--org", org).out
+    mlops("keys", "--org", org, "revoke", "bot")
+
+
+def test_nodes_are_cordoned_drained_and_opened(mlops, lab):
+    where = ("-c", lab.nodes_cluster)
+    assert mlops("nodes", *where, "-o", "name").lines == ["node-1", "node-2"]
+    assert mlops("cordon", "node-*", *where).lines == ["node-1 CORDONED", "node-2 CORDONED"]
+    assert "CORDONED" in mlops("nodes", "node-1", *where).out
+    assert "node-1: 0 deployments" in mlops("drain", "node-1", *where, "--dry-run").out
+    assert mlops("drain", "node-1", *where, "--reason", "new disk").out.startswith("node-1 DRAIN")
+    assert mlops("uncordon", "node-1", "node-2", *where).lines == ["node-1 READY", "node-2 READY"]
+    error = mlops("cordon", "node-9", *where, code=3).err
+    assert "node-1, node-2" in error
+
+
+def test_a_person_is_asked_before_a_drain(mlops, lab):
+    with at_a_terminal("drain", "node-2", "-c", lab.nodes_cluster) as person:
+        person.sees("Drain?")
+        person.types("n\n")
+        assert person.ends() == 1
+    assert "READY" in mlops("nodes", "node-2", "-c", lab.nodes_cluster).out
+
+
+def test_quotas_are_set_and_taken_away(mlops):
+    mlops("quota", "set", "grace", "--gpu", "2", "--ram", "64Gi")
+    mlops("quota", "set", "default", "--cpu", "8")
+    rows = {row["username"]: row for row in mlops("quota", "-o", "json").json}
+    assert (rows["grace"]["max_gpu"], rows["grace"]["max_ram"]) == (2, 65536)
+    assert "grace" in mlops("quota").out
+    mlops("quota", "rm", "grace")
+    mlops("quota", "rm", "default")
+    assert mlops("quota").out == ""
+
+
+def test_clusters_and_organizations_are_listed(mlops, lab):
+    assert mlops("clusters", "-o", "name").lines == [lab.cluster, lab.nodes_cluster]
+    assert "0/8" in mlops("clusters").out
+    assert mlops("orgs", "-o", "name").lines == [lab.organization]
+    assert mlops("orgs", "create", "Frequency Hoppers").out
+    mlops("use", f"{lab.organization}/{lab.nodes_cluster}")
+    assert mlops("nodes", "-o", "name").lines == ["node-1", "node-2"]
+    mlops("use", "Frequency Hoppers")
+    assert mlops("members", "-o", "name").lines == ["ada"]
+    with Client(lab.url, lab.ada.transport.credentials.token(lab.ada.transport)) as client:
+        client.organizations.delete("Frequency Hoppers")
+
+
+def test_profiles_are_listed_and_chosen(mlops, lab):
+    assert mlops("profiles").lines[1].split()[:3] == ["*", "lab", lab.url]
+    assert mlops("profiles", "-o", "json").json[0]["current"] is True
+    assert "no profile 'production': lab" in mlops("profiles", "production", code=3).err
+    assert "mlops login" in mlops("--profile", "production", "ps", code=4).err
+
+
+def test_open_prints_the_address_of_the_page(mlops, lab):
+    job = mlops("run", "-d", "--gpu", "0", "--name", "shown", "train:1").out.strip()
+    address = f"{lab.url}/console/deployments/{job}/"
+    assert mlops("open", "shown", "--print").out == f"{address}\n"
+    mlops("stop", "shown")
+
+
+def test_the_shell_completes_commands_and_names(mlops, monkeypatch, capfd):
+    mlops("run", "-d", "--gpu", "0", "--name", "completed-name", "train:1")
+    assert "_MLOPS_COMPLETE=bash_source" in mlops("completion", "bash").out
+    monkeypatch.setenv("_MLOPS_COMPLETE", "bash_complete")
+    for words, number, found in (
+        ("mlops pri", 1, "priority"),
+        ("mlops why comp", 2, "completed-name"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(number))
+        capfd.readouterr()
+        with pytest.raises(SystemExit):
+            mlops()
+        assert found in capfd.readouterr().out
+    monkeypatch.delenv("_MLOPS_COMPLETE")
+    mlops("stop", "completed-name")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("shwo",), 2, "Did you mean 'show'?"),
+        (("run",), 2, "Say an IMAGE"),
+        (("run", "--ram", "16", "a"), 2, "16Gi"),
+        (("run", "--gpu", "two", "a"), 2, "neither a number nor 'all'"),
+        (("run", "-e", "A B=1", "-v", "data", "a"), 2, "NAME:PATH"),
+        (("run", "-w", "-d", "a"), 2, "do not go together"),
+        (("run", "-f", "nothing.yaml"), 2, "No such file"),
+        (("wait", "a", "--timeout", "soon"), 2, "no duration"),
+        (("ps", "-w"), 2, "needs a terminal"),
+        (("ps", "-s", "WAITING"), 4, "status"),
+        (("run", "-d", "--priority", "URGENT", "a"), 4, "priority"),
+        (("show", "nothing"), 3, "nothing"),
+        (("nodes", "-c", "gpu-nowhere"), 3, "not yours to see"),
+        (("use", "gpu-nowhere"), 3, "not yours to see"),
+    ],
+)
+def test_a_fault_is_named_with_its_exit_code(mlops: Terminal, arguments, code, said):
+    assert said in mlops(*arguments, code=code).err
+
+
+def test_what_does_not_answer_is_unreachable(mlops, monkeypatch):
+    monkeypatch.setenv("MLOPS_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("mlops.client.RETRIES", 0)
+    monkeypatch.setattr("mlops.transport.RETRIES", 0)
+    assert "does not answer" in mlops("ps", code=5).err
+    assert os.environ["MLOPS_URL"] == "http://127.0.0.1:9"
