@@ -137,11 +137,10 @@ def test_a_job_is_changed_while_it_waits_and_run_again(mlops):
 
 
 def test_names_beginnings_of_ids_and_patterns(mlops):
-    first, second = (
-        submitted(mlops, "--name", name, "--gpu", "0", "train:1") for name in ("pa", "pb")
-    )
+    idle = ("--gpu", "0", "train:1")
+    first, second = (submitted(mlops, "--name", name, *idle) for name in ("pa", "pb"))
     assert mlops("show", first[:20], "-o", "name").out == f"{first}\n"
-    twins = [submitted(mlops, "--name", "twin", "--gpu", "0", "train:1") for _ in range(2)]
+    twins = [submitted(mlops, "--name", "twin", *idle) for _ in range(2)]
     error = mlops("show", "twin", code=2).err
     assert "'twin' fits 2 deployments" in error
     assert all(twin in error for twin in twins)
@@ -199,8 +198,7 @@ def test_ctrl_c_asks_whether_to_stop_the_job(mlops):
         person.types("leave\n")
         assert person.ends() == 130
     assert mlops("ps", "long", "-o", "json").json[0]["status"] == "RUNNING"
-    job = mlops("ps", "long", "-o", "name").out.strip()
-    mlops("stop", job)
+    mlops("stop", "long")
 
 
 def test_ps_is_colored_and_redrawn_on_a_terminal(mlops):

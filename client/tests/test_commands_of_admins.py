@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import re
 import stat
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+import urllib3
 
 from mlops import Client
 from tests.conftest import PASSWORD
@@ -30,7 +32,8 @@ def test_a_login_is_kept_and_ended(mlops, lab, tmp_path, monkeypatch):
     mlops("login", lab.url, "-u", "ada", "--password-stdin")
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert "ada" in mlops("whoami").out
-    assert "is already" in mlops("use", "gpu-east").out or "gpu-east" in mlops("whoami").out
+    mlops("use", lab.cluster)
+    assert lab.cluster in mlops("whoami").out
     mlops("logout")
     assert "mlops login" in mlops("ps", code=4).err
 
@@ -38,6 +41,51 @@ def test_a_login_is_kept_and_ended(mlops, lab, tmp_path, monkeypatch):
 def test_a_wrong_password_is_refused(mlops, lab, tmp_path, monkeypatch):
     typed(monkeypatch, tmp_path, "wrong")
     mlops("login", lab.url, "-u", "ada", "--password-stdin", code=4)
+
+
+def test_a_program_without_a_browser_is_let_in_on_another_device(mlops, lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "device.json"))
+    with at_a_terminal("login", lab.url, "--device") as person:
+        person.sees("compare the code")
+        person.sees("\n")
+        found = re.search(r"user_code=([\w-]+)", person.seen)
+        let_in(lab.url, found[1])
+        assert person.ends() == 0
+    assert "ada" in mlops("whoami").out
+
+
+def let_in(url: str, code: str) -> None:
+    """Do as a person with a browser does: log in, and allow the program with this code."""
+    browser = Browser(url)
+    browser.get("/console/login/")
+    browser.post("/console/login/", username="ada", password=PASSWORD)
+    browser.get(f"/sign-on/device?user_code={code}")
+    assert "is let in" in browser.post("/sign-on/device", user_code=code, decision="allow")
+
+
+class Browser:
+    """Keeps cookies, and sends the token against forgery with each form."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._cookies: dict[str, str] = {}
+
+    def get(self, path: str) -> str:
+        return self._call("GET", path)
+
+    def post(self, path: str, **fields: str) -> str:
+        token = self._cookies["csrftoken"]
+        return self._call("POST", path, urlencode({**fields, "csrfmiddlewaretoken": token}))
+
+    def _call(self, method: str, path: str, body: str | None = None) -> str:
+        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        headers = {"Cookie": cookies, "Content-Type": "application/x-www-form-urlencoded"}
+        url = self._url + path
+        answer = urllib3.request(method, url, headers=headers, body=body, redirect=False)
+        for each in answer.headers.getlist("Set-Cookie"):
+            name, _, value = each.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return answer.data.decode()
 
 
 def test_a_new_user_joins_by_an_invitation(mlops, lab, tmp_path, monkeypatch):
@@ -134,7 +182,7 @@ def test_open_prints_the_address_of_the_page(mlops, lab):
     mlops("stop", "shown")
 
 
-def test_the_shell_completes_commands_and_names(mlops, monkeypatch, capfd):
+def test_the_shell_completes_commands_and_names(mlops, monkeypatch, capsys):
     mlops("run", "-d", "--gpu", "0", "--name", "completed-name", "train:1")
     assert "_MLOPS_COMPLETE=bash_source" in mlops("completion", "bash").out
     monkeypatch.setenv("_MLOPS_COMPLETE", "bash_complete")
@@ -144,10 +192,10 @@ def test_the_shell_completes_commands_and_names(mlops, monkeypatch, capfd):
     ):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(number))
-        capfd.readouterr()
+        capsys.readouterr()
         with pytest.raises(SystemExit):
             mlops()
-        assert found in capfd.readouterr().out
+        assert found in capsys.readouterr().out
     monkeypatch.delenv("_MLOPS_COMPLETE")
     mlops("stop", "completed-name")
 
@@ -177,7 +225,5 @@ def test_a_fault_is_named_with_its_exit_code(mlops: Terminal, arguments, code, s
 
 def test_what_does_not_answer_is_unreachable(mlops, monkeypatch):
     monkeypatch.setenv("MLOPS_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("mlops.client.RETRIES", 0)
-    monkeypatch.setattr("mlops.transport.RETRIES", 0)
+    monkeypatch.setenv("MLOPS_RETRIES", "0")
     assert "does not answer" in mlops("ps", code=5).err
-    assert os.environ["MLOPS_URL"] == "http://127.0.0.1:9"

@@ -24,7 +24,8 @@ class Client:
             print(deployment.name, deployment.owner)
 
     Without arguments it takes `MLOPS_URL` and `MLOPS_TOKEN`, and without these the profile that
-    `mlops login` has stored. A client may be shared by threads.
+    `mlops login` has stored. `retries`, or `MLOPS_RETRIES`, says how often a call is made again.
+    A client may be shared by threads.
     """
 
     users: resources.Users
@@ -49,7 +50,7 @@ class Client:
         token: str | None = None,
         *,
         profile: str | None = None,
-        retries: int = RETRIES,
+        retries: int | None = None,
     ) -> None:
         self.profile: Profile | None = None
         credentials: Credentials
@@ -61,6 +62,8 @@ class Client:
             credentials = FixedToken(token or None)
         else:
             url, credentials = self._of_profile(profile, token)
+        if retries is None:
+            retries = int(os.environ.get("MLOPS_RETRIES") or RETRIES)
         self.transport = Transport(url, credentials, retries)
         for name, kind in RESOURCES.items():
             setattr(self, name, kind(self))

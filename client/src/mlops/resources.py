@@ -47,6 +47,8 @@ class Users(Resource):
     confirm_email = Call("POST", "/auth/email/verify/confirm", Nothing)
     reset_password = Call("POST", "/auth/password/reset", Nothing)
     confirm_reset = Call("POST", "/auth/password/reset/confirm", Nothing)
+    begin_device = Call("POST", "/auth/device", organizations.Device)
+    device_tokens = Call("POST", "/auth/device/token", organizations.TokenPair)
 
 
 class Keys(Resource):

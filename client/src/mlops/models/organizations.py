@@ -137,6 +137,17 @@ class TokenPair(Record):
     token_type: str
 
 
+class Device(Record):
+    """The codes of a login on another device."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: int
+    interval: int
+
+
 class ApiKey(Record):
     """A key of yours, without its secret."""
 

@@ -9,6 +9,9 @@ from mlops.records import Record
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mlops.models.answers import Evicted
+    from mlops.models.reasons import Reason
+
 
 class Sweep(Record):
     """One template submitted with many sets of parameters."""
@@ -54,3 +57,8 @@ class SweepDryRun(Record):
     dry_run: bool
     total: int
     first: list[dict[str, Any]]
+    starts_now: int | None
+    waits: int | None
+    evicts: list[Evicted]
+    reason: Reason | None
+    unknown: str | None

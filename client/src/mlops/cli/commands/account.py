@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+import time
+from typing import Any, Final
 
 import click
 
-from mlops import Client, NotFoundError, errors
+from mlops import ApiError, Client, NotFoundError, errors
 from mlops.cli.output import facts, note, output_option, show_data, show_one
 from mlops.cli.session import Session, pass_session
 from mlops.cli.tables import Column, plain, table
 from mlops.profiles import DEFAULT_PROFILE, Profile, ProfileFile
+
+SLOWER_S: Final = 5
+"""How much longer to wait after `slow_down`."""
 
 
 @click.command("login")
 @click.argument("url", required=False)
 @click.option("-u", "--username", metavar="USER")
 @click.option("--key", is_flag=True, help="With an API key, which is asked for or read from stdin.")
+@click.option("--device", is_flag=True, help="On another device, with a browser: SSO too.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 @click.option("--register", is_flag=True, help="Make the account first.")
 @click.option("--invite", metavar="CODE", help="Join an organization with an invite code.")
@@ -27,6 +34,7 @@ def login_(
     url: str | None,
     username: str | None,
     key: bool,
+    device: bool,
     password_stdin: bool,
     register: bool,
     invite: str | None,
@@ -43,6 +51,8 @@ def login_(
         raise click.UsageError("Say the platform's address: mlops login http://127.0.0.1:8000")
     if key:
         profile = _with_key(name, address, secret("API key", stdin=not sys.stdin.isatty()))
+    elif device:
+        profile = _on_another_device(name, address)
     else:
         user = username or (old.username if old else "") or click.prompt("Username", err=True)
         password = secret("Password", stdin=password_stdin)
@@ -70,6 +80,35 @@ def _with_key(name: str, url: str, key: str) -> Profile:
     with Client(url, key) as client:
         me = client.users.me()
         return Profile(name, client.transport.url, me.username, api_key=key)
+
+
+def _on_another_device(name: str, url: str) -> Profile:
+    """Show a code and an address, and wait until a person has let this program in there."""
+    with Client(url, "") as client:
+        codes = client.users.begin_device(client=f"mlops on {platform.node() or 'a computer'}")
+        note(f"Open {codes.verification_uri_complete}\nand compare the code: {codes.user_code}")
+        pair = _let_in(client, codes)
+        me = Client(url, pair.access_token).users.me()
+        return Profile(
+            name,
+            client.transport.url,
+            me.username,
+            access_token=pair.access_token,
+            refresh_token=pair.refresh_token,
+        )
+
+
+def _let_in(client: Client, codes: Any) -> Any:
+    """The tokens, once they are given; RFC 8628 says how often to ask."""
+    interval = codes.interval
+    while True:
+        time.sleep(interval)
+        try:
+            return client.users.device_tokens(device_code=codes.device_code)
+        except ApiError as error:
+            if error.code not in {"authorization_pending", "slow_down"}:
+                raise
+            interval += SLOWER_S if error.code == "slow_down" else 0
 
 
 def _with_password(

@@ -55,14 +55,29 @@ def run(
     body = {**job.body, "cluster_id": session.cluster(cluster or job.body.get("cluster_id"))}
     if not dry_run:
         return submit_sweep(session, jobs.Job(body, job.sweep), key, form)
-    shown = session.client.sweeps.submit(**job.sweep, template=body, dry_run=True)
+    shown: Any = session.client.sweeps.submit(**job.sweep, template=body, dry_run=True)
     if form in {"json", "yaml"}:
         show_data(form, dict(shown))
         return 0
-    click.echo(f"{words.many(shown['total'], 'member')}:")
-    for each in shown["first"]:
-        click.echo("  " + " ".join(f"{name}={plain(value)}" for name, value in each.items()))
+    for line in described(shown):
+        click.echo(line)
     return 0
+
+
+def described(shown: Any) -> list[str]:
+    """A dry run in words: the first members, and how many of all start now."""
+    lines = [f"{words.many(shown['total'], 'member')}:"]
+    for each in shown["first"]:
+        values = " ".join(f"{name}={value}" for name, value in each["parameters"].items())
+        lines.append(f"  {plain(each['name'])}: {plain(values)}")
+    if shown["starts_now"] is not None:
+        lines.append(f"{shown['starts_now']} would start now, {shown['waits']} would wait.")
+    for each in shown["evicts"]:
+        lost = words.duration(each["lost_s"])
+        lines.append(f"  evicts {plain(each['name'])} of {plain(each['owner'])}, {lost} of work")
+    if shown["reason"]:
+        lines.append(f"  {plain(shown['reason']['message'])}")
+    return lines
 
 
 @sweep_.command("ls")
