@@ -49,6 +49,7 @@ def test_a_program_without_a_browser_is_let_in_on_another_device(mlops, lab, tmp
         person.sees("compare the code")
         person.sees("\n")
         found = re.search(r"user_code=([\w-]+)", person.seen)
+        assert found is not None
         let_in(lab.url, found[1])
         assert person.ends() == 0
     assert "ada" in mlops("whoami").out
