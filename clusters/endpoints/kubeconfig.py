@@ -11,17 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from clusters.endpoints.tls import BadCertificate, Tls, read_tls
+from mlops_platform.api import plain_yaml
+from mlops_platform.api.plain_yaml import BadYaml
 
 LONGEST = 64 * 1024
-DEEPEST = 20
 MOST_NODES = 2000  # of YAML; one context with its cluster and user has about 40
-LONGEST_NUMBER = 100
 LONGEST_TOKEN = 16 * 1024
 
-_LONG_NUMBER = re.compile(rf"[-+0-9_:.]{{{LONGEST_NUMBER},}}").fullmatch
 _MINIFY = "give one context, as `kubectl config view --raw --flatten --minify` does"
 _INLINE = "paste the data in, as `kubectl config view --raw --flatten` does"
 _KNOWN = {
@@ -89,34 +86,13 @@ def parse(text: str) -> Kubeconfig:
 
 
 def _yaml(text: str) -> Any:
-    """Plain data of bounded size and depth; aliases, which can exceed any bound, are refused."""
-    if len(text.encode(errors="replace")) > LONGEST:
-        raise BadKubeconfig(f"It may have {LONGEST // 1024} KiB at most.")
     try:
-        _measure(text)
-        return yaml.load(text, Loader=yaml.CSafeLoader)
-    except BadKubeconfig:
-        raise
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError):
-        # The parser's message may contain a line with a secret.
-        raise BadKubeconfig("It is not valid YAML.") from None
-
-
-def _measure(text: str) -> None:
-    """Raises BadKubeconfig for YAML that takes long to read, before it has been read."""
-    depth = nodes = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        nodes += isinstance(event, yaml.NodeEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise BadKubeconfig("It has a YAML alias: write the value out.")
-        if depth > DEEPEST:
-            raise BadKubeconfig(f"It is nested more than {DEEPEST} deep.")
-        if nodes > MOST_NODES:
-            raise BadKubeconfig(f"It has more than {MOST_NODES} values: {_MINIFY}.")
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _LONG_NUMBER(event.value):
-            raise BadKubeconfig(f"A number in it has more than {LONGEST_NUMBER} digits.")
+        return plain_yaml.read(text, most_bytes=LONGEST, most_values=MOST_NODES)
+    except BadYaml as error:
+        said = str(error)
+        if said == plain_yaml.too_many(MOST_NODES):
+            said = f"{said.removesuffix('.')}: {_MINIFY}."
+        raise BadKubeconfig(said) from None
 
 
 def _entry(config: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.urls import reverse
 PAGES = (
     ("Home", "console:home"),
     ("Deployments", "console:deployments"),
+    ("Submit", "console:submit"),
 )
 """What each is called, and the name of its URL."""
 

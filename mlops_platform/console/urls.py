@@ -11,6 +11,7 @@ from mlops_platform.console.views import (
     login,
     logs,
     news,
+    submit,
     why,
 )
 
@@ -22,6 +23,8 @@ urlpatterns = [
     path("news/", news.show, name="news"),
     path("logout/", login.log_out, name="logout"),
     path("clusters/<str:cluster_id>/", cluster.show, name="cluster"),
+    path("submit/", submit.show, name="submit"),
+    path("submit/quote/", submit.quote, name="quote"),
     path("deployments/", deployments.show, name="deployments"),
     path("deployments/look/", action.look, name="look"),
     path("deployments/act/", action.do, name="act"),

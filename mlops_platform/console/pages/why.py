@@ -104,10 +104,11 @@ def in_words(offer: Offer) -> str:
     else:
         one, many = UNIT_OF[field]
         said = f"Ask for {value} {one if value == '1' else many}"
-    return f"{said} ({_victims(offer.evicts)})" if offer.evicts else said
+    return f"{said} ({victims_in_words(offer.evicts)})" if offer.evicts else said
 
 
-def _victims(evicts: Sequence[Mapping[str, Any]]) -> str:
+def victims_in_words(evicts: Sequence[Mapping[str, Any]]) -> str:
+    """`evicts nightly of ada; 12 min of work lost`."""
     named_ones = [f"{each['name']} of {each['owner']}" for each in evicts[:3]]
     if len(evicts) > 3:
         named_ones.append(f"{len(evicts) - 3} more")

@@ -25,6 +25,7 @@ class Page(NamedTuple):
 PAGES = {
     "home": Page("/console/", 10, "Home", of_stranger=200),
     "deployments": Page("/console/deployments/", 9, "Deployments", of_stranger=200),
+    "submit": Page("/console/submit/", 4, "Submit", of_stranger=200),
     "cluster": Page("/console/clusters/{cluster_id}/", 12, "west"),
     "running": Page("/console/deployments/{deployment_id}/", 8, "train"),
     "waiting": Page("/console/deployments/{waiting_id}/", 10, "train"),

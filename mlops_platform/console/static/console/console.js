@@ -132,3 +132,14 @@ if (form) {
   for (const each of form.querySelectorAll("select")) each.addEventListener("change", follow);
   follow();
 }
+
+// A file whose text goes into a field of the form.
+for (const chosen of document.querySelectorAll("[data-into]")) {
+  chosen.closest("[data-needs-script]").hidden = false;
+  chosen.addEventListener("change", async () => {
+    if (!chosen.files.length) return;
+    const field = document.getElementById(chosen.dataset.into);
+    field.value = await chosen.files[0].text();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+}
