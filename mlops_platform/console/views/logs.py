@@ -23,5 +23,9 @@ def download(request: MemberRequest, deployment_id: str) -> HttpResponseBase:
 
 
 def _answer(request: MemberRequest, deployment: Deployment) -> HttpResponseBase:
+    given = request.GET.copy()
+    for name in [name for name, value in given.items() if not value]:  # as a form sends it
+        del given[name]
+    request.GET = given  # type: ignore[assignment]  # as good as an immutable one
     wanted = wanted_logs(as_user_request(request))
     return answer_log(request, deployment, wanted, reader_of(request))
