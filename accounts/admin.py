@@ -1,5 +1,6 @@
 """The operators' pages of users."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -8,12 +9,15 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException
 
+from accounts import hooks
 from accounts.keys.services import revoke_key
 from accounts.models import TAKEN, ApiKey, Identity, User, UserProfile
+from accounts.services import REPLACED
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
 from mlops_platform.api.names import check_name
@@ -56,6 +60,19 @@ admin.site.unregister(Group)
 class GroupAdmin(FilteredAdmin, DjangoGroupAdmin):
     """Rights that several operators share."""
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        rights = sorted(str(each) for each in form.instance.permissions.all())
+        hooks.note_operators(None, {"group": form.instance.name, "permissions": rights})
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        hooks.note_operators({"group": obj.name}, None)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            self.delete_model(request, group)
+
 
 @admin.register(User)
 class UserAdmin(FilteredAdmin, DjangoUserAdmin):
@@ -80,8 +97,34 @@ class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """For operators who have lost their device and their recovery codes."""
         for user in queryset:
-            forget_devices(user)
+            with transaction.atomic():
+                forget_devices(user)
+                hooks.note_account(user, before=None, after={"second_factor": "removed"})
         self.message_user(request, "They enrol a new device at the next login.", messages.SUCCESS)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Notes what has changed; an address, a password and a person's name are not shown."""
+        super().save_related(request, form, formsets, change)
+        user, columns = form.instance, sorted({*form.changed_data} - {"password1", "password2"})
+        if not change:
+            hooks.note_account(user, before=None, after={"username": user.username})
+        elif columns or any(each.has_changed() for each in formsets):
+            after = {name: _shown(user, name) for name in columns}
+            before = {name: _shown_text(form.initial.get(name)) for name in columns}
+            shown = {name: before[name] for name in columns if after[name] != REPLACED}
+            if any(each.has_changed() for each in formsets):
+                after["profile"] = REPLACED
+            hooks.note_account(user, before=shown, after=after)
+
+    @transaction.atomic
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            user = User.objects.get(pk=id)
+            hooks.note_account(user, before=None, after={"password": REPLACED})
+        return answer
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         """None on the page that adds a user: the profile is created with the user
@@ -92,6 +135,24 @@ class UserAdmin(FilteredAdmin, DjangoUserAdmin):
     def display_name(self, user: User) -> str:
         profile: UserProfile | None = getattr(user, "profile", None)
         return profile.display_name if profile else ""
+
+
+SHOWN = frozenset(
+    {"username", "is_active", "is_staff", "is_superuser", "groups", "user_permissions"}
+)
+"""What events show of an account; of all else, that it is another one."""
+
+
+def _shown(user: User, column: str) -> Any:
+    if column not in SHOWN:
+        return REPLACED
+    value = getattr(user, column)
+    return _shown_text(value.all() if hasattr(value, "all") else value)
+
+
+def _shown_text(value: Any) -> Any:
+    is_several = isinstance(value, QuerySet | list)
+    return sorted(str(each) for each in value) if is_several else value
 
 
 @admin.register(Identity)

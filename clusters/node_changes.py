@@ -16,11 +16,13 @@ from django.db import connection
 from django.db.models import Case, F, Sum, When
 from django.db.models.functions import Now
 
-from clusters import hooks
+from clusters import hooks, recording
 from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.signals import cluster_changed
 from mlops_platform.database.clock import database_now
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import columns_of
 
 DELETE = {"delete": True}
 _DELETE_EMPTY = """
@@ -43,15 +45,20 @@ def apply_pending_changes(cluster_id: UUID, node_ids: Sequence[UUID]) -> None:
     if not empty:
         return
     now = database_now()
-    for node in Node.objects.filter(cluster_id=cluster_id, pk__in=empty):
+    found = Node.objects.filter(cluster_id=cluster_id, pk__in=empty)
+    for node in found.select_related("cluster"):
         if node.pending == DELETE:
             remove(node)
             continue
         if node.pending is not None:
+            before = columns_of(node, recording.NODE_SETTINGS)
             apply_pending(node, node.pending)
+            after = columns_of(node, recording.NODE_SETTINGS)
+            recording.of_node(node, Type.NODE_CHANGED, before, after)
         if node.state == NodeState.DRAINING:
             node.finish_drain(now)
             node.save(update_fields=["state", *DRAIN_COLUMNS])
+            recording.of_state(node)
     follow_nodes(cluster_id)
 
 
@@ -59,6 +66,8 @@ def remove(node: Node) -> None:
     """Delete the node, which is empty, and its endpoint where that is a Docker engine, which is one
     node's own."""
     delete_empty([node.pk])
+    before = columns_of(node, recording.NODE_SETTINGS)
+    recording.of_node(node, Type.NODE_DELETED, before, None)
     if node.endpoint_id is not None:
         own = Endpoint.objects.filter(pk=node.endpoint_id, cluster__runtime=Runtime.DOCKER)
         own.delete()

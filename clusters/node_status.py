@@ -5,7 +5,7 @@ returns whether anything changed. The sizes of a node never fall below what is a
 node that has shrunk below that is cordoned until enough of its workloads have ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -14,10 +14,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from clusters import recording
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.node_changes import delete_empty, follow_nodes, note_change
 from clusters.services.clusters import lock_cluster
 from mlops_platform.database.clock import database_now
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import columns_of
 
 BATCH = 500  # rows of one statement
 SEEN_EVERY = timedelta(seconds=15)  # the precision of `seen_at`
@@ -67,7 +70,8 @@ def is_away(endpoint: Endpoint, error: str, *, is_node: bool) -> bool:
             return False
         since = endpoint.away_since or database_now()
         Endpoint.objects.filter(pk=endpoint.pk).update(error=error, away_since=since)
-        closed = wrong.exclude(observed=NodeState.NOT_READY).exists()
+        closed = list(wrong.exclude(observed=NodeState.NOT_READY))
+        recording.of_nodes(endpoint.cluster_id, Type.NODE_AWAY, closed, [error] * len(closed))
         wrong.update(
             observed=NodeState.NOT_READY,
             not_ready_since=Now() if is_node else None,
@@ -92,6 +96,7 @@ def answers(endpoint: Endpoint, node: Node | None, found: Sequence[Found]) -> bo
             return False
         sizes = _wrong_sizes(node, found)
         _put(node, observed=NodeState.READY, not_ready_since=None, **sizes)
+        _record(node, {"observed": NodeState.READY, **sizes})
         follow_nodes(endpoint.cluster_id)
     return True
 
@@ -116,7 +121,9 @@ def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
                 new.append(_new(endpoint, each))
             elif columns := _differing(node, each):
                 _put(node, **columns)
+                _record(node, columns)
         Node.objects.bulk_create(new, batch_size=BATCH)
+        recording.of_nodes(endpoint.cluster_id, Type.NODE_CREATED, new)
         _leave(list(here.values()))
         follow_nodes(endpoint.cluster_id)
     return True
@@ -204,11 +211,30 @@ def _leave(nodes: Sequence[Node]) -> None:
     if not nodes:
         return
     node_ids = [node.pk for node in nodes]
+    cluster_id = nodes[0].cluster_id
     delete_empty(node_ids)
+    left = set(Node.objects.filter(pk__in=node_ids).values_list("pk", flat=True))
+    deleted = [node for node in nodes if node.pk not in left]
+    recording.of_nodes(cluster_id, Type.NODE_DELETED, deleted)
     known = Q(observed=NodeState.NOT_READY, not_ready_since__isnull=False)
     in_use = Node.objects.filter(~known, pk__in=node_ids)
+    closed = list(in_use.exclude(observed=NodeState.NOT_READY)) if left else []
+    recording.of_nodes(cluster_id, Type.NODE_AWAY, closed, [GONE] * len(closed))
     in_use.update(observed=NodeState.NOT_READY, observed_reason=GONE, not_ready_since=Now())
 
 
 def _put(node: Node, **columns: Any) -> None:
     Node.objects.filter(pk=node.pk).update(**columns)
+
+
+def _record(node: Node, columns: Mapping[str, Any]) -> None:
+    """Events of what has just been written to the row; `node` is as it was before."""
+    before = columns_of(node, recording.NODE_SETTINGS)
+    after = before | {name: value for name, value in columns.items() if name in before}
+    recording.of_node(node, Type.NODE_CHANGED, before, after)
+    was_away = node.observed == NodeState.NOT_READY
+    is_away = columns.get("observed", node.observed) == NodeState.NOT_READY
+    if was_away != is_away:
+        reason = columns.get("observed_reason", node.observed_reason)
+        type_ = Type.NODE_AWAY if is_away else Type.NODE_BACK
+        recording.of_nodes(node.cluster_id, type_, [node], [reason])

@@ -22,7 +22,7 @@ class EventType(models.TextChoices):
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     STOPPED = "STOPPED"
-    CLUSTER_DELETED = "CLUSTER_DELETED"  # with all of its deployments; of no single one
+    CLUSTER_DELETED = "CLUSTER_DELETED"  # of earlier versions, and of no single deployment
 
 
 class DeploymentEvent(models.Model):
@@ -57,6 +57,8 @@ class DeploymentEvent(models.Model):
     )
     actor_name = models.CharField(max_length=150, null=True, editable=False)
     """Of an actor that has been deleted since; while there is one, null."""
+    actor_kind = models.CharField(max_length=8, null=True, editable=False)  # organizations.events
+    request_id = models.CharField(max_length=64, null=True, editable=False)
     cycle_id = models.UUIDField(null=True, blank=True)
     details = models.JSONField(default=dict, blank=True, decoder=DetailsDecoder)
 

@@ -15,7 +15,6 @@ from clusters.models import Cluster
 from clusters.signals import cluster_closing, cluster_deleted, keys_change, node_renamed
 from deployments import scheduling_key, wakeup
 from deployments.lifecycle import timeline
-from deployments.models import EventType
 from deployments.services import priority_classes, stop
 from deployments.services.rename_node import rename_node
 from deployments.usage import intervals
@@ -30,7 +29,6 @@ def on_cluster_closing(cluster: Cluster, **_: Any) -> None:
 
 @receiver(cluster_deleted)
 def on_cluster_deleted(cluster: Cluster, **_: Any) -> None:
-    timeline.record_of_cluster(cluster, EventType.CLUSTER_DELETED)
     intervals.end_in_cluster(cluster.organization_id, cluster.pk)
 
 

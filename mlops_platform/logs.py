@@ -29,6 +29,8 @@ _QUIET_PATHS = re.compile(r"/(healthz|readyz|metrics)/?")  # asked every few sec
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 cycle_id: ContextVar[str | None] = ContextVar("cycle_id", default=None)
+http_request: ContextVar[HttpRequest | None] = ContextVar("http_request", default=None)
+"""The request that is under way: events name its user."""
 
 requests = logging.getLogger("mlops_platform.requests")
 
@@ -68,7 +70,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         identifier = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-        token = request_id.set(identifier)
+        token, of_request = request_id.set(identifier), http_request.set(request)
         started = time.perf_counter()
         try:
             response = self.get_response(request)
@@ -94,6 +96,7 @@ class RequestIdMiddleware:
                 requests.log(level, REQUEST_LINE, facts, extra=facts)
         finally:
             request_id.reset(token)
+            http_request.reset(of_request)
         return response
 
 

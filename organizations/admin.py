@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
@@ -30,7 +30,14 @@ from organizations.models import (
 )
 from organizations.secrets.owners import owner_of
 from organizations.secrets.services import delete_secret
-from organizations.services import ban_member, replace_code, set_role
+from organizations.services import (
+    add_member,
+    ban_member,
+    forgive,
+    rename,
+    replace_code,
+    set_role,
+)
 
 
 class InviteCodeInline(admin.TabularInline):
@@ -90,6 +97,10 @@ class OrganizationAdmin(FilteredAdmin):
             page = reverse("admin:organizations_organization_change", args=[object_id])
             return HttpResponseRedirect(page)
 
+    def save_model(self, request: Any, obj: Organization, form: Any, change: bool) -> None:
+        with transaction.atomic():
+            rename(obj, obj.name, request.user)
+
     def delete_model(self, request: HttpRequest, obj: Organization) -> None:
         delete_organization(obj.pk)
 
@@ -130,8 +141,8 @@ class MembershipAdmin(LookUpAdmin):
         if change:
             set_role(request.user, obj.organization_id, obj.user_id, Role(obj.role))
         else:
-            super().save_model(request, obj, form, change)
-            Ban.objects.filter(organization=obj.organization, user=obj.user).delete()
+            added = add_member(request.user, obj.organization_id, obj.user, Role(obj.role))
+            obj.pk, obj._state.adding = added.pk, False
 
     def delete_model(self, request: Any, obj: Membership) -> None:
         ban_member(request.user, obj.organization_id, obj.user_id)
@@ -166,6 +177,13 @@ class BanAdmin(LookUpAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def delete_model(self, request: Any, obj: Ban) -> None:
+        forgive(request.user, obj)
+
+    def delete_queryset(self, request: Any, queryset: QuerySet[Ban]) -> None:
+        for ban in queryset.order_by("organization_id", "pk"):
+            self.delete_model(request, ban)
 
 
 class LiveFilter(admin.SimpleListFilter):

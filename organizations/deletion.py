@@ -17,6 +17,8 @@ from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations import hooks, service_accounts
 from organizations.access import require
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import Target, record
 from organizations.models import Organization, Role
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def delete_organization(
         if organization is None:
             raise not_found()
         hooks.delete_clusters(organization.pk, force=force)
-        service_accounts.end(Q(service_account__organization=organization.pk))
+        service_accounts.end(Q(service_account__organization=organization.pk), by=actor)
         for rows in (
             organization.memberships,
             organization.invite_codes,
@@ -54,6 +56,13 @@ def delete_organization(
             rows.all().delete()
         organization.deleted_at = database_now()
         organization.save(update_fields=["deleted_at"])
+        record(
+            organization.pk,
+            OrganizationEventType.ORGANIZATION_DELETED,
+            Target(TargetType.ORGANIZATION, organization.pk, organization.name),
+            before={"name": organization.name},
+            actor=actor,
+        )
     finish(organization.pk)
 
 

@@ -9,6 +9,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from organizations.events.models import OrganizationEvent as OrganizationEvent
+
 TAKEN = "An organization with that name exists already."
 
 

@@ -17,6 +17,7 @@ from mlops_platform.api.scopes import KeyScope
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
+from organizations.events.accounts import note_key
 from organizations.models import Membership, Organization, Role, ServiceAccount
 
 
@@ -51,7 +52,8 @@ def create_key(
     if existing.filter(name=name, expires_at__gt=database_now()).exists():
         raise Conflict(keys.NAME_TAKEN, "name_taken")
     keys.refuse_too_many(existing, "An organization")
-    end(Q(service_account__organization=organization_id, api_keys__in=existing.filter(name=name)))
+    expired = existing.filter(name=name)
+    end(Q(service_account__organization=organization_id, api_keys__in=expired), by=actor)
     user = User(username=f"{name}@{secrets.token_hex(4)}")
     user.set_unusable_password()
     user.save()
@@ -66,16 +68,19 @@ def revoke_key(actor: User, organization_id: UUID, name: str) -> None:
     _lock(actor, organization_id)
     require(actor, organization_id, Role.ADMIN)
     key = keys.revoke_key(actor, keys_of(organization_id), name)
-    end(Q(pk=key.user_id))
+    end(Q(pk=key.user_id), by=actor)
 
 
-def end(which: Q) -> None:
-    """End those of the users that are service accounts, with their keys and memberships. Five
-    queries, one where there are none. The caller has locked their organization."""
+def end(which: Q, *, by: User | None = None) -> None:
+    """End those of the users that are service accounts, with their keys and memberships. Six
+    queries and two for each live key, one where there are none. The caller has locked their
+    organization. `by`: for the events of their keys."""
     ids = list(
         User.objects.filter(which, service_account__isnull=False).values_list("pk", flat=True)
     )
     if ids:
+        for key in ApiKey.objects.filter(user__in=ids, revoked_at=None).select_related("user"):
+            note_key(key, revoked=True, by=by)
         ApiKey.objects.filter(user__in=ids, revoked_at=None).update(revoked_at=database_now())
         Membership.objects.filter(user__in=ids).delete()
         User.objects.filter(pk__in=ids).update(is_active=False)

@@ -14,6 +14,7 @@ could make it useless for all others.
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,9 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import ORDER, reaches, require
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import Event, Target, record, record_all
 from organizations.invitations import tokens
 from organizations.invitations.queries import named_by
 from organizations.invitations.services import revoke_known_to
@@ -70,6 +74,8 @@ def create_organization(user: User, name: str) -> Organization:
     InviteCode.objects.bulk_create(
         InviteCode(organization=organization, role=role) for role in Role
     )
+    target = Target(TargetType.ORGANIZATION, organization.pk, name)
+    record(organization.pk, Type.ORGANIZATION_CREATED, target, after={"name": name}, actor=user)
     return organization
 
 
@@ -81,7 +87,7 @@ def rename_organization(actor: User, organization_id: UUID, name: str) -> Member
     membership = require(actor, organization_id, Role.ADMIN)
     try:
         with transaction.atomic():
-            Organization.objects.filter(pk=organization_id).update(name=name)
+            rename(membership.organization, name, actor)
     except IntegrityError as error:
         if "organization_name_unique" not in str(error):
             raise
@@ -89,6 +95,21 @@ def rename_organization(actor: User, organization_id: UUID, name: str) -> Member
     extra = {"organization_id": str(organization_id), "actor_id": str(actor.pk)}
     logger.info("organization renamed", extra=extra)
     return membership
+
+
+def rename(organization: Organization, name: str, actor: User) -> None:
+    """Without checks; IntegrityError where another organization has the name."""
+    before = Organization.objects.values_list("name", flat=True).get(pk=organization.pk)
+    organization.name = name
+    organization.save(update_fields=["name"])
+    record(
+        organization.pk,
+        Type.ORGANIZATION_CHANGED,
+        Target(TargetType.ORGANIZATION, organization.pk, name),
+        before={"name": before},
+        after={"name": name},
+        actor=actor,
+    )
 
 
 @transaction.atomic
@@ -120,7 +141,7 @@ def join(user: User, code: str) -> Membership:
         _note_that_mail_was_read(user, invite)
     invite.uses += 1
     invite.save(update_fields=["uses"])
-    _note("member joined", membership)
+    _note("member joined", Type.MEMBER_JOINED, membership, user, after={"role": invite.role})
     return membership
 
 
@@ -176,7 +197,7 @@ def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
         _replace_known_codes(organization_id, Role.ADMIN)
         revoke_known_to(membership)
     membership.delete()
-    _note("member left", membership)
+    _note("member left", Type.MEMBER_LEFT, membership, actor, before={"role": membership.role})
 
 
 @transaction.atomic
@@ -188,7 +209,7 @@ def lift_ban(actor: User, organization_id: UUID, user_id: UUID) -> None:
     if ban is None:
         raise not_found()
     ban.delete()
-    _note("ban lifted", ban, actor)
+    _note("ban lifted", Type.BAN_LIFTED, ban, actor)
 
 
 # --- By operators, who are no members and may leave an organization without an ADMIN --------------
@@ -206,6 +227,24 @@ def ban_member(operator: User, organization_id: UUID, user_id: UUID) -> None:
     """As the removal of another member, without its checks."""
     _lock_row(organization_id)
     _remove(operator, member_of(organization_id, user_id))
+
+
+@transaction.atomic
+def add_member(operator: User, organization_id: UUID, user: User, role: Role) -> Membership:
+    """Without a code, and also where the user was removed."""
+    _lock_row(organization_id)
+    added = Membership.objects.create(organization_id=organization_id, user=user, role=role)
+    Ban.objects.filter(organization=organization_id, user=user).delete()
+    _note("member added", Type.MEMBER_ADDED, added, operator, after={"role": role})
+    return added
+
+
+@transaction.atomic
+def forgive(operator: User, ban: Ban) -> None:
+    """As lift_ban, without its checks."""
+    _lock_row(ban.organization_id)
+    ban.delete()
+    _note("ban lifted", Type.BAN_LIFTED, ban, operator)
 
 
 @transaction.atomic
@@ -243,12 +282,28 @@ def replace_code(
     InviteCode.objects.filter(organization_id=organization_id, role=role, rotated_at=None).update(
         rotated_at=now
     )
-    return InviteCode.objects.create(
+    code = InviteCode(
         organization_id=organization_id,
         role=role,
         created_at=now,
         expires_at=now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None,
         max_uses=max_uses,
+    )
+    _create_codes(organization_id, [code])
+    return code
+
+
+def _create_codes(organization_id: UUID, codes: Sequence[InviteCode]) -> None:
+    """An event of each; the codes themselves are in none. Two queries."""
+    InviteCode.objects.bulk_create(codes)
+    record_all(
+        Event(
+            organization_id,
+            Type.INVITE_CODE_CREATED,
+            Target(TargetType.INVITE_CODE, code.role, code.role),
+            after={"role": code.role, "expires_at": code.expires_at, "max_uses": code.max_uses},
+        )
+        for code in codes
     )
 
 
@@ -260,7 +315,8 @@ def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
         _replace_known_codes(membership.organization_id, before)
         revoke_known_to(membership)
     if role != before:
-        _note("role changed", membership, actor)
+        changed = {"before": {"role": before}, "after": {"role": role}}
+        _note("role changed", Type.MEMBER_CHANGED, membership, actor, **changed)
     return membership
 
 
@@ -268,15 +324,16 @@ def _remove(actor: User, membership: Membership) -> None:
     """End the membership and ban the user."""
     _replace_known_codes(membership.organization_id, Role(membership.role))
     revoke_known_to(membership)
+    end(Q(pk=membership.user_id), by=actor)
     membership.delete()
-    end(Q(pk=membership.user_id))
     Ban.objects.create(
         organization_id=membership.organization_id,
         user_id=membership.user_id,
         role=membership.role,
         banned_by=actor,
     )
-    _note("member removed", membership, actor)
+    before = {"role": membership.role}
+    _note("member removed", Type.MEMBER_REMOVED, membership, actor, before=before)
 
 
 def _replace_known_codes(organization_id: UUID, role: Role) -> None:
@@ -291,7 +348,7 @@ def _replace_known_codes(organization_id: UUID, role: Role) -> None:
     usable = [code for code in live if code.usable]
     now = timezone.now()
     live.filter(pk__in=[code.pk for code in usable]).update(rotated_at=now)
-    InviteCode.objects.bulk_create(
+    successors = [
         InviteCode(
             organization_id=organization_id,
             role=code.role,
@@ -300,18 +357,29 @@ def _replace_known_codes(organization_id: UUID, role: Role) -> None:
             max_uses=None if code.max_uses is None else code.max_uses - code.uses,
         )
         for code in usable
-    )
+    ]
+    _create_codes(organization_id, successors)
 
 
-def _note(event: str, about: Membership | Ban, actor: User | None = None) -> None:
-    """One line of the log, for those who ask later who did what; `actor` where it was another."""
+def _note(
+    text: str,
+    type_: Type,
+    about: Membership | Ban,
+    actor: User,
+    *,
+    before: Mapping[str, str] | None = None,
+    after: Mapping[str, str] | None = None,
+) -> None:
+    """An event, and one line of the log. One query, and one where the user is not at hand."""
+    target = Target(TargetType.MEMBER, about.user_id, about.user.username)
+    record(about.organization_id, type_, target, before=before, after=after, actor=actor)
     logger.info(
-        event,
+        text,
         extra={
             "organization_id": str(about.organization_id),
             "member_id": str(about.user_id),
             "role": about.role,
-            "actor_id": str(actor.pk if actor else about.user_id),
+            "actor_id": str(actor.pk),
         },
     )
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
+from accounts import hooks
 from accounts.keys import tokens
 from accounts.keys.queries import NAME, key_named
 from accounts.models import ApiKey, User
@@ -65,6 +66,7 @@ def issue(user: User, name: str, scope: KeyScope, expires_in_s: int, *, by: User
         created_by=by,
         expires_at=now + timedelta(seconds=expires_in_s),
     )
+    hooks.note_key(key, revoked=False, by=by)
     note("API key created", key, by)
     return NewKey(key, token)
 
@@ -92,6 +94,7 @@ def revoke_key(actor: User, keys: QuerySet[ApiKey], name: str) -> ApiKey:
             raise not_found()
         key.revoked_at = database_now()
         key.save(update_fields=["revoked_at"])
+        hooks.note_key(key, revoked=True, by=actor)
     note("API key revoked", key, actor)
     return key
 

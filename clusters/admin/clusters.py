@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from clusters import recording
 from clusters.admin.forms import POLICY, QUEUE_LIMITS, TOTALS, ClusterForm
 from clusters.models import Cluster, Endpoint, Node, Quota, Runtime, State
 from clusters.services import clusters, deletion
@@ -175,6 +176,7 @@ class ClusterAdmin(RefusingAdmin):
         try:
             with transaction.atomic():
                 obj.save()
+                recording.cluster_created(obj)
         except IntegrityError:  # the name was free when the form was checked
             raise Conflict(f"The organization has a cluster named {obj.name!r} already.") from None
 

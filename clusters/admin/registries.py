@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -71,3 +72,10 @@ class RegistryAdmin(LookUpMedia, RefusingAdmin):
         obj.pk = registries.put_registry(obj.cluster, **given).pk
         obj._state.adding = False
         obj.refresh_from_db()
+
+    def delete_model(self, request: HttpRequest, obj: Registry) -> None:
+        registries.delete_registry(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Registry]) -> None:
+        for registry in queryset.select_related("cluster"):
+            self.delete_model(request, registry)

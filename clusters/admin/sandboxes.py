@@ -4,19 +4,24 @@ Only operators may change a sandbox, so the API has no call for it.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from clusters import recording
 from clusters.models import Cluster, Runtime, Sandbox
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import EMPTY
 from mlops_platform.admin.markup import to_page as link_to
 from mlops_platform.admin.pages import OperatorAdmin
+from organizations.events.models import OrganizationEventType
+from organizations.events.recording import columns_of
 
 MOST_PIDS = 4_194_304  # the limit of Linux
 # All capabilities of Linux 6, by the names of Docker and Kubernetes.
@@ -97,3 +102,25 @@ class SandboxAdmin(LookUpMedia, OperatorAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Sandbox | None = None) -> Any:
         return ["cluster"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Sandbox, form: Any, change: bool) -> None:
+        before = {name: form.initial.get(name) for name in form.changed_data} if change else None
+        super().save_model(request, obj, form, change)
+        _note(obj, before, columns_of(obj, [*before] if before is not None else SHOWN))
+
+    def delete_model(self, request: HttpRequest, obj: Sandbox) -> None:
+        _note(obj, columns_of(obj, SHOWN), None)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Sandbox]) -> None:
+        for sandbox in queryset.select_related("cluster"):
+            self.delete_model(request, sandbox)
+
+
+SHOWN = [name for name in SandboxForm.Meta.fields if name != "cluster"]
+
+
+def _note(sandbox: Sandbox, before: Mapping[str, Any] | None, after: Any) -> None:
+    """A sandbox is a setting of its cluster."""
+    sides = [None if each is None else {"sandbox": dict(each)} for each in (before, after)]
+    recording.of_cluster(sandbox.cluster, OrganizationEventType.CLUSTER_CHANGED, *sides)

@@ -13,7 +13,7 @@ from django.db import transaction
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from clusters import hooks
+from clusters import hooks, recording
 from clusters.endpoints.attachment import (
     Attachment,
     BadEndpoint,
@@ -27,6 +27,8 @@ from mlops_platform.api.resources import PUBLIC_NAMES, RESOURCES
 from mlops_platform.database.clock import database_now
 from mlops_platform.sealing import seal
 from organizations.access import require
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import REPLACED
 from organizations.models import Role
 
 # --- Clusters ------------------------------------------------------------------------------------
@@ -63,6 +65,9 @@ def change_cluster(
     with transaction.atomic():
         changed = clusters.change_cluster(cluster, columns, by=by)
         _replace_api_server(changed, attachment, namespace, trusted=trusted)
+        news = {"kubeconfig": kubeconfig and REPLACED, "namespace": namespace}
+        after = {name: value for name, value in news.items() if value}
+        recording.of_cluster(changed, Type.CLUSTER_CHANGED, None, after)
     return changed
 
 
@@ -164,6 +169,7 @@ def change_node(
         _save(endpoint, attachment)
         changed.endpoint = endpoint
         changed.save(update_fields=["endpoint", *_not_seen_yet()])
+        recording.of_node(changed, Type.NODE_CHANGED, None, {"endpoint": REPLACED})
     return changed
 
 

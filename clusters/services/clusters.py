@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from clusters import recording
 from clusters.models import Cluster, Prepull, Runtime, State
 from clusters.signals import cluster_changed, keys_change
 from mlops_platform.api.errors import Conflict, Invalid, not_found
@@ -24,6 +25,8 @@ from mlops_platform.database.row_waits import (
     transaction_limits,
 )
 from organizations.access import require
+from organizations.events.models import OrganizationEventType
+from organizations.events.recording import columns_of
 from organizations.models import Organization, Role
 
 TOTALS = frozenset(f"total_{resource}" for resource in RESOURCES)
@@ -90,7 +93,9 @@ def create_cluster(user: User, organization_id: str | UUID, columns: Mapping[str
                     f"The organization has {most} clusters, and may have no more.", "full"
                 )
             _refuse_prepull(columns.get("runtime", Runtime.SIMULATED), columns)
-            return Cluster.objects.create(organization=organization, **columns)
+            cluster = Cluster.objects.create(organization=organization, **columns)
+            recording.cluster_created(cluster)
+            return cluster
     except IntegrityError as error:
         raise _name_taken(error, columns["name"]) from None
 
@@ -151,6 +156,7 @@ def _change(cluster: Cluster, changes: Mapping[str, Any], *, by: str | None) -> 
     if "state" in changed:
         _refuse_deleting(cluster, changes["state"])
     by_owner_before = cluster.by_owner
+    before = columns_of(cluster, changed)
     for name in changed:
         setattr(cluster, name, changes[name])
     if TOTALS.intersection(changed):
@@ -165,6 +171,8 @@ def _change(cluster: Cluster, changes: Mapping[str, Any], *, by: str | None) -> 
         cluster.state_change = {"at": at, "by": by, "reason": reason}
         changed.append("state_change")
     cluster.save(update_fields=changed)
+    after = columns_of(cluster, [*before]) | ({"reason": reason} if reason else {})
+    recording.of_cluster(cluster, OrganizationEventType.CLUSTER_CHANGED, before, after)
     if cluster.by_owner != by_owner_before or "max_preemptions" in changed:
         keys_change.send(Cluster, cluster=cluster)
     if scheduler_reads_it:

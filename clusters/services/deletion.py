@@ -17,7 +17,7 @@ from django.db.models import ProtectedError
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from clusters import hooks
+from clusters import hooks, recording
 from clusters.models import Cluster, Runtime, State
 from clusters.signals import cluster_changed, cluster_closing, cluster_deleted
 from mlops_platform.api.errors import Conflict, not_found
@@ -26,6 +26,7 @@ from mlops_platform.coordination.locks import try_lock
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.deletion import finish, finish_all
+from organizations.events.models import OrganizationEventType
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ def _mark(cluster: Cluster, *, force: bool, advice: str = ADVICE) -> Cluster:
         return locked
     locked.state, locked.deleted_at = State.DELETING, database_now()
     locked.save(update_fields=["state", "deleted_at"])
+    recording.of_cluster(locked, OrganizationEventType.CLUSTER_DELETED, {"name": locked.name}, None)
     cluster_deleted.send(Cluster, cluster=locked)
     return locked
 
@@ -173,7 +175,10 @@ def _has_more_elsewhere(cluster: Cluster) -> bool:
 
 def _close(locked: Cluster) -> None:
     if locked.state != State.DELETING:
+        before = {"state": locked.state}
         locked.state, locked.changed_at = State.DELETING, database_now()
         locked.save(update_fields=["state", "changed_at"])
+        after = {"state": locked.state}
+        recording.of_cluster(locked, OrganizationEventType.CLUSTER_CHANGED, before, after)
         cluster_closing.send(Cluster, cluster=locked)
         cluster_changed.send(Cluster, cluster_id=locked.pk)

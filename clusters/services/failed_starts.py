@@ -11,10 +11,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from clusters.failed_starts import FailedStarts, Failure, Limits
+from clusters import recording
+from clusters.failed_starts import FailedStarts, Failure, Limits, sentence
 from clusters.models import Cluster, Node, NodeState
 from clusters.node_changes import note_change
 from clusters.services.clusters import lock_cluster
+from organizations.events.models import OrganizationEventType as Type
 
 
 class Verdict(NamedTuple):
@@ -117,14 +119,22 @@ def _lock(cluster_id: UUID) -> bool:
 
 def _save(cluster_id: UUID, nodes: Mapping[str, Node], records: Mapping[str, FailedStarts]) -> None:
     """Write the records that have changed, and wake the scheduler where a node opens or closes."""
-    turned = False
+    turned: list[Node] = []
     for id_, node in nodes.items():
         column = records[id_].column()
         if FailedStarts().column() == column or node.failed_starts == column:
             continue
         judged = NodeState.CORDONED if records[id_].is_closed else NodeState.READY
-        turned |= node.judged != judged
+        if node.judged != judged:
+            turned.append(node)
         node.failed_starts, node.judged = column, judged
         node.save(update_fields=["failed_starts", "judged"])
     if turned:
         note_change(cluster_id)
+    for type_, judged in (
+        (Type.NODE_CLOSED, NodeState.CORDONED),
+        (Type.NODE_OPENED, NodeState.READY),
+    ):
+        those = [node for node in turned if node.judged == judged]
+        whys = [sentence(node.failed_starts) for node in those]
+        recording.of_nodes(cluster_id, type_, those, whys)

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from rest_framework.exceptions import NotFound
 
-from clusters import hooks
+from clusters import hooks, recording
 from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, DrainMode, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
@@ -24,6 +24,8 @@ from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, amount_in_words, public_amount
 from mlops_platform.database.clock import database_now
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import columns_of
 
 MOST_NODES = 10_000
 
@@ -46,6 +48,8 @@ def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
                 code="cluster_in_use",
             )
         node = Node.objects.create(cluster=locked, **columns)
+        given = columns_of(node, recording.NODE_SETTINGS)
+        recording.of_node(node, Type.NODE_CREATED, None, given)
         follow_nodes(locked.pk)
     return node
 
@@ -58,6 +62,7 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
     """
     with _locked(node.cluster_id, changes.get("name")):
         node = _fresh(node)
+        before = columns_of(node, recording.NODE_SETTINGS)
         sizes = {name: changes[name] for name in RESOURCES if name in changes}
         resized = any(_intended(node)[name] != size for name, size in sizes.items())
         if resized:
@@ -66,6 +71,8 @@ def change_node(node: Node, changes: Mapping[str, Any], *, drain: bool = False) 
         changed = _set_name_and_labels(node, changes)
         if "labels" in changed and not resized:
             note_change(node.cluster_id)
+        after = columns_of(node, recording.NODE_SETTINGS)
+        recording.of_node(node, Type.NODE_CHANGED, before, after)
     return node
 
 
@@ -181,6 +188,7 @@ def _set_state(node: Node, state: NodeState) -> Node:
 def _put(node: Node, state: NodeState, pending: dict[str, Any] | None) -> None:
     node.state, node.pending = state, pending
     node.save(update_fields=["state", "pending", *DRAIN_COLUMNS])
+    recording.of_state(node)
     note_change(node.cluster_id)
 
 
@@ -258,7 +266,8 @@ def _locked(cluster_id: UUID, name: str | None = None) -> Iterator[Cluster]:
 
 
 def _fresh(node: Node) -> Node:
-    return Node.objects.get(pk=node.pk, cluster_id=node.cluster_id)
+    found = Node.objects.select_related("cluster")
+    return found.get(pk=node.pk, cluster_id=node.cluster_id)
 
 
 def _allocated(place: Cluster | Node) -> list[int]:

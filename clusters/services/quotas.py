@@ -10,16 +10,21 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from clusters import recording
 from clusters.models import Cluster, Quota
 from clusters.services.clusters import lock_cluster_or_404, lock_clusters, refuse_closing
 from clusters.signals import cluster_changed, keys_change
 from mlops_platform.api.errors import Invalid, not_found
 from mlops_platform.api.resources import PUBLIC_NAMES
 from mlops_platform.database.clock import database_now
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import columns_of
 from organizations.queries import member_of
 
 # The columns of the limits, by what the API calls them.
 LIMITS = {f"max_{name}": f"max_{column}" for column, name in PUBLIC_NAMES.items()}
+DEFAULT = "default"
 NEEDS_A_LIMIT = "A default needs a limit of at least one resource."
 
 
@@ -41,12 +46,15 @@ def put_quota(
             refuse_closing(locked)
             quota, created = Quota.objects.get_or_create(cluster=locked, user=user, defaults=given)
             changed = [name for name, limit in given.items() if getattr(quota, name) != limit]
+            before = None if created else columns_of(quota, list(given))
             if changed:
                 for name in changed:
                     setattr(quota, name, given[name])
                 quota.save(update_fields=changed)
             if created or changed:
                 _quotas_changed(locked)
+                type_ = Type.QUOTA_CREATED if created else Type.QUOTA_CHANGED
+                recording.of_part(locked, type_, _target(user), before, given)
     except IntegrityError as error:
         if "user_id" not in str(error):
             raise
@@ -73,10 +81,20 @@ def delete_quotas_of(user: User) -> None:
 
 
 def _delete(locked: Cluster, user_id: UUID | None) -> bool:
-    deleted, _ = Quota.objects.filter(cluster=locked, user=user_id).delete()
-    if deleted:
-        _quotas_changed(locked)
-    return deleted > 0
+    found = Quota.objects.filter(cluster=locked, user=user_id).select_related("user").first()
+    if found is None:
+        return False
+    before = columns_of(found, list(LIMITS.values()))
+    found.delete()
+    _quotas_changed(locked)
+    recording.of_part(locked, Type.QUOTA_DELETED, _target(found.user), before, None)
+    return True
+
+
+def _target(user: User | None) -> tuple[TargetType, UUID | str, str]:
+    if user is None:
+        return TargetType.QUOTA, DEFAULT, DEFAULT
+    return TargetType.QUOTA, user.pk, user.username
 
 
 def _quotas_changed(locked: Cluster) -> None:

@@ -2,11 +2,15 @@
 
 from django.db import transaction
 
+from clusters import recording
 from clusters.models import Cluster, Registry, Runtime
 from clusters.services.clusters import lock_cluster_or_404
 from mlops_platform.api.errors import Conflict
 from mlops_platform.database.row_waits import lock_row
 from mlops_platform.sealing import seal
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import REPLACED
 
 MOST_REGISTRIES = 100
 
@@ -27,7 +31,17 @@ def put_registry(cluster: Cluster, host: str, username: str, password: str) -> R
                 code="too_many_registries",
             )
         columns = {"username": username, "secret": seal({"password": password})}
-        registry, _ = Registry.objects.update_or_create(cluster=locked, host=host, defaults=columns)
+        before = Registry.objects.filter(cluster=locked, host=host).first()
+        registry, created = Registry.objects.update_or_create(
+            cluster=locked, host=host, defaults=columns
+        )
+        recording.of_part(
+            locked,
+            Type.REGISTRY_CREATED if created else Type.REGISTRY_CHANGED,
+            (TargetType.REGISTRY, registry.pk, host),
+            {"username": before.username} if before else None,
+            {"username": username, "password": REPLACED},
+        )
     return registry
 
 
@@ -36,4 +50,7 @@ def delete_registry(registry: Registry) -> None:
     with transaction.atomic():
         row = lock_row(Registry.objects.all(), registry.pk, no_key=False)
         if row is not None:
+            target = (TargetType.REGISTRY, row.pk, row.host)
+            before = {"username": row.username}
             row.delete()
+            recording.of_part(registry.cluster, Type.REGISTRY_DELETED, target, before, None)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from rest_framework.serializers import ValidationError
 
-from clusters import hooks
+from clusters import hooks, recording
 from clusters.endpoints import buckets
 from clusters.models import Cluster, Runtime, Volume, VolumeKind
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
@@ -21,11 +21,15 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.api.paths import lies_in
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import columns_of
 from organizations.secrets import owners
 from organizations.secrets.queries import SecretKey, existing
 
 MOST_VOLUMES = 100
 MISSING = "There is no such secret of the organization."
+SETTINGS = ("name", "kind", "source", "read_only", "node_names", "node_selector")
 NAMED = 3  # users of a volume, in a sentence
 
 KINDS = {
@@ -64,6 +68,8 @@ def add_volume(cluster: Cluster, body: Mapping[str, Any], *, trusted: bool = Fal
             )
         volume.save(force_insert=True)
         _volumes_changed(locked)
+        given = columns_of(volume, SETTINGS)
+        recording.of_part(locked, Type.VOLUME_CREATED, _target(volume), None, given)
     return volume
 
 
@@ -82,12 +88,14 @@ def change_volume(volume: Volume, body: Mapping[str, Any], *, trusted: bool = Fa
         _refuse_tenant(row, trusted=trusted)
         if "source" in changed:
             _refuse_in_use(row, "the volume, whose source stays meanwhile")
+        before = columns_of(row, list(changed))
         for name, value in changed.items():
             setattr(row, name, value)
         row.trusted = row.trusted or (trusted and "source" in changed)
         _check(row, trusted=trusted)
         row.save(update_fields=[*changed, "trusted"])
         _volumes_changed(locked)
+        recording.of_part(locked, Type.VOLUME_CHANGED, _target(row), before, changed)
     return row
 
 
@@ -99,8 +107,10 @@ def delete_volume(volume: Volume, *, trusted: bool = False) -> None:
         row = _locked(volume)
         _refuse_tenant(row, trusted=trusted)
         _refuse_in_use(row, "the volume")
+        target, before = _target(row), columns_of(row, SETTINGS)
         row.delete()
         _volumes_changed(locked)
+        recording.of_part(locked, Type.VOLUME_DELETED, target, before, None)
 
 
 def rename_node(cluster_id: UUID, before: str, after: str) -> None:
@@ -110,6 +120,10 @@ def rename_node(cluster_id: UUID, before: str, after: str) -> None:
         names = {after if each == before else each for each in volume.node_names}
         volume.node_names = sorted(names)
         volume.save(update_fields=["node_names"])
+
+
+def _target(volume: Volume) -> tuple[TargetType, UUID, str]:
+    return TargetType.VOLUME, volume.pk, volume.name
 
 
 def _locked(volume: Volume) -> Volume:

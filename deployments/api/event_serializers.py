@@ -7,11 +7,9 @@ from typing import Any
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
-from deployments.api.representation import EXAMPLE
 from deployments.models import DeploymentEvent, EventType
 from deployments.names import with_names
 from deployments.reasons import codes
-from mlops_platform.api.answers.commit_order import Position, cursor_of
 from mlops_platform.database.unreadable_json import UNREADABLE
 
 logger = logging.getLogger(__name__)
@@ -59,57 +57,3 @@ class EventSerializer(serializers.Serializer):
             error = str(raised)
         logger.error("an event's details are unreadable", extra={"event": event.pk, "error": error})
         return dict(UNREADABLE)
-
-
-class FeedEventSerializer(EventSerializer):
-    """An event of an organization's feed. Needs `seen`, the horizon, in its context as well."""
-
-    cursor = serializers.SerializerMethodField(
-        help_text="Go on after this event: give it as `since`."
-    )
-    deployment_id = serializers.UUIDField(
-        allow_null=True, help_text="Null where it concerns a whole cluster."
-    )
-    name = serializers.SerializerMethodField(
-        help_text="The deployment's; null where it concerns a whole cluster."
-    )
-    owner = serializers.SerializerMethodField(help_text="The name of the deployment's owner.")
-    cluster_id = serializers.UUIDField()
-    cluster = serializers.SerializerMethodField(help_text="Its name, also where it is gone.")
-
-    class Meta:
-        swagger_schema_fields: Mapping[str, Any] = {
-            "example": {
-                "cursor": "WyI2YjFkM2M5ZTJmMDQiLDkwNDIsNTEsMTc3MjM1NTYwMDAwMF0",
-                "deployment_id": EXAMPLE["id"],
-                "name": EXAMPLE["name"],
-                "owner": EXAMPLE["owner"],
-                "cluster_id": EXAMPLE["cluster_id"],
-                "cluster": EXAMPLE["cluster"],
-                **EventSerializer.Meta.swagger_schema_fields["example"],
-            }
-        }
-
-    @swagger_serializer_method(serializers.CharField())
-    def get_cursor(self, event: DeploymentEvent) -> str:
-        assert event.transaction_id is not None
-        position = Position(event.transaction_id, event.pk)
-        return cursor_of(position, self.context["seen"], event.at)
-
-    @swagger_serializer_method(serializers.CharField(allow_null=True))
-    def get_name(self, event: DeploymentEvent) -> str | None:
-        found = self.context["named"].names.get(str(event.deployment_id))
-        return found.name if found else None
-
-    @swagger_serializer_method(serializers.CharField(allow_null=True))
-    def get_owner(self, event: DeploymentEvent) -> str | None:
-        found = self.context["named"].names.get(str(event.deployment_id))
-        return found.owner if found else None
-
-    @swagger_serializer_method(serializers.CharField(allow_null=True))
-    def get_cluster(self, event: DeploymentEvent) -> str | None:
-        """An event of a whole cluster has its name, as the cluster may be gone."""
-        found: str | None = self.context["named"].clusters.get(str(event.deployment_id))
-        if found is None and event.deployment_id is None and isinstance(event.details, dict):
-            found = event.details.get("name")
-        return found

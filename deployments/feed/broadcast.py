@@ -24,11 +24,10 @@ from rest_framework.exceptions import APIException
 
 from deployments.feed import pages, window
 from deployments.feed.follower import Follower, Passed
+from deployments.feed.pages import FeedEvent
 from deployments.feed.window import Entry
-from deployments.models import DeploymentEvent
 from mlops_platform.api.answers.commit_order import Horizon, Position
 from organizations import access
-from organizations.models import Role
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ Pushes = dict[Follower, tuple[list[bytes], Passed]]
 class Texts(NamedTuple):
     """How streams are written."""
 
-    of_events: Callable[[Sequence[DeploymentEvent], Horizon], Sequence[bytes]]
+    of_events: Callable[[Sequence[FeedEvent], Horizon], Sequence[bytes]]
     expired: bytes
     """The last piece of a stream that cannot go on from its place."""
     not_allowed: bytes
@@ -192,10 +191,10 @@ class Broadcaster:
         if count < len(chosen):
             end, at = chosen[count - 1].position, chosen[count - 1].at
         texts = self._texts.of_events(rows, seen)
-        by_id = {row.pk: text for row, text in zip(rows, texts, strict=True)}
+        by_row = {pages.row_of(row): text for row, text in zip(rows, texts, strict=True)}
         return {
             each: (
-                [by_id[e.position.row] for e in entries if e.position.row in by_id],
+                [by_row[e.position.row] for e in entries if e.position.row in by_row],
                 Passed(end, seen, at),
             )
             for each, entries in wanted.items()
@@ -251,7 +250,7 @@ class Broadcaster:
         """Two queries."""
         try:
             user = follower.bearer.authenticate()
-            access.require(user, follower.organization_id, Role.VIEWER)
+            access.require(user, follower.organization_id, follower.role)
         except APIException:
             return False
         return True

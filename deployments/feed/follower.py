@@ -10,6 +10,7 @@ from accounts.api.requests import Bearer
 from deployments.feed.window import Entry
 from mlops_platform.api.answers.commit_order import Horizon, Position, cursor_of
 from organizations.access import Standing
+from organizations.models import Role
 
 
 class Passed(NamedTuple):
@@ -34,8 +35,12 @@ class Follower:
         passed: Passed,
         cursor: str,
         wanted: Callable[[Entry], bool] | None = None,
+        *,
+        role: Role = Role.VIEWER,
     ) -> None:
-        """`cursor` is the client's, or one for the same place."""
+        """`cursor` is the client's, or one for the same place. Without the `role` its user may not
+        read what `wanted` lets through."""
+        self.role = role
         self.organization_id, self.bearer, self.wanted = organization_id, bearer, wanted
         self.wake: Callable[[], None] = lambda: None
         self.read_in_turn = 0

@@ -1,17 +1,19 @@
 """Pages of what has changed: events, and deployments as they are now."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from deployments.feed import window
-from deployments.feed.window import Entry
+from deployments.feed.window import LATER, Entry, Part
 from deployments.models import Deployment, DeploymentEvent
 from deployments.queries.lists import DeploymentList
 from mlops_platform.api.answers.commit_order import Horizon, Position
 from mlops_platform.api.answers.pagination import read_within_budget
+from organizations.models import OrganizationEvent
 
+FeedEvent = DeploymentEvent | OrganizationEvent
 Row = TypeVar("Row")
 
 
@@ -32,10 +34,13 @@ def events_after(
     *,
     limit: int,
     wanted: Callable[[Entry], bool] | None = None,
-) -> Changes[DeploymentEvent]:
-    """The next events of an organization. Two queries, none of the rows where there are none."""
+    part: Part = Part.ALL,
+    hidden: Collection[str] = (),
+) -> Changes[FeedEvent]:
+    """The next events of an organization, but for those of `hidden` types of targets. One query,
+    and one for each of the two tables that has some."""
     most = window.WINDOW if wanted else limit
-    found = window.read([organization_id], after, seen, most)
+    found = window.read([organization_id], after, seen, most, part=part, hidden=hidden)
     chosen = [each for each in found.entries if wanted is None or wanted(each)]
     end, more, at = found.end, found.more, found.at
     if len(chosen) > limit:
@@ -47,9 +52,9 @@ def events_after(
     return Changes(rows, end, more, at)
 
 
-def rows_of(entries: Sequence[Entry]) -> tuple[list[DeploymentEvent], int]:
+def rows_of(entries: Sequence[Entry]) -> tuple[list[FeedEvent], int]:
     """The events of the first entries, as many as a page may have in bytes, and how many entries
-    that were. One query for every 101 entries."""
+    that were. Up to two queries for every 101 entries."""
     return read_within_budget([each.position.row for each in entries], _events)
 
 
@@ -66,7 +71,7 @@ def deployments_after(
 
     A row is at least as new as the position that comes with it. Two queries.
     """
-    found = window.read(organizations, after, seen)
+    found = window.read(organizations, after, seen, part=Part.DEPLOYMENTS)
     last: dict[UUID, Entry] = {}  # each deployment's last event, in their order
     end, more, at = found.end, found.more, found.at
     before: Entry | None = None
@@ -87,8 +92,26 @@ def deployments_after(
     return Changes(rows, end, more, at)
 
 
-def _events(ids: Sequence[int]) -> dict[int, DeploymentEvent]:
-    return DeploymentEvent.objects.select_related("actor").in_bulk(ids)
+def position_of_row(event: FeedEvent) -> Position:
+    """Its place in the feed."""
+    assert event.transaction_id is not None
+    return Position(event.transaction_id, row_of(event))
+
+
+def row_of(event: FeedEvent) -> int:
+    return event.pk + LATER if isinstance(event, OrganizationEvent) else event.pk
+
+
+def _events(rows: Sequence[int]) -> dict[int, FeedEvent]:
+    of_deployments = [row for row in rows if row < LATER]
+    of_else = [row - LATER for row in rows if row >= LATER]
+    found: dict[int, FeedEvent] = {}
+    if of_deployments:
+        found |= DeploymentEvent.objects.select_related("actor").in_bulk(of_deployments)
+    if of_else:
+        events = OrganizationEvent.objects.in_bulk(of_else)
+        found |= {pk + LATER: event for pk, event in events.items()}
+    return found
 
 
 def _among(visible: DeploymentList, ids: Sequence[UUID]) -> dict[UUID, Deployment]:

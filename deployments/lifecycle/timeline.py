@@ -17,14 +17,18 @@ from psycopg2.extras import Json
 from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import DeploymentEvent, EventType
+from mlops_platform import logs
+from organizations.events.actors import acting
+from organizations.events.models import ActorKind
 
 # In the order given. The feed is ordered by the transaction's id (api/answers/commit_order.py).
 _INSERT = """
 INSERT INTO deployments_deploymentevent
        (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
-        details)
+        details, actor_kind, request_id)
 SELECT d.id, d.cluster_id, c.organization_id, pg_current_xact_id()::text::bigint, %(type)s,
-       coalesce(line.at, statement_timestamp()), %(actor)s, %(cycle)s, line.details
+       coalesce(line.at, statement_timestamp()), %(actor)s, %(cycle)s, line.details,
+       %(kind)s, %(request)s
   FROM unnest(%(ids)s::uuid[], %(details)s::jsonb[], %(times)s::timestamptz[])
        WITH ORDINALITY AS line(id, details, at, number)
   JOIN deployments_deployment d ON d.id = line.id
@@ -37,9 +41,10 @@ SELECT d.id, d.cluster_id, c.organization_id, pg_current_xact_id()::text::bigint
 _INSERT_IN = """
 INSERT INTO deployments_deploymentevent
        (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
-        details)
+        details, actor_kind, request_id)
 SELECT line.id, %(cluster)s, %(organization)s, pg_current_xact_id()::text::bigint, %(type)s,
-       coalesce(line.at, statement_timestamp()), %(actor)s, %(cycle)s, line.details
+       coalesce(line.at, statement_timestamp()), %(actor)s, %(cycle)s, line.details,
+       %(kind)s, %(request)s
   FROM unnest(%(ids)s::uuid[], %(details)s::jsonb[], %(times)s::timestamptz[])
        WITH ORDINALITY AS line(id, details, at, number)
  ORDER BY line.number
@@ -47,17 +52,10 @@ SELECT line.id, %(cluster)s, %(organization)s, pg_current_xact_id()::text::bigin
 _INSERT_ONE_IN = """
 INSERT INTO deployments_deploymentevent
        (deployment_id, cluster_id, organization_id, transaction_id, type, at, actor_id, cycle_id,
-        details)
+        details, actor_kind, request_id)
 VALUES ((%(ids)s::uuid[])[1], %(cluster)s, %(organization)s, pg_current_xact_id()::text::bigint,
         %(type)s, coalesce((%(times)s::timestamptz[])[1], statement_timestamp()), %(actor)s,
-        %(cycle)s, (%(details)s::jsonb[])[1])
-"""
-
-_INSERT_OF_CLUSTER = """
-INSERT INTO deployments_deploymentevent
-       (cluster_id, organization_id, transaction_id, type, at, details)
-VALUES (%(cluster)s, %(organization)s, pg_current_xact_id()::text::bigint, %(type)s,
-        clock_timestamp(), %(details)s)
+        %(cycle)s, (%(details)s::jsonb[])[1], %(kind)s, %(request)s)
 """
 
 # In a restored database ids begin anew: what came with it is before all that will be written.
@@ -96,6 +94,12 @@ def record(
     )
 
 
+def _kind(actor: User | None, cycle_id: UUID | None) -> ActorKind:
+    if actor is not None:
+        return acting(actor).kind
+    return ActorKind.PLATFORM if cycle_id is None else ActorKind.CYCLE
+
+
 def record_all(
     lines: Iterable[tuple[UUID, Mapping[str, Any]]],
     event_type: EventType,
@@ -125,6 +129,8 @@ def record_all(
         "times": times,
         "actor": actor.pk if actor else None,
         "cycle": cycle_id,
+        "kind": _kind(actor, cycle_id),
+        "request": logs.request_id.get(),
     }
     statement = _INSERT
     if cluster is not None:
@@ -132,18 +138,6 @@ def record_all(
         statement = _INSERT_ONE_IN if len(ids) == 1 else _INSERT_IN
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
-
-
-def record_of_cluster(cluster: Cluster, event_type: EventType) -> None:
-    """Add an entry of a whole cluster to its organization's feed. One query."""
-    params: dict[str, Any] = {
-        "cluster": cluster.pk,
-        "organization": cluster.organization_id,
-        "type": event_type,
-        "details": Json({"name": cluster.name}),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT_OF_CLUSTER, params)
 
 
 def adopt_restored(using: str, apps: Apps) -> None:

@@ -5,6 +5,9 @@ The name of a class is part of its deployments' scheduling keys and of its queue
 no longer change once a deployment has the class.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.apps.registry import Apps
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -15,7 +18,12 @@ from clusters.services.clusters import lock_clusters
 from clusters.signals import cluster_changed
 from deployments.models import Deployment, PriorityClass, Status
 from mlops_platform.api.errors import Conflict
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import Event, Target, columns_of, differing, record_all
+from organizations.models import Organization
 
+SETTINGS = ("name", "value", "may_preempt", "preemptible")
 STANDARD_CLASSES = {"LOW": (0, False), "HIGH": (1000, True)}  # value, may it preempt
 
 
@@ -53,7 +61,9 @@ def save(priority_class: PriorityClass) -> None:
     """Save it, and wake the scheduler for every cluster with queued deployments: their order may
     have changed."""
     with transaction.atomic():
+        before = PriorityClass.objects.filter(pk=priority_class.pk).first()
         priority_class.save()
+        _record(priority_class, before and columns_of(before, SETTINGS), SETTINGS)
         waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
         concerned = list(Cluster.objects.filter(Exists(waiting)).values_list("pk", flat=True))
         lock_clusters(concerned)  # else one that is locked would keep the others so for long
@@ -72,7 +82,22 @@ def delete(priority_class: PriorityClass) -> None:
             raise Conflict(
                 f"Deployments have the priority {locked.name}, so it stays.", code="class_in_use"
             )
+        _record(locked, columns_of(locked, SETTINGS), ())
         locked.delete()
+
+
+def _record(
+    priority_class: PriorityClass, before: Mapping[str, Any] | None, settings: Sequence[str]
+) -> None:
+    """In the feeds of all organizations: their deployments have these classes. Two queries."""
+    after = columns_of(priority_class, settings)
+    type_ = Type.PRIORITY_CLASS_CHANGED if before else Type.PRIORITY_CLASS_CREATED
+    if not after:
+        type_ = Type.PRIORITY_CLASS_DELETED
+    target = Target(TargetType.PRIORITY_CLASS, str(priority_class.pk), priority_class.name)
+    sides = differing(before, after) if before and after else (before, after or None)
+    live = Organization.objects.filter(deleted_at=None).values_list("pk", flat=True)
+    record_all(Event(each, type_, target, *sides) for each in [None, *live])
 
 
 def is_standard(priority_class: PriorityClass) -> bool:

@@ -1,6 +1,7 @@
 """Writes and deletes secrets. Their values come in here sealed, and go out to runtimes alone."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from mlops_platform.sealing import seal
 from organizations import hooks
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import REPLACED, Target, record
 from organizations.models import Organization, Secret
 from organizations.secrets.owners import Scope, SecretOwner
 from organizations.secrets.queries import NAME, VALUE, secret_named
@@ -49,6 +52,12 @@ def put_secret(actor: User, owner: SecretOwner, name: str, value: str) -> tuple[
         else:
             # Not last_used_at, which a start may just have written.
             secret.save(update_fields=["version", "sealed", "updated_at", "updated_by"])
+        type_ = (
+            OrganizationEventType.SECRET_CREATED
+            if created
+            else OrganizationEventType.SECRET_CHANGED
+        )
+        _record(type_, secret, actor, after={"version": secret.version, VALUE: REPLACED})
     _note("secret written", secret, actor)
     return secret, created
 
@@ -68,6 +77,7 @@ def delete_secret(actor: User, owner: SecretOwner, name: str, *, force: bool = F
         if not force:
             _refuse_in_use(secret)
         secret.delete()
+        _record(OrganizationEventType.SECRET_DELETED, found, actor)
     _note("secret deleted", found, actor)
 
 
@@ -104,6 +114,18 @@ def _lock(owner: SecretOwner) -> None:
     rows: Any = Organization.objects if owner.scope == Scope.ORGANIZATION else User.objects
     if lock_row(rows.all(), owner.id) is None:
         raise not_found()
+
+
+def _record(
+    type_: OrganizationEventType,
+    secret: Secret,
+    actor: User,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """An event of an organization's secret; a person's own are in no feed."""
+    if secret.organization_id is not None:
+        target = Target(TargetType.SECRET, secret.pk, secret.name)
+        record(secret.organization_id, type_, target, after=after, actor=actor)
 
 
 def _note(event: str, secret: Secret, actor: User) -> None:

@@ -2,9 +2,9 @@
 
 from drf_yasg import openapi
 
-from deployments.api.event_serializers import FeedEventSerializer
 from deployments.api.feed import following
 from deployments.api.feed.parameters import OF_STREAMS, PARAMETERS
+from deployments.api.feed.serializers import FeedEventSerializer
 from deployments.api.feed.streams import EVENT_STREAM
 from mlops_platform.api.errors import JSON
 from mlops_platform.api.schema import Doc, error

@@ -13,10 +13,11 @@ from deployments.api.feed.parameters import EventQuery
 from deployments.api.feed.shown import Shown, shown_each
 from deployments.feed.broadcast import Broadcaster, Texts
 from deployments.feed.follower import Follower, Passed
-from deployments.models import DeploymentEvent
-from mlops_platform.api.answers.commit_order import CursorExpired, Horizon, Position, cursor_of
+from deployments.feed.pages import FeedEvent, position_of_row
+from mlops_platform.api.answers.commit_order import CursorExpired, Horizon, cursor_of
 from mlops_platform.api.answers.streams import PushedStream
 from mlops_platform.api.throttling.slots import Slots
+from organizations.models import Role
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def _id(cursor: str) -> bytes:
     return f"id: {cursor}\n\n".encode()
 
 
-def _of_events(rows: Sequence[DeploymentEvent], seen: Horizon) -> list[bytes]:
+def _of_events(rows: Sequence[FeedEvent], seen: Horizon) -> list[bytes]:
     """One piece for each; for one of which nothing can be shown its id alone, so that its readers
     move on."""
     return [
@@ -45,15 +46,14 @@ def _of_events(rows: Sequence[DeploymentEvent], seen: Horizon) -> list[bytes]:
     ]
 
 
-def _piece(row: DeploymentEvent, shown: Shown | None, seen: Horizon) -> bytes:
+def _piece(row: FeedEvent, shown: Shown | None, seen: Horizon) -> bytes:
     if shown is not None:
         try:
             data = JSONRenderer().render(shown)  # one line
             return b"id: %s\ndata: %s\n\n" % (shown["cursor"].encode(), data)
         except Exception:  # whatever a row has: the others have to be shown
             logger.exception("an event cannot be shown", extra={"event": row.pk})
-    assert row.transaction_id is not None
-    return _id(cursor_of(Position(row.transaction_id, row.pk), seen, row.at))
+    return _id(cursor_of(position_of_row(row), seen, row.at))
 
 
 TIME_IS_UP = _end("time_is_up", "The stream has lasted for an hour: connect again.")
@@ -70,7 +70,14 @@ class EventStream(PushedStream):
         """400 or 410 for a cursor that does not count. One query where none was given."""
         position, self._first = query.start(seen)
         passed = Passed(position, seen, None)
-        self._follower = Follower(query.organization_id, bearer, passed, self._first, query.filter)
+        self._follower = Follower(
+            query.organization_id,
+            bearer,
+            passed,
+            self._first,
+            query.seen_by_filter,
+            role=Role.VIEWER if query.hidden else Role.ADMIN,
+        )
         self._last = TIME_IS_UP if bearer.expires_in_s > LONGEST_S else TOKEN_EXPIRED
         self.longest_s = min(LONGEST_S, bearer.expires_in_s)
         self._keys = {

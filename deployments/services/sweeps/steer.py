@@ -11,9 +11,12 @@ from deployments.scheduling_key import key_of
 from deployments.services import bulk, stop
 from deployments.services.drafting.drafts import Draft, Order, draft_deployments
 from deployments.services.rerun import again_of
+from deployments.services.sweeps.recording import SETTINGS, record_sweep
 from deployments.signals import deployment_stopped
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.database.row_waits import lock_row
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import columns_of, differing
 
 AT_ONCE = 200  # members under one lock of their cluster
 NOT_ENDED = "Some of its members have not ended: stop it first."
@@ -24,6 +27,7 @@ def stop_sweep(user: User, sweep: Sweep) -> int:
     stops makes room, in which they would start."""
     queued = open_members(sweep).filter(status=Status.QUEUED)
     stopped = 0
+    record_sweep(sweep, Type.SWEEP_STOPPED, None, None)
     for rows in (queued, open_members(sweep)):
         stopped += stop.stop(list(rows.values_list("pk", flat=True)), user, batch=AT_ONCE)
     return stopped
@@ -47,7 +51,9 @@ def retry_failed(user: User, sweep: Sweep) -> list[Deployment]:
             again = draft.deployment
             again.sweep, again.sweep_index = locked, row.sweep_index
             again.scheduling_key = key_of(again)
-        return bulk.save(user, drafts, "").deployments
+        saved = bulk.save(user, drafts, "").deployments
+        record_sweep(locked, Type.SWEEP_RETRIED, None, {"members": len(saved)})
+        return saved
 
 
 def _drafts_again(user: User, rows: list[Deployment]) -> list[Draft]:
@@ -70,8 +76,10 @@ def change_sweep(sweep: Sweep, changes: dict[str, str | int | None]) -> Sweep:
         locked = lock_row(Sweep.objects.all(), sweep.pk)
         if locked is None:
             raise not_found()
+        before = columns_of(locked, list(changes))
         for name, value in changes.items():
             setattr(locked, name, value)
+        record_sweep(locked, Type.SWEEP_CHANGED, *differing(before, changes))
         locked.save(update_fields=list(changes))
         if locked.max_parallel is not None:
             expect_limits_in(locked.cluster)
@@ -94,4 +102,5 @@ def delete_sweep(sweep: Sweep) -> None:
             raise not_found()
         if open_members(locked).exists():
             raise Conflict(NOT_ENDED, code="sweep_not_ended")
+        record_sweep(locked, Type.SWEEP_DELETED, columns_of(locked, SETTINGS), None)
         locked.delete()

@@ -18,8 +18,11 @@ from deployments.services import bulk
 from deployments.services.drafting import dependencies, idempotency
 from deployments.services.drafting.drafts import Draft, Order, try_drafts
 from deployments.services.sweeps.placeholders import Parameters
+from deployments.services.sweeps.recording import SETTINGS, record_sweep
 from deployments.sweep import MOST_MEMBERS
 from mlops_platform.api.errors import Conflict, Invalid
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.recording import columns_of
 
 
 class Wanted(NamedTuple):
@@ -68,6 +71,7 @@ def create_sweep(user: User, wanted: Wanted, *, idempotency_key: str | None = No
         if saved.replayed:  # of a request at the same time
             sweep.delete()
             return Submitted(_sweep_of(saved.deployments), True)
+        record_sweep(sweep, Type.SWEEP_CREATED, None, columns_of(sweep, SETTINGS))
         if wanted.max_parallel is not None:
             expect_limits_in(sweep.cluster)
     return Submitted(sweep, False)

@@ -1,0 +1,1 @@
+"""What happens in organizations beside their deployments: the entries of feeds, for audits."""
