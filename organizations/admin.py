@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.api.errors import Conflict
 from organizations.deletion import delete_organization
+from organizations.events import admin as events  # noqa: F401  # Django finds this module alone
 from organizations.invitations.services import revoke_all
 from organizations.models import (
     Ban,
@@ -33,6 +34,7 @@ from organizations.secrets.services import delete_secret
 from organizations.services import (
     add_member,
     ban_member,
+    delete_code,
     forgive,
     rename,
     replace_code,
@@ -229,6 +231,13 @@ class InviteCodeAdmin(FilteredAdmin):
     @admin.display(boolean=True)
     def usable(self, code: InviteCode) -> bool:
         return code.usable
+
+    def delete_model(self, request: HttpRequest, obj: InviteCode) -> None:
+        delete_code(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[InviteCode]) -> None:
+        for code in queryset:
+            delete_code(code)
 
     @admin.action(description="Replace the selected codes", permissions=["change"])
     def rotate(self, request: HttpRequest, queryset: QuerySet[InviteCode]) -> None:

@@ -293,6 +293,15 @@ def replace_code(
     return code
 
 
+@transaction.atomic
+def delete_code(code: InviteCode) -> None:
+    """For operators: the organization is left without a code for the role, if it is the live one."""
+    target = Target(TargetType.INVITE_CODE, code.role, code.role)
+    before = {"role": code.role, "expires_at": code.expires_at, "max_uses": code.max_uses}
+    code.delete()
+    record(code.organization_id, Type.INVITE_CODE_DELETED, target, before=before)
+
+
 def _create_codes(organization_id: UUID, codes: Sequence[InviteCode]) -> None:
     """An event of each; the codes themselves are in none. Two queries."""
     InviteCode.objects.bulk_create(codes)

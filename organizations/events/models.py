@@ -59,6 +59,7 @@ class OrganizationEventType(models.TextChoices):
     MEMBER_REMOVED = "MEMBER_REMOVED"
     BAN_LIFTED = "BAN_LIFTED"
     INVITE_CODE_CREATED = "INVITE_CODE_CREATED"  # in the place of the one before
+    INVITE_CODE_DELETED = "INVITE_CODE_DELETED"
     KEY_CREATED = "KEY_CREATED"
     KEY_REVOKED = "KEY_REVOKED"
     SECRET_CREATED = "SECRET_CREATED"  # noqa: S105  # a type of event, not a secret

@@ -11,7 +11,7 @@ from deployments.api.feed.parameters import TARGET_TYPES, TYPES
 from deployments.api.representation import EXAMPLE
 from deployments.feed.pages import FeedEvent, position_of_row
 from deployments.feed.window import CLUSTER, DEPLOYMENT
-from deployments.models import DeploymentEvent
+from deployments.models import DeploymentEvent, EventType
 from mlops_platform.api.answers.commit_order import cursor_of
 from organizations.events.models import ActorKind
 from organizations.models import OrganizationEvent
@@ -128,7 +128,10 @@ class FeedEventSerializer(EventSerializer):
 
     @swagger_serializer_method(serializers.DictField())
     def get_details(self, event: FeedEvent) -> dict[str, Any]:
-        return super().get_details(event) if isinstance(event, DeploymentEvent) else {}
+        """Of the deletion of a cluster its name, as earlier versions have it."""
+        if isinstance(event, DeploymentEvent):
+            return super().get_details(event)
+        return {"name": event.target_name} if event.type == EventType.CLUSTER_DELETED else {}
 
     @swagger_serializer_method(serializers.UUIDField(allow_null=True))
     def get_deployment_id(self, event: FeedEvent) -> str | None:

@@ -18,6 +18,7 @@ from deployments.tests.feed.transactions import beside
 from deployments.tests.workloads import body, make
 from mlops_platform.api.answers.commit_order import Position, cursor_of, horizon
 from mlops_platform.tests.equipment.errors import error_body
+from organizations.models import OrganizationEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +47,7 @@ def test_members_read_their_organizations_events(
 ):
     create_deployment(dev, cluster.pk, SPEC)
     client = api(request.getfixturevalue(person)) if person else anyone
-    answer = client.get(path(org))
+    answer = client.get(path(org, "?target_type=deployment"))
     assert answer.status_code == status
     if status == 200:
         assert types(answer) == ["SUBMITTED"]
@@ -62,8 +63,9 @@ def test_an_organization_that_is_none_is_not_found(api, ada, org):
 def test_events_of_other_organizations_stay_out(api, ada, sam, org, sams_org, cluster):
     theirs = make_cluster(sams_org)
     create_deployment(sam, theirs.pk, SPEC)
-    assert types(api(ada).get(path(org))) == []
-    [event] = api(sam).get(path(sams_org)).json()
+    mine = api(ada).get(path(org)).json()
+    assert {each["type"] for each in mine} <= {"ORGANIZATION_CREATED", "MEMBER_JOINED"}
+    [event] = api(sam).get(path(sams_org, "?target_type=deployment")).json()
     assert event["cluster_id"] == str(theirs.pk)
     cursor = event["cursor"]  # it may be given anywhere, and shows no more
     assert types(api(ada).get(path(org, f"?since={cursor}"))) == []
@@ -82,8 +84,11 @@ def test_what_happened_is_told_in_order_with_who_did_it(api, ada, dev, org, clus
     assert {each["deployment_id"] for each in told} == {submitted["id"]}
     assert {each["cluster_id"] for each in told} == {str(cluster.pk)}
     timeline = api(dev).get(f"/api/deployments/{submitted['id']}/events").json()
-    own = ("cursor", "deployment_id", "name", "owner", "cluster_id", "cluster")
-    assert [{k: v for k, v in each.items() if k not in own} for each in told] == timeline
+    assert [{k: v for k, v in each.items() if k in timeline[0]} for each in told] == timeline
+    assert [each["actor_kind"] for each in told] == ["user"] * 3
+    assert len({each["request_id"] for each in told}) == 3
+    target = {"type": "deployment", "id": submitted["id"], "name": submitted["name"]}
+    assert {**told[0]["target"], "name": submitted["name"]} == target
 
 
 def test_a_client_goes_on_after_any_answer_and_any_event(api, dev, org, cluster):
@@ -155,7 +160,8 @@ def test_filters_find_every_event_however_few_there_are(
         ("actor_id=me", "actor_id"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
-        ("target=x", "target"),
+        ("targets=x", "targets"),
+        ("target_type=shelf", "target_type"),
     ],
 )
 def test_a_faulty_parameter_is_named(api, dev, org, query, field):
@@ -217,6 +223,7 @@ def test_a_client_that_begins_at_the_oldest_event_is_not_turned_away_on_its_way(
     rows = [create_deployment(dev, cluster.pk, SPEC).deployment for _ in range(6)]
     for row, hours in zip(rows, (49, 47.5, 46.5, 45.9, 45, 1), strict=True):
         DeploymentEvent.objects.filter(deployment=row).update(at=seen.at - timedelta(hours=hours))
+    OrganizationEvent.objects.update(at=seen.at - timedelta(hours=50))
     told = all_rows(api(dev), path(org, "?limit=1"))
     assert [each["deployment_id"] for each in told] == [str(row.pk) for row in rows[3:]]
 
@@ -277,9 +284,15 @@ def test_a_node_that_is_renamed_changes_what_is_placed_on_it(api, ada, dev, org,
     row = make(cluster, dev, Status.RUNNING)
     row.placement = [{"node_id": str(node.pk), "node": node.name, "replicas": 1}]
     row.save()
+    start = following(api(dev).get(path(org, "?since=now")))
     change_node(node, {"name": "renamed"})
-    [told] = api(dev).get(path(org)).json()
-    assert (told["type"], told["deployment_id"]) == ("CHANGED", str(row.pk))
+    of_node, of_deployment = sorted(
+        api(dev).get(path(org, f"?since={start}")).json(),
+        key=lambda each: each["deployment_id"] or "",
+    )
+    assert (of_deployment["type"], of_deployment["deployment_id"]) == ("CHANGED", str(row.pk))
+    assert (of_node["type"], of_node["target"]["id"]) == ("NODE_CHANGED", str(node.pk))
+    assert (of_node["before"], of_node["after"]) == ({"name": "node-1"}, {"name": "renamed"})
 
 
 @pytest.mark.parametrize("count", [1, 50])

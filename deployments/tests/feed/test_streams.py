@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.keys.services import create_key
 from accounts.models import User
 from clusters.tests.allocation import make_cluster
 from deployments.api.feed.streams import SLOTS
@@ -21,8 +22,11 @@ from deployments.services.submit import create_deployment
 from deployments.tests.feed.listening import EVENT_STREAM, Listener
 from deployments.tests.feed.transactions import in_thread
 from mlops_platform.api.answers.commit_order import cursor_of
+from mlops_platform.api.scopes import KeyScope
 from mlops_platform.tests.web.asking import ask, assert_quick, eventually
-from organizations.models import Membership, Role
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import Target, record
+from organizations.models import Membership, OrganizationEvent, Role
 from organizations.tests.people import make_member
 
 pytestmark = pytest.mark.e2e
@@ -47,14 +51,15 @@ def test_a_member_is_told_what_happens_as_the_plain_feed_has_it(
     server, request, org, sams_org, sam, cluster, dev, person
 ):
     user = request.getfixturevalue(person)
-    with Listener(server, path(org), user) as listener:
+    of_deployments = "?target_type=deployment"
+    with Listener(server, path(org, f"{of_deployments}&since=now"), user) as listener:
         assert (listener.status, listener.answer.headers["Content-Type"]) == (200, EVENT_STREAM)
         listener.begin()
         submit(sam, make_cluster(sams_org))
         submit(dev, cluster, 3)
         told = listener.hear(3)
         last_id = listener.blocks.last_id
-    assert told == ask(server, path(org, ""), user).json()
+    assert told == ask(server, path(org, of_deployments), user).json()
     assert last_id == told[-1]["cursor"]
     assert ids(told) != ids(told)[:1] * 3
 
@@ -153,10 +158,13 @@ def test_a_client_that_connects_again_in_a_storm_misses_and_doubles_nothing(
             rows.append(create_deployment(dev, cluster.pk, SPEC).deployment)
             if len(rows) % 3 == 0:
                 stop_one(rows.pop(), dev)
+            if len(rows) % 7 == 0:
+                target = Target(TargetType.CLUSTER, cluster.pk, cluster.name, cluster.pk)
+                record(org.pk, OrganizationEventType.CLUSTER_CHANGED, target)
             if len(rows) % 50 == 0:
                 create_deployments(dev, [Order(cluster.pk, SPEC)] * 200)
 
-    told: list[tuple[str, str]] = []
+    told: list[tuple[str | None, str]] = []
     last_id = ""
     threads = [in_thread(storm) for _ in range(2)]
     try:
@@ -173,14 +181,18 @@ def test_a_client_that_connects_again_in_a_storm_misses_and_doubles_nothing(
         over.set()
         for thread in threads:
             thread.join()
-    order = DeploymentEvent.objects.order_by("transaction_id", "id")
-    expected = [(str(key), kind) for key, kind in order.values_list("deployment_id", "type")]
+    columns = ("transaction_id", "pk", "type")
+    of_deployments = DeploymentEvent.objects.values_list(*columns, "deployment_id")
+    of_else = OrganizationEvent.objects.values_list(*columns)
+    rows = [((each[0], 0, each[1]), each[2], str(each[3])) for each in of_deployments]
+    rows += [((each[0], 1, each[1]), each[2], None) for each in of_else]
+    expected = [(deployment_id, kind) for _, kind, deployment_id in sorted(rows)]
     with Listener(server, path(org), ada, last_id=last_id) as listener:
         told += _told(listener.hear(len(expected) - len(told)))
     assert told == expected
 
 
-def _told(events: list[Any]) -> list[tuple[str, str]]:
+def _told(events: list[Any]) -> list[tuple[str | None, str]]:
     return [(each["deployment_id"], each["type"]) for each in events]
 
 
@@ -248,6 +260,20 @@ def test_a_stream_ends_when_its_user_may_not_read_any_more(
         assert listener.blocks.events[-1][1]["code"] == "not_allowed"
         later += submit(dev, cluster)
         assert ids(other.hear(1 + len(later))) == before + later
+
+
+@pytest.mark.parametrize("role", [Role.DEVELOPER, Role.VIEWER])
+def test_a_stream_of_an_admin_ends_with_the_role_and_shows_nothing_that_came_later(
+    server, org, cluster, dev, ada, role
+):
+    with Listener(server, path(org), ada) as listener:
+        listener.begin()
+        before = submit(dev, cluster)
+        assert ids(listener.hear(1)) == before
+        Membership.objects.filter(user=ada).update(role=role)
+        create_key(dev, "nightly", KeyScope.READ)
+        assert ids(listener.listen()) == before
+        assert listener.blocks.events[-1][1]["code"] == "not_allowed"
 
 
 def test_another_role_leaves_a_stream_open(server, org, cluster, dev, vera):
