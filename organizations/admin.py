@@ -16,8 +16,8 @@ from django.utils.safestring import SafeString
 
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.api.errors import Conflict
+from organizations import event_pages  # noqa: F401  # Django looks for pages in this module alone
 from organizations.deletion import delete_organization
-from organizations.events import admin as events  # noqa: F401  # Django finds this module alone
 from organizations.invitations.services import revoke_all
 from organizations.models import (
     Ban,

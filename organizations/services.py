@@ -295,7 +295,7 @@ def replace_code(
 
 @transaction.atomic
 def delete_code(code: InviteCode) -> None:
-    """For operators: the organization is left without a code for the role, if it is the live one."""
+    """For operators. Where it is the live one, the organization has none for the role."""
     target = Target(TargetType.INVITE_CODE, code.role, code.role)
     before = {"role": code.role, "expires_at": code.expires_at, "max_uses": code.max_uses}
     code.delete()

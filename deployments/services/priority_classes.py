@@ -63,7 +63,7 @@ def save(priority_class: PriorityClass) -> None:
     with transaction.atomic():
         before = PriorityClass.objects.filter(pk=priority_class.pk).first()
         priority_class.save()
-        _record(priority_class, before and columns_of(before, SETTINGS), SETTINGS)
+        _record(priority_class, columns_of(before, SETTINGS) if before else None, SETTINGS)
         waiting = Deployment.objects.filter(cluster=OuterRef("pk"), status=Status.QUEUED)
         concerned = list(Cluster.objects.filter(Exists(waiting)).values_list("pk", flat=True))
         lock_clusters(concerned)  # else one that is locked would keep the others so for long

@@ -32,7 +32,7 @@ class OrganizationEventViewSet(NamedRoleViewSet):
     renderer_classes = [JSONRenderer, EventStreamRenderer]
 
     def list(self, request: UserRequest, organization_id: UUID, **_: Any) -> HttpResponseBase:
-        membership = require(request.user, organization_id, self.roles["list"])
+        membership = require(request.user, organization_id, Role.VIEWER)
         hidden = () if membership.role == Role.ADMIN else FOR_ADMINS
         if request.accepted_renderer.media_type == EVENT_STREAM:
             return self._stream(request, organization_id, hidden)

@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import ExitStack
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -184,9 +185,10 @@ def test_a_client_that_connects_again_in_a_storm_misses_and_doubles_nothing(
     columns = ("transaction_id", "pk", "type")
     of_deployments = DeploymentEvent.objects.values_list(*columns, "deployment_id")
     of_else = OrganizationEvent.objects.values_list(*columns)
-    rows = [((each[0], 0, each[1]), each[2], str(each[3])) for each in of_deployments]
-    rows += [((each[0], 1, each[1]), each[2], None) for each in of_else]
-    expected = [(deployment_id, kind) for _, kind, deployment_id in sorted(rows)]
+    rows: list[tuple[tuple[int, int, int], tuple[str | None, str]]]
+    rows = [((each[0], 0, each[1]), (str(each[3]), each[2])) for each in of_deployments]
+    rows += [((each[0], 1, each[1]), (None, each[2])) for each in of_else]
+    expected = [event for _, event in sorted(rows, key=itemgetter(0))]
     with Listener(server, path(org), ada, last_id=last_id) as listener:
         told += _told(listener.hear(len(expected) - len(told)))
     assert told == expected

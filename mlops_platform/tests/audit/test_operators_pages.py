@@ -118,7 +118,7 @@ def rows_of(ids: Mapping[str, str]) -> dict[str, Any]:
         "accounts.user": User.objects.create(username="leaving").pk,
         "accounts.apikey": ApiKey.objects.filter(revoked_at=None).earliest("created_at").pk,
         "organizations.organization": Organization.objects.get(name="Sam's").pk,
-        "organizations.membership": Membership.objects.get(user=ids["user_id"]).pk,
+        "organizations.membership": Membership.objects.get(user_id=ids["user_id"]).pk,
         "organizations.ban": Ban.objects.get().pk,
         "organizations.invitecode": InviteCode.objects.get(code=ids["invite_code"]).pk,
         "organizations.secret": Secret.objects.get(name="of-the-engines").pk,

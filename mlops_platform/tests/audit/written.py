@@ -7,7 +7,7 @@ from typing import Any
 from deployments.models import DeploymentEvent
 from organizations.models import OrganizationEvent
 
-TABLES = (DeploymentEvent, OrganizationEvent)
+TABLES: tuple[type[Any], ...] = (DeploymentEvent, OrganizationEvent)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class OrganizationEventAdmin(OperatorAdmin):
     search_fields = ["organization_id"]
     search_help_text = "The id of an organization, or of a request."
     ordering = ["-pk"]
-    fields = [
+    fields = (
         "at",
         "organization",
         "type",
@@ -61,8 +61,8 @@ class OrganizationEventAdmin(OperatorAdmin):
         "by",
         "request_id",
         "cycle_id",
-    ]
-    readonly_fields = fields
+    )
+    readonly_fields = [*fields]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[OrganizationEvent], search_term: str
