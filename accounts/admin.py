@@ -15,9 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException
 
 from accounts import hooks
+from accounts.hooks import REPLACED
 from accounts.keys.services import revoke_key
 from accounts.models import TAKEN, ApiKey, Identity, User, UserProfile
-from accounts.services import REPLACED
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
 from mlops_platform.api.names import check_name

@@ -25,10 +25,15 @@ class AcceptInvitation(Protocol):
 
 class NoteAccount(Protocol):
     """Writes what has changed of an account, by what the API calls it, to the feeds of the user's
-    organizations, in the caller's transaction."""
+    organizations, in the caller's transaction. `by`: where it is not the user of the request."""
 
     def __call__(
-        self, user: User, *, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+        self,
+        user: User,
+        *,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+        by: User | None = None,
     ) -> None: ...
 
 
@@ -52,12 +57,20 @@ def _know_no_code(code: str) -> None:
     raise Invalid({"invite_code": "There is nothing to be invited to."})
 
 
+REPLACED = "replaced"
+"""What events say of what they do not show."""
+
+
 def _accept_none(user: User, code: str) -> None:
     _know_no_code(code)
 
 
 def _note_no_account(
-    user: User, *, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    user: User,
+    *,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    by: User | None = None,
 ) -> None:
     """Without an upper app there are no feeds."""
 

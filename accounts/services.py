@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 RETRY = timedelta(seconds=10)
 LOGIN_CLAIM = "login"
-REPLACED = "replaced"  # what events say of what they do not show
 
 
 class Unauthorized(APIException):
@@ -165,7 +164,7 @@ def change_profile(
         _refuse_strange_address(email)
         user.email = User.objects.normalize_email(email)
         user.save(update_fields=["email"])
-        hooks.note_account(user, before=None, after={"email": REPLACED})
+        hooks.note_account(user, before=None, after={"email": hooks.REPLACED})
     if profile:
         UserProfile.objects.update_or_create(user=user, defaults=profile)
 
@@ -193,7 +192,7 @@ def change_password(user: User, old_password: str, new_password: str) -> TokenPa
         locked.save(update_fields=["password"])
         Login.objects.filter(user=locked).delete()
         pair = begin_login(locked)
-        hooks.note_account(locked, before=None, after={"password": REPLACED})
+        hooks.note_account(locked, before=None, after={"password": hooks.REPLACED})
     logger.info("password changed", extra={"user_id": str(user.pk)})
     return pair
 

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.api.errors import Conflict
 from organizations import event_pages  # noqa: F401  # Django looks for pages in this module alone
+from organizations.codes import delete_code, replace_code
 from organizations.deletion import delete_organization
 from organizations.invitations.services import revoke_all
 from organizations.models import (
@@ -34,10 +35,8 @@ from organizations.secrets.services import delete_secret
 from organizations.services import (
     add_member,
     ban_member,
-    delete_code,
     forgive,
     rename,
-    replace_code,
     set_role,
 )
 

@@ -9,9 +9,9 @@ from django.db.models.signals import pre_delete, pre_save
 from django.dispatch import receiver
 
 from accounts.models import User
+from organizations.codes import replace_codes_known_to
 from organizations.events.accounts import note_deletion
 from organizations.events.recording import adopt_restored
-from organizations.services import replace_codes_known_to
 
 
 @receiver(pre_delete, sender=User)

@@ -14,16 +14,14 @@ could make it useless for all others.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
@@ -31,10 +29,11 @@ from accounts.recovery import addresses
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
-from organizations.access import ORDER, reaches, require
+from organizations.access import reaches, require
+from organizations.codes import lock_organization, replace_known_codes
 from organizations.events.models import OrganizationEventType as Type
 from organizations.events.models import TargetType
-from organizations.events.recording import Event, Target, record, record_all
+from organizations.events.recording import Target, record
 from organizations.invitations import tokens
 from organizations.invitations.queries import named_by
 from organizations.invitations.services import revoke_known_to
@@ -122,7 +121,7 @@ def join(user: User, code: str) -> Membership:
     live = _live(code)
     organization_id = live.values_list("organization_id", flat=True).first()
     if organization_id is not None:
-        _lock_row(organization_id)
+        lock_organization(organization_id)
     invite = live.first()  # again: it may have been replaced before the lock was had
     if invite is None:
         raise _unknown()
@@ -194,7 +193,7 @@ def remove_member(actor: User, organization_id: UUID, user_id: UUID) -> None:
         _remove(actor, membership)
         return
     if membership.role == Role.ADMIN:
-        _replace_known_codes(organization_id, Role.ADMIN)
+        replace_known_codes(organization_id, Role.ADMIN)
         revoke_known_to(membership)
     membership.delete()
     _note("member left", Type.MEMBER_LEFT, membership, actor, before={"role": membership.role})
@@ -218,21 +217,21 @@ def lift_ban(actor: User, organization_id: UUID, user_id: UUID) -> None:
 @transaction.atomic
 def set_role(operator: User, organization_id: UUID, user_id: UUID, role: Role) -> Membership:
     """As change_role, without its checks."""
-    _lock_row(organization_id)
+    lock_organization(organization_id)
     return _set_role(operator, member_of(organization_id, user_id), role)
 
 
 @transaction.atomic
 def ban_member(operator: User, organization_id: UUID, user_id: UUID) -> None:
     """As the removal of another member, without its checks."""
-    _lock_row(organization_id)
+    lock_organization(organization_id)
     _remove(operator, member_of(organization_id, user_id))
 
 
 @transaction.atomic
 def add_member(operator: User, organization_id: UUID, user: User, role: Role) -> Membership:
     """Without a code, and also where the user was removed."""
-    _lock_row(organization_id)
+    lock_organization(organization_id)
     added = Membership.objects.create(organization_id=organization_id, user=user, role=role)
     Ban.objects.filter(organization=organization_id, user=user).delete()
     _note("member added", Type.MEMBER_ADDED, added, operator, after={"role": role})
@@ -242,78 +241,9 @@ def add_member(operator: User, organization_id: UUID, user: User, role: Role) ->
 @transaction.atomic
 def forgive(operator: User, ban: Ban) -> None:
     """As lift_ban, without its checks."""
-    _lock_row(ban.organization_id)
+    lock_organization(ban.organization_id)
     ban.delete()
     _note("ban lifted", Type.BAN_LIFTED, ban, operator)
-
-
-@transaction.atomic
-def replace_codes_known_to(user: User) -> None:
-    """For a user whose account ends or is deactivated: registration may be open."""
-    for membership in Membership.objects.filter(user=user).order_by("organization_id"):
-        _lock_row(membership.organization_id)
-        _replace_known_codes(membership.organization_id, Role(membership.role))
-        revoke_known_to(membership)
-
-
-# --- Codes ---------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def rotate_code(
-    actor: User,
-    organization_id: UUID,
-    role: Role,
-    expires_in_s: int | None = None,
-    max_uses: int | None = None,
-) -> InviteCode:
-    """Replace the live code of `role`, which ends the old one; ADMIN only."""
-    require(actor, organization_id, Role.ADMIN)
-    return replace_code(organization_id, role, expires_in_s, max_uses)
-
-
-@transaction.atomic
-def replace_code(
-    organization_id: UUID, role: Role, expires_in_s: int | None = None, max_uses: int | None = None
-) -> InviteCode:
-    """As rotate_code, without a check of the role: for operators, who are no members."""
-    _lock_row(organization_id)
-    now = timezone.now()
-    InviteCode.objects.filter(organization_id=organization_id, role=role, rotated_at=None).update(
-        rotated_at=now
-    )
-    code = InviteCode(
-        organization_id=organization_id,
-        role=role,
-        created_at=now,
-        expires_at=now + timedelta(seconds=expires_in_s) if expires_in_s is not None else None,
-        max_uses=max_uses,
-    )
-    _create_codes(organization_id, [code])
-    return code
-
-
-@transaction.atomic
-def delete_code(code: InviteCode) -> None:
-    """For operators. Where it is the live one, the organization has none for the role."""
-    target = Target(TargetType.INVITE_CODE, code.role, code.role)
-    before = {"role": code.role, "expires_at": code.expires_at, "max_uses": code.max_uses}
-    code.delete()
-    record(code.organization_id, Type.INVITE_CODE_DELETED, target, before=before)
-
-
-def _create_codes(organization_id: UUID, codes: Sequence[InviteCode]) -> None:
-    """An event of each; the codes themselves are in none. Two queries."""
-    InviteCode.objects.bulk_create(codes)
-    record_all(
-        Event(
-            organization_id,
-            Type.INVITE_CODE_CREATED,
-            Target(TargetType.INVITE_CODE, code.role, code.role),
-            after={"role": code.role, "expires_at": code.expires_at, "max_uses": code.max_uses},
-        )
-        for code in codes
-    )
 
 
 def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
@@ -321,7 +251,7 @@ def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
     membership.role = role
     membership.save(update_fields=["role"])
     if not reaches(role, before):
-        _replace_known_codes(membership.organization_id, before)
+        replace_known_codes(membership.organization_id, before)
         revoke_known_to(membership)
     if role != before:
         changed = {"before": {"role": before}, "after": {"role": role}}
@@ -331,7 +261,7 @@ def _set_role(actor: User, membership: Membership, role: Role) -> Membership:
 
 def _remove(actor: User, membership: Membership) -> None:
     """End the membership and ban the user."""
-    _replace_known_codes(membership.organization_id, Role(membership.role))
+    replace_known_codes(membership.organization_id, Role(membership.role))
     revoke_known_to(membership)
     end(Q(pk=membership.user_id), by=actor)
     membership.delete()
@@ -343,31 +273,6 @@ def _remove(actor: User, membership: Membership) -> None:
     )
     before = {"role": membership.role}
     _note("member removed", Type.MEMBER_REMOVED, membership, actor, before=before)
-
-
-def _replace_known_codes(organization_id: UUID, role: Role) -> None:
-    """Replace the usable codes of this role and those below, with what is left of their limits.
-
-    The caller has locked the organization.
-    """
-    known = ORDER[: ORDER.index(role) + 1]
-    live = InviteCode.objects.filter(
-        organization_id=organization_id, role__in=known, rotated_at=None
-    )
-    usable = [code for code in live if code.usable]
-    now = timezone.now()
-    live.filter(pk__in=[code.pk for code in usable]).update(rotated_at=now)
-    successors = [
-        InviteCode(
-            organization_id=organization_id,
-            role=code.role,
-            created_at=now,
-            expires_at=code.expires_at,
-            max_uses=None if code.max_uses is None else code.max_uses - code.uses,
-        )
-        for code in usable
-    ]
-    _create_codes(organization_id, successors)
 
 
 def _note(
@@ -391,11 +296,6 @@ def _note(
             "actor_id": str(actor.pk),
         },
     )
-
-
-def _lock_row(organization_id: UUID) -> None:
-    if lock_row(Organization.objects.filter(deleted_at=None), organization_id) is None:
-        raise Organization.DoesNotExist
 
 
 def _lock(member: User, organization_id: UUID) -> None:

@@ -11,6 +11,7 @@ from django.core import signing
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 
+from accounts import hooks
 from accounts.models import User
 from accounts.recovery.mails import VERIFY, request_mail, require_mail
 from mlops_platform.api.errors import Conflict, Invalid
@@ -66,6 +67,7 @@ def confirm(token: str) -> User:
         if user is None or user.email.lower() != address:
             raise Invalid({"token": BAD_LINK})
         verify(user)
+        hooks.note_account(user, before=None, after={"email_verified": True}, by=user)
     return user
 
 

@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.db import transaction
 
+from accounts import hooks
 from accounts.models import Login, User
 from accounts.recovery.mails import RESET, request_mail, require_mail
 from mlops_platform.api.errors import Invalid
@@ -86,5 +87,6 @@ def reset(token: str, new_password: str) -> User:
         locked.password = hashed
         locked.save(update_fields=["password"])
         Login.objects.filter(user=locked).delete()
+        hooks.note_account(locked, before=None, after={"password": hooks.REPLACED}, by=locked)
     logger.info("password reset", extra={"user_id": str(user.pk)})
     return locked

@@ -13,7 +13,7 @@ from mlops_platform.api.requests import flag_of
 from mlops_platform.api.routers import ID_OR_NAME
 from mlops_platform.api.serializers import EmptySerializer
 from mlops_platform.api.throttling.throttles import JoinThrottle
-from organizations import deletion, queries, services
+from organizations import codes, deletion, queries, services
 from organizations.api import docs
 from organizations.api.permissions import NamedRoleViewSet, RoleViewSet
 from organizations.api.serializers import (
@@ -68,7 +68,7 @@ class OrganizationViewSet(NamedRoleViewSet):
 
     @action(detail=True, methods=["post"], url_path="invite-codes")
     def invite_codes(self, request: UserRequest, organization_id: UUID) -> Response:
-        code = services.rotate_code(request.user, organization_id, **self.body())
+        code = codes.rotate_code(request.user, organization_id, **self.body())
         return Response(CodeSerializer(code).data, status=201)
 
     def retrieve(self, request: UserRequest, organization_id: UUID) -> Response:

@@ -11,10 +11,12 @@ from organizations.events.recording import Event, Target, record, record_all
 Columns = Mapping[str, Any]
 
 
-def note_account(user: User, *, before: Columns | None, after: Columns | None) -> None:
+def note_account(
+    user: User, *, before: Columns | None, after: Columns | None, by: User | None = None
+) -> None:
     """Of a user that is in no organization, an event for operators. Two queries."""
     target = Target(TargetType.MEMBER, user.pk, user.username)
-    record_all(_of_each(user, Type.MEMBER_CHANGED, target, before, after))
+    record_all(_of_each(user, Type.MEMBER_CHANGED, target, before, after), actor=by)
 
 
 def note_deletion(user: User) -> None:

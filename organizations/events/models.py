@@ -20,6 +20,7 @@ class TargetType(models.TextChoices):
     ORGANIZATION = "organization"
     MEMBER = "member"
     INVITE_CODE = "invite_code"
+    INVITATION = "invitation"
     KEY = "key"
     SECRET = "secret"  # noqa: S105  # a kind of thing, not a secret
     CLUSTER = "cluster"
@@ -60,6 +61,8 @@ class OrganizationEventType(models.TextChoices):
     BAN_LIFTED = "BAN_LIFTED"
     INVITE_CODE_CREATED = "INVITE_CODE_CREATED"  # in the place of the one before
     INVITE_CODE_DELETED = "INVITE_CODE_DELETED"
+    INVITATION_CREATED = "INVITATION_CREATED"
+    INVITATION_REVOKED = "INVITATION_REVOKED"
     KEY_CREATED = "KEY_CREATED"
     KEY_REVOKED = "KEY_REVOKED"
     SECRET_CREATED = "SECRET_CREATED"  # noqa: S105  # a type of event, not a secret

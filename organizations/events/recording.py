@@ -10,6 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, connections
 from psycopg2.extras import Json, execute_values
 
+from accounts.hooks import REPLACED as REPLACED
 from accounts.models import User
 from mlops_platform import logs
 from mlops_platform.api.resources import PUBLIC_NAMES, public_amount
@@ -17,9 +18,6 @@ from organizations.events.actors import acting
 from organizations.events.models import OrganizationEventType, TargetType
 
 Columns = Mapping[str, Any]
-REPLACED = "replaced"
-"""In the place of what no event shows: that it is another one now."""
-
 _INSERT = """
 INSERT INTO organizations_organizationevent
        (organization_id, cluster_id, type, target_type, target_id, target_name, before, after,

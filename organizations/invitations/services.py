@@ -6,6 +6,7 @@ after AGAIN, which draws another token: of two mails, the later one's link count
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -23,6 +24,9 @@ from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import Event, Target, record_all
 from organizations.invitations import tokens
 from organizations.invitations.queries import open_ones
 from organizations.models import Invitation, Membership, Organization, Role
@@ -80,6 +84,7 @@ def invite(
     )
     if by_mail:
         transaction.on_commit(lambda: request_mail(invitation.pk))
+    _record(Type.INVITATION_CREATED, [invitation], actor)
     _note("invitation made", invitation, actor)
     return NewInvitation(invitation, token)
 
@@ -94,6 +99,7 @@ def revoke(actor: User, organization_id: UUID, invitation_id: UUID) -> None:
     if invitation is None:
         raise not_found()
     live.filter(pk=invitation_id).update(revoked_at=database_now())
+    _record(Type.INVITATION_REVOKED, [invitation], actor)
     _note("invitation revoked", invitation, actor)
 
 
@@ -103,17 +109,30 @@ def revoke_all(invitations: QuerySet[Invitation]) -> int:
     live = invitations.filter(revoked_at=None)
     for organization_id in live.order_by().values_list("organization_id", flat=True).distinct():
         lock_row(Organization.objects.all(), organization_id)
-    return live.update(revoked_at=database_now())
+    return _revoke(live)
 
 
 def revoke_known_to(membership: Membership) -> None:
     """End the invitations that a member has made or joined by: the member could come back with one
-    by another account. The caller has locked the organization. One query."""
-    Invitation.objects.filter(
-        Q(created_by=membership.user_id) | Q(pk=membership.invitation_id),
-        organization_id=membership.organization_id,
-        revoked_at=None,
-    ).update(revoked_at=database_now())
+    by another account. The caller has locked the organization. One query, three where there are
+    some."""
+    _revoke(
+        Invitation.objects.filter(
+            Q(created_by=membership.user_id) | Q(pk=membership.invitation_id),
+            organization_id=membership.organization_id,
+            revoked_at=None,
+        )
+    )
+
+
+def _revoke(live: QuerySet[Invitation]) -> int:
+    """How many were revoked; the caller has locked their organizations."""
+    found = list(live)
+    if found:
+        ids = [each.pk for each in found]
+        Invitation.objects.filter(pk__in=ids).update(revoked_at=database_now())
+        _record(Type.INVITATION_REVOKED, found)
+    return len(found)
 
 
 def link_to(token: str, host: str = "") -> str:
@@ -172,6 +191,22 @@ def _lock(actor: User, organization_id: UUID) -> None:
     """Nothing is locked for a user who is no member."""
     members = Organization.objects.filter(memberships__user=actor, deleted_at=None)
     lock_row(members, organization_id, of=("self",))
+
+
+def _record(type_: Type, those: Sequence[Invitation], actor: User | None = None) -> None:
+    """An event of each; never its token. One query."""
+    events = []
+    for each in those:
+        facts = {
+            "role": each.role,
+            "email": each.email or None,
+            "expires_at": each.expires_at,
+            "max_uses": each.max_uses,
+        }
+        sides = (None, facts) if type_ == Type.INVITATION_CREATED else (facts, None)
+        target = Target(TargetType.INVITATION, each.pk, each.email or each.role)
+        events.append(Event(each.organization_id, type_, target, *sides))
+    record_all(events, actor=actor)
 
 
 def _note(event: str, invitation: Invitation, actor: User) -> None:

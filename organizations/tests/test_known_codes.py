@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from organizations.codes import replace_code
 from organizations.models import Ban, InviteCode, Membership, Role
-from organizations.services import create_organization, replace_code
+from organizations.services import create_organization
 from organizations.tests.people import PASSWORD, all_at_once, client_for, make_member, make_user
 
 JOIN = "/api/orgs/join"

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from organizations.codes import replace_code
 from organizations.models import InviteCode, Membership, Role
-from organizations.services import create_organization, replace_code
+from organizations.services import create_organization
 
 URL = "/api/orgs/my"
 CODES = {"admin_invite_code", "developer_invite_code", "viewer_invite_code"}

@@ -13,7 +13,7 @@ from accounts import forget as accounts
 from deployments.services import forget as deployments
 from mlops_platform.database.clock import database_now
 from organizations import forget as organizations
-from organizations.events import retention as events_of_organizations
+from organizations.events import retention as audit
 from scheduler import ledger
 from scheduler.samples import taking as samples
 from scheduler.start_times import records
@@ -72,7 +72,7 @@ KINDS = (
         "OUTPUT_MIB_PER_ORGANIZATION",
     ),
     _older(deployments.events, "events", "Entries of timelines", "EVENTS_RETENTION_DAYS"),
-    _older(events_of_organizations.forget, "audit", "Events of organizations", "AUDIT_RETENTION_DAYS"),
+    _older(audit.forget, "audit", "Events of organizations", "AUDIT_RETENTION_DAYS"),
     _older(deployments.ended, "deployments", "Ended deployments", "DEPLOYMENTS_RETENTION_DAYS"),
     _older(deployments.sweeps, "sweeps", "Sweeps without members", "DEPLOYMENTS_RETENTION_DAYS"),
 )

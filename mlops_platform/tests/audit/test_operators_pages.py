@@ -18,6 +18,7 @@ from mlops_platform.tests.equipment.deviations import every_case
 from mlops_platform.tests.equipment.world import World
 from organizations.models import (
     Ban,
+    Invitation,
     InviteCode,
     Membership,
     Organization,
@@ -121,6 +122,7 @@ def rows_of(ids: Mapping[str, str]) -> dict[str, Any]:
         "organizations.membership": Membership.objects.get(user_id=ids["user_id"]).pk,
         "organizations.ban": Ban.objects.get().pk,
         "organizations.invitecode": InviteCode.objects.get(code=ids["invite_code"]).pk,
+        "organizations.invitation": Invitation.objects.get(pk=ids["invitation_id"]).pk,
         "organizations.secret": Secret.objects.get(name="of-the-engines").pk,
         "clusters.node": ids["node_id"],
         "clusters.quota": docker.organization.clusters.get(pk=ids["cluster_id"])

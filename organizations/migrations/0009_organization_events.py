@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("organizations", "0007_service_accounts"),
+        ("organizations", "0008_invitations"),
     ]
 
     operations = [
