@@ -57,7 +57,8 @@ class DeploymentEvent(models.Model):
     )
     actor_name = models.CharField(max_length=150, null=True, editable=False)
     """Of an actor that has been deleted since; while there is one, null."""
-    actor_kind = models.CharField(max_length=8, null=True, editable=False)  # organizations.events
+    actor_kind = models.CharField(max_length=8, null=True, editable=False)
+    """Of an operator (organizations/events/); of all others null: it follows from the rest."""
     request_id = models.CharField(max_length=64, null=True, editable=False)
     cycle_id = models.UUIDField(null=True, blank=True)
     details = models.JSONField(default=dict, blank=True, decoder=DetailsDecoder)

@@ -18,7 +18,7 @@ from accounts.models import User
 from clusters.models import Cluster
 from deployments.models import DeploymentEvent, EventType
 from mlops_platform import logs
-from organizations.events.actors import acting
+from organizations.events.actors import OPERATORS_PAGES
 from organizations.events.models import ActorKind
 
 # In the order given. The feed is ordered by the transaction's id (api/answers/commit_order.py).
@@ -94,12 +94,6 @@ def record(
     )
 
 
-def _kind(actor: User | None, cycle_id: UUID | None) -> ActorKind:
-    if actor is not None:
-        return acting(actor).kind
-    return ActorKind.PLATFORM if cycle_id is None else ActorKind.CYCLE
-
-
 def record_all(
     lines: Iterable[tuple[UUID, Mapping[str, Any]]],
     event_type: EventType,
@@ -114,6 +108,8 @@ def record_all(
 
     `cluster`: that of all of them, where it is at hand, and none of them can be deleted meanwhile.
     """
+    request = logs.http_request.get()
+    is_operators = request is not None and request.path.startswith(OPERATORS_PAGES)
     ids, details, times = [], [], []
     by_key = {"api_key": actor.api_key} if actor is not None and actor.api_key else NO_DETAILS
     for deployment_id, of_deployment in lines:
@@ -129,7 +125,7 @@ def record_all(
         "times": times,
         "actor": actor.pk if actor else None,
         "cycle": cycle_id,
-        "kind": _kind(actor, cycle_id),
+        "kind": ActorKind.OPERATOR if is_operators and actor else None,
         "request": logs.request_id.get(),
     }
     statement = _INSERT

@@ -7,7 +7,7 @@ from accounts.models import User
 from mlops_platform import logs
 from organizations.events.models import ActorKind
 
-ADMIN = "admin"  # the namespace of the operators' pages
+OPERATORS_PAGES = "/admin/"
 
 
 class Actor(NamedTuple):
@@ -27,15 +27,9 @@ def acting(user: User | None = None) -> Actor:
     return Actor(ActorKind.CYCLE if logs.cycle_id.get() else ActorKind.PLATFORM)
 
 
-def is_operator() -> bool:
-    """Whether the request that is under way is one of the operators' pages."""
-    request = logs.http_request.get()
-    resolved = request.resolver_match if request is not None else None
-    return resolved is not None and resolved.app_name == ADMIN
-
-
 def _kind_of(user: User) -> ActorKind:
-    if is_operator():
+    request = logs.http_request.get()
+    if request is not None and request.path.startswith(OPERATORS_PAGES):
         return ActorKind.OPERATOR
     return ActorKind.KEY if user.api_key else ActorKind.USER
 

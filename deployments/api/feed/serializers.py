@@ -89,7 +89,7 @@ class FeedEventSerializer(EventSerializer):
 
     @swagger_serializer_method(serializers.ChoiceField(ActorKind.values))
     def get_actor_kind(self, event: FeedEvent) -> str:
-        """Events of deployments from earlier versions do not say it."""
+        """Those of deployments say it of operators alone."""
         if event.actor_kind is not None:
             return event.actor_kind
         if event.actor_id is not None or event.actor_name is not None:
