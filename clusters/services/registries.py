@@ -31,7 +31,6 @@ def put_registry(cluster: Cluster, host: str, username: str, password: str) -> R
                 code="too_many_registries",
             )
         columns = {"username": username, "secret": seal({"password": password})}
-        before = Registry.objects.filter(cluster=locked, host=host).first()
         registry, created = Registry.objects.update_or_create(
             cluster=locked, host=host, defaults=columns
         )
@@ -39,7 +38,7 @@ def put_registry(cluster: Cluster, host: str, username: str, password: str) -> R
             locked,
             Type.REGISTRY_CREATED if created else Type.REGISTRY_CHANGED,
             (TargetType.REGISTRY, registry.pk, host),
-            {"username": before.username} if before else None,
+            None,
             {"username": username, "password": REPLACED},
         )
     return registry

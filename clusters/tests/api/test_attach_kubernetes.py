@@ -284,7 +284,7 @@ def test_the_last_node_takes_the_totals_with_it_and_leaves_the_server(kube, node
 def test_attaching_takes_few_queries(api, ada, org, django_assert_num_queries):
     # the caller, the role twice, the organization, the number of its clusters, and two rows between
     # two savepoints and their releases; its own endpoint, read again
-    with django_assert_num_queries(13):  # one for what is closed
+    with django_assert_num_queries(14):  # one for what is closed, and one for the event
         assert api(ada).post(PATH, body(org)).status_code == 201
 
 

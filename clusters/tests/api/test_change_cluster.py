@@ -162,5 +162,5 @@ def test_a_reason_needs_a_state_and_has_a_length(api, ada, cluster, change):
 def test_it_takes_few_queries(api, ada, cluster, django_assert_num_queries):
     # the caller, the cluster, the role; a savepoint, the lock, its nodes, the write, the release;
     # its closed nodes
-    with django_assert_num_queries(10):  # the database's clock is one
+    with django_assert_num_queries(11):  # the database's clock is one, the event another
         api(ada).patch(path(cluster), {"total_gpu": 8})

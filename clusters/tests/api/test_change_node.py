@@ -202,5 +202,5 @@ def test_bad_values_are_named(api, ada, node, query, sent, field):
 def test_it_takes_few_queries(api, ada, node, django_assert_num_queries):
     # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, the write,
     # the nodes' sum, the totals, the release
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):  # one writes the event
         api(ada).patch(path(node), {"gpu": 8})

@@ -69,5 +69,5 @@ def test_a_body_is_not_asked_for(api, ada, node, call):
 def test_it_takes_few_queries(api, ada, node, django_assert_num_queries):
     # the caller, the cluster, the role, the node; a savepoint, the lock, the node again, the time,
     # what still ends there, the write, the flag, the release
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):  # one writes the event
         api(ada).post(path(node, "drain"), {})

@@ -132,6 +132,6 @@ def test_the_calls_take_few_queries(api, ada, org, docker, kept, django_assert_n
     # the caller, the cluster, the role; begin, the lock, how many, look it up, write in a savepoint
     with django_assert_num_queries(3 + 1):
         api(ada).get(path(docker))
-    with django_assert_num_queries(4 + 4):  # begin, the lock, the deletion, commit
+    with django_assert_num_queries(4 + 6):  # begin, lock, delete, its cluster, event, commit
         api(ada).delete(path(docker, kept))
     assert not make_cluster(org).registries.exists()
