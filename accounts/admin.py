@@ -172,6 +172,14 @@ class IdentityAdmin(LookUpAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def delete_model(self, request: HttpRequest, obj: Identity) -> None:
+        hooks.note_account(obj.user, before=None, after={"identity": "disconnected"})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Identity]) -> None:
+        for identity in queryset.select_related("user"):
+            self.delete_model(request, identity)
+
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(LookUpAdmin):

@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from rest_framework.exceptions import APIException, PermissionDenied
 
+from accounts import hooks
 from accounts.models import Identity, User
 from accounts.recovery import addresses
 from mlops_platform.api.errors import Conflict
@@ -79,6 +80,7 @@ def connect(user: User, issuer: str, subject: str) -> None:
     if identity.user_id != user.pk:
         raise Conflict(OF_ANOTHER, "connected")
     if is_new:
+        hooks.note_account(user, before=None, after={"identity": "connected"}, by=user)
         extra = {"user_id": str(user.pk), "issuer": issuer, "subject": subject}
         logger.info("identity connected", extra=extra)
 

@@ -3,7 +3,7 @@
 An organization may have more members than one form can show. No page needs a query per row.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,6 +19,8 @@ from mlops_platform.api.errors import Conflict
 from organizations import event_pages  # noqa: F401  # Django looks for pages in this module alone
 from organizations.codes import delete_code, replace_code
 from organizations.deletion import delete_organization
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import Target, record
 from organizations.invitations.services import revoke_all
 from organizations.models import (
     Ban,
@@ -163,6 +165,32 @@ class GroupRoleAdmin(LookUpAdmin):
     search_fields = ["group", "organization__name"]
     autocomplete_fields = ["organization"]
     ordering = ["group", "pk"]
+
+    def save_model(self, request: HttpRequest, obj: GroupRole, form: Any, change: bool) -> None:
+        before = form.initial if change else None
+        super().save_model(request, obj, form, change)
+        _note_group(obj, before, {"group": obj.group, "role": obj.role})
+
+    def delete_model(self, request: HttpRequest, obj: GroupRole) -> None:
+        _note_group(obj, {"group": obj.group, "role": obj.role}, None)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[GroupRole]) -> None:
+        for each in queryset.select_related("organization"):
+            self.delete_model(request, each)
+
+
+def _note_group(
+    row: GroupRole, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> None:
+    """A group's role is a setting of the organization."""
+    sides = [
+        None if each is None else {"group_role": {"group": each["group"], "role": each["role"]}}
+        for each in (before, after)
+    ]
+    target = Target(TargetType.ORGANIZATION, row.organization_id, row.organization.name)
+    type_ = OrganizationEventType.ORGANIZATION_CHANGED
+    record(row.organization_id, type_, target, before=sides[0], after=sides[1])
 
 
 @admin.register(Ban)

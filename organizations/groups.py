@@ -13,8 +13,12 @@ from django.db import transaction
 
 from accounts.models import User
 from organizations.access import reaches
+from organizations.codes import lock_organization
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import Target, record
 from organizations.models import Ban, GroupRole, Membership, Role
-from organizations.services import end_membership, is_last_admin, lock_organization, set_role
+from organizations.services import end_membership, is_last_admin, set_role
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +65,31 @@ def _follow_in(user: User, organization_id: UUID, role: Role | None) -> None:
         Membership.objects.create(
             organization_id=organization_id, user=user, role=role, from_group=True
         )
-        logger.info("member joined by a group", extra=extra)
+        _note(user, organization_id, "member joined by a group", None, role)
     elif not membership.from_group:
         return
     elif role != Role.ADMIN and is_last_admin(membership):
         logger.warning("the last ADMIN stays, without a group that says so", extra=extra)
     elif role is None:
+        before = membership.role
         end_membership(membership)
-        logger.info("member left with a group", extra=extra)
+        _note(user, organization_id, "member left with a group", before, None)
     else:
         set_role(user, organization_id, user.pk, role)
+
+
+def _note(
+    user: User, organization_id: UUID, text: str, before: str | None, after: Role | None
+) -> None:
+    """An event, and one line of the log."""
+    sides = [None if role is None else {"role": role, "group": True} for role in (before, after)]
+    record(
+        organization_id,
+        Type.MEMBER_JOINED if before is None else Type.MEMBER_LEFT,
+        Target(TargetType.MEMBER, user.pk, user.username),
+        before=sides[0],
+        after=sides[1],
+        actor=user,
+    )
+    extra = {"organization_id": str(organization_id), "member_id": str(user.pk), "role": after}
+    logger.info(text, extra=extra)

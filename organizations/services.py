@@ -306,14 +306,9 @@ def _lock(member: User, organization_id: UUID) -> None:
     lock_row(Organization.objects.filter(memberships__user=member), organization_id, of=("self",))
 
 
-def lock_organization(organization_id: UUID) -> None:
-    """For those who change its members and are none."""
-    _lock_row(organization_id)
-
-
 def end_membership(membership: Membership) -> None:
     """End it without a ban, with what the member knows. The caller has locked the organization."""
-    _replace_known_codes(membership.organization_id, Role(membership.role))
+    replace_known_codes(membership.organization_id, Role(membership.role))
     revoke_known_to(membership)
     membership.delete()
 

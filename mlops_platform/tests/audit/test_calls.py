@@ -19,6 +19,8 @@ UNRECORDED = {
     "POST /api/users/login": "a login changes nothing of an organization",
     "POST /api/users/refresh": "as a login",
     "POST /api/users/logout": "as a login",
+    "POST /api/auth/device": "a program asks to be let in",
+    "POST /api/auth/device/token": "as a login",
     "PUT /api/users/me/secrets/{own_secret_name}": OF_A_PERSON,
     "DELETE /api/users/me/secrets/{own_secret_name}": OF_A_PERSON,
 }

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client, RequestFactory
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, Identity, User
 from clusters.models import Cluster, Registry, Runtime, Sandbox
 from clusters.tests.allocation import make_cluster
 from deployments.models import PriorityClass
@@ -18,6 +18,7 @@ from mlops_platform.tests.equipment.deviations import every_case
 from mlops_platform.tests.equipment.world import World
 from organizations.models import (
     Ban,
+    GroupRole,
     Invitation,
     InviteCode,
     Membership,
@@ -37,6 +38,11 @@ NEW: Mapping[str, Mapping[str, Any]] = {
     },
     "organizations.membership": {
         "user": "{banned_user_id}",
+        "organization": "{organization_id}",
+        "role": "VIEWER",
+    },
+    "organizations.grouprole": {
+        "group": "staff",
         "organization": "{organization_id}",
         "role": "VIEWER",
     },
@@ -72,6 +78,7 @@ CHANGED: Mapping[str, Mapping[str, Any]] = {
     },
     "organizations.organization": {"name": "Looms"},
     "organizations.membership": {"role": "DEVELOPER"},
+    "organizations.grouprole": {"role": "ADMIN"},
     "clusters.cluster": {"name": "north"},
     "clusters.quota": {"max_gpu": "3"},
     "clusters.registry": {"username": "other", "password": "of the robot"},
@@ -123,6 +130,12 @@ def rows_of(ids: Mapping[str, str]) -> dict[str, Any]:
         "organizations.ban": Ban.objects.get().pk,
         "organizations.invitecode": InviteCode.objects.get(code=ids["invite_code"]).pk,
         "organizations.invitation": Invitation.objects.get(pk=ids["invitation_id"]).pk,
+        "organizations.grouprole": GroupRole.objects.create(
+            group="crew", organization=docker.organization, role="VIEWER"
+        ).pk,
+        "accounts.identity": Identity.objects.create(
+            user_id=ids["user_id"], issuer="https://id.example.org", subject="1"
+        ).pk,
         "organizations.secret": Secret.objects.get(name="of-the-engines").pk,
         "clusters.node": ids["node_id"],
         "clusters.quota": docker.organization.clusters.get(pk=ids["cluster_id"])

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0032_sweeps"),
+        ("deployments", "0033_usage"),
     ]
 
     operations = [
