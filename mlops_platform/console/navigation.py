@@ -9,6 +9,7 @@ PAGES = (
     ("Home", "console:home"),
     ("Deployments", "console:deployments"),
     ("Submit", "console:submit"),
+    ("Organizations", "console:organizations"),
 )
 """What each is called, and the name of its URL."""
 

@@ -11,6 +11,7 @@ from mlops_platform.console.views import (
     login,
     logs,
     news,
+    organizations,
     submit,
     why,
 )
@@ -23,6 +24,8 @@ urlpatterns = [
     path("news/", news.show, name="news"),
     path("logout/", login.log_out, name="logout"),
     path("clusters/<str:cluster_id>/", cluster.show, name="cluster"),
+    path("organizations/", organizations.show_all, name="organizations"),
+    path("organizations/<str:organization_id>/", organizations.show, name="organization"),
     path("submit/", submit.show, name="submit"),
     path("submit/quote/", submit.quote, name="quote"),
     path("deployments/", deployments.show, name="deployments"),
