@@ -14,6 +14,7 @@ from deployments.queries.allocations import clusters_with_endpoints
 from deployments.reconciler import elsewhere, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
 from deployments.reconciler.starts import image_pulls
+from deployments.usage import rollups
 from mlops_platform.database.clock import database_now
 
 watcher.connect_to_worker()
@@ -70,6 +71,12 @@ def reconcile(
 def _request_pull(endpoint_id: UUID, image: str) -> None:
     if image_pulls.should_request(endpoint_id, image):
         pull.delay(str(endpoint_id), image)
+
+
+@shared_task(name="deployments.tasks.sum_usage", ignore_result=True)
+def sum_usage() -> None:
+    """Sum up usage of the days that are over, for some seconds; the next turn goes on."""
+    rollups.take_turn(database_now())
 
 
 @shared_task(name="deployments.tasks.pull", ignore_result=True)

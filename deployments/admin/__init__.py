@@ -1,7 +1,15 @@
-"""The admin pages of deployments, sweeps and priority classes."""
+"""The admin pages of deployments, sweeps, priority classes and usage."""
 
 from deployments.admin.deployments import DeploymentAdmin
 from deployments.admin.priority_classes import PriorityClassAdmin
 from deployments.admin.sweeps import SweepAdmin
+from deployments.admin.usage import AllocationIntervalAdmin, PriceAdmin, UsageOfDayAdmin
 
-__all__ = ["DeploymentAdmin", "PriorityClassAdmin", "SweepAdmin"]
+__all__ = [
+    "AllocationIntervalAdmin",
+    "DeploymentAdmin",
+    "PriceAdmin",
+    "PriorityClassAdmin",
+    "SweepAdmin",
+    "UsageOfDayAdmin",
+]

@@ -3,6 +3,7 @@
 from deployments.api.feed.viewsets import OrganizationEventViewSet
 from deployments.api.quota_viewsets import QuotaViewSet
 from deployments.api.sweeps.viewsets import SweepViewSet
+from deployments.api.usage.viewsets import UsageViewSet
 from deployments.api.viewsets import ClusterDeploymentsViewSet, DeploymentViewSet, EventViewSet
 from mlops_platform.api.routers import ApiRouter
 
@@ -15,5 +16,6 @@ router.register("deployments/<uuid:deployment_id>/events", EventViewSet, "event"
 router.register(
     "orgs/<id_or_name:organization_id>/events", OrganizationEventViewSet, "organization-event"
 )
+router.register("orgs/<id_or_name:organization_id>", UsageViewSet, "usage")
 router.register(f"{IN_CLUSTER}/deployments", ClusterDeploymentsViewSet, "cluster-deployment")
 router.register(f"{IN_CLUSTER}/quotas", QuotaViewSet, "quota")

@@ -29,6 +29,7 @@ from deployments.api.log_parameters import wanted_logs
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.pagination import DeploymentPagination
 from deployments.api.peers import present_peers
+from deployments.api.placements import DetailedDeploymentSerializer, placements_of
 from deployments.api.representation import (
     DeploymentSerializer,
     ListedDeploymentSerializer,
@@ -124,6 +125,8 @@ class DeploymentViewSet(DeploymentChildViewSet):
         return Response(counts_of(self.filter_queryset(visible)))
 
     def get_serializer_class(self) -> Any:
+        if self.action == "retrieve":
+            return DetailedDeploymentSerializer
         return ListedDeploymentSerializer if self.action == "list" else DeploymentSerializer
 
     def create(self, request: UserRequest) -> Response:
@@ -164,7 +167,9 @@ class DeploymentViewSet(DeploymentChildViewSet):
         return Response(with_warnings(answer, warnings), status=201)
 
     def retrieve(self, request: UserRequest, **path: Any) -> Response:
-        return Response(present_one(self.get_deployment(), request.user))
+        deployment = self.get_deployment()
+        answer = present_one(deployment, request.user)
+        return Response({**answer, "placements": placements_of(deployment.pk)})
 
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
         deployment, body = self.get_deployment(), self.body()

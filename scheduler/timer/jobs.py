@@ -50,6 +50,7 @@ JOBS = (
     Job("take-samples", "", 60, taking.take),
     Job("measure-database", "scheduler.tasks.measure_database", HOUR_S),
     Job("request-audit", "scheduler.tasks.request_audit", 6 * HOUR_S),
+    Job("sum-usage", "deployments.tasks.sum_usage", 60),
     Job("request-retention", "scheduler.tasks.request_retention", HOUR_S),
 )
 

@@ -10,6 +10,13 @@ class PlainTextRenderer(JSONRenderer):
     format = "txt"
 
 
+class CsvRenderer(JSONRenderer):
+    """Lets a client ask for `text/csv`. The view writes the lines, and errors stay JSON."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+
 class EventStreamRenderer(JSONRenderer):
     """Lets a client ask for `text/event-stream`: Server-Sent Events. Errors stay JSON."""
 

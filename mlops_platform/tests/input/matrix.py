@@ -121,6 +121,13 @@ OWN_KEYS = "/api/users/me/keys"
 SECRET: Body = {"value": " of the robot\n"}
 QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
 
+PRICES: Body = {
+    "prices": [
+        {"node_labels": {"gpu": "a100"}, "gpu_hour": 2.5, "core_hour": 0.04, "gib_hour": 0},
+        {"gpu_hour": 1, "core_hour": 0, "gib_hour": 0},
+    ]
+}
+
 MATRIX = [
     Row("POST /api/users/register", (201,) * 5, {**USER, "email": "grace@example.org"}),
     Row("POST /api/users/login", OPEN, {**USER, "username": "mia"}),
@@ -185,6 +192,15 @@ MATRIX = [
     Row(f"GET {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 200)),
     Row(f"DELETE {INVITATIONS}/{{invitation_id}}", (401, 404, 403, 403, 204)),
     Row("GET /api/orgs/{organization_id}/events", READ),
+    Row("GET /api/orgs/{organization_id}/usage", READ),
+    Row(
+        "GET /api/orgs/{organization_id}/usage",
+        READ,
+        query="?from=2026-03-01&group_by=user,day&format=csv",
+    ),
+    Row("GET /api/orgs/{organization_id}/prices", READ),
+    Row("PUT /api/orgs/{organization_id}/prices", (401, 404, 403, 403, 200), PRICES),
+    Row("DELETE /api/orgs/{organization_id}/prices", (401, 404, 403, 403, 204)),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),
     Row(f"GET {KEYS}", (401, 404, 403, 403, 200)),

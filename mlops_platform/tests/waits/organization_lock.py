@@ -26,6 +26,7 @@ _ROWS = {
     "accounts_user": f"id {_MEMBERS}",
     "accounts_apikey": f"user_id {_MEMBERS}",
     "accounts_login": f"user_id {_MEMBERS}",
+    "deployments_price": _ORG,
     "clusters_cluster": _ORG,
     "clusters_node": _OF_CLUSTER,
     "clusters_quota": _OF_CLUSTER,
