@@ -91,7 +91,7 @@ def wanted_usage(request: Request, organization_id: UUID) -> Wanted:
             faults[name] = f"The key of the label to group by, such as {name}=team."
         elif len(given) > LONGEST_KEY:
             faults[name] = f"At most {LONGEST_KEY} characters."
-    chosen = values.get("format") or getattr(request.accepted_renderer, "format", JSON)
+    chosen = str(values.get("format") or getattr(request.accepted_renderer, "format", JSON))
     if chosen not in FORMATS:
         faults["format"] = f"One of {', '.join(FORMATS)}."
     if faults:

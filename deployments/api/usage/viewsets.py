@@ -33,7 +33,7 @@ TOO_MANY = (
 class ByAccept(DefaultContentNegotiation):
     """The Accept header alone chooses: `format` is a parameter of the call."""
 
-    settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+    settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
 
 
 class UsageViewSet(NamedRoleViewSet):

@@ -83,6 +83,6 @@ def test_a_key_needs_the_scope_manage(
     anyone: JsonClient, org: Organization, ada: User, scope: str, status: int
 ):
     token = create_key(ada, "nightly", KeyScope(scope)).token
-    headers = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
-    assert anyone.put(path(org), {"prices": PRICES}, **headers).status_code == status
-    assert anyone.get(path(org), **headers).status_code == 200
+    anyone.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    assert anyone.put(path(org), {"prices": PRICES}).status_code == status
+    assert anyone.get(path(org)).status_code == 200

@@ -25,7 +25,7 @@ from clusters.models import NodeState, Registry
 from clusters.services.quotas import put_quota
 from clusters.services.volumes import add_volume
 from clusters.tests.allocation import make_cluster, make_node
-from deployments.models import Deployment, Status, Sweep
+from deployments.models import Deployment, Price, Status, Sweep
 from deployments.services.submit import create_deployment
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
@@ -117,6 +117,7 @@ def make_world() -> World:
     colleague.email = "mia@example.org"
     colleague.save(update_fields=["email"])
     put_secret(ada, owners.organization(org.pk), "of-the-engines", "of the robot")
+    Price.objects.create(organization=org, rank=0, gpu_hour=1, core_hour=0, gib_hour=0)
     service_accounts.create_key(ada, org.pk, "engines-key", Role.DEVELOPER)
     for each in (ada, sam, dev, vera):
         put_secret(each, owners.person(each.pk), "of-my-own", "of the robot")
