@@ -122,6 +122,7 @@ def test_redis_away_leaves_the_place_open(api, dev, cluster, settings, tmp_path)
 @pytest.mark.parametrize(("status", "queries"), [(Status.QUEUED, 7), (Status.RUNNING, 4)])
 def test_it_takes_few_queries(api, dev, cluster, status, queries, django_assert_num_queries):
     deployment = make(cluster, dev, status)
-    # the caller, the deployment, what it depends on, where it was; for a waiting one the classes and the reason
+    # the caller, the deployment, what it depends on, where it was; for a waiting one the classes
+    # and the reason
     with django_assert_num_queries(queries):
         api(dev).get(path(deployment))
