@@ -12,6 +12,8 @@ from deployments.usage.models import Price
 from mlops_platform.api.errors import not_found
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import Target, record
 from organizations.models import Organization, Role
 
 MILLI = 1000
@@ -29,12 +31,27 @@ def put_prices(
     """Replace all prices of the organization; ADMIN only. Amounts are thousandths."""
     with transaction.atomic():
         require(actor, organization_id, Role.ADMIN)
-        if lock_row(Organization.objects.filter(deleted_at=None), organization_id) is None:
+        organization = lock_row(Organization.objects.filter(deleted_at=None), organization_id)
+        if organization is None:
             raise not_found()
+        before = list(map(_shown, prices_of(organization_id)))
         Price.objects.filter(organization=organization_id).delete()
         made = [_price(organization_id, rank, given) for rank, given in enumerate(prices)]
         Price.objects.bulk_create(made)
+        record(
+            organization_id,
+            OrganizationEventType.ORGANIZATION_CHANGED,
+            Target(TargetType.ORGANIZATION, organization_id, organization.name),
+            before={"prices": before},
+            after={"prices": list(map(_shown, made))},
+            actor=actor,
+        )
     return prices_of(organization_id)
+
+
+def _shown(price: Price) -> dict[str, Any]:
+    labels = {price.label: price.value} if price.label else {}
+    return {"node_labels": labels} | {name: float(getattr(price, name)) for name in PER_HOUR}
 
 
 def _price(organization_id: UUID, rank: int, given: Mapping[str, Any]) -> Price:
