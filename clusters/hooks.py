@@ -45,6 +45,15 @@ class PreviewDrain(Protocol):
     def __call__(self, node: Node, mode: str, deadline: datetime | None) -> Mapping[str, Any]: ...
 
 
+class PreviewWindow(Protocol):
+    """What a window of these nodes would do to what runs there now, and still may at its begin:
+    DrainEffectSerializer's values."""
+
+    def __call__(
+        self, cluster: Cluster, nodes: Sequence[Node], mode: str, begins_at: datetime
+    ) -> Mapping[str, Any]: ...
+
+
 class VolumeUsers(Protocol):
     """The deployments that mount a cluster's volume of this name and have not ended: how many, and
     what the first of them are called. The caller has locked the volume's row."""
@@ -60,9 +69,19 @@ def _leave_nothing(cluster: Cluster) -> None:
     """Without an upper app nothing is deployed, so there is nothing to leave."""
 
 
-def _no_effect(node: Node, mode: str, deadline: datetime | None) -> Mapping[str, Any]:
+def _no_effect() -> Mapping[str, Any]:
     total = dict.fromkeys(("deployments", "waiting", "lost_s", "lost_gpu_s"), 0)
     return {"total": total, "deployments": [], "complete": True}
+
+
+def _no_effect_of_drain(node: Node, mode: str, deadline: datetime | None) -> Mapping[str, Any]:
+    return _no_effect()
+
+
+def _no_effect_of_window(
+    cluster: Cluster, nodes: Sequence[Node], mode: str, begins_at: datetime
+) -> Mapping[str, Any]:
+    return _no_effect()
 
 
 def _no_users(cluster_id: UUID, name: str) -> tuple[int, Sequence[str]]:
@@ -77,6 +96,7 @@ count_in_use: CountInUse = _none_in_use
 delete_some_rows: list[DeleteSomeRows] = []
 """Each upper app with rows of clusters appends its function."""
 leave_cluster: LeaveCluster = _leave_nothing
-preview_drain: PreviewDrain = _no_effect
+preview_drain: PreviewDrain = _no_effect_of_drain
+preview_window: PreviewWindow = _no_effect_of_window
 terminating_nodes: TerminatingNodes = _no_nodes
 volume_users: VolumeUsers = _no_users

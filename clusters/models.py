@@ -15,6 +15,10 @@ from clusters.maintenance import DrainMode as DrainMode
 from clusters.maintenance import NodeState as NodeState
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
+from clusters.windows import MaintenanceWindow as MaintenanceWindow
+from clusters.windows import WindowMode as WindowMode
+from clusters.windows import WindowState as WindowState
+from clusters.windows import sentence_of as window_in_words
 from mlops_platform.api.resources import RESOURCES
 from organizations.models import Organization
 
@@ -121,6 +125,7 @@ class Cluster(models.Model):
     class_cost_ratio = models.PositiveIntegerField(default=0, db_default=0)
     preemption_delay_s = models.PositiveIntegerField(default=0, db_default=0)
     low_share_percent = models.PositiveIntegerField(default=0, db_default=0)
+    assumed_runtime_s = models.PositiveIntegerField(default=14_400, db_default=14_400)
     prepull = models.CharField(
         max_length=8, choices=Prepull.choices, default=Prepull.OFF, db_default=Prepull.OFF
     )
@@ -133,6 +138,7 @@ class Cluster(models.Model):
     has_sweeps = models.BooleanField(default=False, db_default=False, editable=False)
     """Whether there may be a sweep with a limit of its own (max_parallel)."""
     has_local_volumes = models.BooleanField(default=False, db_default=False, editable=False)
+    has_windows = models.BooleanField(default=False, db_default=False, editable=False)
     max_queued = models.PositiveIntegerField(null=True, blank=True)
     max_queued_per_user = models.PositiveIntegerField(null=True, blank=True)
 
@@ -392,6 +398,8 @@ class Node(Drainable):
             return sentence
         if self.observed_reason:
             return self.observed_reason
+        if sentence := window_in_words(self.drain or {}):
+            return sentence
         if self.state in (NodeState.DRAINING, NodeState.DRAINED):
             return self.drain_sentence
         return "It is cordoned here." if self.state == NodeState.CORDONED else ""

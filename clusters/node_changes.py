@@ -30,6 +30,8 @@ WITH gone AS (
     DELETE FROM clusters_node
      WHERE id = ANY(%s) AND allocated_cpu_milli = 0 AND allocated_ram_mib = 0 AND allocated_gpu = 0
     RETURNING id
+), _ AS (
+    DELETE FROM clusters_maintenancewindow_nodes windows USING gone WHERE windows.node_id = gone.id
 )
 DELETE FROM clusters_nodeimages images USING gone WHERE images.node_id = gone.id
 """
@@ -74,8 +76,9 @@ def remove(node: Node) -> None:
 
 
 def delete_empty(node_ids: Sequence[UUID]) -> None:
-    """Delete those of the nodes on which nothing is allocated, and the lists of their images. One
-    query, where Django's would read the nodes, and delete a hundred by each."""
+    """Delete those of the nodes on which nothing is allocated, the lists of their images, and
+    their places in windows. One query, where Django's would read the nodes, and delete a
+    hundred by each."""
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_EMPTY, [list(node_ids)])
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from clusters import recording
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.node_changes import delete_empty, follow_nodes, note_change
+from clusters.services import windows
 from clusters.services.clusters import lock_cluster
 from mlops_platform.database.clock import database_now
 from organizations.events.models import OrganizationEventType as Type
@@ -124,6 +125,8 @@ def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
                 _record(node, columns)
         Node.objects.bulk_create(new, batch_size=BATCH)
         recording.of_nodes(endpoint.cluster_id, Type.NODE_CREATED, new)
+        if new:
+            windows.join(endpoint.cluster, new)
         _leave(list(here.values()))
         follow_nodes(endpoint.cluster_id)
     return True

@@ -22,6 +22,7 @@ from clusters.maintenance import STRICTEST_FIRST, DrainMode
 from clusters.models import (
     Cluster,
     Endpoint,
+    MaintenanceWindow,
     Node,
     NodeState,
     Quota,
@@ -69,6 +70,12 @@ def node_names(ids: Collection[str]) -> dict[str | None, str]:
 def volumes_in(cluster: Cluster | UUID) -> QuerySet[Volume]:
     """Its volumes, oldest first."""
     return Volume.objects.filter(cluster=cluster).order_by("id")
+
+
+def windows_in(cluster: Cluster) -> QuerySet[MaintenanceWindow]:
+    """Its maintenance windows, with their nodes, the last begin first; each knows its cluster
+    without a query."""
+    return cluster.windows.order_by("-begins_at", "id").prefetch_related("nodes")
 
 
 def quotas_in(cluster: Cluster) -> QuerySet[Quota]:

@@ -33,6 +33,7 @@ SETTINGS = [
         "has_quotas",
         "has_local_volumes",
         "has_sweeps",
+        "has_windows",
     }
     and not field.name.startswith("allocated_")
 ]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from clusters.services import nodes
+from clusters.services import nodes, windows
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup
 from deployments.lifecycle import deadlines, due, retry_backoff
@@ -34,6 +34,7 @@ def end_due(cluster_id: str) -> None:
         retry_backoff.end_pauses(cluster, now)
         elsewhere.end_exclusions(cluster, now)
         nodes.evict_overdue(cluster)
+        windows.turn(cluster)
 
     due.run(cluster, work)
 

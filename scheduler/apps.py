@@ -16,6 +16,7 @@ class SchedulerConfig(AppConfig):
 
         clusters.delete_some_rows += [ledger.delete_some_rows, taking.delete_some_rows]
         clusters.preview_drain = drains.preview
+        clusters.preview_window = drains.preview_window
         hooks.derive_wait_reasons = lazy_reasons.reasons_of
         hooks.foresee_sweep = sweeps.foresee
         hooks.find_etas = kept.etas_of

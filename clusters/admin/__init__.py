@@ -1,5 +1,5 @@
-"""The operators' pages of nodes, quotas, endpoints, registries, sandboxes and
-volumes.
+"""The operators' pages of nodes, quotas, endpoints, registries, sandboxes,
+volumes and maintenance windows.
 
 Clusters are registered by `scheduler.admin`, which extends ClusterAdmin: the page of a cluster also
 shows what waits and runs in it, and requests a cycle, which this lower app must not import.
@@ -11,6 +11,7 @@ from clusters.admin.quotas import QuotaAdmin
 from clusters.admin.registries import RegistryAdmin
 from clusters.admin.sandboxes import SandboxAdmin
 from clusters.admin.volumes import VolumeAdmin
+from clusters.admin.windows import WindowAdmin
 
 __all__ = [
     "EndpointAdmin",
@@ -19,4 +20,5 @@ __all__ = [
     "RegistryAdmin",
     "SandboxAdmin",
     "VolumeAdmin",
+    "WindowAdmin",
 ]

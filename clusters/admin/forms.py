@@ -72,6 +72,9 @@ class ClusterForm(RefusableForm, forms.ModelForm):
     low_share_percent = forms.IntegerField(
         label="Share that LOW keeps, %", min_value=0, max_value=100
     )
+    assumed_runtime_s = forms.IntegerField(
+        label="Assumed to run before a window, s", min_value=0, max_value=YEAR_S
+    )
     fail_impossible_after_s = forms.IntegerField(
         label="Fail the impossible after, s",
         min_value=60,

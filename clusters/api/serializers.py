@@ -45,6 +45,7 @@ EXAMPLE_POLICY = {
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
     "low_share_percent": 0,
+    "assumed_runtime_s": 14400,
     "fail_impossible_after_s": None,
     "prepull": "off",
 }
@@ -130,6 +131,15 @@ class PolicySerializer(StrictSerializer):
         ),
     )
 
+    assumed_runtime_s = WholeNumber(
+        required=False,
+        min_value=0,
+        max_value=YEAR_S,
+        help_text=(
+            "Seconds that a deployment without a time limit counts as running where a maintenance "
+            "window is planned: it does not start there so long before the begin."
+        ),
+    )
     prepull = Choice(
         Prepull.choices,
         required=False,

@@ -18,7 +18,7 @@ from clusters import hooks, recording
 from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, DrainMode, Node, NodeState
 from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
-from clusters.services import volumes
+from clusters.services import volumes, windows
 from clusters.services.clusters import lock_cluster_or_404
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
@@ -50,6 +50,7 @@ def add_node(cluster: Cluster, columns: Mapping[str, Any]) -> Node:
         node = Node.objects.create(cluster=locked, **columns)
         given = columns_of(node, recording.NODE_SETTINGS)
         recording.of_node(node, Type.NODE_CREATED, None, given)
+        windows.join(locked, [node])
         follow_nodes(locked.pk)
     return node
 
@@ -134,8 +135,10 @@ def drain(
             pending = {**pending, "state": NodeState.DRAINING}
         drain = node.drain or {}
         before = (node.state, node.pending, node.drain_deadline, drain.get("mode"))
-        if node.state == NodeState.DRAINED or (
-            before == (NodeState.DRAINING, pending, deadline, mode)
+        by_window = "window" in drain
+        if (node.state == NodeState.DRAINED and not by_window) or (
+            not by_window
+            and before == (NodeState.DRAINING, pending, deadline, mode)
             and drain.get("reason", "") == reason
         ):
             return node
@@ -175,11 +178,14 @@ def _drain_now(node: Node) -> None:
 def _set_state(node: Node, state: NodeState) -> Node:
     with _locked(node.cluster_id):
         node = _fresh(node)
+        if state == NodeState.READY and (node.drain or {}).get("window"):
+            windows.leave(node)
         forgives = state == NodeState.READY and node.failed_starts is not None
         if forgives:
             node.failed_starts, node.judged = None, NodeState.READY
             node.save(update_fields=["failed_starts", "judged"])
-        if forgives or (node.state, node.pending) != (state, None):
+        by_window = "window" in (node.drain or {})
+        if forgives or by_window or (node.state, node.pending) != (state, None):
             node.forget_drain()
             _put(node, state, None)
     return node
@@ -238,6 +244,7 @@ def _set_name_and_labels(node: Node, changes: Mapping[str, Any]) -> list[str]:
         node.save(update_fields=changed)
     if "name" in changed:
         volumes.rename_node(node.cluster_id, before, node.name)
+        windows.rename_node(node.cluster_id, before, node.name)
         node_renamed.send(Node, cluster_id=node.cluster_id, node_id=node.pk, name=node.name)
     return changed
 

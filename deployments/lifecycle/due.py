@@ -46,7 +46,10 @@ SELECT due.cluster_id, bool_or(due.what <> 'stop'), bool_or(due.what = 'stop')
          WHERE status = 'STOPPING' AND stop_by <= statement_timestamp()
          UNION ALL
         SELECT cluster_id, 'drain' FROM clusters_node
-         WHERE drain_deadline <= statement_timestamp()) due
+         WHERE drain_deadline <= statement_timestamp()
+         UNION ALL
+        SELECT cluster_id, 'window' FROM clusters_maintenancewindow
+         WHERE next_at <= statement_timestamp()) due
   JOIN clusters_cluster c ON c.id = due.cluster_id AND c.deleted_at IS NULL
  WHERE due.what <> 'end' OR c.runtime <> 'simulated' OR %(simulated)s
  GROUP BY due.cluster_id
@@ -78,10 +81,10 @@ def _finish_simulated() -> bool:
 
 
 def wake_all(*, simulated: bool = True) -> None:
-    """Wake a worker for each cluster with an end, a retry or the deadline of a drain that is due,
-    and the runtimes' worker for one with a stop that has outlived its grace, or whose moment has
-    come; `simulated`: also for ends of simulated deployments. One query. Raises the RedisError of a
-    Redis that is away."""
+    """Wake a worker for each cluster with an end, a retry, the deadline of a drain, or the begin or
+    the end of a window that is due, and the runtimes' worker for one with a stop that has outlived
+    its grace, or whose moment has come; `simulated`: also for ends of simulated deployments. One
+    query. Raises the RedisError of a Redis that is away."""
     with connection.cursor() as cursor:
         cursor.execute(_CLUSTERS, {"simulated": simulated})
         found = cursor.fetchall()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deployments.names import Names, with_names
-from deployments.reasons import failed_starts, others, whole_nodes
+from deployments.reasons import failed_starts, others, whole_nodes, windows
 from deployments.reasons.others import some_of
 from deployments.reasons.preemption import (
     DELAYED,
@@ -78,6 +78,8 @@ def render(code: str, details: Details | None, names: Names = NO_NAMES) -> dict[
         message = with_retry(SENTENCES[code](details), details)
         if details.get(VOLUMES) and "node_selector" not in details:
             message += f" {_of_volumes(details[VOLUMES])}"
+        if code != windows.CODE and details.get(windows.WINDOWS):
+            message += f" {windows.of_closed_nodes(details)}"
         if isinstance(details.get(DELAYED), Mapping):
             message += f" {delayed_sentence(details[DELAYED])}"
         if details.get(SPARED):
@@ -339,6 +341,7 @@ SENTENCES: Mapping[str, Callable[[Details], str]] = {
     "QUOTA_EXCEEDED": _quota_exceeded,
     "SWEEP_LIMIT": others.sweep_limit,
     CLUSTER_PAUSED: _cluster_paused,
+    windows.CODE: windows.sentence,
     BACKOFF: _backoff,
     NOT_YET_EVALUATED: _always("The scheduler has not looked at it yet."),
     "PREEMPTED": others.preempted,

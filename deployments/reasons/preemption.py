@@ -64,6 +64,10 @@ SENTENCES: Mapping[str, Callable[[str, bool, str | None], str]] = {
         "{who} is on the node that was at fault, which the next attempt avoids for some minutes.",
         "{who} are on the node that was at fault, which the next attempt avoids for some minutes.",
     ),
+    "MAINTENANCE_WINDOW": _plain(
+        "{who} is on a node with maintenance ahead, into which the preemptor could run.",
+        "{who} are on nodes with maintenance ahead, into which the preemptor could run.",
+    ),
     "OTHER_NODES": _plain(
         "{who} is on a node that is closed or lacks the labels asked for.",
         "{who} are on nodes that are closed or lack the labels asked for.",

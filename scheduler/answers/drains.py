@@ -1,10 +1,11 @@
-"""What a drain of a node would do: whom it affects, what they lose, and where they would go.
+"""What a drain of a node, or a maintenance window, would do: which deployments it affects, what
+they lose, and where they would go.
 
-The production planner says where, on a snapshot of one moment that is read without a lock: the node
-is closed, and what runs on it waits again.
+The production planner says where, on a snapshot of one moment that is read without a lock: the
+nodes are closed, and what runs on them waits again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from clusters.models import DrainMode, Node
+from clusters.models import Cluster, DrainMode, Node, WindowMode
 from deployments.models import Deployment
 from mlops_platform.api.ids import milliseconds, moment
 from scheduler.answers.explain import as_workload
@@ -29,21 +30,50 @@ MOST_STEPS = 400_000  # of the plan; what it does not reach is shown as waiting
 
 def preview(node: Node, mode: str, deadline: datetime | None) -> dict[str, Any]:
     """The values of DrainEffectSerializer. A fixed number of queries."""
+    until_ms = None if deadline is None else milliseconds(deadline)
+
+    def lost_s(running: Running, now_ms: int) -> int:
+        return _lost_s(running, now_ms if mode == DrainMode.NOW else until_ms)
+
+    return _preview(node.cluster_id, {str(node.pk)}, lost_s)
+
+
+def preview_window(
+    cluster: Cluster, nodes: Sequence[Node], mode: str, begins_at: datetime
+) -> dict[str, Any]:
+    """The same of a maintenance window: of what may still run there at its begin."""
+    begins_ms = milliseconds(begins_at)
+
+    def lost_s(running: Running, now_ms: int) -> int:
+        return _lost_s(running, begins_ms if mode == WindowMode.NOW else None)
+
+    return _preview(cluster.pk, {str(node.pk) for node in nodes}, lost_s, still_at_ms=begins_ms)
+
+
+def _preview(
+    cluster_id: UUID,
+    node_ids: Collection[str],
+    lost_s: Callable[[Running, int], int],
+    still_at_ms: int = 0,
+) -> dict[str, Any]:
+    """`lost_s` is what a workload loses, given the present time; those that have ended by
+    `still_at_ms` are left out."""
     with transaction.atomic():
         see_one_moment()
-        snapshot = part_reader(node.cluster_id).ever.snapshot
+        snapshot = part_reader(cluster_id).ever.snapshot
         affected = [
             each
             for each in snapshot.running
-            if not each.stopping and any(p.node_id == str(node.pk) for p in each.placement)
+            if not each.stopping
+            and (each.ends_ms is None or each.ends_ms > still_at_ms)
+            and any(place.node_id in node_ids for place in each.placement)
         ]
-        rows = _rows(node, affected)
-    until_ms = None if deadline is None else milliseconds(deadline)
-    plan = make_plan(_without(snapshot, str(node.pk), affected, rows), with_waits=False)
+        rows = _rows(affected)
+    plan = make_plan(_without(snapshot, node_ids, affected, rows), with_waits=False)
     goes_to = _nodes(snapshot, plan)
     affected = [each for each in affected if each.id in rows]
     affected.sort(key=lambda each: (each.started_ms or snapshot.now_ms, each.id))
-    lost = {each.id: _lost_s(each, snapshot.now_ms, mode, until_ms) for each in affected}
+    lost = {each.id: lost_s(each, snapshot.now_ms) for each in affected}
     return {
         "total": {
             "deployments": len(affected),
@@ -59,16 +89,19 @@ def preview(node: Node, mode: str, deadline: datetime | None) -> dict[str, Any]:
     }
 
 
-def _rows(node: Node, affected: Sequence[Running]) -> dict[str, Deployment]:
+def _rows(affected: Sequence[Running]) -> dict[str, Deployment]:
     """By id. Two queries, and one for volumes that only some nodes have."""
     found = Deployment.objects.filter(pk__in=[UUID(each.id) for each in affected])
     return {str(row.pk): row for row in found.select_related("owner", "priority_class", "cluster")}
 
 
 def _without(
-    snapshot: Snapshot, node_id: str, affected: Sequence[Running], rows: Mapping[str, Deployment]
+    snapshot: Snapshot,
+    node_ids: Collection[str],
+    affected: Sequence[Running],
+    rows: Mapping[str, Deployment],
 ) -> Snapshot:
-    """The cluster with that node closed, and what ran there in the queue, since now."""
+    """The cluster with these nodes closed, and what ran there in the queue, since now."""
     freed: dict[str | None, list[Any]] = {}
     for each in affected:
         for place in each.placement:
@@ -77,7 +110,7 @@ def _without(
         replace(
             each,
             allocated=each.allocated.minus(add_up(freed.get(each.id, [ZERO]))),
-            state=CORDONED if each.id == node_id else each.state,
+            state=CORDONED if each.id in node_ids else each.state,
         )
         for each in snapshot.nodes
     )
@@ -112,9 +145,8 @@ def _nodes(snapshot: Snapshot, plan: Plan) -> dict[str, list[str]]:
     }
 
 
-def _lost_s(running: Running, now_ms: int, mode: str, deadline_ms: int | None) -> int:
-    """The work that it loses at most: at the moment at which it may be evicted."""
-    at_ms = now_ms if mode == DrainMode.NOW else deadline_ms
+def _lost_s(running: Running, at_ms: int | None) -> int:
+    """The work that it loses at most: at the moment at which it may be evicted, if any."""
     if at_ms is None:  # it leaves by itself, or with its work saved
         return 0
     if running.ends_ms is not None and running.ends_ms <= at_ms:

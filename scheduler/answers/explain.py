@@ -107,6 +107,7 @@ def _what_if(
                 GPUS if ALL_GPUS in deployment.whole else ""
             ),
             "without_labels": at_present.without_labels(),
+            "max_runtime_s": _whole_minutes(at_present.largest_limit_s()),
             "another_cluster": _elsewhere(deployment, workload, at_present, budget),
         },
     }
@@ -116,6 +117,11 @@ def _what_if(
         "preemption": preemption_shown(earliest, spared, complete=after.complete),
     }
     return found | {"complete": at_present.complete and after.complete}
+
+
+def _whole_minutes(limit_s: int | None) -> int | None:
+    """A limit that is still short enough when the user has submitted it."""
+    return limit_s if limit_s is None or limit_s < 120 else limit_s // 60 * 60
 
 
 def as_workload(deployment: Deployment, local: Collection[str] | None = None) -> Workload:

@@ -3,11 +3,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from clusters.models import Cluster, Preemption, Queueing
 from deployments.models import Deployment, WaitReason
+from mlops_platform.api.ids import milliseconds
+from mlops_platform.database.clock import database_now
 from scheduler.answers.explain import as_workload
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.wait_reasons import ReasonsWithoutCycle
@@ -19,7 +22,7 @@ from scheduler.store.volumes import local_volumes, names_of
 def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[str, Any]]]:
     """By id, for the deployments that waited when a cycle last looked. Two queries, one more where
     queueing is strict, where only some nodes have a volume, and where any could evict on nodes; two
-    where owners matter."""
+    where owners matter, and where there are windows."""
     clusters = Cluster.objects.in_bulk({row.cluster_id for row in deployments})
     looked = {pk: cluster.evaluated_at for pk, cluster in clusters.items()}
     seen = [
@@ -32,6 +35,9 @@ def reasons_of(deployments: Sequence[Deployment]) -> dict[UUID, tuple[str, dict[
         return {}
     heads, volumes = _heads(clusters.values()), local_volumes(clusters.values())
     snapshots = empty_snapshots(clusters.values(), volumes)
+    if any(each.windows for each in snapshots.values()):  # which of them count depends on the time
+        now_ms = milliseconds(database_now())
+        snapshots = {pk: replace(each, now_ms=now_ms) for pk, each in snapshots.items()}
     preempting = [
         row
         for row in seen

@@ -227,6 +227,10 @@ class StartsNowWithSerializer(serializers.Serializer):
         child=serializers.CharField(),
         help_text="Labels of its `node_selector`: without them, together, it starts now.",
     )
+    max_runtime_s = serializers.IntegerField(
+        allow_null=True,
+        help_text="The largest time limit with which it starts now, before maintenance begins.",
+    )
     priority = HigherPrioritySerializer(allow_null=True, help_text="The lowest that would do.")
     another_cluster = AnotherClusterSerializer(many=True)
     after = AfterSerializer()
@@ -261,6 +265,7 @@ EXPLANATION_EXAMPLE = {
         "without_volumes": [],
         "without_exclusive": False,
         "without_labels": {},
+        "max_runtime_s": None,
         "priority": {
             "priority": "HIGH",
             "evicts": [

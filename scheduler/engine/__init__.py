@@ -9,6 +9,6 @@ from scheduler.engine.decision import Decision, decide, make_plan
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 
-ENGINE_VERSION = "20"
+ENGINE_VERSION = "21"
 
 __all__ = ["ENGINE_VERSION", "Decision", "Plan", "Snapshot", "decide", "make_plan"]

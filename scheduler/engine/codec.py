@@ -2,9 +2,9 @@
 
 Canonical: rows as arrays in the order of their fields, sorted keys in objects, no white space. The
 same value always gives the same bytes. Fields that matter only to some clusters (owners, their
-allocations and quotas, services, preemptions, reservations, images, drains at checkpoints, sweeps)
-come last, and are left out where they have their default: rows from before a field existed are read
-the same way.
+allocations and quotas, services, preemptions, reservations, images, drains at checkpoints, sweeps,
+windows) come last, and are left out where they have their default: rows from before a field existed
+are read the same way.
 """
 
 import json
@@ -27,13 +27,14 @@ from scheduler.engine.snapshot import (
     Running,
     Snapshot,
     SweepLimit,
+    Window,
     Workload,
 )
 
 FORMAT = 3
 # The defaults of the last fields, which are left out.
-_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, [], []]
-_POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0]
+_SNAPSHOT_ENDS: list[Any] = [[], [], [], 0, [], [], []]
+_POLICY_ENDS: list[Any] = [NEVER, 0, 0, 0, 14_400]
 _NODE_ENDS: list[Any] = [None]
 _WORKLOAD_ENDS: list[Any] = ["", False, 0, "", ""]
 _RUNNING_ENDS: list[Any] = ["", False, None, False, ""]
@@ -98,6 +99,7 @@ def _snapshot(values: Any) -> Snapshot:
         row[name] = _by_owner(row[name])
     row["local_images"] = _each(LocalImage, row["local_images"], workload_ids=tuple, nodes=tuple)
     row["sweeps"] = _each(SweepLimit, row["sweeps"])
+    row["windows"] = _each(Window, row["windows"], node_ids=tuple, closed_ids=tuple)
     row["reservation_history"] = _each(ReservationRecord, row["reservation_history"])
     row["queued"] = _workloads(*row["queued"])
     return Snapshot(**row)

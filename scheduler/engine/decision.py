@@ -7,6 +7,7 @@ from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.drain import drain
 from scheduler.engine.local_images import prefer_local_images
+from scheduler.engine.placement.windows import coming, outside_windows
 from scheduler.engine.plan import Plan, Start, Wait
 from scheduler.engine.preemption.joint import Advice
 from scheduler.engine.queue.waiting_queue import WaitingQueue
@@ -14,7 +15,7 @@ from scheduler.engine.reasons import Reason
 from scheduler.engine.second_look import look_again
 from scheduler.engine.snapshot import ACTIVE, STRICT, LocalImage, Snapshot, Workload
 from scheduler.engine.state import CycleState
-from scheduler.engine.wait_reasons import WaitReasons, impossible
+from scheduler.engine.wait_reasons import WaitReasons, closed_to, impossible, in_windows
 from scheduler.engine.whole_nodes.variants import expand
 
 Waiting = list[tuple[Workload, Reason]]
@@ -63,7 +64,33 @@ def sift(view: ClusterView) -> tuple[list[Workload], Waiting]:
             waiting.append((workload, reason))
     if any_whole:
         possible = list(expand(view.cluster.capacity, possible))
+    if view.snapshot.windows and coming(view.snapshot):
+        possible, closed = outside(view, possible)
+        waiting += closed
     return possible, waiting
+
+
+def outside(view: ClusterView, workloads: Iterable[Workload]) -> tuple[list[Workload], Waiting]:
+    """The workloads as they ask for nodes outside the windows that they reach into, and those for
+    which no such nodes would be enough, if all of these were empty: a window keeps them back."""
+    found, closed = list[Workload](), dict[str, Workload]()
+    is_possible: dict[str, bool] = {}  # by scheduling key
+    for workload in outside_windows(workloads, view.snapshot):
+        key = workload.scheduling_key
+        if key not in is_possible:
+            is_possible[key] = not closed_to(view.cluster.capacity, workload)
+        if is_possible[key]:
+            found.append(workload)
+        else:
+            closed[workload.origin.id] = workload
+    for workload in found:
+        closed.pop(workload.origin.id, None)  # another of its variants
+    reason_of: dict[str, Reason] = {}  # by scheduling key
+    for workload in closed.values():
+        key = workload.origin.scheduling_key
+        if key not in reason_of:
+            reason_of[key] = in_windows(view.snapshot, view.cluster.capacity, workload)
+    return found, [(w.origin, reason_of[w.origin.scheduling_key]) for w in closed.values()]
 
 
 def admit_in_turn(

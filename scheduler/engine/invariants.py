@@ -6,7 +6,12 @@ The store asks it before it applies anything; every property test asks it after 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.engine.invariants_of_waits import over_limits, reservation_faults
+from scheduler.engine.invariants_of_waits import (
+    in_window,
+    over_limits,
+    reservation_faults,
+    windows_by_node,
+)
 from scheduler.engine.plan import Plan, Start
 from scheduler.engine.resources import ZERO, Resources
 from scheduler.engine.snapshot import (
@@ -184,6 +189,7 @@ class _Replay:
         self.free: dict[str | None, Resources] = {
             node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
         } or {None: snapshot.total.minus(snapshot.allocated)}
+        self.snapshot, self.windows = snapshot, windows_by_node(snapshot)
         self.withheld: dict[str | None, Resources] = {}  # from the start that is looked at
 
     def give(self, running: Running) -> None:
@@ -215,6 +221,8 @@ class _Replay:
         node = self.nodes[at]
         if node.state != READY or (workload.whole and not self._is_of_its_size(node, workload)):
             return False
+        if self.windows.get(at) and in_window(workload, self.windows[at], self.snapshot):
+            return False
         return set(workload.selector) <= set(node.labels)
 
     def reach(self, at: str | None) -> Resources:
@@ -243,6 +251,8 @@ class _Replay:
                 breaches.append(f"{workload.id} is placed on a node that is {self.nodes[at].state}")
             if at is not None and not set(workload.selector) <= set(self.nodes[at].labels):
                 breaches.append(f"{workload.id} is placed on a node without its labels")
+            if at in self.windows and in_window(workload, self.windows[at], self.snapshot):
+                breaches.append(f"{workload.id} may run into a window of its node")
         return breaches
 
     def _of_whole_node(self, workload: Workload, node: Node) -> list[str]:

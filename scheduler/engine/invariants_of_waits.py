@@ -1,7 +1,9 @@
-"""The invariants that count no capacity: what is reserved, and the limits of sweeps."""
+"""The invariants that count no capacity: what is reserved, the limits of sweeps, and windows."""
+
+from collections.abc import Sequence
 
 from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot
+from scheduler.engine.snapshot import ACTIVE, STRICT, Snapshot, Window, Workload
 
 
 def over_limits(snapshot: Snapshot, plan: Plan) -> list[str]:
@@ -34,3 +36,25 @@ def reservation_faults(snapshot: Snapshot, plan: Plan, id_: str) -> list[str]:
     if any(start.workload_id == id_ for start in plan.starts):
         return [f"capacity is reserved for {id_}, which starts"]
     return []
+
+
+def windows_by_node(snapshot: Snapshot) -> dict[str | None, list[Window]]:
+    """The windows of each node that has any."""
+    found: dict[str | None, list[Window]] = {}
+    for window in snapshot.windows:
+        for id_ in window.node_ids:
+            found.setdefault(id_, []).append(window)
+    return found
+
+
+def in_window(workload: Workload, windows: Sequence[Window], snapshot: Snapshot) -> bool:
+    """Whether the workload, started now, might run in one of these."""
+    lasts_s = workload.limit_s
+    if lasts_s is None:
+        lasts_s = snapshot.policy.assumed_runtime_s
+    now_ms = snapshot.now_ms
+    return any(
+        window.ends_ms > now_ms
+        and (window.begins_ms <= now_ms or window.begins_ms < now_ms + lasts_s * 1000)
+        for window in windows
+    )

@@ -102,7 +102,8 @@ class _Kinds:
             asked = frozenset(label for label in labels if label in self._asked)
             capacity = self._capacity
             size = capacity.totals[at] if self._by_size else None
-            self._known[at] = (capacity.free[at], capacity.totals[at].gpu > 0, asked, size)
+            has_gpus, closes_ms = capacity.totals[at].gpu > 0, capacity.closes_ms(at)
+            self._known[at] = (capacity.free[at], has_gpus, asked, size, closes_ms)
         return self._known[at]
 
 

@@ -4,6 +4,7 @@ into sentences.
 Amounts are millicores, MiB and whole GPUs under `cpu_milli`, `ram_mib` and `gpu`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -11,9 +12,10 @@ from typing import Any
 
 from scheduler.engine.placement.nearest_labels import labels_in
 from scheduler.engine.resources import NAMES, ZERO, Resources
-from scheduler.engine.snapshot import NODE, VOLUME, Labels, SweepLimit
+from scheduler.engine.snapshot import NODE, VOLUME, Labels, SweepLimit, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_WINDOWS = 3  # in a reason
 
 
 class Code(StrEnum):
@@ -28,6 +30,7 @@ class Code(StrEnum):
     RESERVED_FOR_HEAD = "RESERVED_FOR_HEAD"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     SWEEP_LIMIT = "SWEEP_LIMIT"
+    MAINTENANCE_WINDOW = "MAINTENANCE_WINDOW"
     CLUSTER_PAUSED = "CLUSTER_PAUSED"
     NOT_YET_EVALUATED = "NOT_YET_EVALUATED"
     PREEMPTED = "PREEMPTED"
@@ -145,8 +148,8 @@ def reserved_for(head: str, *, waits_for_limits: bool = False) -> Reason:
 def instead_of_preempting(reason: Reason, after: str, at_ms: int) -> Reason:
     """`reason` of a workload that could preempt, and waits for the one of the id `after` to end by
     its time limit."""
-    at = (EPOCH + timedelta(milliseconds=at_ms)).isoformat()
-    return Reason(reason.code, {**reason.details, "delayed": {"after": after, "at": at}})
+    delayed = {"after": after, "at": _iso(at_ms)}
+    return Reason(reason.code, {**reason.details, "delayed": delayed})
 
 
 def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> Reason:
@@ -160,6 +163,41 @@ def quota_exceeded(total: Resources, limit: Resources, allocated: Resources) -> 
 def sweep_limit(sweep: SweepLimit) -> Reason:
     details = {"sweep": sweep.id, "max_parallel": sweep.limit, "allocated": sweep.allocated}
     return Reason(Code.SWEEP_LIMIT, details)
+
+
+def kept_by_windows(
+    windows: Sequence[Window],
+    reason: Reason | None,
+    *,
+    nodes: int,
+    now_ms: int,
+    assumed_s: int | None,
+) -> Reason:
+    """`reason` of a workload that `windows`, the first begin first, keep from so many `nodes`; or
+    that nothing else keeps from starting. `assumed_s`: how long it counts as running, without a
+    time limit."""
+    details: dict[str, Any] = {
+        "windows": [
+            {
+                "id": each.id,
+                "reason": each.reason,
+                "begins_at": _iso(each.begins_ms),
+                "ends_at": _iso(each.ends_ms),
+                "open": each.begins_ms <= now_ms,
+            }
+            for each in windows[:MOST_WINDOWS]
+        ],
+        "window_nodes": nodes,
+    }
+    if assumed_s is not None:
+        details["assumed_runtime_s"] = assumed_s
+    if reason is None:
+        return Reason(Code.MAINTENANCE_WINDOW, details)
+    return Reason(reason.code, {**reason.details, **details})
+
+
+def _iso(at_ms: int) -> str:
+    return (EPOCH + timedelta(milliseconds=at_ms)).isoformat()
 
 
 def paused(state: str) -> Reason:

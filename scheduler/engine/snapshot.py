@@ -27,6 +27,9 @@ VOLUME = "volume:"
 # The same of a node that a workload avoids: all other nodes have the label with its id.
 OTHER_THAN = "other_than:"
 
+# Of a window: what still runs on its nodes at its begin is evicted then.
+NOW = "now"
+
 # What each replica of a workload takes beyond its request: all of its node, or all the node's GPUs.
 NODE, GPUS = "node", "gpus"
 
@@ -54,6 +57,7 @@ class Policy:
     class_cost_ratio: int = 0
     preemption_delay_s: int = 0
     low_share_percent: int = 0
+    assumed_runtime_s: int = 14_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,21 @@ class SweepLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """From `begins_ms` to `ends_ms` the nodes of the ids take nothing. It has closed those of
+    `closed_ids`, which are open again at its end. `mode`: what becomes of what runs at its begin,
+    NOW or one that evicts nothing then. `reason` is for people."""
+
+    id: str
+    reason: str
+    mode: str
+    begins_ms: int
+    ends_ms: int
+    node_ids: tuple[str, ...]
+    closed_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LocalImage:
     """An image of workloads that start, and the nodes that have it: `nodes` counts these from 0, in
     the order of their ids."""
@@ -189,6 +208,7 @@ class Snapshot:
     `most_steps` bounds the plan's work (budget.py) where it is to be less than usual; 0 elsewhere.
     `local_images` are read once it is decided what starts, and choose between equal nodes.
     `sweeps`, by id, are those with a limit of which a member waits.
+    `windows`, by begin and id, are those of nodes, and no node is in two at once.
     """
 
     cluster_id: str
@@ -208,6 +228,7 @@ class Snapshot:
     most_steps: int = 0
     local_images: tuple[LocalImage, ...] = ()
     sweeps: tuple[SweepLimit, ...] = ()
+    windows: tuple[Window, ...] = ()
 
     @property
     def by_owner(self) -> bool:

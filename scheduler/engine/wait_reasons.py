@@ -7,6 +7,7 @@ from scheduler.engine import reasons
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.placement.amounts import Amounts
 from scheduler.engine.placement.capacity import Capacity, Where
+from scheduler.engine.placement.windows import in_any_window, outside_windows, reached
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reasons import Reason
@@ -44,6 +45,33 @@ def impossible(capacity: Capacity, workload: Workload) -> Reason | None:
     return reasons.with_volumes(_too_large(empty, workload), workload.selector)
 
 
+def closed_to(capacity: Capacity, workload: Workload) -> bool:
+    """Whether the nodes outside the windows that it reaches into, whose label it asks for, would be
+    too few if they were empty."""
+    return not capacity.possible(workload.request, workload.replicas, workload.selector)
+
+
+def in_windows(
+    snapshot: Snapshot, capacity: Capacity, workload: Workload, reason: Reason | None = None
+) -> Reason:
+    """The reason with the windows that keep nodes from the workload, which asks for their label.
+    Without a `reason`, they alone keep it from starting."""
+    every = set(capacity.ever_eligible(in_any_window(workload.selector)))
+    closed = {
+        capacity.ids[at] for at in every.difference(capacity.ever_eligible(workload.selector))
+    }
+    windows = [each for each in reached(workload, snapshot) if closed.intersection(each.node_ids)]
+    if reason is not None and not windows:
+        return reason
+    return reasons.kept_by_windows(
+        windows,
+        reason,
+        nodes=len(closed),
+        now_ms=snapshot.now_ms,
+        assumed_s=snapshot.policy.assumed_runtime_s if workload.limit_s is None else None,
+    )
+
+
 def _too_large(empty: Amounts, workload: Workload) -> Reason:
     request, replicas = workload.request, workload.replicas
     if not workload.total.fits_in(empty.total):
@@ -60,6 +88,20 @@ def _no_whole_nodes(capacity: Capacity, workload: Workload) -> Reason | None:
         return None
     reason = reasons.too_many_replicas(workload.replicas, most, workload.whole)
     return reasons.with_volumes(reason, workload.selector)
+
+
+def _beside_windows(
+    snapshot: Snapshot, capacity: Capacity, all_of: Sequence[Workload], reason: Reason
+) -> Reason:
+    """The reason of a workload that does not fit outside the windows that it reaches into; `all_of`
+    are its variants."""
+    if not snapshot.windows:
+        return reason
+    for each in all_of:
+        anywhere = in_any_window(each.selector)
+        if anywhere != each.selector and capacity.place(each.request, each.replicas, anywhere):
+            return in_windows(snapshot, capacity, each)
+    return in_windows(snapshot, capacity, all_of[0], reason)
 
 
 def gated(usage: OwnerUsage, workload: Workload) -> Reason:
@@ -102,14 +144,20 @@ class WaitReasons:
         state = self._state
         all_of = (workload,) if state.variants is None else state.variants.of(workload)
         fitting = next((each for each in all_of if state.fits(each)), None)
-        if fitting is None and workload.whole:
-            return of_whole_nodes(state.capacity, all_of, self._shortage)
         if fitting is None:
-            return self._shortage.of(workload)
+            return self._short(workload, all_of)
         if (backfill := state.reservations.blocker(fitting)) is not None:
             delayed = state.delays is not None and state.delays.has(backfill)
             return reasons.reserved_for(backfill.origin.id, waits_for_limits=delayed)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
+
+    def _short(self, workload: Workload, all_of: Sequence[Workload]) -> Reason:
+        capacity = self._state.capacity
+        if workload.whole:
+            reason = of_whole_nodes(capacity, all_of, self._shortage)
+        else:
+            reason = self._shortage.of(workload)
+        return _beside_windows(self._view.snapshot, capacity, all_of, reason)
 
     def _evictable(self, priority: str) -> Mapping[int, Resources]:
         view, its = self._view, self._view.cluster.classes[priority]
@@ -139,7 +187,7 @@ class ReasonsWithoutCycle:
         """`snapshot` is the cluster after the cycle, without running and queued workloads; `head`
         is the id of the first workload of a strict queue; `evictable`, by priority class and node,
         is what a workload of the class could evict."""
-        self._state = snapshot.state
+        self._snapshot, self._state = snapshot, snapshot.state
         self._head = head if snapshot.policy.queueing == STRICT else None
         self._usage = OwnerUsage(snapshot) if snapshot.quotas or snapshot.sweeps else None
         self._capacity = Capacity(snapshot)
@@ -158,9 +206,14 @@ class ReasonsWithoutCycle:
         """The reason that a plan of the full queue would have given."""
         if (never := impossible(self._capacity, workload)) is not None:
             return never
+        every = outside_windows(
+            variants(self._capacity, workload) if workload.whole else (workload,), self._snapshot
+        )
+        all_of = [each for each in every if not closed_to(self._capacity, each)]
+        if not all_of:
+            return in_windows(self._snapshot, self._capacity, every[0])
         if self._state != ACTIVE:
             return reasons.paused(self._state)
-        all_of = variants(self._capacity, workload) if workload.whole else (workload,)
         if self._usage is not None and all(map(self._usage.over, all_of)):
             return gated(self._usage, all_of[0])
         if self._head is not None:
@@ -168,8 +221,10 @@ class ReasonsWithoutCycle:
         if any(self._capacity.place(w.request, w.replicas, w.selector) for w in all_of):
             return reasons.NOT_YET_EVALUATED  # capacity has come free since the cycle
         if workload.whole:
-            return of_whole_nodes(self._capacity, all_of, self._shortage)
-        return self._shortage.of(workload)
+            reason = of_whole_nodes(self._capacity, all_of, self._shortage)
+        else:
+            reason = self._shortage.of(all_of[0])
+        return _beside_windows(self._snapshot, self._capacity, all_of, reason)
 
 
 class Shortage:

@@ -1,5 +1,5 @@
 """One future of a cluster: nothing more is submitted, each workload runs for a given time, and the
-production planner plans whenever something ends.
+production planner plans whenever something ends, and as windows close and open nodes.
 
 As in production the planner knows limits alone, not the run times. It plans as well when an exempt
 time ends, and when what waits instead of preempting is due.
@@ -13,6 +13,7 @@ from itertools import count
 from scheduler.engine import Plan, Snapshot, make_plan
 from scheduler.engine.cluster_view import ClusterView
 from scheduler.engine.decision import sift
+from scheduler.engine.placement.windows import nodes_at
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.reservations.history import history_after
 from scheduler.engine.resources import Resources
@@ -50,7 +51,8 @@ class Future:
         self._classes = {each.name: each for each in snapshot.classes}
         self._cluster = SimulatedCluster.of(snapshot)
         self._workloads = {each.id: each for each in snapshot.queued}
-        self._queue, view = KeptQueue(snapshot), ClusterView(snapshot)
+        self._queue = KeptQueue(snapshot)
+        view = ClusterView(replace(snapshot, windows=()))  # which it asks for at each moment anew
         self._capacity = view.cluster.capacity
         for workload in sift(view)[0]:
             self._queue.enter(workload)
@@ -76,6 +78,7 @@ class Future:
             moments = [self._ends[0][0]] if self._ends else []
             moments += [] if self._due_ms is None else [self._due_ms]
             moments += self._exempt_until(now_ms)
+            moments += self._of_windows(now_ms)
             if self._leaving:
                 moments.append(self._snapshot.now_ms + GRACE_MS)
             if not moments:
@@ -103,7 +106,8 @@ class Future:
             if not self._queue:
                 return
             snapshot = self._at(now_ms)
-            plan = make_plan(snapshot, self._queue, with_waits=False)
+            queue = None if snapshot.windows else self._queue
+            plan = make_plan(snapshot, queue, with_waits=False)
             self._history, self._due_ms = history_after(snapshot, plan), plan.due_ms
             self._apply(plan, now_ms)
             if not plan.evictions and not plan.unfinished:
@@ -123,14 +127,24 @@ class Future:
         return replace(
             before,
             allocated=cluster.allocated,
-            nodes=cluster.nodes(),
+            nodes=nodes_at(cluster.nodes(), before.windows, now_ms),
             running=cluster.running(now_ms),
-            queued=(),  # the engine gets the queue itself
+            queued=self._queued() if before.windows else (),  # else the engine gets the queue
             now_ms=now_ms,
             allocated_by_owner=by_owner,
             reservation_history=self._history,
             sweeps=cluster.sweeps(),
         )
+
+    def _queued(self) -> tuple[Workload, ...]:
+        """The queue anew: which nodes windows leave to each workload changes with time."""
+        return tuple({each.origin.id: each.origin for each in self._queue}.values())
+
+    def _of_windows(self, now_ms: int) -> list[int]:
+        """When the next one begins or ends."""
+        windows = self._snapshot.windows
+        moments = (at_ms for each in windows for at_ms in (each.begins_ms, each.ends_ms))
+        return [min(later)] if (later := [at_ms for at_ms in moments if at_ms > now_ms]) else []
 
     def _start(
         self,

@@ -121,7 +121,8 @@ class PartReader:
         if policy.queueing == BEST_EFFORT:
             part = self._read(bounds.size_classes, bounds.count, bounds.quotas)
             return self.ever if self._may_evict(part, asked) else part
-        has_gates = bounds.quotas is not None or self._view.snapshot.sweeps
+        snapshot = self._view.snapshot
+        has_gates = bounds.quotas is not None or snapshot.sweeps or snapshot.windows
         if policy.ordering == FAIR_SHARE or has_gates:
             return self.ever  # any workload may be the head
         part = self._read(bounds.size_classes, bounds.count, None)

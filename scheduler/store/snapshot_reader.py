@@ -28,6 +28,7 @@ from scheduler.store.queue.short import decide_whole
 from scheduler.store.reservation_history import history_in
 from scheduler.store.running import allocated_in, quotas_in, running_in, sweeps_in
 from scheduler.store.volumes import Volumes, avoided_in, labels_of, local_volumes, names_of
+from scheduler.store.windows import windows_in
 
 _AVOIDING = Deployment.objects.filter(
     avoided_node_id=OuterRef("pk"), avoid_until__isnull=False, status=Status.QUEUED
@@ -72,8 +73,8 @@ def part_reader(
 
 def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID, Snapshot]:
     """Each cluster without workloads, classes, reservations and time, by id. One query, and one
-    more each for the allocations and quotas of owners, and for sweeps, where these matter.
-    `volumes` are those that only some nodes have."""
+    more each for the allocations and quotas of owners, for sweeps and for maintenance windows,
+    where these matter. `volumes` are those that only some nodes have."""
     clusters = list(clusters)
     nodes = _nodes(clusters, volumes)
     with_quotas = [each.pk for each in clusters if each.has_quotas]
@@ -82,6 +83,8 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
     allocated = allocated_in(with_owners) if with_owners else {}
     with_sweeps = [each.pk for each in clusters if each.has_sweeps]
     sweeps = sweeps_in(with_sweeps) if with_sweeps else {}
+    with_windows = [each.pk for each in clusters if each.has_windows]
+    windows = windows_in(with_windows) if with_windows else {}
     return {
         each.pk: Snapshot(
             cluster_id=str(each.pk),
@@ -98,6 +101,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
                 class_cost_ratio=each.class_cost_ratio,
                 preemption_delay_s=each.preemption_delay_s,
                 low_share_percent=each.low_share_percent,
+                assumed_runtime_s=each.assumed_runtime_s,
             ),
             total=Resources(each.total_cpu_milli, each.total_ram_mib, each.total_gpu),
             allocated=Resources(
@@ -112,6 +116,7 @@ def empty_snapshots(clusters: Iterable[Cluster], volumes: Volumes) -> dict[UUID,
             allocated_by_owner=allocated.get(each.pk, ()),
             quotas=quotas.get(each.pk, ()),
             sweeps=sweeps.get(each.pk, ()),
+            windows=windows.get(each.pk, ()),
         )
         for each in clusters
     }

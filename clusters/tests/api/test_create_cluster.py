@@ -23,6 +23,7 @@ DEFAULT_POLICY = {
     "class_cost_ratio": 0,
     "preemption_delay_s": 0,
     "low_share_percent": 0,
+    "assumed_runtime_s": 14400,
     "fail_impossible_after_s": None,
     "prepull": "off",
 }
@@ -135,6 +136,7 @@ def test_an_organization_that_is_not_there(api, ada, org, organization):
         ("policy", {"preemption_delay_s": 1e10}),
         ("policy", {"low_share_percent": -1}),
         ("policy", {"low_share_percent": 101}),
+        ("policy", {"assumed_runtime_s": -1}),
         ("policy", {"prepull": "always"}),
         ("policy", {"unknown": 1}),
         ("state", "PAUSED"),

@@ -26,6 +26,7 @@ TAGS = {
     "keys": "API keys, with which programs call the platform.",
     "secrets": "Values that containers get and no answer shows.",
     "volumes": "What deployments of a cluster can mount.",
+    "windows": "Maintenance that is planned: when nodes of a cluster take nothing.",
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",
     "nodes": "The machines that a cluster is made of, where it is more than a pool.",
     "deployments": "What shall run: submit, watch, change, stop.",

@@ -24,8 +24,11 @@ NAMELESS = {
     ("Explanation", "id"),
     ("Invitation", "id"),
     ("IssuedInvitation", "id"),
+    ("Window", "id"),
+    ("PlannedWindow", "id"),
 }
-"""The ids of what has no name: cycles, invitations, and the deployment that the path names."""
+"""The ids of what has no name: cycles, invitations, the deployment that the path names, and
+windows, which their reasons and times name."""
 NAMES_BESIDE = {
     "id": ("name", "host", "username"),
     "cluster_id": ("name",),

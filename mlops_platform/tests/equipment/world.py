@@ -8,12 +8,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 from redis import Redis
 
 from accounts import devices
@@ -21,9 +23,10 @@ from accounts.keys.services import create_key
 from accounts.models import User
 from accounts.recovery import addresses, passwords
 from accounts.services import begin_login
-from clusters.models import NodeState, Registry
+from clusters.models import NodeState, Registry, WindowMode
 from clusters.services.quotas import put_quota
 from clusters.services.volumes import add_volume
+from clusters.services.windows import plan_window
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Deployment, Price, Status, Sweep
 from deployments.services.submit import create_deployment
@@ -113,6 +116,11 @@ def make_world() -> World:
     )
     claim = {"name": "datasets", "kind": "PVC", "source": {"claim": "datasets"}}
     volume = add_volume(cluster, claim)
+    begins_at = timezone.now() + timedelta(days=7)
+    times = {"begins_at": begins_at, "ends_at": begins_at + timedelta(hours=2)}
+    window = plan_window(
+        cluster, {**times, "mode": WindowMode.CORDON, "reason": "new disks"}, by="ada"
+    ).window
     colleague = make_member(org, "mia", Role.VIEWER)
     colleague.email = "mia@example.org"
     colleague.save(update_fields=["email"])
@@ -153,6 +161,7 @@ def make_world() -> World:
             "node_id": str(node.pk),
             "registry_id": str(registry.pk),
             "volume_id": str(volume.pk),
+            "window_id": str(window.pk),
             "deployment_id": str(running.pk),
             "sweep_id": str(sweep.pk),
             "secret_name": "of-the-engines",

@@ -105,6 +105,16 @@ VOLUME: Body = {
     "node_names": ["node-1"],
     "node_selector": {"zone": "b"},
 }
+WINDOWS = "/api/clusters/{cluster_id}/windows"
+WINDOW: Body = {
+    "begins_at": 3600,
+    "ends_at": 7200,
+    "mode": "now",
+    "reason": "new disks",
+    "node_names": ["node-1"],
+    "node_selector": {"zone": "b"},
+    "dry_run": False,
+}
 NODES = "/api/clusters/{cluster_id}/nodes"
 QUOTAS = "/api/clusters/{cluster_id}/quotas"
 SECRETS = "/api/orgs/{organization_id}/secrets"
@@ -256,6 +266,15 @@ MATRIX = [
         {name: VOLUME[name] for name in ("source", "node_names", "node_selector")},
     ),
     Row(f"DELETE {VOLUMES}/{{volume_id}}", (401, 404, 403, 403, 204)),
+    Row(f"GET {WINDOWS}", READ),
+    Row(f"POST {WINDOWS}", (401, 404, 403, 403, 201), WINDOW),
+    Row(f"GET {WINDOWS}/{{window_id}}", READ),
+    Row(
+        f"PATCH {WINDOWS}/{{window_id}}",
+        (401, 404, 403, 403, 200),
+        {name: value for name, value in WINDOW.items() if name != "dry_run"},
+    ),
+    Row(f"DELETE {WINDOWS}/{{window_id}}", (401, 404, 403, 403, 204)),
     Row(f"GET {QUOTAS}", READ),
     Row(f"GET {QUOTAS}/default", READ),
     Row(f"PUT {QUOTAS}/default", (401, 404, 403, 403, 200), QUOTA),

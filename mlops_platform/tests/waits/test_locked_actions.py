@@ -26,6 +26,7 @@ ACTIONS = [
     ("clusters/node", "uncordon", "node_id"),
     ("clusters/node", "drain", "node_id"),
     ("clusters/node", "drain_when_finished", "node_id"),
+    ("clusters/maintenancewindow", "call_off", "window_id"),
     ("deployments/sweep", "stop", "sweep_id"),
     ("accounts/apikey", "revoke", "api_key_id"),
     ("deployments/deployment", "stop", "deployment_id"),

@@ -15,6 +15,7 @@ from scheduler.engine.budget import Budget
 from scheduler.engine.placement.amounts import Amounts
 from scheduler.engine.placement.nearest_labels import nearest_labels
 from scheduler.engine.placement.node_sizes import SIZE, carries
+from scheduler.engine.placement.windows import NEVER_MS, WINDOW, begins_after, first_begins
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import DRAINING, READY, SPREAD, Labels, Node, Placement, Snapshot
 
@@ -55,6 +56,7 @@ class Capacity:
         self.number = {id_: at for at, id_ in enumerate(self.ids)}
         self._nodes = nodes
         self._spread = snapshot.policy.placement == SPREAD
+        self._window_begins = first_begins(self.ids, snapshot) if snapshot.windows else None
         self._open = [not nodes or nodes[at].state == READY for at in range(len(self.ids))]
         self._order = sorted(self._key(at) for at in range(len(self.ids)) if self._open[at])
         self._matching: dict[Labels, frozenset[int] | None] = {(): None}
@@ -113,7 +115,19 @@ class Capacity:
     ) -> frozenset[int]:
         if label[0].startswith(SIZE):
             return frozenset(at for at, total in enumerate(self.totals) if carries(label, total))
+        if label[0].startswith(WINDOW):
+            every = range(len(self.ids))
+            return frozenset(at for at in every if begins_after(label[0], self.closes_ms(at)))
         return by_label.get(label, frozenset())
+
+    @property
+    def has_windows(self) -> bool:
+        return self._window_begins is not None
+
+    def closes_ms(self, at: int) -> int:
+        """When the next window of a bin begins, or the one under way has begun; NEVER_MS without
+        one."""
+        return NEVER_MS if self._window_begins is None else self._window_begins[at]
 
     # --- Fitting ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from scheduler.engine.placement.node_sizes import SIZE
+from scheduler.engine.placement.windows import WINDOW
 from scheduler.engine.snapshot import OTHER_THAN, VOLUME, Labels, Node
 
 MOST = 3  # of each label of the selector
@@ -15,7 +16,8 @@ ALIKE = 0.6  # of get_close_matches: at least so much of two names is the same
 def labels_in(selector: Labels) -> Labels:
     """Those that a user has asked for: volumes, and the node to avoid, are labels of the
     platform's."""
-    return tuple(each for each in selector if not each[0].startswith((VOLUME, OTHER_THAN, SIZE)))
+    own = (VOLUME, OTHER_THAN, SIZE, WINDOW)
+    return tuple(each for each in selector if not each[0].startswith(own))
 
 
 def nearest_labels(nodes: Iterable[Node], selector: Labels) -> list[dict[str, Any]]:

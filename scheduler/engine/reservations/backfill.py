@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Set
 
 from scheduler.engine.placement.capacity import Capacity, Usable, Where
+from scheduler.engine.placement.windows import runs_ms
 from scheduler.engine.preemption.exemption import could_be_evicted
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.resources import Resources
@@ -103,10 +104,11 @@ def reserve(
     """A reservation at the earliest moment at which the head can start, by time limits and by what
     it may evict; None if neither promises such a moment."""
     now_ms = snapshot.now_ms
-    by_limits = _promise(capacity, head, ends.by_limits(), now_ms)
+    lasts_ms = runs_ms(head, snapshot.policy)
+    by_limits = _promise(capacity, head, ends.by_limits(), now_ms, lasts_ms)
     sooner = None
     if ends.may_evict(head):
-        sooner = _promise(capacity, head, ends.for_(head), now_ms)
+        sooner = _promise(capacity, head, ends.for_(head), now_ms, lasts_ms)
         if sooner is not None and by_limits is not None and sooner.at_ms >= by_limits.at_ms:
             sooner = None
     if by_limits is None and sooner is None:
@@ -114,8 +116,11 @@ def reserve(
     return BackfillReservation(snapshot, classes, head, by_limits, sooner)
 
 
-def _promise(capacity: Capacity, head: Workload, ends: list[End], now_ms: int) -> Promise | None:
-    """The earliest moment at which the head can start if these are the ends of allocations."""
+def _promise(
+    capacity: Capacity, head: Workload, ends: list[End], now_ms: int, lasts_ms: int
+) -> Promise | None:
+    """The earliest moment at which the head can start if these are the ends of allocations, and run
+    for so long before any window of its nodes."""
     request, replicas = head.request, head.replicas
     then = {at: capacity.free[at] for at in capacity.eligible(head.selector)}
     count = sum(request.count_in(free) for free in then.values())
@@ -130,10 +135,23 @@ def _promise(capacity: Capacity, head: Workload, ends: list[End], now_ms: int) -
                 then[at] = then[at].plus(amount.times(share))
                 count += request.count_in(then[at])
         if count >= replicas:
-            at_ms = ends_ms
+            until_ms = max(ends_ms, now_ms) + lasts_ms
+            if not capacity.has_windows or _fit_until(until_ms, capacity, head, then):
+                at_ms = ends_ms
     if at_ms is None:
         return None
+    if capacity.has_windows:
+        until_ms = max(at_ms, now_ms) + lasts_ms
+        then = {at: free for at, free in then.items() if capacity.closes_ms(at) >= until_ms}
     return Promise(capacity, max(at_ms, now_ms), _spare(request, replicas, then))
+
+
+def _fit_until(
+    until_ms: int, capacity: Capacity, head: Workload, then: Mapping[int, Resources]
+) -> bool:
+    """Whether the bins that no window closes before take all replicas."""
+    left = (free for at, free in then.items() if capacity.closes_ms(at) >= until_ms)
+    return sum(head.request.count_in(free) for free in left) >= head.replicas
 
 
 def _spare(request: Resources, replicas: int, then: dict[int, Resources]) -> dict[int, Resources]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from scheduler.engine.placement.capacity import Capacity, Where
+from scheduler.engine.placement.windows import runs_ms
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.preemption.victims import Candidate
 from scheduler.engine.reservations.profile import DelayedStart, Profile, Starts
@@ -200,10 +201,13 @@ class Delays:
             return None
         from_ms, last = in_quota
         left, ends = Left(self, value, None, None), self._profile.bins
+        until_ms = deadline_ms + runs_ms(workload, self._snapshot.policy)  # at the latest
         bins = [  # a single replica fits in none that stays as it is
             at
             for at in self._capacity.eligible(workload.selector)
-            if at not in barred and (workload.replicas > 1 or last is not None or at in ends)
+            if at not in barred
+            and (workload.replicas > 1 or last is not None or at in ends)
+            and self._capacity.closes_ms(at) >= until_ms
         ]
         found = self._earliest(workload, bins, (from_ms, deadline_ms), left, claim)
         if found is None:

@@ -12,6 +12,7 @@ from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import (
     LOWER_PRIORITY,
     READY,
+    Labels,
     PriorityClass,
     Running,
     Snapshot,
@@ -34,8 +35,9 @@ class LongRunning:
         self._running = {each.id: each for each in snapshot.running if each.endless}
         self._free: dict[str, list[Resources]] = {}  # by priority class, then by bin
         self._changes: dict[str, list[_Change]] = {}
-        # By scheduling key: the replicas that fit, and how many changes that number includes.
-        self._counts: dict[str, tuple[int, int | None]] = {}
+        # By scheduling key and selector, in which the label of windows may be: the replicas that
+        # fit, and how many changes that number includes.
+        self._counts: dict[tuple[str, Labels], tuple[int, int | None]] = {}
         self._all_open = all(node.state == READY for node in snapshot.nodes)
 
     def copy(self) -> "LongRunning":
@@ -75,7 +77,7 @@ class LongRunning:
         if self._all_open and not self._running:
             return True
         free, changes = self.free_beside(workload.priority), self._changes[workload.priority]
-        request, key = workload.request, workload.scheduling_key
+        request, key = workload.request, (workload.scheduling_key, workload.selector)
         count, seen = self._counts.get(key, (0, None))
         if seen is None:
             for at in self._capacity.eligible(workload.selector):

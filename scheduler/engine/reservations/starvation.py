@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 from functools import cached_property
 
 from scheduler.engine.placement.capacity import Capacity
+from scheduler.engine.placement.windows import runs_ms
 from scheduler.engine.reservations.ends import End, Ends, runs_after
 from scheduler.engine.reservations.long_running import LongRunning
 from scheduler.engine.resources import ZERO, Resources
@@ -98,7 +99,14 @@ class StarvationReservation:
         ]
         ends = self._ends.for_(self.reserved_for)
         return _soonest(
-            self._capacity, self.reserved_for, bins, at_most, ends, copies=copies, now_ms=now_ms
+            self._capacity,
+            self.reserved_for,
+            bins,
+            at_most,
+            ends,
+            copies=copies,
+            now_ms=now_ms,
+            lasts_ms=runs_ms(self.reserved_for, policy),
         )
 
 
@@ -111,6 +119,7 @@ def _soonest(
     *,
     copies: int,
     now_ms: int,
+    lasts_ms: int,
 ) -> tuple[dict[int, Resources], int]:
     """The amounts to reserve in these bins, and the moment at which the `ends` will have freed them
     (FOREVER_MS: they promise none).
@@ -126,6 +135,14 @@ def _soonest(
         return _when(want, capacity.free[at], by_bin.get(at, []))
 
     want = request if len(bins) > 1 else request.times(replicas)
+    if capacity.has_windows:  # a window may come before it would end there
+        moments = {at: when(at, want)[0] for at in bins}
+        bins = [
+            at
+            for at in bins
+            if moments[at] == FOREVER_MS
+            or max(moments[at], now_ms) + lasts_ms <= capacity.closes_ms(at)
+        ]
     bins.sort(key=lambda at: (*when(at, want), at))
     most = {at: min(request.count_in(at_most[at]), replicas) for at in bins}
     reserved = _fill(most, replicas)

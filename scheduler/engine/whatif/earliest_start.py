@@ -45,6 +45,8 @@ def earliest_start(view: ClusterView, workload: Workload, plan_at: PlanAt) -> Ea
 
     `view` is the cluster now, and `plan_at` plans it later, with the workload in its queue.
     """
+    if view.snapshot.windows:  # nodes come back
+        return _after(view.snapshot.now_ms - 1, _moments(view, workload), plan_at)
     before_ms = first_with_enough(view, workload)
     if before_ms is None:
         return None
@@ -97,14 +99,15 @@ def _between(
 
 def _moments(view: ClusterView, workload: Workload) -> list[int]:
     """The moments from now on at which the plan may change, in their order: ends, ends of exempt
-    times, and when the workload has waited so long that capacity is reserved for it, or that no
-    exempt time counts against one that waits; and the deadlines of the policy's preemption delay,
-    which counts from then."""
+    times, begins and ends of windows, and when the workload has waited so long that capacity is
+    reserved for it, or that no exempt time counts against one that waits; and the deadlines of the
+    policy's preemption delay, which counts from then."""
     snapshot, policy = view.snapshot, view.snapshot.policy
     moments = {snapshot.now_ms}
     for running in snapshot.running:
         from_ms = evictable_from(running, view.cluster.classes[running.priority], policy)
         moments |= {at_ms for at_ms in (running.ends_ms, from_ms) if at_ms is not None}
+    moments |= {at_ms for each in snapshot.windows for at_ms in (each.begins_ms, each.ends_ms)}
     for preemptor in _preemptors(view, workload):
         moments.add(preemptor.queued_ms + policy.preempt_exempt_s * 1000)
     if policy.preemption_delay_s:

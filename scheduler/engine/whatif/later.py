@@ -3,18 +3,21 @@
 from collections import Counter
 from dataclasses import replace
 
+from scheduler.engine.placement.windows import nodes_at
 from scheduler.engine.resources import Resources
 from scheduler.engine.snapshot import Node, Running, Snapshot, SweepLimit
 
 
 def at_moment(snapshot: Snapshot, at_ms: int) -> Snapshot:
-    """The snapshot at this moment: what has to end by then has ended, nothing else has changed."""
+    """The snapshot at this moment: what has to end by then has ended, windows have opened and
+    closed nodes, nothing else has changed."""
     over = [each for each in snapshot.running if each.ends_ms is not None and each.ends_ms <= at_ms]
-    return replace(without(snapshot, over), now_ms=max(at_ms, snapshot.now_ms))
+    return without(snapshot, over, now_ms=max(at_ms, snapshot.now_ms))
 
 
-def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
-    """The snapshot after these workloads have ended, at the moment when the last of them ends."""
+def without(snapshot: Snapshot, ended: list[Running], now_ms: int | None = None) -> Snapshot:
+    """The snapshot after these workloads have ended, at that moment, or else when the last of them
+    ends."""
     gone = {running.id for running in ended}
     freed: dict[str | None, Resources] = {}
     for running in ended:
@@ -24,14 +27,17 @@ def without(snapshot: Snapshot, ended: list[Running]) -> Snapshot:
     allocated = snapshot.allocated
     for amount in freed.values():
         allocated = allocated.minus(amount)
+    if now_ms is None:
+        now_ms = max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)])
+    nodes = tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes)
     return replace(
         snapshot,
         allocated=allocated,
         allocated_by_owner=_still_allocated(snapshot, ended),
         sweeps=_still_running(snapshot, ended),
-        nodes=tuple(_emptied(node, freed.get(node.id)) for node in snapshot.nodes),
+        nodes=nodes_at(nodes, snapshot.windows, now_ms),
         running=tuple(each for each in snapshot.running if each.id not in gone),
-        now_ms=max([snapshot.now_ms, *(each.ends_ms or 0 for each in ended)]),
+        now_ms=now_ms,
     )
 
 

@@ -11,9 +11,10 @@ from functools import partial
 from typing import TypeVar
 
 from scheduler.engine.cluster_view import ClusterView
-from scheduler.engine.decision import Decision, admit_in_turn, decide, sift
+from scheduler.engine.decision import Decision, admit_in_turn, decide, outside, sift
 from scheduler.engine.placement.capacity import Capacity
 from scheduler.engine.placement.nearest_labels import labels_in
+from scheduler.engine.placement.windows import outside_windows, reached
 from scheduler.engine.plan import Eviction, Plan, Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.queue.waiting_queue import QueueIterator, WaitingQueue
@@ -39,6 +40,7 @@ from scheduler.engine.whole_nodes.variants import expand
 
 EVERY_START = 2**31
 MOST_TRIED = 64
+MOST_LIMITS = 8
 NO_LABELS: Labels = ()
 
 _T = TypeVar("_T")
@@ -217,6 +219,21 @@ class WhatIf:
                 return dropped
         return ()
 
+    def largest_limit_s(self) -> int | None:
+        """The largest time limit with which the workload would start now, in place of its own or of
+        none, as it would end before windows of nodes begin; None if there is none, or no need."""
+        return self._answer(self._largest_limit_s, None)
+
+    def _largest_limit_s(self) -> int | None:
+        now_ms = self._snapshot.now_ms
+        limits = {
+            (each.begins_ms - now_ms) // 1000 for each in reached(self._workload, self._snapshot)
+        }
+        for limit_s in sorted((each for each in limits if each > 0), reverse=True)[:MOST_LIMITS]:
+            if self._starting_plan(_other(self._workload, limit_s=limit_s)) is not None:
+                return limit_s
+        return None
+
     def without_exclusive(self, whole: str) -> bool:
         """Whether the workload, which takes whole nodes, would start now if it took only what it
         asks for, of `whole` as GPUS all GPUs of nodes."""
@@ -271,7 +288,8 @@ class WhatIf:
         decision = self._decide(self._workload)
         if self._workload.id in decision.started:
             return ()
-        return spared_by_cause(decision, self._workload, among)
+        [workload] = outside_windows([self._workload], self._snapshot)
+        return spared_by_cause(decision, workload, among)
 
     def after_any_of(self, candidates: Iterable[Running]) -> list[After]:
         """The candidates whose end alone, if it came now, would let the workload start."""
@@ -282,7 +300,7 @@ class WhatIf:
         ]
 
     def _starts_without_now(self, running: Running) -> bool:
-        ended_now = replace(without(self._snapshot, [running]), now_ms=self._snapshot.now_ms)
+        ended_now = without(self._snapshot, [running], self._snapshot.now_ms)
         return self._starting_plan(self._workload, ended_now) is not None
 
     def _starts_without(self, ended: list[Running]) -> bool:
@@ -308,12 +326,22 @@ class WhatIf:
         self._check()
         view = self._view if snapshot is None else ClusterView(snapshot)
         queue: WaitingQueue = self._others
-        for each in expand(view.cluster.capacity, (workload,)):
+        own: Iterable[Workload] = expand(view.cluster.capacity, (workload,))
+        if view.snapshot.windows:  # which of them count depends on the moment
+            own, _ = outside(view, own)
+            if snapshot is not None:
+                queue = MeteredQueue(snapshot, self._possible_in(view), self._check)
+        for each in own:
             queue = queue.with_one(each)
         decision = decide(view, queue)
         if decision.is_spent and workload.id not in decision.started:
             raise Unanswered
         return decision
+
+    def _possible_in(self, view: ClusterView) -> Iterable[Workload]:
+        """The other workloads."""
+        others = tuple(each for each in view.snapshot.queued if each.id != self._workload.id)
+        return sift(view.with_queue(others))[0]
 
     def _answer(self, question: Callable[[], _T], otherwise: _T) -> _T:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scheduler.engine.decision import Decision
+from scheduler.engine.placement.windows import in_any_window
 from scheduler.engine.preemption.exemption import evictable_from
 from scheduler.engine.reservations.profile import DelayedStart
 from scheduler.engine.reservations.starvation import FOREVER_MS
@@ -33,6 +34,7 @@ class Cause(StrEnum):
     SAME_OR_HIGHER_CLASS = "SAME_OR_HIGHER_CLASS"
     PREEMPTION_OFF = "PREEMPTION_OFF"
     AVOIDED_NODE = "AVOIDED_NODE"  # the one at fault, which the one that waits avoids for a while
+    MAINTENANCE_WINDOW = "MAINTENANCE_WINDOW"  # the one that waits may run into it
     OTHER_NODES = "OTHER_NODES"  # closed ones, or without the labels that it selects
     CLASS_NOT_PREEMPTIBLE = "CLASS_NOT_PREEMPTIBLE"
     MAX_PREEMPTIONS = "MAX_PREEMPTIONS"
@@ -100,8 +102,10 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
     policy, classes = snapshot.policy, decision.view.cluster.classes
     own, state = classes[workload.priority], decision.state
     eligible = set(capacity.eligible(workload.selector))
-    elsewhere = tuple(label for label in workload.selector if not label[0].startswith(OTHER_THAN))
-    avoided = set(capacity.eligible(elsewhere)) - eligible
+    anywhere = in_any_window(workload.selector)
+    closed = set(capacity.eligible(anywhere)) - eligible
+    elsewhere = tuple(label for label in anywhere if not label[0].startswith(OTHER_THAN))
+    avoided = set(capacity.eligible(elsewhere)) - eligible - closed
     leaving = {each.id for each in decision.view.running.leaving}
     is_turn = state is not None and _is_its_turn(snapshot, state, workload)
     is_delayed = _promise_to(decision, workload) is not None
@@ -118,6 +122,8 @@ def _causes(decision: Decision, workload: Workload) -> Callable[[Running], Cause
             return Cause.SAME_OR_HIGHER_CLASS
         if policy.preemption != LOWER_PRIORITY:
             return Cause.PREEMPTION_OFF
+        if not bins & eligible and bins & closed:
+            return Cause.MAINTENANCE_WINDOW
         if not bins & eligible:
             return Cause.AVOIDED_NODE if bins & avoided else Cause.OTHER_NODES
         if not its.preemptible:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from scheduler.engine.cluster_view import ClusterView
+from scheduler.engine.decision import outside
 from scheduler.engine.plan import Start
 from scheduler.engine.queue.fair_share import OwnerUsage
 from scheduler.engine.reservations.long_running import LongRunning
@@ -103,13 +104,19 @@ class Bounds:
         return size_classes({name: [free(name)[at] for at in each] for name, each in bins.items()})
 
     def could_ever_start(self, workload: Workload) -> bool:
-        """Whether the empty cluster could run it, also beside the long-running services, and its
-        sweep allows one more."""
+        """Whether the empty cluster could run it, also beside the long-running services, its sweep
+        allows one more, and no window keeps it back."""
         if workload.sweep and self.usage.sweeps.is_full(workload):
             return False
         if impossible(self._view.cluster.capacity, workload) is not None:
             return False
-        return self._long_running.leave_enough_for(workload)
+        return any(map(self._long_running.leave_enough_for, self.outside_windows(workload)))
+
+    def outside_windows(self, workload: Workload) -> list[Workload]:
+        """As it asks for nodes outside the windows that it reaches into; none where too few are."""
+        if not self._view.snapshot.windows:
+            return [workload]
+        return outside(self._view, [workload])[0]
 
     @cached_property
     def _long_running(self) -> LongRunning:

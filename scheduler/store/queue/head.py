@@ -24,7 +24,7 @@ class HeadReader:
     """Reads the head under the policies where a blocked one counts for the others."""
 
     def __init__(self, queue: QueueReader, decide: Decide, few: int) -> None:
-        """`few` heads are read at a time where quotas or sweeps may gate them."""
+        """`few` heads are read at a time where quotas, sweeps or windows may gate them."""
         self._queue, self._decide, self._few = queue, decide, few
 
     def with_head(self, view: ClusterView, bounds: Bounds) -> ClusterView:
@@ -35,7 +35,7 @@ class HeadReader:
         if policy.ordering == FAIR_SHARE:  # each may be the first in line
             heads, _ = self._queue.heads(possible(view), EVERY_KEY, bounds.quotas)
             return self._with_next_of_key(view, heads)
-        if bounds.quotas is not None or view.snapshot.sweeps:
+        if bounds.quotas is not None or view.snapshot.sweeps or view.snapshot.windows:
             return self._with_ungated(view, bounds.usage)
         return self._with_first(view)
 
@@ -56,8 +56,8 @@ class HeadReader:
         return with_workloads(view, [*heads, *behind])
 
     def _with_ungated(self, view: ClusterView, quotas: OwnerUsage) -> ClusterView:
-        """The first in line may be passed over for its owner's quota or its sweep, and then the
-        next one counts, and so on to one that is not."""
+        """The first in line may be passed over for its owner's quota, its sweep or a window, and
+        then the next one counts, and so on to one that is not."""
         found, few = possible(view), self._few
         while True:
             heads = self._queue.first_heads(view.snapshot, found, quotas, few)

@@ -85,7 +85,7 @@ def enough_are_read(
 
     A workload that may be over a quota, or in a full sweep, at any time of the cycle does not count
     as one that waits on: with all starts, and without victims; nor does one for which services
-    leave too little. Capacity is reserved for none beyond the first MOST_STARVED.
+    or windows leave too little. Capacity is reserved for none beyond the first MOST_STARVED.
     """
     if view.snapshot.policy.queueing == STRICT or part.first >= MOST_STARVED:
         return True
@@ -99,7 +99,9 @@ def enough_are_read(
             workload.id not in started
             and impossible(view.cluster.capacity, workload) is None
             and not most_usage.over(workload)
-            and view.running.long_running.leave_enough_for(workload)
+            and any(
+                map(view.running.long_running.leave_enough_for, bounds.outside_windows(workload))
+            )
         )
 
     return all(

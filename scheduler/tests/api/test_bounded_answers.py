@@ -130,6 +130,7 @@ def test_an_answer_ends_with_its_budget(
         "without_volumes": [],
         "without_exclusive": False,
         "without_labels": {},
+        "max_runtime_s": None,
         "priority": None,
         "another_cluster": [],
         "after": NO_END,

@@ -14,6 +14,7 @@ from scheduler.engine.snapshot import (
     Running,
     Snapshot,
     SweepLimit,
+    Window,
     Workload,
 )
 
@@ -197,3 +198,16 @@ def limited(base: Snapshot, **limits: int) -> Snapshot:
         for name, limit in sorted(limits.items())
     ]
     return replace(base, sweeps=tuple(sweeps))
+
+
+# --- Windows --------------------------------------------------------------------------------------
+
+
+def window(
+    *nodes: str, begins_s: int, lasts_s: int = 3600, mode: str = "cordon", closed: bool = False
+) -> Window:
+    """A maintenance window of these nodes that begins so many seconds after NOW; `closed`: it has
+    closed them."""
+    begins_ms, ids = ends(begins_s), tuple(sorted(nodes))
+    shut = ids if closed else ()
+    return Window(f"w{begins_s}", "disks", mode, begins_ms, begins_ms + lasts_s * 1000, ids, shut)

@@ -19,7 +19,7 @@ from scheduler.engine.codec import canonical, decode_snapshot, encode_plan, enco
 from scheduler.engine.resources import ENDLESS, Resources
 from scheduler.engine.snapshot import Policy, ReservationRecord, Running, Workload
 from scheduler.tests.engine import crowds
-from scheduler.tests.engine.build import NOW, allocated_by, job, of, owned
+from scheduler.tests.engine.build import NOW, allocated_by, job, of, owned, window
 from scheduler.tests.engine.plans import fitting, free_amounts
 
 OWNERS = ("ann", "ben", "cleo")
@@ -29,6 +29,7 @@ RESERVATIONS = (56, 60, 78, 1694, 1698, 1880)  # that have doubled, or avoid ser
 SEEDS = (*range(44), *BESIDE_A_RESERVATION, *RESERVATIONS)
 OWNED_SEEDS = range(1000, 1016)  # of several owners, with fair shares, quotas or both
 GANG_SEEDS = range(2000, 2006)  # with a gang among victims of equal cost
+WINDOW_SEEDS = range(3000, 3012)  # some of a pool, which has none
 CHANGED = (
     "{names}: engine version {version} made other plans of these snapshots. If that is meant, "
     "raise ENGINE_VERSION in scheduler/engine/__init__.py, so that replay does not compare what "
@@ -125,6 +126,18 @@ def snapshot_of_a_gang(seed: int) -> Snapshot:
     return replace(base, running=running, policy=policy, queued=(gang,), reservation_history=())
 
 
+def snapshot_with_windows(seed: int) -> Snapshot:
+    """The same cluster, of whose nodes most have maintenance windows."""
+    base, random = snapshot(seed), Random(seed)
+    windows = [
+        window(node.id, begins_s=random.choice([-60, 30, 1800, 20_000]) + number)
+        for number, node in enumerate(base.nodes)
+        if random.random() < 0.7
+    ]
+    windows.sort(key=lambda each: each.begins_ms)
+    return replace(base, windows=tuple(windows))
+
+
 def _quota(random: Random, base: Snapshot) -> Resources:
     return Resources(*(random.choice([total // 2, total, ENDLESS]) for total in base.total))
 
@@ -168,6 +181,9 @@ def record() -> None:
     for seed in GANG_SEEDS:
         text = canonical(encode_snapshot(snapshot_of_a_gang(seed))).decode()
         plans[f"gang {seed}"] = (text, digest_of(text))
+    for seed in WINDOW_SEEDS:
+        text = canonical(encode_snapshot(snapshot_with_windows(seed))).decode()
+        plans[f"windows {seed}"] = (text, digest_of(text))
     recorded = {"engine_version": ENGINE_VERSION, "plans": plans}
     FILE.write_text(json.dumps(recorded, indent=0) + "\n")
 

@@ -25,6 +25,7 @@ from scheduler.tests.engine.build import (
     pool,
     rack,
     run,
+    window,
 )
 
 FIRM = PriorityClass("FIRM", 700, may_preempt=False, preemptible=False)
@@ -181,3 +182,25 @@ def with_sweeps(draw: st.DrawFn) -> Snapshot:
     queued = tuple(member_of(name, each) if name else each for name, each in drawn)
     limits = {name: draw(st.integers(1, 4)) for name in ("lr", "seed")}
     return limited(replace(base, running=running, queued=queued), **limits)
+
+
+@st.composite
+def with_windows(draw: st.DrawFn) -> Snapshot:
+    """Any snapshot of nodes, most of which have windows, one after the other; what has no time
+    limit counts as running for a while."""
+    base = draw(
+        (with_sweeps() if draw(st.booleans()) else snapshots(max_queued=14)).filter(
+            lambda each: bool(each.nodes)
+        )
+    )
+    windows = []
+    for number, each_node in enumerate(base.nodes):
+        at_s = draw(st.integers(-3000, 4000))
+        for _ in range(draw(st.integers(0, 2))):
+            lasts_s = draw(st.integers(1, 4000))
+            each = window(each_node.id, begins_s=at_s, lasts_s=lasts_s)
+            windows.append(replace(each, id=f"{each.id}-{number}"))
+            at_s += lasts_s + draw(st.integers(0, 3000))
+    windows.sort(key=lambda each: (each.begins_ms, each.id))
+    policy = replace(base.policy, assumed_runtime_s=draw(st.sampled_from([0, 1000, 14_400])))
+    return replace(base, policy=policy, windows=tuple(windows))

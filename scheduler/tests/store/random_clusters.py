@@ -8,7 +8,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from accounts.models import User
-from clusters.models import Cluster, Node, Quota, Volume
+from clusters.models import Cluster, MaintenanceWindow, Node, Quota, Volume
 from deployments.models import Deployment, PriorityClass, Status, Sweep
 from deployments.scheduling_key import key_of, request_in
 from deployments.whole_nodes import ALL_GPUS, EXCLUSIVE
@@ -28,11 +28,12 @@ def fill(
     *,
     alike: bool = False,
     swept: bool = False,
+    windowed: bool = False,
 ) -> None:
     """Fill the cluster, with nodes or without, nearly full of deployments of all sorts, and queue
     all sorts, or two sorts of small ones where they are `alike`; of several owners where these
     matter, which share the cluster fairly, have quotas, or both. If they are `swept`, most are
-    members of sweeps with limits."""
+    members of sweeps with limits; if it is `windowed`, most nodes have maintenance windows."""
     classes = list(PriorityClass.objects.all())
     for name, (value, may_preempt, preemptible) in CLASSES.items():
         values = {"value": value, "may_preempt": may_preempt, "preemptible": preemptible}
@@ -101,13 +102,31 @@ def fill(
             row.whole = evicted.choice([{}, {}, {}, {EXCLUSIVE: True}, {ALL_GPUS: True}])
             row.gpu = 1 if ALL_GPUS in row.whole else row.gpu
         row.scheduling_key = key_of(row, cluster)
+    cluster.has_windows = windowed and bool(nodes)
     Node.objects.bulk_create(nodes)
     cluster.save()
+    if cluster.has_windows:
+        plan_windows(cluster, nodes, Random(len(rows)))
     Volume.objects.bulk_create(volumes)
     Deployment.objects.bulk_create(rows)
     ReservationRecord.objects.bulk_create(
         reservation_history(row, random) for row in rows if random.random() < 0.3
     )
+
+
+def plan_windows(cluster: Cluster, nodes: list[Node], random: Random) -> None:
+    """Of most nodes, before, amid and after the time limits of `new`."""
+    for node in nodes:
+        begins_at = timezone.now() + timedelta(seconds=random.choice([-60, 30, 600, 10_000]))
+        if random.random() < 0.8:
+            window = MaintenanceWindow.objects.create(
+                cluster=cluster,
+                reason="disks",
+                mode="cordon",
+                begins_at=begins_at,
+                ends_at=begins_at + timedelta(hours=1),
+            )
+            window.nodes.add(node)
 
 
 def limit_sweeps(cluster: Cluster, owner: User, seed: int) -> list[Sweep | None]:

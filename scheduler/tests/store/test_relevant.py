@@ -141,13 +141,14 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole(
     most_members=st.sampled_from([5_000, 4, 0]),
     alike=st.booleans(),
     owners_matter=st.sampled_from(OWNERS_MATTER),
+    beside=st.sampled_from([{"swept": True}, {"windowed": True}, {"windowed": True}]),
 )
 @hypothesis_settings(
-    max_examples=examples(150),
+    max_examples=examples(300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_the_plan_of_what_is_read_is_that_of_the_whole_where_sweeps_have_limits(
+def test_the_plan_of_what_is_read_is_that_of_the_whole_with_limits_of_sweeps_or_windows(
     cluster: Cluster,
     dev: User,
     ada: User,
@@ -158,11 +159,12 @@ def test_the_plan_of_what_is_read_is_that_of_the_whole_where_sweeps_have_limits(
     most_members: int,
     alike: bool,
     owners_matter: str,
+    beside: dict[str, bool],
 ) -> None:
     limits = Limits(short=0, keys=most_keys, members=most_members, starved=few, heads=few)
     with transaction.atomic():
         mine = Cluster.objects.get(pk=cluster.pk)
-        fill(mine, (dev, ada, vera), Random(seed), owners_matter, alike=alike, swept=True)
+        fill(mine, (dev, ada, vera), Random(seed), owners_matter, alike=alike, **beside)
         part, whole = part_and_whole(cluster, limits)
         plan = make_plan(part)
         assert check(part, plan) == []

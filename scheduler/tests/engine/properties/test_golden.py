@@ -45,6 +45,7 @@ def test_the_recorded_plans_include_every_kind_of_decision() -> None:
     seen: Counter[str] = Counter()
     snapshots = [*map(golden.snapshot, golden.SEEDS)]
     snapshots += map(golden.snapshot_of_owners, golden.OWNED_SEEDS)
+    snapshots += map(golden.snapshot_with_windows, golden.WINDOW_SEEDS)
     for snapshot in snapshots:
         plan = make_plan(snapshot)
         assert check(snapshot, plan) == []
@@ -52,6 +53,7 @@ def test_the_recorded_plans_include_every_kind_of_decision() -> None:
         seen.update({"eviction"} if any(each.by for each in plan.evictions) else {})
         seen.update({"alternative"} if any(each.alternative for each in plan.starts) else {})
         seen.update({"unfinished"} if plan.unfinished else {})
+        seen.update({"windows"} if plan.starts and _differs(plan, snapshot, windows=()) else {})
         seen.update({"withheld"} if any(each.withheld for each in plan.starts) else {})
         seen.update({"reservation"} if plan.reserved_for else {})
         seen.update(
@@ -70,6 +72,6 @@ def test_the_recorded_plans_include_every_kind_of_decision() -> None:
         "NO_MATCHING_NODE",
         "INSUFFICIENT_CAPACITY", "FRAGMENTED", "BLOCKED_BY_HEAD", "RESERVED_FOR_HEAD",
         "QUOTA_EXCEEDED", "reservation", "doubled reservation", "services",
-        "service beside a reservation",
+        "service beside a reservation", "windows", "MAINTENANCE_WINDOW",
     } - set(seen)  # fmt: skip
     assert missing == set()
