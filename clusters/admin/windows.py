@@ -28,8 +28,8 @@ class WindowAdmin(LookUpMedia, OperatorAdmin):
     ordering = ["-begins_at", "pk"]
     sortable_by = ["begins_at", "ends_at"]
     actions = ["call_off"]
-    readonly_fields = [*SHOWN, "created_by", "created_at", "id"]
-    fields = readonly_fields
+    readonly_fields = (*SHOWN, "created_by", "created_at", "id")
+    fields = (*SHOWN, "created_by", "created_at", "id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MaintenanceWindow]:
         return super().get_queryset(request).prefetch_related("nodes")

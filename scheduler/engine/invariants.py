@@ -189,7 +189,8 @@ class _Replay:
         self.free: dict[str | None, Resources] = {
             node.id: node.capacity.minus(node.allocated) for node in snapshot.nodes
         } or {None: snapshot.total.minus(snapshot.allocated)}
-        self.snapshot, self.windows = snapshot, windows_by_node(snapshot)
+        self.snapshot = snapshot
+        self.windows = windows_by_node(snapshot) if snapshot.windows else {}
         self.withheld: dict[str | None, Resources] = {}  # from the start that is looked at
 
     def give(self, running: Running) -> None:

@@ -95,8 +95,6 @@ def _beside_windows(
 ) -> Reason:
     """The reason of a workload that does not fit outside the windows that it reaches into; `all_of`
     are its variants."""
-    if not snapshot.windows:
-        return reason
     for each in all_of:
         anywhere = in_any_window(each.selector)
         if anywhere != each.selector and capacity.place(each.request, each.replicas, anywhere):
@@ -145,19 +143,17 @@ class WaitReasons:
         all_of = (workload,) if state.variants is None else state.variants.of(workload)
         fitting = next((each for each in all_of if state.fits(each)), None)
         if fitting is None:
-            return self._short(workload, all_of)
+            if workload.whole:
+                reason = of_whole_nodes(state.capacity, all_of, self._shortage)
+            else:
+                reason = self._shortage.of(workload)
+            if not self._view.snapshot.windows:
+                return reason
+            return _beside_windows(self._view.snapshot, state.capacity, all_of, reason)
         if (backfill := state.reservations.blocker(fitting)) is not None:
             delayed = state.delays is not None and state.delays.has(backfill)
             return reasons.reserved_for(backfill.origin.id, waits_for_limits=delayed)
         return reasons.NOT_YET_EVALUATED  # the cycle reached its limit before this workload's turn
-
-    def _short(self, workload: Workload, all_of: Sequence[Workload]) -> Reason:
-        capacity = self._state.capacity
-        if workload.whole:
-            reason = of_whole_nodes(capacity, all_of, self._shortage)
-        else:
-            reason = self._shortage.of(workload)
-        return _beside_windows(self._view.snapshot, capacity, all_of, reason)
 
     def _evictable(self, priority: str) -> Mapping[int, Resources]:
         view, its = self._view, self._view.cluster.classes[priority]
@@ -224,6 +220,8 @@ class ReasonsWithoutCycle:
             reason = of_whole_nodes(self._capacity, all_of, self._shortage)
         else:
             reason = self._shortage.of(all_of[0])
+        if not self._snapshot.windows:
+            return reason
         return _beside_windows(self._snapshot, self._capacity, all_of, reason)
 
 
