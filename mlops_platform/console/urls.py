@@ -24,6 +24,7 @@ urlpatterns = [
     path("news/", news.show, name="news"),
     path("logout/", login.log_out, name="logout"),
     path("clusters/<str:cluster_id>/", cluster.show, name="cluster"),
+    path("clusters/<str:cluster_id>/curve/", cluster.curve, name="curve"),
     path("organizations/", organizations.show_all, name="organizations"),
     path("organizations/<str:organization_id>/", organizations.show, name="organization"),
     path("submit/", submit.show, name="submit"),

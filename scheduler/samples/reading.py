@@ -1,6 +1,7 @@
 """Reads the samples of a cluster as a curve of bounded length."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -32,6 +33,18 @@ SELECT sampled.step, count(*), avg(total_cpu_milli)::float, avg(allocated_cpu_mi
        (array_agg(classes.numbers))[1]
   FROM sampled LEFT JOIN classes ON classes.step = sampled.step
  GROUP BY sampled.step ORDER BY sampled.step
+"""
+
+
+# The share of GPUs, or where there are none of cores.
+_SHARES = """
+SELECT cluster_id, to_timestamp(floor(extract(epoch FROM at) / %(step)s) * %(step)s) AS step,
+       avg(CASE WHEN total_gpu > 0 THEN allocated_gpu::float / total_gpu
+                ELSE allocated_cpu_milli::float / nullif(total_cpu_milli, 0) END),
+       avg(waiting)::float
+  FROM scheduler_clustersample
+ WHERE cluster_id = ANY(%(clusters)s) AND at >= %(since)s AND at < %(until)s
+ GROUP BY cluster_id, step ORDER BY cluster_id, step
 """
 
 
@@ -72,6 +85,33 @@ def utilization(cluster_id: UUID, span: Span) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(_READ, params)
         return [_point(_Means(*row)) for row in cursor.fetchall()]
+
+
+class Moment(NamedTuple):
+    """The means of a step. `share` of what is scarce, from 0 to 1: of GPUs, or without any of
+    cores."""
+
+    at: datetime
+    share: float
+    waiting: float
+
+
+def shares_of(cluster_ids: Sequence[UUID], span: Span) -> dict[UUID, list[Moment]]:
+    """How full each of these clusters was, oldest first; none for one without samples. One query,
+    which reads a row for each minute of the span and cluster."""
+    params: dict[str, Any] = {
+        "clusters": list(cluster_ids),
+        "since": span.since,
+        "until": span.until,
+        "step": span.step_s,
+    }
+    found: dict[UUID, list[Moment]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_SHARES, params)
+        for cluster_id, at, share, waiting in cursor.fetchall():
+            moment = Moment(at.astimezone(UTC), share or 0.0, waiting)
+            found.setdefault(cluster_id, []).append(moment)
+    return found
 
 
 class _Means(NamedTuple):

@@ -10,6 +10,7 @@ from clusters.models import Cluster, State
 from clusters.queries import cluster_by_id, nodes_in
 from deployments.models import Deployment
 from mlops_platform.console.pages.amounts import Amount, amounts_of
+from mlops_platform.console.pages.curves import Curve, curves_of
 from mlops_platform.console.pages.occupants import (
     NodeLine,
     OwnerLine,
@@ -92,6 +93,20 @@ def cluster_page(user: User, cluster_id: str, after: str) -> ClusterPage:
         waits_more=len(queue) > MOST_WAITING,
         rule=_rule(cluster),
     )
+
+
+@dataclass(frozen=True)
+class CurvePage:
+    id: str
+    name: str
+    curve: Curve | None
+
+
+def curve_page(user: User, cluster_id: str) -> CurvePage:
+    """404 where the user may not see it."""
+    cluster = cluster_by_id(cluster_id)
+    require(user, cluster.organization_id, Role.VIEWER)
+    return CurvePage(str(cluster.pk), cluster.name, curves_of([cluster.pk]).get(cluster.pk))
 
 
 def _queue(cluster: Cluster) -> list[Deployment]:

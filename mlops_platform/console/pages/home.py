@@ -12,10 +12,12 @@ from clusters.queries import clusters_visible_to
 from deployments.models import PLACED, UNENDED, Status
 from deployments.queries.lists import deployments_of
 from mlops_platform.console.pages.amounts import Amount, amounts_of
+from mlops_platform.console.pages.curves import Curve, curves_of
 from mlops_platform.console.pages.rows import Row, for_rows, rows_of
 
 MOST_ROWS = 100
 MOST_FAILED = 20
+MOST_CURVES = 50
 YESTERDAY = timedelta(days=1)
 
 
@@ -25,6 +27,7 @@ class ClusterLine:
     name: str
     organization: str
     amounts: tuple[Amount, ...]
+    curve: Curve | None
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,17 @@ def home(user: User) -> Home:
     ).order_by("-finished_at")
     rows = rows_of(user, [*found[:MOST_ROWS], *failed[:MOST_FAILED]])
     waiting = [row for row in rows if row.status == Status.QUEUED]
+    curves = curves_of([each.pk for each in clusters[:MOST_CURVES]])
     return Home(
         running=[row for row in rows if row.status in PLACED],
         waiting=sorted(waiting, key=lambda row: (row.position is None, row.position or 0)),
         failed=[row for row in rows if row.has_ended],
-        clusters=[_line(each) for each in clusters],
+        clusters=[_line(each, curves.get(each.pk)) for each in clusters],
         is_cut=len(found) > MOST_ROWS,
     )
 
 
-def _line(cluster: Cluster) -> ClusterLine:
+def _line(cluster: Cluster, curve: Curve | None) -> ClusterLine:
     return ClusterLine(
-        str(cluster.pk), cluster.name, cluster.organization.name, amounts_of(cluster)
+        str(cluster.pk), cluster.name, cluster.organization.name, amounts_of(cluster), curve
     )

@@ -23,11 +23,12 @@ class Page(NamedTuple):
 
 
 PAGES = {
-    "home": Page("/console/", 10, "Home", of_stranger=200),
+    "home": Page("/console/", 11, "Home", of_stranger=200),
     "deployments": Page("/console/deployments/", 9, "Deployments", of_stranger=200),
     "submit": Page("/console/submit/", 4, "Submit", of_stranger=200),
     "organizations": Page("/console/organizations/", 4, "Organizations", of_stranger=200),
     "organization": Page("/console/organizations/{organization_id}/", 5, "Analytical Engines"),
+    "curve": Page("/console/clusters/{cluster_id}/curve/", 5, "west, the last 24 hours"),
     "cluster": Page("/console/clusters/{cluster_id}/", 12, "west"),
     "running": Page("/console/deployments/{deployment_id}/", 8, "train"),
     "waiting": Page("/console/deployments/{waiting_id}/", 10, "train"),
