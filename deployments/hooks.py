@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from accounts.models import User
 from deployments.models import Deployment, WaitReason
 from deployments.queries.dependencies import Dependency
 from mlops_platform.api.errors import Conflict
@@ -98,6 +99,15 @@ class RedeemQuote(Protocol):
     def __call__(self, deployment: Deployment, digest: str, token: str) -> None: ...
 
 
+class QuoteSubmit(Protocol):
+    """The values of a quote for an unsaved deployment: `outcome`, `preempts` with names, `token`
+    and more. `digest` is that of the submit's body."""
+
+    def __call__(
+        self, user: User, deployment: Deployment, digest: str, needed: Sequence[Dependency]
+    ) -> Mapping[str, Any]: ...
+
+
 class LateRows(Protocol):
     """Rows where the scheduler may not have answered lately, with these columns of WaitReason,
     and an empty code."""
@@ -141,6 +151,12 @@ def _refuse_quote(deployment: Deployment, digest: str, token: str) -> None:
     raise Conflict("No scheduler is installed that could keep a quote.", code="quote_stale")
 
 
+def _quote_nothing(
+    user: User, deployment: Deployment, digest: str, needed: Sequence[Dependency]
+) -> Mapping[str, Any]:
+    return {"outcome": "UNKNOWN", "preempts": [], "token": ""}
+
+
 def _never_late(columns: Sequence[str]) -> QuerySet[Any, Any]:
     return WaitReason.objects.none().values_list(*columns)
 
@@ -154,6 +170,7 @@ find_etas: FindEtas = _no_etas
 foresee_sweep: ForeseeSweep = _nothing_foreseen
 find_spared: FindSpared = _none_spared
 likely_nodes: LikelyNodes = _none_likely
+quote_submit: QuoteSubmit = _quote_nothing
 redeem_quote: RedeemQuote = _refuse_quote
 scheduler_late_rows: LateRows = _never_late
 scheduler_silent_since: SilentSince = _never_silent

@@ -21,6 +21,7 @@ class SchedulerConfig(AppConfig):
         hooks.foresee_sweep = sweeps.foresee
         hooks.find_etas = kept.etas_of
         hooks.find_spared = spared.causes_of
+        hooks.quote_submit = quotes.quote_in_turn
         hooks.redeem_quote = quotes.redeem
         hooks.scheduler_late_rows = freshness.late_rows
         hooks.scheduler_silent_since = freshness.silent_since

@@ -1,6 +1,7 @@
 """The admin pages of deployments, sweeps, priority classes and usage."""
 
 from deployments.admin.deployments import DeploymentAdmin
+from deployments.admin.house_rules import HouseRulesAdmin
 from deployments.admin.priority_classes import PriorityClassAdmin
 from deployments.admin.sweeps import SweepAdmin
 from deployments.admin.usage import AllocationIntervalAdmin, PriceAdmin, UsageOfDayAdmin
@@ -8,6 +9,7 @@ from deployments.admin.usage import AllocationIntervalAdmin, PriceAdmin, UsageOf
 __all__ = [
     "AllocationIntervalAdmin",
     "DeploymentAdmin",
+    "HouseRulesAdmin",
     "PriceAdmin",
     "PriorityClassAdmin",
     "SweepAdmin",

@@ -214,6 +214,10 @@ class SubmitSerializer(StrictSerializer):
         max_length=4096,
         help_text="The token of a quote: submitted exactly as quoted, or not at all (409).",
     )
+    confirm = Flag(
+        default=False,
+        help_text="It may evict others at once, where the organization's rules ask for that.",
+    )
 
     class Meta:
         swagger_schema_fields = {
@@ -282,6 +286,8 @@ class ChangeDeploymentSerializer(StrictSerializer):
         help_text="While it is QUEUED: the variables that change, null removes one. The others "
         "stay.",
     )
+
+    confirm = Flag(required=False, help_text="Another priority may evict others at once.")
 
     class Meta:
         swagger_schema_fields = {"example": {"priority": "HIGH"}}

@@ -1,6 +1,7 @@
 """Below /api/."""
 
 from deployments.api.feed.viewsets import OrganizationEventViewSet
+from deployments.api.house.viewsets import HouseRulesViewSet
 from deployments.api.quota_viewsets import QuotaViewSet
 from deployments.api.sweeps.viewsets import SweepViewSet
 from deployments.api.usage.viewsets import UsageViewSet
@@ -17,5 +18,6 @@ router.register(
     "orgs/<id_or_name:organization_id>/events", OrganizationEventViewSet, "organization-event"
 )
 router.register("orgs/<id_or_name:organization_id>", UsageViewSet, "usage")
+router.register("orgs/<id_or_name:organization_id>", HouseRulesViewSet, "house-rules")
 router.register(f"{IN_CLUSTER}/deployments", ClusterDeploymentsViewSet, "cluster-deployment")
 router.register(f"{IN_CLUSTER}/quotas", QuotaViewSet, "quota")

@@ -174,7 +174,11 @@ class DeploymentViewSet(DeploymentChildViewSet):
     def partial_update(self, request: UserRequest, **path: Any) -> Response:
         deployment, body = self.get_deployment(), self.body()
         changed = update.change_deployment(
-            request.user, deployment, priority=body.pop("priority", None), changes=body
+            request.user,
+            deployment,
+            priority=body.pop("priority", None),
+            confirm=body.pop("confirm", False),
+            changes=body,
         )
         return Response(present_one(changed, request.user))
 

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from rest_framework.exceptions import APIException
 
 from accounts.models import User
+from deployments.house import rules
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
@@ -71,6 +72,8 @@ def save(
             lines = ((row.pk, NO_DETAILS) for row in rows)
             record_all(lines, EventType.SUBMITTED, at=rows[-1].created_at, actor=actor or user)
             needed = _attach(drafts)
+            if actor is None:  # an operator is not asked
+                _obey(user, drafts)
             refuse_too_many(rows)
             volumes.keep(rows)
             secret_references.keep(rows)
@@ -96,3 +99,12 @@ def _attach(drafts: Sequence[Draft]) -> dict[UUID, list[Dependency]]:
             faults[number] = (error, "depends_on")
     refuse_items("deployments", faults)
     return {row.pk: needed for (row, _), needed in zip(needs, present, strict=True)}
+
+
+def _obey(user: User, drafts: Sequence[Draft]) -> None:
+    """What the house rules say of the rows that are not LOW."""
+    ruled = [each for each in drafts if each.deployment.priority_class.name != rules.FREE]
+    if ruled:
+        unconfirmed = [each.deployment for each in ruled if not each.confirmed]
+        rules.refuse_unconfirmed(unconfirmed, user)
+        rules.refuse(user, [each.deployment for each in ruled])

@@ -4,7 +4,7 @@ refuses keeps no other from being done."""
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +15,14 @@ from rest_framework.exceptions import APIException
 
 from accounts.models import User
 from clusters.models import Cluster
+from deployments.house import rules
 from deployments.models import ENDED, Deployment, PriorityClass, Status
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.priority_classes import priority_classes, priority_named
 from deployments.services import bulk, rerun, stop
 from deployments.services.drafting import dependencies, idempotency, update
 from deployments.services.drafting.drafts import Draft, Order, try_drafts
-from mlops_platform.api.errors import BUSY, Invalid, not_found, try_again
+from mlops_platform.api.errors import BUSY, Conflict, Invalid, not_found, try_again
 from organizations.access import reaches, role_too_low, roles_of
 from organizations.models import Role
 
@@ -66,7 +67,14 @@ def stop_many(user: User, rows: Sequence[Deployment], *, dry_run: bool) -> Done:
     """Stop those that have not ended. A query for each organization's role, and those of
     stop.stop."""
     done = Done(rows)
+    why_stop_is_refused = _kept_by_cluster(
+        lambda row: rules.why_not(rules.refuse_stop, user, [row]),
+        lambda row: (row.cluster_id, row.owner_id == user.pk),
+    )
     for row in _allowed(user, rows, done):
+        if (refusal := why_stop_is_refused(row)) is not None:
+            done.refuse(row, refusal)
+            continue
         ended = row.status in ENDED or row.next_status == Status.STOPPED
         (done.unchanged if ended else done.changed).append(row)
     if not dry_run:
@@ -76,18 +84,28 @@ def stop_many(user: User, rows: Sequence[Deployment], *, dry_run: bool) -> Done:
     return done
 
 
-def give_priority(user: User, rows: Sequence[Deployment], name: str, *, dry_run: bool) -> Done:
-    """Give those that have not ended this priority."""
+def give_priority(
+    user: User, rows: Sequence[Deployment], name: str, *, dry_run: bool, confirm: bool = False
+) -> Done:
+    """Give those that have not ended this priority, as far as the house rules let the user."""
     priority = priority_named(name, priority_classes())
     done = Done(rows)
+    why_class_is_refused = _kept_by_cluster(
+        lambda row: rules.why_not(rules.refuse_class, user, row.cluster_id, priority),
+        lambda row: row.cluster_id,
+    )
     for row in _allowed(user, rows, done):
         if row.status in ENDED:
             done.refuse(row, update.too_late(row))
+        elif (refusal := why_class_is_refused(row)) is not None:
+            done.refuse(row, refusal)
         elif row.priority_class_id == priority.pk:
             done.unchanged.append(row)
         else:
             done.changed.append(row)
     if not dry_run:
+        if not confirm:
+            rules.ask_before_raising(user, done.changed, priority)
         for cluster_id, some in _by_cluster(done.changed):
             with _refusing_if_busy(done, some):
                 _give(user, cluster_id, some, priority, done)
@@ -166,11 +184,30 @@ def _give(
 ) -> None:
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        late = update.give_priority(user, cluster_id, [row.pk for row in some], priority)
+        ids = [row.pk for row in some]
+        try:
+            late = update.give_priority(user, cluster_id, ids, priority, by_member=True)
+        except Conflict as error:  # beyond a member's limit: none of them
+            late = dict.fromkeys(ids, error)
         for row in some:
             if row.pk in late:
                 done.changed.remove(row)
                 done.refuse(row, late[row.pk])
+
+
+def _kept_by_cluster(
+    ask: Callable[[Deployment], APIException | None], key_of: Callable[[Deployment], Any]
+) -> Callable[[Deployment], APIException | None]:
+    """Asks once for rows of one key."""
+    known: dict[Any, APIException | None] = {}
+
+    def answer(row: Deployment) -> APIException | None:
+        key = key_of(row)
+        if key not in known:
+            known[key] = ask(row)
+        return known[key]
+
+    return answer
 
 
 def _by_cluster(rows: Sequence[Deployment]) -> list[tuple[UUID, list[Deployment]]]:

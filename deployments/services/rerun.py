@@ -23,7 +23,7 @@ OF_NO_PROGRAM = frozenset(
     {
         *("name", "labels", "cpu_milli", "ram_mib", "gpu", "exclusive", "replicas"),
         *("node_selector", "max_runtime_s", "simulated_runtime_s", "grace_s", "max_retries"),
-        *("retry", "on_preempt", "depends_on"),
+        *("retry", "on_preempt", "depends_on", "confirm"),
     }
 )
 """What changes nothing of what runs, nor of where its output goes."""

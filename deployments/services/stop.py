@@ -21,6 +21,7 @@ from accounts.models import User
 from clusters.models import Cluster, Runtime
 from clusters.services.clusters import lock_cluster
 from deployments import wakeup
+from deployments.house import rules
 from deployments.lifecycle import dependents
 from deployments.lifecycle.timeline import record, record_all
 from deployments.lifecycle.transitions import begin_stopping, closing, end
@@ -64,9 +65,12 @@ def stop_some(cluster: Cluster, *, most: int = BATCH) -> bool:
 
 
 def stop_deployment(user: User, deployment: Deployment) -> Deployment:
-    """Stop it, unless it has ended, also since it was read, and read it anew."""
+    """Stop it, unless it has ended, also since it was read, and read it anew. 403 where the house
+    rules let the user stop none of others."""
     if deployment.status in ENDED:
         return deployment
+    if deployment.owner_id != user.pk:
+        rules.refuse_stop(user, [deployment])
     stop_one(deployment, user)
     return deployment_by_id(deployment.pk)
 

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from deployments import hooks
+from deployments.house import rules
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
 from deployments.models import Deployment, EventType
 from deployments.queries.dependencies import Dependency
@@ -36,16 +37,21 @@ def create_deployment(
 ) -> Submission:
     """Queue a deployment; post_save, or with a key deployments_submitted, wakes the scheduler.
 
-    Raises what draft_deployment does, and 409 for an idempotency key used with another body, for a
-    quote that no longer holds, where one of its dependencies has failed, or where as many are
-    queued as may be. Seven queries, three of them writes in one transaction; with dependencies,
-    three reads and a write more; with a key, a read more; each ten seconds, a read and a write
+    Raises what draft_deployment and, unless it is LOW, the house rules do, and 409 for an
+    idempotency key used with another body, for a quote that no longer holds, where one of its
+    dependencies has failed, or where as many are queued as may be. Seven queries, three of them
+    writes in one transaction; with dependencies, three reads and a write more; with a key, a read
+    more; for what the house rules look at, three reads more; each ten seconds, a read and a write
     more.
     """
-    deployment, digest, class_names, needed = draft_deployment(
+    deployment, digest, class_names, needed, confirmed = draft_deployment(
         user, cluster_id, spec, priority=priority
     )
     deployment.idempotency_key = idempotency_key
+    ruled = deployment.priority_class.name != rules.FREE
+    asked = ruled and quote is None and not confirmed
+    if asked and not (idempotency_key and idempotency.earlier(user, idempotency_key, digest, 1)):
+        rules.ask_before_evicting(user, deployment, digest, needed)
     try:
         with transaction.atomic():
             [(deployment.pk, deployment.created_at)] = draw_ids(1)
@@ -64,6 +70,8 @@ def create_deployment(
                 dependencies.refuse_hopeless(needed)
             if quote is not None:
                 hooks.redeem_quote(deployment, digest, quote)
+            if ruled:
+                rules.refuse(user, [deployment])
             refuse_too_many([deployment])
             if deployment.volumes:
                 volumes.keep([deployment])

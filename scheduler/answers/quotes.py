@@ -33,12 +33,14 @@ from deployments.redis_queues import next_position
 from deployments.services.drafting.dependencies import refuse_hopeless
 from mlops_platform.api.errors import Conflict, Invalid
 from mlops_platform.api.ids import moment
+from mlops_platform.api.throttling.concurrency import slot
 from scheduler import cycle, metrics, store
 from scheduler.answers.ahead import ahead_of
 from scheduler.answers.budget import AnswerBudget
 from scheduler.answers.explain import as_workload, evicted
 from scheduler.answers.names import with_names
 from scheduler.answers.preemption import preemption_shown, with_causes
+from scheduler.answers.shares import shares_of
 from scheduler.engine import Plan, whatif
 from scheduler.engine.codec import encode_snapshot
 from scheduler.engine.plan import Eviction
@@ -128,6 +130,14 @@ def quote(
         "token": _promise(user, digest, part, workload, outcome).sign(),
     }
     return with_names(answer)
+
+
+def quote_in_turn(
+    user: User, deployment: Deployment, digest: str, needed: Sequence[Dependency]
+) -> dict[str, Any]:
+    """The same, as one of the answers that are made at the same time; 429 where there are many."""
+    with slot(shares_of(deployment.cluster)):
+        return quote(user, deployment, digest, needed)
 
 
 def redeem(deployment: Deployment, digest: str, token: str) -> None:

@@ -12,6 +12,7 @@ from clusters.api.nested import ClusterChildViewSet
 from clusters.api.serializers import ClusterSerializer
 from deployments.api.nested import DeploymentChildViewSet
 from deployments.api.serializers import SubmitSerializer
+from deployments.house import rules
 from deployments.models import Deployment
 from deployments.queries.deployments import positions_of
 from deployments.queries.priority_classes import priority_classes
@@ -113,8 +114,9 @@ class WhatIfViewSet(DeploymentChildViewSet):
         draft = draft_deployment(
             request.user, body.pop("cluster_id"), body, priority=body.pop("priority")
         )
-        with slot(shares_of(draft.deployment.cluster)):
-            answer = quotes.quote(request.user, draft.deployment, draft.digest, draft.dependencies)
+        given = draft.deployment
+        rules.refuse_class(request.user, given.cluster_id, given.priority_class)
+        answer = quotes.quote_in_turn(request.user, given, draft.digest, draft.dependencies)
         return Response(QuoteSerializer(answer).data)
 
     @action(detail=True, throttle_classes=[ExplainThrottle])

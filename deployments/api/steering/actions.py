@@ -37,6 +37,9 @@ class ActionSerializer(StrictSerializer):
         f"it may be given several times; at least one. At most {MOST:,} deployments may match.",
     )
     priority = Text(max_length=100, required=False, help_text="With the action priority.")
+    confirm = Flag(
+        default=False, help_text="With the action priority: it may evict others at once."
+    )
     dry_run = Flag(default=False, help_text="Answers what it would do, and does nothing.")
 
     class Meta:
@@ -140,7 +143,9 @@ def act(request: UserRequest, body: Mapping[str, Any]) -> tuple[dict[str, Any], 
     if action == STOP:
         done = many.stop_many(request.user, rows, dry_run=dry_run)
     elif priority is not None:
-        done = many.give_priority(request.user, rows, priority, dry_run=dry_run)
+        done = many.give_priority(
+            request.user, rows, priority, dry_run=dry_run, confirm=body["confirm"]
+        )
     else:
         done = many.rerun_many(
             request.user,

@@ -60,6 +60,7 @@ class Draft(NamedTuple):
     digest: str  # of the body: equal where two submits ask for the same
     class_names: list[str]
     dependencies: Sequence[Dependency]
+    confirmed: bool  # that it may evict others
 
 
 class _Named(NamedTuple):
@@ -157,6 +158,7 @@ def _draft(
     named: _Named,
 ) -> Draft:
     spec = dict(order.spec)
+    confirmed = spec.pop("confirm", False)
     if spec.get("simulated_runtime_s") is not None and cluster.runtime != Runtime.SIMULATED:
         raise Invalid({"simulated_runtime_s": "Only in a simulated cluster."})
     if (spec.get("readiness") or {}).get("liveness") and spec.get("kind") != Kind.SERVICE:
@@ -227,4 +229,4 @@ def _draft(
         **spec,
     )
     deployment.scheduling_key = key_of(deployment)
-    return Draft(deployment, digest, list(classes), needed)
+    return Draft(deployment, digest, list(classes), needed, confirmed)

@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from clusters.models import Cluster
 from clusters.services.clusters import lock_cluster_or_404
+from deployments.house import rules
 from deployments.lifecycle.timeline import record, record_all
 from deployments.models import ENDED, Deployment, EventType, PriorityClass, Status
 from deployments.queries.deployments import deployment_by_id
@@ -37,6 +38,7 @@ def change_deployment(
     changes: Mapping[str, Any],
     *,
     priority: str | None = None,
+    confirm: bool = False,
 ) -> Deployment:
     """Give it another name or labels (any time), priority (until it ends), request or program
     (while it is queued).
@@ -46,6 +48,10 @@ def change_deployment(
     plans with half of a change.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
+    if priority_class is not None and priority_class.pk != deployment.priority_class_id:
+        rules.refuse_class(user, deployment.cluster_id, priority_class)
+        if not confirm:
+            rules.ask_before_raising(user, [deployment], priority_class)
     cluster = None
     with transaction.atomic():
         if priority_class or changes.keys() & REQUEST.keys():
@@ -107,6 +113,8 @@ def _change(
         row.scheduling_key = key_of(row, cluster)
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
+    if row.priority_class.may_preempt and changed.keys() & {"priority", *REQUEST.values()}:
+        rules.keep_limits([row])
     record(row.pk, EventType.CHANGED, at=None, actor=user, details=changed)
     if changed.keys() - {"name", "labels", *PROGRAM}:
         deployment_stopped.send(
@@ -130,10 +138,16 @@ def too_late(row: Deployment) -> Conflict:
 
 
 def give_priority(
-    user: User, cluster_id: UUID, ids: Collection[UUID], priority: PriorityClass
+    user: User,
+    cluster_id: UUID,
+    ids: Collection[UUID],
+    priority: PriorityClass,
+    *,
+    by_member: bool = False,
 ) -> dict[UUID, Conflict]:
     """Give these deployments of a cluster another priority, and return those that have ended
-    meanwhile, with what is to be said of them. Five queries and a cycle for all of them."""
+    meanwhile, with what is to be said of them. Five queries and a cycle for all of them. A member
+    is bound by the house rules, an operator is not."""
     with transaction.atomic():
         cluster = lock_cluster_or_404(cluster_id)
         rows = Deployment.objects.filter(cluster=cluster_id, pk__in=ids)
@@ -151,6 +165,8 @@ def give_priority(
         if changed:
             given = [row for row in found if row.pk in changed]
             Deployment.objects.bulk_update(given, ["priority_class", "scheduling_key"])
+            if by_member and priority.may_preempt:
+                rules.keep_limits(given)
             record_all(lines, EventType.CHANGED, at=None, actor=user, cluster=cluster)
             deployment_stopped.send(
                 Deployment, cluster_id=cluster_id, deployment_ids=sorted(changed), trigger="CHANGED"

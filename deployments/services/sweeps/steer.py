@@ -4,6 +4,7 @@ from django.db import transaction
 from rest_framework.exceptions import APIException
 
 from accounts.models import User
+from deployments.house import rules
 from deployments.models import Deployment, Status, Sweep
 from deployments.queries.dependencies import dependencies_of
 from deployments.queries.sweeps import expect_limits_in, members_of, open_members
@@ -25,6 +26,7 @@ NOT_ENDED = "Some of its members have not ended: stop it first."
 def stop_sweep(user: User, sweep: Sweep) -> int:
     """Stop the members that have not ended, and return their number. Those that wait first: what
     stops makes room, in which they would start."""
+    rules.refuse_stop_of(user, sweep.owner_id, sweep.cluster_id)
     queued = open_members(sweep).filter(status=Status.QUEUED)
     stopped = 0
     record_sweep(sweep, Type.SWEEP_STOPPED, None, None)

@@ -128,6 +128,14 @@ SWEEP: Body = {
     "template": {**DEPLOYMENT, "name": "lr-{{lr}}"},
 }
 OWN_KEYS = "/api/users/me/keys"
+RULES: Body = {
+    "stop": "own",
+    "confirm_evictions": True,
+    "restricted": [{"priority": "HIGH", "role": "ADMIN", "members": ["mia"]}],
+    "max_preempting_cpu": 2.5,
+    "max_preempting_ram": 1024,
+    "max_preempting_gpu": 0,
+}
 SECRET: Body = {"value": " of the robot\n"}
 QUOTA: Body = {"max_cpu": 0.5, "max_ram": 1024, "max_gpu": 0}
 
@@ -193,6 +201,8 @@ MATRIX = [
         (401, 404, 403, 403, 201),
         {"role": "VIEWER", "expires_in_s": 3600, "max_uses": 5},
     ),
+    Row("GET /api/orgs/{organization_id}/rules", READ),
+    Row("PATCH /api/orgs/{organization_id}/rules", (401, 404, 403, 403, 200), RULES),
     Row(f"GET {INVITATIONS}", (401, 404, 403, 403, 200)),
     Row(
         f"POST {INVITATIONS}",
