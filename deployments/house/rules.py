@@ -58,7 +58,7 @@ def refuse_stop_of(user: User, owner_id: UUID, cluster_id: UUID) -> None:
 
 def refuse_class(user: User, cluster_id: UUID, priority: PriorityClass) -> None:
     """403 where the class is for others. One query, none for LOW."""
-    if priority.name == FREE or (rules := _rules(user, cluster_id)) is None:
+    if priority.name == FREE or (rules := house_of(user, cluster_id)) is None:
         return
     for rule in rules.restricted:
         if rule["priority"] != priority.name or str(user.pk) in rule["members"]:
@@ -169,7 +169,12 @@ def _keep_limits_of(owner_id: UUID, rules: HouseRules) -> None:
             )
 
 
-def _rules(user: User, cluster_id: UUID) -> HouseRules | None:
+def has_rules(cluster_id: UUID) -> bool:
+    """Whether the cluster's organization has any. One query."""
+    return HouseRules.objects.filter(organization__clusters=cluster_id).exists()
+
+
+def house_of(user: User, cluster_id: UUID) -> HouseRules | None:
     """The rules of the cluster's organization, with the user's `role` there; None where it has
     none. One query."""
     mine = HouseRules.objects.filter(
@@ -179,16 +184,16 @@ def _rules(user: User, cluster_id: UUID) -> HouseRules | None:
 
 
 def _role(rules: HouseRules) -> str:
-    return str(rules.role)  # type: ignore[attr-defined]  # annotated by _rules
+    return str(rules.role)  # type: ignore[attr-defined]  # annotated by house_of
 
 
 def _confirms(user: User, cluster_id: UUID) -> bool:
-    rules = _rules(user, cluster_id)
+    rules = house_of(user, cluster_id)
     return rules is not None and rules.confirm_evictions
 
 
 def _only_own(user: User, cluster_id: UUID) -> bool:
-    rules = _rules(user, cluster_id)
+    rules = house_of(user, cluster_id)
     return rules is not None and rules.stop == Stop.OWN and _role(rules) != Role.ADMIN
 
 

@@ -10,7 +10,7 @@ from accounts.models import User
 from deployments import hooks
 from deployments.house import rules
 from deployments.lifecycle.timeline import NO_DETAILS, record_all
-from deployments.models import Deployment, EventType
+from deployments.models import Deployment, EventType, HouseRules
 from deployments.queries.dependencies import Dependency
 from deployments.services.drafting import dependencies, idempotency, secret_references, volumes
 from deployments.services.drafting.drafts import draft_deployment
@@ -40,15 +40,18 @@ def create_deployment(
     Raises what draft_deployment and, unless it is LOW, the house rules do, and 409 for an
     idempotency key used with another body, for a quote that no longer holds, where one of its
     dependencies has failed, or where as many are queued as may be. Seven queries, three of them
-    writes in one transaction; with dependencies, three reads and a write more; with a key, a read
-    more; for what the house rules look at, three reads more; each ten seconds, a read and a write
-    more.
+    writes in one transaction; with dependencies, three reads and a write more; with a key, or a
+    priority other than LOW, a read more, and with house rules some more; each ten seconds, a read
+    and a write more.
     """
     deployment, digest, class_names, needed, confirmed = draft_deployment(
         user, cluster_id, spec, priority=priority
     )
     deployment.idempotency_key = idempotency_key
-    ruled = deployment.priority_class.name != rules.FREE
+    ruled = (
+        deployment.priority_class.name != rules.FREE
+        and HouseRules.objects.filter(organization=deployment.cluster.organization_id).exists()
+    )
     asked = ruled and quote is None and not confirmed
     if asked and not (idempotency_key and idempotency.earlier(user, idempotency_key, digest, 1)):
         rules.ask_before_evicting(user, deployment, digest, needed)

@@ -48,7 +48,10 @@ def change_deployment(
     plans with half of a change.
     """
     priority_class = priority_named(priority, priority_classes()) if priority else None
-    if priority_class is not None and priority_class.pk != deployment.priority_class_id:
+    ruled = bool(priority or changes.keys() & REQUEST.keys()) and rules.has_rules(
+        deployment.cluster_id
+    )
+    if ruled and priority_class and priority_class.pk != deployment.priority_class_id:
         rules.refuse_class(user, deployment.cluster_id, priority_class)
         if not confirm:
             rules.ask_before_raising(user, [deployment], priority_class)
@@ -63,6 +66,8 @@ def change_deployment(
         if row is None:
             raise not_found()
         _change(user, row, changes, priority_class, cluster)
+        if ruled and row.priority_class.may_preempt and row.status not in ENDED:
+            rules.keep_limits([row])
     return deployment_by_id(deployment.pk)
 
 
@@ -113,8 +118,6 @@ def _change(
         row.scheduling_key = key_of(row, cluster)
         columns += ["priority_class", "scheduling_key"]
     row.save(update_fields=columns)
-    if row.priority_class.may_preempt and changed.keys() & {"priority", *REQUEST.values()}:
-        rules.keep_limits([row])
     record(row.pk, EventType.CHANGED, at=None, actor=user, details=changed)
     if changed.keys() - {"name", "labels", *PROGRAM}:
         deployment_stopped.send(

@@ -169,10 +169,10 @@ def test_a_race_with_a_stop_ends_stopped(transactional_db, dev, cluster):
 
 def test_it_takes_few_queries(api, dev, cluster, django_assert_num_queries):
     deployment = make(cluster, dev)
-    # the caller, the deployment, their role, the classes; in a savepoint the cluster, the row,
-    # the write, the event; the answer with what it depends on, classes, reason, and whether it
-    # was looked at
-    with django_assert_num_queries(15):
+    # the caller, the deployment, their role, the classes, whether there are house rules; in a
+    # savepoint the cluster, the row, the write, the event; the answer with what it depends on,
+    # classes, reason, and whether it was looked at
+    with django_assert_num_queries(16):
         api(dev).patch(path(deployment), {"priority": "HIGH"})
 
 
