@@ -11,7 +11,7 @@ from mlops_platform.admin.lookups import LookUpAdmin
 
 @admin.register(HouseRules)
 class HouseRulesAdmin(LookUpAdmin):
-    """Deleting a row gives the organization the defaults."""
+    """Operators look at them."""
 
     list_display = ["organization", "stop", "confirm_evictions", "max_gpu"]
     list_filter = ["stop", "confirm_evictions"]
@@ -23,4 +23,7 @@ class HouseRulesAdmin(LookUpAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

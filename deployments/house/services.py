@@ -15,6 +15,8 @@ from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.names import folded
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
+from organizations.events.models import OrganizationEventType, TargetType
+from organizations.events.recording import Target, record
 from organizations.models import Membership, Organization, Role
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,18 @@ def change_rules(actor: User, organization_id: UUID, changes: Mapping[str, Any])
     members = Organization.objects.filter(memberships__user=actor, deleted_at=None)
     lock_row(members, organization_id, of=("self",))
     require(actor, organization_id, Role.ADMIN)
+    before = rules_of(organization_id)
     rules, _ = HouseRules.objects.update_or_create(
         organization_id=organization_id, defaults=dict(changes)
+    )
+    was, now = ({name: getattr(each, name) for name in sorted(changes)} for each in (before, rules))
+    record(
+        organization_id,
+        OrganizationEventType.ORGANIZATION_CHANGED,
+        Target(TargetType.ORGANIZATION, organization_id, rules.organization.name),
+        before=was,
+        after=now,
+        actor=actor,
     )
     extra = {"organization_id": str(organization_id), "actor_id": str(actor.pk)}
     logger.info("house rules changed", extra=extra)

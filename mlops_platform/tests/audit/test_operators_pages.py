@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from accounts.models import ApiKey, Identity, User
 from clusters.models import Cluster, Registry, Runtime, Sandbox
 from clusters.tests.allocation import make_cluster
-from deployments.models import PriorityClass
+from deployments.models import HouseRules, PriorityClass
 from mlops_platform.tests.audit.written import events_written
 from mlops_platform.tests.equipment.deviations import every_case
 from mlops_platform.tests.equipment.world import World
@@ -147,6 +147,7 @@ def rows_of(ids: Mapping[str, str]) -> dict[str, Any]:
         "clusters.volume": ids["volume_id"],
         "clusters.cluster": alone.pk,
         "deployments.deployment": ids["deployment_id"],
+        "deployments.houserules": HouseRules.objects.create(organization=docker.organization).pk,
         "deployments.sweep": ids["sweep_id"],
         "deployments.priorityclass": PriorityClass.objects.create(name="ODD", value=5).pk,
     }

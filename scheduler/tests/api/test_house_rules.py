@@ -8,7 +8,7 @@ from clusters.tests.allocation import make_cluster
 from deployments.house.models import HouseRules
 from deployments.models import Deployment, Status, Sweep
 from deployments.tests.workloads import body, make
-from organizations.models import Role
+from organizations.models import OrganizationEvent, Role
 from organizations.tests.people import all_at_once, client_for, make_member
 from scheduler.tests.conftest import run_cycle
 
@@ -54,6 +54,9 @@ def test_members_read_them_and_an_admin_changes_them(api, ada, dev, vera, org, s
     restricted = [{"priority": "high", "role": "ADMIN", "members": ["DEV"]}]
     shown = rule(org, ada, restricted=restricted)["restricted"]
     assert shown == [{"priority": "HIGH", "role": "ADMIN", "members": ["dev"]}]
+    event = OrganizationEvent.objects.latest("pk")
+    assert (event.type, event.actor_name) == ("ORGANIZATION_CHANGED", "ada")
+    assert event.before == {"restricted": []}
     assert rule(org, ada, restricted=None)["restricted"] == []
     before = HouseRules.objects.values().get()
     for person, status in ((dev, 403), (vera, 403), (sam, 404)):
@@ -218,11 +221,11 @@ def test_what_evicts_nothing_needs_none(api, dev, full, org):
 
 def test_another_priority_needs_one_too(api, dev, full):
     row = make(full, dev)
-    change = {"priority": "HIGH"}
+    change: dict[str, object] = {"priority": "HIGH"}
     refused = api(dev).patch(f"{SUBMIT}/{row.pk}", change)
     assert said(refused) == (409, "needs_confirmation")
     assert "eval-7 of mia" in refused.json()["detail"]
-    action = {"action": "priority", **change, "ids": [str(row.pk)]}
+    action: dict[str, object] = {"action": "priority", **change, "ids": [str(row.pk)]}
     assert said(api(dev).post(f"{SUBMIT}/actions", action)) == (409, "needs_confirmation")
     row.refresh_from_db()
     assert row.priority_class.name == "LOW"
@@ -233,7 +236,7 @@ def test_another_priority_needs_one_too(api, dev, full):
 
 
 def test_many_at_once_are_confirmed_one_by_one(api, dev, full):
-    high = body(full, priority="HIGH")
+    high: dict[str, object] = body(full, priority="HIGH")
     assert said(api(dev).post(f"{SUBMIT}/bulk", {"deployments": [high]})) == (
         409,
         "needs_confirmation",
@@ -242,7 +245,7 @@ def test_many_at_once_are_confirmed_one_by_one(api, dev, full):
     bulk = {"deployments": [confirmed, body(full)]}
     assert api(dev).post(f"{SUBMIT}/bulk", bulk).status_code == 201
     template = {**high, "name": "lr-{lr}"}
-    sweep = {"parameters": [{"lr": 1}], "template": template}
+    sweep: dict[str, object] = {"parameters": [{"lr": 1}], "template": template}
     assert said(api(dev).post("/api/sweeps", sweep)) == (409, "needs_confirmation")
     sweep["template"] = {**template, "confirm": True}
     assert api(dev).post("/api/sweeps", sweep).status_code == 201
