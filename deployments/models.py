@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from clusters.models import Cluster
 from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
-from deployments.house.models import HouseRules as HouseRules
+from deployments.house_rules import HouseRules as HouseRules
 from deployments.sweep import INDEXES_OF_MEMBERS
 from deployments.sweep import Sweep as Sweep
 from deployments.usage.models import AllocationInterval as AllocationInterval

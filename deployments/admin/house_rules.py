@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from deployments.house.models import HouseRules
+from deployments.house_rules import HouseRules
 from mlops_platform.admin.lookups import LookUpAdmin
 
 

@@ -14,7 +14,7 @@ from rest_framework.exceptions import APIException, PermissionDenied
 from accounts.models import User
 from clusters.models import Cluster
 from deployments import hooks
-from deployments.house.models import HouseRules, Stop
+from deployments.house_rules import HouseRules, Stop
 from deployments.models import ENDED, Deployment, PriorityClass
 from deployments.queries.dependencies import Dependency
 from mlops_platform.api.errors import Conflict

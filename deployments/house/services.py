@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import User
-from deployments.house.models import HouseRules
+from deployments.house_rules import HouseRules
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.names import folded

@@ -12,8 +12,8 @@ from accounts.api.requests import UserRequest
 from clusters.api.amounts import cpu_field, gpu_field, ram_field
 from deployments.api.body.fields import Items
 from deployments.house import services
-from deployments.house.models import HouseRules, Stop
 from deployments.house.rules import FREE
+from deployments.house_rules import HouseRules, Stop
 from deployments.queries.priority_classes import priority_classes, priority_named
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.fields import BoundedList, Choice, Flag, Reference, ShownCores, Text

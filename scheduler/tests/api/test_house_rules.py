@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.tests.allocation import make_cluster
-from deployments.house.models import HouseRules
+from deployments.house_rules import HouseRules
 from deployments.models import Deployment, Status, Sweep
 from deployments.tests.workloads import body, make
 from organizations.models import OrganizationEvent, Role
