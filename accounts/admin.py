@@ -20,6 +20,7 @@ from accounts.keys.services import revoke_key
 from accounts.models import TAKEN, ApiKey, Identity, User, UserProfile
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
+from mlops_platform.admin.sections import WithSections
 from mlops_platform.api.names import check_name
 
 
@@ -75,7 +76,8 @@ class GroupAdmin(FilteredAdmin, DjangoGroupAdmin):
 
 
 @admin.register(User)
-class UserAdmin(FilteredAdmin, DjangoUserAdmin):
+class UserAdmin(WithSections, FilteredAdmin, DjangoUserAdmin):
+    change_form_template = "operators/change_form.html"
     form = ChangeUserForm
     add_form = NewUserForm
     list_display = [

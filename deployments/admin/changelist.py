@@ -112,6 +112,11 @@ def _to_sweep(chosen: Selection, text: str) -> Selection | None:
     return replace(chosen, conditions=(*chosen.conditions, is_member_of(key)))
 
 
+def _to_owner(chosen: Selection, text: str) -> Selection | None:
+    key = parse_uuid(text)
+    return replace(chosen, owner=key) if key else None
+
+
 def _to_age(chosen: Selection, text: str) -> Selection:
     return replace(chosen, first_id=AgeFilter.first_id(text))
 
@@ -121,6 +126,7 @@ _NARROW: dict[str, Callable[[Selection, str], Selection | None]] = {
     "status__in": _to_statuses,
     "priority_class__id__exact": _to_priority,
     "kind__exact": _to_kind,
+    "owner__id__exact": _to_owner,
     "cluster__id__exact": _to_cluster,
     "cluster__organization__id__exact": _to_organization,
     LabelFilter.parameter_name: _to_label,

@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import path
 
 from accounts.models import User
-from deployments.admin import again, search
+from deployments.admin import again, output, related, search
 from deployments.admin.changelist import DeploymentPage, DeploymentPaginator
 from deployments.admin.label_filter import LabelFilter
 from deployments.admin.presentation import Columns, Details, timeline
@@ -29,6 +31,9 @@ from mlops_platform.api.errors import Conflict
 
 MOST_AT_ONCE = 1000  # each change of priority is a transaction of its own
 TOO_MANY = f"choose {counted(MOST_AT_ONCE, 'deployment')} or fewer at once."
+
+
+related.register()
 
 
 @admin.register(Deployment)
@@ -50,6 +55,7 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         "status",
         "priority_class",
         "kind",
+        ("owner", LookUpFilter),
         ("cluster", LookUpFilter),
         ("cluster__organization", LookUpFilter),
         LabelFilter,
@@ -122,6 +128,10 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DeploymentPage]:
         return DeploymentPage
 
+    def get_urls(self) -> list[Any]:
+        name = "deployments_deployment_output"
+        return [path("<uuid:deployment_id>/output/", output.view, name=name), *super().get_urls()]
+
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """Adds reasons and positions to the rows. The queries of `reasons_for`, and if any row is
         queued one more and a Redis round trip."""
@@ -130,6 +140,11 @@ class DeploymentAdmin(LookUpMedia, Columns, Details, OperatorAdmin):
         positions = positions_of(rows, class_names(request)) if queued else {}
         for row in rows:
             row.found_reason, row.found_position = found.get(row.pk), positions.get(row.pk)
+
+    def totals(self, request: HttpRequest, changelist: ChangeList) -> list[tuple[str, Any]]:
+        """What those have allocated that belong to the chosen owner, cluster or organization. One
+        query, none where none of them is chosen."""
+        return related.totals(changelist.get_filters_params())
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -16,7 +16,11 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 def answer_log(
-    request: HttpRequest, deployment: Deployment, wanted: LogQuery, reader: Bearer
+    request: HttpRequest,
+    deployment: Deployment,
+    wanted: LogQuery,
+    reader: Bearer,
+    stream_of: type[logs.LogStream] = logs.LogStream,
 ) -> HttpResponseBase:
     """400 for a replica or an attempt that cannot exist; else what LogStream raises."""
     logs.check(deployment, wanted)
@@ -29,7 +33,7 @@ def answer_log(
     elif isinstance(source, bytes):
         response = HttpResponse(source, content_type=PLAIN_TEXT)
     else:
-        stream = logs.LogStream(deployment, wanted, source, reader)
+        stream = stream_of(deployment, wanted, source, reader)
         response = StreamResponse(request, stream, content_type=PLAIN_TEXT)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # a proxy in front must not wait for the end

@@ -1,7 +1,7 @@
 """The operators' site: Django's, with a second factor behind the password."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,6 +17,8 @@ class OperatorSite(AdminSite):
     Without the second factor every other page then leads to those of admin/second_factor.py.
     """
 
+    pages: ClassVar[list[Any]] = []
+    """Pages beside those of the models: URL patterns that apps add before URLs are read."""
     index_template = "operators/home.html"
     home: Callable[[], dict[str, Any]] | None = None
     """Makes what the first page shows above the lists; set by the app that knows it."""
@@ -53,5 +55,6 @@ class OperatorSite(AdminSite):
             path("second-factor/", second_factor.ask, name="second_factor"),
             path("second-factor/enrol/", second_factor.enrol, name="enrol"),
             path("second-factor/codes/", second_factor.new_codes, name="recovery_codes"),
+            *self.pages,
             *super().get_urls(),
         ]

@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from rest_framework.exceptions import NotFound
 
 from mlops_platform.admin.lookups import LookUpAdmin
+from mlops_platform.admin.sections import WithSections
 from mlops_platform.api.errors import Conflict
 
 MOST_COUNTED = 10_000
@@ -84,7 +85,7 @@ class PageOfRows(ChangeList):
         return 0, int(self.result_count)
 
 
-class OperatorAdmin(LookUpAdmin):
+class OperatorAdmin(WithSections, LookUpAdmin):
     """A list with a fixed number of queries, and a page that offers the list's actions.
 
     Each action is also a button on the page of one object; it posts to the list and comes back.
@@ -95,10 +96,24 @@ class OperatorAdmin(LookUpAdmin):
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     change_form_template = "operators/change_form.html"
+    change_list_template = "operators/change_list.html"
     unlisted: Sequence[str] = ()  # columns too heavy for the list
 
     def prepare(self, request: HttpRequest, rows: list[Any]) -> None:
         """Look up what the columns of these rows show, in a fixed number of queries."""
+
+    def totals(self, request: HttpRequest, changelist: ChangeList) -> Sequence[tuple[str, Any]]:
+        """Names and values to show above the list, of all that the filters leave."""
+        return ()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer = super().changelist_view(request, extra_context)
+        shown: dict[str, Any] = getattr(answer, "context_data", None) or {}
+        if "cl" in shown:
+            shown["totals"] = self.totals(request, shown["cl"])
+        return answer
 
     def pointless_actions(self, instance: Any) -> Collection[str]:
         """The actions that would change nothing of this object: its page does not offer them."""

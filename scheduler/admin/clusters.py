@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
@@ -22,17 +23,21 @@ from deployments.models import PLACED, Deployment, Status
 from deployments.queries.allocations import in_use
 from deployments.queries.priority_classes import priority_classes
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
-from mlops_platform.admin.markup import to_list
+from mlops_platform.admin.markup import cpu_usage, gpu_usage, ram_usage, to_list
 from mlops_platform.admin.pages import counted
 from scheduler import wakeup
 from scheduler.models import SchedulingCycle, Trigger
 
+WORDS = ("allocated", "total")
 EVICTABLE = (Status.STARTING, Status.RUNNING)
 
 
 @admin.register(Cluster)
 class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
-    list_display = [*ClusterAdmin.list_display[:-1], "waiting", "running", "looked_at"]
+    list_display = [  # what matters first, as a narrow page cuts the rest
+        *("name", "gpus", "waiting", "running", "state_now", "cpu", "ram"),
+        *("machines", "organization", "looked_at"),
+    ]
     list_filter = [("organization", LookUpFilter), *ClusterAdmin.list_filter]
     actions = [*ClusterAdmin.actions, "drain", "schedule_now"]
     fieldsets = [
@@ -62,6 +67,18 @@ class ScheduledClusterAdmin(LookUpMedia, ClusterAdmin):
         found = redis_queues.lengths_of([row.pk for row in rows], names)
         for row in rows:
             row.queue_lengths = found.get(row.pk)
+
+    def totals(self, request: HttpRequest, changelist: ChangeList) -> list[tuple[str, Any]]:
+        """One query."""
+        names = ("gpu", "cpu_milli", "ram_mib")
+        sums = {f"{word}_{name}": Sum(f"{word}_{name}") for word in WORDS for name in names}
+        rows = Cluster.objects.filter(pk__in=changelist.queryset.order_by().values("pk"))
+        found = {name: value or 0 for name, value in rows.aggregate(**sums).items()}
+        shown = zip(("GPUs", "CPU", "RAM"), (gpu_usage, cpu_usage, ram_usage), names, strict=True)
+        return [
+            (title, usage(*(found[f"{word}_{name}"] for word in WORDS)))
+            for title, usage, name in shown
+        ]
 
     @admin.display(description="waiting")
     def waiting(self, cluster: Any) -> SafeString:

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from clusters.models import Cluster
 from clusters.tests.allocation import make_cluster
 from deployments.admin import DeploymentAdmin
@@ -23,6 +24,7 @@ FILTERS = {
     "status__in": ["STARTING,RUNNING,STOPPING"],
     "priority_class__id__exact": ["HIGH"],
     "kind__exact": ["service", "job"],
+    "owner__id__exact": ["sam"],
     "cluster__id__exact": ["east"],
     "cluster__organization__id__exact": ["abroad"],
     "within": ["hour", "day"],
@@ -55,6 +57,8 @@ def parameters_of(chosen):
     given = dict(chosen)
     if "priority_class__id__exact" in given:
         given["priority_class__id__exact"] = PriorityClass.objects.get(name="HIGH").pk
+    if "owner__id__exact" in given:
+        given["owner__id__exact"] = User.objects.get(username="sam").pk
     if "cluster__id__exact" in given:
         given["cluster__id__exact"] = Cluster.objects.get(name="east").pk
     if "cluster__organization__id__exact" in given:

@@ -109,6 +109,22 @@ def test_an_operator_finds_clusters_deployments_and_the_ledger(
         page.locator("#result_list tbody th a").first.click()
         page.wait_for_url(f"**/admin/{path}/*/change/**")
         visit.open("/admin/")
+    assert page.get_by_role("heading", name="Is all well?").is_visible()
+    page.set_viewport_size({"width": 1366, "height": 844})
+    visit.open("/admin/clusters/cluster/")
+    for name in ("gpus", "waiting", "running"):
+        box = page.locator(f"#result_list thead .column-{name}").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 1000  # left of the filters
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("", *PAGES):
+        visit.open(f"/admin/{path}/" if path else "/admin/")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+    visit.open("/admin/clusters/cluster/")
+    assert page.locator("#result_list td[data-label='Waiting']").first.is_visible()
+    page.locator(".operators-menu summary", has_text="Deployments").click()
+    page.locator(".operators-menu a", has_text="Deployments").click()
+    page.wait_for_url("**/admin/deployments/deployment/")
     visit.check()
 
 

@@ -69,7 +69,7 @@ def test_the_list_costs_the_same_for_few_and_many(
 
     monkeypatch.setattr(redis_queues, "lengths_of", read_and_count)
     # session, operator, count, rows with what runs, classes
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         answer = operator.get(LIST)
     assert len(answer.context["cl"].result_list) == size
     assert len(asked) == 1
