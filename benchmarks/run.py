@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.in_process import events, growth, home, planner
+from benchmarks.in_process import events, growth, home, planner, usage
 from benchmarks.on_docker import commits, docker
 from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
 from benchmarks.traces import forecasts, philly, sdsc
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "planner": planner.measure,
     "growth": growth.measure,
     "home": home.measure,
+    "usage": usage.measure,
     "docker": docker.measure,
 }
 OF_TRACES = {"sdsc": sdsc, "philly": philly, "forecasts": forecasts}
