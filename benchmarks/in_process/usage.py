@@ -74,6 +74,7 @@ def _measure_months(result: Result, rounds: int, count: int) -> None:
     params |= {"users": USERS, "clusters": CLUSTERS, "teams": TEAMS}
     params["span_ms"] = (NOW - FIRST) // timedelta(milliseconds=1)
     with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
         cursor.execute(_FILL, params)
     began = time.perf_counter()
     for _ in rollups.sum_up(NOW):
