@@ -16,7 +16,14 @@ from deployments.queries import placements
 from deployments.services.drafting.dependencies import HOPELESS
 from mlops_platform.api.resources import RESOURCES
 from scheduler.store import see_one_moment
-from scheduler.store.sql import INTERVALS_OFF, NODES_MISCOUNTED, PENDING_MISCOUNTED, PLACED_IN_PART
+from scheduler.store.sql import (
+    CLOSED_BY_NONE,
+    IN_TWO_WINDOWS,
+    INTERVALS_OFF,
+    NODES_MISCOUNTED,
+    PENDING_MISCOUNTED,
+    PLACED_IN_PART,
+)
 
 MOST_SENTENCES = 100  # of one kind of breach
 
@@ -33,6 +40,7 @@ def breaches(*, queues_too: bool = False) -> list[str]:
         found = [*_overcommitted(), *_miscounted(), *_nodes_off(), *_cordons_off()]
         found += [*_half_states(), *_in_part(), *_out_of_turn()]
         found += _intervals_off()
+        found += _windows_off()
         if queues_too:
             found += _queues_off()
     return found
@@ -159,6 +167,17 @@ def _cordons_off() -> Iterator[str]:
             yield f"node {node.pk} ({node.name}) is open, and waits to be tried"
         if found.next_try_at and found.probe:
             yield f"node {node.pk} ({node.name}) has a probe before its next try"
+
+
+def _windows_off() -> Iterator[str]:
+    """A maintenance window closes nodes only while it is open, and none is in two at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSED_BY_NONE, [MOST_SENTENCES])
+        for key, name in cursor.fetchall():
+            yield f"node {key} ({name}) is closed by a window that is not open"
+        cursor.execute(IN_TWO_WINDOWS, [MOST_SENTENCES])
+        for key, name in cursor.fetchall():
+            yield f"node {key} ({name}) is in two windows at once"
 
 
 def _queues_off() -> Iterator[str]:

@@ -21,11 +21,15 @@ from clusters.node_changes import note_change
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
+from organizations.events.models import OrganizationEventType as Type
+from organizations.events.models import TargetType
+from organizations.events.recording import columns_of
 
 MOST_WINDOWS = 100  # of a cluster that have not ended
 FURTHEST = timedelta(days=366)
 KEPT = timedelta(days=90)  # so long a window is shown after its end
 ONLY_PLANNED = ("begins_at", "mode", "node_names", "node_selector")
+SETTINGS = [*ONLY_PLANNED, "ends_at", "reason"]
 
 
 class Planned(NamedTuple):
@@ -59,6 +63,8 @@ def plan_window(
         if not dry_run:
             window.save(force_insert=True)
             window.nodes.set(nodes)
+            given = columns_of(window, SETTINGS)
+            recording.of_part(locked, Type.WINDOW_CREATED, _target(window), None, given)
             note_change(locked.pk, has_windows=True)
     effect: Mapping[str, Any] | None = None
     if dry_run:
@@ -70,7 +76,7 @@ def plan_window(
 def change_window(window: MaintenanceWindow, changes: Mapping[str, Any]) -> MaintenanceWindow:
     """Set what is given. 409 for a window that is over, and of one under way for all but its end
     and its reason; else as plan_window."""
-    with _locked(window.cluster_id):
+    with _locked(window.cluster_id) as locked:
         row = _fresh(window)
         changed = {name: value for name, value in changes.items() if getattr(row, name) != value}
         if row.state == WindowState.ENDED:
@@ -82,6 +88,7 @@ def change_window(window: MaintenanceWindow, changes: Mapping[str, Any]) -> Main
             )
         if not changed:
             return row
+        before = columns_of(row, list(changed))
         for name, value in changed.items():
             setattr(row, name, value)
         _set_times(row, changed, database_now())
@@ -91,6 +98,8 @@ def change_window(window: MaintenanceWindow, changes: Mapping[str, Any]) -> Main
             row.nodes.set(nodes)
         _refuse_overlap(row, nodes)
         row.save(update_fields=[*changed, "next_at"])
+        after = columns_of(row, list(changed))
+        recording.of_part(locked, Type.WINDOW_CHANGED, _target(row), before, after)
         for node in nodes:
             if row.state == WindowState.OPEN and _is_closed_by(node, row):
                 node.drain = {**(node.drain or {}), **_shown_of(row)}
@@ -101,10 +110,12 @@ def change_window(window: MaintenanceWindow, changes: Mapping[str, Any]) -> Main
 
 def delete_window(window: MaintenanceWindow) -> None:
     """Call the window off; one under way ends now."""
-    with _locked(window.cluster_id):
+    with _locked(window.cluster_id) as locked:
         row = _fresh(window)
+        target, before = _target(row), columns_of(row, SETTINGS)
         _end(row)
         row.delete()
+        recording.of_part(locked, Type.WINDOW_DELETED, target, before, None)
         _windows_changed(row.cluster_id)
 
 
@@ -265,6 +276,10 @@ def _end(window: MaintenanceWindow) -> None:
 
 def _is_closed_by(node: Node, window: MaintenanceWindow) -> bool:
     return (node.drain or {}).get("window") == str(window.pk)
+
+
+def _target(window: MaintenanceWindow) -> tuple[TargetType, UUID, str]:
+    return TargetType.WINDOW, window.pk, window.reason
 
 
 def _windows_changed(cluster_id: UUID) -> None:

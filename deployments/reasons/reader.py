@@ -17,6 +17,7 @@ from deployments.reasons import codes, whole_nodes
 from deployments.reasons.nodes_away import NodesAway
 from deployments.reasons.others import waiting_for
 from deployments.reasons.preemption import SPARED
+from deployments.reasons.windows import WINDOWS
 
 OF_PRESENT = ("NOT_READY", "PAUSED")  # they say nothing of a deployment that runs no more
 _COLUMNS = ("deployment_id", "cluster_id", "scheduling_key", "code", "details")
@@ -180,7 +181,10 @@ def _with_spared(
     lacking = [
         (row, waits[row.pk].details)
         for row in rows
-        if row.pk in waits and waits[row.pk].code in LACKING and row.priority_class.may_preempt
+        if row.pk in waits
+        and waits[row.pk].code in LACKING
+        and row.priority_class.may_preempt
+        and WINDOWS not in waits[row.pk].details  # which nodes count depends on its limit
     ]
     found = hooks.find_spared(lacking) if lacking else {}
     return {

@@ -28,6 +28,7 @@ class TargetType(models.TextChoices):
     QUOTA = "quota"
     REGISTRY = "registry"
     VOLUME = "volume"
+    WINDOW = "window"
     SWEEP = "sweep"
     PRIORITY_CLASS = "priority_class"
     OPERATORS = "operators"  # their accounts and groups: of no organization
@@ -39,6 +40,7 @@ OPEN_TO_MEMBERS = frozenset(
         TargetType.NODE,
         TargetType.QUOTA,
         TargetType.VOLUME,
+        TargetType.WINDOW,
         TargetType.SWEEP,
         TargetType.PRIORITY_CLASS,
     }
@@ -91,6 +93,9 @@ class OrganizationEventType(models.TextChoices):
     VOLUME_CREATED = "VOLUME_CREATED"
     VOLUME_CHANGED = "VOLUME_CHANGED"
     VOLUME_DELETED = "VOLUME_DELETED"
+    WINDOW_CREATED = "WINDOW_CREATED"
+    WINDOW_CHANGED = "WINDOW_CHANGED"
+    WINDOW_DELETED = "WINDOW_DELETED"  # called off
     SWEEP_CREATED = "SWEEP_CREATED"
     SWEEP_CHANGED = "SWEEP_CHANGED"
     SWEEP_STOPPED = "SWEEP_STOPPED"

@@ -171,3 +171,27 @@ UPDATE deployments_waitreason w SET code = p.code, details = p.details
   FROM unnest(%(ids)s::bigint[], %(codes)s::text[], %(details)s::jsonb[]) AS p(id, code, details)
  WHERE w.id = p.id
 """
+
+CLOSED_BY_NONE = """
+SELECT n.id, n.name FROM clusters_node n
+ WHERE n.drain ? 'window'
+   AND NOT EXISTS (SELECT FROM clusters_maintenancewindow w
+                     JOIN clusters_maintenancewindow_nodes place
+                       ON place.maintenancewindow_id = w.id AND place.node_id = n.id
+                    WHERE w.state = 'OPEN' AND w.id::text = n.drain ->> 'window')
+ ORDER BY n.id LIMIT %s
+"""
+
+IN_TWO_WINDOWS = """
+SELECT DISTINCT n.id, n.name
+  FROM clusters_maintenancewindow one
+  JOIN clusters_maintenancewindow other
+    ON other.cluster_id = one.cluster_id AND other.id > one.id
+   AND other.begins_at < one.ends_at AND one.begins_at < other.ends_at
+  JOIN clusters_maintenancewindow_nodes its ON its.maintenancewindow_id = one.id
+  JOIN clusters_maintenancewindow_nodes theirs
+    ON theirs.maintenancewindow_id = other.id AND theirs.node_id = its.node_id
+  JOIN clusters_node n ON n.id = its.node_id
+ WHERE one.state <> 'ENDED' AND other.state <> 'ENDED'
+ ORDER BY n.id LIMIT %s
+"""

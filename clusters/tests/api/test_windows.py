@@ -9,6 +9,7 @@ from clusters.models import MaintenanceWindow, Node, NodeState, WindowState
 from clusters.services import nodes, windows
 from clusters.services.windows import MOST_WINDOWS
 from clusters.tests.allocation import allocate, make_cluster, make_node, row
+from organizations.events.models import OrganizationEvent
 
 HOUR = timedelta(hours=1)
 BODY = {"begins_at": 3600, "ends_at": 7200, "reason": "new disks"}
@@ -272,3 +273,25 @@ def test_a_dry_run_changes_nothing(api, ada, cluster, two, woken):
     assert woken == []
     cluster.refresh_from_db()
     assert not cluster.has_windows
+
+
+def test_the_feed_has_each_change_of_a_window_and_of_its_nodes(api, ada, cluster, two):
+    answer = api(ada).post(path(cluster), {**BODY, "mode": "cordon"})
+    window = MaintenanceWindow.objects.get(pk=answer.json()["id"])
+    api(ada).patch(path(cluster, window), {"reason": "more disks"})
+    at(window, begins=-HOUR, ends=HOUR)
+    api(ada).delete(path(cluster, window))
+    found = OrganizationEvent.objects.filter(organization_id=cluster.organization_id).order_by("id")
+    kept = [
+        (each.type, each.target_name, each.actor_name)
+        for each in found
+        if each.type.startswith("WINDOW") or "CORDONED" in each.type
+    ]
+    nodes_of = [("node-1",), ("node-2",)]
+    assert kept == [
+        ("WINDOW_CREATED", "new disks", "ada"),
+        ("WINDOW_CHANGED", "more disks", "ada"),
+        *(("NODE_CORDONED", *each, None) for each in nodes_of),
+        *(("NODE_UNCORDONED", *each, "ada") for each in nodes_of),
+        ("WINDOW_DELETED", "more disks", "ada"),
+    ]

@@ -1,6 +1,7 @@
 """The audit finds each kind of breach: every one is made here with raw SQL, and undone."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import connection
 
 from clusters.failed_starts import FailedStarts
 from clusters.models import Cluster, Node
+from clusters.services.windows import plan_window
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues
 from deployments.models import Deployment
@@ -257,3 +259,30 @@ def test_a_cordon_that_its_failed_starts_do_not_explain(
     Node.objects.filter(pk=node.pk).update(failed_starts=record.column())
     [found] = breach(f"UPDATE clusters_node SET judged = '{judged}' WHERE id = %s", node.pk)
     assert found == f"node {node.pk} ({node.name}) is {judged}, and its failed starts say other"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE clusters_node SET labels = '{}' WHERE id = %s", ""),
+        (
+            """UPDATE clusters_node SET drain = '{"window": "x"}' WHERE id = %s""",
+            "is closed by a window that is not open",
+        ),
+        (
+            """UPDATE clusters_maintenancewindow SET ends_at = ends_at + interval '90 minutes'
+                WHERE cluster_id = (SELECT cluster_id FROM clusters_node WHERE id = %s)""",
+            "is in two windows at once",
+        ),
+    ],
+)
+def test_windows_that_close_nodes_while_not_open_or_overlap(
+    cluster: Cluster, breach: Breach, change: str, said: str
+) -> None:
+    other = make_cluster(cluster.organization, name="of nodes")
+    node = make_node(other)
+    for hours in (1, 3):
+        times = {"begins_at": timedelta(hours=hours), "ends_at": timedelta(hours=hours + 1)}
+        plan_window(other, {**times, "mode": "cordon", "reason": "disks"}, by="ada")
+    expected = [f"node {node.pk} ({node.name}) {said}"] if said else []
+    assert breach(change, node.pk) == expected
