@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit fuzz properties bench refusals stack chaos rehearse backup restore docs pictures lock outdated digests clean
+.PHONY: help run test lint check audit fuzz properties bench refusals stack chaos rehearse backup restore docs screenshots pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -63,8 +63,11 @@ docs: $(DOCS_READY) ## build the documentation's site into docs/_build; warnings
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
 	@echo "Open docs/_build/index.html"
 
-pictures: $(DEV_READY) ## take the documentation's pictures anew (needs chromium and npm)
+screenshots: $(DEV_READY) ## take the documentation's pictures of the pages anew (needs chromium)
 	@$(BIN)/python docs/_pictures/admin.py
+	@$(BIN)/python docs/_pictures/console.py
+
+pictures: screenshots ## take all pictures of the documentation anew (needs chromium and npm)
 	@$(BIN)/python docs/_pictures/mermaid.py
 
 lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)

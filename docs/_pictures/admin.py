@@ -1,4 +1,4 @@
-"""Takes the pictures of the admin: `make pictures`.
+"""Takes the pictures of the admin: `make screenshots`.
 
 Starts the platform on a data folder of its own, tells a small story over REST, and photographs the
 page of a cluster and the list of deployments. The browser is a Chromium that is on PATH.
@@ -70,18 +70,36 @@ class Client:
     """One user of the REST API."""
 
     def __init__(self, server: str, username: str) -> None:
+        """A user who is not registered yet."""
         self.server = server
         self.token = ""
+        self.post("/users/register", username=username, password=PASSWORD)
+        self._log_in(username)
+
+    @classmethod
+    def of(cls, server: str, username: str) -> "Client":
+        """A user who is."""
+        found = cls.__new__(cls)
+        found.server, found.token = server, ""
+        found._log_in(username)
+        return found
+
+    def _log_in(self, username: str) -> None:
         account = {"username": username, "password": PASSWORD}
-        self.post("/users/register", **account)
         self.token = self.post("/users/login", **account)["access_token"]
 
+    def get(self, path: str) -> Any:
+        return self._call(path, None)
+
     def post(self, path: str, **body: Any) -> Any:
+        return self._call(path, json.dumps(body).encode())
+
+    def _call(self, path: str, body: bytes | None) -> Any:
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(  # noqa: S310 - an address of this machine
-            f"{self.server}/api{path}", json.dumps(body).encode(), headers
+            f"{self.server}/api{path}", body, headers
         )
         with urllib.request.urlopen(request) as answer:  # noqa: S310 - as above
             return json.load(answer)
