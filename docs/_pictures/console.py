@@ -11,7 +11,8 @@ import time
 from admin import ARGUMENTS, IMAGES, PASSWORD, Client, platform, tell_story
 from playwright.sync_api import Page, sync_playwright
 
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WIDE, TALL = {"width": 1280, "height": 800}, {"width": 1280, "height": 1000}
+PHONE = {"width": 390, "height": 844}
 
 
 def go_on(server: str, cluster: str) -> None:
@@ -53,6 +54,7 @@ def photograph(server: str) -> None:
         take(page, "console-deployments")
         page.goto(f"{server}/console/deployments/{waiting['id']}/")
         page.get_by_text("Each is a quote").wait_for()
+        page.set_viewport_size(TALL)  # type: ignore[arg-type]  # two numbers
         take(page, "console-why")
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # two numbers
         page.emulate_media(color_scheme="dark")

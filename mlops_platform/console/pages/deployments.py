@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
@@ -13,48 +11,26 @@ from accounts.models import User
 from clusters.queries import clusters_visible_to
 from deployments.api.finding.filters import DeploymentFilterSet
 from deployments.api.pagination import DeploymentPagination
-from deployments.models import ENDED, Deployment, Status, Sweep
+from deployments.models import Deployment, Status, Sweep
 from deployments.queries.conditions import is_no_member
 from deployments.queries.lists import DeploymentList, deployments_of
-from deployments.queries.sweeps import Progress, progress_of, sweeps_visible_to
+from deployments.queries.sweeps import sweeps_visible_to
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.console.errors import words
 from mlops_platform.console.pages.rows import Row, for_rows, rows_of
+from mlops_platform.console.pages.sweeps import SweepRow, sweep_rows
 
 PER_PAGE = 50
 FILTERS = ("name", "status", "owner", "cluster_id", "priority", "label", "reason", "sweep")
 """Those of the API's list that the page offers, or leads to."""
 OF_SWEEPS = frozenset({"owner", "cluster_id"})
 """With no others a sweep is one row."""
-TONES = {
-    Status.COMPLETED: "done",
-    Status.FAILED: "bad",
-    Status.STOPPED: "quiet",
-    Status.RUNNING: "good",
-    Status.STARTING: "busy",
-    Status.STOPPING: "busy",
-    Status.QUEUED: "waiting",
-}
 
 
 class ClusterChoice(NamedTuple):
     id: str
     text: str
-
-
-class SweepRow(NamedTuple):
-    """A sweep as one row: how many of its members are in which status, in words and as a bar."""
-
-    id: UUID
-    name: str
-    status: str
-    owner: str
-    is_mine: bool
-    cluster: str
-    counts: str
-    bar: list[tuple[str, float]]
-    submitted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -144,34 +120,13 @@ def _with_sweeps(
     found.sort(key=lambda each: each.pk, reverse=True)
     shown = found[:PER_PAGE]
     alone = rows_of(user, [each for each in shown if isinstance(each, Deployment)])
-    progress = progress_of(each for each in shown if isinstance(each, Sweep))
-    by_id: dict[UUID, Row | SweepRow] = {row.id: row for row in alone}
-    for each in shown:
-        if isinstance(each, Sweep):
-            by_id[each.pk] = _sweep_row(user, each, progress[each.pk])
+    swept = sweep_rows(user, [each for each in shown if isinstance(each, Sweep)])
+    rows: list[Row | SweepRow] = [*alone, *swept]
+    by_id = {row.id: row for row in rows}
     query = filters_in(request.GET)
     query["before"] = str(shown[-1].pk) if shown else ""
     more = len(found) > PER_PAGE
     return [by_id[each.pk] for each in shown], f"?{query.urlencode()}" if more else ""
-
-
-def _sweep_row(user: User, sweep: Sweep, progress: Progress) -> SweepRow:
-    counts = dict(progress.counts)
-    known_ended = sum(counts.get(each, 0) for each in ENDED)
-    if gone := progress.ended - known_ended:  # the retention has deleted them
-        counts[Status.COMPLETED] = counts.get(Status.COMPLETED, 0) + gone
-    in_order = [(status, counts[status]) for status in TONES if counts.get(status)]
-    return SweepRow(
-        id=sweep.pk,
-        name=sweep.name,
-        status=progress.status,
-        owner=sweep.owner.username,
-        is_mine=sweep.owner_id == user.pk,
-        cluster=sweep.cluster.name,
-        counts=", ".join(f"{count} {status.lower()}" for status, count in in_order),
-        bar=[(TONES[status], count / progress.size) for status, count in in_order],
-        submitted_at=sweep.created_at,
-    )
 
 
 class _Asked(NamedTuple):

@@ -22,7 +22,9 @@ def show(request: MemberRequest, deployment_id: str) -> HttpResponse:
         with slot(shares_of(deployment.cluster)):
             page = why(request.user, deployment)
         if request.headers.get("HX-Request") == "true":
-            return answering.part(request, "console/why_panel.html", {"page": page})
+            return answering.part(
+                request, "console/why_panel.html", {"page": page, "embedded": True}
+            )
         return answering.show(request, "why", page)
     change = Change.read(request.POST.get("change", ""))
     runs = offers.accept(request.user, deployment, change, request.POST.get("token", ""))
