@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import transaction
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, PermissionDenied
 
 from accounts.models import User
 from clusters.services.clusters import lock_cluster_or_404
+from deployments.house import rules
 from deployments.lifecycle.dependents import has_queued_dependents
 from deployments.models import Deployment, Status
 from deployments.queries.dependencies import dependencies_of
@@ -93,18 +94,21 @@ def offers(user: User, deployment: Deployment, explanation: Mapping[str, Any]) -
     if deployment.status != Status.QUEUED or not found:
         return []
     budget = AnswerBudget()
-    made = [*_in_place(deployment, found, budget), *_moves(user, deployment, found)]
+    made = [*_in_place(user, deployment, found, budget), *_moves(user, deployment, found)]
     for each in made:
         with_names({"evicts": each.evicts})
     return made
 
 
 def _in_place(
-    deployment: Deployment, found: Mapping[str, Any], budget: AnswerBudget
+    user: User, deployment: Deployment, found: Mapping[str, Any], budget: AnswerBudget
 ) -> Iterator[Offer]:
     changes = [Change(each["field"], str(each["at_most"])) for each in found["less"]]
     if found["priority"]:
-        changes.append(Change(PRIORITY, found["priority"]["priority"]))
+        name = found["priority"]["priority"]
+        given = priority_named(name, priority_classes())
+        if rules.why_not(rules.refuse_class, user, deployment.cluster_id, given) is None:
+            changes.append(Change(PRIORITY, name))
     for change in changes:
         if change.value == "0":  # not what was asked for, without any GPU
             continue
@@ -125,9 +129,11 @@ def _changed(deployment: Deployment, change: Change) -> Deployment:
 
 
 def _moves(user: User, deployment: Deployment, found: Mapping[str, Any]) -> Iterator[Offer]:
-    """To another cluster, of which what depends on it knows nothing. What the other cluster cannot
-    take is no offer."""
-    if not found["another_cluster"] or has_queued_dependents(deployment.pk):
+    """To another cluster, of which what depends on it knows nothing; for its owner, to whom belongs
+    what is submitted there. What the other cluster cannot take is no offer."""
+    if not found["another_cluster"] or deployment.owner_id != user.pk:
+        return
+    if has_queued_dependents(deployment.pk):
         return
     for each in found["another_cluster"][:MOST_CLUSTERS]:
         change = Change(CLUSTER, str(each["cluster_id"]))
@@ -144,7 +150,8 @@ def _moves(user: User, deployment: Deployment, found: Mapping[str, Any]) -> Iter
 def accept(user: User, deployment: Deployment, change: Change, token: str) -> Deployment:
     """Make the change; what then runs, which after a move is another deployment.
 
-    404 and 403 by the user's role; 409, and nothing changed, where the offer no longer holds.
+    404 and 403 by the user's role and the house rules; 409, and nothing changed, where the offer no
+    longer holds. Evictions were named by the offer, so that no rule asks for a confirmation.
     """
     require(user, deployment.cluster.organization_id, Role.DEVELOPER)
     if change.field == CLUSTER:
@@ -155,7 +162,9 @@ def accept(user: User, deployment: Deployment, change: Change, token: str) -> De
         if present.status != Status.QUEUED:
             raise stale()
         priority = change.value if change.field == PRIORITY else None
-        changed = update.change_deployment(user, present, change.columns, priority=priority)
+        changed = update.change_deployment(
+            user, present, change.columns, priority=priority, confirm=True
+        )
         quotes.redeem(changed, change.digest(present), token)
     return deployment_by_id(deployment.pk)
 
@@ -164,6 +173,8 @@ def _move(user: User, deployment: Deployment, change: Change, token: str) -> Dep
     key = parse_uuid(change.value)
     if key is None:
         raise Invalid({"change": "Not a cluster."})
+    if deployment.owner_id != user.pk:
+        raise PermissionDenied("Its owner alone may move it.")
     spec, priority = _again(user, deployment)
     waiting = Deployment.objects.filter(status=Status.QUEUED)
     with transaction.atomic():

@@ -62,6 +62,8 @@ def carry_out(request: HttpRequest) -> str | None:
     """What was done, in a sentence; None, and nothing done, where by now it concerns another
     number of deployments than its preview."""
     body = _body(request.POST)
+    if body["action"] == PRIORITY:
+        body["confirm"] = True  # the preview has named what it evicts
     asked: Any = as_user_request(request)
     foreseen, _ = act(asked, {**body, "dry_run": True})
     if str(foreseen["done"]) != request.POST.get("expected"):

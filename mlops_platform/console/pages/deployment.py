@@ -8,6 +8,7 @@ from uuid import UUID
 
 from accounts.models import User
 from deployments.api.representation import present_one
+from deployments.house import rules
 from deployments.models import ENDED, Status
 from deployments.names import named
 from deployments.queries.deployments import deployment_for
@@ -31,6 +32,7 @@ class DeploymentPage:
     position: int | None
     events: list[Event]
     may_act: bool
+    may_stop: bool
     submitted_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -45,10 +47,6 @@ class DeploymentPage:
     def waits(self) -> bool:
         return self.status == Status.QUEUED
 
-    @property
-    def has_ended(self) -> bool:
-        return self.status in ENDED
-
 
 def deployment_page(user: User, deployment_id: str) -> DeploymentPage:
     """404 where the user may not see it."""
@@ -56,6 +54,8 @@ def deployment_page(user: User, deployment_id: str) -> DeploymentPage:
     shown = present_one(row, user)
     reason, eta = shown["reason"] or {}, shown["eta"] or {}
     role = role_in(user, row.cluster.organization_id)
+    may_act = role is not None and reaches(role, Role.DEVELOPER)
+    may_stop = may_act and row.status not in ENDED
     return DeploymentPage(
         id=row.pk,
         name=named(row.pk, row.name, shown["owner"], row.image, row.kind).name,
@@ -67,7 +67,8 @@ def deployment_page(user: User, deployment_id: str) -> DeploymentPage:
         eta=eta.get("message", ""),
         position=shown["queue_position"],
         events=timeline_of(row),
-        may_act=role is not None and reaches(role, Role.DEVELOPER),
+        may_act=may_act,
+        may_stop=may_stop and rules.why_not(rules.refuse_stop, user, [row]) is None,
         submitted_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

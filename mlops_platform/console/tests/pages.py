@@ -27,12 +27,12 @@ PAGES = {
     "deployments": Page("/console/deployments/", 9, "Deployments", of_stranger=200),
     "submit": Page("/console/submit/", 4, "Submit", of_stranger=200),
     "organizations": Page("/console/organizations/", 4, "Organizations", of_stranger=200),
-    "organization": Page("/console/organizations/{organization_id}/", 5, "Analytical Engines"),
+    "organization": Page("/console/organizations/{organization_id}/", 5, "Engines"),
     "curve": Page("/console/clusters/{cluster_id}/curve/", 5, "west, the last 24 hours"),
     "cluster": Page("/console/clusters/{cluster_id}/", 12, "west"),
     "running": Page("/console/deployments/{deployment_id}/", 8, "train"),
     "waiting": Page("/console/deployments/{waiting_id}/", 10, "train"),
-    "why": Page("/console/deployments/{waiting_id}/why/", 26, "Why train waits", most=26),
+    "why": Page("/console/deployments/{waiting_id}/why/", 27, "Why train waits", most=27),
 }
 
 

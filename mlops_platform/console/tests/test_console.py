@@ -11,11 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from clusters.models import Node, NodeState
+from deployments.house_rules import HouseRules, Stop
 from deployments.models import Deployment, Status
 from mlops_platform.console.tests.pages import PAGES, addresses, waiting
 from mlops_platform.headers import STRICT_POLICY
 from mlops_platform.tests.equipment.world import World, fingerprint
-from organizations.tests.people import PASSWORD
+from organizations.models import Organization, Role
+from organizations.tests.people import PASSWORD, make_member
 
 MEMBERS = ("viewer", "developer", "admin")
 OF_ONE = ("cluster", "running", "why")
@@ -140,6 +142,23 @@ def test_others_stop_nothing(world: World, person: str) -> None:
     answer = client.post(reverse("console:stop", args=[world.ids["deployment_id"]]))
     assert answer.status_code == {"viewer": 403, "stranger": 404, "anonymous": 302}[person]
     assert fingerprint() == before
+
+
+def test_where_house_rules_let_members_stop_their_own_alone_others_have_no_button(
+    world: World,
+) -> None:
+    HouseRules.objects.create(organization_id=world.ids["organization_id"], stop=Stop.OWN)
+    other = make_member(
+        Organization.objects.get(pk=world.ids["organization_id"]), "otto", Role.DEVELOPER
+    )
+    client = Client()
+    client.force_login(other, "django.contrib.auth.backends.ModelBackend")
+    path = reverse("console:stop", args=[world.ids["deployment_id"]])
+    assert path not in client.get(address("running", world)).content.decode()
+    refused = client.post(path)
+    assert refused.status_code == 403
+    assert "Ask its owner or an ADMIN" in refused.content.decode()
+    assert path in browser(world, "developer").get(address("running", world)).content.decode()
 
 
 def test_a_form_of_another_site_is_refused_as_a_page(world: World) -> None:

@@ -7,6 +7,7 @@ from rest_framework.exceptions import NotFound, PermissionDenied
 
 from accounts.models import User
 from clusters.models import Cluster
+from deployments.house_rules import HouseRules
 from deployments.models import Deployment, Status
 from deployments.queries.deployments import deployment_by_id
 from mlops_platform.api.errors import Conflict, Invalid
@@ -144,6 +145,31 @@ def test_a_viewer_and_a_stranger_accept_nothing(
     with pytest.raises(NotFound):
         accept(sam, waiting, offer)
     assert deployment_by_id(waiting.pk).status == Status.QUEUED
+
+
+def test_a_move_is_offered_to_the_owner_alone(
+    ada: User, dev: User, waiting: Deployment, east: Cluster
+) -> None:
+    offer = offered(dev, waiting)["cluster_id"]
+    assert "cluster_id" not in offered(ada, waiting)
+    assert "required_gpu" in offered(ada, waiting)
+    with pytest.raises(PermissionDenied):
+        accept(ada, waiting, offer)
+    waiting.refresh_from_db()
+    assert waiting.status == Status.QUEUED
+
+
+def test_house_rules_are_kept(org: Organization, dev: User, waiting: Deployment) -> None:
+    house = HouseRules.objects.create(organization=org, confirm_evictions=True)
+    offer = offered(dev, waiting)["priority"]
+    house.restricted = [{"priority": "HIGH", "role": "ADMIN", "members": []}]
+    house.save()
+    assert "priority" not in offered(dev, waiting)
+    with pytest.raises(PermissionDenied):
+        accept(dev, waiting, offer)
+    house.restricted = []
+    house.save()
+    assert accept(dev, waiting, offer).status == Status.RUNNING  # the offer has named its victims
 
 
 @pytest.mark.parametrize(
