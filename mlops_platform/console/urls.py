@@ -4,7 +4,9 @@ from django.urls import path
 
 from mlops_platform.console.views import (
     action,
+    audit,
     cluster,
+    decisions,
     deployment,
     deployments,
     home,
@@ -27,8 +29,11 @@ urlpatterns = [
     path("clusters/<str:cluster_id>/curve/", cluster.curve, name="curve"),
     path("organizations/", organizations.show_all, name="organizations"),
     path("organizations/<str:organization_id>/", organizations.show, name="organization"),
+    path("organizations/<str:organization_id>/audit/", audit.show, name="audit"),
     path("submit/", submit.show, name="submit"),
     path("submit/quote/", submit.quote, name="quote"),
+    path("clusters/<str:cluster_id>/decisions/", decisions.show_all, name="decisions"),
+    path("decisions/<str:cycle_id>/", decisions.show, name="decision"),
     path("deployments/", deployments.show, name="deployments"),
     path("deployments/look/", action.look, name="look"),
     path("deployments/act/", action.do, name="act"),

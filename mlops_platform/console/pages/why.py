@@ -113,10 +113,10 @@ def victims_in_words(evicts: Sequence[Mapping[str, Any]]) -> str:
     if len(evicts) > 3:
         named_ones.append(f"{len(evicts) - 3} more")
     lost_s = sum(each["lost_s"] for each in evicts)
-    return f"evicts {', '.join(named_ones)}; {_time(lost_s)} of work lost"
+    return f"evicts {', '.join(named_ones)}; {time_in_words(lost_s)} of work lost"
 
 
-def _time(seconds: int) -> str:
+def time_in_words(seconds: int) -> str:
     if seconds < 60:
         return f"{seconds} s"
     minutes = seconds // 60

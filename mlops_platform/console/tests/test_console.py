@@ -73,7 +73,7 @@ def test_without_a_login_each_page_leads_to_it_and_back(world: World, name: str)
 def test_a_stranger_finds_nothing_there(world: World, name: str) -> None:
     client = browser(world, "stranger")
     answer = client.get(address(name, world))
-    ids = {name: uuid4() for name in ("cluster_id", "deployment_id", "waiting_id")}
+    ids = {name: uuid4() for name in (*world.ids, "waiting_id")}
     nowhere = client.get(PAGES[name].path.format(**ids))
     assert (answer.status_code, nowhere.status_code) == (404, 404)
     assert without_tokens(answer) == without_tokens(nowhere)
