@@ -1,10 +1,12 @@
 """GET, POST /api/orgs/{id}/invitations, one of them, and what joining makes of it"""
 
 from datetime import timedelta
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
 from django.core import mail
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
@@ -96,7 +98,31 @@ def test_the_page_of_the_link_says_to_what_it_invites(anyone, ada, org):
     assert page["Referrer-Policy"] == "no-referrer"
     assert anyone.get("/sign-on/join/join_" + "x" * 43).status_code == 404
     assert anyone.get("/sign-on/join/short").status_code == 404
-    assert anyone.post("/sign-on/join/short").status_code == 405
+    assert anyone.put("/sign-on/join/short").status_code == 405
+
+
+def test_a_user_who_is_logged_in_joins_by_a_button(ada, org, sam, dev):
+    url = f"/sign-on/join/{invited(org, ada)['token']}"
+    browser = Client(enforce_csrf_checks=True)
+    assert "/console/login/?next=/sign-on/join/" in unquote(browser.get(url).content.decode())
+    browser.force_login(sam)
+    assert browser.post(url).status_code == 403
+    assert not Membership.objects.filter(organization=org, user=sam).exists()
+    browser.force_login(dev)
+    form = {"csrfmiddlewaretoken": browser.get(url).context["csrf_token"]}
+    refused = browser.post(url, form)
+    assert (refused.status_code, b"You are a member" in refused.content) == (409, True)
+    browser.force_login(sam)
+    form = {"csrfmiddlewaretoken": browser.get(url).context["csrf_token"]}
+    assert browser.post(url, form)["Location"] == "/console/"
+    assert Membership.objects.get(organization=org, user=sam).role == "DEVELOPER"
+    assert browser.get(url).status_code == 404
+
+
+def test_a_button_of_a_stranger_leads_to_the_login(ada, org):
+    url = f"/sign-on/join/{invited(org, ada)['token']}"
+    assert Client().post(url)["Location"].startswith("/console/login/?next=")
+    assert Membership.objects.filter(organization=org).count() == 1
 
 
 def test_the_page_of_the_link_cannot_be_guessed_quickly(anyone, db, monkeypatch):

@@ -1,10 +1,13 @@
 """/sign-on/oidc: logins by a real OpenID provider, and each answer of it that admits no user"""
 
+import base64
+import hashlib
 import time
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
+import flask
 import pytest
 from django.test import Client
 from joserfc.jwk import RSAKey
@@ -33,6 +36,23 @@ def test_the_code_is_asked_for_with_state_nonce_and_pkce(visitor):
     assert asked["code_challenge_method"] == ["S256"]
     assert asked["redirect_uri"] == ["http://testserver/sign-on/oidc/callback"]
     assert {"state", "nonce", "code_challenge"} <= set(asked)
+
+
+def test_the_code_is_traded_with_the_verifier_of_its_challenge(visitor, monkeypatch):
+    sent: list[str] = []
+    sound = mock.AuthorizationCodeGrant.validate_token_request
+
+    def noted(grant):
+        sent.append(flask.request.form["code_verifier"])
+        return sound(grant)
+
+    monkeypatch.setattr(mock.AuthorizationCodeGrant, "validate_token_request", noted)
+    address = visitor.leave()
+    assert visitor.browser.get(visitor.authenticate(address)).status_code == 302
+    [verifier] = sent
+    digest = hashlib.sha256(verifier.encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    assert parse_qs(urlsplit(address).query)["code_challenge"] == [challenge]
 
 
 def test_a_known_person_is_the_same_user_whatever_the_claims_say_now(visitor):
