@@ -77,6 +77,8 @@ def _world_of_the_module(django_db_setup: None, django_db_blocker: Any) -> Itera
         transaction.atomic(),
         Redis.from_url(settings.REDIS_URL) as redis,
     ):
+        with connection.cursor() as cursor:  # between two tests, a slow machine takes longer
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         redis.flushdb()
         world = make_world()
         world.redis.update(_dump(redis))
