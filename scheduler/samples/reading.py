@@ -15,24 +15,28 @@ MINUTE_S, DAY_S = 60, 86_400
 STEPS = (MINUTE_S, 300, 900, 3_600, 21_600, DAY_S)
 USUAL_SPAN = timedelta(days=1)
 
+# Means of floating-point numbers: those of PostgreSQL's integers are of the type numeric, and slow.
 _READ = """
 WITH sampled AS (
-    SELECT to_timestamp(floor(extract(epoch FROM at) / %(step)s) * %(step)s) AS step, s.*
+    SELECT date_bin(%(step)s * interval '1 second', at, 'epoch') AS step, s.*
       FROM scheduler_clustersample s
      WHERE cluster_id = %(cluster)s AND at >= %(since)s AND at < %(until)s),
 classes AS (
     SELECT step, jsonb_object_agg(name, number) AS numbers
-      FROM (SELECT step, name, sum(number::numeric) AS number
+      FROM (SELECT step, name, sum(number::float8) AS number
               FROM sampled, jsonb_each_text(waiting_by_priority) AS by(name, number)
-             GROUP BY step, name) summed
-     GROUP BY step)
-SELECT sampled.step, count(*), avg(total_cpu_milli)::float, avg(allocated_cpu_milli)::float,
-       avg(closed_cpu_milli)::float, avg(total_ram_mib)::float, avg(allocated_ram_mib)::float,
-       avg(closed_ram_mib)::float, avg(total_gpu)::float, avg(allocated_gpu)::float,
-       avg(closed_gpu)::float, avg(waiting)::float, avg(running)::float,
-       (array_agg(classes.numbers))[1]
-  FROM sampled LEFT JOIN classes ON classes.step = sampled.step
- GROUP BY sampled.step ORDER BY sampled.step
+             WHERE waiting > 0 GROUP BY step, name) summed
+     GROUP BY step),
+means AS (
+    SELECT step, count(*) AS samples,
+           avg(total_cpu_milli::float8), avg(allocated_cpu_milli::float8),
+           avg(closed_cpu_milli::float8), avg(total_ram_mib::float8),
+           avg(allocated_ram_mib::float8), avg(closed_ram_mib::float8), avg(total_gpu::float8),
+           avg(allocated_gpu::float8), avg(closed_gpu::float8), avg(waiting::float8),
+           avg(running::float8)
+      FROM sampled GROUP BY step)
+SELECT means.*, classes.numbers FROM means LEFT JOIN classes ON classes.step = means.step
+ ORDER BY means.step
 """
 
 
