@@ -126,7 +126,7 @@ def found_all(endpoint: Endpoint, found: Sequence[Found]) -> bool:
         Node.objects.bulk_create(new, batch_size=BATCH)
         recording.of_nodes(endpoint.cluster_id, Type.NODE_CREATED, new)
         if new:
-            windows.join(endpoint.cluster, new)
+            windows.join(Cluster.objects.get(pk=endpoint.cluster_id), new)
         _leave(list(here.values()))
         follow_nodes(endpoint.cluster_id)
     return True

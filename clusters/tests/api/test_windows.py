@@ -5,11 +5,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from clusters.models import MaintenanceWindow, Node, NodeState, WindowState
+from clusters import node_status
+from clusters.models import Endpoint, MaintenanceWindow, Node, NodeState, WindowState
+from clusters.node_status import Found
 from clusters.services import nodes, windows
+from clusters.services.deletion import delete_cluster
 from clusters.services.windows import MOST_WINDOWS
 from clusters.tests.allocation import allocate, make_cluster, make_node, row
 from organizations.events.models import OrganizationEvent
+from organizations.tests.people import all_at_once
 
 HOUR = timedelta(hours=1)
 BODY = {"begins_at": 3600, "ends_at": 7200, "reason": "new disks"}
@@ -295,3 +299,30 @@ def test_the_feed_has_each_change_of_a_window_and_of_its_nodes(api, ada, cluster
         *(("NODE_UNCORDONED", *each, "ada") for each in nodes_of),
         ("WINDOW_DELETED", "more disks", "ada"),
     ]
+
+
+def test_nodes_that_a_kubernetes_cluster_gets_are_in_them_too(kube):
+    endpoint = Endpoint.objects.get(cluster=kube)
+    found = [Found(f"n{number}", 4000, 8192, 1, {}, True, False) for number in (1, 2)]
+    node_status.found_all(endpoint, found[:1])
+    window = planned(kube)
+    node_status.found_all(endpoint, found)
+    assert sorted(node.name for node in window.nodes.all()) == ["n1", "n2"]
+    node_status.found_all(endpoint, found[1:])
+    assert [node.name for node in window.nodes.all()] == ["n2"]
+
+
+def test_they_go_with_their_cluster(cluster, two):
+    planned(cluster)
+    assert delete_cluster(cluster) is None
+    assert not MaintenanceWindow.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_those_that_are_planned_at_the_same_time_one_gets_the_node(api, ada, cluster, two):
+    def plan():
+        return api(ada).post(path(cluster), BODY)
+
+    answers = [answer.status_code for answer in all_at_once(*[plan] * 4)]
+    assert sorted(answers) == [201, 409, 409, 409]
+    assert MaintenanceWindow.objects.count() == 1
