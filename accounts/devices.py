@@ -122,13 +122,13 @@ def _traded(device_code: str) -> tuple[TokenPair | None, tuple[str, str]]:
     if grant.is_denied:
         grant.delete()
         return None, DENIED
-    if grant.user is None:
+    if grant.user_id is None:
         grant.polled_at = now
         grant.save(update_fields=["polled_at"])
         return None, PENDING
-    user = grant.user
+    user = lock_row(User.objects.filter(is_active=True), grant.user_id)
     grant.delete()
-    return (begin_login(user), EXPIRED) if user.is_active else (None, DENIED)
+    return (begin_login(user), EXPIRED) if user is not None else (None, DENIED)
 
 
 def _digest(device_code: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -20,6 +21,7 @@ class OperatorSite(AdminSite):
     pages: ClassVar[list[Any]] = []
     """Pages beside those of the models: URL patterns that apps add before URLs are read."""
     index_template = "operators/home.html"
+    login_template = "operators/login.html"
     home: Callable[[], dict[str, Any]] | None = None
     """Makes what the first page shows above the lists; set by the app that knows it."""
 
@@ -46,7 +48,7 @@ class OperatorSite(AdminSite):
         if request.method == "GET" and half_way:
             query = urlencode({"next": request.GET.get("next", "")})
             return HttpResponseRedirect(f"{reverse('admin:second_factor')}?{query}")
-        return super().login(request, extra_context)
+        return super().login(request, {**(extra_context or {}), "provider": settings.OIDC})
 
     def get_urls(self) -> list[Any]:
         from mlops_platform.admin import second_factor

@@ -123,6 +123,24 @@ def test_a_user_with_a_password_connects_the_account_by_agreeing(visitor):
     assert visitor.user_id == str(ada.pk)
 
 
+def test_an_operator_logs_in_by_it_and_another_user_gets_no_admin(visitor):
+    page = visitor.browser.get("/admin/login/?next=/admin/accounts/user/").content.decode()
+    assert "/sign-on/oidc?next=/admin/accounts/user/" in page
+    assert visitor.log_in(wanted="/admin/")["Location"] == "/admin/"
+    assert visitor.browser.get("/admin/").status_code == 302
+    User.objects.update(is_staff=True, is_superuser=True)
+    assert visitor.browser.get("/admin/").status_code == 200
+
+
+def test_an_operator_gives_the_second_factor_here_too(visitor, settings):
+    settings.REQUIRE_STAFF_TOTP = True
+    visitor.log_in()
+    User.objects.update(is_staff=True, is_superuser=True)
+    assert visitor.browser.get("/admin/")["Location"].startswith("/admin/login/")
+    led = visitor.browser.get("/admin/login/")
+    assert led["Location"].startswith("/admin/second-factor/")
+
+
 def test_without_a_provider_there_is_no_page(visitor, settings):
     assert b"Log in with single sign-on" in visitor.browser.get("/console/login/").content
     settings.OIDC = Provider()

@@ -16,6 +16,7 @@ from mlops_platform.api.errors import Conflict, Invalid
 from organizations import services as organizations
 from scheduler import ledger
 from scheduler.answers import lazy_reasons, quotes
+from scheduler.samples import taking
 
 
 def test_upper_apps_have_set_every_hook() -> None:
@@ -26,10 +27,12 @@ def test_upper_apps_have_set_every_hook() -> None:
     assert set(clusters.hooks.delete_some_rows) == {
         clear.delete_some_rows,
         ledger.delete_some_rows,
+        taking.delete_some_rows,
     }
     assert clusters.hooks.terminating_nodes is placements.terminating_nodes
     assert deployments.hooks.derive_wait_reasons is lazy_reasons.reasons_of
     assert deployments.hooks.redeem_quote is quotes.redeem
+    assert deployments.hooks.quote_submit is quotes.quote_in_turn
 
 
 def test_without_upper_apps_there_are_no_workloads_no_reasons_no_quotes_and_no_invitations() -> (

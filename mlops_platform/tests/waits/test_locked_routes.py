@@ -27,6 +27,8 @@ SERVED = {
     ("POST /api/users/register", UPDATED),
     ("POST /api/users/register", DELETED),
     ("POST /api/users/login", UPDATED),
+    ("POST /api/auth/device", UPDATED),
+    ("POST /api/auth/device", DELETED),
     ("POST /api/deployments/{deployment_id}/rerun", UPDATED),
 }
 
