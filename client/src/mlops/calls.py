@@ -7,7 +7,7 @@
     client.nodes.cordon("gpu-east", "gpu-7")
 
 The parts of the path come by position, as ids, names or records; everything else by name. It is
-the body of a POST, PUT or PATCH, and the query of a GET or DELETE.
+the body of a POST, PUT or PATCH, and the query of a GET or DELETE. `from_` stands for `from`.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class BoundCall(Generic[R]):
             headers["Idempotency-Key"] = idempotency_key or _new_key()
         elif idempotency_key is not None:
             raise TypeError(f"{call.name} takes no idempotency key.")
+        fields = {name.rstrip("_"): value for name, value in fields.items()}
         query = {name: fields.pop(name) for name in call.query if name in fields}
         body: dict[str, Any] | None = None
         if call.method in {"POST", "PUT", "PATCH"}:

@@ -141,6 +141,7 @@ class Clusters(Resource):
     change = Call("PATCH", "/clusters/{cluster}", clusters.Cluster, repeatable=True)
     delete = Call("DELETE", "/clusters/{cluster}", clusters.Cluster)
     status = Call("GET", "/clusters/{cluster}/status", clusters.ClusterStatus)
+    utilization = Call("GET", "/clusters/{cluster}/utilization", clusters.Utilization)
     queue = Pages("/clusters/{cluster}/queue", clusters.Waiting)
     deployments = Pages("/clusters/{cluster}/deployments", deployments.Deployment)
     counts = Call("GET", "/clusters/{cluster}/deployments/counts", answers.Counts)

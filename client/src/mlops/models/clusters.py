@@ -68,6 +68,34 @@ class Utilisation(Record):
     gpu: float
 
 
+class Utilization(Record):
+    """How full a cluster was: a point for each step, oldest first."""
+
+    step_s: int
+    points: list[UtilizationPoint]
+
+
+class UtilizationPoint(Record):
+    """The means of one step's samples."""
+
+    at: datetime
+    total_cpu: float
+    available_cpu: float
+    allocated_cpu: float
+    closed_cpu: float
+    total_ram: float
+    available_ram: float
+    allocated_ram: float
+    closed_ram: float
+    total_gpu: float
+    available_gpu: float
+    allocated_gpu: float
+    closed_gpu: float
+    waiting: float
+    running: float
+    waiting_by_priority: dict[str, Any]
+
+
 class NodeCounts(Record):
     """How many nodes are in each state."""
 

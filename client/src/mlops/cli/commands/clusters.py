@@ -17,6 +17,8 @@ from mlops.finding import LIVE, short
 
 BAR: Final = 20
 REDRAW_S: Final = 3.0
+HOUR_S: Final = 3600
+SIGNS: Final = "▁▂▃▄▅▆▇█"
 
 
 def of_total(name: str, show: Any = str) -> Any:
@@ -116,7 +118,17 @@ def screen(session: Session, cluster: str) -> list[str]:
         allocated, total = status[f"allocated_{name}"], status[f"total_{name}"]
         amounts = f"{show(allocated)} of {show(total)}"
         lines.append(f"{name.upper():<4} {bar(status['utilisation'][name])} {amounts}")
-    return [*lines, "", *by_owner(session, cluster)]
+    return [*lines, *last_day(session, cluster), "", *by_owner(session, cluster)]
+
+
+def last_day(session: Session, cluster: str) -> list[str]:
+    """The GPUs in use over the last day, an hour for each sign; nothing where there is no hour."""
+    curve = session.client.clusters.utilization(cluster, step=HOUR_S)
+    shares = [each.allocated_gpu / each.total_gpu for each in curve.points if each.total_gpu]
+    if len(shares) < 2:
+        return []
+    drawn = "".join(SIGNS[round(min(share, 1) * (len(SIGNS) - 1))] for share in shares)
+    return [f"GPUs, hour by hour: {drawn}"]
 
 
 def bar(share: float) -> str:
