@@ -12,7 +12,7 @@ export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes
 
-.PHONY: help run test lint check audit fuzz properties bench refusals stack chaos rehearse backup restore docs screenshots pictures lock outdated digests clean
+.PHONY: help reference run test lint check audit fuzz properties bench refusals stack chaos rehearse backup restore docs screenshots pictures lock outdated digests clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -69,6 +69,10 @@ screenshots: $(DEV_READY) ## take the documentation's pictures of the pages anew
 
 pictures: screenshots ## take all pictures of the documentation anew (needs chromium and npm)
 	@$(BIN)/python docs/_pictures/mermaid.py
+	@$(BIN)/python docs/_pictures/command_line.py
+
+reference: $(DEV_READY) ## write docs/reference/cli.md anew from the commands of client/
+	@PYTHONPATH=client/src $(BIN)/python client/reference.py
 
 lock: $(DEV_READY) ## write requirements*.txt anew from requirements*.in (ARGS=--upgrade for newer versions)
 	@.ci/lock $(ARGS)

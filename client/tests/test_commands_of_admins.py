@@ -169,6 +169,16 @@ def test_clusters_and_organizations_are_listed(mlops, lab):
         client.organizations.delete("Frequency Hoppers")
 
 
+def test_a_cluster_is_made_paused_and_deleted(mlops):
+    made = mlops("clusters", "create", "gpu-south", "--gpu", "2", "--cpu", "8", "--ram", "64Gi")
+    assert made.out.endswith("gpu-south ACTIVE\n")
+    paused = mlops("clusters", "set", "gpu-south", "paused", "--reason", "power").out
+    assert paused == "gpu-south PAUSED\n"
+    assert mlops("cycles", "-c", "gpu-south").out == ""
+    mlops("clusters", "rm", "gpu-south")
+    assert "gpu-south" not in mlops("clusters", "-o", "name").lines
+
+
 def test_profiles_are_listed_and_chosen(mlops, lab):
     assert mlops("profiles").lines[1].split()[:3] == ["*", "lab", lab.url]
     assert mlops("profiles", "-o", "json").json[0]["current"] is True

@@ -4,6 +4,7 @@ it, with the answers that the pages show.
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ TUTORIALS = [
 ADDRESS = "127.0.0.1:8000"  # on the pages; the test's platform has a port of its own
 WALK_TIMEOUT_S = 300
 BORDER = "--- end of block ---"
+COMMAND = f'mlops() {{ PYTHONPATH=client/src {shlex.quote(sys.executable)} -m mlops "$@"; }}'
+"""The command as it is installed, out of the checkout."""
 
 
 class Step(NamedTuple):
@@ -57,6 +60,7 @@ class Normalizer:
     """
 
     UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+    BEGINNING = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}\b")  # of an id, as the command line has it
     TIME = re.compile(r"\b\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?Z| \d\d:\d\d:\d\d UTC)")
     ANYTHING = (
         (re.compile(r'(_invite_code": )"[\w-]{24}"'), r'\1"code"'),
@@ -64,13 +68,15 @@ class Normalizer:
         (re.compile(r'((?:lost|lost_gpu|running)_s": )\d+'), r"\1s"),
         (re.compile(r'(cost": )[\d.]+'), r"\1cost"),
         (re.compile(r"losing \d+ s of work"), "losing s of work"),
+        (re.compile(r" +\d+s\b"), " age"),
     )
 
     def __init__(self) -> None:
-        self._seen: dict[str, dict[str, str]] = {"id": {}, "time": {}}
+        self._seen: dict[str, dict[str, str]] = {"id": {}, "beginning": {}, "time": {}}
 
     def __call__(self, text: str) -> str:
         text = self._numbered("id", self.UUID, text)
+        text = self._numbered("beginning", self.BEGINNING, text)
         text = self._numbered("time", self.TIME, text)
         for pattern, replacement in self.ANYTHING:
             text = pattern.sub(replacement, text)
@@ -106,8 +112,9 @@ def walk(walked: list[Step], platform: Run, data_dir: Path) -> list[str]:
     """Type all commands into one bash, from the repository's folder; what each block printed."""
     script = "set -euo pipefail\n" + "".join(f"{step.commands}echo '{BORDER}'\n" for step in walked)
     script = script.replace(ADDRESS, f"127.0.0.1:{platform.port}")
-    script = script.replace(".venv/bin/python", sys.executable)
+    script = f"{COMMAND}\n" + script.replace(".venv/bin/python", sys.executable)
     embedded = {"MLOPS_DATA_DIR": str(data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
+    embedded["MLOPS_CONFIG"] = str(data_dir / "profiles.json")
     result = subprocess.run(
         ["bash", "-c", script],
         cwd=REPOSITORY,
@@ -118,7 +125,7 @@ def walk(walked: list[Step], platform: Run, data_dir: Path) -> list[str]:
         timeout=WALK_TIMEOUT_S,
         check=False,
     )
-    outputs = result.stdout.split(f"{BORDER}\n")
+    outputs = result.stdout.replace(f"127.0.0.1:{platform.port}", ADDRESS).split(f"{BORDER}\n")
     failed = walked[min(len(outputs), len(walked)) - 1]
     assert result.returncode == 0, f"{failed.place}: {outputs[-1]}\n{result.stderr}"
     assert result.stderr == ""
@@ -138,9 +145,11 @@ def test_what_the_pages_type_prints_what_they_show(
         assert found == shown, f"{step.place} printed:\n{output}"
 
 
-def test_the_readme_makes_five_calls_and_shows_three_answers() -> None:
+def test_the_readme_types_five_commands_to_a_deployment_and_shows_all_answers() -> None:
     first, *answers = steps([README])
-    assert len(re.findall(r"\bapi POST ", first.commands)) == 5
+    words = ("login", "orgs create", "clusters create", "use", "run")
+    for word in words:
+        assert len(re.findall(rf"\bmlops {word} ", first.commands)) == 1
     assert len(answers) == 3
     assert all(step.output for step in [first, *answers])
 

@@ -49,6 +49,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "nodes": "nodes",
         "queue": "clusters",
         "top": "clusters",
+        "cycles": "clusters",
         "cordon": "nodes",
         "drain": "nodes",
         "uncordon": "nodes",

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import click
 
+from mlops import NotFoundError
 from mlops.cli import words
 from mlops.cli.commands.listing import redraw
+from mlops.cli.options import amount
 from mlops.cli.output import output_option, show_data, show_rows
-from mlops.cli.session import Session, cluster_option, pass_session
+from mlops.cli.session import Session, cluster_option, organization_option, pass_session
 from mlops.cli.tables import Column, colored, plain, table, width_of_terminal
 from mlops.finding import LIVE, short
 
@@ -41,14 +43,81 @@ WIDE = (
 )
 
 
-@click.command("clusters")
-@click.option("--org", "organization", metavar="ORG", help="Of one organization.")
+@click.group("clusters", invoke_without_command=True)
+@organization_option
 @output_option
 @pass_session
 def clusters_(session: Session, organization: str | None, form: str) -> None:
     """List clusters, with what is allocated of what there is."""
-    rows = session.client.clusters.list(organization=organization)
-    show_rows(form, rows, COLUMNS, WIDE, name="name", empty="There is no cluster that you may see.")
+    if click.get_current_context().invoked_subcommand is None:
+        rows = session.client.clusters.list(organization=organization)
+        empty = "There is no cluster that you may see."
+        show_rows(form, rows, COLUMNS, WIDE, name="name", empty=empty)
+
+
+@clusters_.command("create")
+@click.argument("name")
+@click.option("-g", "--gpu", "total_gpu", type=click.IntRange(0), required=True)
+@click.option("--cpu", "total_cpu", required=True, help="Cores.")
+@click.option("--ram", "total_ram", required=True, help="Such as 512Gi.")
+@organization_option
+@pass_session
+def create(
+    session: Session, name: str, organization: str | None, total_cpu: str, **totals: Any
+) -> None:
+    """Make a simulated cluster: to try out what would run. Machines are attached to others."""
+    where = session.organization(organization)
+    cluster = session.client.clusters.create(
+        organization_id=where, name=name, total_cpu=amount(total_cpu), **totals
+    )
+    click.echo(f"{cluster['id']} {plain(cluster['name'])} {cluster['state']}")
+
+
+@clusters_.command("set")
+@click.argument("name")
+@click.argument("state", type=click.Choice(["active", "paused", "draining"], case_sensitive=False))
+@click.option("--reason", metavar="TEXT", help="Shown with the cluster.")
+@pass_session
+def set_state(session: Session, name: str, state: str, reason: str | None) -> None:
+    """Let a cluster start deployments, pause it, or drain it."""
+    given = {"state_reason": reason} if reason else {}
+    cluster = session.client.clusters.change(name, state=state.upper(), **given)
+    click.echo(f"{plain(cluster['name'])} {colored(cluster['state'])}")
+
+
+@clusters_.command("rm")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def remove(session: Session, name: str, yes: bool) -> int:
+    """Delete a cluster, with all of its history."""
+    if session.has_person and not yes and not click.confirm(f"Delete {name}?", err=True):
+        return 1
+    session.client.clusters.delete(name)
+    click.echo(f"{plain(name)} is deleted")
+    return 0
+
+
+CYCLES = (
+    (Column("ID"), lambda row: row["id"]),
+    (Column("AT"), lambda row: words.clock(row.started_at)),
+    (Column("TRIGGER"), lambda row: row["trigger"]),
+    (Column("STARTED", right=True), lambda row: str(row["started"])),
+    (Column("EVICTED", right=True), lambda row: str(row["evicted"])),
+    (Column("WAITING", right=True), lambda row: str(row["waiting"])),
+    (Column("MS", right=True), lambda row: f"{row['plan_ms']:.1f}"),
+)
+
+
+@click.command("cycles")
+@cluster_option
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True)
+@output_option
+@pass_session
+def cycles_(session: Session, cluster: str | None, limit: int, form: str) -> None:
+    """List the scheduler's decisions, newest first."""
+    rows = session.client.clusters.cycles(session.cluster(cluster), at_most=limit)
+    show_rows(form, rows, CYCLES, empty="There are no decisions yet.")
 
 
 def gpus(row: Any) -> str:
@@ -123,7 +192,10 @@ def screen(session: Session, cluster: str) -> list[str]:
 
 def last_day(session: Session, cluster: str) -> list[str]:
     """The GPUs in use over the last day, an hour for each sign; nothing where there is no hour."""
-    curve = session.client.clusters.utilization(cluster, step=HOUR_S)
+    try:
+        curve = session.client.clusters.utilization(cluster, step=HOUR_S)
+    except NotFoundError:  # of a platform that takes no samples
+        return []
     shares = [each.allocated_gpu / each.total_gpu for each in curve.points if each.total_gpu]
     if len(shares) < 2:
         return []
