@@ -39,7 +39,7 @@ properties: $(DEV_READY) ## the property tests with all their random examples, f
 	@MLOPS_EXAMPLES=$(or $(EXAMPLES),1) .ci/test --numprocesses=logical --hypothesis-seed=random scheduler/tests/engine/properties scheduler/tests/store scheduler/tests/cycle/test_dependencies.py scheduler/tests/wakeup/test_queue_sync.py mlops_platform/tests/input/test_fuzz.py mlops_platform/tests/input/test_cheap_refusals.py $(ARGS)
 
 bench: $(RUN_READY) ## speed and memory, measured on this machine
-	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@PYTHONPATH=client/src $(BIN)/python -m benchmarks.run $(ARGS)
 
 refusals: $(DEV_READY) ## the CPU that hostile requests cost, call by call (ARGS= is a part of a call's name)
 	@$(BIN)/python -m benchmarks.refusals $(ARGS)

@@ -16,12 +16,13 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.in_process import events, growth, home, planner, usage
 from benchmarks.on_docker import commits, docker
-from benchmarks.over_http import cycles, ends, latency, locks, memory, submits
+from benchmarks.over_http import commands, cycles, ends, latency, locks, memory, submits
 from benchmarks.traces import forecasts, philly, sdsc
 
 BENCHMARKS = {
     "memory": memory.measure,
     "latency": latency.measure,
+    "commands": commands.measure,
     "submits": submits.measure,
     "cycles": cycles.measure,
     "ends": ends.measure,
