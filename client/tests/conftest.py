@@ -18,6 +18,7 @@ from mlops_platform.tests.equipment.server import COMMAND, running_server
 from mlops_platform.tests.equipment.workers import environment_of_tests
 
 from mlops import Client
+from mlops.finding import LIVE
 from mlops.profiles import Profile, ProfileFile, Profiles
 from tests.equipment import Scripted, scripted_server
 from tests.terminal import Terminal
@@ -91,10 +92,14 @@ def lab(platform: str) -> Lab:
 @pytest.fixture
 def mlops(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Terminal:
-    """A shell of ada, who is logged in and uses the cluster without nodes."""
+) -> Iterator[Terminal]:
+    """A shell of ada, who is logged in and uses the cluster without nodes. What a test that failed
+    has left running takes no capacity from the next."""
     as_user(lab.ada, lab.cluster, tmp_path / "ada.json", monkeypatch)
-    return Terminal(capsys)
+    yield Terminal(capsys)
+    left = list(lab.ada.deployments.list(status=LIVE, fields="name"))
+    if left:
+        lab.ada.deployments.act(action="stop", ids=left)
 
 
 def as_user(client: Client, cluster: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

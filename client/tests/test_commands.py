@@ -94,7 +94,7 @@ def test_why_says_what_is_in_the_way_and_what_would_help(mlops):
     assert mlops("queue", "-o", "json").json[0]["id"] == waits
     assert "waits" in mlops("queue").out
     assert "8 of 8" in mlops("top").out
-    assert mlops("cycles", "-n", "1", "-o", "json").json[0]["started"] == 1
+    assert 1 in {cycle["started"] for cycle in mlops("cycles", "-o", "json").json}
     mlops("priority", "HIGH", "waits")
     mlops("wait", waits, "--until", "RUNNING", "--timeout", "60s")
     mlops("stop", waits, full)

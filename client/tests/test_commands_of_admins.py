@@ -179,6 +179,18 @@ def test_a_cluster_is_made_paused_and_deleted(mlops):
     assert "gpu-south" not in mlops("clusters", "-o", "name").lines
 
 
+def test_usage_is_summed_up_by_groups(mlops):
+    job = mlops("run", "-d", "--gpu", "2", "--simulate", "0.5", "train:1").out.strip()
+    mlops("wait", job, "--timeout", "60s")
+    shown = mlops("usage", "--by", "user,cluster").lines
+    assert shown[0].split()[:4] == ["USER", "CLUSTER", "GPU", "HOURS"]
+    assert any(line.startswith("ada") for line in shown)
+    assert shown[-1].startswith("total")
+    usage = mlops("usage", "--from", "2026-01-01", "-o", "json", code=0).json
+    assert usage["total"]["started"] >= 1
+    assert "group_by" in mlops("usage", "--by", "colour", code=4).err
+
+
 def test_profiles_are_listed_and_chosen(mlops, lab):
     assert mlops("profiles").lines[1].split()[:3] == ["*", "lab", lab.url]
     assert mlops("profiles", "-o", "json").json[0]["current"] is True

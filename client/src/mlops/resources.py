@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops import following
 from mlops.calls import Call, Described, Pages, Resource, name_of
-from mlops.models import answers, clusters, deployments, organizations, sweeps
+from mlops.models import accounting, answers, clusters, deployments, organizations, sweeps
 from mlops.records import RecordList
 
 Nothing = type(None)
@@ -83,6 +83,10 @@ class Organizations(Resource):
     leave = Call("POST", "/orgs/{organization}/leave", Nothing)
     new_code = Call("POST", "/orgs/{organization}/invite-codes", organizations.Code)
     events = Pages("/orgs/{organization}/events", deployments.FeedEvent)
+    usage = Call("GET", "/orgs/{organization}/usage", accounting.Usage)
+    prices = Call("GET", "/orgs/{organization}/prices", accounting.Prices)
+    put_prices = Call("PUT", "/orgs/{organization}/prices", accounting.Prices)
+    delete_prices = Call("DELETE", "/orgs/{organization}/prices", Nothing)
 
     def follow_events(self, organization: Any, **filters: Any) -> Iterator[deployments.FeedEvent]:
         """Events as they happen, without an end; a lost connection is made again and nothing is

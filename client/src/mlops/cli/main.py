@@ -64,6 +64,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "orgs": "organizations",
         "members": "organizations",
         "invite": "organizations",
+        "usage": "accounting",
         "keys": "keys",
         "completion": "opening",
     },

@@ -3,6 +3,6 @@
 All modules are imported, for a record converts its fields to the kinds that its annotations name.
 """
 
-from mlops.models import answers, clusters, deployments, organizations, reasons, sweeps
+from mlops.models import accounting, answers, clusters, deployments, organizations, reasons, sweeps
 
-__all__ = ["answers", "clusters", "deployments", "organizations", "reasons", "sweeps"]
+__all__ = ["accounting", "answers", "clusters", "deployments", "organizations", "reasons", "sweeps"]

@@ -146,9 +146,23 @@ class Event(Record):
     details: dict[str, Any]
 
 
+class Target(Record):
+    """What an event has happened to."""
+
+    type: str
+    id: str | None
+    name: str | None
+
+
 class FeedEvent(Event):
     """One event of an organization; `cursor` is where to go on after it."""
 
+    actor_kind: str
+    api_key: str | None
+    request_id: str | None
+    target: Target
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
     cursor: str
     deployment_id: str | None
     name: str | None

@@ -57,18 +57,20 @@ def clusters_(session: Session, organization: str | None, form: str) -> None:
 
 @clusters_.command("create")
 @click.argument("name")
-@click.option("-g", "--gpu", "total_gpu", type=click.IntRange(0), required=True)
-@click.option("--cpu", "total_cpu", required=True, help="Cores.")
-@click.option("--ram", "total_ram", required=True, help="Such as 512Gi.")
+@click.option("-g", "--gpu", "total_gpu", type=click.IntRange(0), help="GPUs.")
+@click.option("--cpu", "total_cpu", help="Cores.")
+@click.option("--ram", "total_ram", help="Such as 512Gi.")
+@click.option("--runtime", type=click.Choice(["simulated", "docker"]), default="simulated")
 @organization_option
 @pass_session
 def create(
-    session: Session, name: str, organization: str | None, total_cpu: str, **totals: Any
+    session: Session, name: str, organization: str | None, total_cpu: str | None, **given: Any
 ) -> None:
-    """Make a simulated cluster: to try out what would run. Machines are attached to others."""
-    where = session.organization(organization)
+    """Make a cluster. A simulated one is all that it takes to try everything."""
+    fields = {"total_cpu": amount(total_cpu), **given}
+    chosen: dict[str, Any] = {field: value for field, value in fields.items() if value is not None}
     cluster = session.client.clusters.create(
-        organization_id=where, name=name, total_cpu=amount(total_cpu), **totals
+        organization_id=session.organization(organization), name=name, **chosen
     )
     click.echo(f"{cluster['id']} {plain(cluster['name'])} {cluster['state']}")
 

@@ -108,8 +108,16 @@ def show_event(event: Any, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(dict(event), ensure_ascii=False))
         return
-    texts = [words.clock(event.at), f"{event.type:<12}", plain(event.name or ""), said_in(event)]
+    texts = [words.clock(event.at), f"{event.type:<12}", what(event), said_in(event)]
     click.echo("  ".join(text for text in texts if text))
+
+
+def what(event: Any) -> str:
+    """The deployment that an event is of, or what else it has happened to."""
+    if event.get("name"):
+        return plain(event["name"])
+    target = event.get("target") or {}
+    return plain(f"{target.get('type', '')} {target.get('name') or ''}".strip())
 
 
 def said_in(event: Any) -> str:
@@ -131,7 +139,7 @@ COLUMNS = (
     (Column("DETAILS", shrinks=True), said_in),
 )
 OF_ALL = (
-    (Column("DEPLOYMENT", shrinks=True), lambda event: plain(event["name"] or "")),
+    (Column("WHAT", shrinks=True), what),
     (Column("ID"), lambda event: short(event["deployment_id"] or "")),
 )
 
