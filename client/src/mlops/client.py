@@ -38,6 +38,7 @@ class Client:
     organization_secrets: resources.OrganizationSecrets
     clusters: resources.Clusters
     nodes: resources.Nodes
+    windows: resources.Windows
     quotas: resources.Quotas
     registries: resources.Registries
     volumes: resources.Volumes

@@ -83,6 +83,10 @@ class Organizations(Resource):
     leave = Call("POST", "/orgs/{organization}/leave", Nothing)
     new_code = Call("POST", "/orgs/{organization}/invite-codes", organizations.Code)
     events = Pages("/orgs/{organization}/events", deployments.FeedEvent)
+    rules = Call("GET", "/orgs/{organization}/rules", organizations.HouseRules)
+    change_rules = Call(
+        "PATCH", "/orgs/{organization}/rules", organizations.HouseRules, repeatable=True
+    )
     usage = Call("GET", "/orgs/{organization}/usage", accounting.Usage)
     prices = Call("GET", "/orgs/{organization}/prices", accounting.Prices)
     put_prices = Call("PUT", "/orgs/{organization}/prices", accounting.Prices)
@@ -176,6 +180,16 @@ class Nodes(Resource):
     )
 
 
+class Windows(Resource):
+    """Maintenance windows of a cluster, by id."""
+
+    list = Pages("/clusters/{cluster}/windows", clusters.Window)
+    get = Call("GET", "/clusters/{cluster}/windows/{window}", clusters.Window)
+    create = Call("POST", "/clusters/{cluster}/windows", clusters.PlannedWindow)
+    change = Call("PATCH", "/clusters/{cluster}/windows/{window}", clusters.Window, repeatable=True)
+    delete = Call("DELETE", "/clusters/{cluster}/windows/{window}", Nothing)
+
+
 class Quotas(Resource):
     """Quotas of a cluster's users, by username or id; `default` is the default one."""
 
@@ -255,6 +269,7 @@ RESOURCES: dict[str, type[Resource]] = {
     "organization_secrets": OrganizationSecrets,
     "clusters": Clusters,
     "nodes": Nodes,
+    "windows": Windows,
     "quotas": Quotas,
     "registries": Registries,
     "volumes": Volumes,

@@ -258,6 +258,31 @@ class AffectedByDrain(Record):
     goes_to: list[str]
 
 
+class Window(Record):
+    """A maintenance window of nodes."""
+
+    id: str
+    cluster_id: str
+    cluster: str
+    state: str
+    begins_at: datetime
+    ends_at: datetime
+    mode: str
+    reason: str
+    node_names: list[str]
+    node_selector: dict[str, Any]
+    nodes: list[str]
+    by: str
+    created_at: datetime
+
+
+class PlannedWindow(Window):
+    """A window, and what it would affect at its begin."""
+
+    dry_run: bool
+    effect: DrainEffect | None
+
+
 class Quota(Record):
     """Limits of one user in a cluster, or the default ones; null is no limit."""
 

@@ -167,7 +167,7 @@ class FeedEvent(Event):
     deployment_id: str | None
     name: str | None
     owner: str | None
-    cluster_id: str
+    cluster_id: str | None
     cluster: str | None
 
 

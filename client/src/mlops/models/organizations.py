@@ -104,6 +104,17 @@ class IssuedInvitation(Invitation):
     note: str
 
 
+class HouseRules(Record):
+    """What members of an organization may do to each other's deployments."""
+
+    stop: str
+    confirm_evictions: bool
+    restricted: list[Record]
+    max_preempting_cpu: float | None
+    max_preempting_ram: int | None
+    max_preempting_gpu: int | None
+
+
 class Me(Record):
     """You."""
 
