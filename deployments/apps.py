@@ -21,6 +21,9 @@ class DeploymentsConfig(AppConfig):
         hooks.volume_users = volume_users.volume_users
         organization_hooks.users_of = secrets.users_of
         organization_hooks.name_deployments = names.names_of
+        sealing.SEALED.append(
+            sealing.SealedColumn(self.get_model("Webhook"), "secret", "Secrets of webhooks")
+        )
         column = sealing.SealedColumn(
             self.get_model("Deployment"), "env", "Environments", env.resealed, empty=([], {})
         )

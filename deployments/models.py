@@ -16,6 +16,10 @@ from clusters.models import Cluster
 from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
 from deployments.house_rules import HouseRules as HouseRules
+from deployments.subscriptions import DeliveryStatus as DeliveryStatus
+from deployments.subscriptions import Webhook as Webhook
+from deployments.subscriptions import WebhookDelivery as WebhookDelivery
+from deployments.subscriptions import WebhookFormat as WebhookFormat
 from deployments.sweep import INDEXES_OF_MEMBERS
 from deployments.sweep import Sweep as Sweep
 from deployments.usage.models import AllocationInterval as AllocationInterval

@@ -8,6 +8,7 @@ from celery import shared_task
 from clusters.services import nodes, windows
 from clusters.services.clusters import refuse_locked
 from deployments import wakeup
+from deployments.api.feed.shown import shown_each
 from deployments.lifecycle import deadlines, due, retry_backoff
 from deployments.output import worker as output_worker
 from deployments.queries.allocations import clusters_with_endpoints
@@ -15,6 +16,7 @@ from deployments.reconciler import elsewhere, loop, thread_shares, watcher
 from deployments.reconciler.actions import Pull
 from deployments.reconciler.starts import image_pulls
 from deployments.usage import rollups
+from deployments.webhooks import dispatch, sending
 from mlops_platform.database.clock import database_now
 
 watcher.connect_to_worker()
@@ -43,6 +45,17 @@ def end_due(cluster_id: str) -> None:
 def finish_due() -> None:
     """What processes of the version before this one send every second."""
     due.wake_all()
+
+
+@shared_task(name="deployments.tasks.dispatch_webhooks", ignore_result=True)
+def dispatch_webhooks() -> None:
+    """Give each webhook its deliveries, and ask for those that are due."""
+    dispatch.run(shown_each)
+
+
+@shared_task(name="deployments.tasks.send_webhook", ignore_result=True)
+def send_webhook(webhook_id: str) -> None:
+    sending.take_turn(UUID(webhook_id))
 
 
 @shared_task(name="deployments.tasks.look_everywhere", ignore_result=True)

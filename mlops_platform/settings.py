@@ -305,6 +305,7 @@ CELERY_TASK_DEFAULT_QUEUE = "scheduler"
 CELERY_TASK_ROUTES = {
     "deployments.tasks.reconcile": {"queue": "runtimes"},
     "deployments.tasks.pull": {"queue": "runtimes"},
+    "deployments.tasks.send_webhook": {"queue": "runtimes"},
     "clusters.tasks.delete_rows": {"queue": "runtimes"},  # it may call an endpoint, too
     "accounts.tasks.*": {"queue": "runtimes"},  # they call the mail server
     "organizations.tasks.send_invitation": {"queue": "runtimes"},  # it does, too
@@ -337,6 +338,8 @@ MAX_ORGANIZATIONS_PER_USER = _number("MAX_ORGANIZATIONS_PER_USER", 50)  # as the
 MAX_API_KEYS = _number("MAX_API_KEYS", 20)  # live ones of a user, and of an organization
 API_KEY_MAX_DAYS = _number("API_KEY_MAX_DAYS", 366, 3660)
 MAX_INVITATIONS = _number("MAX_INVITATIONS", 100)  # open ones of an organization
+MAX_WEBHOOKS = _number("MAX_WEBHOOKS", 20)  # of an organization
+WEBHOOK_OFF_AFTER_H = _number("WEBHOOK_OFF_AFTER_H", 72, MOST_AT_ONCE)
 MAX_SECRETS = _number("MAX_SECRETS", 100)  # of an organization, and of a person
 MAX_SECRET_KIB = _number("MAX_SECRET_KIB", 64, 64)  # of one; Kubernetes takes 1 MiB of 16
 MAX_CLUSTERS_PER_ORGANIZATION = _number("MAX_CLUSTERS_PER_ORGANIZATION", 200)
@@ -354,6 +357,7 @@ OUTPUT_MIB_PER_ORGANIZATION = _number("OUTPUT_MIB_PER_ORGANIZATION", 1024)
 IDEMPOTENCY_KEYS_RETENTION_DAYS = _number("IDEMPOTENCY_KEYS_RETENTION_DAYS", 30, MOST_AT_ONCE)
 EVENTS_RETENTION_DAYS = _number("EVENTS_RETENTION_DAYS", 180, MOST_AT_ONCE)
 DEPLOYMENTS_RETENTION_DAYS = _number("DEPLOYMENTS_RETENTION_DAYS", 365, MOST_AT_ONCE)
+DELIVERIES_RETENTION_DAYS = _number("DELIVERIES_RETENTION_DAYS", 7, MOST_AT_ONCE)
 AUDIT_RETENTION_DAYS = _number("AUDIT_RETENTION_DAYS", 730, MOST_AT_ONCE)
 
 # --- Web ------------------------------------------------------------------------------------

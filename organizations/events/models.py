@@ -23,6 +23,7 @@ class TargetType(models.TextChoices):
     INVITATION = "invitation"
     KEY = "key"
     SECRET = "secret"  # noqa: S105  # a kind of thing, not a secret
+    WEBHOOK = "webhook"
     CLUSTER = "cluster"
     NODE = "node"
     QUOTA = "quota"
@@ -70,6 +71,12 @@ class OrganizationEventType(models.TextChoices):
     SECRET_CREATED = "SECRET_CREATED"  # noqa: S105  # a type of event, not a secret
     SECRET_CHANGED = "SECRET_CHANGED"  # noqa: S105  # as above
     SECRET_DELETED = "SECRET_DELETED"  # noqa: S105  # as above
+    WEBHOOK_CREATED = "WEBHOOK_CREATED"
+    WEBHOOK_CHANGED = "WEBHOOK_CHANGED"
+    WEBHOOK_DELETED = "WEBHOOK_DELETED"
+    WEBHOOK_TESTED = "WEBHOOK_TESTED"
+    WEBHOOK_RESENT = "WEBHOOK_RESENT"
+    WEBHOOK_SWITCHED_OFF = "WEBHOOK_SWITCHED_OFF"  # its receiver has failed for too long
     CLUSTER_CREATED = "CLUSTER_CREATED"
     CLUSTER_CHANGED = "CLUSTER_CHANGED"
     CLUSTER_DELETED = "CLUSTER_DELETED"  # with all of its deployments

@@ -12,6 +12,7 @@ from django.conf import settings
 from accounts import forget as accounts
 from deployments.services import forget as deployments
 from deployments.usage import rollups
+from deployments.webhooks import retention as webhooks
 from mlops_platform.database.clock import database_now
 from organizations import forget as organizations
 from organizations.events import retention as audit
@@ -74,6 +75,7 @@ KINDS = (
     ),
     _older(deployments.events, "events", "Entries of timelines", "EVENTS_RETENTION_DAYS"),
     _older(audit.forget, "audit", "Events of organizations", "AUDIT_RETENTION_DAYS"),
+    _older(webhooks.forget, "deliveries", "Deliveries of webhooks", "DELIVERIES_RETENTION_DAYS"),
     _older(deployments.ended, "deployments", "Ended deployments", "DEPLOYMENTS_RETENTION_DAYS"),
     _older(rollups.forget, "usage", "Records of usage", "USAGE_RETENTION_DAYS"),
     _older(deployments.sweeps, "sweeps", "Sweeps without members", "DEPLOYMENTS_RETENTION_DAYS"),

@@ -40,6 +40,7 @@ class Job(NamedTuple):
 HOUR_S = 3600
 JOBS = (
     Job("look-for-unanswered", "scheduler.tasks.look_for_unanswered", 2),
+    Job("dispatch-webhooks", "deployments.tasks.dispatch_webhooks", 2),
     Job("check-queues", "scheduler.tasks.check_queues", 2),
     Job("request-forecasts", "scheduler.tasks.request_forecasts", 5),
     Job("sweep", "scheduler.tasks.sweep", 10),

@@ -25,6 +25,7 @@ TAGS = {
     "organizations": "Members, roles, invite codes.",
     "keys": "API keys, with which programs call the platform.",
     "secrets": "Values that containers get and no answer shows.",
+    "webhooks": "Events, sent to addresses of an organization's own.",
     "volumes": "What deployments of a cluster can mount.",
     "windows": "Maintenance that is planned: when nodes of a cluster take nothing.",
     "clusters": "Capacity, nodes, queues and the ledger of decisions.",

@@ -120,6 +120,7 @@ def test_members_read_nothing_of_members_keys_and_secrets(world: World, person: 
     everything = world.client("admin").get(path, {"limit": 1000}).json()
     seen = world.client(person).get(path, {"limit": 1000}).json()
     hidden = {"organization", "member", "invite_code", "invitation", "key", "secret", "registry"}
+    hidden |= {"webhook"}
     assert hidden - {"registry", "invitation"} <= {each["target"]["type"] for each in everything}
     assert seen == [each for each in everything if each["target"]["type"] not in hidden]
     assert {"node", "quota", "deployment"} <= {each["target"]["type"] for each in seen}

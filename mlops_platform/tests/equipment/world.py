@@ -29,7 +29,9 @@ from clusters.services.volumes import add_volume
 from clusters.services.windows import plan_window
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Deployment, Price, Status, Sweep
+from deployments.models import DeliveryStatus, Deployment, Status, Sweep, WebhookDelivery
 from deployments.services.submit import create_deployment
+from deployments.webhooks.services import add_webhook
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE
 from mlops_platform.sealing import seal
@@ -151,6 +153,10 @@ def make_world() -> World:
     invited = invite(ada, org.pk, Role.VIEWER)
     begun = devices.begin("", "127.0.0.1")
     devices.decide(colleague, begun.grant.user_code, allow=True)
+    webhook = add_webhook(ada, org.pk, "https://192.0.2.8/mlops").webhook
+    delivery = WebhookDelivery.objects.create(
+        webhook=webhook, type="FAILED", body="{}", status=DeliveryStatus.FAILED
+    )
     codes = dict(
         InviteCode.objects.filter(organization=org, rotated_at=None).values_list("role", "code")
     )
@@ -171,6 +177,8 @@ def make_world() -> World:
             "key_name": "engines-key",
             "own_key_name": "robot-key",
             "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
+            "webhook_id": str(webhook.pk),
+            "delivery_id": str(delivery.pk),
             "invitation_id": str(invited.invitation.pk),
             "device_code": begun.device_code,
             "reset_token": passwords.token_for(colleague),

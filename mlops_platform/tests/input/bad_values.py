@@ -250,6 +250,9 @@ def _by_kind(field: Any) -> list[Any]:
             values += [{"a": None}, {"a": 1}, {"a": True}, {"a": {}}, {"a": []}]
             many = {f"a{number}": "" for number in range(65)}
             return ["x", 5, True, [], *names, *values, many, *vast]
+        case BoundedList(child=Choice()):
+            types: list[Any] = ["asleep", "", 5, None, [], {}, True, "x" * 1000]
+            return ["x", 5, True, {}, *([each] for each in types), ["FAILED"] * 1000, *vast]
         case BoundedList(child=Reference()):
             elements: list[Any] = [[], [True], [None], [[]], ["x" * 65], ["x"] * (field.most + 1)]
             return ["x", 5, True, {}, *elements, *vast]

@@ -94,6 +94,13 @@ NODE: Body = {
     "gpu": 0,
     "labels": {"zone": "c", "x/y": ""},
 }
+WEBHOOKS = "/api/orgs/{organization_id}/webhooks"
+DELIVERIES = f"{WEBHOOKS}/{{webhook_id}}/deliveries"
+WEBHOOK: Body = {
+    "url": "https://192.0.2.7/mlops",
+    "format": "standard",
+    "events": ["FAILED", "NODE_AWAY"],
+}
 REGISTRIES = "/api/clusters/{cluster_id}/registries"
 REGISTRY: Body = {"host": "Docker.IO", "username": "robot", "password": " of the robot "}
 VOLUMES = "/api/clusters/{cluster_id}/volumes"
@@ -223,6 +230,19 @@ MATRIX = [
     Row("DELETE /api/orgs/{organization_id}/prices", (401, 404, 403, 403, 204)),
     Row("GET /api/orgs/{organization_id}/bans", (401, 404, 403, 403, 200)),
     Row("DELETE /api/orgs/{organization_id}/bans/{banned_user_id}", (401, 404, 403, 403, 204)),
+    Row(f"GET {WEBHOOKS}", (401, 404, 403, 403, 200)),
+    Row(f"POST {WEBHOOKS}", (401, 404, 403, 403, 201), WEBHOOK),
+    Row(f"GET {WEBHOOKS}/{{webhook_id}}", (401, 404, 403, 403, 200)),
+    Row(
+        f"PATCH {WEBHOOKS}/{{webhook_id}}",
+        (401, 404, 403, 403, 200),
+        {**WEBHOOK, "enabled": False},
+    ),
+    Row(f"DELETE {WEBHOOKS}/{{webhook_id}}", (401, 404, 403, 403, 204)),
+    Row(f"POST {WEBHOOKS}/{{webhook_id}}/test", (401, 404, 403, 403, 201), {}),
+    Row(f"GET {DELIVERIES}", (401, 404, 403, 403, 200)),
+    Row(f"GET {DELIVERIES}/{{delivery_id}}", (401, 404, 403, 403, 200)),
+    Row(f"POST {DELIVERIES}/{{delivery_id}}/resend", (401, 404, 403, 403, 200), {}),
     Row(f"GET {KEYS}", (401, 404, 403, 403, 200)),
     Row(
         f"POST {KEYS}",

@@ -14,6 +14,7 @@ from mlops_platform.tests.input.matrix import filled
 UPDATED, DELETED = "FOR NO KEY UPDATE", "FOR UPDATE"
 _ORG = "organization_id = '{organization_id}'"
 _OF_CLUSTER = f"cluster_id IN (SELECT id FROM clusters_cluster WHERE {_ORG})"
+_OF_WEBHOOK = f"webhook_id IN (SELECT id FROM deployments_webhook WHERE {_ORG})"
 _MEMBERS = f"IN (SELECT user_id FROM organizations_membership WHERE {_ORG})"
 # The organization's rows, by table.
 _ROWS = {
@@ -23,6 +24,8 @@ _ROWS = {
     "organizations_ban": _ORG,
     "organizations_invitation": _ORG,
     "organizations_secret": f"{_ORG} OR person_id {_MEMBERS}",
+    "deployments_webhook": _ORG,
+    "deployments_webhookdelivery": _OF_WEBHOOK,
     "accounts_user": f"id {_MEMBERS}",
     "accounts_apikey": f"user_id {_MEMBERS}",
     "accounts_login": f"user_id {_MEMBERS}",
