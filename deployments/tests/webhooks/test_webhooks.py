@@ -16,6 +16,8 @@ from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
 from deployments.tests.webhooks.receiver import Receiver, is_signed, receiving
 from deployments.webhooks import dispatch, sending, services
+from mlops_platform.api.answers.commit_order import Position
+from mlops_platform.api.errors import Conflict
 from mlops_platform.database.clock import database_now
 from organizations.models import OrganizationEvent
 
@@ -93,7 +95,7 @@ def test_nothing_of_a_transaction_that_is_rolled_back_or_of_another_organization
 def test_two_readers_of_the_same_place_make_one_delivery(dev, cluster, added):
     create_deployment(dev, cluster.pk, SPEC)
     webhook, seen = of(added), window.seen_now()
-    place = dispatch.Position(webhook.transaction_id, webhook.row)
+    place = Position(webhook.transaction_id, webhook.row)
     for _ in range(2):
         dispatch._read(place, [webhook], seen, shown_each)
     assert [each.type for each in webhook.deliveries.order_by("pk")] == [
@@ -257,5 +259,5 @@ def test_the_secret_is_shown_once_and_in_no_event(api, ada, org, receiver):
 def test_there_is_a_most(ada, org, receiver, settings):
     settings.MAX_WEBHOOKS = 1
     services.add_webhook(ada, org.pk, receiver.url)
-    with pytest.raises(services.Conflict):
+    with pytest.raises(Conflict):
         services.add_webhook(ada, org.pk, receiver.url)
