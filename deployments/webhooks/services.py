@@ -117,6 +117,8 @@ def ping(actor: User, webhook: Webhook) -> WebhookDelivery:
     if webhook.format == WebhookFormat.SLACK:
         body = {"text": text}
     with transaction.atomic():
+        if lock_row(Webhook.objects.all(), webhook.pk) is None:
+            raise not_found()
         found = WebhookDelivery.objects.create(
             webhook=webhook, type=PING, body=json.dumps(body), created_at=now, next_at=now
         )

@@ -19,6 +19,7 @@ from deployments.api.webhooks.serializers import (
 from deployments.models import Webhook, WebhookDelivery
 from deployments.webhooks import services
 from mlops_platform.api.errors import not_found
+from mlops_platform.api.serializers import EmptySerializer
 from organizations.api.permissions import NamedRoleViewSet
 from organizations.models import Role
 
@@ -27,7 +28,11 @@ class WebhookViewSet(ListModelMixin, NamedRoleViewSet):
     roles = dict.fromkeys(
         ("list", "retrieve", "create", "partial_update", "destroy", "test"), Role.ADMIN
     )
-    bodies = {"create": NewWebhookSerializer, "partial_update": ChangedWebhookSerializer}
+    bodies = {
+        "create": NewWebhookSerializer,
+        "partial_update": ChangedWebhookSerializer,
+        "test": EmptySerializer,
+    }
     docs = docs.WEBHOOKS
     serializer_class = WebhookSerializer
     queryset = Webhook.objects.none()
@@ -59,12 +64,15 @@ class WebhookViewSet(ListModelMixin, NamedRoleViewSet):
 
     @action(detail=True, methods=["post"])
     def test(self, request: UserRequest, **_: Any) -> Response:
-        delivery = services.ping(request.user, self.get_object())
+        webhook = self.get_object()
+        self.body()  # an empty one
+        delivery = services.ping(request.user, webhook)
         return Response(DeliverySerializer(delivery).data, status=201)
 
 
 class DeliveryViewSet(ListModelMixin, NamedRoleViewSet):
     roles = dict.fromkeys(("list", "retrieve", "resend"), Role.ADMIN)
+    bodies = {"resend": EmptySerializer}
     docs = docs.DELIVERIES
     serializer_class = DeliverySerializer
     queryset = WebhookDelivery.objects.none()
@@ -88,4 +96,5 @@ class DeliveryViewSet(ListModelMixin, NamedRoleViewSet):
     @action(detail=True, methods=["post"])
     def resend(self, request: UserRequest, **_: Any) -> Response:
         webhook, delivery = self.get_webhook(), self.get_object()
+        self.body()  # an empty one
         return Response(DeliverySerializer(services.send_again(webhook, delivery)).data)
