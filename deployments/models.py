@@ -16,10 +16,7 @@ from clusters.models import Cluster
 from deployments.events import DeploymentEvent as DeploymentEvent
 from deployments.events import EventType as EventType
 from deployments.house_rules import HouseRules as HouseRules
-from deployments.subscriptions import DeliveryStatus as DeliveryStatus
 from deployments.subscriptions import Webhook as Webhook
-from deployments.subscriptions import WebhookDelivery as WebhookDelivery
-from deployments.subscriptions import WebhookFormat as WebhookFormat
 from deployments.sweep import INDEXES_OF_MEMBERS
 from deployments.sweep import Sweep as Sweep
 from deployments.usage.models import AllocationInterval as AllocationInterval
@@ -89,9 +86,7 @@ class Deployment(models.Model):
     scheduler's store (a plan), and the reconciler (what a runtime shows). `id` is a UUIDv7 drawn at
     submit, by the database's clock, and `created_at` is its microsecond: the order of ids is that
     of submit times.
-    `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable.
-
-    Each admission begins an attempt. The runtime stops a STOPPING deployment within its grace and
+    `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable. Each admission begins an attempt. The runtime stops a STOPPING deployment within its grace and
     kills it after `stop_by`; once its replicas have ended, its status becomes `next_status`. A
     preempted deployment has `yielded`: its preemptor has its allocation already.
     """

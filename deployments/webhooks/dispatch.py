@@ -17,7 +17,7 @@ from django.db.models import Count, Q
 from deployments.feed import pages, window
 from deployments.feed.pages import FeedEvent
 from deployments.feed.window import Entry
-from deployments.models import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
+from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
 from deployments.webhooks import services
 from mlops_platform.api.answers.commit_order import Horizon, Position
 from mlops_platform.coordination.locks import try_lock

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from deployments.models import DeliveryStatus, WebhookDelivery
+from deployments.subscriptions import DeliveryStatus, WebhookDelivery
 from mlops_platform.api.ids import first_uuid_at
 
 BATCH = 500

@@ -20,10 +20,10 @@ from django.db import transaction
 from urllib3.exceptions import HTTPError
 
 from clusters.endpoints import address_policy
-from deployments.models import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
 from deployments.runtimes.base import Access, RuntimeUnavailable
 from deployments.runtimes.limits import within
 from deployments.runtimes.transport import pool_manager
+from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
 from deployments.webhooks import services, signing
 from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.coordination.locks import try_lock

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from clusters.endpoints.attachment import BadUrl, check_address, check_host, split_url
 from deployments.feed import window
-from deployments.models import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
+from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery, WebhookFormat
 from deployments.webhooks import signing
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now

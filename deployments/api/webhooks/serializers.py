@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from clusters.endpoints.attachment import LONGEST_URL
 from deployments.api.feed.parameters import TYPES
-from deployments.models import DeliveryStatus, WebhookFormat
+from deployments.subscriptions import DeliveryStatus, WebhookFormat
 from deployments.webhooks.services import PING
 from mlops_platform.api.fields import BoundedList, Choice, Flag, Text
 from mlops_platform.api.serializers import StrictSerializer

@@ -16,7 +16,7 @@ from deployments.api.webhooks.serializers import (
     NewWebhookSerializer,
     WebhookSerializer,
 )
-from deployments.models import Webhook, WebhookDelivery
+from deployments.subscriptions import Webhook, WebhookDelivery
 from deployments.webhooks import services
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.serializers import EmptySerializer

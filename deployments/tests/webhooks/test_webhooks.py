@@ -11,9 +11,9 @@ from django.db.models import F
 from clusters.endpoints import address_policy, attachment
 from deployments.api.feed.shown import shown_each
 from deployments.feed import window
-from deployments.models import DeliveryStatus, Webhook, WebhookDelivery
 from deployments.services.stop import stop_one
 from deployments.services.submit import create_deployment
+from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery
 from deployments.tests.webhooks.receiver import Receiver, is_signed, receiving
 from deployments.webhooks import dispatch, sending, services
 from mlops_platform.api.answers.commit_order import Position

@@ -26,14 +26,12 @@ NAMELESS = {
     ("IssuedInvitation", "id"),
     ("Window", "id"),
     ("PlannedWindow", "id"),
-}
-"""The ids of what has no name: cycles, invitations, the deployment that the path names, and
-windows, which their reasons and times name."""
     ("Webhook", "id"),
     ("AddedWebhook", "id"),
     ("WebhookDelivery", "id"),
 }
-"""The ids of what has no name: cycles, invitations, webhooks, and the deployment that the path names."""
+"""The ids of what has no name: cycles, invitations, webhooks, the deployment that the path names,
+and windows, which their reasons and times name."""
 NAMES_BESIDE = {
     "id": ("name", "host", "username"),
     "cluster_id": ("name",),

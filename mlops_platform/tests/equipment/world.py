@@ -29,8 +29,8 @@ from clusters.services.volumes import add_volume
 from clusters.services.windows import plan_window
 from clusters.tests.allocation import make_cluster, make_node
 from deployments.models import Deployment, Price, Status, Sweep
-from deployments.models import DeliveryStatus, Deployment, Status, Sweep, WebhookDelivery
 from deployments.services.submit import create_deployment
+from deployments.subscriptions import DeliveryStatus, WebhookDelivery
 from deployments.webhooks.services import add_webhook
 from mlops_platform.api.scopes import KeyScope
 from mlops_platform.broker import PROBE

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("deployments", "0034_events_of_requests"),
+        ("deployments", "0035_house_rules"),
         ("organizations", "0010_organization_events"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
