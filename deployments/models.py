@@ -85,11 +85,10 @@ class Deployment(models.Model):
     Three writers move `status`, each along edges of its own: the services (a user's intent), the
     scheduler's store (a plan), and the reconciler (what a runtime shows). `id` is a UUIDv7 drawn at
     submit, by the database's clock, and `created_at` is its microsecond: the order of ids is that
-    of submit times.
-    `scheduling_key` names what the scheduler sees: workloads of one key are interchangeable. Each
-    admission begins an attempt. The runtime stops a STOPPING deployment within its grace and kills
-    it after `stop_by`; once its replicas have ended, its status becomes `next_status`. A preempted
-    deployment has `yielded`: its preemptor has its allocation already.
+    of submit times. `scheduling_key` names what the scheduler sees: workloads of one key are
+    interchangeable. Each admission begins an attempt. The runtime stops a STOPPING deployment
+    within its grace and kills it after `stop_by`; once its replicas have ended, its status becomes
+    `next_status`. A preempted deployment has `yielded`: its preemptor has its allocation already.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
