@@ -12,8 +12,8 @@ found: ContextVar[Callable[[UUID], None]] = ContextVar("tenant", default=lambda 
 authenticated: ContextVar[Callable[[UUID | None], None]] = ContextVar(
     "user of a key", default=lambda _: None
 )
-"""To be called with the user of a request's API key, which does not say whose it is; with None
-where the key does not count."""
+"""To be called with the user of a request's API key or session, which does not say whose it is;
+with None where it does not count."""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from accounts.api.requests import UserRequest
 from accounts.models import User
 from mlops_platform.admin import second_factor
+from mlops_platform.api import tenant
 from mlops_platform.api.throttling.throttles import RateThrottle
 from mlops_platform.console import errors
 
@@ -36,9 +37,11 @@ def for_members(*methods: str) -> Callable[[View], View]:
         @wraps(view)
         def checked(request: HttpRequest, **path: Any) -> Any:
             if not request.user.is_authenticated:
+                tenant.authenticated.get()(None)
                 return _leave(request, reverse("console:login"))
             if second_factor.is_missing_of_member(request):
                 return _leave(request, reverse("console:code"))
+            tenant.authenticated.get()(request.user.pk)
             if request.method not in allowed:
                 return errors.method_not_allowed(request, allowed)
             try:

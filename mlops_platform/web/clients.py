@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.state import token_backend
 
@@ -25,13 +26,14 @@ LONGEST_TOKEN = 4096
 REMEMBERED = 20_000  # users, ids in paths, and pairs of both; about 5 MiB
 STRANGERS = "strangers"
 
+_SESSION = re.compile(rf"(?<![^; ]){settings.SESSION_COOKIE_NAME}=[0-9a-z]{{32}}(?![^; ])")
 _ID = re.compile(r"/([0-9a-fA-F-]{36})(?:/|$)")
 
 
 @dataclass(slots=True, eq=False)
 class Client:
     """Of one request. `name`: its user or address; `subject`: the first id in its path; `key`: the
-    digest of its API key, where it came with one.
+    digest of its API key or of its session, where it came with one.
 
     While it runs it counts for all that it has begun with: else a crowd whose organization is not
     known yet would take all threads, one as soon as another is known.
@@ -68,13 +70,13 @@ class Clients:
 
     def __init__(self) -> None:
         self._organizations: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._users: OrderedDict[str, str] = OrderedDict()  # by the digest of an API key
+        self._users: OrderedDict[str, str] = OrderedDict()  # by the digest of a key or session
 
     def of(self, head: Head) -> Client:
-        """The user of a valid access token, read without the database, or of an API key that has
-        been found in an earlier request; else the address."""
+        """The user of a valid access token, read without the database, or of an API key or session
+        that has been found in an earlier request; else the address."""
         token = _token_of(head)
-        key = digest(token) if is_whole(token) else ""
+        key = digest(token) if is_whole(token) else _session_of(head)
         user = self._users.get(key) if key else _user_of(token)
         if user is None:
             return Client(f"address {network_of(head.address)}", key=key)
@@ -84,8 +86,8 @@ class Clients:
         return client
 
     def learn_user(self, client: Client, user: str | None) -> None:
-        """The API key of a request that runs is the user's, for whom it counts from here on beside
-        its address; None: the key counts no more."""
+        """The API key or session of a request that runs is the user's, for whom it counts from here
+        on beside its address; None: it counts no more."""
         self._users.pop(client.key, None)
         if user is None:
             return
@@ -120,6 +122,14 @@ def _token_of(head: Head) -> str:
     """What follows the word Bearer; empty where it is too long, or nothing does."""
     scheme, _, token = head.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and len(token) <= LONGEST_TOKEN else ""
+
+
+def _session_of(head: Head) -> str:
+    """The digest of a browser's session; empty without one, or where a token comes as well."""
+    if "authorization" in head.headers:
+        return ""
+    found = _SESSION.search(head.headers.get("cookie", "")[:LONGEST_TOKEN])
+    return digest(found[0]) if found else ""
 
 
 def _user_of(token: str) -> object:

@@ -119,3 +119,23 @@ def test_a_key_is_its_addresses_until_its_user_is_known_and_again_once_it_ends()
     assert (again.name, again.organization) == ("user ada", "engines")
     known.learn_user(again, None)
     assert sent().name.startswith("address ")
+
+
+@pytest.mark.parametrize("beside", ["", "csrftoken=x; ", "theme=dark;"])
+def test_a_session_is_its_addresses_until_its_user_is_known_and_again_once_it_ends(
+    beside: str,
+) -> None:
+    known, cookie = Clients(), f"{beside}sessionid={'a1' * 16}"
+
+    def of(cookie: str) -> Client:
+        return known.of(head("/console/")._replace(headers={"cookie": cookie}))
+
+    first = of(cookie)
+    assert first.name == client_at("192.0.2.7")
+    known.learn_user(first, "ada")
+    assert of(cookie).name == "user ada"
+    assert of(f"{cookie}; other=1").name == "user ada"
+    for other in (cookie.replace("a1", "b1"), cookie.replace("se", "xse"), f"{cookie}0", ""):
+        assert of(other).name == client_at("192.0.2.7")
+    known.learn_user(of(cookie), None)
+    assert of(cookie).name == client_at("192.0.2.7")
