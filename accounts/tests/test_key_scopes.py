@@ -57,6 +57,9 @@ def test_what_says_who_may_come_in_is_closed_to_keys():
     all_of_keys = {"list", "retrieve", "create", "destroy"}
     assert closed == {
         "UserViewSet": {"change_me", "change_password"},
+        "EmailViewSet": {"verify"},
+        "InvitationViewSet": all_of_keys,
+        "HouseRulesViewSet": {"change_rules"},
         "OwnKeyViewSet": all_of_keys,
         "OrganizationKeyViewSet": all_of_keys,
         "OrganizationViewSet": {"found", "join", "leave", "invite_codes", "destroy"},
