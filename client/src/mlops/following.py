@@ -122,13 +122,14 @@ class _Stream:
 def events(client: Caller, path: str, **filters: Any) -> Iterator[dict[str, Any]]:
     """The events at `path` as they happen. `since` is where to begin: a cursor, `now`, or the
     oldest that is kept."""
-    last = ""
+    last, connected = "", False
     while True:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
         try:
             response = client.transport.call(
                 "GET", path, filters, headers=headers, stream=True, read_timeout_s=SILENCE_S
             )
+            connected = True
             try:
                 for fields in _messages(response):
                     last = fields.get("id", last)
@@ -140,7 +141,9 @@ def events(client: Caller, path: str, **filters: Any) -> Iterator[dict[str, Any]
             finally:
                 response.close()
         except (HTTPError, errors.UnreachableError):
-            pass  # the stream broke: gone on with after the last cursor
+            if not connected:
+                raise
+            # The stream broke: it goes on after the last cursor.
         time.sleep(RECONNECT_S)
 
 
