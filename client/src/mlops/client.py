@@ -34,6 +34,7 @@ class Client:
     organizations: resources.Organizations
     members: resources.Members
     invitations: resources.Invitations
+    webhooks: resources.Webhooks
     organization_keys: resources.OrganizationKeys
     organization_secrets: resources.OrganizationSecrets
     clusters: resources.Clusters

@@ -3,6 +3,24 @@
 All modules are imported, for a record converts its fields to the kinds that its annotations name.
 """
 
-from mlops.models import accounting, answers, clusters, deployments, organizations, reasons, sweeps
+from mlops.models import (
+    accounting,
+    answers,
+    clusters,
+    deployments,
+    organizations,
+    reasons,
+    sweeps,
+    webhooks,
+)
 
-__all__ = ["accounting", "answers", "clusters", "deployments", "organizations", "reasons", "sweeps"]
+__all__ = [
+    "accounting",
+    "answers",
+    "clusters",
+    "deployments",
+    "organizations",
+    "reasons",
+    "sweeps",
+    "webhooks",
+]
