@@ -27,8 +27,7 @@ class Webhook(Record):
 class AddedWebhook(Webhook):
     """A new webhook; the secret that signs its calls is shown this once."""
 
-
-secret: str
+    secret: str
 
 
 class WebhookDelivery(Record):
