@@ -15,6 +15,7 @@ from mlops_platform.console.views import (
     news,
     organizations,
     submit,
+    usage,
     why,
 )
 
@@ -30,6 +31,8 @@ urlpatterns = [
     path("organizations/", organizations.show_all, name="organizations"),
     path("organizations/<str:organization_id>/", organizations.show, name="organization"),
     path("organizations/<str:organization_id>/audit/", audit.show, name="audit"),
+    path("organizations/<str:organization_id>/usage/", usage.show, name="usage"),
+    path("organizations/<str:organization_id>/usage/csv/", usage.download, name="usage-table"),
     path("submit/", submit.show, name="submit"),
     path("submit/quote/", submit.quote, name="quote"),
     path("clusters/<str:cluster_id>/decisions/", decisions.show_all, name="decisions"),

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -13,21 +12,15 @@ from rest_framework.response import Response
 
 from accounts.api.requests import UserRequest
 from deployments.api.usage import docs
-from deployments.api.usage.parameters import CSV, MOST_GROUPS, wanted_usage
+from deployments.api.usage.answering import csv_answer, groups_of
+from deployments.api.usage.parameters import CSV, wanted_usage
 from deployments.api.usage.serializers import PricesSerializer, PutPricesSerializer
-from deployments.api.usage.shown import csv_lines, shown, total_of
+from deployments.api.usage.shown import shown, total_of
 from deployments.models import AllocationInterval
 from deployments.usage.prices import prices_of, put_prices
-from deployments.usage.report import usage_of
 from mlops_platform.api.answers.renderers import CsvRenderer
-from mlops_platform.api.errors import Invalid
 from organizations.api.permissions import NamedRoleViewSet
 from organizations.models import Role
-
-TOO_MANY = (
-    f"More than {MOST_GROUPS} groups: take a shorter window, or group by less than "
-    "{words} together."
-)
 
 
 class ByAccept(DefaultContentNegotiation):
@@ -54,16 +47,9 @@ class UsageViewSet(NamedRoleViewSet):
         """Four queries with the user's."""
         self.check_role(organization_id)
         question, kind = wanted_usage(request, organization_id)
-        groups = usage_of(question)
-        if len(groups) > MOST_GROUPS:
-            words = " and ".join(question.group_by)
-            raise Invalid({"group_by": TOO_MANY.format(words=words)})
+        groups = groups_of(question)
         if kind == CSV:
-            return StreamingHttpResponse(
-                csv_lines(question.group_by, groups),
-                content_type="text/csv; charset=utf-8",
-                headers={"Content-Disposition": 'attachment; filename="usage.csv"'},
-            )
+            return csv_answer(question, groups)
         answer: dict[str, Any] = {
             "begin": question.begin,
             "end": question.end,

@@ -29,6 +29,7 @@ PAGES = {
     "organizations": Page("/console/organizations/", 4, "Organizations", of_stranger=200),
     "organization": Page("/console/organizations/{organization_id}/", 5, "Engines"),
     "audit": Page("/console/organizations/{organization_id}/audit/", 5, "Changes in Engines"),
+    "usage": Page("/console/organizations/{organization_id}/usage/", 6, "Usage of Engines"),
     "decisions": Page("/console/clusters/{cluster_id}/decisions/", 5, "Decisions in west"),
     "decision": Page("/console/decisions/{cycle_id}/", 6, "A decision in west"),
     "curve": Page("/console/clusters/{cluster_id}/curve/", 5, "west, the last 24 hours"),
