@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from clusters.models import Cluster, Node
-from mlops_platform.admin.markup import figure, ram
+from mlops_platform.admin.markup import GIB, figure
 from mlops_platform.api.fields import cores
 from mlops_platform.api.resources import RESOURCES, Amounts
 
@@ -26,7 +26,12 @@ def amounts_of(whole: Cluster | Node) -> tuple[Amount, ...]:
     gpus = Amount("GPU", used.gpu, total.gpu, f"{used.gpu} of {total.gpu} GPUs")
     has, of = cores(used.cpu_milli), cores(total.cpu_milli)
     cpu = Amount("CPU", has, of, f"{figure(has)} of {figure(of)} cores")
-    memory = Amount(
-        "RAM", used.ram_mib, total.ram_mib, f"{ram(used.ram_mib)} of {ram(total.ram_mib)}"
-    )
+    memory = Amount("RAM", used.ram_mib, total.ram_mib, _of_memory(used.ram_mib, total.ram_mib))
     return (gpus, cpu, memory) if total.gpu else (cpu, memory)
+
+
+def _of_memory(used_mib: int, total_mib: int) -> str:
+    """In one unit: `145.5 of 768 GiB`."""
+    if total_mib < GIB:
+        return f"{used_mib} of {total_mib} MiB"
+    return f"{figure(used_mib / GIB)} of {figure(total_mib / GIB)} GiB"

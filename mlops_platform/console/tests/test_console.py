@@ -10,9 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from clusters.models import Node, NodeState
+from clusters.models import Cluster, Node, NodeState
 from deployments.house_rules import HouseRules, Stop
 from deployments.models import Deployment, Status
+from mlops_platform.console.pages.amounts import amounts_of
 from mlops_platform.console.tests.pages import PAGES, addresses, waiting
 from mlops_platform.headers import STRICT_POLICY
 from mlops_platform.tests.equipment.world import World, fingerprint
@@ -95,6 +96,19 @@ def test_programs_and_browsers_are_led_elsewhere_from_the_front_page(db: None) -
     assert Client().get("/")["Location"] == "/swagger/"
     answer = Client(headers={"accept": "text/html,*/*"}).get("/")
     assert (answer["Location"], answer["Vary"]) == ("/console/", "Accept")
+
+
+@pytest.mark.parametrize(
+    ("used", "total", "said"),
+    [
+        (148_992, 786_432, "145.5 of 768 GiB"),
+        (0, 262_144, "0 of 256 GiB"),
+        (1, 512, "1 of 512 MiB"),
+    ],
+)
+def test_memory_is_said_in_one_unit(used: int, total: int, said: str) -> None:
+    cluster = Cluster(total_cpu_milli=1, total_ram_mib=total, allocated_ram_mib=used)
+    assert amounts_of(cluster)[-1].text == said
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/admin-/", "/console/nothing/"])
