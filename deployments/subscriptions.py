@@ -14,14 +14,16 @@ class WebhookFormat(models.TextChoices):
 
     STANDARD = "standard", "As in the feed, signed (Standard Webhooks)"
     SLACK = "slack", 'A sentence: {"text": …}'
+    EMAIL = "email", "A sentence, by mail to a member"
 
 
 class Webhook(models.Model):
     """An address to which an organization's events are sent (webhooks/).
 
-    `events` are types of events, of which none stands for all. What was read of the feed for it,
-    up to the position, has its deliveries; in another life of the database it begins anew. While
-    sends fail, `failing_since` is set, and nothing is sent before `not_before`.
+    The `url` of mail is the address of a member. `events` are types of events, of which none stands
+    for all. What was read of the feed for it, up to the position, has its deliveries; in another
+    life of the database it begins anew. While sends fail, `failing_since` is set, and nothing is
+    sent before `not_before`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

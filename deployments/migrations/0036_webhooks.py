@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("standard", "As in the feed, signed (Standard Webhooks)"),
                             ("slack", 'A sentence: {"text": …}'),
+                            ("email", "A sentence, by mail to a member"),
                         ],
                         max_length=8,
                     ),

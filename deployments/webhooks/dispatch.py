@@ -116,7 +116,7 @@ def _wants(webhook: Webhook, entry: Entry) -> bool:
 
 
 def _body(format_: str, event: Shown) -> str:
-    if format_ == WebhookFormat.SLACK:
+    if format_ != WebhookFormat.STANDARD:
         return json.dumps({"text": sentence(event)})
     body = {"type": event["type"], "timestamp": event["at"], "data": event}
     return json.dumps(body, default=str)

@@ -6,16 +6,19 @@ slow receiver delays its own deliveries and nothing else. The address of each co
 as those of tenants' endpoints are, and no redirect is followed.
 """
 
+import json
 import logging
 import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from smtplib import SMTPException
 from typing import NamedTuple
 from uuid import UUID
 
 import urllib3
 from django.conf import settings
+from django.core.mail import send_mail
 from django.db import transaction
 from urllib3.exceptions import HTTPError
 
@@ -40,6 +43,7 @@ AT_ONCE = 50
 PAUSES_S = (5, 30, 120, 600, 3600, 3 * 3600, 8 * 3600, 16 * 3600)
 JITTER = 0.2
 MOST_ERROR = 300
+LONGEST_SUBJECT = 150
 GONE = 410
 
 
@@ -63,7 +67,9 @@ def take_turn(webhook_id: UUID, send: Send | None = None) -> None:
         return  # the timer asks again
     try:
         with try_lock(f"webhook:{webhook_id}") as locked:
-            if locked and _send_due(webhook, send or post):
+            ways = {WebhookFormat.EMAIL: mail}
+            way = send or ways.get(WebhookFormat(webhook.format), post)
+            if locked and _send_due(webhook, way):
                 services.request(webhook_id)
     finally:
         SLOTS.release(keys)
@@ -114,6 +120,24 @@ def post(webhook: Webhook, delivery: WebhookDelivery) -> Outcome:
     finally:
         pools.clear()
     return Outcome(status, "" if 200 <= status < 300 else f"The receiver answered {status}.")
+
+
+def mail(webhook: Webhook, delivery: WebhookDelivery) -> Outcome:
+    """One attempt. A member who has left, or has another address, gets nothing any more."""
+    if not settings.EMAIL_HOST:
+        return Outcome(None, "This platform sends no mail.")
+    if not services.is_of_member(webhook.organization_id, webhook.url):
+        return Outcome(None, "It is no verified address of a member any more.")
+    text = json.loads(delivery.body)["text"]
+    subject = " ".join(text.split())[:LONGEST_SUBJECT]
+    more = (
+        f"{settings.PUBLIC_URL}/console/\n\nAn ADMIN of your organization has asked for this mail."
+    )
+    try:
+        send_mail(subject, f"{text}\n\n{more}\n", None, [webhook.url])
+    except (SMTPException, OSError) as error:
+        return Outcome(None, f"The mail server did not take it ({type(error).__name__}).")
+    return Outcome(None, "")
 
 
 def _said(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from mlops_platform.sealing import seal
 from organizations.events.models import OrganizationEventType as Type
 from organizations.events.models import TargetType
 from organizations.events.recording import Target, differing, record
-from organizations.models import Organization
+from organizations.models import Membership, Organization
 
 SCHEMES = ("https", "http")
 SECRET = "secret"  # noqa: S105  # a key of the sealed column
@@ -49,9 +49,10 @@ def add_webhook(
     format: str = WebhookFormat.STANDARD,  # noqa: A002  # as the API calls it
     events: Sequence[str] = (),
 ) -> NewWebhook:
-    """Events from now on are sent there. 400 for an address where a tenant may attach nothing, 409
-    where there are as many webhooks as allowed."""
-    refuse_url(url)
+    """Events from now on are sent there. 400 for an address where a tenant may attach nothing, and
+    for mail to other than a member's verified address; 409 where there are as many webhooks as
+    allowed."""
+    refuse_target(organization_id, url, format)
     secret = signing.new_secret()
     with transaction.atomic():
         _lock(organization_id)
@@ -78,8 +79,9 @@ def add_webhook(
 def change_webhook(webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
     """Set what is given. One that is switched on again begins with the events from now on, and with
     what still waits for it."""
-    if "url" in changes:
-        refuse_url(changes["url"])
+    if "url" in changes or "format" in changes:
+        given = {"url": webhook.url, "format": webhook.format, **changes}
+        refuse_target(webhook.organization_id, given["url"], given["format"])
     with transaction.atomic():
         locked = lock_row(Webhook.objects.all(), webhook.pk)
         if locked is None:
@@ -114,7 +116,7 @@ def ping(actor: User, webhook: Webhook) -> WebhookDelivery:
     text = f"This is a test that {actor.username} has asked for."
     now = database_now()
     body = {"type": PING, "timestamp": now.isoformat(), "data": {"text": text}}
-    if webhook.format == WebhookFormat.SLACK:
+    if webhook.format != WebhookFormat.STANDARD:
         body = {"text": text}
     with transaction.atomic():
         if lock_row(Webhook.objects.all(), webhook.pk) is None:
@@ -151,6 +153,22 @@ def request(webhook_id: UUID) -> None:
         return
 
 
+def refuse_target(organization_id: UUID, url: str, format_: str) -> None:
+    """400 for what nothing may be sent to. Call it outside transactions."""
+    if format_ != WebhookFormat.EMAIL:
+        refuse_url(url)
+    elif not settings.EMAIL_HOST:
+        raise Invalid({"format": "This platform sends no mail."})
+    elif not is_of_member(organization_id, url):
+        raise Invalid({"url": "Give the e-mail address of a member who has verified it."})
+
+
+def is_of_member(organization_id: UUID, address: str) -> bool:
+    """Whether a member has verified the address. One query."""
+    members = Membership.objects.filter(organization=organization_id, user__is_active=True)
+    return members.filter(user__verified_email=address.lower()).exists()
+
+
 def refuse_url(url: str) -> None:
     """400 for an address that leads where a tenant may attach nothing (clusters/endpoints/).
     Resolves the name, which takes time: call it outside transactions."""
@@ -171,8 +189,8 @@ def record_switched_off(webhook: Webhook) -> None:
 def _record(type_: Type, webhook: Webhook, before: Any, after: Any) -> None:
     """Its host is its name: the path of an address may be as good as a password, so events show a
     digest, by which another one is seen to be another."""
-    host = urlsplit(webhook.url).hostname or ""
-    target = Target(TargetType.WEBHOOK, webhook.pk, host)
+    host = urlsplit(webhook.url).hostname
+    target = Target(TargetType.WEBHOOK, webhook.pk, host or webhook.format)
     record(webhook.organization_id, type_, target, before=before, after=after)
 
 

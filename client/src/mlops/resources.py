@@ -112,37 +112,6 @@ class Members(Resource):
     lift_ban = Call("DELETE", "/orgs/{organization}/bans/{user}", Nothing)
 
 
-class Webhooks(Resource):
-    """Webhooks of an organization, by id, and what was sent to them."""
-
-    list = Pages("/orgs/{organization}/webhooks", organizations.Webhook)
-    get = Call("GET", "/orgs/{organization}/webhooks/{webhook}", organizations.Webhook)
-    create = Call("POST", "/orgs/{organization}/webhooks", organizations.AddedWebhook)
-    change = Call(
-        "PATCH",
-        "/orgs/{organization}/webhooks/{webhook}",
-        organizations.Webhook,
-        repeatable=True,
-    )
-    delete = Call("DELETE", "/orgs/{organization}/webhooks/{webhook}", Nothing)
-    test = Call(
-        "POST", "/orgs/{organization}/webhooks/{webhook}/test", organizations.WebhookDelivery
-    )
-    deliveries = Pages(
-        "/orgs/{organization}/webhooks/{webhook}/deliveries", organizations.WebhookDelivery
-    )
-    delivery = Call(
-        "GET",
-        "/orgs/{organization}/webhooks/{webhook}/deliveries/{delivery}",
-        organizations.WebhookDelivery,
-    )
-    resend = Call(
-        "POST",
-        "/orgs/{organization}/webhooks/{webhook}/deliveries/{delivery}/resend",
-        organizations.WebhookDelivery,
-    )
-
-
 class Invitations(Resource):
     """Links that let users join an organization."""
 

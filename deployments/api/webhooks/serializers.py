@@ -44,7 +44,8 @@ class NewWebhookSerializer(StrictSerializer):
     format = Choice(
         WebhookFormat.choices,
         required=False,
-        help_text='`standard`: the event as the feed has it, signed. `slack`: `{"text": …}`.',
+        help_text='`standard`: the event as the feed has it, signed. `slack`: `{"text": …}`. '
+        "`email`: a sentence, to a member whose verified address is the `url`.",
     )
     events = EventTypes(required=False, help_text="The types to send; without any, all.")
 

@@ -104,41 +104,6 @@ class IssuedInvitation(Invitation):
     note: str
 
 
-class Webhook(Record):
-    """An address to which an organization's events are sent."""
-
-    id: str
-    url: str
-    format: str
-    events: list[str]
-    enabled: bool
-    created_at: datetime
-    created_by: str | None
-    failing_since: datetime | None
-    paused_until: datetime | None
-
-
-class AddedWebhook(Webhook):
-    """A webhook with the secret of its signatures, which is shown once."""
-
-    secret: str
-
-
-class WebhookDelivery(Record):
-    """An event that was sent to a webhook, or waits to be."""
-
-    id: str
-    type: str
-    status: str
-    attempts: int
-    next_at: datetime
-    answer: int | None
-    error: str
-    body: str
-    created_at: datetime
-    finished_at: datetime | None
-
-
 class HouseRules(Record):
     """What members of an organization may do to each other's deployments."""
 
