@@ -33,7 +33,12 @@ def test_a_login_is_kept_and_ended(mlops, lab, tmp_path, monkeypatch):
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert "ada" in mlops("whoami").out
     mlops("use", lab.cluster)
+    typed(monkeypatch, tmp_path, PASSWORD)
+    mlops("login", "--password-stdin")
     assert lab.cluster in mlops("whoami").out
+    typed(monkeypatch, tmp_path, PASSWORD)
+    mlops("login", "-u", "grace", "--password-stdin")
+    assert lab.cluster not in mlops("whoami").out
     mlops("logout")
     assert "mlops login" in mlops("ps", code=4).err
 

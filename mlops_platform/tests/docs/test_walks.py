@@ -22,10 +22,13 @@ from mlops_platform.tests.running.test_run import Run
 TUTORIALS = [
     DOCS / f"tutorials/{name}.md" for name in ("walk-through", "preemption", "experiments", "drain")
 ]
+COMMAND_LINE = DOCS / "tutorials/command-line.md"
 ADDRESS = "127.0.0.1:8000"  # on the pages; the test's platform has a port of its own
 WALK_TIMEOUT_S = 300
 BORDER = "--- end of block ---"
-COMMAND = f'mlops() {{ PYTHONPATH=client/src {shlex.quote(sys.executable)} -m mlops "$@"; }}'
+COMMAND = (
+    f'mlops() {{ PYTHONPATH={REPOSITORY}/client/src {shlex.quote(sys.executable)} -m mlops "$@"; }}'
+)
 """The command as it is installed, out of the checkout."""
 
 
@@ -133,7 +136,7 @@ def walk(walked: list[Step], platform: Run, data_dir: Path) -> list[str]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("pages", [[README], TUTORIALS], ids=["readme", "tutorials"])
+@pytest.mark.parametrize("pages", [[README, COMMAND_LINE], TUTORIALS], ids=["readme", "tutorials"])
 def test_what_the_pages_type_prints_what_they_show(
     pages: list[Path], platform: Run, data_dir: Path
 ) -> None:

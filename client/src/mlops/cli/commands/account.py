@@ -57,7 +57,7 @@ def login_(
         user = username or (old.username if old else "") or click.prompt("Username", err=True)
         password = secret("Password", stdin=password_stdin)
         profile = _with_password(name, address, user, password, register, invite)
-    if old and old.url == profile.url:
+    if old and (old.url, old.username) == (profile.url, profile.username):
         profile.organization, profile.cluster = old.organization, old.cluster
     with file.locked() as profiles:
         profiles.by_name[name] = profile
