@@ -11,7 +11,6 @@ from mlops.models import (
     organizations,
     reasons,
     sweeps,
-    webhooks,
 )
 
 __all__ = [
@@ -22,5 +21,4 @@ __all__ = [
     "organizations",
     "reasons",
     "sweeps",
-    "webhooks",
 ]
