@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops import following
 from mlops.calls import Call, Described, Pages, Resource, name_of
-from mlops.models import accounting, answers, clusters, deployments, organizations, sweeps
+from mlops.models import accounting, answers, clusters, deployments, organizations, sweeps, webhooks
 from mlops.records import RecordList
 
 Nothing = type(None)
@@ -119,6 +119,32 @@ class Invitations(Resource):
     get = Call("GET", "/orgs/{organization}/invitations/{invitation}", organizations.Invitation)
     create = Call("POST", "/orgs/{organization}/invitations", organizations.IssuedInvitation)
     revoke = Call("DELETE", "/orgs/{organization}/invitations/{invitation}", Nothing)
+
+
+class Webhooks(Resource):
+    """Webhooks of an organization, and what they were sent."""
+
+    list = Pages("/orgs/{organization}/webhooks", webhooks.Webhook)
+    get = Call("GET", "/orgs/{organization}/webhooks/{webhook}", webhooks.Webhook)
+    create = Call("POST", "/orgs/{organization}/webhooks", webhooks.AddedWebhook)
+    change = Call(
+        "PATCH", "/orgs/{organization}/webhooks/{webhook}", webhooks.Webhook, repeatable=True
+    )
+    delete = Call("DELETE", "/orgs/{organization}/webhooks/{webhook}", Nothing)
+    test = Call("POST", "/orgs/{organization}/webhooks/{webhook}/test", webhooks.WebhookDelivery)
+    deliveries = Pages(
+        "/orgs/{organization}/webhooks/{webhook}/deliveries", webhooks.WebhookDelivery
+    )
+    delivery = Call(
+        "GET",
+        "/orgs/{organization}/webhooks/{webhook}/deliveries/{delivery}",
+        webhooks.WebhookDelivery,
+    )
+    resend = Call(
+        "POST",
+        "/orgs/{organization}/webhooks/{webhook}/deliveries/{delivery}/resend",
+        webhooks.WebhookDelivery,
+    )
 
 
 class OrganizationKeys(Resource):

@@ -11,6 +11,7 @@ from mlops.models import (
     organizations,
     reasons,
     sweeps,
+    webhooks,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "organizations",
     "reasons",
     "sweeps",
+    "webhooks",
 ]
