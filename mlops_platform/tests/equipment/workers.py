@@ -13,7 +13,7 @@ import pytest
 
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
-WORKER_START_TIMEOUT_S = 30.0
+WORKER_START_TIMEOUT_S = 120.0
 WORKER_STOP_TIMEOUT_S = 15.0
 TIMER_TIMEOUT_S = 60.0
 

@@ -15,7 +15,7 @@ from mlops_platform.procfile import read_procfile
 from mlops_platform.tests.equipment.plugin import REPOSITORY
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 30.0
 
 
