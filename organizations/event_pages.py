@@ -17,7 +17,7 @@ from organizations.queries import names_of_organizations
 
 class TargetFilter(admin.SimpleListFilter):
     title = "target"
-    parameter_name = "target_type"
+    parameter_name = "target_type__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(each.value, each.label) for each in TargetType]
@@ -30,7 +30,7 @@ class TargetFilter(admin.SimpleListFilter):
 
 class ActorFilter(admin.SimpleListFilter):
     title = "actor"
-    parameter_name = "actor_kind"
+    parameter_name = "actor_kind__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(each.value, each.label) for each in ActorKind]

@@ -29,9 +29,9 @@ def stop_sweep(user: User, sweep: Sweep) -> int:
     rules.refuse_stop_of(user, sweep.owner_id, sweep.cluster_id)
     queued = open_members(sweep).filter(status=Status.QUEUED)
     stopped = 0
-    record_sweep(sweep, Type.SWEEP_STOPPED, None, None)
     for rows in (queued, open_members(sweep)):
         stopped += stop.stop(list(rows.values_list("pk", flat=True)), user, batch=AT_ONCE)
+    record_sweep(sweep, Type.SWEEP_STOPPED, None, None)  # last: what is refused leaves no event
     return stopped
 
 

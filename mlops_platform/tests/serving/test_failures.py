@@ -8,7 +8,10 @@ from mlops_platform.tests.equipment.routes import api_routes, every_route
 from mlops_platform.tests.equipment.world import fingerprint
 from mlops_platform.tests.input.matrix import ROW_OF
 
-API = [pytest.param(route, id=str(route)) for route in api_routes()]
+WITHOUT_QUERIES = "POST /api/auth/password/reset"  # its answer must not depend on what users exist
+API = [
+    pytest.param(route, id=str(route)) for route in api_routes() if str(route) != WITHOUT_QUERIES
+]
 
 
 def ask(client, route, world):

@@ -15,6 +15,7 @@ from mlops_platform.tests.equipment.deviations import every_case
 from mlops_platform.tests.equipment.routes import Route, api_routes
 
 Document = dict[str, Any]
+BY_MAIL = {"POST /api/auth/email/verify", "POST /api/auth/password/reset"}  # always done later
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,10 @@ def test_a_success_has_a_schema_with_an_example_or_no_body(document):
                 }
                 at_once = successes.keys() - {"202"}  # or accepted and done later
                 may_make_nothing = route.method == "PUT" or may_be_a_dry_run(route)
+                if str(route) in BY_MAIL:
+                    assert successes.keys() == {"202"}
+                    assert "schema" not in successes["202"]
+                    continue
                 assert len(at_once) == 1 or (may_make_nothing and at_once == {"200", "201"})
                 for status, shown in successes.items():
                     if status in {"204", "205"}:

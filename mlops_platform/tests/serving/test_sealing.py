@@ -101,6 +101,7 @@ def test_rotation_seals_everything_with_the_first_key(kept, keys, capsys):
         "Secrets: 1 sealed again, 0 under the first key already, 0 that no key opens.",
         f"Endpoints: {BATCH + 4} sealed again, 0 under the first key already, 0 that no key opens.",
         "Registries: 1 sealed again, 0 under the first key already, 0 that no key opens.",
+        "Secrets of webhooks: 0 sealed again, 0 under the first key already, 0 that no key opens.",
         "Environments: 0 sealed again, 0 under the first key already, 0 that no key opens.",
     ]
     keys("b")
