@@ -16,6 +16,8 @@ GIB, MIB = 1024**3, 1024**2
 DAY_S = 24 * HOUR_S
 BEAT_LATE_S = 15.0  # three beats of a worker
 AUDIT_OLD_S = 13 * HOUR_S  # two have been missed
+DELIVERY_LATE_S = 60.0  # three turns of a worker
+DELIVERY_LOST_S = 600.0
 
 
 class Tone(StrEnum):
@@ -144,6 +146,24 @@ def endpoints_light(rows: Rows | None) -> Light:
         )
     sentence = f"{away} of {endpoints} away, the first for {span(away_s)}, of {cluster}."
     return Light(name, graded(float(away_s), watch=0, act=300), f"{sentence} {nodes_said}".strip())
+
+
+def webhooks_light(rows: Rows | None) -> Light:
+    """A receiver that fails is its organization's matter: it counts here only for the day after it
+    was switched off, since many at once may mean that nothing leaves the platform."""
+    name = "Webhooks"
+    if rows is None:
+        return unknown(name)
+    webhooks, failing, off, lately_off, late_s, organization = rows[0]
+    if not webhooks:
+        return Light(name, Tone.GOOD, "There are none.")
+    said = [f"Of {webhooks} the receivers of {failing} fail, {off} were switched off for that."]
+    if late_s:
+        said.append(f"The oldest delivery that is due waits for {span(late_s)}, of {organization}.")
+    tone = graded(float(late_s), watch=DELIVERY_LATE_S, act=DELIVERY_LOST_S)
+    if tone == Tone.GOOD and lately_off:
+        tone = Tone.WATCH
+    return Light(name, tone, " ".join(said))
 
 
 def audit_light(rows: Rows | None) -> Light:

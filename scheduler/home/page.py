@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
@@ -14,9 +15,11 @@ from mlops_platform.coordination.wakeup import Backlog
 from scheduler import freshness, wakeup
 from scheduler.home import lights, statements
 from scheduler.home.lights import GRAVITY, Light, Tone, span
-from scheduler.home.reading import rows_of
+from scheduler.home.reading import Rows, rows_of
+from scheduler.timer.jobs import HOUR_S
 
 MOST_ROWS = 10
+DAY_H = 24
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Home:
 
 
 def home() -> Home:
-    """Eleven queries at most, and three round trips to Redis."""
+    """Twelve queries at most, and three round trips to Redis."""
     fresh, seen, queues = _freshness(), _workers(), _backlogs()
     endpoints = rows_of(statements.ENDPOINTS)
     has_endpoints = bool(endpoints and endpoints[0][0])
@@ -102,6 +105,7 @@ def home() -> Home:
         lights.overlooked_light(rows_of(statements.OVERLOOKED)),
         lights.cycles_light(queues, rows_of(statements.SLOW_CYCLES)),
         lights.endpoints_light(endpoints),
+        lights.webhooks_light(_webhooks()),
         lights.audit_light(rows_of(statements.AUDIT)),
         lights.database_light(rows_of(statements.SIZE)),
         lights.disk_light(),
@@ -130,6 +134,11 @@ def _backlogs() -> dict[str, Backlog] | None:
         return {"scheduler": wakeup.backlog(), "runtimes": runtimes_wakeup.backlog()}
     except RedisError:
         return None
+
+
+def _webhooks() -> Rows | None:
+    off_s = (settings.WEBHOOK_OFF_AFTER_H + DAY_H) * HOUR_S
+    return rows_of(statements.WEBHOOKS, {"off_s": off_s})
 
 
 def _clusters(failing: list[UUID]) -> list[ClusterRow] | None:

@@ -47,6 +47,25 @@ SELECT pg_database_size(current_database()), before.size,
         WHERE at > statement_timestamp() - interval '7 days' ORDER BY at LIMIT 1) before ON true
 """
 
+# The delivery that is due for longest and that no worker has taken. Each webhook that is enabled
+# is one look into an index. `off_s`: how many seconds ago at most a receiver began to fail that was
+# switched off a day ago.
+WEBHOOKS = """
+SELECT count(*), count(*) FILTER (WHERE w.enabled AND w.failing_since IS NOT NULL),
+       count(*) FILTER (WHERE NOT w.enabled AND w.failing_since IS NOT NULL),
+       count(*) FILTER (WHERE NOT w.enabled
+           AND w.failing_since > statement_timestamp() - %(off_s)s * interval '1 second'),
+       coalesce(extract(epoch FROM statement_timestamp() - min(due.since)), 0),
+       (array_agg(o.name ORDER BY due.since))[1]
+  FROM deployments_webhook w
+  JOIN organizations_organization o ON o.id = w.organization_id AND o.deleted_at IS NULL
+  LEFT JOIN LATERAL (
+       SELECT greatest(d.next_at, w.not_before) AS since FROM deployments_webhookdelivery d
+        WHERE w.enabled AND coalesce(w.not_before, '-infinity') <= statement_timestamp()
+          AND d.webhook_id = w.id AND d.status = 'pending' AND d.next_at <= statement_timestamp()
+        ORDER BY d.next_at LIMIT 1) due ON true
+"""
+
 CLUSTERS = """
 WITH waiting AS (
     SELECT cluster_id, count(*) AS number, min(queued_at) AS since

@@ -16,6 +16,7 @@ from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
 from clusters.tests.allocation import make_cluster
 from deployments.models import Deployment, Status
+from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery
 from deployments.tests.workloads import make
 from mlops_platform.coordination import presence
 from mlops_platform.coordination.redis import redis_client
@@ -52,7 +53,7 @@ def test_all_is_well_where_all_is(at_work: None, submit: Submit, cluster: Cluste
     home = page.home()
     wrong = [each for each in home.lights if each.tone != Tone.GOOD and each.name != "Disk"]
     assert wrong == []
-    assert len(home.lights) == 10
+    assert len(home.lights) == 11
 
 
 def ended() -> None:
@@ -97,6 +98,30 @@ def away(cluster: Cluster, dev: User) -> None:
     )
 
 
+def hook(cluster: Cluster, **columns: Any) -> Webhook:
+    return Webhook.objects.create(
+        organization=cluster.organization,
+        url="https://hooks.example.org",
+        life="",
+        transaction_id=0,
+        row=0,
+        **columns,
+    )
+
+
+def due(cluster: Cluster, ago: timedelta, **columns: Any) -> None:
+    webhook = hook(cluster, **columns)
+    for at in (Now() - ago, Now() + LONG):
+        WebhookDelivery.objects.create(webhook=webhook, type="STOPPED", body="{}", next_at=at)
+    WebhookDelivery.objects.create(
+        webhook=webhook,
+        type="STOPPED",
+        body="{}",
+        next_at=Now() - 3 * LONG,
+        status=DeliveryStatus.DELIVERED,
+    )
+
+
 def miscount(cluster: Cluster, dev: User) -> None:
     Cluster.objects.filter(pk=cluster.pk).update(allocated_gpu=3)
     audits.run()
@@ -104,6 +129,38 @@ def miscount(cluster: Cluster, dev: User) -> None:
 
 def grow(cluster: Cluster, dev: User) -> None:
     DatabaseSize.objects.create(at=Now() - timedelta(days=2), size=1)
+
+
+FAILS = {"failing_since": Now() - timedelta(hours=73)}
+OLD = {"failing_since": Now() - timedelta(hours=97), "enabled": False}
+
+
+@pytest.mark.parametrize(
+    ("happens", "tone", "sentence"),
+    [
+        (lambda _: None, Tone.GOOD, "There are none."),
+        (lambda at: due(at, timedelta(0)), Tone.GOOD, "Of 1 the receivers of 0 fail, 0 were"),
+        (lambda at: due(at, LONG / 10), Tone.WATCH, "that is due waits for 2 min, of "),
+        (lambda at: due(at, LONG), Tone.ACT, "that is due waits for 20 min, of "),
+        (lambda at: due(at, LONG, not_before=Now() - LONG / 10), Tone.WATCH, "for 2 min, of "),
+        (lambda at: due(at, LONG, not_before=Now() + LONG, **FAILS), Tone.GOOD, "of 1 fail, 0"),
+        (lambda at: due(at, LONG, enabled=False), Tone.GOOD, "of 0 fail, 0 were switched off"),
+        (lambda at: hook(at, enabled=False, **FAILS), Tone.WATCH, "of 0 fail, 1 were switched"),
+        (lambda at: hook(at, **OLD), Tone.GOOD, "Of 1 the receivers of 0 fail, 1 were switched"),
+    ],
+)
+def test_webhooks_are_judged_by_what_is_due_and_by_what_was_switched_off_lately(
+    cluster: Cluster, happens: Callable[[Cluster], object], tone: Tone, sentence: str
+) -> None:
+    happens(cluster)
+    found = light("Webhooks")
+    assert (found.tone, sentence in found.sentence) == (tone, True), found.sentence
+
+
+def test_webhooks_of_a_deleted_organization_are_not_judged(cluster: Cluster) -> None:
+    due(cluster, LONG)
+    Organization.objects.update(deleted_at=Now())
+    assert light("Webhooks").sentence == "There are none."
 
 
 @pytest.mark.parametrize(
