@@ -18,6 +18,7 @@ from accounts import hooks
 from accounts.hooks import REPLACED
 from accounts.keys.services import revoke_key
 from accounts.models import TAKEN, ApiKey, Identity, User, UserProfile
+from accounts.services import end_logins
 from mlops_platform.admin.lookups import FilteredAdmin, LookUpAdmin
 from mlops_platform.admin.second_factor import forget_devices
 from mlops_platform.admin.sections import WithSections
@@ -128,6 +129,7 @@ class UserAdmin(WithSections, FilteredAdmin, DjangoUserAdmin):
         answer = super().user_change_password(request, id, form_url)
         if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
             user = User.objects.get(pk=id)
+            end_logins(user)
             hooks.note_account(user, before=None, after={"password": REPLACED})
         return answer
 

@@ -28,6 +28,7 @@ SIGNS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels: no words (RFC 8628, 6.1); 20^8 code
 LENGTH = 8
 TRIES = 3
 UNKNOWN_CODE = "No program waits with this code: it is mistyped, expired or used."
+ENDED_SESSION = "Your password was changed meanwhile; log in again."
 
 
 class Refused(APIException):
@@ -87,12 +88,17 @@ def waiting_with(user_code: str) -> DeviceGrant:
 
 
 def decide(user: User, user_code: str, *, allow: bool) -> DeviceGrant:
-    """Let the program in as the user, or not; 400 as above, 409 where another has just decided."""
+    """Let the program in as the user, or not; 400 as above, 409 where another has just decided, or
+    the user's password has just changed."""
     grant = waiting_with(user_code)
     open_still = DeviceGrant.objects.filter(pk=grant.pk, user=None, is_denied=False)
     change = {"user": user} if allow else {"is_denied": True}
-    if not open_still.update(**change):
-        raise Conflict("This code was used meanwhile.", "used")
+    with transaction.atomic():
+        same = User.objects.filter(is_active=True, password=user.password)
+        if lock_row(same, user.pk) is None:  # another password ends what the old one let in
+            raise Conflict(ENDED_SESSION, "session_ended")
+        if not open_still.update(**change):
+            raise Conflict("This code was used meanwhile.", "used")
     extra = {"user_id": str(user.pk), "client": grant.client, "address": grant.address}
     logger.info("device let in" if allow else "device not let in", extra=extra)
     return grant
@@ -112,7 +118,9 @@ def trade(device_code: str) -> TokenPair:
 def _traded(device_code: str) -> tuple[TokenPair | None, tuple[str, str]]:
     """Commits what it notes also where it refuses."""
     found = DeviceGrant.objects.filter(digest=_digest(device_code), expires_at__gt=Now())
-    key = found.values_list("pk", flat=True).first()
+    key, user_id = found.values_list("pk", "user").first() or (None, None)
+    # The user first, as where a password is changed, which deletes the grant.
+    user = lock_row(User.objects.filter(is_active=True), user_id) if user_id else None
     grant = lock_row(DeviceGrant.objects.all(), key) if key else None
     if grant is None:
         return None, EXPIRED
@@ -122,11 +130,10 @@ def _traded(device_code: str) -> tuple[TokenPair | None, tuple[str, str]]:
     if grant.is_denied:
         grant.delete()
         return None, DENIED
-    if grant.user_id is None:
+    if user_id is None:
         grant.polled_at = now
         grant.save(update_fields=["polled_at"])
         return None, PENDING
-    user = lock_row(User.objects.filter(is_active=True), grant.user_id)
     grant.delete()
     return (begin_login(user), EXPIRED) if user is not None else (None, DENIED)
 

@@ -19,8 +19,9 @@ from django.core.mail import send_mail
 from django.db import transaction
 
 from accounts import hooks
-from accounts.models import Login, User
+from accounts.models import User
 from accounts.recovery.mails import RESET, request_mail, require_mail
+from accounts.services import end_logins
 from mlops_platform.api.errors import Invalid
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.database.row_waits import lock_row
@@ -86,7 +87,7 @@ def reset(token: str, new_password: str) -> User:
             raise Invalid({"token": BAD_LINK})
         locked.password = hashed
         locked.save(update_fields=["password"])
-        Login.objects.filter(user=locked).delete()
+        end_logins(locked)
         hooks.note_account(locked, before=None, after={"password": hooks.REPLACED}, by=locked)
     logger.info("password reset", extra={"user_id": str(user.pk)})
     return locked

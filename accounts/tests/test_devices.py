@@ -8,9 +8,13 @@ from django.utils import timezone
 
 from accounts import devices, forget
 from accounts.models import DeviceGrant, Login, User
-from organizations.tests.people import client_for, make_user
+from accounts.recovery import passwords
+from accounts.services import change_password
+from mlops_platform.api.errors import Conflict
+from organizations.tests.people import PASSWORD, client_for, make_user
 
 BEGIN, TOKEN, PAGE = "/api/auth/device", "/api/auth/device/token", "/sign-on/device"
+NEW = "wrong-zebra-accumulator"
 
 
 @pytest.fixture
@@ -98,6 +102,33 @@ def test_a_deactivated_user_lets_none_in(anyone, begun, browser, ada):
     decide(browser, begun["user_code"], "allow")
     User.objects.filter(pk=ada.pk).update(is_active=False)
     assert ask(anyone, begun) == (400, "access_denied")
+
+
+@pytest.mark.parametrize("change", ["own", "mailed link", "operator"])
+def test_one_that_was_let_in_before_another_password_was_set_gets_no_tokens(
+    anyone, begun, browser, ada, change
+):
+    decide(browser, begun["user_code"], "allow")
+    if change == "own":
+        change_password(ada, PASSWORD, NEW)
+    elif change == "mailed link":
+        passwords.reset(passwords.token_for(ada), NEW)
+    else:
+        operator = Client()
+        operator.force_login(make_user("root", is_staff=True, is_superuser=True))
+        form = {"usable_password": "true", "password1": NEW, "password2": NEW}
+        answer = operator.post(f"/admin/accounts/user/{ada.pk}/password/", form)
+        assert answer.status_code == 302
+    ada.refresh_from_db()
+    assert ada.check_password(NEW)
+    assert ask(anyone, begun) == (400, "expired_token")
+
+
+def test_a_session_of_an_older_password_lets_none_in(begun, ada):
+    User.objects.filter(pk=ada.pk).update(password="another")
+    with pytest.raises(Conflict):
+        devices.decide(ada, begun["user_code"], allow=True)
+    assert not DeviceGrant.objects.exclude(user=None).exists()
 
 
 def test_another_user_cannot_take_it_over(anyone, begun, browser):

@@ -126,11 +126,13 @@ def turn(cluster_id: UUID) -> None:
         return
     with suppress(NotFound), _locked(cluster_id, closing=True):
         now = database_now()
-        for window in due.order_by("next_at", "pk"):
-            if window.state == WindowState.PLANNED and window.ends_at > now:
+        found = list(due.order_by("next_at", "pk"))
+        over = [window for window in found if window.ends_at <= now]
+        for window in over:  # first: another one may begin as it ends
+            _end(window)
+        for window in found:
+            if window.state == WindowState.PLANNED and window not in over:
                 _open(window, now)
-            elif window.ends_at <= now:
-                _end(window)
         MaintenanceWindow.objects.filter(cluster=cluster_id, ends_at__lt=now - KEPT).delete()
         _windows_changed(cluster_id)
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.feed import pages, window
 from deployments.feed.pages import FeedEvent
@@ -43,9 +43,7 @@ def run(render: Render) -> None:
 
 def _turn(render: Render) -> bool:
     """Whether there may be more at once."""
-    pending = Count("deliveries", filter=Q(deliveries__status=DeliveryStatus.PENDING))
-    webhooks = Webhook.objects.filter(enabled=True, organization__deleted_at=None)
-    found = list(webhooks.annotate(pending=pending).filter(pending__lt=MOST_PENDING))
+    found = list(_with_room())
     if not found:
         return False
     seen = window.seen_now()
@@ -60,6 +58,13 @@ def _turn(render: Render) -> bool:
     for position, those in places.items():
         more |= _read(position, those, seen, render)
     return more
+
+
+def _with_room() -> QuerySet[Webhook]:
+    """Webhooks that may get deliveries. Of these it reads what is pending: most are over."""
+    pending = WebhookDelivery.objects.filter(webhook=OuterRef("pk"), status=DeliveryStatus.PENDING)
+    full = pending.order_by().values("pk")[MOST_PENDING - 1 : MOST_PENDING]
+    return Webhook.objects.filter(~Exists(full), enabled=True, organization__deleted_at=None)
 
 
 def _read(position: Position, webhooks: Sequence[Webhook], seen: Horizon, render: Render) -> bool:

@@ -178,20 +178,23 @@ def _note_standing(webhook: Webhook, outcome: Outcome, now: datetime) -> bool:
         if webhook.failing_since is not None:
             webhook.failures, webhook.failing_since, webhook.not_before = 0, None, None
             rows.update(failures=0, failing_since=None, not_before=None)
-        return True
+        return rows.filter(enabled=True).exists()
     refuses = outcome.answer is not None and 400 <= outcome.answer < 500
     webhook.failing_since = webhook.failing_since or now
     webhook.failures += 1
     if not refuses or outcome.answer == 429:
         webhook.not_before = now + _pause(webhook.failures)
+    columns = ("failing_since", "failures", "not_before")
+    changes = {name: getattr(webhook, name) for name in columns}
     lasts = now - webhook.failing_since > timedelta(hours=settings.WEBHOOK_OFF_AFTER_H)
-    webhook.enabled = not lasts and outcome.answer != GONE
-    columns = ("failing_since", "failures", "not_before", "enabled")
-    rows.update(**{name: getattr(webhook, name) for name in columns})
-    if not webhook.enabled:
+    if lasts or outcome.answer == GONE:
+        changes["enabled"] = webhook.enabled = False
+    # An ADMIN may have switched it off, or deleted it, during the attempt: that stays.
+    is_on = bool(rows.filter(enabled=True).update(**changes))
+    if is_on and not webhook.enabled:
         services.record_switched_off(webhook)
         logger.warning("webhook switched off", extra={"webhook_id": str(webhook.pk)})
-    return webhook.enabled and refuses and outcome.answer != 429
+    return is_on and webhook.enabled and refuses and outcome.answer != 429
 
 
 def _pause(attempts: int) -> timedelta:

@@ -199,6 +199,27 @@ def test_its_nodes_are_closed_at_the_begin_and_open_at_the_end(
     assert not cluster.has_windows
 
 
+@pytest.mark.parametrize("mode", ["cordon", "now"])
+@pytest.mark.parametrize("first", ["earlier", "later"])
+def test_of_two_that_meet_the_later_one_has_the_node_from_the_end_of_the_earlier_one(
+    cluster, two, mode, first
+):
+    if first == "later":
+        later = planned(cluster, 4 * HOUR, 5 * HOUR, mode=mode)
+    earlier = opened(cluster, mode=mode)
+    if first == "earlier":
+        later = planned(cluster, 4 * HOUR, 5 * HOUR, mode=mode)
+    now = timezone.now()
+    rows = MaintenanceWindow.objects
+    rows.filter(pk=earlier.pk).update(ends_at=now, next_at=now)
+    rows.filter(pk=later.pk).update(begins_at=now, next_at=now)
+    windows.turn(cluster.pk)
+    closed = NodeState.CORDONED if mode == "cordon" else NodeState.DRAINED
+    assert states(cluster) == {"node-1": closed, "node-2": closed}
+    at(later, begins=-2 * HOUR, ends=-HOUR)
+    assert states(cluster) == {"node-1": "READY", "node-2": "READY"}
+
+
 def test_a_window_that_no_timer_saw_closes_nothing(cluster, two):
     window = planned(cluster, mode="now")
     at(window, begins=-2 * HOUR, ends=-HOUR)

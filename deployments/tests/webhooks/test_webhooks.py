@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from clusters.endpoints import address_policy, attachment
@@ -189,6 +189,20 @@ def test_a_receiver_that_fails_for_long_is_switched_off_with_an_event(receiver, 
     assert (of(added).enabled, of(added).failing_since) == (True, None)
 
 
+@pytest.mark.parametrize("outcome", [(204, ""), (404, "The receiver answered 404.")])
+def test_what_an_admin_does_during_an_attempt_counts(receiver, added, outcome):
+    def switched_off_meanwhile(*_: Any) -> sending.Outcome:
+        services.change_webhook(of(added), {"enabled": False})
+        return sending.Outcome(*outcome)
+
+    for _ in range(2):
+        services.ping(added.webhook.created_by, of(added))
+    sending.take_turn(added.webhook.pk, switched_off_meanwhile)
+    assert not of(added).enabled
+    tried = of(added).deliveries.filter(attempts__gt=0)
+    assert tried.count() == 1, "none is sent after it was switched off"
+
+
 def test_a_receiver_that_is_gone_is_switched_off_at_once(receiver, added):
     receiver.status = 410
     turn(added)
@@ -244,6 +258,20 @@ def test_a_webhook_that_is_far_behind_leaves_the_rest_in_the_feed(
     for _ in range(4):
         turn(added)
     assert [each["type"] for each in receiver.bodies()] == ["WEBHOOK_CREATED", *["SUBMITTED"] * 5]
+
+
+def test_what_was_delivered_long_ago_is_not_read_for_what_is_new(added):
+    now = database_now()
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(webhook=added.webhook, type="PING", status="delivered", created_at=now)
+        for _ in range(3000)
+    )
+    services.ping(added.webhook.created_by, added.webhook)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE deployments_webhookdelivery")
+    plan = dispatch._with_room().explain(analyze=True)
+    assert "delivery_due" in plan
+    assert "Seq Scan on deployments_webhookdelivery" not in plan
 
 
 def test_the_secret_is_shown_once_and_in_no_event(api, ada, org, receiver):
