@@ -126,10 +126,13 @@ def test_arguments_behind_the_image_are_the_programs(mlops):
 
 def test_a_job_is_changed_while_it_waits_and_run_again(mlops):
     job = submitted(mlops, "--name", "too-large", "--gpu", "64", "--simulate", "0.1", "train:1")
-    mlops("change", "too-large", "--gpu", "1", "-l", "team=vision")
+    mlops("change", "too-large", "--time-limit", "2h")
+    assert mlops("show", job, "-o", "json").json["max_runtime_s"] == 7200
+    mlops("change", "too-large", "--no-time-limit", "--gpu", "1", "-l", "team=vision")
     mlops("wait", job, "--timeout", "60s")
     again = mlops("rerun", "too-large", "--name", "once-more").out.strip()
     shown = mlops("show", again, "-o", "json").json
+    assert shown["max_runtime_s"] is None
     assert (shown["name"], shown["rerun_of"], shown["labels"]) == (
         "once-more",
         job,

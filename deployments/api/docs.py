@@ -145,9 +145,9 @@ DEPLOYMENTS = {
     "partial_update": Doc(
         "deployments",
         "Change its name, labels, priority, request or program",
-        "Name and labels at any time, the priority until it ends, the request and what runs while "
-        "it is QUEUED. What runs with an environment, or with a person's secrets, its owner alone "
-        "changes.",
+        "Name and labels at any time, the priority until it ends, the request, the time limit and "
+        "what runs while it is QUEUED. What runs with an environment, or with a person's secrets, "
+        "its owner alone changes.",
         answers={403: NOT_OWNER, 409: NOT_QUEUED},
     ),
     "stop": Doc("deployments", "Stop it", "Stopping twice is fine."),

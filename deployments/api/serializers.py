@@ -53,6 +53,10 @@ def _replicas(**kwargs: Any) -> WholeNumber:
     return WholeNumber(min_value=1, max_value=MOST_REPLICAS, **kwargs)
 
 
+def _time_limit(**kwargs: Any) -> WholeNumber:
+    return WholeNumber(min_value=1, max_value=YEAR_S, allow_null=True, **kwargs)
+
+
 def _priority(**kwargs: Any) -> Text:
     return Text(max_length=100, **kwargs)
 
@@ -127,13 +131,7 @@ class SubmitSerializer(StrictSerializer):
     replicas = _replicas(default=1, help_text="All of them start, or none does.")
     node_selector = Labels(default=dict, help_text="Labels that its nodes must carry, all of them.")
     kind = Choice(Kind.choices, default=Kind.JOB.value)
-    max_runtime_s = WholeNumber(
-        min_value=1,
-        max_value=YEAR_S,
-        default=None,
-        allow_null=True,
-        help_text="Fails if it runs longer.",
-    )
+    max_runtime_s = _time_limit(default=None, help_text="Fails if it runs longer.")
     simulated_runtime_s = Seconds(
         min_milli=1,
         max_milli=YEAR_S * MILLI,
@@ -278,6 +276,11 @@ class ChangeDeploymentSerializer(StrictSerializer):
     exclusive = Flag(required=False, help_text="While it is QUEUED.")
     replicas = _replicas(required=False, help_text="While it is QUEUED.")
     node_selector = Labels(required=False, help_text="While it is QUEUED; all of them.")
+    max_runtime_s = _time_limit(
+        required=False,
+        help_text="While it is QUEUED; null for none. A smaller one may let it "
+        "start before maintenance.",
+    )
     image = Image(required=False, help_text="While it is QUEUED.")
     command = Arguments(required=False, help_text="While it is QUEUED.")
     args = Arguments(required=False, help_text="While it is QUEUED.")

@@ -29,6 +29,7 @@ REQUEST = {
     "replicas": "replicas",
     "node_selector": "node_selector",
     "exclusive": "exclusive",
+    "max_runtime_s": "max_runtime_s",
 }
 
 

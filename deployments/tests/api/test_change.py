@@ -86,8 +86,23 @@ def test_the_request_while_it_is_queued(api, dev, cluster, woken):
     assert woken == [([deployment.pk], "CHANGED")]
 
 
+@pytest.mark.parametrize(
+    ("before", "to", "key"),
+    [(None, 60, "/t60"), (7200, 3600, "/t3600"), (60, 7200, "/t7200"), (60, None, "")],
+)
+def test_the_time_limit_while_it_is_queued(api, dev, cluster, woken, before, to, key):
+    deployment = make(cluster, dev, max_runtime_s=before)
+    answer = api(dev).patch(path(deployment), {"max_runtime_s": to})
+    assert (answer.status_code, answer.json()["max_runtime_s"]) == (200, to)
+    assert row(deployment)["scheduling_key"] == f"LOW/1000/512/1x1{key}"
+    assert shown(deployment) == {"max_runtime_s": {"from": before, "to": to}}
+    assert woken == [([deployment.pk], "CHANGED")]
+
+
 @pytest.mark.parametrize("status", [*GOING_ON[1:], *ENDED])
-@pytest.mark.parametrize("field", ["required_cpu", "required_ram", "required_gpu", "replicas"])
+@pytest.mark.parametrize(
+    "field", ["required_cpu", "required_ram", "required_gpu", "replicas", "max_runtime_s"]
+)
 def test_the_request_not_after(api, dev, cluster, woken, status, field):
     deployment = make(cluster, dev, status)
     before, counted = row(deployment), allocated(cluster)
@@ -130,6 +145,9 @@ def test_each_role_gets_its_answer(api, dev, cluster, person, status, change, re
         ("required_cpu", 0),
         ("required_gpu", -1),
         ("replicas", 0),
+        ("max_runtime_s", 0),
+        ("max_runtime_s", 366 * 24 * 3600),
+        ("max_runtime_s", "1h"),
         ("image", "not an image"),
         ("status", "STOPPED"),
         ("env", {"1": "x"}),

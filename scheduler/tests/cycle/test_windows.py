@@ -15,6 +15,7 @@ from deployments import tasks
 from deployments.lifecycle import due
 from deployments.models import Deployment, Status
 from deployments.reasons.reader import reasons_for
+from deployments.services.drafting.update import change_deployment
 from mlops_platform.coordination.redis import redis_client
 from scheduler import audit, impossible
 from scheduler.answers.explain import explain
@@ -110,7 +111,8 @@ def test_the_explanation_says_with_which_limit_it_starts_now_and_when_without(
     window.refresh_from_db()
     assert abs(found["earliest_start"] - window.ends_at) < timedelta(seconds=1)
     assert abs(found["eta"]["p50"] - window.ends_at) < timedelta(seconds=1)
-    row = submit(gpu=1, max_runtime_s=limit_s)
+    assert row.owner is not None
+    change_deployment(row.owner, fresh(row), {"max_runtime_s": limit_s})
     run_cycle(cluster)
     assert on(row) == ["a"]
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from mlops import finding
+from mlops.cli import words
 from mlops.cli.options import amount_options, environment, pairs
 from mlops.cli.output import note
 from mlops.cli.session import Session, cluster_option, complete_deployments, pass_session
@@ -131,6 +132,8 @@ def rerun_(
 @click.option("--node-selector", multiple=True, metavar="NAME=VALUE", help="Labels of its nodes.")
 @click.option("--any-node", is_flag=True, help="Without labels of nodes.")
 @click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help="All of its labels.")
+@click.option("--time-limit", type=words.Duration(), help="It fails if it runs longer.")
+@click.option("--no-time-limit", is_flag=True, help="It may run for any time.")
 @pass_session
 def change_(
     session: Session,
@@ -140,6 +143,8 @@ def change_(
     node_selector: tuple[str, ...],
     any_node: bool,
     label: tuple[str, ...],
+    time_limit: int | None,
+    no_time_limit: bool,
     **changes: Any,
 ) -> None:
     """Change what a deployment asks for while it waits; its name and labels at any time."""
@@ -150,6 +155,10 @@ def change_(
         given["node_selector"] = pairs(node_selector, "--node-selector")
     if label:
         given["labels"] = pairs(label, "--label")
+    if time_limit is not None and no_time_limit:
+        raise click.UsageError("Give --time-limit or --no-time-limit.")
+    if time_limit is not None or no_time_limit:
+        given["max_runtime_s"] = time_limit
     if not given:
         raise click.UsageError("Say what to change.")
     row = finding.deployment(session.client, name, cluster=session.cluster_or_none(cluster))
