@@ -13,6 +13,7 @@ from deployments.models import Deployment, DeploymentEvent, DeploymentLog
 from deployments.runtimes.docker.runtime import DockerRuntime
 from deployments.tests.reconciler.testbed import Testbed
 from deployments.tests.runtimes.docker.engine import IMAGE, DockerEngine
+from deployments.usage.models import AllocationInterval
 from mlops_platform.coordination.redis import redis_client
 from organizations.models import Organization
 from scheduler import audit
@@ -133,6 +134,7 @@ class DockerTestbed(Testbed):
         for each in self.runtime.observe():
             self.runtime.remove(each.key)
         Deployment.objects.all().delete()
+        AllocationInterval.objects.all().delete()
         nothing = {f"allocated_{name}": 0 for name in ("cpu_milli", "ram_mib", "gpu")}
         Node.objects.filter(cluster=self.cluster).delete()
         Cluster.objects.filter(pk=self.cluster.pk).update(**nothing)
