@@ -1,6 +1,7 @@
 """What hours cost an organization, by the labels of nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -31,22 +32,41 @@ def put_prices(
     """Replace all prices of the organization; ADMIN only. Amounts are thousandths."""
     with transaction.atomic():
         require(actor, organization_id, Role.ADMIN)
-        organization = lock_row(Organization.objects.filter(deleted_at=None), organization_id)
-        if organization is None:
-            raise not_found()
-        before = list(map(_shown, prices_of(organization_id)))
-        Price.objects.filter(organization=organization_id).delete()
-        made = [_price(organization_id, rank, given) for rank, given in enumerate(prices)]
-        Price.objects.bulk_create(made)
-        record(
-            organization_id,
-            OrganizationEventType.ORGANIZATION_CHANGED,
-            Target(TargetType.ORGANIZATION, organization_id, organization.name),
-            before={"prices": before},
-            after={"prices": list(map(_shown, made))},
-            actor=actor,
-        )
+        with _changing(organization_id, actor):
+            Price.objects.filter(organization=organization_id).delete()
+            made = [_price(organization_id, rank, given) for rank, given in enumerate(prices)]
+            Price.objects.bulk_create(made)
     return prices_of(organization_id)
+
+
+def keep_price(price: Price) -> None:
+    """For operators: one price, new or changed."""
+    with transaction.atomic(), _changing(price.organization_id):
+        price.save()
+
+
+def delete_price(price: Price) -> None:
+    """For operators."""
+    with transaction.atomic(), _changing(price.organization_id):
+        price.delete()
+
+
+@contextmanager
+def _changing(organization_id: UUID, actor: User | None = None) -> Iterator[None]:
+    """Within a transaction: locks the organization, and records its prices before and after."""
+    organization = lock_row(Organization.objects.filter(deleted_at=None), organization_id)
+    if organization is None:
+        raise not_found()
+    before = list(map(_shown, prices_of(organization_id)))
+    yield
+    record(
+        organization_id,
+        OrganizationEventType.ORGANIZATION_CHANGED,
+        Target(TargetType.ORGANIZATION, organization_id, organization.name),
+        before={"prices": before},
+        after={"prices": list(map(_shown, prices_of(organization_id)))},
+        actor=actor,
+    )
 
 
 def _shown(price: Price) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mlops_platform.api.fields import Thousandths
 from mlops_platform.api.serializers import StrictSerializer
 
 MOST_PRICES = 100
-_MOST_MILLI = 10**9  # a million
+MOST_MILLI = 10**9  # a million
 EXAMPLE_PRICES = {
     "prices": [
         {"node_labels": {"gpu": "a100"}, "gpu_hour": 2.5, "core_hour": 0.04, "gib_hour": 0.005},
@@ -37,9 +37,9 @@ class PriceSerializer(StrictSerializer):
     """What an hour costs on nodes that carry the label; without one, on any."""
 
     node_labels = Labels(most=1, default=dict, help_text="One label of nodes, or none.")
-    gpu_hour = Thousandths(min_milli=0, max_milli=_MOST_MILLI)
-    core_hour = Thousandths(min_milli=0, max_milli=_MOST_MILLI)
-    gib_hour = Thousandths(min_milli=0, max_milli=_MOST_MILLI, help_text="Of RAM.")
+    gpu_hour = Thousandths(min_milli=0, max_milli=MOST_MILLI)
+    core_hour = Thousandths(min_milli=0, max_milli=MOST_MILLI)
+    gib_hour = Thousandths(min_milli=0, max_milli=MOST_MILLI, help_text="Of RAM.")
 
     class Meta:
         ref_name = "NewPrice"

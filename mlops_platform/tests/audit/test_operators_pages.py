@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from accounts.models import ApiKey, Identity, User
 from clusters.models import Cluster, Registry, Runtime, Sandbox
 from clusters.tests.allocation import make_cluster
-from deployments.models import HouseRules, PriorityClass
+from deployments.models import HouseRules, Price, PriorityClass
 from mlops_platform.tests.audit.written import events_written
 from mlops_platform.tests.equipment.deviations import every_case
 from mlops_platform.tests.equipment.world import World
@@ -68,6 +68,13 @@ NEW: Mapping[str, Mapping[str, Any]] = {
         "source": '{"claim": "scratch"}',
     },
     "deployments.priorityclass": {"name": "NIGHTLY", "value": "-10"},
+    "deployments.price": {
+        "organization": "{organization_id}",
+        "rank": "7",
+        "label": "gpu",
+        "value": "h100",
+        "gpu_hour": "2.5",
+    },
 }
 CHANGED: Mapping[str, Mapping[str, Any]] = {
     "auth.group": {"name": "day shift"},
@@ -85,6 +92,7 @@ CHANGED: Mapping[str, Mapping[str, Any]] = {
     "clusters.sandbox": {"pids_limit": "7"},
     "clusters.volume": {"read_only": "on"},
     "deployments.priorityclass": {"value": "7"},
+    "deployments.price": {"core_hour": "0.125"},
 }
 # An endpoint has to be reached by name: clusters/tests/admin/test_endpoints.py.
 ELSEWHERE = {"clusters.endpoint"}
@@ -149,6 +157,9 @@ def rows_of(ids: Mapping[str, str]) -> dict[str, Any]:
         "deployments.deployment": ids["deployment_id"],
         "deployments.houserules": HouseRules.objects.create(organization=docker.organization).pk,
         "deployments.sweep": ids["sweep_id"],
+        "deployments.price": Price.objects.create(
+            organization=docker.organization, rank=6, gpu_hour=1, core_hour=0, gib_hour=0
+        ).pk,
         "deployments.priorityclass": PriorityClass.objects.create(name="ODD", value=5).pk,
     }
 
