@@ -27,7 +27,8 @@ ORGANIZATION = UUID(int=1)
 BLOCKS = 20
 ENDS = 20
 
-# Ten minutes on average; one in a thousand for three days; the labels are those of a user's teams.
+# Ten minutes on average; one in a thousand for three days; written in the order in which they
+# begin. The labels are those of a user's teams.
 _FILL = """
 INSERT INTO deployments_allocationinterval
        (organization_id, cluster_id, cluster, deployment_id, deployment, attempt, user_id, username,
@@ -42,7 +43,7 @@ SELECT %(organization)s, lpad(to_hex(n %% %(clusters)s), 32, '0')::uuid,
        1, 4000, 16384, 1, start - 60000, start, start + lasts,
        CASE WHEN n %% 20 = 0 THEN start + lasts / 2 END,
        CASE WHEN n %% 20 = 0 THEN 'evicted' ELSE 'completed' END
-  FROM (SELECT n, (%(first_ms)s + random() * %(span_ms)s)::bigint AS start,
+  FROM (SELECT n, (%(first_ms)s + (n - random()) * %(span_ms)s / %(count)s)::bigint AS start,
                CASE WHEN n %% 1000 = 0 THEN 259200000 ELSE (random() * 1200000)::bigint END AS lasts
           FROM generate_series(%(number)s + 1, %(until)s) n) made
 """
@@ -71,7 +72,11 @@ def _measure_months(result: Result, rounds: int, count: int) -> None:
     from deployments.usage.report import CLUSTER, DAY, LABEL, USER, Question, usage_of
 
     first_ms = int(FIRST.timestamp() * 1000)
-    params: dict[str, Any] = {"organization": str(ORGANIZATION), "first_ms": first_ms}
+    params: dict[str, Any] = {
+        "organization": str(ORGANIZATION),
+        "first_ms": first_ms,
+        "count": count,
+    }
     params |= {"users": USERS, "clusters": CLUSTERS, "teams": TEAMS}
     params["span_ms"] = (NOW - FIRST) // timedelta(milliseconds=1)
     with connection.cursor() as cursor:

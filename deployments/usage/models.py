@@ -79,9 +79,11 @@ class AllocationInterval(Attribution):
                 name="interval_not_summed",
             ),
             models.Index(  # for parts of days: most end within a day
-                fields=["organization_id", "end_ms"],
+                F("organization_id"),
+                F("end_ms"),
+                Coalesce(F("queued_ms"), F("begin_ms")),
                 condition=Q(is_summed=True),
-                name="interval_summed",
+                name="interval_summed_from_to",
             ),
             models.Index(
                 F("organization_id"),
