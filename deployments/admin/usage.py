@@ -71,7 +71,7 @@ class UsageOfDayAdmin(HistoryAdmin):
 
 
 class AmountField(forms.DecimalField):
-    """Shows no zeros after the last digit: stored amounts have more decimals than may be entered."""
+    """Shows no zeros at the end: stored amounts have more decimals than may be entered."""
 
     def prepare_value(self, value: Any) -> Any:
         return f"{value.normalize():f}" if isinstance(value, Decimal) else value
@@ -118,7 +118,7 @@ class PriceAdmin(OperatorAdmin):
     ordering = ["organization", "rank"]
     sortable_by = ()
     autocomplete_fields = ["organization"]
-    fields = PriceForm.Meta.fields
+    fields = (*PriceForm.Meta.fields,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
         return ["organization"] if obj else []
