@@ -37,7 +37,7 @@ def test_an_operator_adds_changes_and_deletes_a_price(operator: Client, org: Org
     assert operator.post(f"{address}delete/", {"post": "yes"}).status_code == 302
     assert not Price.objects.exists()
     events = OrganizationEvent.objects.order_by("pk")
-    sides = events.filter(type="ORGANIZATION_CHANGED").values_list("before", "after")
+    sides: Any = events.filter(type="ORGANIZATION_CHANGED").values_list("before", "after")
     hours = [[[each["gpu_hour"] for each in side["prices"]] for side in both] for both in sides]
     assert hours == [[[], [2.5]], [[2.5], [3.0]], [[3.0], []]]
 
