@@ -53,7 +53,7 @@ def test_a_list_of_deployments_leaves_out_what_may_be_large(api, ada, cluster):
     large = {"command", "args", "env_names", "secrets", "readiness"}
     large |= {"shm_mib", "ephemeral_mib", "user", "workdir", "ulimits", "pull_policy"}
     large |= {"retry_on", "fail_on", "retry_ram_factor", "retry_ram_limit"}
-    large |= {"stop_signal", "pre_stop", "checkpoint_file"}
+    large |= {"stop_signal", "pre_stop", "checkpoint_file", "placements"}
     shown = api(ada).get(f"/api/deployments/{row.pk}").json()
     for path in ("/api/deployments", f"/api/clusters/{cluster.pk}/deployments"):
         [listed] = api(ada).get(path).json()
