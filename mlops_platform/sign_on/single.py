@@ -11,6 +11,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts import identities
 from accounts.models import User
+from mlops_platform.admin import second_factor
 from mlops_platform.api.throttling.throttles import LoginAddressThrottle
 from mlops_platform.sign_on import provider
 from mlops_platform.sign_on.answering import page
@@ -38,6 +39,8 @@ def back(request: HttpRequest) -> HttpResponse:
     issuer, subject = settings.OIDC.issuer, str(claims["sub"])
     user = identities.known(issuer, subject)
     if user is None and request.user.is_authenticated:
+        if second_factor.is_missing_of_member(request):
+            return _to_second_factor()
         kept = {name: value for name, value in claims.items() if name in _kept_claims()}
         request.session[WAITING] = kept
         shown = {"name": _name(claims), "provider": settings.OIDC.name}
@@ -54,6 +57,8 @@ def connect(request: HttpRequest) -> HttpResponse:
     claims = request.session.pop(WAITING, None)
     if request.method != "POST" or claims is None or not isinstance(request.user, User):
         return HttpResponseRedirect(reverse("sign-on:single"))
+    if second_factor.is_missing_of_member(request):
+        return _to_second_factor()
     identities.connect(request.user, settings.OIDC.issuer, str(claims["sub"]))
     return _let_in(request, request.user, claims)
 
@@ -68,6 +73,12 @@ def _let_in(request: HttpRequest, user: User, claims: dict[str, Any]) -> HttpRes
         login(request, user, backend=BACKEND)
     request.session.pop(NEXT, None)
     return HttpResponseRedirect(wanted)
+
+
+def _to_second_factor() -> HttpResponse:
+    """An identity is another way in: a password alone connects none where more is asked for."""
+    code, again = reverse("console:code"), reverse("sign-on:single")
+    return HttpResponseRedirect(f"{code}?next={again}")
 
 
 def _require_provider() -> None:

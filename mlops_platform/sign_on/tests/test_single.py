@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import flask
 import pytest
 from django.test import Client
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from joserfc.jwk import RSAKey
 from oidc_provider_mock import _app as mock
 
@@ -139,6 +140,19 @@ def test_an_operator_gives_the_second_factor_here_too(visitor, settings):
     assert visitor.browser.get("/admin/")["Location"].startswith("/admin/login/")
     led = visitor.browser.get("/admin/login/")
     assert led["Location"].startswith("/admin/second-factor/")
+
+
+def test_a_password_alone_connects_nothing_where_a_second_factor_is_set(visitor):
+    ada = make_user("ada")
+    TOTPDevice.objects.create(user=ada, name="app", confirmed=True)
+    visitor.browser.force_login(ada, "django.contrib.auth.backends.ModelBackend")
+    assert visitor.log_in()["Location"] == "/console/login/code/?next=/sign-on/oidc"
+    session = visitor.browser.session
+    session["sign_on_claims"] = {"sub": "1815", "groups": []}
+    session.save()
+    led = visitor.browser.post("/sign-on/oidc/connect")
+    assert led["Location"] == "/console/login/code/?next=/sign-on/oidc"
+    assert not Identity.objects.exists()
 
 
 def test_without_a_provider_there_is_no_page(visitor, settings):
