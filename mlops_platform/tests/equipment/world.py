@@ -176,7 +176,7 @@ def make_world() -> World:
             "own_secret_name": "of-my-own",
             "key_name": "engines-key",
             "own_key_name": "robot-key",
-            "cycle_id": str(SchedulingCycle.objects.get(cluster=cluster).pk),
+            "cycle_id": str(SchedulingCycle.objects.filter(cluster=cluster).latest("pk").pk),
             "webhook_id": str(webhook.pk),
             "delivery_id": str(delivery.pk),
             "invitation_id": str(invited.invitation.pk),
