@@ -123,6 +123,7 @@ class StartsNowWith(Record):
     without_volumes: list[str]
     without_exclusive: bool
     without_labels: dict[str, Any]
+    max_runtime_s: int | None
     priority: HigherPriority | None
     another_cluster: list[AnotherCluster]
     after: After

@@ -186,6 +186,9 @@ def suggestions(row: Any, explanation: Any, name: str) -> list[tuple[str, str]]:
             ram = less.field == "required_ram"
             value = words.exact_memory(int(less.at_most)) if ram else f"{less.at_most:g}"
             found.append((f"mlops change {name} {OPTIONS[less.field]} {value}", "asks for less"))
+    if limit_s := helps.get("max_runtime_s"):  # not of an older platform
+        limit = f"--time-limit {limit_s}s"
+        found.append((f"mlops change {name} {limit}", "ends before maintenance"))
     if helps.without_exclusive:
         found.append((f"mlops change {name} --no-exclusive", "runs beside others"))
     if helps.without_labels:
