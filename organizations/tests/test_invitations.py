@@ -271,6 +271,28 @@ def test_a_mail_that_was_not_taken_is_sent_again(
     assert len(mail.outbox) == 1
 
 
+def test_a_slow_mail_server_leaves_other_work_its_threads(ada, org, mailing, monkeypatch):
+    made = [
+        services.invite(ada, org.pk, Role.VIEWER, email=f"{number}@example.org").invitation.pk
+        for number in range(services.MAILS + 2)
+    ]
+    waiting, under_way = [*made], list[str]()
+
+    def slow(*_):
+        """While this one is sent, other threads take what waits."""
+        under_way.append("one more")
+        if waiting:
+            send_invitation(str(waiting.pop()))
+
+    monkeypatch.setattr(services, "send_mail", slow)
+    send_invitation(str(waiting.pop()))
+    assert len(under_way) == services.MAILS
+    while Invitation.objects.filter(sent_at=None).exists():
+        for each in made:
+            send_invitation(str(each))
+    assert len(under_way) == len(made)
+
+
 def test_a_mail_that_is_never_taken_is_given_up(api, ada, org, mailing):
     made = invited(org, ada, **WITH_MAIL)
     Invitation.objects.update(created_at=timezone.now() - services.GIVEN_UP)
