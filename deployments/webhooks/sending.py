@@ -174,11 +174,13 @@ def _note_standing(webhook: Webhook, outcome: Outcome, now: datetime) -> bool:
     """Of the receiver as a whole: after a success it is sound; while it does not answer, the others
     wait too; where that lasts, it is switched off."""
     rows = Webhook.objects.filter(pk=webhook.pk)
+    # An ADMIN may have changed or deleted it during the attempt: that stays, and ends the turn.
+    same = rows.filter(enabled=True, url=webhook.url)
     if not outcome.error:
         if webhook.failing_since is not None:
             webhook.failures, webhook.failing_since, webhook.not_before = 0, None, None
             rows.update(failures=0, failing_since=None, not_before=None)
-        return rows.filter(enabled=True).exists()
+        return same.exists()
     refuses = outcome.answer is not None and 400 <= outcome.answer < 500
     webhook.failing_since = webhook.failing_since or now
     webhook.failures += 1
@@ -189,12 +191,11 @@ def _note_standing(webhook: Webhook, outcome: Outcome, now: datetime) -> bool:
     lasts = now - webhook.failing_since > timedelta(hours=settings.WEBHOOK_OFF_AFTER_H)
     if lasts or outcome.answer == GONE:
         changes["enabled"] = webhook.enabled = False
-    # An ADMIN may have switched it off, or deleted it, during the attempt: that stays.
-    is_on = bool(rows.filter(enabled=True).update(**changes))
-    if is_on and not webhook.enabled:
+    is_same = bool(same.update(**changes))
+    if is_same and not webhook.enabled:
         services.record_switched_off(webhook)
         logger.warning("webhook switched off", extra={"webhook_id": str(webhook.pk)})
-    return is_on and webhook.enabled and refuses and outcome.answer != 429
+    return is_same and webhook.enabled and refuses and outcome.answer != 429
 
 
 def _pause(attempts: int) -> timedelta:

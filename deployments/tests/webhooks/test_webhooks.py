@@ -190,17 +190,19 @@ def test_a_receiver_that_fails_for_long_is_switched_off_with_an_event(receiver, 
 
 
 @pytest.mark.parametrize("outcome", [(204, ""), (404, "The receiver answered 404.")])
-def test_what_an_admin_does_during_an_attempt_counts(receiver, added, outcome):
-    def switched_off_meanwhile(*_: Any) -> sending.Outcome:
-        services.change_webhook(of(added), {"enabled": False})
+@pytest.mark.parametrize("change", [{"enabled": False}, {"url": "https://192.0.2.7/"}])
+def test_what_an_admin_does_during_an_attempt_counts(receiver, added, outcome, change):
+    def changed_meanwhile(*_: Any) -> sending.Outcome:
+        services.change_webhook(of(added), change)
         return sending.Outcome(*outcome)
 
     for _ in range(2):
         services.ping(added.webhook.created_by, of(added))
-    sending.take_turn(added.webhook.pk, switched_off_meanwhile)
-    assert not of(added).enabled
+    sending.take_turn(added.webhook.pk, changed_meanwhile)
+    assert {name: getattr(of(added), name) for name in change} == change
+    assert of(added).failing_since is None
     tried = of(added).deliveries.filter(attempts__gt=0)
-    assert tried.count() == 1, "none is sent after it was switched off"
+    assert tried.count() == 1, "no other is sent as before the change"
 
 
 def test_a_receiver_that_is_gone_is_switched_off_at_once(receiver, added):
