@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from clusters.node_changes import apply_pending_changes
+from clusters.services.node_changes import apply_pending_changes
 from mlops_platform.api.resources import RESOURCES, Amounts
 
 _MOVE = """

@@ -7,12 +7,16 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from clusters.failed_starts import sentence as failed_starts_in_words
 from clusters.images import NodeImages as NodeImages
 from clusters.images import Prepull as Prepull
-from clusters.maintenance import DEADLINE_INDEX, STRICTEST_FIRST, Drainable
-from clusters.maintenance import DrainMode as DrainMode
-from clusters.maintenance import NodeState as NodeState
+from clusters.nodes.failed_starts import sentence as failed_starts_in_words
+from clusters.nodes.maintenance import DEADLINE_INDEX, STRICTEST_FIRST, Drainable
+from clusters.nodes.maintenance import DrainMode as DrainMode
+from clusters.nodes.maintenance import NodeState as NodeState
+from clusters.policy import Ordering as Ordering
+from clusters.policy import Placement as Placement
+from clusters.policy import Preemption as Preemption
+from clusters.policy import Queueing as Queueing
 from clusters.volumes import Volume as Volume
 from clusters.volumes import VolumeKind as VolumeKind
 from clusters.windows import MaintenanceWindow as MaintenanceWindow
@@ -42,28 +46,6 @@ class Runtime(models.TextChoices):
     SIMULATED = "simulated"
     DOCKER = "docker"
     KUBERNETES = "kubernetes"
-
-
-class Queueing(models.TextChoices):
-    BEST_EFFORT = "best_effort"
-    STRICT = "strict"
-    EASY_BACKFILL = "easy_backfill"
-
-
-class Ordering(models.TextChoices):
-    GPU_WEIGHTED = "gpu_weighted"
-    FIFO = "fifo"
-    FAIR_SHARE = "fair_share"
-
-
-class Preemption(models.TextChoices):
-    LOWER_PRIORITY = "lower_priority"
-    NEVER = "never"
-
-
-class Placement(models.TextChoices):
-    BINPACK = "binpack"
-    SPREAD = "spread"
 
 
 class LiveClusters(models.Manager["Cluster"]):
@@ -304,7 +286,7 @@ class Node(Drainable):
     None where only its API server is silent, which says nothing of the node. `discovered` names the
     sizes that its runtime reports because no user has given them, 0 until then; `cut_from` those
     that users have given and its engine does not have. `pending` is the
-    change to make once the node is empty (node_changes.py): `{"delete": true}`, or the columns to
+    change to make once the node is empty (changes.py): `{"delete": true}`, or the columns to
     set.
     """
 

@@ -18,7 +18,6 @@ from django.db.models import (
 
 from accounts.models import User
 from clusters.endpoints import address_policy
-from clusters.maintenance import STRICTEST_FIRST, DrainMode
 from clusters.models import (
     Cluster,
     Endpoint,
@@ -31,6 +30,7 @@ from clusters.models import (
     State,
     Volume,
 )
+from clusters.nodes.maintenance import STRICTEST_FIRST, DrainMode
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
 from mlops_platform.api.resources import RESOURCES, Amounts

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from clusters.maintenance import DrainMode
+from clusters.nodes.maintenance import DrainMode
 
 LONGEST_REASON = 200
 

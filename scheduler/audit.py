@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import Cluster, Node, NodeState
+from clusters.nodes.failed_starts import FailedStarts
 from deployments import redis_queues
 from deployments.models import ALLOCATED, ENDED, PLACED, Deployment, PriorityClass, Status
 from deployments.queries import placements

@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import DrainMode, Node, NodeState
-from clusters.node_changes import DELETE
+from clusters.nodes.failed_starts import FailedStarts
 from clusters.queries import effective_state
 from clusters.services import nodes
+from clusters.services.node_changes import DELETE
 from mlops_platform.admin.filters import LookUpFilter, LookUpMedia
 from mlops_platform.admin.markup import (
     EMPTY,

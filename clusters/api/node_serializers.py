@@ -11,9 +11,9 @@ from clusters.api.endpoint_serializers import EndpointSerializer, GivenEndpointS
 from clusters.api.free import ShownFree
 from clusters.api.labels import Labels
 from clusters.api.serializers import EXAMPLE_ID as EXAMPLE_CLUSTER
-from clusters.failed_starts import FailedStarts
 from clusters.models import DrainMode, Node, NodeState
-from clusters.node_changes import DELETE
+from clusters.nodes.failed_starts import FailedStarts
+from clusters.services.node_changes import DELETE
 from mlops_platform.api.fields import ShownCores, Text, cores
 from mlops_platform.api.names import check_name
 from mlops_platform.api.resources import RESOURCES

@@ -1,4 +1,4 @@
-"""Writes what failed and successful starts say of nodes (clusters/failed_starts.py).
+"""Writes what failed and successful starts say of nodes (clusters/nodes/failed_starts.py).
 
 All changes are made under the cluster's lock, so no cycle plans with half of one.
 """
@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db import transaction
 
 from clusters import recording
-from clusters.failed_starts import FailedStarts, Failure, Limits, sentence
 from clusters.models import Cluster, Node, NodeState
-from clusters.node_changes import note_change
+from clusters.nodes.failed_starts import FailedStarts, Failure, Limits, sentence
 from clusters.services.clusters import lock_cluster
+from clusters.services.node_changes import note_change
 from organizations.events.models import OrganizationEventType as Type
 
 

@@ -15,11 +15,11 @@ from django.db.models.functions import Now
 from rest_framework.exceptions import NotFound
 
 from clusters import hooks, recording
-from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, DrainMode, Node, NodeState
-from clusters.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
+from clusters.nodes.maintenance import DRAIN_COLUMNS
 from clusters.services import volumes, windows
 from clusters.services.clusters import lock_cluster_or_404
+from clusters.services.node_changes import DELETE, apply_pending, follow_nodes, note_change, remove
 from clusters.signals import node_renamed
 from mlops_platform.api.errors import Conflict, not_found
 from mlops_platform.api.resources import RESOURCES, UNITS, amount_in_words, public_amount

@@ -15,10 +15,10 @@ from django.db.models.functions import Now
 from rest_framework.exceptions import NotFound
 
 from clusters import hooks, recording
-from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, MaintenanceWindow, Node, NodeState, WindowMode, WindowState
-from clusters.node_changes import note_change
+from clusters.nodes.maintenance import DRAIN_COLUMNS
 from clusters.services.clusters import lock_cluster_or_404, refuse_closing
+from clusters.services.node_changes import note_change
 from mlops_platform.api.errors import Conflict, Invalid, not_found
 from mlops_platform.database.clock import database_now
 from organizations.events.models import OrganizationEventType as Type

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from clusters.failed_starts import FailedStarts, Failure, Limits, sentence
+from clusters.nodes.failed_starts import FailedStarts, Failure, Limits, sentence
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LIMITS = Limits(most=3, first_pause_s=60, last_pause_s=200)

@@ -129,7 +129,7 @@ def release(rows: Iterable[Deployment], outcomes: Mapping[UUID, Outcome], now: d
     """Free the allocations of rows, as they were read, and record for each, by id, what came of it.
 
     A row that has yielded has no allocation, but its node may have waited for its end
-    (clusters/node_changes.py).
+    (clusters/services/node_changes.py).
     """
     freed: dict[UUID, AllocationChange] = {}
     ended: list[Ended] = []

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import Node, NodeState, Volume
+from clusters.nodes.failed_starts import FailedStarts
 from clusters.queries import nodes_away, silent_api_server, volumes_in
 from deployments.models import Deployment, Status, WaitReason
 from deployments.reasons.codes import (

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from clusters import node_images, node_status
+from clusters import node_images
 from clusters.models import MAX_CPU_MILLI, MAX_GPU, MAX_RAM_MIB, Runtime
-from clusters.node_status import Found
+from clusters.services import node_status
+from clusters.services.node_status import Found
 from deployments.reconciler.observation import EndpointView, Observation
 from deployments.runtimes.base import Capacity, one_line
 

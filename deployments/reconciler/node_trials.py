@@ -10,8 +10,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import Node
+from clusters.nodes.failed_starts import FailedStarts
 from clusters.services import failed_starts
 from deployments.lifecycle.timeline import record
 from deployments.models import Deployment, EventType, Status

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from clusters.failed_starts import Failure
+from clusters.nodes.failed_starts import Failure
 from clusters.services import failed_starts
 from deployments import wakeup
 from deployments.lifecycle.timeline import record

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.node_changes import follow_nodes
+from clusters.services.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
 from deployments.models import Deployment

@@ -19,7 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.node_changes import follow_nodes
+from clusters.services.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import tasks
 from deployments.models import Deployment, DeploymentEvent

@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from clusters.failed_starts import Failure
 from clusters.models import Node, NodeState
+from clusters.nodes.failed_starts import Failure
 from clusters.services import nodes
 from clusters.services.clusters import lock_cluster
 from clusters.services.failed_starts import record

@@ -5,11 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from clusters import node_status
 from clusters.models import Endpoint, MaintenanceWindow, Node, NodeState, WindowState
-from clusters.node_status import Found
-from clusters.services import nodes, windows
+from clusters.services import node_status, nodes, windows
 from clusters.services.deletion import delete_cluster
+from clusters.services.node_status import Found
 from clusters.services.windows import MOST_WINDOWS
 from clusters.tests.allocation import allocate, make_cluster, make_node, row
 from organizations.events.models import OrganizationEvent

@@ -27,8 +27,8 @@ TRACED = (
     "deployments/lifecycle/transitions.py",
     "deployments/services/stop.py",
     "clusters/allocation.py",
-    "clusters/node_status.py",
-    "clusters/node_changes.py",
+    "clusters/services/node_status.py",
+    "clusters/services/node_changes.py",
 )
 # Lines that cannot be undone: calls to an engine, or writes to the database.
 IRREVERSIBLE = re.compile(

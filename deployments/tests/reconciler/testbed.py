@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node, NodeState
 from clusters.models import Runtime as Kind
-from clusters.node_changes import follow_nodes
+from clusters.services.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.models import Deployment, DeploymentEvent, Status

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import Cluster, Node
+from clusters.nodes.failed_starts import FailedStarts
 from clusters.services.windows import plan_window
 from clusters.tests.allocation import make_cluster, make_node
 from deployments import redis_queues

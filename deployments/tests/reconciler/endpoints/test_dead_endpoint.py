@@ -10,7 +10,7 @@ import pytest
 from accounts.models import User
 from clusters.models import Cluster, Endpoint, Node
 from clusters.models import Runtime as Kind
-from clusters.node_changes import follow_nodes
+from clusters.services.node_changes import follow_nodes
 from clusters.tests.allocation import make_cluster
 from deployments import tasks, wakeup
 from deployments.reconciler import circuit_breaker

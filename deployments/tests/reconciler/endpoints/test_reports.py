@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from clusters import node_images, node_status
+from clusters import node_images
 from clusters.models import MAX_CPU_MILLI, MAX_RAM_MIB, Endpoint, Node, NodeImages
 from clusters.models import Runtime as Kind
+from clusters.services import node_status
 from clusters.tests.allocation import make_cluster
 from deployments import runtime_connections
 from deployments.reconciler import circuit_breaker, node_reports

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Cluster, Node, NodeState
-from clusters.node_changes import follow_nodes
+from clusters.services.node_changes import follow_nodes
 from deployments import tasks
 from deployments.lifecycle import due
 from deployments.models import Deployment

@@ -7,8 +7,8 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import User
-from clusters.failed_starts import FailedStarts
 from clusters.models import Node
+from clusters.nodes.failed_starts import FailedStarts
 from clusters.services import nodes
 from deployments.models import Deployment, DeploymentEvent
 from deployments.reconciler.loop import reconcile

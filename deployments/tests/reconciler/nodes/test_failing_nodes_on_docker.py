@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from pytest_django import Settings
 
-from clusters.failed_starts import FailedStarts
 from clusters.models import Node, Sandbox
+from clusters.nodes.failed_starts import FailedStarts
 from deployments.tests.reconciler.docker_testbed import DockerTestbed
 from deployments.tests.reconciler.testbed import reason
 from deployments.tests.runtimes.docker.engine import IMAGE

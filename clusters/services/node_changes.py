@@ -17,8 +17,8 @@ from django.db.models import Case, F, Sum, When
 from django.db.models.functions import Now
 
 from clusters import hooks, recording
-from clusters.maintenance import DRAIN_COLUMNS
 from clusters.models import Cluster, Endpoint, Node, NodeState, Runtime
+from clusters.nodes.maintenance import DRAIN_COLUMNS
 from clusters.signals import cluster_changed
 from mlops_platform.database.clock import database_now
 from organizations.events.models import OrganizationEventType as Type

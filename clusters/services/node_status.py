@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from clusters import recording
 from clusters.models import Cluster, Endpoint, Node, NodeState
-from clusters.node_changes import delete_empty, follow_nodes, note_change
 from clusters.services import windows
 from clusters.services.clusters import lock_cluster
+from clusters.services.node_changes import delete_empty, follow_nodes, note_change
 from mlops_platform.database.clock import database_now
 from organizations.events.models import OrganizationEventType as Type
 from organizations.events.recording import columns_of

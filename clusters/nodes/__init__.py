@@ -1,0 +1,1 @@
+"""What the models say of nodes: drains, and starts that fail there."""
