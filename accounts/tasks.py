@@ -18,9 +18,11 @@ AGAIN: dict[str, Any] = {
 
 @shared_task(name=mails.VERIFY, **AGAIN)
 def send_verification(user_id: str) -> None:
-    addresses.send(user_id)
+    with mails.taking_turns():
+        addresses.send(user_id)
 
 
 @shared_task(name=mails.RESET, **AGAIN)
 def send_reset(email: str) -> None:
-    passwords.send(email)
+    with mails.taking_turns():
+        passwords.send(email)

@@ -195,3 +195,19 @@ def test_an_address_is_verified_for_one_user(anyone, grace, ada):
 def test_without_an_address_none_is_verified(api, ada, asked):
     assert api(ada).post(VERIFY, {}).json()["code"] == "no_email"
     assert asked == []
+
+
+def test_mails_of_all_kinds_take_few_threads_of_a_worker_and_are_tried_again(asked, grace):
+    for _ in range(mails.MOST_AT_ONCE):
+        assert mails.SLOTS.acquire({})
+    try:
+        for task, argument in ((send_reset, grace.verified_email), (send_verification, "x")):
+            with pytest.raises(mails.TooManyMails):
+                task(argument)
+            assert issubclass(mails.TooManyMails, task.autoretry_for)
+        assert mail.outbox == []
+    finally:
+        for _ in range(mails.MOST_AT_ONCE):
+            mails.SLOTS.release({})
+    send_reset(grace.verified_email)
+    assert len(mail.outbox) == 1

@@ -20,8 +20,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from accounts.models import User
+from accounts.recovery import mails
 from mlops_platform.api.errors import Conflict, Invalid, not_found
-from mlops_platform.api.throttling.slots import Slots
 from mlops_platform.database.clock import database_now
 from mlops_platform.database.row_waits import lock_row
 from organizations.access import require
@@ -40,10 +40,6 @@ TASK = "organizations.tasks.send_invitation"
 AGAIN = timedelta(seconds=60)
 GIVEN_UP = timedelta(hours=1)
 """A mail that the server has not taken for so long is not tried any more."""
-
-MAILS = 4
-SLOTS = Slots(all=MAILS)
-"""Of this process's threads, which pass over runtimes: a slow mail server takes no more."""
 
 
 class NewInvitation(NamedTuple):
@@ -163,14 +159,14 @@ def request_unsent() -> None:
 
 def send(invitation_id: UUID) -> None:
     """Draw the invitation's token and mail it, unless it was sent, revoked or another worker is at
-    it, or MAILS are under way here. Raises what the mail server's refusal raises; the job asks
-    again."""
-    if not SLOTS.acquire({}):
+    it, or as many mails as may are under way here. Raises what the mail server's refusal
+    raises; the job asks again."""
+    if not mails.SLOTS.acquire({}):
         return
     try:
         _send(invitation_id)
     finally:
-        SLOTS.release({})
+        mails.SLOTS.release({})
 
 
 def _send(invitation_id: UUID) -> None:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.recovery import mails
 from organizations import forget
 from organizations.invitations import services
 from organizations.models import Ban, Invitation, Membership, Role
@@ -274,7 +275,7 @@ def test_a_mail_that_was_not_taken_is_sent_again(
 def test_a_slow_mail_server_leaves_other_work_its_threads(ada, org, mailing, monkeypatch):
     made = [
         services.invite(ada, org.pk, Role.VIEWER, email=f"{number}@example.org").invitation.pk
-        for number in range(services.MAILS + 2)
+        for number in range(mails.MOST_AT_ONCE + 2)
     ]
     waiting, under_way = [*made], list[str]()
 
@@ -286,7 +287,7 @@ def test_a_slow_mail_server_leaves_other_work_its_threads(ada, org, mailing, mon
 
     monkeypatch.setattr(services, "send_mail", slow)
     send_invitation(str(waiting.pop()))
-    assert len(under_way) == services.MAILS
+    assert len(under_way) == mails.MOST_AT_ONCE
     while Invitation.objects.filter(sent_at=None).exists():
         for each in made:
             send_invitation(str(each))

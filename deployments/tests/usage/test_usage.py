@@ -12,12 +12,14 @@ import pytest
 from accounts.keys.services import create_key
 from accounts.models import User
 from clusters.models import Cluster
-from deployments.api.usage import parameters
+from deployments.api.usage import answering, parameters
 from deployments.models import AllocationInterval, Price
 from deployments.tests.workloads import make
 from deployments.usage import rollups
 from mlops_platform.api.ids import milliseconds
 from mlops_platform.api.scopes import KeyScope
+from mlops_platform.api.throttling import concurrency
+from mlops_platform.api.throttling.concurrency import slot
 from organizations.models import Organization
 from organizations.tests.people import JsonClient
 
@@ -273,3 +275,14 @@ def test_a_key_of_any_scope_reads_it(anyone: JsonClient, org: Organization, dev:
     token = create_key(dev, "nightly", KeyScope(scope)).token
     answer = anyone.get(path(org), HTTP_AUTHORIZATION=f"Bearer {token}")
     assert answer.status_code == 200
+
+
+def test_few_sums_of_one_organization_are_under_way_at_once(
+    api: Api, ada: User, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "LONGEST_WAIT_S", 0.1)
+    share = answering.share_of(org.pk)
+    with slot([share]), slot([share]):
+        answer = api(ada).get(path(org))
+        assert (answer.status_code, answer.json()["code"]) == (429, "throttled")
+    assert api(ada).get(path(org)).status_code == 200
