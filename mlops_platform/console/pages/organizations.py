@@ -1,4 +1,5 @@
-"""The member's organizations, and one of them: its members, invitations and API keys."""
+"""The member's organizations, and one of them: its members, quotas,
+invitations and API keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
+from clusters.models import Quota
+from deployments.queries.allocations import allocated_in
+from mlops_platform.admin.markup import figure, ram
 from mlops_platform.api.errors import Invalid, not_found
+from mlops_platform.api.fields import cores
 from mlops_platform.api.ids import parse_uuid
+from mlops_platform.api.resources import Amounts
 from mlops_platform.console.errors import words
 from organizations import service_accounts, services
 from organizations.access import require
@@ -27,6 +33,7 @@ from organizations.queries import members_of, memberships_of
 MOST_MEMBERS = 200
 MOST_INVITATIONS = 50
 MOST_KEYS = 100
+MOST_QUOTAS = 200
 DAY_S = 24 * 3600
 
 
@@ -64,6 +71,16 @@ class KeyLine:
 
 
 @dataclass(frozen=True)
+class QuotaLine:
+    cluster_id: UUID
+    cluster: str
+    user: str
+    """Empty for the default, of each user without a quota."""
+    amounts: list[str]
+    """Of each limited resource how much is allocated, and how much may be."""
+
+
+@dataclass(frozen=True)
 class Issued:
     """A secret that this answer alone has."""
 
@@ -79,6 +96,7 @@ class OrganizationPage:
     members: list[MemberLine]
     is_cut: bool = False
     """Whether there are more members than are shown."""
+    quotas: list[QuotaLine] = field(default_factory=list)
     invitations: list[Mapping[str, Any]] = field(default_factory=list)
     """As the API shows them; for ADMINs alone, as the keys."""
     keys: list[KeyLine] = field(default_factory=list)
@@ -111,7 +129,7 @@ def enter(user: User, form: QueryDict) -> UUID:
 
 
 def organization_page(user: User, organization_id: str, **more: Any) -> OrganizationPage:
-    """404 where the user is no member. Up to eight queries."""
+    """404 where the user is no member. Up to ten queries."""
     membership = require(user, organization_id, Role.VIEWER)
     organization = membership.organization
     rows = list(members_of(organization.pk)[: MOST_MEMBERS + 1])
@@ -132,10 +150,37 @@ def organization_page(user: User, organization_id: str, **more: Any) -> Organiza
             for each in rows[:MOST_MEMBERS]
         ],
         is_cut=len(rows) > MOST_MEMBERS,
+        quotas=_quotas(organization.pk),
         invitations=open_ones,
         keys=keys,
         **more,
     )
+
+
+def _quotas(organization_id: UUID) -> list[QuotaLine]:
+    """Two queries, one without quotas."""
+    found = Quota.objects.filter(
+        cluster__organization=organization_id, cluster__deleted_at=None
+    ).select_related("cluster", "user")
+    rows = list(found.order_by("cluster__name", "user__username")[:MOST_QUOTAS])
+    allocated = allocated_in({each.cluster_id for each in rows})
+    return [_quota(each, allocated.get(each.cluster_id, {})) for each in rows]
+
+
+def _quota(quota: Quota, allocated: Mapping[UUID, Amounts]) -> QuotaLine:
+    has = allocated.get(quota.user_id, Amounts()) if quota.user_id else None
+    limits: dict[str, tuple[int | None, int | None, Callable[[int], str]]] = {
+        "GPUs": (has and has.gpu, quota.max_gpu, str),
+        "cores": (has and has.cpu_milli, quota.max_cpu_milli, lambda milli: figure(cores(milli))),
+        "RAM": (has and has.ram_mib, quota.max_ram_mib, ram),
+    }
+    amounts = []
+    for unit, (used, most, words_of) in limits.items():
+        if most is not None:
+            used_of = "" if used is None else f"{words_of(used)} of "
+            amounts.append(f"{unit}: {used_of}{words_of(most)}")
+    user = quota.user.username if quota.user else ""
+    return QuotaLine(quota.cluster_id, quota.cluster.name, user, amounts)
 
 
 def _key(key: Any) -> KeyLine:

@@ -27,7 +27,7 @@ PAGES = {
     "deployments": Page("/console/deployments/", 9, "Deployments", of_stranger=200),
     "submit": Page("/console/submit/", 4, "Submit", of_stranger=200),
     "organizations": Page("/console/organizations/", 4, "Organizations", of_stranger=200),
-    "organization": Page("/console/organizations/{organization_id}/", 5, "Engines"),
+    "organization": Page("/console/organizations/{organization_id}/", 7, "Engines"),
     "audit": Page("/console/organizations/{organization_id}/audit/", 5, "Changes in Engines"),
     "usage": Page("/console/organizations/{organization_id}/usage/", 6, "Usage of Engines"),
     "decisions": Page("/console/clusters/{cluster_id}/decisions/", 5, "Decisions in west"),

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
+from clusters.models import Cluster, Quota
+from deployments.models import Deployment
 from mlops_platform.console.tests.test_submit import browser, text_of
 from mlops_platform.tests.equipment.world import World, fingerprint
 from organizations.models import Invitation, Membership, Organization, Role
@@ -138,3 +140,22 @@ def test_a_user_founds_an_organization_and_leaves_another(world: World) -> None:
     again = text_of(client.post(ALL, {"name": "nightjar"}))
     assert "name" in again
     assert Organization.objects.filter(name__iexact="nightjar").count() == 1
+
+
+def test_each_quota_says_what_of_it_is_allocated(world: World) -> None:
+    cluster = Cluster.objects.get(pk=world.ids["cluster_id"])
+    Quota.objects.filter(cluster=cluster).delete()
+    developer = world.users["developer"]
+    Quota.objects.create(cluster=cluster, user=developer, max_gpu=5, max_cpu_milli=9500)
+    Quota.objects.create(cluster=cluster, max_ram_mib=2048)
+    text = " ".join(text_of(browser(world, "viewer").get(path(world))).split())
+    text = text.partition("<h2>Quotas")[2]
+    row = re.search(r'<th scope="row">developer</th>.*?</tr>', text)
+    assert row is not None
+    running = Deployment.objects.get(pk=world.ids["deployment_id"])
+    assert running.owner == developer
+    assert f">GPUs: {running.gpu} of 5, cores: " in row[0]
+    assert " of 9.5<" in row[0]
+    default = re.search(r'<th scope="row">each other member</th>.*?</tr>', text)
+    assert default is not None
+    assert ">RAM: 2 GiB<" in default[0]
