@@ -16,6 +16,7 @@ from mlops_platform.console.views import (
     organizations,
     submit,
     usage,
+    webhooks,
     why,
 )
 
@@ -30,6 +31,7 @@ urlpatterns = [
     path("clusters/<str:cluster_id>/curve/", cluster.curve, name="curve"),
     path("organizations/", organizations.show_all, name="organizations"),
     path("organizations/<str:organization_id>/", organizations.show, name="organization"),
+    path("organizations/<str:organization_id>/webhooks/", webhooks.show, name="webhooks"),
     path("organizations/<str:organization_id>/audit/", audit.show, name="audit"),
     path("organizations/<str:organization_id>/usage/", usage.show, name="usage"),
     path("organizations/<str:organization_id>/usage/csv/", usage.download, name="usage-table"),
