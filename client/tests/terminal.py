@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -77,12 +78,21 @@ class Person:
         return self._process.wait(TIMEOUT_S)
 
     def _read(self) -> bool:
+        """Whether there is more to come. Fails where nothing does for TIMEOUT_S."""
+        ready, _, _ = select.select([self._terminal], [], [], TIMEOUT_S)
+        assert ready, f"nothing more came: {self.seen}"
         try:
             block = os.read(self._terminal, 4096)
         except OSError:  # the other side has closed
             return False
         self.seen += block.decode(errors="replace")
         return bool(block)
+
+
+def _take_ctrl_c() -> None:
+    """As a terminal's processes do, also where these tests run in the background of a shell that
+    has its jobs ignore SIGINT, which Python would keep."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
@@ -97,6 +107,7 @@ def at_a_terminal(*arguments: str) -> Iterator[Person]:
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        preexec_fn=_take_ctrl_c,  # noqa: PLW1509 - there are no threads here
     )
     os.close(theirs)
     try:

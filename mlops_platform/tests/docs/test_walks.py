@@ -118,10 +118,14 @@ def walk(walked: list[Step], platform: Run, data_dir: Path) -> list[str]:
     script = f"{COMMAND}\n" + script.replace(".venv/bin/python", sys.executable)
     embedded = {"MLOPS_DATA_DIR": str(data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
     embedded["MLOPS_CONFIG"] = str(data_dir / "profiles.json")
+    environment = {**os.environ, **embedded}
+    environment.pop("COLUMNS", None)  # which another test may have left
     result = subprocess.run(
         ["bash", "-c", script],
         cwd=REPOSITORY,
-        env={**os.environ, **embedded},
+        env={
+            name: value for name, value in {**os.environ, **embedded}.items() if name != "COLUMNS"
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -29,6 +29,7 @@ from deployments.tests.interleaving import after_statement
 from deployments.tests.workloads import body, make
 from mlops_platform.coordination.locks import try_lock
 from mlops_platform.coordination.redis import redis_client
+from organizations.events.models import OrganizationEvent
 from organizations.tests.people import all_at_once
 from scheduler import cycle
 from scheduler.models import SchedulingCycle, Trigger
@@ -110,7 +111,9 @@ def test_it_is_gone_for_users_at_once_and_in_the_tables_soon(api, ada, old, quer
     assert len(requested()) == 1
     finish(old)
     assert not Deployment.objects.exists()
-    assert [each.type for each in DeploymentEvent.objects.all()] == ["CLUSTER_DELETED"]
+    assert not DeploymentEvent.objects.exists()
+    deleted = OrganizationEvent.objects.filter(type="CLUSTER_DELETED", target_id=str(old.pk))
+    assert deleted.count() == 1
     assert not SchedulingCycle.objects.exists()
 
 
@@ -166,7 +169,7 @@ def test_other_clusters_keep_all_they_have(api, ada, org, old):
     api(ada).delete(path(old))
     finish(old)
     assert Deployment.objects.count() == 3
-    assert DeploymentEvent.objects.exclude(type="CLUSTER_DELETED").count() == 6
+    assert DeploymentEvent.objects.count() == 6
     assert SchedulingCycle.objects.count() == 2
     assert list(Cluster.with_deleted.values_list("name", flat=True)) == ["other"]
 
