@@ -6,8 +6,8 @@ import pytest
 from django.http import QueryDict
 from django.urls import reverse
 
-from mlops_platform.console.pages import audit
-from mlops_platform.console.pages.audit import audit_page
+from mlops_platform.console.pages.organization import audit
+from mlops_platform.console.pages.organization.audit import audit_page
 from mlops_platform.console.tests.test_submit import browser, text_of
 from mlops_platform.tests.equipment.world import World
 from organizations.events.models import OrganizationEvent

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from deployments.models import AllocationInterval, Price
 from deployments.tests.usage.test_usage import record
-from mlops_platform.console.pages import usage
+from mlops_platform.console.pages.organization import usage
 from mlops_platform.console.tests.test_submit import browser, text_of
 from mlops_platform.tests.equipment.world import World
 from organizations.models import Organization

@@ -2,7 +2,7 @@ from django.http import HttpResponse
 
 from mlops_platform.console import answering
 from mlops_platform.console.access import MemberRequest, for_members
-from mlops_platform.console.pages.audit import audit_page
+from mlops_platform.console.pages.organization.audit import audit_page
 
 
 @for_members()

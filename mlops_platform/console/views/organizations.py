@@ -7,7 +7,7 @@ from mlops_platform.api.errors import Conflict
 from mlops_platform.api.throttling.throttles import InviteThrottle, JoinThrottle
 from mlops_platform.console import answering
 from mlops_platform.console.access import MemberRequest, for_members, throttle
-from mlops_platform.console.pages import organizations as page
+from mlops_platform.console.pages.organization import members as page
 
 
 @for_members("GET", "HEAD", "POST")

@@ -4,7 +4,7 @@ from django.http.response import HttpResponseBase
 from deployments.api.usage.answering import csv_answer
 from mlops_platform.console import answering
 from mlops_platform.console.access import MemberRequest, for_members
-from mlops_platform.console.pages.usage import usage_page, usage_table
+from mlops_platform.console.pages.organization.usage import usage_page, usage_table
 
 
 @for_members()

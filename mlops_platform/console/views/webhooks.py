@@ -6,8 +6,8 @@ from rest_framework.exceptions import ValidationError
 from mlops_platform.api.errors import Conflict
 from mlops_platform.console import answering
 from mlops_platform.console.access import MemberRequest, for_members
-from mlops_platform.console.pages import webhooks as page
-from mlops_platform.console.pages.organizations import faults_of
+from mlops_platform.console.pages.organization import webhooks as page
+from mlops_platform.console.pages.organization.members import faults_of
 
 
 @for_members("GET", "HEAD", "POST")

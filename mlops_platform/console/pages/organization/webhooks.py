@@ -15,7 +15,7 @@ from deployments.subscriptions import DeliveryStatus, Webhook, WebhookDelivery, 
 from deployments.webhooks import services
 from mlops_platform.api.errors import not_found
 from mlops_platform.api.ids import parse_uuid
-from mlops_platform.console.pages.organizations import Issued
+from mlops_platform.console.pages.organization.members import Issued
 from organizations.access import require
 from organizations.models import Role
 

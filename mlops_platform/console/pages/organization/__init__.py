@@ -1,0 +1,1 @@
+"""The pages of one organization, and the list of them."""
