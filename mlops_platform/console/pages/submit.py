@@ -211,6 +211,10 @@ def _key_of(form: QueryDict) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
+def too_many(wait_s: float | None) -> str:
+    return f"Too many quotes were asked for just now: ask again in {max(round(wait_s or 1), 1)} s."
+
+
 def faulty(error: ValidationError) -> Outcome:
     detail: Any = error.detail
     found = detail if isinstance(detail, dict) else {"": detail}

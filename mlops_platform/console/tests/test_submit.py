@@ -9,6 +9,7 @@ from django.test import Client
 from clusters.models import Node, NodeState
 from deployments.env import unsealed
 from deployments.models import Deployment, Status
+from mlops_platform.api.throttling.throttles import QuoteThrottle
 from mlops_platform.console.tests.pages import waiting
 from mlops_platform.tests.equipment.world import World, fingerprint
 
@@ -141,3 +142,17 @@ def test_a_form_like_an_earlier_deployment_has_its_fields_but_no_values_of_varia
         assert name in page
         assert f"={value}" not in page
     assert browser(world, "stranger").get(PATH, {"like": str(row.pk)}).status_code == 404
+
+
+def test_more_quotes_than_may_be_asked_for_say_so_beside_the_form(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = browser(world, "developer")
+    monkeypatch.setattr(QuoteThrottle, "allow_request", lambda *_: False)
+    monkeypatch.setattr(QuoteThrottle, "wait", lambda *_: 7.0)
+    before = fingerprint()
+    for path, form_ in ((QUOTE, form(world)), (PATH, form(world, only_quote="1"))):
+        answer = client.post(path, form_)
+        assert answer.status_code == 200
+        assert "ask again in 7 s." in text_of(answer)
+    assert fingerprint() == before

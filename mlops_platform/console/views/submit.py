@@ -1,7 +1,7 @@
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import Throttled, ValidationError
 
 from mlops_platform.api.errors import Conflict
 from mlops_platform.api.throttling.throttles import QuoteThrottle
@@ -42,8 +42,12 @@ def quote(request: MemberRequest) -> HttpResponse:
 
 
 def _quoted(request: MemberRequest) -> Outcome:
-    throttle(request, QuoteThrottle)
-    return page.outcome_of(request.user, request.POST)
+    """Where too many are asked for just now it says so, beside a form that stays as it is."""
+    try:
+        throttle(request, QuoteThrottle)
+        return page.outcome_of(request.user, request.POST)
+    except Throttled as error:
+        return Outcome(said=page.too_many(error.wait))  # type: ignore[attr-defined]  # of DRF
 
 
 def _empty(request: MemberRequest) -> page.SubmitPage:
